@@ -1,0 +1,200 @@
+// The instruction set: decoded instructions, what they mean and the program that holds them.
+//
+// Time frame: whole 320-byte vectors in the frame of superlane 0. An instruction issued at cycle t
+// reads its operand cells at t and writes its result cells at t + latency. A stream cell
+// (direction, id, position) holds a vector for one cycle and then moves one position; an operand
+// must be in the cell in exactly the cycle in which it is read. Nothing interlocks.
+//
+// Types on streams: one-byte types take one stream; 16-bit types an aligned pair (low bytes on the
+// even id, high bytes on the next); 32-bit types an aligned group of four, lowest byte first.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "models/lpu/geometry.hpp"
+
+namespace tandem::lpu {
+
+enum class Opcode : std::uint8_t {
+  // ICU, any queue
+  Nop,      // count: issues nothing for `count` cycles (1..65535)
+  Repeat,   // issues the previous instruction `count` more times, `interval` cycles apart; MEM rows
+            // move by `stride` each time. The queue goes on one cycle after the last issue.
+  Loop,     // issues the previous `width` instructions (with their NOPs and Repeats) `count` more
+            // times, iteration starts `interval` apart; MEM rows move by `stride` per iteration.
+            // The queue goes on interval * (count + 1) cycles after the first iteration began.
+  LoopReg,  // as Loop, `count` read from host register `reg` at the last Sync
+  Sync,     // parks the queue until a Notify; the host may touch SRAM and registers meanwhile
+  Notify,   // releases all parked queues `barrier` cycles later
+  // MEM: one word, at most one access per bank
+  Mem,
+  // VXM
+  Alu,
+  // MXM
+  LoadWeights,     // LW: weight streams -> shadow columns
+  InstallWeights,  // IW: shadow -> active
+  Activate,        // ABC: activation vector -> accumulator
+  Emit,            // ACC: accumulator -> four inward streams
+  // SXM
+  Shift,        // lanes move by `amount` (positive: to higher lanes), zero filled
+  Permute,      // lane i of the result is lane map[i] of the operand; map entry 0xffff gives zero
+  Distribute,   // within each superlane, lane i of the result is lane map[i] (0..15 or 0xffff)
+  Transpose16,  // 16 streams in and out: result stream j, superlane k, lane i = stream i, lane
+                // 16k+j
+  // C2C
+  Send,  // vector on a stream -> link
+  Recv,  // link -> stream
+};
+
+/// Element types that instructions know.
+enum class Type : std::uint8_t { Int8, Fp8E4m3, Fp8E5m2, Float16, Bfloat16, Int32, Float32 };
+[[nodiscard]] constexpr int streams_of(Type type) {
+  switch (type) {
+    case Type::Int8:
+    case Type::Fp8E4m3:
+    case Type::Fp8E5m2:
+      return 1;
+    case Type::Float16:
+    case Type::Bfloat16:
+      return 2;
+    case Type::Int32:
+    case Type::Float32:
+      return 4;
+  }
+  return 1;
+}
+
+/// A stream as an operand: direction of travel and id (first id of an aligned group).
+struct StreamRef {
+  Direction direction = Direction::East;
+  std::uint16_t id = 0;
+  bool operator==(const StreamRef&) const = default;
+};
+
+/// One access of a MEM word. Row address = row + value of host register `reg` (0 = none).
+struct MemAccess {
+  enum class Kind : std::uint8_t { None, Read, Write, Gather, Scatter } kind = Kind::None;
+  std::uint8_t bank = 0;
+  std::uint8_t reg = 0;  ///< host address register added to the row; register 0 is always zero
+  std::uint16_t row = 0;
+  StreamRef stream;  ///< one stream; Gather and Scatter: data stream
+  StreamRef map;     ///< Gather and Scatter: aligned pair with a row per superlane
+  bool operator==(const MemAccess&) const = default;
+};
+
+enum class AluOp : std::uint8_t {
+  Add,
+  Sub,
+  Mul,
+  Max,
+  Min,
+  CmpGreater,
+  Select,
+  And,
+  Or,
+  Xor,
+  ShiftLeft,
+  ShiftRight,  // two operands
+  Pass,
+  Neg,
+  Abs,
+  Relu,
+  Convert,  // one operand
+  Exp,
+  Tanh,
+  Rsqrt,
+  Recip,
+  Log2,  // special: every fourth ALU only
+  AccAdd,
+  AccMax,
+  AccClear,  // running value of the ALU over time; the result is the new value
+};
+
+/// A VXM operand. Values are 32 bits per lane inside the mesh.
+/// - Stream: the aligned group of `type` in the cell at the VXM, in the cycle of issue
+/// - Alu: the output register of another ALU, which holds its last result until the next one
+///   lands; a result lands `latency` cycles after issue and is readable from then on
+/// - Immediate: the bits of `immediate` in every lane
+struct AluOperand {
+  enum class Kind : std::uint8_t { None, Stream, Alu, Immediate } kind = Kind::None;
+  StreamRef stream;
+  std::uint8_t alu = 0;
+  bool operator==(const AluOperand&) const = default;
+};
+
+/// A decoded instruction. Fields that an opcode does not name are zero.
+///
+/// VXM semantics: x and y as given; both operands are Float32 unless `type` says Int32 (Add, Sub,
+/// Max, Min, compares on integers; And/Or/Xor/shifts are on bits). Select: z = (x's sign bit set or
+/// x == 0) ? own output register : y, i.e. "take y where x > 0". CmpGreater: 1.0f where x > y else
+/// 0.0f. Convert: from `from` (on the operand's stream or, from an ALU, on its 32 bits) to `type`,
+/// round to nearest even, saturating; the result's stream group has the width of `type`.
+/// At most one immediate per instruction. The result goes to the ALU's output register always, and
+/// to the stream group `out` where has_out is set.
+struct Instruction {
+  Opcode op = Opcode::Nop;
+  // ICU
+  std::uint16_t count = 0;
+  std::uint16_t width = 0;
+  std::uint16_t interval = 0;
+  std::int16_t stride = 0;
+  std::uint8_t reg = 0;
+  // MEM: at most two accesses, on different banks
+  std::array<MemAccess, 2> access{};
+  // VXM
+  AluOp alu_op = AluOp::Pass;
+  Type from = Type::Float32;
+  Type type = Type::Float32;  ///< VXM result type; MXM operand type; SXM group width
+  AluOperand x;
+  AluOperand y;
+  std::uint32_t immediate = 0;
+  bool has_out = false;
+  StreamRef out;  ///< VXM, SXM, Recv and Emit results
+  // MXM
+  std::uint8_t plane = 0;         ///< LW, IW, ABC, ACC; 16-bit types: the even plane of the pair
+  std::uint8_t column_group = 0;  ///< LW: columns weight_streams * c ..
+  std::uint8_t accumulator = 0;
+  bool add = false;         ///< ABC: add to the accumulator instead of setting it
+  std::uint8_t halves = 1;  ///< ABC on 16-bit types: 1 = lanes 0..159 only (one cycle),
+                            ///< 2 = all 320 lanes (two cycles of the compute queue)
+  StreamRef in;             ///< LW (first weight stream), ABC, SXM and Send operand
+  // SXM
+  std::int16_t amount = 0;
+  std::uint16_t map = 0;  ///< index into Program::maps
+  // C2C
+  std::uint8_t link = 0;
+  bool operator==(const Instruction&) const = default;
+};
+
+/// The instructions of one queue, in order.
+using QueueProgram = std::vector<Instruction>;
+
+/// Host registers: 0 is always zero; 1..15 are set while parked at Sync.
+inline constexpr int host_registers = 16;
+
+/// A place in SRAM that holds constants before the first instruction issues.
+struct MemoryImageRow {
+  std::uint16_t slice = 0;
+  std::uint8_t bank = 0;
+  std::uint16_t row = 0;
+  std::vector<std::uint8_t> bytes;  ///< vector_bytes of them
+};
+
+/// One chip's program: what the machine runs, and nothing else it needs to know.
+struct Program {
+  std::string chip;                              ///< name of the chip it was made for
+  std::vector<QueueProgram> queues;              ///< one per queue of the geometry
+  std::vector<std::vector<std::uint16_t>> maps;  ///< for Permute (lanes long) and Distribute (16)
+  /// Host registers may take values 0..limit; the verifier checks the worst case.
+  std::array<std::uint16_t, host_registers> register_limits{};
+  /// Rows used by data, for the capacity check: one count per (slice, bank).
+  std::vector<std::uint16_t> rows_used;
+};
+
+/// Bytes of one encoded instruction (the ICU fetches at most this much per queue and cycle).
+inline constexpr int instruction_bytes = 16;
+
+}  // namespace tandem::lpu

@@ -1,0 +1,139 @@
+// What is simulated: chips, links, systems, placement, traffic, objectives. Plain immutable values,
+// filled by sim/config, read by everything below it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sim/core/units.hpp"
+#include "sim/describe/neural_network.hpp"
+#include "sim/describe/parameter.hpp"
+#include "sim/numerics/element.hpp"
+
+namespace tandem {
+
+/// A chip: the name of the hardware model that interprets it and that model's parameters.
+struct Chip {
+  std::string name;
+  std::string model;  ///< "gpu" or "lpu": a name in models/catalog
+  ParameterSet parameters;
+  std::vector<std::string> extends;  ///< files it was resolved from, nearest first
+};
+
+/// A link class: bandwidth per direction, one-way latency, packet payload and header, energy.
+/// Parameters: bandwidth, latency, packet, header, energy_per_byte.
+struct Link {
+  std::string name;
+  ParameterSet parameters;
+};
+
+/// A group of equal chips in a system, and the links that join them.
+struct ChipGroup {
+  std::string pool;  ///< "gpu", "lpu": the name that placements use
+  std::string chip;
+  std::int64_t count = 0;
+  std::int64_t chips_per_node = 1;
+  std::string link;         ///< link class between chips of a node
+  std::string scale_out;    ///< link class between nodes, and out of the group
+  std::string switch_kind;  ///< "switch" (all-to-all through a crossbar) or "mesh" (direct links)
+};
+
+/// A path between two pools: the link classes it crosses, in order.
+struct Bridge {
+  std::string from;
+  std::string to;
+  std::vector<std::string> links;
+  std::int64_t lanes = 1;  ///< equal paths side by side
+};
+
+struct System {
+  std::string name;
+  std::vector<ChipGroup> groups;
+  std::vector<Bridge> bridges;
+  std::map<std::string, Chip> chips;  ///< by name, resolved
+  std::map<std::string, Link> links;
+  ParameterSet parameters;  ///< host power, overheads: whatever belongs to the box
+  [[nodiscard]] const ChipGroup& group(const std::string& pool) const;
+};
+
+struct Precision {
+  ElementType weights = ElementType::Bfloat16;
+  ElementType kv_cache = ElementType::Bfloat16;
+  ElementType activations = ElementType::Bfloat16;
+};
+
+/// How one pool runs the model (or one phase of it).
+struct PoolPlacement {
+  std::string pool;
+  std::int64_t tensor = 1;
+  std::int64_t pipeline = 1;
+  std::int64_t replicas = 1;
+  std::int64_t head_chips = 0;  ///< chips that split the LM head by vocabulary; 0 = decided by fit
+  Precision precision;
+  SourcePlace place;  ///< where the user wrote it, for placement errors
+};
+
+enum class PlacementMode : std::uint8_t { Monolithic, Disaggregated };
+
+struct Placement {
+  PlacementMode mode = PlacementMode::Monolithic;
+  PoolPlacement prefill;  ///< Monolithic: the one pool; then equal to decode
+  PoolPlacement decode;
+};
+
+struct Serving {
+  std::string policy = "vllm_v1";
+  std::int64_t max_batch_tokens = 8192;
+  std::int64_t max_sequences = 256;
+  std::int64_t kv_block_tokens = 16;
+};
+
+enum class ArrivalKind : std::uint8_t { Closed, Poisson, Constant };
+
+struct Traffic {
+  ArrivalKind arrivals = ArrivalKind::Closed;
+  std::int64_t concurrency = 1;  ///< Closed: users that each wait for their answer
+  double rate = 0;               ///< Poisson, Constant: requests per second
+  std::int64_t prompt_tokens = 1024;
+  std::int64_t output_tokens = 256;
+  double length_spread = 0;  ///< lengths uniform in [(1-s) n, (1+s) n]
+  std::int64_t requests = 100;
+};
+
+/// Objectives; absent ones always hold.
+struct Slo {
+  std::optional<Picoseconds> ttft_p99;
+  std::optional<Picoseconds> tpot_p99;
+};
+
+struct Prices {
+  std::string name;
+  ParameterSet parameters;  ///< per chip and per system prices, tariff, PUE, life, hosting
+};
+
+/// Overheads of the serving framework: at most four constants per framework version.
+struct Software {
+  std::string name;
+  ParameterSet parameters;
+};
+
+struct Scenario {
+  std::string name;
+  std::string file;
+  NeuralNetwork model;
+  System system;
+  Placement placement;
+  Serving serving;
+  Traffic traffic;
+  Slo slo;
+  Prices prices;
+  Software software;
+  std::uint64_t seed = 1;
+  std::int64_t audit_steps = 300;
+  std::string config_hash;  ///< over everything above, as resolved
+};
+
+}  // namespace tandem

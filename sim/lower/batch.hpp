@@ -1,0 +1,59 @@
+// One forward pass: which sequences take part, and which part of the model a chip runs.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "sim/describe/scenario.hpp"
+
+namespace tandem {
+
+/// One sequence's share of a forward pass.
+struct SequenceSlice {
+  std::int64_t request = 0;     ///< identifies the KV of functional runs
+  std::int64_t context = 0;     ///< tokens whose KV is already there
+  std::int64_t new_tokens = 1;  ///< tokens computed now: 1 in decode, a chunk in prefill
+  bool wants_logits = true;     ///< the last new token is sampled from
+  [[nodiscard]] bool is_decode() const { return new_tokens == 1 && context > 0; }
+  bool operator==(const SequenceSlice&) const = default;
+};
+
+/// The sequences of one forward pass, in a fixed order.
+struct Batch {
+  std::vector<SequenceSlice> slices;
+  [[nodiscard]] std::int64_t tokens() const;
+  [[nodiscard]] std::int64_t sampled() const;  ///< slices that want logits
+  bool operator==(const Batch&) const = default;
+};
+
+/// A contiguous part of a model that one chip runs.
+struct Stage {
+  NeuralNetwork network;
+  Precision precision;
+  std::int64_t first_layer = 0;
+  std::int64_t layers = 0;
+  bool has_embedding = false;
+  /// Rows of the LM head on this chip; empty range = none. A stage with a head also has the final
+  /// norm.
+  std::int64_t head_begin = 0;
+  std::int64_t head_end = 0;
+  [[nodiscard]] bool has_head() const { return head_end > head_begin; }
+  [[nodiscard]] std::int64_t weight_parameters() const;
+  [[nodiscard]] Bytes weight_bytes() const;
+  /// KV bytes that one token leaves in this stage's layers.
+  [[nodiscard]] Bytes kv_bytes_per_token() const;
+  /// Content key of the stage.
+  [[nodiscard]] std::uint64_t key() const;
+};
+
+/// The whole model on one chip.
+[[nodiscard]] Stage whole_model(const NeuralNetwork& network, const Precision& precision);
+
+/// Cuts a model into `pipeline` runs of whole layers, as even as possible with the earlier ones
+/// longer, plus `head_chips` stages that each hold an equal share of the LM head's rows. With
+/// head_chips = 0 the last stage holds the head itself.
+[[nodiscard]] std::vector<Stage> partition_pipeline(const NeuralNetwork& network,
+                                                    const Precision& precision,
+                                                    std::int64_t pipeline, std::int64_t head_chips);
+
+}  // namespace tandem

@@ -1,0 +1,140 @@
+// The one interface through which the engine knows chips. Implemented in models/gpu and models/lpu.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sim/core/timeline.hpp"
+#include "sim/core/units.hpp"
+#include "sim/lower/kernel.hpp"
+#include "sim/lower/llama_weights.hpp"
+#include "sim/numerics/tensor.hpp"
+
+namespace tandem {
+
+/// Integer counts of what a chip did, for energy. Names are stable result keys.
+struct Activity {
+  std::map<std::string, std::int64_t> counts;
+  Activity& operator+=(const Activity& other);
+};
+
+/// What one kernel cost: cycle time and floor are computed apart.
+struct KernelCost {
+  std::string role;
+  Picoseconds time;   ///< cycle clock, launch included
+  Picoseconds floor;  ///< analytical: plan against peak rates and compulsory traffic
+  std::string bound;  ///< what limits it: "tensor", "hbm", "l2", "launch", "sram", ...
+  KernelWork work;
+  Bytes memory_read;  ///< bytes that left HBM (GPU) or SRAM (LPU)
+  Bytes memory_write;
+  std::int64_t repeats = 1;  ///< identical kernels this entry stands for
+};
+
+/// What one forward pass of a stage cost on one chip.
+struct StageCost {
+  Picoseconds time;
+  Picoseconds floor;
+  Cycles cycles;  ///< of the chip's core clock
+  Activity activity;
+  std::vector<KernelCost> kernels;
+  std::string bottleneck;
+};
+
+/// Where a stage's bytes go on one chip; the error of a placement that does not fit is made of it.
+struct Fit {
+  Bytes capacity;
+  Bytes weights;       ///< with padding
+  Bytes program;       ///< instruction bytes, tables, constants
+  Bytes workspace;     ///< activations, buffers, framework
+  Bytes kv_per_token;  ///< with padding
+  [[nodiscard]] Bytes free_for_kv() const { return capacity - weights - program - workspace; }
+  [[nodiscard]] std::int64_t kv_tokens() const;  ///< tokens of KV that fit, never negative
+  [[nodiscard]] bool holds_weights() const { return free_for_kv().count() >= 0; }
+};
+
+/// KV of one request in the layers of one stage, in the one layout in which chips exchange it:
+/// [layer][K, V][token][kv_head][head_dim], K after RoPE, elements of `type`.
+struct KvBlock {
+  ElementType type = ElementType::Float32;
+  RopeLayout rope_layout = RopeLayout::Interleaved;
+  std::int64_t first_layer = 0, layers = 0, tokens = 0, kv_heads = 0, head_dim = 0;
+  std::vector<std::byte> bytes;
+  /// layers * 2 * kv_heads * head_dim * tokens * bytes per element.
+  [[nodiscard]] Bytes expected_size() const;
+  /// The same values in another type, each rounded once.
+  [[nodiscard]] KvBlock converted(ElementType type) const;
+  bool operator==(const KvBlock&) const = default;
+};
+
+/// What enters and leaves a stage in a functional pass. First stage: token ids; later stages the
+/// hidden rows [tokens, hidden]. Last stage: logits [sampled, head rows].
+struct StageData {
+  std::vector<std::int32_t> tokens;
+  Tensor hidden;
+  Tensor logits;
+};
+
+/// A chip that holds a stage's weights and the KV of its requests, and executes with real numbers.
+class LoadedStage {
+ public:
+  virtual ~LoadedStage() = default;
+  /// Runs one pass: numbers and time from the same execution. The KV of each slice's request must
+  /// hold exactly slice.context tokens.
+  virtual StageCost run(const Batch& batch, const StageData& in, StageData& out) = 0;
+  [[nodiscard]] virtual KvBlock export_kv(std::int64_t request) const = 0;
+  /// Takes over the KV of a request; `block` is in this stage's KV type.
+  virtual void import_kv(std::int64_t request, const KvBlock& block) = 0;
+  virtual void release(std::int64_t request) = 0;
+};
+
+/// One kind of chip with its software: answers how long, how many of what, and does it fit.
+///
+/// Contract:
+///  - Answers depend only on the arguments and what was given at construction; two equal calls give
+///    equal answers in any order and in any process. Caches inside must not change answers.
+///  - `floor` is computed without `simulate`'s code; simulate(...).time >= floor(...) always holds
+///    because the physics says so, never by clamping.
+///  - What a model does not support throws ModelError that names it.
+class ChipModel {
+ public:
+  virtual ~ChipModel() = default;
+  [[nodiscard]] virtual const Chip& chip() const = 0;
+  [[nodiscard]] virtual Hertz clock() const = 0;
+  /// How much of the chip the stage takes when up to `sequences` requests of at most `max_context`
+  /// tokens are in flight.
+  [[nodiscard]] virtual Fit fit(const Stage& stage, std::int64_t sequences,
+                                std::int64_t max_context) const = 0;
+  /// Largest number of sequences in one pass (LPU programs have batch slots); 0 = no limit.
+  [[nodiscard]] virtual std::int64_t batch_limit() const = 0;
+  [[nodiscard]] virtual StageCost simulate(const Stage& stage, const Batch& batch,
+                                           TimelineRecorder* timeline = nullptr) const = 0;
+  [[nodiscard]] virtual Picoseconds floor(const Stage& stage, const Batch& batch) const = 0;
+  /// One kernel by itself; `warm` = operands that fit are resident in the last-level cache.
+  [[nodiscard]] virtual KernelCost simulate_kernel(const Kernel& kernel, bool warm) const = 0;
+  /// Puts a stage with its weights on a chip for functional runs of requests of up to `max_context`
+  /// tokens, `sequences` of them at a time.
+  [[nodiscard]] virtual std::unique_ptr<LoadedStage> load(const Stage& stage,
+                                                          const LlamaWeights& weights,
+                                                          std::int64_t sequences,
+                                                          std::int64_t max_context) const = 0;
+  /// Static power and energy per activity count, joules each, for sim/account.
+  [[nodiscard]] virtual Watts static_power() const = 0;
+  [[nodiscard]] virtual std::map<std::string, Joules> energy_per_count() const = 0;
+};
+
+/// Makes a chip model. The catalogue (models/catalog) is a table of these, handed to the engine by
+/// sim/entry; the engine itself never names a hardware model.
+struct ChipModelEntry {
+  std::string name;  ///< "gpu", "lpu": Chip::model
+  std::string doc;
+  ParameterSchema schema;
+  std::function<std::unique_ptr<ChipModel>(const Chip&, const Software&)> make;
+};
+using Catalogue = std::vector<ChipModelEntry>;
+
+}  // namespace tandem
