@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Installs what Tandem needs on Debian 12, if anything is missing. Asks for nothing.
+set -euo pipefail
+
+packages=(
+  g++ cmake ninja-build pkg-config ca-certificates
+  libsystemc-dev libboost-dev libyaml-cpp-dev libfmt-dev libcli11-dev nlohmann-json3-dev
+  libsqlite3-dev libgtest-dev libgmock-dev libbenchmark-dev
+  python3 python3-dev python3-pybind11 pybind11-dev python3-numpy python3-pandas
+  python3-matplotlib python3-pytest python3-nbconvert jupyter-nbconvert python3-ipykernel
+  clang-format-14
+)
+
+missing=()
+for package in "${packages[@]}"; do
+  dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed ||
+    missing+=("$package")
+done
+((${#missing[@]} == 0)) && exit 0
+
+as_root=()
+if [[ $(id -u) -ne 0 ]]; then as_root=(sudo); fi
+echo "Installing ${#missing[@]} missing packages: ${missing[*]}"
+"${as_root[@]}" apt-get update -qq
+DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends \
+  "${missing[@]}" >/dev/null
