@@ -14,8 +14,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 ENGINE = ["core", "numerics", "describe", "config", "graph", "lower", "kernel",
           "step", "service", "account", "report", "entry"]
-# The step and later rooms drive networks of links; they see chips only through sim/lower.
-ENGINE_MODELS = {"step": {"link"}, "service": {"link"}, "entry": {"catalog"}}
+# The engine sees chips and links only through sim/lower; sim/entry hands it the catalogue.
+ENGINE_MODELS = {"entry": {"catalog", "hbm", "gpu", "lpu", "link"}}
 MODEL_LIMIT = ENGINE.index("kernel")
 MODEL_EXTRA = {"gpu": {"hbm"}, "catalog": {"hbm", "gpu", "lpu", "link"}}
 OWNERS = {"yaml-cpp/": {"sim/config"}, "boost/graph": {"sim/graph"}, "sqlite3.h": {"sim/entry"},

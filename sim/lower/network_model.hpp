@@ -1,0 +1,62 @@
+// The interface through which the engine knows links and switches. Implemented in models/link.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sim/core/units.hpp"
+#include "sim/describe/scenario.hpp"
+
+namespace tandem {
+
+/// A chip of a system: pool name and index within the pool.
+struct ChipAddress {
+  std::string pool;
+  std::int64_t index = 0;
+  auto operator<=>(const ChipAddress&) const = default;
+};
+
+/// What the links of one class did, for the `links` key of a result.
+struct LinkUse {
+  Bytes bytes;                  ///< payload carried, summed over the links of the class
+  Picoseconds busy;             ///< time the busiest link of the class was serialising
+  std::int64_t peak_queue = 0;  ///< most messages waiting at one link
+};
+
+/// Moves messages between chips over a system's links, with serialisation, latency and contention.
+///
+/// Contract:
+///  - sends come in the order of their times; a delivery is never earlier than floor() after its
+///    send; deliveries pop in (time, id) order.
+///  - the payload delivered is the payload sent, byte for byte; a null payload is timing only.
+class NetworkModel {
+ public:
+  using MessageId = std::int64_t;
+  using Payload = std::shared_ptr<const std::vector<std::byte>>;
+  struct Delivery {
+    MessageId id = 0;
+    Picoseconds time;
+    Payload payload;
+  };
+  virtual ~NetworkModel() = default;
+  virtual MessageId send(Picoseconds at, const ChipAddress& from, const ChipAddress& to, Bytes size,
+                         Payload payload) = 0;
+  /// Time of the next delivery, given the sends so far; none when nothing is under way.
+  [[nodiscard]] virtual std::optional<Picoseconds> next_delivery() = 0;
+  virtual Delivery pop_delivery() = 0;
+  /// Smallest possible time from send to delivery, computed apart from the simulation.
+  [[nodiscard]] virtual Picoseconds floor(const ChipAddress& from, const ChipAddress& to,
+                                          Bytes size) const = 0;
+  [[nodiscard]] virtual std::map<std::string, LinkUse> usage() const = 0;
+};
+
+/// Makes the network of a system; handed to the engine by sim/entry, as the catalogue is.
+using NetworkFactory = std::function<std::unique_ptr<NetworkModel>(const System&)>;
+
+}  // namespace tandem
