@@ -1,0 +1,15 @@
+// The table of contents of the hardware models: one line each.
+#pragma once
+
+#include "sim/lower/chip_model.hpp"
+#include "sim/lower/network_model.hpp"
+
+namespace tandem {
+
+/// Every chip model that Tandem knows, by the name that chip files give as `model:`.
+[[nodiscard]] Catalogue chip_catalogue();
+
+/// Makes the packet-train network of models/link for a system.
+[[nodiscard]] NetworkFactory network_factory();
+
+}  // namespace tandem

@@ -1,0 +1,60 @@
+// One replica of a pool with real weights: its chips in a row, hidden states passed along by
+// message, logits gathered from the chips that hold the head.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sim/lower/chip_model.hpp"
+#include "sim/lower/network_model.hpp"
+#include "sim/step/generate.hpp"
+
+namespace tandem {
+
+/// What one pass through all stages produced.
+struct PoolPass {
+  std::vector<float> logits;  ///< of the last token, over the whole vocabulary; empty if not wanted
+  Picoseconds end;
+  Picoseconds floor;
+};
+
+/// Chips 0..stages-1 of a pool, loaded with the stages of a pipeline.
+class FunctionalPool {
+ public:
+  FunctionalPool(const ChipModel& chip, const PoolPlacement& placement, const LlamaWeights& weights,
+                 std::int64_t max_context, NetworkModel& network, TimelineRecorder* timeline);
+
+  /// Runs `tokens` of request 0 on top of `context` tokens, starting at `start`.
+  PoolPass run(std::span<const std::int32_t> tokens, std::int64_t context, Picoseconds start);
+
+  [[nodiscard]] const std::vector<Stage>& stages() const { return stages_; }
+  [[nodiscard]] LoadedStage& loaded(std::size_t stage) { return *loaded_[stage]; }
+  [[nodiscard]] ChipAddress address(std::size_t stage) const;
+  [[nodiscard]] const std::map<std::string, Cycles>& cycles() const { return cycles_; }
+  [[nodiscard]] const std::vector<Transfer>& transfers() const { return transfers_; }
+
+ private:
+  Picoseconds pass_hidden(std::size_t from, StageData& data, Picoseconds start);
+
+  std::string pool_;
+  ElementType hidden_type_;
+  std::vector<Stage> stages_;
+  std::vector<std::unique_ptr<LoadedStage>> loaded_;
+  NetworkModel& network_;
+  TimelineRecorder* timeline_;
+  std::map<std::string, Cycles> cycles_;
+  std::vector<Transfer> transfers_;
+};
+
+/// "gpu0": how chips are named in results.
+[[nodiscard]] std::string chip_name(const ChipAddress& address);
+
+/// Sends one message and waits for it; returns its delivery.
+[[nodiscard]] NetworkModel::Delivery send_and_wait(NetworkModel& network, Picoseconds start,
+                                                   const ChipAddress& from, const ChipAddress& to,
+                                                   NetworkModel::Payload payload);
+
+}  // namespace tandem

@@ -1,0 +1,211 @@
+#include "sim/step/generate.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+
+#include "sim/core/diagnostics.hpp"
+#include "sim/core/random.hpp"
+#include "sim/lower/reference_model.hpp"
+#include "sim/numerics/ops/argmax.hpp"
+#include "sim/numerics/ops/sampling.hpp"
+#include "sim/step/functional_pool.hpp"
+
+namespace tandem {
+namespace {
+
+constexpr std::int32_t end_of_text = 1;  // llama2.c models separate documents with BOS
+
+/// The layers of `stage` out of a pool's KV, which covers whole stages in order.
+KvBlock kv_of_stage(FunctionalPool& pool, const Stage& stage) {
+  KvBlock wanted;
+  for (std::size_t s = 0; s < pool.stages().size(); ++s) {
+    const Stage& source = pool.stages()[s];
+    const std::int64_t begin = std::max(source.first_layer, stage.first_layer);
+    const std::int64_t end =
+        std::min(source.first_layer + source.layers, stage.first_layer + stage.layers);
+    if (begin >= end) continue;
+    const KvBlock block = pool.loaded(s).export_kv(0);
+    const std::int64_t layer_bytes = block.expected_size().count() / block.layers;
+    const auto first = block.bytes.begin() + (begin - source.first_layer) * layer_bytes;
+    if (wanted.bytes.empty()) {
+      wanted = block;
+      wanted.bytes.clear();
+      wanted.first_layer = begin;
+      wanted.layers = 0;
+    }
+    wanted.bytes.insert(wanted.bytes.end(), first, first + (end - begin) * layer_bytes);
+    wanted.layers += end - begin;
+  }
+  return wanted;
+}
+
+class Generation {
+ public:
+  Generation(const Scenario& scenario, const Catalogue& catalogue,
+             const NetworkFactory& make_network, const LlamaWeights& weights,
+             const GenerateOptions& options)
+      : options_(options),
+        is_split_(scenario.placement.mode == PlacementMode::Disaggregated),
+        network_(make_network(scenario.system)),
+        random_(options.seed, "sampling"),
+        prefill_chip_(make_chip_model(scenario, catalogue, scenario.placement.prefill.pool)),
+        prefill_(*prefill_chip_, scenario.placement.prefill, weights, options.positions, *network_,
+                 options.timeline),
+        decode_precision_(scenario.placement.decode.precision) {
+    if (!is_split_) return;
+    decode_chip_ = make_chip_model(scenario, catalogue, scenario.placement.decode.pool);
+    decode_ = std::make_unique<FunctionalPool>(*decode_chip_, scenario.placement.decode, weights,
+                                               options.positions, *network_, options.timeline);
+  }
+
+  GenerateResult run(std::span<const std::int32_t> prompt) {
+    const auto fed =
+        std::min<std::int64_t>(static_cast<std::int64_t>(prompt.size()), options_.positions);
+    result_.tokens.assign(prompt.begin(), prompt.begin() + fed);
+    result_.prompt_tokens = fed;
+    PoolPass pass = prefill_.run(result_.tokens, 0, Picoseconds(0));
+    result_.time_to_first_token = pass.end;
+    accept(pass, fed - 1);
+    if (is_split_ && wants_more()) now_ = move_kv();
+    while (wants_more()) step();
+    return finish();
+  }
+
+ private:
+  [[nodiscard]] bool wants_more() const {
+    return !ended_ && static_cast<std::int64_t>(result_.tokens.size()) <= options_.positions;
+  }
+
+  FunctionalPool& decoder() { return is_split_ ? *decode_ : prefill_; }
+
+  void step() {
+    const auto position = static_cast<std::int64_t>(result_.tokens.size()) - 1;
+    const std::int32_t token = result_.tokens.back();
+    accept(decoder().run(std::span(&token, 1), position, now_), position);
+  }
+
+  /// Books a pass that computed `position` and appends the token that follows it.
+  void accept(const PoolPass& pass, std::int64_t position) {
+    result_.token_gaps.push_back(pass.end - last_token_);
+    result_.floor += pass.floor;
+    last_token_ = now_ = pass.end;
+    result_.logits[position] = pass.logits;
+    const auto next = static_cast<std::size_t>(position) + 1;
+    std::int32_t token = 0;
+    if (next < options_.forced.size()) {
+      token = options_.forced[next];
+    } else if (options_.temperature > 0) {
+      token = ops::sample(pass.logits, options_.temperature, random_);
+    } else {
+      token = ops::argmax(pass.logits);
+    }
+    ended_ = token == end_of_text && !options_.ignore_end;
+    if (!ended_) result_.tokens.push_back(token);
+  }
+
+  /// Sends every decode stage its layers' KV, in the receiver's format, and waits for all.
+  Picoseconds move_kv() {
+    Picoseconds all_there = now_;
+    for (std::size_t s = 0; s < decode_->stages().size(); ++s) {
+      const Stage& stage = decode_->stages()[s];
+      if (stage.layers == 0) continue;
+      KvBlock block = kv_of_stage(prefill_, stage).converted(decode_precision_.kv_cache);
+      const ChipAddress from = source_of(stage);
+      const ChipAddress to = decode_->address(s);
+      auto payload = std::make_shared<const std::vector<std::byte>>(block.bytes);
+      const auto delivery = send_and_wait(*network_, now_, from, to, payload);
+      result_.kv_sent.push_back(block);
+      block.bytes.assign(delivery.payload->begin(), delivery.payload->end());
+      decode_->loaded(s).import_kv(0, block);
+      result_.transfers.push_back(
+          {chip_name(from), chip_name(to), "kv", block.expected_size(), now_, delivery.time});
+      result_.kv_received.push_back(std::move(block));
+      all_there = std::max(all_there, delivery.time);
+    }
+    return all_there;
+  }
+
+  /// The prefill chip that holds the first of a stage's layers.
+  ChipAddress source_of(const Stage& stage) const {
+    for (std::size_t s = 0; s < prefill_.stages().size(); ++s) {
+      const Stage& candidate = prefill_.stages()[s];
+      if (stage.first_layer < candidate.first_layer + candidate.layers) return prefill_.address(s);
+    }
+    return prefill_.address(0);
+  }
+
+  GenerateResult finish() {
+    result_.total = last_token_;
+    result_.chip_cycles = prefill_.cycles();
+    std::vector<Transfer> hidden = prefill_.transfers();
+    if (decode_) {
+      for (const auto& [name, cycles] : decode_->cycles()) result_.chip_cycles[name] += cycles;
+      hidden.insert(hidden.end(), decode_->transfers().begin(), decode_->transfers().end());
+    }
+    result_.transfers.insert(result_.transfers.end(), hidden.begin(), hidden.end());
+    std::stable_sort(result_.transfers.begin(), result_.transfers.end(),
+                     [](const Transfer& a, const Transfer& b) { return a.start < b.start; });
+    return std::move(result_);
+  }
+
+  const GenerateOptions& options_;
+  bool is_split_;
+  std::unique_ptr<NetworkModel> network_;
+  RandomStream random_;
+  std::unique_ptr<ChipModel> prefill_chip_;
+  FunctionalPool prefill_;
+  std::unique_ptr<ChipModel> decode_chip_;
+  std::unique_ptr<FunctionalPool> decode_;
+  Precision decode_precision_;
+  Picoseconds now_{0};
+  Picoseconds last_token_{0};
+  bool ended_ = false;
+  GenerateResult result_;
+};
+
+}  // namespace
+
+std::unique_ptr<ChipModel> make_chip_model(const Scenario& scenario, const Catalogue& catalogue,
+                                           const std::string& pool) {
+  const Chip& chip = scenario.system.chips.at(scenario.system.group(pool).chip);
+  for (const ChipModelEntry& entry : catalogue) {
+    if (entry.name == chip.model) return entry.make(chip, scenario.software);
+  }
+  throw ModelError(fmt::format("no hardware model is called '{}'", chip.model));
+}
+
+GenerateResult generate(const Scenario& scenario, const Catalogue& catalogue,
+                        const NetworkFactory& make_network, const LlamaWeights& weights,
+                        std::span<const std::int32_t> prompt, const GenerateOptions& options) {
+  if (prompt.empty()) throw ConfigError("the prompt has no tokens, not even the start token");
+  if (options.positions < 1) throw ConfigError("--tokens must be at least 1");
+  if (options.positions > weights.network.max_context) {
+    throw ConfigError(fmt::format("--tokens {} exceeds the model's context of {}",
+                                  options.positions, weights.network.max_context));
+  }
+  return Generation(scenario, catalogue, make_network, weights, options).run(prompt);
+}
+
+double reference_max_abs_error(const GenerateResult& result, const LlamaWeights& weights) {
+  ReferenceModel reference(weights);
+  double worst = 0;
+  for (std::size_t position = 0; position < result.tokens.size(); ++position) {
+    const bool is_last = result.logits.empty() ||
+                         static_cast<std::int64_t>(position) > result.logits.rbegin()->first;
+    if (is_last) break;
+    const Tensor logits =
+        reference.forward(result.tokens[position], static_cast<std::int64_t>(position));
+    const auto ours = result.logits.find(static_cast<std::int64_t>(position));
+    if (ours == result.logits.end()) continue;
+    const auto expected = logits.floats();
+    for (std::size_t i = 0; i < ours->second.size(); ++i) {
+      worst = std::max(worst, std::abs(double{ours->second[i]} - double{expected[i]}));
+    }
+  }
+  return worst;
+}
+
+}  // namespace tandem

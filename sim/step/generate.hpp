@@ -1,0 +1,77 @@
+// Functional generation of text: a real model runs token by token on the chips of a placement, its
+// KV cache and hidden states move over simulated links as real bytes, and every pass is timed.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "sim/core/timeline.hpp"
+#include "sim/core/units.hpp"
+#include "sim/describe/scenario.hpp"
+#include "sim/lower/chip_model.hpp"
+#include "sim/lower/llama_weights.hpp"
+#include "sim/lower/network_model.hpp"
+
+namespace tandem {
+
+struct GenerateOptions {
+  std::int64_t positions = 0;  ///< forward passes in tokens, prompt included, as llama2.c counts
+  double temperature = 0;      ///< 0: greedy
+  std::uint64_t seed = 1;
+  /// Keep going after the end-of-text token (BOS in llama2.c models) instead of stopping there.
+  bool ignore_end = false;
+  /// Tokens to feed instead of the model's own choices (teacher forcing); empty: none.
+  std::vector<std::int32_t> forced;
+  TimelineRecorder* timeline = nullptr;
+};
+
+/// One message that carried model state between chips.
+struct Transfer {
+  std::string from;  ///< "gpu0"
+  std::string to;
+  std::string what;  ///< "kv" or "hidden"
+  Bytes bytes;
+  Picoseconds start;
+  Picoseconds end;
+};
+
+struct GenerateResult {
+  std::vector<std::int32_t> tokens;  ///< prompt, then what was generated
+  std::int64_t prompt_tokens = 0;
+  Picoseconds time_to_first_token;
+  std::vector<Picoseconds> token_gaps;  ///< per generated token: time since the one before it;
+                                        ///< the first counts from the start of the prompt
+  Picoseconds total;
+  Picoseconds floor;                ///< sum of the analytical floors of the very passes that ran
+  std::vector<Transfer> transfers;  ///< KV moves, and hidden states between pipeline stages
+  std::map<std::string, Cycles> chip_cycles;
+  /// Logits [vocabulary] by position, for the positions that were sampled from.
+  std::map<std::int64_t, std::vector<float>> logits;
+  /// KV of the prompt as it left the prefill pool and as it arrived, by decode stage; empty unless
+  /// the placement is disaggregated.
+  std::vector<KvBlock> kv_sent;
+  std::vector<KvBlock> kv_received;
+};
+
+/// Runs `prompt` (not empty; the tokenizer's BOS first) and continues it.
+/// Throws ConfigError when the placement cannot hold the model or the positions exceed its context.
+[[nodiscard]] GenerateResult generate(const Scenario& scenario, const Catalogue& catalogue,
+                                      const NetworkFactory& make_network,
+                                      const LlamaWeights& weights,
+                                      std::span<const std::int32_t> prompt,
+                                      const GenerateOptions& options);
+
+/// Largest absolute difference between the run's logits and those of the fp32 reference operators
+/// fed the same tokens.
+[[nodiscard]] double reference_max_abs_error(const GenerateResult& result,
+                                             const LlamaWeights& weights);
+
+/// The chip model that a pool of the scenario runs on.
+[[nodiscard]] std::unique_ptr<ChipModel> make_chip_model(const Scenario& scenario,
+                                                         const Catalogue& catalogue,
+                                                         const std::string& pool);
+
+}  // namespace tandem
