@@ -1,0 +1,69 @@
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <ostream>
+
+#include "sim/core/diagnostics.hpp"
+#include "sim/entry/commands.hpp"
+#include "sim/entry/kernel_table.hpp"
+
+namespace tandem::entry {
+namespace {
+
+struct Arguments {
+  std::string chip;
+  std::string op;
+  std::string csv;
+  std::string out;
+  std::string software = "generic";
+  std::string fidelity = "cycle";
+};
+
+std::unique_ptr<ChipModel> chip_model(const Context& context, const Chip& chip,
+                                      const Software& software) {
+  for (const ChipModelEntry& entry : context.catalogue) {
+    if (entry.name == chip.model) return entry.make(chip, software);
+  }
+  throw ConfigError(fmt::format("no hardware model is called '{}'", chip.model));
+}
+
+void predict(const Arguments& arguments, const Context& context) {
+  const CsvTable table(arguments.csv, read_file(arguments.csv));
+  const std::vector<KernelRow> rows = kernel_rows(table, arguments.op);
+  const auto model = chip_model(context, context.loader.chip(arguments.chip),
+                                context.loader.software(arguments.software));
+  const bool is_cycle = arguments.fidelity == "cycle";
+  Progress progress("kernels");
+  std::string text;
+  for (const std::string& name : table.header()) text += csv_quoted(name) + ",";
+  text += "predicted_ms,bound_ms,predicted_w\n";
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const KernelCost cost = model->simulate_kernel(rows[i].kernel, rows[i].warm);
+    for (std::size_t c = 0; c < table.header().size(); ++c) {
+      text += csv_quoted(table.cell(i, c)) + ",";
+    }
+    text += fmt::format("{:.9g},{:.9g},\n", to_milliseconds(is_cycle ? cost.time : cost.floor),
+                        to_milliseconds(cost.floor));
+    if (i % 64 == 0) progress.update(fmt::format("{} of {} rows", i, rows.size()));
+  }
+  write_output(arguments.out, [&](std::ostream& out) { out << text; });
+}
+
+}  // namespace
+
+void add_kernels(CLI::App& app, Session& session) {
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* command =
+      app.add_subcommand("kernels", "Predicts the time of single kernels, one per CSV row");
+  command->add_option("--chip", arguments->chip, "Chip name")->required();
+  command->add_option("--op", arguments->op, "Operator: see 'tandem list operators'")->required();
+  command->add_option("--csv", arguments->csv, "Input table")->required();
+  command->add_option("--out", arguments->out, "Output table; - for standard output")->required();
+  command->add_option("--software", arguments->software, "Software layer");
+  command->add_option("--fidelity", arguments->fidelity, "cycle or analytical")
+      ->check(CLI::IsMember({"cycle", "analytical"}));
+  command->callback([arguments, &session] { predict(*arguments, session.context); });
+}
+
+}  // namespace tandem::entry

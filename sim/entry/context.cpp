@@ -1,0 +1,90 @@
+#include "sim/entry/context.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+
+#include "models/catalog/catalog.hpp"
+#include "sim/core/diagnostics.hpp"
+
+namespace tandem::entry {
+
+ModelSchemas schemas_of(const Catalogue& catalogue) {
+  ModelSchemas schemas;
+  for (const ChipModelEntry& entry : catalogue) schemas[entry.name] = entry.schema;
+  return schemas;
+}
+
+Context make_context() {
+  Catalogue catalogue = chip_catalogue();
+  Loader loader(find_roots(), schemas_of(catalogue));
+  return {std::move(catalogue), network_factory(), std::move(loader)};
+}
+
+std::vector<Override> parse_overrides(const std::vector<std::string>& arguments) {
+  DiagnosticSink sink;
+  std::vector<Override> overrides;
+  for (const std::string& argument : arguments) {
+    const std::size_t equals = argument.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      sink.report({}, fmt::format("--set '{}' is not of the form path=value; write e.g. "
+                                  "--set traffic.concurrency=8",
+                                  argument));
+      continue;
+    }
+    overrides.push_back({argument.substr(0, equals), argument.substr(equals + 1)});
+  }
+  sink.throw_if_any();
+  return overrides;
+}
+
+void write_output(const std::string& path, const std::function<void(std::ostream&)>& write) {
+  if (path == "-") {
+    write(std::cout);
+    std::cout.flush();
+    return;
+  }
+  const std::string partial = fmt::format("{}.partial.{}", path, ::getpid());
+  {
+    std::ofstream file(partial, std::ios::binary);
+    if (file) write(file);
+    file.flush();
+    if (!file) {
+      std::error_code ignored;
+      std::filesystem::remove(partial, ignored);
+      throw ConfigError(fmt::format("cannot write '{}'", path));
+    }
+  }
+  std::error_code failure;
+  std::filesystem::rename(partial, path, failure);
+  if (failure) {
+    std::filesystem::remove(partial, failure);
+    throw ConfigError(fmt::format("cannot write '{}'", path));
+  }
+}
+
+std::string read_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  if (file) text << file.rdbuf();
+  if (!file) throw ConfigError(fmt::format("cannot read '{}'", path));
+  return text.str();
+}
+
+Progress::Progress(std::string label)
+    : label_(std::move(label)), is_terminal_(::isatty(STDERR_FILENO) == 1) {}
+
+Progress::~Progress() {
+  if (is_terminal_) std::fputs("\r\033[K", stderr);
+}
+
+void Progress::update(std::string_view text) {
+  if (is_terminal_) fmt::print(stderr, "\r\033[K{}: {}", label_, text);
+}
+
+}  // namespace tandem::entry

@@ -1,0 +1,52 @@
+// What every command needs: the loader of descriptions, the catalogue of hardware models, and safe
+// output. One per process, made in main() or at import of the Python module.
+#pragma once
+
+#include <functional>
+#include <iosfwd>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sim/config/loader.hpp"
+#include "sim/lower/chip_model.hpp"
+#include "sim/lower/network_model.hpp"
+
+namespace tandem::entry {
+
+struct Context {
+  Catalogue catalogue;
+  NetworkFactory make_network;
+  Loader loader;
+};
+
+[[nodiscard]] Context make_context();
+
+/// Schemas of all chip models, as the loader wants them.
+[[nodiscard]] ModelSchemas schemas_of(const Catalogue& catalogue);
+
+/// Parses `path=value` arguments of --set. Throws ConfigError for one without '='.
+[[nodiscard]] std::vector<Override> parse_overrides(const std::vector<std::string>& arguments);
+
+/// Writes a whole file or none: into a temporary beside it, renamed when complete. "-" is standard
+/// output. Throws ConfigError that names the path when it cannot be written.
+void write_output(const std::string& path, const std::function<void(std::ostream&)>& write);
+
+/// Reads a whole file. Throws ConfigError that names the path.
+[[nodiscard]] std::string read_file(const std::string& path);
+
+/// Progress of long work: one line on a terminal, nothing in a pipe.
+class Progress {
+ public:
+  explicit Progress(std::string label);
+  ~Progress();
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+  void update(std::string_view text);
+
+ private:
+  std::string label_;
+  bool is_terminal_;
+};
+
+}  // namespace tandem::entry

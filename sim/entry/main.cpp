@@ -1,0 +1,54 @@
+// The tandem executable: parses the command line, runs one command, turns errors into exit codes.
+#include <CLI/CLI.hpp>
+#include <exception>
+#include <iostream>
+
+#include "sim/core/diagnostics.hpp"
+#include "sim/entry/commands.hpp"
+
+namespace {
+
+using namespace tandem;
+using namespace tandem::entry;
+
+int run_command_line(int argc, char** argv) {
+  CLI::App app("Simulates inference racks in which GPUs and LPUs serve language models together.",
+               "tandem");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", "tandem 0.1.0");
+  Session session{make_context(), good};
+  add_run(app, session);
+  add_capacity(app, session);
+  add_generate(app, session);
+  add_kernels(app, session);
+  add_lpu(app, session);
+  add_sweep(app, session);
+  add_check(app, session);
+  add_describe(app, session);
+  add_list(app, session);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    std::cerr << "error: " << error.what() << "; see 'tandem --help'\n";
+    return bad_input;
+  }
+  return session.exit_code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run_command_line(argc, argv);
+  } catch (const ConfigError& error) {
+    std::cerr << error.what() << '\n';
+    return bad_input;
+  } catch (const ModelError& error) {
+    std::cerr << "error: " << error.what() << '\n';
+    return bad_input;
+  } catch (const std::exception& error) {
+    std::cerr << "internal error: " << error.what() << '\n';
+    return own_fault;
+  }
+}
