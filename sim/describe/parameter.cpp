@@ -52,6 +52,8 @@ std::string_view name_of(Dimension dimension) {
       return "money per energy";
     case Dimension::Fraction:
       return "fraction";
+    case Dimension::RequestRate:
+      return "request rate";
   }
   return "plain number";
 }
@@ -84,6 +86,8 @@ std::string_view example_of(Dimension dimension) {
       return "0.08 USD/kWh";
     case Dimension::Fraction:
       return "0.92";
+    case Dimension::RequestRate:
+      return "4 req/s";
   }
   return "1.5";
 }

@@ -31,6 +31,7 @@ enum class Dimension : std::uint8_t {
   MoneyRate,    // US dollars per hour
   EnergyPrice,  // US dollars per joule
   Fraction,     // 0..1
+  RequestRate,  // requests per second
 };
 /// "size", "bandwidth", ... and an example to write, "80 GB", "3.35 TB/s", ...
 [[nodiscard]] std::string_view name_of(Dimension dimension);

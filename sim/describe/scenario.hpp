@@ -39,6 +39,8 @@ struct ChipGroup {
   std::string link;         ///< link class between chips of a node
   std::string scale_out;    ///< link class between nodes, and out of the group
   std::string switch_kind;  ///< "switch" (all-to-all through a crossbar) or "mesh" (direct links)
+  std::string source;       ///< where the counts and the topology come from
+  Basis basis = Basis::Assumed;
 };
 
 /// A path between two pools: the link classes it crosses, in order.
@@ -47,6 +49,8 @@ struct Bridge {
   std::string to;
   std::vector<std::string> links;
   std::int64_t lanes = 1;  ///< equal paths side by side
+  std::string source;      ///< where the path and its lanes come from
+  Basis basis = Basis::Assumed;
 };
 
 struct System {

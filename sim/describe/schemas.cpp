@@ -1,0 +1,57 @@
+#include "sim/describe/schemas.hpp"
+
+namespace tandem {
+
+ParameterSchema link_schema() {
+  return {
+      {"bandwidth", Dimension::Bandwidth, "Peak per direction of one port, payload and headers.",
+       std::nullopt, 1, 1e30},
+      {"latency", Dimension::Time, "One way, first byte in to first byte out.", std::nullopt, 0, 1},
+      {"packet", Dimension::Size, "Largest payload of one packet.", std::nullopt, 1, 1e9},
+      {"header", Dimension::Size, "Bytes that each packet adds to its payload.", std::nullopt, 0,
+       1e6},
+      {"energy_per_byte", Dimension::Energy, "Both ends together, per byte carried.", 0, 0, 1},
+  };
+}
+
+ParameterSchema system_schema() {
+  return {
+      {"host_power", Dimension::Power,
+       "Hosts, NICs, switches and fans: all of the system that is not a chip.", 0, 0, 1e9},
+  };
+}
+
+ParameterSchema prices_schema() {
+  return {
+      {"electricity", Dimension::EnergyPrice, "Tariff of electricity.", std::nullopt, 0, 1e30},
+      {"pue", Dimension::Scalar, "Power of the site over power of the machines.", std::nullopt, 1,
+       10},
+      {"life", Dimension::Time, "Time over which capital is written off.", std::nullopt, 3600,
+       1e10},
+      {"utilisation", Dimension::Fraction, "Share of its life in which a system serves.", 1, 1e-3,
+       1},
+      {"spares", Dimension::Fraction, "Capital kept as spares, over capital in use.", 0, 0, 1},
+      {"hosting", Dimension::MoneyRate, "Space, network and staff, per kilowatt of the system.", 0,
+       0, 1e30},
+      {"chips.*.capital", Dimension::Money, "Price of one chip with its share of the server.", 0, 0,
+       1e30},
+      {"chips.*.rent", Dimension::MoneyRate, "Rent of one chip with its share of the server.", 0, 0,
+       1e30},
+      {"systems.*.capital", Dimension::Money, "Price of the whole system.", 0, 0, 1e30},
+      {"systems.*.rent", Dimension::MoneyRate, "Rent of the whole system.", 0, 0, 1e30},
+  };
+}
+
+ParameterSchema software_schema() {
+  return {
+      {"step_overhead", Dimension::Time, "Host time per engine step that no chip work hides.", 0, 0,
+       1},
+      {"sequence_overhead", Dimension::Time, "Host time per sequence of a step.", 0, 0, 1},
+      {"launch_overhead", Dimension::Time, "Gap between two kernels that the framework adds.", 0, 0,
+       1},
+      {"memory_reserve", Dimension::Fraction, "Share of GPU memory that the framework leaves free.",
+       0, 0, 0.9},
+  };
+}
+
+}  // namespace tandem
