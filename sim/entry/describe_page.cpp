@@ -1,0 +1,188 @@
+#include "sim/entry/describe_page.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <iterator>
+
+#include "sim/lower/kernel.hpp"
+#include "sim/step/generate.hpp"
+
+namespace tandem::entry {
+namespace {
+
+struct Prefix {
+  double scale;
+  const char* letter;
+};
+
+/// The value with an SI prefix that leaves 1 to 999 before the point.
+std::string si(double value, const char* unit) {
+  static constexpr std::array<Prefix, 10> prefixes{{{1e15, "P"},
+                                                    {1e12, "T"},
+                                                    {1e9, "G"},
+                                                    {1e6, "M"},
+                                                    {1e3, "k"},
+                                                    {1, ""},
+                                                    {1e-3, "m"},
+                                                    {1e-6, "u"},
+                                                    {1e-9, "n"},
+                                                    {1e-12, "p"}}};
+  if (value == 0) return fmt::format("0 {}", unit);
+  for (const Prefix& prefix : prefixes) {
+    if (std::abs(value) >= prefix.scale * 0.9999999) {
+      return fmt::format("{:.6g} {}{}", value / prefix.scale, prefix.letter, unit);
+    }
+  }
+  return fmt::format("{:.6g} {}", value, unit);
+}
+
+std::string bytes_text(Bytes bytes) {
+  return si(static_cast<double>(bytes.count()), "B");
+}
+
+void add_fit_row(std::string& page, std::size_t index, const Stage& stage, const Fit& fit) {
+  std::string part = stage.layers > 0 ? fmt::format("layers {}..{}", stage.first_layer,
+                                                    stage.first_layer + stage.layers - 1)
+                                      : std::string();
+  if (stage.has_head()) {
+    part += fmt::format("{}head {}..{}", part.empty() ? "" : ", ", stage.head_begin,
+                        stage.head_end - 1);
+  }
+  page += fmt::format("    {:>3} {:<26}{:>12}{:>12}{:>12}{:>12}{:>12}{:>12}\n", index, part,
+                      bytes_text(fit.weights), bytes_text(fit.program), bytes_text(fit.workspace),
+                      bytes_text(fit.kv_per_token), bytes_text(fit.capacity),
+                      stage.layers > 0      ? std::to_string(fit.kv_tokens())
+                      : fit.holds_weights() ? std::string("fits")
+                                            : std::string("too big"));
+}
+
+void add_pool(std::string& page, const Scenario& scenario, const Catalogue& catalogue,
+              const char* phase, const PoolPlacement& placement) {
+  const auto model = make_chip_model(scenario, catalogue, placement.pool);
+  const std::int64_t context = scenario.traffic.prompt_tokens + scenario.traffic.output_tokens;
+  page += fmt::format("\n  {} on pool '{}' ({}), pipeline {}, replicas {}\n", phase, placement.pool,
+                      model->chip().name, placement.pipeline, placement.replicas);
+  page += fmt::format("    {:>3} {:<26}{:>12}{:>12}{:>12}{:>12}{:>12}{:>12}\n", "", "part",
+                      "weights", "program", "workspace", "KV/token", "capacity", "KV tokens");
+  const auto stages = partition_pipeline(scenario.model, placement.precision, placement.pipeline,
+                                         placement.head_chips);
+  for (std::size_t i = 0; i < stages.size(); ++i) {
+    add_fit_row(page, i, stages[i], model->fit(stages[i], scenario.serving.max_sequences, context));
+  }
+}
+
+}  // namespace
+
+std::string with_unit(double value, Dimension dimension) {
+  switch (dimension) {
+    case Dimension::Scalar:
+    case Dimension::Count:
+      return fmt::format("{:.10g}", value);
+    case Dimension::Size:
+      return si(value, "B");
+    case Dimension::Bandwidth:
+      return si(value, "B/s");
+    case Dimension::ComputeRate:
+      return si(value, "FLOPS");
+    case Dimension::Frequency:
+      return si(value, "Hz");
+    case Dimension::Time:
+      return si(value, "s");
+    case Dimension::Power:
+      return si(value, "W");
+    case Dimension::Energy:
+      return si(value, "J");
+    case Dimension::Money:
+      return fmt::format("{:.10g} USD", value);
+    case Dimension::MoneyRate:
+      return fmt::format("{:.10g} USD/h", value);
+    case Dimension::EnergyPrice:
+      return fmt::format("{:.10g} USD/kWh", value * 3.6e6);
+    case Dimension::Fraction:
+      return fmt::format("{:.6g} %", value * 100);
+  }
+  return {};
+}
+
+std::string describe_parameters(const std::string& name, const ParameterSet& parameters,
+                                bool fitted_only) {
+  std::string page = fmt::format("{}\n", name);
+  for (const auto& [key, parameter] : parameters.all()) {
+    if (fitted_only && parameter.basis != Basis::Fitted) continue;
+    std::string range;
+    if (parameter.low && parameter.high) {
+      range = fmt::format(" [{} .. {}]", with_unit(*parameter.low, parameter.dimension),
+                          with_unit(*parameter.high, parameter.dimension));
+    }
+    page += fmt::format("  {:<32}{:<18}{:<11}{}{}\n", key,
+                        with_unit(parameter.value, parameter.dimension), name_of(parameter.basis),
+                        parameter.source, range);
+  }
+  return page;
+}
+
+std::string describe_system(const System& system) {
+  std::string page = fmt::format("{}\n", system.name);
+  for (const ChipGroup& group : system.groups) {
+    page += fmt::format("  pool {:<8}{} x {}, {} per node, {} within, {} out\n", group.pool,
+                        group.count, group.chip, group.chips_per_node,
+                        group.link.empty() ? "nothing" : group.link,
+                        group.scale_out.empty() ? "nothing" : group.scale_out);
+  }
+  for (const Bridge& bridge : system.bridges) {
+    page += fmt::format("  bridge {} -> {}: {} lanes of {}\n", bridge.from, bridge.to, bridge.lanes,
+                        fmt::join(bridge.links, " -> "));
+  }
+  return page + describe_parameters("  box", system.parameters, false);
+}
+
+std::string describe_network(const NeuralNetwork& network) {
+  std::string page = fmt::format("{}   ({})\n", network.name, network.source);
+  page += fmt::format(
+      "  {} layers, hidden {}, {} heads, {} KV heads of {}, FFN {}, vocabulary {}, context {}\n",
+      network.layers, network.hidden, network.heads, network.kv_heads, network.head_dim,
+      network.intermediate, network.vocabulary, network.max_context);
+  page += fmt::format("  parameters            {:.4g} G ({} exactly)\n",
+                      static_cast<double>(network.parameters()) / 1e9, network.parameters());
+  page += fmt::format("  weights               {} in bfloat16, {} in fp8\n",
+                      si(2.0 * static_cast<double>(network.parameters()), "B"),
+                      si(static_cast<double>(network.parameters()), "B"));
+  page += fmt::format("  KV per token          {} B in bfloat16\n",
+                      2 * network.layers * network.kv_elements_per_token_and_layer());
+  Batch batch;
+  batch.slices.push_back({.request = 0, .context = 1023, .new_tokens = 1, .wants_logits = true});
+  KernelWork total;
+  for (const Kernel& kernel : lower(whole_model(network, Precision{}), batch).kernels) {
+    const KernelWork work = work_of(kernel);
+    total.matrix += work.matrix;
+    total.weight_bytes += work.weight_bytes;
+    total.read_bytes += work.read_bytes;
+    total.write_bytes += work.write_bytes;
+  }
+  page += fmt::format(
+      "  decode at 1024 tokens {} matrix operations, {} per token: {:.3g} operations per byte\n",
+      si(static_cast<double>(total.matrix.count()), "FLOP"), bytes_text(total.bytes()),
+      static_cast<double>(total.matrix.count()) / static_cast<double>(total.bytes().count()));
+  return page;
+}
+
+std::string describe_scenario(const Scenario& scenario, const Catalogue& catalogue) {
+  std::string page =
+      fmt::format("{}: {} on {}\n", scenario.name, scenario.model.name, scenario.system.name);
+  page += fmt::format("  config hash {}\n", scenario.config_hash);
+  if (scenario.model.layers == 0) {
+    return page + "  the model comes from the checkpoint given to 'tandem generate'\n";
+  }
+  add_pool(page, scenario, catalogue,
+           scenario.placement.mode == PlacementMode::Disaggregated ? "prefill" : "everything",
+           scenario.placement.prefill);
+  if (scenario.placement.mode == PlacementMode::Disaggregated) {
+    add_pool(page, scenario, catalogue, "decode", scenario.placement.decode);
+  }
+  return page;
+}
+
+}  // namespace tandem::entry

@@ -1,0 +1,26 @@
+// The pages that `tandem describe` prints.
+#pragma once
+
+#include <string>
+
+#include "sim/describe/scenario.hpp"
+#include "sim/lower/chip_model.hpp"
+
+namespace tandem::entry {
+
+/// A table of parameters: value with unit, basis, range, source.
+[[nodiscard]] std::string describe_parameters(const std::string& name,
+                                              const ParameterSet& parameters, bool fitted_only);
+
+[[nodiscard]] std::string describe_system(const System& system);
+
+/// Shape, parameters, weight and KV bytes, and operations and bytes per token in decode.
+[[nodiscard]] std::string describe_network(const NeuralNetwork& network);
+
+/// The scenario's pools and where each stage's bytes go on its chip.
+[[nodiscard]] std::string describe_scenario(const Scenario& scenario, const Catalogue& catalogue);
+
+/// A value in a readable unit of its dimension: "3.35 TB/s".
+[[nodiscard]] std::string with_unit(double value, Dimension dimension);
+
+}  // namespace tandem::entry
