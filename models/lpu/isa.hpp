@@ -11,7 +11,9 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "models/lpu/geometry.hpp"
@@ -20,15 +22,18 @@ namespace tandem::lpu {
 
 enum class Opcode : std::uint8_t {
   // ICU, any queue
-  Nop,      // count: issues nothing for `count` cycles (1..65535)
-  Repeat,   // issues the previous instruction `count` more times, `interval` cycles apart; MEM rows
-            // move by `stride` each time. The queue goes on one cycle after the last issue.
-  Loop,     // issues the previous `width` instructions (with their NOPs and Repeats) `count` more
-            // times, iteration starts `interval` apart; MEM rows move by `stride` per iteration.
-            // The queue goes on interval * (count + 1) cycles after the first iteration began.
+  Nop,     // count: issues nothing for `count` cycles (1..65535)
+  Repeat,  // issues the previous instruction `count` more times, `interval` cycles apart; MEM rows
+           // move by `stride` each time. The queue goes on one cycle after the last issue.
+  Loop,  // issues the previous `width` words (NOPs, Repeats and inner Loops count as words) `count`
+         // more times, iteration starts `interval` apart; MEM rows move by `stride` per iteration.
+         // The queue goes on interval * (count + 1) cycles after the first iteration began. At
+         // most four levels; no Sync or Notify inside.
   LoopReg,  // as Loop, `count` read from host register `reg` at the last Sync
   Sync,     // parks the queue until a Notify; the host may touch SRAM and registers meanwhile
-  Notify,   // releases all parked queues `barrier` cycles later
+  Notify,   // all queues that are parked `barrier` cycles later go on in that cycle. Convention:
+            // every
+            // used queue begins with Sync, and one of them with Notify, Sync.
   // MEM: one word, at most one access per bank
   Mem,
   // VXM
@@ -46,8 +51,13 @@ enum class Opcode : std::uint8_t {
                 // 16k+j
   // C2C
   Send,  // vector on a stream -> link
-  Recv,  // link -> stream
+  Recv,  // link -> stream: issues in the very cycle in which the vector arrives (Send + link
+         // latency)
+         // and puts it into the cell at the C2C position in that cycle
 };
+
+/// Number of opcodes; values of Opcode are 0..opcode_count - 1.
+inline constexpr int opcode_count = 18;
 
 /// Element types that instructions know.
 enum class Type : std::uint8_t { Int8, Fp8E4m3, Fp8E5m2, Float16, Bfloat16, Int32, Float32 };
@@ -74,7 +84,12 @@ struct StreamRef {
   bool operator==(const StreamRef&) const = default;
 };
 
-/// One access of a MEM word. Row address = row + value of host register `reg` (0 = none).
+inline constexpr int type_count = 7;
+
+/// One access of a MEM word. Row address = row + value of host register `reg` (0 = none). Gather
+/// and Scatter add, per superlane, the 16-bit map value in the first lane of that superlane; they
+/// read the map (and Scatter its data) at issue, occupy all banks of the slice in the next cycle,
+/// and the result is in the cell (readable in SRAM) `mem_gather` cycles after issue.
 struct MemAccess {
   enum class Kind : std::uint8_t { None, Read, Write, Gather, Scatter } kind = Kind::None;
   std::uint8_t bank = 0;
@@ -113,6 +128,8 @@ enum class AluOp : std::uint8_t {
   AccClear,  // running value of the ALU over time; the result is the new value
 };
 
+inline constexpr int alu_op_count = 25;
+
 /// A VXM operand. Values are 32 bits per lane inside the mesh.
 /// - Stream: the aligned group of `type` in the cell at the VXM, in the cycle of issue
 /// - Alu: the output register of another ALU, which holds its last result until the next one
@@ -131,7 +148,10 @@ struct AluOperand {
 /// Max, Min, compares on integers; And/Or/Xor/shifts are on bits). Select: z = (x's sign bit set or
 /// x == 0) ? own output register : y, i.e. "take y where x > 0". CmpGreater: 1.0f where x > y else
 /// 0.0f. Convert: from `from` (on the operand's stream or, from an ALU, on its 32 bits) to `type`,
-/// round to nearest even, saturating; the result's stream group has the width of `type`.
+/// rounded as sim/numerics encodes that type; the result's stream group has the width of `type`.
+/// Pass with a narrow `type` copies raw bits; other operations take Float32 or Int32 only. AccClear
+/// sets the running value to x, or to zero where x is None. The running value is apart from the
+/// output register and is updated at issue, so accumulations may follow each other every cycle.
 /// At most one immediate per instruction. The result goes to the ALU's output register always, and
 /// to the stream group `out` where has_out is set.
 struct Instruction {
@@ -181,6 +201,7 @@ struct MemoryImageRow {
   std::uint8_t bank = 0;
   std::uint16_t row = 0;
   std::vector<std::uint8_t> bytes;  ///< vector_bytes of them
+  bool operator==(const MemoryImageRow&) const = default;
 };
 
 /// One chip's program: what the machine runs, and nothing else it needs to know.
@@ -191,10 +212,40 @@ struct Program {
   /// Host registers may take values 0..limit; the verifier checks the worst case.
   std::array<std::uint16_t, host_registers> register_limits{};
   /// Rows used by data, for the capacity check: one count per (slice, bank).
+  /// Index slice * banks + bank; empty = nothing declared.
   std::vector<std::uint16_t> rows_used;
+  bool operator==(const Program&) const = default;
 };
 
 /// Bytes of one encoded instruction (the ICU fetches at most this much per queue and cycle).
 inline constexpr int instruction_bytes = 16;
+/// Deepest nesting of Loop and LoopReg.
+inline constexpr int loop_depth_limit = 4;
+
+[[nodiscard]] std::string_view name_of(Opcode op);
+[[nodiscard]] std::string_view name_of(Type type);
+[[nodiscard]] std::string_view name_of(AluOp op);
+/// "E12" or "W3".
+[[nodiscard]] std::string name_of(StreamRef stream);
+/// Nop, Repeat, Loop, LoopReg, Sync: words that the queue itself consumes and that issue nothing.
+[[nodiscard]] bool is_queue_control(Opcode op);
+[[nodiscard]] int operand_count(AluOp op);
+[[nodiscard]] bool is_special(AluOp op);
+/// Cycles for which an instruction occupies its queue: 2 for an Activate over both halves, else 1.
+[[nodiscard]] int queue_cycles(const Instruction& instruction);
+[[nodiscard]] Direction outward(Hemisphere side);
+[[nodiscard]] Direction inward(Hemisphere side);
+
+/// What is wrong with an instruction whatever its cycle: `rule` is H1..H10, or "ISA" for a word
+/// that the queue's unit cannot execute at all.
+struct Illegality {
+  std::string rule;
+  std::string message;
+};
+/// Checks one instruction of `queue` against the chip: right unit, ranges, alignment, direction,
+/// bank use. Says nothing about cycles. `maps` are the program's.
+[[nodiscard]] std::optional<Illegality> find_illegality(
+    const Instruction& instruction, int queue, const Geometry& geometry,
+    const std::vector<std::vector<std::uint16_t>>& maps);
 
 }  // namespace tandem::lpu

@@ -1,0 +1,97 @@
+// Expands one queue into its issues, in order of cycles: what an instruction control unit does with
+// NOP, Repeat, Loop and Sync. It knows nothing of latencies or operands.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "models/lpu/isa.hpp"
+#include "sim/core/diagnostics.hpp"
+
+namespace tandem::lpu {
+
+/// A schedule that the hardware would execute wrongly: rule H1..H10 (or "ISA"), queue, cycle and,
+/// in the message, the stream or bank.
+class ScheduleError : public ModelError {
+ public:
+  ScheduleError(std::string rule, int queue, std::int64_t cycle, const std::string& message);
+  [[nodiscard]] const std::string& rule() const { return rule_; }
+  [[nodiscard]] int queue() const { return queue_; }
+  [[nodiscard]] std::int64_t cycle() const { return cycle_; }
+
+ private:
+  std::string rule_;
+  int queue_;
+  std::int64_t cycle_;
+};
+
+/// One instruction leaving its queue.
+struct Issue {
+  std::int64_t cycle = 0;
+  const Instruction* instruction = nullptr;
+  std::int64_t row_offset = 0;  ///< sum of the strides of Repeat and the loops around it
+};
+
+using HostRegisters = std::array<std::uint16_t, host_registers>;
+
+/// Walks one queue from cycle 0.
+///
+/// Contract:
+///  - `program` and `registers` outlive the walk and do not change during it
+///  - while state() is Ready, issue() is the next issue; advance() moves past it
+///  - while state() is Parked, parked_at() is the cycle in which the queue reached Sync; resume()
+///    goes on in the given cycle
+///  - structural faults (a loop body longer than its interval, a Repeat with nothing before it, too
+///    deep nesting) throw ScheduleError from the constructor, advance() or resume()
+class QueueWalk {
+ public:
+  enum class State : std::uint8_t { Ready, Parked, Finished };
+  QueueWalk(const QueueProgram& program, const HostRegisters& registers, int queue,
+            std::string queue_name);
+
+  [[nodiscard]] State state() const { return state_; }
+  [[nodiscard]] const Issue& issue() const { return issue_; }
+  [[nodiscard]] std::int64_t parked_at() const { return cursor_; }
+  void advance();
+  void resume(std::int64_t cycle);
+
+ private:
+  struct Span {  // one loop: words [begin, end) are its body, word `end` is the Loop
+    std::size_t begin;
+    std::size_t end;
+  };
+  struct Frame {  // a loop that is being executed
+    std::size_t end;
+    std::size_t begin;
+    std::int64_t start;  // cycle in which the first iteration began
+    std::int64_t row_base;
+    std::int64_t iteration;
+    std::int64_t count;
+  };
+
+  void collect_spans();
+  void check_span(const Span& span) const;
+  void seek();
+  void enter_loops();
+  void finish_iteration();
+  void begin_repeat(const Instruction& instruction);
+  [[noreturn]] void fail(const char* rule, std::int64_t cycle, const std::string& message) const;
+
+  const QueueProgram* program_;
+  const HostRegisters* registers_;
+  int queue_;
+  std::string queue_name_;
+  std::vector<Span> spans_;  // by begin, outermost first
+  std::vector<Frame> frames_;
+  State state_ = State::Ready;
+  Issue issue_;
+  std::size_t pc_ = 0;
+  std::int64_t cursor_ = 0;  // first cycle in which the queue may issue again
+  std::int64_t row_offset_ = 0;
+  std::int64_t repeats_left_ = 0;
+  const Instruction* repeat_ = nullptr;
+};
+
+}  // namespace tandem::lpu
