@@ -93,6 +93,7 @@ struct Serving {
   std::int64_t max_batch_tokens = 8192;
   std::int64_t max_sequences = 256;
   std::int64_t kv_block_tokens = 16;
+  std::string router = "least_loaded";  ///< over replicas: "least_loaded" or "round_robin"
 };
 
 enum class ArrivalKind : std::uint8_t { Closed, Poisson, Constant };

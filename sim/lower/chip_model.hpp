@@ -111,6 +111,9 @@ class ChipModel {
                                 std::int64_t max_context) const = 0;
   /// Largest number of sequences in one pass (LPU programs have batch slots); 0 = no limit.
   [[nodiscard]] virtual std::int64_t batch_limit() const = 0;
+  /// Decode passes whose KV lengths (context + 1) round up to the same multiple of this many tokens
+  /// cost the same. 1 = every length is its own case.
+  [[nodiscard]] virtual std::int64_t context_granularity() const { return 1; }
   [[nodiscard]] virtual StageCost simulate(const Stage& stage, const Batch& batch,
                                            TimelineRecorder* timeline = nullptr) const = 0;
   [[nodiscard]] virtual Picoseconds floor(const Stage& stage, const Batch& batch) const = 0;
