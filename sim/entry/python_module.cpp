@@ -1,0 +1,102 @@
+// tandem._core: the library's operations for Python, as text in and text out. The package
+// sim/entry/python/tandem gives them their Python shape.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <optional>
+
+#include "sim/core/diagnostics.hpp"
+#include "sim/entry/api.hpp"
+
+namespace py = pybind11;
+
+namespace tandem::entry {
+namespace {
+
+using Changes = std::vector<std::pair<std::string, std::string>>;
+
+std::vector<Override> as_overrides(const Changes& changes) {
+  std::vector<Override> overrides;
+  for (const auto& [path, value] : changes) overrides.push_back({path, value});
+  return overrides;
+}
+
+/// Raises tandem.ConfigError with the list of complaints as `diagnostics`.
+void raise_config_error(const py::object& type, const ConfigError& error) {
+  py::list diagnostics;
+  for (const Diagnostic& diagnostic : error.diagnostics()) {
+    py::dict entry;
+    entry["file"] = diagnostic.place.file;
+    entry["line"] = diagnostic.place.line;
+    entry["column"] = diagnostic.place.column;
+    entry["message"] = diagnostic.message;
+    diagnostics.append(entry);
+  }
+  py::object instance = type(error.what());
+  instance.attr("diagnostics") = diagnostics;
+  PyErr_SetObject(type.ptr(), instance.ptr());
+}
+
+py::tuple run(const std::string& scenario, const Changes& changes, const std::string& fidelity,
+              bool exact, std::optional<std::uint64_t> seed, const std::string& store) {
+  RunRequest request{scenario, as_overrides(changes), fidelity, exact, seed, store, true, true};
+  RunAnswer answer;
+  {
+    py::gil_scoped_release release;
+    answer = run_scenario(make_context(), request);
+  }
+  return py::make_tuple(answer.json, answer.requests_csv, answer.timeline);
+}
+
+std::string generate_text(const std::string& scenario, const Changes& changes,
+                          const std::string& checkpoint, const std::string& tokenizer,
+                          const std::string& prompt, std::int64_t tokens, double temperature,
+                          std::uint64_t seed) {
+  py::gil_scoped_release release;
+  GenerateRequest request;
+  request.scenario = scenario;
+  request.overrides = as_overrides(changes);
+  request.checkpoint = checkpoint;
+  request.tokenizer = tokenizer;
+  request.prompt = prompt;
+  request.tokens = tokens;
+  request.temperature = temperature;
+  request.seed = seed;
+  return generate_text_of(make_context(), request).json;
+}
+
+std::string capacity(const std::vector<std::string>& scenarios, const Changes& changes,
+                     const std::string& store) {
+  py::gil_scoped_release release;
+  CapacityRequest request;
+  request.scenarios = scenarios;
+  request.overrides = as_overrides(changes);
+  request.store = store;
+  return capacity_of(make_context(), request).json;
+}
+
+}  // namespace
+}  // namespace tandem::entry
+
+PYBIND11_MODULE(_core, module) {
+  using namespace tandem;
+  using namespace tandem::entry;
+  static PyObject* config_error =
+      PyErr_NewException("tandem.ConfigError", PyExc_ValueError, nullptr);
+  static PyObject* model_error =
+      PyErr_NewException("tandem.ModelError", PyExc_RuntimeError, nullptr);
+  module.attr("ConfigError") = py::reinterpret_borrow<py::object>(config_error);
+  module.attr("ModelError") = py::reinterpret_borrow<py::object>(model_error);
+  py::register_exception_translator([](std::exception_ptr pointer) {
+    try {
+      if (pointer) std::rethrow_exception(pointer);
+    } catch (const ConfigError& error) {
+      raise_config_error(py::reinterpret_borrow<py::object>(config_error), error);
+    } catch (const ModelError& error) {
+      PyErr_SetString(model_error, error.what());
+    }
+  });
+  module.def("run", &run);
+  module.def("generate", &generate_text);
+  module.def("capacity", &capacity);
+}
