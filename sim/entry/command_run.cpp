@@ -1,0 +1,102 @@
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <iostream>
+#include <memory>
+
+#include "sim/core/diagnostics.hpp"
+#include "sim/entry/api.hpp"
+#include "sim/entry/commands.hpp"
+#include "sim/entry/sweep_database.hpp"
+
+namespace tandem::entry {
+namespace {
+
+struct RunArguments {
+  RunRequest request;
+  std::vector<std::string> overrides;
+  std::string json;
+  std::string requests;
+  std::string timeline;
+  std::string database;
+};
+
+void write_text(const std::string& path, const std::string& text) {
+  if (!path.empty()) write_output(path, [&](std::ostream& out) { out << text; });
+}
+
+void run_command(RunArguments& arguments, const Context& context) {
+  arguments.request.overrides = parse_overrides(arguments.overrides);
+  arguments.request.with_requests = !arguments.requests.empty();
+  arguments.request.with_timeline = !arguments.timeline.empty();
+  const RunAnswer answer = run_scenario(context, arguments.request);
+  write_text(arguments.json, answer.json);
+  write_text(arguments.requests, answer.requests_csv);
+  write_text(arguments.timeline, answer.timeline);
+  if (!arguments.database.empty()) {
+    const std::string hash =
+        context.loader.scenario(arguments.request.scenario, arguments.request.overrides)
+            .config_hash;
+    SweepDatabase(arguments.database, true).store({0, hash, "", "ok", "", answer.json});
+  }
+  if (arguments.json != "-") std::cout << answer.page;
+}
+
+struct CapacityArguments {
+  CapacityRequest request;
+  std::vector<std::string> overrides;
+  std::string json;
+};
+
+}  // namespace
+
+std::string default_store() {
+  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache != '\0') {
+    return std::string(cache) + "/tandem";
+  }
+  if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0') {
+    return std::string(home) + "/.cache/tandem";
+  }
+  return "none";
+}
+
+void add_run(CLI::App& app, Session& session) {
+  auto arguments = std::make_shared<RunArguments>();
+  RunRequest& request = arguments->request;
+  request.store = default_store();
+  CLI::App* command = app.add_subcommand("run", "Simulates a scenario");
+  command->add_option("scenario", request.scenario, "Scenario file or name")->required();
+  command->add_option("--set", arguments->overrides, "path=value, repeatable");
+  command->add_option("--fidelity", request.fidelity, "cycle or analytical")
+      ->check(CLI::IsMember({"cycle", "analytical"}));
+  command->add_flag("--exact", request.exact, "Simulate every distinct step");
+  command->add_option("--seed", request.seed, "Overrides the scenario's seed");
+  command->add_option("--store", request.store, "Folder of reusable step results, or none");
+  command->add_option("--json", arguments->json, "Write the result as JSON; - for standard output");
+  command->add_option("--requests", arguments->requests, "Write one CSV row per request");
+  command->add_option("--timeline", arguments->timeline, "Write a Chrome trace");
+  command->add_option("--db", arguments->database, "Add the result to a SQLite database");
+  command->callback([arguments, &session] { run_command(*arguments, session.context); });
+}
+
+void add_capacity(CLI::App& app, Session& session) {
+  auto arguments = std::make_shared<CapacityArguments>();
+  CapacityRequest& request = arguments->request;
+  request.store = default_store();
+  CLI::App* command = app.add_subcommand(
+      "capacity", "Finds the highest load within the SLO, several scenarios side by side");
+  command->add_option("scenarios", request.scenarios, "Scenario files or names")->required();
+  command->add_option("--set", arguments->overrides, "path=value, repeatable");
+  command->add_flag("--curve", request.curve, "Throughput against interactivity over the load");
+  command->add_option("--store", request.store, "Folder of reusable step results, or none");
+  command->add_option("--json", arguments->json, "Write the result as JSON; - for standard output");
+  command->callback([arguments, &session] {
+    arguments->request.overrides = parse_overrides(arguments->overrides);
+    const CapacityAnswer answer = capacity_of(session.context, arguments->request);
+    if (!arguments->json.empty()) {
+      write_output(arguments->json, [&](std::ostream& out) { out << answer.json; });
+    }
+    if (arguments->json != "-") std::cout << answer.page;
+  });
+}
+
+}  // namespace tandem::entry
