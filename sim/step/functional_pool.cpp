@@ -27,8 +27,10 @@ NetworkModel::Delivery send_and_wait(NetworkModel& network, Picoseconds start,
 
 FunctionalPool::FunctionalPool(const ChipModel& chip, const PoolPlacement& placement,
                                const LlamaWeights& weights, std::int64_t max_context,
-                               NetworkModel& network, TimelineRecorder* timeline)
+                               std::int64_t first_chip, NetworkModel& network,
+                               TimelineRecorder* timeline)
     : pool_(placement.pool),
+      first_chip_(first_chip),
       hidden_type_(placement.precision.activations),
       stages_(partition_pipeline(weights.network, placement.precision, placement.pipeline,
                                  placement.head_chips)),
@@ -51,7 +53,7 @@ FunctionalPool::FunctionalPool(const ChipModel& chip, const PoolPlacement& place
 }
 
 ChipAddress FunctionalPool::address(std::size_t stage) const {
-  return {pool_, static_cast<std::int64_t>(stage)};
+  return {pool_, first_chip_ + static_cast<std::int64_t>(stage)};
 }
 
 /// Moves the hidden rows to the next chip in the pool's activation type.

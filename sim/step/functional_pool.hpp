@@ -21,7 +21,7 @@ struct PoolPass {
   Picoseconds floor;
 };
 
-/// Chips 0..stages-1 of a pool, loaded with the stages of a pipeline.
+/// A row of chips of a pool, loaded with the stages of a pipeline.
 class FunctionalPool {
  public:
   FunctionalPool(const ChipModel& chip, const PoolPlacement& placement, const LlamaWeights& weights,
@@ -40,6 +40,7 @@ class FunctionalPool {
   Picoseconds pass_hidden(std::size_t from, StageData& data, Picoseconds start);
 
   std::string pool_;
+  std::int64_t first_chip_;
   ElementType hidden_type_;
   std::vector<Stage> stages_;
   std::vector<std::unique_ptr<LoadedStage>> loaded_;

@@ -52,13 +52,17 @@ class Generation {
         network_(make_network(scenario.system)),
         random_(options.seed, "sampling"),
         prefill_chip_(make_chip_model(scenario, catalogue, scenario.placement.prefill.pool)),
-        prefill_(*prefill_chip_, scenario.placement.prefill, weights, options.positions, *network_,
-                 options.timeline),
+        prefill_(*prefill_chip_, scenario.placement.prefill, weights, options.positions, 0,
+                 *network_, options.timeline),
         decode_precision_(scenario.placement.decode.precision) {
     if (!is_split_) return;
     decode_chip_ = make_chip_model(scenario, catalogue, scenario.placement.decode.pool);
-    decode_ = std::make_unique<FunctionalPool>(*decode_chip_, scenario.placement.decode, weights,
-                                               options.positions, *network_, options.timeline);
+    const PoolPlacement& to = scenario.placement.decode;
+    const bool shares_pool = to.pool == scenario.placement.prefill.pool;
+    const auto first_chip =
+        shares_pool ? static_cast<std::int64_t>(prefill_.stages().size()) : std::int64_t{0};
+    decode_ = std::make_unique<FunctionalPool>(*decode_chip_, to, weights, options.positions,
+                                               first_chip, *network_, options.timeline);
   }
 
   GenerateResult run(std::span<const std::int32_t> prompt) {
