@@ -1,0 +1,81 @@
+"""The Python module as a user of it sees it."""
+
+import concurrent.futures
+import json
+import multiprocessing
+import resource
+
+import pytest
+
+import tandem
+
+SMALL = {"traffic.requests": 6, "traffic.concurrency": 2, "traffic.prompt_tokens": 64,
+         "traffic.output_tokens": 8}
+
+
+def test_summary_and_requests_tell_the_same_story():
+    result = tandem.run("llama8b_gpu", set=SMALL)
+    requests = result.requests
+    assert len(requests) == 6
+    assert result.summary["ttft_ms"]["mean"] == pytest.approx(requests["ttft_ms"].mean())
+    assert result.summary["tpot_ms"]["mean"] == pytest.approx(requests["tpot_ms"].mean())
+    assert "output_tokens_per_s" in result._repr_html_()
+
+
+def test_cycle_is_never_faster_than_the_floor():
+    cycle = tandem.run("llama8b_gpu", set=SMALL)
+    floor = tandem.run("llama8b_gpu", set=SMALL, fidelity="analytical")
+    assert cycle.summary["tpot_ms"]["mean"] >= floor.summary["tpot_ms"]["mean"]
+    assert cycle.data["bounds"]["tpot_ms"] <= cycle.summary["tpot_ms"]["mean"]
+
+
+def test_same_input_same_bytes_and_no_growth_of_memory():
+    def once():
+        data = tandem.run("llama8b_gpu", set=SMALL).data
+        data.pop("run")
+        return json.dumps(data)
+
+    first = once()
+    for _ in range(5):
+        assert once() == first
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(20):
+        assert once() == first
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 8 * 1024, f"resident memory grew by {grown} KiB over 20 runs"
+
+
+def test_timeline_is_a_chrome_trace():
+    events = tandem.run("llama8b_gpu", set=SMALL).timeline
+    assert any(event["ph"] == "X" and event["dur"] > 0 for event in events)
+
+
+def test_wrong_input_lists_every_complaint():
+    with pytest.raises(tandem.ConfigError) as caught:
+        tandem.run("llama8b_gpu", set={"traffic.concurency": 3, "traffic.requests": -1})
+    assert len(caught.value.diagnostics) == 2
+    assert any("concurrency" in entry["message"] for entry in caught.value.diagnostics)
+
+
+def test_a_good_run_follows_a_failed_one():
+    good = tandem.run("llama8b_gpu", set=SMALL).summary
+    with pytest.raises(tandem.ConfigError):
+        tandem.run("no_such_scenario")
+    assert tandem.run("llama8b_gpu", set=SMALL).summary == good
+
+
+def test_generation_agrees_with_the_reference(little_tales):
+    text = tandem.generate("little_tales_hybrid", prompt="Once there was", tokens=32,
+                           **little_tales)
+    assert text.text.startswith("Once there was")
+    assert text.checks["reference_max_abs_error"] <= 0.05
+    assert [move["what"] for move in text.transfers].count("kv") >= 1
+
+
+def test_sweep_gives_the_same_points_in_processes_as_here():
+    vary = {"traffic.concurrency": [1, 2]}
+    options = {"fidelity": "analytical"}
+    here = tandem.sweep("llama8b_gpu", vary, **options)
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(2, mp_context=context) as executor:
+        assert tandem.sweep("llama8b_gpu", vary, executor=executor, **options) == here
