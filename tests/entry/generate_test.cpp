@@ -1,0 +1,223 @@
+// The functional main job as a user sees it: text, KV cache and logits of real models on simulated
+// chips.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "sim/entry/api.hpp"
+#include "sim/entry/generate_json.hpp"
+#include "sim/lower/reference_model.hpp"
+
+namespace tandem::entry {
+namespace {
+
+using Json = nlohmann::json;
+
+/// The measured data, or nothing where this machine has none.
+std::filesystem::path data_folder() {
+  const char* named = std::getenv("TANDEM_DATA");
+  return named != nullptr ? std::filesystem::path(named)
+                          : std::filesystem::path(TANDEM_SOURCE_DIR) / ".." / "shared" / "data";
+}
+
+std::filesystem::path stories() {
+  return data_folder() / "models" / "stories260K";
+}
+
+#define SKIP_WITHOUT_STORIES()                                                  \
+  if (!std::filesystem::exists(stories() / "stories260K.bin")) {                \
+    GTEST_SKIP() << "stories260K is not in TANDEM_DATA: nothing to compare to"; \
+  }
+
+std::filesystem::path tales() {
+  return std::filesystem::path(TANDEM_SOURCE_DIR) / "workloads" / "checkpoints" / "little_tales";
+}
+
+struct Model {
+  LlamaWeights weights;
+  Tokenizer tokenizer;
+};
+
+Model load_stories() {
+  LlamaWeights weights = read_llama2c_checkpoint((stories() / "stories260K.bin").string());
+  Tokenizer tokenizer((stories() / "tok512.bin").string(), weights.network.vocabulary);
+  return {std::move(weights), std::move(tokenizer)};
+}
+
+Model load_tales() {
+  LlamaWeights weights = read_llama2c_checkpoint((tales() / "model.bin").string());
+  Tokenizer tokenizer((tales() / "tokenizer.bin").string(), weights.network.vocabulary);
+  return {std::move(weights), std::move(tokenizer)};
+}
+
+GenerateResult run(const Context& context, Scenario scenario, const Model& model,
+                   const std::string& prompt, std::int64_t positions,
+                   std::vector<std::int32_t> forced = {}) {
+  scenario.model = model.weights.network;
+  GenerateOptions options;
+  options.positions = positions;
+  options.forced = std::move(forced);
+  const auto tokens = model.tokenizer.encode(prompt, true, false);
+  return generate(scenario, context.catalogue, context.make_network, model.weights, tokens,
+                  options);
+}
+
+/// The GPU scenario with decode on a second GPU.
+Scenario gpu_to_gpu(const Context& context) {
+  Scenario scenario = context.loader.scenario("dgx_little_tales");
+  return scenario;
+}
+
+std::string contents(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+TEST(GenerateOnGpu, WritesTheExpectedStoryCharacterByCharacter) {
+  SKIP_WITHOUT_STORIES();
+  const Context context = make_context();
+  const Model model = load_stories();
+  const GenerateResult result =
+      run(context, context.loader.scenario("stories260k_gpu"), model, "", 200);
+  EXPECT_EQ(text_of(result, model.tokenizer), contents(stories() / "expected_greedy_200.txt"));
+}
+
+TEST(GenerateOnGpu, ContinuesTheReferencePromptsAndMatchesTheReferenceLogits) {
+  SKIP_WITHOUT_STORIES();
+  const Context context = make_context();
+  const Model model = load_stories();
+  const Scenario scenario = context.loader.scenario("stories260k_gpu");
+  const Json cases = Json::parse(contents(stories() / "greedy_reference.json"));
+  ASSERT_FALSE(cases.empty());
+  for (const Json& one : cases) {
+    const GenerateResult result =
+        run(context, scenario, model, one["prompt"], one["steps"].get<std::int64_t>());
+    EXPECT_EQ(text_of(result, model.tokenizer), one["output"].get<std::string>());
+  }
+  const GenerateResult result = run(context, scenario, model, "", 64);
+  std::ifstream lines(stories() / "logits_empty_prompt_64.jsonl");
+  std::string line;
+  std::int64_t compared = 0;
+  while (std::getline(lines, line)) {
+    const Json expected = Json::parse(line);
+    const auto& logits = result.logits.at(expected["pos"].get<std::int64_t>());
+    for (std::size_t i = 0; i < logits.size(); ++i) {
+      ASSERT_NEAR(logits[i], expected["logits"][i].get<float>(), 1e-3);
+    }
+    ++compared;
+  }
+  EXPECT_EQ(compared, 64);
+}
+
+TEST(Disaggregated, GpuToGpuWritesTheTokensOfOneGpuExactly) {
+  const Context context = make_context();
+  const Model model = load_tales();
+  const GenerateResult one =
+      run(context, context.loader.scenario("little_tales_gpu"), model, "Once there was", 96);
+  const GenerateResult two = run(context, gpu_to_gpu(context), model, "Once there was", 96);
+  EXPECT_EQ(one.tokens, two.tokens);
+  EXPECT_EQ(one.logits, two.logits);
+  ASSERT_FALSE(two.kv_received.empty());
+}
+
+TEST(Disaggregated, TheKvCacheThatArrivesIsTheOneThatLeft) {
+  const Context context = make_context();
+  const Model model = load_tales();
+  const Scenario scenario = context.loader.scenario("little_tales_hybrid");
+  const GenerateResult result = run(context, scenario, model, "Once there was", 24);
+  ASSERT_FALSE(result.kv_sent.empty());
+  EXPECT_EQ(result.kv_sent, result.kv_received);
+  std::int64_t bytes = 0;
+  for (const KvBlock& block : result.kv_received) {
+    bytes += static_cast<std::int64_t>(block.bytes.size());
+  }
+  // layers x 2 x kv_heads x head_dim x tokens x bytes per element; the LPU's cache is float16.
+  const NeuralNetwork& network = model.weights.network;
+  EXPECT_EQ(bytes,
+            network.layers * 2 * network.kv_heads * network.head_dim * result.prompt_tokens * 2);
+}
+
+TEST(Disaggregated, GpuKvIsCloseToTheReferences) {
+  const Context context = make_context();
+  const Model model = load_tales();
+  const GenerateResult result = run(context, gpu_to_gpu(context), model, "Once there was", 24);
+  ReferenceModel reference(model.weights);
+  for (std::int64_t i = 0; i < result.prompt_tokens; ++i) {
+    (void)reference.forward(result.tokens[static_cast<std::size_t>(i)], i);
+  }
+  const NeuralNetwork& network = model.weights.network;
+  ASSERT_EQ(result.kv_received.size(), 1U);
+  const KvBlock& block = result.kv_received[0];
+  ASSERT_EQ(block.type, ElementType::Float32);
+  const auto* values = reinterpret_cast<const float*>(block.bytes.data());
+  const auto span = static_cast<std::size_t>(result.prompt_tokens * network.kv_width());
+  for (std::int64_t layer = 0; layer < network.layers; ++layer) {
+    for (const auto& expected : {reference.k(layer), reference.v(layer)}) {
+      float largest = 0;
+      for (std::size_t i = 0; i < span; ++i) largest = std::max(largest, std::abs(expected[i]));
+      for (std::size_t i = 0; i < span; ++i) {
+        ASSERT_NEAR(values[i], expected[i], 1e-5F * largest) << "layer " << layer;
+      }
+      values += span;
+    }
+  }
+}
+
+TEST(Disaggregated, TheLpuComputesTheSameFromKvHandedOverWithoutALink) {
+  const Context context = make_context();
+  const Model model = load_tales();
+  Scenario scenario = context.loader.scenario("little_tales_hybrid");
+  scenario.model = model.weights.network;
+  const GenerateResult linked = run(context, scenario, model, "Once there was", 40);
+  const PoolPlacement& decode = scenario.placement.decode;
+  const auto chip = make_chip_model(scenario, context.catalogue, decode.pool);
+  const auto stages =
+      partition_pipeline(scenario.model, decode.precision, decode.pipeline, decode.head_chips);
+  ASSERT_EQ(stages.size(), 1U);
+  const auto loaded = chip->load(stages[0], model.weights, 1, 40);
+  loaded->import_kv(0, linked.kv_sent[0]);
+  for (auto position = static_cast<std::size_t>(linked.prompt_tokens);
+       position + 1 < linked.tokens.size(); ++position) {
+    Batch batch;
+    batch.slices.push_back({0, static_cast<std::int64_t>(position), 1, true});
+    StageData in;
+    StageData out;
+    in.tokens = {linked.tokens[position]};
+    (void)loaded->run(batch, in, out);
+    const auto logits = out.logits.floats();
+    const auto& expected = linked.logits.at(static_cast<std::int64_t>(position));
+    ASSERT_TRUE(std::equal(logits.begin(), logits.end(), expected.begin(), expected.end()))
+        << "position " << position;
+  }
+}
+
+TEST(GenerateOnLpu, AgreesWithTheFp32ReferenceWhenFedTheSameTokens) {
+  const Context context = make_context();
+  const Model model = load_tales();
+  std::int64_t agreed = 0;
+  std::int64_t compared = 0;
+  for (const char* prompt : {"", "Once there was", "One day", "The"}) {
+    const GenerateResult wanted =
+        run(context, context.loader.scenario("little_tales_gpu"), model, prompt, 128);
+    const GenerateResult result = run(context, context.loader.scenario("little_tales_lpu"), model,
+                                      prompt, 128, wanted.tokens);
+    EXPECT_LE(reference_max_abs_error(result, model.weights), 0.05) << prompt;
+    for (const auto& [position, logits] : result.logits) {
+      const auto& reference = wanted.logits.find(position);
+      if (reference == wanted.logits.end()) continue;
+      const auto top = [](const std::vector<float>& row) {
+        return std::max_element(row.begin(), row.end()) - row.begin();
+      };
+      agreed += top(logits) == top(reference->second) ? 1 : 0;
+      ++compared;
+    }
+  }
+  EXPECT_GE(static_cast<double>(agreed), 0.99 * static_cast<double>(compared));
+  EXPECT_GE(compared, 300);
+}
+
+}  // namespace
+}  // namespace tandem::entry
