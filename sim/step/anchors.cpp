@@ -1,0 +1,113 @@
+#include "sim/step/anchors.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace tandem {
+namespace {
+
+Bracket bracket_between(double low, double high, double value) {
+  if (value <= low || high <= low) return {low, low, 0};
+  return {low, high, (value - low) / (high - low)};
+}
+
+std::int64_t whole(double value) {
+  return std::llround(value);
+}
+
+// Chunks that together have `tokens` tokens and whose tokens see `visible` keys on average: one
+// chunk on top of a context where the mean exceeds what a chunk by itself has, else several chunks
+// without context. A chunk of q tokens by itself shows (q + 1) / 2 keys to its mean token.
+void add_chunks(std::int64_t tokens, double visible, bool wants_logits, Batch& batch) {
+  const double alone = (static_cast<double>(tokens) + 1) / 2;
+  if (visible >= alone) {
+    batch.slices.push_back({.request = static_cast<std::int64_t>(batch.slices.size()),
+                            .context = whole(visible - alone),
+                            .new_tokens = tokens,
+                            .wants_logits = wants_logits});
+    return;
+  }
+  const std::int64_t length = std::max<std::int64_t>(1, whole(2 * visible - 1));
+  for (std::int64_t left = tokens; left > 0; left -= length) {
+    batch.slices.push_back({.request = static_cast<std::int64_t>(batch.slices.size()),
+                            .context = 0,
+                            .new_tokens = std::min(left, length),
+                            .wants_logits = wants_logits});
+  }
+}
+
+}  // namespace
+
+BatchFeatures features_of(const Batch& batch) {
+  BatchFeatures features;
+  double context = 0;
+  double visible = 0;
+  for (const SequenceSlice& slice : batch.slices) {
+    features.wants_logits = features.wants_logits || slice.wants_logits;
+    if (slice.is_decode()) {
+      features.decodes += 1;
+      context += static_cast<double>(slice.context);
+    } else {
+      const auto tokens = static_cast<double>(slice.new_tokens);
+      features.prefill_tokens += tokens;
+      visible += tokens * (static_cast<double>(slice.context) + (tokens + 1) / 2);
+    }
+  }
+  if (features.decodes > 0) features.decode_context = context / features.decodes;
+  if (features.prefill_tokens > 0) features.prefill_visible = visible / features.prefill_tokens;
+  return features;
+}
+
+Batch anchor_batch(const BatchFeatures& point) {
+  Batch batch;
+  for (std::int64_t i = 0; i < whole(point.decodes); ++i) {
+    batch.slices.push_back({.request = i,
+                            .context = std::max<std::int64_t>(1, whole(point.decode_context)),
+                            .new_tokens = 1,
+                            .wants_logits = true});
+  }
+  const std::int64_t tokens = whole(point.prefill_tokens);
+  if (tokens > 0) add_chunks(tokens, point.prefill_visible, point.wants_logits, batch);
+  return batch;
+}
+
+Bracket bracket_half_octave(double value) {
+  if (value <= 0) return {0, 0, 0};
+  double low = 1;
+  while (low * 2 <= value) low *= 2;
+  if (low < 2) return bracket_between(1, 2, value);
+  const double middle = low * 1.5;
+  return value < middle ? bracket_between(low, middle, value)
+                        : bracket_between(middle, low * 2, value);
+}
+
+Bracket bracket_octave(double value) {
+  const double first = 16;
+  const double second = 64;
+  if (value <= first) return bracket_between(1, first, value);
+  if (value <= second) return bracket_between(first, second, value);
+  double low = second;
+  while (low * 2 <= value) low *= 2;
+  return bracket_between(low, low * 2, value);
+}
+
+std::vector<Corner> corners_of(const BatchFeatures& features) {
+  const std::array<Bracket, 4> brackets = {
+      bracket_half_octave(features.decodes), bracket_octave(features.decode_context),
+      bracket_half_octave(features.prefill_tokens), bracket_octave(features.prefill_visible)};
+  std::vector<Corner> corners;
+  for (unsigned mask = 0; mask < 16; ++mask) {
+    std::array<double, 4> at{};
+    double weight = 1;
+    for (unsigned i = 0; i < 4; ++i) {
+      const bool upper = (mask >> i & 1U) != 0;
+      at[i] = upper ? brackets[i].high : brackets[i].low;
+      weight *= upper ? brackets[i].upper_weight : 1 - brackets[i].upper_weight;
+    }
+    if (weight <= 0) continue;
+    corners.push_back({anchor_batch({at[0], at[1], at[2], at[3], features.wants_logits}), weight});
+  }
+  return corners;
+}
+
+}  // namespace tandem

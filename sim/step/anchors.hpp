@@ -1,0 +1,49 @@
+// The fixed grid of passes that are simulated so that the passes between them can be interpolated.
+// The grid is the same for every scenario and store; which of its points are simulated follows
+// from the batches of the run alone.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "sim/lower/batch.hpp"
+
+namespace tandem {
+
+/// What the cost of a pass mainly depends on.
+struct BatchFeatures {
+  double decodes = 0;          ///< sequences that compute one token on top of a context
+  double decode_context = 0;   ///< their mean context
+  double prefill_tokens = 0;   ///< tokens of prompt chunks
+  double prefill_visible = 0;  ///< mean number of keys that such a token attends to, itself too
+  bool wants_logits = false;   ///< anyone is sampled from
+};
+
+[[nodiscard]] BatchFeatures features_of(const Batch& batch);
+
+/// A pass at a grid point: decodes of equal context and prompt chunks that have the grid point's
+/// tokens and mean visible keys. features_of() of the result gives the point back, up to rounding.
+[[nodiscard]] Batch anchor_batch(const BatchFeatures& point);
+
+/// One corner of the grid cell around a batch, with its share in the multilinear interpolation.
+struct Corner {
+  Batch batch;
+  double weight = 0;
+};
+
+/// The corners with non-zero weights, which sum to one; the first is the lowest.
+[[nodiscard]] std::vector<Corner> corners_of(const BatchFeatures& features);
+
+/// Grid points along one feature, as the pair around `value` and the weight of the upper one.
+struct Bracket {
+  double low = 0;
+  double high = 0;
+  double upper_weight = 0;
+};
+/// Whole numbers 0, 1, 2, 3, 4, 6, 8, 12, 16, 24, ...: two points per octave.
+[[nodiscard]] Bracket bracket_half_octave(double value);
+/// Whole numbers 1, 16, 64, 128, 256, ...: one point per octave from 64 on.
+[[nodiscard]] Bracket bracket_octave(double value);
+
+}  // namespace tandem

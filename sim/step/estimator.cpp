@@ -1,0 +1,189 @@
+#include "sim/step/estimator.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace tandem {
+namespace {
+
+constexpr double normal_95_percent = 1.959964;  // two-sided quantile of the normal distribution
+
+Picoseconds sum(const std::vector<Picoseconds>& times) {
+  Picoseconds total{0};
+  for (const Picoseconds time : times) total += time;
+  return total;
+}
+
+Picoseconds rounded(double picoseconds) {
+  return Picoseconds(std::llround(picoseconds));
+}
+
+// Mean and standard error of a sample; with all `population` members in it there is no error.
+struct Estimate {
+  double mean = 0;
+  double error = 0;
+};
+Estimate estimate_mean(const std::vector<double>& values, const std::vector<double>& weights,
+                       std::int64_t population) {
+  Estimate result;
+  double total = 0;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    result.mean += weights[i] * values[i];
+    total += weights[i];
+  }
+  if (total <= 0) return result;
+  result.mean /= total;
+  const auto count = static_cast<double>(values.size());
+  if (values.size() < 2) return result;
+  double squares = 0;
+  for (const double value : values) squares += (value - result.mean) * (value - result.mean);
+  const double left_out = 1 - count / static_cast<double>(population);
+  result.error = std::sqrt(squares / (count - 1) / count * std::max(0.0, left_out));
+  return result;
+}
+
+}  // namespace
+
+Picoseconds StepEstimate::latency() const {
+  return sum(stations) + sum(hops);
+}
+
+Picoseconds StepEstimate::period() const {
+  return stations.empty() ? Picoseconds(0) : *std::max_element(stations.begin(), stations.end());
+}
+
+StepEstimator::StepEstimator(PoolModel& pool, Fidelity fidelity, bool exact)
+    : pool_(pool), fidelity_(fidelity), exact_(exact) {}
+
+// On chips with static schedules the KV length counts in whole blocks: the longest pass of the
+// same trip count stands for all, and is simulated exactly.
+Batch StepEstimator::canonical(const Batch& batch) const {
+  const std::int64_t block = pool_.chip().context_granularity();
+  Batch result = batch;
+  for (SequenceSlice& slice : result.slices) {
+    slice.request = 0;
+    const std::int64_t length = slice.context + slice.new_tokens;
+    slice.context = (length + block - 1) / block * block - slice.new_tokens;
+  }
+  return result;
+}
+
+StepEstimate StepEstimator::analytical(const Batch& batch) {
+  StepEstimate estimate;
+  const StepFloor floor = pool_.floor(batch);
+  estimate.floor_latency = floor.latency;
+  estimate.floor_period = floor.period;
+  estimate.stations = {floor.period};
+  estimate.hops = {floor.latency - floor.period};
+  return estimate;
+}
+
+const StepCost& StepEstimator::simulated_step(const Batch& batch) {
+  simulated_.insert(key_of(batch));
+  return pool_.step(batch);
+}
+
+void StepEstimator::count(const StepCost& cost, double weight) {
+  for (const auto& [name, value] : cost.activity) {
+    totals_.activity[name] += weight * static_cast<double>(value);
+  }
+  for (const auto& [name, bytes] : cost.link_bytes) {
+    totals_.link_bytes[name] += weight * static_cast<double>(bytes);
+  }
+  totals_.matrix_flops += weight * static_cast<double>(cost.matrix.count());
+  totals_.memory_bytes += weight * static_cast<double>(cost.memory.count());
+  totals_.kernels += weight * static_cast<double>(cost.kernels);
+  totals_.bottleneck_seconds[cost.bottleneck] += weight * to_seconds(cost.period());
+}
+
+void StepEstimator::simulate_exactly(const Batch& batch, StepEstimate& estimate) {
+  const StepCost& cost = simulated_step(batch);
+  estimate.stations = cost.stations;
+  estimate.hops = cost.hops;
+  count(cost, 1);
+}
+
+void StepEstimator::interpolate(const Batch& batch, StepEstimate& estimate) {
+  std::vector<double> stations;
+  std::vector<double> hops;
+  const std::vector<Corner> corners = corners_of(features_of(batch));
+  for (const Corner& corner : corners) {
+    const StepCost& cost = simulated_step(corner.batch);
+    stations.resize(std::max(stations.size(), cost.stations.size()));
+    hops.resize(std::max(hops.size(), cost.hops.size()));
+    for (std::size_t i = 0; i < cost.stations.size(); ++i) {
+      stations[i] += corner.weight * static_cast<double>(cost.stations[i].count());
+      hops[i] += corner.weight * static_cast<double>(cost.hops[i].count());
+    }
+    count(cost, corner.weight);
+  }
+  for (const double time : stations) estimate.stations.push_back(rounded(time));
+  for (const double time : hops) estimate.hops.push_back(rounded(time));
+  const bool is_anchor = corners.size() == 1 && key_of(corners.front().batch) == key_of(batch);
+  estimate.interpolated = !is_anchor;
+}
+
+StepEstimate StepEstimator::execute(const Batch& batch) {
+  ++totals_.steps;
+  if (fidelity_ == Fidelity::Analytical) return analytical(batch);
+  StepEstimate estimate;
+  const StepFloor floor = pool_.floor(batch);
+  estimate.floor_latency = floor.latency;
+  estimate.floor_period = floor.period;
+  if (pool_.is_static()) {
+    simulate_exactly(canonical(batch), estimate);
+  } else if (exact_) {
+    simulate_exactly(batch, estimate);
+  } else {
+    interpolate(batch, estimate);
+  }
+  if (estimate.interpolated) ++totals_.interpolated;
+  return estimate;
+}
+
+Auditor::Auditor(std::uint64_t seed, std::int64_t sample_size)
+    : stream_(seed, "audit"), sample_size_(static_cast<std::size_t>(sample_size)) {}
+
+void Auditor::offer(StepEstimator& estimator, const Batch& batch, const StepEstimate& estimate) {
+  if (!estimate.interpolated || sample_size_ == 0) return;
+  ++offered_;
+  const double weight = static_cast<double>(estimate.latency().count());
+  // log(u) / w orders like u^(1/w) and does not underflow.
+  const double priority = std::log(1 - stream_.uniform()) / weight;
+  const auto later = [](const Sample& a, const Sample& b) { return a.priority > b.priority; };
+  if (heap_.size() == sample_size_) {
+    if (priority <= heap_.front().priority) return;
+    std::pop_heap(heap_.begin(), heap_.end(), later);
+    heap_.pop_back();
+  }
+  heap_.push_back({priority, &estimator.pool(), batch, weight});
+  std::push_heap(heap_.begin(), heap_.end(), later);
+}
+
+AuditReport Auditor::audit() {
+  std::vector<double> errors, biases, weights, bias_weights;
+  const bool is_complete = static_cast<std::int64_t>(heap_.size()) == offered_;
+  for (const Sample& sample : heap_) {
+    const auto exact = static_cast<double>(sample.pool->step(sample.batch).latency().count());
+    const double error = (sample.estimated - exact) / exact;
+    // A sample drawn in proportion to time weighs by being drawn; a complete one by its time.
+    const double weight = is_complete ? exact : 1;
+    errors.push_back(std::abs(error));
+    weights.push_back(weight);
+    if (features_of(sample.batch).decodes > 0) {
+      biases.push_back(error);
+      bias_weights.push_back(weight);
+    }
+  }
+  AuditReport report;
+  report.steps = static_cast<std::int64_t>(heap_.size());
+  const Estimate mean = estimate_mean(errors, weights, offered_);
+  report.mean_error = mean.mean;
+  report.mean_error_bound = mean.mean + normal_95_percent * mean.error;
+  // TPOT averages a request's passes, so what remains of their errors is the bias.
+  const Estimate bias = estimate_mean(biases, bias_weights, offered_);
+  report.tpot_p99_error = std::abs(bias.mean) + normal_95_percent * bias.error;
+  return report;
+}
+
+}  // namespace tandem

@@ -1,0 +1,103 @@
+// What a pass costs within a service run: simulated where a pass recurs or is asked to be exact,
+// interpolated between simulated anchors elsewhere, and audited afterwards.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "sim/core/random.hpp"
+#include "sim/step/anchors.hpp"
+#include "sim/step/pool_model.hpp"
+
+namespace tandem {
+
+/// Which clock answers: cycle simulation, or the analytical floors.
+enum class Fidelity : std::uint8_t { Cycle, Analytical };
+
+/// Cost of one pass of a service run. The vectors are as in StepCost.
+struct StepEstimate {
+  std::vector<Picoseconds> stations;
+  std::vector<Picoseconds> hops;
+  Picoseconds floor_latency;  ///< of this very pass, never interpolated
+  Picoseconds floor_period;
+  bool interpolated = false;
+  [[nodiscard]] Picoseconds latency() const;
+  [[nodiscard]] Picoseconds period() const;
+};
+
+/// Sums over the passes of a run, of all replicas of a pool.
+struct PoolTotals {
+  std::int64_t steps = 0;
+  std::int64_t interpolated = 0;
+  std::map<std::string, double> activity;
+  std::map<std::string, double> link_bytes;
+  double matrix_flops = 0;
+  double memory_bytes = 0;
+  double kernels = 0;
+  std::map<std::string, double> bottleneck_seconds;  ///< time of the slowest station, by its bound
+};
+
+/// Answers passes of one pool and keeps count of them.
+///
+/// Contract: an answer depends only on the scenario and the batch, not on earlier ones; which
+/// passes are simulated depends only on the batches asked for, not on the store.
+class StepEstimator {
+ public:
+  StepEstimator(PoolModel& pool, Fidelity fidelity, bool exact);
+  /// Estimates a pass and counts it as executed.
+  StepEstimate execute(const Batch& batch);
+  [[nodiscard]] const PoolTotals& totals() const { return totals_; }
+  /// Distinct passes that were simulated to answer.
+  [[nodiscard]] std::int64_t simulated() const {
+    return static_cast<std::int64_t>(simulated_.size());
+  }
+  [[nodiscard]] PoolModel& pool() { return pool_; }
+
+ private:
+  [[nodiscard]] Batch canonical(const Batch& batch) const;
+  StepEstimate analytical(const Batch& batch);
+  void simulate_exactly(const Batch& batch, StepEstimate& estimate);
+  void interpolate(const Batch& batch, StepEstimate& estimate);
+  const StepCost& simulated_step(const Batch& batch);
+  void count(const StepCost& cost, double weight);
+
+  PoolModel& pool_;
+  Fidelity fidelity_;
+  bool exact_;
+  PoolTotals totals_;
+  std::set<std::uint64_t> simulated_;
+};
+
+/// What the audit of interpolated passes found; errors are relative to the simulated latency.
+struct AuditReport {
+  std::int64_t steps = 0;
+  double mean_error = 0;        ///< mean absolute error, weighted by simulated time
+  double mean_error_bound = 0;  ///< its 95 % upper bound
+  double tpot_p99_error = 0;    ///< 95 % bound of the bias of passes with decodes
+};
+
+/// Keeps a random sample of the interpolated passes of a run, drawn in proportion to their time
+/// (Efraimidis and Spirakis 2006, weighted reservoir), and simulates them in full at the end.
+class Auditor {
+ public:
+  Auditor(std::uint64_t seed, std::int64_t sample_size);
+  void offer(StepEstimator& estimator, const Batch& batch, const StepEstimate& estimate);
+  [[nodiscard]] AuditReport audit();
+
+ private:
+  struct Sample {
+    double priority;
+    PoolModel* pool;
+    Batch batch;
+    double estimated;
+  };
+  RandomStream stream_;
+  std::size_t sample_size_;
+  std::vector<Sample> heap_;  ///< smallest priority on top
+  std::int64_t offered_ = 0;
+};
+
+}  // namespace tandem

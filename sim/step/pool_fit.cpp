@@ -1,0 +1,183 @@
+#include "sim/step/pool_fit.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <map>
+
+#include "sim/core/diagnostics.hpp"
+
+namespace tandem {
+namespace {
+
+constexpr double bytes_per_megabyte = 1e6;
+
+std::string megabytes(Bytes bytes) {
+  return fmt::format("{:.1f} MB", static_cast<double>(bytes.count()) / bytes_per_megabyte);
+}
+
+std::string describe_stage(const Stage& stage) {
+  std::string text;
+  if (stage.layers > 0) {
+    text = fmt::format("layers {}-{}", stage.first_layer, stage.first_layer + stage.layers - 1);
+  }
+  if (stage.has_embedding) text += " + embedding";
+  if (stage.has_head()) {
+    text += fmt::format("{}head rows {}-{}", text.empty() ? "" : " + ", stage.head_begin,
+                        stage.head_end - 1);
+  }
+  return text;
+}
+
+// One of each kind: stages in the middle of a pipeline are alike.
+std::vector<Stage> distinct(const std::vector<Stage>& stages) {
+  std::map<std::uint64_t, Stage> kinds;
+  for (const Stage& stage : stages) kinds.emplace(stage.key(), stage);
+  std::vector<Stage> result;
+  for (const auto& [key, stage] : kinds) result.push_back(stage);
+  return result;
+}
+
+std::int64_t worst_kv_tokens(const ChipModel& chip, const std::vector<Stage>& stages,
+                             std::int64_t sequences, std::int64_t max_context) {
+  std::int64_t tokens = std::numeric_limits<std::int64_t>::max();
+  for (const Stage& stage : stages) {
+    const Fit fit = chip.fit(stage, sequences, max_context);
+    tokens = std::min(tokens, fit.holds_weights() ? fit.kv_tokens() : -1);
+  }
+  return tokens;
+}
+
+// Most requests of full length that fit at once. More requests need more workspace and leave less
+// for KV, so what fits is a prefix of 1..max_sequences.
+KvRoom room_of(const ChipModel& chip, const std::vector<Stage>& stages, std::int64_t max_sequences,
+               std::int64_t max_context) {
+  const auto holds = [&](std::int64_t sequences) {
+    return worst_kv_tokens(chip, stages, sequences, max_context) / max_context >= sequences;
+  };
+  std::int64_t low = 0;
+  std::int64_t high = max_sequences;
+  while (low < high) {
+    const std::int64_t middle = low + (high - low + 1) / 2;
+    if (holds(middle)) {
+      low = middle;
+    } else {
+      high = middle - 1;
+    }
+  }
+  const std::int64_t planned = chip.batch_limit() > 0 ? std::max<std::int64_t>(low, 1)
+                                                      : max_sequences;
+  const std::int64_t tokens = worst_kv_tokens(chip, stages, planned, max_context);
+  return {.sequences = tokens >= max_context ? std::max<std::int64_t>(low, 1) : 0,
+          .tokens = std::max<std::int64_t>(tokens, 0)};
+}
+
+PoolFit fit_with_heads(const ChipModel& chip, const NeuralNetwork& network,
+                       const PoolPlacement& placement, std::int64_t head_chips,
+                       std::int64_t max_sequences, std::int64_t max_context) {
+  PoolFit result;
+  result.head_chips = head_chips;
+  result.stages = partition_pipeline(network, placement.precision, placement.pipeline, head_chips);
+  // Chips with dynamic schedules keep the workspace of max_sequences whatever is in flight.
+  const std::int64_t planned = chip.batch_limit() > 0 ? 1 : max_sequences;
+  for (const Stage& stage : result.stages) {
+    result.rows.push_back({describe_stage(stage), chip.fit(stage, planned, max_context)});
+  }
+  result.room = room_of(chip, distinct(result.stages), max_sequences, max_context);
+  return result;
+}
+
+bool layers_fit(const PoolFit& fit, std::int64_t max_context) {
+  return std::all_of(fit.rows.begin(), fit.rows.end(), [&](const FitRow& row) {
+    return row.stage.starts_with("head") ||
+           (row.fit.holds_weights() && row.fit.kv_tokens() >= max_context);
+  });
+}
+
+// Missing bytes of the stage that misses most, for one request of full length.
+std::pair<const FitRow*, Bytes> worst_row(const PoolFit& fit, std::int64_t max_context) {
+  const FitRow* worst = nullptr;
+  Bytes most{0};
+  for (const FitRow& row : fit.rows) {
+    const Bytes missing = row.fit.kv_per_token * max_context - row.fit.free_for_kv();
+    if (worst == nullptr || missing > most) {
+      worst = &row;
+      most = missing;
+    }
+  }
+  return {worst, most};
+}
+
+std::string advice(const ChipModel& chip, const NeuralNetwork& network, PoolPlacement placement,
+                   std::int64_t max_sequences, std::int64_t max_context) {
+  for (std::int64_t pipeline = placement.pipeline + 1; pipeline <= network.layers; ++pipeline) {
+    placement.pipeline = pipeline;
+    const PoolFit fit = fit_pool(chip, network, placement, max_sequences, max_context);
+    if (!fit.fits()) continue;
+    return fmt::format("the smallest that would do is pipeline: {} ({} chips per replica)", pipeline,
+                       fit.stages.size());
+  }
+  return fmt::format("no pipeline of up to {} chips would do", network.layers);
+}
+
+}  // namespace
+
+PoolFit fit_pool(const ChipModel& chip, const NeuralNetwork& network,
+                 const PoolPlacement& placement, std::int64_t max_sequences,
+                 std::int64_t max_context) {
+  const std::int64_t asked = placement.head_chips;
+  PoolFit fit = fit_with_heads(chip, network, placement, asked, max_sequences, max_context);
+  if (fit.fits() || asked > 0 || chip.batch_limit() == 0) return fit;
+  const std::int64_t most_heads = 64;
+  for (std::int64_t heads = 1; heads <= most_heads; ++heads) {
+    PoolFit candidate =
+        fit_with_heads(chip, network, placement, heads, max_sequences, max_context);
+    if (candidate.fits()) return candidate;
+    if (!layers_fit(candidate, max_context)) return candidate;  // more head chips cannot help
+  }
+  return fit;
+}
+
+PoolFit require_fit(const ChipModel& chip, const NeuralNetwork& network,
+                    const PoolPlacement& placement, std::int64_t max_sequences,
+                    std::int64_t max_context) {
+  if (placement.pipeline < 1 || placement.pipeline > network.layers) {
+    throw ConfigError(placement.place,
+                      fmt::format("'pipeline' is {}; {} has {} layers, so it must be 1 to {}",
+                                  placement.pipeline, network.name, network.layers,
+                                  network.layers));
+  }
+  PoolFit fit = fit_pool(chip, network, placement, max_sequences, max_context);
+  if (fit.fits()) return fit;
+  const auto [row, missing] = worst_row(fit, max_context);
+  throw ConfigError(
+      placement.place,
+      fmt::format("{} does not fit on pool '{}' ({}): {} misses {} for one request of {} tokens; "
+                  "{}\n{}",
+                  network.name, placement.pool, chip.chip().name, row->stage, megabytes(missing),
+                  max_context, advice(chip, network, placement, max_sequences, max_context),
+                  fit_table(fit)));
+}
+
+std::string fit_table(const PoolFit& fit) {
+  std::string text = fmt::format("  {:<32} {:>12} {:>12} {:>12} {:>12} {:>12} {:>12}", "stage",
+                                 "weights", "program", "workspace", "KV/token", "capacity", "free");
+  const Fit* previous = nullptr;
+  for (const FitRow& row : fit.rows) {
+    const Fit& f = row.fit;
+    // Equal stages in a row are one line; the first of them stands for all.
+    if (previous != nullptr && previous->weights == f.weights && previous->program == f.program &&
+        previous->workspace == f.workspace && previous->kv_per_token == f.kv_per_token) {
+      continue;
+    }
+    previous = &row.fit;
+    text += fmt::format("\n  {:<32} {:>12} {:>12} {:>12} {:>12} {:>12} {:>12}", row.stage,
+                        megabytes(f.weights), megabytes(f.program), megabytes(f.workspace),
+                        fmt::format("{} B", f.kv_per_token.count()), megabytes(f.capacity),
+                        megabytes(f.free_for_kv()));
+  }
+  return text;
+}
+
+}  // namespace tandem

@@ -1,0 +1,45 @@
+// Does a model fit on the chips of a placement? The table of bytes per stage, the number of chips
+// that hold the LM head, and the error that says by how much it misses.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "sim/lower/chip_model.hpp"
+#include "sim/step/pool_model.hpp"
+
+namespace tandem {
+
+/// Bytes of one stage on its chip.
+struct FitRow {
+  std::string stage;  ///< "layers 0-3 + embedding"
+  Fit fit;
+};
+
+/// A partition and how it fits.
+struct PoolFit {
+  std::vector<Stage> stages;
+  std::int64_t head_chips = 0;
+  std::vector<FitRow> rows;  ///< one per stage
+  KvRoom room;
+  [[nodiscard]] bool fits() const { return room.sequences > 0; }
+};
+
+/// Cuts the model as the placement says and looks whether it fits. With head_chips = 0 in the
+/// placement, chips with static schedules get as many head chips as it takes (none where the last
+/// stage holds the head).
+[[nodiscard]] PoolFit fit_pool(const ChipModel& chip, const NeuralNetwork& network,
+                               const PoolPlacement& placement, std::int64_t max_sequences,
+                               std::int64_t max_context);
+
+/// As fit_pool; throws ConfigError at placement.place with the table, by how much the worst stage
+/// misses and the smallest pipeline that would do.
+[[nodiscard]] PoolFit require_fit(const ChipModel& chip, const NeuralNetwork& network,
+                                  const PoolPlacement& placement, std::int64_t max_sequences,
+                                  std::int64_t max_context);
+
+/// "stage, weights, program, workspace, KV per token, capacity, free": one line per stage kind.
+[[nodiscard]] std::string fit_table(const PoolFit& fit);
+
+}  // namespace tandem

@@ -1,0 +1,239 @@
+#include "sim/step/pool_model.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "sim/core/diagnostics.hpp"
+#include "sim/core/hash.hpp"
+#include "sim/step/generate.hpp"
+#include "sim/step/pool_fit.hpp"
+#include "source_hash.hpp"
+
+namespace tandem {
+namespace {
+
+// A chip of the head's vocabulary split answers with its best token and that token's logit.
+constexpr std::int64_t bytes_per_candidate = 8;
+// Hops are timed on an idle network: each message goes long after the one before it has arrived.
+constexpr Picoseconds idle_gap{1000000000};
+
+std::vector<Station> make_stations(const PoolFit& fit) {
+  std::vector<Station> stations;
+  std::int64_t chip = 0;
+  for (const Stage& stage : fit.stages) {
+    const bool joins_heads = stage.layers == 0 && !stations.empty() &&
+                             stations.back().stages.front().layers == 0;
+    if (!joins_heads) {
+      stations.emplace_back();
+      stations.back().first_chip = chip;
+    }
+    stations.back().stages.push_back(stage);
+    stations.back().keys.push_back(stage.key());
+    ++chip;
+  }
+  return stations;
+}
+
+std::int64_t longest(std::int64_t tokens, double spread) {
+  return static_cast<std::int64_t>(std::floor((1 + spread) * static_cast<double>(tokens)));
+}
+
+}  // namespace
+
+Picoseconds StepCost::latency() const {
+  Picoseconds total{0};
+  for (const Picoseconds time : stations) total += time;
+  for (const Picoseconds time : hops) total += time;
+  return total;
+}
+
+Picoseconds StepCost::period() const {
+  return stations.empty() ? Picoseconds(0) : *std::max_element(stations.begin(), stations.end());
+}
+
+std::uint64_t key_of(const Batch& batch) {
+  Hasher hash;
+  for (const SequenceSlice& slice : batch.slices) {
+    hash.add(slice.context).add(slice.new_tokens).add(slice.wants_logits);
+  }
+  return hash.add(batch.slices.size()).value();
+}
+
+std::uint64_t key_of(const Chip& chip, const Software& software) {
+  Hasher hash;
+  hash.add(std::string_view(source_hash)).add(chip.model);
+  for (const auto& [name, parameter] : chip.parameters.all()) hash.add(name).add(parameter.value);
+  for (const auto& [name, parameter] : software.parameters.all()) {
+    hash.add(name).add(parameter.value);
+  }
+  return hash.value();
+}
+
+std::int64_t longest_request(const Traffic& traffic) {
+  return longest(traffic.prompt_tokens, traffic.length_spread) +
+         longest(traffic.output_tokens, traffic.length_spread);
+}
+
+PoolModel::PoolModel(const Scenario& scenario, const PoolPlacement& placement,
+                     std::int64_t first_chip, const Catalogue& catalogue,
+                     const NetworkFactory& make_network, StageStore& store)
+    : placement_(placement),
+      first_chip_(first_chip),
+      chip_(make_chip_model(scenario, catalogue, placement.pool)),
+      chip_key_(key_of(chip_->chip(), scenario.software)),
+      max_context_(longest_request(scenario.traffic)),
+      hidden_(scenario.model.hidden),
+      network_(make_network(scenario.system)),
+      store_(store) {
+  if (placement.tensor != 1) {
+    throw ConfigError(placement.place, "'tensor' must be 1: only pipelines and replicas are built");
+  }
+  const PoolFit fit = require_fit(*chip_, scenario.model, placement,
+                                  scenario.serving.max_sequences, max_context_);
+  stations_ = make_stations(fit);
+  kv_room_ = fit.room;
+  chips_per_replica_ = static_cast<std::int64_t>(fit.stages.size());
+  const ChipGroup& group = scenario.system.group(placement.pool);
+  const std::int64_t needed = first_chip + chips_per_replica_ * placement.replicas;
+  if (needed > group.count) {
+    throw ConfigError(placement.place,
+                      fmt::format("the placement needs {} chips of pool '{}' but {} has {}", needed,
+                                  placement.pool, scenario.system.name, group.count));
+  }
+}
+
+ChipAddress PoolModel::address(std::int64_t replica, std::int64_t chip) const {
+  return {placement_.pool, first_chip_ + replica * chips_per_replica_ + chip};
+}
+
+std::size_t PoolModel::stations_of(const Batch& batch) const {
+  const bool has_head_station = stations_.back().stages.front().layers == 0;
+  return stations_.size() - (has_head_station && batch.sampled() == 0 ? 1 : 0);
+}
+
+const PoolModel::Hop& PoolModel::hop(std::int64_t from, std::int64_t to, Bytes size) {
+  const auto key = std::make_tuple(from, to, size.count());
+  const auto found = hops_.find(key);
+  if (found != hops_.end()) return found->second;
+  const ChipAddress source = address(0, from);
+  const ChipAddress target = address(0, to);
+  const std::map<std::string, LinkUse> before = network_->usage();
+  const Picoseconds start = network_now_ + idle_gap;
+  network_->send(start, source, target, size, nullptr);
+  const Picoseconds end = network_->pop_delivery().time;
+  network_now_ = end;
+  Hop result{end - start, network_->floor(source, target, size), {}};
+  for (const auto& [name, use] : network_->usage()) {
+    const auto old = before.find(name);
+    const Bytes moved = use.bytes - (old == before.end() ? Bytes(0) : old->second.bytes);
+    if (moved.count() > 0) result.link_bytes[name] = moved.count();
+  }
+  return hops_.emplace(key, std::move(result)).first->second;
+}
+
+Bytes PoolModel::hidden_bytes(const Batch& batch) const {
+  return Bytes(batch.tokens() * hidden_ * bytes_of(placement_.precision.activations));
+}
+
+// Hidden states go to every chip of the next station; the slowest delivery counts. The chips of a
+// head station get only the rows that are sampled from.
+PoolModel::Hop PoolModel::hand_over(std::size_t from_station, const Batch& batch) {
+  const Station& from = stations_[from_station];
+  const Station& to = stations_[from_station + 1];
+  const bool to_head = to.stages.front().layers == 0;
+  const Bytes size = to_head ? Bytes(batch.sampled() * hidden_ *
+                                     bytes_of(placement_.precision.activations))
+                             : hidden_bytes(batch);
+  Hop result{};
+  for (std::size_t i = 0; i < to.stages.size(); ++i) {
+    const Hop& one = hop(from.first_chip, to.first_chip + static_cast<std::int64_t>(i), size);
+    result.time = std::max(result.time, one.time);
+    result.floor = std::max(result.floor, one.floor);
+    for (const auto& [name, bytes] : one.link_bytes) result.link_bytes[name] += bytes;
+  }
+  return result;
+}
+
+PoolModel::Hop PoolModel::return_tokens(const Batch& batch) {
+  Hop result{};
+  if (batch.sampled() == 0) return result;
+  const Station& last = stations_.back();
+  const Bytes size(batch.sampled() * bytes_per_candidate);
+  for (std::size_t i = 0; i < last.stages.size(); ++i) {
+    const std::int64_t chip = last.first_chip + static_cast<std::int64_t>(i);
+    if (chip == 0) continue;
+    const Hop& one = hop(chip, 0, size);
+    result.time = std::max(result.time, one.time);
+    result.floor = std::max(result.floor, one.floor);
+    for (const auto& [name, bytes] : one.link_bytes) result.link_bytes[name] += bytes;
+  }
+  return result;
+}
+
+void PoolModel::add_station(const Station& station, const Batch& batch, StepCost& cost) {
+  Picoseconds time{0};
+  std::string bottleneck;
+  for (std::size_t i = 0; i < station.stages.size(); ++i) {
+    const std::uint64_t key =
+        Hasher().add(chip_key_).add(station.keys[i]).add(key_of(batch)).value();
+    const StageResult* result = store_.find(key);
+    if (result == nullptr) {
+      result = &store_.put(key, summary_of(chip_->simulate(station.stages[i], batch)));
+    }
+    if (result->time > time) {
+      time = result->time;
+      bottleneck = result->bottleneck;
+    }
+    for (const auto& [name, count] : result->activity) cost.activity[name] += count;
+    cost.matrix += result->matrix;
+    cost.memory += result->memory;
+    cost.kernels += result->kernels;
+  }
+  if (cost.stations.empty() || time > cost.period()) cost.bottleneck = bottleneck;
+  cost.stations.push_back(time);
+}
+
+StepCost PoolModel::simulate(const Batch& batch) {
+  StepCost cost;
+  const std::size_t stations = stations_of(batch);
+  for (std::size_t i = 0; i < stations; ++i) {
+    add_station(stations_[i], batch, cost);
+    const bool is_last = i + 1 == stations;
+    const Hop next = is_last ? return_tokens(batch) : hand_over(i, batch);
+    cost.hops.push_back(next.time);
+    for (const auto& [name, bytes] : next.link_bytes) cost.link_bytes[name] += bytes;
+  }
+  return cost;
+}
+
+const StepCost& PoolModel::step(const Batch& batch) {
+  const std::uint64_t key = key_of(batch);
+  const auto found = steps_.find(key);
+  if (found != steps_.end()) return found->second;
+  return steps_.emplace(key, simulate(batch)).first->second;
+}
+
+StepFloor PoolModel::floor(const Batch& batch) {
+  const std::uint64_t key = key_of(batch);
+  const auto found = floors_.find(key);
+  if (found != floors_.end()) return found->second;
+  StepFloor result;
+  std::map<std::uint64_t, Picoseconds> of_kind;  // equal stages have equal floors
+  const std::size_t stations = stations_of(batch);
+  for (std::size_t i = 0; i < stations; ++i) {
+    Picoseconds slowest{0};
+    for (std::size_t j = 0; j < stations_[i].stages.size(); ++j) {
+      auto [known, is_new] = of_kind.try_emplace(stations_[i].keys[j]);
+      if (is_new) known->second = chip_->floor(stations_[i].stages[j], batch);
+      slowest = std::max(slowest, known->second);
+    }
+    result.latency += slowest + (i + 1 == stations ? return_tokens(batch) : hand_over(i, batch)).floor;
+    result.period = std::max(result.period, slowest);
+  }
+  floors_.emplace(key, result);
+  return result;
+}
+
+}  // namespace tandem

@@ -1,0 +1,124 @@
+// One replica of a pool: its chips in a row, what a forward pass costs on them, and whether the
+// model fits. Knows chips and links only through their interfaces.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "sim/lower/chip_model.hpp"
+#include "sim/lower/network_model.hpp"
+#include "sim/step/stage_store.hpp"
+
+namespace tandem {
+
+/// One place of the pipeline: a single chip, or the chips that share the LM head side by side.
+struct Station {
+  std::vector<Stage> stages;        ///< one per chip
+  std::vector<std::uint64_t> keys;  ///< their content keys
+  std::int64_t first_chip = 0;      ///< index of the first of them within the replica
+};
+
+/// Cost of one forward pass over all stations, cycle clock.
+struct StepCost {
+  std::vector<Picoseconds> stations;  ///< time that the pass occupies each station
+  /// hops[i]: hand-over of hidden states from station i to i + 1. The last one returns the sampled
+  /// tokens to the first station; zero where one chip does everything or nothing was sampled.
+  std::vector<Picoseconds> hops;
+  std::map<std::string, std::int64_t> activity;  ///< of all chips
+  std::map<std::string, std::int64_t> link_bytes;  ///< payload times links crossed, by link class
+  Flops matrix;
+  Bytes memory;
+  std::int64_t kernels = 0;
+  std::string bottleneck;  ///< of the slowest station
+  /// One pass by itself: all stations and hops.
+  [[nodiscard]] Picoseconds latency() const;
+  /// Shortest distance between passes when the pipeline is full: the slowest station.
+  [[nodiscard]] Picoseconds period() const;
+};
+
+/// The same by the analytical clock: floors of the stages and smallest possible hand-overs.
+struct StepFloor {
+  Picoseconds latency;
+  Picoseconds period;
+};
+
+/// Room for KV on one replica, given the placement.
+struct KvRoom {
+  std::int64_t sequences = 0;  ///< requests of full length that fit at once (at most max_sequences)
+  std::int64_t tokens = 0;     ///< KV tokens that fit, worst stage
+};
+
+/// One replica of a pool.
+///
+/// Contract: answers depend only on the scenario and the batch. Throws ConfigError, at the place
+/// where the user wrote the placement, when the model does not fit or the system has too few chips.
+class PoolModel {
+ public:
+  /// `first_chip`: chips of the group that earlier pools of the placement took.
+  PoolModel(const Scenario& scenario, const PoolPlacement& placement, std::int64_t first_chip,
+            const Catalogue& catalogue, const NetworkFactory& make_network, StageStore& store);
+
+  /// The cost of a pass, simulated (or taken from the store). The reference stays valid.
+  const StepCost& step(const Batch& batch);
+  /// Computed apart from step().
+  StepFloor floor(const Batch& batch);
+
+  [[nodiscard]] const std::vector<Station>& stations() const { return stations_; }
+  [[nodiscard]] const ChipModel& chip() const { return *chip_; }
+  [[nodiscard]] const PoolPlacement& placement() const { return placement_; }
+  [[nodiscard]] std::int64_t chips_per_replica() const { return chips_per_replica_; }
+  [[nodiscard]] const KvRoom& kv_room() const { return kv_room_; }
+  /// Longest request of the traffic, prompt and output.
+  [[nodiscard]] std::int64_t max_context() const { return max_context_; }
+  /// True where passes follow a static schedule with batch slots (LPU): one token per request.
+  [[nodiscard]] bool is_static() const { return chip_->batch_limit() > 0; }
+  [[nodiscard]] ChipAddress address(std::int64_t replica, std::int64_t chip) const;
+  /// Number of distinct passes that step() has answered.
+  [[nodiscard]] std::size_t distinct_steps() const { return steps_.size(); }
+
+ private:
+  struct Hop {
+    Picoseconds time;
+    Picoseconds floor;
+    std::map<std::string, std::int64_t> link_bytes;
+  };
+  StepCost simulate(const Batch& batch);
+  void add_station(const Station& station, const Batch& batch, StepCost& cost);
+  const Hop& hop(std::int64_t from, std::int64_t to, Bytes size);
+  [[nodiscard]] Bytes hidden_bytes(const Batch& batch) const;
+  /// Stations that take part in a pass: chips that only hold the head rest when nothing is sampled.
+  [[nodiscard]] std::size_t stations_of(const Batch& batch) const;
+  Hop hand_over(std::size_t from_station, const Batch& batch);
+  Hop return_tokens(const Batch& batch);
+
+  PoolPlacement placement_;
+  std::int64_t first_chip_;
+  std::unique_ptr<ChipModel> chip_;
+  std::uint64_t chip_key_ = 0;
+  std::vector<Station> stations_;
+  std::int64_t chips_per_replica_ = 1;
+  std::int64_t max_context_ = 0;
+  KvRoom kv_room_;
+  std::int64_t hidden_ = 0;
+  std::unique_ptr<NetworkModel> network_;
+  Picoseconds network_now_{0};
+  std::map<std::tuple<std::int64_t, std::int64_t, std::int64_t>, Hop> hops_;
+  StageStore& store_;
+  std::unordered_map<std::uint64_t, StepCost> steps_;
+  std::unordered_map<std::uint64_t, StepFloor> floors_;
+};
+
+/// Content key of a batch: contexts, new tokens and who wants logits, in order.
+[[nodiscard]] std::uint64_t key_of(const Batch& batch);
+
+/// Content key of a chip with its software: model and every resolved number.
+[[nodiscard]] std::uint64_t key_of(const Chip& chip, const Software& software);
+
+/// Longest request that the traffic can draw: prompt and output tokens together.
+[[nodiscard]] std::int64_t longest_request(const Traffic& traffic);
+
+}  // namespace tandem

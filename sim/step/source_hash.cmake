@@ -1,0 +1,25 @@
+# Writes OUTPUT, a header with a hash over the sources that decide what a simulated stage costs, so
+# that results stored by another version of them are never reused. Run at build time:
+#   cmake -DROOT=... -DOUTPUT=... -P source_hash.cmake
+set(patterns)
+foreach(room sim/core sim/numerics sim/describe sim/lower sim/kernel sim/step
+             models/hbm models/gpu models/lpu)
+  list(APPEND patterns ${ROOT}/${room}/*.cpp ${ROOT}/${room}/*.hpp)
+endforeach()
+file(GLOB sources RELATIVE ${ROOT} ${patterns})
+list(SORT sources)
+set(digest "")
+foreach(source ${sources})
+  file(SHA256 ${ROOT}/${source} one)
+  string(APPEND digest "${source} ${one}\n")
+endforeach()
+string(SHA256 digest "${digest}")
+string(SUBSTRING ${digest} 0 16 digest)
+set(text "// Written by sim/step/source_hash.cmake.\n#pragma once\nnamespace tandem {\ninline constexpr const char* source_hash = \"${digest}\";\n}\n")
+if(EXISTS ${OUTPUT})
+  file(READ ${OUTPUT} before)
+  if(before STREQUAL text)
+    return()
+  endif()
+endif()
+file(WRITE ${OUTPUT} "${text}")

@@ -1,0 +1,62 @@
+// Results of simulated stages, reused by content key: in memory within a process, and in a folder
+// between processes. A stored result only replaces a simulation that would have run, so no result
+// depends on what a store holds.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <unordered_map>
+
+#include "sim/core/units.hpp"
+#include "sim/lower/chip_model.hpp"
+
+namespace tandem {
+
+/// What one forward pass of a stage cost on the cycle clock: the part of StageCost that services
+/// need. Floors are not in here; they are always computed anew.
+struct StageResult {
+  Picoseconds time;
+  Flops matrix;             ///< multiply-adds of matrix products, two each
+  Bytes memory;             ///< that left or entered the chip's main memory
+  std::int64_t kernels = 0; ///< kernels that the model answered
+  std::map<std::string, std::int64_t> activity;
+  std::string bottleneck;
+  bool operator==(const StageResult&) const = default;
+};
+
+/// The part of a stage's cost that is kept.
+[[nodiscard]] StageResult summary_of(const StageCost& cost);
+
+/// Key -> result.
+///
+/// Contract: a folder may be shared by processes and may hold anything; files are written under a
+/// temporary name and renamed, and what cannot be read back exactly is treated as missing.
+class StageStore {
+ public:
+  /// `folder`: none keeps results in memory alone. The folder is made when first written to; one
+  /// that cannot be made or written is ignored.
+  explicit StageStore(std::optional<std::filesystem::path> folder = std::nullopt);
+  /// The result of that key, or null. The pointer stays valid as long as the store.
+  [[nodiscard]] const StageResult* find(std::uint64_t key);
+  const StageResult& put(std::uint64_t key, StageResult result);
+  /// Results that came from the folder, and results that were simulated, so far.
+  [[nodiscard]] std::int64_t loaded() const { return loaded_; }
+  [[nodiscard]] std::int64_t computed() const { return computed_; }
+
+ private:
+  [[nodiscard]] std::filesystem::path path_of(std::uint64_t key) const;
+
+  std::optional<std::filesystem::path> folder_;
+  std::unordered_map<std::uint64_t, StageResult> memory_;
+  std::int64_t loaded_ = 0;
+  std::int64_t computed_ = 0;
+};
+
+/// The text form of a result, and back; nothing when the text is not exactly such a form.
+[[nodiscard]] std::string encode_stage_result(const StageResult& result);
+[[nodiscard]] std::optional<StageResult> decode_stage_result(const std::string& text);
+
+}  // namespace tandem
