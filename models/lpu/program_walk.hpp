@@ -54,6 +54,8 @@ class QueueWalk {
   [[nodiscard]] State state() const { return state_; }
   [[nodiscard]] const Issue& issue() const { return issue_; }
   [[nodiscard]] std::int64_t parked_at() const { return cursor_; }
+  /// Whether nothing follows the Sync at which the queue is parked.
+  [[nodiscard]] bool at_last_word() const { return pc_ + 1 >= program_->size(); }
   void advance();
   void resume(std::int64_t cycle);
 

@@ -1,0 +1,299 @@
+#include "models/lpu/machine.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "models/lpu/machine_core.hpp"
+
+namespace tandem::lpu {
+namespace {
+
+// Heap keys order by cycle, then phase, then queue.
+constexpr int queue_bits = 12;
+constexpr int phase_shift = queue_bits;
+constexpr int cycle_shift = queue_bits + 1;
+constexpr std::uint64_t release_queue = (1U << queue_bits) - 1;
+
+std::uint64_t make_key(std::int64_t cycle, std::uint64_t phase, std::uint64_t queue) {
+  return (static_cast<std::uint64_t>(cycle) << cycle_shift) | (phase << phase_shift) | queue;
+}
+
+int longest_latency(const LatencyTable& t) {
+  return std::max({t.mem_read, t.mem_gather, t.vxm_simple, t.vxm_special, t.sxm_cross,
+                   t.sxm_distribute, t.sxm_transpose});
+}
+
+const LatencyTable& checked(const LatencyTable& t) {
+  for (const int cycles :
+       {t.mem_read, t.mem_write_to_read, t.mem_gather, t.vxm_simple, t.vxm_special, t.mxm_load,
+        t.mxm_install, t.mxm_result, t.sxm_cross, t.sxm_distribute, t.sxm_transpose, t.barrier}) {
+    if (cycles < 1) throw ModelError("lpu.machine: a latency is below 1 cycle");
+  }
+  constexpr int pipeline = static_cast<int>(AluRegisters::in_flight);
+  if (std::max(t.vxm_simple, t.vxm_special) >= pipeline) {
+    throw ModelError(fmt::format("lpu.machine: a VXM latency of {} cycles or more", pipeline));
+  }
+  return t;
+}
+
+}  // namespace
+
+Machine::Core::Core(const Geometry& geometry, const LatencyTable& latency, bool functional)
+    : geometry_(geometry),
+      latency_(checked(latency)),
+      functional_(functional),
+      sram_(geometry),
+      streams_(geometry, longest_latency(latency), functional),
+      alus_(geometry, functional),
+      planes_(geometry, latency, functional),
+      link_free_(static_cast<std::size_t>(geometry.link_count())),
+      arrivals_(static_cast<std::size_t>(geometry.link_count())) {
+  if (static_cast<std::uint64_t>(geometry.queue_count()) >= release_queue ||
+      static_cast<std::size_t>(geometry.weight_streams_per_plane) > widest_group) {
+    throw ModelError("lpu.machine: more queues or weight streams than the machine holds");
+  }
+  const auto lanes = functional ? static_cast<std::size_t>(geometry.lanes()) : 0;
+  for (LaneValues* values : {&x_, &y_, &result_}) values->resize(lanes);
+}
+
+void Machine::Core::fail(const char* rule, const std::string& message) const {
+  throw ScheduleError(rule, queue_, cycle_,
+                      fmt::format("lpu {} at cycle {}: {}: {}", geometry_.queue_name(queue_),
+                                  cycle_, rule, message));
+}
+
+void Machine::Core::load(const Program& program, std::span<const MemoryImageRow> rows) {
+  if (static_cast<int>(program.queues.size()) != geometry_.queue_count()) {
+    throw ModelError(fmt::format("lpu.machine: a program of {} queues for a chip with {}",
+                                 program.queues.size(), geometry_.queue_count()));
+  }
+  cycle_ = 0;
+  for (queue_ = 0; queue_ < geometry_.queue_count(); ++queue_) {
+    for (const Instruction& instruction : program.queues[static_cast<std::size_t>(queue_)]) {
+      const auto bad = find_illegality(instruction, queue_, geometry_, program.maps);
+      if (bad) fail(bad->rule.c_str(), bad->message);
+    }
+  }
+  program_ = program;
+  loaded_ = true;
+  registers_ = {};
+  for (const MemoryImageRow& row : rows) write_row(row.slice, row.bank, row.row, row.bytes);
+}
+
+void Machine::Core::check_row_address(int slice, int bank, int row) const {
+  if (slice < 0 || slice >= geometry_.mem_slices() || bank < 0 || bank >= geometry_.banks ||
+      row < 0 || row >= geometry_.rows_per_bank) {
+    throw ModelError(
+        fmt::format("lpu.machine: no slice {} bank {} row {} on the chip", slice, bank, row));
+  }
+}
+
+void Machine::Core::write_row(int slice, int bank, int row, std::span<const std::uint8_t> bytes) {
+  check_row_address(slice, bank, row);
+  if (bytes.size() != sram_.row_bytes()) {
+    throw ModelError(fmt::format("lpu.machine: a row of {} bytes; a vector has {}", bytes.size(),
+                                 sram_.row_bytes()));
+  }
+  if (functional_) std::copy(bytes.begin(), bytes.end(), sram_.row_to_write(slice, bank, row));
+}
+
+std::vector<std::uint8_t> Machine::Core::read_row(int slice, int bank, int row) const {
+  check_row_address(slice, bank, row);
+  const std::uint8_t* bytes = sram_.row(slice, bank, row);
+  if (bytes == nullptr) return std::vector<std::uint8_t>(sram_.row_bytes());
+  return {bytes, bytes + sram_.row_bytes()};
+}
+
+void Machine::Core::set_register(int index, std::uint16_t value) {
+  if (index < 1 || index >= host_registers) {
+    throw ModelError(fmt::format("lpu.machine: the host cannot set register {}", index));
+  }
+  const std::uint16_t limit = program_.register_limits[static_cast<std::size_t>(index)];
+  if (value > limit) {
+    throw ModelError(fmt::format("lpu.machine: register {} set to {}; the program allows up to {}",
+                                 index, value, limit));
+  }
+  registers_[static_cast<std::size_t>(index)] = value;
+}
+
+void Machine::Core::push(std::uint64_t key) {
+  pending_.push_back(key);
+  std::push_heap(pending_.begin(), pending_.end(), std::greater<>());
+}
+
+void Machine::Core::schedule(std::size_t queue) {
+  const QueueWalk& walk = walks_[queue];
+  switch (walk.state()) {
+    case QueueWalk::State::Finished:
+      return;
+    case QueueWalk::State::Parked:
+      parked_.push_back(queue);
+      return;
+    case QueueWalk::State::Ready: {
+      // Emit and Recv fill their cells in the cycle of issue, so they go before its readers.
+      const Opcode op = walk.issue().instruction->op;
+      const bool first = op == Opcode::Emit || op == Opcode::Recv;
+      push(make_key(walk.issue().cycle, first ? 0 : 1, queue));
+    }
+  }
+}
+
+void Machine::Core::release_parked(std::int64_t cycle) {
+  std::vector<std::size_t> waiting;
+  waiting.swap(parked_);
+  for (const std::size_t queue : waiting) {
+    if (walks_[queue].parked_at() <= cycle) walks_[queue].resume(cycle);
+    schedule(queue);
+  }
+}
+
+void Machine::Core::start_run(std::span<const LinkVector> inbound) {
+  if (!loaded_) throw ModelError("lpu.machine: run without a program");
+  streams_.clear();
+  alus_.clear();
+  planes_.clear();
+  sram_.start_run();
+  std::fill(link_free_.begin(), link_free_.end(), 0);
+  for (auto& queue : arrivals_) queue.clear();
+  for (const LinkVector& vector : inbound) {
+    if (vector.link < 0 || vector.link >= geometry_.link_count()) {
+      throw ModelError(fmt::format("lpu.machine: a vector arrives on link {}", vector.link));
+    }
+    if (functional_ && vector.bytes.size() != sram_.row_bytes()) {
+      throw ModelError(fmt::format("lpu.machine: a vector of {} bytes arrives on link {}",
+                                   vector.bytes.size(), vector.link));
+    }
+    arrivals_[static_cast<std::size_t>(vector.link)].push_back(vector);
+  }
+  counts_ = {};
+  outbound_.clear();
+  pending_.clear();
+  parked_.clear();
+  walks_.clear();
+  last_issue_ = first_notify_ = -1;
+  walks_.reserve(program_.queues.size());
+  for (std::size_t queue = 0; queue < program_.queues.size(); ++queue) {
+    const int index = static_cast<int>(queue);
+    walks_.emplace_back(program_.queues[queue], registers_, index, geometry_.queue_name(index));
+    schedule(queue);
+  }
+}
+
+RunResult Machine::Core::run(std::span<const LinkVector> inbound, const RunTimeline& timeline) {
+  start_run(inbound);
+  tracks_.assign(program_.queues.size(), std::nullopt);
+  while (!pending_.empty()) {
+    std::pop_heap(pending_.begin(), pending_.end(), std::greater<>());
+    const std::uint64_t key = pending_.back();
+    pending_.pop_back();
+    const std::uint64_t queue = key & release_queue;
+    if (queue == release_queue) {
+      release_parked(static_cast<std::int64_t>(key >> cycle_shift));
+      continue;
+    }
+    QueueWalk& walk = walks_[queue];
+    execute(static_cast<int>(queue), walk.issue());
+    if (timeline.recorder != nullptr) record(timeline, static_cast<int>(queue), walk.issue());
+    walk.advance();
+    schedule(queue);
+  }
+  RunResult result;
+  finish_run(result);
+  return result;
+}
+
+void Machine::Core::execute(int queue, const Issue& issue) {
+  queue_ = queue;
+  cycle_ = issue.cycle;
+  last_issue_ = std::max(last_issue_, issue.cycle + queue_cycles(*issue.instruction) - 1);
+  ++counts_.instructions;
+  switch (issue.instruction->op) {
+    case Opcode::Notify:
+      if (first_notify_ < 0) first_notify_ = issue.cycle;
+      return push(make_key(issue.cycle + latency_.barrier, 0, release_queue));
+    case Opcode::Mem:
+      return execute_mem(issue);
+    case Opcode::Alu:
+      return execute_alu(issue);
+    case Opcode::LoadWeights:
+    case Opcode::InstallWeights:
+    case Opcode::Activate:
+    case Opcode::Emit:
+      return execute_matrix(issue);
+    case Opcode::Send:
+    case Opcode::Recv:
+      return execute_link(issue);
+    default:
+      return execute_switch(issue);
+  }
+}
+
+void Machine::Core::finish_run(RunResult& result) {
+  for (const std::size_t queue : parked_) {
+    const QueueProgram& words = program_.queues[queue];
+    if (walks_[queue].at_last_word()) continue;
+    queue_ = static_cast<int>(queue);
+    cycle_ = walks_[queue].parked_at();
+    fail("H10",
+         fmt::format("parked at Sync and never released ({} words in the queue)", words.size()));
+  }
+  for (std::size_t link = 0; link < arrivals_.size(); ++link) {
+    if (arrivals_[link].empty()) continue;
+    queue_ = geometry_.c2c_queue(static_cast<int>(link));
+    cycle_ = arrivals_[link].front().cycle;
+    fail("H6", fmt::format("the vector that arrives on link {} is never received", link));
+  }
+  if (last_issue_ >= 0) {
+    result.cycles = last_issue_ - std::max<std::int64_t>(first_notify_, 0) + geometry_.superlanes;
+  }
+  result.counts = {{"mem_reads", counts_.mem_reads},
+                   {"mem_writes", counts_.mem_writes},
+                   {"stream_vector_hops", streams_.hops()},
+                   {"mxm_macs", counts_.mxm_macs},
+                   {"weight_vectors_installed", counts_.weight_vectors},
+                   {"vxm_ops", counts_.vxm_ops},
+                   {"sxm_ops", counts_.sxm_ops},
+                   {"c2c_vectors", counts_.c2c_vectors},
+                   {"instructions", counts_.instructions}};
+  result.outbound = std::move(outbound_);
+}
+
+void Machine::Core::record(const RunTimeline& timeline, int queue, const Issue& issue) {
+  auto& track = tracks_[static_cast<std::size_t>(queue)];
+  if (!track) track = timeline.recorder->track(timeline.group, geometry_.queue_name(queue));
+  const Instruction& instruction = *issue.instruction;
+  const auto label =
+      instruction.op == Opcode::Alu ? name_of(instruction.alu_op) : name_of(instruction.op);
+  const ClockDomain clock(geometry_.clock);
+  timeline.recorder->span(
+      *track, label, timeline.start + clock.time_of(Cycles(issue.cycle)),
+      timeline.start + clock.time_of(Cycles(issue.cycle + queue_cycles(instruction))));
+}
+
+Machine::Machine(const Geometry& geometry, const LatencyTable& latency, bool functional)
+    : core_(std::make_unique<Core>(geometry, latency, functional)) {}
+Machine::~Machine() = default;
+Machine::Machine(Machine&&) noexcept = default;
+Machine& Machine::operator=(Machine&&) noexcept = default;
+
+void Machine::load(const Program& program, std::span<const MemoryImageRow> rows) {
+  core_->load(program, rows);
+}
+void Machine::load(std::span<const std::uint8_t> file_bytes, std::string_view file_name) {
+  load(decode_program(file_bytes, core_->geometry(), file_name));
+}
+void Machine::write_row(int slice, int bank, int row, std::span<const std::uint8_t> bytes) {
+  core_->write_row(slice, bank, row, bytes);
+}
+std::vector<std::uint8_t> Machine::read_row(int slice, int bank, int row) const {
+  return core_->read_row(slice, bank, row);
+}
+void Machine::set_register(int index, std::uint16_t value) {
+  core_->set_register(index, value);
+}
+RunResult Machine::run(std::span<const LinkVector> inbound, const RunTimeline& timeline) {
+  return core_->run(inbound, timeline);
+}
+
+}  // namespace tandem::lpu

@@ -1,0 +1,106 @@
+// Inside of the machine: the issue loop and the units it drives. Included by the machine's own
+// sources only.
+#pragma once
+
+#include <array>
+#include <deque>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "models/lpu/machine.hpp"
+#include "models/lpu/machine_memory.hpp"
+#include "models/lpu/machine_mxm.hpp"
+#include "models/lpu/machine_streams.hpp"
+#include "models/lpu/machine_vxm.hpp"
+
+namespace tandem::lpu {
+
+/// Executes issues in the order (cycle, producers without latency first, queue).
+class Machine::Core {
+ public:
+  Core(const Geometry& geometry, const LatencyTable& latency, bool functional);
+
+  void load(const Program& program, std::span<const MemoryImageRow> rows);
+  void write_row(int slice, int bank, int row, std::span<const std::uint8_t> bytes);
+  [[nodiscard]] std::vector<std::uint8_t> read_row(int slice, int bank, int row) const;
+  void set_register(int index, std::uint16_t value);
+  [[nodiscard]] const Geometry& geometry() const { return geometry_; }
+  RunResult run(std::span<const LinkVector> inbound, const RunTimeline& timeline);
+
+ private:
+  static constexpr std::size_t widest_group = 256;
+  struct Counts {
+    std::int64_t mem_reads = 0, mem_writes = 0, mxm_macs = 0, weight_vectors = 0, vxm_ops = 0,
+                 sxm_ops = 0, c2c_vectors = 0, instructions = 0;
+  };
+
+  // The issue loop.
+  void start_run(std::span<const LinkVector> inbound);
+  void schedule(std::size_t queue);
+  void push(std::uint64_t key);
+  void release_parked(std::int64_t cycle);
+  void execute(int queue, const Issue& issue);
+  void finish_run(RunResult& result);
+  void record(const RunTimeline& timeline, int queue, const Issue& issue);
+  void check_row_address(int slice, int bank, int row) const;
+
+  // Units; each executes one instruction at its cycle.
+  void execute_mem(const Issue& issue);
+  void read_row_to_stream(const MemAccess& access, const Issue& issue);
+  void write_stream_to_row(const MemAccess& access, const Issue& issue);
+  void gather(const MemAccess& access, const Issue& issue);
+  void scatter(const MemAccess& access, const Issue& issue);
+  void execute_alu(const Issue& issue);
+  std::span<const std::uint32_t> alu_operand(const AluOperand& operand, const Issue& issue,
+                                             LaneValues& space);
+  std::span<const std::uint32_t> alu_register(int alu, std::int64_t cycle);
+  void execute_matrix(const Issue& issue);
+  void execute_switch(const Issue& issue);
+  void switch_group(const Instruction& instruction);
+  void transpose();
+  void execute_link(const Issue& issue);
+  void receive(const Instruction& instruction, std::int64_t cycle);
+
+  // Streams with fault reports. Groups go through the scratch arrays below.
+  void consume_group(StreamRef first, int streams, int position, std::int64_t cycle);
+  void produce_group(StreamRef first, int streams, int position, std::int64_t cycle);
+  const std::uint8_t* consume(StreamRef stream, int position, std::int64_t cycle);
+  std::uint8_t* produce(StreamRef stream, int position, std::int64_t cycle);
+  [[nodiscard]] int row_of(const MemAccess& access, const Issue& issue) const;
+  [[nodiscard]] int mapped_row(int base, int superlane, const MemAccess& access) const;
+  void take_bank(int bank, std::int64_t cycle);
+  void check_readable(int bank, int row, std::int64_t cycle);
+  [[noreturn]] void fail(const char* rule, const std::string& message) const;
+
+  Geometry geometry_;
+  LatencyTable latency_;
+  bool functional_;
+  Program program_;
+  bool loaded_ = false;
+  HostRegisters registers_{};
+
+  SramBanks sram_;
+  StreamRegisters streams_;
+  AluRegisters alus_;
+  MatrixPlanes planes_;
+  std::vector<std::int64_t> link_free_;
+  std::vector<std::deque<LinkVector>> arrivals_;
+
+  std::vector<QueueWalk> walks_;
+  std::vector<std::uint64_t> pending_;  // heap of keys: cycle, phase, queue
+  std::vector<std::size_t> parked_;
+  int queue_ = 0;           // of the instruction being executed
+  std::int64_t cycle_ = 0;  // of the instruction being executed
+  std::int64_t last_issue_ = -1;
+  std::int64_t first_notify_ = -1;
+  Counts counts_;
+  std::vector<LinkVector> outbound_;
+  std::vector<std::optional<TimelineRecorder::Track>> tracks_;
+
+  std::array<const std::uint8_t*, widest_group> in_{};
+  std::array<std::uint8_t*, widest_group> out_{};
+  LaneValues x_, y_, result_;
+};
+
+}  // namespace tandem::lpu

@@ -1,0 +1,267 @@
+// What each unit does with one instruction: MEM, VXM, MXM, C2C. The SXM is in machine_sxm.cpp.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "models/lpu/machine_core.hpp"
+
+namespace tandem::lpu {
+
+const std::uint8_t* Machine::Core::consume(StreamRef stream, int position, std::int64_t cycle) {
+  const std::uint8_t* bytes = nullptr;
+  if (!streams_.consume(stream, position, cycle, bytes)) {
+    fail("H4", fmt::format("stream {} holds no vector at position {} in cycle {}", name_of(stream),
+                           position, cycle));
+  }
+  return bytes;
+}
+
+std::uint8_t* Machine::Core::produce(StreamRef stream, int position, std::int64_t cycle) {
+  std::uint8_t* bytes = nullptr;
+  if (!streams_.produce(stream, position, cycle, bytes)) {
+    fail("H3", fmt::format("stream {} at position {} gets two vectors in cycle {}", name_of(stream),
+                           position, cycle));
+  }
+  return bytes;
+}
+
+void Machine::Core::consume_group(StreamRef first, int streams, int position, std::int64_t cycle) {
+  for (int i = 0; i < streams; ++i) {
+    const StreamRef stream{first.direction, static_cast<std::uint16_t>(first.id + i)};
+    in_[static_cast<std::size_t>(i)] = consume(stream, position, cycle);
+  }
+}
+
+void Machine::Core::produce_group(StreamRef first, int streams, int position, std::int64_t cycle) {
+  for (int i = 0; i < streams; ++i) {
+    const StreamRef stream{first.direction, static_cast<std::uint16_t>(first.id + i)};
+    out_[static_cast<std::size_t>(i)] = produce(stream, position, cycle);
+  }
+}
+
+int Machine::Core::row_of(const MemAccess& access, const Issue& issue) const {
+  const std::int64_t row = access.row + issue.row_offset + registers_[access.reg];
+  if (row < 0 || row >= geometry_.rows_per_bank) {
+    fail("H8", fmt::format("row {} of bank {} is outside the {} rows of a bank", row, access.bank,
+                           geometry_.rows_per_bank));
+  }
+  return static_cast<int>(row);
+}
+
+void Machine::Core::take_bank(int bank, std::int64_t cycle) {
+  if (!sram_.occupy(queue_, bank, cycle)) {
+    fail("H2", fmt::format("bank {} is accessed twice in cycle {}", bank, cycle));
+  }
+}
+
+void Machine::Core::check_readable(int bank, int row, std::int64_t cycle) {
+  if (!sram_.may_read(queue_, bank, row, cycle)) {
+    fail("H9", fmt::format("row {} of bank {} is read in cycle {}, too soon after its write", row,
+                           bank, cycle));
+  }
+}
+
+// Reads come first: they see the rows as they were before the writes of the same cycle.
+void Machine::Core::execute_mem(const Issue& issue) {
+  using Kind = MemAccess::Kind;
+  for (const MemAccess& access : issue.instruction->access) {
+    if (access.kind == Kind::Read) read_row_to_stream(access, issue);
+    if (access.kind == Kind::Gather) gather(access, issue);
+  }
+  for (const MemAccess& access : issue.instruction->access) {
+    if (access.kind == Kind::Write) write_stream_to_row(access, issue);
+    if (access.kind == Kind::Scatter) scatter(access, issue);
+  }
+}
+
+void Machine::Core::read_row_to_stream(const MemAccess& access, const Issue& issue) {
+  const int row = row_of(access, issue);
+  take_bank(access.bank, issue.cycle);
+  check_readable(access.bank, row, issue.cycle);
+  ++counts_.mem_reads;
+  std::uint8_t* out =
+      produce(access.stream, geometry_.mem_position(queue_), issue.cycle + latency_.mem_read);
+  if (!functional_) return;
+  const std::uint8_t* bytes = sram_.row(queue_, access.bank, row);
+  if (bytes == nullptr) {
+    std::fill_n(out, sram_.row_bytes(), std::uint8_t{0});
+  } else {
+    std::copy_n(bytes, sram_.row_bytes(), out);
+  }
+}
+
+void Machine::Core::write_stream_to_row(const MemAccess& access, const Issue& issue) {
+  const int row = row_of(access, issue);
+  take_bank(access.bank, issue.cycle);
+  ++counts_.mem_writes;
+  const std::uint8_t* bytes = consume(access.stream, geometry_.mem_position(queue_), issue.cycle);
+  sram_.note_write(queue_, access.bank, row, issue.cycle + latency_.mem_write_to_read);
+  if (!functional_) return;
+  std::copy_n(bytes, sram_.row_bytes(), sram_.row_to_write(queue_, access.bank, row));
+}
+
+// The row of one superlane: the map pair is in in_[0] (low bytes) and in_[1] (high bytes).
+int Machine::Core::mapped_row(int base, int superlane, const MemAccess& access) const {
+  const auto lane = static_cast<std::size_t>(superlane * geometry_.lanes_per_superlane);
+  const int row = base + in_[0][lane] + 256 * in_[1][lane];
+  if (row >= geometry_.rows_per_bank) {
+    fail("H8",
+         fmt::format("map {} sends superlane {} to row {} of bank {}, outside its {} rows",
+                     name_of(access.map), superlane, row, access.bank, geometry_.rows_per_bank));
+  }
+  return row;
+}
+
+void Machine::Core::gather(const MemAccess& access, const Issue& issue) {
+  const int base = row_of(access, issue);
+  const int position = geometry_.mem_position(queue_);
+  for (int bank = 0; bank < geometry_.banks; ++bank) take_bank(bank, issue.cycle + 1);
+  consume_group(access.map, 2, position, issue.cycle);
+  ++counts_.mem_reads;
+  std::uint8_t* out = produce(access.stream, position, issue.cycle + latency_.mem_gather);
+  if (!functional_) return;
+  const auto lanes = static_cast<std::size_t>(geometry_.lanes_per_superlane);
+  for (int superlane = 0; superlane < geometry_.superlanes; ++superlane) {
+    const int row = mapped_row(base, superlane, access);
+    check_readable(access.bank, row, issue.cycle + 1);
+    const std::size_t first = static_cast<std::size_t>(superlane) * lanes;
+    const std::uint8_t* bytes = sram_.row(queue_, access.bank, row);
+    for (std::size_t lane = first; lane < first + lanes; ++lane) {
+      out[lane] = bytes == nullptr ? std::uint8_t{0} : bytes[lane];
+    }
+  }
+}
+
+void Machine::Core::scatter(const MemAccess& access, const Issue& issue) {
+  const int base = row_of(access, issue);
+  const int position = geometry_.mem_position(queue_);
+  for (int bank = 0; bank < geometry_.banks; ++bank) take_bank(bank, issue.cycle + 1);
+  consume_group(access.map, 2, position, issue.cycle);
+  const std::uint8_t* data = consume(access.stream, position, issue.cycle);
+  ++counts_.mem_writes;
+  if (!functional_) return;
+  const auto lanes = static_cast<std::size_t>(geometry_.lanes_per_superlane);
+  for (int superlane = 0; superlane < geometry_.superlanes; ++superlane) {
+    const int row = mapped_row(base, superlane, access);
+    const std::size_t first = static_cast<std::size_t>(superlane) * lanes;
+    std::copy_n(data + first, lanes, sram_.row_to_write(queue_, access.bank, row) + first);
+    sram_.note_write(queue_, access.bank, row, issue.cycle + latency_.mem_gather);
+  }
+}
+
+std::span<const std::uint32_t> Machine::Core::alu_register(int alu, std::int64_t cycle) {
+  if (!alus_.holds_value(alu, cycle)) {
+    fail("H4", fmt::format("the output register of ALU {} holds nothing yet", alu));
+  }
+  return alus_.value(alu);
+}
+
+std::span<const std::uint32_t> Machine::Core::alu_operand(const AluOperand& operand,
+                                                          const Issue& issue, LaneValues& space) {
+  const Instruction& instruction = *issue.instruction;
+  switch (operand.kind) {
+    case AluOperand::Kind::None:
+      return {};
+    case AluOperand::Kind::Alu:
+      return alu_register(operand.alu, issue.cycle);
+    case AluOperand::Kind::Immediate:
+      std::fill(space.begin(), space.end(), instruction.immediate);
+      return space;
+    case AluOperand::Kind::Stream:
+      break;
+  }
+  const int width =
+      streams_of(instruction.alu_op == AluOp::Convert ? instruction.from : instruction.type);
+  consume_group(operand.stream, width, geometry_.vxm_position(), issue.cycle);
+  if (functional_) join_bytes({in_.data(), static_cast<std::size_t>(width)}, space);
+  return space;
+}
+
+void Machine::Core::execute_alu(const Issue& issue) {
+  const Instruction& instruction = *issue.instruction;
+  const int alu = queue_ - geometry_.vxm_queue(0);
+  ++counts_.vxm_ops;
+  const auto x = alu_operand(instruction.x, issue, x_);
+  const auto y = alu_operand(instruction.y, issue, y_);
+  std::span<const std::uint32_t> own;
+  if (instruction.alu_op == AluOp::Select) own = alu_register(alu, issue.cycle);
+  const bool accumulates =
+      instruction.alu_op == AluOp::AccAdd || instruction.alu_op == AluOp::AccMax;
+  if (accumulates && !alus_.started(alu)) fail("H4", "a running value is used before acc_clear");
+  if (instruction.alu_op == AluOp::AccClear) alus_.started(alu) = true;
+  if (functional_) apply_alu(instruction, x, y, own, alus_.running(alu), result_);
+  const std::int64_t landing =
+      issue.cycle + (is_special(instruction.alu_op) ? latency_.vxm_special : latency_.vxm_simple);
+  if (!alus_.land(alu, landing, result_)) {
+    fail("H3", fmt::format("two results land in ALU {} in cycle {}", alu, landing));
+  }
+  if (!instruction.has_out) return;
+  const int width = streams_of(instruction.type);
+  produce_group(instruction.out, width, geometry_.vxm_position(), landing);
+  if (functional_) spread_bytes(result_, {out_.data(), static_cast<std::size_t>(width)});
+}
+
+void Machine::Core::execute_matrix(const Issue& issue) {
+  const Instruction& instruction = *issue.instruction;
+  const int position = geometry_.mxm_position(geometry_.plane_hemisphere(instruction.plane));
+  const auto operands = [&](int streams) {
+    consume_group(instruction.in, streams, position, issue.cycle);
+    return std::span<const std::uint8_t* const>(in_.data(), static_cast<std::size_t>(streams));
+  };
+  const char* wrong = nullptr;
+  std::span<const std::uint32_t> values;
+  switch (instruction.op) {
+    case Opcode::LoadWeights:
+      counts_.weight_vectors += geometry_.weight_streams_per_plane;
+      planes_.load(instruction, issue.cycle, operands(geometry_.weight_streams_per_plane));
+      break;
+    case Opcode::InstallWeights:
+      wrong = planes_.install(instruction.plane, issue.cycle);
+      break;
+    case Opcode::Activate: {
+      const int width = streams_of(instruction.type);
+      const std::int64_t terms = geometry_.plane_rows / width;
+      counts_.mxm_macs += instruction.halves * terms * geometry_.plane_columns;
+      wrong = planes_.activate(instruction, issue.cycle, operands(width));
+      break;
+    }
+    default:
+      wrong = planes_.emit(instruction, issue.cycle, values);
+  }
+  if (wrong != nullptr) fail("H5", fmt::format("plane {}: {}", instruction.plane, wrong));
+  if (instruction.op != Opcode::Emit) return;
+  produce_group(instruction.out, 4, position, issue.cycle);
+  if (!functional_) return;
+  std::copy(values.begin(), values.end(), result_.begin());
+  spread_bytes(result_, {out_.data(), 4});
+}
+
+void Machine::Core::execute_link(const Issue& issue) {
+  const Instruction& instruction = *issue.instruction;
+  if (instruction.op == Opcode::Recv) return receive(instruction, issue.cycle);
+  const auto link = static_cast<std::size_t>(instruction.link);
+  if (issue.cycle < link_free_[link]) {
+    fail("H6", fmt::format("link {} is busy until cycle {}", link, link_free_[link]));
+  }
+  link_free_[link] = issue.cycle + geometry_.link_class(instruction.link).cycles_per_vector;
+  const int position = geometry_.c2c_position(geometry_.link_hemisphere(instruction.link));
+  const std::uint8_t* bytes = consume(instruction.in, position, issue.cycle);
+  ++counts_.c2c_vectors;
+  outbound_.push_back({instruction.link, issue.cycle, {}});
+  if (functional_) outbound_.back().bytes.assign(bytes, bytes + sram_.row_bytes());
+}
+
+void Machine::Core::receive(const Instruction& instruction, std::int64_t cycle) {
+  auto& arrivals = arrivals_[instruction.link];
+  if (arrivals.empty()) fail("H6", fmt::format("no vector arrives on link {}", instruction.link));
+  if (arrivals.front().cycle != cycle) {
+    fail("H6", fmt::format("the next vector on link {} arrives in cycle {}", instruction.link,
+                           arrivals.front().cycle));
+  }
+  const int position = geometry_.c2c_position(geometry_.link_hemisphere(instruction.link));
+  std::uint8_t* out = produce(instruction.out, position, cycle);
+  if (functional_) std::copy(arrivals.front().bytes.begin(), arrivals.front().bytes.end(), out);
+  arrivals.pop_front();
+}
+
+}  // namespace tandem::lpu
