@@ -1,0 +1,36 @@
+// Trees to values: every key checked, every number typed. All complaints go to the context.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "sim/config/map_reader.hpp"
+#include "sim/describe/scenario.hpp"
+
+namespace tandem::config {
+
+/// Reads all numbers of a map against a schema into a set; keys of `section` are not numbers.
+/// A name with `*` in the schema matches any one word at each level of nested maps.
+[[nodiscard]] ParameterSet build_parameters(const Tree& tree, const Section& section,
+                                            const ParameterSchema& schema,
+                                            const std::string& subject, ReadContext& context);
+
+[[nodiscard]] Chip build_chip(const Tree& tree, const std::string& name,
+                              const std::vector<std::string>& files, ReadContext& context);
+[[nodiscard]] Link build_link(const Tree& tree, const std::string& name, ReadContext& context);
+[[nodiscard]] Prices build_prices(const Tree& tree, const std::string& name, ReadContext& context);
+[[nodiscard]] Software build_software(const Tree& tree, const std::string& name,
+                                      ReadContext& context);
+/// `chip_files`: the files of each chip. The system's chips and links stand in its tree.
+[[nodiscard]] System build_system(const Tree& tree, const std::string& name,
+                                  const std::map<std::string, std::vector<std::string>>& chip_files,
+                                  ReadContext& context);
+[[nodiscard]] NeuralNetwork build_network(const Tree& tree, const std::string& name,
+                                          ReadContext& context);
+[[nodiscard]] Placement build_placement(const Tree& tree, ReadContext& context);
+[[nodiscard]] Serving build_serving(const Tree& tree, ReadContext& context);
+[[nodiscard]] Traffic build_traffic(const Tree& tree, ReadContext& context);
+[[nodiscard]] Slo build_slo(const Tree& tree, ReadContext& context);
+
+}  // namespace tandem::config

@@ -1,0 +1,226 @@
+// Networks, placements, serving, traffic and objectives.
+#include <fmt/format.h>
+
+#include <cmath>
+#include <utility>
+
+#include "sim/config/build.hpp"
+
+namespace tandem::config {
+namespace {
+
+const std::vector<std::pair<std::string, ElementType>> element_names = {
+    {"bfloat16", ElementType::Bfloat16},
+    {"float16", ElementType::Float16},
+    {"float32", ElementType::Float32},
+    {"fp8", ElementType::Fp8E4m3},
+    {"int8", ElementType::Int8}};
+
+Precision build_precision(const Tree* tree, ReadContext& context) {
+  if (tree == nullptr || tree->is_null()) return {};
+  const MapReader reader(*tree, precision_section(), "precision", context);
+  if (!tree->is_map()) return {};
+  return {reader.choice("weights", element_names), reader.choice("kv_cache", element_names),
+          reader.choice("activations", element_names)};
+}
+
+PoolPlacement build_pool(const Tree& tree, const MapReader& reader, ReadContext& context) {
+  PoolPlacement pool;
+  pool.pool = reader.text("pool");
+  pool.tensor = reader.count("tensor");
+  pool.pipeline = reader.count("pipeline");
+  pool.replicas = reader.count("replicas");
+  pool.head_chips = reader.count("head_chips");
+  pool.precision = build_precision(reader.child("precision"), context);
+  pool.place = tree.place;
+  if (pool.tensor != 1) {
+    reader.report("tensor", fmt::format("'tensor: {}' is not supported yet; write 'tensor: 1' and "
+                                        "use 'pipeline' to spread a model over chips",
+                                        pool.tensor));
+  }
+  return pool;
+}
+
+PoolPlacement build_phase(const Tree& tree, const std::string& phase, ReadContext& context) {
+  const Tree& own = *tree.find(phase);
+  const MapReader reader(own, pool_section(), fmt::format("placement '{}'", phase), context);
+  if (!own.is_map()) return {};
+  return build_pool(own, reader, context);
+}
+
+void check_mode_keys(const Tree& tree, PlacementMode mode, ReadContext& context) {
+  const bool is_split = mode == PlacementMode::Disaggregated;
+  for (const TreeEntry& entry : tree.entries) {
+    const bool is_phase = entry.key == "prefill" || entry.key == "decode";
+    if (entry.key == "mode" || is_phase == is_split) continue;
+    const bool is_known = is_phase || [&] {
+      for (const KeySpec& key : pool_section().keys) {
+        if (key.name == entry.key) return true;
+      }
+      return false;
+    }();
+    if (!is_known) continue;
+    context.problems.report(
+        entry.key_place,
+        is_split ? fmt::format("'{}' belongs under 'prefill' or 'decode' when the mode is "
+                               "disaggregated",
+                               entry.key)
+                 : fmt::format("'{}' is for mode disaggregated; monolithic takes 'pool' and its "
+                               "keys beside 'mode'",
+                               entry.key));
+  }
+  for (const char* key : {"prefill", "decode"}) {
+    if (is_split && tree.find(key) == nullptr) {
+      context.problems.report(tree.place,
+                              fmt::format("placement needs the key '{}': a pool, because the mode "
+                                          "is disaggregated",
+                                          key));
+    }
+  }
+  if (!is_split && tree.find("pool") == nullptr) {
+    context.problems.report(tree.place,
+                            "placement needs the key 'pool': a group of the system, because the "
+                            "mode is monolithic");
+  }
+}
+
+/// Keys of traffic that do not go with the arrivals. What a file says is silently superseded when
+/// the arrivals were changed on the command line.
+void check_arrivals(const MapReader& reader, ArrivalKind arrivals, ReadContext& context) {
+  const bool is_closed = arrivals == ArrivalKind::Closed;
+  const char* needed = is_closed ? "concurrency" : "rate";
+  const char* other = is_closed ? "rate" : "concurrency";
+  const std::string word = reader.text("arrivals");
+  if (!reader.has(needed)) {
+    context.problems.report(reader.place("arrivals"),
+                            fmt::format("arrivals '{}' need the key '{}', e.g. '{}'", word, needed,
+                                        is_closed ? "concurrency: 8" : "rate: 4 req/s"));
+  }
+  if (!reader.has(other)) return;
+  const bool is_superseded =
+      is_override_place(reader.place("arrivals")) && !is_override_place(reader.place(other));
+  if (is_superseded) return;
+  reader.report(other,
+                fmt::format("'{}' does not go with arrivals '{}'; leave it out", other, word));
+}
+
+std::optional<Picoseconds> to_time(const std::optional<double>& seconds) {
+  if (!seconds) return std::nullopt;
+  return from_seconds(*seconds);
+}
+
+RopeScaling build_rope_scaling(const Tree& tree, ReadContext& context) {
+  const MapReader reader(tree, rope_scaling_section(), "rope scaling", context);
+  if (!tree.is_map()) return {};
+  return {reader.number("factor"), reader.number("low_frequency_factor"),
+          reader.number("high_frequency_factor"), reader.count("original_context")};
+}
+
+void build_rope(const Tree& tree, NeuralNetwork& network, ReadContext& context) {
+  const MapReader reader(tree, rope_section(), "rope", context);
+  if (!tree.is_map()) return;
+  network.rope_theta = reader.number("theta");
+  network.rope_layout = reader.choice<RopeLayout>(
+      "layout", {{"half_split", RopeLayout::HalfSplit}, {"interleaved", RopeLayout::Interleaved}});
+  if (reader.has("scaling")) {
+    network.rope_scaling = build_rope_scaling(*reader.child("scaling"), context);
+  }
+}
+
+void check_shape(const MapReader& reader, const NeuralNetwork& network) {
+  if (network.kv_heads > 0 && network.heads % network.kv_heads != 0) {
+    reader.report("kv_heads", fmt::format("'heads' ({}) is not a multiple of 'kv_heads' ({})",
+                                          network.heads, network.kv_heads));
+  }
+  if (network.head_dim % 2 != 0) {
+    reader.report("head_dim",
+                  fmt::format("'head_dim' is {}; rope needs an even number", network.head_dim));
+  }
+}
+
+}  // namespace
+
+NeuralNetwork build_network(const Tree& tree, const std::string& name, ReadContext& context) {
+  const MapReader reader(tree, model_section(), fmt::format("model '{}'", name), context);
+  NeuralNetwork network;
+  network.name = name;
+  if (!tree.is_map()) return network;
+  network.source = reader.source("source");
+  network.layers = reader.count("layers");
+  network.hidden = reader.count("hidden");
+  network.heads = reader.count("heads");
+  network.kv_heads = reader.count("kv_heads");
+  network.head_dim = reader.count("head_dim");
+  network.intermediate = reader.count("intermediate");
+  network.vocabulary = reader.count("vocabulary");
+  network.max_context = reader.count("max_context");
+  network.tied_embeddings = reader.flag("tied_embeddings");
+  network.norm_epsilon = reader.number("norm_epsilon");
+  if (reader.has("rope")) build_rope(*reader.child("rope"), network, context);
+  check_shape(reader, network);
+  return network;
+}
+
+Placement build_placement(const Tree& tree, ReadContext& context) {
+  const MapReader reader(tree, placement_section(), "placement", context);
+  Placement placement;
+  if (!tree.is_map() || !reader.has("mode")) return placement;
+  const std::size_t before = context.problems.size();
+  placement.mode = reader.choice<PlacementMode>(
+      "mode",
+      {{"monolithic", PlacementMode::Monolithic}, {"disaggregated", PlacementMode::Disaggregated}});
+  if (context.problems.size() != before) return placement;
+  check_mode_keys(tree, placement.mode, context);
+  if (placement.mode == PlacementMode::Monolithic) {
+    placement.prefill = build_pool(tree, reader, context);
+    placement.decode = placement.prefill;
+    return placement;
+  }
+  if (reader.has("prefill")) placement.prefill = build_phase(tree, "prefill", context);
+  if (reader.has("decode")) placement.decode = build_phase(tree, "decode", context);
+  return placement;
+}
+
+Serving build_serving(const Tree& tree, ReadContext& context) {
+  const MapReader reader(tree, serving_section(), "serving", context);
+  Serving serving;
+  if (!tree.is_map()) return serving;
+  serving.policy = reader.choice_word("policy");
+  serving.router = reader.choice_word("router");
+  serving.max_batch_tokens = reader.count("max_batch_tokens");
+  serving.max_sequences = reader.count("max_sequences");
+  serving.kv_block_tokens = reader.count("kv_block_tokens");
+  if (reader.flag("prefix_cache")) {
+    reader.report("prefix_cache", "'prefix_cache: true' is not supported yet; leave it out");
+  }
+  return serving;
+}
+
+Traffic build_traffic(const Tree& tree, ReadContext& context) {
+  const MapReader reader(tree, traffic_section(), "traffic", context);
+  Traffic traffic;
+  if (!tree.is_map()) return traffic;
+  const std::size_t before = context.problems.size();
+  traffic.arrivals = reader.choice<ArrivalKind>("arrivals", {{"closed", ArrivalKind::Closed},
+                                                             {"poisson", ArrivalKind::Poisson},
+                                                             {"constant", ArrivalKind::Constant}});
+  const bool is_known = reader.has("arrivals") && context.problems.size() == before;
+  traffic.concurrency = reader.count("concurrency");
+  traffic.rate = reader.optional_number("rate").value_or(0);
+  traffic.prompt_tokens = reader.count("prompt_tokens");
+  traffic.output_tokens = reader.count("output_tokens");
+  traffic.length_spread = reader.number("length_spread");
+  traffic.requests = reader.count("requests");
+  if (is_known) check_arrivals(reader, traffic.arrivals, context);
+  if (is_known && traffic.arrivals != ArrivalKind::Closed) traffic.concurrency = 1;
+  if (is_known && traffic.arrivals == ArrivalKind::Closed) traffic.rate = 0;
+  return traffic;
+}
+
+Slo build_slo(const Tree& tree, ReadContext& context) {
+  const MapReader reader(tree, slo_section(), "slo", context);
+  if (!tree.is_map()) return {};
+  return {to_time(reader.optional_number("ttft_p99")), to_time(reader.optional_number("tpot_p99"))};
+}
+
+}  // namespace tandem::config

@@ -1,0 +1,137 @@
+#include "sim/config/check_scenario.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "sim/config/loader.hpp"
+
+namespace tandem::config {
+namespace {
+
+SourcePlace place_of(const Tree& tree, const char* key) {
+  const Tree* value = tree.find(key);
+  return value == nullptr ? tree.place : value->place;
+}
+
+/// Checks of one phase; `tree` is the map its keys stand in.
+class PhaseCheck {
+ public:
+  PhaseCheck(const Scenario& scenario, const PoolPlacement& placement, const Tree& tree,
+             Problems& problems)
+      : scenario_(scenario), placement_(placement), tree_(tree), problems_(problems) {}
+
+  /// `taken`: chips that the other phase takes from the same pool.
+  void run(std::int64_t taken) const {
+    check_pool(taken);
+    check_stages();
+  }
+  [[nodiscard]] std::int64_t chips() const {
+    return (placement_.tensor * placement_.pipeline + placement_.head_chips) * placement_.replicas;
+  }
+
+ private:
+  void check_pool(std::int64_t taken) const {
+    if (placement_.pool.empty()) return;  // reported as missing
+    std::vector<std::string> pools;
+    for (const ChipGroup& group : scenario_.system.groups) pools.push_back(group.pool);
+    const auto found = std::find(pools.begin(), pools.end(), placement_.pool);
+    if (found == pools.end()) {
+      problems_.report(
+          place_of(tree_, "pool"),
+          fmt::format("system '{}' has no pool '{}'; it has {}{}", scenario_.system.name,
+                      placement_.pool, fmt::join(pools, ", "), suggestion(placement_.pool, pools)));
+      return;
+    }
+    const ChipGroup& group = scenario_.system.group(placement_.pool);
+    if (chips() + taken <= group.count) return;
+    problems_.report(
+        place_of(tree_, "pool"),
+        fmt::format("placement needs {} chips of pool '{}' (({} pipeline + {} head) x {} replicas"
+                    "{}), {} more than the {} that system '{}' has",
+                    chips() + taken, placement_.pool, placement_.pipeline, placement_.head_chips,
+                    placement_.replicas,
+                    taken > 0 ? fmt::format(" + {} of the other phase", taken) : std::string{},
+                    chips() + taken - group.count, group.count, scenario_.system.name));
+  }
+  void check_stages() const {
+    const NeuralNetwork& network = scenario_.model;
+    if (network.name == from_checkpoint || network.layers == 0) return;
+    if (placement_.pipeline > network.layers) {
+      problems_.report(place_of(tree_, "pipeline"),
+                       fmt::format("pipeline {} has more stages than the {} layers of '{}'",
+                                   placement_.pipeline, network.layers, network.name));
+    }
+    if (placement_.head_chips > network.vocabulary) {
+      problems_.report(place_of(tree_, "head_chips"),
+                       fmt::format("head_chips {} is more than the vocabulary {} of '{}'",
+                                   placement_.head_chips, network.vocabulary, network.name));
+    }
+  }
+
+  const Scenario& scenario_;
+  const PoolPlacement& placement_;
+  const Tree& tree_;
+  Problems& problems_;
+};
+
+void check_bridge(const Scenario& scenario, const Tree& tree, Problems& problems) {
+  const std::string& from = scenario.placement.prefill.pool;
+  const std::string& to = scenario.placement.decode.pool;
+  if (from == to) return;
+  const auto& bridges = scenario.system.bridges;
+  const bool is_joined = std::any_of(bridges.begin(), bridges.end(), [&](const Bridge& bridge) {
+    return (bridge.from == from && bridge.to == to) || (bridge.from == to && bridge.to == from);
+  });
+  if (is_joined) return;
+  problems.report(tree.place, fmt::format("system '{}' has no bridge between the pools '{}' and "
+                                          "'{}', so the KV cache cannot move",
+                                          scenario.system.name, from, to));
+}
+
+void check_placement(const Scenario& scenario, const Tree& tree, Problems& problems) {
+  const Placement& placement = scenario.placement;
+  if (placement.mode == PlacementMode::Monolithic) {
+    PhaseCheck(scenario, placement.decode, tree, problems).run(0);
+    return;
+  }
+  const Tree* prefill = tree.find("prefill");
+  const Tree* decode = tree.find("decode");
+  if (prefill == nullptr || decode == nullptr) return;
+  const PhaseCheck first(scenario, placement.prefill, *prefill, problems);
+  const PhaseCheck second(scenario, placement.decode, *decode, problems);
+  const bool is_shared = placement.prefill.pool == placement.decode.pool;
+  const std::size_t before = problems.size();
+  first.run(0);
+  second.run(is_shared ? first.chips() : 0);
+  if (problems.size() == before) check_bridge(scenario, tree, problems);
+}
+
+void check_lengths(const Scenario& scenario, const Tree& tree, Problems& problems) {
+  const NeuralNetwork& network = scenario.model;
+  if (network.name == from_checkpoint || network.max_context == 0) return;
+  const Traffic& traffic = scenario.traffic;
+  const double most = static_cast<double>(traffic.prompt_tokens + traffic.output_tokens) *
+                      (1 + traffic.length_spread);
+  if (std::floor(most) <= static_cast<double>(network.max_context)) return;
+  problems.report(
+      place_of(tree, "prompt_tokens"),
+      fmt::format("prompt and output together take up to {} tokens, more than the context {} of "
+                  "'{}'",
+                  std::floor(most), network.max_context, network.name));
+}
+
+}  // namespace
+
+void check_scenario(const Scenario& scenario, const Tree& tree, Problems& problems) {
+  const Tree* placement = tree.find("placement");
+  const bool has_system = !scenario.system.groups.empty();
+  if (has_system && placement != nullptr && placement->is_map()) {
+    check_placement(scenario, *placement, problems);
+  }
+  const Tree* traffic = tree.find("traffic");
+  if (traffic != nullptr && traffic->is_map()) check_lengths(scenario, *traffic, problems);
+}
+
+}  // namespace tandem::config

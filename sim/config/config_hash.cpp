@@ -1,0 +1,98 @@
+// The content key of a scenario: every value that can reach a result, in a fixed order.
+#include <algorithm>
+
+#include "sim/config/loader.hpp"
+#include "sim/core/hash.hpp"
+
+namespace tandem {
+namespace {
+
+void add(Hasher& hasher, const ParameterSet& parameters) {
+  hasher.add(parameters.all().size());
+  for (const auto& [name, parameter] : parameters.all()) {
+    hasher.add(name).add(parameter.value).add(parameter.dimension);
+    hasher.add(parameter.source).add(parameter.basis);
+    hasher.add(parameter.low.has_value()).add(parameter.low.value_or(0));
+    hasher.add(parameter.high.has_value()).add(parameter.high.value_or(0));
+  }
+}
+
+void add(Hasher& hasher, const NeuralNetwork& n) {
+  hasher.add(n.name).add(n.source);
+  for (const std::int64_t value : {n.layers, n.hidden, n.heads, n.kv_heads, n.head_dim,
+                                   n.intermediate, n.vocabulary, n.max_context}) {
+    hasher.add(value);
+  }
+  hasher.add(n.tied_embeddings).add(n.norm_epsilon).add(n.rope_theta).add(n.rope_layout);
+  const RopeScaling scaling = n.rope_scaling.value_or(RopeScaling{});
+  hasher.add(n.rope_scaling.has_value()).add(scaling.factor).add(scaling.low_frequency_factor);
+  hasher.add(scaling.high_frequency_factor).add(scaling.original_context);
+}
+
+void add(Hasher& hasher, const ChipGroup& group) {
+  hasher.add(group.pool).add(group.chip).add(group.count).add(group.chips_per_node);
+  hasher.add(group.link).add(group.scale_out).add(group.switch_kind);
+  hasher.add(group.source).add(group.basis);
+}
+
+void add(Hasher& hasher, const Bridge& bridge) {
+  hasher.add(bridge.from).add(bridge.to).add(bridge.links.size());
+  for (const std::string& link : bridge.links) hasher.add(link);
+  hasher.add(bridge.lanes).add(bridge.source).add(bridge.basis);
+}
+
+void add(Hasher& hasher, const System& system) {
+  hasher.add(system.name).add(system.groups.size());
+  for (const ChipGroup& group : system.groups) add(hasher, group);
+  hasher.add(system.bridges.size());
+  for (const Bridge& bridge : system.bridges) add(hasher, bridge);
+  hasher.add(system.chips.size());
+  for (const auto& [name, chip] : system.chips) {
+    hasher.add(name).add(chip.model);
+    add(hasher, chip.parameters);
+  }
+  hasher.add(system.links.size());
+  for (const auto& [name, link] : system.links) {
+    hasher.add(name);
+    add(hasher, link.parameters);
+  }
+  add(hasher, system.parameters);
+}
+
+void add(Hasher& hasher, const PoolPlacement& p) {
+  hasher.add(p.pool).add(p.tensor).add(p.pipeline).add(p.replicas).add(p.head_chips);
+  hasher.add(p.precision.weights).add(p.precision.kv_cache).add(p.precision.activations);
+}
+
+void add_load(Hasher& hasher, const Scenario& scenario) {
+  hasher.add(scenario.placement.mode);
+  add(hasher, scenario.placement.prefill);
+  add(hasher, scenario.placement.decode);
+  const Serving& serving = scenario.serving;
+  hasher.add(serving.policy).add(serving.router).add(serving.max_batch_tokens);
+  hasher.add(serving.max_sequences).add(serving.kv_block_tokens);
+  const Traffic& traffic = scenario.traffic;
+  hasher.add(traffic.arrivals).add(traffic.concurrency).add(traffic.rate);
+  hasher.add(traffic.prompt_tokens).add(traffic.output_tokens).add(traffic.length_spread);
+  hasher.add(traffic.requests);
+  for (const auto& objective : {scenario.slo.ttft_p99, scenario.slo.tpot_p99}) {
+    hasher.add(objective.has_value()).add(objective.value_or(Picoseconds{}).count());
+  }
+}
+
+}  // namespace
+
+std::string config_hash(const Scenario& scenario) {
+  Hasher hasher;
+  add(hasher, scenario.model);
+  add(hasher, scenario.system);
+  add_load(hasher, scenario);
+  hasher.add(scenario.prices.name);
+  add(hasher, scenario.prices.parameters);
+  hasher.add(scenario.software.name);
+  add(hasher, scenario.software.parameters);
+  hasher.add(scenario.seed).add(scenario.audit_steps);
+  return hasher.hex();
+}
+
+}  // namespace tandem

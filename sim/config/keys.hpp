@@ -1,0 +1,61 @@
+// Declarations of the keys of every description that are not numbers of a hardware model. The
+// readers, the unknown-key check and the reference page all come from these.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "sim/describe/parameter.hpp"
+
+namespace tandem::config {
+
+enum class Form { Number, Text, Choice, Flag, Map };
+
+/// One key of a section.
+struct KeySpec {
+  std::string name;
+  Form form = Form::Text;
+  std::string doc;
+  bool is_required = false;
+  std::string fallback;  ///< what stands when the key is left out, as it would be written
+  Dimension dimension = Dimension::Scalar;
+  double minimum = 0;
+  double maximum = 1e30;
+  std::vector<std::string> choices;
+  std::vector<std::string> later;  ///< values of the contract that are not supported yet
+};
+
+/// A map with known keys.
+struct Section {
+  std::string name;  ///< as messages call it: "placement", "link of the system"
+  std::string doc;
+  std::vector<KeySpec> keys;
+  std::vector<std::string> later;  ///< keys of the contract that are not supported yet
+};
+
+[[nodiscard]] Section scenario_section();
+[[nodiscard]] Section placement_section();
+[[nodiscard]] Section pool_section();
+[[nodiscard]] Section precision_section();
+[[nodiscard]] Section serving_section();
+[[nodiscard]] Section traffic_section();
+[[nodiscard]] Section slo_section();
+[[nodiscard]] Section system_section();
+[[nodiscard]] Section group_section();
+[[nodiscard]] Section bridge_section();
+[[nodiscard]] Section model_section();
+[[nodiscard]] Section rope_section();
+[[nodiscard]] Section rope_scaling_section();
+[[nodiscard]] Section chip_section();
+[[nodiscard]] Section link_section();
+[[nodiscard]] Section prices_section();
+[[nodiscard]] Section software_section();
+[[nodiscard]] Section source_section();
+
+/// A key that holds a number, with the bounds in its base unit.
+[[nodiscard]] KeySpec number_key(std::string name, Dimension dimension, std::string fallback,
+                                 double minimum, double maximum, std::string doc);
+/// The names of a section's keys.
+[[nodiscard]] std::vector<std::string> names_of(const Section& section);
+
+}  // namespace tandem::config

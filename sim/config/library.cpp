@@ -1,0 +1,173 @@
+#include "sim/config/library.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <utility>
+
+#include "sim/config/yaml_reader.hpp"
+
+namespace tandem::config {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Paths below the current folder are shown relative to it.
+std::string display_path(const fs::path& path) {
+  std::error_code failure;
+  const fs::path here = fs::current_path(failure);
+  const fs::path normal = path.lexically_normal();
+  if (failure || !normal.is_absolute()) return normal.string();
+  const fs::path relative = normal.lexically_relative(here);
+  if (relative.empty() || *relative.begin() == "..") return normal.string();
+  return relative.string();
+}
+
+bool is_path(const std::string& reference) {
+  return reference.find('/') != std::string::npos || reference.ends_with(".yaml") ||
+         reference.ends_with(".yml");
+}
+
+bool is_file(const fs::path& path) {
+  std::error_code failure;
+  return fs::is_regular_file(path, failure);
+}
+
+/// Folder that relative paths start from: that of the file which refers, else the current one.
+fs::path folder_of(const SourcePlace& from) {
+  return from.line > 0 ? fs::path(from.file).parent_path() : fs::path();
+}
+
+bool check_head(const Tree& tree, const FileKind& kind, const std::string& name,
+                Problems& problems) {
+  const Tree* word = tree.find("kind");
+  if (word == nullptr) {
+    problems.report(tree.place, fmt::format("the file needs 'kind: {}'", kind.word));
+    return false;
+  }
+  if (!word->is_scalar() || word->text != kind.word) {
+    const FileKind* other = find_file_kind(word->text);
+    problems.report(
+        word->place,
+        other != nullptr && other->word == word->text
+            ? fmt::format("this file is a {}; a {} is needed here", word->text, kind.word)
+            : fmt::format("kind is '{}'; must be '{}'", word->text, kind.word));
+    return false;
+  }
+  const Tree* own = tree.find("name");
+  if (own != nullptr && own->text != name) {
+    problems.report(own->place,
+                    fmt::format("name '{}' differs from the file's name '{}'", own->text, name));
+  }
+  return true;
+}
+
+}  // namespace
+
+const FileKind* find_file_kind(std::string_view word) {
+  for (const FileKind& kind : file_kinds) {
+    if (kind.word == word || kind.folder == word) return &kind;
+  }
+  return nullptr;
+}
+
+std::string Library::folder(const FileKind& kind) const {
+  return (fs::path(kind.is_hardware ? roots_.hw_configs : roots_.workloads) / kind.folder).string();
+}
+
+std::vector<std::string> Library::names(const FileKind& kind) const {
+  std::vector<std::string> names;
+  std::error_code failure;
+  for (const auto& entry : fs::directory_iterator(folder(kind), failure)) {
+    if (entry.path().extension() == ".yaml") names.push_back(entry.path().stem().string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+std::optional<std::string> Library::find(const FileKind& kind, const std::string& reference,
+                                         const SourcePlace& from, Problems& problems) const {
+  if (is_path(reference)) {
+    const fs::path path = folder_of(from) / reference;
+    if (is_file(path)) return from.line > 0 ? display_path(path) : path.string();
+    std::vector<std::string> near;
+    std::error_code failure;
+    const fs::path parent = path.parent_path().empty() ? fs::path(".") : path.parent_path();
+    for (const auto& entry : fs::directory_iterator(parent, failure)) {
+      near.push_back(entry.path().filename().string());
+    }
+    std::sort(near.begin(), near.end());
+    problems.report(from, fmt::format("no {} file '{}'{}", kind.word, reference,
+                                      suggestion(path.filename().string(), near)));
+    return std::nullopt;
+  }
+  const fs::path beside = folder_of(from) / (reference + ".yaml");
+  if (from.line > 0 && kind.word == "scenario" && is_file(beside)) return display_path(beside);
+  const fs::path path = fs::path(folder(kind)) / (reference + ".yaml");
+  if (is_file(path)) return display_path(path);
+  const std::vector<std::string> known = names(kind);
+  const std::string nearest = suggestion(reference, known);
+  problems.report(from, nearest.empty()
+                            ? fmt::format("no {} '{}' in {}; there are {}", kind.word, reference,
+                                          display_path(folder(kind)), fmt::join(known, ", "))
+                            : fmt::format("no {} '{}'{}", kind.word, reference, nearest));
+  return std::nullopt;
+}
+
+std::optional<ResolvedFile> Library::resolve(std::string_view word, const std::string& reference,
+                                             const SourcePlace& from, Problems& problems) const {
+  const FileKind& kind = *find_file_kind(word);
+  const std::optional<std::string> path = find(kind, reference, from, problems);
+  if (!path) return std::nullopt;
+  std::vector<std::string> chain;
+  return read(kind, *path, chain, problems);
+}
+
+std::optional<ResolvedFile> Library::read(const FileKind& kind, const std::string& path,
+                                          std::vector<std::string>& chain,
+                                          Problems& problems) const {
+  const std::size_t before = problems.size();
+  Tree own = read_yaml(path, problems);
+  if (!own.is_map()) {
+    if (problems.size() == before) {
+      problems.report(own.place, fmt::format("a {} file is a map of keys", kind.word));
+    }
+    return std::nullopt;
+  }
+  const std::string name = fs::path(path).stem().string();
+  if (!check_head(own, kind, name, problems)) return std::nullopt;
+  chain.push_back(fs::path(path).lexically_normal().string());
+  ResolvedFile result{name, {}, {path}};
+  const Tree* extends = own.find("extends");
+  if (extends == nullptr) {
+    result.tree = std::move(own);
+    return result;
+  }
+  const SourcePlace place = extends->place;
+  const std::optional<std::string> base_path =
+      extends->is_scalar() ? find(kind, extends->text, place, problems) : std::nullopt;
+  if (!base_path) {
+    if (!extends->is_scalar()) problems.report(place, "'extends' needs the name of one file");
+    return std::nullopt;
+  }
+  const std::string normal = fs::path(*base_path).lexically_normal().string();
+  if (std::find(chain.begin(), chain.end(), normal) != chain.end()) {
+    chain.push_back(normal);
+    std::vector<std::string> stems;
+    for (const std::string& file : chain) stems.push_back(fs::path(file).stem().string());
+    problems.report(place, fmt::format("'extends' goes in a circle: {}", fmt::join(stems, " -> ")));
+    return std::nullopt;
+  }
+  std::optional<ResolvedFile> base = read(kind, *base_path, chain, problems);
+  if (!base) return std::nullopt;
+  own.remove("extends");
+  base->tree.remove("name");
+  base->tree.remove("note");
+  merge_into(base->tree, own);
+  result.tree = std::move(base->tree);
+  result.files.insert(result.files.end(), base->files.begin(), base->files.end());
+  return result;
+}
+
+}  // namespace tandem::config

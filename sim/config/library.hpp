@@ -1,0 +1,60 @@
+// Finds description files by kind and name, reads them and follows `extends`.
+#pragma once
+
+#include <array>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sim/config/loader.hpp"
+#include "sim/config/tree.hpp"
+
+namespace tandem::config {
+
+/// A kind of file: what `kind:` says and where such files lie.
+struct FileKind {
+  std::string_view word;    ///< "chip"
+  std::string_view folder;  ///< "chips"
+  bool is_hardware;
+};
+inline constexpr std::array file_kinds = {
+    FileKind{"chip", "chips", true},          FileKind{"link", "links", true},
+    FileKind{"system", "systems", true},      FileKind{"prices", "prices", true},
+    FileKind{"software", "software", true},   FileKind{"model", "models", false},
+    FileKind{"scenario", "scenarios", false}, FileKind{"traffic", "traffic", false},
+};
+/// By word or folder; null when there is none.
+[[nodiscard]] const FileKind* find_file_kind(std::string_view word);
+
+/// A description with its `extends` merged in.
+struct ResolvedFile {
+  std::string name;  ///< file name without extension
+  Tree tree;
+  std::vector<std::string> files;  ///< nearest first
+};
+
+/// The description files under the two roots.
+class Library {
+ public:
+  explicit Library(const ConfigRoots& roots) : roots_(roots) {}
+  [[nodiscard]] std::string folder(const FileKind& kind) const;
+  /// Names of all files of a kind, sorted.
+  [[nodiscard]] std::vector<std::string> names(const FileKind& kind) const;
+  /// Path of a name or path; complaints are placed at `from`, relative paths start there.
+  [[nodiscard]] std::optional<std::string> find(const FileKind& kind, const std::string& reference,
+                                                const SourcePlace& from, Problems& problems) const;
+  /// Reads a description and what it extends. Nothing when it could not be found or read.
+  [[nodiscard]] std::optional<ResolvedFile> resolve(std::string_view word,
+                                                    const std::string& reference,
+                                                    const SourcePlace& from,
+                                                    Problems& problems) const;
+
+ private:
+  [[nodiscard]] std::optional<ResolvedFile> read(const FileKind& kind, const std::string& path,
+                                                 std::vector<std::string>& chain,
+                                                 Problems& problems) const;
+  const ConfigRoots& roots_;
+};
+
+}  // namespace tandem::config

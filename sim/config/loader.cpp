@@ -1,0 +1,211 @@
+#include "sim/config/loader.hpp"
+
+#include <fmt/format.h>
+
+#include <set>
+#include <utility>
+
+#include "sim/config/assemble.hpp"
+#include "sim/config/build.hpp"
+#include "sim/config/check_scenario.hpp"
+#include "sim/config/yaml_reader.hpp"
+
+namespace tandem {
+namespace {
+
+using config::Assembled;
+using config::Assembler;
+using config::Problems;
+using config::ReadContext;
+using config::Tree;
+
+std::map<std::string, Source> read_sources(const ConfigRoots& roots, Problems& problems) {
+  const ModelSchemas no_schemas;
+  const std::set<std::string> no_sources;
+  ReadContext context{no_schemas, no_sources, problems};
+  std::map<std::string, Source> sources;
+  const Tree tree = config::read_yaml(roots.hw_configs + "/sources.yaml", problems);
+  for (const config::TreeEntry& entry : tree.entries) {
+    const config::MapReader reader(entry.value, config::source_section(),
+                                   fmt::format("source '{}'", entry.key), context);
+    if (!entry.value.is_map()) continue;
+    sources[entry.key] = {reader.text("title"), static_cast<int>(reader.count("year")),
+                          reader.choice_word("kind"), reader.text("note")};
+  }
+  return sources;
+}
+
+/// One load: what it may refer to, and what went wrong. Throws at the end.
+class Load {
+ public:
+  Load(const ConfigRoots& roots, const ModelSchemas& schemas,
+       const std::vector<Override>& overrides)
+      : library_(roots),
+        assembler_(library_, config::parse_overrides(overrides, problems_), problems_),
+        context_{schemas, sources_, problems_} {
+    for (const auto& [key, source] : read_sources(roots, problems_)) sources_.insert(key);
+  }
+  [[nodiscard]] Assembler& assembler() { return assembler_; }
+  [[nodiscard]] ReadContext& context() { return context_; }
+  [[nodiscard]] Problems& problems() { return problems_; }
+
+  /// Builds a description that refers to nothing.
+  template <class Build>
+  [[nodiscard]] auto plain(std::string_view kind, const std::string& name, Build build) {
+    const auto assembled = assembler_.plain(kind, name);
+    problems_.throw_if_any();
+    auto value = build(*assembled);
+    problems_.throw_if_any();
+    return value;
+  }
+
+ private:
+  Problems problems_;
+  config::Library library_;
+  Assembler assembler_;
+  std::set<std::string> sources_;
+  ReadContext context_;
+};
+
+/// The map under `key`; null when it is missing or could not be put in place (reported before).
+const Tree* part(const Tree& tree, const char* key) {
+  const Tree* found = tree.find(key);
+  return found != nullptr && found->is_map() ? found : nullptr;
+}
+
+std::string name_in(const Tree& tree) {
+  const Tree* name = tree.find("name");
+  return name == nullptr ? std::string{} : name->text;
+}
+
+void build_model(const Tree& tree, Scenario& scenario, ReadContext& context) {
+  const Tree* model = tree.find("model");
+  if (model == nullptr) return;
+  if (model->is_scalar()) {
+    scenario.model.name = from_checkpoint;
+  } else if (model->is_map()) {
+    scenario.model = config::build_network(*model, name_in(*model), context);
+  }
+}
+
+void build_load(const Tree& tree, Scenario& scenario, ReadContext& context) {
+  if (const Tree* placement = tree.find("placement")) {
+    scenario.placement = config::build_placement(*placement, context);
+  }
+  if (const Tree* serving = tree.find("serving")) {
+    scenario.serving = config::build_serving(*serving, context);
+  }
+  if (const Tree* traffic = part(tree, "traffic")) {
+    scenario.traffic = config::build_traffic(*traffic, context);
+  }
+  if (const Tree* slo = tree.find("slo")) scenario.slo = config::build_slo(*slo, context);
+}
+
+Scenario build_scenario(const Assembled& assembled, ReadContext& context) {
+  const Tree& tree = assembled.tree;
+  const config::MapReader reader(tree, config::scenario_section(),
+                                 fmt::format("scenario '{}'", assembled.name), context);
+  Scenario scenario;
+  scenario.name = assembled.name;
+  scenario.file = assembled.file;
+  build_model(tree, scenario, context);
+  if (const Tree* system = part(tree, "system")) {
+    scenario.system =
+        config::build_system(*system, name_in(*system), assembled.chip_files, context);
+  }
+  build_load(tree, scenario, context);
+  if (const Tree* prices = part(tree, "prices")) {
+    scenario.prices = config::build_prices(*prices, name_in(*prices), context);
+  }
+  if (const Tree* software = part(tree, "software")) {
+    scenario.software = config::build_software(*software, name_in(*software), context);
+  }
+  scenario.seed = static_cast<std::uint64_t>(reader.count("seed"));
+  scenario.audit_steps = reader.count("audit_steps");
+  config::check_scenario(scenario, tree, context.problems);
+  return scenario;
+}
+
+}  // namespace
+
+Loader::Loader(ConfigRoots roots, ModelSchemas schemas)
+    : roots_(std::move(roots)), schemas_(std::move(schemas)) {}
+
+Scenario Loader::scenario(const std::string& path_or_name,
+                          const std::vector<Override>& overrides) const {
+  Load load(roots_, schemas_, overrides);
+  const auto assembled = load.assembler().scenario(path_or_name);
+  if (!assembled) load.problems().throw_if_any();
+  Scenario scenario = build_scenario(*assembled, load.context());
+  load.problems().throw_if_any();
+  scenario.config_hash = tandem::config_hash(scenario);
+  return scenario;
+}
+
+Chip Loader::chip(const std::string& name, const std::vector<Override>& overrides) const {
+  Load load(roots_, schemas_, overrides);
+  return load.plain("chip", name, [&](const Assembled& a) {
+    return config::build_chip(a.tree, a.name, a.chip_files.at(a.name), load.context());
+  });
+}
+
+Link Loader::link(const std::string& name, const std::vector<Override>& overrides) const {
+  Load load(roots_, schemas_, overrides);
+  return load.plain("link", name, [&](const Assembled& a) {
+    return config::build_link(a.tree, a.name, load.context());
+  });
+}
+
+System Loader::system(const std::string& name, const std::vector<Override>& overrides) const {
+  Load load(roots_, schemas_, overrides);
+  const auto assembled = load.assembler().system(name);
+  if (!assembled) load.problems().throw_if_any();
+  System system =
+      config::build_system(assembled->tree, assembled->name, assembled->chip_files, load.context());
+  load.problems().throw_if_any();
+  return system;
+}
+
+NeuralNetwork Loader::network(const std::string& name,
+                              const std::vector<Override>& overrides) const {
+  Load load(roots_, schemas_, overrides);
+  return load.plain("model", name, [&](const Assembled& a) {
+    return config::build_network(a.tree, a.name, load.context());
+  });
+}
+
+Prices Loader::prices(const std::string& name, const std::vector<Override>& overrides) const {
+  Load load(roots_, schemas_, overrides);
+  return load.plain("prices", name, [&](const Assembled& a) {
+    return config::build_prices(a.tree, a.name, load.context());
+  });
+}
+
+Software Loader::software(const std::string& name, const std::vector<Override>& overrides) const {
+  Load load(roots_, schemas_, overrides);
+  return load.plain("software", name, [&](const Assembled& a) {
+    return config::build_software(a.tree, a.name, load.context());
+  });
+}
+
+std::vector<std::string> Loader::list(const std::string& kind) const {
+  const config::FileKind* found = config::find_file_kind(kind);
+  if (found == nullptr) {
+    std::vector<std::string> known;
+    for (const config::FileKind& file_kind : config::file_kinds) {
+      known.emplace_back(file_kind.folder);
+    }
+    throw ConfigError(fmt::format("there is no list of '{}'{}; lists are {}", kind,
+                                  config::suggestion(kind, known), fmt::join(known, ", ")));
+  }
+  return config::Library(roots_).names(*found);
+}
+
+std::map<std::string, Source> load_sources(const ConfigRoots& roots) {
+  Problems problems;
+  auto sources = read_sources(roots, problems);
+  problems.throw_if_any();
+  return sources;
+}
+
+}  // namespace tandem

@@ -1,0 +1,17 @@
+// YAML text to Tree. Stricter than YAML: no duplicate keys, anchors, merge keys, tags or tabs.
+#pragma once
+
+#include <string>
+
+#include "sim/config/tree.hpp"
+
+namespace tandem::config {
+
+/// Parses `text`; `file` is the name that places carry. Complaints go to `problems`; the tree then
+/// holds what could be understood.
+[[nodiscard]] Tree parse_yaml(const std::string& text, const std::string& file, Problems& problems);
+
+/// Reads and parses a file.
+[[nodiscard]] Tree read_yaml(const std::string& path, Problems& problems);
+
+}  // namespace tandem::config
