@@ -1,0 +1,107 @@
+#include "sim/service/batching_replica.hpp"
+
+#include <algorithm>
+
+namespace tandem {
+namespace {
+
+SchedulerLimits limits_of(const Serving& serving, const PoolModel& pool) {
+  return {.max_batch_tokens = serving.max_batch_tokens,
+          .max_sequences = serving.max_sequences,
+          .block_tokens = serving.kv_block_tokens,
+          .kv_blocks = pool.kv_room().tokens / serving.kv_block_tokens};
+}
+
+}  // namespace
+
+BatchingReplica::BatchingReplica(const ReplicaSetup& setup, const Serving& serving)
+    : Replica(setup, setup.estimator->pool().stations().size()),
+      scheduler_(limits_of(serving, setup.estimator->pool())) {}
+
+void BatchingReplica::submit(Request& request, Picoseconds now) {
+  ++load_;
+  scheduler_.add(request, false);
+  kick(now);
+}
+
+void BatchingReplica::offer(Request& request, Picoseconds now) {
+  ++load_;
+  scheduler_.add(request, true);
+  kick(now);
+}
+
+void BatchingReplica::arrive(Request& request, Picoseconds now) {
+  scheduler_.arrive(request);
+  kick(now);
+}
+
+void BatchingReplica::release(Request& request, Picoseconds now) {
+  --load_;
+  scheduler_.finish(request);
+  kick(now);
+}
+
+void BatchingReplica::kick(Picoseconds now) {
+  want_issue(now);
+}
+
+void BatchingReplica::act(Picoseconds now, Phase phase) {
+  if (phase == Phase::Complete) {
+    // Passes may end out of order when their hand-overs differ in size: look at all of them.
+    for (std::size_t i = 0; i < flights_.size();) {
+      if (flights_[i].end > now) {
+        ++i;
+        continue;
+      }
+      Flight done = std::move(flights_[i]);
+      flights_.erase(flights_.begin() + static_cast<std::ptrdiff_t>(i));
+      complete(done, now);
+    }
+    kick(now);
+  } else if (phase == Phase::Issue) {
+    note_issue(now);
+    issue(now);
+  }
+}
+
+void BatchingReplica::complete(Flight& flight, Picoseconds now) {
+  for (std::size_t i = 0; i < flight.step.sequences.size(); ++i) {
+    ScheduledSequence& sequence = *flight.step.sequences[i];
+    Request& request = *sequence.request;
+    if (!BatchScheduler::complete(sequence, flight.step.batch.slices[i])) {
+      // A chunk that is not the prompt's last: its time counts towards the token it leads to.
+      (request.generated == 0 ? request.floor_to_first : request.floor_after_first) +=
+          flight.estimate.floor_latency;
+      continue;
+    }
+    if (!emit_token(request, now, flight.estimate.floor_latency)) continue;
+    if (request.is_done()) {
+      scheduler_.finish(request);
+    } else {
+      scheduler_.hold(request);
+    }
+  }
+}
+
+void BatchingReplica::issue(Picoseconds now) {
+  if (flights_.size() >= pipeline_.stations()) return;  // woken again when a pass ends
+  if (pipeline_.first_free() > now) {
+    want_issue(pipeline_.first_free());
+    return;
+  }
+  ScheduledStep step = scheduler_.schedule();
+  for (Request* request : step.reserved) setup_.sink->reserved(*request, *this, now);
+  if (step.batch.slices.empty()) return;
+  StepEstimate estimate;
+  const Picoseconds end = run_pass(step.batch, now, estimate);
+  flights_.push_back({std::move(step), std::move(estimate), end});
+  setup_.agenda->wake(*this, end, Phase::Complete);
+  if (flights_.size() < pipeline_.stations()) want_issue(pipeline_.first_free());
+}
+
+double BatchingReplica::kv_peak() const {
+  return static_cast<double>(scheduler_.peak_blocks()) /
+         static_cast<double>(std::max<std::int64_t>(1, scheduler_.limits().kv_blocks));
+}
+
+}  // namespace tandem

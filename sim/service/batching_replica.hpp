@@ -1,0 +1,37 @@
+// A replica of chips with dynamic schedules: continuous batching over paged KV, several passes in
+// flight where it is a pipeline.
+#pragma once
+
+#include <vector>
+
+#include "sim/service/batch_scheduler.hpp"
+#include "sim/service/replica.hpp"
+
+namespace tandem {
+
+class BatchingReplica final : public Replica {
+ public:
+  BatchingReplica(const ReplicaSetup& setup, const Serving& serving);
+  void submit(Request& request, Picoseconds now) override;
+  void offer(Request& request, Picoseconds now) override;
+  void arrive(Request& request, Picoseconds now) override;
+  void release(Request& request, Picoseconds now) override;
+  void act(Picoseconds now, Phase phase) override;
+  [[nodiscard]] double kv_peak() const override;
+
+ private:
+  /// A pass under way.
+  struct Flight {
+    ScheduledStep step;
+    StepEstimate estimate;
+    Picoseconds end;
+  };
+  void complete(Flight& flight, Picoseconds now);
+  void issue(Picoseconds now);
+  void kick(Picoseconds now);
+
+  BatchScheduler scheduler_;
+  std::vector<Flight> flights_;  ///< in the order of issue
+};
+
+}  // namespace tandem

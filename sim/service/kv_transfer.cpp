@@ -1,0 +1,98 @@
+#include "sim/service/kv_transfer.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "sim/core/timeline.hpp"
+
+namespace tandem {
+namespace {
+
+// Layers of the stages of a pool in the order of its chips; chips without layers are left out.
+struct LayerRange {
+  std::int64_t chip;
+  std::int64_t first;
+  std::int64_t end;
+};
+std::vector<LayerRange> layers_of(const PoolModel& pool) {
+  std::vector<LayerRange> ranges;
+  for (const Station& station : pool.stations()) {
+    const Stage& stage = station.stages.front();
+    if (stage.layers == 0) continue;
+    ranges.push_back({station.first_chip, stage.first_layer, stage.first_layer + stage.layers});
+  }
+  return ranges;
+}
+
+}  // namespace
+
+std::vector<KvPiece> kv_pieces(const PoolModel& from, const PoolModel& to) {
+  const NeuralNetwork& network = to.stations().front().stages.front().network;
+  const std::int64_t per_layer = network.kv_elements_per_token_and_layer() *
+                                 bytes_of(to.placement().precision.kv_cache);
+  std::vector<KvPiece> pieces;
+  for (const LayerRange& sender : layers_of(from)) {
+    for (const LayerRange& receiver : layers_of(to)) {
+      const std::int64_t layers =
+          std::min(sender.end, receiver.end) - std::max(sender.first, receiver.first);
+      if (layers <= 0) continue;
+      pieces.push_back({sender.chip, receiver.chip, layers, Bytes(layers * per_layer)});
+    }
+  }
+  return pieces;
+}
+
+KvTransfer::KvTransfer(std::unique_ptr<NetworkModel> network, std::vector<KvPiece> pieces,
+                       Agenda& agenda, TransferSink& sink, TimelineRecorder* timeline)
+    : network_(std::move(network)),
+      pieces_(std::move(pieces)),
+      agenda_(agenda),
+      sink_(sink),
+      timeline_(timeline) {}
+
+void KvTransfer::start(Request& request, Picoseconds now) {
+  const PoolModel& from = request.prefill->pool();
+  const PoolModel& to = request.decode->pool();
+  Picoseconds floor{0};
+  for (const KvPiece& piece : pieces_) {
+    const ChipAddress source = from.address(request.prefill->index(), piece.from_chip);
+    const ChipAddress target = to.address(request.decode->index(), piece.to_chip);
+    const Bytes size = piece.bytes_per_token * request.prompt;
+    move_of_[network_->send(now, source, target, size, nullptr)] = request.id;
+    floor = std::max(floor, network_->floor(source, target, size));
+  }
+  request.floor_after_first += floor;
+  moves_[request.id] = {&request, static_cast<std::int64_t>(pieces_.size()), now};
+  ++transfers_;
+  plan_next();
+}
+
+void KvTransfer::plan_next() {
+  const std::optional<Picoseconds> next = network_->next_delivery();
+  if (!next || (planned_ && *planned_ <= *next)) return;
+  planned_ = next;
+  agenda_.wake(*this, *next, Phase::Complete);
+}
+
+void KvTransfer::act(Picoseconds now, Phase phase) {
+  (void)phase;
+  if (planned_ && *planned_ <= now) planned_.reset();
+  while (true) {
+    const std::optional<Picoseconds> next = network_->next_delivery();
+    if (!next || *next > now) break;
+    const auto message = move_of_.extract(network_->pop_delivery().id);
+    const auto move = moves_.find(message.mapped());
+    if (--move->second.left > 0) continue;
+    Request& request = *move->second.request;
+    if (timeline_ != nullptr) {
+      timeline_->span(timeline_->track("KV transfers", fmt::format("request {}", request.id)), "KV",
+                      move->second.start, now);
+    }
+    moves_.erase(move);
+    sink_.transferred(request, now);
+  }
+  plan_next();
+}
+
+}  // namespace tandem

@@ -1,0 +1,66 @@
+// Moves the KV of prompts from prefill to decode replicas over the system's links.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "sim/lower/network_model.hpp"
+#include "sim/service/component.hpp"
+#include "sim/service/replica.hpp"
+
+namespace tandem {
+
+class TimelineRecorder;
+
+/// What a transfer needs to know of a finished one.
+class TransferSink {
+ public:
+  virtual ~TransferSink() = default;
+  virtual void transferred(Request& request, Picoseconds now) = 0;
+};
+
+/// One message of a transfer: the layers that a sending and a receiving chip have in common.
+struct KvPiece {
+  std::int64_t from_chip = 0;  ///< within the replica
+  std::int64_t to_chip = 0;
+  std::int64_t layers = 0;
+  Bytes bytes_per_token;  ///< layers x 2 x kv_heads x head_dim x bytes of the receiver's format
+};
+
+/// The pieces between two pools; empty layers make no piece.
+[[nodiscard]] std::vector<KvPiece> kv_pieces(const PoolModel& from, const PoolModel& to);
+
+/// The links between pools, as a component.
+class KvTransfer final : public Component {
+ public:
+  KvTransfer(std::unique_ptr<NetworkModel> network, std::vector<KvPiece> pieces, Agenda& agenda,
+             TransferSink& sink, TimelineRecorder* timeline);
+  /// Sends the KV of the request's prompt from request.prefill to request.decode.
+  void start(Request& request, Picoseconds now);
+  void act(Picoseconds now, Phase phase) override;
+  [[nodiscard]] std::map<std::string, LinkUse> usage() const { return network_->usage(); }
+  [[nodiscard]] std::int64_t transfers() const { return transfers_; }
+
+ private:
+  struct Move {
+    Request* request;
+    std::int64_t left;  ///< messages under way
+    Picoseconds start;
+  };
+  void plan_next();
+
+  std::unique_ptr<NetworkModel> network_;
+  std::vector<KvPiece> pieces_;
+  Agenda& agenda_;
+  TransferSink& sink_;
+  TimelineRecorder* timeline_;
+  std::map<NetworkModel::MessageId, std::int64_t> move_of_;  ///< message -> request id
+  std::map<std::int64_t, Move> moves_;
+  std::optional<Picoseconds> planned_;  ///< next wish; more of them would only pile up
+  std::int64_t transfers_ = 0;
+};
+
+}  // namespace tandem

@@ -1,0 +1,75 @@
+#include "sim/service/replica.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "sim/core/timeline.hpp"
+
+namespace tandem {
+namespace {
+
+std::string label_of(const Batch& batch) {
+  std::int64_t decodes = 0;
+  for (const SequenceSlice& slice : batch.slices) decodes += slice.is_decode() ? 1 : 0;
+  const std::int64_t prompt = batch.tokens() - decodes;
+  if (prompt == 0) return fmt::format("decode {}", decodes);
+  if (decodes == 0) return fmt::format("prefill {}", prompt);
+  return fmt::format("prefill {} + decode {}", prompt, decodes);
+}
+
+}  // namespace
+
+Picoseconds PipelineClock::enter(Picoseconds earliest, const StepEstimate& estimate) {
+  Picoseconds at = earliest;
+  for (std::size_t i = 0; i < estimate.stations.size(); ++i) {
+    const Picoseconds start = std::max(at, free_[i]);
+    free_[i] = start + estimate.stations[i];
+    busy_[i] += estimate.stations[i];
+    at = free_[i] + estimate.hops[i];
+  }
+  return at;
+}
+
+Picoseconds Replica::run_pass(const Batch& batch, Picoseconds now, StepEstimate& estimate) {
+  estimate = setup_.estimator->execute(batch);
+  if (setup_.sampler != nullptr) setup_.sampler->offer(*setup_.estimator, batch, estimate);
+  floor_busy_ += estimate.floor_period;
+  const auto sequences = static_cast<std::int64_t>(batch.slices.size());
+  const Picoseconds ready = now + setup_.step_overhead + setup_.sequence_overhead * sequences;
+  const Picoseconds end = pipeline_.enter(ready, estimate);
+  if (setup_.timeline != nullptr) {
+    const auto track = setup_.timeline->track(
+        setup_.name + " steps", fmt::format("replica {}", setup_.index));
+    setup_.timeline->span(track, label_of(batch), end - estimate.latency(), end);
+  }
+  return end;
+}
+
+void Replica::want_issue(Picoseconds at) {
+  if (planned_issue_ && *planned_issue_ <= at) return;
+  planned_issue_ = at;
+  setup_.agenda->wake(*this, at, Phase::Issue);
+}
+
+void Replica::note_issue(Picoseconds now) {
+  if (planned_issue_ && *planned_issue_ <= now) planned_issue_.reset();
+}
+
+bool Replica::emit_token(Request& request, Picoseconds now, Picoseconds floor) {
+  (request.generated == 0 ? request.floor_to_first : request.floor_after_first) += floor;
+  ++request.generated;
+  setup_.sink->token(request, now);
+  if (request.is_done()) {
+    --load_;
+    setup_.sink->finished(request, now);
+    return true;
+  }
+  if (setup_.role == Role::Prefill) {
+    setup_.sink->prefilled(request, now);
+    return true;
+  }
+  return false;
+}
+
+}  // namespace tandem

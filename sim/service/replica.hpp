@@ -1,0 +1,108 @@
+// What all replicas of pools have in common: they compute requests, token by token, and hand them
+// on. Two kinds follow: batching (dynamic schedules) and streaming (static schedules).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sim/service/component.hpp"
+#include "sim/service/request.hpp"
+#include "sim/step/estimator.hpp"
+
+namespace tandem {
+
+class TimelineRecorder;
+
+/// What replicas report to: the router of the run.
+class RequestSink {
+ public:
+  virtual ~RequestSink() = default;
+  /// A token left the pool at `now`; the request's counters are already up to date.
+  virtual void token(Request& request, Picoseconds now) = 0;
+  /// The prompt is computed and the first token is out, but the rest runs elsewhere: its KV is held
+  /// here until Replica::release().
+  virtual void prefilled(Request& request, Picoseconds now) = 0;
+  /// `replica` has set room aside for a request that was offered to it: its KV may come.
+  virtual void reserved(Request& request, Replica& replica, Picoseconds now) = 0;
+  virtual void finished(Request& request, Picoseconds now) = 0;
+};
+
+/// The part a pool plays for a request.
+enum class Role : std::uint8_t { Both, Prefill, Decode };
+
+/// Times at which each station of a pipeline is free again; passes keep their order.
+class PipelineClock {
+ public:
+  explicit PipelineClock(std::size_t stations) : free_(stations), busy_(stations) {}
+  /// Sends a pass through, as early as `earliest`. Returns when its tokens are back at the start.
+  Picoseconds enter(Picoseconds earliest, const StepEstimate& estimate);
+  [[nodiscard]] Picoseconds first_free() const { return free_.front(); }
+  [[nodiscard]] std::size_t stations() const { return free_.size(); }
+  /// Time that each station was occupied.
+  [[nodiscard]] const std::vector<Picoseconds>& busy() const { return busy_; }
+
+ private:
+  std::vector<Picoseconds> free_;
+  std::vector<Picoseconds> busy_;
+};
+
+/// What every replica is made with.
+struct ReplicaSetup {
+  StepEstimator* estimator = nullptr;
+  StepSampler* sampler = nullptr;  ///< sees every pass; null: nobody does
+  RequestSink* sink = nullptr;
+  Agenda* agenda = nullptr;
+  TimelineRecorder* timeline = nullptr;
+  Role role = Role::Both;
+  std::string name;  ///< "gpu", as the pool's key in results
+  std::int64_t index = 0;
+  Picoseconds step_overhead;      ///< host time per pass that no chip work hides
+  Picoseconds sequence_overhead;  ///< the same per sequence of the pass
+};
+
+/// One replica of a pool.
+class Replica : public Component {
+ public:
+  explicit Replica(const ReplicaSetup& setup, std::size_t stations)
+      : setup_(setup), pipeline_(stations) {}
+  /// A request whose prompt is to be computed here.
+  virtual void submit(Request& request, Picoseconds now) = 0;
+  /// A request whose prompt KV waits on another replica; answered by RequestSink::reserved.
+  virtual void offer(Request& request, Picoseconds now) = 0;
+  /// The KV of a reserved request has arrived.
+  virtual void arrive(Request& request, Picoseconds now) = 0;
+  /// The KV of a prefilled request has left and may be dropped.
+  virtual void release(Request& request, Picoseconds now) = 0;
+  /// Largest share of the KV room that was in use.
+  [[nodiscard]] virtual double kv_peak() const = 0;
+  /// Requests given to this replica that have not left it, for the router.
+  [[nodiscard]] std::int64_t load() const { return load_; }
+  [[nodiscard]] std::int64_t index() const { return setup_.index; }
+  [[nodiscard]] PoolModel& pool() const { return setup_.estimator->pool(); }
+  [[nodiscard]] const PipelineClock& pipeline() const { return pipeline_; }
+  /// Sum of the floors of the periods of all passes: no run of them can be shorter.
+  [[nodiscard]] Picoseconds floor_busy() const { return floor_busy_; }
+
+ protected:
+  /// Runs a pass from `now`; returns when its tokens are out.
+  Picoseconds run_pass(const Batch& batch, Picoseconds now, StepEstimate& estimate);
+  /// Asks for act(at, Issue), unless that is planned already.
+  void want_issue(Picoseconds at);
+  /// To be called when an Issue comes.
+  void note_issue(Picoseconds now);
+  /// Counts one token of `request` and reports it; hands the request on when it is done here.
+  /// Returns true when the request leaves this replica's schedule.
+  bool emit_token(Request& request, Picoseconds now, Picoseconds floor);
+
+  ReplicaSetup setup_;
+  PipelineClock pipeline_;
+  std::int64_t load_ = 0;
+  Picoseconds floor_busy_{0};
+
+ private:
+  std::optional<Picoseconds> planned_issue_;
+};
+
+}  // namespace tandem

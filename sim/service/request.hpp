@@ -1,0 +1,53 @@
+// A request on its way through a service, and what is recorded of it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "sim/core/units.hpp"
+
+namespace tandem {
+
+class Replica;
+
+/// One request. Owned by the run; components hold pointers and change only what concerns them.
+struct Request {
+  std::int64_t id = 0;
+  Picoseconds arrival;
+  std::int64_t prompt = 0;
+  std::int64_t output = 0;  ///< tokens to generate, at least 1
+  std::int64_t generated = 0;
+  std::int64_t preemptions = 0;
+  std::int64_t cached_tokens = 0;  ///< prompt tokens that a prefix cache answered
+  Picoseconds first_token;
+  Picoseconds last_token;
+  Picoseconds finish;
+  /// Sums of the analytical floors of the passes (and KV moves) that this request took part in, up
+  /// to its first token and after it.
+  Picoseconds floor_to_first;
+  Picoseconds floor_after_first;
+  Replica* prefill = nullptr;  ///< where its prompt is computed
+  Replica* decode = nullptr;   ///< where its later tokens are computed
+  /// Tokens whose KV is needed before the next one can be computed.
+  [[nodiscard]] std::int64_t known_tokens() const { return prompt + generated; }
+  [[nodiscard]] bool is_done() const { return generated >= output; }
+};
+
+/// One row of the request table.
+struct RequestRecord {
+  std::int64_t id = 0;
+  double arrival_s = 0;
+  std::int64_t prompt = 0;
+  std::int64_t output = 0;
+  double ttft_ms = 0;
+  double tpot_ms = 0;  ///< (e2e - ttft) / (output - 1); 0 for a single token
+  double e2e_ms = 0;
+  std::int64_t cached_tokens = 0;
+  std::int64_t preemptions = 0;
+  double ttft_floor_ms = 0;
+  double tpot_floor_ms = 0;
+};
+
+[[nodiscard]] RequestRecord record_of(const Request& request);
+
+}  // namespace tandem

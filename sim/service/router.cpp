@@ -1,0 +1,57 @@
+#include "sim/service/router.hpp"
+
+#include <algorithm>
+
+namespace tandem {
+
+void Router::connect(Replicas* prefill, Replicas* decode, KvTransfer* transfer, Source* source) {
+  prefill_ = prefill;
+  decode_ = decode;
+  transfer_ = transfer;
+  source_ = source;
+}
+
+Replica& Router::choose(Replicas& replicas, std::size_t& next) const {
+  if (policy_ == "round_robin") return *replicas[next++ % replicas.size()];
+  return **std::min_element(replicas.begin(), replicas.end(), [](const auto& a, const auto& b) {
+    return a->load() < b->load();
+  });
+}
+
+void Router::arrived(Request& request, Picoseconds now) {
+  request.prefill = &choose(*prefill_, next_prefill_);
+  request.decode = request.prefill;
+  request.prefill->submit(request, now);
+}
+
+void Router::token(Request& request, Picoseconds now) {
+  if (request.generated == 1) {
+    request.first_token = now;
+  } else {
+    itl_ms_.push_back(to_milliseconds(now - request.last_token));
+  }
+  request.last_token = now;
+}
+
+void Router::prefilled(Request& request, Picoseconds now) {
+  request.decode = &choose(*decode_, next_decode_);
+  request.decode->offer(request, now);
+}
+
+void Router::reserved(Request& request, Replica& replica, Picoseconds now) {
+  request.decode = &replica;
+  transfer_->start(request, now);
+}
+
+void Router::transferred(Request& request, Picoseconds now) {
+  request.prefill->release(request, now);
+  request.decode->arrive(request, now);
+}
+
+void Router::finished(Request& request, Picoseconds now) {
+  request.finish = now;
+  ++finished_;
+  source_->answered(now);
+}
+
+}  // namespace tandem

@@ -1,0 +1,48 @@
+// Gives requests to replicas and passes them on between pools.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sim/service/kv_transfer.hpp"
+#include "sim/service/replica.hpp"
+#include "sim/service/source.hpp"
+
+namespace tandem {
+
+/// Chooses replicas and routes requests: source -> prefill -> link -> decode -> source.
+class Router final : public RequestInlet, public RequestSink, public TransferSink {
+ public:
+  using Replicas = std::vector<std::unique_ptr<Replica>>;
+  /// `policy`: "least_loaded" (fewest requests, ties to the lowest index) or "round_robin".
+  explicit Router(std::string policy) : policy_(std::move(policy)) {}
+  /// Joins the parts; `decode` may be empty, then `transfer` may be null.
+  void connect(Replicas* prefill, Replicas* decode, KvTransfer* transfer, Source* source);
+
+  void arrived(Request& request, Picoseconds now) override;
+  void token(Request& request, Picoseconds now) override;
+  void prefilled(Request& request, Picoseconds now) override;
+  void reserved(Request& request, Replica& replica, Picoseconds now) override;
+  void transferred(Request& request, Picoseconds now) override;
+  void finished(Request& request, Picoseconds now) override;
+
+  [[nodiscard]] std::vector<double> take_itl() { return std::move(itl_ms_); }
+  [[nodiscard]] std::int64_t finished_count() const { return finished_; }
+
+ private:
+  Replica& choose(Replicas& replicas, std::size_t& next) const;
+
+  std::string policy_;
+  Replicas* prefill_ = nullptr;
+  Replicas* decode_ = nullptr;
+  KvTransfer* transfer_ = nullptr;
+  Source* source_ = nullptr;
+  std::size_t next_prefill_ = 0;
+  std::size_t next_decode_ = 0;
+  std::vector<double> itl_ms_;
+  std::int64_t finished_ = 0;
+};
+
+}  // namespace tandem

@@ -1,0 +1,65 @@
+#include "sim/service/source.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace tandem {
+
+Source::Source(const Traffic& traffic, std::uint64_t seed, Agenda& agenda, RequestInlet& inlet)
+    : traffic_(traffic),
+      lengths_(seed, "lengths"),
+      gaps_(seed, "arrivals"),
+      agenda_(agenda),
+      inlet_(inlet) {}
+
+std::int64_t Source::draw_length(std::int64_t mean) {
+  if (traffic_.length_spread <= 0) return mean;
+  const auto n = static_cast<double>(mean);
+  const auto low = static_cast<std::int64_t>(std::ceil((1 - traffic_.length_spread) * n));
+  const auto high = static_cast<std::int64_t>(std::floor((1 + traffic_.length_spread) * n));
+  return lengths_.integer(std::max<std::int64_t>(1, low), high);
+}
+
+Picoseconds Source::draw_gap() {
+  const double mean = 1 / traffic_.rate;
+  return from_seconds(traffic_.arrivals == ArrivalKind::Poisson ? gaps_.exponential(mean) : mean);
+}
+
+void Source::start() {
+  if (traffic_.arrivals == ArrivalKind::Closed) {
+    due_ = std::min(traffic_.concurrency, traffic_.requests);
+    agenda_.wake(*this, Picoseconds(0), Phase::Release);
+  } else {
+    agenda_.wake(*this, draw_gap(), Phase::Release);
+  }
+}
+
+void Source::answered(Picoseconds now) {
+  if (traffic_.arrivals != ArrivalKind::Closed) return;
+  ++due_;
+  agenda_.wake(*this, now, Phase::Release);
+}
+
+void Source::send_one(Picoseconds now) {
+  Request request;
+  request.id = static_cast<std::int64_t>(requests_.size());
+  request.arrival = now;
+  request.prompt = draw_length(traffic_.prompt_tokens);
+  request.output = draw_length(traffic_.output_tokens);
+  requests_.push_back(request);
+  inlet_.arrived(requests_.back(), now);
+}
+
+void Source::act(Picoseconds now, Phase phase) {
+  (void)phase;
+  if (traffic_.arrivals == ArrivalKind::Closed) {
+    for (; due_ > 0; --due_) {
+      if (has_more()) send_one(now);
+    }
+    return;
+  }
+  send_one(now);
+  if (has_more()) agenda_.wake(*this, now + draw_gap(), Phase::Release);
+}
+
+}  // namespace tandem

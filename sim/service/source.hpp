@@ -1,0 +1,50 @@
+// Where requests come from: users that each wait for their answer, or arrivals at their own times.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+
+#include "sim/core/random.hpp"
+#include "sim/describe/scenario.hpp"
+#include "sim/service/component.hpp"
+#include "sim/service/request.hpp"
+
+namespace tandem {
+
+/// Where a source delivers.
+class RequestInlet {
+ public:
+  virtual ~RequestInlet() = default;
+  virtual void arrived(Request& request, Picoseconds now) = 0;
+};
+
+/// Makes the requests of a run. Lengths come from the stream "lengths" in the order of the ids,
+/// times between arrivals from the stream "arrivals": neither depends on how the service fares.
+class Source final : public Component {
+ public:
+  Source(const Traffic& traffic, std::uint64_t seed, Agenda& agenda, RequestInlet& inlet);
+  /// Plans the first arrivals.
+  void start();
+  /// A request was answered: in closed loop its user sends the next one.
+  void answered(Picoseconds now);
+  void act(Picoseconds now, Phase phase) override;
+  [[nodiscard]] const std::deque<Request>& requests() const { return requests_; }
+
+ private:
+  [[nodiscard]] std::int64_t draw_length(std::int64_t mean);
+  [[nodiscard]] Picoseconds draw_gap();
+  [[nodiscard]] bool has_more() const {
+    return static_cast<std::int64_t>(requests_.size()) < traffic_.requests;
+  }
+  void send_one(Picoseconds now);
+
+  Traffic traffic_;
+  RandomStream lengths_;
+  RandomStream gaps_;
+  Agenda& agenda_;
+  RequestInlet& inlet_;
+  std::deque<Request> requests_;  ///< a deque: pointers to requests stay valid
+  std::int64_t due_ = 0;          ///< closed loop: users ready to send
+};
+
+}  // namespace tandem

@@ -1,0 +1,52 @@
+// A replica of chips with static schedules: every pass carries one token of one request, passes
+// follow each other through the stations, and a request has one decode pass under way at a time.
+// Prompt tokens of a request may follow each other directly. Requests occupy KV slots.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <vector>
+
+#include "sim/service/replica.hpp"
+
+namespace tandem {
+
+class StreamingReplica final : public Replica {
+ public:
+  explicit StreamingReplica(const ReplicaSetup& setup);
+  void submit(Request& request, Picoseconds now) override;
+  void offer(Request& request, Picoseconds now) override;
+  void arrive(Request& request, Picoseconds now) override;
+  void release(Request& request, Picoseconds now) override;
+  void act(Picoseconds now, Phase phase) override;
+  [[nodiscard]] double kv_peak() const override;
+
+ private:
+  struct Waiting {
+    Request* request;
+    bool comes_with_kv;
+  };
+  /// A request that may start its next pass.
+  struct Ready {
+    Request* request;
+    std::int64_t context;
+  };
+  struct Landing {
+    Picoseconds end;
+    Request* request;
+    Picoseconds floor;
+  };
+  void admit(Picoseconds now);
+  void issue(Picoseconds now);
+  void land(Picoseconds now);
+  void free_slot(Picoseconds now);
+
+  std::int64_t slots_;
+  std::int64_t used_ = 0;
+  std::int64_t peak_ = 0;
+  std::deque<Waiting> waiting_;
+  std::deque<Ready> ready_;
+  std::deque<Landing> landings_;
+};
+
+}  // namespace tandem
