@@ -6,6 +6,7 @@
 namespace tandem {
 namespace {
 
+constexpr std::int64_t representative_steps = 24;
 constexpr double normal_95_percent = 1.959964;  // two-sided quantile of the normal distribution
 
 Picoseconds sum(const std::vector<Picoseconds>& times) {
@@ -141,29 +142,42 @@ StepEstimate StepEstimator::execute(const Batch& batch) {
   return estimate;
 }
 
-Auditor::Auditor(std::uint64_t seed, std::int64_t sample_size)
-    : stream_(seed, "audit"), sample_size_(static_cast<std::size_t>(sample_size)) {}
+StepReservoir::StepReservoir(std::uint64_t seed, std::string_view stream, std::int64_t size)
+    : stream_(seed, stream), size_(static_cast<std::size_t>(size)) {}
 
-void Auditor::offer(StepEstimator& estimator, const Batch& batch, const StepEstimate& estimate) {
-  if (!estimate.interpolated || sample_size_ == 0) return;
+void StepReservoir::offer(PoolModel& pool, const Batch& batch, const StepEstimate& estimate) {
+  if (size_ == 0) return;
   ++offered_;
   const double weight = static_cast<double>(estimate.latency().count());
   // log(u) / w orders like u^(1/w) and does not underflow.
   const double priority = std::log(1 - stream_.uniform()) / weight;
-  const auto later = [](const Sample& a, const Sample& b) { return a.priority > b.priority; };
-  if (heap_.size() == sample_size_) {
+  const auto later = [](const SampledStep& a, const SampledStep& b) {
+    return a.priority > b.priority;
+  };
+  if (heap_.size() == size_) {
     if (priority <= heap_.front().priority) return;
     std::pop_heap(heap_.begin(), heap_.end(), later);
     heap_.pop_back();
   }
-  heap_.push_back({priority, &estimator.pool(), batch, weight});
+  heap_.push_back({priority, &pool, batch, weight});
   std::push_heap(heap_.begin(), heap_.end(), later);
 }
 
-AuditReport Auditor::audit() {
+StepSampler::StepSampler(std::uint64_t seed, std::int64_t audit_steps)
+    : audited_(seed, "audit", audit_steps),
+      representatives_(seed, "representatives", representative_steps) {}
+
+void StepSampler::offer(StepEstimator& estimator, const Batch& batch,
+                        const StepEstimate& estimate) {
+  if (estimate.interpolated) audited_.offer(estimator.pool(), batch, estimate);
+  representatives_.offer(estimator.pool(), batch, estimate);
+}
+
+AuditReport StepSampler::audit() const {
   std::vector<double> errors, biases, weights, bias_weights;
-  const bool is_complete = static_cast<std::int64_t>(heap_.size()) == offered_;
-  for (const Sample& sample : heap_) {
+  const bool is_complete =
+      static_cast<std::int64_t>(audited_.samples().size()) == audited_.offered();
+  for (const SampledStep& sample : audited_.samples()) {
     const auto exact = static_cast<double>(sample.pool->step(sample.batch).latency().count());
     const double error = (sample.estimated - exact) / exact;
     // A sample drawn in proportion to time weighs by being drawn; a complete one by its time.
@@ -176,12 +190,12 @@ AuditReport Auditor::audit() {
     }
   }
   AuditReport report;
-  report.steps = static_cast<std::int64_t>(heap_.size());
-  const Estimate mean = estimate_mean(errors, weights, offered_);
+  report.steps = static_cast<std::int64_t>(audited_.samples().size());
+  const Estimate mean = estimate_mean(errors, weights, audited_.offered());
   report.mean_error = mean.mean;
   report.mean_error_bound = mean.mean + normal_95_percent * mean.error;
   // TPOT averages a request's passes, so what remains of their errors is the bias.
-  const Estimate bias = estimate_mean(biases, bias_weights, offered_);
+  const Estimate bias = estimate_mean(biases, bias_weights, audited_.offered());
   report.tpot_p99_error = std::abs(bias.mean) + normal_95_percent * bias.error;
   return report;
 }

@@ -79,25 +79,45 @@ struct AuditReport {
   double tpot_p99_error = 0;    ///< 95 % bound of the bias of passes with decodes
 };
 
-/// Keeps a random sample of the interpolated passes of a run, drawn in proportion to their time
-/// (Efraimidis and Spirakis 2006, weighted reservoir), and simulates them in full at the end.
-class Auditor {
+/// A pass that a run executed, kept by a sampler.
+struct SampledStep {
+  double priority = 0;
+  PoolModel* pool = nullptr;
+  Batch batch;
+  double estimated = 0;  ///< latency in picoseconds
+};
+
+/// A random sample of passes, without replacement and in proportion to their time (Efraimidis and
+/// Spirakis 2006, weighted reservoir). Draws one number per pass offered.
+class StepReservoir {
  public:
-  Auditor(std::uint64_t seed, std::int64_t sample_size);
-  void offer(StepEstimator& estimator, const Batch& batch, const StepEstimate& estimate);
-  [[nodiscard]] AuditReport audit();
+  StepReservoir(std::uint64_t seed, std::string_view stream, std::int64_t size);
+  void offer(PoolModel& pool, const Batch& batch, const StepEstimate& estimate);
+  [[nodiscard]] const std::vector<SampledStep>& samples() const { return heap_; }
+  [[nodiscard]] std::int64_t offered() const { return offered_; }
 
  private:
-  struct Sample {
-    double priority;
-    PoolModel* pool;
-    Batch batch;
-    double estimated;
-  };
   RandomStream stream_;
-  std::size_t sample_size_;
-  std::vector<Sample> heap_;  ///< smallest priority on top
+  std::size_t size_;
+  std::vector<SampledStep> heap_;  ///< smallest priority on top
   std::int64_t offered_ = 0;
+};
+
+/// Watches the passes of a run: a sample of the interpolated ones to audit, and a few of all of
+/// them that stand for the run where the effect of an input is asked for.
+class StepSampler {
+ public:
+  StepSampler(std::uint64_t seed, std::int64_t audit_steps);
+  void offer(StepEstimator& estimator, const Batch& batch, const StepEstimate& estimate);
+  /// Simulates the sample in full and compares.
+  [[nodiscard]] AuditReport audit() const;
+  [[nodiscard]] const std::vector<SampledStep>& representatives() const {
+    return representatives_.samples();
+  }
+
+ private:
+  StepReservoir audited_;
+  StepReservoir representatives_;
 };
 
 }  // namespace tandem
