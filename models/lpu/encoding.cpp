@@ -84,12 +84,12 @@ void stream(Codec& codec, Value& value) {
   codec.field(value.id, stream_id_bits);
 }
 
-// 3 + 4 + 4 + 16 + 11 + 11 = 49 bits, so two accesses and the opcode take 103.
+// 3 + 4 + 8 + 16 + 11 + 11 = 53 bits, so two accesses and the opcode take 111.
 template <class Codec, class Access>
 void mem_access(Codec& codec, Access& access) {
   codec.field(access.kind, 3, 5);
   codec.field(access.bank, 4);
-  codec.field(access.reg, 4);
+  codec.field(access.reg, 8);
   codec.field(access.row, 16);
   stream(codec, access.stream);
   stream(codec, access.map);
@@ -118,7 +118,7 @@ void alu_fields(Codec& codec, Value& v) {
 template <class Codec, class Value>
 void queue_fields(Codec& codec, Value& v) {
   if (v.op == Opcode::Loop || v.op == Opcode::LoopReg) codec.field(v.width, 16);
-  if (v.op == Opcode::LoopReg) codec.field(v.reg, 4);
+  if (v.op == Opcode::LoopReg) codec.field(v.reg, 8);
   if (v.op != Opcode::LoopReg) codec.field(v.count, 16);
   if (v.op == Opcode::Nop) return;
   codec.field(v.interval, 16);

@@ -192,8 +192,10 @@ struct Instruction {
 /// The instructions of one queue, in order.
 using QueueProgram = std::vector<Instruction>;
 
-/// Host registers: 0 is always zero; 1..15 are set while parked at Sync.
-inline constexpr int host_registers = 16;
+/// Host registers: 0 is always zero; the others are set while parked at Sync. There is one for each
+/// column port of a plane and more: appending a token to a column tile writes every port of the
+/// tile, each at its own register, all but one of them into a row that holds nothing.
+inline constexpr int host_registers = 256;
 
 /// A place in SRAM that holds constants before the first instruction issues.
 struct MemoryImageRow {

@@ -1,7 +1,7 @@
 // A program as a file: what a host loads into a chip. Little endian throughout.
 //
 //   "TLPU" u32 version  u16 length + chip name  u64 geometry fingerprint
-//   16 x u16 register limits
+//   u16 register limits, one per host register
 //   u32 maps, each u32 length + u16 entries
 //   u32 queues, each u32 words + 16 bytes per word
 //   u32 counts + u16 rows used per (slice, bank)

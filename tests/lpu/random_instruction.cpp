@@ -54,7 +54,7 @@ class Maker {
   }
   Instruction control(Instruction i) {
     if (i.op == Opcode::LoopReg) {
-      i.reg = static_cast<std::uint8_t>(1 + below(15));
+      i.reg = static_cast<std::uint8_t>(1 + below(host_registers - 1));
     } else {
       i.count = static_cast<std::uint16_t>(below(65536));
     }
