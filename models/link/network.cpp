@@ -1,0 +1,270 @@
+#include "models/link/network.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+
+namespace tandem::link {
+namespace {
+
+std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
+  return (a + b - 1) / b;
+}
+
+/// Payload of the first or last piece in which a train passes between a link with packets of `a`
+/// bytes and one of `b`: a whole packet of the larger. Exact where one size divides the other.
+Bytes head_piece(Bytes train, Bytes a, Bytes b) {
+  return std::min(train, std::max(a, b));
+}
+Bytes tail_piece(Bytes train, Bytes a, Bytes b) {
+  const Bytes whole = std::max(a, b);
+  if (train.count() <= 0) return train;
+  return train - whole * ((train.count() - 1) / whole.count());
+}
+
+}  // namespace
+
+Network::Network(Topology topology, NetworkOptions options)
+    : topology_(std::move(topology)),
+      options_(options),
+      router_(topology_, options.route_reference),
+      links_(topology_.links().size()) {}
+
+const std::vector<Route>& Network::routes(NodeId from, NodeId to) const {
+  const auto known = known_routes_.find({from, to});
+  if (known != known_routes_.end()) return known->second;
+  auto found = router_.equal_routes(from, to, options_.equal_routes);
+  return known_routes_.emplace(std::pair(from, to), std::move(found)).first->second;
+}
+
+Network::Message Network::make_message(MessageId id, NodeId from, NodeId to, Bytes size) const {
+  const std::vector<Route>& choices = routes(from, to);
+  Message message;
+  message.from = from;
+  message.to = to;
+  message.size = size;
+  message.route = choices[static_cast<std::size_t>(id) % choices.size()].links;
+  Bytes packet{1};
+  for (const LinkId link : message.route) {
+    packet = std::max(packet, topology_.link(link).packet);
+    message.credit_delay += topology_.link(link).latency;
+  }
+  const std::int64_t share = ceil_div(size.count(), options_.trains_per_message);
+  const std::int64_t packets =
+      std::max(options_.packets_per_train, ceil_div(share, packet.count()));
+  message.train = packet * packets;
+  message.trains = std::max<std::int64_t>(1, ceil_div(size.count(), message.train.count()));
+  message.window = options_.window.count() == 0
+                       ? message.trains
+                       : std::max<std::int64_t>(1, options_.window.count() / message.train.count());
+  return message;
+}
+
+MessageId Network::send(Picoseconds at, NodeId from, NodeId to, Bytes size, Payload payload) {
+  if (at < committed_) {
+    throw ModelError(fmt::format("network: send at {} ps, after an event at {} ps", at.count(),
+                                 committed_.count()));
+  }
+  if (size.count() < 0 || (payload && static_cast<std::int64_t>(payload->size()) != size.count())) {
+    throw ModelError(
+        fmt::format("network: message of {} B does not match its payload", size.count()));
+  }
+  Message message = make_message(next_id_, from, to, size);
+  message.sent = at;
+  if (payload) message.target = std::make_shared<std::vector<std::byte>>(payload->size());
+  message.source = std::move(payload);
+  if (at < queue_.now()) roll_back();
+  // What a look-ahead has done lies before `at` now and cannot change any more.
+  checkpoint_.reset();
+  committed_ = at;
+  messages_.emplace(next_id_, std::move(message));
+  queue_.push(at, Phase::Issue, {EventKind::Offer, 0, next_id_, 0, at});
+  return next_id_++;
+}
+
+void Network::roll_back() {
+  assert(checkpoint_);  // without one, now <= the last send or pop <= the time of this send
+  queue_ = std::move(checkpoint_->queue);
+  messages_ = std::move(checkpoint_->messages);
+  for (auto& [id, state] : checkpoint_->links) links_[to_index(id)] = std::move(state);
+  ready_.clear();
+  checkpoint_.reset();
+}
+
+Network::LinkState& Network::state_of(LinkId id) {
+  LinkState& state = links_[to_index(id)];
+  if (checkpoint_) checkpoint_->links.try_emplace(id, state);
+  return state;
+}
+
+std::optional<Picoseconds> Network::next_delivery() {
+  if (!checkpoint_ && ready_.empty()) checkpoint_.emplace(Checkpoint{queue_, messages_, {}});
+  // Everything of the same instant must be in before the first of it may pop.
+  while (!queue_.empty() && (ready_.empty() || queue_.next_time() <= ready_.front().time)) step();
+  if (ready_.empty()) return std::nullopt;
+  return ready_.front().time;
+}
+
+Delivery Network::pop_delivery() {
+  if (!next_delivery()) throw ModelError("network: nothing is under way");
+  Delivery delivery = std::move(ready_.front());
+  ready_.erase(ready_.begin());
+  committed_ = std::max(committed_, delivery.time);
+  checkpoint_.reset();
+  return delivery;
+}
+
+void Network::step() {
+  const auto entry = queue_.pop();
+  const Event& event = entry.event;
+  switch (event.kind) {
+    case EventKind::Offer:
+      offer(event.message, messages_.at(event.message), entry.time);
+      break;
+    case EventKind::Head:
+      head(event, entry.time);
+      break;
+    case EventKind::Arrive:
+      arrive(event, entry.time);
+      break;
+    case EventKind::Credit:
+      credit(event.message, entry.time);
+      break;
+  }
+}
+
+/// Puts the message's next train at the back of its first link, credits permitting.
+void Network::offer(MessageId id, Message& message, Picoseconds now) {
+  if (message.next_train == message.trains) return;
+  if (message.next_train - message.credited >= message.window) {
+    message.waits_for_credit = true;
+    return;
+  }
+  const std::int64_t train = message.next_train++;
+  if (message.route.empty()) {
+    queue_.push(now, Phase::Complete, {EventKind::Arrive, 0, id, train, now});
+    offer(id, message, now);
+    return;
+  }
+  queue_.push(now, Phase::Issue, {EventKind::Head, 0, id, train, now});
+}
+
+Bytes Network::payload_of(const Message& message, std::int64_t train) const {
+  return std::min(message.train, message.size - message.train * train);
+}
+
+/// The first packet of a train is ready to be sent over hop `event.hop`.
+void Network::head(const Event& event, Picoseconds now) {
+  Message& message = messages_.at(event.message);
+  const auto hop = static_cast<std::size_t>(event.hop);
+  const TopologyLink& wire = topology_.link(message.route[hop]);
+  LinkState& state = state_of(message.route[hop]);
+  const Bytes payload = payload_of(message, event.train);
+  const Picoseconds whole = serialisation_time(wire, payload);
+  const bool last_hop = hop + 1 == message.route.size();
+  const Bytes next_packet = last_hop ? wire.packet : topology_.link(message.route[hop + 1]).packet;
+  const Picoseconds first = serialisation_time(wire, head_piece(payload, wire.packet, next_packet));
+  const Slot start = state.schedule.reserve(now, now, first);
+  // The train may not end before its last piece has come in and been sent on.
+  const Bytes previous_packet =
+      hop == 0 ? wire.packet : topology_.link(message.route[hop - 1]).packet;
+  const Picoseconds last =
+      serialisation_time(wire, tail_piece(payload, wire.packet, previous_packet));
+  const Picoseconds rest = whole - first;
+  const Picoseconds ready = std::max(start.end, event.tail + last - rest);
+  const Picoseconds end = rest.count() > 0 ? state.schedule.reserve(now, ready, rest).end : ready;
+  count_queue(state, event.message, now, start.start > now);
+  Picoseconds& leaves = state.pending[event.message];
+  leaves = std::max(leaves, end);
+  state.statistics.payload += payload;
+  state.statistics.wire += wire_bytes(wire, payload);
+  state.statistics.trains += 1;
+
+  const Picoseconds tail = end + wire.latency;
+  if (hop == 0) queue_.push(end, Phase::Issue, {EventKind::Offer, 0, event.message, 0, end});
+  if (last_hop) {
+    queue_.push(tail, Phase::Complete, {EventKind::Arrive, 0, event.message, event.train, tail});
+    return;
+  }
+  const bool cuts = options_.forwarding == Forwarding::CutThrough;
+  queue_.push(cuts && rest.count() > 0 ? start.end + wire.latency : tail, Phase::Issue,
+              {EventKind::Head, event.hop + 1, event.message, event.train, tail});
+}
+
+void Network::count_queue(LinkState& state, MessageId id, Picoseconds now, bool waited) const {
+  std::erase_if(state.pending, [now](const auto& entry) { return entry.second <= now; });
+  if (!waited) return;
+  const auto others = static_cast<std::int64_t>(state.pending.size()) -
+                      static_cast<std::int64_t>(state.pending.count(id));
+  state.statistics.peak_queue = std::max(state.statistics.peak_queue, others);
+}
+
+/// A whole train is at its destination: its bytes are copied out of the sender's buffer.
+void Network::arrive(const Event& event, Picoseconds now) {
+  Message& message = messages_.at(event.message);
+  const Bytes payload = payload_of(message, event.train);
+  if (message.target && payload.count() > 0) {
+    const std::int64_t offset = message.train.count() * event.train;
+    std::memcpy(message.target->data() + offset, message.source->data() + offset,
+                static_cast<std::size_t>(payload.count()));
+  }
+  message.arrived += 1;
+  if (message.arrived < message.trains) {
+    if (message.window < message.trains) {
+      queue_.push(now + message.credit_delay, Phase::Release,
+                  {EventKind::Credit, 0, event.message, event.train, now});
+    }
+    return;
+  }
+  Delivery delivery{event.message,
+                    message.from,
+                    message.to,
+                    message.size,
+                    message.sent,
+                    now,
+                    std::move(message.target)};
+  const auto position =
+      std::lower_bound(ready_.begin(), ready_.end(), delivery.id,
+                       [](const Delivery& done, MessageId id) { return done.id < id; });
+  ready_.insert(position, std::move(delivery));
+  messages_.erase(event.message);
+}
+
+void Network::credit(MessageId id, Picoseconds now) {
+  const auto found = messages_.find(id);
+  if (found == messages_.end()) return;  // the last trains needed no further credit
+  Message& message = found->second;
+  message.credited += 1;
+  if (!message.waits_for_credit) return;
+  message.waits_for_credit = false;
+  offer(id, message, now);
+}
+
+Picoseconds Network::floor(NodeId from, NodeId to, Bytes size) const {
+  std::optional<Picoseconds> least;
+  for (const Route& route : routes(from, to)) {
+    Picoseconds latencies{0};
+    Picoseconds slowest{0};
+    for (const LinkId id : route.links) {
+      const TopologyLink& wire = topology_.link(id);
+      const std::int64_t packets =
+          std::max<std::int64_t>(1, ceil_div(size.count(), wire.packet.count()));
+      latencies += wire.latency;
+      slowest = std::max(slowest, (size + wire.header * packets) / wire.bandwidth);
+    }
+    const Picoseconds total = latencies + slowest;
+    least = least ? std::min(*least, total) : total;
+  }
+  return *least;
+}
+
+LinkStatistics Network::statistics(LinkId id) const {
+  const LinkState& state = links_.at(to_index(id));
+  LinkStatistics result = state.statistics;
+  result.busy = state.schedule.busy();
+  return result;
+}
+
+}  // namespace tandem::link

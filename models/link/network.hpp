@@ -1,0 +1,155 @@
+// Messages over a routed topology, as packet trains. A plain event-driven object on its own
+// calendar queue: it needs no SystemC. The rule of contention and why it is so:
+// docs/decisions/links.md.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "models/link/link_schedule.hpp"
+#include "sim/core/calendar_queue.hpp"
+#include "sim/core/units.hpp"
+#include "sim/graph/routes.hpp"
+#include "sim/graph/topology.hpp"
+
+namespace tandem::link {
+
+enum class Forwarding : std::uint8_t {
+  CutThrough,      ///< a node sends a packet on as soon as it has the whole packet
+  StoreAndForward  ///< a node sends a train on when it has the whole train (ablation)
+};
+
+struct NetworkOptions {
+  Forwarding forwarding = Forwarding::CutThrough;
+  /// A train holds at least this many packets of the largest packet size on its route ...
+  std::int64_t packets_per_train = 16;
+  /// ... and more when a message would otherwise have more trains than this.
+  std::int64_t trains_per_message = 64;
+  /// Credits: payload bytes of one message that may be under way; 0 is no bound. At least one train
+  /// always may. A credit returns after the latencies of the route.
+  Bytes window{0};
+  /// Size by which routes are compared.
+  Bytes route_reference{64 * 1024};
+  /// Messages spread in turn over at most this many equal routes.
+  std::size_t equal_routes = 8;
+};
+
+using MessageId = std::int64_t;
+using Payload = std::shared_ptr<const std::vector<std::byte>>;
+
+/// A message that has arrived whole. `payload` is a buffer filled train by train from the sender's;
+/// null when the message was timing only.
+struct Delivery {
+  MessageId id = 0;
+  NodeId from{};
+  NodeId to{};
+  Bytes size;
+  Picoseconds sent;
+  Picoseconds time;
+  Payload payload;
+};
+
+/// What one direction of a link did.
+struct LinkStatistics {
+  Bytes payload;
+  Bytes wire;        ///< payload and headers
+  Picoseconds busy;  ///< serialising
+  std::int64_t trains = 0;
+  std::int64_t peak_queue =
+      0;  ///< most other messages that a train found before it, when it waited
+};
+
+/// Moves messages with serialisation, latency and contention.
+///
+/// Contract:
+///  - sends come in the order of their times, and none before a delivery already popped;
+///  - asking for the next delivery does not commit to it: a send in between is still honoured;
+///  - deliveries pop in (time, id) order, each at least floor() after its send;
+///  - ids count from 0 in the order of sending.
+class Network {
+ public:
+  explicit Network(Topology topology, NetworkOptions options = {});
+  Network(const Network&) = delete;
+  Network& operator=(const Network&) = delete;
+  /// Throws ModelError when there is no path, the time is too early, the size is negative or the
+  /// payload has another size. from == to arrives at once.
+  MessageId send(Picoseconds at, NodeId from, NodeId to, Bytes size, Payload payload = nullptr);
+  /// Time of the next delivery if nothing more is sent; none when nothing is under way.
+  [[nodiscard]] std::optional<Picoseconds> next_delivery();
+  /// Throws ModelError when nothing is under way.
+  Delivery pop_delivery();
+  /// Latencies of the route plus the serialisation of the whole message on its slowest link; the
+  /// least over equal routes. Uses none of the simulation.
+  [[nodiscard]] Picoseconds floor(NodeId from, NodeId to, Bytes size) const;
+
+  [[nodiscard]] const Topology& topology() const { return topology_; }
+  /// Counts up to the last send or pop, plus whatever a look-ahead has moved since.
+  [[nodiscard]] LinkStatistics statistics(LinkId id) const;
+
+ private:
+  /// Offer: the next train may join its first link; Head: a train's first packet is ready for a
+  /// hop; Arrive: a whole train is at its destination; Credit: the sender learns of it.
+  enum class EventKind : std::uint8_t { Offer, Head, Arrive, Credit };
+  struct Event {
+    EventKind kind = EventKind::Offer;
+    std::int32_t hop = 0;  // Head: index on the route
+    MessageId message = 0;
+    std::int64_t train = 0;
+    Picoseconds tail{0};  // Head: when the train's last byte is at this hop
+  };
+  struct Message {
+    NodeId from{}, to{};
+    Bytes size;
+    Picoseconds sent;
+    Bytes train;  // payload of a full train
+    std::int64_t trains = 0, next_train = 0, arrived = 0, credited = 0;
+    std::int64_t window = 0;  // trains that may be under way
+    bool waits_for_credit = false;
+    Picoseconds credit_delay;
+    std::vector<LinkId> route;
+    Payload source;
+    std::shared_ptr<std::vector<std::byte>> target;
+  };
+  struct LinkState {
+    LinkSchedule schedule;
+    LinkStatistics statistics;
+    std::map<MessageId, Picoseconds> pending;  // message -> when its last train leaves
+  };
+  /// What a look-ahead may have to undo. Link states are saved when first touched.
+  struct Checkpoint {
+    CalendarQueue<Event> queue;
+    std::map<MessageId, Message> messages;
+    std::map<LinkId, LinkState> links;
+  };
+
+  void step();
+  void offer(MessageId id, Message& message, Picoseconds now);
+  void head(const Event& event, Picoseconds now);
+  void arrive(const Event& event, Picoseconds now);
+  void credit(MessageId id, Picoseconds now);
+  void count_queue(LinkState& state, MessageId id, Picoseconds now, bool waited) const;
+  void roll_back();
+  LinkState& state_of(LinkId id);
+  [[nodiscard]] Bytes payload_of(const Message& message, std::int64_t train) const;
+  [[nodiscard]] const std::vector<Route>& routes(NodeId from, NodeId to) const;
+  Message make_message(MessageId id, NodeId from, NodeId to, Bytes size) const;
+
+  Topology topology_;
+  NetworkOptions options_;
+  mutable std::map<std::pair<NodeId, NodeId>, std::vector<Route>> known_routes_;
+  mutable Router router_;  // keeps distances; answers depend on the topology alone
+  CalendarQueue<Event> queue_;
+  std::map<MessageId, Message> messages_;
+  std::vector<LinkState> links_;
+  std::vector<Delivery> ready_;  // ascending by id, all of one time
+  std::optional<Checkpoint> checkpoint_;
+  MessageId next_id_ = 0;
+  Picoseconds committed_{0};  // time of the last send or pop
+};
+
+}  // namespace tandem::link

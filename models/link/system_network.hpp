@@ -1,0 +1,32 @@
+// The network of a described system behind the interface by which the engine knows links.
+#pragma once
+
+#include <memory>
+
+#include "models/link/network.hpp"
+#include "sim/lower/network_model.hpp"
+
+namespace tandem::link {
+
+/// The network of a system: its topology by make_topology(), chips addressed by pool and index.
+class SystemNetwork : public NetworkModel {
+ public:
+  explicit SystemNetwork(const System& system, NetworkOptions options = {});
+  MessageId send(Picoseconds at, const ChipAddress& from, const ChipAddress& to, Bytes size,
+                 Payload payload) override;
+  [[nodiscard]] std::optional<Picoseconds> next_delivery() override;
+  Delivery pop_delivery() override;
+  [[nodiscard]] Picoseconds floor(const ChipAddress& from, const ChipAddress& to,
+                                  Bytes size) const override;
+  [[nodiscard]] std::map<std::string, LinkUse> usage() const override;
+  [[nodiscard]] const Network& network() const { return network_; }
+
+ private:
+  Network network_;
+};
+
+/// Makes a SystemNetwork; the NetworkFactory of the engine. Throws ModelError when the system
+/// cannot be wired.
+[[nodiscard]] std::unique_ptr<NetworkModel> make_network(const System& system);
+
+}  // namespace tandem::link
