@@ -25,7 +25,8 @@ struct PoolPass {
 class FunctionalPool {
  public:
   FunctionalPool(const ChipModel& chip, const PoolPlacement& placement, const LlamaWeights& weights,
-                 std::int64_t max_context, NetworkModel& network, TimelineRecorder* timeline);
+                 std::int64_t max_context, std::int64_t first_chip, NetworkModel& network,
+                 TimelineRecorder* timeline);
 
   /// Runs `tokens` of request 0 on top of `context` tokens, starting at `start`.
   PoolPass run(std::span<const std::int32_t> tokens, std::int64_t context, Picoseconds start);
