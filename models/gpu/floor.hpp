@@ -1,0 +1,30 @@
+// Lower bound of a kernel's time on a GPU: its work against peak rates and the bytes that must
+// cross each level. Shares nothing with the machine but the parameters.
+#pragma once
+
+#include "models/gpu/l2_cache.hpp"
+#include "models/gpu/params.hpp"
+#include "sim/lower/kernel.hpp"
+
+namespace tandem::gpu {
+
+/// Operand bytes of a kernel by class; the sum equals work_of(kernel).bytes().
+struct OperandBytes {
+  Bytes weights, activations, kv, output;
+};
+[[nodiscard]] OperandBytes operand_bytes(const Kernel& kernel);
+
+/// Entry state of a kernel measured alone. Cold: nothing in L2, output goes to memory. Warm:
+/// operands that fit together are resident, taken in the order activations, output, KV, weights.
+[[nodiscard]] Residency measured_alone(const GpuParams& params, const Kernel& kernel, bool warm);
+
+/// Entry state inside a forward pass: weights and KV come from memory; activations and output stay
+/// in L2 when they take at most half of it (the other half streams weights).
+[[nodiscard]] Residency inside_pass(const GpuParams& params, const Kernel& kernel);
+
+/// The largest of: matrix work / tensor peak, element-wise work / FMA peak, special work / its
+/// peak, all distinct bytes / L2 bandwidth, non-resident bytes / HBM peak.
+[[nodiscard]] Picoseconds floor_of(const GpuParams& params, const Kernel& kernel,
+                                   const Residency& residency);
+
+}  // namespace tandem::gpu

@@ -1,0 +1,77 @@
+// What the CTAs of a GPU kernel compute, on real numbers and in fixed order. Only element
+// conversions, special functions and the innermost dot product are shared with the references.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "sim/describe/neural_network.hpp"
+#include "sim/numerics/element.hpp"
+
+namespace tandem::gpu {
+
+/// Tokens of a KV block: scores are folded block by block, ascending from position 0, whatever the
+/// tiles and splits of the plan, so that prefill and decode give the same bits.
+inline constexpr std::int64_t fold_tokens = 64;
+
+/// Dot product of the tensor pipe: fp32 in float ascending, narrower types exact in double and
+/// rounded once.
+[[nodiscard]] float matrix_dot(ElementType math, std::span<const float> a,
+                               std::span<const float> b);
+
+/// y = round(weight * (x / rms(x))).
+void norm_row(std::span<const float> x, std::span<const float> weight, double epsilon,
+              ElementType type, std::span<float> y);
+
+/// silu(gate) * up, rounded; `gate_up` holds gate then up.
+void activation_row(std::span<const float> gate_up, ElementType type, std::span<float> y);
+
+/// Rotation angles of one position: cosine and sine per pair.
+class RopeTable {
+ public:
+  RopeTable(const NeuralNetwork& network, std::int64_t positions);
+  /// Rotates one head in place.
+  void rotate(std::int64_t position, std::span<float> head) const;
+
+ private:
+  RopeLayout layout_;
+  std::int64_t pairs_;
+  std::vector<float> cosine_;
+  std::vector<float> sine_;
+};
+
+/// Online softmax of one query row: scores of a block are folded in; values are added up.
+class OnlineSoftmax {
+ public:
+  explicit OnlineSoftmax(std::int64_t head_dim)
+      : sums_(static_cast<std::size_t>(head_dim)), block_(static_cast<std::size_t>(head_dim)) {}
+  /// Folds a block of scores with value rows `value(i)`.
+  template <class ValueRow>
+  void fold(std::span<float> scores, const ValueRow& value) {
+    const float block_sum = exponentiate(scores);
+    for (float& sum : block_) sum = 0;
+    for (std::size_t i = 0; i < scores.size(); ++i) {
+      const std::span<const float> row = value(static_cast<std::int64_t>(i));
+      for (std::size_t d = 0; d < block_.size(); ++d) block_[d] += scores[i] * row[d];
+    }
+    merge(block_sum);
+  }
+  /// The weighted mean, rounded to `type`.
+  void finish(ElementType type, std::span<float> out) const;
+
+ private:
+  /// Turns scores into exp(score - block maximum); returns their sum in ascending order.
+  float exponentiate(std::span<float> scores);
+  /// Rescales the running sums and the block's to the larger maximum and adds them.
+  void merge(float block_sum);
+
+  std::vector<float> sums_;
+  std::vector<float> block_;
+  float maximum_ = 0;
+  float block_maximum_ = 0;
+  float total_ = 0;
+  bool is_empty_ = true;
+};
+
+}  // namespace tandem::gpu

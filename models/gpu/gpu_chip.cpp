@@ -1,0 +1,177 @@
+#include "models/gpu/gpu_chip.hpp"
+
+#include <algorithm>
+
+#include "models/gpu/loaded_stage.hpp"
+#include "sim/core/hash.hpp"
+
+namespace tandem::gpu {
+namespace {
+
+/// Activity counters of matrix work by operand width.
+const char* tensor_counter(ElementType type) {
+  switch (bytes_of(type)) {
+    case 1:
+      return "tensor_flops_8bit";
+    case 2:
+      return "tensor_flops_16bit";
+    default:
+      return "tensor_flops_32bit";
+  }
+}
+
+ElementType operand_type(const Kernel& kernel) {
+  if (const auto* gemm = std::get_if<GemmKernel>(&kernel.shape)) {
+    return math_type(gemm->weights, gemm->activations);
+  }
+  return kernel.activations;
+}
+
+/// Entries kept before the cache starts over; answers do not depend on it.
+constexpr std::size_t cache_limit = 20'000;
+
+}  // namespace
+
+GpuChip::GpuChip(const Chip& chip, const Software& software)
+    : chip_(chip),
+      params_(resolve(chip, software)),
+      workspace_tokens_(chip.parameters.count("workspace_tokens")) {}
+
+Fit GpuChip::fit(const Stage& stage, std::int64_t sequences, std::int64_t) const {
+  const NeuralNetwork& net = stage.network;
+  // Rows alive at once: residual stream, norm output, qkv or gate and up, and the kernel's output.
+  const std::int64_t widest =
+      std::max(net.q_width() + 2 * net.kv_width() + net.q_width(), 3 * net.intermediate);
+  const std::int64_t rows = workspace_tokens_ * (2 * net.hidden + widest);
+  const std::int64_t logits =
+      stage.has_head() ? sequences * (stage.head_end - stage.head_begin) : 0;
+  Fit fit;
+  fit.capacity = params_.hbm_capacity - params_.reserved_memory;
+  fit.weights = stage.weight_bytes();
+  fit.program = Bytes(0);
+  fit.workspace = params_.framework_workspace +
+                  Bytes(rows * bytes_of(stage.precision.activations) + logits * 4);
+  fit.kv_per_token = stage.kv_bytes_per_token();
+  return fit;
+}
+
+SimulatedKernel GpuChip::simulated(const Kernel& kernel, const Residency& residency) const {
+  Hasher hash;
+  hash.add(key_of(kernel)).add(residency.weights).add(residency.activations);
+  hash.add(residency.kv).add(residency.output);
+  const std::uint64_t key = hash.value();
+  {
+    const std::lock_guard<std::mutex> guard(lock_);
+    if (const auto found = cache_.find(key); found != cache_.end()) return found->second;
+  }
+  const KernelPlan plan = plan_kernel(params_, kernel);
+  SimulatedKernel result;
+  result.timing = Machine(params_).run(plan, residency);
+  result.floor = floor_of(params_, kernel, residency);
+  const std::lock_guard<std::mutex> guard(lock_);
+  if (cache_.size() >= cache_limit) cache_.clear();
+  return cache_.emplace(key, result).first->second;
+}
+
+KernelCost GpuChip::cost_of(const Kernel& kernel, const SimulatedKernel& result) const {
+  KernelCost cost;
+  cost.role = std::string(kernel.role);
+  cost.time = result.timing.time;
+  cost.floor = result.floor;
+  cost.bound = result.timing.bound();
+  cost.work = work_of(kernel);
+  cost.memory_read = result.timing.hbm_read;
+  cost.memory_write = result.timing.hbm_written;
+  return cost;
+}
+
+void GpuChip::count_activity(const Kernel& kernel, const SimulatedKernel& result,
+                             Activity& activity) const {
+  const KernelWork work = work_of(kernel);
+  const auto add = [&](const char* name, std::int64_t count) {
+    if (count > 0) activity.counts[name] += count;
+  };
+  add(tensor_counter(operand_type(kernel)), work.matrix.count());
+  add("vector_flops", work.vector.count());
+  add("special_ops", work.special.count());
+  add("l2_bytes", result.timing.l2_bytes.count());
+  add("hbm_bytes", (result.timing.hbm_read + result.timing.hbm_written).count());
+  add("kernel_launches", 1);
+}
+
+StageCost GpuChip::simulate(const Stage& stage, const Batch& batch,
+                            TimelineRecorder* timeline) const {
+  const KernelGraph graph = lower(stage, batch);
+  StageCost total;
+  total.time = total.floor = Picoseconds(0);
+  std::map<std::string, Picoseconds> by_bound;
+  for (const Kernel& kernel : graph.kernels) {
+    const SimulatedKernel result = simulated(kernel, inside_pass(params_, kernel));
+    const KernelCost cost = cost_of(kernel, result);
+    if (timeline != nullptr) {
+      timeline->span(timeline->track(chip_.name, "kernels"), cost.role, total.time,
+                     total.time + cost.time);
+    }
+    total.time += cost.time;
+    total.floor += cost.floor;
+    by_bound[cost.bound] += cost.time;
+    count_activity(kernel, result, total.activity);
+    const auto same =
+        std::find_if(total.kernels.begin(), total.kernels.end(), [&](const KernelCost& other) {
+          return other.role == cost.role && other.time == cost.time && other.floor == cost.floor;
+        });
+    if (same != total.kernels.end()) {
+      ++same->repeats;
+    } else {
+      total.kernels.push_back(cost);
+    }
+  }
+  total.cycles = ClockDomain(params_.clock).cycles_in(total.time);
+  Picoseconds most(0);
+  for (const auto& [bound, time] : by_bound) {
+    if (time <= most) continue;
+    most = time;
+    total.bottleneck = bound;
+  }
+  return total;
+}
+
+Picoseconds GpuChip::floor(const Stage& stage, const Batch& batch) const {
+  Picoseconds total(0);
+  for (const Kernel& kernel : lower(stage, batch).kernels) {
+    total += floor_of(params_, kernel, inside_pass(params_, kernel));
+  }
+  return total;
+}
+
+KernelCost GpuChip::simulate_kernel(const Kernel& kernel, bool warm) const {
+  return cost_of(kernel, simulated(kernel, measured_alone(params_, kernel, warm)));
+}
+
+std::unique_ptr<LoadedStage> GpuChip::load(const Stage& stage, const LlamaWeights& weights,
+                                           std::int64_t, std::int64_t max_context) const {
+  return load_on_gpu(*this, stage, weights, max_context);
+}
+
+std::map<std::string, Joules> GpuChip::energy_per_count() const {
+  const EnergyParams& energy = params_.energy;
+  const double wide = energy.per_tensor_flop_16bit.count();
+  return {{"tensor_flops_8bit", Joules(wide / 2)},
+          {"tensor_flops_16bit", Joules(wide)},
+          {"tensor_flops_32bit", Joules(energy.per_vector_flop.count())},
+          {"vector_flops", energy.per_vector_flop},
+          {"special_ops", energy.per_special},
+          {"l2_bytes", energy.per_l2_byte},
+          {"hbm_bytes", energy.per_hbm_byte},
+          {"kernel_launches", energy.per_launch}};
+}
+
+std::unique_ptr<ChipModel> make_gpu_chip(const Chip& chip, const Software& software) {
+  return std::make_unique<GpuChip>(chip, software);
+}
+
+ChipModelEntry gpu_entry() {
+  return {"gpu", "Event-driven GPU: CTAs on SMs, L2, HBM.", gpu_schema(), make_gpu_chip};
+}
+
+}  // namespace tandem::gpu

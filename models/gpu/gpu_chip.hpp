@@ -1,0 +1,53 @@
+// Implementation class of the chip interface, shared with the loaded stage that executes on it.
+#pragma once
+
+#include <map>
+#include <mutex>
+
+#include "models/gpu/chip_model.hpp"
+#include "models/gpu/floor.hpp"
+#include "models/gpu/machine.hpp"
+
+namespace tandem::gpu {
+
+/// One simulated kernel with what it did, before it is named by a role.
+struct SimulatedKernel {
+  KernelTiming timing;
+  Picoseconds floor;
+};
+
+class GpuChip final : public ChipModel {
+ public:
+  GpuChip(const Chip& chip, const Software& software);
+  [[nodiscard]] const Chip& chip() const override { return chip_; }
+  [[nodiscard]] Hertz clock() const override { return params_.clock; }
+  [[nodiscard]] Fit fit(const Stage& stage, std::int64_t sequences,
+                        std::int64_t max_context) const override;
+  [[nodiscard]] std::int64_t batch_limit() const override { return 0; }
+  [[nodiscard]] StageCost simulate(const Stage& stage, const Batch& batch,
+                                   TimelineRecorder* timeline) const override;
+  [[nodiscard]] Picoseconds floor(const Stage& stage, const Batch& batch) const override;
+  [[nodiscard]] KernelCost simulate_kernel(const Kernel& kernel, bool warm) const override;
+  [[nodiscard]] std::unique_ptr<LoadedStage> load(const Stage& stage, const LlamaWeights& weights,
+                                                  std::int64_t sequences,
+                                                  std::int64_t max_context) const override;
+  [[nodiscard]] Watts static_power() const override { return params_.energy.idle; }
+  [[nodiscard]] std::map<std::string, Joules> energy_per_count() const override;
+
+  [[nodiscard]] const GpuParams& params() const { return params_; }
+  /// Simulates a kernel, or takes the result of an equal one from the cache.
+  [[nodiscard]] SimulatedKernel simulated(const Kernel& kernel, const Residency& residency) const;
+
+ private:
+  [[nodiscard]] KernelCost cost_of(const Kernel& kernel, const SimulatedKernel& result) const;
+  void count_activity(const Kernel& kernel, const SimulatedKernel& result,
+                      Activity& activity) const;
+
+  Chip chip_;
+  GpuParams params_;
+  std::int64_t workspace_tokens_;
+  mutable std::mutex lock_;
+  mutable std::map<std::uint64_t, SimulatedKernel> cache_;
+};
+
+}  // namespace tandem::gpu

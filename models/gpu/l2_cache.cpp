@@ -1,0 +1,63 @@
+#include "models/gpu/l2_cache.hpp"
+
+#include <algorithm>
+
+namespace tandem::gpu {
+
+L2Cache::L2Cache(Bytes capacity, std::int64_t tiles)
+    : capacity_(capacity), entries_(static_cast<std::size_t>(tiles)) {}
+
+void L2Cache::unlink(std::int32_t tile) {
+  Entry& entry = at(tile);
+  (entry.newer >= 0 ? at(entry.newer).older : newest_) = entry.older;
+  (entry.older >= 0 ? at(entry.older).newer : oldest_) = entry.newer;
+  entry.is_listed = false;
+}
+
+void L2Cache::link_newest(std::int32_t tile) {
+  Entry& entry = at(tile);
+  entry.newer = -1;
+  entry.older = newest_;
+  (newest_ >= 0 ? at(newest_).newer : oldest_) = tile;
+  newest_ = tile;
+  entry.is_listed = true;
+}
+
+L2Cache::Look L2Cache::find(std::int64_t tile, Bytes bytes, bool resident) {
+  const auto index = static_cast<std::int32_t>(tile);
+  Entry& entry = at(index);
+  if (!entry.was_touched) {
+    entry.was_touched = true;
+    if (resident) insert(tile, bytes, Picoseconds(0));
+  } else if (resident && entry.is_listed && entry.bytes < bytes.count()) {
+    insert(tile, bytes, entry.ready);
+  }
+  if (entry.is_listed && newest_ != index) {
+    unlink(index);
+    link_newest(index);
+  }
+  const std::int64_t present = entry.is_listed ? entry.bytes : 0;
+  return {Bytes(std::max<std::int64_t>(0, bytes.count() - present)),
+          entry.is_listed ? entry.ready : Picoseconds(0)};
+}
+
+void L2Cache::insert(std::int64_t tile, Bytes bytes, Picoseconds ready) {
+  const auto index = static_cast<std::int32_t>(tile);
+  if (bytes > capacity_) return;
+  Entry& entry = at(index);
+  entry.was_touched = true;
+  if (entry.is_listed) {
+    used_ -= Bytes(entry.bytes);
+    unlink(index);
+  }
+  while (used_ + bytes > capacity_) {
+    used_ -= Bytes(at(oldest_).bytes);
+    unlink(oldest_);
+  }
+  entry.bytes = bytes.count();
+  entry.ready = ready;
+  used_ += bytes;
+  link_newest(index);
+}
+
+}  // namespace tandem::gpu

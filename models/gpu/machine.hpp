@@ -1,0 +1,111 @@
+// The event-driven GPU: drives the CTAs of a kernel plan through SMs, L2 and HBM.
+//
+// One slot per resident CTA. A slot issues the loads of its steps as stage buffers free up; loads
+// cross the SM's port, L2 and, where they miss, HBM, each a first-come-first-served server; a step
+// whose loads have arrived takes the SM's tensor pipe, then its vector and special-function pipes.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "models/gpu/l2_cache.hpp"
+#include "models/gpu/plan.hpp"
+#include "models/hbm/memory.hpp"
+#include "sim/core/calendar_queue.hpp"
+
+namespace tandem::gpu {
+
+/// What one kernel did. Busy times are averages over the units of a kind.
+struct KernelTiming {
+  Picoseconds time;  ///< launch included
+  Bytes hbm_read, hbm_written;
+  Bytes l2_bytes;
+  Picoseconds tensor_busy, vector_busy, special_busy, port_busy, l2_busy, hbm_busy;
+  std::int64_t events = 0;
+  [[nodiscard]] const char* bound() const;
+};
+
+/// A server that takes requests in the order they are made.
+struct Server {
+  Picoseconds free{0};
+  Picoseconds busy{0};
+  /// Reserves `duration` from `now` at the earliest; returns the end.
+  Picoseconds reserve(Picoseconds now, Picoseconds duration) {
+    free = (free > now ? free : now) + duration;
+    busy += duration;
+    return free;
+  }
+};
+
+/// Runs kernels one at a time, each from an idle machine. Contract: run() depends only on its
+/// arguments and the parameters.
+class Machine {
+ public:
+  explicit Machine(const GpuParams& params);
+  [[nodiscard]] KernelTiming run(const KernelPlan& plan, const Residency& residency);
+
+ private:
+  enum class EventKind : std::uint8_t { Load, Tensor, TensorDone, Epilogue, Store };
+  struct Event {
+    EventKind kind;
+    std::int32_t slot;
+    std::int64_t cta;  ///< of Epilogue and Store
+  };
+  /// A step between the issue of its loads and the end of its tensor work.
+  struct PendingStep {
+    Picoseconds ready;
+    Picoseconds tensor, vector, special;
+    std::int64_t cta;
+    bool is_last;
+  };
+  struct Slot {
+    std::int32_t sm = 0;
+    std::int64_t cta = -1;  ///< being loaded; -1: none
+    int next_step = 0;
+    int steps = 0;
+    std::vector<PendingStep> pending;  ///< ring of `stages` entries
+    std::size_t head = 0, count = 0;
+    bool is_computing = false;
+    Picoseconds vector_done{0};           ///< of the step before
+    Picoseconds previous_vector_done{0};  ///< of the one before that
+  };
+  struct Sm {
+    Server tensor, vector, special, port;
+  };
+
+  void run_phase(const PlanPhase& phase, Picoseconds start);
+  void prepare_slots(const PlanPhase& phase);
+  /// Gives the slot the next CTA of the grid, if there is one.
+  [[nodiscard]] bool assign_next(Slot& slot);
+  void handle(const Event& event, Picoseconds now);
+  void issue_loads(Slot& slot, std::int32_t index, Picoseconds now);
+  [[nodiscard]] PendingStep make_pending(const Slot& slot, const Step& step, Picoseconds now);
+  [[nodiscard]] Picoseconds load_tile(Sm& sm, const TileLoad& load, Picoseconds now);
+  void schedule_tensor(Slot& slot, std::int32_t index, Picoseconds now);
+  void start_tensor(Slot& slot, std::int32_t index, Picoseconds now);
+  void finish_tensor(Slot& slot, std::int32_t index, Picoseconds now);
+  void start_epilogue(const Event& event, Picoseconds now);
+  void store_output(const Event& event, Picoseconds now);
+  [[nodiscard]] bool is_resident(Operand operand) const;
+  [[nodiscard]] KernelTiming summarise(Picoseconds end) const;
+
+  GpuParams params_;
+  HbmMemory hbm_;
+  double clock_per_ps_;
+  double vector_per_ps_, special_per_ps_, shared_per_ps_;
+  double tensor_per_ps_ = 0;
+
+  const PlanPhase* phase_ = nullptr;
+  Residency residency_;
+  L2Cache cache_{Bytes(0), 0};
+  Server l2_;
+  Bytes l2_bytes_{0};
+  std::vector<Sm> sms_;
+  std::vector<Slot> slots_;
+  CalendarQueue<Event> events_;
+  std::int64_t next_cta_ = 0;
+  std::int64_t event_count_ = 0;
+  Picoseconds phase_end_{0};
+};
+
+}  // namespace tandem::gpu

@@ -1,0 +1,201 @@
+#include "models/gpu/params.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "sim/core/diagnostics.hpp"
+
+namespace tandem::gpu {
+namespace {
+
+using D = Dimension;
+
+Picoseconds time_value(const ParameterSet& set, const char* name) {
+  return from_seconds(set.value(name));
+}
+Bytes size_value(const ParameterSet& set, const char* name) {
+  return Bytes(set.count(name));
+}
+
+ParameterSchema compute_schema() {
+  return {
+      {"sms", D::Count, "Streaming multiprocessors.", {}, 1, 4096},
+      {"clock", D::Frequency, "SM clock at which the peaks hold.", {}, 1e6, 1e11},
+      {"peak_float32", D::ComputeRate, "CUDA-core FMA peak.", {}, 1},
+      {"peak_float16", D::ComputeRate, "Dense tensor peak.", {}, 1},
+      {"peak_bfloat16", D::ComputeRate, "Dense tensor peak.", {}, 1},
+      {"peak_fp8", D::ComputeRate, "Dense tensor peak; 0: no fp8 units.", 0.0},
+      {"peak_int8", D::ComputeRate, "Dense tensor peak; 0: no int8 units.", 0.0},
+      {"special_per_clock", D::Scalar, "Special-function results per SM and clock.", 16.0, 1, 1024},
+      {"shared_bytes_per_clock", D::Scalar, "Shared-memory bytes per SM and clock.", 128.0, 1},
+      {"port_bytes_per_clock", D::Scalar, "Bytes per SM and clock from L2.", 64.0, 1},
+      {"matrix_efficiency", D::Fraction, "Sustained share of the tensor peak.", {}, 0.01, 1},
+      {"multicast", D::Count, "CTAs of a cluster that share one operand's loads.", 1.0, 1, 16},
+      {"overlaps_softmax", D::Count, "1: softmax runs beside tensor instructions.", 0.0, 0, 1},
+      {"persistent_kernels", D::Count, "1: epilogues overlap the next tile's loads.", 0.0, 0, 1},
+      {"shared_memory", D::Size, "Shared memory per SM usable by CTAs.", {}, 1024},
+      {"registers", D::Size, "Register file per SM.", {}, 1024},
+      {"max_threads", D::Count, "Resident threads per SM.", 2048.0, 32, 8192},
+      {"max_ctas", D::Count, "Resident CTAs per SM.", 32.0, 1, 256},
+      {"max_bytes_in_flight", D::Size, "Outstanding load bytes per SM.", {}, 128},
+  };
+}
+
+ParameterSchema memory_schema() {
+  return {
+      {"l2_capacity", D::Size, "L2 that one kernel can keep resident.", {}, 1024},
+      {"l2_bandwidth", D::Bandwidth, "L2 read bandwidth of all SMs.", {}, 1e9},
+      {"l2_latency", D::Time, "Unloaded L2 hit from the SM.", {}, 0, 1e-3},
+      {"hbm_generation", D::Scalar, "2.5 (HBM2e), 3, 3.5 (HBM3e) or 4.", {}, 2.5, 4},
+      {"hbm_stacks", D::Count, "HBM stacks.", {}, 1, 64},
+      {"hbm_bandwidth", D::Bandwidth, "Peak of all stacks.", {}, 1e9},
+      {"hbm_latency", D::Time, "Unloaded HBM read from the SM.", {}, 0, 1e-3},
+      {"hbm_refresh_time", D::Time, "tRFC of all-bank refresh at this die density.", {}, 0, 1e-5},
+      {"hbm_capacity", D::Size, "Memory of the chip.", {}, 1},
+      {"reserved_memory", D::Size, "Held by driver and context.", 0.0},
+      {"framework_workspace", D::Size, "Held by the serving framework.", 0.0},
+      {"workspace_tokens", D::Count, "Tokens of one pass for which activations are reserved.",
+       8192.0, 1},
+  };
+}
+
+ParameterSchema overhead_schema() {
+  return {
+      {"launch_overhead", D::Time, "Between two dependent kernels of a graph.", {}, 0, 1e-3},
+      {"cta_start", D::Time, "Set-up of a CTA before its first load.", {}, 0, 1e-3},
+      {"kernel_tail", D::Time, "From the last store to completion.", {}, 0, 1e-3},
+      {"energy_tensor_flop", D::Energy, "16-bit tensor operation (multiply or add).", {}},
+      {"energy_vector_flop", D::Energy, "CUDA-core operation.", {}},
+      {"energy_special", D::Energy, "Special-function result.", {}},
+      {"energy_l2_byte", D::Energy, "Byte between L2 and SM.", {}},
+      {"energy_hbm_byte", D::Energy, "Byte between HBM and L2.", {}},
+      {"energy_launch", D::Energy, "Kernel launch.", 0.0},
+      {"idle_power", D::Power, "Power at rest.", {}},
+      {"tdp", D::Power, "Power limit.", {}},
+      {"model_refresh", D::Count, "Ablation: 0 leaves HBM refresh out.", 1.0, 0, 1},
+      {"model_l2", D::Count, "Ablation: 0 lets no load hit in L2.", 1.0, 0, 1},
+      {"model_launch", D::Count, "Ablation: 0 makes launches free.", 1.0, 0, 1},
+  };
+}
+
+HbmConfig resolve_hbm(const ParameterSet& set) {
+  HbmConfig config;
+  config.generation = hbm_generation(set.value("hbm_generation"));
+  config.stacks = set.count("hbm_stacks");
+  config.bandwidth = BytesPerSecond(set.value("hbm_bandwidth"));
+  config.refresh_time = time_value(set, "hbm_refresh_time");
+  config.model_refresh = set.count("model_refresh") != 0;
+  return config;
+}
+
+EnergyParams resolve_energy(const ParameterSet& set) {
+  EnergyParams energy;
+  energy.per_tensor_flop_16bit = Joules(set.value("energy_tensor_flop"));
+  energy.per_vector_flop = Joules(set.value("energy_vector_flop"));
+  energy.per_special = Joules(set.value("energy_special"));
+  energy.per_l2_byte = Joules(set.value("energy_l2_byte"));
+  energy.per_hbm_byte = Joules(set.value("energy_hbm_byte"));
+  energy.per_launch = Joules(set.value("energy_launch"));
+  energy.idle = Watts(set.value("idle_power"));
+  energy.tdp = Watts(set.value("tdp"));
+  return energy;
+}
+
+void resolve_compute(const ParameterSet& set, GpuParams& p) {
+  p.sms = set.count("sms");
+  p.clock = Hertz(set.value("clock"));
+  p.peak_float32 = FlopsPerSecond(set.value("peak_float32"));
+  p.peak_float16 = FlopsPerSecond(set.value("peak_float16"));
+  p.peak_bfloat16 = FlopsPerSecond(set.value("peak_bfloat16"));
+  p.peak_fp8 = FlopsPerSecond(set.value("peak_fp8"));
+  p.peak_int8 = FlopsPerSecond(set.value("peak_int8"));
+  p.special_per_clock = set.value("special_per_clock");
+  p.shared_bytes_per_clock = set.value("shared_bytes_per_clock");
+  p.port_bytes_per_clock = set.value("port_bytes_per_clock");
+  p.matrix_efficiency = set.value("matrix_efficiency");
+  p.multicast = set.count("multicast");
+  p.overlaps_softmax = set.count("overlaps_softmax") != 0;
+  p.persistent_kernels = set.count("persistent_kernels") != 0;
+  p.shared_memory = size_value(set, "shared_memory");
+  p.registers = size_value(set, "registers");
+  p.max_threads = set.count("max_threads");
+  p.max_ctas = set.count("max_ctas");
+  p.max_bytes_in_flight = size_value(set, "max_bytes_in_flight");
+}
+
+void resolve_memory(const ParameterSet& set, GpuParams& p) {
+  p.l2_capacity = size_value(set, "l2_capacity");
+  p.l2_bandwidth = BytesPerSecond(set.value("l2_bandwidth"));
+  p.l2_latency = time_value(set, "l2_latency");
+  p.hbm = resolve_hbm(set);
+  p.hbm_latency = time_value(set, "hbm_latency");
+  p.hbm_capacity = size_value(set, "hbm_capacity");
+  p.reserved_memory = size_value(set, "reserved_memory");
+  p.framework_workspace = size_value(set, "framework_workspace");
+  if (p.hbm_latency < p.l2_latency) {
+    throw ModelError("gpu: hbm_latency includes the L2 look-up and cannot be below l2_latency");
+  }
+}
+
+}  // namespace
+
+ParameterSchema gpu_schema() {
+  ParameterSchema schema = compute_schema();
+  for (const auto& part : {memory_schema(), overhead_schema()}) {
+    schema.insert(schema.end(), part.begin(), part.end());
+  }
+  return schema;
+}
+
+FlopsPerSecond GpuParams::matrix_peak(ElementType type) const {
+  FlopsPerSecond peak(0);
+  switch (type) {
+    case ElementType::Float32:
+      peak = peak_float32;
+      break;
+    case ElementType::Bfloat16:
+      peak = peak_bfloat16;
+      break;
+    case ElementType::Float16:
+      peak = peak_float16;
+      break;
+    case ElementType::Fp8E4m3:
+    case ElementType::Fp8E5m2:
+      peak = peak_fp8;
+      break;
+    case ElementType::Int8:
+      peak = peak_int8;
+      break;
+    case ElementType::Int32:
+      break;
+  }
+  if (peak.count() <= 0) {
+    throw ModelError(fmt::format("gpu: this chip has no matrix units for {}", name_of(type)));
+  }
+  return peak;
+}
+
+ElementType math_type(ElementType weights, ElementType activations) {
+  return bytes_of(weights) > bytes_of(activations) ? weights : activations;
+}
+
+GpuParams resolve(const Chip& chip, const Software& software) {
+  const ParameterSet& set = chip.parameters;
+  GpuParams p;
+  resolve_compute(set, p);
+  resolve_memory(set, p);
+  p.energy = resolve_energy(set);
+  p.launch_overhead = time_value(set, "launch_overhead");
+  if (software.parameters.has("launch_overhead")) {
+    p.launch_overhead += time_value(software.parameters, "launch_overhead");
+  }
+  p.cta_start = time_value(set, "cta_start");
+  p.kernel_tail = time_value(set, "kernel_tail");
+  p.model_l2 = set.count("model_l2") != 0;
+  p.model_launch = set.count("model_launch") != 0;
+  if (!p.model_launch) p.launch_overhead = p.cta_start = p.kernel_tail = Picoseconds(0);
+  return p;
+}
+
+}  // namespace tandem::gpu

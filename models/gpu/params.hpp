@@ -1,0 +1,84 @@
+// What the GPU model knows of one chip: the schema of its parameters and their resolved form.
+#pragma once
+
+#include <cstdint>
+
+#include "models/hbm/memory.hpp"
+#include "sim/core/units.hpp"
+#include "sim/describe/parameter.hpp"
+#include "sim/describe/scenario.hpp"
+#include "sim/numerics/element.hpp"
+
+namespace tandem::gpu {
+
+/// Energy of one event of each kind, and power that flows anyway.
+struct EnergyParams {
+  Joules per_tensor_flop_16bit;  ///< 8-bit formats cost half, fp32 on CUDA cores twice
+  Joules per_vector_flop;
+  Joules per_special;
+  Joules per_l2_byte;
+  Joules per_hbm_byte;
+  Joules per_launch;
+  Watts idle;
+  Watts tdp;
+};
+
+/// One chip, resolved. Rates are of the whole chip and dense.
+struct GpuParams {
+  std::int64_t sms = 0;
+  Hertz clock;
+  FlopsPerSecond peak_float32, peak_float16, peak_bfloat16, peak_fp8, peak_int8;
+  double special_per_clock = 16;        ///< special-function results per SM and clock
+  double shared_bytes_per_clock = 128;  ///< shared-memory bandwidth of an SM
+  double port_bytes_per_clock = 64;     ///< L2 to SM, per SM
+  double matrix_efficiency = 1;         ///< sustained share of the tensor peak
+
+  Bytes l2_capacity;  ///< what one kernel can keep: the knee of the measured bandwidth curve
+  BytesPerSecond l2_bandwidth;
+  Picoseconds l2_latency;
+  HbmConfig hbm;
+  Picoseconds hbm_latency;  ///< from the SM, unloaded, L2 miss included
+  Bytes hbm_capacity;
+  Bytes reserved_memory;  ///< driver, context, ECC
+  Bytes framework_workspace;
+
+  Bytes shared_memory;  ///< per SM, usable by CTAs
+  Bytes registers;
+  std::int64_t max_threads = 2048;
+  std::int64_t max_ctas = 32;
+  Bytes max_bytes_in_flight;        ///< outstanding loads per SM
+  std::int64_t multicast = 1;       ///< CTAs of a cluster that share the load of one operand
+  bool overlaps_softmax = false;    ///< asynchronous tensor instructions: softmax runs beside them
+  bool persistent_kernels = false;  ///< the epilogue of one tile overlaps the loads of the next
+
+  Picoseconds launch_overhead;  ///< between two kernels of a graph
+  Picoseconds cta_start;        ///< barrier and descriptor set-up of a CTA
+  Picoseconds kernel_tail;      ///< from the last store to "done"
+
+  bool model_l2 = true;      ///< off: no tile is ever found in L2
+  bool model_launch = true;  ///< off: launch, CTA start and tail cost nothing
+
+  EnergyParams energy;
+
+  /// Peak of matrix products in `type`. Throws ModelError when the chip has no units for it.
+  [[nodiscard]] FlopsPerSecond matrix_peak(ElementType type) const;
+  /// Element-wise operations per second: one per CUDA core and clock, half of the FMA peak.
+  [[nodiscard]] FlopsPerSecond vector_peak() const {
+    return FlopsPerSecond(peak_float32.count() / 2);
+  }
+  [[nodiscard]] FlopsPerSecond special_peak() const {
+    return FlopsPerSecond(special_per_clock * clock.count() * static_cast<double>(sms));
+  }
+};
+
+/// Parameters of hw_configs/chips files with `model: gpu`.
+[[nodiscard]] ParameterSchema gpu_schema();
+
+/// Resolves a chip and its software. Throws ModelError on impossible combinations.
+/// Software constants read when present: launch_overhead (added to the chip's, per kernel).
+[[nodiscard]] GpuParams resolve(const Chip& chip, const Software& software);
+
+/// The type in which a product of these operands is computed: the wider one.
+[[nodiscard]] ElementType math_type(ElementType weights, ElementType activations);
+
+}  // namespace tandem::gpu

@@ -1,0 +1,106 @@
+// A kernel plan: the exact schedule of CTAs that a kernel becomes on a GPU. Plans say what each CTA
+// loads, computes and stores, step by step; the machine (machine.hpp) says when.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "models/gpu/params.hpp"
+#include "sim/lower/kernel.hpp"
+
+namespace tandem::gpu {
+
+/// What a load belongs to: decides whether it can be resident in L2 when the kernel starts.
+enum class Operand : std::uint8_t { Weight, Activation, Kv, Workspace };
+
+/// One tile to fetch into an SM. Loads of equal `tile` are the same bytes: once in L2 they hit.
+struct TileLoad {
+  std::int64_t tile = 0;
+  Bytes bytes;
+  Operand operand = Operand::Activation;
+  std::int64_t sharers = 1;  ///< CTAs of a cluster that take it from one L2 read
+};
+
+/// One turn of a CTA's main loop: loads into a stage buffer, then tensor work, then vector work.
+struct Step {
+  TileLoad loads[3];
+  int load_count = 0;
+  Flops tensor;          ///< useful operations
+  Flops tensor_padded;   ///< with the padding of partial tiles and masked pairs
+  Bytes shared_traffic;  ///< operand bytes the tensor instructions read from shared memory
+  Flops vector;
+  Flops special;
+  void add(const TileLoad& load) {
+    if (load.bytes.count() > 0) loads[load_count++] = load;
+  }
+};
+
+/// What a CTA does after its last step.
+struct Epilogue {
+  TileLoad load;  ///< residual; zero bytes: none
+  Flops vector;
+  Flops special;
+  Bytes store;                   ///< part of the kernel's output
+  Bytes workspace_store;         ///< partial results, kept in L2
+  std::int64_t store_tile = -1;  ///< tile that the workspace store makes resident
+};
+
+/// The CTAs of one phase. Contract: pure; steps(cta) >= 1; tiles are numbered 0 .. tiles() - 1.
+class CtaProgram {
+ public:
+  virtual ~CtaProgram() = default;
+  [[nodiscard]] virtual std::int64_t ctas() const = 0;
+  [[nodiscard]] virtual std::int64_t tiles() const = 0;
+  [[nodiscard]] virtual int steps(std::int64_t cta) const = 0;
+  virtual void step(std::int64_t cta, int index, Step& out) const = 0;
+  virtual void epilogue(std::int64_t cta, Epilogue& out) const = 0;
+};
+
+/// One grid launch inside a kernel; a phase starts when the one before it has stored everything.
+struct PlanPhase {
+  std::shared_ptr<const CtaProgram> program;
+  std::int64_t ctas_per_sm = 1;
+  std::int64_t stages = 2;  ///< steps whose loads may be outstanding or waiting per CTA
+  ElementType math = ElementType::Bfloat16;
+  bool persistent = false;       ///< a slot loads its next CTA while the last one finishes
+  bool overlaps_vector = false;  ///< step i + 1 may use the tensor pipe before step i's vector work
+};
+
+/// Sums over all CTAs of a plan. `tensor`, `vector`, `special`, `store` equal work_of's closed
+/// forms.
+struct PlanTotals {
+  Flops tensor, tensor_padded, vector, special;
+  Bytes requested;  ///< loads by SMs, re-reads included
+  Bytes store;      ///< the kernel's output
+  Bytes workspace;  ///< partial results written and read back
+  std::int64_t ctas = 0;
+  std::int64_t steps = 0;
+};
+
+struct KernelPlan {
+  std::string algorithm;  ///< e.g. "gemm 128x256 split 1"
+  std::vector<PlanPhase> phases;
+};
+
+/// Adds a plan up CTA by CTA.
+[[nodiscard]] PlanTotals totals_of(const KernelPlan& plan);
+
+/// The plan a good library would use for this kernel on this chip.
+[[nodiscard]] KernelPlan plan_kernel(const GpuParams& params, const Kernel& kernel);
+
+/// How many CTAs of one phase fit on an SM: shared memory, registers, threads, CTA slots.
+struct CtaDemand {
+  Bytes shared_memory;
+  Bytes registers;
+  std::int64_t threads = 128;
+};
+[[nodiscard]] std::int64_t ctas_per_sm(const GpuParams& params, const CtaDemand& demand);
+
+/// Boundaries of main-loop turns over `units` units of work (k slices, KV tiles): 0 = first,
+/// ascending, last = units. Turns grow geometrically from one unit so that the pipeline fills as
+/// finely as in hardware, and are at most `largest` units; sums are exact for any choice.
+[[nodiscard]] std::vector<std::int64_t> loop_turns(std::int64_t units, std::int64_t largest);
+
+}  // namespace tandem::gpu
