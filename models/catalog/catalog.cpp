@@ -1,0 +1,12 @@
+#include "models/catalog/catalog.hpp"
+
+#include "models/gpu/chip_model.hpp"
+#include "models/link/system_network.hpp"
+
+namespace tandem {
+
+Catalogue chip_catalogue() { return {gpu::gpu_entry()}; }
+
+NetworkFactory network_factory() { return link::make_network; }
+
+}  // namespace tandem
