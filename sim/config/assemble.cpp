@@ -35,17 +35,14 @@ std::string stem(const std::string& reference) {
 
 }  // namespace
 
-/// Applies the overrides below `prefix`: those that go into a chip or link of a system
-/// (`is_below_references`), or all others.
-void Assembler::apply(Tree& root, const std::vector<std::string>& prefix,
-                      bool is_below_references) {
+/// Applies the overrides below `prefix`. In a system, those that go into a chip or link wait until
+/// the parts are in place.
+void Assembler::apply(Tree& root, const std::vector<std::string>& prefix, bool is_system) {
   for (const ParsedOverride& change : overrides_) {
     if (!starts_with(change.path, prefix) || change.path.size() == prefix.size()) continue;
-    const bool is_below =
-        change.path.size() > prefix.size() + 1 && is_part_folder(change.path[prefix.size()]);
-    if (is_below == is_below_references) {
-      apply_override(root, change, prefix.size(), problems_);
-    }
+    const bool waits = is_system && change.path.size() > prefix.size() + 1 &&
+                       is_part_folder(change.path[prefix.size()]);
+    if (!waits) apply_override(root, change, prefix.size(), problems_);
   }
 }
 
@@ -168,7 +165,7 @@ std::optional<Assembled> Assembler::scenario(const std::string& path_or_name) {
   put_in_place(tree, "traffic", "traffic", {});
   for (const char* key : {"model", "system", "prices", "software", "traffic"}) {
     Tree* slot = tree.find(key);
-    if (slot != nullptr && slot->is_map()) apply(*slot, {key}, false);
+    if (slot != nullptr && slot->is_map()) apply(*slot, {key}, std::string_view(key) == "system");
   }
   if (has_system) put_parts_in_place(*tree.find("system"), {"system"}, assembled);
   return assembled;
@@ -185,7 +182,7 @@ std::optional<Assembled> Assembler::plain(std::string_view kind, const std::stri
   if (!found) return std::nullopt;
   Assembled assembled{found->name, found->files.front(), std::move(found->tree), {}};
   if (kind == "chip") assembled.chip_files[found->name] = found->files;
-  apply(assembled.tree, {}, false);
+  apply(assembled.tree, {}, kind == "system");
   return assembled;
 }
 

@@ -35,7 +35,7 @@ class Assembler {
   [[nodiscard]] std::optional<Assembled> plain(std::string_view kind, const std::string& name);
 
  private:
-  void apply(Tree& root, const std::vector<std::string>& prefix, bool is_below_references);
+  void apply(Tree& root, const std::vector<std::string>& prefix, bool is_system);
   bool put_in_place(Tree& root, const std::string& key, std::string_view kind,
                     const std::string& fallback);
   std::optional<Tree> referred(const std::string& key, std::string_view kind, const Tree& slot);

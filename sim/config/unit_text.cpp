@@ -12,13 +12,14 @@
 namespace tandem {
 namespace {
 
-/// base value = number x 10^exponent x factor. The power of ten goes into the decimal text before
-/// it is converted, so that "3.9 pJ" is the double nearest to 3.9e-12.
+/// base value = number x 10^exponent x factor / divisor. The power of ten goes into the decimal
+/// text before it is converted, so that "3.9 pJ" is the double nearest to 3.9e-12.
 struct Unit {
   Dimension dimension;
   std::string_view name;
   int exponent;
   double factor;
+  double divisor;
   bool is_printed;  ///< false: an accepted spelling that print_number() does not use
 };
 
@@ -27,78 +28,78 @@ constexpr double joules_per_kilowatt_hour = 3.6e6;
 constexpr double hours_per_year = 8760;
 
 constexpr Unit units[] = {
-    {Dimension::Size, "B", 0, 1, true},
-    {Dimension::Size, "kB", 3, 1, true},
-    {Dimension::Size, "KB", 3, 1, false},
-    {Dimension::Size, "KiB", 0, kibi, false},
-    {Dimension::Size, "MB", 6, 1, true},
-    {Dimension::Size, "MiB", 0, kibi* kibi, false},
-    {Dimension::Size, "GB", 9, 1, true},
-    {Dimension::Size, "GiB", 0, kibi* kibi* kibi, false},
-    {Dimension::Size, "TB", 12, 1, true},
-    {Dimension::Size, "TiB", 0, kibi* kibi* kibi* kibi, false},
-    {Dimension::Size, "PB", 15, 1, true},
-    {Dimension::Bandwidth, "b/s", 0, 0.125, false},
-    {Dimension::Bandwidth, "B/s", 0, 1, true},
-    {Dimension::Bandwidth, "kb/s", 3, 0.125, false},
-    {Dimension::Bandwidth, "kB/s", 3, 1, true},
-    {Dimension::Bandwidth, "KB/s", 3, 1, false},
-    {Dimension::Bandwidth, "KiB/s", 0, kibi, false},
-    {Dimension::Bandwidth, "Mb/s", 6, 0.125, false},
-    {Dimension::Bandwidth, "MB/s", 6, 1, true},
-    {Dimension::Bandwidth, "MiB/s", 0, kibi* kibi, false},
-    {Dimension::Bandwidth, "Gb/s", 9, 0.125, false},
-    {Dimension::Bandwidth, "GB/s", 9, 1, true},
-    {Dimension::Bandwidth, "GiB/s", 0, kibi* kibi* kibi, false},
-    {Dimension::Bandwidth, "Tb/s", 12, 0.125, false},
-    {Dimension::Bandwidth, "TB/s", 12, 1, true},
-    {Dimension::Bandwidth, "TiB/s", 0, kibi* kibi* kibi* kibi, false},
-    {Dimension::Bandwidth, "PB/s", 15, 1, true},
-    {Dimension::ComputeRate, "FLOPS", 0, 1, true},
-    {Dimension::ComputeRate, "OPS", 0, 1, false},
-    {Dimension::ComputeRate, "GFLOPS", 9, 1, true},
-    {Dimension::ComputeRate, "GOPS", 9, 1, false},
-    {Dimension::ComputeRate, "TFLOPS", 12, 1, true},
-    {Dimension::ComputeRate, "TOPS", 12, 1, false},
-    {Dimension::ComputeRate, "PFLOPS", 15, 1, true},
-    {Dimension::ComputeRate, "POPS", 15, 1, false},
-    {Dimension::ComputeRate, "EFLOPS", 18, 1, true},
-    {Dimension::Frequency, "Hz", 0, 1, true},
-    {Dimension::Frequency, "kHz", 3, 1, true},
-    {Dimension::Frequency, "MHz", 6, 1, true},
-    {Dimension::Frequency, "GHz", 9, 1, true},
-    {Dimension::Time, "ps", -12, 1, true},
-    {Dimension::Time, "ns", -9, 1, true},
-    {Dimension::Time, "us", -6, 1, true},
-    {Dimension::Time, "ms", -3, 1, true},
-    {Dimension::Time, "s", 0, 1, true},
-    {Dimension::Time, "min", 0, 60, true},
-    {Dimension::Time, "h", 0, 3600, true},
-    {Dimension::Time, "days", 0, 86400, false},
-    {Dimension::Time, "years", 0, hours_per_year * 3600, true},
-    {Dimension::Power, "mW", -3, 1, true},
-    {Dimension::Power, "W", 0, 1, true},
-    {Dimension::Power, "kW", 3, 1, true},
-    {Dimension::Power, "MW", 6, 1, true},
-    {Dimension::Energy, "fJ", -15, 1, true},
-    {Dimension::Energy, "pJ", -12, 1, true},
-    {Dimension::Energy, "nJ", -9, 1, true},
-    {Dimension::Energy, "uJ", -6, 1, true},
-    {Dimension::Energy, "mJ", -3, 1, true},
-    {Dimension::Energy, "J", 0, 1, true},
-    {Dimension::Energy, "kJ", 3, 1, true},
-    {Dimension::Energy, "kWh", 0, joules_per_kilowatt_hour, false},
-    {Dimension::Money, "USD", 0, 1, true},
-    {Dimension::Money, "kUSD", 3, 1, false},
-    {Dimension::MoneyRate, "USD/year", 0, 1 / hours_per_year, false},
-    {Dimension::MoneyRate, "USD/h", 0, 1, true},
-    {Dimension::EnergyPrice, "USD/MWh", -3, 1 / joules_per_kilowatt_hour, false},
-    {Dimension::EnergyPrice, "USD/kWh", 0, 1 / joules_per_kilowatt_hour, true},
-    {Dimension::EnergyPrice, "USD/J", 0, 1, false},
-    {Dimension::Fraction, "%", -2, 1, false},
-    {Dimension::RequestRate, "req/h", 0, 1.0 / 3600, false},
-    {Dimension::RequestRate, "req/min", 0, 1.0 / 60, false},
-    {Dimension::RequestRate, "req/s", 0, 1, true},
+    {Dimension::Size, "B", 0, 1, 1, true},
+    {Dimension::Size, "kB", 3, 1, 1, true},
+    {Dimension::Size, "KB", 3, 1, 1, false},
+    {Dimension::Size, "KiB", 0, kibi, 1, false},
+    {Dimension::Size, "MB", 6, 1, 1, true},
+    {Dimension::Size, "MiB", 0, kibi* kibi, 1, false},
+    {Dimension::Size, "GB", 9, 1, 1, true},
+    {Dimension::Size, "GiB", 0, kibi* kibi* kibi, 1, false},
+    {Dimension::Size, "TB", 12, 1, 1, true},
+    {Dimension::Size, "TiB", 0, kibi* kibi* kibi* kibi, 1, false},
+    {Dimension::Size, "PB", 15, 1, 1, true},
+    {Dimension::Bandwidth, "b/s", 0, 1, 8, false},
+    {Dimension::Bandwidth, "B/s", 0, 1, 1, true},
+    {Dimension::Bandwidth, "kb/s", 3, 1, 8, false},
+    {Dimension::Bandwidth, "kB/s", 3, 1, 1, true},
+    {Dimension::Bandwidth, "KB/s", 3, 1, 1, false},
+    {Dimension::Bandwidth, "KiB/s", 0, kibi, 1, false},
+    {Dimension::Bandwidth, "Mb/s", 6, 1, 8, false},
+    {Dimension::Bandwidth, "MB/s", 6, 1, 1, true},
+    {Dimension::Bandwidth, "MiB/s", 0, kibi* kibi, 1, false},
+    {Dimension::Bandwidth, "Gb/s", 9, 1, 8, false},
+    {Dimension::Bandwidth, "GB/s", 9, 1, 1, true},
+    {Dimension::Bandwidth, "GiB/s", 0, kibi* kibi* kibi, 1, false},
+    {Dimension::Bandwidth, "Tb/s", 12, 1, 8, false},
+    {Dimension::Bandwidth, "TB/s", 12, 1, 1, true},
+    {Dimension::Bandwidth, "TiB/s", 0, kibi* kibi* kibi* kibi, 1, false},
+    {Dimension::Bandwidth, "PB/s", 15, 1, 1, true},
+    {Dimension::ComputeRate, "FLOPS", 0, 1, 1, true},
+    {Dimension::ComputeRate, "OPS", 0, 1, 1, false},
+    {Dimension::ComputeRate, "GFLOPS", 9, 1, 1, true},
+    {Dimension::ComputeRate, "GOPS", 9, 1, 1, false},
+    {Dimension::ComputeRate, "TFLOPS", 12, 1, 1, true},
+    {Dimension::ComputeRate, "TOPS", 12, 1, 1, false},
+    {Dimension::ComputeRate, "PFLOPS", 15, 1, 1, true},
+    {Dimension::ComputeRate, "POPS", 15, 1, 1, false},
+    {Dimension::ComputeRate, "EFLOPS", 18, 1, 1, true},
+    {Dimension::Frequency, "Hz", 0, 1, 1, true},
+    {Dimension::Frequency, "kHz", 3, 1, 1, true},
+    {Dimension::Frequency, "MHz", 6, 1, 1, true},
+    {Dimension::Frequency, "GHz", 9, 1, 1, true},
+    {Dimension::Time, "ps", -12, 1, 1, true},
+    {Dimension::Time, "ns", -9, 1, 1, true},
+    {Dimension::Time, "us", -6, 1, 1, true},
+    {Dimension::Time, "ms", -3, 1, 1, true},
+    {Dimension::Time, "s", 0, 1, 1, true},
+    {Dimension::Time, "min", 0, 60, 1, true},
+    {Dimension::Time, "h", 0, 3600, 1, true},
+    {Dimension::Time, "days", 0, 86400, 1, false},
+    {Dimension::Time, "years", 0, hours_per_year * 3600, 1, true},
+    {Dimension::Power, "mW", -3, 1, 1, true},
+    {Dimension::Power, "W", 0, 1, 1, true},
+    {Dimension::Power, "kW", 3, 1, 1, true},
+    {Dimension::Power, "MW", 6, 1, 1, true},
+    {Dimension::Energy, "fJ", -15, 1, 1, true},
+    {Dimension::Energy, "pJ", -12, 1, 1, true},
+    {Dimension::Energy, "nJ", -9, 1, 1, true},
+    {Dimension::Energy, "uJ", -6, 1, 1, true},
+    {Dimension::Energy, "mJ", -3, 1, 1, true},
+    {Dimension::Energy, "J", 0, 1, 1, true},
+    {Dimension::Energy, "kJ", 3, 1, 1, true},
+    {Dimension::Energy, "kWh", 0, joules_per_kilowatt_hour, 1, false},
+    {Dimension::Money, "USD", 0, 1, 1, true},
+    {Dimension::Money, "kUSD", 3, 1, 1, false},
+    {Dimension::MoneyRate, "USD/year", 0, 1, hours_per_year, false},
+    {Dimension::MoneyRate, "USD/h", 0, 1, 1, true},
+    {Dimension::EnergyPrice, "USD/MWh", -3, 1, joules_per_kilowatt_hour, false},
+    {Dimension::EnergyPrice, "USD/kWh", 0, 1, joules_per_kilowatt_hour, true},
+    {Dimension::EnergyPrice, "USD/J", 0, 1, 1, false},
+    {Dimension::Fraction, "%", -2, 1, 1, false},
+    {Dimension::RequestRate, "req/h", 0, 1, 3600, false},
+    {Dimension::RequestRate, "req/min", 0, 1, 60, false},
+    {Dimension::RequestRate, "req/s", 0, 1, 1, true},
 };
 
 bool takes_no_unit(Dimension dimension) {
@@ -204,7 +205,7 @@ ParsedNumber parse_number(std::string_view text, Dimension dimension) {
       return u.dimension == dimension && u.name == unit;
     });
     if (found == std::end(units)) return {0, unknown_unit(text, unit, dimension)};
-    value = to_double(*decimal, found->exponent) * found->factor;
+    value = to_double(*decimal, found->exponent) * found->factor / found->divisor;
   }
   if (!std::isfinite(value)) return {0, fmt::format("is out of range: '{}'", text)};
   if (dimension == Dimension::Count && value != std::floor(value)) {
@@ -217,11 +218,15 @@ std::string print_number(double value, Dimension dimension) {
   if (takes_no_unit(dimension) && dimension != Dimension::RequestRate) {
     return fmt::format("{}", value);
   }
+  const auto* base = std::find_if(std::begin(units), std::end(units), [&](const Unit& u) {
+    return u.dimension == dimension && u.exponent == 0 && u.factor == 1 && u.divisor == 1;
+  });
+  if (value == 0) return fmt::format("0 {}", base->name);
   std::string best;
   std::string smallest;
   for (const Unit& unit : units) {
     if (unit.dimension != dimension || !unit.is_printed) continue;
-    const double scaled = value / unit.factor / std::pow(10.0, unit.exponent);
+    const double scaled = value * unit.divisor / unit.factor / std::pow(10.0, unit.exponent);
     // Twelve digits read well ("3.9 pJ"); seventeen are needed where twelve lose something.
     for (const int digits : {12, 17}) {
       const std::string text = fmt::format("{:.{}g} {}", scaled, digits, unit.name);
@@ -233,9 +238,6 @@ std::string print_number(double value, Dimension dimension) {
   }
   if (!best.empty()) return best;
   if (!smallest.empty()) return smallest;
-  const auto* base = std::find_if(std::begin(units), std::end(units), [&](const Unit& u) {
-    return u.dimension == dimension && u.exponent == 0 && u.factor == 1;
-  });
   return fmt::format("{} {}", value, base->name);
 }
 
