@@ -39,11 +39,18 @@ std::vector<Stage> distinct(const std::vector<Stage>& stages) {
   return result;
 }
 
-std::int64_t worst_kv_tokens(const ChipModel& chip, const std::vector<Stage>& stages,
-                             std::int64_t sequences, std::int64_t max_context) {
+Fit fit_of(const FitQuestion& question, const Stage& stage, std::int64_t sequences) {
+  Fit fit = question.chip.fit(stage, sequences, question.max_context);
+  const auto kept = static_cast<double>(fit.capacity.count()) * (1 - question.memory_reserve);
+  fit.capacity = Bytes(static_cast<std::int64_t>(kept));
+  return fit;
+}
+
+std::int64_t worst_kv_tokens(const FitQuestion& question, const std::vector<Stage>& stages,
+                             std::int64_t sequences) {
   std::int64_t tokens = std::numeric_limits<std::int64_t>::max();
   for (const Stage& stage : stages) {
-    const Fit fit = chip.fit(stage, sequences, max_context);
+    const Fit fit = fit_of(question, stage, sequences);
     tokens = std::min(tokens, fit.holds_weights() ? fit.kv_tokens() : -1);
   }
   return tokens;
@@ -51,13 +58,12 @@ std::int64_t worst_kv_tokens(const ChipModel& chip, const std::vector<Stage>& st
 
 // Most requests of full length that fit at once. More requests need more workspace and leave less
 // for KV, so what fits is a prefix of 1..max_sequences.
-KvRoom room_of(const ChipModel& chip, const std::vector<Stage>& stages, std::int64_t max_sequences,
-               std::int64_t max_context) {
+KvRoom room_of(const FitQuestion& question, const std::vector<Stage>& stages) {
   const auto holds = [&](std::int64_t sequences) {
-    return worst_kv_tokens(chip, stages, sequences, max_context) / max_context >= sequences;
+    return worst_kv_tokens(question, stages, sequences) / question.max_context >= sequences;
   };
   std::int64_t low = 0;
-  std::int64_t high = max_sequences;
+  std::int64_t high = question.max_sequences;
   while (low < high) {
     const std::int64_t middle = low + (high - low + 1) / 2;
     if (holds(middle)) {
@@ -66,25 +72,25 @@ KvRoom room_of(const ChipModel& chip, const std::vector<Stage>& stages, std::int
       high = middle - 1;
     }
   }
-  const std::int64_t planned = chip.batch_limit() > 0 ? std::max<std::int64_t>(low, 1)
-                                                      : max_sequences;
-  const std::int64_t tokens = worst_kv_tokens(chip, stages, planned, max_context);
-  return {.sequences = tokens >= max_context ? std::max<std::int64_t>(low, 1) : 0,
+  const std::int64_t planned = question.chip.batch_limit() > 0 ? std::max<std::int64_t>(low, 1)
+                                                               : question.max_sequences;
+  const std::int64_t tokens = worst_kv_tokens(question, stages, planned);
+  return {.sequences = tokens >= question.max_context ? std::max<std::int64_t>(low, 1) : 0,
           .tokens = std::max<std::int64_t>(tokens, 0)};
 }
 
-PoolFit fit_with_heads(const ChipModel& chip, const NeuralNetwork& network,
-                       const PoolPlacement& placement, std::int64_t head_chips,
-                       std::int64_t max_sequences, std::int64_t max_context) {
+PoolFit fit_with_heads(const FitQuestion& question, const PoolPlacement& placement,
+                       std::int64_t head_chips) {
   PoolFit result;
   result.head_chips = head_chips;
-  result.stages = partition_pipeline(network, placement.precision, placement.pipeline, head_chips);
+  result.stages =
+      partition_pipeline(question.network, placement.precision, placement.pipeline, head_chips);
   // Chips with dynamic schedules keep the workspace of max_sequences whatever is in flight.
-  const std::int64_t planned = chip.batch_limit() > 0 ? 1 : max_sequences;
+  const std::int64_t planned = question.chip.batch_limit() > 0 ? 1 : question.max_sequences;
   for (const Stage& stage : result.stages) {
-    result.rows.push_back({describe_stage(stage), chip.fit(stage, planned, max_context)});
+    result.rows.push_back({describe_stage(stage), fit_of(question, stage, planned)});
   }
-  result.room = room_of(chip, distinct(result.stages), max_sequences, max_context);
+  result.room = room_of(question, distinct(result.stages));
   return result;
 }
 
@@ -109,54 +115,59 @@ std::pair<const FitRow*, Bytes> worst_row(const PoolFit& fit, std::int64_t max_c
   return {worst, most};
 }
 
-std::string advice(const ChipModel& chip, const NeuralNetwork& network, PoolPlacement placement,
-                   std::int64_t max_sequences, std::int64_t max_context) {
-  for (std::int64_t pipeline = placement.pipeline + 1; pipeline <= network.layers; ++pipeline) {
-    placement.pipeline = pipeline;
-    const PoolFit fit = fit_pool(chip, network, placement, max_sequences, max_context);
+std::string advice(const FitQuestion& question, PoolPlacement placement) {
+  while (++placement.pipeline <= question.network.layers) {
+    const PoolFit fit = fit_pool(question, placement);
     if (!fit.fits()) continue;
-    return fmt::format("the smallest that would do is pipeline: {} ({} chips per replica)", pipeline,
-                       fit.stages.size());
+    return fmt::format("the smallest that would do is pipeline: {} ({} chips per replica)",
+                       placement.pipeline, fit.stages.size());
   }
-  return fmt::format("no pipeline of up to {} chips would do", network.layers);
+  return fmt::format("no pipeline of up to {} chips would do", question.network.layers);
 }
 
 }  // namespace
 
-PoolFit fit_pool(const ChipModel& chip, const NeuralNetwork& network,
-                 const PoolPlacement& placement, std::int64_t max_sequences,
-                 std::int64_t max_context) {
+FitQuestion fit_question(const Scenario& scenario, const ChipModel& chip) {
+  // Static schedules need no framework on the chip.
+  const bool reserves =
+      chip.batch_limit() == 0 && scenario.software.parameters.has("memory_reserve");
+  return {.chip = chip,
+          .network = scenario.model,
+          .max_sequences = scenario.serving.max_sequences,
+          .max_context = longest_request(scenario.traffic),
+          .memory_reserve = reserves ? scenario.software.parameters.value("memory_reserve") : 0};
+}
+
+PoolFit fit_pool(const FitQuestion& question, const PoolPlacement& placement) {
   const std::int64_t asked = placement.head_chips;
-  PoolFit fit = fit_with_heads(chip, network, placement, asked, max_sequences, max_context);
-  if (fit.fits() || asked > 0 || chip.batch_limit() == 0) return fit;
+  PoolFit fit = fit_with_heads(question, placement, asked);
+  if (fit.fits() || asked > 0 || question.chip.batch_limit() == 0) return fit;
   const std::int64_t most_heads = 64;
   for (std::int64_t heads = 1; heads <= most_heads; ++heads) {
-    PoolFit candidate =
-        fit_with_heads(chip, network, placement, heads, max_sequences, max_context);
+    PoolFit candidate = fit_with_heads(question, placement, heads);
     if (candidate.fits()) return candidate;
-    if (!layers_fit(candidate, max_context)) return candidate;  // more head chips cannot help
+    if (!layers_fit(candidate, question.max_context)) return candidate;  // more heads cannot help
   }
   return fit;
 }
 
-PoolFit require_fit(const ChipModel& chip, const NeuralNetwork& network,
-                    const PoolPlacement& placement, std::int64_t max_sequences,
-                    std::int64_t max_context) {
+PoolFit require_fit(const FitQuestion& question, const PoolPlacement& placement) {
+  const NeuralNetwork& network = question.network;
   if (placement.pipeline < 1 || placement.pipeline > network.layers) {
     throw ConfigError(placement.place,
                       fmt::format("'pipeline' is {}; {} has {} layers, so it must be 1 to {}",
                                   placement.pipeline, network.name, network.layers,
                                   network.layers));
   }
-  PoolFit fit = fit_pool(chip, network, placement, max_sequences, max_context);
+  PoolFit fit = fit_pool(question, placement);
   if (fit.fits()) return fit;
-  const auto [row, missing] = worst_row(fit, max_context);
+  const auto [row, missing] = worst_row(fit, question.max_context);
   throw ConfigError(
       placement.place,
       fmt::format("{} does not fit on pool '{}' ({}): {} misses {} for one request of {} tokens; "
                   "{}\n{}",
-                  network.name, placement.pool, chip.chip().name, row->stage, megabytes(missing),
-                  max_context, advice(chip, network, placement, max_sequences, max_context),
+                  network.name, placement.pool, question.chip.chip().name, row->stage,
+                  megabytes(missing), question.max_context, advice(question, placement),
                   fit_table(fit)));
 }
 

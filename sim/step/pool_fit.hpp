@@ -26,18 +26,26 @@ struct PoolFit {
   [[nodiscard]] bool fits() const { return room.sequences > 0; }
 };
 
+/// What is to fit where.
+struct FitQuestion {
+  const ChipModel& chip;
+  const NeuralNetwork& network;
+  std::int64_t max_sequences = 1;
+  std::int64_t max_context = 1;  ///< tokens of the longest request
+  double memory_reserve = 0;     ///< share of memory that the serving framework leaves free
+};
+
+/// The question that a scenario asks about one of its pools.
+[[nodiscard]] FitQuestion fit_question(const Scenario& scenario, const ChipModel& chip);
+
 /// Cuts the model as the placement says and looks whether it fits. With head_chips = 0 in the
 /// placement, chips with static schedules get as many head chips as it takes (none where the last
 /// stage holds the head).
-[[nodiscard]] PoolFit fit_pool(const ChipModel& chip, const NeuralNetwork& network,
-                               const PoolPlacement& placement, std::int64_t max_sequences,
-                               std::int64_t max_context);
+[[nodiscard]] PoolFit fit_pool(const FitQuestion& question, const PoolPlacement& placement);
 
 /// As fit_pool; throws ConfigError at placement.place with the table, by how much the worst stage
 /// misses and the smallest pipeline that would do.
-[[nodiscard]] PoolFit require_fit(const ChipModel& chip, const NeuralNetwork& network,
-                                  const PoolPlacement& placement, std::int64_t max_sequences,
-                                  std::int64_t max_context);
+[[nodiscard]] PoolFit require_fit(const FitQuestion& question, const PoolPlacement& placement);
 
 /// "stage, weights, program, workspace, KV per token, capacity, free": one line per stage kind.
 [[nodiscard]] std::string fit_table(const PoolFit& fit);

@@ -90,8 +90,7 @@ PoolModel::PoolModel(const Scenario& scenario, const PoolPlacement& placement,
   if (placement.tensor != 1) {
     throw ConfigError(placement.place, "'tensor' must be 1: only pipelines and replicas are built");
   }
-  const PoolFit fit = require_fit(*chip_, scenario.model, placement,
-                                  scenario.serving.max_sequences, max_context_);
+  const PoolFit fit = require_fit(fit_question(scenario, *chip_), placement);
   stations_ = make_stations(fit);
   kv_room_ = fit.room;
   chips_per_replica_ = static_cast<std::int64_t>(fit.stages.size());
@@ -103,6 +102,20 @@ PoolModel::PoolModel(const Scenario& scenario, const PoolPlacement& placement,
                                   placement.pool, scenario.system.name, group.count));
   }
 }
+
+PoolModel::PoolModel(const Scenario& scenario, const PoolModel& like, const Catalogue& catalogue,
+                     const NetworkFactory& make_network, StageStore& store)
+    : placement_(like.placement_),
+      first_chip_(like.first_chip_),
+      chip_(make_chip_model(scenario, catalogue, placement_.pool)),
+      chip_key_(key_of(chip_->chip(), scenario.software)),
+      stations_(like.stations_),
+      chips_per_replica_(like.chips_per_replica_),
+      max_context_(like.max_context_),
+      kv_room_(like.kv_room_),
+      hidden_(like.hidden_),
+      network_(make_network(scenario.system)),
+      store_(store) {}
 
 ChipAddress PoolModel::address(std::int64_t replica, std::int64_t chip) const {
   return {placement_.pool, first_chip_ + replica * chips_per_replica_ + chip};

@@ -62,6 +62,11 @@ class PoolModel {
   PoolModel(const Scenario& scenario, const PoolPlacement& placement, std::int64_t first_chip,
             const Catalogue& catalogue, const NetworkFactory& make_network, StageStore& store);
 
+  /// The same partition on the chips and links of a scenario that differs in their numbers; whether
+  /// it fits is not looked at.
+  PoolModel(const Scenario& scenario, const PoolModel& like, const Catalogue& catalogue,
+            const NetworkFactory& make_network, StageStore& store);
+
   /// The cost of a pass, simulated (or taken from the store). The reference stays valid.
   const StepCost& step(const Batch& batch);
   /// Computed apart from step().
