@@ -13,17 +13,6 @@ std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
   return (a + b - 1) / b;
 }
 
-/// Payload of the first or last piece in which a train passes between a link with packets of `a`
-/// bytes and one of `b`: a whole packet of the larger. Exact where one size divides the other.
-Bytes head_piece(Bytes train, Bytes a, Bytes b) {
-  return std::min(train, std::max(a, b));
-}
-Bytes tail_piece(Bytes train, Bytes a, Bytes b) {
-  const Bytes whole = std::max(a, b);
-  if (train.count() <= 0) return train;
-  return train - whole * ((train.count() - 1) / whole.count());
-}
-
 }  // namespace
 
 Network::Network(Topology topology, NetworkOptions options)
@@ -46,15 +35,15 @@ Network::Message Network::make_message(MessageId id, NodeId from, NodeId to, Byt
   message.to = to;
   message.size = size;
   message.route = choices[static_cast<std::size_t>(id) % choices.size()].links;
-  Bytes packet{1};
+  message.piece = Bytes(1);
   for (const LinkId link : message.route) {
-    packet = std::max(packet, topology_.link(link).packet);
+    message.piece = std::max(message.piece, topology_.link(link).packet);
     message.credit_delay += topology_.link(link).latency;
   }
   const std::int64_t share = ceil_div(size.count(), options_.trains_per_message);
-  const std::int64_t packets =
-      std::max(options_.packets_per_train, ceil_div(share, packet.count()));
-  message.train = packet * packets;
+  const std::int64_t pieces =
+      std::max(options_.packets_per_train, ceil_div(share, message.piece.count()));
+  message.train = message.piece * pieces;
   message.trains = std::max<std::int64_t>(1, ceil_div(size.count(), message.train.count()));
   message.window = options_.window.count() == 0
                        ? message.trains
@@ -80,7 +69,7 @@ MessageId Network::send(Picoseconds at, NodeId from, NodeId to, Bytes size, Payl
   checkpoint_.reset();
   committed_ = at;
   messages_.emplace(next_id_, std::move(message));
-  queue_.push(at, Phase::Issue, {EventKind::Offer, 0, next_id_, 0, at});
+  queue_.push(at, Phase::Issue, {EventKind::Offer, 0, next_id_, 0, {}, {}});
   return next_id_++;
 }
 
@@ -144,11 +133,11 @@ void Network::offer(MessageId id, Message& message, Picoseconds now) {
   }
   const std::int64_t train = message.next_train++;
   if (message.route.empty()) {
-    queue_.push(now, Phase::Complete, {EventKind::Arrive, 0, id, train, now});
+    queue_.push(now, Phase::Complete, {EventKind::Arrive, 0, id, train, now, now});
     offer(id, message, now);
     return;
   }
-  queue_.push(now, Phase::Issue, {EventKind::Head, 0, id, train, now});
+  queue_.push(now, Phase::Issue, {EventKind::Head, 0, id, train, now, now});
 }
 
 Bytes Network::payload_of(const Message& message, std::int64_t train) const {
@@ -163,18 +152,24 @@ void Network::head(const Event& event, Picoseconds now) {
   LinkState& state = state_of(message.route[hop]);
   const Bytes payload = payload_of(message, event.train);
   const Picoseconds whole = serialisation_time(wire, payload);
-  const bool last_hop = hop + 1 == message.route.size();
-  const Bytes next_packet = last_hop ? wire.packet : topology_.link(message.route[hop + 1]).packet;
-  const Picoseconds first = serialisation_time(wire, head_piece(payload, wire.packet, next_packet));
+  const Bytes one = std::min(payload, message.piece);
+  const std::int64_t pieces =
+      std::max<std::int64_t>(1, ceil_div(payload.count(), message.piece.count()));
+  const Bytes full = one * (pieces - 1);  // all but the last piece
+  // First piece, middle and last piece are reserved apart: each may have to wait until it is here,
+  // and what others send fits between. Full pieces arrive evenly spaced, so the last of them bounds
+  // the middle.
+  const Picoseconds first = serialisation_time(wire, one);
   const Slot start = state.schedule.reserve(now, now, first);
-  // The train may not end before its last piece has come in and been sent on.
-  const Bytes previous_packet =
-      hop == 0 ? wire.packet : topology_.link(message.route[hop - 1]).packet;
-  const Picoseconds last =
-      serialisation_time(wire, tail_piece(payload, wire.packet, previous_packet));
-  const Picoseconds rest = whole - first;
-  const Picoseconds ready = std::max(start.end, event.tail + last - rest);
-  const Picoseconds end = rest.count() > 0 ? state.schedule.reserve(now, ready, rest).end : ready;
+  Picoseconds before = start.end;
+  Picoseconds end = start.end;
+  if (pieces > 1) {
+    const Picoseconds but_last = serialisation_time(wire, full);
+    const Picoseconds middle = but_last - first;
+    const Picoseconds ready = std::max(start.end, event.before + first - middle);
+    before = state.schedule.reserve(now, ready, middle).end;
+    end = state.schedule.reserve(now, std::max(before, event.tail), whole - but_last).end;
+  }
   count_queue(state, event.message, now, start.start > now);
   Picoseconds& leaves = state.pending[event.message];
   leaves = std::max(leaves, end);
@@ -182,15 +177,20 @@ void Network::head(const Event& event, Picoseconds now) {
   state.statistics.wire += wire_bytes(wire, payload);
   state.statistics.trains += 1;
 
-  const Picoseconds tail = end + wire.latency;
-  if (hop == 0) queue_.push(end, Phase::Issue, {EventKind::Offer, 0, event.message, 0, end});
-  if (last_hop) {
-    queue_.push(tail, Phase::Complete, {EventKind::Arrive, 0, event.message, event.train, tail});
+  if (hop == 0) queue_.push(end, Phase::Issue, {EventKind::Offer, 0, event.message, 0, {}, {}});
+  Event next{EventKind::Head, event.hop + 1,         event.message,
+             event.train,     before + wire.latency, end + wire.latency};
+  if (hop + 1 == message.route.size()) {
+    next.kind = EventKind::Arrive;
+    queue_.push(next.tail, Phase::Complete, next);
     return;
   }
-  const bool cuts = options_.forwarding == Forwarding::CutThrough;
-  queue_.push(cuts && rest.count() > 0 ? start.end + wire.latency : tail, Phase::Issue,
-              {EventKind::Head, event.hop + 1, event.message, event.train, tail});
+  if (options_.forwarding == Forwarding::StoreAndForward) {
+    next.before = next.tail;
+    queue_.push(next.tail, Phase::Issue, next);
+    return;
+  }
+  queue_.push(start.end + wire.latency, Phase::Issue, next);
 }
 
 void Network::count_queue(LinkState& state, MessageId id, Picoseconds now, bool waited) const {
@@ -214,7 +214,7 @@ void Network::arrive(const Event& event, Picoseconds now) {
   if (message.arrived < message.trains) {
     if (message.window < message.trains) {
       queue_.push(now + message.credit_delay, Phase::Release,
-                  {EventKind::Credit, 0, event.message, event.train, now});
+                  {EventKind::Credit, 0, event.message, event.train, {}, {}});
     }
     return;
   }

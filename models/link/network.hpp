@@ -100,12 +100,14 @@ class Network {
     std::int32_t hop = 0;  // Head: index on the route
     MessageId message = 0;
     std::int64_t train = 0;
-    Picoseconds tail{0};  // Head: when the train's last byte is at this hop
+    Picoseconds before{0};  // Head: when all but the train's last piece is at this hop
+    Picoseconds tail{0};    // Head: when all of it is
   };
   struct Message {
     NodeId from{}, to{};
     Bytes size;
     Picoseconds sent;
+    Bytes piece;  // largest packet of the route: what a node must have before it sends on
     Bytes train;  // payload of a full train
     std::int64_t trains = 0, next_train = 0, arrived = 0, credited = 0;
     std::int64_t window = 0;  // trains that may be under way

@@ -62,8 +62,9 @@ TEST(NetworkProperty, AloneEqualsThePacketPipelineAndIsNeverBelowTheFloor) {
     Router router(t, Bytes(1024));
     const auto route = router.route(nodes.front(), nodes.back()).links;
     const double exact = packet_pipeline(t, route, size);
-    // Each of at most 64 trains and their pieces rounds up by less than 1 ps per link.
-    EXPECT_GE(static_cast<double>(time.count()), exact - 1) << "round " << round;
+    // A last piece is the difference of two rounded times, so it may lose 1 ps on each of at most
+    // 4 links. Each of at most 64 trains and their pieces rounds up by less than 1 ps per link.
+    EXPECT_GE(static_cast<double>(time.count()) - exact, -4) << "round " << round;
     EXPECT_LE(static_cast<double>(time.count()), exact + 3 * 64.0 * 4) << "round " << round;
     EXPECT_GE(time, network.floor(nodes.front(), nodes.back(), Bytes(size))) << "round " << round;
   }

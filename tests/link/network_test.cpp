@@ -87,10 +87,12 @@ TEST(Network, FastLinkBehindASlowOneIsNotHeld) {
   Network network(t);
   network.send(0_ps, a, d, 1600_B);
   network.send(0_ps, b, d, 1600_B);
-  // Alone: 1600 on the slow link, + 50, the last packet 25 on the fast one, + 50 = 1725. The fast
-  // link carries both at half load; their last packets meet, so one waits for 25 ns more.
+  // Alone: 1600 on the slow link, + 50, the last packet 25 on the fast one, + 50 = 1725. The middle
+  // 14 packets of a hold the fast link for 350 as late as they may, [1225, 1575], and its last
+  // packet [1650, 1675]; those of b fall into [1575, 1650] and [1675, 1950], its last packet ends
+  // at 1975, + 50. Holding the link from the first packet to the last would give 3325 instead.
   EXPECT_EQ(network.pop_delivery().time, 1725_ns);
-  EXPECT_LE(network.pop_delivery().time, 1750_ns);
+  EXPECT_EQ(network.pop_delivery().time, 2025_ns);
   EXPECT_EQ(network.statistics(shared).busy, 800_ns);  // 3200 B at 4 B/ns
 }
 
