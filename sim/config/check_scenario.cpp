@@ -90,6 +90,8 @@ void check_bridge(const Scenario& scenario, const Tree& tree, Problems& problems
                                           scenario.system.name, from, to));
 }
 
+}  // namespace
+
 void check_placement(const Scenario& scenario, const Tree& tree, Problems& problems) {
   const Placement& placement = scenario.placement;
   if (placement.mode == PlacementMode::Monolithic) {
@@ -120,18 +122,6 @@ void check_lengths(const Scenario& scenario, const Tree& tree, Problems& problem
       fmt::format("prompt and output together take up to {} tokens, more than the context {} of "
                   "'{}'",
                   std::floor(most), network.max_context, network.name));
-}
-
-}  // namespace
-
-void check_scenario(const Scenario& scenario, const Tree& tree, Problems& problems) {
-  const Tree* placement = tree.find("placement");
-  const bool has_system = !scenario.system.groups.empty();
-  if (has_system && placement != nullptr && placement->is_map()) {
-    check_placement(scenario, *placement, problems);
-  }
-  const Tree* traffic = tree.find("traffic");
-  if (traffic != nullptr && traffic->is_map()) check_lengths(scenario, *traffic, problems);
 }
 
 }  // namespace tandem::config

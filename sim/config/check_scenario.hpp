@@ -7,7 +7,11 @@
 
 namespace tandem::config {
 
-/// Reports what does not go together, placed in the scenario's tree.
-void check_scenario(const Scenario& scenario, const Tree& tree, Problems& problems);
+/// Reports pools, chips and stages that the system or the network does not have. `tree` is that of
+/// the placement.
+void check_placement(const Scenario& scenario, const Tree& tree, Problems& problems);
+
+/// Reports requests that are longer than the network's context. `tree` is that of the traffic.
+void check_lengths(const Scenario& scenario, const Tree& tree, Problems& problems);
 
 }  // namespace tandem::config

@@ -39,6 +39,20 @@ fs::path folder_of(const SourcePlace& from) {
   return from.line > 0 ? fs::path(from.file).parent_path() : fs::path();
 }
 
+/// `system: box` below and `system: {groups: ...}` above: the name stays, the changes go on top.
+void widen_references(Tree& base, const Tree& changes) {
+  for (const TreeEntry& entry : changes.entries) {
+    Tree* below = base.find(entry.key);
+    const char* word = entry.key == "traffic" ? "extends" : "name";
+    if (below == nullptr || !below->is_scalar() || !entry.value.is_map()) continue;
+    if (is_sourced_number(entry.value) || entry.value.find(word) != nullptr) continue;
+    Tree named;
+    named.place = below->place;
+    named.child(word, below->place) = *below;
+    *below = std::move(named);
+  }
+}
+
 bool check_head(const Tree& tree, const FileKind& kind, const std::string& name,
                 Problems& problems) {
   const Tree* word = tree.find("kind");
@@ -164,6 +178,7 @@ std::optional<ResolvedFile> Library::read(const FileKind& kind, const std::strin
   own.remove("extends");
   base->tree.remove("name");
   base->tree.remove("note");
+  if (kind.word == "scenario") widen_references(base->tree, own);
   merge_into(base->tree, own);
   result.tree = std::move(base->tree);
   result.files.insert(result.files.end(), base->files.begin(), base->files.end());

@@ -89,16 +89,33 @@ void build_model(const Tree& tree, Scenario& scenario, ReadContext& context) {
 }
 
 void build_load(const Tree& tree, Scenario& scenario, ReadContext& context) {
-  if (const Tree* placement = tree.find("placement")) {
-    scenario.placement = config::build_placement(*placement, context);
-  }
   if (const Tree* serving = tree.find("serving")) {
     scenario.serving = config::build_serving(*serving, context);
   }
-  if (const Tree* traffic = part(tree, "traffic")) {
-    scenario.traffic = config::build_traffic(*traffic, context);
-  }
   if (const Tree* slo = tree.find("slo")) scenario.slo = config::build_slo(*slo, context);
+  if (const Tree* prices = part(tree, "prices")) {
+    scenario.prices = config::build_prices(*prices, name_in(*prices), context);
+  }
+  if (const Tree* software = part(tree, "software")) {
+    scenario.software = config::build_software(*software, name_in(*software), context);
+  }
+}
+
+/// Builds placement and traffic and checks them against the rest, unless they are wrong already.
+void build_and_check(const Tree& tree, Scenario& scenario, ReadContext& context) {
+  const std::size_t before_placement = context.problems.size();
+  const Tree* placement = tree.find("placement");
+  if (placement != nullptr) scenario.placement = config::build_placement(*placement, context);
+  if (placement != nullptr && context.problems.size() == before_placement &&
+      !scenario.system.groups.empty()) {
+    config::check_placement(scenario, *placement, context.problems);
+  }
+  const std::size_t before_traffic = context.problems.size();
+  const Tree* traffic = part(tree, "traffic");
+  if (traffic != nullptr) scenario.traffic = config::build_traffic(*traffic, context);
+  if (traffic != nullptr && context.problems.size() == before_traffic) {
+    config::check_lengths(scenario, *traffic, context.problems);
+  }
 }
 
 Scenario build_scenario(const Assembled& assembled, ReadContext& context) {
@@ -113,16 +130,10 @@ Scenario build_scenario(const Assembled& assembled, ReadContext& context) {
     scenario.system =
         config::build_system(*system, name_in(*system), assembled.chip_files, context);
   }
+  build_and_check(tree, scenario, context);
   build_load(tree, scenario, context);
-  if (const Tree* prices = part(tree, "prices")) {
-    scenario.prices = config::build_prices(*prices, name_in(*prices), context);
-  }
-  if (const Tree* software = part(tree, "software")) {
-    scenario.software = config::build_software(*software, name_in(*software), context);
-  }
   scenario.seed = static_cast<std::uint64_t>(reader.count("seed"));
   scenario.audit_steps = reader.count("audit_steps");
-  config::check_scenario(scenario, tree, context.problems);
   return scenario;
 }
 

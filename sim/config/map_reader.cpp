@@ -20,6 +20,7 @@ bool contains(const std::vector<std::string>& words, const std::string& word) {
 MapReader::MapReader(const Tree& tree, const Section& section, std::string subject,
                      ReadContext& context, const std::vector<std::string>& extra)
     : tree_(tree), section_(section), subject_(std::move(subject)), context_(context) {
+  if (tree.is_null()) return;  // reported by the reader of the map it stands in
   if (!tree.is_map()) {
     context_.problems.report(tree.place, fmt::format("{} needs keys ({}), one per line", subject_,
                                                      fmt::join(names_of(section_), ", ")));
