@@ -1,0 +1,62 @@
+// The host's part of a pass on one LPU: it writes the step descriptor and the registers while the
+// chip is parked, lets the program run, and reads results and KV.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "models/lpu/compiler/compiler.hpp"
+#include "models/lpu/machine.hpp"
+#include "sim/lower/chip_model.hpp"
+
+namespace tandem::lpu {
+
+/// Values of the host registers for one pass; equal for functional and timed-only runs.
+[[nodiscard]] HostRegisters pass_registers(const Geometry& geometry, const StageLayout& layout,
+                                           int slot, std::int64_t position);
+
+/// What one pass gave.
+struct PassResult {
+  RunResult run;
+  std::vector<float> hidden;  ///< sent over the link; empty for a last stage
+  std::vector<float> logits;  ///< of the head slice; empty without a head
+  std::int32_t best_token = -1;  ///< of the head slice, from the two vectors that the chip keeps
+  float best_logit = 0;
+};
+
+/// One chip with a stage in it, functional.
+class ChipHost {
+ public:
+  ChipHost(const Geometry& geometry, const LatencyTable& latencies, const CompiledStage& stage,
+           const LlamaWeights& weights);
+  /// Runs one token at `position` of the request in `slot`. `hidden` is the residual stream that
+  /// enters: the token's embedding in a first stage, else what the link brings.
+  PassResult run_token(int slot, std::int64_t position, std::span<const float> hidden);
+  [[nodiscard]] KvBlock read_kv(int slot, std::int64_t tokens) const;
+  void write_kv(int slot, const KvBlock& block);
+
+ private:
+  void write_value(const Rows& rows, Type type, std::span<const float> values);
+  [[nodiscard]] std::vector<float> read_value(const Rows& rows) const;
+  void write_descriptor(std::int64_t position, std::span<const float> hidden);
+  [[nodiscard]] std::vector<LinkVector> arrivals(std::span<const float> hidden) const;
+  void read_results(PassResult& result) const;
+  [[nodiscard]] Rows key_rows(const PackLayout& pack, int slot, std::int64_t token) const;
+  [[nodiscard]] Rows value_rows(const PackLayout& pack, int slot, std::int64_t block,
+                                int channel) const;
+  [[nodiscard]] Rows staged_rows(const PackLayout& pack, int slot, std::int64_t token) const;
+  void write_layer_kv(const LayerLayout& layer, int slot, std::int64_t tokens,
+                      std::span<const float> keys, std::span<const float> values);
+
+  Geometry geometry_;
+  const CompiledStage* stage_;
+  Machine machine_;
+};
+
+/// Cosines, and sines with the sign of the rotation, of one position for every lane of a pack.
+/// Angles in double: position / theta^(2 i / head_dim), with Llama 3.1 scaling where the network
+/// has it. Sources: RoFormer (Su et al. 2021) eq. 34; Llama 3.1 reference code.
+void rotary_vectors(const NeuralNetwork& network, const StageShape& shape, std::int64_t position,
+                    std::vector<float>& cosine, std::vector<float>& sine);
+
+}  // namespace tandem::lpu

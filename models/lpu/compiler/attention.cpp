@@ -1,0 +1,174 @@
+// Attention up to the scores: projections, rotary embedding, KV append, the loop over KV blocks that
+// multiplies keys.
+#include <cmath>
+#include <limits>
+
+#include "models/lpu/compiler/stage_compiler.hpp"
+
+namespace tandem::lpu {
+namespace {
+
+std::size_t index_of(int value) {
+  return static_cast<std::size_t>(value);
+}
+
+}  // namespace
+
+// Places for one column in every port of a tile, each with a register of its own. The host points
+// all but one of them at the spare unit.
+std::vector<Rows> StageCompiler::column_ports(const ColumnTile& tile, int first_register) const {
+  std::vector<Rows> ports(index_of(tile.bytes));
+  for (int byte = 0; byte < tile.bytes; ++byte) {
+    for (int k = 0; k < geometry_.weight_streams_per_plane; ++k) {
+      Place place = tile.place(geometry_, byte, k);
+      place.reg = first_register + k;
+      ports[index_of(byte)].push_back(place);
+    }
+  }
+  return ports;
+}
+
+// x cos + swap(x) sin, the sign of the rotation in the sine vector.
+Value StageCompiler::rotate(Work& work, const Output& output) {
+  const Value kept = work.op(AluOp::Mul, work.accumulator(output.plane, output.accumulator),
+                             work.memory(layout_.cosine));
+  const Value swapped =
+      work.op(AluOp::Mul, work.accumulator_permuted(output.plane, output.accumulator, rope_map_),
+              work.memory(layout_.sine));
+  return scaled(work, output, work.op(AluOp::Add, kept, swapped));
+}
+
+// Each q head alone in its lanes, the lanes of the other heads of the pack zero: a product with a
+// tile of keys then sees one head.
+void StageCompiler::split_heads(const LayerLayout& layer, int q) {
+  const int j = q / layout_.shape.group;
+  const Hemisphere side = layer.packs[index_of(j)].side;
+  for (int p = 0; p < layout_.shape.heads_in_pack(j); ++p) {
+    Work work(scheduler_);
+    const Value head = work.op(AluOp::Mul, work.memory(layout_.rotated_q[index_of(q)]),
+                               work.memory(layout_.head_mask[index_of(p)]));
+    work.store(work.convert(head, Type::Float32, layout_.shape.kv),
+               layout_.q_heads[layout_.head_slot(q, p, side)]);
+    work.place();
+  }
+}
+
+void StageCompiler::append_key(const PackLayout& pack, const Output& output) {
+  Work work(scheduler_);
+  const Value key = work.convert(rotate(work, output), Type::Float32, layout_.shape.kv);
+  work.store_all(key, column_ports(pack.keys, host_register::column_ports));
+  work.place();
+}
+
+void StageCompiler::append_value(const PackLayout& pack, const Output& output) {
+  Work work(scheduler_);
+  const Value value = scaled(work, output, work.accumulator(output.plane, output.accumulator));
+  const int first = host_register::column_ports + geometry_.weight_streams_per_plane;
+  work.store_all(work.convert(value, Type::Float32, layout_.shape.kv),
+                 column_ports(pack.staged, first));
+  work.place();
+}
+
+void StageCompiler::project_qkv(const LayerLayout& layer) {
+  std::vector<TileRow> rows;
+  for (int n = 0; n < layer.q.n_tiles; ++n) {
+    rows.push_back({&layer.q, n, [this, &layer, n](int plane, int accumulator) {
+                      Work work(scheduler_);
+                      work.store(rotate(work, {&layer.q, plane, accumulator}),
+                                 layout_.rotated_q[index_of(n)]);
+                      work.place();
+                      split_heads(layer, n);
+                    }});
+  }
+  for (int j = 0; j < layer.k.n_tiles; ++j) {
+    rows.push_back({&layer.k, j, [this, &layer, j](int plane, int accumulator) {
+                      append_key(layer.packs[index_of(j)], {&layer.k, plane, accumulator});
+                    }});
+  }
+  for (int j = 0; j < layer.v.n_tiles; ++j) {
+    rows.push_back({&layer.v, j, [this, &layer, j](int plane, int accumulator) {
+                      append_value(layer.packs[index_of(j)], {&layer.v, plane, accumulator});
+                    }});
+  }
+  multiply(rows, layout_.normed);
+}
+
+// Rows that move from one KV block to the next, by slice.
+std::map<int, int> StageCompiler::loop_strides() const {
+  std::map<int, int> strides;
+  for (const LayerLayout& layer : layout_.layers) {
+    for (const PackLayout& pack : layer.packs) {
+      for (int k = 0; k < geometry_.weight_streams_per_plane; ++k) {
+        strides[pack.keys.place(geometry_, 0, k).slice] = layout_.unit_rows;
+      }
+    }
+  }
+  for (const Rows& table : layout_.mask) {
+    for (const Place& place : table) strides[place.slice] = 1;
+  }
+  for (const Rows& row : layout_.scores) {
+    for (const Place& place : row) strides[place.slice] = layout_.score_stride;
+  }
+  return strides;
+}
+
+// One q head against one block of keys: scores of all its tokens at once.
+void StageCompiler::score_head(const PackLayout& pack, int q, int p, int accumulator) {
+  const StageShape& shape = layout_.shape;
+  const std::size_t slot = layout_.head_slot(q, p, pack.side);
+  const int halves = streams_of(shape.kv) == 2 && shape.channels() > shape.lanes / 2 ? 2 : 1;
+  Work product(scheduler_);
+  product.activate_rows(layout_.q_heads[slot],
+                        {{pack.plane, accumulator, false, halves, shape.kv}});
+  product.place();
+  Work work(scheduler_);
+  const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(shape.head_dim)));
+  const Value raw = work.op(AluOp::Mul, work.accumulator(pack.plane, accumulator),
+                            Work::constant(scale));
+  const auto side = index_of(pack.side == Hemisphere::East ? 1 : 0);
+  const Value score = work.op(AluOp::Add, raw, work.memory(layout_.mask[side]));
+  work.store(score, layout_.scores[slot]);
+  const Rows& maximum = layout_.maxima[layout_.head_slot(q, p, Hemisphere::West)];
+  work.store(work.op(AluOp::Max, score, work.memory(maximum)), maximum);
+  work.place();
+}
+
+void StageCompiler::score_loop(const LayerLayout& layer) {
+  const StageShape& shape = layout_.shape;
+  for (const Rows& maximum : layout_.maxima) {
+    Work work(scheduler_);
+    work.store(work.op(AluOp::Pass,
+                       Work::constant(-std::numeric_limits<float>::infinity())),
+               maximum);
+    work.place();
+  }
+  scheduler_.begin_loop(host_register::iterations, loop_strides());
+  for (int j = 0; j < shape.packs; ++j) {
+    const PackLayout& pack = layer.packs[index_of(j)];
+    ColumnTile keys = pack.keys;
+    keys.reg = host_register::slot_base;
+    scheduler_.load_tile(keys, pack.plane);
+    for (int g = 0; g < shape.group; ++g) {
+      for (int p = 0; p < shape.heads_in_pack(j); ++p) {
+        score_head(pack, j * shape.group + g, p, next_accumulator(pack.plane));
+      }
+    }
+  }
+  scheduler_.end_loop();
+}
+
+void StageCompiler::attention(const LayerLayout& layer) {
+  const StageShape& shape = layout_.shape;
+  rms_norm(layer.attention_norm);
+  project_qkv(layer);
+  score_loop(layer);
+  for (int q = 0; q < shape.q_vectors(); ++q) {
+    for (int p = 0; p < shape.heads_in_pack(q / shape.group); ++p) maximum_over_lanes(q, p);
+  }
+  for (const PackLayout& pack : layer.packs) transpose_values(pack);
+  value_loop(layer);
+  for (int q = 0; q < shape.q_vectors(); ++q) combine_heads(layer, q);
+  add_to_hidden(layer.o, layout_.attended);
+}
+
+}  // namespace tandem::lpu

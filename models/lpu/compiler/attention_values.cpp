@@ -1,0 +1,140 @@
+// Attention from the scores on: maximum over lanes, transposition of the growing block of values,
+// the loop over KV blocks that weighs values, and the heads of a pack put together.
+#include "models/lpu/compiler/stage_compiler.hpp"
+#include "sim/core/diagnostics.hpp"
+
+namespace tandem::lpu {
+namespace {
+
+// Accumulators below these serve products in turn.
+constexpr int first_value_accumulator = 64;
+// Above this many heads in a pack, the two emissions of neighbouring heads would meet in one cycle
+// if the heads followed each other every cycle (they lie sxm_cross + vxm_special cycles apart).
+constexpr int dense_heads = 24;
+
+std::size_t index_of(int value) {
+  return static_cast<std::size_t>(value);
+}
+
+}  // namespace
+
+int StageCompiler::value_accumulator(const LayerLayout& layer, int q, int p) const {
+  const StageShape& shape = layout_.shape;
+  const int j = q / shape.group;
+  int before = 0;
+  for (int other = 0; other < j; ++other) {
+    if (layer.packs[index_of(other)].plane == layer.packs[index_of(j)].plane) ++before;
+  }
+  const int index = first_value_accumulator +
+                    (before * shape.group + q % shape.group) * shape.pack_heads + p;
+  if (index >= geometry_.accumulators) {
+    throw ModelError("lpu.compiler: more heads on one plane than it has accumulators");
+  }
+  return index;
+}
+
+void StageCompiler::maximum_over_lanes(int q, int p) {
+  const Rows& maximum = layout_.maxima[layout_.head_slot(q, p, Hemisphere::West)];
+  Work work(scheduler_);
+  const Value own = work.op(AluOp::Pass, work.memory(maximum));
+  const Hemisphere side = (q + p) % 2 == 0 ? Hemisphere::East : Hemisphere::West;
+  work.store(reduce_lanes(work, own, AluOp::Max, side), maximum);
+  work.place();
+}
+
+// The planes turn V rows by token into columns by channel: a one-hot activation picks one channel
+// of every token.
+void StageCompiler::transpose_values(const PackLayout& pack) {
+  const StageShape& shape = layout_.shape;
+  ColumnTile staged = pack.staged;
+  staged.reg = host_register::staging_base;
+  scheduler_.load_tile(staged, pack.plane);
+  const auto side = index_of(pack.side == Hemisphere::East ? 1 : 0);
+  for (int channel = 0; channel < shape.channels(); ++channel) {
+    const int accumulator = next_accumulator(pack.plane);
+    const int halves = streams_of(shape.kv) == 2 && channel >= shape.lanes / 2 ? 2 : 1;
+    Work product(scheduler_);
+    product.activate_rows(layout_.one_hot[side][index_of(channel)],
+                          {{pack.plane, accumulator, false, halves, shape.kv}});
+    product.place();
+    Rows column;
+    for (int byte = 0; byte < pack.values.bytes; ++byte) {
+      column.push_back(pack.values.place(geometry_, byte, channel));
+      column.back().reg = host_register::tail_base;
+    }
+    Work work(scheduler_);
+    work.store(work.convert(work.accumulator(pack.plane, accumulator), Type::Float32, shape.kv),
+               column);
+    work.place();
+  }
+}
+
+// exp(score - maximum) of one head and block goes straight from the vector unit to the plane.
+void StageCompiler::weigh_values(const PackLayout& pack, int q, int p, int accumulator) {
+  const StageShape& shape = layout_.shape;
+  Work work(scheduler_);
+  const Value distance =
+      work.op(AluOp::Sub, work.memory(layout_.scores[layout_.head_slot(q, p, pack.side)]),
+              work.memory(layout_.maxima[layout_.head_slot(q, p, Hemisphere::West)]));
+  Value weight = work.op(AluOp::Exp, distance);
+  if (streams_of(shape.kv) == 1) {
+    weight = work.op(AluOp::Mul, weight, Work::constant(fp8_weight_scale));
+  }
+  work.activate(work.convert(weight, Type::Float32, shape.kv),
+                {pack.plane, accumulator, true, streams_of(shape.kv), shape.kv});
+  work.place();
+}
+
+void StageCompiler::value_loop(const LayerLayout& layer) {
+  const StageShape& shape = layout_.shape;
+  for (int q = 0; q < shape.q_vectors(); ++q) {
+    const PackLayout& pack = layer.packs[index_of(q / shape.group)];
+    for (int p = 0; p < shape.heads_in_pack(q / shape.group); ++p) {
+      Work work(scheduler_);
+      work.activate(work.convert(Work::constant(0.0F), Type::Float32, shape.kv),
+                    {pack.plane, value_accumulator(layer, q, p), false, 1, shape.kv});
+      work.place();
+    }
+  }
+  scheduler_.begin_loop(host_register::iterations, loop_strides());
+  for (int j = 0; j < shape.packs; ++j) {
+    const PackLayout& pack = layer.packs[index_of(j)];
+    ColumnTile values = pack.values;
+    values.reg = host_register::slot_base;
+    scheduler_.load_tile(values, pack.plane);
+    for (int q = j * shape.group; q < (j + 1) * shape.group; ++q) {
+      for (int p = 0; p < shape.heads_in_pack(j); ++p) {
+        weigh_values(pack, q, p, value_accumulator(layer, q, p));
+      }
+    }
+  }
+  scheduler_.end_loop();
+}
+
+// Divides every head by its sum (the lane of the ones column, spread over all lanes), keeps its own
+// lanes and adds the heads of the pack into one activation.
+void StageCompiler::combine_heads(const LayerLayout& layer, int q) {
+  const StageShape& shape = layout_.shape;
+  const int j = q / shape.group;
+  const PackLayout& pack = layer.packs[index_of(j)];
+  const int spacing = shape.pack_heads > dense_heads ? 2 : 1;
+  Work work(scheduler_);
+  Value total;
+  for (int p = 0; p < shape.heads_in_pack(j); ++p) {
+    const int accumulator = value_accumulator(layer, q, p);
+    Work::Options at;
+    at.earliest = std::int64_t{p} * spacing;
+    const Value part = work.op(
+        AluOp::Recip, work.accumulator_permuted(pack.plane, accumulator, sum_map_), {}, at);
+    const Value mean = work.op(AluOp::Mul, work.accumulator(pack.plane, accumulator), part);
+    const Value own = work.op(AluOp::Mul, mean, work.memory(layout_.head_mask[index_of(p)]));
+    Work::Options running;
+    running.pinned = pinned_alu::sum(geometry_);
+    running.hold = spacing - 1;
+    total = work.op(p == 0 ? AluOp::AccClear : AluOp::AccAdd, own, {}, running);
+  }
+  store_activation(work, total, shape.weights, layout_.attended, q);
+  work.place();
+}
+
+}  // namespace tandem::lpu

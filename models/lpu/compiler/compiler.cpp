@@ -1,0 +1,177 @@
+#include "models/lpu/compiler/compiler.hpp"
+
+#include <fmt/format.h>
+
+#include "models/lpu/compiler/stage_compiler.hpp"
+#include "sim/core/diagnostics.hpp"
+
+namespace tandem::lpu {
+namespace {
+
+constexpr std::uint16_t no_lane = 0xffff;
+
+std::size_t index_of(int value) {
+  return static_cast<std::size_t>(value);
+}
+
+// The partner of each lane in a rotary pair.
+std::vector<std::uint16_t> rope_partners(const StageShape& shape, RopeLayout layout) {
+  std::vector<std::uint16_t> map(index_of(shape.lanes), no_lane);
+  const int half = shape.head_dim / 2;
+  for (int lane = 0; lane < shape.channels(); ++lane) {
+    const int within = lane % shape.head_dim;
+    int partner = lane ^ 1;
+    if (layout == RopeLayout::HalfSplit) partner = within < half ? lane + half : lane - half;
+    map[index_of(lane)] = static_cast<std::uint16_t>(partner);
+  }
+  return map;
+}
+
+std::array<std::uint16_t, host_registers> register_limits(const Geometry& geometry,
+                                                          const StageLayout& layout) {
+  std::array<std::uint16_t, host_registers> limits{};
+  const auto set = [&](int reg, std::int64_t value) {
+    limits[index_of(reg)] = static_cast<std::uint16_t>(value);
+  };
+  const int units = layout.units();
+  const int last_issue = geometry.lw_issues() - 1;
+  set(host_register::iterations, layout.blocks_per_slot - 1);
+  set(host_register::slot_base, std::int64_t{units - layout.blocks_per_slot} * layout.unit_rows);
+  set(host_register::tail_base, std::int64_t{units - 1} * layout.unit_rows);
+  set(host_register::staging_base, std::int64_t{layout.slots - 1} * layout.staging_rows);
+  set(host_register::mask_start, layout.blocks_per_slot);
+  const int ports = geometry.weight_streams_per_plane;
+  for (int k = 0; k < ports; ++k) {
+    set(host_register::column_ports + k, std::int64_t{units} * layout.unit_rows + last_issue);
+    set(host_register::column_ports + ports + k,
+        std::int64_t{layout.slots} * layout.staging_rows + last_issue);
+  }
+  return limits;
+}
+
+void check_fit(const Geometry& geometry, const StageLayout& layout) {
+  if (layout.deepest_bank() > geometry.rows_per_bank) {
+    throw ModelError(fmt::format(
+        "lpu.compiler: the stage needs {} rows in its fullest bank, the chip has {}",
+        layout.deepest_bank(), geometry.rows_per_bank));
+  }
+}
+
+}  // namespace
+
+std::vector<int> reduction_radices(int lanes) {
+  std::vector<int> radices;
+  for (const int radix : {4, 5, 3, 2}) {
+    while (lanes % radix == 0) {
+      radices.push_back(radix);
+      lanes /= radix;
+    }
+  }
+  if (lanes != 1) {
+    throw ModelError("lpu.compiler: vectors whose length has a prime factor above 5");
+  }
+  return radices;
+}
+
+StageCompiler::StageCompiler(const Geometry& geometry, const LatencyTable& latencies,
+                             StageLayout& layout, const LinkPlan& links)
+    : geometry_(geometry),
+      layout_(layout),
+      links_(links),
+      scheduler_(geometry, latencies, latencies.barrier),
+      accumulator_turn_(index_of(geometry.planes)) {
+  rope_map_ = add_map(rope_partners(layout.shape, layout.stage.network.rope_layout));
+  sum_map_ = add_map(std::vector<std::uint16_t>(
+      index_of(geometry.lanes()), static_cast<std::uint16_t>(layout.shape.channels())));
+}
+
+int StageCompiler::add_map(std::vector<std::uint16_t> map) {
+  for (std::size_t i = 0; i < maps_.size(); ++i) {
+    if (maps_[i] == map) return static_cast<int>(i);
+  }
+  maps_.push_back(std::move(map));
+  return static_cast<int>(maps_.size()) - 1;
+}
+
+int StageCompiler::rotation_map(int distance) {
+  std::vector<std::uint16_t> map(index_of(geometry_.lanes()));
+  for (int lane = 0; lane < geometry_.lanes(); ++lane) {
+    map[index_of(lane)] = static_cast<std::uint16_t>((lane + distance) % geometry_.lanes());
+  }
+  return add_map(std::move(map));
+}
+
+// The bytes of the hidden state arrive one link interval apart, vector by vector, lowest byte first.
+void StageCompiler::receive_hidden() {
+  const int interval = geometry_.link_class(links_.receive_link).cycles_per_vector;
+  Work work(scheduler_);
+  std::int64_t offset = 0;
+  for (const Rows& rows : layout_.hidden) {
+    for (const Place& place : rows) {
+      work.receive_row(place, links_.receive_link, offset);
+      receives_.push_back(offset);
+      offset += interval;
+    }
+  }
+  const std::int64_t start = work.place();
+  for (std::int64_t& cycle : receives_) cycle += start;
+}
+
+void StageCompiler::send_hidden() {
+  for (std::size_t k = 0; k < layout_.hidden.size(); ++k) {
+    Work copy(scheduler_);
+    copy.store(copy.op(AluOp::Pass, copy.memory(layout_.hidden[k])), layout_.outgoing[k]);
+    copy.place();
+  }
+  const int interval = geometry_.link_class(links_.send_link).cycles_per_vector;
+  const int position = std::abs(geometry_.c2c_position(geometry_.link_hemisphere(links_.send_link)));
+  Work work(scheduler_);
+  std::int64_t offset = 0;
+  for (const Rows& rows : layout_.outgoing) {
+    for (const Place& place : rows) {
+      work.send_row(place, links_.send_link, offset);
+      sends_.push_back(offset + position);
+      offset += interval;
+    }
+  }
+  const std::int64_t start = work.place();
+  for (std::int64_t& cycle : sends_) cycle += start;
+}
+
+void StageCompiler::compile() {
+  if (!layout_.stage.has_embedding) receive_hidden();
+  for (const LayerLayout& layer : layout_.layers) {
+    attention(layer);
+    feed_forward(layer);
+  }
+  if (!layout_.outgoing.empty()) send_hidden();
+  if (layout_.stage.has_head()) head();
+  scheduler_.finish();
+}
+
+CompiledStage compile_stage(const Geometry& geometry, const LatencyTable& latencies,
+                            const std::string& chip, const Stage& stage, int slots,
+                            std::int64_t max_context, const LinkPlan& links) {
+  CompiledStage result;
+  result.links = links;
+  result.layout = make_layout(geometry, stage, slots, max_context);
+  check_fit(geometry, result.layout);
+  StageCompiler compiler(geometry, latencies, result.layout, links);
+  compiler.compile();
+  result.program.chip = chip;
+  result.program.queues = emit_queues(compiler.scheduler());
+  result.program.maps = compiler.maps();
+  result.program.register_limits = register_limits(geometry, result.layout);
+  for (const int rows : result.layout.rows_used) {
+    result.program.rows_used.push_back(static_cast<std::uint16_t>(rows));
+  }
+  result.cycles = predict_cycles(compiler.scheduler());
+  result.receive_cycles = compiler.receive_cycles();
+  result.send_cycles = compiler.send_cycles();
+  for (const QueueProgram& queue : result.program.queues) {
+    result.instructions += static_cast<std::int64_t>(queue.size());
+  }
+  return result;
+}
+
+}  // namespace tandem::lpu

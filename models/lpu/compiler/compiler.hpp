@@ -1,0 +1,45 @@
+// Turns a stage of a dense decoder into one program for a decode pass of one token, with the exact
+// cycle of every instruction, and predicts the cycles of that program.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "models/lpu/compiler/emitter.hpp"
+#include "models/lpu/compiler/layout.hpp"
+#include "models/lpu/geometry.hpp"
+#include "models/lpu/isa.hpp"
+
+namespace tandem::lpu {
+
+/// How the hidden state travels between the chips of a pipeline.
+struct LinkPlan {
+  int receive_link = 0;  ///< even: West
+  int send_link = 1;     ///< odd: East
+};
+
+/// A compiled stage. `layout` says where things are; `program` is all the machine gets.
+struct CompiledStage {
+  StageLayout layout;
+  Program program;
+  CyclePrediction cycles;
+  LinkPlan links;
+  /// Cycles (from the Notify) in which the hidden state's bytes arrive or leave, in the order
+  /// vector, byte. Empty for a first (last) stage.
+  std::vector<std::int64_t> receive_cycles;
+  std::vector<std::int64_t> send_cycles;
+  std::int64_t instructions = 0;  ///< words of all queues
+  [[nodiscard]] Bytes program_bytes() const { return Bytes(instructions * instruction_bytes); }
+};
+
+/// Compiles a stage for `slots` requests of up to `max_context` tokens each. Deterministic. Throws
+/// ModelError for shapes it does not support and for stages that do not fit the chip.
+[[nodiscard]] CompiledStage compile_stage(const Geometry& geometry, const LatencyTable& latencies,
+                                          const std::string& chip, const Stage& stage, int slots,
+                                          std::int64_t max_context, const LinkPlan& links = {});
+
+/// Radices whose product is `lanes`, for the cross-lane reductions: fours first, then 5, 3, 2.
+/// Throws ModelError where a larger prime remains.
+[[nodiscard]] std::vector<int> reduction_radices(int lanes);
+
+}  // namespace tandem::lpu

@@ -1,0 +1,24 @@
+// From placed instructions with their cycles to the words of every queue: NOPs for gaps, Repeat for
+// arithmetic runs, LoopReg for loop segments in every queue that goes on afterwards.
+#pragma once
+
+#include "models/lpu/compiler/scheduler.hpp"
+#include "models/lpu/isa.hpp"
+
+namespace tandem::lpu {
+
+/// The queues of a finished schedule. Queue 0 gives the Notify that releases all others `barrier`
+/// cycles later, in the scheduler's first cycle.
+[[nodiscard]] std::vector<QueueProgram> emit_queues(const Scheduler& scheduler);
+
+/// Cycles of a finished schedule as the machine counts them: a + b * further iterations.
+struct CyclePrediction {
+  std::int64_t base = 0;           ///< every loop runs once
+  std::int64_t per_iteration = 0;  ///< all loops together
+  [[nodiscard]] std::int64_t at(std::int64_t iterations) const {
+    return base + per_iteration * (iterations - 1);
+  }
+};
+[[nodiscard]] CyclePrediction predict_cycles(const Scheduler& scheduler);
+
+}  // namespace tandem::lpu

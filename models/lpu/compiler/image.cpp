@@ -1,0 +1,213 @@
+#include "models/lpu/compiler/image.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace tandem::lpu {
+namespace {
+
+constexpr float largest_e4m3 = 448.0F;
+constexpr int absent = -1;
+
+std::size_t index_of(std::int64_t value) {
+  return static_cast<std::size_t>(value);
+}
+
+// Channel of a matrix for every lane of every vector; `absent` for padding.
+using ChannelMap = std::vector<std::int64_t>;
+
+ChannelMap natural(std::int64_t first, std::int64_t width, int vectors, int lanes) {
+  ChannelMap map(index_of(std::int64_t{vectors} * lanes), absent);
+  for (std::int64_t i = 0; i < width; ++i) map[index_of(i)] = first + i;
+  return map;
+}
+
+// Lane d of head p of pack j carries channel d of kv head j * P + p, or of q head g of its group.
+ChannelMap packed(const StageShape& shape, int group) {
+  const int vectors = shape.packs * group;
+  ChannelMap map(index_of(std::int64_t{vectors} * shape.lanes), absent);
+  for (int vector = 0; vector < vectors; ++vector) {
+    const int j = vector / group;
+    for (int p = 0; p < shape.heads_in_pack(j); ++p) {
+      const std::int64_t head = std::int64_t{j * shape.pack_heads + p} * group + vector % group;
+      for (int d = 0; d < shape.head_dim; ++d) {
+        map[index_of(std::int64_t{vector} * shape.lanes + p * shape.head_dim + d)] =
+            head * shape.head_dim + d;
+      }
+    }
+  }
+  return map;
+}
+
+class ConstantWriter {
+ public:
+  ConstantWriter(const Geometry& geometry, const StageLayout& layout, const RowWriter& write)
+      : geometry_(geometry), layout_(layout), write_(write) {}
+
+  void write_layer(const LayerLayout& layer, const LlamaLayerWeights& weights) {
+    const StageShape& s = layout_.shape;
+    const NeuralNetwork& network = layout_.stage.network;
+    const ChannelMap hidden = natural(0, network.hidden, s.hidden_vectors, s.lanes);
+    const ChannelMap ffn = natural(0, network.intermediate, s.ffn_vectors, s.lanes);
+    const ChannelMap heads = packed(s, s.group);
+    const ChannelMap kv_heads = packed(s, 1);
+    vectors(layer.attention_norm, weights.attention_norm);
+    vectors(layer.ffn_norm, weights.ffn_norm);
+    matrix(layer.q, weights.wq, heads, hidden);
+    matrix(layer.k, weights.wk, kv_heads, hidden);
+    matrix(layer.v, weights.wv, kv_heads, hidden);
+    matrix(layer.o, weights.wo, hidden, heads);
+    matrix(layer.gate, weights.w_gate, ffn, hidden);
+    matrix(layer.up, weights.w_up, ffn, hidden);
+    matrix(layer.down, weights.w_down, hidden, ffn);
+    for (const PackLayout& pack : layer.packs) ones_column(pack);
+  }
+
+  void write_head(const LlamaWeights& weights) {
+    const StageShape& s = layout_.shape;
+    const Stage& stage = layout_.stage;
+    const std::int64_t rows = stage.head_end - stage.head_begin;
+    vectors(layout_.final_norm, weights.final_norm);
+    matrix(layout_.head, weights.head, natural(stage.head_begin, rows, s.head_vectors, s.lanes),
+           natural(0, stage.network.hidden, s.hidden_vectors, s.lanes));
+    std::vector<float> mask(index_of(s.lanes), 0.0F);
+    const std::int64_t used = rows - std::int64_t{s.head_vectors - 1} * s.lanes;
+    std::fill(mask.begin() + used, mask.end(), -std::numeric_limits<float>::infinity());
+    value(layout_.logit_mask, Type::Float32, mask);
+  }
+
+  void write_tables() {
+    const StageShape& s = layout_.shape;
+    for (int p = 0; p < static_cast<int>(layout_.head_mask.size()); ++p) {
+      std::vector<float> mask(index_of(s.lanes), 0.0F);
+      std::fill_n(mask.begin() + p * s.head_dim, s.head_dim, 1.0F);
+      value(layout_.head_mask[index_of(p)], Type::Float32, mask);
+    }
+    for (const auto& side : layout_.one_hot) {
+      for (std::size_t channel = 0; channel < side.size(); ++channel) {
+        std::vector<float> one(index_of(s.lanes), 0.0F);
+        one[channel] = 1.0F;
+        value(side[channel], s.kv, one);
+      }
+    }
+  }
+
+ private:
+  void value(const Rows& rows, Type type, std::span<const float> values) {
+    write_vector(geometry_, rows, type, values, write_);
+  }
+
+  void vectors(const std::vector<Rows>& rows, const Tensor& tensor) {
+    const std::span<const float> values = tensor.floats();
+    const auto lanes = index_of(layout_.shape.lanes);
+    for (std::size_t k = 0; k < rows.size(); ++k) {
+      const std::size_t first = k * lanes;
+      value(rows[k], Type::Float32,
+            values.subspan(first, std::min(lanes, values.size() - first)));
+    }
+  }
+
+  // The same column of ones in every KV unit.
+  void ones_column(const PackLayout& pack) {
+    const std::vector<float> ones(index_of(layout_.shape.lanes), 1.0F);
+    for (int unit = 0; unit < layout_.units(); ++unit) {
+      Rows rows;
+      for (int byte = 0; byte < pack.values.bytes; ++byte) {
+        rows.push_back(pack.values.place(geometry_, byte, layout_.shape.channels()));
+        rows.back().row += unit * layout_.unit_rows;
+      }
+      value(rows, layout_.shape.kv, ones);
+    }
+  }
+
+  float tensor_scale(const MatrixLayout& matrix, std::span<const float> values) {
+    if (matrix.scale.empty()) return 1.0F;
+    float largest = 0.0F;
+    for (const float v : values) largest = std::max(largest, std::fabs(v));
+    const float scale = largest > 0.0F ? largest / largest_e4m3 : 1.0F;
+    value(matrix.scale, Type::Float32,
+          std::vector<float>(index_of(layout_.shape.lanes), scale));
+    return scale;
+  }
+
+  void matrix(const MatrixLayout& matrix, const Tensor& tensor, const ChannelMap& outputs,
+              const ChannelMap& inputs) {
+    const std::span<const float> values = tensor.floats();
+    const float scale = tensor_scale(matrix, values);
+    const auto lanes = index_of(layout_.shape.lanes);
+    const auto width = index_of(tensor.dim(1));
+    std::vector<float> column(lanes);
+    for (int n = 0; n < matrix.n_tiles; ++n) {
+      for (int k = 0; k < matrix.k_tiles; ++k) {
+        const ColumnTile& tile = matrix.tile(n, k);
+        for (std::size_t c = 0; c < lanes; ++c) {
+          const std::int64_t output = outputs[index_of(n) * lanes + c];
+          for (std::size_t lane = 0; lane < lanes; ++lane) {
+            const std::int64_t input = inputs[index_of(k) * lanes + lane];
+            const bool exists = output != absent && input != absent;
+            column[lane] = exists ? values[index_of(output) * width + index_of(input)] : 0.0F;
+            if (scale != 1.0F) column[lane] /= scale;
+          }
+          Rows rows;
+          for (int byte = 0; byte < tile.bytes; ++byte) {
+            rows.push_back(tile.place(geometry_, byte, static_cast<int>(c)));
+          }
+          value(rows, matrix.type, column);
+        }
+      }
+    }
+  }
+
+  const Geometry& geometry_;
+  const StageLayout& layout_;
+  const RowWriter& write_;
+};
+
+}  // namespace
+
+ElementType element_type(Type type) {
+  switch (type) {
+    case Type::Int8:
+      return ElementType::Int8;
+    case Type::Fp8E4m3:
+      return ElementType::Fp8E4m3;
+    case Type::Fp8E5m2:
+      return ElementType::Fp8E5m2;
+    case Type::Float16:
+      return ElementType::Float16;
+    case Type::Bfloat16:
+      return ElementType::Bfloat16;
+    case Type::Int32:
+      return ElementType::Int32;
+    case Type::Float32:
+      return ElementType::Float32;
+  }
+  return ElementType::Float32;
+}
+
+void write_vector(const Geometry& geometry, const Rows& rows, Type type,
+                  std::span<const float> values, const RowWriter& write) {
+  std::vector<std::vector<std::uint8_t>> bytes(
+      rows.size(), std::vector<std::uint8_t>(index_of(geometry.vector_bytes())));
+  for (std::size_t lane = 0; lane < values.size(); ++lane) {
+    const std::uint32_t bits = encode_element(element_type(type), values[lane]);
+    for (std::size_t b = 0; b < rows.size(); ++b) {
+      bytes[b][lane] = static_cast<std::uint8_t>(bits >> (8 * b));
+    }
+  }
+  for (std::size_t b = 0; b < rows.size(); ++b) write(rows[b], bytes[b]);
+}
+
+void write_constants(const Geometry& geometry, const StageLayout& layout,
+                     const LlamaWeights& weights, const RowWriter& write) {
+  ConstantWriter writer(geometry, layout, write);
+  for (std::size_t l = 0; l < layout.layers.size(); ++l) {
+    writer.write_layer(layout.layers[l],
+                       weights.layers[index_of(layout.stage.first_layer) + l]);
+  }
+  if (layout.stage.has_head()) writer.write_head(weights);
+  writer.write_tables();
+}
+
+}  // namespace tandem::lpu

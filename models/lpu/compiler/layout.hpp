@@ -1,0 +1,130 @@
+// Where everything of a stage lies in SRAM: weights as column tiles, the KV cache, constants and the
+// buffers of a pass. Pure arithmetic, no cycles; the compiler, the loader and the fit check share it.
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include "models/lpu/compiler/scheduler.hpp"
+#include "sim/lower/batch.hpp"
+
+namespace tandem::lpu {
+
+/// Host registers of a pass.
+namespace host_register {
+inline constexpr int iterations = 1;  ///< KV blocks - 1
+inline constexpr int slot_base = 2;   ///< rows from the first KV unit to the request's first
+inline constexpr int tail_base = 3;   ///< rows to the unit of the block that grows
+inline constexpr int staging_base = 4;
+inline constexpr int mask_start = 5;
+inline constexpr int column_ports = 16;  ///< K rows by port; V rows by port behind them
+}  // namespace host_register
+
+/// A weight matrix [out, in] cut into tiles of lanes x lanes. Tile n serves the outputs of vector n.
+struct MatrixLayout {
+  int n_tiles = 0;
+  int k_tiles = 0;
+  Type type = Type::Float16;
+  std::vector<int> plane;         ///< by n
+  std::vector<ColumnTile> tiles;  ///< n * k_tiles + k
+  Rows scale;                     ///< fp32, one-byte types only: the factor of every output
+  [[nodiscard]] const ColumnTile& tile(int n, int k) const {
+    return tiles[static_cast<std::size_t>(n * k_tiles + k)];
+  }
+};
+
+/// Rows by vector, one copy in each hemisphere: activations that feed planes.
+struct Activations {
+  std::array<std::vector<Rows>, 2> side;  ///< West, East
+  std::vector<int> halves;                ///< by vector: 2 where lanes of the upper half are used
+};
+
+/// One KV pack of one layer: up to P kv heads side by side in the lanes.
+struct PackLayout {
+  int plane = 0;
+  Hemisphere side = Hemisphere::West;
+  ColumnTile keys;    ///< column = token of the block
+  ColumnTile values;  ///< column = channel of the pack; then a column of ones
+  ColumnTile staged;  ///< V rows of the growing block; column = token
+};
+
+struct LayerLayout {
+  std::vector<Rows> attention_norm, ffn_norm;
+  MatrixLayout q, k, v, o, gate, up, down;
+  std::vector<PackLayout> packs;
+};
+
+/// Shape constants that everything else is derived from.
+struct StageShape {
+  int lanes = 0;
+  int hidden_vectors = 0;
+  int ffn_vectors = 0;
+  int head_vectors = 0;
+  int group = 0;        ///< q heads per kv head
+  int pack_heads = 0;   ///< P: kv heads per vector
+  int packs = 0;
+  int head_dim = 0;
+  int kv_heads = 0;
+  Type weights = Type::Float16;
+  Type kv = Type::Float16;
+  [[nodiscard]] int channels() const { return pack_heads * head_dim; }
+  [[nodiscard]] int q_vectors() const { return packs * group; }
+  /// kv heads that pack j really holds.
+  [[nodiscard]] int heads_in_pack(int j) const {
+    const int left = kv_heads - j * pack_heads;
+    return left < pack_heads ? left : pack_heads;
+  }
+};
+
+/// The whole stage on one chip.
+struct StageLayout {
+  Stage stage;
+  StageShape shape;
+  int slots = 0;             ///< requests
+  int blocks_per_slot = 0;   ///< KV blocks of `lanes` tokens
+  int unit_rows = 0;         ///< rows of one KV unit: all K and V tiles of one block of one request
+  int staging_rows = 0;      ///< rows of the staged V tiles of one request
+  int score_stride = 0;      ///< rows of scores per block
+  std::vector<LayerLayout> layers;
+  std::vector<Rows> final_norm;
+  MatrixLayout head;
+
+  std::vector<Rows> hidden;     ///< residual stream, fp32
+  std::vector<Rows> outgoing;   ///< copy for the link
+  Rows cosine, sine;            ///< of the token's position
+  std::array<Rows, 2> mask;     ///< first row of the mask table; zeros, then the tail's row
+  std::vector<Rows> head_mask;  ///< by kv head of a pack: ones in its lanes
+  std::array<std::vector<Rows>, 2> one_hot;  ///< by channel, kv type
+  Rows inverse_rms;
+  Activations normed, attended, gated;
+  std::vector<Rows> rotated_q;  ///< fp32, by q vector
+  std::vector<Rows> q_heads;    ///< kv type, by head_slot(); one copy in each hemisphere
+  std::vector<Rows> scores;     ///< fp32, first block, by head_slot(); likewise
+  std::vector<Rows> maxima;     ///< by q head: over blocks, then over lanes too
+  Rows logit_mask;              ///< minus infinity behind the last token of the head slice
+  std::vector<Rows> logits;
+  Rows best_value, best_tile;
+
+  std::vector<int> rows_used;       ///< by slice * banks + bank
+  std::int64_t weight_rows = 0;     ///< rows of weight tiles in all
+  std::int64_t kv_rows = 0;      ///< rows of KV units and staging areas in all
+
+  /// Index of head p of the pack in q vector q, where the pack's planes are on `side`.
+  [[nodiscard]] std::size_t head_slot(int q, int p, Hemisphere side) const {
+    const int index = q * shape.pack_heads + p;
+    return static_cast<std::size_t>(index + (side == Hemisphere::East ? score_stride : 0));
+  }
+  [[nodiscard]] int units() const { return slots * blocks_per_slot; }
+  /// Largest number of rows used in any bank.
+  [[nodiscard]] int deepest_bank() const;
+};
+
+/// Formats that planes multiply. Throws ModelError for others.
+[[nodiscard]] Type plane_type(ElementType type);
+
+/// Lays out a stage for `slots` requests of up to `max_context` tokens. Throws ModelError for
+/// shapes the compiler does not support; whether it fits is for the caller to judge.
+[[nodiscard]] StageLayout make_layout(const Geometry& geometry, const Stage& stage, int slots,
+                                      std::int64_t max_context);
+
+}  // namespace tandem::lpu

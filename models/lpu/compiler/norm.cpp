@@ -1,0 +1,114 @@
+// RMSNorm, reductions over lanes, and the language-model head with its running best token.
+#include "models/lpu/compiler/stage_compiler.hpp"
+
+namespace tandem::lpu {
+namespace {
+
+std::size_t index_of(int value) {
+  return static_cast<std::size_t>(value);
+}
+
+}  // namespace
+
+// Every lane of the result is the reduction of all lanes: rounds of rotations by multiples of a
+// falling distance, each combined as ((0 1) (2 3)) 4.
+Value StageCompiler::reduce_lanes(Work& work, Value value, AluOp operation, Hemisphere side) {
+  int distance = geometry_.lanes();
+  for (const int radix : reduction_radices(geometry_.lanes())) {
+    distance /= radix;
+    std::vector<Value> copies;
+    for (int i = 0; i < radix; ++i) {
+      copies.push_back(work.permuted(value, side, rotation_map(i * distance)));
+    }
+    const Value first = work.op(operation, copies[0], copies[1]);
+    if (radix == 2) {
+      value = first;
+    } else if (radix == 3) {
+      const Value last = work.op(AluOp::Pass, copies[2]);
+      value = work.op(operation, first, last);
+    } else {
+      const Value second = work.op(operation, copies[2], copies[3]);
+      const Value last = radix == 5 ? work.op(AluOp::Pass, copies[4]) : Value{};
+      value = work.op(operation, first, second);
+      if (radix == 5) value = work.op(operation, value, last);
+    }
+  }
+  return value;
+}
+
+void StageCompiler::rms_norm(const std::vector<Rows>& weights) {
+  const NeuralNetwork& network = layout_.stage.network;
+  Work sum(scheduler_);
+  Value squares;
+  for (std::size_t k = 0; k < layout_.hidden.size(); ++k) {
+    const Value x = sum.memory(layout_.hidden[k]);
+    Work::Options at;
+    at.earliest = static_cast<std::int64_t>(k);
+    const Value square = sum.op(AluOp::Mul, x, x, at);
+    Work::Options running;
+    running.pinned = pinned_alu::sum(geometry_);
+    squares = sum.op(k == 0 ? AluOp::AccClear : AluOp::AccAdd, square, {}, running);
+  }
+  const Value total = reduce_lanes(sum, squares, AluOp::Add, Hemisphere::East);
+  const auto mean_factor = static_cast<float>(1.0 / static_cast<double>(network.hidden));
+  const Value mean = sum.op(AluOp::Mul, total, Work::constant(mean_factor));
+  const Value shifted =
+      sum.op(AluOp::Add, mean, Work::constant(static_cast<float>(network.norm_epsilon)));
+  sum.store(sum.op(AluOp::Rsqrt, shifted), layout_.inverse_rms);
+  sum.place();
+  for (int k = 0; k < layout_.shape.hidden_vectors; ++k) {
+    Work work(scheduler_);
+    const Value scaled_x = work.op(AluOp::Mul, work.memory(layout_.hidden[index_of(k)]),
+                                   work.memory(layout_.inverse_rms));
+    const Value normed = work.op(AluOp::Mul, scaled_x, work.memory(weights[index_of(k)]));
+    store_activation(work, normed, layout_.shape.weights, layout_.normed, k);
+    work.place();
+  }
+}
+
+// Keeps, in every lane, the largest logit so far and the tile it stood in. A later equal logit does
+// not replace it, so the lowest token id wins.
+void StageCompiler::take_best(const Output& output, int tile) {
+  const auto n = index_of(tile);
+  Work work(scheduler_);
+  Value logit = scaled(work, output, work.accumulator(output.plane, output.accumulator));
+  const bool is_last = tile + 1 == layout_.head.n_tiles;
+  logit = is_last ? work.op(AluOp::Add, logit, work.memory(layout_.logit_mask))
+                  : work.op(AluOp::Pass, logit);
+  work.store(logit, layout_.logits[n]);
+  Work::Options value_alu;
+  value_alu.pinned = pinned_alu::best_value(geometry_);
+  Work::Options tile_alu;
+  tile_alu.pinned = pinned_alu::best_tile(geometry_);
+  if (tile == 0) {
+    work.op(AluOp::AccClear, logit, {}, value_alu);
+    work.op(AluOp::Pass, Work::constant(0.0F), {}, tile_alu);
+  } else {
+    const Value gain =
+        work.op(AluOp::Sub, logit, Work::register_of(pinned_alu::best_value(geometry_)));
+    work.op(AluOp::AccMax, logit, {}, value_alu);
+    work.op(AluOp::Select, gain, Work::constant(static_cast<float>(tile)), tile_alu);
+  }
+  // Each tile reads what the one before has left in the registers.
+  best_from_ = work.place(best_from_) + scheduler_.latencies().vxm_simple;
+}
+
+void StageCompiler::head() {
+  rms_norm(layout_.final_norm);
+  std::vector<TileRow> rows;
+  for (int n = 0; n < layout_.head.n_tiles; ++n) {
+    rows.push_back({&layout_.head, n, [this, n](int plane, int accumulator) {
+                      take_best({&layout_.head, plane, accumulator}, n);
+                    }});
+  }
+  multiply(rows, layout_.normed);
+  constexpr std::int64_t landed = 16;  // operations of the last tile, at least
+  Work work(scheduler_);
+  work.store(work.op(AluOp::Pass, Work::register_of(pinned_alu::best_value(geometry_))),
+             layout_.best_value);
+  work.store(work.op(AluOp::Pass, Work::register_of(pinned_alu::best_tile(geometry_))),
+             layout_.best_tile);
+  work.place(best_from_ + landed);
+}
+
+}  // namespace tandem::lpu

@@ -1,0 +1,101 @@
+// The operators of a decoder as pieces of schedule. Inside of the compiler; see compiler.hpp.
+#pragma once
+
+#include <functional>
+#include <map>
+
+#include "models/lpu/compiler/compiler.hpp"
+#include "models/lpu/compiler/work.hpp"
+
+namespace tandem::lpu {
+
+/// Schedules the operators of one stage in order on one Scheduler.
+class StageCompiler {
+ public:
+  StageCompiler(const Geometry& geometry, const LatencyTable& latencies, StageLayout& layout,
+                const LinkPlan& links);
+  void compile();
+  [[nodiscard]] const Scheduler& scheduler() const { return scheduler_; }
+  [[nodiscard]] const std::vector<std::vector<std::uint16_t>>& maps() const { return maps_; }
+  [[nodiscard]] const std::vector<std::int64_t>& receive_cycles() const { return receives_; }
+  [[nodiscard]] const std::vector<std::int64_t>& send_cycles() const { return sends_; }
+
+ private:
+  /// One row of tiles of a matrix, and what to do with the finished outputs.
+  struct TileRow {
+    const MatrixLayout* matrix;
+    int n;
+    std::function<void(int plane, int accumulator)> done;
+  };
+  /// Outputs of a matrix in an accumulator, with the scale of one-byte weights applied where
+  /// `scaled` is used.
+  struct Output {
+    const MatrixLayout* matrix;
+    int plane;
+    int accumulator;
+  };
+  // Hidden state over links (link.cpp).
+  void receive_hidden();
+  void send_hidden();
+
+  // Products (products.cpp).
+  void multiply(const std::vector<TileRow>& rows, const Activations& activations);
+  void multiply_rows(const std::vector<const TileRow*>& rows, const Activations& activations);
+  [[nodiscard]] Value scaled(Work& work, const Output& output, Value value) const;
+  [[nodiscard]] int next_accumulator(int plane);
+  void add_to_hidden(const MatrixLayout& matrix, const Activations& activations);
+  void feed_forward(const LayerLayout& layer);
+  void gate(const Output& gate, const Output& up, int vector);
+  void store_activation(Work& work, Value value, Type type, const Activations& to, int vector);
+
+  // Norms, reductions and the head (norm.cpp).
+  void rms_norm(const std::vector<Rows>& weights);
+  [[nodiscard]] Value reduce_lanes(Work& work, Value value, AluOp operation, Hemisphere side);
+  void head();
+  void take_best(const Output& output, int tile);
+
+  // Attention (attention.cpp, attention_values.cpp).
+  void attention(const LayerLayout& layer);
+  void project_qkv(const LayerLayout& layer);
+  [[nodiscard]] Value rotate(Work& work, const Output& output);
+  void split_heads(const LayerLayout& layer, int q);
+  void append_key(const PackLayout& pack, const Output& output);
+  void append_value(const PackLayout& pack, const Output& output);
+  [[nodiscard]] std::vector<Rows> column_ports(const ColumnTile& tile, int first_register) const;
+  void score_loop(const LayerLayout& layer);
+  void score_head(const PackLayout& pack, int q, int p, int slot);
+  void maximum_over_lanes(int q, int p);
+  void transpose_values(const PackLayout& pack);
+  void value_loop(const LayerLayout& layer);
+  void weigh_values(const PackLayout& pack, int q, int p, int accumulator);
+  void combine_heads(const LayerLayout& layer, int q);
+  [[nodiscard]] std::map<int, int> loop_strides() const;
+  [[nodiscard]] int value_accumulator(const LayerLayout& layer, int q, int p) const;
+
+  [[nodiscard]] int rotation_map(int distance);
+  [[nodiscard]] int add_map(std::vector<std::uint16_t> map);
+
+  const Geometry geometry_;
+  StageLayout& layout_;
+  LinkPlan links_;
+  Scheduler scheduler_;
+  std::vector<std::vector<std::uint16_t>> maps_;
+  std::vector<int> accumulator_turn_;
+  std::vector<std::int64_t> receives_, sends_;
+  std::int64_t best_from_ = 0;
+  int rope_map_ = 0;
+  int sum_map_ = 0;
+};
+
+/// ALUs that keep a running value or a selection over several operations; nothing else uses them.
+namespace pinned_alu {
+[[nodiscard]] constexpr int sum(const Geometry& geometry) { return geometry.vxm_alus - 2; }
+[[nodiscard]] constexpr int best_value(const Geometry& geometry) { return geometry.vxm_alus - 3; }
+[[nodiscard]] constexpr int best_tile(const Geometry& geometry) { return geometry.vxm_alus - 4; }
+}  // namespace pinned_alu
+
+/// exp(score - maximum) is multiplied by this before it becomes fp8: e4m3 reaches 448 and keeps
+/// weights down to 2^-17 of the largest that way. The sum in the ones column carries it too.
+inline constexpr float fp8_weight_scale = 256.0F;
+
+}  // namespace tandem::lpu

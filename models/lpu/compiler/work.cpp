@@ -1,0 +1,288 @@
+#include "models/lpu/compiler/work.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstdlib>
+
+#include "sim/core/diagnostics.hpp"
+
+namespace tandem::lpu {
+namespace {
+
+Hemisphere side_of(const Geometry& geometry, const Rows& rows) {
+  return geometry.mem_hemisphere(rows.front().slice);
+}
+
+}  // namespace
+
+Value Work::memory(const Rows& rows) {
+  sources_.push_back({Source::Kind::Memory, rows});
+  return {Value::Kind::Source, static_cast<int>(sources_.size()) - 1, 0};
+}
+
+Value Work::accumulator(int plane, int accumulator) {
+  sources_.push_back({Source::Kind::Accumulator, {}, plane, accumulator, 0});
+  return {Value::Kind::Source, static_cast<int>(sources_.size()) - 1, 0};
+}
+
+Value Work::accumulator_permuted(int plane, int accumulator, int map) {
+  sources_.push_back({Source::Kind::AccumulatorPermuted, {}, plane, accumulator, map});
+  return {Value::Kind::Source, static_cast<int>(sources_.size()) - 1, 0};
+}
+
+Value Work::constant(float value) {
+  return {Value::Kind::Immediate, 0, std::bit_cast<std::uint32_t>(value)};
+}
+
+int Work::add_flow(Direction direction, int width, bool west, bool east, std::int64_t z) {
+  flows_.push_back({direction, width, west, east, z});
+  return static_cast<int>(flows_.size()) - 1;
+}
+
+int Work::memory_flow(const Rows& rows, std::int64_t z) {
+  const Geometry& geometry = scheduler_->geometry();
+  const Hemisphere side = side_of(geometry, rows);
+  const bool east = side == Hemisphere::East;
+  const int flow = add_flow(inward(side), static_cast<int>(rows.size()), !east, east, z);
+  for (std::size_t byte = 0; byte < rows.size(); ++byte) {
+    const int distance = std::abs(geometry.mem_position(rows[byte].slice));
+    memory_.push_back({z - distance - scheduler_->latencies().mem_read, rows[byte],
+                       MemAccess::Kind::Read, flow, static_cast<int>(byte)});
+  }
+  return flow;
+}
+
+int Work::permute(int in_flow, Hemisphere side, int map, std::int64_t cycle) {
+  const Geometry& geometry = scheduler_->geometry();
+  const bool east = side == Hemisphere::East;
+  const std::int64_t landed = cycle + scheduler_->latencies().sxm_cross;
+  const int flow = add_flow(inward(side), 4, !east, east,
+                            landed + std::abs(geometry.sxm_position(side)));
+  UnitOp op;
+  op.cycle = cycle;
+  op.queue = 0;
+  op.cycles = 1;
+  op.lands_after = scheduler_->latencies().sxm_cross;
+  op.instruction.op = Opcode::Permute;
+  op.instruction.type = Type::Float32;
+  op.instruction.map = static_cast<std::uint16_t>(map);
+  op.in_flow = in_flow;
+  op.out_flow = flow;
+  op.sxm_side = east ? 1 : 0;
+  units_.push_back(op);
+  return flow;
+}
+
+int Work::accumulator_flow(const Source& source, std::int64_t z) {
+  const Geometry& geometry = scheduler_->geometry();
+  const Hemisphere side = geometry.plane_hemisphere(source.plane);
+  const bool east = side == Hemisphere::East;
+  const bool is_permuted = source.kind == Source::Kind::AccumulatorPermuted;
+  const int sxm = std::abs(geometry.sxm_position(side));
+  const std::int64_t first_z = is_permuted ? z - scheduler_->latencies().sxm_cross : z;
+  const int flow = add_flow(inward(side), 4, !east, east, first_z);
+  UnitOp op;
+  op.cycle = first_z - std::abs(geometry.mxm_position(side));
+  op.queue = geometry.mxm_compute_queue(source.plane);
+  op.cycles = 1;
+  op.lands_after = 1;
+  op.instruction.op = Opcode::Emit;
+  op.instruction.type = Type::Float32;
+  op.instruction.plane = static_cast<std::uint8_t>(source.plane);
+  op.instruction.accumulator = static_cast<std::uint8_t>(source.accumulator);
+  op.out_flow = flow;
+  units_.push_back(op);
+  return is_permuted ? permute(flow, side, source.map, first_z - sxm) : flow;
+}
+
+int Work::flow_of(Value value, std::int64_t cycle) {
+  if (value.kind == Value::Kind::Node) {
+    return nodes_[static_cast<std::size_t>(value.index)].permuted_flow;
+  }
+  if (value.kind != Value::Kind::Source) return -1;
+  for (const FlowUse& use : uses_) {
+    if (use.source == value.index && use.z == cycle) return use.flow;
+  }
+  const Source source = sources_[static_cast<std::size_t>(value.index)];
+  const int flow = source.kind == Source::Kind::Memory ? memory_flow(source.rows, cycle)
+                                                       : accumulator_flow(source, cycle);
+  uses_.push_back({value.index, cycle, flow});
+  return flow;
+}
+
+std::int64_t Work::time_of(Value node) const {
+  return nodes_[static_cast<std::size_t>(node.index)].cycle;
+}
+
+std::int64_t Work::landing(const Value& value) const {
+  const Node& node = nodes_[static_cast<std::size_t>(value.index)];
+  if (node.permuted_flow >= 0) return node.cycle;
+  return node.cycle + (is_special(node.op) ? scheduler_->latencies().vxm_special
+                                           : scheduler_->latencies().vxm_simple);
+}
+
+void Work::hold(const Value& value, std::int64_t cycle) {
+  if (value.kind != Value::Kind::Node) return;
+  Node& node = nodes_[static_cast<std::size_t>(value.index)];
+  const std::int64_t wait = cycle - landing(value);
+  if (node.permuted_flow >= 0 && wait != 0) {
+    throw ModelError("lpu.compiler: a permuted vector is used in a cycle in which it has passed");
+  }
+  node.hold = std::max(node.hold, wait);
+}
+
+Value Work::op(AluOp operation, Value x, Value y, const Options& options) {
+  std::int64_t cycle = std::max<std::int64_t>(options.earliest, 0);
+  if (x.kind == Value::Kind::Node) cycle = std::max(cycle, landing(x));
+  if (y.kind == Value::Kind::Node) cycle = std::max(cycle, landing(y));
+  hold(x, cycle);
+  hold(y, cycle);
+  Node node;
+  node.op = operation;
+  node.options = options;
+  node.x = x;
+  node.y = y;
+  node.cycle = cycle;
+  node.hold = options.hold;
+  node.x_flow = flow_of(x, cycle);
+  node.y_flow = flow_of(y, cycle);
+  nodes_.push_back(node);
+  return {Value::Kind::Node, static_cast<int>(nodes_.size()) - 1, 0};
+}
+
+Value Work::convert(Value x, Type from, Type to) {
+  Options options;
+  options.from = from;
+  options.type = to;
+  return op(AluOp::Convert, x, {}, options);
+}
+
+int Work::out_flow(int index, Hemisphere side) {
+  const std::int64_t z = landing({Value::Kind::Node, index, 0});
+  Node& node = nodes_[static_cast<std::size_t>(index)];
+  if (node.out_flow < 0) {
+    node.out_flow = add_flow(outward(side), streams_of(node.options.type), true, true, z);
+  }
+  if (flows_[static_cast<std::size_t>(node.out_flow)].direction != outward(side)) {
+    throw ModelError("lpu.compiler: one result cannot leave in both directions");
+  }
+  return node.out_flow;
+}
+
+Value Work::permuted(Value value, Hemisphere side, int map) {
+  const int sxm = std::abs(scheduler_->geometry().sxm_position(side));
+  const int in = out_flow(value.index, side);
+  const std::int64_t cycle = landing(value) + sxm;
+  Node node;
+  node.op = AluOp::Pass;
+  node.permuted_flow = permute(in, side, map, cycle);
+  node.cycle = cycle + scheduler_->latencies().sxm_cross + sxm;
+  nodes_.push_back(node);
+  return {Value::Kind::Node, static_cast<int>(nodes_.size()) - 1, 0};
+}
+
+void Work::store(Value value, const Rows& rows) {
+  std::vector<Rows> by_byte;
+  for (const Place& place : rows) by_byte.push_back({place});
+  store_all(value, by_byte);
+}
+
+void Work::store_all(Value value, const std::vector<Rows>& rows) {
+  const Geometry& geometry = scheduler_->geometry();
+  const int flow = out_flow(value.index, side_of(geometry, rows.front()));
+  const std::int64_t z = landing(value);
+  for (std::size_t byte = 0; byte < rows.size(); ++byte) {
+    for (const Place& place : rows[byte]) {
+      memory_.push_back({z + std::abs(geometry.mem_position(place.slice)), place,
+                         MemAccess::Kind::Write, flow, static_cast<int>(byte)});
+    }
+  }
+}
+
+Instruction Work::activation(const Target& target, std::int64_t& last) const {
+  Instruction word;
+  word.op = Opcode::Activate;
+  word.plane = static_cast<std::uint8_t>(target.plane);
+  word.accumulator = static_cast<std::uint8_t>(target.accumulator);
+  word.add = target.add;
+  word.halves = static_cast<std::uint8_t>(target.halves);
+  word.type = target.type;
+  last = target.halves - 1 + scheduler_->latencies().mxm_result;
+  return word;
+}
+
+void Work::activate(Value value, const Target& target) {
+  const Geometry& geometry = scheduler_->geometry();
+  const Hemisphere side = geometry.plane_hemisphere(target.plane);
+  UnitOp op;
+  op.in_flow = out_flow(value.index, side);
+  op.cycle = landing(value) + std::abs(geometry.mxm_position(side));
+  op.queue = geometry.mxm_compute_queue(target.plane);
+  op.cycles = target.halves;
+  op.instruction = activation(target, op.lands_after);
+  units_.push_back(op);
+}
+
+void Work::activate_rows(const Rows& rows, const std::vector<Target>& targets) {
+  const Geometry& geometry = scheduler_->geometry();
+  const Hemisphere side = side_of(geometry, rows);
+  const bool east = side == Hemisphere::East;
+  const int flow = add_flow(outward(side), static_cast<int>(rows.size()), !east, east, 0);
+  for (std::size_t byte = 0; byte < rows.size(); ++byte) {
+    const int distance = std::abs(geometry.mem_position(rows[byte].slice));
+    memory_.push_back({distance - scheduler_->latencies().mem_read, rows[byte],
+                       MemAccess::Kind::Read, flow, static_cast<int>(byte)});
+  }
+  for (const Target& target : targets) {
+    UnitOp op;
+    op.in_flow = flow;
+    op.cycle = std::abs(geometry.mxm_position(side));
+    op.queue = geometry.mxm_compute_queue(target.plane);
+    op.cycles = target.halves;
+    op.instruction = activation(target, op.lands_after);
+    units_.push_back(op);
+  }
+}
+
+void Work::send_row(const Place& place, int link, std::int64_t offset) {
+  const Geometry& geometry = scheduler_->geometry();
+  const Hemisphere side = geometry.mem_hemisphere(place.slice);
+  if (side != geometry.link_hemisphere(link)) {
+    throw ModelError("lpu.compiler: a row is sent over a link of the other hemisphere");
+  }
+  const bool east = side == Hemisphere::East;
+  const int flow = add_flow(outward(side), 1, !east, east, offset);
+  const int distance = std::abs(geometry.mem_position(place.slice));
+  memory_.push_back(
+      {offset + distance - scheduler_->latencies().mem_read, place, MemAccess::Kind::Read, flow, 0});
+  UnitOp op;
+  op.cycle = offset + std::abs(geometry.c2c_position(side));
+  op.queue = geometry.c2c_queue(link);
+  op.cycles = geometry.link_class(link).cycles_per_vector;
+  op.lands_after = 1;
+  op.instruction.op = Opcode::Send;
+  op.instruction.link = static_cast<std::uint8_t>(link);
+  op.in_flow = flow;
+  units_.push_back(op);
+}
+
+void Work::receive_row(const Place& place, int link, std::int64_t offset) {
+  const Geometry& geometry = scheduler_->geometry();
+  const Hemisphere side = geometry.mem_hemisphere(place.slice);
+  const bool east = side == Hemisphere::East;
+  const int position = std::abs(geometry.c2c_position(side));
+  const int flow = add_flow(inward(side), 1, !east, east, offset + position);
+  memory_.push_back({offset + position - std::abs(geometry.mem_position(place.slice)), place,
+                     MemAccess::Kind::Write, flow, 0});
+  UnitOp op;
+  op.cycle = offset;
+  op.queue = geometry.c2c_queue(link);
+  op.cycles = 1;
+  op.lands_after = 1;
+  op.instruction.op = Opcode::Recv;
+  op.instruction.link = static_cast<std::uint8_t>(link);
+  op.out_flow = flow;
+  units_.push_back(op);
+}
+
+}  // namespace tandem::lpu
