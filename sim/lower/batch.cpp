@@ -63,6 +63,10 @@ std::vector<Stage> partition_pipeline(const NeuralNetwork& network, const Precis
     throw ModelError("placement: a pipeline needs between 1 and " + std::to_string(network.layers) +
                      " layer stages");
   }
+  if (head_chips < 0 || head_chips > network.vocabulary) {
+    throw ModelError("placement: the LM head can be split over 0 to " +
+                     std::to_string(network.vocabulary) + " chips");
+  }
   std::vector<Stage> stages;
   std::int64_t next_layer = 0;
   for (std::int64_t i = 0; i < pipeline; ++i) {

@@ -51,7 +51,9 @@ struct Stage {
 
 /// Cuts a model into `pipeline` runs of whole layers, as even as possible with the earlier ones
 /// longer, plus `head_chips` stages that each hold an equal share of the LM head's rows. With
-/// head_chips = 0 the last stage holds the head itself.
+/// head_chips = 0 the last stage holds the head itself. Throws ModelError for a pipeline of less
+/// than one or more stages than layers, or head_chips that are negative or more than the
+/// vocabulary.
 [[nodiscard]] std::vector<Stage> partition_pipeline(const NeuralNetwork& network,
                                                     const Precision& precision,
                                                     std::int64_t pipeline, std::int64_t head_chips);

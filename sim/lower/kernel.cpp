@@ -87,8 +87,11 @@ std::int64_t visible_keys(const AttentionKernel& shape, const AttentionKernel::S
   if (span.q_len == 0) {
     return 0;
   }
-  if (!shape.causal || shape.window == 0) {
+  if (shape.window == 0) {
     return span.kv_len;
+  }
+  if (!shape.causal) {
+    return std::min(span.kv_len, shape.window);
   }
   return std::min(span.kv_len, span.q_len + shape.window - 1);
 }

@@ -1,0 +1,99 @@
+#include "sim/lower/floor.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "sim/core/diagnostics.hpp"
+
+namespace tandem {
+namespace {
+
+FlopsPerSecond rate_of(const Peaks& peaks, ElementType type) {
+  const auto found = peaks.matrix.find(type);
+  if (found == peaks.matrix.end()) {
+    throw ModelError("floor: no peak rate for products of " + std::string(name_of(type)));
+  }
+  return found->second;
+}
+
+/// Peak rate of a kernel's products. A projection multiplies in the wider of its types; attention
+/// may multiply in either of its two, so the faster one that the chip has bounds it.
+FlopsPerSecond matrix_rate(const Kernel& kernel, const Peaks& peaks) {
+  if (const auto* gemm = std::get_if<GemmKernel>(&kernel.shape)) {
+    const bool weights_wider = bytes_of(gemm->weights) > bytes_of(gemm->activations);
+    return rate_of(peaks, weights_wider ? gemm->weights : gemm->activations);
+  }
+  const auto& attention = std::get<AttentionKernel>(kernel.shape);
+  const FlopsPerSecond rate = rate_of(peaks, attention.activations);
+  const auto kv = peaks.matrix.find(attention.kv);
+  return kv == peaks.matrix.end() ? rate : std::max(rate, kv->second);
+}
+
+/// Seconds at peak; 0 where the rate bounds nothing.
+double seconds_at(Flops work, FlopsPerSecond rate) {
+  return rate.count() > 0 ? static_cast<double>(work.count()) / rate.count() : 0.0;
+}
+
+double matrix_seconds(const Kernel& kernel, Flops work, const Peaks& peaks) {
+  return work.count() == 0 ? 0.0 : seconds_at(work, matrix_rate(kernel, peaks));
+}
+
+double memory_seconds(Bytes bytes, const Peaks& peaks, bool warm) {
+  const Bytes missing = warm ? std::max(bytes - peaks.cache, Bytes(0)) : bytes;
+  return peaks.memory.count() > 0 ? static_cast<double>(missing.count()) / peaks.memory.count()
+                                  : 0.0;
+}
+
+/// Rounded down: a bound may not exceed what it bounds, not even by rounding.
+Picoseconds whole_picoseconds(double seconds) {
+  return Picoseconds(static_cast<std::int64_t>(std::floor(seconds * picoseconds_per_second)));
+}
+
+}  // namespace
+
+Picoseconds floor_of(const Kernel& kernel, const Peaks& peaks, bool warm) {
+  const KernelWork work = work_of(kernel);
+  return whole_picoseconds(std::max(
+      {matrix_seconds(kernel, work.matrix, peaks), seconds_at(work.vector, peaks.vector),
+       seconds_at(work.special, peaks.special), memory_seconds(work.bytes(), peaks, warm)}));
+}
+
+Bytes resident_bytes(const Kernel& kernel) {
+  Bytes bytes = work_of(kernel).weight_bytes;
+  const auto* attention = std::get_if<AttentionKernel>(&kernel.shape);
+  if (attention == nullptr) {
+    return bytes;
+  }
+  const std::int64_t per_key =
+      2 * attention->kv_heads * attention->head_dim * bytes_of(attention->kv);
+  for (const AttentionKernel::Span& span : attention->spans) {
+    std::int64_t earlier = std::max<std::int64_t>(span.kv_len - span.q_len, 0);
+    if (attention->window > 0 && attention->causal) {
+      earlier = std::min(earlier, attention->window - 1);  // what the first query still sees
+    } else if (attention->window > 0) {
+      earlier = std::min(earlier, attention->window);
+    }
+    bytes += Bytes(earlier * per_key);
+  }
+  return bytes;
+}
+
+Picoseconds floor_of(const KernelGraph& graph, const Peaks& peaks, bool warm) {
+  double matrix = 0;
+  Flops vector;
+  Flops special;
+  Bytes resident;
+  for (const Kernel& kernel : graph.kernels) {
+    const KernelWork work = work_of(kernel);
+    matrix += matrix_seconds(kernel, work.matrix, peaks);
+    vector += work.vector;
+    special += work.special;
+    resident += resident_bytes(kernel);
+  }
+  return whole_picoseconds(
+      std::max({matrix, seconds_at(vector, peaks.vector), seconds_at(special, peaks.special),
+                memory_seconds(resident, peaks, warm)}));
+}
+
+}  // namespace tandem
