@@ -124,7 +124,11 @@ Result check_load_weights(const Instruction& instruction, const Geometry& geomet
   }
   const int base = geometry.has_wide_weight_path() ? geometry.streams_per_direction : 0;
   const int id = instruction.in.id - base;
-  if (id < 0 || id % width != 0 || id + base + width > geometry.total_streams_per_direction()) {
+  if (id < 0) {
+    return Illegality{"H7", fmt::format("weights on general stream {}; this chip has a weight path",
+                                        name_of(instruction.in))};
+  }
+  if (id % width != 0 || id + base + width > geometry.total_streams_per_direction()) {
     return Illegality{"H4", fmt::format("weight streams from {} on are not an aligned group of {}",
                                         name_of(instruction.in), width)};
   }
