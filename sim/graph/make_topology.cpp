@@ -41,6 +41,9 @@ class Wiring {
       fail(fmt::format("pool '{}' has switch kind '{}'; must be 'switch' or 'mesh'", group.pool,
                        group.switch_kind));
     }
+    if (group.count > group.chips_per_node && group.scale_out.empty()) {
+      fail(fmt::format("pool '{}' has several nodes and no 'scale_out' link", group.pool));
+    }
     for (std::int64_t i = 0; i < group.count; ++i) topology_.add_chip(group.pool, i, mesh);
     mesh ? wire_mesh(group) : wire_switches(group);
   }

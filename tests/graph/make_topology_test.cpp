@@ -146,6 +146,10 @@ TEST(MakeTopology, NamesWhatIsWrong) {
     }
     return "";
   };
+  ChipGroup lone = group("lpu", 72, 8, "near", "mesh");
+  lone.scale_out.clear();
+  EXPECT_EQ(message(system_with({lone})),
+            "topology of system 'test': pool 'lpu' has several nodes and no 'scale_out' link");
   EXPECT_EQ(message(system_with({group("gpu", 2, 2, "nvlink", "switch")})),
             "topology of system 'test': no link class 'nvlink'");
   EXPECT_EQ(message(system_with({group("gpu", 2, 2, "near", "ring")})),
