@@ -30,6 +30,15 @@ TEST(DotWide, has_four_interleaved_sums_combined_as_a_tree) {
   EXPECT_EQ(dot_wide(a, ones), 3.0F);
 }
 
+TEST(DotWide, adds_the_last_two_sums_before_the_first_two_join_them) {
+  // s0 = 1 + 2^-24 (halfway between two floats), s1 = 0, s2 = s3 = 2^-53. As a tree the sum is
+  // 1 + 2^-24 + 2^-52, which rounds up to 1 + 2^-23; one by one, each 2^-53 is a tie in double and
+  // is lost, and 1 + 2^-24 rounds to the even 1.
+  const std::vector<float> a{1.0F, 0.0F, 0x1p-53F, 0x1p-53F, 0x1p-24F};
+  const std::vector<float> ones(5, 1.0F);
+  EXPECT_EQ(dot_wide(a, ones), 0x1.000002p0F);
+}
+
 TEST(DotWide, equals_the_plain_definition_at_every_length) {
   RandomStream random(23, "dot");
   for (std::size_t n = 0; n < 70; ++n) {
