@@ -7,6 +7,7 @@
 
 #include "models/lpu/assembler.hpp"
 #include "models/lpu/machine.hpp"
+#include "models/lpu/verifier.hpp"
 #include "tests/lpu/random_instruction.hpp"
 
 namespace tandem::lpu::testing {
@@ -19,8 +20,8 @@ struct Ran {
 
 /// Assembles `text`, encodes it, loads the bytes and runs functional and timed machines; expects
 /// equal cycles and counts. Returns the functional one.
-inline Ran run_program(std::string_view text, const Geometry& geometry = lpu_v1(),
-                       const LatencyTable& latency = {}, std::span<const LinkVector> inbound = {}) {
+inline Ran execute(std::string_view text, const Geometry& geometry = lpu_v1(),
+                   const LatencyTable& latency = {}, std::span<const LinkVector> inbound = {}) {
   const auto bytes = encode_program(assemble(text, geometry), geometry);
   Machine timed(geometry, latency, false);
   timed.load(bytes, "test");
@@ -33,11 +34,20 @@ inline Ran run_program(std::string_view text, const Geometry& geometry = lpu_v1(
   return ran;
 }
 
+/// As execute(), of a program that the verifier must find free of hazards.
+inline Ran run_program(std::string_view text, const Geometry& geometry = lpu_v1(),
+                       const LatencyTable& latency = {}, std::span<const LinkVector> inbound = {}) {
+  for (const Violation& violation : verify(assemble(text, geometry).program, geometry, latency)) {
+    ADD_FAILURE() << format_violation(violation);
+  }
+  return execute(text, geometry, latency, inbound);
+}
+
 /// The rule, queue name and message of the fault that ends the run, or "runs".
 inline std::string fault_of(std::string_view text, const Geometry& geometry = lpu_v1(),
                             const LatencyTable& latency = {}) {
   try {
-    (void)run_program(text, geometry, latency);
+    (void)execute(text, geometry, latency);
   } catch (const ScheduleError& error) {
     return error.what();
   }

@@ -1,0 +1,89 @@
+// Compiled programs on the machine give, bit for bit, what the independent reference gives, in
+// exactly the cycles that the compiler predicts.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "tests/lpu/compiler_harness.hpp"
+#include "tests/support/lpu_reference.hpp"
+
+namespace tandem::test {
+namespace {
+
+struct Case {
+  const char* name;
+  NeuralNetwork network;
+  lpu::Geometry geometry;
+  ElementType weights;
+  ElementType kv;
+  int positions;
+};
+
+std::int32_t greedy(const std::vector<float>& logits) {
+  return static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) -
+                                   logits.begin());
+}
+
+// Runs `positions` tokens and compares logits, the token that the chip picked, and cycles.
+void expect_equal_to_reference(const Case& c) {
+  SCOPED_TRACE(c.name);
+  const LlamaWeights weights = random_weights(c.network, 7);
+  const Stage stage = whole_model(c.network, precision_of(c.weights, c.kv));
+  StageUnderTest chip(c.geometry, stage, weights, 1, c.positions);
+  LpuReference reference(weights, c.weights, c.kv, c.geometry.lanes());
+  std::int32_t token = 1;
+  for (int position = 0; position < c.positions; ++position) {
+    const auto pass = chip.host->run_token(0, position, embedding_row(weights, token));
+    const auto expected = reference.forward(token);
+    ASSERT_EQ(pass.logits.size(), expected.size());
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      ASSERT_EQ(pass.logits[i], expected[i]) << "position " << position << " token " << i;
+    }
+    ASSERT_EQ(pass.best_token, greedy(expected)) << "position " << position;
+    const std::int64_t blocks = position / c.geometry.lanes() + 1;
+    ASSERT_EQ(pass.run.cycles, chip.compiled.cycles.at(blocks)) << "position " << position;
+    token = greedy(expected);
+  }
+}
+
+TEST(CompiledDecoder, OneVectorOfHiddenStateOnLpuV1) {
+  expect_equal_to_reference({"v1", small_network(1, 64, 8, 4, 8, 172, 512), lpu_v1_geometry(),
+                             ElementType::Float16, ElementType::Float16, 3});
+}
+
+TEST(CompiledDecoder, SeveralKvBlocksOnNarrowVectors) {
+  // 64 lanes: 70 positions are two blocks.
+  expect_equal_to_reference({"narrow", small_network(2, 100, 6, 3, 10, 150, 130),
+                             narrow_geometry(4), ElementType::Float16, ElementType::Float16, 70});
+}
+
+TEST(CompiledDecoder, SeveralPacksOfKvHeads) {
+  // Heads of 24 channels: two to a vector of 64 lanes, so 5 kv heads make three packs.
+  NeuralNetwork network = small_network(1, 130, 20, 5, 24, 200, 70);
+  network.rope_layout = RopeLayout::HalfSplit;
+  expect_equal_to_reference({"packs", network, narrow_geometry(4), ElementType::Float16,
+                             ElementType::Float16, 5});
+}
+
+TEST(CompiledDecoder, OneByteWeightsAndKv) {
+  expect_equal_to_reference({"fp8", small_network(2, 100, 8, 4, 16, 150, 130), narrow_geometry(4),
+                             ElementType::Fp8E4m3, ElementType::Fp8E4m3, 66});
+}
+
+TEST(CompiledDecoder, OneByteWeightsOnTheWideWeightPath) {
+  expect_equal_to_reference({"lp30", small_network(1, 330, 8, 2, 64, 400, 330), lp30_geometry(),
+                             ElementType::Fp8E4m3, ElementType::Fp8E4m3, 2});
+}
+
+TEST(CompiledDecoder, TwoByteOperandsOnTheWideWeightPath) {
+  expect_equal_to_reference({"lp30 fp16", small_network(1, 330, 4, 2, 64, 330, 330),
+                             lp30_geometry(), ElementType::Float16, ElementType::Float16, 2});
+}
+
+TEST(CompiledDecoder, BfloatWeightsWithOneByteKv) {
+  expect_equal_to_reference({"mixed", small_network(1, 64, 4, 1, 16, 96, 100), narrow_geometry(5),
+                             ElementType::Bfloat16, ElementType::Fp8E4m3, 3});
+}
+
+}  // namespace
+}  // namespace tandem::test
