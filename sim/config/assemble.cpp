@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <initializer_list>
 #include <utility>
 
 namespace tandem::config {
@@ -31,6 +32,31 @@ bool is_part_folder(const std::string& key) {
 std::string stem(const std::string& reference) {
   return reference.ends_with(".yaml") ? std::filesystem::path(reference).stem().string()
                                       : reference;
+}
+
+/// Calls `visit(reference, is_chip)` for every name of a chip or link class in a system.
+template <class Visit>
+void visit_references(Tree& system, Visit visit) {
+  const auto visit_key = [&](TreeEntry& entry, const char* key, bool is_chip) {
+    Tree* reference = entry.value.find(key);
+    if (reference != nullptr && reference->is_scalar()) visit(*reference, is_chip);
+  };
+  if (Tree* groups = system.find("groups")) {
+    for (TreeEntry& group : groups->entries) {
+      visit_key(group, "chip", true);
+      visit_key(group, "link", false);
+      visit_key(group, "scale_out", false);
+    }
+  }
+  if (Tree* bridges = system.find("bridges")) {
+    for (TreeEntry& bridge : bridges->entries) {
+      Tree* path = bridge.value.find("links");
+      if (path == nullptr) continue;
+      for (Tree& link : path->items) {
+        if (link.is_scalar()) visit(link, false);
+      }
+    }
+  }
 }
 
 }  // namespace
@@ -82,72 +108,100 @@ bool Assembler::put_in_place(Tree& root, const std::string& key, std::string_vie
   return is_found;
 }
 
-void Assembler::put_part_in_place(Tree& system, const std::string& folder, std::string_view kind,
-                                  const Tree& reference, const std::vector<std::string>& prefix,
-                                  Assembled& assembled) {
-  if (!reference.is_scalar()) return;
-  const std::string name = stem(reference.text);
-  if (kind == "chip" && assembled.chip_files.contains(name)) return;
-  Tree& parts = system.child(folder, system.place);
-  const Tree* written = std::as_const(parts).find(name);
-  const Tree changes = written == nullptr ? Tree{} : *written;
-  if (written != nullptr && changes.find("kind") != nullptr) return;  // in place already
-  auto found = library_.resolve(kind, reference.text, reference.place, problems_);
+/// Puts one chip or link under `folder`, by the name of its file.
+void Assembler::put_part_in_place(Tree& system, const Part& part,
+                                  const std::vector<std::string>& prefix, Assembled& assembled) {
+  const std::string name = stem(part.reference.text);
+  const auto [known, is_new] =
+      assembled.part_references.emplace(part.folder + "/" + name, part.reference.text);
+  if (!is_new) {
+    if (known->second != part.reference.text) {
+      problems_.report(part.reference.place, fmt::format("'{}' and '{}' would both be called '{}'",
+                                                         known->second, part.reference.text, name));
+    }
+    return;
+  }
+  auto found = library_.resolve(part.kind, part.reference.text, part.reference.place, problems_);
   if (!found) return;
-  if (changes.is_map()) merge_into(found->tree, changes);
+  Tree& slot = system.child(part.folder, system.place).child(name, part.reference.place);
+  if (slot.is_map()) {
+    Tree changes = slot;
+    changes.remove(is_traffic ? "extends" : "name");
+    merge_into(found->tree, changes);
+  }
+  found->tree.child("name", found->tree.place) = make_scalar(found->name, found->tree.place);
+  return std::move(found->tree);
+}
+
+/// Puts the description that `key` names in its place. When there is none, a scalar stays behind,
+/// which says that the complaint has been made. False then, or when the key is missing.
+bool Assembler::put_in_place(Tree& root, const std::string& key, std::string_view kind,
+                             const std::string& fallback) {
+  if (root.find(key) == nullptr && !fallback.empty()) {
+    root.child(key, root.place) = make_scalar(fallback, root.place);
+  }
+  Tree* slot = root.find(key);
+  if (slot == nullptr || slot->is_null()) return false;
+  std::optional<Tree> tree = referred(key, kind, *slot);
+  const bool is_found = tree.has_value();
+  *slot = is_found ? std::move(*tree) : make_scalar(key, slot->place);
+  return is_found;
+}
+
+/// Puts one chip or link under `folder`, by the name of its file.
+void Assembler::put_part_in_place(Tree& system, const Part& part,
+                                  const std::vector<std::string>& prefix, Assembled& assembled) {
+  const std::string name = stem(part.reference.text);
+  const auto [known, is_new] =
+      assembled.part_references.emplace(part.folder + "/" + name, part.reference.text);
+  if (!is_new) {
+    if (known->second != part.reference.text) {
+      problems_.report(part.reference.place, fmt::format("'{}' and '{}' would both be called '{}'",
+                                                         known->second, part.reference.text, name));
+    }
+    return;
+  }
+  auto found = library_.resolve(part.kind, part.reference.text, part.reference.place, problems_);
+  Tree& slot = system.child(part.folder, system.place).child(name, part.reference.place);
+  if (!found) return;
+  if (slot.is_map()) merge_into(found->tree, slot);
+  std::vector<std::string> own = prefix;
+  own.insert(own.end(), {part.folder, name});
   for (const ParsedOverride& change : overrides_) {
-    std::vector<std::string> own = prefix;
-    own.push_back(folder);
-    own.push_back(name);
     if (starts_with(change.path, own) && change.path.size() > own.size()) {
       apply_override(found->tree, change, own.size(), problems_);
     }
   }
-  parts.child(name, reference.place) = std::move(found->tree);
-  if (kind == "chip") assembled.chip_files[name] = found->files;
+  slot = std::move(found->tree);
+  if (part.kind == "chip") assembled.chip_files[name] = found->files;
 }
 
-/// Puts the chips and link classes that a system names under its keys `chips` and `links`.
+/// Puts the chips and link classes that a system names under its keys `chips` and `links`, and
+/// leaves their names where paths were.
 void Assembler::put_parts_in_place(Tree& system, const std::vector<std::string>& prefix,
                                    Assembled& assembled) {
-  std::vector<Tree> chips;
-  std::vector<Tree> links;
-  if (const Tree* groups = system.find("groups")) {
-    for (const TreeEntry& group : groups->entries) {
-      if (const Tree* chip = group.value.find("chip")) chips.push_back(*chip);
-      for (const char* key : {"link", "scale_out"}) {
-        if (const Tree* link = group.value.find(key)) links.push_back(*link);
-      }
-    }
-  }
-  if (const Tree* bridges = system.find("bridges")) {
-    for (const TreeEntry& bridge : bridges->entries) {
-      if (const Tree* path = bridge.value.find("links")) {
-        links.insert(links.end(), path->items.begin(), path->items.end());
-      }
-    }
-  }
-  for (const Tree& chip : chips) {
-    put_part_in_place(system, "chips", "chip", chip, prefix, assembled);
-  }
-  for (const Tree& link : links) {
-    put_part_in_place(system, "links", "link", link, prefix, assembled);
-  }
+  std::vector<Part> parts;
+  visit_references(system, [&](Tree& reference, bool is_chip) {
+    const Part chip{"chips", "chip", reference};
+    parts.push_back(is_chip ? chip : Part{"links", "link", reference});
+    reference.text = stem(reference.text);
+  });
+  for (const Part& part : parts) put_part_in_place(system, part, prefix, assembled);
   // Changes to a part that the system does not have stay in the tree and are reported there.
   for (const ParsedOverride& change : overrides_) {
     if (!starts_with(change.path, prefix) || change.path.size() < prefix.size() + 3) continue;
     const std::string& folder = change.path[prefix.size()];
     if (!is_part_folder(folder)) continue;
-    Tree& parts = system.child(folder, system.place);
+    Tree& all = system.child(folder, system.place);
     const std::string& part = change.path[prefix.size() + 1];
-    if (parts.find(part) == nullptr) parts.child(part, change.place) = change.value;
+    if (all.find(part) == nullptr) all.child(part, change.place) = change.value;
   }
 }
 
 std::optional<Assembled> Assembler::scenario(const std::string& path_or_name) {
   auto found = library_.resolve("scenario", path_or_name, {}, problems_);
   if (!found) return std::nullopt;
-  Assembled assembled{found->name, found->files.front(), std::move(found->tree), {}};
+  Assembled assembled{found->name, found->files.front(), std::move(found->tree), {}, {}};
   Tree& tree = assembled.tree;
   for (const ParsedOverride& change : overrides_) {
     if (is_inside_reference(change.path)) continue;
@@ -180,7 +234,7 @@ std::optional<Assembled> Assembler::system(const std::string& name) {
 std::optional<Assembled> Assembler::plain(std::string_view kind, const std::string& name) {
   auto found = library_.resolve(kind, name, {}, problems_);
   if (!found) return std::nullopt;
-  Assembled assembled{found->name, found->files.front(), std::move(found->tree), {}};
+  Assembled assembled{found->name, found->files.front(), std::move(found->tree), {}, {}};
   if (kind == "chip") assembled.chip_files[found->name] = found->files;
   apply(assembled.tree, {}, kind == "system");
   return assembled;

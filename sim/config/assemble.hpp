@@ -22,6 +22,8 @@ struct Assembled {
   Tree tree;
   /// Files that each chip was resolved from, by chip name.
   std::map<std::string, std::vector<std::string>> chip_files;
+  /// What each chip and link class was called where it was named, by "chips/NAME".
+  std::map<std::string, std::string> part_references;
 };
 
 /// Assembles descriptions. Complaints go to `problems`; nothing when there is nothing to check.
@@ -35,14 +37,19 @@ class Assembler {
   [[nodiscard]] std::optional<Assembled> plain(std::string_view kind, const std::string& name);
 
  private:
+  /// A chip or link class that a system names.
+  struct Part {
+    std::string folder;  ///< "chips" or "links"
+    std::string_view kind;
+    Tree reference;
+  };
   void apply(Tree& root, const std::vector<std::string>& prefix, bool is_system);
   bool put_in_place(Tree& root, const std::string& key, std::string_view kind,
                     const std::string& fallback);
   std::optional<Tree> referred(const std::string& key, std::string_view kind, const Tree& slot);
   void put_parts_in_place(Tree& system, const std::vector<std::string>& prefix,
                           Assembled& assembled);
-  void put_part_in_place(Tree& system, const std::string& folder, std::string_view kind,
-                         const Tree& reference, const std::vector<std::string>& prefix,
+  void put_part_in_place(Tree& system, const Part& part, const std::vector<std::string>& prefix,
                          Assembled& assembled);
 
   const Library& library_;

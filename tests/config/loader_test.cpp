@@ -2,6 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
 
 #include "tests/config/fixture.hpp"
 
@@ -133,6 +137,71 @@ TEST(Loader, NamesWhatIsNearAMissingFile) {
 TEST(Loader, ScenarioByPathEqualsScenarioByName) {
   const Scenario by_path = loader().scenario(fixture::folder() + "/workloads/scenarios/split.yaml");
   EXPECT_EQ(by_path.config_hash, loader().scenario("split").config_hash);
+}
+
+/// A folder of files that is removed at the end.
+class TemporaryFolder {
+ public:
+  TemporaryFolder()
+      : path_(std::filesystem::temp_directory_path() /
+              ("tandem_loader_test_" + std::to_string(::getpid()))) {
+    std::filesystem::create_directories(path_);
+  }
+  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  [[nodiscard]] std::string write(const std::string& name, const std::string& text) const {
+    std::ofstream(path_ / name) << text;
+    return (path_ / name).string();
+  }
+
+ private:
+  std::filesystem::path path_;
+};
+
+TEST(Loader, UsersBringTheirOwnFiles) {
+  const TemporaryFolder folder;
+  (void)folder.write("my_chip.yaml",
+                     "kind: chip\nextends: big\n"
+                     "units: {value: 64, source: guess, basis: assumed}\n");
+  (void)folder.write("my_system.yaml",
+                     "kind: system\nextends: box\ngroups: {gpu: {chip: ./my_chip.yaml}}\n");
+  const std::string path =
+      folder.write("mine.yaml", "kind: scenario\nextends: base\nsystem: ./my_system.yaml\n");
+  const Scenario scenario = loader().scenario(path);
+  EXPECT_EQ(scenario.system.name, "my_system");
+  EXPECT_EQ(scenario.system.group("gpu").chip, "my_chip");
+  EXPECT_EQ(scenario.system.chips.at("my_chip").parameters.value("units"), 64);
+  EXPECT_EQ(scenario.system.chips.at("my_chip").parameters.value("memory"), 80e9);
+}
+
+TEST(Loader, TwoPartsOfOneNameAreRefused) {
+  const TemporaryFolder folder;
+  (void)folder.write("big.yaml", "kind: chip\nextends: bigger\n");
+  const std::string path = folder.write(
+      "mine.yaml",
+      "kind: system\nextends: box\ngroups: {other: {chip: ./big.yaml, count: 1, link: wire, "
+      "source: guess, basis: assumed}}\n");
+  const auto found = diagnostics_of([&] { (void)loader().system(path); });
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(found[0].message, "'big' and './big.yaml' would both be called 'big'");
+  EXPECT_EQ(found[0].place.line, 3);
+}
+
+TEST(Loader, AScenarioMayChangeWhatItNames) {
+  const TemporaryFolder folder;
+  const std::string path =
+      folder.write("mine.yaml",
+                   "kind: scenario\nextends: split\n"
+                   "system: {racks: 3, chips: {big: {power: {value: 650 W, source: guess, basis: "
+                   "assumed}}}}\n"
+                   "model: {name: tiny, layers: 8}\n");
+  const Scenario scenario = loader().scenario(path);
+  EXPECT_EQ(scenario.system.name, "pair");
+  EXPECT_EQ(scenario.system.group("lpu").count, 48);  // 16 x 3 racks
+  EXPECT_EQ(scenario.system.chips.at("big").parameters.value("power"), 650);
+  EXPECT_EQ(scenario.model.layers, 8);
+  EXPECT_EQ(scenario.model.hidden, 128);
 }
 
 TEST(ConfigReference, NamesEveryNumberOfEveryModel) {
