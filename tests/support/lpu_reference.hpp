@@ -1,0 +1,58 @@
+// The mathematics of a decoder in the formats and the order of the LPU, as plain loops over lanes.
+// Shares with the chip only element conversions, dot products and special functions.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "sim/lower/llama_weights.hpp"
+
+namespace tandem::test {
+
+/// A decoder evaluated token by token for one request, on vectors of `lanes`.
+class LpuReference {
+ public:
+  LpuReference(const LlamaWeights& weights, ElementType weight_type, ElementType kv_type,
+               int lanes);
+  /// Logits after `token` at the next position.
+  std::vector<float> forward(std::int32_t token);
+
+ private:
+  using Lanes = std::vector<float>;
+  struct Matrix {  // padded: [output lanes][input lanes], rounded to the weight type
+    std::vector<float> values;
+    std::size_t outputs = 0, inputs = 0;
+    float scale = 1;
+  };
+  struct Layer {
+    Matrix q, k, v, o, gate, up, down;
+    std::vector<Lanes> keys, values;  // by token, packed lanes of all packs
+  };
+
+  Matrix make(const Tensor& tensor, const std::vector<std::int64_t>& outputs,
+              const std::vector<std::int64_t>& inputs) const;
+  [[nodiscard]] std::vector<std::int64_t> natural(std::int64_t width) const;
+  [[nodiscard]] std::vector<std::int64_t> packed(std::int64_t group) const;
+  [[nodiscard]] float dot(const float* a, const float* b) const;
+  [[nodiscard]] Lanes multiply(const Matrix& matrix, const Lanes& input, std::size_t live) const;
+  [[nodiscard]] Lanes round(const Lanes& values, ElementType type) const;
+  [[nodiscard]] float reduce(const Lanes& values, bool is_sum) const;
+  [[nodiscard]] Lanes norm(const Lanes& x, const Tensor& weights) const;
+  void rotate(Lanes& x, float scale) const;
+  Lanes attend(Layer& layer, const Lanes& q) const;
+  Lanes attend_head(const Layer& layer, const Lanes& q, std::size_t vector, std::size_t head) const;
+  [[nodiscard]] float weighted_sum(const std::vector<float>& p, const std::vector<float>& v) const;
+  void feed_forward(const Layer& layer, Lanes& hidden, const Tensor& norm_weights) const;
+
+  const LlamaWeights* weights_;
+  const NeuralNetwork* network_;
+  ElementType type_, kv_type_;
+  std::size_t lanes_;
+  std::size_t head_dim_, pack_, group_, packs_;
+  std::vector<Layer> layers_;
+  Matrix head_;
+  std::int64_t position_ = 0;
+};
+
+}  // namespace tandem::test
