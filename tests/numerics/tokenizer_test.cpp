@@ -30,7 +30,8 @@ Vocabulary small_vocabulary() {
   for (int b = 0; b < 256; ++b) {
     pieces.emplace_back(std::string("<0x") + digits[b / 16] + digits[b % 16] + ">", 0);
   }
-  // 259 " ", 260 "a", 261 "b", 262 "c", 263 "ab", 264 "bc", 265 " a", 266 "abc", 267 e-acute
+  // 259 " ", 260 "a", 261 "b", 262 "c", 263 "ab", 264 "bc", 265 " a", 266 "abc", 267 e-acute,
+  // 268 "aa"
   for (const auto& [text, score] : Vocabulary{{" ", -1},
                                               {"a", -2},
                                               {"b", -3},
@@ -39,7 +40,8 @@ Vocabulary small_vocabulary() {
                                               {"bc", -5},
                                               {" a", -9},
                                               {"abc", -7},
-                                              {"\xc3\xa9", -8}}) {
+                                              {"\xc3\xa9", -8},
+                                              {"aa", -4.5F}}) {
     pieces.emplace_back(text, score);
   }
   return pieces;
@@ -77,7 +79,7 @@ class TokenizerFile : public testing::Test {
   std::filesystem::path path_;
 };
 
-constexpr std::int64_t small_size = 268;
+constexpr std::int64_t small_size = 269;
 
 TEST_F(TokenizerFile, merges_the_best_score_first) {
   const Tokenizer tokenizer(write(file_of(small_vocabulary())), small_size);
@@ -87,6 +89,12 @@ TEST_F(TokenizerFile, merges_the_best_score_first) {
   // " ab": "ab" -6 beats " a" -9.
   EXPECT_EQ(tokenizer.encode("ab", false, true), (std::vector<std::int32_t>{259, 263, 2}));
   EXPECT_EQ(tokenizer.encode("a", false, false), (std::vector<std::int32_t>{265}));
+}
+
+TEST_F(TokenizerFile, the_leftmost_of_equal_pairs_joins_first) {
+  const Tokenizer tokenizer(write(file_of(small_vocabulary())), small_size);
+  // " aaa": both "aa" score the same; taking the right one would leave " a" to join as well.
+  EXPECT_EQ(tokenizer.encode("aaa", false, false), (std::vector<std::int32_t>{259, 268, 260}));
 }
 
 TEST_F(TokenizerFile, an_empty_prompt_is_the_start_token_alone) {
@@ -109,7 +117,7 @@ TEST_F(TokenizerFile, decode_drops_the_space_after_the_start_and_resolves_bytes)
   EXPECT_EQ(tokenizer.decode(260, 265), " a");
   EXPECT_EQ(tokenizer.decode(260, 3 + 0x0a), "\n");
   EXPECT_EQ(tokenizer.decode(260, 3), std::string(1, '\0'));
-  EXPECT_THROW((void)tokenizer.decode(1, 268), ModelError);
+  EXPECT_THROW((void)tokenizer.decode(1, 269), ModelError);
   EXPECT_THROW((void)tokenizer.decode(1, -1), ModelError);
 }
 
@@ -140,9 +148,9 @@ TEST_F(TokenizerFile, says_what_is_wrong) {
     EXPECT_NE(message.find(path_.string()), std::string::npos) << message;
   };
   expect("", small_size, "does not begin with the length");
-  expect(good.substr(0, good.size() - 1), small_size, "ends within token 267 of 268");
-  expect(good, 267, "bytes after its 267 tokens");
-  expect(good, 269, "ends within token 268 of 269");
+  expect(good.substr(0, good.size() - 1), small_size, "ends within token 268 of 269");
+  expect(good, 268, "bytes after its 268 tokens");
+  expect(good, 270, "ends within token 269 of 270");
   expect(good, std::int64_t{1} << 40, "cannot hold a vocabulary");
   expect(good, 0, "cannot hold a vocabulary");
   std::string hostile = good;
