@@ -124,46 +124,6 @@ void Assembler::put_part_in_place(Tree& system, const Part& part,
   auto found = library_.resolve(part.kind, part.reference.text, part.reference.place, problems_);
   if (!found) return;
   Tree& slot = system.child(part.folder, system.place).child(name, part.reference.place);
-  if (slot.is_map()) {
-    Tree changes = slot;
-    changes.remove(is_traffic ? "extends" : "name");
-    merge_into(found->tree, changes);
-  }
-  found->tree.child("name", found->tree.place) = make_scalar(found->name, found->tree.place);
-  return std::move(found->tree);
-}
-
-/// Puts the description that `key` names in its place. When there is none, a scalar stays behind,
-/// which says that the complaint has been made. False then, or when the key is missing.
-bool Assembler::put_in_place(Tree& root, const std::string& key, std::string_view kind,
-                             const std::string& fallback) {
-  if (root.find(key) == nullptr && !fallback.empty()) {
-    root.child(key, root.place) = make_scalar(fallback, root.place);
-  }
-  Tree* slot = root.find(key);
-  if (slot == nullptr || slot->is_null()) return false;
-  std::optional<Tree> tree = referred(key, kind, *slot);
-  const bool is_found = tree.has_value();
-  *slot = is_found ? std::move(*tree) : make_scalar(key, slot->place);
-  return is_found;
-}
-
-/// Puts one chip or link under `folder`, by the name of its file.
-void Assembler::put_part_in_place(Tree& system, const Part& part,
-                                  const std::vector<std::string>& prefix, Assembled& assembled) {
-  const std::string name = stem(part.reference.text);
-  const auto [known, is_new] =
-      assembled.part_references.emplace(part.folder + "/" + name, part.reference.text);
-  if (!is_new) {
-    if (known->second != part.reference.text) {
-      problems_.report(part.reference.place, fmt::format("'{}' and '{}' would both be called '{}'",
-                                                         known->second, part.reference.text, name));
-    }
-    return;
-  }
-  auto found = library_.resolve(part.kind, part.reference.text, part.reference.place, problems_);
-  Tree& slot = system.child(part.folder, system.place).child(name, part.reference.place);
-  if (!found) return;
   if (slot.is_map()) merge_into(found->tree, slot);
   std::vector<std::string> own = prefix;
   own.insert(own.end(), {part.folder, name});
