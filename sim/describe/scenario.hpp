@@ -106,6 +106,9 @@ struct Traffic {
   std::int64_t output_tokens = 256;
   double length_spread = 0;  ///< lengths uniform in [(1-s) n, (1+s) n]
   std::int64_t requests = 100;
+  /// Closed: users start evenly over this time. Absent: over the time that one request takes by
+  /// itself on the analytical clock, so that they are out of step as in the middle of a run.
+  std::optional<Picoseconds> ramp;
 };
 
 /// Objectives; absent ones always hold.

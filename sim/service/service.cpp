@@ -44,7 +44,7 @@ class ServiceRun {
         options_(options),
         seed_(options.seed.value_or(model.scenario_.seed)),
         router_(model.scenario_.serving.router),
-        source_(traffic, seed_, agenda_, router_),
+        source_(traffic, model.time_alone(), seed_, agenda_, router_),
         sampler_(seed_, options.audit_steps.value_or(model.scenario_.audit_steps)),
         prefill_estimator_(*model.prefill_, options.fidelity, options.exact) {
     const bool is_split = model.decode_ != nullptr;
@@ -224,6 +224,20 @@ ServiceModel::ServiceModel(const Scenario& scenario, const Catalogue& catalogue,
 }
 
 ServiceModel::~ServiceModel() = default;
+
+Picoseconds ServiceModel::time_alone() {
+  const Traffic& traffic = scenario_.traffic;
+  PoolModel& decode = decode_ ? *decode_ : *prefill_;
+  Batch prompt, token;
+  prompt.slices.push_back({.request = 0, .context = 0, .new_tokens = traffic.prompt_tokens});
+  token.slices.push_back({.request = 0, .context = traffic.prompt_tokens, .new_tokens = 1});
+  // Static chips take prompt tokens one behind the other.
+  const Picoseconds first =
+      prefill_->is_static()
+          ? prefill_->floor(token).period * traffic.prompt_tokens + prefill_->floor(token).latency
+          : prefill_->floor(prompt).latency;
+  return first + decode.floor(token).latency * (traffic.output_tokens - 1);
+}
 
 RunResult ServiceModel::run(const Traffic& traffic, const RunOptions& options) {
   const auto start = std::chrono::steady_clock::now();

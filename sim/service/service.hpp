@@ -88,6 +88,8 @@ class ServiceModel {
   ~ServiceModel();
   /// Serves `traffic`, which differs from the scenario's in load and number of requests alone.
   RunResult run(const Traffic& traffic, const RunOptions& options);
+  /// Time of one request of mean length by itself, on the analytical clock.
+  [[nodiscard]] Picoseconds time_alone();
   [[nodiscard]] const PoolModel& prefill_pool() const { return *prefill_; }
   /// The same as prefill_pool() where one pool does both.
   [[nodiscard]] const PoolModel& decode_pool() const { return decode_ ? *decode_ : *prefill_; }

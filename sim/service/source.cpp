@@ -5,12 +5,14 @@
 
 namespace tandem {
 
-Source::Source(const Traffic& traffic, std::uint64_t seed, Agenda& agenda, RequestInlet& inlet)
+Source::Source(const Traffic& traffic, Picoseconds ramp, std::uint64_t seed, Agenda& agenda,
+               RequestInlet& inlet)
     : traffic_(traffic),
       lengths_(seed, "lengths"),
       gaps_(seed, "arrivals"),
       agenda_(agenda),
-      inlet_(inlet) {}
+      inlet_(inlet),
+      ramp_(traffic.ramp.value_or(ramp)) {}
 
 std::int64_t Source::draw_length(std::int64_t mean) {
   if (traffic_.length_spread <= 0) return mean;
@@ -27,7 +29,6 @@ Picoseconds Source::draw_gap() {
 
 void Source::start() {
   if (traffic_.arrivals == ArrivalKind::Closed) {
-    due_ = std::min(traffic_.concurrency, traffic_.requests);
     agenda_.wake(*this, Picoseconds(0), Phase::Release);
   } else {
     agenda_.wake(*this, draw_gap(), Phase::Release);
@@ -50,9 +51,24 @@ void Source::send_one(Picoseconds now) {
   inlet_.arrived(requests_.back(), now);
 }
 
+Picoseconds Source::start_of(std::int64_t index) const {
+  return Picoseconds(ramp_.count() / traffic_.concurrency * index);
+}
+
+void Source::start_users(Picoseconds now) {
+  while (started_ < traffic_.concurrency && start_of(started_) <= now && has_more()) {
+    ++started_;
+    send_one(now);
+  }
+  if (started_ < traffic_.concurrency && has_more()) {
+    agenda_.wake(*this, start_of(started_), Phase::Release);
+  }
+}
+
 void Source::act(Picoseconds now, Phase phase) {
   (void)phase;
   if (traffic_.arrivals == ArrivalKind::Closed) {
+    start_users(now);
     for (; due_ > 0; --due_) {
       if (has_more()) send_one(now);
     }

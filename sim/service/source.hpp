@@ -22,7 +22,9 @@ class RequestInlet {
 /// times between arrivals from the stream "arrivals": neither depends on how the service fares.
 class Source final : public Component {
  public:
-  Source(const Traffic& traffic, std::uint64_t seed, Agenda& agenda, RequestInlet& inlet);
+  /// `ramp`: time over which closed-loop users start, where the traffic does not say.
+  Source(const Traffic& traffic, Picoseconds ramp, std::uint64_t seed, Agenda& agenda,
+         RequestInlet& inlet);
   /// Plans the first arrivals.
   void start();
   /// A request was answered: in closed loop its user sends the next one.
@@ -37,6 +39,9 @@ class Source final : public Component {
     return static_cast<std::int64_t>(requests_.size()) < traffic_.requests;
   }
   void send_one(Picoseconds now);
+  void start_users(Picoseconds now);
+  /// When closed-loop user `index` sends the first request.
+  [[nodiscard]] Picoseconds start_of(std::int64_t index) const;
 
   Traffic traffic_;
   RandomStream lengths_;
@@ -44,7 +49,9 @@ class Source final : public Component {
   Agenda& agenda_;
   RequestInlet& inlet_;
   std::deque<Request> requests_;  ///< a deque: pointers to requests stay valid
-  std::int64_t due_ = 0;          ///< closed loop: users ready to send
+  Picoseconds ramp_;
+  std::int64_t started_ = 0;  ///< closed loop: users that have sent their first request
+  std::int64_t due_ = 0;      ///< closed loop: users ready to send the next one
 };
 
 }  // namespace tandem

@@ -6,7 +6,7 @@
 namespace tandem {
 namespace {
 
-constexpr std::int64_t representative_steps = 24;
+constexpr std::int64_t representative_steps = 12;
 constexpr double normal_95_percent = 1.959964;  // two-sided quantile of the normal distribution
 
 Picoseconds sum(const std::vector<Picoseconds>& times) {
@@ -53,6 +53,10 @@ Picoseconds StepEstimate::period() const {
   return stations.empty() ? Picoseconds(0) : *std::max_element(stations.begin(), stations.end());
 }
 
+bool is_prompt(const SequenceSlice& slice) {
+  return !slice.is_decode() || !slice.wants_logits;
+}
+
 StepEstimator::StepEstimator(PoolModel& pool, Fidelity fidelity, bool exact)
     : pool_(pool), fidelity_(fidelity), exact_(exact) {}
 
@@ -69,9 +73,8 @@ Batch StepEstimator::canonical(const Batch& batch) const {
   return result;
 }
 
-StepEstimate StepEstimator::analytical(const Batch& batch) {
+StepEstimate StepEstimator::analytical(const StepFloor& floor) {
   StepEstimate estimate;
-  const StepFloor floor = pool_.floor(batch);
   estimate.floor_latency = floor.latency;
   estimate.floor_period = floor.period;
   estimate.stations = {floor.period};
@@ -124,11 +127,28 @@ void StepEstimator::interpolate(const Batch& batch, StepEstimate& estimate) {
   estimate.interpolated = !is_anchor;
 }
 
+// A mixed pass is split as its two parts by themselves would take time.
+void StepEstimator::split_floor(const Batch& batch, const StepFloor& floor) {
+  Batch prompts, decodes;
+  for (const SequenceSlice& slice : batch.slices) {
+    (is_prompt(slice) ? prompts : decodes).slices.push_back(slice);
+  }
+  double share = prompts.slices.empty() ? 0 : 1;
+  if (!prompts.slices.empty() && !decodes.slices.empty()) {
+    const double a = to_seconds(pool_.floor(prompts).period);
+    const double b = to_seconds(pool_.floor(decodes).period);
+    share = a / (a + b);
+  }
+  totals_.prefill_floor_s += share * to_seconds(floor.period);
+  totals_.decode_floor_s += (1 - share) * to_seconds(floor.period);
+}
+
 StepEstimate StepEstimator::execute(const Batch& batch) {
   ++totals_.steps;
-  if (fidelity_ == Fidelity::Analytical) return analytical(batch);
-  StepEstimate estimate;
   const StepFloor floor = pool_.floor(batch);
+  split_floor(batch, floor);
+  if (fidelity_ == Fidelity::Analytical) return analytical(floor);
+  StepEstimate estimate;
   estimate.floor_latency = floor.latency;
   estimate.floor_period = floor.period;
   if (pool_.is_static()) {

@@ -37,8 +37,14 @@ struct PoolTotals {
   double matrix_flops = 0;
   double memory_bytes = 0;
   double kernels = 0;
+  /// Analytical time of the passes, split over the tokens of prompts and the generated ones.
+  double prefill_floor_s = 0;
+  double decode_floor_s = 0;
   std::map<std::string, double> bottleneck_seconds;  ///< time of the slowest station, by its bound
 };
+
+/// Whether a slice computes prompt tokens: a chunk, or one token that nothing is sampled from.
+[[nodiscard]] bool is_prompt(const SequenceSlice& slice);
 
 /// Answers passes of one pool and keeps count of them.
 ///
@@ -58,11 +64,12 @@ class StepEstimator {
 
  private:
   [[nodiscard]] Batch canonical(const Batch& batch) const;
-  StepEstimate analytical(const Batch& batch);
+  static StepEstimate analytical(const StepFloor& floor);
   void simulate_exactly(const Batch& batch, StepEstimate& estimate);
   void interpolate(const Batch& batch, StepEstimate& estimate);
   const StepCost& simulated_step(const Batch& batch);
   void count(const StepCost& cost, double weight);
+  void split_floor(const Batch& batch, const StepFloor& floor);
 
   PoolModel& pool_;
   Fidelity fidelity_;

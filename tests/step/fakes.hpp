@@ -165,6 +165,7 @@ inline Scenario scenario() {
   s.traffic.prompt_tokens = 32;
   s.traffic.output_tokens = 4;
   s.traffic.requests = 1;
+  s.traffic.ramp = Picoseconds(0);  // all users start at once
   return s;
 }
 

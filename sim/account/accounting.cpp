@@ -1,0 +1,188 @@
+#include "sim/account/accounting.hpp"
+
+#include <fmt/format.h>
+
+#include "sim/core/diagnostics.hpp"
+
+namespace tandem {
+namespace {
+
+constexpr double seconds_per_hour = 3600;
+constexpr double tokens_per_million = 1e6;
+constexpr double watts_per_kilowatt = 1e3;
+constexpr double watts_per_megawatt = 1e6;
+
+std::int64_t chips_in(const System& system) {
+  std::int64_t chips = 0;
+  for (const ChipGroup& group : system.groups) chips += group.count;
+  return chips;
+}
+
+double value_or(const ParameterSet& parameters, const std::string& name, double fallback) {
+  return parameters.has(name) ? parameters.value(name) : fallback;
+}
+
+double host_power_of(const System& system) {
+  return value_or(system.parameters, "host_power", 0);
+}
+
+EnergyParts energy_of(const Scenario& scenario, const RunResult& result,
+                      const std::map<std::string, EnergyCoefficients>& coefficients,
+                      double seconds) {
+  EnergyParts parts;
+  std::int64_t placed = 0;
+  for (const PoolUse& pool : result.pools) {
+    const EnergyCoefficients& c = coefficients.at(pool.name);
+    for (const auto& [name, count] : pool.totals.activity) {
+      const auto energy = c.energy_per_count_j.find(name);
+      if (energy == c.energy_per_count_j.end()) {
+        throw ModelError(fmt::format("{}: activity '{}' has no energy", pool.chip, name));
+      }
+      parts.chips_dynamic += count * energy->second;
+    }
+    parts.chips_static += static_cast<double>(pool.chips) * c.static_power_w * seconds;
+    placed += pool.chips;
+  }
+  for (const auto& [name, use] : result.links) {
+    const auto link = scenario.system.links.find(name);
+    if (link == scenario.system.links.end()) continue;
+    parts.links += static_cast<double>(use.bytes.count()) *
+                   value_or(link->second.parameters, "energy_per_byte", 0);
+  }
+  const double share = static_cast<double>(placed) / static_cast<double>(chips_in(scenario.system));
+  parts.host = host_power_of(scenario.system) * share * seconds;
+  return parts;
+}
+
+// USD per hour of one thing with prices "<prefix>.capital" or "<prefix>.rent"; rent wins.
+struct Rate {
+  double usd_per_hour = 0;
+  bool includes_power = false;
+};
+std::optional<Rate> rate_of(const ParameterSet& prices, const std::string& prefix) {
+  if (value_or(prices, prefix + ".rent", 0) > 0) return Rate{prices.value(prefix + ".rent"), true};
+  const double capital = value_or(prices, prefix + ".capital", 0);
+  if (capital <= 0) return std::nullopt;
+  const double hours = prices.value("life") / seconds_per_hour;
+  const double spares = 1 + value_or(prices, "spares", 0);
+  return Rate{capital * spares / hours / value_or(prices, "utilisation", 1), false};
+}
+
+// Electricity and hosting of a power draw, USD per hour.
+double upkeep_of(const ParameterSet& prices, double watts) {
+  return watts * prices.value("pue") * seconds_per_hour * prices.value("electricity") +
+         watts / watts_per_kilowatt * value_or(prices, "hosting", 0);
+}
+
+/// What the power of the run's chips costs per chip and pool; groups without a pool draw none.
+class CostModel {
+ public:
+  CostModel(const Scenario& scenario, const RunResult& result, double chip_power_w,
+            std::int64_t placed)
+      : scenario_(scenario),
+        prices_(scenario.prices.parameters),
+        result_(result),
+        watts_per_chip_(chip_power_w / static_cast<double>(placed)) {}
+
+  [[nodiscard]] std::optional<double> chip(const std::string& name, double watts) const {
+    const std::optional<Rate> rate = rate_of(prices_, "chips." + name);
+    if (!rate) return std::nullopt;
+    return rate->usd_per_hour + (rate->includes_power ? 0 : upkeep_of(prices_, watts));
+  }
+  /// The chips of one pool with their share of the host.
+  [[nodiscard]] std::optional<double> pool(const PoolUse& use) const {
+    const std::optional<double> one = chip(use.chip, watts_per_chip_ + host_watts_per_chip());
+    if (!one) return std::nullopt;
+    return *one * static_cast<double>(use.chips);
+  }
+  [[nodiscard]] std::optional<double> whole_system() const {
+    const std::string prefix = "systems." + scenario_.system.name;
+    if (const std::optional<Rate> rate = rate_of(prices_, prefix)) {
+      const double watts = watts_per_chip_ * static_cast<double>(chips_in(scenario_.system)) +
+                           host_power_of(scenario_.system);
+      return rate->usd_per_hour + (rate->includes_power ? 0 : upkeep_of(prices_, watts));
+    }
+    double total = 0;
+    for (const ChipGroup& group : scenario_.system.groups) {
+      bool is_used = false;
+      for (const PoolUse& use : result_.pools) is_used = is_used || use.pool == group.pool;
+      const std::optional<double> one =
+          chip(group.chip, (is_used ? watts_per_chip_ : 0) + host_watts_per_chip());
+      if (!one) return std::nullopt;
+      total += *one * static_cast<double>(group.count);
+    }
+    return total;
+  }
+
+ private:
+  [[nodiscard]] double host_watts_per_chip() const {
+    return host_power_of(scenario_.system) / static_cast<double>(chips_in(scenario_.system));
+  }
+
+  const Scenario& scenario_;
+  const ParameterSet& prices_;
+  const RunResult& result_;
+  double watts_per_chip_;
+};
+
+void add_costs(const Scenario& scenario, const RunResult& result, double seconds,
+               Accounting& books) {
+  std::int64_t placed = 0;
+  double static_w = 0;
+  for (const PoolUse& pool : result.pools) {
+    placed += pool.chips;
+    static_w += pool.static_power_w * static_cast<double>(pool.chips);
+  }
+  const double chip_w =
+      books.energy_j ? (books.energy_j->chips_dynamic + books.energy_j->chips_static +
+                        books.energy_j->links) /
+                           seconds
+                     : static_w;
+  const CostModel costs(scenario, result, chip_w, placed);
+  books.usd_per_hour = costs.whole_system();
+  double used = 0, input = 0;
+  for (const PoolUse& pool : result.pools) {
+    const std::optional<double> cost = costs.pool(pool);
+    if (!cost) return;
+    const PoolTotals& t = pool.totals;
+    const double floors = t.prefill_floor_s + t.decode_floor_s;
+    used += *cost;
+    input += floors > 0 ? *cost * t.prefill_floor_s / floors : 0;
+  }
+  books.usd_per_hour_used = used;
+  const double hours = seconds / seconds_per_hour;
+  const auto in = static_cast<double>(result.input_tokens);
+  const auto out = static_cast<double>(result.output_tokens);
+  books.usd_per_m_input_tokens = input * hours / in * tokens_per_million;
+  books.usd_per_m_output_tokens = (used - input) * hours / out * tokens_per_million;
+  books.usd_per_m_total_tokens = used * hours / (in + out) * tokens_per_million;
+}
+
+}  // namespace
+
+Accounting account_with(const Scenario& scenario, const RunResult& result,
+                        const std::map<std::string, EnergyCoefficients>& coefficients,
+                        double time_scale) {
+  Accounting books;
+  const double seconds = result.simulated_s * time_scale;
+  const auto out = static_cast<double>(result.output_tokens);
+  if (result.fidelity == Fidelity::Cycle) {
+    books.energy_j = energy_of(scenario, result, coefficients, seconds);
+    const double power = books.energy_j->total() / seconds;
+    books.average_power_w = power;
+    books.energy_j_per_output_token = books.energy_j->total() / out;
+    books.tokens_per_s_per_mw = out / seconds / (power / watts_per_megawatt);
+  }
+  if (scenario.prices.parameters.has("life")) add_costs(scenario, result, seconds, books);
+  return books;
+}
+
+Accounting account(const Scenario& scenario, const RunResult& result) {
+  std::map<std::string, EnergyCoefficients> coefficients;
+  for (const PoolUse& pool : result.pools) {
+    coefficients[pool.name] = {pool.static_power_w, pool.energy_per_count_j};
+  }
+  return account_with(scenario, result, coefficients, 1);
+}
+
+}  // namespace tandem

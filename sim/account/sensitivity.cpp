@@ -1,0 +1,288 @@
+#include "sim/account/sensitivity.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+
+#include "sim/core/diagnostics.hpp"
+#include "sim/core/statistics.hpp"
+
+namespace tandem {
+namespace {
+
+constexpr double influence_step = 0.01;
+constexpr std::size_t most_influences = 8;
+
+using Figures = std::map<std::string, double>;
+
+/// Times of the representative passes under a changed scenario, relative to the scenario's own.
+class AnalyticalClock {
+ public:
+  AnalyticalClock(const Scenario& scenario, const ServiceModel& model, const RunResult& result,
+                  const Catalogue& catalogue, const NetworkFactory& make_network)
+      : model_(model), result_(result), catalogue_(catalogue), make_network_(make_network) {
+    base_ = floors(scenario);
+  }
+
+  /// Mean ratio of passes that compute prompts, and of those that only decode.
+  struct Ratios {
+    double prefill = 1;
+    double decode = 1;
+  };
+  [[nodiscard]] Ratios ratios(const Scenario& varied) const {
+    const std::vector<double> now = floors(varied);
+    double sum[2] = {0, 0};
+    int count[2] = {0, 0};
+    for (std::size_t i = 0; i < now.size(); ++i) {
+      const int kind = is_decode(result_.representatives[i]) ? 1 : 0;
+      sum[kind] += now[i] / base_[i];
+      ++count[kind];
+    }
+    return {count[0] > 0 ? sum[0] / count[0] : 1, count[1] > 0 ? sum[1] / count[1] : 1};
+  }
+
+  /// Chip models of the pools under a changed scenario, for their energies.
+  [[nodiscard]] std::map<std::string, EnergyCoefficients> coefficients(
+      const Scenario& varied) const {
+    std::map<std::string, EnergyCoefficients> result;
+    StageStore store;
+    for (const PoolUse& pool : result_.pools) {
+      const PoolModel varied_pool(varied, pool_of(pool.name), catalogue_, make_network_, store);
+      EnergyCoefficients& c = result[pool.name];
+      c.static_power_w = varied_pool.chip().static_power().count();
+      for (const auto& [name, joules] : varied_pool.chip().energy_per_count()) {
+        c.energy_per_count_j[name] = joules.count();
+      }
+    }
+    return result;
+  }
+
+ private:
+  [[nodiscard]] static bool is_decode(const RepresentativeStep& step) {
+    return std::none_of(step.batch.slices.begin(), step.batch.slices.end(), is_prompt);
+  }
+  [[nodiscard]] const PoolModel& pool_of(const std::string& name) const {
+    return name == "decode" ? model_.decode_pool() : model_.prefill_pool();
+  }
+  [[nodiscard]] std::vector<double> floors(const Scenario& varied) const {
+    StageStore store;
+    std::map<std::string, PoolModel> pools;
+    std::vector<double> times;
+    for (const RepresentativeStep& step : result_.representatives) {
+      auto it = pools.find(step.pool);
+      if (it == pools.end()) {
+        it = pools.try_emplace(step.pool, varied, pool_of(step.pool), catalogue_, make_network_,
+                               store)
+                 .first;
+      }
+      times.push_back(to_seconds(it->second.floor(step.batch).latency));
+    }
+    return times;
+  }
+
+  const ServiceModel& model_;
+  const RunResult& result_;
+  const Catalogue& catalogue_;
+  const NetworkFactory& make_network_;
+  std::vector<double> base_;
+};
+
+/// One number that can be changed.
+struct Knob {
+  std::string name;
+  Parameter parameter;
+  bool moves_time = false;  ///< of a chip or a link
+  std::function<void(Scenario&, double)> set;
+};
+
+void add_knobs(const std::string& prefix, const ParameterSet& parameters, bool moves_time,
+               const std::function<ParameterSet&(Scenario&)>& where, std::vector<Knob>& knobs) {
+  for (const auto& [name, parameter] : parameters.all()) {
+    if (parameter.source.empty()) continue;
+    knobs.push_back({prefix + name, parameter, moves_time,
+                     [name = name, parameter = parameter, where](Scenario& scenario, double value) {
+                       Parameter changed = parameter;
+                       changed.value = value;
+                       where(scenario).set(name, changed);
+                     }});
+  }
+}
+
+bool is_placed(const RunResult& result, const std::string& chip) {
+  return std::any_of(result.pools.begin(), result.pools.end(),
+                     [&](const PoolUse& pool) { return pool.chip == chip; });
+}
+
+std::vector<Knob> knobs_of(const Scenario& scenario, const RunResult& result) {
+  std::vector<Knob> knobs;
+  for (const auto& [name, chip] : scenario.system.chips) {
+    if (!is_placed(result, name)) continue;
+    add_knobs("chips." + name + ".", chip.parameters, true,
+              [name = name](Scenario& s) -> ParameterSet& {
+                return s.system.chips.at(name).parameters;
+              },
+              knobs);
+  }
+  for (const auto& [name, link] : scenario.system.links) {
+    add_knobs("links." + name + ".", link.parameters, true,
+              [name = name](Scenario& s) -> ParameterSet& {
+                return s.system.links.at(name).parameters;
+              },
+              knobs);
+  }
+  add_knobs("system.", scenario.system.parameters, false,
+            [](Scenario& s) -> ParameterSet& { return s.system.parameters; }, knobs);
+  add_knobs("prices.", scenario.prices.parameters, false,
+            [](Scenario& s) -> ParameterSet& { return s.prices.parameters; }, knobs);
+  return knobs;
+}
+
+/// Means of the run that the ratios act on.
+struct Means {
+  double ttft = 0;
+  double after_first = 0;
+};
+Means means_of(const RunResult& result) {
+  Means means;
+  for (const RequestRecord& record : result.requests) {
+    means.ttft += record.ttft_ms;
+    means.after_first += record.e2e_ms - record.ttft_ms;
+  }
+  const auto count = static_cast<double>(result.requests.size());
+  return {means.ttft / count, means.after_first / count};
+}
+
+double request_time_ratio(const Means& means, const AnalyticalClock::Ratios& r) {
+  return (means.ttft * r.prefill + means.after_first * r.decode) /
+         (means.ttft + means.after_first);
+}
+
+void put(Figures& figures, const char* name, const std::optional<double>& value) {
+  if (value) figures[name] = *value;
+}
+
+Figures figures_of(const Scenario& varied, const RunResult& result, const AnalyticalClock& clock,
+                   bool moves_time) {
+  const AnalyticalClock::Ratios r = moves_time ? clock.ratios(varied) : AnalyticalClock::Ratios{};
+  const double e2e = request_time_ratio(means_of(result), r);
+  // Users that wait for their answers slow down with the service; other arrivals do not.
+  const double duration = result.traffic.arrivals == ArrivalKind::Closed ? e2e : 1;
+  Figures figures;
+  figures["ttft_ms"] = r.prefill;
+  figures["tpot_ms"] = r.decode;
+  figures["itl_ms"] = r.decode;
+  figures["e2e_ms"] = e2e;
+  figures["output_tokens_per_s_per_user"] = 1 / r.decode;
+  for (const char* rate : {"output_tokens_per_s", "total_tokens_per_s", "requests_per_s"}) {
+    figures[rate] = 1 / duration;
+  }
+  const Accounting books =
+      moves_time ? account_with(varied, result, clock.coefficients(varied), duration)
+                 : account(varied, result);
+  put(figures, "energy_j_per_output_token", books.energy_j_per_output_token);
+  put(figures, "average_power_w", books.average_power_w);
+  put(figures, "tokens_per_s_per_mw", books.tokens_per_s_per_mw);
+  put(figures, "usd_per_hour", books.usd_per_hour);
+  put(figures, "usd_per_hour_used", books.usd_per_hour_used);
+  put(figures, "usd_per_m_input_tokens", books.usd_per_m_input_tokens);
+  put(figures, "usd_per_m_output_tokens", books.usd_per_m_output_tokens);
+  put(figures, "usd_per_m_total_tokens", books.usd_per_m_total_tokens);
+  return figures;
+}
+
+/// Sums of squared relative deviations, below and above.
+struct Spread {
+  double below = 0;
+  double above = 0;
+};
+
+void spread_knob(const Scenario& scenario, const RunResult& result, const AnalyticalClock& clock,
+                 const Knob& knob, const Figures& base, std::map<std::string, Spread>& spreads) {
+  std::map<std::string, BandFactor> extremes;
+  for (const double end : {*knob.parameter.low, *knob.parameter.high}) {
+    Scenario varied = scenario;
+    knob.set(varied, end);
+    try {
+      for (const auto& [name, value] : figures_of(varied, result, clock, knob.moves_time)) {
+        const double factor = value / base.at(name);
+        BandFactor& extreme = extremes[name];
+        extreme.low = std::min(extreme.low, factor);
+        extreme.high = std::max(extreme.high, factor);
+      }
+    } catch (const ModelError&) {
+      // The chip model has no such chip: this end of the range says nothing.
+    }
+  }
+  for (const auto& [name, extreme] : extremes) {
+    spreads[name].below += (1 - extreme.low) * (1 - extreme.low);
+    spreads[name].above += (extreme.high - 1) * (extreme.high - 1);
+  }
+}
+
+std::map<std::string, BandFactor> bands_of(const Scenario& scenario, const RunResult& result,
+                                           const AnalyticalClock& clock,
+                                           const std::vector<Knob>& knobs) {
+  const Figures base = figures_of(scenario, result, clock, true);
+  std::map<std::string, Spread> spreads;
+  for (const Knob& knob : knobs) {
+    if (knob.parameter.low && knob.parameter.high) {
+      spread_knob(scenario, result, clock, knob, base, spreads);
+    }
+  }
+  std::map<std::string, BandFactor> bands;
+  for (const auto& [name, spread] : spreads) {
+    if (spread.below <= 0 && spread.above <= 0) continue;
+    bands[name] = {std::max(0.0, 1 - std::sqrt(spread.below)), 1 + std::sqrt(spread.above)};
+  }
+  return bands;
+}
+
+std::optional<double> elasticity_of(const Scenario& scenario, const AnalyticalClock& clock,
+                                    const Means& means, const Knob& knob) {
+  const double value = knob.parameter.value;
+  // A count changes by whole units.
+  const double step = knob.parameter.dimension == Dimension::Count
+                          ? std::max(1.0, std::round(influence_step * value))
+                          : influence_step * value;
+  if (step <= 0 || value - step <= 0) return std::nullopt;
+  double times[2];
+  for (const int side : {0, 1}) {
+    Scenario varied = scenario;
+    knob.set(varied, side == 0 ? value - step : value + step);
+    try {
+      times[side] = request_time_ratio(means, clock.ratios(varied));
+    } catch (const ModelError&) {
+      return std::nullopt;
+    }
+  }
+  return (times[1] - times[0]) / (2 * step / value);
+}
+
+}  // namespace
+
+Sensitivity sensitivity_of(const Scenario& scenario, const ServiceModel& model,
+                           const RunResult& result, const Catalogue& catalogue,
+                           const NetworkFactory& make_network) {
+  const AnalyticalClock clock(scenario, model, result, catalogue, make_network);
+  const std::vector<Knob> knobs = knobs_of(scenario, result);
+  const Means means = means_of(result);
+  Sensitivity sensitivity;
+  sensitivity.bands = bands_of(scenario, result, clock, knobs);
+  for (const Knob& knob : knobs) {
+    if (!knob.moves_time) continue;
+    const std::optional<double> elasticity = elasticity_of(scenario, clock, means, knob);
+    if (!elasticity || *elasticity == 0) continue;
+    sensitivity.provenance.push_back({knob.name, knob.parameter.value, knob.parameter.source,
+                                      std::string(name_of(knob.parameter.basis)), *elasticity});
+  }
+  std::stable_sort(sensitivity.provenance.begin(), sensitivity.provenance.end(),
+                   [](const Influence& a, const Influence& b) {
+                     return std::abs(a.elasticity) > std::abs(b.elasticity);
+                   });
+  if (sensitivity.provenance.size() > most_influences) {
+    sensitivity.provenance.resize(most_influences);
+  }
+  return sensitivity;
+}
+
+}  // namespace tandem
