@@ -1,0 +1,133 @@
+#!/usr/bin/python3
+"""Measures the figures that the documents quote and writes them to docs/measured.json.
+
+Each figure carries the command that gave it, the commit and the seconds it took. Figures of parts
+that are not run keep their last values.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+TALES = ROOT / "workloads" / "checkpoints" / "little_tales"
+STORIES = pathlib.Path(os.environ.get("TANDEM_DATA", ROOT.parent / "shared" / "data")) \
+    / "models" / "stories260K"
+
+
+class Recorder:
+    """Runs commands and keeps figures with their origin."""
+
+    def __init__(self, tandem):
+        self.tandem = tandem
+        self.figures = {}
+        self.commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, text=True,
+                                     capture_output=True, check=True).stdout.strip()
+
+    def json_of(self, *arguments):
+        """The JSON that a tandem command writes, the command as text, and the seconds it took."""
+        with tempfile.TemporaryDirectory() as folder:
+            out = pathlib.Path(folder) / "out.json"
+            started = time.monotonic()
+            subprocess.run([self.tandem, *map(str, arguments), "--json", str(out)], check=True,
+                           stdout=subprocess.DEVNULL)
+            seconds = time.monotonic() - started
+            shown = [str(argument).replace(str(ROOT) + "/", "") for argument in arguments]
+            return json.loads(out.read_text()), "tandem " + " ".join(shown), seconds
+
+    def keep(self, name, value, command, seconds):
+        """Notes one figure."""
+        self.figures[name] = {"value": value, "command": command, "commit": self.commit,
+                              "seconds": round(seconds, 2)}
+        print(f"{name}: {value}")
+
+
+def model_arguments(folder):
+    """Checkpoint and tokenizer options of a model folder."""
+    if folder == STORIES:
+        return ["--checkpoint", STORIES / "stories260K.bin", "--tokenizer", STORIES / "tok512.bin"]
+    return ["--checkpoint", TALES / "model.bin", "--tokenizer", TALES / "tokenizer.bin"]
+
+
+def measure_functional(recorder):
+    """Text, latency and exactness of the functional runs."""
+    cases = [("little_tales", TALES, "Once there was", 128)]
+    if (STORIES / "stories260K.bin").exists():
+        cases.append(("stories260k", STORIES, "", 200))
+    for model, folder, prompt, tokens in cases:
+        for kind in ("gpu", "lpu", "hybrid"):
+            result, command, seconds = recorder.json_of(
+                "generate", f"{model}_{kind}", *model_arguments(folder), "--prompt", prompt,
+                "--tokens", tokens)
+            if folder == STORIES:
+                command = command.replace(str(STORIES), "$TANDEM_DATA/models/stories260K")
+            for key, value in (("ttft_ms", result["timing"]["ttft_ms"]),
+                               ("tpot_ms", result["timing"]["tpot_ms"]),
+                               ("bound_ms", result["timing"]["bound_ms"]),
+                               ("total_ms", result["timing"]["total_ms"]),
+                               ("reference_max_abs_error",
+                                result["checks"]["reference_max_abs_error"])):
+                recorder.keep(f"{model}_{kind}.{key}", value, command, seconds)
+            if kind == "gpu" and folder == STORIES:
+                expected = (STORIES / "expected_greedy_200.txt").read_text()
+                recorder.keep("stories260k_gpu.text_is_exact", result["text"] == expected, command,
+                              seconds)
+
+
+def measure_capacity(recorder):
+    """Highest load within the SLO, one GPU against the hybrid."""
+    result, command, seconds = recorder.json_of("capacity", "llama8b_gpu", "llama8b_hybrid",
+                                                "--store", "none")
+    recorder.keep("capacity", result, command, seconds)
+
+
+def measure_speed(recorder):
+    """Wall time of the scenarios that an issue bounds, empty store, new process."""
+    for scenario in ("llama8b_gpu", "llama8b_hybrid", "llama8b_gpu_pd", "llama8b_h200"):
+        result, command, seconds = recorder.json_of("run", scenario, "--store", "none")
+        recorder.keep(f"{scenario}.wall_s", round(seconds, 2), command, seconds)
+        for key in ("output_tokens_per_s", "energy_j_per_output_token",
+                    "usd_per_m_output_tokens"):
+            recorder.keep(f"{scenario}.{key}", result["summary"][key], command, seconds)
+        for key in ("ttft_ms", "tpot_ms"):
+            recorder.keep(f"{scenario}.{key}.p99", result["summary"][key]["p99"], command, seconds)
+
+
+def measure_model(recorder):
+    """The bundled model: perplexity, grammar and vocabulary."""
+    started = time.monotonic()
+    command = ["scripts/train_small_model.py", "--check"]
+    done = subprocess.run(["/usr/bin/python3", *command], cwd=ROOT, text=True, capture_output=True,
+                          check=True)
+    recorder.keep("little_tales.check", done.stdout.strip().splitlines(), " ".join(command),
+                  time.monotonic() - started)
+
+
+PARTS = {"functional": measure_functional, "capacity": measure_capacity, "speed": measure_speed,
+         "model": measure_model}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tandem", default=str(ROOT / "build/release/sim/entry/tandem"))
+    parser.add_argument("part", choices=[*PARTS, "all"])
+    arguments = parser.parse_args()
+    path = ROOT / "docs" / "measured.json"
+    recorder = Recorder(arguments.tandem)
+    if path.exists():
+        recorder.figures = json.loads(path.read_text())
+    for name, measure in PARTS.items():
+        if arguments.part in (name, "all"):
+            measure(recorder)
+    path.write_text(json.dumps(recorder.figures, indent=1, sort_keys=True) + "\n")
+    print(f"{len(recorder.figures)} figures in {path.relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
