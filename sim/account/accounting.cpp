@@ -134,10 +134,10 @@ void add_costs(const Scenario& scenario, const RunResult& result, double seconds
     static_w += pool.static_power_w * static_cast<double>(pool.chips);
   }
   const double chip_w =
-      books.energy_j ? (books.energy_j->chips_dynamic + books.energy_j->chips_static +
-                        books.energy_j->links) /
-                           seconds
-                     : static_w;
+      books.energy_j
+          ? (books.energy_j->chips_dynamic + books.energy_j->chips_static + books.energy_j->links) /
+                seconds
+          : static_w;
   const CostModel costs(scenario, result, chip_w, placed);
   books.usd_per_hour = costs.whole_system();
   double used = 0, input = 0;

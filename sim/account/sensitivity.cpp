@@ -71,8 +71,9 @@ class AnalyticalClock {
     for (const RepresentativeStep& step : result_.representatives) {
       auto it = pools.find(step.pool);
       if (it == pools.end()) {
-        it = pools.try_emplace(step.pool, varied, pool_of(step.pool), catalogue_, make_network_,
-                               store)
+        it = pools
+                 .try_emplace(step.pool, varied, pool_of(step.pool), catalogue_, make_network_,
+                              store)
                  .first;
       }
       times.push_back(to_seconds(it->second.floor(step.batch).latency));
@@ -117,23 +118,23 @@ std::vector<Knob> knobs_of(const Scenario& scenario, const RunResult& result) {
   std::vector<Knob> knobs;
   for (const auto& [name, chip] : scenario.system.chips) {
     if (!is_placed(result, name)) continue;
-    add_knobs("chips." + name + ".", chip.parameters, true,
-              [name = name](Scenario& s) -> ParameterSet& {
-                return s.system.chips.at(name).parameters;
-              },
-              knobs);
+    add_knobs(
+        "chips." + name + ".", chip.parameters, true,
+        [name = name](Scenario& s) -> ParameterSet& { return s.system.chips.at(name).parameters; },
+        knobs);
   }
   for (const auto& [name, link] : scenario.system.links) {
-    add_knobs("links." + name + ".", link.parameters, true,
-              [name = name](Scenario& s) -> ParameterSet& {
-                return s.system.links.at(name).parameters;
-              },
-              knobs);
+    add_knobs(
+        "links." + name + ".", link.parameters, true,
+        [name = name](Scenario& s) -> ParameterSet& { return s.system.links.at(name).parameters; },
+        knobs);
   }
-  add_knobs("system.", scenario.system.parameters, false,
-            [](Scenario& s) -> ParameterSet& { return s.system.parameters; }, knobs);
-  add_knobs("prices.", scenario.prices.parameters, false,
-            [](Scenario& s) -> ParameterSet& { return s.prices.parameters; }, knobs);
+  add_knobs(
+      "system.", scenario.system.parameters, false,
+      [](Scenario& s) -> ParameterSet& { return s.system.parameters; }, knobs);
+  add_knobs(
+      "prices.", scenario.prices.parameters, false,
+      [](Scenario& s) -> ParameterSet& { return s.prices.parameters; }, knobs);
   return knobs;
 }
 
@@ -153,8 +154,7 @@ Means means_of(const RunResult& result) {
 }
 
 double request_time_ratio(const Means& means, const AnalyticalClock::Ratios& r) {
-  return (means.ttft * r.prefill + means.after_first * r.decode) /
-         (means.ttft + means.after_first);
+  return (means.ttft * r.prefill + means.after_first * r.decode) / (means.ttft + means.after_first);
 }
 
 void put(Figures& figures, const char* name, const std::optional<double>& value) {
@@ -176,9 +176,9 @@ Figures figures_of(const Scenario& varied, const RunResult& result, const Analyt
   for (const char* rate : {"output_tokens_per_s", "total_tokens_per_s", "requests_per_s"}) {
     figures[rate] = 1 / duration;
   }
-  const Accounting books =
-      moves_time ? account_with(varied, result, clock.coefficients(varied), duration)
-                 : account(varied, result);
+  const Accounting books = moves_time
+                               ? account_with(varied, result, clock.coefficients(varied), duration)
+                               : account(varied, result);
   put(figures, "energy_j_per_output_token", books.energy_j_per_output_token);
   put(figures, "average_power_w", books.average_power_w);
   put(figures, "tokens_per_s_per_mw", books.tokens_per_s_per_mw);

@@ -25,8 +25,8 @@ struct ScheduledSequence {
   Request* request = nullptr;
   std::int64_t computed = 0;  ///< tokens whose KV is here or in a pass under way
   std::int64_t blocks = 0;
-  std::int64_t in_flight = 0;    ///< passes under way that it is part of
-  bool comes_with_kv = false;    ///< its prompt's KV is sent from another replica
+  std::int64_t in_flight = 0;  ///< passes under way that it is part of
+  bool comes_with_kv = false;  ///< its prompt's KV is sent from another replica
 };
 
 /// One step: the batch, and the sequence behind each slice.

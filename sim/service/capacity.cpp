@@ -20,9 +20,7 @@ class LoadSearch {
     options_.timeline = nullptr;
   }
 
-  [[nodiscard]] bool is_closed() const {
-    return scenario_.traffic.arrivals == ArrivalKind::Closed;
-  }
+  [[nodiscard]] bool is_closed() const { return scenario_.traffic.arrivals == ArrivalKind::Closed; }
   [[nodiscard]] double load_of(std::int64_t units) const {
     return is_closed() ? static_cast<double>(units)
                        : static_cast<double>(units) * scenario_.traffic.rate / rate_parts;

@@ -29,8 +29,8 @@ std::vector<LayerRange> layers_of(const PoolModel& pool) {
 
 std::vector<KvPiece> kv_pieces(const PoolModel& from, const PoolModel& to) {
   const NeuralNetwork& network = to.stations().front().stages.front().network;
-  const std::int64_t per_layer = network.kv_elements_per_token_and_layer() *
-                                 bytes_of(to.placement().precision.kv_cache);
+  const std::int64_t per_layer =
+      network.kv_elements_per_token_and_layer() * bytes_of(to.placement().precision.kv_cache);
   std::vector<KvPiece> pieces;
   for (const LayerRange& sender : layers_of(from)) {
     for (const LayerRange& receiver : layers_of(to)) {

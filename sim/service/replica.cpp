@@ -39,8 +39,8 @@ Picoseconds Replica::run_pass(const Batch& batch, Picoseconds now, StepEstimate&
   const Picoseconds ready = now + setup_.step_overhead + setup_.sequence_overhead * sequences;
   const Picoseconds end = pipeline_.enter(ready, estimate);
   if (setup_.timeline != nullptr) {
-    const auto track = setup_.timeline->track(
-        setup_.name + " steps", fmt::format("replica {}", setup_.index));
+    const auto track =
+        setup_.timeline->track(setup_.name + " steps", fmt::format("replica {}", setup_.index));
     setup_.timeline->span(track, label_of(batch), end - estimate.latency(), end);
   }
   return end;

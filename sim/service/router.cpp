@@ -13,9 +13,8 @@ void Router::connect(Replicas* prefill, Replicas* decode, KvTransfer* transfer, 
 
 Replica& Router::choose(Replicas& replicas, std::size_t& next) const {
   if (policy_ == "round_robin") return *replicas[next++ % replicas.size()];
-  return **std::min_element(replicas.begin(), replicas.end(), [](const auto& a, const auto& b) {
-    return a->load() < b->load();
-  });
+  return **std::min_element(replicas.begin(), replicas.end(),
+                            [](const auto& a, const auto& b) { return a->load() < b->load(); });
 }
 
 void Router::arrived(Request& request, Picoseconds now) {

@@ -33,6 +33,29 @@ std::string main_bottleneck(const PoolTotals& totals) {
   return name;
 }
 
+// A large product is bound by arithmetic and a thin one by memory: their floors show the peaks.
+void add_peaks(const PoolModel& pool, PoolUse& use) {
+  constexpr std::int64_t edge = 8192;
+  const Precision& precision = pool.placement().precision;
+  Kernel kernel;
+  kernel.role = "peak";
+  kernel.activations = precision.activations;
+  try {
+    for (const std::int64_t rows : {edge, std::int64_t{1}}) {
+      kernel.shape = GemmKernel{rows, edge, edge, precision.weights, precision.activations, false};
+      const double seconds = to_seconds(pool.chip().simulate_kernel(kernel, false).floor);
+      const KernelWork work = work_of(kernel);
+      if (rows == edge) {
+        use.peak_flops_per_s = static_cast<double>(work.matrix.count()) / seconds;
+      } else {
+        use.peak_bytes_per_s = static_cast<double>(work.bytes().count()) / seconds;
+      }
+    }
+  } catch (const ModelError&) {
+    use.peak_flops_per_s = use.peak_bytes_per_s = 0;
+  }
+}
+
 }  // namespace
 
 /// The parts of one run, alive while it lasts.
@@ -52,9 +75,9 @@ class ServiceRun {
     if (is_split) {
       decode_estimator_.emplace(*model.decode_, options.fidelity, options.exact);
       make_replicas(*decode_estimator_, Role::Decode, decode_);
-      transfer_ = std::make_unique<KvTransfer>(
-          model.make_network_(model.scenario_.system), kv_pieces(*model.prefill_, *model.decode_),
-          agenda_, router_, options.timeline);
+      transfer_ = std::make_unique<KvTransfer>(model.make_network_(model.scenario_.system),
+                                               kv_pieces(*model.prefill_, *model.decode_), agenda_,
+                                               router_, options.timeline);
     }
     router_.connect(&prefill_, &decode_, transfer_.get(), &source_);
   }
@@ -138,6 +161,7 @@ class ServiceRun {
     for (const auto& [name, energy] : pool.chip().energy_per_count()) {
       use.energy_per_count_j[name] = energy.count();
     }
+    if (options_.fidelity == Fidelity::Cycle) add_peaks(pool, use);
     double busy = 0;
     for (const auto& replica : replicas) {
       use.kv_peak = std::max(use.kv_peak, replica->kv_peak());
@@ -166,8 +190,7 @@ class ServiceRun {
     if (options_.fidelity == Fidelity::Cycle) result.audit = sampler_.audit();
     for (const SampledStep& step : sampler_.representatives()) {
       const bool is_decode_pool = step.pool == model_.decode_.get();
-      result.representatives.push_back(
-          {result.pools[is_decode_pool ? 1 : 0].name, step.batch});
+      result.representatives.push_back({result.pools[is_decode_pool ? 1 : 0].name, step.batch});
     }
   }
 
@@ -179,8 +202,7 @@ class ServiceRun {
     collect_requests(result);
     const bool is_split = decode_estimator_.has_value();
     result.pools.push_back(collect_pool(prefill_estimator_, *model_.prefill_, prefill_,
-                                        is_split ? Role::Prefill : Role::Both,
-                                        result.simulated_s));
+                                        is_split ? Role::Prefill : Role::Both, result.simulated_s));
     if (is_split) {
       result.pools.push_back(collect_pool(*decode_estimator_, *model_.decode_, decode_,
                                           Role::Decode, result.simulated_s));
@@ -212,8 +234,8 @@ ServiceModel::ServiceModel(const Scenario& scenario, const Catalogue& catalogue,
       make_network_(std::move(make_network)),
       store_(store ? std::optional<std::filesystem::path>(*store) : std::nullopt) {
   const Placement& placement = scenario.placement;
-  prefill_ = std::make_unique<PoolModel>(scenario, placement.prefill, 0, catalogue, make_network_,
-                                         store_);
+  prefill_ =
+      std::make_unique<PoolModel>(scenario, placement.prefill, 0, catalogue, make_network_, store_);
   if (placement.mode == PlacementMode::Monolithic) return;
   // Pools of one group of chips stand side by side.
   const std::int64_t taken = placement.decode.pool == placement.prefill.pool
@@ -244,8 +266,7 @@ RunResult ServiceModel::run(const Traffic& traffic, const RunOptions& options) {
   const std::int64_t hits = store_.loaded();
   const std::int64_t misses = store_.computed();
   RunResult result = ServiceRun(*this, traffic, options).run();
-  result.wall_s =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  result.wall_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   result.store_hits = store_.loaded() - hits;
   result.store_misses = store_.computed() - misses;
   return result;

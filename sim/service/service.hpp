@@ -20,8 +20,8 @@ namespace tandem {
 
 struct RunOptions {
   Fidelity fidelity = Fidelity::Cycle;
-  bool exact = false;                ///< simulate every pass instead of interpolating
-  std::optional<std::uint64_t> seed; ///< instead of the scenario's
+  bool exact = false;                       ///< simulate every pass instead of interpolating
+  std::optional<std::uint64_t> seed;        ///< instead of the scenario's
   std::optional<std::int64_t> audit_steps;  ///< instead of the scenario's
   std::optional<std::string> store;         ///< folder of stored results; none: memory only
   TimelineRecorder* timeline = nullptr;
@@ -48,9 +48,13 @@ struct PoolUse {
   std::int64_t kv_slots = 0;   ///< requests of full length that fit on a replica at once
   std::string bottleneck;      ///< what bounds the slowest stations most of the time
   PoolTotals totals;
-  double static_power_w = 0;   ///< per chip
+  /// Per chip, from the floors of a large and of a thin matrix product; 0 where the chip model
+  /// does not answer single kernels.
+  double peak_flops_per_s = 0;
+  double peak_bytes_per_s = 0;
+  double static_power_w = 0;  ///< per chip
   std::map<std::string, double> energy_per_count_j;
-  Picoseconds floor_busy;      ///< busiest replica: sum of floors of pass periods
+  Picoseconds floor_busy;  ///< busiest replica: sum of floors of pass periods
 };
 
 /// Everything a run measured. Equal scenarios and options give equal values, `run` members aside.

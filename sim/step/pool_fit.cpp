@@ -72,8 +72,8 @@ KvRoom room_of(const FitQuestion& question, const std::vector<Stage>& stages) {
       high = middle - 1;
     }
   }
-  const std::int64_t planned = question.chip.batch_limit() > 0 ? std::max<std::int64_t>(low, 1)
-                                                               : question.max_sequences;
+  const std::int64_t planned =
+      question.chip.batch_limit() > 0 ? std::max<std::int64_t>(low, 1) : question.max_sequences;
   const std::int64_t tokens = worst_kv_tokens(question, stages, planned);
   return {.sequences = tokens >= question.max_context ? std::max<std::int64_t>(low, 1) : 0,
           .tokens = std::max<std::int64_t>(tokens, 0)};
@@ -154,10 +154,10 @@ PoolFit fit_pool(const FitQuestion& question, const PoolPlacement& placement) {
 PoolFit require_fit(const FitQuestion& question, const PoolPlacement& placement) {
   const NeuralNetwork& network = question.network;
   if (placement.pipeline < 1 || placement.pipeline > network.layers) {
-    throw ConfigError(placement.place,
-                      fmt::format("'pipeline' is {}; {} has {} layers, so it must be 1 to {}",
-                                  placement.pipeline, network.name, network.layers,
-                                  network.layers));
+    throw ConfigError(
+        placement.place,
+        fmt::format("'pipeline' is {}; {} has {} layers, so it must be 1 to {}", placement.pipeline,
+                    network.name, network.layers, network.layers));
   }
   PoolFit fit = fit_pool(question, placement);
   if (fit.fits()) return fit;

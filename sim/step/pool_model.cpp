@@ -23,8 +23,8 @@ std::vector<Station> make_stations(const PoolFit& fit) {
   std::vector<Station> stations;
   std::int64_t chip = 0;
   for (const Stage& stage : fit.stages) {
-    const bool joins_heads = stage.layers == 0 && !stations.empty() &&
-                             stations.back().stages.front().layers == 0;
+    const bool joins_heads =
+        stage.layers == 0 && !stations.empty() && stations.back().stages.front().layers == 0;
     if (!joins_heads) {
       stations.emplace_back();
       stations.back().first_chip = chip;
@@ -156,9 +156,9 @@ PoolModel::Hop PoolModel::hand_over(std::size_t from_station, const Batch& batch
   const Station& from = stations_[from_station];
   const Station& to = stations_[from_station + 1];
   const bool to_head = to.stages.front().layers == 0;
-  const Bytes size = to_head ? Bytes(batch.sampled() * hidden_ *
-                                     bytes_of(placement_.precision.activations))
-                             : hidden_bytes(batch);
+  const Bytes size =
+      to_head ? Bytes(batch.sampled() * hidden_ * bytes_of(placement_.precision.activations))
+              : hidden_bytes(batch);
   Hop result{};
   for (std::size_t i = 0; i < to.stages.size(); ++i) {
     const Hop& one = hop(from.first_chip, to.first_chip + static_cast<std::int64_t>(i), size);
@@ -242,7 +242,8 @@ StepFloor PoolModel::floor(const Batch& batch) {
       if (is_new) known->second = chip_->floor(stations_[i].stages[j], batch);
       slowest = std::max(slowest, known->second);
     }
-    result.latency += slowest + (i + 1 == stations ? return_tokens(batch) : hand_over(i, batch)).floor;
+    result.latency +=
+        slowest + (i + 1 == stations ? return_tokens(batch) : hand_over(i, batch)).floor;
     result.period = std::max(result.period, slowest);
   }
   floors_.emplace(key, result);

@@ -28,7 +28,7 @@ struct StepCost {
   /// hops[i]: hand-over of hidden states from station i to i + 1. The last one returns the sampled
   /// tokens to the first station; zero where one chip does everything or nothing was sampled.
   std::vector<Picoseconds> hops;
-  std::map<std::string, std::int64_t> activity;  ///< of all chips
+  std::map<std::string, std::int64_t> activity;    ///< of all chips
   std::map<std::string, std::int64_t> link_bytes;  ///< payload times links crossed, by link class
   Flops matrix;
   Bytes memory;

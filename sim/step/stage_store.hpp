@@ -19,9 +19,9 @@ namespace tandem {
 /// need. Floors are not in here; they are always computed anew.
 struct StageResult {
   Picoseconds time;
-  Flops matrix;             ///< multiply-adds of matrix products, two each
-  Bytes memory;             ///< that left or entered the chip's main memory
-  std::int64_t kernels = 0; ///< kernels that the model answered
+  Flops matrix;              ///< multiply-adds of matrix products, two each
+  Bytes memory;              ///< that left or entered the chip's main memory
+  std::int64_t kernels = 0;  ///< kernels that the model answered
   std::map<std::string, std::int64_t> activity;
   std::string bottleneck;
   bool operator==(const StageResult&) const = default;

@@ -66,8 +66,8 @@ TEST(Service, LongPromptIsPrefilledInChunksOfTheBudget) {
 
 TEST(Service, DecodesRideAlongWithTheChunksOfAnotherPrompt) {
   // One user at a time, two requests at constant distance 6000 ns: the second arrives while the
-  // first decodes (prefill ends at 6280, its arrival is at 1000; step 2 ends at 10320). At 10320 the
-  // first has two of four tokens and the second waits with 32: one step of 33 tokens.
+  // first decodes (prefill ends at 6280, its arrival is at 1000; step 2 ends at 10320). At 10320
+  // the first has two of four tokens and the second waits with 32: one step of 33 tokens.
   Scenario s = scenario();
   s.traffic.arrivals = ArrivalKind::Constant;
   s.traffic.rate = 1e9 / 6000;

@@ -1,0 +1,211 @@
+#include "sim/report/page.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "sim/report/summary.hpp"
+
+namespace tandem {
+namespace {
+
+std::string number(double value) {
+  const double size = value < 0 ? -value : value;
+  if (size >= 1000) return fmt::format("{:.0f}", value);
+  if (size >= 100) return fmt::format("{:.1f}", value);
+  if (size >= 1) return fmt::format("{:.2f}", value);
+  return fmt::format("{:.4f}", value);
+}
+
+std::string number(const std::optional<double>& value) {
+  return value ? number(*value) : std::string("-");
+}
+
+std::string band_text(const Sensitivity& sensitivity, const std::string& key,
+                      const std::optional<double>& value) {
+  const auto found = sensitivity.bands.find(key);
+  if (!value || found == sensitivity.bands.end()) return "";
+  return fmt::format("  [{}, {}]", number(*value * found->second.low),
+                     number(*value * found->second.high));
+}
+
+std::string figure_line(const ReportInput& input, const std::string& label, const std::string& key,
+                        const std::optional<double>& value) {
+  return fmt::format("  {:<32} {:>12}{}\n", label, number(value),
+                     band_text(input.sensitivity, key, value));
+}
+
+std::string latency_line(const char* label, const Summary& s, const std::optional<double>& floor) {
+  if (s.count == 0) return "";
+  return fmt::format("  {:<8} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10}\n", label, number(s.mean),
+                     number(s.p50), number(s.p90), number(s.p95), number(s.p99), number(floor));
+}
+
+std::string latencies(const ReportInput& input, const RunSummary& s) {
+  const RunBounds bounds = bounds_of(input.result);
+  std::string text = fmt::format("  {:<8} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10}\n", "ms",
+                                 "mean", "p50", "p90", "p95", "p99", "floor");
+  text += latency_line("TTFT", s.ttft_ms, bounds.ttft_ms);
+  text += latency_line("TPOT", s.tpot_ms, bounds.tpot_ms);
+  text += latency_line("ITL", s.itl_ms, std::nullopt);
+  text += latency_line("E2E", s.e2e_ms, std::nullopt);
+  return text;
+}
+
+std::string figures(const ReportInput& input, const RunSummary& s) {
+  const Accounting& a = input.accounting;
+  std::string text;
+  text += figure_line(input, "output tokens/s", "output_tokens_per_s", s.output_tokens_per_s);
+  text += figure_line(input, "output tokens/s per user", "output_tokens_per_s_per_user",
+                      s.output_tokens_per_s_per_user);
+  text += figure_line(input, "requests/s", "requests_per_s", s.requests_per_s);
+  text += figure_line(input, "offered requests/s", "", s.offered_requests_per_s);
+  text += figure_line(input, "utilisation", "", s.utilisation);
+  text += figure_line(input, "requests within the SLO", "", s.slo_attainment);
+  text += figure_line(input, "J per output token", "energy_j_per_output_token",
+                      a.energy_j_per_output_token);
+  text += figure_line(input, "average power, W", "average_power_w", a.average_power_w);
+  text += figure_line(input, "USD per hour, whole system", "usd_per_hour", a.usd_per_hour);
+  text += figure_line(input, "USD per hour, chips used", "usd_per_hour_used", a.usd_per_hour_used);
+  text += figure_line(input, "USD per M input tokens", "usd_per_m_input_tokens",
+                      a.usd_per_m_input_tokens);
+  text += figure_line(input, "USD per M output tokens", "usd_per_m_output_tokens",
+                      a.usd_per_m_output_tokens);
+  return text;
+}
+
+std::string pools_and_links(const RunResult& result) {
+  std::string text = "\nPools\n";
+  for (const PoolUse& pool : result.pools) {
+    text += fmt::format(
+        "  {:<10} {} x {}: busy {:.0f} %, busiest station {:.0f} %, KV {:.0f} %, "
+        "bound by {}\n",
+        pool.name, pool.chips, pool.chip, 100 * pool.busy, 100 * pool.bottleneck_busy,
+        100 * pool.kv_peak, pool.bottleneck.empty() ? "-" : pool.bottleneck);
+  }
+  if (result.links.empty()) return text;
+  text += "Links\n";
+  for (const auto& [name, use] : result.links) {
+    text += fmt::format("  {:<16} {:.3f} GB\n", name, static_cast<double>(use.bytes.count()) / 1e9);
+  }
+  return text;
+}
+
+std::string steps_text(const RunResult& result) {
+  std::string text = fmt::format("\nSteps: {} executed, {} simulated, {} interpolated\n",
+                                 result.steps, result.steps_simulated, result.steps_interpolated);
+  if (result.audit.steps > 0) {
+    text += fmt::format(
+        "  audit of {} interpolated steps: mean error {:.2f} % (95 % bound {:.2f} %), on TPOT p99 "
+        "at most {:.2f} %\n",
+        result.audit.steps, 100 * result.audit.mean_error, 100 * result.audit.mean_error_bound,
+        100 * result.audit.tpot_p99_error);
+  }
+  return text;
+}
+
+std::string provenance_text(const Sensitivity& sensitivity) {
+  if (sensitivity.provenance.empty()) return "";
+  std::string text = "\nInputs that matter most (change of the request's time per change)\n";
+  for (const Influence& i : sensitivity.provenance) {
+    text +=
+        fmt::format("  {:<44} {:>6.2f}  {} ({})\n", i.parameter, i.elasticity, i.source, i.basis);
+  }
+  return text;
+}
+
+using Row = std::vector<std::string>;
+
+std::string table(const std::vector<Row>& rows) {
+  std::vector<std::size_t> widths;
+  for (const Row& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  std::string text;
+  for (const Row& row : rows) {
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      text += i == 0 ? fmt::format("{:<{}}", row[i], widths[i])
+                     : fmt::format("  {:>{}}", row[i], widths[i]);
+    }
+    text += '\n';
+  }
+  return text;
+}
+
+std::string with_band(const CapacityReport& report, const std::string& key,
+                      const std::optional<double>& value) {
+  return number(value) + band_text(report.sensitivity, key, value);
+}
+
+void add_column(const CapacityReport& report, std::vector<Row>& rows) {
+  const CapacityResult& c = report.capacity;
+  const RunSummary s = summarise_run(report.scenario, c.run);
+  const Accounting& a = report.accounting;
+  std::int64_t chips = 0;
+  for (const PoolUse& pool : c.run.pools) chips += pool.chips;
+  const std::vector<std::string> cells = {
+      report.scenario.name,
+      fmt::format("{}", chips),
+      fmt::format("{} {}", number(c.load), c.load_unit),
+      with_band(report, "output_tokens_per_s", s.output_tokens_per_s),
+      fmt::format("{} / {}", number(s.ttft_ms.p50), number(s.ttft_ms.p99)),
+      fmt::format("{} / {}", number(s.tpot_ms.p50), number(s.tpot_ms.p99)),
+      with_band(report, "output_tokens_per_s_per_user", s.output_tokens_per_s_per_user),
+      with_band(report, "energy_j_per_output_token", a.energy_j_per_output_token),
+      with_band(report, "usd_per_m_output_tokens", a.usd_per_m_output_tokens),
+      with_band(report, "tokens_per_s_per_mw", a.tokens_per_s_per_mw),
+      fmt::format("{:.0f} %", 100 * s.utilisation),
+      c.limit,
+      c.bottleneck};
+  for (std::size_t i = 0; i < cells.size(); ++i) rows[i].push_back(cells[i]);
+}
+
+std::string curve_text(const CapacityReport& report) {
+  if (report.capacity.curve.empty()) return "";
+  std::vector<Row> rows = {
+      {report.capacity.load_unit, "tokens/s", "tokens/s/user", "TTFT p99 ms", "TPOT p99 ms"}};
+  for (const LoadPoint& point : report.capacity.curve) {
+    rows.push_back({number(point.load), number(point.output_tokens_per_s),
+                    number(point.output_tokens_per_s_per_user), number(point.ttft_ms.p99),
+                    number(point.tpot_ms.p99)});
+  }
+  return fmt::format("\n{}\n{}", report.scenario.name, table(rows));
+}
+
+}  // namespace
+
+std::string run_page(const ReportInput& input) {
+  const RunResult& result = input.result;
+  const RunSummary s = summarise_run(input.scenario, result);
+  std::string text =
+      fmt::format("{}: {} on {}, {} clock, {} requests in {} s\n\n", input.scenario.name,
+                  input.scenario.model.name, input.scenario.system.name,
+                  result.fidelity == Fidelity::Cycle ? "cycle" : "analytical",
+                  result.requests.size(), number(result.simulated_s));
+  text += latencies(input, s) + "\n" + figures(input, s);
+  text += pools_and_links(result) + steps_text(result) + provenance_text(input.sensitivity);
+  return text;
+}
+
+std::string capacity_page(const std::vector<CapacityReport>& reports) {
+  std::vector<Row> rows = {{"highest load within the SLO"},
+                           {"chips placed"},
+                           {"load"},
+                           {"output tokens/s"},
+                           {"TTFT p50 / p99, ms"},
+                           {"TPOT p50 / p99, ms"},
+                           {"output tokens/s per user"},
+                           {"J per output token"},
+                           {"USD per M output tokens"},
+                           {"output tokens/s per MW"},
+                           {"utilisation"},
+                           {"limited by"},
+                           {"busiest part"}};
+  for (const CapacityReport& report : reports) add_column(report, rows);
+  std::string text = table(rows);
+  for (const CapacityReport& report : reports) text += curve_text(report);
+  return text;
+}
+
+}  // namespace tandem

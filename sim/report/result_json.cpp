@@ -1,0 +1,235 @@
+#include "sim/report/result_json.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "sim/report/summary.hpp"
+
+namespace tandem {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json optional_number(const std::optional<double>& value) {
+  return value ? Json(*value) : Json(nullptr);
+}
+
+Json distribution(const Summary& s) {
+  if (s.count == 0) return nullptr;
+  return {{"mean", s.mean}, {"p50", s.p50}, {"p90", s.p90}, {"p95", s.p95}, {"p99", s.p99}};
+}
+
+Json summary_json(const ReportInput& input) {
+  const RunSummary s = summarise_run(input.scenario, input.result);
+  const Accounting& a = input.accounting;
+  Json json;
+  json["output_tokens_per_s"] = s.output_tokens_per_s;
+  json["total_tokens_per_s"] = s.total_tokens_per_s;
+  json["requests_per_s"] = s.requests_per_s;
+  json["offered_requests_per_s"] = optional_number(s.offered_requests_per_s);
+  json["utilisation"] = s.utilisation;
+  json["output_tokens_per_s_per_user"] = optional_number(s.output_tokens_per_s_per_user);
+  json["ttft_ms"] = distribution(s.ttft_ms);
+  json["tpot_ms"] = distribution(s.tpot_ms);
+  json["itl_ms"] = distribution(s.itl_ms);
+  json["e2e_ms"] = distribution(s.e2e_ms);
+  json["slo_attainment"] = optional_number(s.slo_attainment);
+  json["goodput_requests_per_s"] = optional_number(s.goodput_requests_per_s);
+  json["energy_j_per_output_token"] = optional_number(a.energy_j_per_output_token);
+  json["average_power_w"] = optional_number(a.average_power_w);
+  json["tokens_per_s_per_mw"] = optional_number(a.tokens_per_s_per_mw);
+  json["usd_per_hour"] = optional_number(a.usd_per_hour);
+  json["usd_per_hour_used"] = optional_number(a.usd_per_hour_used);
+  json["usd_per_m_input_tokens"] = optional_number(a.usd_per_m_input_tokens);
+  json["usd_per_m_output_tokens"] = optional_number(a.usd_per_m_output_tokens);
+  json["usd_per_m_total_tokens"] = optional_number(a.usd_per_m_total_tokens);
+  return json;
+}
+
+// The summary's shape with [low, high] in the place of numbers.
+Json band_of(const Json& value, const BandFactor& factor) {
+  if (value.is_object()) {
+    Json bands = Json::object();
+    for (const auto& [key, inner] : value.items()) bands[key] = band_of(inner, factor);
+    return bands;
+  }
+  if (!value.is_number()) return nullptr;
+  const double number = value.get<double>();
+  return Json::array({number * factor.low, number * factor.high});
+}
+
+Json bands_json(const Json& summary, const Sensitivity& sensitivity) {
+  Json bands = Json::object();
+  for (const auto& [key, value] : summary.items()) {
+    const auto found = sensitivity.bands.find(key);
+    bands[key] = found == sensitivity.bands.end() ? Json(nullptr) : band_of(value, found->second);
+  }
+  return bands;
+}
+
+Json bounds_json(const RunResult& result) {
+  const RunBounds bounds = bounds_of(result);
+  return {{"tpot_ms", optional_number(bounds.tpot_ms)},
+          {"ttft_ms", bounds.ttft_ms},
+          {"output_tokens_per_s", bounds.output_tokens_per_s}};
+}
+
+Json steps_json(const RunResult& result) {
+  Json audit = nullptr;
+  if (result.audit.steps > 0) {
+    audit = {{"steps", result.audit.steps},
+             {"mean_error", result.audit.mean_error},
+             {"mean_error_bound", result.audit.mean_error_bound},
+             {"tpot_p99_error", result.audit.tpot_p99_error}};
+  }
+  Json kernels = Json::object();
+  for (const auto& [model, count] : result.kernels) kernels[model] = std::llround(count);
+  return {{"total", result.steps},
+          {"simulated", result.steps_simulated},
+          {"interpolated", result.steps_interpolated},
+          {"audit", audit},
+          {"kernels", kernels}};
+}
+
+std::optional<double> share_of_peak(double amount, double peak, const PoolUse& pool,
+                                    double seconds) {
+  if (peak <= 0 || amount <= 0) return std::nullopt;
+  return amount / (peak * static_cast<double>(pool.chips) * seconds);
+}
+
+Json pools_json(const RunResult& result) {
+  Json pools = Json::object();
+  for (const PoolUse& pool : result.pools) {
+    pools[pool.name] = {
+        {"pool", pool.pool},
+        {"chip", pool.chip},
+        {"chips", pool.chips},
+        {"replicas", pool.replicas},
+        {"busy", pool.busy},
+        {"flop_utilisation",
+         optional_number(share_of_peak(pool.totals.matrix_flops, pool.peak_flops_per_s, pool,
+                                       result.simulated_s))},
+        {"memory_bandwidth_utilisation",
+         optional_number(share_of_peak(pool.totals.memory_bytes, pool.peak_bytes_per_s, pool,
+                                       result.simulated_s))},
+        {"kv_peak", pool.kv_peak},
+        {"kv_slots", pool.kv_slots},
+        {"bottleneck", pool.bottleneck.empty() ? Json(nullptr) : Json(pool.bottleneck)}};
+  }
+  return pools;
+}
+
+// Links that only passed hidden states along inside a replica are not simulated under contention:
+// no busy time is known for them.
+Json links_json(const RunResult& result) {
+  Json links = Json::object();
+  for (const auto& [name, use] : result.links) {
+    const bool is_timed = use.busy.count() > 0;
+    links[name] = {
+        {"bytes", use.bytes.count()},
+        {"busy", is_timed ? Json(to_seconds(use.busy) / result.simulated_s) : Json(nullptr)},
+        {"peak_queue", is_timed ? Json(use.peak_queue) : Json(nullptr)}};
+  }
+  return links;
+}
+
+Json provenance_json(const Sensitivity& sensitivity) {
+  Json list = Json::array();
+  for (const Influence& influence : sensitivity.provenance) {
+    list.push_back({{"parameter", influence.parameter},
+                    {"value", influence.value},
+                    {"source", influence.source},
+                    {"basis", influence.basis},
+                    {"elasticity", influence.elasticity}});
+  }
+  return list;
+}
+
+Json run_json(const RunResult& result) {
+  char host[256] = {};
+  const bool has_host = ::gethostname(host, sizeof host - 1) == 0;
+  return {{"wall_s", result.wall_s},
+          {"store_hits", result.store_hits},
+          {"store_misses", result.store_misses},
+          {"host", has_host ? Json(std::string(host)) : Json(nullptr)}};
+}
+
+Json result_object(const ReportInput& input, bool with_run) {
+  const RunResult& result = input.result;
+  Json json;
+  json["scenario"] = input.scenario.name;
+  json["version"] = TANDEM_VERSION;
+  json["config_hash"] = input.scenario.config_hash;
+  json["seed"] = result.seed;
+  json["fidelity"] = result.fidelity == Fidelity::Cycle ? "cycle" : "analytical";
+  json["simulated_s"] = result.simulated_s;
+  json["summary"] = summary_json(input);
+  json["bands"] = bands_json(json["summary"], input.sensitivity);
+  json["bounds"] = bounds_json(result);
+  json["steps"] = steps_json(result);
+  json["pools"] = pools_json(result);
+  json["links"] = links_json(result);
+  json["provenance"] = provenance_json(input.sensitivity);
+  if (with_run) json["run"] = run_json(result);
+  return json;
+}
+
+Json load_json(const LoadPoint& point) {
+  return {{"load", point.load},
+          {"output_tokens_per_s", point.output_tokens_per_s},
+          {"output_tokens_per_s_per_user", point.output_tokens_per_s_per_user},
+          {"ttft_ms", distribution(point.ttft_ms)},
+          {"tpot_ms", distribution(point.tpot_ms)},
+          {"utilisation", point.utilisation},
+          {"meets_slo", point.meets_slo}};
+}
+
+constexpr int indent = 2;
+
+}  // namespace
+
+std::string result_json(const ReportInput& input) {
+  return result_object(input, true).dump(indent) + "\n";
+}
+
+std::string comparable_json(const ReportInput& input) {
+  return result_object(input, false).dump(indent) + "\n";
+}
+
+std::string run_object_json(const RunResult& result) {
+  return run_json(result).dump(indent) + "\n";
+}
+
+std::string requests_csv(const RunResult& result) {
+  std::string text =
+      "id,arrival_s,prompt,output,ttft_ms,tpot_ms,e2e_ms,cached_tokens,preemptions\n";
+  for (const RequestRecord& r : result.requests) {
+    text += fmt::format("{},{:.9f},{},{},{:.6f},{:.6f},{:.6f},{},{}\n", r.id, r.arrival_s, r.prompt,
+                        r.output, r.ttft_ms, r.tpot_ms, r.e2e_ms, r.cached_tokens, r.preemptions);
+  }
+  return text;
+}
+
+std::string capacity_json(const std::vector<CapacityReport>& reports) {
+  Json systems = Json::array();
+  for (const CapacityReport& report : reports) {
+    const CapacityResult& c = report.capacity;
+    Json curve = Json::array();
+    for (const LoadPoint& point : c.curve) curve.push_back(load_json(point));
+    systems.push_back(
+        {{"scenario", report.scenario.name},
+         {"load", c.load},
+         {"load_unit", c.load_unit},
+         {"limit", c.limit},
+         {"bottleneck", c.bottleneck},
+         {"next", c.next.load > 0 ? load_json(c.next) : Json(nullptr)},
+         {"curve", curve},
+         {"result",
+          result_object({report.scenario, c.run, report.accounting, report.sensitivity}, true)}});
+  }
+  return Json{{"systems", systems}}.dump(indent) + "\n";
+}
+
+}  // namespace tandem

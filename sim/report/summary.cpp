@@ -1,0 +1,66 @@
+#include "sim/report/summary.hpp"
+
+#include <algorithm>
+
+namespace tandem {
+namespace {
+
+bool is_within(const Slo& slo, const RequestRecord& record) {
+  return (!slo.ttft_p99 || record.ttft_ms <= to_milliseconds(*slo.ttft_p99)) &&
+         (!slo.tpot_p99 || record.tpot_ms <= to_milliseconds(*slo.tpot_p99));
+}
+
+}  // namespace
+
+RunSummary summarise_run(const Scenario& scenario, const RunResult& result) {
+  RunSummary summary;
+  const auto count = static_cast<double>(result.requests.size());
+  const auto output = static_cast<double>(result.output_tokens);
+  summary.output_tokens_per_s = output / result.simulated_s;
+  summary.total_tokens_per_s =
+      (output + static_cast<double>(result.input_tokens)) / result.simulated_s;
+  summary.requests_per_s = count / result.simulated_s;
+  if (result.traffic.arrivals != ArrivalKind::Closed) {
+    summary.offered_requests_per_s = result.traffic.rate;
+  }
+  for (const PoolUse& pool : result.pools) {
+    summary.utilisation = std::max(summary.utilisation, pool.bottleneck_busy);
+  }
+  std::vector<double> ttft, tpot, e2e;
+  double within = 0;
+  for (const RequestRecord& record : result.requests) {
+    ttft.push_back(record.ttft_ms);
+    e2e.push_back(record.e2e_ms);
+    if (record.output > 1) tpot.push_back(record.tpot_ms);
+    within += is_within(scenario.slo, record) ? 1 : 0;
+  }
+  summary.ttft_ms = summarise(std::move(ttft));
+  summary.tpot_ms = summarise(std::move(tpot));
+  summary.e2e_ms = summarise(std::move(e2e));
+  summary.itl_ms = summarise(result.itl_ms);
+  if (summary.tpot_ms.mean > 0) summary.output_tokens_per_s_per_user = 1000 / summary.tpot_ms.mean;
+  if (scenario.slo.ttft_p99 || scenario.slo.tpot_p99) {
+    summary.slo_attainment = within / count;
+    summary.goodput_requests_per_s = within / result.simulated_s;
+  }
+  return summary;
+}
+
+RunBounds bounds_of(const RunResult& result) {
+  RunBounds bounds;
+  double tpot = 0;
+  double with_tpot = 0;
+  for (const RequestRecord& record : result.requests) {
+    bounds.ttft_ms += record.ttft_floor_ms;
+    tpot += record.tpot_floor_ms;
+    with_tpot += record.output > 1 ? 1 : 0;
+  }
+  bounds.ttft_ms /= static_cast<double>(result.requests.size());
+  if (with_tpot > 0) bounds.tpot_ms = tpot / with_tpot;
+  Picoseconds busiest{0};
+  for (const PoolUse& pool : result.pools) busiest = std::max(busiest, pool.floor_busy);
+  bounds.output_tokens_per_s = static_cast<double>(result.output_tokens) / to_seconds(busiest);
+  return bounds;
+}
+
+}  // namespace tandem
