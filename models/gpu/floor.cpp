@@ -3,19 +3,6 @@
 #include <algorithm>
 
 namespace tandem::gpu {
-namespace {
-
-ElementType math_of(const Kernel& kernel) {
-  if (const auto* gemm = std::get_if<GemmKernel>(&kernel.shape)) {
-    return math_type(gemm->weights, gemm->activations);
-  }
-  if (const auto* attention = std::get_if<AttentionKernel>(&kernel.shape)) {
-    return math_type(attention->kv, attention->activations);
-  }
-  return kernel.activations;
-}
-
-}  // namespace
 
 OperandBytes operand_bytes(const Kernel& kernel) {
   const KernelWork work = work_of(kernel);
@@ -61,21 +48,29 @@ Residency inside_pass(const GpuParams& params, const Kernel& kernel) {
   return residency;
 }
 
-Picoseconds floor_of(const GpuParams& params, const Kernel& kernel, const Residency& residency) {
-  const KernelWork work = work_of(kernel);
-  const OperandBytes bytes = operand_bytes(kernel);
-  Bytes memory(0);
-  if (!residency.weights) memory += bytes.weights;
-  if (!residency.activations) memory += bytes.activations;
-  if (!residency.kv) memory += bytes.kv;
-  if (!residency.output) memory += bytes.output;
-  Picoseconds bound =
-      std::max({memory / params.hbm.bandwidth, work.bytes() / params.l2_bandwidth,
-                work.vector / params.peak_float32, work.special / params.special_peak()});
-  if (work.matrix.count() > 0) {
-    bound = std::max(bound, work.matrix / params.matrix_peak(math_of(kernel)));
+Peaks peaks_of(const GpuParams& params) {
+  Peaks peaks;
+  const std::pair<ElementType, FlopsPerSecond> rates[] = {
+      {ElementType::Float32, params.peak_float32},   {ElementType::Float16, params.peak_float16},
+      {ElementType::Bfloat16, params.peak_bfloat16}, {ElementType::Fp8E4m3, params.peak_fp8},
+      {ElementType::Fp8E5m2, params.peak_fp8},       {ElementType::Int8, params.peak_int8}};
+  for (const auto& [type, rate] : rates) {
+    if (rate.count() > 0) peaks.matrix.emplace(type, rate);
   }
-  return bound;
+  peaks.vector = params.peak_float32;
+  peaks.special = params.special_peak();
+  peaks.memory = params.hbm.bandwidth;
+  return peaks;
+}
+
+Picoseconds floor_of(const GpuParams& params, const Kernel& kernel, const Residency& residency) {
+  const OperandBytes bytes = operand_bytes(kernel);
+  Peaks peaks = peaks_of(params);
+  if (residency.weights) peaks.cache += bytes.weights;
+  if (residency.activations) peaks.cache += bytes.activations;
+  if (residency.kv) peaks.cache += bytes.kv;
+  if (residency.output) peaks.cache += bytes.output;
+  return std::max(floor_of(kernel, peaks, true), work_of(kernel).bytes() / params.l2_bandwidth);
 }
 
 }  // namespace tandem::gpu

@@ -4,6 +4,7 @@
 
 #include "models/gpu/l2_cache.hpp"
 #include "models/gpu/params.hpp"
+#include "sim/lower/floor.hpp"
 #include "sim/lower/kernel.hpp"
 
 namespace tandem::gpu {
@@ -22,8 +23,11 @@ struct OperandBytes {
 /// in L2 when they take at most half of it (the other half streams weights).
 [[nodiscard]] Residency inside_pass(const GpuParams& params, const Kernel& kernel);
 
-/// The largest of: matrix work / tensor peak, element-wise work / FMA peak, special work / its
-/// peak, all distinct bytes / L2 bandwidth, non-resident bytes / HBM peak.
+/// Rates that the chip cannot exceed; no bytes in cache.
+[[nodiscard]] Peaks peaks_of(const GpuParams& params);
+
+/// The roofline of sim/lower with the resident operands as cache, or all distinct bytes over L2
+/// bandwidth where that is longer.
 [[nodiscard]] Picoseconds floor_of(const GpuParams& params, const Kernel& kernel,
                                    const Residency& residency);
 

@@ -156,6 +156,7 @@ Machine::PendingStep Machine::make_pending(const Slot& slot, const Step& step, P
   PendingStep pending{now,
                       std::max(at_rate(step.tensor_padded.count(), tensor_per_ps_),
                                at_rate(step.shared_traffic.count(), shared_per_ps_)),
+                      params_.matrix_latency * step.chain,
                       at_rate(step.vector.count(), vector_per_ps_),
                       at_rate(step.special.count(), special_per_ps_),
                       slot.cta,
@@ -189,7 +190,9 @@ void Machine::schedule_tensor(Slot& slot, std::int32_t index, Picoseconds now) {
 
 void Machine::start_tensor(Slot& slot, std::int32_t index, Picoseconds now) {
   Sm& sm = sms_[static_cast<std::size_t>(slot.sm)];
-  const Picoseconds done = sm.tensor.reserve(now, slot.pending[slot.head].tensor);
+  const PendingStep& step = slot.pending[slot.head];
+  // The pipe is free for other CTAs while this one waits for its own accumulators.
+  const Picoseconds done = std::max(sm.tensor.reserve(now, step.tensor), now + step.chain);
   events_.push(done, Phase::Complete, {EventKind::TensorDone, index, 0});
 }
 

@@ -54,7 +54,7 @@ class Machine {
   /// A step between the issue of its loads and the end of its tensor work.
   struct PendingStep {
     Picoseconds ready;
-    Picoseconds tensor, vector, special;
+    Picoseconds tensor, chain, vector, special;
     std::int64_t cta;
     bool is_last;
   };

@@ -30,6 +30,12 @@ ParameterSchema compute_schema() {
       {"special_per_clock", D::Scalar, "Special-function results per SM and clock.", 16.0, 1, 1024},
       {"shared_bytes_per_clock", D::Scalar, "Shared-memory bytes per SM and clock.", 128.0, 1},
       {"port_bytes_per_clock", D::Scalar, "Bytes per SM and clock from L2.", 64.0, 1},
+      {"matrix_latency",
+       D::Time,
+       "Tensor instruction to the next on its accumulator.",
+       {},
+       0,
+       1e-6},
       {"matrix_efficiency", D::Fraction, "Sustained share of the tensor peak.", {}, 0.01, 1},
       {"multicast", D::Count, "CTAs of a cluster that share one operand's loads.", 1.0, 1, 16},
       {"overlaps_softmax", D::Count, "1: softmax runs beside tensor instructions.", 0.0, 0, 1},
@@ -113,6 +119,7 @@ void resolve_compute(const ParameterSet& set, GpuParams& p) {
   p.special_per_clock = set.value("special_per_clock");
   p.shared_bytes_per_clock = set.value("shared_bytes_per_clock");
   p.port_bytes_per_clock = set.value("port_bytes_per_clock");
+  p.matrix_latency = time_value(set, "matrix_latency");
   p.matrix_efficiency = set.value("matrix_efficiency");
   p.multicast = set.count("multicast");
   p.overlaps_softmax = set.count("overlaps_softmax") != 0;

@@ -31,6 +31,7 @@ struct GpuParams {
   double special_per_clock = 16;        ///< special-function results per SM and clock
   double shared_bytes_per_clock = 128;  ///< shared-memory bandwidth of an SM
   double port_bytes_per_clock = 64;     ///< L2 to SM, per SM
+  Picoseconds matrix_latency;           ///< of one tensor instruction on its accumulator
   double matrix_efficiency = 1;         ///< sustained share of the tensor peak
 
   Bytes l2_capacity;  ///< what one kernel can keep: the knee of the measured bandwidth curve

@@ -27,9 +27,10 @@ struct TileLoad {
 struct Step {
   TileLoad loads[3];
   int load_count = 0;
-  Flops tensor;          ///< useful operations
-  Flops tensor_padded;   ///< with the padding of partial tiles and masked pairs
-  Bytes shared_traffic;  ///< operand bytes the tensor instructions read from shared memory
+  Flops tensor;            ///< useful operations
+  Flops tensor_padded;     ///< with the padding of partial tiles and masked pairs
+  std::int64_t chain = 0;  ///< tensor instructions that each wait for the one before
+  Bytes shared_traffic;    ///< operand bytes the tensor instructions read from shared memory
   Flops vector;
   Flops special;
   void add(const TileLoad& load) {

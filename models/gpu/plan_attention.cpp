@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "models/gpu/plan_reduce.hpp"
 #include "sim/core/diagnostics.hpp"
@@ -81,6 +82,8 @@ class AttentionProgram final : public CtaProgram {
     out.tensor_padded = Flops(4 * shape_.head_dim * padded);
     out.shared_traffic = Bytes(ceil_div(rows, 64) * 2 * (end - begin) * shape_.head_dim *
                                bytes_of(shape_.activations));
+    // Scores along the head, then values along the keys; both operands of 32 bytes per instruction.
+    out.chain = (shape_.head_dim + end - begin) * bytes_of(shape_.activations) / 32;
     out.vector = Flops(4 * pairs);
     out.special = Flops(pairs);
   }
@@ -173,23 +176,26 @@ class Scheduler {
   Schedule make(std::int64_t resident) {
     number_tiles();
     const std::int64_t limit = split_length(resident);
-    for (std::size_t i = 0; i < shape_.spans.size(); ++i) {
-      const auto index = static_cast<std::int64_t>(i);
-      if (shape_.spans[i].q_len <= packed_queries) {
+    std::vector<std::int64_t> order(shape_.spans.size());
+    std::iota(order.begin(), order.end(), 0);
+    // Long requests first, so that the last CTAs are short ones.
+    std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
+      return span_at(a).q_len * span_at(a).kv_len > span_at(b).q_len * span_at(b).kv_len;
+    });
+    for (const std::int64_t index : order) {
+      if (span_at(index).q_len <= packed_queries) {
         add_packed(index, limit);
       } else {
         add_tiled(index);
       }
     }
-    // Long CTAs first: with causal masks the last query tiles have the most keys.
-    std::stable_sort(schedule_.ctas.begin(), schedule_.ctas.end(),
-                     [](const AttentionCta& a, const AttentionCta& b) {
-                       return a.k_end - a.k_begin > b.k_end - b.k_begin;
-                     });
     return std::move(schedule_);
   }
 
  private:
+  [[nodiscard]] const Span& span_at(std::int64_t index) const {
+    return shape_.spans[static_cast<std::size_t>(index)];
+  }
   [[nodiscard]] std::int64_t bytes_of_kv() const { return bytes_of(shape_.kv); }
 
   [[nodiscard]] std::int64_t total_tiles() const {
@@ -223,7 +229,7 @@ class Scheduler {
   }
 
   void add_packed(std::int64_t index, std::int64_t limit) {
-    const Span& span = shape_.spans[static_cast<std::size_t>(index)];
+    const Span& span = span_at(index);
     const auto [first, last] = visible_range(shape_, span, 0, span.q_len);
     const std::int64_t begin = first / schedule_.turn_keys * schedule_.turn_keys;
     const std::int64_t parts = ceil_div(last - begin, limit);
@@ -239,14 +245,18 @@ class Scheduler {
     }
   }
 
+  /// The query tiles of one KV head run together and share its keys in L2; with a causal mask the
+  /// last tiles are the longest and go first.
   void add_tiled(std::int64_t index) {
-    const Span& span = shape_.spans[static_cast<std::size_t>(index)];
-    for (std::int64_t end = span.q_len; end > 0; end = (end - 1) / q_tile_ * q_tile_) {
-      const std::int64_t begin = (end - 1) / q_tile_ * q_tile_;
-      const auto [first, last] = visible_range(shape_, span, begin, end);
-      for (std::int64_t head = 0; head < shape_.heads; ++head) {
-        schedule_.ctas.push_back(
-            {index, head / group_, 1, begin, end, first, last, 0, 1, schedule_.tiles++, -1});
+    const Span& span = span_at(index);
+    for (std::int64_t kv_head = 0; kv_head < shape_.kv_heads; ++kv_head) {
+      for (std::int64_t end = span.q_len; end > 0; end = (end - 1) / q_tile_ * q_tile_) {
+        const std::int64_t begin = (end - 1) / q_tile_ * q_tile_;
+        const auto [first, last] = visible_range(shape_, span, begin, end);
+        for (std::int64_t head = 0; head < group_; ++head) {
+          schedule_.ctas.push_back(
+              {index, kv_head, 1, begin, end, first, last, 0, 1, schedule_.tiles++, -1});
+        }
       }
     }
   }

@@ -35,6 +35,11 @@ std::int64_t shared_traffic(const GemmKernel& gemm, const GemmTiling& t, std::in
   return k * (t.tile_m * bytes_of(gemm.activations) + readers * t.tile_n * bytes_of(gemm.weights));
 }
 
+/// Tensor instructions along K: each takes 32 bytes of the wider operand.
+std::int64_t chain_of(const GemmKernel& gemm, std::int64_t k) {
+  return k * std::max(bytes_of(gemm.activations), bytes_of(gemm.weights)) / 32;
+}
+
 std::int64_t sharers(const GpuParams& params, const GemmGrid& grid) {
   return grid.tiles_m >= params.multicast ? params.multicast : 1;
 }
@@ -78,6 +83,7 @@ class GemmProgram final : public CtaProgram {
              Bytes(columns(c) * k * bytes_of(gemm_.weights)), Operand::Weight, multicast_});
     out.tensor = Flops(2 * rows(c) * columns(c) * k);
     out.tensor_padded = Flops(2 * tiling_.tile_m * tiling_.tile_n * k_padded);
+    out.chain = chain_of(gemm_, k_padded);
     out.shared_traffic = Bytes(shared_traffic(gemm_, tiling_, k_padded));
   }
 
@@ -149,13 +155,13 @@ class GemmProgram final : public CtaProgram {
   std::vector<std::int64_t> last_turns_;
 };
 
-/// Resources of a CTA: stage buffers; accumulators and 64 registers of 4 bytes per thread; one
-/// loading warpgroup beside one computing warpgroup per 64 x 256 accumulators.
+/// Resources of a CTA: stage buffers; accumulators and 40 other registers of 4 bytes per thread;
+/// one loading warpgroup beside one computing warpgroup per 64 x 256 accumulators.
 CtaDemand demand_of(const GemmKernel& gemm, const GemmTiling& t) {
-  const std::int64_t compute = std::max<std::int64_t>(1, t.tile_m * t.tile_n / (64 * 256));
+  const std::int64_t compute = ceil_div(t.tile_m * t.tile_n, 64 * 256);
   const std::int64_t threads = 128 * (1 + compute);
   return {Bytes(t.stages * slice_bytes(gemm, t)),
-          Bytes(t.tile_m * t.tile_n * accumulator_bytes + threads * 64 * 4), threads};
+          Bytes(t.tile_m * t.tile_n * accumulator_bytes + threads * 40 * 4), threads};
 }
 
 void add_occupancies(const GpuParams& params, const GemmKernel& gemm, GemmTiling tiling,
@@ -202,10 +208,10 @@ std::vector<GemmTiling> gemm_menu(const GpuParams& params, const GemmKernel& gem
   std::vector<GemmTiling> menu;
   GemmTiling tiling;
   tiling.slice_k = 128 / std::max(bytes_of(gemm.activations), bytes_of(gemm.weights));
-  for (const std::int64_t tile_m : {16, 32, 64, 128, 256}) {
+  for (const std::int64_t tile_m : {16, 32, 64, 128, 192, 256}) {
     if (tile_m > 16 && tile_m >= 2 * gemm.m) continue;
-    for (const std::int64_t tile_n : {32, 64, 128, 256}) {
-      if (tile_m * tile_n > 128 * 256 || (tile_n > 32 && tile_n >= 2 * gemm.n)) continue;
+    for (const std::int64_t tile_n : {32, 64, 96, 128, 160, 192, 224, 256}) {
+      if (tile_m * tile_n > 256 * 160 || (tile_n > 32 && tile_n >= 2 * gemm.n)) continue;
       for (const std::int64_t split : {1, 2, 3, 4, 6, 8, 12, 16}) {
         tiling.tile_m = tile_m;
         tiling.tile_n = tile_n;
@@ -243,11 +249,14 @@ Picoseconds predict_gemm(const GpuParams& params, const GemmKernel& gemm, const 
   const double hbm_bytes =
       static_cast<double>(gemm.n * gemm.k * bytes_of(gemm.weights) +
                           (gemm.m * gemm.k + gemm.m * gemm.n) * bytes_of(gemm.activations));
+  const std::int64_t resident = params.sms * t.ctas_per_sm;
+  const auto chain = static_cast<double>(chain_of(gemm, grid.slices_per_split * t.slice_k)) *
+                     to_seconds(params.matrix_latency) *
+                     static_cast<double>(ceil_div(ctas, resident));
   const double busiest =
-      std::max({per_sm * slices * slice_seconds, per_sm * slices * slice / port,
+      std::max({chain, per_sm * slices * slice_seconds, per_sm * slices * slice / port,
                 static_cast<double>(ctas) * slices * l2_slice / params.l2_bandwidth.count(),
                 hbm_bytes / params.hbm.bandwidth.count()});
-  const std::int64_t resident = params.sms * t.ctas_per_sm;
   const std::int64_t rounds = params.persistent_kernels ? 1 : ceil_div(ctas, resident);
   const Picoseconds fill = params.cta_start + params.hbm_latency + params.l2_latency;
   Picoseconds total = at_rate(busiest, 1) + fill * (t.ctas_per_sm > 1 ? 1 : rounds);

@@ -1,0 +1,139 @@
+// Do plans do exactly the work of the closed forms?
+#include <gtest/gtest.h>
+
+#include "models/gpu/plan_attention.hpp"
+#include "models/gpu/plan_gemm.hpp"
+#include "sim/core/random.hpp"
+#include "tests/gpu/test_chips.hpp"
+
+namespace tandem::gpu {
+namespace {
+
+Kernel kernel_of(KernelShape shape) {
+  return {"test", -1, ElementType::Bfloat16, std::move(shape), {}};
+}
+
+void expect_closed_forms(const GpuParams& params, const Kernel& kernel) {
+  const KernelWork work = work_of(kernel);
+  const PlanTotals totals = totals_of(plan_kernel(params, kernel));
+  EXPECT_EQ(totals.tensor, work.matrix);
+  EXPECT_EQ(totals.vector, work.vector);
+  EXPECT_EQ(totals.special, work.special);
+  EXPECT_EQ(totals.store, work.write_bytes);
+  EXPECT_GE(totals.requested, work.weight_bytes + work.read_bytes);
+  EXPECT_GE(totals.tensor_padded, totals.tensor);
+}
+
+TEST(Plan, LoopTurnsCoverAllUnitsOnce) {
+  // 1, 1, 2, 2, 4, 4, ... but at most 3 each: 0 1 2 4 6 9 10.
+  EXPECT_EQ(loop_turns(10, 3), (std::vector<std::int64_t>{0, 1, 2, 4, 6, 9, 10}));
+  EXPECT_EQ(loop_turns(1, 8), (std::vector<std::int64_t>{0, 1}));
+}
+
+TEST(Plan, RasterVisitsEveryTileOnce) {
+  const GemmGrid grid{11, 7, 1, 1};
+  std::vector<int> seen(11 * 7 * 2);
+  for (std::int64_t cta = 0; cta < 11 * 7 * 2; ++cta) {
+    const TileCoordinates c = raster(grid, 2, raster_group, cta);
+    ASSERT_LT(c.m, 11);
+    ASSERT_LT(c.n, 7);
+    ++seen[static_cast<std::size_t>((c.m * 7 + c.n) * 2 + c.split)];
+  }
+  for (const int count : seen) EXPECT_EQ(count, 1);
+}
+
+TEST(Plan, GemmRequestsEachOperandOncePerTileOfTheOther) {
+  // 200 x 300 x 100 in 128 x 128 tiles: 2 x 3 tiles. A (200 x 100) is read by 3 columns, B
+  // (300 x 100) by 2 rows, the residual (200 x 300) once: 2 (60000 + 60000 + 60000) bytes.
+  const GpuParams params = params_of(large_chip());
+  const GemmKernel gemm{200, 300, 100, ElementType::Bfloat16, ElementType::Bfloat16, true};
+  GemmTiling tiling;
+  const PlanTotals totals = totals_of(plan_gemm_with(params, gemm, tiling));
+  EXPECT_EQ(totals.requested, Bytes(360000));
+  EXPECT_EQ(totals.tensor, Flops(2 * 200 * 300 * 100));
+  // Six tiles of 128 x 128 and two slices of 64.
+  EXPECT_EQ(totals.tensor_padded, Flops(6 * 2 * 128 * 128 * 128));
+  EXPECT_EQ(totals.store, Bytes(120000));
+  EXPECT_EQ(totals.workspace, Bytes(0));
+}
+
+TEST(Plan, SplitKWritesAndReadsPartialSums) {
+  const GpuParams params = params_of(large_chip());
+  const GemmKernel gemm{64, 128, 1024, ElementType::Bfloat16, ElementType::Bfloat16, true};
+  GemmTiling tiling;
+  tiling.tile_m = 64;
+  tiling.split = 4;
+  const PlanTotals totals = totals_of(plan_gemm_with(params, gemm, tiling));
+  // Four partial tiles of 64 x 128 floats out and in again; the output once.
+  EXPECT_EQ(totals.workspace, Bytes(2 * 4 * 64 * 128 * 4));
+  EXPECT_EQ(totals.store, Bytes(64 * 128 * 2));
+  EXPECT_EQ(totals.tensor, Flops(2 * 64 * 128 * 1024));
+  EXPECT_EQ(totals.vector, Flops(64 * 128));
+}
+
+TEST(Plan, ClampedSums) {
+  // 3 + 3 + 4 + 5 + 6 + 6 for clamp(2..7, 3, 6).
+  EXPECT_EQ(sum_clamped(2, 6, 3, 6), 27);
+  EXPECT_EQ(sum_clamped(10, 3, 0, 5), 15);
+  EXPECT_EQ(sum_clamped(-9, 3, 2, 5), 6);
+}
+
+TEST(Plan, CausalPairsOfATile) {
+  AttentionKernel shape;
+  // 4 queries over 6 keys: query i stands at 2 + i and sees 3, 4, 5, 6 keys; of keys 4 and 5 they
+  // see 0, 0, 1, 2.
+  EXPECT_EQ(visible_pairs(shape, {4, 6}, 0, 4, 0, 6), 18);
+  EXPECT_EQ(visible_pairs(shape, {4, 6}, 0, 4, 4, 6), 3);
+  shape.window = 2;
+  EXPECT_EQ(visible_pairs(shape, {4, 6}, 0, 4, 0, 6), 8);
+}
+
+TEST(Plan, DecodeAttentionReadsTheCacheOnce) {
+  // 3 requests of 1000 keys, 8 KV heads of 128: 2 x 3 x 1000 x 1024 values; queries of 32 heads are
+  // read once per split.
+  const GpuParams params = params_of(large_chip());
+  AttentionKernel shape;
+  shape.spans = {{1, 1000}, {1, 1000}, {1, 1000}};
+  shape.heads = 32;
+  shape.kv_heads = 8;
+  shape.head_dim = 128;
+  const PlanTotals totals = totals_of(plan_kernel(params, kernel_of(shape)));
+  const std::int64_t cache = 2 * 3 * 1000 * 1024 * 2;
+  const std::int64_t queries = 3 * 32 * 128 * 2;
+  EXPECT_GE(totals.requested, Bytes(cache + queries));
+  EXPECT_EQ((totals.requested.count() - cache) % queries, 0);
+  EXPECT_GT(totals.workspace, Bytes(0));
+}
+
+TEST(Plan, EveryOperatorDoesTheWorkOfItsClosedForm) {
+  RandomStream random(20261121, "gpu plans");
+  const GpuParams large = params_of(large_chip());
+  const GpuParams small = params_of(round_chip());
+  for (int i = 0; i < 120; ++i) {
+    SCOPED_TRACE(i);
+    const GpuParams& params = i % 2 == 0 ? large : small;
+    const std::int64_t tokens = random.integer(1, 300);
+    expect_closed_forms(params, kernel_of(EmbeddingKernel{tokens, random.integer(1, 5000)}));
+    expect_closed_forms(params, kernel_of(NormKernel{tokens, random.integer(1, 9000)}));
+    expect_closed_forms(params, kernel_of(ActivationKernel{tokens, random.integer(1, 9000)}));
+    expect_closed_forms(params, kernel_of(SampleKernel{tokens, random.integer(1, 99999)}));
+    expect_closed_forms(params, kernel_of(RopeKernel{tokens, 8, 2, 64}));
+    expect_closed_forms(
+        params, kernel_of(GemmKernel{tokens, random.integer(1, 3000), random.integer(1, 3000),
+                                     ElementType::Bfloat16, ElementType::Bfloat16, i % 3 == 0}));
+    AttentionKernel attention;
+    attention.kv_heads = random.integer(1, 4);
+    attention.heads = attention.kv_heads * random.integer(1, 4);
+    attention.head_dim = 16 * random.integer(1, 16);
+    attention.causal = i % 5 != 0;
+    attention.window = i % 4 == 0 ? random.integer(1, 200) : 0;
+    for (std::int64_t n = random.integer(1, 5); n > 0; --n) {
+      const std::int64_t q = random.integer(1, 2) == 1 ? random.integer(1, 300) : 1;
+      attention.spans.push_back({q, q + random.integer(0, 1000)});
+    }
+    expect_closed_forms(params, kernel_of(attention));
+  }
+}
+
+}  // namespace
+}  // namespace tandem::gpu
