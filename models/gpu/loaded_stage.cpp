@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <cstring>
 #include <numeric>
 
 #include "models/gpu/functional_ops.hpp"
 #include "models/gpu/gpu_chip.hpp"
+#include "models/gpu/kv_store.hpp"
 #include "models/gpu/plan_gemm.hpp"
 #include "models/gpu/stage_weights.hpp"
 #include "models/gpu/tracked_rows.hpp"
@@ -15,12 +15,6 @@
 
 namespace tandem::gpu {
 namespace {
-
-/// KV of one request: per layer keys and values, one row per token.
-struct RequestKv {
-  std::vector<TrackedRows> keys;
-  std::vector<TrackedRows> values;
-};
 
 /// When a kernel runs.
 struct Span {
@@ -45,8 +39,12 @@ class GpuLoadedStage final : public LoadedStage {
         order_(order) {}
 
   StageCost run(const Batch& batch, const StageData& in, StageData& out) override;
-  [[nodiscard]] KvBlock export_kv(std::int64_t request) const override;
-  void import_kv(std::int64_t request, const KvBlock& block) override;
+  [[nodiscard]] KvBlock export_kv(std::int64_t request) const override {
+    return to_block(stage_, kv_of(request));
+  }
+  void import_kv(std::int64_t request, const KvBlock& block) override {
+    kv_.insert_or_assign(request, from_block(stage_, block));
+  }
   void release(std::int64_t request) override { kv_.erase(request); }
 
  private:
@@ -340,63 +338,6 @@ void GpuLoadedStage::pick_sampled(Pass& pass, Span span) const {
     norm_row(pass.hidden.read(row - 1, span.start), weights_.final_norm.row(0),
              stage_.network.norm_epsilon, type(), pass.final.write(sampled++, span.end));
   }
-}
-
-KvBlock GpuLoadedStage::export_kv(std::int64_t request) const {
-  const RequestKv& kv = kv_of(request);
-  const NeuralNetwork& net = stage_.network;
-  KvBlock block{stage_.precision.kv_cache,
-                net.rope_layout,
-                stage_.first_layer,
-                stage_.layers,
-                kv.keys.empty() ? 0 : kv.keys[0].rows(),
-                net.kv_heads,
-                net.head_dim,
-                {}};
-  const int width = bytes_of(block.type);
-  block.bytes.reserve(static_cast<std::size_t>(block.expected_size().count()));
-  const Picoseconds later(INT64_MAX);
-  for (std::size_t layer = 0; layer < kv.keys.size(); ++layer) {
-    for (const TrackedRows* rows : {&kv.keys[layer], &kv.values[layer]}) {
-      for (std::int64_t token = 0; token < block.tokens; ++token) {
-        for (const float value : rows->read(token, later)) {
-          const std::uint32_t bits = encode_element(block.type, value);
-          std::byte raw[4];
-          std::memcpy(raw, &bits, sizeof raw);
-          block.bytes.insert(block.bytes.end(), raw, raw + width);
-        }
-      }
-    }
-  }
-  return block;
-}
-
-void GpuLoadedStage::import_kv(std::int64_t request, const KvBlock& block) {
-  const NeuralNetwork& net = stage_.network;
-  const bool fits = block.type == stage_.precision.kv_cache && block.layers == stage_.layers &&
-                    block.first_layer == stage_.first_layer && block.kv_heads == net.kv_heads &&
-                    block.head_dim == net.head_dim && block.rope_layout == net.rope_layout &&
-                    static_cast<std::int64_t>(block.bytes.size()) == block.expected_size().count();
-  if (!fits) {
-    throw ModelError(fmt::format("gpu: the KV block of request {} is not of this stage", request));
-  }
-  RequestKv kv;
-  const auto width = static_cast<std::size_t>(bytes_of(block.type));
-  const std::byte* from = block.bytes.data();
-  for (std::int64_t layer = 0; layer < block.layers; ++layer) {
-    for (std::vector<TrackedRows>* side : {&kv.keys, &kv.values}) {
-      side->emplace_back(side == &kv.keys ? "keys" : "values", block.tokens, net.kv_width());
-      for (std::int64_t token = 0; token < block.tokens; ++token) {
-        for (float& value : side->back().write(token, Picoseconds(0))) {
-          std::uint32_t bits = 0;
-          std::memcpy(&bits, from, width);
-          value = decode_element(block.type, bits);
-          from += width;
-        }
-      }
-    }
-  }
-  kv_.insert_or_assign(request, std::move(kv));
 }
 
 }  // namespace

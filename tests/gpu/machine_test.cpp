@@ -154,20 +154,16 @@ TEST(Machine, LaunchIsPaidOncePerKernelAndCanBeSwitchedOff) {
 }
 
 TEST(Machine, StreamingGemvReachesTheRefreshBound) {
-  // 1 x n x 8192 in bf16 is nothing but weights. Between n = 65536 and n = 131072 launch, fill and
-  // tail cancel: 1.07 GB more at the efficiency that refresh leaves, within a point.
+  // 1 x 131072 x 8192 in bf16 is nothing but weights: 2.15 GB at the efficiency that refresh
+  // leaves, within a point; launch, fill and tail are 0.3 % of 713 us.
   const GpuParams params = params_of(large_chip());
-  const auto measure = [&](std::int64_t n) {
-    Kernel kernel{"gemv", -1, ElementType::Bfloat16, GemmKernel{1, n, 8192}, {}};
-    return Machine(params).run(plan_kernel(params, kernel), {});
-  };
-  const KernelTiming half = measure(65536);
-  const KernelTiming full = measure(131072);
-  const double rate = static_cast<double>((full.hbm_read - half.hbm_read).count()) /
-                      to_seconds(full.time - half.time);
+  Kernel kernel{"gemv", -1, ElementType::Bfloat16, GemmKernel{1, 131072, 8192}, {}};
+  const KernelTiming timing = Machine(params).run(plan_kernel(params, kernel), {});
+  const double rate = static_cast<double>(timing.hbm_read.count()) / to_seconds(timing.time);
   const double bound = HbmMemory(params.hbm).streaming_efficiency();
   EXPECT_NEAR(rate / params.hbm.bandwidth.count(), bound, 0.01);
-  EXPECT_STREQ(full.bound(), "hbm");
+  EXPECT_LE(rate / params.hbm.bandwidth.count(), bound);
+  EXPECT_STREQ(timing.bound(), "hbm");
 }
 
 TEST(Machine, SameKernelSameAnswer) {
