@@ -132,9 +132,9 @@ LpuReference::Lanes LpuReference::multiply(const Matrix& matrix, const Lanes& in
   return result;
 }
 
-// Rotations by multiples of lanes/4, lanes/16, ...; each round ((0 1) (2 3)) 4.
-float LpuReference::reduce(const Lanes& values, bool is_sum) const {
-  const auto join = [is_sum](float a, float b) { return is_sum ? a + b : std::max(a, b); };
+// Rotations by multiples of lanes/4, lanes/16, ...; each round ((0 1) (2 3)) 4. Lanes add the same
+// terms in different order, so their sums may differ in the last bits.
+LpuReference::Lanes LpuReference::sum_over_lanes(const Lanes& values) const {
   Lanes current = values;
   std::size_t rest = lanes_;
   std::size_t distance = lanes_;
@@ -145,16 +145,16 @@ float LpuReference::reduce(const Lanes& values, bool is_sum) const {
       Lanes next(lanes_);
       for (std::size_t l = 0; l < lanes_; ++l) {
         const auto v = [&](std::size_t i) { return current[(l + i * distance) % lanes_]; };
-        float r = join(v(0), v(1));
-        if (radix == 3) r = join(r, v(2));
-        if (radix >= 4) r = join(r, join(v(2), v(3)));
-        if (radix == 5) r = join(r, v(4));
+        float r = v(0) + v(1);
+        if (radix == 3) r = r + v(2);
+        if (radix >= 4) r = r + (v(2) + v(3));
+        if (radix == 5) r = r + v(4);
         next[l] = r;
       }
       current = next;
     }
   }
-  return current[0];
+  return current;
 }
 
 LpuReference::Lanes LpuReference::norm(const Lanes& x, const Tensor& weights) const {
@@ -163,12 +163,15 @@ LpuReference::Lanes LpuReference::norm(const Lanes& x, const Tensor& weights) co
     squares[i % lanes_] = i < lanes_ ? x[i] * x[i] : squares[i % lanes_] + x[i] * x[i];
   }
   const auto factor = static_cast<float>(1.0 / static_cast<double>(network_->hidden));
-  const float mean = reduce(squares, true) * factor;
-  const float inverse = special::rsqrt(mean + static_cast<float>(network_->norm_epsilon));
+  Lanes inverse;
+  for (const float total : sum_over_lanes(squares)) {
+    const float mean = total * factor;
+    inverse.push_back(special::rsqrt(mean + static_cast<float>(network_->norm_epsilon)));
+  }
   Lanes y(x.size());
   for (std::size_t i = 0; i < x.size(); ++i) {
     const float w = i < at(weights.elements()) ? weights.load(static_cast<std::int64_t>(i)) : 0.0F;
-    y[i] = round_to(type_, (x[i] * inverse) * w);
+    y[i] = round_to(type_, (x[i] * inverse[i % lanes_]) * w);
   }
   return y;
 }

@@ -37,7 +37,7 @@ class LpuReference {
   [[nodiscard]] float dot(const float* a, const float* b) const;
   [[nodiscard]] Lanes multiply(const Matrix& matrix, const Lanes& input, std::size_t live) const;
   [[nodiscard]] Lanes round(const Lanes& values, ElementType type) const;
-  [[nodiscard]] float reduce(const Lanes& values, bool is_sum) const;
+  [[nodiscard]] Lanes sum_over_lanes(const Lanes& values) const;
   [[nodiscard]] Lanes norm(const Lanes& x, const Tensor& weights) const;
   void rotate(Lanes& x, float scale) const;
   Lanes attend(Layer& layer, const Lanes& q) const;

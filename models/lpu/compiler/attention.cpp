@@ -55,8 +55,8 @@ void StageCompiler::split_heads(const LayerLayout& layer, int q) {
 
 void StageCompiler::append_key(const PackLayout& pack, const Output& output) {
   Work work(scheduler_);
-  const Value key = work.convert(rotate(work, output), Type::Float32, layout_.shape.kv);
-  work.store_all(key, column_ports(pack.keys, host_register::column_ports));
+  store_column(work, rotate(work, output), pack.keys,
+               column_ports(pack.keys, host_register::column_ports));
   work.place();
 }
 
@@ -64,9 +64,30 @@ void StageCompiler::append_value(const PackLayout& pack, const Output& output) {
   Work work(scheduler_);
   const Value value = scaled(work, output, work.accumulator(output.plane, output.accumulator));
   const int first = host_register::column_ports + geometry_.weight_streams_per_plane;
-  work.store_all(work.convert(value, Type::Float32, layout_.shape.kv),
-                 column_ports(pack.staged, first));
+  store_column(work, value, pack.staged, column_ports(pack.staged, first));
   work.place();
+}
+
+// Converts a vector to the KV type and writes it as a column. Where both bytes lie behind the same
+// ports, the second follows a cycle later.
+void StageCompiler::store_column(Work& work, Value value, const ColumnTile& tile,
+                                 const std::vector<Rows>& by_byte) {
+  const Type type = layout_.shape.kv;
+  if (!tile.spread || tile.bytes == 1) {
+    work.store_all(work.convert(value, Type::Float32, type), by_byte);
+    return;
+  }
+  std::int64_t earliest = 0;
+  for (std::size_t byte = 0; byte < by_byte.size(); ++byte) {
+    std::vector<Rows> one(by_byte.size());
+    one[byte] = by_byte[byte];
+    Work::Options options;
+    options.type = type;
+    options.earliest = earliest;
+    const Value converted = work.op(AluOp::Convert, value, {}, options);
+    earliest = work.time_of(converted) + 1;
+    work.store_all(converted, one);
+  }
 }
 
 void StageCompiler::project_qkv(const LayerLayout& layer) {

@@ -57,14 +57,13 @@ void StageCompiler::transpose_values(const PackLayout& pack) {
     product.activate_rows(layout_.one_hot[side][index_of(channel)],
                           {{pack.plane, accumulator, false, halves, shape.kv}});
     product.place();
-    Rows column;
+    std::vector<Rows> column;
     for (int byte = 0; byte < pack.values.bytes; ++byte) {
-      column.push_back(pack.values.place(geometry_, byte, channel));
-      column.back().reg = host_register::tail_base;
+      column.push_back({pack.values.place(geometry_, byte, channel)});
+      column.back().front().reg = host_register::tail_base;
     }
     Work work(scheduler_);
-    work.store(work.convert(work.accumulator(pack.plane, accumulator), Type::Float32, shape.kv),
-               column);
+    store_column(work, work.accumulator(pack.plane, accumulator), pack.values, column);
     work.place();
   }
 }

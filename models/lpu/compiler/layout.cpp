@@ -42,7 +42,9 @@ class Allocator {
     for (int group = 0; group < groups_; ++group) {
       int row = 0;
       for (int b = 0; b < tile.bytes; ++b) {
-        row = std::max(row, used(slice_of(tile.side, group * width), tile.bank + b));
+        for (int k = 0; k < width; ++k) {
+          row = std::max(row, used(slice_of(tile.side, group * width + k), tile.bank + b));
+        }
       }
       if (row < best_row) {
         best = group;
@@ -148,8 +150,12 @@ class LayoutMaker {
   void make() {
     const StageShape& shape = layout_.shape;
     for (std::int64_t l = 0; l < layout_.stage.layers; ++l) make_layer();
-    if (layout_.stage.has_head()) make_head();
+    if (layout_.stage.has_head()) layout_.head = matrix(shape.head_vectors, shape.hidden_vectors);
     if (layout_.stage.layers > 0) make_kv();
+    // Buffers come behind all column tiles: on chips where those need every slice, they begin at
+    // the first row that is free in all of them.
+    for (LayerLayout& layer : layout_.layers) make_vectors(layer);
+    if (layout_.stage.has_head()) make_head_vectors();
     for (int k = 0; k < shape.hidden_vectors; ++k) {
       layout_.hidden.push_back(fp32(Hemisphere::West));
       if (!is_last()) layout_.outgoing.push_back(fp32(Hemisphere::East));
@@ -172,7 +178,6 @@ class LayoutMaker {
     matrix.n_tiles = n_tiles;
     matrix.k_tiles = k_tiles;
     matrix.type = layout_.shape.weights;
-    if (streams_of(matrix.type) == 1) matrix.scale = fp32();
     return matrix;
   }
   void add_tiles(MatrixLayout& matrix, int position) {
@@ -196,11 +201,21 @@ class LayoutMaker {
     return rows;
   }
 
+  void make_vectors(LayerLayout& layer) {
+    layer.attention_norm = norm_weights();
+    layer.ffn_norm = norm_weights();
+    for (MatrixLayout* matrix :
+         {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down}) {
+      make_scale(*matrix);
+    }
+  }
+  void make_scale(MatrixLayout& matrix) {
+    if (streams_of(matrix.type) == 1) matrix.scale = fp32();
+  }
+
   void make_layer() {
     const StageShape& s = layout_.shape;
     LayerLayout layer;
-    layer.attention_norm = norm_weights();
-    layer.ffn_norm = norm_weights();
     layer.q = matrix(s.q_vectors(), s.hidden_vectors);
     layer.k = matrix(s.packs, s.hidden_vectors);
     layer.v = matrix(s.packs, s.hidden_vectors);
@@ -216,10 +231,10 @@ class LayoutMaker {
     layout_.layers.push_back(std::move(layer));
   }
 
-  void make_head() {
+  void make_head_vectors() {
     const StageShape& s = layout_.shape;
     layout_.final_norm = norm_weights();
-    layout_.head = matrix(s.head_vectors, s.hidden_vectors);
+    make_scale(layout_.head);
     layout_.logit_mask = fp32();
     for (int n = 0; n < s.head_vectors; ++n) layout_.logits.push_back(fp32());
     layout_.best_value = fp32();

@@ -62,6 +62,8 @@ class StageCompiler {
   void append_key(const PackLayout& pack, const Output& output);
   void append_value(const PackLayout& pack, const Output& output);
   [[nodiscard]] std::vector<Rows> column_ports(const ColumnTile& tile, int first_register) const;
+  void store_column(Work& work, Value value, const ColumnTile& tile,
+                    const std::vector<Rows>& by_byte);
   void score_loop(const LayerLayout& layer);
   void score_head(const PackLayout& pack, int q, int p, int slot);
   void maximum_over_lanes(int q, int p);

@@ -131,7 +131,25 @@ void Work::hold(const Value& value, std::int64_t cycle) {
   node.hold = std::max(node.hold, wait);
 }
 
+bool Work::share_a_port(const Value& x, const Value& y) const {
+  if (x.kind != Value::Kind::Source || y.kind != Value::Kind::Source || x.index == y.index) {
+    return false;
+  }
+  for (const Place& a : sources_[static_cast<std::size_t>(x.index)].rows) {
+    for (const Place& b : sources_[static_cast<std::size_t>(y.index)].rows) {
+      if (a.slice == b.slice && a.bank == b.bank) return true;
+    }
+  }
+  return false;
+}
+
 Value Work::op(AluOp operation, Value x, Value y, const Options& options) {
+  // One port gives one row per cycle: the first operand comes earlier and waits in an ALU.
+  if (share_a_port(x, y)) {
+    Options early;
+    early.earliest = options.earliest;
+    x = op(AluOp::Pass, x, {}, early);
+  }
   std::int64_t cycle = std::max<std::int64_t>(options.earliest, 0);
   if (x.kind == Value::Kind::Node) cycle = std::max(cycle, landing(x));
   if (y.kind == Value::Kind::Node) cycle = std::max(cycle, landing(y));
@@ -189,7 +207,9 @@ void Work::store(Value value, const Rows& rows) {
 
 void Work::store_all(Value value, const std::vector<Rows>& rows) {
   const Geometry& geometry = scheduler_->geometry();
-  const int flow = out_flow(value.index, side_of(geometry, rows.front()));
+  const auto filled =
+      std::find_if(rows.begin(), rows.end(), [](const Rows& byte) { return !byte.empty(); });
+  const int flow = out_flow(value.index, side_of(geometry, *filled));
   const std::int64_t z = landing(value);
   for (std::size_t byte = 0; byte < rows.size(); ++byte) {
     for (const Place& place : rows[byte]) {

@@ -130,6 +130,7 @@ class Work {
   int accumulator_flow(const Source& source, std::int64_t z);
   int permute(int in_flow, Hemisphere side, int map, std::int64_t cycle);
   int out_flow(int node, Hemisphere side);
+  [[nodiscard]] bool share_a_port(const Value& x, const Value& y) const;
   [[nodiscard]] std::int64_t landing(const Value& value) const;
   void hold(const Value& value, std::int64_t cycle);
   [[nodiscard]] Instruction activation(const Target& target, std::int64_t& last) const;
