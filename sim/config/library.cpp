@@ -24,6 +24,12 @@ std::string display_path(const fs::path& path) {
   return relative.string();
 }
 
+/// The same text for the same file, whether it was named relative to the current folder or not.
+std::string identity_of(const std::string& path) {
+  std::error_code failure;
+  return fs::absolute(path, failure).lexically_normal().string();
+}
+
 bool is_path(const std::string& reference) {
   return reference.find('/') != std::string::npos || reference.ends_with(".yaml") ||
          reference.ends_with(".yml");
@@ -151,7 +157,7 @@ std::optional<ResolvedFile> Library::read(const FileKind& kind, const std::strin
   }
   const std::string name = fs::path(path).stem().string();
   if (!check_head(own, kind, name, problems)) return std::nullopt;
-  chain.push_back(fs::path(path).lexically_normal().string());
+  chain.push_back(identity_of(path));
   ResolvedFile result{name, {}, {path}};
   const Tree* extends = own.find("extends");
   if (extends == nullptr) {
@@ -165,7 +171,7 @@ std::optional<ResolvedFile> Library::read(const FileKind& kind, const std::strin
     if (!extends->is_scalar()) problems.report(place, "'extends' needs the name of one file");
     return std::nullopt;
   }
-  const std::string normal = fs::path(*base_path).lexically_normal().string();
+  const std::string normal = identity_of(*base_path);
   if (std::find(chain.begin(), chain.end(), normal) != chain.end()) {
     chain.push_back(normal);
     std::vector<std::string> stems;
