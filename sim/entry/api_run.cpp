@@ -1,0 +1,109 @@
+#include <fmt/format.h>
+
+#include <memory>
+#include <sstream>
+
+#include "sim/account/accounting.hpp"
+#include "sim/account/sensitivity.hpp"
+#include "sim/core/diagnostics.hpp"
+#include "sim/entry/api.hpp"
+#include "sim/report/page.hpp"
+#include "sim/report/result_json.hpp"
+#include "sim/service/capacity.hpp"
+#include "sim/service/service.hpp"
+
+namespace tandem::entry {
+namespace {
+
+Scenario runnable(const Context& context, const std::string& name,
+                  const std::vector<Override>& overrides) {
+  Scenario scenario = context.loader.scenario(name, overrides);
+  if (scenario.model.layers == 0) {
+    throw ConfigError(fmt::format(
+        "scenario '{}' takes its model from a checkpoint; use 'tandem generate', or name a model "
+        "with --set model=llama-3.1-8b",
+        scenario.name));
+  }
+  return scenario;
+}
+
+std::optional<std::string> store_of(const std::string& text) {
+  if (text == "none") return std::nullopt;
+  return text;
+}
+
+Fidelity fidelity_of(const std::string& text) {
+  if (text == "cycle") return Fidelity::Cycle;
+  if (text == "analytical") return Fidelity::Analytical;
+  throw ConfigError(fmt::format("fidelity is '{}'; write 'cycle' or 'analytical'", text));
+}
+
+/// A scenario at its highest load, with everything the report needs kept alive.
+struct MeasuredCapacity {
+  Scenario scenario;
+  std::unique_ptr<ServiceModel> model;
+  CapacityResult capacity;
+  Accounting accounting;
+  Sensitivity sensitivity;
+};
+
+std::unique_ptr<MeasuredCapacity> measure(const Context& context, const CapacityRequest& request,
+                                          const std::string& name) {
+  auto measured = std::make_unique<MeasuredCapacity>();
+  measured->scenario = runnable(context, name, request.overrides);
+  measured->model = std::make_unique<ServiceModel>(measured->scenario, context.catalogue,
+                                                   context.make_network, store_of(request.store));
+  CapacityOptions options;
+  options.curve = request.curve;
+  options.run.store = store_of(request.store);
+  measured->capacity = find_capacity(measured->scenario, *measured->model, options);
+  measured->accounting = account(measured->scenario, measured->capacity.run);
+  measured->sensitivity =
+      sensitivity_of(measured->scenario, *measured->model, measured->capacity.run,
+                     context.catalogue, context.make_network);
+  return measured;
+}
+
+}  // namespace
+
+RunAnswer run_scenario(const Context& context, const RunRequest& request) {
+  const Scenario scenario = runnable(context, request.scenario, request.overrides);
+  TimelineRecorder timeline;
+  RunOptions options;
+  options.fidelity = fidelity_of(request.fidelity);
+  options.exact = request.exact;
+  options.seed = request.seed;
+  options.store = store_of(request.store);
+  options.timeline = request.with_timeline ? &timeline : nullptr;
+  ServiceModel model(scenario, context.catalogue, context.make_network, options.store);
+  const RunResult result = model.run(scenario.traffic, options);
+  const Accounting accounting = account(scenario, result);
+  const Sensitivity sensitivity =
+      sensitivity_of(scenario, model, result, context.catalogue, context.make_network);
+  const ReportInput input{scenario, result, accounting, sensitivity};
+  RunAnswer answer;
+  answer.json = result_json(input);
+  answer.page = run_page(input);
+  if (request.with_requests) answer.requests_csv = requests_csv(result);
+  if (request.with_timeline) {
+    std::ostringstream trace;
+    timeline.write_chrome_trace(trace);
+    answer.timeline = trace.str();
+  }
+  return answer;
+}
+
+CapacityAnswer capacity_of(const Context& context, const CapacityRequest& request) {
+  std::vector<std::unique_ptr<MeasuredCapacity>> measured;
+  std::vector<CapacityReport> reports;
+  Progress progress("capacity");
+  for (const std::string& name : request.scenarios) {
+    progress.update(name);
+    measured.push_back(measure(context, request, name));
+    const MeasuredCapacity& one = *measured.back();
+    reports.push_back({one.scenario, one.capacity, one.accounting, one.sensitivity});
+  }
+  return {capacity_json(reports), capacity_page(reports)};
+}
+
+}  // namespace tandem::entry
