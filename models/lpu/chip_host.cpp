@@ -104,8 +104,8 @@ std::vector<float> ChipHost::read_value(const Rows& rows) const {
       bits[lane] |= std::uint32_t{bytes[lane]} << (8 * b);
     }
   }
-  const ElementType type = rows.size() == 4 ? ElementType::Float32
-                                            : element_type(stage_->layout.shape.kv);
+  const ElementType type =
+      rows.size() == 4 ? ElementType::Float32 : element_type(stage_->layout.shape.kv);
   std::vector<float> values;
   values.reserve(bits.size());
   for (const std::uint32_t b : bits) values.push_back(decode_element(type, b));

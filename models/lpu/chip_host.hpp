@@ -18,8 +18,8 @@ namespace tandem::lpu {
 /// What one pass gave.
 struct PassResult {
   RunResult run;
-  std::vector<float> hidden;  ///< sent over the link; empty for a last stage
-  std::vector<float> logits;  ///< of the head slice; empty without a head
+  std::vector<float> hidden;     ///< sent over the link; empty for a last stage
+  std::vector<float> logits;     ///< of the head slice; empty without a head
   std::int32_t best_token = -1;  ///< of the head slice, from the two vectors that the chip keeps
   float best_logit = 0;
 };

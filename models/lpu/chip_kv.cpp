@@ -37,15 +37,13 @@ Rows ChipHost::key_rows(const PackLayout& pack, int slot, std::int64_t token) co
   const auto unit = std::int64_t{slot} * layout.blocks_per_slot + token / geometry_.lanes();
   Rows rows;
   for (int byte = 0; byte < pack.keys.bytes; ++byte) {
-    rows.push_back(
-        pack.keys.place(geometry_, byte, static_cast<int>(token % geometry_.lanes())));
+    rows.push_back(pack.keys.place(geometry_, byte, static_cast<int>(token % geometry_.lanes())));
     rows.back().row += static_cast<int>(unit) * layout.unit_rows;
   }
   return rows;
 }
 
-Rows ChipHost::value_rows(const PackLayout& pack, int slot, std::int64_t block,
-                          int channel) const {
+Rows ChipHost::value_rows(const PackLayout& pack, int slot, std::int64_t block, int channel) const {
   const StageLayout& layout = stage_->layout;
   const auto unit = std::int64_t{slot} * layout.blocks_per_slot + block;
   Rows rows;
@@ -59,8 +57,7 @@ Rows ChipHost::value_rows(const PackLayout& pack, int slot, std::int64_t block,
 Rows ChipHost::staged_rows(const PackLayout& pack, int slot, std::int64_t token) const {
   Rows rows;
   for (int byte = 0; byte < pack.staged.bytes; ++byte) {
-    rows.push_back(
-        pack.staged.place(geometry_, byte, static_cast<int>(token % geometry_.lanes())));
+    rows.push_back(pack.staged.place(geometry_, byte, static_cast<int>(token % geometry_.lanes())));
     rows.back().row += slot * stage_->layout.staging_rows;
   }
   return rows;

@@ -18,17 +18,22 @@ ParameterSpec energy(const char* name, const char* doc) {
 }
 
 void add_geometry(ParameterSchema& schema) {
-  schema.push_back({"clock", Dimension::Frequency, "Clock of the whole chip.", std::nullopt, 1, 1e12});
+  schema.push_back(
+      {"clock", Dimension::Frequency, "Clock of the whole chip.", std::nullopt, 1, 1e12});
   schema.push_back(count("superlanes", "Superlanes in use.", 1, 64));
   schema.push_back(count("lanes_per_superlane", "Lanes of one byte per superlane.", 16, 16));
-  schema.push_back(count("streams_per_direction", "General streams eastward, and as many westward.", 4, 256));
-  schema.push_back(count("mem_slices_per_hemisphere", "MEM slices on each side of the VXM.", 8, 512));
+  schema.push_back(
+      count("streams_per_direction", "General streams eastward, and as many westward.", 4, 256));
+  schema.push_back(
+      count("mem_slices_per_hemisphere", "MEM slices on each side of the VXM.", 8, 512));
   schema.push_back(count("banks", "Banks per MEM slice, one access each per cycle.", 2, 2));
   schema.push_back(count("rows_per_bank", "Vectors per bank.", 64, 65535));
   schema.push_back(count("mem_slices_per_sr", "MEM slices between two stream registers.", 1, 16));
   schema.push_back(count("planes", "MXM planes.", 2, 16));
-  schema.push_back(count("plane_columns", "Rows and columns of a plane; equals the lanes of a vector.", 16, 1024));
-  schema.push_back(count("weight_streams_per_plane", "Streams that load a plane's shadow columns.", 1, 256));
+  schema.push_back(count("plane_columns",
+                         "Rows and columns of a plane; equals the lanes of a vector.", 16, 1024));
+  schema.push_back(
+      count("weight_streams_per_plane", "Streams that load a plane's shadow columns.", 1, 256));
   schema.push_back(count("accumulators", "Accumulator vectors per plane.", 128, 128));
   schema.push_back(count("vxm_alus", "ALUs per lane; every fourth has special functions.", 16, 16));
   schema.push_back(count("sxm_queues", "Queues of each hemisphere's SXM.", 5, 64));
@@ -39,7 +44,8 @@ void add_geometry(ParameterSchema& schema) {
 
 void add_latencies(ParameterSchema& schema) {
   schema.push_back(latency("latency_mem_read", "Read issue to the stream cell."));
-  schema.push_back(latency("latency_mem_write_to_read", "Write issue to the first Read of the row."));
+  schema.push_back(
+      latency("latency_mem_write_to_read", "Write issue to the first Read of the row."));
   schema.push_back(latency("latency_mem_gather", "Gather issue to the stream cell."));
   schema.push_back(latency("latency_vxm_simple", "Issue to result of ordinary VXM operations."));
   schema.push_back(latency("latency_vxm_special", "Issue to result of exp, rsqrt and the like."));
@@ -53,9 +59,12 @@ void add_latencies(ParameterSchema& schema) {
 }
 
 void add_costs(ParameterSchema& schema) {
-  schema.push_back({"host_bandwidth", Dimension::Bandwidth, "Host to SRAM, per direction.", std::nullopt, 1, 1e15});
-  schema.push_back({"host_latency", Dimension::Time, "Host to chip or back, once per exchange.", std::nullopt, 0, 1});
-  schema.push_back({"static_power", Dimension::Power, "Leakage, clock tree and idle links.", std::nullopt, 0, 1e5});
+  schema.push_back({"host_bandwidth", Dimension::Bandwidth, "Host to SRAM, per direction.",
+                    std::nullopt, 1, 1e15});
+  schema.push_back({"host_latency", Dimension::Time, "Host to chip or back, once per exchange.",
+                    std::nullopt, 0, 1});
+  schema.push_back({"static_power", Dimension::Power, "Leakage, clock tree and idle links.",
+                    std::nullopt, 0, 1e5});
   schema.push_back(energy("energy_mem_read", "One vector read from SRAM."));
   schema.push_back(energy("energy_mem_write", "One vector written to SRAM."));
   schema.push_back(energy("energy_stream_hop", "One vector moved by one stream register."));
@@ -117,7 +126,8 @@ Geometry geometry_of(const Chip& chip) {
   geometry.links = {{"c2c", whole(chip, "link_ports"), whole(chip, "link_interval"),
                      whole(chip, "link_latency")}};
   if (geometry.plane_columns % geometry.weight_streams_per_plane != 0) {
-    throw ModelError("chip '" + chip.name + "': weight_streams_per_plane must divide plane_columns");
+    throw ModelError("chip '" + chip.name +
+                     "': weight_streams_per_plane must divide plane_columns");
   }
   return geometry;
 }

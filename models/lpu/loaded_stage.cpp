@@ -29,8 +29,8 @@ class LpuLoadedStage final : public LoadedStage {
       out.hidden = Tensor(ElementType::Float32, {batch.tokens(), stage.network.hidden});
     }
     if (stage.has_head()) {
-      out.logits = Tensor(ElementType::Float32,
-                          {batch.sampled(), stage.head_end - stage.head_begin});
+      out.logits =
+          Tensor(ElementType::Float32, {batch.sampled(), stage.head_end - stage.head_begin});
     }
     std::vector<PassCost> passes;
     std::int64_t row = 0;
@@ -130,10 +130,10 @@ class LpuLoadedStage final : public LoadedStage {
 }  // namespace
 
 std::unique_ptr<LoadedStage> make_loaded_stage(const Geometry& geometry,
-                                               const LatencyTable& latencies,
-                                               const HostLink& host, const std::string& chip,
-                                               const Stage& stage, const LlamaWeights& weights,
-                                               int sequences, std::int64_t max_context) {
+                                               const LatencyTable& latencies, const HostLink& host,
+                                               const std::string& chip, const Stage& stage,
+                                               const LlamaWeights& weights, int sequences,
+                                               std::int64_t max_context) {
   return std::make_unique<LpuLoadedStage>(
       geometry, latencies, host,
       compile_stage(geometry, latencies, chip, stage, sequences, max_context), weights);

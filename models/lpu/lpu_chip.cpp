@@ -27,8 +27,7 @@ Picoseconds host_time(const StageLayout& layout, const Geometry& geometry, const
 }
 
 StageCost cost_of_passes(const std::vector<PassCost>& passes, const Stage& stage,
-                         const Batch& batch, const Geometry& geometry,
-                         Picoseconds host_per_pass) {
+                         const Batch& batch, const Geometry& geometry, Picoseconds host_per_pass) {
   StageCost cost;
   const ClockDomain clock(geometry.clock);
   KernelCost kernel;
@@ -45,8 +44,8 @@ StageCost cost_of_passes(const std::vector<PassCost>& passes, const Stage& stage
   };
   kernel.memory_read = Bytes(vectors("mem_reads") * geometry.vector_bytes());
   kernel.memory_write = Bytes(vectors("mem_writes") * geometry.vector_bytes());
-  const std::int64_t streaming = vectors("weight_vectors_installed") /
-                                 (geometry.planes * geometry.weight_streams_per_plane);
+  const std::int64_t streaming =
+      vectors("weight_vectors_installed") / (geometry.planes * geometry.weight_streams_per_plane);
   cost.bottleneck = 2 * streaming > cost.cycles.count() ? "weight_streams" : "dependencies";
   kernel.time = cost.time;
   kernel.bound = cost.bottleneck;
@@ -74,7 +73,8 @@ LpuChip::LpuChip(const Chip& chip, const Software& /*software*/)
 // as fits, answers for every context.
 std::int64_t LpuChip::largest_block_count(const Stage& stage) const {
   const std::int64_t lanes = geometry_.lanes();
-  const std::int64_t wanted = std::max<std::int64_t>(1, (stage.network.max_context + lanes - 1) / lanes);
+  const std::int64_t wanted =
+      std::max<std::int64_t>(1, (stage.network.max_context + lanes - 1) / lanes);
   const auto fits = [&](std::int64_t blocks) {
     return make_layout(geometry_, stage, 1, blocks * lanes).deepest_bank() <=
            geometry_.rows_per_bank;
@@ -178,7 +178,8 @@ StageCost LpuChip::simulate(const Stage& stage, const Batch& batch,
 // All weights and KV pass the weight paths of the planes; products at the rate of all planes.
 Picoseconds LpuChip::floor(const Stage& stage, const Batch& batch) const {
   const double hz = geometry_.clock.count();
-  const double one_byte = 2.0 * geometry_.planes * geometry_.plane_rows * geometry_.plane_columns * hz;
+  const double one_byte =
+      2.0 * geometry_.planes * geometry_.plane_rows * geometry_.plane_columns * hz;
   const bool wide = bytes_of(stage.precision.weights) > 1 && bytes_of(stage.precision.kv_cache) > 1;
   Peaks peaks;
   for (const ElementType type : {ElementType::Float32, ElementType::Bfloat16, ElementType::Float16,
@@ -227,8 +228,8 @@ Fit LpuChip::fit(const Stage& stage, std::int64_t sequences, std::int64_t max_co
   fit.capacity = geometry_.sram();
   const std::int64_t lanes = geometry_.lanes();
   const std::int64_t blocks = std::max<std::int64_t>(1, (max_context + lanes - 1) / lanes);
-  const StageLayout layout =
-      make_layout(geometry_, stage, static_cast<int>(std::max<std::int64_t>(sequences, 1)), max_context);
+  const StageLayout layout = make_layout(
+      geometry_, stage, static_cast<int>(std::max<std::int64_t>(sequences, 1)), max_context);
   const std::int64_t vector = geometry_.vector_bytes();
   fit.weights = Bytes(layout.weight_rows * vector);
   const bool fits_alone =
@@ -253,8 +254,8 @@ Fit LpuChip::fit(const Stage& stage, std::int64_t sequences, std::int64_t max_co
   const std::int64_t asked = std::max<std::int64_t>(sequences, 1) * blocks;
   const std::int64_t spare = geometry_.rows_per_bank - layout.deepest_bank() - program_rows;
   // A negative spare is rounded away from zero: the missing units do not fit.
-  const std::int64_t more = spare >= 0 ? spare / layout.unit_rows
-                                       : -((-spare + layout.unit_rows - 1) / layout.unit_rows);
+  const std::int64_t more =
+      spare >= 0 ? spare / layout.unit_rows : -((-spare + layout.unit_rows - 1) / layout.unit_rows);
   const std::int64_t tokens = (asked + more) * lanes;
   fit.workspace = fit.capacity - fit.weights - fit.program - fit.kv_per_token * tokens;
   return fit;

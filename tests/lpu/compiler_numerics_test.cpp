@@ -20,8 +20,7 @@ struct Case {
 };
 
 std::int32_t greedy(const std::vector<float>& logits) {
-  return static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) -
-                                   logits.begin());
+  return static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
 }
 
 // Runs `positions` tokens and compares logits, the token that the chip picked, and cycles.
@@ -61,8 +60,8 @@ TEST(CompiledDecoder, SeveralPacksOfKvHeads) {
   // Heads of 24 channels: two to a vector of 64 lanes, so 5 kv heads make three packs.
   NeuralNetwork network = small_network(1, 130, 20, 5, 24, 200, 70);
   network.rope_layout = RopeLayout::HalfSplit;
-  expect_equal_to_reference({"packs", network, narrow_geometry(4), ElementType::Float16,
-                             ElementType::Float16, 5});
+  expect_equal_to_reference(
+      {"packs", network, narrow_geometry(4), ElementType::Float16, ElementType::Float16, 5});
 }
 
 TEST(CompiledDecoder, OneByteWeightsAndKv) {

@@ -190,10 +190,9 @@ void LpuReference::rotate(Lanes& x, float scale) const {
     const std::size_t index = pairs ? d / 2 : d % half;
     const bool first = pairs ? d % 2 == 0 : d < half;
     const std::size_t partner = pairs ? i ^ 1U : (first ? i + half : i - half);
-    const double angle =
-        static_cast<double>(position_) *
-        std::pow(network_->rope_theta,
-                 -2.0 * static_cast<double>(index) / static_cast<double>(head_dim_));
+    const double angle = static_cast<double>(position_) *
+                         std::pow(network_->rope_theta, -2.0 * static_cast<double>(index) /
+                                                            static_cast<double>(head_dim_));
     const auto c = static_cast<float>(std::cos(angle));
     const auto s = static_cast<float>(std::sin(angle));
     const float a = old[i] * c;

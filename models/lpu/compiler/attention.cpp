@@ -1,5 +1,5 @@
-// Attention up to the scores: projections, rotary embedding, KV append, the loop over KV blocks that
-// multiplies keys.
+// Attention up to the scores: projections, rotary embedding, KV append, the loop over KV blocks
+// that multiplies keys.
 #include <cmath>
 #include <limits>
 
@@ -93,13 +93,13 @@ void StageCompiler::store_column(Work& work, Value value, const ColumnTile& tile
 void StageCompiler::project_qkv(const LayerLayout& layer) {
   std::vector<TileRow> rows;
   for (int n = 0; n < layer.q.n_tiles; ++n) {
-    rows.push_back({&layer.q, n, [this, &layer, n](int plane, int accumulator) {
-                      Work work(scheduler_);
-                      work.store(rotate(work, {&layer.q, plane, accumulator}),
-                                 layout_.rotated_q[index_of(n)]);
-                      work.place();
-                      split_heads(layer, n);
-                    }});
+    rows.push_back(
+        {&layer.q, n, [this, &layer, n](int plane, int accumulator) {
+           Work work(scheduler_);
+           work.store(rotate(work, {&layer.q, plane, accumulator}), layout_.rotated_q[index_of(n)]);
+           work.place();
+           split_heads(layer, n);
+         }});
   }
   for (int j = 0; j < layer.k.n_tiles; ++j) {
     rows.push_back({&layer.k, j, [this, &layer, j](int plane, int accumulator) {
@@ -144,8 +144,8 @@ void StageCompiler::score_head(const PackLayout& pack, int q, int p, int accumul
   product.place();
   Work work(scheduler_);
   const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(shape.head_dim)));
-  const Value raw = work.op(AluOp::Mul, work.accumulator(pack.plane, accumulator),
-                            Work::constant(scale));
+  const Value raw =
+      work.op(AluOp::Mul, work.accumulator(pack.plane, accumulator), Work::constant(scale));
   const auto side = index_of(pack.side == Hemisphere::East ? 1 : 0);
   const Value score = work.op(AluOp::Add, raw, work.memory(layout_.mask[side]));
   work.store(score, layout_.scores[slot]);
@@ -158,8 +158,7 @@ void StageCompiler::score_loop(const LayerLayout& layer) {
   const StageShape& shape = layout_.shape;
   for (const Rows& maximum : layout_.maxima) {
     Work work(scheduler_);
-    work.store(work.op(AluOp::Pass,
-                       Work::constant(-std::numeric_limits<float>::infinity())),
+    work.store(work.op(AluOp::Pass, Work::constant(-std::numeric_limits<float>::infinity())),
                maximum);
     work.place();
   }

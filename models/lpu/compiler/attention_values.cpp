@@ -25,8 +25,8 @@ int StageCompiler::value_accumulator(const LayerLayout& layer, int q, int p) con
   for (int other = 0; other < j; ++other) {
     if (layer.packs[index_of(other)].plane == layer.packs[index_of(j)].plane) ++before;
   }
-  const int index = first_value_accumulator +
-                    (before * shape.group + q % shape.group) * shape.pack_heads + p;
+  const int index =
+      first_value_accumulator + (before * shape.group + q % shape.group) * shape.pack_heads + p;
   if (index >= geometry_.accumulators) {
     throw ModelError("lpu.compiler: more heads on one plane than it has accumulators");
   }
@@ -123,8 +123,8 @@ void StageCompiler::combine_heads(const LayerLayout& layer, int q) {
     const int accumulator = value_accumulator(layer, q, p);
     Work::Options at;
     at.earliest = std::int64_t{p} * spacing;
-    const Value part = work.op(
-        AluOp::Recip, work.accumulator_permuted(pack.plane, accumulator, sum_map_), {}, at);
+    const Value part =
+        work.op(AluOp::Recip, work.accumulator_permuted(pack.plane, accumulator, sum_map_), {}, at);
     const Value mean = work.op(AluOp::Mul, work.accumulator(pack.plane, accumulator), part);
     const Value own = work.op(AluOp::Mul, mean, work.memory(layout_.head_mask[index_of(p)]));
     Work::Options running;

@@ -51,9 +51,9 @@ std::array<std::uint16_t, host_registers> register_limits(const Geometry& geomet
 
 void check_fit(const Geometry& geometry, const StageLayout& layout) {
   if (layout.deepest_bank() > geometry.rows_per_bank) {
-    throw ModelError(fmt::format(
-        "lpu.compiler: the stage needs {} rows in its fullest bank, the chip has {}",
-        layout.deepest_bank(), geometry.rows_per_bank));
+    throw ModelError(
+        fmt::format("lpu.compiler: the stage needs {} rows in its fullest bank, the chip has {}",
+                    layout.deepest_bank(), geometry.rows_per_bank));
   }
 }
 
@@ -101,7 +101,8 @@ int StageCompiler::rotation_map(int distance) {
   return add_map(std::move(map));
 }
 
-// The bytes of the hidden state arrive one link interval apart, vector by vector, lowest byte first.
+// The bytes of the hidden state arrive one link interval apart, vector by vector, lowest byte
+// first.
 void StageCompiler::receive_hidden() {
   const int interval = geometry_.link_class(links_.receive_link).cycles_per_vector;
   Work work(scheduler_);
@@ -124,7 +125,8 @@ void StageCompiler::send_hidden() {
     copy.place();
   }
   const int interval = geometry_.link_class(links_.send_link).cycles_per_vector;
-  const int position = std::abs(geometry_.c2c_position(geometry_.link_hemisphere(links_.send_link)));
+  const int position =
+      std::abs(geometry_.c2c_position(geometry_.link_hemisphere(links_.send_link)));
   Work work(scheduler_);
   std::int64_t offset = 0;
   for (const Rows& rows : layout_.outgoing) {

@@ -79,8 +79,8 @@ class QueueEmitter {
       return 1;
     }
     std::size_t count = 1;
-    while (first + count < end && events_[first + count].cycle ==
-                                      events_[first + count - 1].cycle + interval &&
+    while (first + count < end &&
+           events_[first + count].cycle == events_[first + count - 1].cycle + interval &&
            is_moved(events_[first + count - 1].word, events_[first + count].word, stride)) {
       ++count;
     }

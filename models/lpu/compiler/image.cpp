@@ -103,8 +103,7 @@ class ConstantWriter {
     const auto lanes = index_of(layout_.shape.lanes);
     for (std::size_t k = 0; k < rows.size(); ++k) {
       const std::size_t first = k * lanes;
-      value(rows[k], Type::Float32,
-            values.subspan(first, std::min(lanes, values.size() - first)));
+      value(rows[k], Type::Float32, values.subspan(first, std::min(lanes, values.size() - first)));
     }
   }
 
@@ -126,8 +125,7 @@ class ConstantWriter {
     float largest = 0.0F;
     for (const float v : values) largest = std::max(largest, std::fabs(v));
     const float scale = largest > 0.0F ? largest / largest_e4m3 : 1.0F;
-    value(matrix.scale, Type::Float32,
-          std::vector<float>(index_of(layout_.shape.lanes), scale));
+    value(matrix.scale, Type::Float32, std::vector<float>(index_of(layout_.shape.lanes), scale));
     return scale;
   }
 
@@ -203,8 +201,7 @@ void write_constants(const Geometry& geometry, const StageLayout& layout,
                      const LlamaWeights& weights, const RowWriter& write) {
   ConstantWriter writer(geometry, layout, write);
   for (std::size_t l = 0; l < layout.layers.size(); ++l) {
-    writer.write_layer(layout.layers[l],
-                       weights.layers[index_of(layout.stage.first_layer) + l]);
+    writer.write_layer(layout.layers[l], weights.layers[index_of(layout.stage.first_layer) + l]);
   }
   if (layout.stage.has_head()) writer.write_head(weights);
   writer.write_tables();

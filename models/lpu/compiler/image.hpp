@@ -1,5 +1,5 @@
-// The constants that SRAM holds before the first pass: weights as column tiles, norm weights, masks,
-// one-hot vectors.
+// The constants that SRAM holds before the first pass: weights as column tiles, norm weights,
+// masks, one-hot vectors.
 #pragma once
 
 #include <functional>

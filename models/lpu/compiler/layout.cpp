@@ -166,7 +166,9 @@ class LayoutMaker {
   }
 
  private:
-  [[nodiscard]] bool is_last() const { return layout_.stage.head_end == layout_.stage.network.vocabulary; }
+  [[nodiscard]] bool is_last() const {
+    return layout_.stage.head_end == layout_.stage.network.vocabulary;
+  }
   Rows fp32(Hemisphere side) { return allocator_.buffer(side, 4); }
   Rows fp32() {
     turn_ = !turn_;
@@ -268,7 +270,8 @@ class LayoutMaker {
     layout_.staging_rows = tiles * rows;
     // One unit and one staging area more than requests need: what must not be kept goes there.
     const int cache = allocator_.reserve_moving(model, (layout_.units() + 1) * layout_.unit_rows);
-    const int staging = allocator_.reserve_moving(model, (layout_.slots + 1) * layout_.staging_rows);
+    const int staging =
+        allocator_.reserve_moving(model, (layout_.slots + 1) * layout_.staging_rows);
     int index = 0;
     for (LayerLayout& layer : layout_.layers) {
       for (PackLayout& pack : layer.packs) {

@@ -1,5 +1,6 @@
-// Where everything of a stage lies in SRAM: weights as column tiles, the KV cache, constants and the
-// buffers of a pass. Pure arithmetic, no cycles; the compiler, the loader and the fit check share it.
+// Where everything of a stage lies in SRAM: weights as column tiles, the KV cache, constants and
+// the buffers of a pass. Pure arithmetic, no cycles; the compiler, the loader and the fit check
+// share it.
 #pragma once
 
 #include <array>
@@ -20,7 +21,8 @@ inline constexpr int mask_start = 5;
 inline constexpr int column_ports = 16;  ///< K rows by port; V rows by port behind them
 }  // namespace host_register
 
-/// A weight matrix [out, in] cut into tiles of lanes x lanes. Tile n serves the outputs of vector n.
+/// A weight matrix [out, in] cut into tiles of lanes x lanes. Tile n serves the outputs of vector
+/// n.
 struct MatrixLayout {
   int n_tiles = 0;
   int k_tiles = 0;
@@ -60,8 +62,8 @@ struct StageShape {
   int hidden_vectors = 0;
   int ffn_vectors = 0;
   int head_vectors = 0;
-  int group = 0;        ///< q heads per kv head
-  int pack_heads = 0;   ///< P: kv heads per vector
+  int group = 0;       ///< q heads per kv head
+  int pack_heads = 0;  ///< P: kv heads per vector
   int packs = 0;
   int head_dim = 0;
   int kv_heads = 0;
@@ -80,11 +82,11 @@ struct StageShape {
 struct StageLayout {
   Stage stage;
   StageShape shape;
-  int slots = 0;             ///< requests
-  int blocks_per_slot = 0;   ///< KV blocks of `lanes` tokens
-  int unit_rows = 0;         ///< rows of one KV unit: all K and V tiles of one block of one request
-  int staging_rows = 0;      ///< rows of the staged V tiles of one request
-  int score_stride = 0;      ///< rows of scores per block
+  int slots = 0;            ///< requests
+  int blocks_per_slot = 0;  ///< KV blocks of `lanes` tokens
+  int unit_rows = 0;        ///< rows of one KV unit: all K and V tiles of one block of one request
+  int staging_rows = 0;     ///< rows of the staged V tiles of one request
+  int score_stride = 0;     ///< rows of scores per block
   std::vector<LayerLayout> layers;
   std::vector<Rows> final_norm;
   MatrixLayout head;
@@ -105,8 +107,8 @@ struct StageLayout {
   std::vector<Rows> logits;
   Rows best_value, best_tile;
 
-  std::vector<int> rows_used;       ///< by slice * banks + bank
-  std::int64_t weight_rows = 0;     ///< rows of weight tiles in all
+  std::vector<int> rows_used;    ///< by slice * banks + bank
+  std::int64_t weight_rows = 0;  ///< rows of weight tiles in all
   std::int64_t kv_rows = 0;      ///< rows of KV units and staging areas in all
 
   /// Index of head p of the pack in q vector q, where the pack's planes are on `side`.

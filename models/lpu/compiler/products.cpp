@@ -102,8 +102,7 @@ void StageCompiler::gate(const Output& gate, const Output& up, int vector) {
   Work work(scheduler_);
   const Value x = scaled(work, gate, work.accumulator(gate.plane, gate.accumulator));
   const Value grown = work.op(AluOp::Exp, work.op(AluOp::Neg, x));
-  const Value part =
-      work.op(AluOp::Recip, work.op(AluOp::Add, grown, Work::constant(1.0F)));
+  const Value part = work.op(AluOp::Recip, work.op(AluOp::Add, grown, Work::constant(1.0F)));
   const Value silu = work.op(AluOp::Mul, x, part);
   const Value other = scaled(work, up, work.accumulator(up.plane, up.accumulator));
   const Value product = work.op(AluOp::Mul, silu, other);

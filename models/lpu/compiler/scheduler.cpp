@@ -173,8 +173,7 @@ void Scheduler::place_loads(const std::vector<PlaneLoad>& loads, std::int64_t ea
     Instruction word;
     word.op = Opcode::InstallWeights;
     word.plane = static_cast<std::uint8_t>(load.plane);
-    add(QueueEvent{install, geometry_.mxm_weights_queue(load.plane), word},
-        latencies_.mxm_install);
+    add(QueueEvent{install, geometry_.mxm_weights_queue(load.plane), word}, latencies_.mxm_install);
     plane(load.plane).load_from = install + 1;
     plane(load.plane).installed = install + latencies_.mxm_install;
   }

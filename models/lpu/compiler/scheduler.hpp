@@ -53,7 +53,7 @@ struct ColumnTile {
   int bank = 0;         ///< spread: unused; else the bank of byte 0
   int row = 0;
   int reg = 0;
-  bool spread = false;  ///< two banks of half as many slices, bytes in rows behind each other
+  bool spread = false;        ///< two banks of half as many slices, bytes in rows behind each other
   bool constant_row = false;  ///< every column is the same row
   [[nodiscard]] Place place(const Geometry& geometry, int byte, int column) const;
 };
@@ -81,7 +81,8 @@ struct Segment {
 /// What the compiler knows about one chip over virtual time.
 ///
 /// Contract:
-///  - segments follow each other; everything placed belongs to the open segment and nothing of it is
+///  - segments follow each other; everything placed belongs to the open segment and nothing of it
+///  is
 ///    in flight when the next one begins
 ///  - `take_*` reserve; a reservation that turns out useless must be released by its owner
 class Scheduler {

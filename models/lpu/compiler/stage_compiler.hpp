@@ -91,9 +91,15 @@ class StageCompiler {
 
 /// ALUs that keep a running value or a selection over several operations; nothing else uses them.
 namespace pinned_alu {
-[[nodiscard]] constexpr int sum(const Geometry& geometry) { return geometry.vxm_alus - 2; }
-[[nodiscard]] constexpr int best_value(const Geometry& geometry) { return geometry.vxm_alus - 3; }
-[[nodiscard]] constexpr int best_tile(const Geometry& geometry) { return geometry.vxm_alus - 4; }
+[[nodiscard]] constexpr int sum(const Geometry& geometry) {
+  return geometry.vxm_alus - 2;
+}
+[[nodiscard]] constexpr int best_value(const Geometry& geometry) {
+  return geometry.vxm_alus - 3;
+}
+[[nodiscard]] constexpr int best_tile(const Geometry& geometry) {
+  return geometry.vxm_alus - 4;
+}
 }  // namespace pinned_alu
 
 /// exp(score - maximum) is multiplied by this before it becomes fp8: e4m3 reaches 448 and keeps

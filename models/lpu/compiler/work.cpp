@@ -56,8 +56,8 @@ int Work::permute(int in_flow, Hemisphere side, int map, std::int64_t cycle) {
   const Geometry& geometry = scheduler_->geometry();
   const bool east = side == Hemisphere::East;
   const std::int64_t landed = cycle + scheduler_->latencies().sxm_cross;
-  const int flow = add_flow(inward(side), 4, !east, east,
-                            landed + std::abs(geometry.sxm_position(side)));
+  const int flow =
+      add_flow(inward(side), 4, !east, east, landed + std::abs(geometry.sxm_position(side)));
   UnitOp op;
   op.cycle = cycle;
   op.queue = 0;
@@ -273,8 +273,8 @@ void Work::send_row(const Place& place, int link, std::int64_t offset) {
   const bool east = side == Hemisphere::East;
   const int flow = add_flow(outward(side), 1, !east, east, offset);
   const int distance = std::abs(geometry.mem_position(place.slice));
-  memory_.push_back(
-      {offset + distance - scheduler_->latencies().mem_read, place, MemAccess::Kind::Read, flow, 0});
+  memory_.push_back({offset + distance - scheduler_->latencies().mem_read, place,
+                     MemAccess::Kind::Read, flow, 0});
   UnitOp op;
   op.cycle = offset + std::abs(geometry.c2c_position(side));
   op.queue = geometry.c2c_queue(link);

@@ -36,8 +36,8 @@ class Work {
   [[nodiscard]] static Value register_of(int alu) { return {Value::Kind::Register, alu, 0}; }
 
   struct Options {
-    Type type = Type::Float32;  ///< of the result
-    Type from = Type::Float32;  ///< Convert: of the operand
+    Type type = Type::Float32;         ///< of the result
+    Type from = Type::Float32;         ///< Convert: of the operand
     std::int64_t earliest = -1000000;  ///< not before this cycle of the Work
     int pinned = -1;                   ///< on this ALU and no other
     int hold = 0;                      ///< cycles for which the ALU stays reserved afterwards

@@ -48,8 +48,7 @@ std::int64_t Work::lower_bound(std::int64_t earliest) const {
       for (int p = plane; p < plane + planes; ++p) {
         start = std::max(start, scheduler_->plane(p).installed - op.cycle);
       }
-      const auto& accumulator =
-          scheduler_->plane(plane).accumulators[op.instruction.accumulator];
+      const auto& accumulator = scheduler_->plane(plane).accumulators[op.instruction.accumulator];
       start = std::max(start, accumulator.last_emit + 1 - op.cycle);
     } else if (op.instruction.op == Opcode::Emit) {
       const auto& accumulator =
@@ -149,8 +148,7 @@ AluOperand Work::operand(const Value& value, int flow, Instruction& word) const 
     result.alu = static_cast<std::uint8_t>(value.index);
   } else if (value.kind == Value::Kind::Node) {
     result.kind = AluOperand::Kind::Alu;
-    result.alu =
-        static_cast<std::uint8_t>(nodes_[static_cast<std::size_t>(value.index)].alu);
+    result.alu = static_cast<std::uint8_t>(nodes_[static_cast<std::size_t>(value.index)].alu);
   }
   return result;
 }
@@ -172,8 +170,7 @@ void Work::commit_nodes(std::int64_t start) {
       word.has_out = true;
       word.out = {out.direction, static_cast<std::uint16_t>(out.id)};
     }
-    const std::int64_t latency =
-        is_special(node.op) ? latencies.vxm_special : latencies.vxm_simple;
+    const std::int64_t latency = is_special(node.op) ? latencies.vxm_special : latencies.vxm_simple;
     scheduler_->add(QueueEvent{start + node.cycle, geometry.vxm_queue(node.alu), word},
                     latency + node.hold);
   }
