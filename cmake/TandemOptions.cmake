@@ -20,10 +20,9 @@ endif()
 
 add_library(tandem_options INTERFACE)
 target_include_directories(tandem_options INTERFACE ${CMAKE_SOURCE_DIR})
-# -Wno-restrict: GCC 12 sees overlap in std::string concatenation where there is none (GCC bug 105651).
 # -ffp-contract=off: the same bits on every host; goldens and functional results rest on it.
 target_compile_options(tandem_options INTERFACE
-  -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wno-restrict -ffp-contract=off)
+  -Wall -Wextra -Wpedantic -Wconversion -Wshadow -ffp-contract=off)
 if(TANDEM_SANITIZE)
   list(JOIN TANDEM_SANITIZE "," sanitizers)
   target_compile_options(tandem_options INTERFACE
