@@ -221,42 +221,59 @@ std::map<std::string, Joules> LpuChip::energy_per_count() const {
           {"instructions", joules("energy_instruction")}};
 }
 
-// KV lies in column tiles, in the ports that can feed a plane; rows elsewhere cannot hold it. What
-// is neither weights nor usable for KV counts as workspace.
-Fit LpuChip::fit(const Stage& stage, std::int64_t sequences, std::int64_t max_context) const {
+std::int64_t LpuChip::largest_slot_count(const Stage& stage, std::int64_t max_context,
+                                         std::int64_t rows) const {
+  const auto fits = [&](std::int64_t slots) {
+    return make_layout(geometry_, stage, static_cast<int>(slots), max_context).deepest_bank() <=
+           rows;
+  };
+  std::int64_t low = 0;
+  std::int64_t high = geometry_.rows_per_bank;
+  while (low < high) {
+    const std::int64_t middle = (low + high + 1) / 2;
+    if (fits(middle)) {
+      low = middle;
+    } else {
+      high = middle - 1;
+    }
+  }
+  return low;
+}
+
+// KV lies in column tiles, in the ports that can feed a plane, in whole blocks of whole requests;
+// rows elsewhere cannot hold it. What is neither weights nor usable for KV counts as workspace.
+Fit LpuChip::fit(const Stage& stage, std::int64_t /*sequences*/, std::int64_t max_context) const {
   Fit fit;
   fit.capacity = geometry_.sram();
-  const std::int64_t lanes = geometry_.lanes();
-  const std::int64_t blocks = std::max<std::int64_t>(1, (max_context + lanes - 1) / lanes);
-  const StageLayout layout = make_layout(
-      geometry_, stage, static_cast<int>(std::max<std::int64_t>(sequences, 1)), max_context);
   const std::int64_t vector = geometry_.vector_bytes();
+  const std::int64_t banks = std::int64_t{geometry_.mem_slices()} * geometry_.banks;
+  const StageLayout layout = make_layout(geometry_, stage, 1, max_context);
   fit.weights = Bytes(layout.weight_rows * vector);
-  const bool fits_alone =
-      make_layout(geometry_, stage, 1, 1).deepest_bank() <= geometry_.rows_per_bank;
-  if (fits_alone) {
+  const int least = make_layout(geometry_, stage, 1, 1).deepest_bank();
+  if (least > geometry_.rows_per_bank) {
+    // Short by so many rows in the fullest bank, as if every bank were as full.
+    fit.workspace =
+        fit.capacity - fit.weights + Bytes((least - geometry_.rows_per_bank) * banks * vector);
+    return fit;
+  }
+  {
     const std::lock_guard lock(mutex_);
     fit.program = timed(stage).compiled->program_bytes();
   }
   if (layout.layers.empty()) {
-    fit.workspace = Bytes(0);
     for (const int rows : layout.rows_used) fit.workspace += Bytes(rows * vector);
     fit.workspace -= fit.weights;
     return fit;
   }
-  const std::int64_t program_rows =
-      (fit.program.count() / vector + std::int64_t{geometry_.mem_slices()} * geometry_.banks - 1) /
-      (std::int64_t{geometry_.mem_slices()} * geometry_.banks);
+  const std::int64_t program_rows = (fit.program.count() + banks * vector - 1) / (banks * vector);
+  const std::int64_t slots =
+      largest_slot_count(stage, max_context, geometry_.rows_per_bank - program_rows);
   const int ports = geometry_.weight_streams_per_plane *
                     (streams_of(layout.shape.kv) == 2 && !geometry_.has_wide_weight_path() ? 2 : 1);
   const std::int64_t unit_bytes = 2 * std::int64_t{ports} * layout.unit_rows * vector;
+  const std::int64_t lanes = geometry_.lanes();
   fit.kv_per_token = Bytes((unit_bytes + lanes - 1) / lanes);
-  const std::int64_t asked = std::max<std::int64_t>(sequences, 1) * blocks;
-  const std::int64_t spare = geometry_.rows_per_bank - layout.deepest_bank() - program_rows;
-  // A negative spare is rounded away from zero: the missing units do not fit.
-  const std::int64_t more =
-      spare >= 0 ? spare / layout.unit_rows : -((-spare + layout.unit_rows - 1) / layout.unit_rows);
-  const std::int64_t tokens = (asked + more) * lanes;
+  const std::int64_t tokens = slots * layout.blocks_per_slot * lanes;
   fit.workspace = fit.capacity - fit.weights - fit.program - fit.kv_per_token * tokens;
   return fit;
 }

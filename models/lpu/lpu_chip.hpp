@@ -49,6 +49,8 @@ class LpuChip final : public ChipModel {
   };
   [[nodiscard]] Timed& timed(const Stage& stage) const;
   [[nodiscard]] std::int64_t largest_block_count(const Stage& stage) const;
+  [[nodiscard]] std::int64_t largest_slot_count(const Stage& stage, std::int64_t max_context,
+                                                std::int64_t rows) const;
   [[nodiscard]] PassCost run_pass(const CompiledStage& compiled, std::int64_t blocks,
                                   TimelineRecorder* timeline) const;
   [[nodiscard]] PassCost pass_cost(const Stage& stage, std::int64_t blocks) const;

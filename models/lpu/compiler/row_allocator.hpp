@@ -1,0 +1,140 @@
+// Hands out SRAM rows to a stage's layout. Inside of the compiler; see layout.hpp.
+#pragma once
+
+#include <algorithm>
+#include <array>
+
+#include "models/lpu/compiler/layout.hpp"
+#include "sim/core/diagnostics.hpp"
+
+namespace tandem::lpu {
+
+/// Slices of a hemisphere, from the VXM outwards: column tiles first, then buffers,
+/// then two for the mask table and two for scores, which move with the attention loop at their own
+/// strides. Where column tiles need all slices, the buffers lie in rows behind them.
+class RowAllocator {
+ public:
+  RowAllocator(const Geometry& geometry, StageLayout& layout)
+      : geometry_(geometry), layout_(layout) {
+    const int slices = geometry.mem_slices_per_hemisphere;
+    const int width = geometry.weight_streams_per_plane;
+    groups_ = std::max(1, (slices - moving_slices - buffer_slices) / width);
+    if (width > slices) throw ModelError("lpu.compiler: fewer slices than weight streams");
+    layout.rows_used.resize(static_cast<std::size_t>(geometry.mem_slices() * geometry.banks));
+    const int column_slices = geometry.has_wide_weight_path() ? width / 2 : groups_ * width;
+    first_buffer_ = column_slices;
+    if (slices - first_buffer_ < moving_slices + 2) {
+      throw ModelError("lpu.compiler: too few slices beside the weights");
+    }
+  }
+
+  ColumnTile weights(int plane, Type type) {
+    ColumnTile tile;
+    tile.side = geometry_.plane_hemisphere(plane);
+    tile.bytes = streams_of(type);
+    tile.bank = tile.bytes == 2 ? 0 : plane % 2;
+    const int width = geometry_.weight_streams_per_plane;
+    int best = 0;
+    int best_row = 1 << 30;
+    for (int group = 0; group < groups_; ++group) {
+      int row = 0;
+      for (int b = 0; b < tile.bytes; ++b) {
+        for (int k = 0; k < width; ++k) {
+          row = std::max(row, used(slice_of(tile.side, group * width + k), tile.bank + b));
+        }
+      }
+      if (row < best_row) {
+        best = group;
+        best_row = row;
+      }
+    }
+    tile.first_slice = slice_of(tile.side, best * width);
+    tile.row = best_row;
+    for (int b = 0; b < tile.bytes; ++b) {
+      for (int k = 0; k < width; ++k) {
+        used(tile.first_slice + k, tile.bank + b) = best_row + geometry_.lw_issues();
+      }
+    }
+    layout_.weight_rows += std::int64_t{tile.bytes} * width * geometry_.lw_issues();
+    return tile;
+  }
+
+  // Column tiles that move with the loop over blocks: `tiles` of them per unit and hemisphere.
+  ColumnTile moving_tiles(Hemisphere side, Type type, int& rows_per_tile) const {
+    ColumnTile tile;
+    tile.side = side;
+    tile.bytes = streams_of(type);
+    tile.spread = tile.bytes == 1 || geometry_.has_wide_weight_path();
+    tile.first_slice = slice_of(side, 0);
+    rows_per_tile = geometry_.lw_issues() * (tile.spread ? tile.bytes : 1);
+    return tile;
+  }
+  // Reserves `rows` rows in all ports of moving tiles; returns the first.
+  int reserve_moving(const ColumnTile& tile, int rows) {
+    const int width = geometry_.weight_streams_per_plane;
+    const int slices = tile.spread ? width / 2 : width;
+    int row = 0;
+    for (int k = 0; k < slices; ++k) {
+      for (int b = 0; b < 2; ++b) row = std::max(row, used(tile.first_slice + k, b));
+    }
+    for (int k = 0; k < slices; ++k) {
+      for (int b = 0; b < 2; ++b) used(tile.first_slice + k, b) = row + rows;
+    }
+    layout_.kv_rows += std::int64_t{slices} * 2 * rows;
+    return row;
+  }
+
+  Rows buffer(Hemisphere side, int bytes) {
+    const int slices = geometry_.mem_slices_per_hemisphere - moving_slices - first_buffer_;
+    int& next = next_buffer_[side == Hemisphere::East ? 1 : 0];
+    const int need = bytes == 4 ? 2 : 1;
+    if (bytes == 4 && next % 2 != 0) ++next;
+    if (next + need > slices) next = 0;
+    const int first = slice_of(side, first_buffer_ + next);
+    next += need;
+    return take(first, bytes, 1);
+  }
+  Rows mask_table(Hemisphere side, int rows) { return take(moving(side, 4), 4, rows); }
+  Rows score_table(Hemisphere side, int rows) { return take(moving(side, 2), 4, rows); }
+
+ private:
+  static constexpr int moving_slices = 4;
+  static constexpr int buffer_slices = 8;
+
+  [[nodiscard]] int slice_of(Hemisphere side, int index) const {
+    return index + (side == Hemisphere::East ? geometry_.mem_slices_per_hemisphere : 0);
+  }
+  [[nodiscard]] int moving(Hemisphere side, int from_end) const {
+    return slice_of(side, geometry_.mem_slices_per_hemisphere - from_end);
+  }
+  int& used(int slice, int bank) {
+    return layout_.rows_used[static_cast<std::size_t>(slice * geometry_.banks + bank)];
+  }
+  Rows take(int first, int bytes, int rows) {
+    Rows places;
+    if (bytes == 1) {
+      const int bank = used(first, 0) <= used(first, 1) ? 0 : 1;
+      places.push_back({first, bank, used(first, bank), 0});
+      used(first, bank) += rows;
+      return places;
+    }
+    const int slices = bytes / 2;
+    int row = 0;
+    for (int s = first; s < first + slices; ++s) row = std::max({row, used(s, 0), used(s, 1)});
+    for (int s = first; s < first + slices; ++s) {
+      for (int b = 0; b < 2; ++b) {
+        places.push_back({s, b, row, 0});
+        used(s, b) = row + rows;
+      }
+    }
+    return places;
+  }
+
+  const Geometry& geometry_;
+  StageLayout& layout_;
+  int groups_ = 1;
+  int first_buffer_ = 0;
+  std::array<int, 2> next_buffer_{};
+};
+
+}  // namespace tandem::lpu

@@ -1,0 +1,173 @@
+// The LPU behind the engine's chip interface: fit, time against floor, functional against timed.
+#include "models/lpu/chip_model.hpp"
+
+#include <gtest/gtest.h>
+
+#include "tests/lpu/compiler_harness.hpp"
+
+namespace tandem::test {
+namespace {
+
+// A chip file's parameters from a geometry, default latencies and round costs.
+Chip chip_of(const lpu::Geometry& geometry) {
+  Chip chip;
+  chip.name = "test_lpu";
+  chip.model = "lpu";
+  const lpu::LatencyTable t;
+  const lpu::LinkClass& link = geometry.links.front();
+  const std::vector<std::pair<const char*, double>> values = {
+      {"clock", geometry.clock.count()},
+      {"superlanes", geometry.superlanes},
+      {"lanes_per_superlane", geometry.lanes_per_superlane},
+      {"streams_per_direction", geometry.streams_per_direction},
+      {"mem_slices_per_hemisphere", geometry.mem_slices_per_hemisphere},
+      {"banks", geometry.banks},
+      {"rows_per_bank", geometry.rows_per_bank},
+      {"mem_slices_per_sr", geometry.mem_slices_per_sr},
+      {"planes", geometry.planes},
+      {"plane_columns", geometry.plane_columns},
+      {"weight_streams_per_plane", geometry.weight_streams_per_plane},
+      {"accumulators", geometry.accumulators},
+      {"vxm_alus", geometry.vxm_alus},
+      {"sxm_queues", geometry.sxm_queues_per_hemisphere},
+      {"link_ports", link.count},
+      {"link_interval", link.cycles_per_vector},
+      {"link_latency", link.latency},
+      {"latency_mem_read", t.mem_read},
+      {"latency_mem_write_to_read", t.mem_write_to_read},
+      {"latency_mem_gather", t.mem_gather},
+      {"latency_vxm_simple", t.vxm_simple},
+      {"latency_vxm_special", t.vxm_special},
+      {"latency_mxm_load", t.mxm_load},
+      {"latency_mxm_install", t.mxm_install},
+      {"latency_mxm_result", t.mxm_result},
+      {"latency_sxm_cross", t.sxm_cross},
+      {"latency_sxm_distribute", t.sxm_distribute},
+      {"latency_sxm_transpose", t.sxm_transpose},
+      {"latency_barrier", t.barrier},
+      {"host_bandwidth", 32e9},
+      {"host_latency", 1e-6},
+      {"static_power", 60}};
+  for (const auto& [name, value] : values) {
+    Parameter parameter;
+    parameter.value = value;
+    chip.parameters.set(name, parameter);
+  }
+  return chip;
+}
+
+Batch one_token(std::int64_t context) {
+  Batch batch;
+  batch.slices.push_back({0, context, 1, true});
+  return batch;
+}
+
+const Precision half = precision_of(ElementType::Float16, ElementType::Float16);
+const Precision byte = precision_of(ElementType::Fp8E4m3, ElementType::Fp8E4m3);
+
+NeuralNetwork small() {
+  NeuralNetwork network = small_network(2, 100, 8, 4, 12, 150, 200);
+  network.max_context = 640;
+  return network;
+}
+
+NeuralNetwork llama8b() {
+  NeuralNetwork network = small_network(32, 4096, 32, 8, 128, 14336, 128256);
+  network.max_context = 131072;
+  return network;
+}
+
+TEST(LpuChip, TakesLongerThanItsFloorAtEveryContext) {
+  const auto chip = lpu::make_lpu_chip(chip_of(narrow_geometry(4)), Software{});
+  for (const Precision& precision : {half, byte}) {
+    const Stage stage = whole_model(small(), precision);
+    for (const std::int64_t context : {0, 63, 64, 500, 639}) {
+      EXPECT_GT(chip->simulate(stage, one_token(context)).time,
+                chip->floor(stage, one_token(context)));
+    }
+  }
+}
+
+TEST(LpuChip, RunsALayerOfLlama8bAtAQuarterOfTheWeightPathOrBetter) {
+  // 218 M one-byte weights over 4 planes x 80 streams x 320 B are 2,130 cycles at least.
+  const auto chip = lpu::make_lpu_chip(chip_of(lp30_geometry()), Software{});
+  const Stage stage = partition_pipeline(llama8b(), byte, 32, 2)[1];
+  const StageCost cost = chip->simulate(stage, one_token(1000));
+  EXPECT_GT(cost.cycles.count(), 2130);
+  EXPECT_LT(cost.cycles.count(), 4 * 2130);
+  EXPECT_GT(cost.time, chip->floor(stage, one_token(1000)));
+}
+
+TEST(LpuChip, FitsAsManyTokensOfKvAsCanBeLoaded) {
+  const lpu::Geometry geometry = narrow_geometry(4);
+  const auto chip = lpu::make_lpu_chip(chip_of(geometry), Software{});
+  const Stage stage = whole_model(small(), half);
+  const Fit fit = chip->fit(stage, 1, 64);
+  EXPECT_EQ(fit.capacity, geometry.sram());
+  EXPECT_TRUE(fit.holds_weights());
+  // Requests of one block each: as many as kv_tokens says can be laid out, and one program's rows
+  // more cannot.
+  const std::int64_t slots = fit.kv_tokens() / geometry.lanes();
+  ASSERT_GT(slots, 10);
+  const auto rows_of = [&](std::int64_t n) {
+    return lpu::make_layout(geometry, stage, static_cast<int>(n), geometry.lanes()).deepest_bank();
+  };
+  const std::int64_t bank_bytes =
+      geometry.sram().count() / geometry.rows_per_bank;  // one row in every bank
+  const std::int64_t program_rows = fit.program.count() / bank_bytes + 1;
+  EXPECT_LE(rows_of(slots), geometry.rows_per_bank - program_rows);
+  EXPECT_GT(rows_of(slots + 1), geometry.rows_per_bank - program_rows);
+}
+
+TEST(LpuChip, SaysThatALayerOfLlama8bDoesNotFitLpuV1InHalfPrecision) {
+  // 218 M weights x 2 B = 436 MB against 230.7 MB.
+  const auto chip = lpu::make_lpu_chip(chip_of(lpu_v1_geometry()), Software{});
+  const Fit fit = chip->fit(partition_pipeline(llama8b(), half, 32, 2)[1], 1, 1024);
+  EXPECT_FALSE(fit.holds_weights());
+  EXPECT_EQ(fit.kv_tokens(), 0);
+}
+
+TEST(LpuStage, RunsInTheCyclesAndCountsOfTheTimedMachine) {
+  const auto chip = lpu::make_lpu_chip(chip_of(narrow_geometry(2)), Software{});
+  const LlamaWeights weights = random_weights(small(), 11);
+  const Stage stage = whole_model(small(), half);
+  const auto loaded = chip->load(stage, weights, 2, 96);
+  Batch prompt;
+  prompt.slices.push_back({7, 0, 35, true});
+  StageData in, out;
+  for (int t = 0; t < 35; ++t) in.tokens.push_back(t + 1);
+  const StageCost functional = loaded->run(prompt, in, out);
+  const StageCost timed = chip->simulate(stage, prompt);
+  EXPECT_EQ(functional.cycles, timed.cycles);
+  EXPECT_EQ(functional.time, timed.time);
+  EXPECT_EQ(functional.activity.counts, timed.activity.counts);
+  EXPECT_EQ(out.logits.shape(), (std::vector<std::int64_t>{1, 200}));
+}
+
+TEST(LpuStage, GoesOnFromImportedKvAndGuardsItsRequests) {
+  const auto chip = lpu::make_lpu_chip(chip_of(narrow_geometry(2)), Software{});
+  const LlamaWeights weights = random_weights(small(), 12);
+  const auto loaded = chip->load(whole_model(small(), half), weights, 2, 96);
+  StageData in, first, second;
+  in.tokens = {3, 5, 8};
+  Batch prompt;
+  prompt.slices.push_back({1, 0, 3, true});
+  static_cast<void>(loaded->run(prompt, in, first));
+  loaded->import_kv(2, loaded->export_kv(1));
+  in.tokens = {13};
+  Batch next = one_token(3);
+  next.slices[0].request = 1;
+  static_cast<void>(loaded->run(next, in, first));
+  next.slices[0].request = 2;
+  static_cast<void>(loaded->run(next, in, second));
+  EXPECT_EQ(first.logits, second.logits);
+  EXPECT_EQ(loaded->export_kv(1), loaded->export_kv(2));
+  EXPECT_THROW(loaded->run(next, in, second), ModelError);  // it holds 4 tokens now
+  next.slices[0] = {3, 0, 1, true};
+  EXPECT_THROW(loaded->run(next, in, second), ModelError);  // both slots are taken
+  loaded->release(1);
+  EXPECT_NO_THROW(static_cast<void>(loaded->run(next, in, second)));
+}
+
+}  // namespace
+}  // namespace tandem::test
