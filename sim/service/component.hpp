@@ -27,7 +27,7 @@ class Agenda {
   virtual void wake(Component& component, Picoseconds time, Phase phase) = 0;
 };
 
-/// Work that is seen before the run ends: drives the agenda until nobody has a wish.
+/// A plain calendar: for tests of components, and the yardstick for other agendas.
 class CalendarAgenda final : public Agenda {
  public:
   void wake(Component& component, Picoseconds time, Phase phase) override {

@@ -79,6 +79,7 @@ class Replica : public Component {
   [[nodiscard]] virtual double kv_peak() const = 0;
   /// Requests given to this replica that have not left it, for the router.
   [[nodiscard]] std::int64_t load() const { return load_; }
+  [[nodiscard]] const std::string& name() const { return setup_.name; }
   [[nodiscard]] std::int64_t index() const { return setup_.index; }
   [[nodiscard]] PoolModel& pool() const { return setup_.estimator->pool(); }
   [[nodiscard]] const PipelineClock& pipeline() const { return pipeline_; }

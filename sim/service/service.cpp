@@ -11,6 +11,7 @@
 #include "sim/service/router.hpp"
 #include "sim/service/source.hpp"
 #include "sim/service/streaming_replica.hpp"
+#include "sim/service/system_agenda.hpp"
 
 namespace tandem {
 namespace {
@@ -80,6 +81,13 @@ class ServiceRun {
                                                router_, options.timeline);
     }
     router_.connect(&prefill_, &decode_, transfer_.get(), &source_);
+    agenda_.add(source_, "source");
+    if (transfer_) agenda_.add(*transfer_, "links");
+    for (const auto* replicas : {&prefill_, &decode_}) {
+      for (const auto& replica : *replicas) {
+        agenda_.add(*replica, fmt::format("{}_{}", replica->name(), replica->index()));
+      }
+    }
   }
 
   RunResult run() {
@@ -217,7 +225,7 @@ class ServiceRun {
   Traffic traffic_;
   RunOptions options_;
   std::uint64_t seed_;
-  CalendarAgenda agenda_;
+  SystemAgenda agenda_;
   Router router_;
   Source source_;
   StepSampler sampler_;
