@@ -1,11 +1,117 @@
-#include <CLI/CLI.hpp>
+#include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <iostream>
+#include <memory>
+
+#include "models/lpu/assembler.hpp"
+#include "models/lpu/chip_params.hpp"
+#include "models/lpu/listing.hpp"
+#include "sim/core/diagnostics.hpp"
 #include "sim/entry/commands.hpp"
+#include "sim/entry/lpu_tools.hpp"
 
 namespace tandem::entry {
+namespace {
 
-void add_lpu(CLI::App& app, Session&) {
-  app.add_subcommand("lpu", "Programs of LPUs: compile, verify, run, list, assemble");
+struct Arguments {
+  std::string input;
+  std::string output;
+  std::string chip = "lpu_v1";
+  std::vector<std::string> overrides;
+  bool explain = false;
+};
+
+void write_bytes(const std::string& path, const std::vector<std::uint8_t>& bytes) {
+  write_output(path, [&](std::ostream& out) {
+    out.write(reinterpret_cast<const char*>(bytes.data()),
+              static_cast<std::streamsize>(bytes.size()));
+  });
+}
+
+void write_or_print(const std::string& path, const std::string& text) {
+  write_output(path.empty() ? "-" : path, [&](std::ostream& out) { out << text; });
+}
+
+void compile(const Arguments& arguments, const Context& context) {
+  const Scenario scenario =
+      context.loader.scenario(arguments.input, parse_overrides(arguments.overrides));
+  if (scenario.model.layers == 0) {
+    throw ConfigError(
+        fmt::format("scenario '{}' takes its model from a checkpoint; name one with "
+                    "--set model=little_tales",
+                    scenario.name));
+  }
+  const auto parts = compile_scenario(context, scenario, arguments.explain);
+  std::error_code failure;
+  std::filesystem::create_directories(arguments.output, failure);
+  if (failure) throw ConfigError(fmt::format("cannot make folder '{}'", arguments.output));
+  for (const CompiledPart& part : parts) {
+    write_bytes(arguments.output + "/" + part.file, part.bytes);
+    std::cout << part.summary << '\n' << part.explanation;
+  }
+}
+
+int verify(const Arguments& arguments, const Context& context) {
+  const std::vector<std::string> hazards = hazards_of(open_program(context, arguments.input));
+  for (const std::string& hazard : hazards) std::cout << hazard << '\n';
+  std::cout << fmt::format("{} hazards\n", hazards.size());
+  return hazards.empty() ? good : check_failed;
+}
+
+void assemble(const Arguments& arguments, const Context& context) {
+  const lpu::Geometry geometry = lpu::geometry_of(context.loader.chip(arguments.chip));
+  lpu::ProgramImage image = lpu::assemble(read_file(arguments.input), geometry, arguments.input);
+  image.program.chip = arguments.chip;
+  write_bytes(arguments.output, lpu::encode_program(image, geometry));
+}
+
+CLI::App* tool(CLI::App* group, const char* name, const char* doc, const char* input,
+               const std::shared_ptr<Arguments>& arguments, bool needs_output) {
+  CLI::App* command = group->add_subcommand(name, doc);
+  command->add_option("input", arguments->input, input)->required();
+  command->add_option("-o,--output", arguments->output, "Where to write")->required(needs_output);
+  return command;
+}
+
+}  // namespace
+
+void add_lpu(CLI::App& app, Session& session) {
+  CLI::App* group = app.add_subcommand("lpu", "Programs of LPUs");
+  group->require_subcommand(1);
+  auto arguments = std::make_shared<Arguments>();
+
+  CLI::App* compiler = tool(group, "compile", "Compiles a scenario's stages into programs",
+                            "Scenario file or name", arguments, true);
+  compiler->add_flag("--explain", arguments->explain, "How busy every unit is, and what bounds");
+  compiler->add_option("--set", arguments->overrides, "path=value, repeatable");
+  compiler->callback([arguments, &session] { compile(*arguments, session.context); });
+
+  tool(group, "verify", "Checks a program for hazards H1 to H10; exit 1 when it has any",
+       "Program file", arguments, false)
+      ->callback(
+          [arguments, &session] { session.exit_code = verify(*arguments, session.context); });
+  tool(group, "run", "Runs a program that needs no link: cycles, counts; -o: final memory too",
+       "Program file", arguments, false)
+      ->callback([arguments, &session] {
+        const OpenProgram program = open_program(session.context, arguments->input);
+        write_or_print(arguments->output, run_program(program, !arguments->output.empty()));
+      });
+  tool(group, "list", "Prints a program as assembly with cycles", "Program file", arguments, false)
+      ->callback([arguments, &session] {
+        const OpenProgram program = open_program(session.context, arguments->input);
+        write_or_print(arguments->output, lpu::list_program(program.image, program.geometry));
+      });
+  tool(group, "view", "Writes the listing as an HTML page", "Program file", arguments, true)
+      ->callback([arguments, &session] {
+        write_or_print(arguments->output,
+                       listing_html(open_program(session.context, arguments->input)));
+      });
+  CLI::App* assembler =
+      tool(group, "asm", "Assembles a program", "Assembly file (.lpuasm)", arguments, true);
+  assembler->add_option("--chip", arguments->chip, "Chip the program is for");
+  assembler->callback([arguments, &session] { assemble(*arguments, session.context); });
 }
 
 }  // namespace tandem::entry

@@ -1,0 +1,178 @@
+#include "sim/entry/lpu_tools.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "models/lpu/chip_params.hpp"
+#include "models/lpu/compiler/compiler.hpp"
+#include "models/lpu/listing.hpp"
+#include "models/lpu/machine.hpp"
+#include "models/lpu/verifier.hpp"
+#include "sim/core/diagnostics.hpp"
+
+namespace tandem::entry {
+namespace {
+
+/// The chip name in the head of a program file: "TLPU", u32 version, u16 length, name.
+std::string chip_named_by(std::span<const std::uint8_t> bytes, const std::string& path) {
+  constexpr std::size_t head = 10;
+  const std::string magic(
+      bytes.begin(),
+      bytes.begin() + static_cast<std::ptrdiff_t>(std::min<std::size_t>(4, bytes.size())));
+  if (magic != "TLPU" || bytes.size() < head) {
+    throw ConfigError(SourcePlace{path, 0, 0},
+                      "not a program of an LPU: it must begin with 'TLPU'");
+  }
+  const std::size_t length = bytes[8] + std::size_t{256} * bytes[9];
+  if (bytes.size() < head + length) {
+    throw ConfigError(SourcePlace{path, 0, 0}, "truncated in the chip's name");
+  }
+  return {bytes.begin() + head, bytes.begin() + static_cast<std::ptrdiff_t>(head + length)};
+}
+
+const PoolPlacement& lpu_placement(const Scenario& scenario) {
+  for (const PoolPlacement* pool : {&scenario.placement.decode, &scenario.placement.prefill}) {
+    if (scenario.system.chips.at(scenario.system.group(pool->pool).chip).model == "lpu") {
+      return *pool;
+    }
+  }
+  throw ConfigError(fmt::format("scenario '{}' places nothing on LPUs", scenario.name));
+}
+
+struct Share {
+  const char* unit;
+  double busy;
+};
+
+/// How busy the chip's resources are over one pass with a single KV block.
+std::string explain_pass(const lpu::CompiledStage& stage, const lpu::Geometry& geometry,
+                         const lpu::LatencyTable& latencies) {
+  lpu::Machine machine(geometry, latencies, false);
+  machine.load(stage.program, {});
+  std::vector<lpu::LinkVector> inbound;
+  for (const std::int64_t cycle : stage.receive_cycles) {
+    inbound.push_back({stage.links.receive_link, cycle, {}});
+  }
+  const lpu::RunResult run = machine.run(inbound);
+  const auto cycles = static_cast<double>(run.cycles);
+  const auto count = [&](const char* name) {
+    const auto found = run.counts.find(name);
+    return found == run.counts.end() ? 0.0 : static_cast<double>(found->second);
+  };
+  const double ports = geometry.mem_slices() * geometry.banks;
+  const double weight_path = geometry.planes * geometry.weight_streams_per_plane;
+  const double macs =
+      static_cast<double>(geometry.planes) * geometry.plane_rows * geometry.plane_columns;
+  std::vector<Share> shares{
+      {"SRAM ports", (count("mem_reads") + count("mem_writes")) / (ports * cycles)},
+      {"weight path", count("weight_vectors_installed") / (weight_path * cycles)},
+      {"MXM", count("mxm_macs") / (macs * cycles)},
+      {"VXM", count("vxm_ops") / (geometry.vxm_alus * cycles)},
+      {"SXM", count("sxm_ops") / (2.0 * geometry.sxm_queues_per_hemisphere * cycles)},
+      {"links", count("c2c_vectors") / (std::max(1, geometry.link_count()) * cycles)}};
+  std::stable_sort(shares.begin(), shares.end(),
+                   [](const Share& a, const Share& b) { return a.busy > b.busy; });
+  std::string text;
+  for (const Share& share : shares) {
+    text += fmt::format("    {:<12}{:6.2f} % busy\n", share.unit, 100 * share.busy);
+  }
+  return text + fmt::format("    {}\n", shares[0].busy > 0.5
+                                            ? fmt::format("bound by the {}", shares[0].unit)
+                                            : "bound by latency: no unit is busy half of the time");
+}
+
+}  // namespace
+
+OpenProgram open_program(const Context& context, const std::string& path) {
+  const std::string text = read_file(path);
+  const std::vector<std::uint8_t> bytes(text.begin(), text.end());
+  OpenProgram program;
+  program.chip = chip_named_by(bytes, path);
+  const Chip chip = context.loader.chip(program.chip);
+  program.geometry = lpu::geometry_of(chip);
+  program.latencies = lpu::latencies_of(chip);
+  program.image = lpu::decode_program(bytes, program.geometry, path);
+  return program;
+}
+
+std::vector<CompiledPart> compile_scenario(const Context&, const Scenario& scenario, bool explain) {
+  const PoolPlacement& placement = lpu_placement(scenario);
+  const Chip& chip = scenario.system.chips.at(scenario.system.group(placement.pool).chip);
+  const lpu::Geometry geometry = lpu::geometry_of(chip);
+  const lpu::LatencyTable latencies = lpu::latencies_of(chip);
+  const std::int64_t context = scenario.traffic.prompt_tokens + scenario.traffic.output_tokens;
+  std::vector<CompiledPart> parts;
+  std::set<std::uint64_t> seen;
+  for (const Stage& stage : partition_pipeline(scenario.model, placement.precision,
+                                               placement.pipeline, placement.head_chips)) {
+    if (!seen.insert(stage.key()).second) continue;
+    const lpu::CompiledStage compiled =
+        lpu::compile_stage(geometry, latencies, chip.name, stage, 1, context);
+    CompiledPart part;
+    part.file = fmt::format("stage{}.lpu", parts.size());
+    part.bytes = lpu::encode_program({compiled.program, {}}, geometry);
+    part.summary = fmt::format(
+        "{}: {} layers from {}{}{}; {} cycles, {} more per further KV block; {} words, {} B",
+        part.file, stage.layers, stage.first_layer, stage.has_embedding ? ", embedding" : "",
+        stage.has_head() ? fmt::format(", head {}..{}", stage.head_begin, stage.head_end - 1) : "",
+        compiled.cycles.base, compiled.cycles.per_iteration, compiled.instructions,
+        compiled.program_bytes().count());
+    if (explain) part.explanation = explain_pass(compiled, geometry, latencies);
+    parts.push_back(std::move(part));
+  }
+  return parts;
+}
+
+std::string run_program(const OpenProgram& program, bool with_memory) {
+  lpu::Machine machine(program.geometry, program.latencies, true);
+  machine.load(program.image);
+  const lpu::RunResult run = machine.run();
+  std::string text = fmt::format("cycles {}\n", run.cycles);
+  for (const auto& [name, count] : run.counts) text += fmt::format("{} {}\n", name, count);
+  if (!with_memory) return text;
+  const lpu::Geometry& geometry = program.geometry;
+  for (int slice = 0; slice < geometry.mem_slices(); ++slice) {
+    for (int bank = 0; bank < geometry.banks; ++bank) {
+      for (int row = 0; row < geometry.rows_per_bank; ++row) {
+        const std::vector<std::uint8_t> bytes = machine.read_row(slice, bank, row);
+        if (std::all_of(bytes.begin(), bytes.end(), [](std::uint8_t b) { return b == 0; })) {
+          continue;
+        }
+        text += fmt::format("data {} {} {} ", slice, bank, row);
+        for (const std::uint8_t byte : bytes) text += fmt::format("{:02x}", byte);
+        text += '\n';
+      }
+    }
+  }
+  return text;
+}
+
+std::vector<std::string> hazards_of(const OpenProgram& program) {
+  std::vector<std::string> lines;
+  for (const lpu::Violation& violation :
+       lpu::verify(program.image.program, program.geometry, program.latencies)) {
+    lines.push_back(lpu::format_violation(violation));
+  }
+  return lines;
+}
+
+std::string listing_html(const OpenProgram& program) {
+  std::string escaped;
+  for (const char c : lpu::list_program(program.image, program.geometry)) {
+    if (c == '<') {
+      escaped += "&lt;";
+    } else if (c == '&') {
+      escaped += "&amp;";
+    } else {
+      escaped += c;
+    }
+  }
+  return fmt::format(
+      "<!doctype html><meta charset=\"utf-8\"><title>program for {}</title>\n"
+      "<pre>{}</pre>\n",
+      program.chip, escaped);
+}
+
+}  // namespace tandem::entry

@@ -1,0 +1,48 @@
+// What `tandem lpu` does with programs, as values and text.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "models/lpu/geometry.hpp"
+#include "models/lpu/program_file.hpp"
+#include "sim/entry/context.hpp"
+
+namespace tandem::entry {
+
+/// A program file with the chip it was made for.
+struct OpenProgram {
+  std::string chip;
+  lpu::Geometry geometry;
+  lpu::LatencyTable latencies;
+  lpu::ProgramImage image;
+};
+
+/// Reads a program file and the description of the chip that it names. Throws ConfigError.
+[[nodiscard]] OpenProgram open_program(const Context& context, const std::string& path);
+
+/// One compiled stage kind of a scenario.
+struct CompiledPart {
+  std::string file;  ///< "stage0.lpu"
+  std::vector<std::uint8_t> bytes;
+  std::string summary;      ///< one line: layers, cycles, words, bytes
+  std::string explanation;  ///< how busy every unit is and what bounds the pass
+};
+
+/// Compiles each kind of stage that the scenario places on LPUs, without weights. Throws
+/// ConfigError when it places none.
+[[nodiscard]] std::vector<CompiledPart> compile_scenario(const Context& context,
+                                                         const Scenario& scenario, bool explain);
+
+/// Runs a program that needs no link on a functional machine: cycles, counts and, as `data` lines,
+/// all rows that are not zero afterwards.
+[[nodiscard]] std::string run_program(const OpenProgram& program, bool with_memory);
+
+/// The hazards of a program, a line each; empty when it is free of them.
+[[nodiscard]] std::vector<std::string> hazards_of(const OpenProgram& program);
+
+/// A page that shows the listing in a browser.
+[[nodiscard]] std::string listing_html(const OpenProgram& program);
+
+}  // namespace tandem::entry
