@@ -1,0 +1,108 @@
+// Costs of passes, interpolation between anchors, stored results.
+#include <gtest/gtest.h>
+
+#include "sim/step/anchors.hpp"
+#include "sim/step/estimator.hpp"
+#include "sim/step/stage_store.hpp"
+#include "tests/step/fakes.hpp"
+
+namespace tandem {
+namespace {
+
+Batch decode_batch(std::int64_t sequences, std::int64_t context) {
+  Batch batch;
+  for (std::int64_t i = 0; i < sequences; ++i) batch.slices.push_back({i, context, 1, true});
+  return batch;
+}
+
+TEST(PoolModel, LatencyIsStagesAndHandOversAndPeriodTheSlowestStage) {
+  Scenario s = fakes::scenario();
+  s.placement.prefill.pipeline = 3;  // 2 + 1 + 1 layers
+  StageStore store;
+  PoolModel pool(s, s.placement.prefill, 0, fakes::catalogue(), fakes::network(), store);
+  // One token: 1010 ns per layer; two hand-overs of 16 B (116 ns), the token back (108 ns).
+  const StepCost& cost = pool.step(decode_batch(1, 10));
+  EXPECT_EQ(cost.latency().count(), 1000 * (4 * 1010 + 2 * 116 + 108));
+  EXPECT_EQ(cost.period().count(), 1000 * 2020);
+  // Floors: half the stages; smallest hand-overs are as long.
+  const StepFloor floor = pool.floor(decode_batch(1, 10));
+  EXPECT_EQ(floor.latency.count(), 1000 * (2 * 1010 + 2 * 116 + 108));
+  EXPECT_EQ(floor.period.count(), 1000 * 1010);
+  EXPECT_EQ(cost.link_bytes.at("wire"), 16 + 16 + 8);
+}
+
+TEST(Anchors, GridPointsGiveThemselvesBack) {
+  // Two chunks of 100 tokens without context: each token sees 50.5 keys on average.
+  const BatchFeatures point{8, 512, 200, 50.5, true};
+  const BatchFeatures back = features_of(anchor_batch(point));
+  EXPECT_EQ(back.decodes, 8);
+  EXPECT_EQ(back.decode_context, 512);
+  EXPECT_EQ(back.prefill_tokens, 200);
+  EXPECT_DOUBLE_EQ(back.prefill_visible, 50.5);
+}
+
+TEST(Anchors, BracketsEncloseTheValue) {
+  // 7 lies between 6 and 8; 100 between 64 and 128.
+  const Bracket seven = bracket_half_octave(7);
+  EXPECT_EQ(seven.low, 6);
+  EXPECT_EQ(seven.high, 8);
+  EXPECT_DOUBLE_EQ(seven.upper_weight, 0.5);
+  const Bracket hundred = bracket_octave(100);
+  EXPECT_EQ(hundred.low, 64);
+  EXPECT_EQ(hundred.high, 128);
+  EXPECT_DOUBLE_EQ(hundred.upper_weight, 36.0 / 64);
+}
+
+TEST(Estimator, InterpolationIsExactWhereTheCostIsMultilinear) {
+  // The fake's time is linear in tokens and in the sum of contexts.
+  Scenario s = fakes::scenario();
+  fakes::set(s.system.chips["big"].parameters, "context", 3);
+  StageStore store;
+  PoolModel pool(s, s.placement.prefill, 0, fakes::catalogue(), fakes::network(), store);
+  StepEstimator estimator(pool, Fidelity::Cycle, false);
+  const Batch batch = decode_batch(5, 100);
+  const StepEstimate estimate = estimator.execute(batch);
+  EXPECT_TRUE(estimate.interpolated);
+  // 4 x (1000 + 10 x 5 + 3 x 505) ns.
+  EXPECT_EQ(estimate.latency().count(), 1000 * 4 * (1000 + 50 + 1515));
+  EXPECT_EQ(estimator.simulated(), 4);  // 4 and 6 sequences at 64 and 128 tokens
+  EXPECT_DOUBLE_EQ(estimator.totals().activity.at("ops"), 5 * 4);
+}
+
+TEST(Estimator, AuditFindsTheErrorOfACurvedCost) {
+  // All of it audited: an interpolated time 10 % above the simulated one is an error of 0.1.
+  Scenario s = fakes::scenario();
+  StageStore store;
+  PoolModel pool(s, s.placement.prefill, 0, fakes::catalogue(), fakes::network(), store);
+  StepEstimator estimator(pool, Fidelity::Cycle, false);
+  const Batch batch = decode_batch(5, 100);
+  StepEstimate wrong = estimator.execute(batch);
+  wrong.stations[0] = Picoseconds(wrong.stations[0].count() / 10 * 11);
+  StepSampler sampler(1, 10);
+  sampler.offer(estimator, batch, wrong);
+  const AuditReport report = sampler.audit();
+  EXPECT_EQ(report.steps, 1);
+  EXPECT_NEAR(report.mean_error, 0.1, 1e-9);
+  EXPECT_NEAR(report.tpot_p99_error, 0.1, 1e-9);
+}
+
+TEST(StageStore, TextFormComesBackAndAnyDamageIsSeen) {
+  StageResult result;
+  result.time = Picoseconds(123456789);
+  result.matrix = Flops(42);
+  result.memory = Bytes(77);
+  result.kernels = 9;
+  result.activity = {{"dram bytes", 5}, {"ops", -1}};
+  result.bottleneck = "hbm";
+  const std::string text = encode_stage_result(result);
+  EXPECT_EQ(decode_stage_result(text), result);
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    std::string damaged = text;
+    damaged[i] = damaged[i] == '7' ? '8' : '7';
+    EXPECT_NE(decode_stage_result(damaged), std::optional<StageResult>(result)) << i;
+  }
+  EXPECT_FALSE(decode_stage_result(text.substr(0, text.size() - 1)));
+}
+
+}  // namespace
+}  // namespace tandem
