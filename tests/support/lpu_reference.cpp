@@ -221,9 +221,10 @@ LpuReference::Lanes LpuReference::attend_head(const Layer& layer, const Lanes& q
   const std::size_t tokens = layer.keys.size();
   const std::size_t blocks = (tokens + lanes_ - 1) / lanes_;
   const std::size_t base = vector / group_ * lanes_;
-  Lanes own(lanes_);
+  Lanes own(lanes_), rest(lanes_);
   for (std::size_t d = head * head_dim_; d < (head + 1) * head_dim_; ++d) {
     own[d] = round_to(kv_type_, q[vector * lanes_ + d]);
+    rest[d] = round_to(kv_type_, q[vector * lanes_ + d] - own[d]);
   }
   const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim_)));
   std::vector<float> scores(tokens);
@@ -235,8 +236,11 @@ LpuReference::Lanes LpuReference::attend_head(const Layer& layer, const Lanes& q
       s = dot(own.data(), k);
     } else {
       const std::size_t half = lanes_ / 2;
+      const bool upper = pack_ * head_dim_ > half;
       s = dot_wide({own.data(), half}, {k, half});
-      if (pack_ * head_dim_ > half) s += dot_wide({&own[half], half}, {k + half, half});
+      if (upper) s += dot_wide({&own[half], half}, {k + half, half});
+      s += dot_wide({rest.data(), half}, {k, half});
+      if (upper) s += dot_wide({&rest[half], half}, {k + half, half});
     }
     scores[t] = s * scale;
     largest = std::max(largest, scores[t]);

@@ -39,7 +39,8 @@ Value StageCompiler::rotate(Work& work, const Output& output) {
 }
 
 // Each q head alone in its lanes, the lanes of the other heads of the pack zero: a product with a
-// tile of keys then sees one head.
+// tile of keys then sees one head. With two-byte KV what rounding takes away is kept as a second
+// activation: an error in a score grows exponentially in the softmax.
 void StageCompiler::split_heads(const LayerLayout& layer, int q) {
   const int j = q / layout_.shape.group;
   const Hemisphere side = layer.packs[index_of(j)].side;
@@ -47,8 +48,15 @@ void StageCompiler::split_heads(const LayerLayout& layer, int q) {
     Work work(scheduler_);
     const Value head = work.op(AluOp::Mul, work.memory(layout_.rotated_q[index_of(q)]),
                                work.memory(layout_.head_mask[index_of(p)]));
-    work.store(work.convert(head, Type::Float32, layout_.shape.kv),
-               layout_.q_heads[layout_.head_slot(q, p, side)]);
+    const Type type = layout_.shape.kv;
+    const Value rounded = work.convert(head, Type::Float32, type);
+    const std::size_t slot = layout_.head_slot(q, p, side);
+    work.store(rounded, layout_.q_heads[slot]);
+    if (!layout_.q_rests.empty()) {
+      const Value kept = work.convert(rounded, type, Type::Float32);
+      const Value rest = work.op(AluOp::Sub, head, kept);
+      work.store(work.convert(rest, Type::Float32, type), layout_.q_rests[slot]);
+    }
     work.place();
   }
 }
@@ -142,6 +150,11 @@ void StageCompiler::score_head(const PackLayout& pack, int q, int p, int accumul
   product.activate_rows(layout_.q_heads[slot],
                         {{pack.plane, accumulator, false, halves, shape.kv}});
   product.place();
+  if (!layout_.q_rests.empty()) {
+    Work rest(scheduler_);
+    rest.activate_rows(layout_.q_rests[slot], {{pack.plane, accumulator, true, halves, shape.kv}});
+    rest.place(product.start() + halves);
+  }
   Work work(scheduler_);
   const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(shape.head_dim)));
   const Value raw =

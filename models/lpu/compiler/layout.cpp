@@ -189,6 +189,9 @@ class LayoutMaker {
       }
       for (int q = 0; q < s.q_vectors() * s.pack_heads; ++q) {
         (index == 0 ? q_west_ : q_east_).push_back(allocator_.buffer(side, width));
+        if (width == 2) {
+          (index == 0 ? rest_west_ : rest_east_).push_back(allocator_.buffer(side, width));
+        }
       }
       layout_.mask[index] = allocator_.mask_table(side, layout_.blocks_per_slot + 1);
       for (Place& place : layout_.mask[index]) place.reg = host_register::mask_start;
@@ -203,6 +206,8 @@ class LayoutMaker {
     for (int q = 0; q < layout_.score_stride; ++q) layout_.maxima.push_back(fp32());
     layout_.q_heads = q_west_;
     layout_.q_heads.insert(layout_.q_heads.end(), q_east_.begin(), q_east_.end());
+    layout_.q_rests = rest_west_;
+    layout_.q_rests.insert(layout_.q_rests.end(), rest_east_.begin(), rest_east_.end());
     layout_.scores = score_west_;
     layout_.scores.insert(layout_.scores.end(), score_east_.begin(), score_east_.end());
   }
@@ -211,7 +216,7 @@ class LayoutMaker {
   StageLayout& layout_;
   RowAllocator allocator_;
   bool turn_ = false;
-  std::vector<Rows> q_west_, q_east_, score_west_, score_east_;
+  std::vector<Rows> q_west_, q_east_, rest_west_, rest_east_, score_west_, score_east_;
 };
 
 StageShape shape_of(const Geometry& geometry, const Stage& stage) {

@@ -101,6 +101,7 @@ struct StageLayout {
   Activations normed, attended, gated;
   std::vector<Rows> rotated_q;  ///< fp32, by q vector
   std::vector<Rows> q_heads;    ///< kv type, by head_slot(); one copy in each hemisphere
+  std::vector<Rows> q_rests;    ///< two-byte KV: what rounding took from q_heads, rounded too
   std::vector<Rows> scores;     ///< fp32, first block, by head_slot(); likewise
   std::vector<Rows> maxima;     ///< by q head: over blocks, then over lanes too
   Rows logit_mask;              ///< minus infinity behind the last token of the head slice
