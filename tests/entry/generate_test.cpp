@@ -65,12 +65,6 @@ GenerateResult run(const Context& context, Scenario scenario, const Model& model
                   options);
 }
 
-/// The GPU scenario with decode on a second GPU.
-Scenario gpu_to_gpu(const Context& context) {
-  Scenario scenario = context.loader.scenario("dgx_little_tales");
-  return scenario;
-}
-
 std::string contents(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), {}};
@@ -117,7 +111,8 @@ TEST(Disaggregated, GpuToGpuWritesTheTokensOfOneGpuExactly) {
   const Model model = load_tales();
   const GenerateResult one =
       run(context, context.loader.scenario("little_tales_gpu"), model, "Once there was", 96);
-  const GenerateResult two = run(context, gpu_to_gpu(context), model, "Once there was", 96);
+  const GenerateResult two =
+      run(context, context.loader.scenario("little_tales_gpu_pd"), model, "Once there was", 96);
   EXPECT_EQ(one.tokens, two.tokens);
   EXPECT_EQ(one.logits, two.logits);
   ASSERT_FALSE(two.kv_received.empty());
@@ -143,7 +138,8 @@ TEST(Disaggregated, TheKvCacheThatArrivesIsTheOneThatLeft) {
 TEST(Disaggregated, GpuKvIsCloseToTheReferences) {
   const Context context = make_context();
   const Model model = load_tales();
-  const GenerateResult result = run(context, gpu_to_gpu(context), model, "Once there was", 24);
+  const GenerateResult result =
+      run(context, context.loader.scenario("little_tales_gpu_pd"), model, "Once there was", 24);
   ReferenceModel reference(model.weights);
   for (std::int64_t i = 0; i < result.prompt_tokens; ++i) {
     (void)reference.forward(result.tokens[static_cast<std::size_t>(i)], i);
