@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <string>
 
 #include "tests/lpu/compiler_harness.hpp"
 #include "tests/support/lpu_reference.hpp"
@@ -82,6 +84,33 @@ TEST(CompiledDecoder, TwoByteOperandsOnTheWideWeightPath) {
 TEST(CompiledDecoder, BfloatWeightsWithOneByteKv) {
   expect_equal_to_reference({"mixed", small_network(1, 64, 4, 1, 16, 96, 100), narrow_geometry(5),
                              ElementType::Bfloat16, ElementType::Fp8E4m3, 3});
+}
+
+// Odd shapes: head_dim 2..24, hidden sizes that fill no vector, 1..6 kv heads, groups of 1..8.
+TEST(CompiledDecoder, AnyShapeEqualsTheReference) {
+  const char* wanted = std::getenv("TANDEM_LPU_CASES");
+  const int cases = wanted != nullptr ? std::atoi(wanted) : 12;
+  for (int seed = 0; seed < cases; ++seed) {
+    RandomStream random(static_cast<std::uint64_t>(seed), "shapes");
+    const std::int64_t kv_heads = random.integer(1, 6);
+    const std::int64_t heads = kv_heads * random.integer(1, 8);
+    NeuralNetwork network =
+        small_network(random.integer(1, 2), random.integer(3, 90), heads, kv_heads,
+                      2 * random.integer(1, 12), random.integer(1, 100), random.integer(2, 80));
+    network.rope_layout =
+        random.integer(0, 1) == 0 ? RopeLayout::Interleaved : RopeLayout::HalfSplit;
+    const auto type = [&] {
+      constexpr ElementType types[] = {ElementType::Float16, ElementType::Bfloat16,
+                                       ElementType::Fp8E4m3};
+      return types[random.integer(0, 2)];
+    };
+    const ElementType weights = type();
+    const ElementType kv = type();
+    const int superlanes = static_cast<int>(random.integer(2, 5));
+    const std::string name = "seed " + std::to_string(seed);
+    expect_equal_to_reference({name.c_str(), network, narrow_geometry(superlanes), weights, kv, 2});
+    if (HasFatalFailure()) return;
+  }
 }
 
 }  // namespace
