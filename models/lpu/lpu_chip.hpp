@@ -32,6 +32,8 @@ class LpuChip final : public ChipModel {
   [[nodiscard]] Fit fit(const Stage& stage, std::int64_t sequences,
                         std::int64_t max_context) const override;
   [[nodiscard]] std::int64_t batch_limit() const override { return 1; }
+  /// A KV block: the trip count of the attention loops is all that the context decides.
+  [[nodiscard]] std::int64_t context_granularity() const override { return geometry_.lanes(); }
   [[nodiscard]] StageCost simulate(const Stage& stage, const Batch& batch,
                                    TimelineRecorder* timeline) const override;
   [[nodiscard]] Picoseconds floor(const Stage& stage, const Batch& batch) const override;

@@ -11,6 +11,18 @@ namespace {
 using namespace tandem;
 using namespace tandem::entry;
 
+/// CLI11 takes an unknown first word for a missing subcommand; say what is meant instead.
+void require_known_command(const CLI::App& app, const std::string& word) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    if (command->get_name() == word) return;
+    names.push_back(command->get_name());
+  }
+  const std::string near = closest_match(word, names);
+  throw ConfigError("no command '" + word + "'" +
+                    (near.empty() ? "; see 'tandem --help'" : "; did you mean '" + near + "'?"));
+}
+
 int run_command_line(int argc, char** argv) {
   CLI::App app("Simulates inference racks in which GPUs and LPUs serve language models together.",
                "tandem");
@@ -26,6 +38,7 @@ int run_command_line(int argc, char** argv) {
   add_check(app, session);
   add_describe(app, session);
   add_list(app, session);
+  if (argc > 1 && argv[1][0] != '-') require_known_command(app, argv[1]);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
