@@ -36,8 +36,7 @@ TEST(Pipeline, ChipsInARowGiveTheBitsOfOneChip) {
   // Two chips with layers and two that share the head.
   std::vector<std::unique_ptr<StageUnderTest>> chain;
   for (const Stage& stage : partition_pipeline(weights.network, precision, 2, 2)) {
-    chain.push_back(
-        std::make_unique<StageUnderTest>(narrow_geometry(4), stage, weights, 1, 8));
+    chain.push_back(std::make_unique<StageUnderTest>(narrow_geometry(4), stage, weights, 1, 8));
   }
   ASSERT_EQ(chain.size(), 4U);
   for (int position = 0; position < 4; ++position) {
@@ -114,8 +113,8 @@ std::int64_t timed_cycles(const lpu::Geometry& geometry, const LatencyTable& lat
 }
 
 TEST(Cycles, AreLinearInTheNumberOfKvBlocksAndAsPredicted) {
-  const Stage stage = whole_model(three_layers(),
-                                  precision_of(ElementType::Float16, ElementType::Float16));
+  const Stage stage =
+      whole_model(three_layers(), precision_of(ElementType::Float16, ElementType::Float16));
   const auto geometry = narrow_geometry(4);
   const auto compiled = lpu::compile_stage(geometry, LatencyTable{}, "chip", stage, 1, 640);
   const std::int64_t one = timed_cycles(geometry, LatencyTable{}, compiled, 0);
@@ -129,8 +128,8 @@ TEST(Cycles, AreLinearInTheNumberOfKvBlocksAndAsPredicted) {
 }
 
 TEST(Cycles, DoNotDependOnTheSizeOfTheKvCache) {
-  const Stage stage = whole_model(three_layers(),
-                                  precision_of(ElementType::Fp8E4m3, ElementType::Fp8E4m3));
+  const Stage stage =
+      whole_model(three_layers(), precision_of(ElementType::Fp8E4m3, ElementType::Fp8E4m3));
   const auto geometry = narrow_geometry(4);
   const auto small = lpu::compile_stage(geometry, LatencyTable{}, "chip", stage, 1, 64);
   const auto large = lpu::compile_stage(geometry, LatencyTable{}, "chip", stage, 5, 640);
@@ -140,8 +139,8 @@ TEST(Cycles, DoNotDependOnTheSizeOfTheKvCache) {
 
 // A machine whose latency differs in one entry must refuse the schedule or take other cycles.
 TEST(Cycles, EveryLatencyOfTheMachineMatters) {
-  const Stage stage = whole_model(three_layers(),
-                                  precision_of(ElementType::Float16, ElementType::Float16));
+  const Stage stage =
+      whole_model(three_layers(), precision_of(ElementType::Float16, ElementType::Float16));
   const auto geometry = narrow_geometry(4);
   const auto compiled = lpu::compile_stage(geometry, LatencyTable{}, "chip", stage, 1, 64);
   for (int LatencyTable::*entry :
@@ -178,13 +177,11 @@ TEST(Compiler, NamesWhatDoesNotFitOrIsNotSupported) {
   NeuralNetwork wide = three_layers();
   wide.head_dim = 64;  // a pack needs one lane more than its heads
   const Precision half = precision_of(ElementType::Float16, ElementType::Float16);
-  EXPECT_THROW(
-      lpu::compile_stage(geometry, LatencyTable{}, "chip", whole_model(wide, half), 1, 8),
-      ModelError);
+  EXPECT_THROW(lpu::compile_stage(geometry, LatencyTable{}, "chip", whole_model(wide, half), 1, 8),
+               ModelError);
   NeuralNetwork large = small_network(40, 640, 8, 4, 16, 6400, 200);
-  EXPECT_THROW(
-      lpu::compile_stage(geometry, LatencyTable{}, "chip", whole_model(large, half), 1, 8),
-      ModelError);
+  EXPECT_THROW(lpu::compile_stage(geometry, LatencyTable{}, "chip", whole_model(large, half), 1, 8),
+               ModelError);
   const Precision full = precision_of(ElementType::Float32, ElementType::Float16);
   EXPECT_THROW(
       lpu::compile_stage(geometry, LatencyTable{}, "chip", whole_model(three_layers(), full), 1, 8),

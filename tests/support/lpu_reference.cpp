@@ -201,8 +201,10 @@ void LpuReference::rotate(Lanes& x, float scale) const {
   }
 }
 
-// Blocks of `lanes` tokens in order; within a block halves for two-byte types.
-float LpuReference::weighted_sum(const std::vector<float>& p, const std::vector<float>& v) const {
+// Blocks of `lanes` tokens in order; within a block halves for two-byte types, first of the rounded
+// weights, then of what rounding left.
+float LpuReference::weighted_sum(const std::vector<float>& p, const std::vector<float>& rest,
+                                 const std::vector<float>& v) const {
   float sum = 0;
   const std::size_t half = lanes_ / 2;
   for (std::size_t b = 0; b < p.size(); b += lanes_) {
@@ -211,6 +213,8 @@ float LpuReference::weighted_sum(const std::vector<float>& p, const std::vector<
     } else {
       sum += dot_wide({&p[b], half}, {&v[b], half});
       sum += dot_wide({&p[b + half], half}, {&v[b + half], half});
+      sum += dot_wide({&rest[b], half}, {&v[b], half});
+      sum += dot_wide({&rest[b + half], half}, {&v[b + half], half});
     }
   }
   return sum;
@@ -245,17 +249,18 @@ LpuReference::Lanes LpuReference::attend_head(const Layer& layer, const Lanes& q
     scores[t] = s * scale;
     largest = std::max(largest, scores[t]);
   }
-  std::vector<float> p(blocks * lanes_), v(blocks * lanes_), ones(blocks * lanes_, 1.0F);
+  std::vector<float> p(blocks * lanes_), left(p), v(p), ones(blocks * lanes_, 1.0F);
   for (std::size_t t = 0; t < tokens; ++t) {
     float e = special::exp(scores[t] - largest);
     if (kv_type_ == ElementType::Fp8E4m3) e *= 256.0F;
     p[t] = round_to(kv_type_, e);
+    left[t] = round_to(kv_type_, e - p[t]);
   }
-  const float part = special::recip(weighted_sum(p, ones));
+  const float part = special::recip(weighted_sum(p, left, ones));
   Lanes result(lanes_);
   for (std::size_t d = head * head_dim_; d < (head + 1) * head_dim_; ++d) {
     for (std::size_t t = 0; t < tokens; ++t) v[t] = layer.values[t][base + d];
-    result[d] = weighted_sum(p, v) * part;
+    result[d] = weighted_sum(p, left, v) * part;
   }
   return result;
 }

@@ -42,7 +42,8 @@ class LpuReference {
   void rotate(Lanes& x, float scale) const;
   Lanes attend(Layer& layer, const Lanes& q) const;
   Lanes attend_head(const Layer& layer, const Lanes& q, std::size_t vector, std::size_t head) const;
-  [[nodiscard]] float weighted_sum(const std::vector<float>& p, const std::vector<float>& v) const;
+  [[nodiscard]] float weighted_sum(const std::vector<float>& p, const std::vector<float>& rest,
+                                   const std::vector<float>& v) const;
   void feed_forward(const Layer& layer, Lanes& hidden, const Tensor& norm_weights) const;
 
   const LlamaWeights* weights_;

@@ -75,12 +75,19 @@ void StageCompiler::weigh_values(const PackLayout& pack, int q, int p, int accum
   const Value distance =
       work.op(AluOp::Sub, work.memory(layout_.scores[layout_.head_slot(q, p, pack.side)]),
               work.memory(layout_.maxima[layout_.head_slot(q, p, Hemisphere::West)]));
-  Value weight = work.op(AluOp::Exp, distance);
+  const Value weight = work.op(AluOp::Exp, distance);
+  const Work::Target target{pack.plane, accumulator, true, streams_of(shape.kv), shape.kv};
   if (streams_of(shape.kv) == 1) {
-    weight = work.op(AluOp::Mul, weight, Work::constant(fp8_weight_scale));
+    const Value larger = work.op(AluOp::Mul, weight, Work::constant(fp8_weight_scale));
+    work.activate(work.convert(larger, Type::Float32, shape.kv), target);
+  } else {
+    // What rounding takes away follows as a second activation.
+    const Value rounded = work.convert(weight, Type::Float32, shape.kv);
+    work.activate(rounded, target);
+    const Value kept = work.convert(rounded, shape.kv, Type::Float32);
+    const Value rest = work.op(AluOp::Sub, weight, kept);
+    work.activate(work.convert(rest, Type::Float32, shape.kv), target);
   }
-  work.activate(work.convert(weight, Type::Float32, shape.kv),
-                {pack.plane, accumulator, true, streams_of(shape.kv), shape.kv});
   work.place();
 }
 
