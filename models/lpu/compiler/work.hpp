@@ -70,7 +70,8 @@ class Work {
   /// Takes a vector that arrives over a link in cycle `offset` of the Work into a row.
   void receive_row(const Place& place, int link, std::int64_t offset);
 
-  /// Places everything at the earliest possible start not before `earliest`; returns the start.
+  /// Places everything at the earliest possible start not before `earliest`; returns the start
+  /// (cycle 0 of the Work; reads and emissions come before it).
   std::int64_t place(std::int64_t earliest = 0);
   /// Cycle of the program of something at cycle `relative` of this Work, once placed.
   [[nodiscard]] std::int64_t start() const { return start_; }

@@ -32,8 +32,8 @@ void Work::roll_back() {
 }
 
 std::int64_t Work::lower_bound(std::int64_t earliest) const {
-  const std::int64_t begin = std::max(earliest, scheduler_->segment_begin());
-  std::int64_t start = begin;
+  const std::int64_t begin = scheduler_->segment_begin();
+  std::int64_t start = std::max(earliest, begin);
   for (const MemoryOp& op : memory_) {
     const std::int64_t from = op.kind == MemAccess::Kind::Read ? scheduler_->readable(op.place)
                                                                : scheduler_->writable(op.place);
