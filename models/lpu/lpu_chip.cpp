@@ -47,7 +47,9 @@ StageCost cost_of_passes(const std::vector<PassCost>& passes, const Stage& stage
   const std::int64_t streaming =
       vectors("weight_vectors_installed") / (geometry.planes * geometry.weight_streams_per_plane);
   cost.bottleneck = 2 * streaming > cost.cycles.count() ? "weight_streams" : "dependencies";
+  cost.floor = floor_of_passes(stage, batch, geometry);
   kernel.time = cost.time;
+  kernel.floor = cost.floor;
   kernel.bound = cost.bottleneck;
   kernel.repeats = static_cast<std::int64_t>(passes.size());
   for (const Kernel& part : lower(stage, batch).kernels) {
@@ -61,6 +63,23 @@ StageCost cost_of_passes(const std::vector<PassCost>& passes, const Stage& stage
   }
   cost.kernels.push_back(kernel);
   return cost;
+}
+
+// All weights and KV pass the weight paths of the planes; products at the rate of all planes.
+Picoseconds floor_of_passes(const Stage& stage, const Batch& batch, const Geometry& geometry) {
+  const double hz = geometry.clock.count();
+  const double one_byte = 2.0 * geometry.planes * geometry.plane_rows * geometry.plane_columns * hz;
+  const bool wide = bytes_of(stage.precision.weights) > 1 && bytes_of(stage.precision.kv_cache) > 1;
+  Peaks peaks;
+  for (const ElementType type : {ElementType::Float32, ElementType::Bfloat16, ElementType::Float16,
+                                 ElementType::Fp8E4m3, ElementType::Fp8E5m2, ElementType::Int8}) {
+    peaks.matrix[type] = FlopsPerSecond(wide ? one_byte / 4 : one_byte);
+  }
+  peaks.vector = FlopsPerSecond(static_cast<double>(geometry.vxm_alus) * geometry.lanes() * hz);
+  peaks.special = FlopsPerSecond(geometry.vxm_alus / 4.0 * geometry.lanes() * hz);
+  peaks.memory = BytesPerSecond(static_cast<double>(geometry.planes) *
+                                geometry.weight_streams_per_plane * geometry.vector_bytes() * hz);
+  return floor_of(lower(stage, batch), peaks, false);
 }
 
 LpuChip::LpuChip(const Chip& chip, const Software& /*software*/)
@@ -169,28 +188,11 @@ StageCost LpuChip::simulate(const Stage& stage, const Batch& batch,
       static_cast<void>(run_pass(compiled, blocks, timeline));
     }
   }
-  StageCost cost = cost_of_passes(passes, stage, batch, geometry_, host);
-  cost.floor = floor(stage, batch);
-  for (KernelCost& kernel : cost.kernels) kernel.floor = cost.floor;
-  return cost;
+  return cost_of_passes(passes, stage, batch, geometry_, host);
 }
 
-// All weights and KV pass the weight paths of the planes; products at the rate of all planes.
 Picoseconds LpuChip::floor(const Stage& stage, const Batch& batch) const {
-  const double hz = geometry_.clock.count();
-  const double one_byte =
-      2.0 * geometry_.planes * geometry_.plane_rows * geometry_.plane_columns * hz;
-  const bool wide = bytes_of(stage.precision.weights) > 1 && bytes_of(stage.precision.kv_cache) > 1;
-  Peaks peaks;
-  for (const ElementType type : {ElementType::Float32, ElementType::Bfloat16, ElementType::Float16,
-                                 ElementType::Fp8E4m3, ElementType::Fp8E5m2, ElementType::Int8}) {
-    peaks.matrix[type] = FlopsPerSecond(wide ? one_byte / 4 : one_byte);
-  }
-  peaks.vector = FlopsPerSecond(static_cast<double>(geometry_.vxm_alus) * geometry_.lanes() * hz);
-  peaks.special = FlopsPerSecond(geometry_.vxm_alus / 4.0 * geometry_.lanes() * hz);
-  peaks.memory = BytesPerSecond(static_cast<double>(geometry_.planes) *
-                                geometry_.weight_streams_per_plane * geometry_.vector_bytes() * hz);
-  return floor_of(lower(stage, batch), peaks, false);
+  return floor_of_passes(stage, batch, geometry_);
 }
 
 KernelCost LpuChip::simulate_kernel(const Kernel& kernel, bool /*warm*/) const {

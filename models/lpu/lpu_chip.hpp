@@ -18,6 +18,9 @@ struct PassCost {
 /// Time that a pass spends at the host, by what the stage exchanges with it.
 [[nodiscard]] Picoseconds host_time(const StageLayout& layout, const Geometry& geometry,
                                     const HostLink& link);
+/// Lower bound of a batch from the rates of the weight paths, planes and ALUs; no schedule.
+[[nodiscard]] Picoseconds floor_of_passes(const Stage& stage, const Batch& batch,
+                                          const Geometry& geometry);
 /// The cost of passes with the given numbers of KV blocks, in sequence.
 [[nodiscard]] StageCost cost_of_passes(const std::vector<PassCost>& passes, const Stage& stage,
                                        const Batch& batch, const Geometry& geometry,

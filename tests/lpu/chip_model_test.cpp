@@ -140,6 +140,7 @@ TEST(LpuStage, RunsInTheCyclesAndCountsOfTheTimedMachine) {
   const StageCost timed = chip->simulate(stage, prompt);
   EXPECT_EQ(functional.cycles, timed.cycles);
   EXPECT_EQ(functional.time, timed.time);
+  EXPECT_EQ(functional.floor, chip->floor(stage, prompt));
   EXPECT_EQ(functional.activity.counts, timed.activity.counts);
   EXPECT_EQ(out.logits.shape(), (std::vector<std::int64_t>{1, 200}));
 }
