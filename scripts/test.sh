@@ -12,6 +12,7 @@ echo "== build (ci preset, warnings are errors)"
 scripts/build.sh ci
 echo "== tests"
 ctest --test-dir build/ci --output-on-failure -j 2 --no-tests=error
+scripts/check_skips.sh build/ci
 
 echo "== throughput baselines"
 build/ci/sim/entry/tandem check workloads/baselines/ci.yaml

@@ -161,9 +161,12 @@ PoolModel::Hop PoolModel::hand_over(std::size_t from_station, const Batch& batch
               : hidden_bytes(batch);
   Hop result{};
   for (std::size_t i = 0; i < to.stages.size(); ++i) {
-    const Hop& one = hop(from.first_chip, to.first_chip + static_cast<std::int64_t>(i), size);
-    result.time = std::max(result.time, one.time);
-    result.floor = std::max(result.floor, one.floor);
+    const std::int64_t target = to.first_chip + static_cast<std::int64_t>(i);
+    const Hop& one = hop(from.first_chip, target, size);
+    // A static program contains its sends and receives: the hop adds the flight of a vector only.
+    const Hop& flight = is_static() ? hop(from.first_chip, target, Bytes(1)) : one;
+    result.time = std::max(result.time, flight.time);
+    result.floor = std::max(result.floor, flight.floor);
     for (const auto& [name, bytes] : one.link_bytes) result.link_bytes[name] += bytes;
   }
   return result;

@@ -10,27 +10,12 @@
 #include "sim/entry/api.hpp"
 #include "sim/entry/generate_json.hpp"
 #include "sim/lower/reference_model.hpp"
+#include "tests/support/test_data.hpp"
 
 namespace tandem::entry {
 namespace {
 
 using Json = nlohmann::json;
-
-/// The measured data, or nothing where this machine has none.
-std::filesystem::path data_folder() {
-  const char* named = std::getenv("TANDEM_DATA");
-  return named != nullptr ? std::filesystem::path(named)
-                          : std::filesystem::path(TANDEM_SOURCE_DIR) / ".." / "shared" / "data";
-}
-
-std::filesystem::path stories() {
-  return data_folder() / "models" / "stories260K";
-}
-
-#define SKIP_WITHOUT_STORIES()                                                  \
-  if (!std::filesystem::exists(stories() / "stories260K.bin")) {                \
-    GTEST_SKIP() << "stories260K is not in TANDEM_DATA: nothing to compare to"; \
-  }
 
 std::filesystem::path tales() {
   return std::filesystem::path(TANDEM_SOURCE_DIR) / "workloads" / "checkpoints" / "little_tales";
@@ -42,8 +27,10 @@ struct Model {
 };
 
 Model load_stories() {
-  LlamaWeights weights = read_llama2c_checkpoint((stories() / "stories260K.bin").string());
-  Tokenizer tokenizer((stories() / "tok512.bin").string(), weights.network.vocabulary);
+  LlamaWeights weights =
+      read_llama2c_checkpoint((tandem::test::stories_folder() / "stories260K.bin").string());
+  Tokenizer tokenizer((tandem::test::stories_folder() / "tok512.bin").string(),
+                      weights.network.vocabulary);
   return {std::move(weights), std::move(tokenizer)};
 }
 
@@ -71,20 +58,22 @@ std::string contents(const std::filesystem::path& path) {
 }
 
 TEST(GenerateOnGpu, WritesTheExpectedStoryCharacterByCharacter) {
-  SKIP_WITHOUT_STORIES();
+  if (!tandem::test::has_stories()) GTEST_SKIP() << tandem::test::no_stories;
   const Context context = make_context();
   const Model model = load_stories();
   const GenerateResult result =
       run(context, context.loader.scenario("stories260k_gpu"), model, "", 200);
-  EXPECT_EQ(text_of(result, model.tokenizer), contents(stories() / "expected_greedy_200.txt"));
+  EXPECT_EQ(text_of(result, model.tokenizer),
+            contents(tandem::test::stories_folder() / "expected_greedy_200.txt"));
 }
 
 TEST(GenerateOnGpu, ContinuesTheReferencePromptsAndMatchesTheReferenceLogits) {
-  SKIP_WITHOUT_STORIES();
+  if (!tandem::test::has_stories()) GTEST_SKIP() << tandem::test::no_stories;
   const Context context = make_context();
   const Model model = load_stories();
   const Scenario scenario = context.loader.scenario("stories260k_gpu");
-  const Json cases = Json::parse(contents(stories() / "greedy_reference.json"));
+  const Json cases =
+      Json::parse(contents(tandem::test::stories_folder() / "greedy_reference.json"));
   ASSERT_FALSE(cases.empty());
   for (const Json& one : cases) {
     const GenerateResult result =
@@ -92,7 +81,7 @@ TEST(GenerateOnGpu, ContinuesTheReferencePromptsAndMatchesTheReferenceLogits) {
     EXPECT_EQ(text_of(result, model.tokenizer), one["output"].get<std::string>());
   }
   const GenerateResult result = run(context, scenario, model, "", 64);
-  std::ifstream lines(stories() / "logits_empty_prompt_64.jsonl");
+  std::ifstream lines(tandem::test::stories_folder() / "logits_empty_prompt_64.jsonl");
   std::string line;
   std::int64_t compared = 0;
   while (std::getline(lines, line)) {

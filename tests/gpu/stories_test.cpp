@@ -14,6 +14,7 @@
 #include "sim/lower/reference_model.hpp"
 #include "sim/numerics/tokenizer.hpp"
 #include "tests/gpu/test_chips.hpp"
+#include "tests/support/test_data.hpp"
 
 namespace tandem::gpu {
 namespace {
@@ -22,11 +23,8 @@ namespace {
 class Stories : public ::testing::Test {
  protected:
   void SetUp() override {
-    const char* data = std::getenv("TANDEM_DATA");
-    folder_ = std::string(data == nullptr ? "" : data) + "/models/stories260K/";
-    if (!std::filesystem::exists(folder_ + "stories260K.bin")) {
-      GTEST_SKIP() << "stories260K is not in TANDEM_DATA: nothing to compare to";
-    }
+    if (!test::has_stories()) GTEST_SKIP() << test::no_stories;
+    folder_ = test::stories_folder().string() + "/";
     weights_ = read_llama2c_checkpoint(folder_ + "stories260K.bin");
     const Precision fp32{ElementType::Float32, ElementType::Float32, ElementType::Float32};
     stage_ = load_on_gpu(chip_, whole_model(weights_.network, fp32), weights_, 256);

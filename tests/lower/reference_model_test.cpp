@@ -12,16 +12,10 @@
 
 #include "sim/numerics/ops/argmax.hpp"
 #include "sim/numerics/tokenizer.hpp"
+#include "tests/support/test_data.hpp"
 
 namespace tandem {
 namespace {
-
-std::filesystem::path stories_folder() {
-  const char* data = std::getenv("TANDEM_DATA");
-  const std::filesystem::path root =
-      data != nullptr ? data : std::string(TANDEM_SOURCE_DIR) + "/../shared/data";
-  return root / "models" / "stories260K";
-}
 
 std::string text_of(const std::filesystem::path& path) {
   std::ifstream stream(path);
@@ -33,10 +27,8 @@ std::string text_of(const std::filesystem::path& path) {
 class Stories : public testing::Test {
  protected:
   void SetUp() override {
-    folder_ = stories_folder();
-    if (!std::filesystem::exists(folder_ / "stories260K.bin")) {
-      GTEST_SKIP() << "no stories260K checkpoint: set TANDEM_DATA to the data folder";
-    }
+    folder_ = test::stories_folder();
+    if (!test::has_stories()) GTEST_SKIP() << test::no_stories;
     weights_ = read_llama2c_checkpoint((folder_ / "stories260K.bin").string());
     tokenizer_.emplace((folder_ / "tok512.bin").string(), weights_.network.vocabulary);
   }
