@@ -118,7 +118,8 @@ void update(Baseline baseline, const std::vector<Comparison>& comparisons,
   write_output(baseline.file, [&](std::ostream& out) { out << baseline_text(baseline); });
   std::cout << "updated; put this into CHANGELOG.md under Numbers:\n";
   for (const Comparison& comparison : comparisons) {
-    if (comparison.change() == 0) continue;
+    constexpr double noise = 1e-6;
+    if (std::abs(comparison.change()) < noise) continue;
     std::cout << fmt::format("- {} {}: {:.6g} -> {:.6g} ({})\n", comparison.entry,
                              comparison.expected.key, comparison.expected.value, comparison.actual,
                              reason);
