@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cstring>
+#include <stdexcept>
 
 namespace tandem::link {
 namespace {
@@ -53,8 +54,8 @@ Network::Message Network::make_message(MessageId id, NodeId from, NodeId to, Byt
 
 MessageId Network::send(Picoseconds at, NodeId from, NodeId to, Bytes size, Payload payload) {
   if (at < committed_) {
-    throw ModelError(fmt::format("network: send at {} ps, after an event at {} ps", at.count(),
-                                 committed_.count()));
+    throw std::logic_error(fmt::format("network: send at {} ps, after an event at {} ps",
+                                       at.count(), committed_.count()));
   }
   if (size.count() < 0 || (payload && static_cast<std::int64_t>(payload->size()) != size.count())) {
     throw ModelError(

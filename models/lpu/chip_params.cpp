@@ -72,7 +72,6 @@ void add_costs(ParameterSchema& schema) {
   schema.push_back(energy("energy_weight_vector", "One column vector installed in a plane."));
   schema.push_back(energy("energy_vxm_op", "One VXM operation on a vector."));
   schema.push_back(energy("energy_sxm_op", "One SXM operation on a stream group."));
-  schema.push_back(energy("energy_c2c_vector", "One vector sent over a link."));
   schema.push_back(energy("energy_instruction", "One instruction issued."));
 }
 

@@ -139,7 +139,7 @@ PassCost LpuChip::run_pass(const CompiledStage& compiled, std::int64_t blocks,
   record.group = chip_.name;
   const RunResult run = machine.run(inbound, record);
   if (run.cycles != compiled.cycles.at(blocks)) {
-    throw ModelError("lpu: the machine did not take the cycles that the compiler predicted");
+    throw std::logic_error("lpu: the machine did not take the cycles that the compiler predicted");
   }
   return {run.cycles, run.counts};
 }
@@ -219,7 +219,7 @@ std::map<std::string, Joules> LpuChip::energy_per_count() const {
           {"weight_vectors_installed", joules("energy_weight_vector")},
           {"vxm_ops", joules("energy_vxm_op")},
           {"sxm_ops", joules("energy_sxm_op")},
-          {"c2c_vectors", joules("energy_c2c_vector")},
+          {"c2c_vectors", Joules(0)},
           {"instructions", joules("energy_instruction")}};
 }
 

@@ -35,6 +35,11 @@ class LpuChip final : public ChipModel {
   [[nodiscard]] Fit fit(const Stage& stage, std::int64_t sequences,
                         std::int64_t max_context) const override;
   [[nodiscard]] std::int64_t batch_limit() const override { return 1; }
+  /// The residual stream, whatever the activations of the planes are.
+  [[nodiscard]] ElementType hidden_type(const Precision&) const override {
+    return ElementType::Float32;
+  }
+  [[nodiscard]] bool schedules_links() const override { return true; }
   /// A KV block: the trip count of the attention loops is all that the context decides.
   [[nodiscard]] std::int64_t context_granularity() const override { return geometry_.lanes(); }
   [[nodiscard]] StageCost simulate(const Stage& stage, const Batch& batch,

@@ -1,7 +1,9 @@
+#include <set>
 #include <sstream>
 
 #include "sim/core/diagnostics.hpp"
 #include "sim/entry/api.hpp"
+#include "sim/entry/describe_page.hpp"
 #include "sim/entry/generate_json.hpp"
 
 namespace tandem::entry {
@@ -26,6 +28,11 @@ GenerateAnswer generate_text_of(const Context& context, const GenerateRequest& r
   GenerateAnswer answer;
   answer.json = generate_json(result, text, error);
   answer.page = generate_page(result, text, error);
+  std::set<std::string> placed{scenario.placement.prefill.pool, scenario.placement.decode.pool};
+  for (const ChipGroup& group : scenario.system.groups) {
+    if (placed.count(group.pool) == 0) continue;
+    answer.page += "  " + assumption_note(scenario.system.chips.at(group.chip));
+  }
   answer.logits_jsonl = logits_jsonl(result);
   if (request.with_timeline) {
     std::ostringstream trace;

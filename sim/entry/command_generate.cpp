@@ -14,19 +14,16 @@ struct Arguments {
   std::string json;
   std::string logits;
   std::string timeline;
+  std::string store;
 };
-
-void write_text(const std::string& path, const std::string& text) {
-  if (!path.empty()) write_output(path, [&](std::ostream& out) { out << text; });
-}
 
 void run_generate(Arguments& arguments, const Context& context) {
   arguments.request.overrides = parse_overrides(arguments.overrides);
   arguments.request.with_timeline = !arguments.timeline.empty();
   const GenerateAnswer answer = generate_text_of(context, arguments.request);
-  write_text(arguments.json, answer.json);
-  write_text(arguments.logits, answer.logits_jsonl);
-  write_text(arguments.timeline, answer.timeline);
+  write_outputs({{arguments.json, answer.json},
+                 {arguments.logits, answer.logits_jsonl},
+                 {arguments.timeline, answer.timeline}});
   if (arguments.json != "-") std::cout << answer.page;
 }
 
@@ -47,6 +44,8 @@ void add_generate(CLI::App& app, Session& session) {
   command->add_option("--seed", request.seed, "Seed of the sampling stream");
   command->add_option("--json", arguments->json, "Write the result as JSON; - for standard output");
   command->add_option("--logits", arguments->logits, "Write logits as JSON lines");
+  command->add_option("--store", arguments->store,
+                      "Accepted like everywhere; functional runs store nothing");
   command->add_option("--timeline", arguments->timeline, "Write a Chrome trace");
   command->callback([arguments, &session] { run_generate(*arguments, session.context); });
 }

@@ -18,6 +18,7 @@ struct Arguments {
   std::string out;
   std::string software = "generic";
   std::string fidelity = "cycle";
+  std::string store;
 };
 
 std::unique_ptr<ChipModel> chip_model(const Context& context, const Chip& chip,
@@ -63,6 +64,8 @@ void add_kernels(CLI::App& app, Session& session) {
   command->add_option("--software", arguments->software, "Software layer");
   command->add_option("--fidelity", arguments->fidelity, "cycle or analytical")
       ->check(CLI::IsMember({"cycle", "analytical"}));
+  command->add_option("--store", arguments->store,
+                      "Accepted like everywhere; single kernels are not stored");
   command->callback([arguments, &session] { predict(*arguments, session.context); });
 }
 

@@ -10,6 +10,7 @@
 #include "models/lpu/listing.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/entry/commands.hpp"
+#include "sim/entry/describe_page.hpp"
 #include "sim/entry/lpu_tools.hpp"
 
 namespace tandem::entry {
@@ -47,6 +48,9 @@ void compile(const Arguments& arguments, const Context& context) {
   std::error_code failure;
   std::filesystem::create_directories(arguments.output, failure);
   if (failure) throw ConfigError(fmt::format("cannot make folder '{}'", arguments.output));
+  const PoolPlacement& placement = lpu_placement(scenario);
+  const std::string& chip = scenario.system.group(placement.pool).chip;
+  std::cout << assumption_note(scenario.system.chips.at(chip));
   for (const CompiledPart& part : parts) {
     write_bytes(arguments.output + "/" + part.file, part.bytes);
     std::cout << part.summary << '\n' << part.explanation;
@@ -92,7 +96,7 @@ void add_lpu(CLI::App& app, Session& session) {
        "Program file", arguments, false)
       ->callback(
           [arguments, &session] { session.exit_code = verify(*arguments, session.context); });
-  tool(group, "run", "Runs a program that needs no link: cycles, counts; -o: final memory too",
+  tool(group, "run", "Runs a program (zeros on its links): cycles, counts; -o: final memory too",
        "Program file", arguments, false)
       ->callback([arguments, &session] {
         const OpenProgram program = open_program(session.context, arguments->input);

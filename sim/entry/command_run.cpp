@@ -20,23 +20,23 @@ struct RunArguments {
   std::string database;
 };
 
-void write_text(const std::string& path, const std::string& text) {
-  if (!path.empty()) write_output(path, [&](std::ostream& out) { out << text; });
-}
-
 void run_command(RunArguments& arguments, const Context& context) {
   arguments.request.overrides = parse_overrides(arguments.overrides);
   arguments.request.with_requests = !arguments.requests.empty();
   arguments.request.with_timeline = !arguments.timeline.empty();
   const RunAnswer answer = run_scenario(context, arguments.request);
-  write_text(arguments.json, answer.json);
-  write_text(arguments.requests, answer.requests_csv);
-  write_text(arguments.timeline, answer.timeline);
+  std::unique_ptr<SweepDatabase> database;
   if (!arguments.database.empty()) {
+    database = std::make_unique<SweepDatabase>(arguments.database, true);
+  }
+  write_outputs({{arguments.json, answer.json},
+                 {arguments.requests, answer.requests_csv},
+                 {arguments.timeline, answer.timeline}});
+  if (database) {
     const std::string hash =
         context.loader.scenario(arguments.request.scenario, arguments.request.overrides)
             .config_hash;
-    SweepDatabase(arguments.database, true).store({0, hash, "", "ok", "", answer.json});
+    database->store({0, hash, "", "ok", "", answer.json});
   }
   if (arguments.json != "-") std::cout << answer.page;
 }

@@ -44,27 +44,35 @@ std::vector<Override> parse_overrides(const std::vector<std::string>& arguments)
 }
 
 void write_output(const std::string& path, const std::function<void(std::ostream&)>& write) {
-  if (path == "-") {
-    write(std::cout);
-    std::cout.flush();
-    return;
-  }
-  const std::string partial = fmt::format("{}.partial.{}", path, ::getpid());
-  {
+  std::ostringstream text;
+  write(text);
+  write_outputs({{path, text.str()}});
+}
+
+void write_outputs(const std::vector<Output>& outputs) {
+  std::vector<std::pair<std::string, std::string>> renames;  // partial, final
+  std::string refused;
+  for (const Output& output : outputs) {
+    if (output.path.empty() || output.path == "-" || !refused.empty()) continue;
+    const std::string partial = fmt::format("{}.partial.{}", output.path, ::getpid());
     std::ofstream file(partial, std::ios::binary);
-    if (file) write(file);
-    file.flush();
-    if (!file) {
-      std::error_code ignored;
-      std::filesystem::remove(partial, ignored);
-      throw ConfigError(fmt::format("cannot write '{}'", path));
-    }
+    if (file) file << output.text;
+    file.close();
+    renames.emplace_back(partial, output.path);
+    if (!file || std::filesystem::is_directory(output.path)) refused = output.path;
   }
   std::error_code failure;
-  std::filesystem::rename(partial, path, failure);
-  if (failure) {
-    std::filesystem::remove(partial, failure);
-    throw ConfigError(fmt::format("cannot write '{}'", path));
+  for (const auto& [partial, path] : renames) {
+    if (!refused.empty()) break;
+    std::filesystem::rename(partial, path, failure);
+    if (failure) refused = path;
+  }
+  if (!refused.empty()) {
+    for (const auto& [partial, path] : renames) std::filesystem::remove(partial, failure);
+    throw ConfigError(fmt::format("cannot write '{}'", refused));
+  }
+  for (const Output& output : outputs) {
+    if (output.path == "-") std::cout << output.text << std::flush;
   }
 }
 

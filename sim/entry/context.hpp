@@ -32,6 +32,15 @@ struct Context {
 /// output. Throws ConfigError that names the path when it cannot be written.
 void write_output(const std::string& path, const std::function<void(std::ostream&)>& write);
 
+/// A text and where it goes; an empty path goes nowhere.
+struct Output {
+  std::string path;
+  std::string text;
+};
+
+/// Writes all files or none: every one into a temporary first, renamed when all are complete.
+void write_outputs(const std::vector<Output>& outputs);
+
 /// Reads a whole file. Throws ConfigError that names the path.
 [[nodiscard]] std::string read_file(const std::string& path);
 

@@ -20,6 +20,9 @@ namespace tandem::entry {
 /// The scenario's pools and where each stage's bytes go on its chip.
 [[nodiscard]] std::string describe_scenario(const Scenario& scenario, const Catalogue& catalogue);
 
+/// "lp30: 41 of 60 numbers are assumed; these times carry no band", or nothing where none is.
+[[nodiscard]] std::string assumption_note(const Chip& chip);
+
 /// A value in a readable unit of its dimension: "3.35 TB/s".
 [[nodiscard]] std::string with_unit(double value, Dimension dimension);
 

@@ -9,6 +9,7 @@
 #include "models/lpu/compiler/compiler.hpp"
 #include "models/lpu/listing.hpp"
 #include "models/lpu/machine.hpp"
+#include "models/lpu/program_walk.hpp"
 #include "models/lpu/verifier.hpp"
 #include "sim/core/diagnostics.hpp"
 
@@ -30,15 +31,6 @@ std::string chip_named_by(std::span<const std::uint8_t> bytes, const std::string
     throw ConfigError(SourcePlace{path, 0, 0}, "truncated in the chip's name");
   }
   return {bytes.begin() + head, bytes.begin() + static_cast<std::ptrdiff_t>(head + length)};
-}
-
-const PoolPlacement& lpu_placement(const Scenario& scenario) {
-  for (const PoolPlacement* pool : {&scenario.placement.decode, &scenario.placement.prefill}) {
-    if (scenario.system.chips.at(scenario.system.group(pool->pool).chip).model == "lpu") {
-      return *pool;
-    }
-  }
-  throw ConfigError(fmt::format("scenario '{}' places nothing on LPUs", scenario.name));
 }
 
 struct Share {
@@ -83,7 +75,43 @@ std::string explain_pass(const lpu::CompiledStage& stage, const lpu::Geometry& g
                                             : "bound by latency: no unit is busy half of the time");
 }
 
+/// Vectors of zeros for every Recv of a program, so that a stage from the middle of a pipeline
+/// runs.
+std::vector<lpu::LinkVector> zeros_on_links(const OpenProgram& program) {
+  const lpu::Geometry& geometry = program.geometry;
+  const lpu::HostRegisters registers{};
+  std::vector<lpu::LinkVector> inbound;
+  for (int link = 0; link < geometry.link_count(); ++link) {
+    const int queue = geometry.c2c_queue(link);
+    const auto& words = program.image.program.queues[static_cast<std::size_t>(queue)];
+    lpu::QueueWalk walk(words, registers, queue, geometry.queue_name(queue));
+    while (walk.state() != lpu::QueueWalk::State::Finished) {
+      if (walk.state() == lpu::QueueWalk::State::Parked) {
+        if (walk.at_last_word()) break;
+        walk.resume(program.latencies.barrier);
+        continue;
+      }
+      if (walk.issue().instruction->op == lpu::Opcode::Recv) {
+        inbound.push_back(
+            {link, walk.issue().cycle,
+             std::vector<std::uint8_t>(static_cast<std::size_t>(geometry.vector_bytes()))});
+      }
+      walk.advance();
+    }
+  }
+  return inbound;
+}
+
 }  // namespace
+
+const PoolPlacement& lpu_placement(const Scenario& scenario) {
+  for (const PoolPlacement* pool : {&scenario.placement.decode, &scenario.placement.prefill}) {
+    if (scenario.system.chips.at(scenario.system.group(pool->pool).chip).model == "lpu") {
+      return *pool;
+    }
+  }
+  throw ConfigError(fmt::format("scenario '{}' places nothing on LPUs", scenario.name));
+}
 
 OpenProgram open_program(const Context& context, const std::string& path) {
   const std::string text = read_file(path);
@@ -128,7 +156,7 @@ std::vector<CompiledPart> compile_scenario(const Context&, const Scenario& scena
 std::string run_program(const OpenProgram& program, bool with_memory) {
   lpu::Machine machine(program.geometry, program.latencies, true);
   machine.load(program.image);
-  const lpu::RunResult run = machine.run();
+  const lpu::RunResult run = machine.run(zeros_on_links(program));
   std::string text = fmt::format("cycles {}\n", run.cycles);
   for (const auto& [name, count] : run.counts) text += fmt::format("{} {}\n", name, count);
   if (!with_memory) return text;

@@ -22,6 +22,9 @@ struct OpenProgram {
 /// Reads a program file and the description of the chip that it names. Throws ConfigError.
 [[nodiscard]] OpenProgram open_program(const Context& context, const std::string& path);
 
+/// The placement of the pool whose chips are LPUs; decode first. Throws ConfigError when none is.
+[[nodiscard]] const PoolPlacement& lpu_placement(const Scenario& scenario);
+
 /// One compiled stage kind of a scenario.
 struct CompiledPart {
   std::string file;  ///< "stage0.lpu"
@@ -35,8 +38,8 @@ struct CompiledPart {
 [[nodiscard]] std::vector<CompiledPart> compile_scenario(const Context& context,
                                                          const Scenario& scenario, bool explain);
 
-/// Runs a program that needs no link on a functional machine: cycles, counts and, as `data` lines,
-/// all rows that are not zero afterwards.
+/// Runs a program on a functional machine, with zeros for what it receives: cycles, counts and, as
+/// `data` lines, all rows that are not zero afterwards.
 [[nodiscard]] std::string run_program(const OpenProgram& program, bool with_memory);
 
 /// The hazards of a program, a line each; empty when it is free of them.

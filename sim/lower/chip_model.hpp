@@ -114,6 +114,13 @@ class ChipModel {
   /// Decode passes whose KV lengths (context + 1) round up to the same multiple of this many tokens
   /// cost the same. 1 = every length is its own case.
   [[nodiscard]] virtual std::int64_t context_granularity() const { return 1; }
+  /// Type in which hidden states travel between this chip's stages.
+  [[nodiscard]] virtual ElementType hidden_type(const Precision& precision) const {
+    return precision.activations;
+  }
+  /// True where programs contain their sends and receives to the cycle: a hop between stages then
+  /// adds the flight of a vector alone.
+  [[nodiscard]] virtual bool schedules_links() const { return false; }
   [[nodiscard]] virtual StageCost simulate(const Stage& stage, const Batch& batch,
                                            TimelineRecorder* timeline = nullptr) const = 0;
   [[nodiscard]] virtual Picoseconds floor(const Stage& stage, const Batch& batch) const = 0;

@@ -35,20 +35,23 @@ std::string figure_line(const ReportInput& input, const std::string& label, cons
                      band_text(input.sensitivity, key, value));
 }
 
-std::string latency_line(const char* label, const Summary& s, const std::optional<double>& floor) {
+/// One latency; behind it the band of its mean, where ranged numbers move it.
+std::string latency_line(const ReportInput& input, const char* label, const std::string& key,
+                         const Summary& s, const std::optional<double>& floor) {
   if (s.count == 0) return "";
-  return fmt::format("  {:<8} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10}\n", label, number(s.mean),
-                     number(s.p50), number(s.p90), number(s.p95), number(s.p99), number(floor));
+  return fmt::format("  {:<8} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10}{}\n", label, number(s.mean),
+                     number(s.p50), number(s.p90), number(s.p95), number(s.p99), number(floor),
+                     band_text(input.sensitivity, key, s.mean));
 }
 
 std::string latencies(const ReportInput& input, const RunSummary& s) {
   const RunBounds bounds = bounds_of(input.result);
   std::string text = fmt::format("  {:<8} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10}\n", "ms",
                                  "mean", "p50", "p90", "p95", "p99", "floor");
-  text += latency_line("TTFT", s.ttft_ms, bounds.ttft_ms);
-  text += latency_line("TPOT", s.tpot_ms, bounds.tpot_ms);
-  text += latency_line("ITL", s.itl_ms, std::nullopt);
-  text += latency_line("E2E", s.e2e_ms, std::nullopt);
+  text += latency_line(input, "TTFT", "ttft_ms", s.ttft_ms, bounds.ttft_ms);
+  text += latency_line(input, "TPOT", "tpot_ms", s.tpot_ms, bounds.tpot_ms);
+  text += latency_line(input, "ITL", "itl_ms", s.itl_ms, std::nullopt);
+  text += latency_line(input, "E2E", "e2e_ms", s.e2e_ms, std::nullopt);
   return text;
 }
 
@@ -149,8 +152,8 @@ void add_column(const CapacityReport& report, std::vector<Row>& rows) {
       fmt::format("{}", chips),
       fmt::format("{} {}", number(c.load), c.load_unit),
       with_band(report, "output_tokens_per_s", s.output_tokens_per_s),
-      fmt::format("{} / {}", number(s.ttft_ms.p50), number(s.ttft_ms.p99)),
-      fmt::format("{} / {}", number(s.tpot_ms.p50), number(s.tpot_ms.p99)),
+      fmt::format("{} / {}", number(s.ttft_ms.p50), with_band(report, "ttft_ms", s.ttft_ms.p99)),
+      fmt::format("{} / {}", number(s.tpot_ms.p50), with_band(report, "tpot_ms", s.tpot_ms.p99)),
       with_band(report, "output_tokens_per_s_per_user", s.output_tokens_per_s_per_user),
       with_band(report, "energy_j_per_output_token", a.energy_j_per_output_token),
       with_band(report, "usd_per_m_output_tokens", a.usd_per_m_output_tokens),

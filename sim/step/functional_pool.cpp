@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <stdexcept>
 
 #include "sim/core/diagnostics.hpp"
 
@@ -12,17 +13,23 @@ std::string chip_name(const ChipAddress& address) {
   return fmt::format("{}{}", address.pool, address.index);
 }
 
-NetworkModel::Delivery send_and_wait(NetworkModel& network, Picoseconds start,
-                                     const ChipAddress& from, const ChipAddress& to,
-                                     NetworkModel::Payload payload) {
-  const Bytes size(static_cast<std::int64_t>(payload->size()));
-  const NetworkModel::MessageId id = network.send(start, from, to, size, std::move(payload));
-  while (network.next_delivery()) {
-    NetworkModel::Delivery delivery = network.pop_delivery();
-    if (delivery.id == id) return delivery;
+std::vector<NetworkModel::Delivery> send_and_wait(NetworkModel& network, Picoseconds start,
+                                                  const std::vector<Parcel>& parcels) {
+  std::map<NetworkModel::MessageId, std::size_t> pending;
+  for (std::size_t i = 0; i < parcels.size(); ++i) {
+    const Bytes size(static_cast<std::int64_t>(parcels[i].payload->size()));
+    pending[network.send(start, parcels[i].from, parcels[i].to, size, parcels[i].payload)] = i;
   }
-  throw ModelError(fmt::format("network: the message from {} to {} was never delivered",
-                               chip_name(from), chip_name(to)));
+  std::vector<NetworkModel::Delivery> deliveries(parcels.size());
+  while (!pending.empty()) {
+    if (!network.next_delivery()) throw std::logic_error("network: a message was never delivered");
+    NetworkModel::Delivery delivery = network.pop_delivery();
+    const auto found = pending.find(delivery.id);
+    if (found == pending.end()) continue;
+    deliveries[found->second] = std::move(delivery);
+    pending.erase(found);
+  }
+  return deliveries;
 }
 
 FunctionalPool::FunctionalPool(const ChipModel& chip, const PoolPlacement& placement,
@@ -31,7 +38,8 @@ FunctionalPool::FunctionalPool(const ChipModel& chip, const PoolPlacement& place
                                TimelineRecorder* timeline)
     : pool_(placement.pool),
       first_chip_(first_chip),
-      hidden_type_(placement.precision.activations),
+      hidden_type_(chip.hidden_type(placement.precision)),
+      schedules_links_(chip.schedules_links()),
       stages_(partition_pipeline(weights.network, placement.precision, placement.pipeline,
                                  placement.head_chips)),
       network_(network),
@@ -56,20 +64,52 @@ ChipAddress FunctionalPool::address(std::size_t stage) const {
   return {pool_, first_chip_ + static_cast<std::int64_t>(stage)};
 }
 
-/// Moves the hidden rows to the next chip in the pool's activation type.
-Picoseconds FunctionalPool::pass_hidden(std::size_t from, StageData& data, Picoseconds start) {
+/// Moves the hidden rows to the chips [first_target, last_target); returns when each has them.
+/// Where programs contain their sends, a hop takes the flight of a vector: its floor, since nothing
+/// else is on the link.
+std::vector<Picoseconds> FunctionalPool::pass_hidden(std::size_t from, std::size_t first_target,
+                                                     std::size_t last_target, StageData& data,
+                                                     Picoseconds start) {
   const ElementType own_type = data.hidden.type();
   Tensor wire = data.hidden.converted(hidden_type_);
   const auto bytes = wire.bytes();
   auto payload = std::make_shared<const std::vector<std::byte>>(bytes.begin(), bytes.end());
-  const ChipAddress source = address(from);
-  const ChipAddress target = address(from + 1);
-  const auto delivery = send_and_wait(network_, start, source, target, payload);
-  std::copy(delivery.payload->begin(), delivery.payload->end(), wire.bytes().begin());
+  std::vector<Parcel> parcels;
+  for (std::size_t t = first_target; t < last_target; ++t) {
+    parcels.push_back({address(from), address(t), payload});
+  }
+  std::vector<Picoseconds> arrivals;
+  for (const auto& delivery : send_and_wait(network_, start, parcels)) {
+    const Parcel& parcel = parcels[arrivals.size()];
+    std::copy(delivery.payload->begin(), delivery.payload->end(), wire.bytes().begin());
+    arrivals.push_back(schedules_links_ ? start + network_.floor(parcel.from, parcel.to, Bytes(1))
+                                        : delivery.time);
+    transfers_.push_back({chip_name(parcel.from), chip_name(parcel.to), "hidden",
+                          Bytes(static_cast<std::int64_t>(bytes.size())), start, arrivals.back()});
+  }
   data.hidden = wire.converted(own_type);
-  transfers_.push_back({chip_name(source), chip_name(target), "hidden",
-                        Bytes(static_cast<std::int64_t>(bytes.size())), start, delivery.time});
-  return delivery.time;
+  return arrivals;
+}
+
+StageData FunctionalPool::run_stage(std::size_t stage, const Batch& batch, const StageData& in,
+                                    Picoseconds start, PoolPass& pass, Picoseconds& floor) {
+  StageData out;
+  const StageCost cost = loaded_[stage]->run(batch, in, out);
+  const Picoseconds done = start + cost.time;
+  const std::string name = chip_name(address(stage));
+  pass.end = std::max(pass.end, done);
+  floor = std::max(floor, cost.floor);
+  cycles_[name] += cost.cycles;
+  if (timeline_ != nullptr) {
+    timeline_->span(timeline_->track(name, "passes"), batch.tokens() > 1 ? "prefill" : "decode",
+                    start, done);
+  }
+  if (stages_[stage].has_head()) {
+    const auto rows = out.logits.floats();
+    const auto width = stages_[stage].head_end - stages_[stage].head_begin;
+    pass.logits.insert(pass.logits.end(), rows.end() - width, rows.end());
+  }
+  return out;
 }
 
 PoolPass FunctionalPool::run(std::span<const std::int32_t> tokens, std::int64_t context,
@@ -83,30 +123,20 @@ PoolPass FunctionalPool::run(std::span<const std::int32_t> tokens, std::int64_t 
   pass.end = start;
   StageData data;
   data.tokens.assign(tokens.begin(), tokens.end());
-  Picoseconds hidden_ready = start;
-  for (std::size_t s = 0; s < stages_.size(); ++s) {
-    if (s > 0) hidden_ready = pass_hidden(s - 1, data, hidden_ready);
-    StageData out;
-    const StageCost cost = loaded_[s]->run(batch, data, out);
-    const Picoseconds done = hidden_ready + cost.time;
-    pass.end = std::max(pass.end, done);
-    pass.floor += cost.floor;
-    cycles_[chip_name(address(s))] += cost.cycles;
-    if (timeline_ != nullptr) {
-      timeline_->span(timeline_->track(chip_name(address(s)), "passes"),
-                      tokens.size() > 1 ? "prefill" : "decode", hidden_ready, done);
+  Picoseconds ready = start;
+  for (std::size_t s = 0; s < stages_.size();) {
+    // Chips that hold only a share of the head all get the hidden state of the last layer.
+    const std::size_t end = stages_[s].layers > 0 ? s + 1 : stages_.size();
+    std::vector<Picoseconds> arrivals(end - s, ready);
+    if (s > 0) arrivals = pass_hidden(s - 1, s, end, data, ready);
+    Picoseconds floor{0};
+    for (std::size_t t = s; t < end; ++t) {
+      StageData out = run_stage(t, batch, data, arrivals[t - s], pass, floor);
+      if (stages_[t].layers > 0) data.hidden = std::move(out.hidden);
     }
-    if (stages_[s].has_head()) {
-      const auto rows = out.logits.floats();
-      const auto width = static_cast<std::size_t>(stages_[s].head_end - stages_[s].head_begin);
-      pass.logits.insert(pass.logits.end(), rows.end() - static_cast<std::ptrdiff_t>(width),
-                         rows.end());
-    }
-    // A chip that holds only a share of the head passes the hidden state on as it came.
-    if (stages_[s].layers > 0) {
-      hidden_ready = done;
-      data.hidden = std::move(out.hidden);
-    }
+    pass.floor += floor;
+    ready = pass.end;
+    s = end;
   }
   return pass;
 }

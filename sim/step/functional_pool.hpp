@@ -38,11 +38,15 @@ class FunctionalPool {
   [[nodiscard]] const std::vector<Transfer>& transfers() const { return transfers_; }
 
  private:
-  Picoseconds pass_hidden(std::size_t from, StageData& data, Picoseconds start);
+  std::vector<Picoseconds> pass_hidden(std::size_t from, std::size_t first_target,
+                                       std::size_t last_target, StageData& data, Picoseconds start);
+  StageData run_stage(std::size_t stage, const Batch& batch, const StageData& in, Picoseconds start,
+                      PoolPass& pass, Picoseconds& floor);
 
   std::string pool_;
   std::int64_t first_chip_;
   ElementType hidden_type_;
+  bool schedules_links_;
   std::vector<Stage> stages_;
   std::vector<std::unique_ptr<LoadedStage>> loaded_;
   NetworkModel& network_;
@@ -54,9 +58,16 @@ class FunctionalPool {
 /// "gpu0": how chips are named in results.
 [[nodiscard]] std::string chip_name(const ChipAddress& address);
 
-/// Sends one message and waits for it; returns its delivery.
-[[nodiscard]] NetworkModel::Delivery send_and_wait(NetworkModel& network, Picoseconds start,
-                                                   const ChipAddress& from, const ChipAddress& to,
-                                                   NetworkModel::Payload payload);
+/// A message to send.
+struct Parcel {
+  ChipAddress from;
+  ChipAddress to;
+  NetworkModel::Payload payload;
+};
+
+/// Sends all parcels at `start` and waits for all of them; deliveries in the order of the parcels.
+[[nodiscard]] std::vector<NetworkModel::Delivery> send_and_wait(NetworkModel& network,
+                                                                Picoseconds start,
+                                                                const std::vector<Parcel>& parcels);
 
 }  // namespace tandem

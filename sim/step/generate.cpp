@@ -112,22 +112,28 @@ class Generation {
 
   /// Sends every decode stage its layers' KV, in the receiver's format, and waits for all.
   Picoseconds move_kv() {
-    Picoseconds all_there = now_;
+    std::vector<std::size_t> receivers;
+    std::vector<Parcel> parcels;
     for (std::size_t s = 0; s < decode_->stages().size(); ++s) {
       const Stage& stage = decode_->stages()[s];
       if (stage.layers == 0) continue;
-      KvBlock block = kv_of_stage(prefill_, stage).converted(decode_precision_.kv_cache);
-      const ChipAddress from = source_of(stage);
-      const ChipAddress to = decode_->address(s);
-      auto payload = std::make_shared<const std::vector<std::byte>>(block.bytes);
-      const auto delivery = send_and_wait(*network_, now_, from, to, payload);
-      result_.kv_sent.push_back(block);
-      block.bytes.assign(delivery.payload->begin(), delivery.payload->end());
-      decode_->loaded(s).import_kv(0, block);
-      result_.transfers.push_back(
-          {chip_name(from), chip_name(to), "kv", block.expected_size(), now_, delivery.time});
+      result_.kv_sent.push_back(kv_of_stage(prefill_, stage).converted(decode_precision_.kv_cache));
+      const auto& bytes = result_.kv_sent.back().bytes;
+      parcels.push_back({source_of(stage), decode_->address(s),
+                         std::make_shared<const std::vector<std::byte>>(bytes)});
+      receivers.push_back(s);
+    }
+    const Picoseconds start = now_;
+    Picoseconds all_there = start;
+    const auto deliveries = send_and_wait(*network_, start, parcels);
+    for (std::size_t i = 0; i < deliveries.size(); ++i) {
+      KvBlock block = result_.kv_sent[i];
+      block.bytes.assign(deliveries[i].payload->begin(), deliveries[i].payload->end());
+      decode_->loaded(receivers[i]).import_kv(0, block);
+      result_.transfers.push_back({chip_name(parcels[i].from), chip_name(parcels[i].to), "kv",
+                                   block.expected_size(), start, deliveries[i].time});
       result_.kv_received.push_back(std::move(block));
-      all_there = std::max(all_there, delivery.time);
+      all_there = std::max(all_there, deliveries[i].time);
     }
     return all_there;
   }

@@ -147,7 +147,7 @@ const PoolModel::Hop& PoolModel::hop(std::int64_t from, std::int64_t to, Bytes s
 }
 
 Bytes PoolModel::hidden_bytes(const Batch& batch) const {
-  return Bytes(batch.tokens() * hidden_ * bytes_of(placement_.precision.activations));
+  return Bytes(batch.tokens() * hidden_ * bytes_of(chip_->hidden_type(placement_.precision)));
 }
 
 // Hidden states go to every chip of the next station; the slowest delivery counts. The chips of a
@@ -157,14 +157,15 @@ PoolModel::Hop PoolModel::hand_over(std::size_t from_station, const Batch& batch
   const Station& to = stations_[from_station + 1];
   const bool to_head = to.stages.front().layers == 0;
   const Bytes size =
-      to_head ? Bytes(batch.sampled() * hidden_ * bytes_of(placement_.precision.activations))
-              : hidden_bytes(batch);
+      to_head
+          ? Bytes(batch.sampled() * hidden_ * bytes_of(chip_->hidden_type(placement_.precision)))
+          : hidden_bytes(batch);
   Hop result{};
   for (std::size_t i = 0; i < to.stages.size(); ++i) {
     const std::int64_t target = to.first_chip + static_cast<std::int64_t>(i);
     const Hop& one = hop(from.first_chip, target, size);
     // A static program contains its sends and receives: the hop adds the flight of a vector only.
-    const Hop& flight = is_static() ? hop(from.first_chip, target, Bytes(1)) : one;
+    const Hop& flight = chip_->schedules_links() ? hop(from.first_chip, target, Bytes(1)) : one;
     result.time = std::max(result.time, flight.time);
     result.floor = std::max(result.floor, flight.floor);
     for (const auto& [name, bytes] : one.link_bytes) result.link_bytes[name] += bytes;

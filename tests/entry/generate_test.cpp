@@ -179,6 +179,37 @@ TEST(Disaggregated, TheLpuComputesTheSameFromKvHandedOverWithoutALink) {
   }
 }
 
+TEST(GenerateOnLpu, APipelineOfChipsWritesTheBitsOfOneChip) {
+  const Context context = make_context();
+  const Model model = load_tales();
+  const GenerateResult one =
+      run(context, context.loader.scenario("little_tales_lpu"), model, "Once there was", 12);
+  for (const char* chips : {"2", "4"}) {
+    const Scenario scenario = context.loader.scenario(
+        "little_tales_lpu",
+        {{"system", "lpu_v1_node"}, {"placement.pipeline", chips}, {"placement.head_chips", "2"}});
+    const GenerateResult row = run(context, scenario, model, "Once there was", 12);
+    EXPECT_EQ(row.logits, one.logits) << chips << " chips";
+    // 12 tokens of 128 fp32 values, over each hop between layer chips and to both head chips.
+    std::int64_t bytes = 0;
+    for (const Transfer& transfer : row.transfers) bytes += transfer.bytes.count();
+    EXPECT_EQ(bytes, 12 * 128 * 4 * (std::stoi(chips) - 1 + 2));
+  }
+}
+
+TEST(Disaggregated, EveryChipOfADecodePipelineGetsItsLayers) {
+  const Context context = make_context();
+  const Model model = load_tales();
+  const GenerateResult one =
+      run(context, context.loader.scenario("little_tales_hybrid"), model, "Once there was", 12);
+  const Scenario scenario = context.loader.scenario(
+      "little_tales_hybrid", {{"system", "dgx_h100_lpu_v1"}, {"placement.decode.pipeline", "4"}});
+  const GenerateResult four = run(context, scenario, model, "Once there was", 12);
+  EXPECT_EQ(four.logits, one.logits);
+  EXPECT_EQ(four.kv_received.size(), 4U);
+  EXPECT_EQ(four.kv_received, four.kv_sent);
+}
+
 TEST(GenerateOnLpu, AgreesWithTheFp32ReferenceWhenFedTheSameTokens) {
   const Context context = make_context();
   const Model model = load_tales();

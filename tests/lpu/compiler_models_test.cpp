@@ -12,22 +12,19 @@
 #include "sim/lower/reference_model.hpp"
 #include "tests/lpu/compiler_harness.hpp"
 #include "tests/support/lpu_reference.hpp"
+#include "tests/support/test_data.hpp"
 
 namespace tandem::test {
 namespace {
 
-std::string data_file(const std::string& name) {
-  const char* data = std::getenv("TANDEM_DATA");
-  const std::string root = data != nullptr ? data : TANDEM_SOURCE_DIR "/../shared/data";
-  return root + "/models/stories260K/" + name;
-}
-
-// The tokens that enter at each position, for every prompt of the published greedy runs.
-std::vector<std::vector<std::int32_t>> forced_tokens() {
-  std::ifstream file(data_file("greedy_reference.json"));
+// The tokens that enter at each position, for every prompt of a file of greedy runs.
+std::vector<std::vector<std::int32_t>> forced_tokens(const std::filesystem::path& path,
+                                                     const char* key) {
+  std::ifstream file(path);
   std::vector<std::vector<std::int32_t>> runs;
-  for (const auto& run : nlohmann::json::parse(file)) {
-    runs.push_back(run.at("input_token_at_each_pos").get<std::vector<std::int32_t>>());
+  const nlohmann::json json = nlohmann::json::parse(file);
+  for (const auto& run : json.is_array() ? json : json.at("continuations")) {
+    runs.push_back(run.at(key).get<std::vector<std::int32_t>>());
   }
   return runs;
 }
@@ -41,10 +38,9 @@ std::int32_t largest(std::span<const float> logits) {
   return static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
 }
 
-TEST(Stories260K, OnLpuV1EqualsTheReferenceBitForBitAndFloatClosely) {
-  if (!std::filesystem::exists(data_file("stories260K.bin"))) GTEST_SKIP() << "no checkpoint";
-  const LlamaWeights weights = read_llama2c_checkpoint(data_file("stories260K.bin"));
-  const auto runs = forced_tokens();
+// Teacher-forced on LPU v1 in fp16: the bits of the reference in the chip's order, the predicted
+// cycles, and the figures against plain float that a user may expect.
+void expect_exact(const LlamaWeights& weights, const std::vector<std::vector<std::int32_t>>& runs) {
   const int prompts = static_cast<int>(runs.size());
   const Stage stage =
       whole_model(weights.network, precision_of(ElementType::Float16, ElementType::Float16));
@@ -70,9 +66,24 @@ TEST(Stories260K, OnLpuV1EqualsTheReferenceBitForBitAndFloatClosely) {
   }
   EXPECT_GE(agreeing, 0.99 * prompts * positions());
   EXPECT_LE(difference, 0.05F);
-  RecordProperty("cycles", std::to_string(chip.compiled.cycles.base));
-  RecordProperty("agreeing", agreeing);
-  RecordProperty("difference", std::to_string(difference));
+  testing::Test::RecordProperty("cycles", std::to_string(chip.compiled.cycles.base));
+  testing::Test::RecordProperty("agreeing", agreeing);
+  testing::Test::RecordProperty("positions", prompts * positions());
+  testing::Test::RecordProperty("difference", std::to_string(difference));
+}
+
+TEST(Stories260K, OnLpuV1EqualsTheReferenceBitForBitAndFloatClosely) {
+  if (!has_stories()) GTEST_SKIP() << no_stories;
+  expect_exact(
+      read_llama2c_checkpoint((stories_folder() / "stories260K.bin").string()),
+      forced_tokens(stories_folder() / "greedy_reference.json", "input_token_at_each_pos"));
+}
+
+TEST(LittleTales, OnLpuV1EqualsTheReferenceBitForBitAndFloatClosely) {
+  const std::filesystem::path folder =
+      std::filesystem::path(TANDEM_SOURCE_DIR) / "workloads" / "checkpoints" / "little_tales";
+  expect_exact(read_llama2c_checkpoint((folder / "model.bin").string()),
+               forced_tokens(folder / "expected_greedy.json", "token_ids"));
 }
 
 }  // namespace
