@@ -6,8 +6,12 @@
 
 namespace tandem {
 
-Catalogue chip_catalogue() { return {gpu::gpu_entry(), lpu::lpu_entry()}; }
+Catalogue chip_catalogue() {
+  return {gpu::gpu_entry(), lpu::lpu_entry()};
+}
 
-NetworkFactory network_factory() { return link::make_network; }
+NetworkFactory network_factory() {
+  return link::make_network;
+}
 
 }  // namespace tandem

@@ -76,8 +76,8 @@ class Network {
   explicit Network(Topology topology, NetworkOptions options = {});
   Network(const Network&) = delete;
   Network& operator=(const Network&) = delete;
-  /// Throws ModelError when there is no path, the time is too early, the size is negative or the
-  /// payload has another size. from == to arrives at once.
+  /// Throws std::logic_error when the time is too early, ModelError when there is no path, the size
+  /// is negative or the payload has another size. from == to arrives at once.
   MessageId send(Picoseconds at, NodeId from, NodeId to, Bytes size, Payload payload = nullptr);
   /// Time of the next delivery if nothing more is sent; none when nothing is under way.
   [[nodiscard]] std::optional<Picoseconds> next_delivery();

@@ -202,11 +202,11 @@ TEST(Network, RejectsSendsIntoThePastAndWrongPayloads) {
   Star star(2);
   Network network(star.topology);
   network.send(5_ns, star.chips[0], star.chips[1], 100_B);
-  EXPECT_THROW(network.send(4_ns, star.chips[0], star.chips[1], 100_B), ModelError);
+  EXPECT_THROW(network.send(4_ns, star.chips[0], star.chips[1], 100_B), std::logic_error);
   const auto bytes = std::make_shared<const std::vector<std::byte>>(3);
   EXPECT_THROW(network.send(6_ns, star.chips[0], star.chips[1], 4_B, bytes), ModelError);
   (void)network.pop_delivery();
-  EXPECT_THROW(network.send(6_ns, star.chips[0], star.chips[1], 4_B), ModelError);
+  EXPECT_THROW(network.send(6_ns, star.chips[0], star.chips[1], 4_B), std::logic_error);
   EXPECT_THROW((void)network.pop_delivery(), ModelError);
 }
 
