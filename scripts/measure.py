@@ -23,8 +23,9 @@ STORIES = pathlib.Path(os.environ.get("TANDEM_DATA", ROOT.parent / "shared" / "d
 class Recorder:
     """Runs commands and keeps figures with their origin."""
 
-    def __init__(self, tandem):
+    def __init__(self, tandem, tests):
         self.tandem = tandem
+        self.tests = pathlib.Path(tests)
         self.figures = {}
         self.commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, text=True,
                                      capture_output=True, check=True).stdout.strip()
@@ -79,6 +80,26 @@ def measure_functional(recorder):
                               seconds)
 
 
+def measure_exactness(recorder):
+    """The LPU against the reference in its own order and against plain float: 4 prompts x 128."""
+    sizes = {"TANDEM_LPU_POSITIONS": "128", "TANDEM_LPU_CASES": "1500"}
+    for program in ("lpu_model_tests", "lpu_compiler_tests"):
+        with tempfile.TemporaryDirectory() as folder:
+            out = pathlib.Path(folder) / "out.json"
+            started = time.monotonic()
+            subprocess.run([str(recorder.tests / "lpu" / program), f"--gtest_output=json:{out}"],
+                           env={**os.environ, **sizes}, check=True, stdout=subprocess.DEVNULL)
+            seconds = time.monotonic() - started
+            report = json.loads(out.read_text())
+        command = " ".join(f"{name}={value}" for name, value in sizes.items()) + f" {program}"
+        recorder.keep(f"{program}.passed", report["tests"] - report["failures"], command, seconds)
+        for suite in report["testsuites"]:
+            for case in suite["testsuite"]:
+                for key in ("cycles", "positions", "agreeing", "difference"):
+                    if key in case and program == "lpu_model_tests":
+                        recorder.keep(f"{suite['name']}.{key}", case[key], command, seconds)
+
+
 def measure_capacity(recorder):
     """Highest load within the SLO, one GPU against the hybrid."""
     result, command, seconds = recorder.json_of("capacity", "llama8b_gpu", "llama8b_hybrid",
@@ -108,17 +129,19 @@ def measure_model(recorder):
                   time.monotonic() - started)
 
 
-PARTS = {"functional": measure_functional, "capacity": measure_capacity, "speed": measure_speed,
+PARTS = {"functional": measure_functional, "exactness": measure_exactness,
+         "capacity": measure_capacity, "speed": measure_speed,
          "model": measure_model}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tandem", default=str(ROOT / "build/release/sim/entry/tandem"))
+    parser.add_argument("--tests", default=str(ROOT / "build/ci/tests"))
     parser.add_argument("part", choices=[*PARTS, "all"])
     arguments = parser.parse_args()
     path = ROOT / "docs" / "measured.json"
-    recorder = Recorder(arguments.tandem)
+    recorder = Recorder(arguments.tandem, arguments.tests)
     if path.exists():
         recorder.figures = json.loads(path.read_text())
     for name, measure in PARTS.items():
