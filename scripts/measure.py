@@ -81,13 +81,17 @@ def measure_functional(recorder):
 
 
 def measure_exactness(recorder):
-    """The LPU against the reference in its own order and against plain float: 4 prompts x 128."""
-    sizes = {"TANDEM_LPU_POSITIONS": "128", "TANDEM_LPU_CASES": "1500"}
-    for program in ("lpu_model_tests", "lpu_compiler_tests"):
+    """The LPU against the reference in its own order and against plain float (4 prompts x 128), and
+    property tests with 100,000 cases."""
+    sizes = {"TANDEM_LPU_POSITIONS": "128", "TANDEM_LPU_CASES": "1500",
+             "TANDEM_PROPERTY_CASES": "100000"}
+    for folder_name, program in (("lpu", "lpu_model_tests"), ("lpu", "lpu_compiler_tests"),
+                                 ("lpu", "lpu_machine_tests"), ("gpu", "gpu_floor_test"),
+                                 ("link", "link_test")):
         with tempfile.TemporaryDirectory() as folder:
             out = pathlib.Path(folder) / "out.json"
             started = time.monotonic()
-            subprocess.run([str(recorder.tests / "lpu" / program), f"--gtest_output=json:{out}"],
+            subprocess.run([str(recorder.tests / folder_name / program), f"--gtest_output=json:{out}"],
                            env={**os.environ, **sizes}, check=True, stdout=subprocess.DEVNULL)
             seconds = time.monotonic() - started
             report = json.loads(out.read_text())

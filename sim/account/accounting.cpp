@@ -39,8 +39,11 @@ EnergyParts energy_of(const Scenario& scenario, const RunResult& result,
         throw ModelError(fmt::format("{}: activity '{}' has no energy", pool.chip, name));
       }
       parts.chips_dynamic += count * energy->second;
+      parts.chips_by_group[pool.pool] += count * energy->second;
     }
-    parts.chips_static += static_cast<double>(pool.chips) * c.static_power_w * seconds;
+    const double idle = static_cast<double>(pool.chips) * c.static_power_w * seconds;
+    parts.chips_static += idle;
+    parts.chips_by_group[pool.pool] += idle;
     placed += pool.chips;
   }
   for (const auto& [name, use] : result.links) {
@@ -77,12 +80,10 @@ double upkeep_of(const ParameterSet& prices, double watts) {
 /// What the power of the run's chips costs per chip and pool; groups without a pool draw none.
 class CostModel {
  public:
-  CostModel(const Scenario& scenario, const RunResult& result, double chip_power_w,
-            std::int64_t placed)
+  CostModel(const Scenario& scenario, std::map<std::string, double> watts_per_chip)
       : scenario_(scenario),
         prices_(scenario.prices.parameters),
-        result_(result),
-        watts_per_chip_(chip_power_w / static_cast<double>(placed)) {}
+        watts_per_chip_(std::move(watts_per_chip)) {}
 
   [[nodiscard]] std::optional<double> chip(const std::string& name, double watts) const {
     const std::optional<Rate> rate = rate_of(prices_, "chips." + name);
@@ -91,23 +92,23 @@ class CostModel {
   }
   /// The chips of one pool with their share of the host.
   [[nodiscard]] std::optional<double> pool(const PoolUse& use) const {
-    const std::optional<double> one = chip(use.chip, watts_per_chip_ + host_watts_per_chip());
+    const std::optional<double> one = chip(use.chip, watts_of(use.pool) + host_watts_per_chip());
     if (!one) return std::nullopt;
     return *one * static_cast<double>(use.chips);
   }
   [[nodiscard]] std::optional<double> whole_system() const {
     const std::string prefix = "systems." + scenario_.system.name;
     if (const std::optional<Rate> rate = rate_of(prices_, prefix)) {
-      const double watts = watts_per_chip_ * static_cast<double>(chips_in(scenario_.system)) +
-                           host_power_of(scenario_.system);
+      double watts = host_power_of(scenario_.system);
+      for (const ChipGroup& group : scenario_.system.groups) {
+        watts += watts_of(group.pool) * static_cast<double>(group.count);
+      }
       return rate->usd_per_hour + (rate->includes_power ? 0 : upkeep_of(prices_, watts));
     }
     double total = 0;
     for (const ChipGroup& group : scenario_.system.groups) {
-      bool is_used = false;
-      for (const PoolUse& use : result_.pools) is_used = is_used || use.pool == group.pool;
       const std::optional<double> one =
-          chip(group.chip, (is_used ? watts_per_chip_ : 0) + host_watts_per_chip());
+          chip(group.chip, watts_of(group.pool) + host_watts_per_chip());
       if (!one) return std::nullopt;
       total += *one * static_cast<double>(group.count);
     }
@@ -115,30 +116,42 @@ class CostModel {
   }
 
  private:
+  /// Groups of the system that the placement leaves out draw nothing.
+  [[nodiscard]] double watts_of(const std::string& group) const {
+    const auto found = watts_per_chip_.find(group);
+    return found == watts_per_chip_.end() ? 0 : found->second;
+  }
   [[nodiscard]] double host_watts_per_chip() const {
     return host_power_of(scenario_.system) / static_cast<double>(chips_in(scenario_.system));
   }
 
   const Scenario& scenario_;
   const ParameterSet& prices_;
-  const RunResult& result_;
-  double watts_per_chip_;
+  std::map<std::string, double> watts_per_chip_;  ///< by pool of the system
 };
+
+/// Power of one placed chip by pool of the system, its share of the links' energy included; static
+/// power alone where no activity was counted.
+std::map<std::string, double> watts_per_chip(const RunResult& result, const Accounting& books,
+                                             double seconds) {
+  std::map<std::string, double> chips;
+  std::map<std::string, double> joules;
+  double placed = 0;
+  for (const PoolUse& pool : result.pools) {
+    chips[pool.pool] += static_cast<double>(pool.chips);
+    joules[pool.pool] += static_cast<double>(pool.chips) * pool.static_power_w * seconds;
+    placed += static_cast<double>(pool.chips);
+  }
+  if (books.energy_j) joules = books.energy_j->chips_by_group;
+  const double links = books.energy_j ? books.energy_j->links / placed : 0;
+  std::map<std::string, double> watts;
+  for (const auto& [pool, count] : chips) watts[pool] = (joules[pool] / count + links) / seconds;
+  return watts;
+}
 
 void add_costs(const Scenario& scenario, const RunResult& result, double seconds,
                Accounting& books) {
-  std::int64_t placed = 0;
-  double static_w = 0;
-  for (const PoolUse& pool : result.pools) {
-    placed += pool.chips;
-    static_w += pool.static_power_w * static_cast<double>(pool.chips);
-  }
-  const double chip_w =
-      books.energy_j
-          ? (books.energy_j->chips_dynamic + books.energy_j->chips_static + books.energy_j->links) /
-                seconds
-          : static_w;
-  const CostModel costs(scenario, result, chip_w, placed);
+  const CostModel costs(scenario, watts_per_chip(result, books, seconds));
   books.usd_per_hour = costs.whole_system();
   double used = 0, input = 0;
   for (const PoolUse& pool : result.pools) {

@@ -14,6 +14,7 @@ namespace tandem {
 /// Joules by where they went; chips and links of the placement, and the host's share.
 struct EnergyParts {
   double chips_dynamic = 0;
+  std::map<std::string, double> chips_by_group;  ///< dynamic and static, by pool of the system
   double chips_static = 0;
   double links = 0;
   double host = 0;

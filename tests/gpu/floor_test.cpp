@@ -6,6 +6,7 @@
 #include "models/gpu/machine.hpp"
 #include "sim/core/random.hpp"
 #include "tests/gpu/test_chips.hpp"
+#include "tests/support/property.hpp"
 
 namespace tandem::gpu {
 namespace {
@@ -90,7 +91,7 @@ TEST(Floor, CycleIsNeverBelowTheFloor) {
   constexpr std::uint64_t seed = 20261121;
   RecordProperty("seed", std::to_string(seed));
   RandomStream random(seed, "floor");
-  for (int i = 0; i < 600; ++i) {
+  for (int i = 0; i < tandem::test::property_cases(2000); ++i) {
     SCOPED_TRACE("seed 20261121 case " + std::to_string(i));
     const Chip chip = random_chip(random, i % 2 == 0);
     const GpuParams params = params_of(chip);

@@ -6,6 +6,7 @@
 
 #include "models/link/network.hpp"
 #include "sim/core/random.hpp"
+#include "tests/support/property.hpp"
 
 namespace tandem::link {
 namespace {
@@ -52,7 +53,7 @@ double packet_pipeline(const Topology& t, const std::vector<LinkId>& route, std:
 
 TEST(NetworkProperty, AloneEqualsThePacketPipelineAndIsNeverBelowTheFloor) {
   RandomStream random(20261121, "network-alone");
-  for (int round = 0; round < 1000; ++round) {
+  for (int round = 0; round < tandem::test::property_cases(2000); ++round) {
     std::vector<NodeId> nodes;
     const Topology t = random_chain(random, nodes);
     Network network(t);

@@ -5,6 +5,7 @@
 
 #include "models/lpu/verifier.hpp"
 #include "tests/lpu/machine_harness.hpp"
+#include "tests/support/property.hpp"
 
 namespace tandem::lpu {
 namespace {
@@ -70,7 +71,7 @@ TEST(VerifierProperty, CleanProgramsRunAndFaultsOfTheMachineAreFound) {
   RandomStream random(seed, "copies");
   Machine machine(geometry, {}, true);
   int clean = 0, faulty = 0;
-  for (int round = 0; round < 1000; ++round) {
+  for (int round = 0; round < tandem::test::property_cases(2000); ++round) {
     SCOPED_TRACE("seed " + std::to_string(seed) + " round " + std::to_string(round));
     std::vector<Copy> copies(static_cast<std::size_t>(random.integer(2, 8)));
     for (std::size_t i = 0; i < copies.size(); ++i) {
