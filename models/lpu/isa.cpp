@@ -306,4 +306,24 @@ std::optional<Illegality> find_illegality(const Instruction& instruction, int qu
   }
 }
 
+ElementType element_type(Type type) {
+  switch (type) {
+    case Type::Int8:
+      return ElementType::Int8;
+    case Type::Fp8E4m3:
+      return ElementType::Fp8E4m3;
+    case Type::Fp8E5m2:
+      return ElementType::Fp8E5m2;
+    case Type::Float16:
+      return ElementType::Float16;
+    case Type::Bfloat16:
+      return ElementType::Bfloat16;
+    case Type::Int32:
+      return ElementType::Int32;
+    case Type::Float32:
+      return ElementType::Float32;
+  }
+  return ElementType::Float32;
+}
+
 }  // namespace tandem::lpu

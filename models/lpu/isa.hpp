@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "models/lpu/geometry.hpp"
+#include "sim/numerics/element.hpp"
 
 namespace tandem::lpu {
 
@@ -61,6 +62,8 @@ inline constexpr int opcode_count = 18;
 
 /// Element types that instructions know.
 enum class Type : std::uint8_t { Int8, Fp8E4m3, Fp8E5m2, Float16, Bfloat16, Int32, Float32 };
+/// The format of sim/numerics whose bits a type carries.
+[[nodiscard]] ElementType element_type(Type type);
 [[nodiscard]] constexpr int streams_of(Type type) {
   switch (type) {
     case Type::Int8:

@@ -28,26 +28,6 @@ Bits as_bits(std::int32_t value) {
 
 constexpr Bits sign_bit = 0x80000000U;
 
-ElementType element_type(Type type) {
-  switch (type) {
-    case Type::Int8:
-      return ElementType::Int8;
-    case Type::Fp8E4m3:
-      return ElementType::Fp8E4m3;
-    case Type::Fp8E5m2:
-      return ElementType::Fp8E5m2;
-    case Type::Float16:
-      return ElementType::Float16;
-    case Type::Bfloat16:
-      return ElementType::Bfloat16;
-    case Type::Int32:
-      return ElementType::Int32;
-    case Type::Float32:
-      return ElementType::Float32;
-  }
-  return ElementType::Float32;
-}
-
 Bits mask_of(Type type) {
   const int bits = 8 * streams_of(type);
   return bits == 32 ? ~Bits{0} : (Bits{1} << bits) - 1;

@@ -13,9 +13,6 @@ namespace tandem::lpu {
 /// Receives the bytes of one row.
 using RowWriter = std::function<void(const Place&, std::span<const std::uint8_t>)>;
 
-/// The element type whose bits a plane or stream type carries.
-[[nodiscard]] ElementType element_type(Type type);
-
 /// Writes one vector value: `values` are encoded as `type` and padded with zeros to a full vector.
 void write_vector(const Geometry& geometry, const Rows& rows, Type type,
                   std::span<const float> values, const RowWriter& write);
