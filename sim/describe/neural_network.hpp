@@ -1,55 +1,149 @@
-// What is computed: the shape of a dense Llama-family decoder. No hardware in here.
+// What is computed: a decoder as a list of layers, each a token mixer and a feed-forward block. No
+// hardware in here; every count is derived from these numbers (sim/lower/tensors.hpp).
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "sim/numerics/ops/attention.hpp"
+#include "sim/numerics/ops/gated_delta.hpp"
+#include "sim/numerics/ops/latent_attention.hpp"
+#include "sim/numerics/ops/rope.hpp"
+#include "sim/numerics/ops/router.hpp"
 
 namespace tandem {
 
-/// Pairs rotated by RoPE: neighbours (2i, 2i+1) as in llama2.c, or halves (i, i + head_dim / 2).
-enum class RopeLayout : std::uint8_t { Interleaved, HalfSplit };
+using ops::RopeLayout;
 
-/// Llama 3.1 frequency scaling (facts: wavelengths above original / low are divided by factor).
-struct RopeScaling {
-  double factor = 1;
-  double low_frequency_factor = 1;
-  double high_frequency_factor = 1;
-  std::int64_t original_context = 0;
+enum class NormKind : std::uint8_t { Rms, Layer };
+
+/// Normalisation of hidden states.
+struct Norm {
+  NormKind kind = NormKind::Rms;
+  bool one_plus_weight = false;  ///< y = (1 + w) x / rms(x): Gemma, Qwen3-Next, Qwen3.5
+  double epsilon = 1e-5;
+  bool operator==(const Norm&) const = default;
 };
 
-/// A dense decoder with grouped-query attention, RMSNorm and SwiGLU.
+/// RMSNorm of queries and keys before rotation.
+enum class QkNorm : std::uint8_t {
+  None,
+  PerHead,   ///< over head_dim, one weight for all heads
+  AllHeads,  ///< over the concatenated heads, before they are split (MiniMax M2)
+};
+
+/// Grouped-query attention over all tokens or a window of them (shape.window).
+struct GroupedAttention {
+  ops::AttentionShape shape;
+  std::optional<ops::Rope> rope;  ///< none: no rotation
+  QkNorm qk_norm = QkNorm::None;
+  bool output_gate = false;      ///< out * sigmoid(gate) per element; q_proj makes q and gate
+  bool sinks = false;            ///< a learned logit per head in the softmax
+  bool qkv_bias = false;
+  bool output_bias = false;
+  bool keys_are_values = false;  ///< one projection serves both (Gemma 4's global layers)
+  bool value_norm = false;       ///< RMSNorm of values without a weight (Gemma 4)
+  [[nodiscard]] std::int64_t q_width() const { return shape.heads * shape.head_dim; }
+  [[nodiscard]] std::int64_t kv_width() const { return shape.kv_heads * shape.head_dim; }
+  bool operator==(const GroupedAttention&) const = default;
+};
+
+/// Multi-head latent attention, with the indexer of sparse attention where the model has one.
+struct LatentAttention {
+  ops::LatentShape shape;
+  ops::Rope rope;
+  std::optional<ops::IndexerShape> indexer;
+  bool operator==(const LatentAttention&) const = default;
+};
+
+/// Gated DeltaNet; q, k, v, z, a and b are projected from the hidden state.
+struct GatedDelta {
+  ops::GatedDeltaShape shape;
+  bool operator==(const GatedDelta&) const = default;
+};
+
+using Mixer = std::variant<GroupedAttention, LatentAttention, GatedDelta>;
+
+enum class ActivationKind : std::uint8_t {
+  Silu,
+  Gelu,           ///< x Phi(x)
+  GeluTanh,       ///< 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
+  ClampedSwiglu,  ///< gpt-oss: g = min(g, 7), u = clamp(u, -7, 7); g sigmoid(1.702 g) (u + 1)
+};
+
+/// A mixture of experts: each a feed-forward block of its own.
+struct Experts {
+  ops::Router router;             ///< how many there are and how many a token takes
+  std::int64_t intermediate = 0;  ///< width of one routed expert
+  std::int64_t shared = 0;        ///< experts that every token takes
+  std::int64_t shared_intermediate = 0;  ///< width of all shared experts together
+  bool shared_gate = false;              ///< their output times sigmoid(w . x)
+  bool bias = false;                     ///< biases on the experts' projections
+  bool router_norm = false;     ///< the router sees RMSNorm(x) w / sqrt(hidden) (Gemma 4)
+  bool expert_scale = false;    ///< a learned factor per expert on its weight (Gemma 4)
+  bool operator==(const Experts&) const = default;
+};
+
+/// The second half of a layer: a dense block, experts, or both side by side (Gemma 4).
+struct FeedForward {
+  std::int64_t intermediate = 0;  ///< width of the dense block; 0: none
+  bool gated = true;              ///< down(act(gate x) * up x); else down(act(up x))
+  bool bias = false;              ///< biases on the dense block's projections
+  ActivationKind activation = ActivationKind::Silu;
+  std::optional<Experts> experts;
+  bool operator==(const FeedForward&) const = default;
+};
+
+/// One kind of decoder layer: x + mixer(norm(x)), then x + ffn(norm(x)).
+struct LayerKind {
+  Mixer mixer;
+  FeedForward ffn;
+  bool post_norms = false;  ///< also normalises what each half adds (Gemma)
+  bool operator==(const LayerKind&) const = default;
+};
+
+/// Modules that predict further tokens: h' = W [norm(embedding(next)); norm(h)], one layer of
+/// `kind`, then the model's own head (DeepSeek-V3, arXiv 2412.19437, section 2.2).
+struct MultiTokenPrediction {
+  std::int64_t modules = 0;
+  std::int32_t kind = 0;  ///< index into NeuralNetwork::kinds
+  bool operator==(const MultiTokenPrediction&) const = default;
+};
+
+/// A decoder.
 struct NeuralNetwork {
   std::string name;
   std::string source;  ///< where the numbers come from
-  std::int64_t layers = 0;
   std::int64_t hidden = 0;
-  std::int64_t heads = 0;
-  std::int64_t kv_heads = 0;
-  std::int64_t head_dim = 0;
-  std::int64_t intermediate = 0;
   std::int64_t vocabulary = 0;
   std::int64_t max_context = 0;
   bool tied_embeddings = false;
-  double norm_epsilon = 1e-5;
-  double rope_theta = 10000;
-  RopeLayout rope_layout = RopeLayout::HalfSplit;
-  std::optional<RopeScaling> rope_scaling;
+  bool learned_positions = false;  ///< a table [max_context, hidden] added to the embedding (GPT-3)
+  double embedding_scale = 1;      ///< Gemma: sqrt(hidden)
+  double final_softcap = 0;        ///< of the logits; 0: none
+  Norm norm;
+  std::vector<LayerKind> kinds;        ///< the distinct layers
+  std::vector<std::int32_t> pattern;   ///< per layer its index in `kinds`
+  MultiTokenPrediction mtp;
+  std::string checkpoint_format;  ///< element formats of the published weights, as a name
 
-  [[nodiscard]] std::int64_t q_width() const { return heads * head_dim; }
-  [[nodiscard]] std::int64_t kv_width() const { return kv_heads * head_dim; }
-  /// Parameters of one decoder layer: projections, FFN and two norms.
-  [[nodiscard]] std::int64_t layer_parameters() const {
-    return hidden * (q_width() + 2 * kv_width()) + q_width() * hidden + 3 * hidden * intermediate +
-           2 * hidden;
+  [[nodiscard]] std::int64_t layers() const { return static_cast<std::int64_t>(pattern.size()); }
+  [[nodiscard]] const LayerKind& layer(std::int64_t index) const {
+    return kinds[static_cast<std::size_t>(pattern[static_cast<std::size_t>(index)])];
   }
-  [[nodiscard]] std::int64_t embedding_parameters() const { return vocabulary * hidden; }
-  [[nodiscard]] std::int64_t parameters() const {
-    return layers * layer_parameters() + hidden +
-           (tied_embeddings ? 1 : 2) * embedding_parameters();
-  }
-  /// K and V elements that one token leaves in one layer.
-  [[nodiscard]] std::int64_t kv_elements_per_token_and_layer() const { return 2 * kv_width(); }
+  bool operator==(const NeuralNetwork&) const = default;
 };
+
+/// K and V elements that a token leaves in a layer's cache; 0 where its state does not grow.
+/// Layers with a window count as well: they hold at most `window` tokens of them.
+[[nodiscard]] std::int64_t kv_elements_per_token(const LayerKind& kind);
+/// Tokens that a layer's cache can hold at most: its window, or 0 for no limit.
+[[nodiscard]] std::int64_t cache_window(const LayerKind& kind);
+/// Letter of a layer in patterns: L gated delta, F full or latent attention, S sliding window.
+[[nodiscard]] char letter_of(const LayerKind& kind);
 
 }  // namespace tandem
