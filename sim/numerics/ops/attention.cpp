@@ -5,35 +5,94 @@
 #include <cmath>
 #include <vector>
 
-#include "sim/numerics/dot.hpp"
 #include "sim/numerics/ops/softmax.hpp"
+#include "sim/numerics/special.hpp"
 
 namespace tandem::ops {
+namespace {
+
+/// Turns dot products into scores: scale, then cap.
+class Scorer {
+ public:
+  explicit Scorer(const AttentionShape& shape)
+      : scale_(static_cast<float>(shape.scale)),
+        divisor_(std::sqrt(static_cast<float>(shape.head_dim))),
+        cap_(static_cast<float>(shape.softcap)) {}
+  [[nodiscard]] float score(float product) const {
+    // A division, not a product with the reciprocal: the order of llama2.c run.c forward().
+    const float score = scale_ == 0 ? product / divisor_ : product * scale_;
+    return cap_ == 0 ? score : cap_ * special::tanh(score / cap_);
+  }
+
+ private:
+  float scale_;
+  float divisor_;
+  float cap_;
+};
+
+std::span<const float> row_of(const CacheRows& rows, std::size_t token, std::size_t column,
+                              std::size_t width) {
+  return rows.data.subspan(token * static_cast<std::size_t>(rows.stride) + column, width);
+}
+
+/// out = sum over t of weights[t] * row(first + t), each element summed in ascending order of t.
+void mix(const CacheRows& rows, std::size_t first, std::size_t column,
+         std::span<const float> weights, const Arithmetic& arithmetic, std::span<float> out) {
+  if (arithmetic.type == ElementType::Float32) {
+    std::fill(out.begin(), out.end(), 0.0F);
+    for (std::size_t t = 0; t < weights.size(); ++t) {
+      const auto row = row_of(rows, first + t, column, out.size());
+      for (std::size_t i = 0; i < out.size(); ++i) {
+        out[i] += weights[t] * row[i];
+      }
+    }
+    return;
+  }
+  std::vector<float> elements(weights.size());
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    for (std::size_t t = 0; t < weights.size(); ++t) {
+      elements[t] = row_of(rows, first + t, column, out.size())[i];
+    }
+    out[i] = arithmetic.rounded(arithmetic.dot(weights, elements));
+  }
+}
+
+}  // namespace
 
 void attention(const AttentionShape& shape, std::span<const float> q, std::span<const float> k,
                std::span<const float> v, std::span<float> out) {
+  const std::int64_t stride = shape.kv_heads * shape.head_dim;
+  assert(k.size() == v.size() && k.size() % static_cast<std::size_t>(stride) == 0);
+  const std::int64_t tokens = static_cast<std::int64_t>(k.size()) / stride;
+  attention(shape, q, {k, stride, tokens}, {v, stride, tokens}, {}, {}, out);
+}
+
+void attention(const AttentionShape& shape, std::span<const float> q, const CacheRows& k,
+               const CacheRows& v, std::span<const float> sinks, const Arithmetic& arithmetic,
+               std::span<float> out) {
   const auto heads = static_cast<std::size_t>(shape.heads);
   const auto width = static_cast<std::size_t>(shape.head_dim);
-  const std::size_t kv_width = static_cast<std::size_t>(shape.kv_heads) * width;
   const std::size_t group = heads / static_cast<std::size_t>(shape.kv_heads);
+  assert(shape.heads % shape.kv_heads == 0 && k.tokens == v.tokens);
   assert(q.size() == heads * width && out.size() == q.size());
-  assert(k.size() == v.size() && k.size() % kv_width == 0);
-  const float divisor = std::sqrt(static_cast<float>(width));
-  std::vector<float> weights(k.size() / kv_width);
+  assert(sinks.empty() || sinks.size() == heads);
+  const Scorer scorer(shape);
+  const std::int64_t hidden = shape.window > 0 ? k.tokens - shape.window : 0;
+  const auto first = static_cast<std::size_t>(std::max<std::int64_t>(hidden, 0));
+  std::vector<float> weights(static_cast<std::size_t>(k.tokens) - first);
   for (std::size_t head = 0; head < heads; ++head) {
     const std::size_t column = head / group * width;
+    const auto query = q.subspan(head * width, width);
     for (std::size_t t = 0; t < weights.size(); ++t) {
-      const auto key = k.subspan(t * kv_width + column, width);
-      weights[t] = dot_float32(q.subspan(head * width, width), key) / divisor;
+      weights[t] = scorer.score(arithmetic.dot(query, row_of(k, first + t, column, width)));
     }
-    softmax(weights);
-    const auto result = out.subspan(head * width, width);
-    std::fill(result.begin(), result.end(), 0.0F);
-    for (std::size_t t = 0; t < weights.size(); ++t) {
-      for (std::size_t i = 0; i < width; ++i) {
-        result[i] += weights[t] * v[t * kv_width + column + i];
-      }
+    if (sinks.empty()) {
+      softmax(weights);
+    } else {
+      softmax_with_sink(weights, sinks[head]);
     }
+    arithmetic.round(weights);
+    mix(v, first, column, weights, arithmetic, out.subspan(head * width, width));
   }
 }
 

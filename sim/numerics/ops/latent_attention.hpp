@@ -1,5 +1,5 @@
-// Reference operator: multi-head latent attention (DeepSeek-V2, arXiv 2405.04434) of one query token
-// in its two equal forms, and its choice of keys by an indexer (DeepSeek-V3.2, DSA).
+// Reference operator: multi-head latent attention (DeepSeek-V2, arXiv 2405.04434) of one query
+// token in its two equal forms, and its choice of keys by an indexer (DeepSeek-V3.2, DSA).
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@ struct LatentShape {
   std::int64_t nope_dim = 0;   ///< part of a query and key head that does not rotate
   std::int64_t rope_dim = 0;   ///< part that does
   std::int64_t value_dim = 0;  ///< width of a value head
-  double scale_factor = 1;     ///< times 1 / sqrt(nope_dim + rope_dim); YaRN models have more than 1
+  double scale_factor = 1;  ///< times 1 / sqrt(nope_dim + rope_dim); YaRN models have more than 1
   [[nodiscard]] std::int64_t query_dim() const { return nope_dim + rope_dim; }
   [[nodiscard]] std::int64_t cached_elements() const { return kv_rank + rope_dim; }
   bool operator==(const LatentShape&) const = default;

@@ -32,9 +32,9 @@ struct YarnScaling {
   double beta_fast = 32;
   double beta_slow = 1;
   bool truncate = true;
-  /// Cosine and sine are multiplied by m(mscale) / m(mscale_all), m(s) = 0.1 s ln(factor) + 1 (1 for
-  /// a factor of at most 1). gpt-oss: 1 and 0. DeepSeek and Kimi: 1 and 1, which cancels, and the
-  /// softmax scale is multiplied by m(mscale_all)^2 instead.
+  /// Cosine and sine are multiplied by m(mscale) / m(mscale_all), m(s) = 0.1 s ln(factor) + 1 (1
+  /// for a factor of at most 1). gpt-oss: 1 and 0. DeepSeek and Kimi: 1 and 1, which cancels, and
+  /// the softmax scale is multiplied by m(mscale_all)^2 instead.
   double mscale = 1;
   double mscale_all = 0;
   bool operator==(const YarnScaling&) const = default;
@@ -68,6 +68,19 @@ struct Rope {
 /// head_dim where partial rotation is proportional, which also gives head_dim / 2 frequencies.
 [[nodiscard]] std::vector<float> rope_frequencies(const Rope& rope, std::int64_t head_dim);
 
+/// The pairs between which YaRN blends, after flooring, raising and keeping them within the head:
+/// up to `low` frequencies are kept, from `high` on they are divided by the factor.
+struct YarnRange {
+  double low = 0;
+  double high = 0;
+};
+
+/// The range of a rope with YaRN. Throws ModelError for any other and for proportional partial
+/// rotation, with which no model combines it. Source: deepseek-ai/DeepSeek-V3@9b4e978
+/// inference/model.py, find_correction_range(); openai/gpt-oss gpt_oss/torch/model.py for
+/// `truncate` off.
+[[nodiscard]] YarnRange yarn_range(const Rope& rope);
+
 /// What cosine and sine are multiplied by: 1 without YaRN.
 [[nodiscard]] double rope_magnitude(const Rope& rope);
 
@@ -78,8 +91,7 @@ struct Rope {
 /// Rotates every head of `heads` (consecutive runs of head_dim) in place by position * f_i:
 /// (a, b) -> magnitude * (a cos - b sin, a sin + b cos). Dimensions past 2 * frequencies.size()
 /// pass through. The angle is rounded to float as in llama2.c run.c forward().
-void rotate_heads(std::span<float> heads, std::int64_t head_dim,
-                  std::span<const float> frequencies, RopeLayout layout, double magnitude,
-                  std::int64_t position);
+void rotate_heads(std::span<float> heads, std::int64_t head_dim, std::span<const float> frequencies,
+                  RopeLayout layout, double magnitude, std::int64_t position);
 
 }  // namespace tandem::ops
