@@ -1,5 +1,5 @@
 // What is computed: a decoder as a list of layers, each a token mixer and a feed-forward block. No
-// hardware in here; every count is derived from these numbers (sim/lower/tensors.hpp).
+// hardware in here; every count is derived from these numbers (sim/describe/tensors.hpp).
 #pragma once
 
 #include <cstdint>
@@ -141,9 +141,13 @@ struct NeuralNetwork {
 /// K and V elements that a token leaves in a layer's cache; 0 where its state does not grow.
 /// Layers with a window count as well: they hold at most `window` tokens of them.
 [[nodiscard]] std::int64_t kv_elements_per_token(const LayerKind& kind);
+/// Elements of the indexer's key that a token leaves beside them; 0 without sparse attention.
+[[nodiscard]] std::int64_t index_elements_per_token(const LayerKind& kind);
 /// Tokens that a layer's cache can hold at most: its window, or 0 for no limit.
 [[nodiscard]] std::int64_t cache_window(const LayerKind& kind);
 /// Letter of a layer in patterns: L gated delta, F full or latent attention, S sliding window.
 [[nodiscard]] char letter_of(const LayerKind& kind);
+/// Content key: equal for networks that compute the same.
+[[nodiscard]] std::uint64_t key_of(const NeuralNetwork& network);
 
 }  // namespace tandem

@@ -2,6 +2,7 @@
 
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/hash.hpp"
+#include "sim/describe/tensors.hpp"
 
 namespace tandem {
 
@@ -17,12 +18,32 @@ std::int64_t Batch::sampled() const {
   return total;
 }
 
+namespace {
+
+/// Sum of `value` over the layers of a stage; a kind of layer is asked once.
+template <class Value>
+std::int64_t sum_over_layers(const Stage& stage, const Value& value) {
+  std::vector<std::int64_t> layers(stage.network.kinds.size());
+  const auto first = stage.network.pattern.begin() + stage.first_layer;
+  for (auto kind = first; kind != first + stage.layers; ++kind) {
+    ++layers[static_cast<std::size_t>(*kind)];
+  }
+  std::int64_t total = 0;
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    if (layers[i] > 0) total += layers[i] * value(stage.network.kinds[i]);
+  }
+  return total;
+}
+
+}  // namespace
+
 std::int64_t Stage::weight_parameters() const {
-  std::int64_t total = layers * network.layer_parameters();
+  std::int64_t total = sum_over_layers(
+      *this, [&](const LayerKind& kind) { return parameters_of(network, kind); });
   const bool shares_table = has_embedding && has_head() && network.tied_embeddings;
-  if (has_embedding) total += network.embedding_parameters();
+  if (has_embedding) total += embedding_parameters(network);
   if (has_head()) {
-    total += network.hidden;
+    total += norm_parameters(network);
     if (!shares_table) total += (head_end - head_begin) * network.hidden;
   }
   return total;
@@ -33,16 +54,19 @@ Bytes Stage::weight_bytes() const {
 }
 
 Bytes Stage::kv_bytes_per_token() const {
-  return Bytes(layers * network.kv_elements_per_token_and_layer() * bytes_of(precision.kv_cache));
+  const std::int64_t elements =
+      sum_over_layers(*this, [](const LayerKind& kind) { return kv_elements_per_token(kind); });
+  return Bytes(elements * bytes_of(precision.kv_cache));
 }
 
 std::uint64_t Stage::key() const {
   Hasher hash;
-  hash.add(network.name).add(network.layers).add(network.hidden).add(network.heads);
-  hash.add(network.kv_heads).add(network.head_dim).add(network.intermediate);
-  hash.add(network.vocabulary).add(network.tied_embeddings).add(network.norm_epsilon);
-  hash.add(network.rope_theta).add(network.rope_layout);
+  hash.add(key_of(network));
   hash.add(precision.weights).add(precision.kv_cache).add(precision.activations);
+  // Which layers they are matters only where layers differ.
+  for (std::int64_t i = 0; i < layers; ++i) {
+    hash.add(network.pattern[static_cast<std::size_t>(first_layer + i)]);
+  }
   hash.add(layers).add(has_embedding).add(head_begin).add(head_end);
   return hash.value();
 }
@@ -51,7 +75,7 @@ Stage whole_model(const NeuralNetwork& network, const Precision& precision) {
   Stage stage;
   stage.network = network;
   stage.precision = precision;
-  stage.layers = network.layers;
+  stage.layers = network.layers();
   stage.has_embedding = true;
   stage.head_end = network.vocabulary;
   return stage;
@@ -59,8 +83,8 @@ Stage whole_model(const NeuralNetwork& network, const Precision& precision) {
 
 std::vector<Stage> partition_pipeline(const NeuralNetwork& network, const Precision& precision,
                                       std::int64_t pipeline, std::int64_t head_chips) {
-  if (pipeline < 1 || pipeline > network.layers) {
-    throw ModelError("placement: a pipeline needs between 1 and " + std::to_string(network.layers) +
+  if (pipeline < 1 || pipeline > network.layers()) {
+    throw ModelError("placement: a pipeline needs between 1 and " + std::to_string(network.layers()) +
                      " layer stages");
   }
   if (head_chips < 0 || head_chips > network.vocabulary) {
@@ -74,7 +98,7 @@ std::vector<Stage> partition_pipeline(const NeuralNetwork& network, const Precis
     stage.network = network;
     stage.precision = precision;
     stage.first_layer = next_layer;
-    stage.layers = network.layers / pipeline + (i < network.layers % pipeline ? 1 : 0);
+    stage.layers = network.layers() / pipeline + (i < network.layers() % pipeline ? 1 : 0);
     stage.has_embedding = i == 0;
     next_layer += stage.layers;
     stages.push_back(stage);
@@ -84,7 +108,7 @@ std::vector<Stage> partition_pipeline(const NeuralNetwork& network, const Precis
     Stage stage;
     stage.network = network;
     stage.precision = precision;
-    stage.first_layer = network.layers;
+    stage.first_layer = network.layers();
     stage.head_begin = network.vocabulary * i / head_chips;
     stage.head_end = network.vocabulary * (i + 1) / head_chips;
     stages.push_back(stage);

@@ -12,7 +12,7 @@
 #include "sim/core/timeline.hpp"
 #include "sim/core/units.hpp"
 #include "sim/lower/kernel.hpp"
-#include "sim/lower/llama_weights.hpp"
+#include "sim/lower/weights.hpp"
 #include "sim/numerics/tensor.hpp"
 
 namespace tandem {
@@ -129,7 +129,7 @@ class ChipModel {
   /// Puts a stage with its weights on a chip for functional runs of requests of up to `max_context`
   /// tokens, `sequences` of them at a time.
   [[nodiscard]] virtual std::unique_ptr<LoadedStage> load(const Stage& stage,
-                                                          const LlamaWeights& weights,
+                                                          const Weights& weights,
                                                           std::int64_t sequences,
                                                           std::int64_t max_context) const = 0;
   /// Static power and energy per activity count, joules each, for sim/account.

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "sim/core/diagnostics.hpp"
+#include "sim/describe/dense_decoder.hpp"
 #include "sim/lower/kernel.hpp"
 
 namespace tandem {
@@ -14,10 +15,13 @@ constexpr std::int32_t no_kernel = -1;
 class GraphBuilder {
  public:
   GraphBuilder(const Stage& stage, const Batch& batch)
-      : stage_(stage), tokens_(batch.tokens()), sampled_(batch.sampled()) {
-    attention_.heads = stage.network.heads;
-    attention_.kv_heads = stage.network.kv_heads;
-    attention_.head_dim = stage.network.head_dim;
+      : stage_(stage),
+        network_(dense_decoder_of(stage.network, "lower")),
+        tokens_(batch.tokens()),
+        sampled_(batch.sampled()) {
+    attention_.heads = network_.heads;
+    attention_.kv_heads = network_.kv_heads;
+    attention_.head_dim = network_.head_dim;
     attention_.activations = stage.precision.activations;
     attention_.kv = stage.precision.kv_cache;
     for (const SequenceSlice& slice : batch.slices) {
@@ -48,6 +52,7 @@ class GraphBuilder {
   }
 
   const Stage& stage_;
+  DenseDecoder network_;
   std::int64_t tokens_;
   std::int64_t sampled_;
   AttentionKernel attention_;
@@ -56,7 +61,7 @@ class GraphBuilder {
 };
 
 void GraphBuilder::add_layer(std::int64_t layer) {
-  const NeuralNetwork& net = stage_.network;
+  const DenseDecoder& net = network_;
   const std::int64_t q_width = net.q_width();
   const std::int32_t norm =
       add("attention_norm", layer, NormKernel{tokens_, net.hidden}, {hidden_from_});

@@ -18,22 +18,13 @@ std::size_t size_of(std::int64_t count) {
   return static_cast<std::size_t>(count);
 }
 
-std::vector<float> frequencies_of(const NeuralNetwork& net) {
-  std::optional<ops::FrequencyScaling> scaling;
-  if (net.rope_scaling) {
-    scaling = {net.rope_scaling->factor, net.rope_scaling->low_frequency_factor,
-               net.rope_scaling->high_frequency_factor, net.rope_scaling->original_context};
-  }
-  return ops::rope_frequencies(net.head_dim, net.rope_theta, scaling);
-}
-
 }  // namespace
 
-ReferenceModel::ReferenceModel(const LlamaWeights& weights)
-    : weights_(weights),
-      frequencies_(frequencies_of(weights.network)),
-      caches_(weights.layers.size()),
-      hidden_(size_of(weights.network.hidden)) {}
+ReferenceModel::ReferenceModel(const Weights& weights)
+    : weights_(dense_weights_of(weights, "reference model")),
+      frequencies_(ops::rope_frequencies(weights_.network.rope, weights_.network.head_dim)),
+      caches_(weights_.layers.size()),
+      hidden_(size_of(weights_.network.hidden)) {}
 
 std::span<const float> ReferenceModel::k(std::int64_t layer) const {
   return caches_.at(size_of(layer)).k;
@@ -44,16 +35,13 @@ std::span<const float> ReferenceModel::v(std::int64_t layer) const {
 }
 
 void ReferenceModel::rotate(std::span<float> heads, std::int64_t position) const {
-  if (weights_.network.rope_layout == RopeLayout::Interleaved) {
-    ops::rope_interleaved(heads, frequencies_, position);
-  } else {
-    ops::rope_half_split(heads, frequencies_, position);
-  }
+  const DenseDecoder& net = weights_.network;
+  ops::rotate_heads(heads, net.head_dim, frequencies_, net.rope.layout, 1.0, position);
 }
 
-void ReferenceModel::attend(const LlamaLayerWeights& layer, LayerCache& cache,
+void ReferenceModel::attend(const DenseLayerWeights& layer, LayerCache& cache,
                             std::int64_t position) {
-  const NeuralNetwork& net = weights_.network;
+  const DenseDecoder& net = weights_.network;
   const std::size_t kv_width = size_of(net.kv_width());
   const std::size_t start = size_of(position) * kv_width;
   cache.k.resize(start + kv_width);
@@ -77,8 +65,8 @@ void ReferenceModel::attend(const LlamaLayerWeights& layer, LayerCache& cache,
   ops::residual(hidden_, projected);
 }
 
-void ReferenceModel::feed_forward(const LlamaLayerWeights& layer) {
-  const NeuralNetwork& net = weights_.network;
+void ReferenceModel::feed_forward(const DenseLayerWeights& layer) {
+  const DenseDecoder& net = weights_.network;
   std::vector<float> normed(hidden_.size());
   std::vector<float> gate(size_of(net.intermediate));
   std::vector<float> up(gate.size());
@@ -92,7 +80,7 @@ void ReferenceModel::feed_forward(const LlamaLayerWeights& layer) {
 }
 
 Tensor ReferenceModel::forward(std::int32_t token, std::int64_t position) {
-  const NeuralNetwork& net = weights_.network;
+  const DenseDecoder& net = weights_.network;
   if (position < 0 || position > tokens_ || position >= net.max_context) {
     throw ModelError("reference model: position " + std::to_string(position) + " after " +
                      std::to_string(tokens_) + " tokens in a context of " +

@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "sim/lower/llama_weights.hpp"
+#include "sim/lower/dense_weights.hpp"
 
 namespace tandem {
 
@@ -14,7 +14,7 @@ namespace tandem {
 class ReferenceModel {
  public:
   /// Keeps a reference: `weights` must outlive the model. All tensors must be float32.
-  explicit ReferenceModel(const LlamaWeights& weights);
+  explicit ReferenceModel(const Weights& weights);
 
   /// Runs `token` at `position` and returns the logits [vocabulary] of what follows. `position` is
   /// at most the number of tokens in the cache; what the cache holds from there on is dropped.
@@ -31,11 +31,11 @@ class ReferenceModel {
   struct LayerCache {
     std::vector<float> k, v;
   };
-  void attend(const LlamaLayerWeights& layer, LayerCache& cache, std::int64_t position);
-  void feed_forward(const LlamaLayerWeights& layer);
+  void attend(const DenseLayerWeights& layer, LayerCache& cache, std::int64_t position);
+  void feed_forward(const DenseLayerWeights& layer);
   void rotate(std::span<float> heads, std::int64_t position) const;
 
-  const LlamaWeights& weights_;
+  DenseWeights weights_;
   std::vector<float> frequencies_;
   std::vector<LayerCache> caches_;
   std::vector<float> hidden_;

@@ -1,7 +1,7 @@
 // llama2.c v0 checkpoints: seven little-endian int32 (dim, hidden_dim, n_layers, n_heads,
 // n_kv_heads, vocab_size, seq_len), then float32 arrays in the order of read_layers() below.
 // Source: karpathy/llama2.c, run.c (read_checkpoint, memory_map_weights) and export.py (v0).
-#include "sim/lower/llama_weights.hpp"
+#include "sim/lower/llama2c_checkpoint.hpp"
 
 #include <fmt/format.h>
 
@@ -13,6 +13,7 @@
 #include <system_error>
 
 #include "sim/core/diagnostics.hpp"
+#include "sim/describe/dense_decoder.hpp"
 
 namespace tandem {
 namespace {
@@ -66,8 +67,8 @@ Header parse_header(const std::string& path, const std::array<std::int32_t, head
   return h;
 }
 
-NeuralNetwork network_of(const Header& h, const std::string& path) {
-  NeuralNetwork net;
+DenseDecoder decoder_of(const Header& h, const std::string& path) {
+  DenseDecoder net;
   net.name = std::filesystem::path(path).stem().string();
   net.source = "header of the llama2.c checkpoint";
   net.layers = h.layers;
@@ -80,13 +81,13 @@ NeuralNetwork network_of(const Header& h, const std::string& path) {
   net.max_context = h.context;
   net.tied_embeddings = h.tied;
   net.norm_epsilon = 1e-5;  // run.c, rmsnorm()
-  net.rope_theta = 10000;   // run.c, forward()
-  net.rope_layout = RopeLayout::Interleaved;
+  net.rope.theta = 10000;   // run.c, forward()
+  net.rope.layout = RopeLayout::Interleaved;
   return net;
 }
 
 /// run.c skips tables of cosines and sines that old exporters wrote: seq_len x head_dim floats.
-std::int64_t rope_table_elements(const NeuralNetwork& net) {
+std::int64_t rope_table_elements(const DenseDecoder& net) {
   return net.max_context * net.head_dim;
 }
 
@@ -113,33 +114,32 @@ class FloatReader {
 };
 
 /// The arrays stand layer after layer for one kind of weight, then the next kind.
-void read_layers(FloatReader& reader, LlamaWeights& weights) {
-  const NeuralNetwork& net = weights.network;
-  weights.layers.resize(static_cast<std::size_t>(net.layers));
-  const auto each = [&](Tensor LlamaLayerWeights::*member, const std::vector<std::int64_t>& shape) {
-    for (LlamaLayerWeights& layer : weights.layers) {
-      layer.*member = reader.take(shape);
+void read_layers(FloatReader& reader, const DenseDecoder& net, Weights& weights) {
+  const auto each = [&](const char* name, const std::vector<std::int64_t>& shape) {
+    for (std::int64_t i = 0; i < net.layers; ++i) {
+      weights.tensors.emplace(fmt::format("layers.{}.{}", i, name), reader.take(shape));
     }
   };
-  each(&LlamaLayerWeights::attention_norm, {net.hidden});
-  each(&LlamaLayerWeights::wq, {net.q_width(), net.hidden});
-  each(&LlamaLayerWeights::wk, {net.kv_width(), net.hidden});
-  each(&LlamaLayerWeights::wv, {net.kv_width(), net.hidden});
-  each(&LlamaLayerWeights::wo, {net.hidden, net.q_width()});
-  each(&LlamaLayerWeights::ffn_norm, {net.hidden});
-  each(&LlamaLayerWeights::w_gate, {net.intermediate, net.hidden});
-  each(&LlamaLayerWeights::w_down, {net.hidden, net.intermediate});
-  each(&LlamaLayerWeights::w_up, {net.intermediate, net.hidden});
+  each("attention_norm", {net.hidden});
+  each("attention.query", {net.q_width(), net.hidden});
+  each("attention.key", {net.kv_width(), net.hidden});
+  each("attention.value", {net.kv_width(), net.hidden});
+  each("attention.output", {net.hidden, net.q_width()});
+  each("ffn_norm", {net.hidden});
+  each("ffn.gate", {net.intermediate, net.hidden});
+  each("ffn.down", {net.hidden, net.intermediate});
+  each("ffn.up", {net.intermediate, net.hidden});
 }
 
-std::int64_t expected_file_bytes(const NeuralNetwork& net) {
+std::int64_t expected_file_bytes(const DenseDecoder& net) {
   const auto width = static_cast<std::int64_t>(sizeof(float));
-  return header_bytes + width * (net.parameters() + rope_table_elements(net));
+  const std::int64_t parameters = count_parameters(network_of(net)).total;
+  return header_bytes + width * (parameters + rope_table_elements(net));
 }
 
 }  // namespace
 
-LlamaWeights read_llama2c_checkpoint(const std::string& path) {
+Weights read_llama2c_checkpoint(const std::string& path) {
   std::error_code error;
   const auto size = static_cast<std::int64_t>(std::filesystem::file_size(path, error));
   std::ifstream stream(path, std::ios::binary);
@@ -151,20 +151,21 @@ LlamaWeights read_llama2c_checkpoint(const std::string& path) {
     fail(path, fmt::format("not a llama2.c checkpoint: {} bytes, the header alone has {}", size,
                            header_bytes));
   }
-  LlamaWeights weights;
-  weights.network = network_of(parse_header(path, words), path);
-  const std::int64_t expected = expected_file_bytes(weights.network);
+  const DenseDecoder net = decoder_of(parse_header(path, words), path);
+  const std::int64_t expected = expected_file_bytes(net);
   if (size != expected) {
     fail(path, fmt::format("checkpoint has {} bytes; its header asks for {}", size, expected));
   }
-  const NeuralNetwork& net = weights.network;
+  Weights weights;
+  weights.network = network_of(net);
   FloatReader reader(stream, path);
-  weights.embedding = reader.take({net.vocabulary, net.hidden});
-  read_layers(reader, weights);
-  weights.final_norm = reader.take({net.hidden});
+  weights.tensors.emplace("embedding", reader.take({net.vocabulary, net.hidden}));
+  read_layers(reader, net, weights);
+  weights.tensors.emplace("final_norm", reader.take({net.hidden}));
   reader.skip(rope_table_elements(net));
-  weights.head =
-      net.tied_embeddings ? weights.embedding : reader.take({net.vocabulary, net.hidden});
+  if (!net.tied_embeddings) {
+    weights.tensors.emplace("head", reader.take({net.vocabulary, net.hidden}));
+  }
   return weights;
 }
 

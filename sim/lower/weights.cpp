@@ -1,0 +1,89 @@
+#include "sim/lower/weights.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "sim/core/diagnostics.hpp"
+#include "sim/core/random.hpp"
+
+namespace tandem {
+namespace {
+
+/// Centre and spread of a tensor's random values.
+struct Spread {
+  double centre = 0;
+  double deviation = 0;
+};
+
+bool ends_with_bias(const std::string& name) {
+  return name.ends_with("_bias") || name.ends_with(".bias");
+}
+
+Spread spread_of(const TensorSpec& tensor, const Norm& norm) {
+  if (ends_with_bias(tensor.name)) return {0, 0.1};
+  const bool is_plain_norm = tensor.name.ends_with("delta.norm");  // never 1 + w
+  if (tensor.name.ends_with("norm")) {
+    return {norm.one_plus_weight && !is_plain_norm ? 0.0 : 1.0, 0.1};
+  }
+  if (tensor.name.ends_with("experts.scale")) return {1, 0.1};
+  if (tensor.role == TensorRole::Embedding || tensor.shape.size() == 1) return {0, 1};
+  return {0, 1 / std::sqrt(static_cast<double>(tensor.shape.back()))};
+}
+
+}  // namespace
+
+const Tensor& Weights::at(std::string_view name) const {
+  const auto found = tensors.find(name);
+  if (found == tensors.end()) {
+    throw ModelError(fmt::format("weights of '{}' have no tensor '{}'", network.name, name));
+  }
+  return found->second;
+}
+
+const Tensor& Weights::layer(std::int64_t layer, std::string_view name) const {
+  return at(fmt::format("layers.{}.{}", layer, name));
+}
+
+const Tensor& Weights::head() const {
+  return at(network.tied_embeddings ? "embedding" : "head");
+}
+
+Weights random_weights(const NeuralNetwork& network, std::uint64_t seed) {
+  Weights weights;
+  weights.network = network;
+  for (const TensorSpec& spec : tensors_of(network)) {
+    RandomStream random(seed, spec.name);
+    const Spread spread = spread_of(spec, network.norm);
+    Tensor tensor(ElementType::Float32, spec.shape);
+    for (float& value : tensor.floats()) {
+      value = static_cast<float>(spread.centre + spread.deviation * random.normal());
+    }
+    weights.tensors.emplace(spec.name, std::move(tensor));
+  }
+  return weights;
+}
+
+void check_weights(const Weights& weights) {
+  std::size_t known = 0;
+  for (const TensorSpec& spec : tensors_of(weights.network)) {
+    const Tensor& tensor = weights.at(spec.name);
+    ++known;
+    if (tensor.shape() != spec.shape) {
+      throw ModelError(fmt::format("weights of '{}': tensor '{}' is [{}], needs [{}]",
+                                   weights.network.name, spec.name, fmt::join(tensor.shape(), ", "),
+                                   fmt::join(spec.shape, ", ")));
+    }
+  }
+  if (known == weights.tensors.size()) return;
+  std::map<std::string, bool, std::less<>> expected;
+  for (const TensorSpec& spec : tensors_of(weights.network)) expected.emplace(spec.name, true);
+  for (const auto& [name, tensor] : weights.tensors) {
+    if (!expected.contains(name)) {
+      throw ModelError(
+          fmt::format("weights of '{}' have an unknown tensor '{}'", weights.network.name, name));
+    }
+  }
+}
+
+}  // namespace tandem

@@ -1,0 +1,36 @@
+// The weights of a network as float tensors by name.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "sim/describe/tensors.hpp"
+#include "sim/numerics/tensor.hpp"
+
+namespace tandem {
+
+/// A network with the values of its tensors; names and shapes as tensors_of(network) lists them.
+struct Weights {
+  NeuralNetwork network;
+  std::map<std::string, Tensor, std::less<>> tensors;
+
+  /// Throws ModelError that names the tensor where there is none.
+  [[nodiscard]] const Tensor& at(std::string_view name) const;
+  /// A tensor of a layer: at("layers.<layer>.<name>").
+  [[nodiscard]] const Tensor& layer(std::int64_t layer, std::string_view name) const;
+  /// "head", or "embedding" where the two are tied.
+  [[nodiscard]] const Tensor& head() const;
+};
+
+/// Seeded values for every tensor, one named stream each: matrices normal with variance 1 / in,
+/// norms around what leaves values unchanged, gates and biases small. Same seed, same bits on every
+/// host.
+[[nodiscard]] Weights random_weights(const NeuralNetwork& network, std::uint64_t seed);
+
+/// Throws ModelError that names the first tensor that is missing, unknown or of another shape.
+void check_weights(const Weights& weights);
+
+}  // namespace tandem
