@@ -26,7 +26,7 @@ enum class TensorRole : std::uint8_t {
 struct TensorSpec {
   std::string name;  ///< "attention.query"; of a network "layers.3.attention.query"
   std::vector<std::int64_t> shape;
-  TensorRole role = TensorRole::Mixer;
+  TensorRole role = TensorRole::Mixing;
   [[nodiscard]] std::int64_t elements() const;
   bool operator==(const TensorSpec&) const = default;
 };
