@@ -31,7 +31,8 @@ struct Router {
   RouterRule rule = RouterRule::SoftmaxTopk;
   std::int64_t experts = 0;
   std::int64_t top_k = 0;
-  bool renormalise = true;      ///< weights divided by their sum (+ 1e-20 for SigmoidBias)
+  bool renormalise = true;      ///< weights divided by their sum (+ 1e-20 for SigmoidBias);
+                                ///< TopkSoftmax sums to 1 without it
   double scale = 1;             ///< weights are multiplied by this at the end
   bool bias = false;            ///< SigmoidBias: correction bias for the choice; others: on logits
   std::int64_t groups = 1;      ///< equal runs of experts
@@ -48,9 +49,12 @@ struct Route {
   bool operator==(const Route&) const = default;
 };
 
-/// The experts of one token, best first; equal scores go to the lower index. `logits` has
-/// router.experts elements; `bias` as many, or none. Computed in float. Throws ModelError for more
-/// top_k than experts that may win, or groups that do not divide the experts.
+/// The experts of one token, best first; equal scores go to the lower index, of groups as of
+/// experts. `logits` has router.experts elements; `bias` as many where router.bias, else none.
+/// Computed in float; sums of weights run best first. Where groups are masked with zero, a masked
+/// expert that wins has the weight of its own score under SigmoidBias and 0 under SoftmaxTopk, as
+/// the sources have it. Throws ModelError for more top_k than experts that may win, groups that do
+/// not divide the experts, a bias too many or missing, and scores that are not numbers.
 [[nodiscard]] std::vector<Route> route(const Router& router, std::span<const float> logits,
                                        std::span<const float> bias);
 

@@ -1,0 +1,26 @@
+#include "sim/numerics/ops/mtp.hpp"
+
+#include <cassert>
+#include <vector>
+
+#include "sim/numerics/ops/rmsnorm.hpp"
+
+namespace tandem::ops {
+
+void mtp_combine(const MtpWeights& weights, std::span<const float> embedding,
+                 std::span<const float> hidden, float epsilon, const Arithmetic& arithmetic,
+                 std::span<float> out) {
+  const std::size_t width = hidden.size();
+  assert(embedding.size() == width && out.size() == width);
+  assert(weights.projection.size() == 2 * width * width);
+  std::vector<float> both(2 * width);
+  rmsnorm(embedding, weights.embedding_norm, epsilon, std::span(both).first(width));
+  rmsnorm(hidden, weights.hidden_norm, epsilon, std::span(both).last(width));
+  arithmetic.round(both);
+  for (std::size_t row = 0; row < width; ++row) {
+    const auto row_weights = weights.projection.subspan(row * both.size(), both.size());
+    out[row] = arithmetic.rounded(arithmetic.dot(row_weights, both));
+  }
+}
+
+}  // namespace tandem::ops
