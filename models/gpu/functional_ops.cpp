@@ -11,11 +11,12 @@ namespace {
 
 /// Frequency of one pair, with the scaling of Llama 3.1: long wavelengths are slowed by `factor`,
 /// those between the two bounds are blended (Meta, llama-models, apply_scaling).
-double pair_frequency(const NeuralNetwork& network, std::int64_t pair) {
+double pair_frequency(const DenseDecoder& network, std::int64_t pair) {
   const double exponent = 2.0 * static_cast<double>(pair) / static_cast<double>(network.head_dim);
-  const double frequency = 1.0 / std::pow(network.rope_theta, exponent);
-  if (!network.rope_scaling) return frequency;
-  const RopeScaling& scaling = *network.rope_scaling;
+  const double frequency = 1.0 / std::pow(network.rope.theta, exponent);
+  const auto* found = std::get_if<ops::Llama3Scaling>(&network.rope.scaling);
+  if (found == nullptr) return frequency;
+  const ops::Llama3Scaling& scaling = *found;
   const double turns = static_cast<double>(scaling.original_context) * frequency / (2 * M_PI);
   if (turns < scaling.low_frequency_factor) return frequency / scaling.factor;
   if (turns > scaling.high_frequency_factor) return frequency;
@@ -45,8 +46,8 @@ void activation_row(std::span<const float> gate_up, ElementType type, std::span<
   }
 }
 
-RopeTable::RopeTable(const NeuralNetwork& network, std::int64_t positions)
-    : layout_(network.rope_layout), pairs_(network.head_dim / 2) {
+RopeTable::RopeTable(const DenseDecoder& network, std::int64_t positions)
+    : layout_(network.rope.layout), pairs_(network.head_dim / 2) {
   for (std::int64_t position = 0; position < positions; ++position) {
     for (std::int64_t pair = 0; pair < pairs_; ++pair) {
       const auto frequency = static_cast<float>(pair_frequency(network, pair));

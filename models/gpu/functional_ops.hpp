@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "sim/describe/neural_network.hpp"
+#include "sim/describe/dense_decoder.hpp"
 #include "sim/numerics/element.hpp"
 
 namespace tandem::gpu {
@@ -30,7 +30,7 @@ void activation_row(std::span<const float> gate_up, ElementType type, std::span<
 /// Rotation angles of one position: cosine and sine per pair.
 class RopeTable {
  public:
-  RopeTable(const NeuralNetwork& network, std::int64_t positions);
+  RopeTable(const DenseDecoder& network, std::int64_t positions);
   /// Rotates one head in place.
   void rotate(std::int64_t position, std::span<float> head) const;
 

@@ -27,6 +27,27 @@ ElementType operand_type(const Kernel& kernel) {
   return kernel.activations;
 }
 
+std::int64_t mixer_rows(const GroupedAttention& a) {
+  return a.q_width() * (a.output_gate ? 3 : 2) + 2 * a.kv_width();
+}
+std::int64_t mixer_rows(const LatentAttention& a) {
+  return a.shape.heads * (a.shape.query_dim() + a.shape.nope_dim + 2 * a.shape.value_dim);
+}
+std::int64_t mixer_rows(const GatedDelta& d) {
+  return 2 * d.shape.conv_channels() + 2 * d.shape.value_width();
+}
+
+/// Elements per token that are alive at once inside a layer, at most: projections and the output of
+/// the mixer, or gate, up and their product.
+std::int64_t widest_rows(const LayerKind& kind) {
+  std::int64_t ffn = 3 * kind.ffn.intermediate;
+  if (kind.ffn.experts) {
+    const Experts& experts = *kind.ffn.experts;
+    ffn += 3 * (experts.router.top_k * experts.intermediate + experts.shared_intermediate);
+  }
+  return std::max(std::visit([](const auto& mixer) { return mixer_rows(mixer); }, kind.mixer), ffn);
+}
+
 /// Entries kept before the cache starts over; answers do not depend on it.
 constexpr std::size_t cache_limit = 20'000;
 
@@ -38,11 +59,10 @@ GpuChip::GpuChip(const Chip& chip, const Software& software)
       workspace_tokens_(chip.parameters.count("workspace_tokens")) {}
 
 Fit GpuChip::fit(const Stage& stage, std::int64_t sequences, std::int64_t) const {
-  const NeuralNetwork& net = stage.network;
-  // Rows alive at once: residual stream, norm output, qkv or gate and up, and the kernel's output.
-  const std::int64_t widest =
-      std::max(net.q_width() + 2 * net.kv_width() + net.q_width(), 3 * net.intermediate);
-  const std::int64_t rows = workspace_tokens_ * (2 * net.hidden + widest);
+  // Rows alive at once: residual stream, norm output, and the widest operator's inputs and output.
+  std::int64_t widest = 0;
+  for (const LayerKind& kind : stage.network.kinds) widest = std::max(widest, widest_rows(kind));
+  const std::int64_t rows = workspace_tokens_ * (2 * stage.network.hidden + widest);
   const std::int64_t logits =
       stage.has_head() ? sequences * (stage.head_end - stage.head_begin) : 0;
   Fit fit;
@@ -50,7 +70,8 @@ Fit GpuChip::fit(const Stage& stage, std::int64_t sequences, std::int64_t) const
   fit.weights = stage.weight_bytes();
   fit.program = Bytes(0);
   fit.workspace = params_.framework_workspace +
-                  Bytes(rows * bytes_of(stage.precision.activations) + logits * 4);
+                  Bytes(rows * bytes_of(stage.precision.activations) + logits * 4) +
+                  stage.state_bytes() * sequences;
   fit.kv_per_token = stage.kv_bytes_per_token();
   return fit;
 }
@@ -148,7 +169,7 @@ KernelCost GpuChip::simulate_kernel(const Kernel& kernel, bool warm) const {
   return cost_of(kernel, simulated(kernel, measured_alone(params_, kernel, warm)));
 }
 
-std::unique_ptr<LoadedStage> GpuChip::load(const Stage& stage, const LlamaWeights& weights,
+std::unique_ptr<LoadedStage> GpuChip::load(const Stage& stage, const Weights& weights,
                                            std::int64_t, std::int64_t max_context) const {
   return load_on_gpu(*this, stage, weights, max_context);
 }

@@ -28,7 +28,7 @@ class GpuChip final : public ChipModel {
                                    TimelineRecorder* timeline) const override;
   [[nodiscard]] Picoseconds floor(const Stage& stage, const Batch& batch) const override;
   [[nodiscard]] KernelCost simulate_kernel(const Kernel& kernel, bool warm) const override;
-  [[nodiscard]] std::unique_ptr<LoadedStage> load(const Stage& stage, const LlamaWeights& weights,
+  [[nodiscard]] std::unique_ptr<LoadedStage> load(const Stage& stage, const Weights& weights,
                                                   std::int64_t sequences,
                                                   std::int64_t max_context) const override;
   [[nodiscard]] Watts static_power() const override { return params_.energy.idle; }

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "sim/core/diagnostics.hpp"
+#include "sim/describe/dense_decoder.hpp"
 
 namespace tandem::gpu {
 namespace {
@@ -29,10 +30,10 @@ const std::byte* read_row(const std::byte* from, ElementType type, std::span<flo
 }  // namespace
 
 KvBlock to_block(const Stage& stage, const RequestKv& kv) {
-  const NeuralNetwork& net = stage.network;
+  const DenseDecoder net = dense_decoder_of(stage.network, "gpu");
   KvBlock block;
   block.type = stage.precision.kv_cache;
-  block.rope_layout = net.rope_layout;
+  block.rope_layout = net.rope.layout;
   block.first_layer = stage.first_layer;
   block.layers = stage.layers;
   block.tokens = kv.keys.empty() ? 0 : kv.keys[0].rows();
@@ -52,10 +53,10 @@ KvBlock to_block(const Stage& stage, const RequestKv& kv) {
 }
 
 RequestKv from_block(const Stage& stage, const KvBlock& block) {
-  const NeuralNetwork& net = stage.network;
+  const DenseDecoder net = dense_decoder_of(stage.network, "gpu");
   const bool fits = block.type == stage.precision.kv_cache && block.layers == stage.layers &&
                     block.first_layer == stage.first_layer && block.kv_heads == net.kv_heads &&
-                    block.head_dim == net.head_dim && block.rope_layout == net.rope_layout &&
+                    block.head_dim == net.head_dim && block.rope_layout == net.rope.layout &&
                     static_cast<std::int64_t>(block.bytes.size()) == block.expected_size().count();
   if (!fits) throw ModelError("gpu: a KV block does not have the type and shape of this stage");
   RequestKv kv;

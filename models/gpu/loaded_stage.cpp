@@ -29,12 +29,13 @@ struct Pass {
 
 class GpuLoadedStage final : public LoadedStage {
  public:
-  GpuLoadedStage(const GpuChip& chip, const Stage& stage, const LlamaWeights& weights,
+  GpuLoadedStage(const GpuChip& chip, const Stage& stage, const Weights& weights,
                  std::int64_t max_context, CtaOrder order)
       : chip_(chip),
         stage_(stage),
+        network_(dense_decoder_of(stage.network, "gpu")),
         weights_(cut_weights(stage, weights)),
-        rope_(stage.network, max_context),
+        rope_(network_, max_context),
         max_context_(max_context),
         order_(order) {}
 
@@ -70,6 +71,7 @@ class GpuLoadedStage final : public LoadedStage {
 
   const GpuChip& chip_;
   Stage stage_;
+  DenseDecoder network_;
   StageWeights weights_;
   RopeTable rope_;
   std::int64_t max_context_;
@@ -95,7 +97,7 @@ const RequestKv& GpuLoadedStage::kv_of(std::int64_t request) const {
 /// Checks every slice against the KV that is there, and makes room for the new tokens.
 void GpuLoadedStage::open_requests(const Batch& batch) {
   const auto layers = static_cast<std::size_t>(stage_.layers);
-  const std::int64_t width = stage_.network.kv_width();
+  const std::int64_t width = network_.kv_width();
   for (const SequenceSlice& slice : batch.slices) {
     RequestKv& kv = kv_[slice.request];
     while (kv.keys.size() < layers) {
@@ -121,7 +123,7 @@ void GpuLoadedStage::open_requests(const Batch& batch) {
 }
 
 Pass GpuLoadedStage::make_pass(const Batch& batch, const StageData& in) const {
-  const NeuralNetwork& net = stage_.network;
+  const DenseDecoder& net = network_;
   const std::int64_t tokens = batch.tokens();
   Pass pass{batch,
             {"hidden", tokens, net.hidden},
@@ -219,7 +221,7 @@ void GpuLoadedStage::embed(const StageData& in, Pass& pass, Span span) const {
 void GpuLoadedStage::norm(const TrackedRows& x, const WeightMatrix& weight, TrackedRows& y,
                           Span span) const {
   for (const std::int64_t row : order_of(x.rows())) {
-    norm_row(x.read(row, span.start), weight.row(0), stage_.network.norm_epsilon, type(),
+    norm_row(x.read(row, span.start), weight.row(0), network_.norm_epsilon, type(),
              y.write(row, span.end));
   }
 }
@@ -253,7 +255,7 @@ void GpuLoadedStage::gemm(const GemmKernel& kernel, const TrackedRows& a, const 
 }
 
 void GpuLoadedStage::rope(std::size_t layer, Pass& pass, Span span) {
-  const NeuralNetwork& net = stage_.network;
+  const DenseDecoder& net = network_;
   const auto head_dim = static_cast<std::size_t>(net.head_dim);
   const auto q_width = static_cast<std::size_t>(net.q_width());
   const auto kv_width = static_cast<std::size_t>(net.kv_width());
@@ -281,7 +283,7 @@ void GpuLoadedStage::rope(std::size_t layer, Pass& pass, Span span) {
 void GpuLoadedStage::attend_row(const RequestKv& kv, std::size_t layer, std::int64_t position,
                                 std::int64_t head, std::span<const float> query,
                                 std::span<float> out, Span span) const {
-  const NeuralNetwork& net = stage_.network;
+  const DenseDecoder& net = network_;
   const auto head_dim = static_cast<std::size_t>(net.head_dim);
   const std::size_t offset = static_cast<std::size_t>(head / (net.heads / net.kv_heads)) * head_dim;
   const ElementType math = math_type(stage_.precision.kv_cache, type());
@@ -304,7 +306,7 @@ void GpuLoadedStage::attend_row(const RequestKv& kv, std::size_t layer, std::int
 
 /// One unit of work per query head and row, in the order of heads within rows.
 void GpuLoadedStage::attention(std::size_t layer, Pass& pass, Span span) {
-  const NeuralNetwork& net = stage_.network;
+  const DenseDecoder& net = network_;
   const auto head_dim = static_cast<std::size_t>(net.head_dim);
   std::int64_t first = 0;
   for (const SequenceSlice& slice : pass.batch.slices) {
@@ -336,14 +338,14 @@ void GpuLoadedStage::pick_sampled(Pass& pass, Span span) const {
     row += slice.new_tokens;
     if (!slice.wants_logits) continue;
     norm_row(pass.hidden.read(row - 1, span.start), weights_.final_norm.row(0),
-             stage_.network.norm_epsilon, type(), pass.final.write(sampled++, span.end));
+             network_.norm_epsilon, type(), pass.final.write(sampled++, span.end));
   }
 }
 
 }  // namespace
 
 std::unique_ptr<LoadedStage> load_on_gpu(const GpuChip& chip, const Stage& stage,
-                                         const LlamaWeights& weights, std::int64_t max_context,
+                                         const Weights& weights, std::int64_t max_context,
                                          CtaOrder order) {
   return std::make_unique<GpuLoadedStage>(chip, stage, weights, max_context, order);
 }

@@ -15,7 +15,7 @@ enum class CtaOrder : std::uint8_t { Canonical, Reversed };
 /// Puts a stage on a chip; weights are rounded to the stage's weight type once. `chip` must outlive
 /// the result. Throws ModelError when the weights are of another shape than the stage.
 [[nodiscard]] std::unique_ptr<LoadedStage> load_on_gpu(const GpuChip& chip, const Stage& stage,
-                                                       const LlamaWeights& weights,
+                                                       const Weights& weights,
                                                        std::int64_t max_context,
                                                        CtaOrder order = CtaOrder::Canonical);
 

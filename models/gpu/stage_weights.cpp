@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "sim/core/diagnostics.hpp"
+#include "sim/lower/dense_weights.hpp"
 
 namespace tandem::gpu {
 namespace {
@@ -28,7 +29,7 @@ WeightMatrix take(const Tensor& tensor, std::int64_t width, std::int64_t begin, 
   return matrix;
 }
 
-StageLayer cut_layer(const NeuralNetwork& net, const LlamaLayerWeights& layer, ElementType type) {
+StageLayer cut_layer(const DenseDecoder& net, const DenseLayerWeights& layer, ElementType type) {
   StageLayer out;
   out.attention_norm = take(layer.attention_norm, net.hidden, 0, 1, type, "attention_norm");
   append(out.qkv, layer.wq, net.hidden, 0, net.q_width(), type, "wq");
@@ -44,8 +45,9 @@ StageLayer cut_layer(const NeuralNetwork& net, const LlamaLayerWeights& layer, E
 
 }  // namespace
 
-StageWeights cut_weights(const Stage& stage, const LlamaWeights& weights) {
-  const NeuralNetwork& net = stage.network;
+StageWeights cut_weights(const Stage& stage, const Weights& all) {
+  const DenseDecoder net = dense_decoder_of(stage.network, "gpu");
+  const DenseWeights weights = dense_weights_of(all, "gpu");
   const ElementType type = stage.precision.weights;
   const std::int64_t last = stage.first_layer + stage.layers;
   if (last > static_cast<std::int64_t>(weights.layers.size())) {

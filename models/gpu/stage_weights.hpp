@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "sim/lower/batch.hpp"
-#include "sim/lower/llama_weights.hpp"
+#include "sim/lower/weights.hpp"
 
 namespace tandem::gpu {
 
@@ -31,6 +31,6 @@ struct StageWeights {
 };
 
 /// Cuts a stage out of a model. Throws ModelError when shapes do not match the stage's network.
-[[nodiscard]] StageWeights cut_weights(const Stage& stage, const LlamaWeights& weights);
+[[nodiscard]] StageWeights cut_weights(const Stage& stage, const Weights& all);
 
 }  // namespace tandem::gpu

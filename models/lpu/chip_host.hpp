@@ -28,7 +28,7 @@ struct PassResult {
 class ChipHost {
  public:
   ChipHost(const Geometry& geometry, const LatencyTable& latencies, const CompiledStage& stage,
-           const LlamaWeights& weights);
+           const Weights& weights);
   /// Runs one token at `position` of the request in `slot`. `hidden` is the residual stream that
   /// enters: the token's embedding in a first stage, else what the link brings.
   PassResult run_token(int slot, std::int64_t position, std::span<const float> hidden);
@@ -56,7 +56,7 @@ class ChipHost {
 /// Cosines, and sines with the sign of the rotation, of one position for every lane of a pack.
 /// Angles in double: position / theta^(2 i / head_dim), with Llama 3.1 scaling where the network
 /// has it. Sources: RoFormer (Su et al. 2021) eq. 34; Llama 3.1 reference code.
-void rotary_vectors(const NeuralNetwork& network, const StageShape& shape, std::int64_t position,
+void rotary_vectors(const DenseDecoder& network, const StageShape& shape, std::int64_t position,
                     std::vector<float>& cosine, std::vector<float>& sine);
 
 }  // namespace tandem::lpu

@@ -13,10 +13,10 @@ namespace {
 class LpuLoadedStage final : public LoadedStage {
  public:
   LpuLoadedStage(const Geometry& geometry, const LatencyTable& latencies, const HostLink& host,
-                 CompiledStage compiled, const LlamaWeights& weights)
+                 CompiledStage compiled, const Weights& weights)
       : geometry_(geometry),
         compiled_(std::make_unique<CompiledStage>(std::move(compiled))),
-        embedding_(compiled_->layout.stage.has_embedding ? weights.embedding : Tensor{}),
+        embedding_(compiled_->layout.stage.has_embedding ? weights.at("embedding") : Tensor{}),
         host_time_(host_time(compiled_->layout, geometry, host)),
         chip_(geometry, latencies, *compiled_, weights) {
     for (int slot = compiled_->layout.slots - 1; slot >= 0; --slot) free_slots_.push_back(slot);
@@ -99,7 +99,7 @@ class LpuLoadedStage final : public LoadedStage {
   }
 
   [[nodiscard]] std::vector<float> entering(const StageData& in, std::int64_t row) const {
-    const std::int64_t width = compiled_->layout.stage.network.hidden;
+    const std::int64_t width = compiled_->layout.network.hidden;
     const bool embeds = compiled_->layout.stage.has_embedding;
     const Tensor& table = embeds ? embedding_ : in.hidden;
     const std::int64_t from = embeds ? in.tokens.at(static_cast<std::size_t>(row)) : row;
@@ -132,7 +132,7 @@ class LpuLoadedStage final : public LoadedStage {
 std::unique_ptr<LoadedStage> make_loaded_stage(const Geometry& geometry,
                                                const LatencyTable& latencies, const HostLink& host,
                                                const std::string& chip, const Stage& stage,
-                                               const LlamaWeights& weights, int sequences,
+                                               const Weights& weights, int sequences,
                                                std::int64_t max_context) {
   return std::make_unique<LpuLoadedStage>(
       geometry, latencies, host,

@@ -11,7 +11,7 @@ namespace tandem::lpu {
 /// Compiles, loads weights and constants, and keeps KV slots for up to `sequences` requests.
 [[nodiscard]] std::unique_ptr<LoadedStage> make_loaded_stage(
     const Geometry& geometry, const LatencyTable& latencies, const HostLink& host,
-    const std::string& chip, const Stage& stage, const LlamaWeights& weights, int sequences,
+    const std::string& chip, const Stage& stage, const Weights& weights, int sequences,
     std::int64_t max_context);
 
 }  // namespace tandem::lpu

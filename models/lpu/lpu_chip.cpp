@@ -200,7 +200,7 @@ KernelCost LpuChip::simulate_kernel(const Kernel& kernel, bool /*warm*/) const {
                    std::string(kernel.role) + " kernel is not supported");
 }
 
-std::unique_ptr<LoadedStage> LpuChip::load(const Stage& stage, const LlamaWeights& weights,
+std::unique_ptr<LoadedStage> LpuChip::load(const Stage& stage, const Weights& weights,
                                            std::int64_t sequences, std::int64_t max_context) const {
   return make_loaded_stage(geometry_, latencies_, host_, chip_.name, stage, weights,
                            static_cast<int>(sequences), max_context);

@@ -11,7 +11,7 @@ namespace tandem::entry {
 GenerateAnswer generate_text_of(const Context& context, const GenerateRequest& request) {
   if (request.temperature < 0) throw ConfigError("--temperature must not be negative");
   Scenario scenario = context.loader.scenario(request.scenario, request.overrides);
-  const LlamaWeights weights = read_llama2c_checkpoint(request.checkpoint);
+  const Weights weights = read_llama2c_checkpoint(request.checkpoint);
   const Tokenizer tokenizer(request.tokenizer, weights.network.vocabulary);
   scenario.model = weights.network;
   TimelineRecorder timeline;

@@ -18,7 +18,7 @@ namespace {
 Scenario runnable(const Context& context, const std::string& name,
                   const std::vector<Override>& overrides) {
   Scenario scenario = context.loader.scenario(name, overrides);
-  if (scenario.model.layers == 0) {
+  if (scenario.model.layers() == 0) {
     throw ConfigError(fmt::format(
         "scenario '{}' takes its model from a checkpoint; use 'tandem generate', or name a model "
         "with --set model=llama-3.1-8b",

@@ -38,7 +38,7 @@ void write_or_print(const std::string& path, const std::string& text) {
 void compile(const Arguments& arguments, const Context& context) {
   const Scenario scenario =
       context.loader.scenario(arguments.input, parse_overrides(arguments.overrides));
-  if (scenario.model.layers == 0) {
+  if (scenario.model.layers() == 0) {
     throw ConfigError(
         fmt::format("scenario '{}' takes its model from a checkpoint; name one with "
                     "--set model=little_tales",

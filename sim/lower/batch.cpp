@@ -1,5 +1,7 @@
 #include "sim/lower/batch.hpp"
 
+#include <algorithm>
+
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/hash.hpp"
 #include "sim/describe/tensors.hpp"
@@ -55,8 +57,28 @@ Bytes Stage::weight_bytes() const {
 
 Bytes Stage::kv_bytes_per_token() const {
   const std::int64_t elements =
-      sum_over_layers(*this, [](const LayerKind& kind) { return kv_elements_per_token(kind); });
+      sum_over_layers(*this, [](const LayerKind& kind) {
+        return kv_elements_per_token(kind) + index_elements_per_token(kind);
+      });
   return Bytes(elements * bytes_of(precision.kv_cache));
+}
+
+Bytes Stage::cache_bytes(std::int64_t tokens) const {
+  const std::int64_t elements = sum_over_layers(*this, [&](const LayerKind& kind) {
+    const std::int64_t window = cache_window(kind);
+    const std::int64_t kept = window > 0 ? std::min(tokens, window) : tokens;
+    return kept * (kv_elements_per_token(kind) + index_elements_per_token(kind));
+  });
+  return Bytes(elements * bytes_of(precision.kv_cache)) + state_bytes();
+}
+
+Bytes Stage::state_bytes() const {
+  return Bytes(sum_over_layers(*this, [&](const LayerKind& kind) {
+    const auto* delta = std::get_if<GatedDelta>(&kind.mixer);
+    if (delta == nullptr) return std::int64_t{0};
+    return delta->shape.state_elements() * bytes_of(ElementType::Float32) +
+           delta->shape.conv_state_elements() * bytes_of(precision.activations);
+  }));
 }
 
 std::uint64_t Stage::key() const {

@@ -40,8 +40,14 @@ struct Stage {
   [[nodiscard]] bool has_head() const { return head_end > head_begin; }
   [[nodiscard]] std::int64_t weight_parameters() const;
   [[nodiscard]] Bytes weight_bytes() const;
-  /// KV bytes that one token leaves in this stage's layers.
+  /// KV bytes that one token leaves in this stage's layers, those with a window included.
   [[nodiscard]] Bytes kv_bytes_per_token() const;
+  /// What a sequence of `tokens` leaves in this stage's layers: KV, of which layers with a window
+  /// keep the last tokens only, and recurrent state.
+  [[nodiscard]] Bytes cache_bytes(std::int64_t tokens) const;
+  /// State of gated delta layers per sequence, whatever its length: recurrent in float32, the
+  /// convolution's inputs in the activations' format.
+  [[nodiscard]] Bytes state_bytes() const;
   /// Content key of the stage.
   [[nodiscard]] std::uint64_t key() const;
 };

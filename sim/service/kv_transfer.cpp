@@ -29,15 +29,16 @@ std::vector<LayerRange> layers_of(const PoolModel& pool) {
 
 std::vector<KvPiece> kv_pieces(const PoolModel& from, const PoolModel& to) {
   const NeuralNetwork& network = to.stations().front().stages.front().network;
-  const std::int64_t per_layer =
-      network.kv_elements_per_token_and_layer() * bytes_of(to.placement().precision.kv_cache);
   std::vector<KvPiece> pieces;
   for (const LayerRange& sender : layers_of(from)) {
     for (const LayerRange& receiver : layers_of(to)) {
-      const std::int64_t layers =
-          std::min(sender.end, receiver.end) - std::max(sender.first, receiver.first);
-      if (layers <= 0) continue;
-      pieces.push_back({sender.chip, receiver.chip, layers, Bytes(layers * per_layer)});
+      Stage common;
+      common.first_layer = std::max(sender.first, receiver.first);
+      common.layers = std::min(sender.end, receiver.end) - common.first_layer;
+      if (common.layers <= 0) continue;
+      common.network = network;
+      common.precision = to.placement().precision;
+      pieces.push_back({sender.chip, receiver.chip, std::move(common)});
     }
   }
   return pieces;
@@ -58,7 +59,7 @@ void KvTransfer::start(Request& request, Picoseconds now) {
   for (const KvPiece& piece : pieces_) {
     const ChipAddress source = from.address(request.prefill->index(), piece.from_chip);
     const ChipAddress target = to.address(request.decode->index(), piece.to_chip);
-    const Bytes size = piece.bytes_per_token * request.prompt;
+    const Bytes size = piece.layers.cache_bytes(request.prompt);
     move_of_[network_->send(now, source, target, size, nullptr)] = request.id;
     floor = std::max(floor, network_->floor(source, target, size));
   }

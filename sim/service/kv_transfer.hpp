@@ -26,8 +26,7 @@ class TransferSink {
 struct KvPiece {
   std::int64_t from_chip = 0;  ///< within the replica
   std::int64_t to_chip = 0;
-  std::int64_t layers = 0;
-  Bytes bytes_per_token;  ///< layers x 2 x kv_heads x head_dim x bytes of the receiver's format
+  Stage layers;  ///< those in common, in the receiver's formats
 };
 
 /// The pieces between two pools; empty layers make no piece.

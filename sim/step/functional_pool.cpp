@@ -33,7 +33,7 @@ std::vector<NetworkModel::Delivery> send_and_wait(NetworkModel& network, Picosec
 }
 
 FunctionalPool::FunctionalPool(const ChipModel& chip, const PoolPlacement& placement,
-                               const LlamaWeights& weights, std::int64_t max_context,
+                               const Weights& weights, std::int64_t max_context,
                                std::int64_t first_chip, NetworkModel& network,
                                TimelineRecorder* timeline)
     : pool_(placement.pool),

@@ -24,7 +24,7 @@ struct PoolPass {
 /// A row of chips of a pool, loaded with the stages of a pipeline.
 class FunctionalPool {
  public:
-  FunctionalPool(const ChipModel& chip, const PoolPlacement& placement, const LlamaWeights& weights,
+  FunctionalPool(const ChipModel& chip, const PoolPlacement& placement, const Weights& weights,
                  std::int64_t max_context, std::int64_t first_chip, NetworkModel& network,
                  TimelineRecorder* timeline);
 

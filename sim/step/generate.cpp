@@ -45,7 +45,7 @@ KvBlock kv_of_stage(FunctionalPool& pool, const Stage& stage) {
 class Generation {
  public:
   Generation(const Scenario& scenario, const Catalogue& catalogue,
-             const NetworkFactory& make_network, const LlamaWeights& weights,
+             const NetworkFactory& make_network, const Weights& weights,
              const GenerateOptions& options)
       : options_(options),
         is_split_(scenario.placement.mode == PlacementMode::Disaggregated),
@@ -188,7 +188,7 @@ std::unique_ptr<ChipModel> make_chip_model(const Scenario& scenario, const Catal
 }
 
 GenerateResult generate(const Scenario& scenario, const Catalogue& catalogue,
-                        const NetworkFactory& make_network, const LlamaWeights& weights,
+                        const NetworkFactory& make_network, const Weights& weights,
                         std::span<const std::int32_t> prompt, const GenerateOptions& options) {
   if (prompt.empty()) throw ConfigError("the prompt has no tokens, not even the start token");
   if (options.positions < 1) throw ConfigError("--tokens must be at least 1");
@@ -199,7 +199,7 @@ GenerateResult generate(const Scenario& scenario, const Catalogue& catalogue,
   return Generation(scenario, catalogue, make_network, weights, options).run(prompt);
 }
 
-double reference_max_abs_error(const GenerateResult& result, const LlamaWeights& weights) {
+double reference_max_abs_error(const GenerateResult& result, const Weights& weights) {
   ReferenceModel reference(weights);
   double worst = 0;
   for (std::size_t position = 0; position < result.tokens.size(); ++position) {

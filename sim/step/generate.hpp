@@ -12,7 +12,7 @@
 #include "sim/core/units.hpp"
 #include "sim/describe/scenario.hpp"
 #include "sim/lower/chip_model.hpp"
-#include "sim/lower/llama_weights.hpp"
+#include "sim/lower/weights.hpp"
 #include "sim/lower/network_model.hpp"
 
 namespace tandem {
@@ -60,14 +60,14 @@ struct GenerateResult {
 /// Throws ConfigError when the placement cannot hold the model or the positions exceed its context.
 [[nodiscard]] GenerateResult generate(const Scenario& scenario, const Catalogue& catalogue,
                                       const NetworkFactory& make_network,
-                                      const LlamaWeights& weights,
+                                      const Weights& weights,
                                       std::span<const std::int32_t> prompt,
                                       const GenerateOptions& options);
 
 /// Largest absolute difference between the run's logits and those of the fp32 reference operators
 /// fed the same tokens.
 [[nodiscard]] double reference_max_abs_error(const GenerateResult& result,
-                                             const LlamaWeights& weights);
+                                             const Weights& weights);
 
 /// The chip model that a pool of the scenario runs on.
 [[nodiscard]] std::unique_ptr<ChipModel> make_chip_model(const Scenario& scenario,

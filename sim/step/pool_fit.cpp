@@ -116,13 +116,13 @@ std::pair<const FitRow*, Bytes> worst_row(const PoolFit& fit, std::int64_t max_c
 }
 
 std::string advice(const FitQuestion& question, PoolPlacement placement) {
-  while (++placement.pipeline <= question.network.layers) {
+  while (++placement.pipeline <= question.network.layers()) {
     const PoolFit fit = fit_pool(question, placement);
     if (!fit.fits()) continue;
     return fmt::format("the smallest that would do is pipeline: {} ({} chips per replica)",
                        placement.pipeline, fit.stages.size());
   }
-  return fmt::format("no pipeline of up to {} chips would do", question.network.layers);
+  return fmt::format("no pipeline of up to {} chips would do", question.network.layers());
 }
 
 }  // namespace
@@ -153,11 +153,11 @@ PoolFit fit_pool(const FitQuestion& question, const PoolPlacement& placement) {
 
 PoolFit require_fit(const FitQuestion& question, const PoolPlacement& placement) {
   const NeuralNetwork& network = question.network;
-  if (placement.pipeline < 1 || placement.pipeline > network.layers) {
+  if (placement.pipeline < 1 || placement.pipeline > network.layers()) {
     throw ConfigError(
         placement.place,
         fmt::format("'pipeline' is {}; {} has {} layers, so it must be 1 to {}", placement.pipeline,
-                    network.name, network.layers, network.layers));
+                    network.name, network.layers(), network.layers()));
   }
   PoolFit fit = fit_pool(question, placement);
   if (fit.fits()) return fit;

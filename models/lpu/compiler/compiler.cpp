@@ -80,7 +80,7 @@ StageCompiler::StageCompiler(const Geometry& geometry, const LatencyTable& laten
       links_(links),
       scheduler_(geometry, latencies, latencies.barrier),
       accumulator_turn_(index_of(geometry.planes)) {
-  rope_map_ = add_map(rope_partners(layout.shape, layout.stage.network.rope_layout));
+  rope_map_ = add_map(rope_partners(layout.shape, layout.network.rope.layout));
   sum_map_ = add_map(std::vector<std::uint16_t>(
       index_of(geometry.lanes()), static_cast<std::uint16_t>(layout.shape.channels())));
 }

@@ -45,9 +45,9 @@ class ConstantWriter {
   ConstantWriter(const Geometry& geometry, const StageLayout& layout, const RowWriter& write)
       : geometry_(geometry), layout_(layout), write_(write) {}
 
-  void write_layer(const LayerLayout& layer, const LlamaLayerWeights& weights) {
+  void write_layer(const LayerLayout& layer, const DenseLayerWeights& weights) {
     const StageShape& s = layout_.shape;
-    const NeuralNetwork& network = layout_.stage.network;
+    const DenseDecoder& network = layout_.network;
     const ChannelMap hidden = natural(0, network.hidden, s.hidden_vectors, s.lanes);
     const ChannelMap ffn = natural(0, network.intermediate, s.ffn_vectors, s.lanes);
     const ChannelMap heads = packed(s, s.group);
@@ -64,13 +64,13 @@ class ConstantWriter {
     for (const PackLayout& pack : layer.packs) ones_column(pack);
   }
 
-  void write_head(const LlamaWeights& weights) {
+  void write_head(const DenseWeights& weights) {
     const StageShape& s = layout_.shape;
     const Stage& stage = layout_.stage;
     const std::int64_t rows = stage.head_end - stage.head_begin;
     vectors(layout_.final_norm, weights.final_norm);
     matrix(layout_.head, weights.head, natural(stage.head_begin, rows, s.head_vectors, s.lanes),
-           natural(0, stage.network.hidden, s.hidden_vectors, s.lanes));
+           natural(0, layout_.network.hidden, s.hidden_vectors, s.lanes));
     std::vector<float> mask(index_of(s.lanes), 0.0F);
     const std::int64_t used = rows - std::int64_t{s.head_vectors - 1} * s.lanes;
     std::fill(mask.begin() + used, mask.end(), -std::numeric_limits<float>::infinity());
@@ -178,7 +178,7 @@ void write_vector(const Geometry& geometry, const Rows& rows, Type type,
 }
 
 void write_constants(const Geometry& geometry, const StageLayout& layout,
-                     const LlamaWeights& weights, const RowWriter& write) {
+                     const DenseWeights& weights, const RowWriter& write) {
   ConstantWriter writer(geometry, layout, write);
   for (std::size_t l = 0; l < layout.layers.size(); ++l) {
     writer.write_layer(layout.layers[l], weights.layers[index_of(layout.stage.first_layer) + l]);

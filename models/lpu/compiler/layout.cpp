@@ -35,13 +35,13 @@ class LayoutMaker {
       if (!is_last()) layout_.outgoing.push_back(fp32(Hemisphere::East));
     }
     layout_.inverse_rms = fp32(Hemisphere::East);
-    make_activations(layout_.normed, shape.hidden_vectors, layout_.stage.network.hidden);
+    make_activations(layout_.normed, shape.hidden_vectors, layout_.network.hidden);
     if (layout_.stage.layers > 0) make_attention_buffers();
   }
 
  private:
   [[nodiscard]] bool is_last() const {
-    return layout_.stage.head_end == layout_.stage.network.vocabulary;
+    return layout_.stage.head_end == layout_.network.vocabulary;
   }
   Rows fp32(Hemisphere side) { return allocator_.buffer(side, 4); }
   Rows fp32() {
@@ -177,7 +177,7 @@ class LayoutMaker {
     layout_.cosine = fp32();
     layout_.sine = fp32();
     make_activations(layout_.attended, s.q_vectors(), s.channels(), false);
-    make_activations(layout_.gated, s.ffn_vectors, layout_.stage.network.intermediate);
+    make_activations(layout_.gated, s.ffn_vectors, layout_.network.intermediate);
     for (int p = 0; p < s.pack_heads; ++p) layout_.head_mask.push_back(fp32());
     for (int q = 0; q < s.q_vectors(); ++q) layout_.rotated_q.push_back(fp32());
     const int width = streams_of(s.kv);
@@ -219,8 +219,7 @@ class LayoutMaker {
   std::vector<Rows> q_west_, q_east_, rest_west_, rest_east_, score_west_, score_east_;
 };
 
-StageShape shape_of(const Geometry& geometry, const Stage& stage) {
-  const NeuralNetwork& network = stage.network;
+StageShape shape_of(const Geometry& geometry, const Stage& stage, const DenseDecoder& network) {
   StageShape shape;
   shape.lanes = geometry.lanes();
   shape.weights = plane_type(stage.precision.weights);
@@ -270,7 +269,8 @@ StageLayout make_layout(const Geometry& geometry, const Stage& stage, int slots,
   }
   StageLayout layout;
   layout.stage = stage;
-  layout.shape = shape_of(geometry, stage);
+  layout.network = dense_decoder_of(stage.network, "lpu.compiler");
+  layout.shape = shape_of(geometry, stage, layout.network);
   layout.slots = slots;
   layout.blocks_per_slot = std::max(1, ceil_div(max_context, geometry.lanes()));
   LayoutMaker(geometry, layout).make();

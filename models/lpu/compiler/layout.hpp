@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "models/lpu/compiler/scheduler.hpp"
+#include "sim/describe/dense_decoder.hpp"
 #include "sim/lower/batch.hpp"
 
 namespace tandem::lpu {
@@ -81,6 +82,7 @@ struct StageShape {
 /// The whole stage on one chip.
 struct StageLayout {
   Stage stage;
+  DenseDecoder network;  ///< the stage's
   StageShape shape;
   int slots = 0;            ///< requests
   int blocks_per_slot = 0;  ///< KV blocks of `lanes` tokens

@@ -37,7 +37,7 @@ Value StageCompiler::reduce_lanes(Work& work, Value value, AluOp operation, Hemi
 }
 
 void StageCompiler::rms_norm(const std::vector<Rows>& weights) {
-  const NeuralNetwork& network = layout_.stage.network;
+  const DenseDecoder& network = layout_.network;
   Work sum(scheduler_);
   Value squares;
   for (std::size_t k = 0; k < layout_.hidden.size(); ++k) {
