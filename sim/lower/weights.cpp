@@ -64,6 +64,14 @@ Weights random_weights(const NeuralNetwork& network, std::uint64_t seed) {
   return weights;
 }
 
+Weights weights_in_format(const Weights& weights, ElementType type) {
+  Weights rounded{weights.network, {}};
+  for (const auto& [name, tensor] : weights.tensors) {
+    rounded.tensors.emplace(name, tensor.converted(type).converted(ElementType::Float32));
+  }
+  return rounded;
+}
+
 void check_weights(const Weights& weights) {
   std::size_t known = 0;
   for (const TensorSpec& spec : tensors_of(weights.network)) {

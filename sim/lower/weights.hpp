@@ -30,6 +30,10 @@ struct Weights {
 /// host.
 [[nodiscard]] Weights random_weights(const NeuralNetwork& network, std::uint64_t seed);
 
+/// The same values rounded to a format and kept as float32: what a model computes with whose
+/// operands are of that format.
+[[nodiscard]] Weights weights_in_format(const Weights& weights, ElementType type);
+
 /// Throws ModelError that names the first tensor that is missing, unknown or of another shape.
 void check_weights(const Weights& weights);
 
