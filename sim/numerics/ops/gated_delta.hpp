@@ -61,8 +61,8 @@ void delta_gates(std::span<const float> a, std::span<const float> b, std::span<c
                  std::span<const float> dt_bias, std::span<float> log_decay, std::span<float> beta);
 
 /// Inputs of T tokens: q and k [T][key_heads][key_dim] l2-normalised, v
-/// [T][value_heads][value_dim], log_decay (finite, at most 0) and beta [T][value_heads]. q is scaled by 1 /
-/// sqrt(key_dim) inside.
+/// [T][value_heads][value_dim], log_decay (finite, at most 0) and beta [T][value_heads]. q is
+/// scaled by 1 / sqrt(key_dim) inside.
 struct GatedDeltaTokens {
   std::span<const float> q, k, v, log_decay, beta;
   std::int64_t tokens = 0;
