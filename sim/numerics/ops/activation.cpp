@@ -78,6 +78,9 @@ float gelu(float x) {
   if (x < -20.0F) {  // x Phi(x) is under the smallest subnormal; -infinity has the limit 0
     return -0.0F;
   }
+  if (x > 20.0F) {  // Phi is 1 in float
+    return x;
+  }
   const auto wide = static_cast<double>(x);
   return static_cast<float>(0.5 * wide * erfc(-wide * sqrt_half));
 }
