@@ -1,6 +1,7 @@
 // How an operator computes on values of a format, so that one operator serves fp32 and all others.
 #pragma once
 
+#include <cstdint>
 #include <span>
 
 #include "sim/numerics/element.hpp"
@@ -18,6 +19,10 @@ struct Arithmetic {
     return type == ElementType::Float32 ? value : round_to(type, value);
   }
   void round(std::span<float> values) const;
+  /// out[i] = sum over t of weights[t] * rows[t * stride + i], each element summed over t as dot()
+  /// sums and rounded once: the transposed product of matrices kept by rows.
+  void weighted_sum(std::span<const float> weights, std::span<const float> rows,
+                    std::int64_t stride, std::span<float> out) const;
 };
 
 }  // namespace tandem::ops

@@ -30,33 +30,6 @@ class Scorer {
   float cap_;
 };
 
-std::span<const float> row_of(const CacheRows& rows, std::size_t token, std::size_t column,
-                              std::size_t width) {
-  return rows.data.subspan(token * static_cast<std::size_t>(rows.stride) + column, width);
-}
-
-/// out = sum over t of weights[t] * row(first + t), each element summed in ascending order of t.
-void mix(const CacheRows& rows, std::size_t first, std::size_t column,
-         std::span<const float> weights, const Arithmetic& arithmetic, std::span<float> out) {
-  if (arithmetic.type == ElementType::Float32) {
-    std::fill(out.begin(), out.end(), 0.0F);
-    for (std::size_t t = 0; t < weights.size(); ++t) {
-      const auto row = row_of(rows, first + t, column, out.size());
-      for (std::size_t i = 0; i < out.size(); ++i) {
-        out[i] += weights[t] * row[i];
-      }
-    }
-    return;
-  }
-  std::vector<float> elements(weights.size());
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    for (std::size_t t = 0; t < weights.size(); ++t) {
-      elements[t] = row_of(rows, first + t, column, out.size())[i];
-    }
-    out[i] = arithmetic.rounded(arithmetic.dot(weights, elements));
-  }
-}
-
 }  // namespace
 
 void attention(const AttentionShape& shape, std::span<const float> q, std::span<const float> k,
@@ -80,11 +53,17 @@ void attention(const AttentionShape& shape, std::span<const float> q, const Cach
   const std::int64_t hidden = shape.window > 0 ? k.tokens - shape.window : 0;
   const auto first = static_cast<std::size_t>(std::max<std::int64_t>(hidden, 0));
   std::vector<float> weights(static_cast<std::size_t>(k.tokens) - first);
+  if (weights.empty()) {
+    std::fill(out.begin(), out.end(), 0.0F);
+    return;
+  }
+  const auto stride = static_cast<std::size_t>(k.stride);
   for (std::size_t head = 0; head < heads; ++head) {
     const std::size_t column = head / group * width;
     const auto query = q.subspan(head * width, width);
+    const auto keys = k.data.subspan(first * stride + column);
     for (std::size_t t = 0; t < weights.size(); ++t) {
-      weights[t] = scorer.score(arithmetic.dot(query, row_of(k, first + t, column, width)));
+      weights[t] = scorer.score(arithmetic.dot(query, keys.subspan(t * stride, width)));
     }
     if (sinks.empty()) {
       softmax(weights);
@@ -92,7 +71,8 @@ void attention(const AttentionShape& shape, std::span<const float> q, const Cach
       softmax_with_sink(weights, sinks[head]);
     }
     arithmetic.round(weights);
-    mix(v, first, column, weights, arithmetic, out.subspan(head * width, width));
+    const auto values = v.data.subspan(first * static_cast<std::size_t>(v.stride) + column);
+    arithmetic.weighted_sum(weights, values, v.stride, out.subspan(head * width, width));
   }
 }
 

@@ -36,7 +36,10 @@ void attention(const AttentionShape& shape, std::span<const float> q, std::span<
 
 /// The same over strided caches, in a format, with a learned sink logit per head (none: empty),
 /// which takes its share of the softmax and adds nothing: p_t = e^(a_t - m) / (sum e^(a - m) +
-/// e^(sink - m)), m over both (openai/gpt-oss gpt_oss/torch/model.py sdpa()).
+/// e^(sink - m)), m over both (openai/gpt-oss gpt_oss/torch/model.py sdpa()). Softmax weights are
+/// rounded to the format before the product with V. `k` and `v` hold equally many tokens and may
+/// have different strides. The soft cap follows the scale and precedes the sink (Gemma 2:
+/// google-deepmind/gemma@7691fd4 gm/nn/_modules.py). Without tokens the result is 0.
 void attention(const AttentionShape& shape, std::span<const float> q, const CacheRows& k,
                const CacheRows& v, std::span<const float> sinks, const Arithmetic& arithmetic,
                std::span<float> out);

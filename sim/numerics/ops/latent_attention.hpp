@@ -31,7 +31,8 @@ using LatentUp = std::span<const float>;
 
 /// Naive form: k_n and v of every cached token are made from its latent per head; score =
 /// (q_n . k_n + q_r . k_r) scale; out[h] = sum p v. `q` is [heads, nope_dim + rope_dim] after
-/// rotation, `out` [heads, value_dim]. `chosen`: the tokens that count; none: all.
+/// rotation, `out` [heads, value_dim]. `chosen`: the tokens that count; none: all. In a format,
+/// k_n, v and softmax weights are rounded before they enter a product. Without tokens out is 0.
 void latent_attention_naive(const LatentShape& shape, std::span<const float> q, LatentUp up,
                             const CacheRows& latent, const CacheRows& rope_keys,
                             std::span<const std::int32_t> chosen, const Arithmetic& arithmetic,
@@ -39,7 +40,8 @@ void latent_attention_naive(const LatentShape& shape, std::span<const float> q, 
 
 /// Absorbed form: q~_h = W_uk,h^T q_n [kv_rank]; score = (q~_h . c + q_r . k_r) scale; z_h = sum p
 /// c; out[h] = W_uv,h z_h. Equal to the naive form but for rounding; touches kv_rank + rope_dim
-/// elements per cached token whatever the heads.
+/// elements per cached token whatever the heads. In a format, q~, softmax weights and z are rounded
+/// before they enter a product.
 void latent_attention_absorbed(const LatentShape& shape, std::span<const float> q, LatentUp up,
                                const CacheRows& latent, const CacheRows& rope_keys,
                                std::span<const std::int32_t> chosen, const Arithmetic& arithmetic,
@@ -53,13 +55,15 @@ struct IndexerShape {
   bool operator==(const IndexerShape&) const = default;
 };
 
-/// score[t] = sum over heads j of weight[j] relu(q[j] . k[t]); q is [heads, head_dim], one key per
-/// token. The scales of the weights are the caller's. Source: DeepSeek-V3.2-Exp report, eq. 1.
+/// score[t] = sum over heads j of weight[j] relu(q[j] . k[t]), in ascending order of j; q is
+/// [heads, head_dim], one key per token. Scores stay float whatever the format: they only choose.
+/// What makes q and k (the partial rotation, the Hadamard transform, their fp8 codes) and the
+/// scales of the weights are the caller's. Source: DeepSeek-V3.2-Exp report, eq. 1.
 [[nodiscard]] std::vector<float> index_scores(const IndexerShape& shape, std::span<const float> q,
                                               std::span<const float> head_weights,
                                               const CacheRows& keys, const Arithmetic& arithmetic);
 
-/// The min(k, scores) tokens of the largest scores, in ascending order of position; equal scores go
+/// The min(k, tokens) tokens of the largest scores, in ascending order of position; equal scores go
 /// to the earlier token.
 [[nodiscard]] std::vector<std::int32_t> choose_top(std::span<const float> scores, std::int64_t k);
 
