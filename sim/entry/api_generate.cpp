@@ -5,6 +5,7 @@
 #include "sim/entry/api.hpp"
 #include "sim/entry/describe_page.hpp"
 #include "sim/entry/generate_json.hpp"
+#include "sim/lower/llama2c_checkpoint.hpp"
 
 namespace tandem::entry {
 

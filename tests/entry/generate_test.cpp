@@ -9,6 +9,8 @@
 
 #include "sim/entry/api.hpp"
 #include "sim/entry/generate_json.hpp"
+#include "sim/describe/dense_decoder.hpp"
+#include "sim/lower/llama2c_checkpoint.hpp"
 #include "sim/lower/reference_model.hpp"
 #include "tests/support/test_data.hpp"
 
@@ -22,12 +24,12 @@ std::filesystem::path tales() {
 }
 
 struct Model {
-  LlamaWeights weights;
+  Weights weights;
   Tokenizer tokenizer;
 };
 
 Model load_stories() {
-  LlamaWeights weights =
+  Weights weights =
       read_llama2c_checkpoint((tandem::test::stories_folder() / "stories260K.bin").string());
   Tokenizer tokenizer((tandem::test::stories_folder() / "tok512.bin").string(),
                       weights.network.vocabulary);
@@ -35,7 +37,7 @@ Model load_stories() {
 }
 
 Model load_tales() {
-  LlamaWeights weights = read_llama2c_checkpoint((tales() / "model.bin").string());
+  Weights weights = read_llama2c_checkpoint((tales() / "model.bin").string());
   Tokenizer tokenizer((tales() / "tokenizer.bin").string(), weights.network.vocabulary);
   return {std::move(weights), std::move(tokenizer)};
 }
@@ -119,7 +121,7 @@ TEST(Disaggregated, TheKvCacheThatArrivesIsTheOneThatLeft) {
     bytes += static_cast<std::int64_t>(block.bytes.size());
   }
   // layers x 2 x kv_heads x head_dim x tokens x bytes per element; the LPU's cache is float16.
-  const NeuralNetwork& network = model.weights.network;
+  const DenseDecoder network = dense_decoder_of(model.weights.network, "test");
   EXPECT_EQ(bytes,
             network.layers * 2 * network.kv_heads * network.head_dim * result.prompt_tokens * 2);
 }
@@ -133,7 +135,7 @@ TEST(Disaggregated, GpuKvIsCloseToTheReferences) {
   for (std::int64_t i = 0; i < result.prompt_tokens; ++i) {
     (void)reference.forward(result.tokens[static_cast<std::size_t>(i)], i);
   }
-  const NeuralNetwork& network = model.weights.network;
+  const DenseDecoder network = dense_decoder_of(model.weights.network, "test");
   ASSERT_EQ(result.kv_received.size(), 1U);
   const KvBlock& block = result.kv_received[0];
   ASSERT_EQ(block.type, ElementType::Float32);

@@ -8,13 +8,14 @@
 #include "models/gpu/tracked_rows.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/random.hpp"
+#include "sim/lower/dense_weights.hpp"
 #include "tests/gpu/test_chips.hpp"
 
 namespace tandem::gpu {
 namespace {
 
-NeuralNetwork tiny_network() {
-  NeuralNetwork net;
+DenseDecoder tiny_network() {
+  DenseDecoder net;
   net.name = "tiny";
   net.layers = 3;
   net.hidden = 32;
@@ -25,35 +26,6 @@ NeuralNetwork tiny_network() {
   net.vocabulary = 50;
   net.max_context = 200;
   return net;
-}
-
-Tensor random_tensor(RandomStream& random, std::vector<std::int64_t> shape, double scale) {
-  Tensor tensor(ElementType::Float32, std::move(shape));
-  for (float& value : tensor.floats()) value = static_cast<float>(scale * random.normal());
-  return tensor;
-}
-
-LlamaWeights random_weights(const NeuralNetwork& net) {
-  RandomStream random(7, "weights");
-  LlamaWeights w;
-  w.network = net;
-  w.embedding = random_tensor(random, {net.vocabulary, net.hidden}, 1);
-  for (std::int64_t i = 0; i < net.layers; ++i) {
-    LlamaLayerWeights layer;
-    layer.attention_norm = random_tensor(random, {net.hidden}, 1);
-    layer.ffn_norm = random_tensor(random, {net.hidden}, 1);
-    layer.wq = random_tensor(random, {net.q_width(), net.hidden}, 0.2);
-    layer.wk = random_tensor(random, {net.kv_width(), net.hidden}, 0.2);
-    layer.wv = random_tensor(random, {net.kv_width(), net.hidden}, 0.2);
-    layer.wo = random_tensor(random, {net.hidden, net.q_width()}, 0.2);
-    layer.w_gate = random_tensor(random, {net.intermediate, net.hidden}, 0.2);
-    layer.w_up = random_tensor(random, {net.intermediate, net.hidden}, 0.2);
-    layer.w_down = random_tensor(random, {net.hidden, net.intermediate}, 0.2);
-    w.layers.push_back(std::move(layer));
-  }
-  w.final_norm = random_tensor(random, {net.hidden}, 1);
-  w.head = random_tensor(random, {net.vocabulary, net.hidden}, 0.3);
-  return w;
 }
 
 using Row = std::vector<double>;
@@ -82,18 +54,18 @@ Row normalise(const Tensor& weight, const Row& x, double epsilon) {
 /// An independent decoder in double precision, token by token, half-split RoPE.
 class DoubleDecoder {
  public:
-  explicit DoubleDecoder(const LlamaWeights& weights) : w_(weights) {
+  explicit DoubleDecoder(const Weights& weights) : w_(dense_weights_of(weights, "test")) {
     keys_.resize(w_.layers.size());
     values_.resize(w_.layers.size());
   }
   Row next(std::int32_t token) {
-    const NeuralNetwork& net = w_.network;
+    const DenseDecoder& net = w_.network;
     Row x;
     for (std::int64_t i = 0; i < net.hidden; ++i) {
       x.push_back(static_cast<double>(w_.embedding.load(token * net.hidden + i)));
     }
     for (std::size_t l = 0; l < w_.layers.size(); ++l) {
-      const LlamaLayerWeights& layer = w_.layers[l];
+      const DenseLayerWeights& layer = w_.layers[l];
       const Row h = normalise(layer.attention_norm, x, net.norm_epsilon);
       Row q = multiply(layer.wq, h);
       Row k = multiply(layer.wk, h);
@@ -123,7 +95,7 @@ class DoubleDecoder {
     for (std::size_t head = 0; head < rows.size(); head += dim) {
       for (std::size_t i = 0; i < dim / 2; ++i) {
         const double angle =
-            position_ * std::pow(w_.network.rope_theta,
+            position_ * std::pow(w_.network.rope.theta,
                                  -2.0 * static_cast<double>(i) / static_cast<double>(dim));
         const double a = rows[head + i];
         const double b = rows[head + i + dim / 2];
@@ -133,7 +105,7 @@ class DoubleDecoder {
     }
   }
   [[nodiscard]] Row attend(std::size_t l, const Row& q) const {
-    const NeuralNetwork& net = w_.network;
+    const DenseDecoder& net = w_.network;
     const auto dim = static_cast<std::size_t>(net.head_dim);
     Row out(q.size());
     for (std::size_t head = 0; head < static_cast<std::size_t>(net.heads); ++head) {
@@ -155,7 +127,7 @@ class DoubleDecoder {
     return out;
   }
 
-  const LlamaWeights& w_;
+  DenseWeights w_;
   std::vector<std::vector<Row>> keys_, values_;
   double position_ = 0;
 };
@@ -172,8 +144,8 @@ std::vector<std::int32_t> prompt_of(int length, int salt) {
 
 class Functional : public ::testing::Test {
  protected:
-  NeuralNetwork net_ = tiny_network();
-  LlamaWeights weights_ = random_weights(net_);
+  NeuralNetwork net_ = network_of(tiny_network());
+  Weights weights_ = random_weights(net_, 7);
   GpuChip chip_{large_chip(), Software{}};
 
   std::unique_ptr<LoadedStage> load(const Stage& stage, CtaOrder order = CtaOrder::Canonical) {

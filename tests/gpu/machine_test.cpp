@@ -7,6 +7,7 @@
 #include "models/gpu/floor.hpp"
 #include "models/gpu/plan_gemm.hpp"
 #include "sim/core/diagnostics.hpp"
+#include "sim/describe/dense_decoder.hpp"
 #include "tests/gpu/test_chips.hpp"
 
 namespace tandem::gpu {
@@ -188,7 +189,7 @@ TEST(Machine, AFormatWithoutUnitsIsAnError) {
 }
 
 TEST(ChipModel, AStageIsTheSumOfItsKernels) {
-  NeuralNetwork net;
+  DenseDecoder net;
   net.name = "small";
   net.layers = 3;
   net.hidden = 256;
@@ -196,7 +197,7 @@ TEST(ChipModel, AStageIsTheSumOfItsKernels) {
   net.head_dim = 64;
   net.intermediate = 512;
   net.vocabulary = 1000;
-  const Stage stage = whole_model(net, Precision{});
+  const Stage stage = whole_model(network_of(net), Precision{});
   const Batch batch{{{0, 10, 1, true}, {1, 0, 20, true}}};
   const auto chip = make_gpu_chip(large_chip(), Software{});
   TimelineRecorder timeline;
@@ -217,7 +218,7 @@ TEST(ChipModel, AStageIsTheSumOfItsKernels) {
 }
 
 TEST(ChipModel, FitCountsWeightsAndKv) {
-  NeuralNetwork net;
+  DenseDecoder net;
   net.name = "fit";
   net.layers = 2;
   net.hidden = 100;
@@ -228,7 +229,7 @@ TEST(ChipModel, FitCountsWeightsAndKv) {
   net.vocabulary = 1000;
   const Chip chip = with(with(round_chip(), "workspace_tokens", 10), "reserved_memory", 1e9);
   const auto model = make_gpu_chip(chip, Software{});
-  const Fit fit = model->fit(whole_model(net, Precision{}), 3, 100);
+  const Fit fit = model->fit(whole_model(network_of(net), Precision{}), 3, 100);
   EXPECT_EQ(fit.capacity, 79_GB);
   // Per layer 100 x (100 + 100) + 100 x 100 + 3 x 30000 + 200 = 120200; x2 + 100 + 2 x 100000.
   EXPECT_EQ(fit.weights, Bytes((2 * 120200 + 100 + 200000) * 2));

@@ -11,6 +11,8 @@
 
 #include "models/gpu/gpu_chip.hpp"
 #include "models/gpu/loaded_stage.hpp"
+#include "sim/describe/dense_decoder.hpp"
+#include "sim/lower/llama2c_checkpoint.hpp"
 #include "sim/lower/reference_model.hpp"
 #include "sim/numerics/tokenizer.hpp"
 #include "tests/gpu/test_chips.hpp"
@@ -46,7 +48,7 @@ class Stories : public ::testing::Test {
 
   std::string folder_;
   GpuChip chip_{large_chip(), Software{}};
-  LlamaWeights weights_;
+  Weights weights_;
   std::unique_ptr<LoadedStage> stage_;
 };
 
@@ -107,7 +109,7 @@ TEST_F(Stories, PromptsOfTheReferenceProgram) {
 
 TEST_F(Stories, KvIsThatOfTheReferenceOperators) {
   ReferenceModel reference(weights_);
-  const NeuralNetwork& net = weights_.network;
+  const DenseDecoder net = dense_decoder_of(weights_.network, "test");
   std::int32_t token = 1;
   for (std::int64_t position = 0; position < 100; ++position) {
     (void)step(0, position, token);

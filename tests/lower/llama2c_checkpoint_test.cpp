@@ -1,5 +1,5 @@
 // Does the checkpoint reader put every array in its place and refuse what cannot be one?
-#include "sim/lower/llama_weights.hpp"
+#include "sim/lower/llama2c_checkpoint.hpp"
 
 #include <gtest/gtest.h>
 
@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include "sim/core/diagnostics.hpp"
+#include "sim/lower/dense_weights.hpp"
 #include "sim/core/random.hpp"
 
 namespace tandem {
@@ -55,12 +56,13 @@ class CheckpointFile : public testing::Test {
 constexpr Header tied{4, 6, 2, 2, 1, 5, 3};
 
 TEST_F(CheckpointFile, arrays_stand_where_llama2c_puts_them) {
-  const LlamaWeights weights = read_llama2c_checkpoint(write(file_of(tied, 286)));
+  const Weights all = read_llama2c_checkpoint(write(file_of(tied, 286)));
+  const DenseWeights weights = dense_weights_of(all, "test");
   EXPECT_TRUE(weights.network.tied_embeddings);
   EXPECT_EQ(weights.network.head_dim, 2);
-  EXPECT_EQ(weights.network.rope_layout, RopeLayout::Interleaved);
+  EXPECT_EQ(weights.network.rope.layout, RopeLayout::Interleaved);
   ASSERT_EQ(weights.layers.size(), 2U);
-  const LlamaLayerWeights& second = weights.layers[1];
+  const DenseLayerWeights& second = weights.layers[1];
   EXPECT_EQ(weights.embedding.load(19), 19);
   EXPECT_EQ(second.attention_norm.load(0), 24);  // 20 + 4
   EXPECT_EQ(second.wq.load(0), 44);              // 28 + 16
@@ -79,10 +81,10 @@ TEST_F(CheckpointFile, arrays_stand_where_llama2c_puts_them) {
 TEST_F(CheckpointFile, a_negative_vocabulary_brings_a_classifier_of_its_own) {
   Header header = tied;
   header[5] = -5;
-  const LlamaWeights weights = read_llama2c_checkpoint(write(file_of(header, 306)));
+  const Weights weights = read_llama2c_checkpoint(write(file_of(header, 306)));
   EXPECT_FALSE(weights.network.tied_embeddings);
   EXPECT_EQ(weights.network.vocabulary, 5);
-  EXPECT_EQ(weights.head.load(0), 286);  // after the RoPE tables
+  EXPECT_EQ(weights.head().load(0), 286);  // after the RoPE tables
 }
 
 TEST_F(CheckpointFile, says_how_many_bytes_it_wants) {

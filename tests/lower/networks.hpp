@@ -1,13 +1,13 @@
 // Networks that several tests share.
 #pragma once
 
-#include "sim/describe/neural_network.hpp"
+#include "sim/describe/dense_decoder.hpp"
 
 namespace tandem::test {
 
 /// Small enough for paper: q_width 8, kv_width 4, 496 parameters per layer.
 inline NeuralNetwork tiny_network() {
-  NeuralNetwork net;
+  DenseDecoder net;
   net.name = "tiny";
   net.layers = 2;
   net.hidden = 8;
@@ -17,12 +17,12 @@ inline NeuralNetwork tiny_network() {
   net.intermediate = 12;
   net.vocabulary = 10;
   net.max_context = 64;
-  return net;
+  return network_of(net);
 }
 
 /// Llama-3.1-8B. Source: meta-llama/Llama-3.1-8B config.json.
 inline NeuralNetwork llama_8b() {
-  NeuralNetwork net;
+  DenseDecoder net;
   net.name = "llama-3.1-8b";
   net.layers = 32;
   net.hidden = 4096;
@@ -32,8 +32,8 @@ inline NeuralNetwork llama_8b() {
   net.intermediate = 14336;
   net.vocabulary = 128256;
   net.max_context = 131072;
-  net.rope_theta = 500000;
-  return net;
+  net.rope.theta = 500000;
+  return network_of(net);
 }
 
 }  // namespace tandem::test

@@ -5,6 +5,7 @@
 
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/random.hpp"
+#include "sim/describe/tensors.hpp"
 #include "sim/lower/chip_model.hpp"
 #include "tests/lower/networks.hpp"
 
@@ -16,17 +17,17 @@ TEST(PartitionPipeline, covers_every_layer_and_head_row_once) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     RandomStream random(seed, "partition");
     NeuralNetwork net = test::tiny_network();
-    net.layers = random.integer(1, 130);
+    net.pattern.assign(static_cast<std::size_t>(random.integer(1, 130)), 0);
     net.vocabulary = random.integer(20, 1000);
-    const std::int64_t pipeline = random.integer(1, net.layers);
+    const std::int64_t pipeline = random.integer(1, net.layers());
     const std::int64_t head_chips = random.integer(0, 20);
     const auto stages = partition_pipeline(net, {}, pipeline, head_chips);
     ASSERT_EQ(static_cast<std::int64_t>(stages.size()), pipeline + head_chips);
     std::int64_t next_layer = 0;
     std::int64_t next_row = 0;
     std::int64_t parameters = 0;
-    std::int64_t shortest = net.layers;
-    std::int64_t previous = net.layers;
+    std::int64_t shortest = net.layers();
+    std::int64_t previous = net.layers();
     for (std::size_t i = 0; i < stages.size(); ++i) {
       const Stage& stage = stages[i];
       ASSERT_EQ(stage.has_embedding, i == 0);
@@ -43,12 +44,12 @@ TEST(PartitionPipeline, covers_every_layer_and_head_row_once) {
       }
       parameters += stage.weight_parameters();
     }
-    ASSERT_EQ(next_layer, net.layers);
+    ASSERT_EQ(next_layer, net.layers());
     ASSERT_EQ(next_row, net.vocabulary);
     ASSERT_LE(stages[0].layers - shortest, 1);
     // Every head chip has a final norm of its own.
     const std::int64_t extra_norms = std::max<std::int64_t>(head_chips - 1, 0) * net.hidden;
-    ASSERT_EQ(parameters, net.parameters() + extra_norms);
+    ASSERT_EQ(parameters, count_parameters(net).total + extra_norms);
   }
 }
 

@@ -65,14 +65,14 @@ Batch one_token(std::int64_t context) {
 const Precision half = precision_of(ElementType::Float16, ElementType::Float16);
 const Precision byte = precision_of(ElementType::Fp8E4m3, ElementType::Fp8E4m3);
 
-NeuralNetwork small() {
-  NeuralNetwork network = small_network(2, 100, 8, 4, 12, 150, 200);
+DenseDecoder small() {
+  DenseDecoder network = small_network(2, 100, 8, 4, 12, 150, 200);
   network.max_context = 640;
   return network;
 }
 
-NeuralNetwork llama8b() {
-  NeuralNetwork network = small_network(32, 4096, 32, 8, 128, 14336, 128256);
+DenseDecoder llama8b() {
+  DenseDecoder network = small_network(32, 4096, 32, 8, 128, 14336, 128256);
   network.max_context = 131072;
   return network;
 }
@@ -91,7 +91,7 @@ TEST(LpuChip, TakesLongerThanItsFloorAtEveryContext) {
 TEST(LpuChip, RunsALayerOfLlama8bAtAQuarterOfTheWeightPathOrBetter) {
   // 218 M one-byte weights over 4 planes x 80 streams x 320 B are 2,130 cycles at least.
   const auto chip = lpu::make_lpu_chip(chip_of(lp30_geometry()), Software{});
-  const Stage stage = partition_pipeline(llama8b(), byte, 32, 2)[1];
+  const Stage stage = partition_pipeline(network_of(llama8b()), byte, 32, 2)[1];
   const StageCost cost = chip->simulate(stage, one_token(1000));
   EXPECT_GT(cost.cycles.count(), 2130);
   EXPECT_LT(cost.cycles.count(), 4 * 2130);
@@ -122,14 +122,14 @@ TEST(LpuChip, FitsAsManyTokensOfKvAsCanBeLoaded) {
 TEST(LpuChip, SaysThatALayerOfLlama8bDoesNotFitLpuV1InHalfPrecision) {
   // 218 M weights x 2 B = 436 MB against 230.7 MB.
   const auto chip = lpu::make_lpu_chip(chip_of(lpu_v1_geometry()), Software{});
-  const Fit fit = chip->fit(partition_pipeline(llama8b(), half, 32, 2)[1], 1, 1024);
+  const Fit fit = chip->fit(partition_pipeline(network_of(llama8b()), half, 32, 2)[1], 1, 1024);
   EXPECT_FALSE(fit.holds_weights());
   EXPECT_EQ(fit.kv_tokens(), 0);
 }
 
 TEST(LpuStage, RunsInTheCyclesAndCountsOfTheTimedMachine) {
   const auto chip = lpu::make_lpu_chip(chip_of(narrow_geometry(2)), Software{});
-  const LlamaWeights weights = random_weights(small(), 11);
+  const Weights weights = spread_weights(small(), 11);
   const Stage stage = whole_model(small(), half);
   const auto loaded = chip->load(stage, weights, 2, 96);
   Batch prompt;
@@ -147,7 +147,7 @@ TEST(LpuStage, RunsInTheCyclesAndCountsOfTheTimedMachine) {
 
 TEST(LpuStage, GoesOnFromImportedKvAndGuardsItsRequests) {
   const auto chip = lpu::make_lpu_chip(chip_of(narrow_geometry(2)), Software{});
-  const LlamaWeights weights = random_weights(small(), 12);
+  const Weights weights = spread_weights(small(), 12);
   const auto loaded = chip->load(whole_model(small(), half), weights, 2, 96);
   StageData in, first, second;
   in.tokens = {3, 5, 8};

@@ -46,34 +46,37 @@ inline Tensor random_tensor(std::vector<std::int64_t> shape, double spread, Rand
   return tensor;
 }
 
-inline LlamaWeights random_weights(const NeuralNetwork& n, std::uint64_t seed) {
+/// Wider spreads than tandem::random_weights: roundings of every format show.
+inline Weights spread_weights(const DenseDecoder& n, std::uint64_t seed) {
   RandomStream random(seed, "weights");
-  LlamaWeights weights;
-  weights.network = n;
+  Weights weights;
+  weights.network = network_of(n);
+  const auto add = [&](const std::string& name, std::vector<std::int64_t> shape, double width) {
+    weights.tensors.emplace(name, random_tensor(std::move(shape), width, random));
+  };
   const auto spread = [](std::int64_t in) { return 2.0 / std::sqrt(static_cast<double>(in)); };
-  weights.embedding = random_tensor({n.vocabulary, n.hidden}, 1.0, random);
+  add("embedding", {n.vocabulary, n.hidden}, 1.0);
   for (std::int64_t l = 0; l < n.layers; ++l) {
-    LlamaLayerWeights w;
-    w.attention_norm = random_tensor({n.hidden}, 1.5, random);
-    w.ffn_norm = random_tensor({n.hidden}, 1.5, random);
-    w.wq = random_tensor({n.q_width(), n.hidden}, spread(n.hidden), random);
-    w.wk = random_tensor({n.kv_width(), n.hidden}, spread(n.hidden), random);
-    w.wv = random_tensor({n.kv_width(), n.hidden}, spread(n.hidden), random);
-    w.wo = random_tensor({n.hidden, n.q_width()}, spread(n.q_width()), random);
-    w.w_gate = random_tensor({n.intermediate, n.hidden}, spread(n.hidden), random);
-    w.w_up = random_tensor({n.intermediate, n.hidden}, spread(n.hidden), random);
-    w.w_down = random_tensor({n.hidden, n.intermediate}, spread(n.intermediate), random);
-    weights.layers.push_back(std::move(w));
+    const std::string layer = "layers." + std::to_string(l) + ".";
+    add(layer + "attention_norm", {n.hidden}, 1.5);
+    add(layer + "ffn_norm", {n.hidden}, 1.5);
+    add(layer + "attention.query", {n.q_width(), n.hidden}, spread(n.hidden));
+    add(layer + "attention.key", {n.kv_width(), n.hidden}, spread(n.hidden));
+    add(layer + "attention.value", {n.kv_width(), n.hidden}, spread(n.hidden));
+    add(layer + "attention.output", {n.hidden, n.q_width()}, spread(n.q_width()));
+    add(layer + "ffn.gate", {n.intermediate, n.hidden}, spread(n.hidden));
+    add(layer + "ffn.up", {n.intermediate, n.hidden}, spread(n.hidden));
+    add(layer + "ffn.down", {n.hidden, n.intermediate}, spread(n.intermediate));
   }
-  weights.final_norm = random_tensor({n.hidden}, 1.5, random);
-  weights.head = random_tensor({n.vocabulary, n.hidden}, spread(n.hidden), random);
+  add("final_norm", {n.hidden}, 1.5);
+  add("head", {n.vocabulary, n.hidden}, spread(n.hidden));
   return weights;
 }
 
-inline NeuralNetwork small_network(std::int64_t layers, std::int64_t hidden, std::int64_t heads,
+inline DenseDecoder small_network(std::int64_t layers, std::int64_t hidden, std::int64_t heads,
                                    std::int64_t kv_heads, std::int64_t head_dim,
                                    std::int64_t intermediate, std::int64_t vocabulary) {
-  NeuralNetwork n;
+  DenseDecoder n;
   n.name = "small";
   n.layers = layers;
   n.hidden = hidden;
@@ -84,6 +87,10 @@ inline NeuralNetwork small_network(std::int64_t layers, std::int64_t hidden, std
   n.vocabulary = vocabulary;
   n.max_context = 4096;
   return n;
+}
+
+inline Stage whole_model(const DenseDecoder& decoder, const Precision& precision) {
+  return tandem::whole_model(network_of(decoder), precision);
 }
 
 inline Precision precision_of(ElementType weights, ElementType kv) {
@@ -100,7 +107,7 @@ struct StageUnderTest {
   lpu::CompiledStage compiled;
   std::unique_ptr<lpu::ChipHost> host;
 
-  StageUnderTest(const lpu::Geometry& g, const Stage& stage, const LlamaWeights& weights, int slots,
+  StageUnderTest(const lpu::Geometry& g, const Stage& stage, const Weights& weights, int slots,
                  std::int64_t max_context)
       : geometry(g),
         compiled(lpu::compile_stage(g, lpu::LatencyTable{}, "chip", stage, slots, max_context)),
@@ -108,9 +115,9 @@ struct StageUnderTest {
   StageUnderTest(const StageUnderTest&) = delete;
 };
 
-inline std::span<const float> embedding_row(const LlamaWeights& weights, std::int32_t token) {
+inline std::span<const float> embedding_row(const Weights& weights, std::int32_t token) {
   const auto width = static_cast<std::size_t>(weights.network.hidden);
-  return weights.embedding.floats().subspan(static_cast<std::size_t>(token) * width, width);
+  return weights.at("embedding").floats().subspan(static_cast<std::size_t>(token) * width, width);
 }
 
 }  // namespace tandem::test

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "sim/lower/llama2c_checkpoint.hpp"
 #include "sim/lower/reference_model.hpp"
 #include "tests/lpu/compiler_harness.hpp"
 #include "tests/support/lpu_reference.hpp"
@@ -40,7 +41,7 @@ std::int32_t largest(std::span<const float> logits) {
 
 // Teacher-forced on LPU v1 in fp16: the bits of the reference in the chip's order, the predicted
 // cycles, and the figures against plain float that a user may expect.
-void expect_exact(const LlamaWeights& weights, const std::vector<std::vector<std::int32_t>>& runs) {
+void expect_exact(const Weights& weights, const std::vector<std::vector<std::int32_t>>& runs) {
   const int prompts = static_cast<int>(runs.size());
   const Stage stage =
       whole_model(weights.network, precision_of(ElementType::Float16, ElementType::Float16));

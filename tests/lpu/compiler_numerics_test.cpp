@@ -14,7 +14,7 @@ namespace {
 
 struct Case {
   const char* name;
-  NeuralNetwork network;
+  DenseDecoder network;
   lpu::Geometry geometry;
   ElementType weights;
   ElementType kv;
@@ -28,7 +28,7 @@ std::int32_t greedy(const std::vector<float>& logits) {
 // Runs `positions` tokens and compares logits, the token that the chip picked, and cycles.
 void expect_equal_to_reference(const Case& c) {
   SCOPED_TRACE(c.name);
-  const LlamaWeights weights = random_weights(c.network, 7);
+  const Weights weights = spread_weights(c.network, 7);
   const Stage stage = whole_model(c.network, precision_of(c.weights, c.kv));
   StageUnderTest chip(c.geometry, stage, weights, 1, c.positions);
   LpuReference reference(weights, c.weights, c.kv, c.geometry.lanes());
@@ -60,8 +60,8 @@ TEST(CompiledDecoder, SeveralKvBlocksOnNarrowVectors) {
 
 TEST(CompiledDecoder, SeveralPacksOfKvHeads) {
   // Heads of 24 channels: two to a vector of 64 lanes, so 5 kv heads make three packs.
-  NeuralNetwork network = small_network(1, 130, 20, 5, 24, 200, 70);
-  network.rope_layout = RopeLayout::HalfSplit;
+  DenseDecoder network = small_network(1, 130, 20, 5, 24, 200, 70);
+  network.rope.layout = RopeLayout::HalfSplit;
   expect_equal_to_reference(
       {"packs", network, narrow_geometry(4), ElementType::Float16, ElementType::Float16, 5});
 }
@@ -94,10 +94,10 @@ TEST(CompiledDecoder, AnyShapeEqualsTheReference) {
     RandomStream random(static_cast<std::uint64_t>(seed), "shapes");
     const std::int64_t kv_heads = random.integer(1, 6);
     const std::int64_t heads = kv_heads * random.integer(1, 8);
-    NeuralNetwork network =
+    DenseDecoder network =
         small_network(random.integer(1, 2), random.integer(3, 90), heads, kv_heads,
                       2 * random.integer(1, 12), random.integer(1, 100), random.integer(2, 80));
-    network.rope_layout =
+    network.rope.layout =
         random.integer(0, 1) == 0 ? RopeLayout::Interleaved : RopeLayout::HalfSplit;
     const auto type = [&] {
       constexpr ElementType types[] = {ElementType::Float16, ElementType::Bfloat16,

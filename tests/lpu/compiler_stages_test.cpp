@@ -10,13 +10,13 @@ namespace {
 
 using lpu::LatencyTable;
 
-NeuralNetwork three_layers() {
+DenseDecoder three_layers() {
   return small_network(3, 100, 8, 4, 12, 150, 200);
 }
 
 // One token through all stages; the logits of head slices are put together.
 std::vector<float> run_chain(std::vector<std::unique_ptr<StageUnderTest>>& chips,
-                             const LlamaWeights& weights, std::int32_t token,
+                             const Weights& weights, std::int32_t token,
                              std::int64_t position) {
   const auto row = embedding_row(weights, token);
   std::vector<float> hidden(row.begin(), row.end());
@@ -30,7 +30,7 @@ std::vector<float> run_chain(std::vector<std::unique_ptr<StageUnderTest>>& chips
 }
 
 TEST(Pipeline, ChipsInARowGiveTheBitsOfOneChip) {
-  const LlamaWeights weights = random_weights(three_layers(), 3);
+  const Weights weights = spread_weights(three_layers(), 3);
   const Precision precision = precision_of(ElementType::Float16, ElementType::Float16);
   StageUnderTest single(narrow_geometry(4), whole_model(weights.network, precision), weights, 1, 8);
   // Two chips with layers and two that share the head.
@@ -47,7 +47,7 @@ TEST(Pipeline, ChipsInARowGiveTheBitsOfOneChip) {
 
 TEST(Pipeline, HiddenStateTakesOneLinkIntervalPerRow) {
   // 100 channels are 2 vectors of 64 lanes, 4 bytes each: 8 rows, 27 cycles apart.
-  const LlamaWeights weights = random_weights(three_layers(), 3);
+  const Weights weights = spread_weights(three_layers(), 3);
   const Precision precision = precision_of(ElementType::Float16, ElementType::Float16);
   const auto stages = partition_pipeline(weights.network, precision, 2, 0);
   const auto first =
@@ -65,7 +65,7 @@ TEST(Pipeline, HiddenStateTakesOneLinkIntervalPerRow) {
 }
 
 TEST(KvCache, MovesToAnotherChipByteForByte) {
-  const LlamaWeights weights = random_weights(three_layers(), 4);
+  const Weights weights = spread_weights(three_layers(), 4);
   const Precision precision = precision_of(ElementType::Float16, ElementType::Float16);
   const Stage stage = whole_model(weights.network, precision);
   StageUnderTest from(narrow_geometry(4), stage, weights, 1, 80);
@@ -87,7 +87,7 @@ TEST(KvCache, MovesToAnotherChipByteForByte) {
 }
 
 TEST(KvCache, RequestsInOtherSlotsChangeNothing) {
-  const LlamaWeights weights = random_weights(three_layers(), 5);
+  const Weights weights = spread_weights(three_layers(), 5);
   const Stage stage =
       whole_model(weights.network, precision_of(ElementType::Fp8E4m3, ElementType::Fp8E4m3));
   StageUnderTest alone(narrow_geometry(4), stage, weights, 1, 16);
@@ -163,7 +163,7 @@ TEST(Verifier, FindsNothingInCompiledPrograms) {
   const Precision half = precision_of(ElementType::Float16, ElementType::Float16);
   const Precision byte = precision_of(ElementType::Fp8E4m3, ElementType::Fp8E4m3);
   for (const Precision& precision : {half, byte}) {
-    for (const Stage& stage : partition_pipeline(three_layers(), precision, 2, 2)) {
+    for (const Stage& stage : partition_pipeline(network_of(three_layers()), precision, 2, 2)) {
       const auto geometry = narrow_geometry(4);
       const auto compiled = lpu::compile_stage(geometry, LatencyTable{}, "chip", stage, 2, 200);
       const auto faults = lpu::verify(compiled.program, geometry, LatencyTable{});
@@ -174,12 +174,12 @@ TEST(Verifier, FindsNothingInCompiledPrograms) {
 
 TEST(Compiler, NamesWhatDoesNotFitOrIsNotSupported) {
   const auto geometry = narrow_geometry(4);
-  NeuralNetwork wide = three_layers();
+  DenseDecoder wide = three_layers();
   wide.head_dim = 64;  // a pack needs one lane more than its heads
   const Precision half = precision_of(ElementType::Float16, ElementType::Float16);
   EXPECT_THROW(lpu::compile_stage(geometry, LatencyTable{}, "chip", whole_model(wide, half), 1, 8),
                ModelError);
-  NeuralNetwork large = small_network(40, 640, 8, 4, 16, 6400, 200);
+  DenseDecoder large = small_network(40, 640, 8, 4, 16, 6400, 200);
   EXPECT_THROW(lpu::compile_stage(geometry, LatencyTable{}, "chip", whole_model(large, half), 1, 8),
                ModelError);
   const Precision full = precision_of(ElementType::Float32, ElementType::Float16);

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "sim/core/diagnostics.hpp"
+#include "sim/describe/dense_decoder.hpp"
 #include "sim/lower/chip_model.hpp"
 #include "sim/lower/network_model.hpp"
 
@@ -47,7 +48,7 @@ class FakeChip final : public ChipModel {
   KernelCost simulate_kernel(const Kernel&, bool) const override {
     throw ModelError("fake chip: no kernels");
   }
-  std::unique_ptr<LoadedStage> load(const Stage&, const LlamaWeights&, std::int64_t,
+  std::unique_ptr<LoadedStage> load(const Stage&, const Weights&, std::int64_t,
                                     std::int64_t) const override {
     throw ModelError("fake chip: no numbers");
   }
@@ -143,15 +144,17 @@ inline Chip chip(const std::string& name, double slots) {
 inline Scenario scenario() {
   Scenario s;
   s.name = "fake";
-  s.model.name = "tiny";
-  s.model.layers = 4;
-  s.model.hidden = 8;
-  s.model.heads = 2;
-  s.model.kv_heads = 1;
-  s.model.head_dim = 4;
-  s.model.intermediate = 16;
-  s.model.vocabulary = 32;
-  s.model.max_context = 4096;
+  DenseDecoder model;
+  model.name = "tiny";
+  model.layers = 4;
+  model.hidden = 8;
+  model.heads = 2;
+  model.kv_heads = 1;
+  model.head_dim = 4;
+  model.intermediate = 16;
+  model.vocabulary = 32;
+  model.max_context = 4096;
+  s.model = network_of(model);
   s.system.name = "fake_system";
   s.system.chips["big"] = chip("big", 0);
   s.system.chips["small"] = chip("small", 1);

@@ -17,23 +17,23 @@ std::size_t at(std::int64_t value) {
 
 }  // namespace
 
-LpuReference::LpuReference(const LlamaWeights& weights, ElementType weight_type,
+LpuReference::LpuReference(const Weights& weights, ElementType weight_type,
                            ElementType kv_type, int lanes)
-    : weights_(&weights),
-      network_(&weights.network),
+    : weights_(dense_weights_of(weights, "reference")),
+      network_(weights_.network),
       type_(weight_type),
       kv_type_(kv_type),
       lanes_(at(lanes)),
-      head_dim_(at(weights.network.head_dim)) {
-  const std::size_t kv_heads = at(network_->kv_heads);
+      head_dim_(at(network_.head_dim)) {
+  const std::size_t kv_heads = at(network_.kv_heads);
   pack_ = std::min(kv_heads, (lanes_ - 1) / head_dim_);
   packs_ = (kv_heads + pack_ - 1) / pack_;
-  group_ = at(network_->heads / network_->kv_heads);
-  const auto hidden = natural(network_->hidden);
-  const auto inner = natural(network_->intermediate);
-  const auto heads = packed(network_->heads / network_->kv_heads);
+  group_ = at(network_.heads / network_.kv_heads);
+  const auto hidden = natural(network_.hidden);
+  const auto inner = natural(network_.intermediate);
+  const auto heads = packed(network_.heads / network_.kv_heads);
   const auto kv = packed(1);
-  for (const LlamaLayerWeights& w : weights.layers) {
+  for (const DenseLayerWeights& w : weights_.layers) {
     Layer layer;
     layer.q = make(w.wq, heads, hidden);
     layer.k = make(w.wk, kv, hidden);
@@ -44,7 +44,7 @@ LpuReference::LpuReference(const LlamaWeights& weights, ElementType weight_type,
     layer.down = make(w.w_down, hidden, inner);
     layers_.push_back(std::move(layer));
   }
-  head_ = make(weights.head, natural(network_->vocabulary), hidden);
+  head_ = make(weights_.head, natural(network_.vocabulary), hidden);
 }
 
 std::vector<std::int64_t> LpuReference::natural(std::int64_t width) const {
@@ -57,13 +57,13 @@ std::vector<std::int64_t> LpuReference::natural(std::int64_t width) const {
 // Vector (pack j, member g of the group), lanes of kv head p of the pack.
 std::vector<std::int64_t> LpuReference::packed(std::int64_t group) const {
   std::vector<std::int64_t> map(packs_ * at(group) * lanes_, -1);
-  for (std::int64_t kv = 0; kv < network_->kv_heads; ++kv) {
+  for (std::int64_t kv = 0; kv < network_.kv_heads; ++kv) {
     const std::size_t j = at(kv) / pack_;
     const std::size_t p = at(kv) % pack_;
     for (std::int64_t g = 0; g < group; ++g) {
       const std::size_t first = (j * at(group) + at(g)) * lanes_ + p * head_dim_;
       for (std::size_t d = 0; d < head_dim_; ++d) {
-        map[first + d] = (kv * group + g) * network_->head_dim + static_cast<std::int64_t>(d);
+        map[first + d] = (kv * group + g) * network_.head_dim + static_cast<std::int64_t>(d);
       }
     }
   }
@@ -162,11 +162,11 @@ LpuReference::Lanes LpuReference::norm(const Lanes& x, const Tensor& weights) co
   for (std::size_t i = 0; i < x.size(); ++i) {
     squares[i % lanes_] = i < lanes_ ? x[i] * x[i] : squares[i % lanes_] + x[i] * x[i];
   }
-  const auto factor = static_cast<float>(1.0 / static_cast<double>(network_->hidden));
+  const auto factor = static_cast<float>(1.0 / static_cast<double>(network_.hidden));
   Lanes inverse;
   for (const float total : sum_over_lanes(squares)) {
     const float mean = total * factor;
-    inverse.push_back(special::rsqrt(mean + static_cast<float>(network_->norm_epsilon)));
+    inverse.push_back(special::rsqrt(mean + static_cast<float>(network_.norm_epsilon)));
   }
   Lanes y(x.size());
   for (std::size_t i = 0; i < x.size(); ++i) {
@@ -185,13 +185,13 @@ void LpuReference::rotate(Lanes& x, float scale) const {
       x[i] = 0;
       continue;
     }
-    const bool pairs = network_->rope_layout == RopeLayout::Interleaved;
+    const bool pairs = network_.rope.layout == RopeLayout::Interleaved;
     const std::size_t half = head_dim_ / 2;
     const std::size_t index = pairs ? d / 2 : d % half;
     const bool first = pairs ? d % 2 == 0 : d < half;
     const std::size_t partner = pairs ? i ^ 1U : (first ? i + half : i - half);
     const double angle = static_cast<double>(position_) *
-                         std::pow(network_->rope_theta, -2.0 * static_cast<double>(index) /
+                         std::pow(network_.rope.theta, -2.0 * static_cast<double>(index) /
                                                             static_cast<double>(head_dim_));
     const auto c = static_cast<float>(std::cos(angle));
     const auto s = static_cast<float>(std::sin(angle));
@@ -269,7 +269,7 @@ LpuReference::Lanes LpuReference::attend(Layer& layer, const Lanes& q) const {
   Lanes result(q.size());
   for (std::size_t vector = 0; vector < packs_ * group_; ++vector) {
     const std::size_t j = vector / group_;
-    const std::size_t heads = std::min(pack_, at(network_->kv_heads) - j * pack_);
+    const std::size_t heads = std::min(pack_, at(network_.kv_heads) - j * pack_);
     for (std::size_t p = 0; p < heads; ++p) {
       const Lanes o = attend_head(layer, q, vector, p);
       for (std::size_t l = 0; l < lanes_; ++l) result[vector * lanes_ + l] += o[l];
@@ -281,27 +281,27 @@ LpuReference::Lanes LpuReference::attend(Layer& layer, const Lanes& q) const {
 void LpuReference::feed_forward(const Layer& layer, Lanes& hidden,
                                 const Tensor& norm_weights) const {
   const Lanes x = norm(hidden, norm_weights);
-  const Lanes gate = multiply(layer.gate, x, at(network_->hidden));
-  const Lanes up = multiply(layer.up, x, at(network_->hidden));
+  const Lanes gate = multiply(layer.gate, x, at(network_.hidden));
+  const Lanes up = multiply(layer.up, x, at(network_.hidden));
   Lanes inner(gate.size());
   for (std::size_t i = 0; i < gate.size(); ++i) {
     const float g = gate[i] * layer.gate.scale;
     const float silu = g * special::recip(special::exp(-g) + 1.0F);
     inner[i] = round_to(type_, silu * (up[i] * layer.up.scale));
   }
-  const Lanes y = multiply(layer.down, inner, at(network_->intermediate));
+  const Lanes y = multiply(layer.down, inner, at(network_.intermediate));
   for (std::size_t i = 0; i < y.size(); ++i) hidden[i] = y[i] * layer.down.scale + hidden[i];
 }
 
 std::vector<float> LpuReference::forward(std::int32_t token) {
-  Lanes hidden((at(network_->hidden) + lanes_ - 1) / lanes_ * lanes_);
-  for (std::int64_t i = 0; i < network_->hidden; ++i) {
-    hidden[at(i)] = weights_->embedding.load(token * network_->hidden + i);
+  Lanes hidden((at(network_.hidden) + lanes_ - 1) / lanes_ * lanes_);
+  for (std::int64_t i = 0; i < network_.hidden; ++i) {
+    hidden[at(i)] = weights_.embedding.load(token * network_.hidden + i);
   }
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     Layer& layer = layers_[l];
-    const Lanes x = norm(hidden, weights_->layers[l].attention_norm);
-    const std::size_t live = at(network_->hidden);
+    const Lanes x = norm(hidden, weights_.layers[l].attention_norm);
+    const std::size_t live = at(network_.hidden);
     Lanes q = multiply(layer.q, x, live);
     rotate(q, layer.q.scale);
     Lanes k = multiply(layer.k, x, live);
@@ -313,12 +313,12 @@ std::vector<float> LpuReference::forward(std::int32_t token) {
     const Lanes attended = attend(layer, q);
     const Lanes y = multiply(layer.o, attended, std::min(pack_ * head_dim_, lanes_));
     for (std::size_t i = 0; i < y.size(); ++i) hidden[i] = y[i] * layer.o.scale + hidden[i];
-    feed_forward(layer, hidden, weights_->layers[l].ffn_norm);
+    feed_forward(layer, hidden, weights_.layers[l].ffn_norm);
   }
-  const Lanes x = norm(hidden, weights_->final_norm);
-  Lanes logits = multiply(head_, x, at(network_->hidden));
+  const Lanes x = norm(hidden, weights_.final_norm);
+  Lanes logits = multiply(head_, x, at(network_.hidden));
   for (float& value : logits) value *= head_.scale;
-  logits.resize(at(network_->vocabulary));
+  logits.resize(at(network_.vocabulary));
   ++position_;
   return logits;
 }

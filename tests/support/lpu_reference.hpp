@@ -6,14 +6,14 @@
 #include <span>
 #include <vector>
 
-#include "sim/lower/llama_weights.hpp"
+#include "sim/lower/dense_weights.hpp"
 
 namespace tandem::test {
 
 /// A decoder evaluated token by token for one request, on vectors of `lanes`.
 class LpuReference {
  public:
-  LpuReference(const LlamaWeights& weights, ElementType weight_type, ElementType kv_type,
+  LpuReference(const Weights& weights, ElementType weight_type, ElementType kv_type,
                int lanes);
   /// Logits after `token` at the next position.
   std::vector<float> forward(std::int32_t token);
@@ -46,8 +46,8 @@ class LpuReference {
                                    const std::vector<float>& v) const;
   void feed_forward(const Layer& layer, Lanes& hidden, const Tensor& norm_weights) const;
 
-  const LlamaWeights* weights_;
-  const NeuralNetwork* network_;
+  DenseWeights weights_;
+  DenseDecoder network_;
   ElementType type_, kv_type_;
   std::size_t lanes_;
   std::size_t head_dim_, pack_, group_, packs_;
