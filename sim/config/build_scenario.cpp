@@ -1,4 +1,4 @@
-// Networks, placements, serving, traffic and objectives.
+// Placements, serving, traffic and objectives.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -109,57 +109,7 @@ std::optional<Picoseconds> to_time(const std::optional<double>& seconds) {
   return from_seconds(*seconds);
 }
 
-RopeScaling build_rope_scaling(const Tree& tree, ReadContext& context) {
-  const MapReader reader(tree, rope_scaling_section(), "rope scaling", context);
-  if (!tree.is_map()) return {};
-  return {reader.number("factor"), reader.number("low_frequency_factor"),
-          reader.number("high_frequency_factor"), reader.count("original_context")};
-}
-
-void build_rope(const Tree& tree, NeuralNetwork& network, ReadContext& context) {
-  const MapReader reader(tree, rope_section(), "rope", context);
-  if (!tree.is_map()) return;
-  network.rope_theta = reader.number("theta");
-  network.rope_layout = reader.choice<RopeLayout>(
-      "layout", {{"half_split", RopeLayout::HalfSplit}, {"interleaved", RopeLayout::Interleaved}});
-  if (reader.has("scaling")) {
-    network.rope_scaling = build_rope_scaling(*reader.child("scaling"), context);
-  }
-}
-
-void check_shape(const MapReader& reader, const NeuralNetwork& network) {
-  if (network.kv_heads > 0 && network.heads % network.kv_heads != 0) {
-    reader.report("kv_heads", fmt::format("'heads' ({}) is not a multiple of 'kv_heads' ({})",
-                                          network.heads, network.kv_heads));
-  }
-  if (network.head_dim % 2 != 0) {
-    reader.report("head_dim",
-                  fmt::format("'head_dim' is {}; rope needs an even number", network.head_dim));
-  }
-}
-
 }  // namespace
-
-NeuralNetwork build_network(const Tree& tree, const std::string& name, ReadContext& context) {
-  const MapReader reader(tree, model_section(), fmt::format("model '{}'", name), context);
-  NeuralNetwork network;
-  network.name = name;
-  if (!tree.is_map()) return network;
-  network.source = reader.source("source");
-  network.layers = reader.count("layers");
-  network.hidden = reader.count("hidden");
-  network.heads = reader.count("heads");
-  network.kv_heads = reader.count("kv_heads");
-  network.head_dim = reader.count("head_dim");
-  network.intermediate = reader.count("intermediate");
-  network.vocabulary = reader.count("vocabulary");
-  network.max_context = reader.count("max_context");
-  network.tied_embeddings = reader.flag("tied_embeddings");
-  network.norm_epsilon = reader.number("norm_epsilon");
-  if (reader.has("rope")) build_rope(*reader.child("rope"), network, context);
-  check_shape(reader, network);
-  return network;
-}
 
 Placement build_placement(const Tree& tree, ReadContext& context) {
   const MapReader reader(tree, placement_section(), "placement", context);

@@ -57,11 +57,11 @@ class PhaseCheck {
   }
   void check_stages() const {
     const NeuralNetwork& network = scenario_.model;
-    if (network.name == from_checkpoint || network.layers == 0) return;
-    if (placement_.pipeline > network.layers) {
+    if (network.name == from_checkpoint || network.layers() == 0) return;
+    if (placement_.pipeline > network.layers()) {
       problems_.report(place_of(tree_, "pipeline"),
                        fmt::format("pipeline {} has more stages than the {} layers of '{}'",
-                                   placement_.pipeline, network.layers, network.name));
+                                   placement_.pipeline, network.layers(), network.name));
     }
     if (placement_.head_chips > network.vocabulary) {
       problems_.report(place_of(tree_, "head_chips"),

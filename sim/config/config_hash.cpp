@@ -18,15 +18,7 @@ void add(Hasher& hasher, const ParameterSet& parameters) {
 }
 
 void add(Hasher& hasher, const NeuralNetwork& n) {
-  hasher.add(n.name).add(n.source);
-  for (const std::int64_t value : {n.layers, n.hidden, n.heads, n.kv_heads, n.head_dim,
-                                   n.intermediate, n.vocabulary, n.max_context}) {
-    hasher.add(value);
-  }
-  hasher.add(n.tied_embeddings).add(n.norm_epsilon).add(n.rope_theta).add(n.rope_layout);
-  const RopeScaling scaling = n.rope_scaling.value_or(RopeScaling{});
-  hasher.add(n.rope_scaling.has_value()).add(scaling.factor).add(scaling.low_frequency_factor);
-  hasher.add(scaling.high_frequency_factor).add(scaling.original_context);
+  hasher.add(n.source).add(n.checkpoint_format).add(key_of(n));
 }
 
 void add(Hasher& hasher, const ChipGroup& group) {

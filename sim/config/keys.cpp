@@ -1,72 +1,11 @@
 #include "sim/config/keys.hpp"
 
-#include <utility>
+#include "sim/config/key_makers.hpp"
 
 namespace tandem::config {
 namespace {
 
-/// An empty fallback of a number means that the key is required.
-KeySpec number(std::string name, Dimension dimension, std::string fallback, double minimum,
-               double maximum, std::string doc) {
-  return number_key(std::move(name), dimension, std::move(fallback), minimum, maximum,
-                    std::move(doc));
-}
-
-KeySpec text(std::string name, std::string doc) {
-  KeySpec key;
-  key.name = std::move(name);
-  key.doc = std::move(doc);
-  return key;
-}
-
-KeySpec text_or(std::string name, std::string fallback, std::string doc) {
-  KeySpec key = text(std::move(name), std::move(doc));
-  key.fallback = std::move(fallback);
-  return key;
-}
-
-KeySpec required(KeySpec key) {
-  key.is_required = true;
-  return key;
-}
-
-KeySpec map(std::string name, std::string doc) {
-  KeySpec key = text(std::move(name), std::move(doc));
-  key.form = Form::Map;
-  return key;
-}
-
-KeySpec flag(std::string name, std::string fallback, std::string doc) {
-  KeySpec key = text_or(std::move(name), std::move(fallback), std::move(doc));
-  key.form = Form::Flag;
-  return key;
-}
-
-KeySpec choice(std::string name, std::string fallback, std::vector<std::string> choices,
-               std::vector<std::string> later, std::string doc) {
-  KeySpec key = text_or(std::move(name), std::move(fallback), std::move(doc));
-  key.form = Form::Choice;
-  key.is_required = key.fallback.empty();
-  key.choices = std::move(choices);
-  key.later = std::move(later);
-  return key;
-}
-
-/// The keys with which every file may open.
-std::vector<KeySpec> head() {
-  return {
-      required(text("kind", "What the file describes.")),
-      text("name", "The file's name without `.yaml`; it may be left out."),
-      text("extends", "Another file of this kind; this one then changes only what it names."),
-      text("note", "Free text."),
-  };
-}
-
-std::vector<KeySpec> with_head(std::vector<KeySpec> keys) {
-  std::vector<KeySpec> all = head();
-  all.insert(all.end(), keys.begin(), keys.end());
-  return all;
-}
+using namespace make;
 
 const std::vector<std::string> bases = {"datasheet", "measured", "published",
                                         "derived",   "fitted",   "assumed"};
@@ -80,26 +19,6 @@ KeySpec element(const std::string& name, const std::string& doc) {
 
 }  // namespace
 
-KeySpec number_key(std::string name, Dimension dimension, std::string fallback, double minimum,
-                   double maximum, std::string doc) {
-  KeySpec key;
-  key.name = std::move(name);
-  key.form = Form::Number;
-  key.doc = std::move(doc);
-  key.is_required = fallback.empty();
-  key.fallback = std::move(fallback);
-  key.dimension = dimension;
-  key.minimum = minimum;
-  key.maximum = maximum;
-  return key;
-}
-
-std::vector<std::string> names_of(const Section& section) {
-  std::vector<std::string> names;
-  for (const KeySpec& key : section.keys) names.push_back(key.name);
-  return names;
-}
-
 Section scenario_section() {
   return {
       "scenario",
@@ -107,7 +26,8 @@ Section scenario_section() {
       "`{name: ..., key: change, ...}`.",
       with_head({
           required(map("model",
-                       "Network in workloads/models, or `from_checkpoint`: the network "
+                       "Network in workloads/models, a path that ends in `.yaml` or, for a "
+                       "Hugging Face config, in `.json`; or `from_checkpoint`: the network "
                        "of the checkpoint given on the command line.")),
           required(map("system", "System in hw_configs/systems.")),
           required(map("placement", "How the pools run the model.")),
@@ -260,47 +180,6 @@ Section bridge_section() {
               required(text("source", "Where the path comes from.")),
               choice("basis", "", bases, {}, "How far it can be trusted."),
           },
-          {}};
-}
-
-Section model_section() {
-  const double most = 1e12;
-  return {"model",
-          "A dense decoder of the Llama family.",
-          with_head({
-              required(text("source", "Where the shape comes from.")),
-              number("layers", Dimension::Count, "", 1, 1e5, "Decoder layers."),
-              number("hidden", Dimension::Count, "", 1, most, "Width of the residual stream."),
-              number("heads", Dimension::Count, "", 1, most, "Query heads."),
-              number("kv_heads", Dimension::Count, "", 1, most, "Key and value heads."),
-              number("head_dim", Dimension::Count, "", 2, most, "Elements of one head."),
-              number("intermediate", Dimension::Count, "", 1, most, "Width of the FFN."),
-              number("vocabulary", Dimension::Count, "", 2, most, "Tokens."),
-              number("max_context", Dimension::Count, "", 1, most, "Longest sequence."),
-              flag("tied_embeddings", "false", "The LM head is the embedding table."),
-              number("norm_epsilon", Dimension::Scalar, "1e-5", 1e-12, 1, "Of RMSNorm."),
-              required(map("rope", "Rotary embedding.")),
-          }),
-          {"attn", "ffn", "experts", "gdn", "mla"}};
-}
-
-Section rope_section() {
-  return {"rope",
-          "Rotary position embedding.",
-          {number("theta", Dimension::Scalar, "", 1, 1e12, "Base of the wavelengths."),
-           choice("layout", "half_split", {"interleaved", "half_split"}, {},
-                  "Pairs rotated: (2i, 2i+1), or (i, i + head_dim / 2)."),
-           map("scaling", "Frequency scaling of Llama 3.1; none when left out.")},
-          {}};
-}
-
-Section rope_scaling_section() {
-  return {"rope scaling",
-          "Wavelengths above original_context / low_frequency_factor are divided by factor.",
-          {number("factor", Dimension::Scalar, "", 1, 1e6, "Stretch of long wavelengths."),
-           number("low_frequency_factor", Dimension::Scalar, "", 1e-6, 1e6, "Upper bound."),
-           number("high_frequency_factor", Dimension::Scalar, "", 1e-6, 1e6, "Lower bound."),
-           number("original_context", Dimension::Count, "", 1, 1e12, "Context of training.")},
           {}};
 }
 

@@ -3,13 +3,15 @@
 #pragma once
 
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "sim/describe/parameter.hpp"
 
 namespace tandem::config {
 
-enum class Form { Number, Text, Choice, Flag, Map };
+enum class Form { Number, Text, Choice, Flag, Map, Keys };
 
 /// One key of a section.
 struct KeySpec {
@@ -31,6 +33,8 @@ struct Section {
   std::string doc;
   std::vector<KeySpec> keys;
   std::vector<std::string> later;  ///< keys of the contract that are not supported yet
+  /// Keys that stand in another section, and how they are written there.
+  std::vector<std::pair<std::string, std::string>> elsewhere = {};
 };
 
 [[nodiscard]] Section scenario_section();
@@ -44,17 +48,25 @@ struct Section {
 [[nodiscard]] Section group_section();
 [[nodiscard]] Section bridge_section();
 [[nodiscard]] Section model_section();
+[[nodiscard]] Section norm_section();
+[[nodiscard]] Section attention_section();
+[[nodiscard]] Section sliding_attention_section();
+[[nodiscard]] Section latent_attention_section();
+[[nodiscard]] Section indexer_section();
+[[nodiscard]] Section gated_delta_section();
 [[nodiscard]] Section rope_section();
-[[nodiscard]] Section rope_scaling_section();
+/// Of a kind of frequency scaling: llama3, yarn or linear.
+[[nodiscard]] Section rope_scaling_section(std::string_view kind);
+[[nodiscard]] Section ffn_section();
+[[nodiscard]] Section experts_section();
+[[nodiscard]] Section router_section();
+[[nodiscard]] Section mtp_section();
 [[nodiscard]] Section chip_section();
 [[nodiscard]] Section link_section();
 [[nodiscard]] Section prices_section();
 [[nodiscard]] Section software_section();
 [[nodiscard]] Section source_section();
 
-/// A key that holds a number, with the bounds in its base unit.
-[[nodiscard]] KeySpec number_key(std::string name, Dimension dimension, std::string fallback,
-                                 double minimum, double maximum, std::string doc);
 /// The names of a section's keys.
 [[nodiscard]] std::vector<std::string> names_of(const Section& section);
 

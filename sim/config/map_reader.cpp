@@ -15,6 +15,14 @@ bool contains(const std::vector<std::string>& words, const std::string& word) {
   return std::find(words.begin(), words.end(), word) != words.end();
 }
 
+/// How a key of another section is written; null for any other.
+const std::string* written_elsewhere(const Section& section, const std::string& key) {
+  for (const auto& [word, form] : section.elsewhere) {
+    if (word == key) return &form;
+  }
+  return nullptr;
+}
+
 }  // namespace
 
 MapReader::MapReader(const Tree& tree, const Section& section, std::string subject,
@@ -36,6 +44,9 @@ void MapReader::check_keys(const std::vector<std::string>& extra) const {
     if (contains(section_.later, entry.key)) {
       context_.problems.report(entry.key_place,
                                fmt::format("'{}' in {} is not supported yet", entry.key, subject_));
+    } else if (const std::string* place = written_elsewhere(section_, entry.key)) {
+      context_.problems.report(entry.key_place, fmt::format("'{}' is not a key of {}; write '{}'",
+                                                            entry.key, subject_, *place));
     } else if (!contains(known, entry.key)) {
       context_.problems.report(entry.key_place, unknown_key(entry.key, subject_, known));
     } else if (entry.value.is_null()) {

@@ -37,6 +37,8 @@ std::string type_of(const KeySpec& key) {
       return "true, false";
     case Form::Map:
       return "name or keys";
+    case Form::Keys:
+      return "keys";
   }
   return "text";
 }
@@ -105,11 +107,28 @@ std::string config_reference(const ModelSchemas& schemas) {
   std::string page = opening;
   write_units(page);
   page += "\n## Workloads\n";
-  for (const Section& section :
-       {config::scenario_section(), config::placement_section(), config::pool_section(),
-        config::precision_section(), config::serving_section(), config::traffic_section(),
-        config::slo_section(), config::model_section(), config::rope_section(),
-        config::rope_scaling_section()}) {
+  for (const Section& section : {config::scenario_section(),
+                                 config::placement_section(),
+                                 config::pool_section(),
+                                 config::precision_section(),
+                                 config::serving_section(),
+                                 config::traffic_section(),
+                                 config::slo_section(),
+                                 config::model_section(),
+                                 config::norm_section(),
+                                 config::attention_section(),
+                                 config::sliding_attention_section(),
+                                 config::latent_attention_section(),
+                                 config::indexer_section(),
+                                 config::gated_delta_section(),
+                                 config::rope_section(),
+                                 config::rope_scaling_section("llama3"),
+                                 config::rope_scaling_section("yarn"),
+                                 config::rope_scaling_section("linear"),
+                                 config::ffn_section(),
+                                 config::experts_section(),
+                                 config::router_section(),
+                                 config::mtp_section()}) {
     write_section(page, section);
   }
   page += "\n## Hardware\n";

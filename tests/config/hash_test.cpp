@@ -42,7 +42,10 @@ TEST(ConfigHash, DoesNotDependOnHowTheFileIsWritten) {
 TEST(ConfigHash, ChangesWithEveryValue) {
   const std::vector<Override> changes = {
       {"model.layers", "5"},
-      {"model.norm_epsilon", "1e-6"},
+      {"model.norm.epsilon", "1e-6"},
+      {"model.attention.kv_heads", "4"},
+      {"model.ffn.intermediate", "321"},
+      {"model.checkpoint_format", "float16"},
       {"model.rope.theta", "20000"},
       {"model.rope.layout", "half_split"},
       {"model.tied_embeddings", "true"},

@@ -65,11 +65,15 @@ TEST(Loader, ASystemHoldsItsChipsAndLinks) {
 
 TEST(Loader, ReadsANetwork) {
   const NeuralNetwork network = loader().network("tiny");
-  EXPECT_EQ(network.layers, 4);
-  EXPECT_EQ(network.rope_layout, RopeLayout::Interleaved);
-  EXPECT_FALSE(network.rope_scaling.has_value());
+  EXPECT_EQ(network.layers(), 4);
+  ASSERT_EQ(network.kinds.size(), 1U);
+  const auto& attention = std::get<GroupedAttention>(network.kinds[0].mixer);
+  ASSERT_TRUE(attention.rope.has_value());
+  EXPECT_EQ(attention.rope->layout, RopeLayout::Interleaved);
+  EXPECT_EQ(attention.rope->rotated, 32);  // the whole head, as nothing is said
+  EXPECT_TRUE(std::holds_alternative<std::monostate>(attention.rope->scaling));
   EXPECT_FALSE(network.tied_embeddings);
-  EXPECT_EQ(network.norm_epsilon, 1e-5);
+  EXPECT_EQ(network.norm.epsilon, 1e-5);
   EXPECT_EQ(network.source, "paper-2025");
 }
 
@@ -110,7 +114,7 @@ TEST(Loader, TrafficMayBeAFile) {
 TEST(Loader, ModelFromCheckpointLeavesTheNetworkEmpty) {
   const Scenario scenario = loader().scenario("base", {{"model", "from_checkpoint"}});
   EXPECT_EQ(scenario.model.name, "from_checkpoint");
-  EXPECT_EQ(scenario.model.layers, 0);
+  EXPECT_EQ(scenario.model.layers(), 0);
 }
 
 TEST(Loader, ListsNamesSorted) {
@@ -200,7 +204,7 @@ TEST(Loader, AScenarioMayChangeWhatItNames) {
   EXPECT_EQ(scenario.system.name, "pair");
   EXPECT_EQ(scenario.system.group("lpu").count, 48);  // 16 x 3 racks
   EXPECT_EQ(scenario.system.chips.at("big").parameters.value("power"), 650);
-  EXPECT_EQ(scenario.model.layers, 8);
+  EXPECT_EQ(scenario.model.layers(), 8);
   EXPECT_EQ(scenario.model.hidden, 128);
 }
 
