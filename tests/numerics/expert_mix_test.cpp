@@ -51,6 +51,17 @@ TEST(Ffn, bfloat16_rounds_after_every_step) {
   EXPECT_EQ(out[0], 258.0F);
 }
 
+TEST(Ffn, bfloat16_rounds_the_activation_before_it_enters_the_product) {
+  // silu(x) = x here: 129 * 129 = 16641 rounds to 130 * 128 = 16640, and 128 * 129 = 16512 is of
+  // the type. 16640 - 16512 = 128, where the unrounded product would give 129, which also is.
+  const Values gate{129, 128}, up{129, 129}, down{1, -1};
+  Values out(1);
+  ffn({gate, up, down, {}, {}, {}}, ActivationKind::Silu, {ElementType::Bfloat16}, Values{1}, out);
+  EXPECT_EQ(out[0], 128.0F);
+  ffn({gate, up, down, {}, {}, {}}, ActivationKind::Silu, {}, Values{1}, out);
+  EXPECT_EQ(out[0], 129.0F);
+}
+
 TEST(ExpertMix, weighs_experts_and_adds_the_shared_one) {
   // Experts that give 4 x, 5 x, 6 x for large x: up weight 1, gelu(x) = x, down weight 4, 5, 6.
   // Routes: 0.5 of expert 2, 0.25 of expert 0, x = 100: 300 + 100. Shared 7 x: + 700; gated by
