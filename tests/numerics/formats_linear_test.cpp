@@ -14,8 +14,7 @@ namespace tandem::formats {
 namespace {
 
 TEST(LinearQuantised, int8_pair_by_hand) {
-  // Row 0 amax 127: s = 1; row 1 amax 254: s = 2. x amax 63.5: s = .5, codes 127 -2 (tie of -2.5?
-  // -1/.5 = -2 exactly) 3.
+  // Row 0 amax 127: s = 1; row 1 amax 254: s = 2. x amax 63.5: s = .5, codes 127 -2 3.
   const std::vector<float> weight{127, 1, -2, 254, 0, 4};
   const QuantisedTensor w = quantise(weight, 2, 3, find_quant_format("int8"));
   std::vector<float> out(2);
@@ -68,19 +67,36 @@ TEST(LinearQuantised, refuses_sizes_formats_and_zero_points_that_do_not_fit) {
   EXPECT_THROW(linear_quantised(quantise(wide, 1, 131073, int8), wide, int8, out), ModelError);
 }
 
+/// A named precision with stored weights, or any storage formats on the two sides.
+Precision draw_precision(int number, RandomStream& random) {
+  std::vector<Precision> choices;
+  for (const Precision& precision : precisions()) {
+    if (precision.weight) choices.push_back(precision);
+  }
+  std::vector<QuantFormat> sides;
+  for (const QuantFormat& format : quant_formats()) {
+    if (!format.has_zero_point() && !format.whole_groups) sides.push_back(format);
+  }
+  const auto any_side = [&] {
+    return sides[static_cast<std::size_t>(
+        random.integer(0, static_cast<std::int64_t>(sides.size()) - 1))];
+  };
+  if (number % 2 == 0) {
+    return choices[static_cast<std::size_t>(number / 2) % choices.size()];
+  }
+  return {"any pair", ElementType::Bfloat16, any_side(), any_side()};
+}
+
 TEST(LinearQuantised, equals_the_double_product_of_what_is_stored) {
-  const int cases = test::property_cases(120);
+  const int cases = test::property_cases(300);
   for (int number = 0; number < cases; ++number) {
     RandomStream random(static_cast<std::uint64_t>(number), "linear in format");
-    const auto all = precisions();
-    const Precision& precision = all[static_cast<std::size_t>(number) % all.size()];
-    if (!precision.weight) {
-      continue;
-    }
+    const Precision precision = draw_precision(number, random);
     const std::int64_t rows = random.integer(1, 5);
     const std::int64_t cols = random.integer(0, 2) == 0 ? 1 : random.integer(1, 400);
-    SCOPED_TRACE("case " + std::to_string(number) + ": " + std::string(precision.name) + ' ' +
-                 std::to_string(rows) + " x " + std::to_string(cols));
+    SCOPED_TRACE("case " + std::to_string(number) + ": " + std::string(precision.weight->name) +
+                 " x " + std::string(precision.activation ? precision.activation->name : "kept") +
+                 ' ' + std::to_string(rows) + " x " + std::to_string(cols));
     std::vector<float> values(static_cast<std::size_t>(rows * cols));
     std::vector<float> x(static_cast<std::size_t>(cols));
     for (float& value : values) value = static_cast<float>(random.normal());

@@ -164,6 +164,26 @@ TEST(TurboQuantMse, one_hot_vector_under_hadamard) {
   EXPECT_NEAR(plain[4], 0.0, 1e-6);
 }
 
+TEST(QjlSketch, one_row_by_hand) {
+  // d = 1: the sketch is one normal s. The estimate of r is sqrt(pi/2) |r| |s| with the sign of r:
+  // its mean over s is sqrt(pi/2) sqrt(2/pi) r = r. The sign bit of s * 0 is 0 (negative).
+  RandomStream drawn(11, "sketch");
+  const double s = drawn.normal();
+  RandomStream same(11, "sketch");
+  const QjlSketch sketch(1, same);
+  for (const double r : {2.5, -2.5}) {
+    std::vector<std::uint8_t> signs(sketch.bytes());
+    std::vector<double> back(1);
+    sketch.encode(std::vector<double>{r}, signs);
+    EXPECT_EQ(signs[0], s * r > 0 ? 1 : 0);
+    sketch.decode(signs, std::abs(r), back);
+    EXPECT_NEAR(back[0], std::sqrt(std::numbers::pi / 2) * std::abs(s) * r, 1e-12);
+  }
+  std::vector<std::uint8_t> signs{1};
+  sketch.encode(std::vector<double>{0.0}, signs);
+  EXPECT_EQ(signs[0], 0);
+}
+
 TEST(TurboQuantProd, unbiased_with_the_published_distortion) {
   // E over sketches is exact: E <x~, y> = <x, y>. With y independent of x, the squared error is
   // (pi/2 |r|^2 - <r, y>^2) / d, so D_prod d = D_mse(b-1) (pi/2 - 1/d): near the published pi/2
@@ -173,10 +193,12 @@ TEST(TurboQuantProd, unbiased_with_the_published_distortion) {
   const Rotation rotation = Rotation::gaussian(dim, random);
   for (int bits = 1; bits <= 4; ++bits) {
     Samples bias;
+    Samples own;  // of <x~, x>, the sharpest: its variance is (pi/2 - 1) |r|^2 / d
     Samples distortion;
     for (int sketch = 0; sketch < 100; ++sketch) {
       const TurboQuantProd codec(rotation, QjlSketch(dim, random), bits);
       double bias_sum = 0;
+      double own_sum = 0;
       double distortion_sum = 0;
       for (int i = 0; i < 8; ++i) {
         const std::vector<float> x = unit_vector(random);
@@ -184,16 +206,20 @@ TEST(TurboQuantProd, unbiased_with_the_published_distortion) {
         const std::vector<float> other = unit_vector(random);
         const std::vector<float> back = through(codec, x);
         bias_sum += (inner(back, y) - ratio) / ratio / 8;
+        own_sum += inner(back, x) / 8;
         distortion_sum += std::pow(inner(back, other) - inner(x, other), 2) * dim / 8;
       }
       bias.add(bias_sum);
+      own.add(own_sum);
       distortion.add(distortion_sum);
     }
     const double exact = on_the_sphere(bits - 1).mse * (std::numbers::pi / 2 - 1.0 / dim);
     EXPECT_NEAR(bias.mean(), 0.0, 4.5 * bias.error()) << bits;
     EXPECT_NEAR(distortion.mean(), exact, 4.5 * distortion.error()) << bits;
     EXPECT_NEAR(exact, published[static_cast<std::size_t>(bits - 1)], 0.05 * exact) << bits;
+    EXPECT_NEAR(own.mean(), 1.0, 4.5 * own.error()) << bits;
     EXPECT_LT(bias.error(), 0.02) << bits;
+    EXPECT_LT(own.error(), 0.005) << bits;
   }
 }
 

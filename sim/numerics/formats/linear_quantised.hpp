@@ -13,9 +13,9 @@ namespace tandem::formats {
 ///
 /// x is quantised in `activation` as a 1 x cols matrix, so a scale per channel is a scale per token
 /// and the tensor scale of NVFP4 is that of this token. Then, from left to right, for every run of
-/// columns over which neither scale changes: the codes are multiplied and added exactly, rounded
-/// once to float (int8 x int8 in int32, e4m3 x e4m3 by dot_fp8_e4m3, other pairs by dot_wide, whose
-/// double sums of such short products do not round), and `sum += (dot * x scale) * weight scale`
+/// columns over which neither scale changes: the codes are multiplied and added exactly and rounded
+/// once to float (int8 x int8 in int32, e4m3 x e4m3 by dot_fp8_e4m3, other pairs by dot_wide, where
+/// only E5M2 pairs span more digits than double has), and `sum += (dot * x scale) * weight scale`
 /// in float: the order of deepseek-ai/DeepSeek-V3 inference/kernel.py fp8_gemm_kernel.
 ///
 /// Throws ModelError for sizes that do not fit, a side with zero points, an int8 pair of rows
