@@ -243,6 +243,10 @@ TEST(Router, refuses_what_has_no_answer) {
   std::vector<float> broken(8, 0.0F);
   broken[3] = std::numeric_limits<float>::quiet_NaN();
   EXPECT_THROW((void)route(grouped_router(), broken, bias), ModelError);
+  Router infinite = softmax_router(2, 2, true);
+  infinite.rule = RouterRule::TopkSoftmax;
+  const std::vector<float> closed(2, -std::numeric_limits<float>::infinity());
+  EXPECT_THROW((void)route(infinite, closed, {}), ModelError);
   Router zero = grouped_router();
   zero.group_mask = GroupMask::Zero;
   zero.top_k = 5;  // masked experts may win

@@ -5,20 +5,10 @@
 #include <string>
 
 #include "sim/core/diagnostics.hpp"
+#include "sim/numerics/ops/linear.hpp"
 
 namespace tandem::ops {
 namespace {
-
-/// out[r] = weight row r . x + bias[r], rounded once.
-void project(std::span<const float> weight, std::span<const float> bias,
-             const Arithmetic& arithmetic, std::span<const float> x, std::span<float> out) {
-  assert(weight.size() == x.size() * out.size());
-  assert(bias.empty() || bias.size() == out.size());
-  for (std::size_t row = 0; row < out.size(); ++row) {
-    const float sum = arithmetic.dot(weight.subspan(row * x.size(), x.size()), x);
-    out[row] = arithmetic.rounded(bias.empty() ? sum : sum + bias[row]);
-  }
-}
 
 void check_expert(std::int32_t expert, std::size_t experts) {
   if (expert < 0 || static_cast<std::size_t>(expert) >= experts) {
@@ -39,16 +29,16 @@ void ffn(const FfnWeights& weights, ActivationKind kind, const Arithmetic& arith
          std::span<const float> x, std::span<float> out) {
   assert(!x.empty() && weights.up.size() % x.size() == 0);
   std::vector<float> inner(weights.up.size() / x.size());
-  project(weights.up, weights.up_bias, arithmetic, x, inner);
+  linear(weights.up, x, weights.up_bias, arithmetic, inner);
   if (weights.gate.empty()) {
     activation(kind, inner, inner);
   } else {
     std::vector<float> gate(inner.size());
-    project(weights.gate, weights.gate_bias, arithmetic, x, gate);
+    linear(weights.gate, x, weights.gate_bias, arithmetic, gate);
     gated_activation(kind, gate, inner, inner);
   }
   arithmetic.round(inner);
-  project(weights.down, weights.down_bias, arithmetic, inner, out);
+  linear(weights.down, inner, weights.down_bias, arithmetic, out);
 }
 
 void expert_mix(std::span<const Route> routes, std::span<const FfnWeights> experts,

@@ -3,6 +3,7 @@
 #include <cassert>
 #include <vector>
 
+#include "sim/numerics/ops/linear.hpp"
 #include "sim/numerics/ops/rmsnorm.hpp"
 
 namespace tandem::ops {
@@ -17,10 +18,7 @@ void mtp_combine(const MtpWeights& weights, std::span<const float> embedding,
   rmsnorm(embedding, weights.embedding_norm, epsilon, std::span(both).first(width));
   rmsnorm(hidden, weights.hidden_norm, epsilon, std::span(both).last(width));
   arithmetic.round(both);
-  for (std::size_t row = 0; row < width; ++row) {
-    const auto row_weights = weights.projection.subspan(row * both.size(), both.size());
-    out[row] = arithmetic.rounded(arithmetic.dot(row_weights, both));
-  }
+  linear(weights.projection, both, {}, arithmetic, out);
 }
 
 }  // namespace tandem::ops

@@ -8,11 +8,11 @@
 
 #include <algorithm>
 #include <cassert>
-#include <numeric>
-#include <utility>
+#include <cmath>
 
 #include "sim/core/diagnostics.hpp"
 #include "sim/numerics/ops/activation.hpp"
+#include "sim/numerics/ops/argmax.hpp"
 #include "sim/numerics/ops/softmax.hpp"
 
 namespace tandem::ops {
@@ -38,30 +38,17 @@ void check(const Router& router, std::span<const float> bias) {
   }
 }
 
-/// Indices of the `count` largest scores among `candidates`, best first; equal scores: lower index.
-std::vector<std::size_t> best_of(std::span<const float> scores, std::vector<std::size_t> candidates,
-                                 std::size_t count) {
-  const auto middle = candidates.begin() + static_cast<std::ptrdiff_t>(count);
-  std::partial_sort(candidates.begin(), middle, candidates.end(),
-                    [scores](std::size_t a, std::size_t b) {
-                      return scores[a] != scores[b] ? scores[a] > scores[b] : a < b;
-                    });
-  candidates.resize(count);
-  return candidates;
-}
-
-std::vector<std::size_t> first_indices(std::size_t count) {
-  std::vector<std::size_t> indices(count);
-  std::iota(indices.begin(), indices.end(), std::size_t{0});
-  return indices;
+void check_number(float score) {
+  if (std::isnan(score)) {
+    throw ModelError("router: a score is not a number");
+  }
 }
 
 float score_of_group(GroupScore rule, std::span<const float> scores) {
-  const auto order = best_of(scores, first_indices(scores.size()),
-                             rule == GroupScore::SumOfTop2 ? std::size_t{2} : std::size_t{1});
-  float sum = scores[order[0]];
+  const auto order = largest(scores, rule == GroupScore::SumOfTop2 ? 2 : 1);
+  float sum = scores[static_cast<std::size_t>(order[0])];
   for (std::size_t i = 1; i < order.size(); ++i) {
-    sum += scores[order[i]];
+    sum += scores[static_cast<std::size_t>(order[i])];
   }
   return sum;
 }
@@ -75,9 +62,8 @@ std::vector<bool> open_experts(const Router& router, std::span<const float> choi
     scores[g] = score_of_group(router.group_score, choice.subspan(g * per_group, per_group));
   }
   std::vector<bool> open(choice.size(), false);
-  const auto top_groups = static_cast<std::size_t>(router.top_groups);
-  for (const std::size_t g : best_of(scores, first_indices(groups), top_groups)) {
-    std::fill_n(open.begin() + static_cast<std::ptrdiff_t>(g * per_group), per_group, true);
+  for (const std::int32_t g : largest(scores, router.top_groups)) {
+    std::fill_n(open.begin() + g * static_cast<std::ptrdiff_t>(per_group), per_group, true);
   }
   return open;
 }
@@ -106,24 +92,21 @@ Scores scores_of(const Router& router, std::span<const float> logits, std::span<
     }
     scores.choice = scores.score;
   }
-  if (std::any_of(scores.choice.begin(), scores.choice.end(), [](float s) { return s != s; })) {
-    throw ModelError("router: a score is not a number");
-  }
+  for (const float score : scores.choice) check_number(score);
   return scores;
 }
 
-/// Closes the groups that are not among the best and returns the experts that may still win.
+/// Closes the groups that are not among the best and returns the experts that may still win, in
+/// ascending order.
 std::vector<std::size_t> candidates_of(const Router& router, Scores& scores) {
-  auto candidates = first_indices(scores.choice.size());
-  if (router.groups == 1) {
-    return candidates;
-  }
-  const std::vector<bool> open = open_experts(router, scores.choice);
-  if (router.group_mask == GroupMask::MinusInfinity) {
-    std::erase_if(candidates, [&open](std::size_t e) { return !open[e]; });
-    return candidates;
-  }
+  std::vector<std::size_t> candidates;
+  const std::vector<bool> open = router.groups == 1 ? std::vector<bool>(scores.choice.size(), true)
+                                                    : open_experts(router, scores.choice);
   for (std::size_t e = 0; e < open.size(); ++e) {
+    if (!open[e] && router.group_mask == GroupMask::MinusInfinity) {
+      continue;
+    }
+    candidates.push_back(e);
     if (!open[e]) {
       scores.choice[e] = 0.0F;
       if (router.rule == RouterRule::SoftmaxTopk) {
@@ -147,6 +130,7 @@ void finish_weights(const Router& router, std::span<Route> routes) {
     for (Route& r : routes) r.weight /= sum;
   }
   for (Route& r : routes) {
+    check_number(r.weight);  // logits that are all infinite
     r.weight *= static_cast<float>(router.scale);
   }
 }
@@ -158,12 +142,14 @@ std::vector<Route> route(const Router& router, std::span<const float> logits,
   check(router, bias);
   assert(logits.size() == static_cast<std::size_t>(router.experts));
   Scores scores = scores_of(router, logits, bias);
-  auto candidates = candidates_of(router, scores);
-  const auto chosen =
-      best_of(scores.choice, std::move(candidates), static_cast<std::size_t>(router.top_k));
+  std::vector<float> choice;
+  const auto candidates = candidates_of(router, scores);
+  for (const std::size_t expert : candidates) {
+    choice.push_back(scores.choice[expert]);
+  }
   std::vector<Route> routes;
-  routes.reserve(chosen.size());
-  for (const std::size_t expert : chosen) {
+  for (const std::int32_t best : largest(choice, router.top_k)) {
+    const std::size_t expert = candidates[static_cast<std::size_t>(best)];
     routes.push_back({static_cast<std::int32_t>(expert), scores.score[expert]});
   }
   finish_weights(router, routes);
