@@ -38,12 +38,6 @@ void check(const Router& router, std::span<const float> bias) {
   }
 }
 
-void check_number(float score) {
-  if (std::isnan(score)) {
-    throw ModelError("router: a score is not a number");
-  }
-}
-
 float score_of_group(GroupScore rule, std::span<const float> scores) {
   const auto order = largest(scores, rule == GroupScore::SumOfTop2 ? 2 : 1);
   float sum = scores[static_cast<std::size_t>(order[0])];
@@ -92,7 +86,11 @@ Scores scores_of(const Router& router, std::span<const float> logits, std::span<
     }
     scores.choice = scores.score;
   }
-  for (const float score : scores.choice) check_number(score);
+  for (const float score : scores.choice) {
+    if (std::isnan(score)) {
+      throw ModelError("router: a score is not a number");
+    }
+  }
   return scores;
 }
 
@@ -130,7 +128,6 @@ void finish_weights(const Router& router, std::span<Route> routes) {
     for (Route& r : routes) r.weight /= sum;
   }
   for (Route& r : routes) {
-    check_number(r.weight);  // logits that are all infinite
     r.weight *= static_cast<float>(router.scale);
   }
 }
