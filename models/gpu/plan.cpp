@@ -1,10 +1,14 @@
 #include "models/gpu/plan.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <string_view>
 
 #include "models/gpu/plan_attention.hpp"
 #include "models/gpu/plan_gemm.hpp"
 #include "models/gpu/plan_stream.hpp"
+#include "sim/core/diagnostics.hpp"
 
 namespace tandem::gpu {
 namespace {
@@ -53,13 +57,44 @@ PlanTotals totals_of(const KernelPlan& plan) {
   return totals;
 }
 
+namespace {
+
+/// What a kernel needs beyond the plans of its kind; empty: nothing.
+std::string_view beyond_plan(const Kernel& kernel) {
+  if (const auto* gemm = std::get_if<GemmKernel>(&kernel.shape)) return gemm->bias ? "bias" : "";
+  if (const auto* attention = std::get_if<AttentionKernel>(&kernel.shape)) {
+    if (attention->sinks) return "sinks";
+    if (attention->softcap) return "soft cap";
+    if (attention->value_width() != attention->head_dim) return "narrower values";
+  }
+  return "";
+}
+
+[[noreturn]] void refuse(const Kernel& kernel, std::string_view missing) {
+  throw ModelError(fmt::format("gpu: no kernel plan for '{}'{}{} yet (kernel '{}')",
+                               kind_name(kernel), missing.empty() ? "" : " with ", missing,
+                               kernel.role));
+}
+
+}  // namespace
+
 KernelPlan plan_kernel(const GpuParams& params, const Kernel& kernel) {
+  if (const std::string_view missing = beyond_plan(kernel); !missing.empty()) {
+    refuse(kernel, missing);
+  }
+  const auto stream = [&](const auto&) { return plan_stream(params, kernel); };
   return std::visit(Overloaded{
                         [&](const GemmKernel& gemm) { return plan_gemm(params, kernel, gemm); },
                         [&](const AttentionKernel& attention) {
                           return plan_attention(params, kernel, attention);
                         },
-                        [&](const auto&) { return plan_stream(params, kernel); },
+                        [&](const EmbeddingKernel& shape) { return stream(shape); },
+                        [&](const NormKernel& shape) { return stream(shape); },
+                        [&](const RopeKernel& shape) { return stream(shape); },
+                        [&](const ActivationKernel& shape) { return stream(shape); },
+                        [&](const ElementwiseKernel& shape) { return stream(shape); },
+                        [&](const SampleKernel& shape) { return stream(shape); },
+                        [&](const auto&) -> KernelPlan { refuse(kernel, ""); },
                     },
                     kernel.shape);
 }

@@ -88,7 +88,9 @@ struct KernelPlan {
 /// Adds a plan up CTA by CTA.
 [[nodiscard]] PlanTotals totals_of(const KernelPlan& plan);
 
-/// The plan a good library would use for this kernel on this chip.
+/// The plan a good library would use for this kernel on this chip. Throws ModelError "gpu: no
+/// kernel plan for 'gated_delta' yet" for kinds that have none, and for variants beyond the plan of
+/// a kind.
 [[nodiscard]] KernelPlan plan_kernel(const GpuParams& params, const Kernel& kernel);
 
 /// How many CTAs of one phase fit on an SM: shared memory, registers, threads, CTA slots.

@@ -17,17 +17,31 @@ FlopsPerSecond rate_of(const Peaks& peaks, ElementType type) {
   return found->second;
 }
 
+/// The faster of a rate and that of `other`, where the chip has one for it.
+FlopsPerSecond faster_of(FlopsPerSecond rate, ElementType other, const Peaks& peaks) {
+  const auto found = peaks.matrix.find(other);
+  return found == peaks.matrix.end() ? rate : std::max(rate, found->second);
+}
+
 /// Peak rate of a kernel's products. A projection multiplies in the wider of its types; attention
-/// may multiply in either of its two, so the faster one that the chip has bounds it.
+/// may multiply in either of its two, and the gated delta rule in that of its inputs or its state,
+/// so the faster one that the chip has bounds them.
 FlopsPerSecond matrix_rate(const Kernel& kernel, const Peaks& peaks) {
-  if (const auto* gemm = std::get_if<GemmKernel>(&kernel.shape)) {
-    const bool weights_wider = bytes_of(gemm->weights) > bytes_of(gemm->activations);
-    return rate_of(peaks, weights_wider ? gemm->weights : gemm->activations);
-  }
-  const auto& attention = std::get<AttentionKernel>(kernel.shape);
-  const FlopsPerSecond rate = rate_of(peaks, attention.activations);
-  const auto kv = peaks.matrix.find(attention.kv);
-  return kv == peaks.matrix.end() ? rate : std::max(rate, kv->second);
+  return std::visit(
+      [&](const auto& shape) {
+        if constexpr (requires { shape.weights; }) {
+          const bool weights_wider = bytes_of(shape.weights) > bytes_of(shape.activations);
+          return rate_of(peaks, weights_wider ? shape.weights : shape.activations);
+        } else if constexpr (requires {
+                               shape.kv;
+                               shape.activations;
+                             }) {
+          return faster_of(rate_of(peaks, shape.activations), shape.kv, peaks);
+        } else {
+          return faster_of(rate_of(peaks, kernel.activations), ElementType::Float32, peaks);
+        }
+      },
+      kernel.shape);
 }
 
 /// Seconds at peak; 0 where the rate bounds nothing.
@@ -57,26 +71,6 @@ Picoseconds floor_of(const Kernel& kernel, const Peaks& peaks, bool warm) {
   return whole_picoseconds(std::max(
       {matrix_seconds(kernel, work.matrix, peaks), seconds_at(work.vector, peaks.vector),
        seconds_at(work.special, peaks.special), memory_seconds(work.bytes(), peaks, warm)}));
-}
-
-Bytes resident_bytes(const Kernel& kernel) {
-  Bytes bytes = work_of(kernel).weight_bytes;
-  const auto* attention = std::get_if<AttentionKernel>(&kernel.shape);
-  if (attention == nullptr) {
-    return bytes;
-  }
-  const std::int64_t per_key =
-      2 * attention->kv_heads * attention->head_dim * bytes_of(attention->kv);
-  for (const AttentionKernel::Span& span : attention->spans) {
-    std::int64_t earlier = std::max<std::int64_t>(span.kv_len - span.q_len, 0);
-    if (attention->window > 0 && attention->causal) {
-      earlier = std::min(earlier, attention->window - 1);  // what the first query still sees
-    } else if (attention->window > 0) {
-      earlier = std::min(earlier, attention->window);
-    }
-    bytes += Bytes(earlier * per_key);
-  }
-  return bytes;
 }
 
 Picoseconds floor_of(const KernelGraph& graph, const Peaks& peaks, bool warm) {

@@ -24,12 +24,13 @@ struct Peaks {
 [[nodiscard]] Picoseconds floor_of(const Kernel& kernel, const Peaks& peaks, bool warm);
 
 /// Bound of a whole pass even when kernels overlap freely: the longest of the sums of matrix,
-/// vector and special times, and of the memory time of the distinct weights and KV that are read.
-/// Products of all types share the chip's matrix units, so their times add up.
+/// vector and special times, and of the memory time of the distinct weights, caches and states that
+/// are read. Products of all types share the chip's matrix units, so their times add up.
 /// Activations may stay on chip between kernels and count nothing; nor does KV that is written.
 [[nodiscard]] Picoseconds floor_of(const KernelGraph& graph, const Peaks& peaks, bool warm);
 
-/// Bytes of weights, and of KV made before this kernel's pass began, that the kernel reads.
+/// Bytes of weights, and of caches and states made before this kernel's pass began, that the kernel
+/// reads. Weights that an earlier kernel of the pass has read count nothing again.
 [[nodiscard]] Bytes resident_bytes(const Kernel& kernel);
 
 }  // namespace tandem

@@ -3,61 +3,16 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <string_view>
-#include <variant>
 #include <vector>
 
 #include "sim/core/units.hpp"
 #include "sim/lower/batch.hpp"
+#include "sim/lower/kernel_shapes.hpp"
+#include "sim/lower/routing_load.hpp"
 #include "sim/numerics/element.hpp"
 
 namespace tandem {
-
-/// Table look-up: tokens rows of width hidden.
-struct EmbeddingKernel {
-  std::int64_t tokens = 0, hidden = 0;
-};
-/// y = w * x / rms(x), row-wise.
-struct NormKernel {
-  std::int64_t tokens = 0, hidden = 0;
-};
-/// C[m,n] (+)= A[m,k] B[n,k]^T; `adds_residual` reads and writes C's shape once more.
-struct GemmKernel {
-  std::int64_t m = 0, n = 0, k = 0;
-  ElementType weights = ElementType::Bfloat16;
-  ElementType activations = ElementType::Bfloat16;
-  bool adds_residual = false;
-};
-/// Rotates q and k in place and appends k and v to the cache.
-struct RopeKernel {
-  std::int64_t tokens = 0, heads = 0, kv_heads = 0, head_dim = 0;
-  ElementType kv = ElementType::Bfloat16;
-};
-/// Causal attention of each slice's new tokens over its context and themselves.
-struct AttentionKernel {
-  struct Span {
-    std::int64_t q_len = 0, kv_len = 0;  ///< kv_len counts the new tokens too
-    bool operator==(const Span&) const = default;
-  };
-  std::vector<Span> spans;
-  std::int64_t heads = 0, kv_heads = 0, head_dim = 0;
-  std::int64_t window = 0;  ///< 0: full
-  bool causal = true;
-  ElementType activations = ElementType::Bfloat16;
-  ElementType kv = ElementType::Bfloat16;
-};
-/// silu(gate) * up over [tokens, intermediate].
-struct ActivationKernel {
-  std::int64_t tokens = 0, intermediate = 0;
-};
-/// Greedy or temperature sampling over [tokens, vocabulary] logits.
-struct SampleKernel {
-  std::int64_t tokens = 0, vocabulary = 0;
-};
-
-using KernelShape = std::variant<EmbeddingKernel, NormKernel, GemmKernel, RopeKernel,
-                                 AttentionKernel, ActivationKernel, SampleKernel>;
 
 /// One operator of a forward pass. `role` is stable over layers ("qkv_projection"); `layer` is -1
 /// outside the decoder layers; `depends_on` are indices of earlier kernels in the graph.
@@ -67,6 +22,7 @@ struct Kernel {
   ElementType activations = ElementType::Bfloat16;
   KernelShape shape;
   std::vector<std::int32_t> depends_on;
+  bool repeats_weights = false;  ///< an earlier kernel of the pass reads the same weights
 };
 
 /// What a kernel must do whatever the chip: arithmetic by unit, and distinct bytes in and out.
@@ -75,13 +31,17 @@ struct KernelWork {
   Flops vector;        ///< element-wise arithmetic
   Flops special;       ///< exponentials and the like
   Bytes weight_bytes;  ///< distinct weight bytes
-  Bytes read_bytes;    ///< distinct activation and KV bytes read
+  Bytes read_bytes;    ///< distinct activation, KV and state bytes read
   Bytes write_bytes;
   [[nodiscard]] Bytes bytes() const { return weight_bytes + read_bytes + write_bytes; }
+  KernelWork& operator+=(const KernelWork& other);
 };
 
 /// Closed forms, one per kernel kind. For causal attention only visible (query, key) pairs count.
 [[nodiscard]] KernelWork work_of(const Kernel& kernel);
+
+/// Name of the kernel's kind ("gemm", "gated_delta"), for messages and tables.
+[[nodiscard]] std::string_view kind_name(const Kernel& kernel);
 
 /// Content key of the shape: equal keys cost equal time on equal chips.
 [[nodiscard]] std::uint64_t key_of(const Kernel& kernel);
@@ -91,9 +51,25 @@ struct KernelGraph {
   std::vector<Kernel> kernels;
 };
 
-/// Lowers a batch over a stage. Roles, in order: embedding; per layer attention_norm,
-/// qkv_projection, rope, attention, output_projection, ffn_norm, gate_up_projection, activation,
-/// down_projection; final_norm, lm_head, sample. Residual additions ride on the projections.
-[[nodiscard]] KernelGraph lower(const Stage& stage, const Batch& batch);
+/// Lowers a batch over a stage. Roles of a dense layer, in order: attention_norm, qkv_projection,
+/// rope, attention, output_projection, ffn_norm, gate_up_projection, activation, down_projection;
+/// around the layers embedding, and final_norm, lm_head, sample. docs/kernels.md lists the roles of
+/// the other layers. Residual additions ride on the last kernel of each half.
+///
+/// A slice decodes where it has one new token and a context; all others prefill, the few tokens of
+/// a speculative verification too. Latent attention runs absorbed for slices that decode and naive
+/// for the others (with an indexer absorbed for all: sparse attention works on latents); the gated
+/// delta rule runs recurrent for slices that decode and chunked for the others. All other kernels
+/// take the whole batch at once. Experts get the rows that expert_rows() gives. Throws ModelError
+/// for a slice without new tokens.
+[[nodiscard]] KernelGraph lower(const Stage& stage, const Batch& batch,
+                                const RoutingLoad& load = {});
+
+/// One application of a multi-token-prediction module to every token of a batch: h' = W
+/// [norm(embedding(next)); norm(h)], a layer, and the stage's share of the head (DeepSeek-V3, arXiv
+/// 2412.19437, section 2.2). `layer` of its kernels is network.layers(). Its layer keeps a cache of
+/// its own of equal context. Throws ModelError for a network without such modules.
+[[nodiscard]] KernelGraph lower_mtp(const Stage& stage, const Batch& batch,
+                                    const RoutingLoad& load = {});
 
 }  // namespace tandem

@@ -1,0 +1,78 @@
+// Builds the kernel graph of a pass piece by piece; lower() and lower_mtp() drive it.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "sim/lower/kernel.hpp"
+
+namespace tandem {
+
+/// Appends kernels and remembers which one made the hidden rows that flow on.
+class GraphBuilder {
+ public:
+  static constexpr std::int64_t no_layer = -1;
+
+  GraphBuilder(const Stage& stage, const Batch& batch, const RoutingLoad& load);
+
+  void add_embedding();
+  /// Norms of the next token's embedding and of the hidden rows, and the product that joins them.
+  void add_mtp_input(std::int64_t layer);
+  void add_layer(std::int64_t layer, const LayerKind& kind);
+  void add_head();
+  [[nodiscard]] KernelGraph take() { return std::move(graph_); }
+
+ private:
+  using Index = std::int32_t;
+  static constexpr Index no_kernel = -1;
+
+  Index add(std::string_view role, KernelShape shape, std::vector<Index> depends_on);
+  [[nodiscard]] GemmKernel gemm(std::int64_t m, std::int64_t n, std::int64_t k,
+                                bool adds_residual = false, bool bias = false) const;
+  [[nodiscard]] BatchedGemmKernel batched(std::int64_t batch, std::int64_t m, std::int64_t n,
+                                          std::int64_t k) const;
+  /// The network's norm over rows of hidden states.
+  [[nodiscard]] NormKernel hidden_norm(std::int64_t rows, bool adds_residual = false) const;
+
+  // Mixers: from the normed rows of `norm` to the rows that the output projection makes, with the
+  // residual where `adds_residual`.
+  Index add_mixer(const GroupedAttention& attention, Index norm, bool adds_residual);
+  Index add_mixer(const LatentAttention& attention, Index norm, bool adds_residual);
+  Index add_mixer(const GatedDelta& delta, Index norm, bool adds_residual);
+  Index add_output(std::int64_t width, std::vector<Index> from, bool adds_residual, bool bias);
+  std::vector<Index> add_qk_norms(const GroupedAttention& attention, Index qkv);
+  Index add_cache_write(const GroupedAttention& attention, std::vector<Index> from);
+  /// Query, and what the cache keeps of the new tokens, of latent attention.
+  struct LatentInputs {
+    Index query_input, rope;
+  };
+  LatentInputs add_latent_inputs(const LatentAttention& attention, Index norm);
+  Index add_indexer(const LatentAttention& attention, const LatentInputs& in, Index norm);
+  Index add_naive(const LatentAttention& attention, const LatentInputs& in);
+  Index add_absorbed(const LatentAttention& attention, const LatentInputs& in, Index chosen,
+                     const std::vector<QuerySpan>& spans, bool repeats_weights);
+
+  Index add_ffn(const LayerKind& kind);
+  struct FfnRoles;
+  Index add_dense(const FfnRoles& roles, const FeedForward& ffn, std::int64_t width, bool bias,
+                  Index from, bool adds_residual);
+  Index add_experts(const FeedForward& ffn, Index from, bool adds_residual);
+  Index add_routed(const FeedForward& ffn, Index from, Index router);
+  Index add_shared(const FeedForward& ffn, Index from);
+
+  const Stage& stage_;
+  const NeuralNetwork& network_;
+  const RoutingLoad& load_;
+  std::int64_t tokens_;
+  std::int64_t sampled_;
+  std::vector<QuerySpan> spans_;          ///< of all slices
+  std::vector<QuerySpan> prefill_spans_;  ///< of those that do not decode
+  std::vector<QuerySpan> decode_spans_;
+  std::int64_t layer_ = no_layer;
+  Index hidden_from_ = no_kernel;
+  KernelGraph graph_;
+};
+
+}  // namespace tandem

@@ -1,0 +1,196 @@
+// Shapes of the operators of a forward pass. What each must compute and move is in work_of()
+// (kernel.hpp); the formulas stand beside the closed forms in kernel_work*.cpp. Chips turn shapes
+// into plans; nothing here knows any chip.
+#pragma once
+
+#include <cstdint>
+#include <variant>
+#include <vector>
+
+#include "sim/describe/neural_network.hpp"
+#include "sim/numerics/element.hpp"
+
+namespace tandem {
+
+/// One sequence's queries and the keys they may see, itself included.
+struct QuerySpan {
+  std::int64_t q_len = 0, kv_len = 0;  ///< kv_len counts the new tokens too
+  [[nodiscard]] std::int64_t earlier() const { return kv_len > q_len ? kv_len - q_len : 0; }
+  bool operator==(const QuerySpan&) const = default;
+};
+
+/// Table look-up: tokens rows of width hidden.
+struct EmbeddingKernel {
+  std::int64_t tokens = 0, hidden = 0;
+};
+
+/// Row-wise normalisation of `tokens` rows (for QK norms: tokens * heads) of width `hidden`:
+/// y = w x / rms(x), or (x - mean) / deviation w + b. A weight stored as 1 + w costs the same: the
+/// sum is made once.
+struct NormKernel {
+  std::int64_t tokens = 0, hidden = 0;
+  NormKind kind = NormKind::Rms;
+  bool weighted = true;        ///< has a weight (and for layer norm a bias)
+  bool gated = false;          ///< y = silu(z) (w x / rms(x)): reads z as well
+  bool adds_residual = false;  ///< adds rows of the same shape to the result
+};
+
+/// C[m,n] (+)= A[m,k] B[n,k]^T (+ bias[n]); `adds_residual` reads C's shape once more.
+struct GemmKernel {
+  std::int64_t m = 0, n = 0, k = 0;
+  ElementType weights = ElementType::Bfloat16;
+  ElementType activations = ElementType::Bfloat16;
+  bool adds_residual = false;
+  bool bias = false;
+};
+
+/// `batch` products, each with weights of its own: C_b[m,n] = A_b[m,k] B_b[n,k]^T (the absorbed
+/// projections of latent attention, one per head).
+struct BatchedGemmKernel {
+  std::int64_t batch = 0, m = 0, n = 0, k = 0;
+  ElementType weights = ElementType::Bfloat16;
+  ElementType activations = ElementType::Bfloat16;
+};
+
+/// One product per expert over the rows sent to it: C_e[rows_e,n] = A_e[rows_e,k] B_e[n,k]^T.
+/// Experts without rows cost nothing.
+struct GroupedGemmKernel {
+  std::vector<std::int64_t> rows;  ///< per expert
+  std::int64_t n = 0, k = 0;
+  ElementType weights = ElementType::Bfloat16;
+  ElementType activations = ElementType::Bfloat16;
+  bool bias = false;
+};
+
+/// Rotates q and k in place and appends k and v to the cache. Windows do not matter: what a window
+/// forgets was written first.
+struct RopeKernel {
+  static constexpr std::int64_t whole_head = -1;
+  std::int64_t tokens = 0, heads = 0, kv_heads = 0, head_dim = 0;
+  ElementType kv = ElementType::Bfloat16;
+  std::int64_t rotated = whole_head;  ///< dimensions per head that rotate; 0: none, k is only kept
+  bool values = true;                 ///< appends v, as wide as k
+  std::int64_t extra = 0;  ///< further elements per token that go to the cache (MLA: the latent)
+  [[nodiscard]] std::int64_t rotated_dims() const {
+    return rotated == whole_head ? head_dim : rotated;
+  }
+};
+
+/// Reads `rows` cached rows of `width` elements into activations: earlier latents before naive
+/// latent attention makes keys and values of them.
+struct CacheReadKernel {
+  std::int64_t rows = 0, width = 0;
+  ElementType kv = ElementType::Bfloat16;
+};
+
+/// Attention of each span's new tokens over its context and themselves.
+struct AttentionKernel {
+  using Span = QuerySpan;
+  std::vector<Span> spans;
+  std::int64_t heads = 0, kv_heads = 0, head_dim = 0;
+  std::int64_t window = 0;  ///< 0: full
+  bool causal = true;
+  ElementType activations = ElementType::Bfloat16;
+  ElementType kv = ElementType::Bfloat16;
+  std::int64_t value_dim = 0;       ///< width of a value head; 0: head_dim
+  std::int64_t shared_key_dim = 0;  ///< part of every key that all heads share (MLA: rotated part)
+  bool sinks = false;               ///< a learned logit per head joins the softmax
+  bool softcap = false;             ///< scores become c tanh(score / c)
+  bool cached = true;  ///< earlier keys and values come from the cache, not from this pass
+  [[nodiscard]] std::int64_t value_width() const { return value_dim > 0 ? value_dim : head_dim; }
+};
+
+/// Latent attention in absorbed form: every head attends over the cached latents themselves.
+struct LatentAttentionKernel {
+  std::vector<QuerySpan> spans;
+  std::int64_t heads = 0, kv_rank = 0, rope_dim = 0;
+  std::int64_t selected = 0;  ///< keys that a query sees at most, chosen by an indexer; 0: all
+  ElementType activations = ElementType::Bfloat16;
+  ElementType kv = ElementType::Bfloat16;
+};
+
+/// The indexer of sparse attention: scores all visible keys and keeps the top_k of each query.
+struct IndexerKernel {
+  std::vector<QuerySpan> spans;
+  std::int64_t heads = 0, head_dim = 0, top_k = 0;
+  ElementType activations = ElementType::Bfloat16;
+  ElementType kv = ElementType::Bfloat16;  ///< of the cached index keys
+};
+
+/// Depthwise causal convolution and silu; the last taps - 1 inputs of a sequence are its state, in
+/// the activations' type and kept as a ring.
+struct ShortConvolutionKernel {
+  std::vector<QuerySpan> spans;
+  std::int64_t channels = 0, taps = 0;
+};
+
+/// Gates of gated delta layers (beta and log decay per value head, in float) and the l2 norm of q
+/// and k per head, in place.
+struct DeltaGateKernel {
+  std::int64_t tokens = 0, key_heads = 0, value_heads = 0, key_dim = 0;
+};
+
+/// How a gated delta rule runs: token by token, or in chunks of matrix products.
+enum class DeltaPhase : std::uint8_t { Recurrent, Chunked };
+
+/// The gated delta rule over new tokens; the state [value_heads][key_dim][value_dim] is float, read
+/// once per sequence that has one and written once.
+struct GatedDeltaKernel {
+  std::vector<QuerySpan> spans;
+  ops::GatedDeltaShape shape;
+  DeltaPhase phase = DeltaPhase::Recurrent;
+};
+
+/// From logits [tokens, experts] to top_k experts and weights per token.
+struct RouterKernel {
+  std::int64_t tokens = 0;
+  ops::Router router;
+  bool expert_scale = false;  ///< a learned factor per expert on its weight
+};
+
+/// Copies each token's row once per chosen expert, sorted by expert.
+struct DispatchKernel {
+  std::int64_t tokens = 0, top_k = 0, hidden = 0;
+};
+
+/// y = sum over the token's experts of weight * row (+ shared row) (+ residual).
+struct CombineKernel {
+  std::int64_t tokens = 0, top_k = 0, hidden = 0;
+  bool shared = false;
+  bool adds_residual = false;
+};
+
+/// act(gate) * up over [tokens, intermediate], or act(up) alone.
+struct ActivationKernel {
+  std::int64_t tokens = 0, intermediate = 0;
+  ActivationKind kind = ActivationKind::Silu;
+  bool gated = true;
+};
+
+enum class ElementwiseKind : std::uint8_t {
+  SigmoidGate,  ///< x sigmoid(g), a gate per element (attention's output gate)
+  TokenGate,    ///< x sigmoid(g), a gate per row (the shared expert's)
+  Scale,        ///< x times a constant (embeddings)
+  Softcap,      ///< c tanh(x / c)
+  Add,          ///< x + y (position tables, branches)
+};
+
+/// Element-wise work over [tokens, width].
+struct ElementwiseKernel {
+  ElementwiseKind kind = ElementwiseKind::Add;
+  std::int64_t tokens = 0, width = 0;
+};
+
+/// Greedy or temperature sampling over [tokens, vocabulary] logits.
+struct SampleKernel {
+  std::int64_t tokens = 0, vocabulary = 0;
+};
+
+using KernelShape =
+    std::variant<EmbeddingKernel, NormKernel, GemmKernel, RopeKernel, AttentionKernel,
+                 ActivationKernel, SampleKernel, BatchedGemmKernel, GroupedGemmKernel,
+                 CacheReadKernel, LatentAttentionKernel, IndexerKernel, ShortConvolutionKernel,
+                 DeltaGateKernel, GatedDeltaKernel, RouterKernel, DispatchKernel, CombineKernel,
+                 ElementwiseKernel>;
+
+}  // namespace tandem

@@ -1,0 +1,220 @@
+// Token mixers as kernels. Projections that read the same rows are one product, as serving engines
+// run them: q, k and v; both down-projections of latent attention; q, k, v and z of gated delta.
+#include "sim/lower/graph_builder.hpp"
+
+namespace tandem {
+namespace {
+
+std::int64_t queries_of(const std::vector<QuerySpan>& spans) {
+  std::int64_t total = 0;
+  for (const QuerySpan& span : spans) total += span.q_len;
+  return total;
+}
+
+std::int64_t earlier_of(const std::vector<QuerySpan>& spans) {
+  std::int64_t total = 0;
+  for (const QuerySpan& span : spans) total += span.earlier();
+  return total;
+}
+
+NormKernel rms(std::int64_t rows, std::int64_t width) {
+  return {rows, width, NormKind::Rms};
+}
+
+}  // namespace
+
+GraphBuilder::Index GraphBuilder::add_output(std::int64_t width, std::vector<Index> from,
+                                             bool adds_residual, bool bias) {
+  if (adds_residual) from.push_back(hidden_from_);
+  return add("output_projection", gemm(tokens_, network_.hidden, width, adds_residual, bias),
+             std::move(from));
+}
+
+std::vector<GraphBuilder::Index> GraphBuilder::add_qk_norms(const GroupedAttention& a, Index qkv) {
+  std::vector<Index> from{qkv};
+  if (a.qk_norm == QkNorm::PerHead) {
+    from.push_back(add("query_norm", rms(tokens_ * a.shape.heads, a.shape.head_dim), {qkv}));
+    from.push_back(add("key_norm", rms(tokens_ * a.shape.kv_heads, a.shape.head_dim), {qkv}));
+  } else if (a.qk_norm == QkNorm::AllHeads) {
+    from.push_back(add("query_norm", rms(tokens_, a.q_width()), {qkv}));
+    from.push_back(add("key_norm", rms(tokens_, a.kv_width()), {qkv}));
+  }
+  if (a.value_norm) {
+    NormKernel norm = rms(tokens_ * a.shape.kv_heads, a.shape.head_dim);
+    norm.weighted = false;
+    from.push_back(add("value_norm", norm, {qkv}));
+  }
+  return from;
+}
+
+GraphBuilder::Index GraphBuilder::add_cache_write(const GroupedAttention& a,
+                                                  std::vector<Index> from) {
+  RopeKernel rope{tokens_, a.shape.heads, a.shape.kv_heads, a.shape.head_dim,
+                  stage_.precision.kv_cache};
+  if (!a.rope) {
+    rope.rotated = 0;
+  } else if (a.rope->rotated != a.shape.head_dim) {
+    rope.rotated = a.rope->rotated;
+  }
+  return add(a.rope ? "rope" : "cache_write", rope, std::move(from));
+}
+
+GraphBuilder::Index GraphBuilder::add_mixer(const GroupedAttention& a, Index norm,
+                                            bool adds_residual) {
+  const std::int64_t qkv_width =
+      a.q_width() * (a.output_gate ? 2 : 1) + a.kv_width() * (a.keys_are_values ? 1 : 2);
+  const Index qkv =
+      add("qkv_projection", gemm(tokens_, qkv_width, network_.hidden, false, a.qkv_bias), {norm});
+  const Index rope = add_cache_write(a, add_qk_norms(a, qkv));
+  AttentionKernel shape;
+  shape.spans = spans_;
+  shape.heads = a.shape.heads;
+  shape.kv_heads = a.shape.kv_heads;
+  shape.head_dim = a.shape.head_dim;
+  shape.window = a.shape.window;
+  shape.activations = stage_.precision.activations;
+  shape.kv = stage_.precision.kv_cache;
+  shape.sinks = a.sinks;
+  shape.softcap = a.shape.softcap > 0;
+  Index attention = add("attention", std::move(shape), {rope});
+  if (a.output_gate) {
+    attention =
+        add("output_gate", ElementwiseKernel{ElementwiseKind::SigmoidGate, tokens_, a.q_width()},
+            {attention, qkv});
+  }
+  return add_output(a.q_width(), {attention}, adds_residual, a.output_bias);
+}
+
+GraphBuilder::LatentInputs GraphBuilder::add_latent_inputs(const LatentAttention& a, Index norm) {
+  const ops::LatentShape& s = a.shape;
+  const std::int64_t q_width = s.heads * s.query_dim();
+  Index query_input = norm;
+  Index query = no_kernel;
+  Index latent = no_kernel;
+  if (s.query_rank > 0) {
+    latent = add("latent_down_projection",
+                 gemm(tokens_, s.query_rank + s.cached_elements(), network_.hidden), {norm});
+    query_input = add("query_norm", rms(tokens_, s.query_rank), {latent});
+    query = add("query_up_projection", gemm(tokens_, q_width, s.query_rank), {query_input});
+  } else {
+    query = add("query_projection", gemm(tokens_, q_width, network_.hidden), {norm});
+    latent =
+        add("latent_down_projection", gemm(tokens_, s.cached_elements(), network_.hidden), {norm});
+  }
+  const Index normed = add("latent_norm", rms(tokens_, s.kv_rank), {latent});
+  RopeKernel rope{tokens_, s.heads, 1, s.rope_dim, stage_.precision.kv_cache};
+  rope.values = false;
+  rope.extra = s.kv_rank;
+  return {query_input, add("rope", rope, {query, normed})};
+}
+
+GraphBuilder::Index GraphBuilder::add_indexer(const LatentAttention& a, const LatentInputs& in,
+                                              Index norm) {
+  const ops::IndexerShape& s = *a.indexer;
+  const std::int64_t q_input = a.shape.query_rank > 0 ? a.shape.query_rank : network_.hidden;
+  const Index query =
+      add("index_query_projection", gemm(tokens_, s.heads * s.head_dim, q_input), {in.query_input});
+  const Index key = add("index_key_projection", gemm(tokens_, s.head_dim, network_.hidden), {norm});
+  const Index key_norm =
+      add("index_key_norm", NormKernel{tokens_, s.head_dim, NormKind::Layer}, {key});
+  const Index weights =
+      add("index_weight_projection", gemm(tokens_, s.heads, network_.hidden), {norm});
+  RopeKernel rope{tokens_, s.heads, 1, s.head_dim, stage_.precision.kv_cache, a.shape.rope_dim};
+  rope.values = false;
+  const Index rotated = add("index_rope", rope, {query, key_norm});
+  return add("indexer",
+             IndexerKernel{spans_, s.heads, s.head_dim, s.top_k, stage_.precision.activations,
+                           stage_.precision.kv_cache},
+             {rotated, weights});
+}
+
+GraphBuilder::Index GraphBuilder::add_naive(const LatentAttention& a, const LatentInputs& in) {
+  const ops::LatentShape& s = a.shape;
+  const std::int64_t context = earlier_of(prefill_spans_);
+  Index read = no_kernel;
+  if (context > 0) {
+    read = add("latent_read",
+               CacheReadKernel{context, s.cached_elements(), stage_.precision.kv_cache}, {});
+  }
+  // Keys and values of the context are made anew, as engines do in chunked prefill.
+  const Index up = add(
+      "kv_up_projection",
+      gemm(context + queries_of(prefill_spans_), s.heads * (s.nope_dim + s.value_dim), s.kv_rank),
+      {in.rope, read});
+  AttentionKernel shape;
+  shape.spans = prefill_spans_;
+  shape.heads = shape.kv_heads = s.heads;
+  shape.head_dim = s.query_dim();
+  shape.value_dim = s.value_dim;
+  shape.shared_key_dim = s.rope_dim;
+  shape.activations = shape.kv = stage_.precision.activations;
+  shape.cached = false;
+  return add("attention", std::move(shape), {in.rope, up});
+}
+
+GraphBuilder::Index GraphBuilder::add_absorbed(const LatentAttention& a, const LatentInputs& in,
+                                               Index chosen, const std::vector<QuerySpan>& spans,
+                                               bool repeats_weights) {
+  const ops::LatentShape& s = a.shape;
+  const std::int64_t rows = queries_of(spans);
+  const Index absorbed =
+      add("query_absorption", batched(s.heads, rows, s.kv_rank, s.nope_dim), {in.rope});
+  graph_.kernels.back().repeats_weights = repeats_weights;
+  const LatentAttentionKernel shape{spans,
+                                    s.heads,
+                                    s.kv_rank,
+                                    s.rope_dim,
+                                    a.indexer ? a.indexer->top_k : 0,
+                                    stage_.precision.activations,
+                                    stage_.precision.kv_cache};
+  const Index attention = add("latent_attention", shape, {absorbed, chosen});
+  const Index values =
+      add("value_projection", batched(s.heads, rows, s.value_dim, s.kv_rank), {attention});
+  graph_.kernels.back().repeats_weights = repeats_weights;
+  return values;
+}
+
+GraphBuilder::Index GraphBuilder::add_mixer(const LatentAttention& a, Index norm,
+                                            bool adds_residual) {
+  const std::int64_t width = a.shape.heads * a.shape.value_dim;
+  const LatentInputs in = add_latent_inputs(a, norm);
+  if (a.indexer) {
+    const Index chosen = add_indexer(a, in, norm);
+    return add_output(width, {add_absorbed(a, in, chosen, spans_, false)}, adds_residual, false);
+  }
+  const bool prefills = !prefill_spans_.empty();
+  const bool decodes = !decode_spans_.empty();
+  const Index naive = prefills ? add_naive(a, in) : no_kernel;
+  const Index absorbed =
+      decodes ? add_absorbed(a, in, no_kernel, decode_spans_, prefills) : no_kernel;
+  return add_output(width, {naive, absorbed}, adds_residual, false);
+}
+
+GraphBuilder::Index GraphBuilder::add_mixer(const GatedDelta& d, Index norm, bool adds_residual) {
+  const ops::GatedDeltaShape& s = d.shape;
+  const Index qkvz =
+      add("delta_projection", gemm(tokens_, s.conv_channels() + s.value_width(), network_.hidden),
+          {norm});
+  const Index ba =
+      add("delta_gate_projection", gemm(tokens_, 2 * s.value_heads, network_.hidden), {norm});
+  const Index conv = add("short_convolution",
+                         ShortConvolutionKernel{spans_, s.conv_channels(), s.conv_taps}, {qkvz});
+  const Index gates = add(
+      "delta_gates", DeltaGateKernel{tokens_, s.key_heads, s.value_heads, s.key_dim}, {conv, ba});
+  Index chunked = no_kernel;
+  Index recurrent = no_kernel;
+  if (!prefill_spans_.empty()) {
+    chunked = add("gated_delta_chunked", GatedDeltaKernel{prefill_spans_, s, DeltaPhase::Chunked},
+                  {gates});
+  }
+  if (!decode_spans_.empty()) {
+    recurrent = add("gated_delta_recurrent",
+                    GatedDeltaKernel{decode_spans_, s, DeltaPhase::Recurrent}, {gates});
+  }
+  NormKernel gated = rms(tokens_ * s.value_heads, s.value_dim);
+  gated.gated = true;
+  const Index out = add("delta_norm", gated, {chunked, recurrent, qkvz});
+  return add_output(s.value_width(), {out}, adds_residual, false);
+}
+
+}  // namespace tandem
