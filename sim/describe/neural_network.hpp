@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "sim/numerics/ops/activation.hpp"
 #include "sim/numerics/ops/attention.hpp"
 #include "sim/numerics/ops/gated_delta.hpp"
 #include "sim/numerics/ops/latent_attention.hpp"
@@ -17,6 +18,7 @@
 
 namespace tandem {
 
+using ops::ActivationKind;
 using ops::RopeLayout;
 
 enum class NormKind : std::uint8_t { Rms, Layer };
@@ -67,13 +69,6 @@ struct GatedDelta {
 };
 
 using Mixer = std::variant<GroupedAttention, LatentAttention, GatedDelta>;
-
-enum class ActivationKind : std::uint8_t {
-  Silu,
-  Gelu,           ///< x Phi(x)
-  GeluTanh,       ///< 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
-  ClampedSwiglu,  ///< gpt-oss: g = min(g, 7), u = clamp(u, -7, 7); g sigmoid(1.702 g) (u + 1)
-};
 
 /// A mixture of experts: each a feed-forward block of its own.
 struct Experts {

@@ -33,7 +33,7 @@ FeedForwardBlock::FeedForwardBlock(const NeuralNetwork& network, const FeedForwa
     : ffn_(ffn),
       epsilon_(network.norm.epsilon),
       arithmetic_(arithmetic),
-      activation_(static_cast<ops::ActivationKind>(ffn.activation)),
+      activation_(ffn.activation),
       norm_(network.norm, tensors, "ffn_norm"),
       dense_(block_of(tensors, "ffn.")) {
   if (!ffn.experts) return;
