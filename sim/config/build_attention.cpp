@@ -15,7 +15,8 @@ ops::Llama3Scaling build_llama3(const MapReader& reader) {
   scaling.low_frequency_factor = reader.number("low_frequency_factor");
   scaling.high_frequency_factor = reader.number("high_frequency_factor");
   scaling.original_context = reader.count("original_context");
-  if (scaling.high_frequency_factor <= scaling.low_frequency_factor) {
+  if (reader.has_all({"low_frequency_factor", "high_frequency_factor"}) &&
+      scaling.high_frequency_factor <= scaling.low_frequency_factor) {
     reader.report("high_frequency_factor",
                   "'high_frequency_factor' must be greater than 'low_frequency_factor'");
   }
@@ -97,7 +98,8 @@ GroupedAttention read_attention(const MapReader& reader) {
   attention.output_bias = reader.flag("output_bias");
   attention.keys_are_values = reader.flag("keys_are_values");
   attention.value_norm = reader.flag("value_norm");
-  if (attention.shape.heads % attention.shape.kv_heads != 0) {
+  if (reader.has_all({"heads", "kv_heads"}) &&
+      attention.shape.heads % attention.shape.kv_heads != 0) {
     reader.report("kv_heads", fmt::format("'heads' ({}) is not a multiple of 'kv_heads' ({})",
                                           attention.shape.heads, attention.shape.kv_heads));
   }
@@ -109,7 +111,7 @@ void add_rope(GroupedAttention& attention, const Tree* rope, const MapReader& re
   if (rope == nullptr || rope->is_null()) return;
   const std::int64_t head_dim = attention.shape.head_dim;
   attention.rope = build_rope(*rope, head_dim, head_dim, context);
-  if (attention.rope->rotated == head_dim && head_dim % 2 != 0) {
+  if (reader.has("head_dim") && attention.rope->rotated == head_dim && head_dim % 2 != 0) {
     reader.report("head_dim", fmt::format("'head_dim' is {}; rope needs an even number", head_dim));
   }
 }
@@ -167,7 +169,8 @@ LatentAttention build_latent_attention(const Tree& tree, const Tree& rope, ReadC
   latent.shape.rope_dim = reader.count("rope_dim");
   latent.shape.value_dim = reader.count("value_dim");
   latent.rope = build_rope(rope, latent.shape.rope_dim, latent.shape.rope_dim, context);
-  if (latent.shape.rope_dim % 2 != 0 || latent.rope.rotated != latent.shape.rope_dim) {
+  if (reader.has("rope_dim") &&
+      (latent.shape.rope_dim % 2 != 0 || latent.rope.rotated != latent.shape.rope_dim)) {
     reader.report("rope_dim", fmt::format("'rope_dim' is {}; it must be even and rotates whole, so "
                                           "'rotated' of 'rope' is left out",
                                           latent.shape.rope_dim));
@@ -187,7 +190,8 @@ GatedDelta build_gated_delta(const Tree& tree, ReadContext& context) {
   delta.shape.value_dim = reader.count("value_dim");
   delta.shape.conv_taps = reader.count("conv_taps");
   delta.shape.chunk = reader.count("chunk");
-  if (delta.shape.value_heads % delta.shape.key_heads != 0) {
+  if (reader.has_all({"key_heads", "value_heads"}) &&
+      delta.shape.value_heads % delta.shape.key_heads != 0) {
     reader.report("value_heads",
                   fmt::format("'value_heads' ({}) is not a multiple of 'key_heads' ({})",
                               delta.shape.value_heads, delta.shape.key_heads));

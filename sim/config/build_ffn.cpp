@@ -57,7 +57,7 @@ void read_router(const Tree& tree, const MapReader& experts, Experts& result,
       {{"minus_infinity", ops::GroupMask::MinusInfinity}, {"zero", ops::GroupMask::Zero}});
   result.router_norm = reader.flag("norm");
   result.expert_scale = reader.flag("expert_scale");
-  check_router(router, experts, reader);
+  if (experts.has_all({"count", "top_k"})) check_router(router, experts, reader);
 }
 
 void read_shared(const MapReader& reader, Experts& experts) {

@@ -26,8 +26,7 @@ Section scenario_section() {
       "`{name: ..., key: change, ...}`.",
       with_head({
           required(map("model",
-                       "Network in workloads/models, a path that ends in `.yaml` or, for a "
-                       "Hugging Face config, in `.json`; or `from_checkpoint`: the network "
+                       "Network in workloads/models, or `from_checkpoint`: the network "
                        "of the checkpoint given on the command line.")),
           required(map("system", "System in hw_configs/systems.")),
           required(map("placement", "How the pools run the model.")),

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "sim/config/hugging_face.hpp"
 #include "sim/config/yaml_reader.hpp"
 
 namespace tandem::config {
@@ -32,7 +33,7 @@ std::string identity_of(const std::string& path) {
 
 bool is_path(const std::string& reference) {
   return reference.find('/') != std::string::npos || reference.ends_with(".yaml") ||
-         reference.ends_with(".yml");
+         reference.ends_with(".yml") || reference.ends_with(".json");
 }
 
 bool is_file(const fs::path& path) {
@@ -43,6 +44,13 @@ bool is_file(const fs::path& path) {
 /// Folder that relative paths start from: that of the file which refers, else the current one.
 fs::path folder_of(const SourcePlace& from) {
   return from.line > 0 ? fs::path(from.file).parent_path() : fs::path();
+}
+
+/// The name of a file's description: its own without the extension, but a config.json is called by
+/// its folder.
+std::string name_of(const fs::path& path) {
+  if (path.filename() != "config.json") return path.stem().string();
+  return fs::path(identity_of(path.string())).parent_path().filename().string();
 }
 
 /// `system: box` below and `system: {groups: ...}` above: the name stays, the changes go on top.
@@ -148,14 +156,20 @@ std::optional<ResolvedFile> Library::read(const FileKind& kind, const std::strin
                                           std::vector<std::string>& chain,
                                           Problems& problems) const {
   const std::size_t before = problems.size();
-  Tree own = read_yaml(path, problems);
+  const bool is_json = path.ends_with(".json");
+  Tree own = is_json ? read_json(path, problems) : read_yaml(path, problems);
   if (!own.is_map()) {
     if (problems.size() == before) {
       problems.report(own.place, fmt::format("a {} file is a map of keys", kind.word));
     }
     return std::nullopt;
   }
-  const std::string name = fs::path(path).stem().string();
+  const std::string name = name_of(path);
+  if (is_json && kind.word == "model") {
+    std::optional<Tree> translated = from_hugging_face(own, problems);
+    if (!translated || problems.size() != before) return std::nullopt;
+    return ResolvedFile{name, std::move(*translated), {path}};
+  }
   if (!check_head(own, kind, name, problems)) return std::nullopt;
   chain.push_back(identity_of(path));
   ResolvedFile result{name, {}, {path}};

@@ -41,8 +41,9 @@ inline constexpr const char* from_checkpoint = "from_checkpoint";
 ///  - every method throws ConfigError with all diagnostics found, sorted by place; nothing else is
 ///    thrown for wrong input.
 ///  - answers depend only on the files and the arguments; nothing is cached.
-///  - a name is looked up in the folder of its kind; a text that ends in ".yaml" or contains '/' is
-///    a path, relative to the file that names it (or to the current folder).
+///  - a name is looked up in the folder of its kind; a text that ends in ".yaml" or ".json" or
+///    contains '/' is a path, relative to the file that names it (or to the current folder).
+///  - a model's path that ends in ".json" is a Hugging Face config; overrides of it use our keys.
 class Loader {
  public:
   Loader(ConfigRoots roots, ModelSchemas schemas);

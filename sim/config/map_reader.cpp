@@ -73,6 +73,10 @@ bool MapReader::has(const std::string& key) const {
   return value != nullptr && !value->is_null();
 }
 
+bool MapReader::has_all(std::initializer_list<const char*> keys) const {
+  return std::all_of(keys.begin(), keys.end(), [&](const char* key) { return has(key); });
+}
+
 const Tree* MapReader::scalar(const std::string& key) const {
   const Tree* value = tree_.find(key);
   if (value == nullptr || value->is_null()) return nullptr;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <set>
 #include <string>
@@ -34,6 +35,8 @@ class MapReader {
             const std::vector<std::string>& extra = {});
 
   [[nodiscard]] bool has(const std::string& key) const;
+  /// True when every one of the keys has a value; checks of keys against each other need them all.
+  [[nodiscard]] bool has_all(std::initializer_list<const char*> keys) const;
   [[nodiscard]] std::string text(const std::string& key) const;
   [[nodiscard]] std::optional<double> optional_number(const std::string& key) const;
   [[nodiscard]] double number(const std::string& key) const;

@@ -5,7 +5,9 @@
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/parser.h>
 
+#include <algorithm>
 #include <fstream>
+#include <optional>
 #include <sstream>
 #include <string_view>
 #include <utility>
@@ -142,6 +144,24 @@ bool has_tab_indentation(const std::string& text, const std::string& file, Probl
   return found;
 }
 
+/// What a file holds; complains where it cannot be read.
+std::optional<std::string> text_of(const std::string& path, Problems& problems) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file.is_open()) {
+    problems.report({path, 0, 0}, "cannot be read");
+    return std::nullopt;
+  }
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+Tree nothing_in(const std::string& path) {
+  Tree nothing;
+  nothing.place.file = path;
+  return nothing;
+}
+
 }  // namespace
 
 Tree parse_yaml(const std::string& text, const std::string& file, Problems& problems) {
@@ -173,16 +193,15 @@ Tree parse_yaml(const std::string& text, const std::string& file, Problems& prob
 }
 
 Tree read_yaml(const std::string& path, Problems& problems) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  if (!file.is_open()) {
-    problems.report({path, 0, 0}, "cannot be read");
-    Tree nothing;
-    nothing.place.file = path;
-    return nothing;
-  }
-  text << file.rdbuf();
-  return parse_yaml(text.str(), path, problems);
+  const std::optional<std::string> text = text_of(path, problems);
+  return text ? parse_yaml(*text, path, problems) : nothing_in(path);
+}
+
+Tree read_json(const std::string& path, Problems& problems) {
+  std::optional<std::string> text = text_of(path, problems);
+  if (!text) return nothing_in(path);
+  std::replace(text->begin(), text->end(), '\t', ' ');  // strings of JSON hold no raw tabs
+  return parse_yaml(*text, path, problems);
 }
 
 }  // namespace tandem::config

@@ -14,4 +14,7 @@ namespace tandem::config {
 /// Reads and parses a file.
 [[nodiscard]] Tree read_yaml(const std::string& path, Problems& problems);
 
+/// The same of JSON, which is YAML but for tabs between its tokens.
+[[nodiscard]] Tree read_json(const std::string& path, Problems& problems);
+
 }  // namespace tandem::config

@@ -23,7 +23,7 @@ TEST(Overrides, ChangeValuesOfEveryPart) {
   EXPECT_EQ(scenario.traffic.concurrency, 4);
   EXPECT_EQ(scenario.system.group("lpu").count, 16);  // 8 x 2 racks
   EXPECT_EQ(scenario.system.links.at("net").parameters.value("latency"), 5e-6);
-  EXPECT_EQ(scenario.model.layers, 6);
+  EXPECT_EQ(scenario.model.layers(), 6);
   EXPECT_EQ(scenario.prices.parameters.value("pue"), 1.4);
   EXPECT_EQ(scenario.slo.tpot_p99->count(), 2'000'000'000);
   EXPECT_EQ(scenario.seed, 7U);
