@@ -18,58 +18,73 @@ const std::map<std::string, ElementType>& element_names() {
   return names;
 }
 
+/// The other name under which a column is accepted; empty: none.
+std::string_view other_name(std::string_view column) {
+  return column == "width" ? "inter" : "";
+}
+
+const NamedCell* find_cell(const NamedRow& row, std::string_view column) {
+  auto found = row.find(column);
+  if (found == row.end()) found = row.find(other_name(column));
+  return found == row.end() ? nullptr : &found->second;
+}
+
 /// Typed access to the cells of one row, collecting complaints.
 class RowReader {
  public:
-  RowReader(const CsvTable& table, std::size_t row, DiagnosticSink& sink)
-      : table_(table), row_(row), sink_(sink) {}
+  RowReader(const NamedRow& row, DiagnosticSink& sink) : row_(row), sink_(sink) {}
 
-  /// A whole number of at least `minimum`; `fallback` where the column is absent.
+  /// A whole number of at least `minimum`; `fallback` where the cell is absent.
   std::int64_t integer(std::string_view column, std::int64_t minimum,
                        std::optional<std::int64_t> fallback = std::nullopt) {
-    const auto index = table_.find(column);
-    if (!index) return fallback.value_or(minimum);
-    const std::string& cell = table_.cell(row_, *index);
+    const NamedCell* cell = find(column);
+    if (cell == nullptr) return fallback.value_or(minimum);
+    const std::string& text = cell->text;
     std::int64_t value = 0;
-    const auto [end, error] = std::from_chars(cell.data(), cell.data() + cell.size(), value);
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     constexpr std::int64_t limit = std::int64_t{1} << 40;
-    if (error != std::errc{} || end != cell.data() + cell.size() || value < minimum ||
+    if (error != std::errc{} || end != text.data() + text.size() || value < minimum ||
         value > limit) {
-      sink_.report(
-          table_.place(row_, *index),
-          fmt::format("'{}' is '{}'; write a whole number of at least {}", column, cell, minimum));
+      sink_.report(cell->place, fmt::format("'{}' is '{}'; write a whole number of at least {}",
+                                            column, text, minimum));
       return minimum;
     }
     return value;
   }
 
   ElementType element(std::string_view column, ElementType fallback) {
-    const auto index = table_.find(column);
-    if (!index) return fallback;
-    const std::string& cell = table_.cell(row_, *index);
-    const auto found = element_names().find(cell);
+    const NamedCell* cell = find(column);
+    if (cell == nullptr) return fallback;
+    const auto found = element_names().find(cell->text);
     if (found != element_names().end()) return found->second;
     std::vector<std::string> known;
     for (const auto& [name, type] : element_names()) known.push_back(name);
-    sink_.report(table_.place(row_, *index), fmt::format("'{}' is '{}'; supported types are {}",
-                                                         column, cell, fmt::join(known, ", ")));
+    sink_.report(cell->place, fmt::format("'{}' is '{}'; supported types are {}", column,
+                                          cell->text, fmt::join(known, ", ")));
     return fallback;
   }
 
+  /// Complains where the cell is there and holds another text than the one supported.
+  void refuse_unless(std::string_view column, std::string_view supported, std::string_view what) {
+    const NamedCell* cell = find(column);
+    if (cell == nullptr || cell->text == supported) return;
+    sink_.report(cell->place, fmt::format("'{}' is '{}'; {} is not supported yet, write '{}'",
+                                          column, cell->text, what, supported));
+  }
+
   bool is_warm() {
-    const auto index = table_.find("l2");
-    if (!index) return false;
-    const std::string& cell = table_.cell(row_, *index);
-    if (cell != "warm" && cell != "cold") {
-      sink_.report(table_.place(row_, *index),
-                   fmt::format("'l2' is '{}'; write 'warm' or 'cold'", cell));
+    const NamedCell* cell = find("l2");
+    if (cell == nullptr) return false;
+    if (cell->text != "warm" && cell->text != "cold") {
+      sink_.report(cell->place, fmt::format("'l2' is '{}'; write 'warm' or 'cold'", cell->text));
     }
-    return cell == "warm";
+    return cell->text == "warm";
   }
 
  private:
-  const CsvTable& table_;
-  std::size_t row_;
+  const NamedCell* find(std::string_view column) const { return find_cell(row_, column); }
+
+  const NamedRow& row_;
   DiagnosticSink& sink_;
 };
 
@@ -114,9 +129,10 @@ Kernel rows_by_width(RowReader& row, const std::string& op) {
   if (op == "rmsnorm") {
     kernel.role = "rmsnorm";
     kernel.shape = NormKernel{tokens, row.integer("hidden", 1)};
+    row.refuse_unless("residual", "0", "the fused residual addition");
   } else {
     kernel.role = "silu_mul";
-    kernel.shape = ActivationKernel{tokens, row.integer("inter", 1)};
+    kernel.shape = ActivationKernel{tokens, row.integer("width", 1)};
   }
   return kernel;
 }
@@ -140,7 +156,7 @@ const std::map<std::string, std::vector<std::string>>& required_columns() {
       {"attention_prefill", {"batch", "q_len", "kv_len", "heads", "kv_heads"}},
       {"attention_decode", {"batch", "kv_len", "heads", "kv_heads"}},
       {"rmsnorm", {"tokens", "hidden"}},
-      {"silu_mul", {"tokens", "inter"}},
+      {"silu_mul", {"tokens", "width"}},
       {"rope", {"tokens", "heads", "kv_heads"}}};
   return columns;
 }
@@ -153,6 +169,29 @@ std::vector<std::string> kernel_operators() {
   return names;
 }
 
+KernelRow kernel_row(const std::string& op, const NamedRow& row, DiagnosticSink& sink) {
+  bool is_whole = true;
+  for (const std::string& column : required_columns().at(op)) {
+    if (find_cell(row, column) != nullptr) continue;
+    sink.report({}, fmt::format("operator '{}' needs '{}'", op, column));
+    is_whole = false;
+  }
+  if (!is_whole) return {};
+  RowReader reader(row, sink);
+  KernelRow result;
+  if (op == "gemm") {
+    result.kernel = gemm(reader);
+  } else if (op == "rope") {
+    result.kernel = rope(reader);
+  } else if (op == "attention_prefill" || op == "attention_decode") {
+    result.kernel = attention(reader, op == "attention_decode");
+  } else {
+    result.kernel = rows_by_width(reader, op);
+  }
+  result.warm = reader.is_warm();
+  return result;
+}
+
 std::vector<KernelRow> kernel_rows(const CsvTable& table, const std::string& op) {
   const auto required = required_columns().find(op);
   if (required == required_columns().end()) {
@@ -161,7 +200,7 @@ std::vector<KernelRow> kernel_rows(const CsvTable& table, const std::string& op)
   }
   DiagnosticSink sink;
   for (const std::string& column : required->second) {
-    if (table.has(column)) continue;
+    if (table.has(column) || table.has(other_name(column))) continue;
     const std::string near = closest_match(column, table.header());
     sink.report(table.header_place(),
                 fmt::format("operator '{}' needs a column '{}'{}", op, column,
@@ -170,19 +209,11 @@ std::vector<KernelRow> kernel_rows(const CsvTable& table, const std::string& op)
   sink.throw_if_any();
   std::vector<KernelRow> rows;
   for (std::size_t i = 0; i < table.rows(); ++i) {
-    RowReader row(table, i, sink);
-    KernelRow result;
-    if (op == "gemm") {
-      result.kernel = gemm(row);
-    } else if (op == "rope") {
-      result.kernel = rope(row);
-    } else if (op == "attention_prefill" || op == "attention_decode") {
-      result.kernel = attention(row, op == "attention_decode");
-    } else {
-      result.kernel = rows_by_width(row, op);
+    NamedRow row;
+    for (std::size_t c = 0; c < table.header().size(); ++c) {
+      row[table.header()[c]] = {table.cell(i, c), table.place(i, c)};
     }
-    result.warm = row.is_warm();
-    rows.push_back(std::move(result));
+    rows.push_back(kernel_row(op, row, sink));
   }
   sink.throw_if_any();
   return rows;

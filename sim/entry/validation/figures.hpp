@@ -1,0 +1,46 @@
+// How far predictions are from measurements: rows with both, and the figures over many of them.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "sim/describe/scenario.hpp"
+#include "sim/lower/kernel.hpp"
+
+namespace tandem::entry {
+
+/// One measured row with what was predicted for it. Milliseconds for latency, watts for power.
+struct ScoredRow {
+  double measured = 0;
+  std::optional<double> predicted;  ///< none: `reason` says why
+  std::optional<double> floor;      ///< analytical lower bound
+  std::optional<double> baseline;   ///< naive roofline
+  std::string bound;                ///< what limits the kernel
+  std::string reason;
+};
+
+/// Figures over the predicted rows; none where they do not apply. With m measured and p predicted:
+/// absolute error |p - m| / m, signed error (p - m) / m.
+struct ErrorFigures {
+  std::int64_t rows = 0;
+  std::int64_t predicted_rows = 0;
+  std::optional<double> mape;    ///< mean absolute error, percent
+  std::optional<double> median;  ///< median absolute error, percent
+  std::optional<double> p90;     ///< 90th percentile of the absolute error, percent
+  std::optional<double> bias;    ///< mean signed error, percent
+  std::optional<double>
+      baseline_mape;                  ///< of the naive roofline, over predicted rows that have one
+  std::optional<double> floor_ratio;  ///< median of predicted / floor
+};
+[[nodiscard]] ErrorFigures figures_of(std::span<const ScoredRow* const> rows);
+
+/// The naive roofline that predictions must beat, in milliseconds: the longer of the products at
+/// 0.80 of the dense peak of their operands' type and all distinct bytes at 0.85 of the memory
+/// bandwidth, plus 3 us. None for a chip whose description lacks a peak for the type or the
+/// bandwidth of an HBM.
+[[nodiscard]] std::optional<double> naive_roofline_ms(const Kernel& kernel, const Chip& chip);
+
+}  // namespace tandem::entry

@@ -1,0 +1,53 @@
+#include "sim/entry/validation/rows_csv.hpp"
+
+#include <fmt/format.h>
+
+#include <iterator>
+#include <optional>
+#include <set>
+
+#include "sim/entry/csv.hpp"
+
+namespace tandem::entry {
+namespace {
+
+std::string number_or_nothing(const std::optional<double>& value) {
+  return value ? fmt::format("{:.9g}", *value) : std::string{};
+}
+
+}  // namespace
+
+RowsCsv::RowsCsv(const std::vector<const ManifestTable*>& tables) {
+  std::set<std::string> names;
+  for (const ManifestTable* table : tables) {
+    for (const auto& [name, column] : table->columns) names.insert(name);
+    for (const auto& [name, value] : table->fixed) names.insert(name);
+  }
+  inputs_.assign(names.begin(), names.end());
+  text_ = "table,metric,chip,op,line,";
+  for (const std::string& name : inputs_) text_ += csv_quoted(name) + ",";
+  text_ += "measured,predicted,floor,baseline,bound,error_percent,reason\n";
+}
+
+void RowsCsv::add(const ValidationEntry& entry, const std::vector<MeasuredRow>& rows,
+                  const std::vector<ScoredRow>& scored) {
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const ScoredRow& row = scored[i];
+    fmt::format_to(std::back_inserter(text_), "{},{},{},{},{},", csv_quoted(entry.table),
+                   entry.metric, csv_quoted(entry.chip), csv_quoted(entry.op), rows[i].place.line);
+    for (const std::string& name : inputs_) {
+      const auto cell = rows[i].inputs.find(name);
+      if (cell != rows[i].inputs.end()) text_ += csv_quoted(cell->second.text);
+      text_ += ',';
+    }
+    const auto error = row.predicted
+                           ? std::optional(100 * (*row.predicted - row.measured) / row.measured)
+                           : std::nullopt;
+    fmt::format_to(std::back_inserter(text_), "{:.9g},{},{},{},{},{},{}\n", row.measured,
+                   number_or_nothing(row.predicted), number_or_nothing(row.floor),
+                   number_or_nothing(row.baseline), row.bound, number_or_nothing(error),
+                   csv_quoted(row.reason));
+  }
+}
+
+}  // namespace tandem::entry
