@@ -113,7 +113,7 @@ TEST(AttentionProperty, agrees_with_double) {
 }
 
 TEST(AttentionProperty, in_bfloat16_is_off_by_its_two_roundings_at_most) {
-  // Weights and result lose 2^-9 each, relative to the largest value; a little for fp32 inside.
+  // Weights and result lose 2^-8 each, relative to the largest value; a little for fp32 inside.
   for (int number = 0; number < test::property_cases(60); ++number) {
     SCOPED_TRACE(number);
     Case c = draw_case(number + 1000);
@@ -124,7 +124,7 @@ TEST(AttentionProperty, in_bfloat16_is_off_by_its_two_roundings_at_most) {
     const auto expected = derived(c);
     const auto found = c.run(bf16);
     for (std::size_t i = 0; i < found.size(); ++i) {
-      ASSERT_NEAR(found[i], expected[i], 1.02 * 0x1p-8 * largest_of(c.v)) << "element " << i;
+      ASSERT_NEAR(found[i], expected[i], 1.02 * 0x1p-7 * largest_of(c.v)) << "element " << i;
       ASSERT_EQ(found[i], bf16.rounded(found[i]));
     }
   }
