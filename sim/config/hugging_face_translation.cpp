@@ -45,7 +45,8 @@ double Translation::number(std::string_view key, double fallback) const {
   if (found == nullptr) return fallback;
   const ParsedNumber parsed = parse_number(found->text, Dimension::Scalar);
   if (found->is_scalar() && parsed.is_good()) return parsed.value;
-  problems_.report(found->place, fmt::format("'{}' needs a single number", key));
+  problems_.report(found->place, fmt::format("'{}' needs a {}", key,
+                                             found->is_scalar() ? "number" : "single value"));
   return fallback;
 }
 

@@ -26,7 +26,7 @@ class Translation {
   [[nodiscard]] bool has(std::string_view key) const { return find(key) != nullptr; }
   [[nodiscard]] std::string text(std::string_view key, const std::string& fallback) const;
   [[nodiscard]] bool flag(std::string_view key, bool fallback) const;
-  /// A number; complains and gives `fallback` where the key holds something else.
+  /// A plain number; complains and gives `fallback` where the key holds something else.
   [[nodiscard]] double number(std::string_view key, double fallback) const;
 
   /// The model's `path` is the config's `key`, which must be there.

@@ -24,7 +24,7 @@ std::vector<KeySpec> attention_keys(bool is_own) {
   return {
       needed(size("heads", "", "Query heads.")),
       needed(size("kv_heads", "", "Key and value heads; divides `heads`.")),
-      needed(size("head_dim", "", "Elements of one head.")),
+      needed(size("head_dim", "", "Elements of one head.", 2)),
       number("softmax_dim", Dimension::Scalar, "head_dim", 1e-6, widest,
              "Scores are divided by the square root of this."),
       number("softcap", Dimension::Scalar, "0", 0, 1e6,

