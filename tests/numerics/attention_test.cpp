@@ -74,7 +74,8 @@ TEST(Attention, a_sink_takes_its_share_and_adds_nothing) {
   EXPECT_FLOAT_EQ(attend(shape, {0, 0}, {4, 8}, {0.6931472F}), 3.0F);
   const float infinity = std::numeric_limits<float>::infinity();
   EXPECT_EQ(attend(shape, {0, 0}, {4, 8}, {-infinity}), 6.0F);
-  // A sink far above the score: m is the sink's, so the weight is e^-90 = 8.194e-40 and not 1 / inf.
+  // A sink far above the score: m is the sink's, so the weight is e^-90 = 8.194e-40 and not 1 /
+  // inf.
   EXPECT_NEAR(attend(shape, {0}, {1e38F}, {90}), 0.0819401F, 1e-6);
   EXPECT_EQ(attend(shape, {0, 0}, {4, 8}, {1e30F}), 0.0F);
 }
