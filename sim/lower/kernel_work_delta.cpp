@@ -75,7 +75,7 @@ KernelWork of(const DeltaGateKernel& shape, std::int64_t width) {
   const std::int64_t rows = 2 * shape.tokens * shape.key_heads;
   const std::int64_t elements = rows * shape.key_dim;
   work.vector = Flops(4 * gates + 3 * elements);
-  work.special = Flops(4 * gates + rows + (shape.tokens > 0 ? shape.value_heads : 0));
+  work.special = Flops(4 * gates + rows + shape.value_heads);
   work.weight_bytes = Bytes(2 * shape.value_heads * width);
   work.read_bytes = Bytes((2 * gates + elements) * width);
   work.write_bytes = Bytes(elements * width + 2 * gates * float_bytes);
