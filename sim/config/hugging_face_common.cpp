@@ -144,16 +144,17 @@ void translate_outside(Translation& t) {
   translate_format(t);
 }
 
-void translate_heads(Translation& t, const std::string& section) {
+void translate_heads(Translation& t, const std::string& section, double head_dim) {
   t.take(section + ".heads", "num_attention_heads");
-  if (t.has("num_key_value_heads")) {
-    t.take(section + ".kv_heads", "num_key_value_heads");
-  } else {
-    t.take_if(section + ".kv_heads", "num_attention_heads");
-  }
+  const bool may_leave_out = t.model_type() == "llama";  // of before grouped queries
+  t.take(section + ".kv_heads", may_leave_out && !t.has("num_key_value_heads")
+                                    ? "num_attention_heads"
+                                    : "num_key_value_heads");
   const double heads = t.number("num_attention_heads", 1);
   if (t.has("head_dim")) {
     t.take(section + ".head_dim", "head_dim");
+  } else if (head_dim > 0) {
+    t.set(section + ".head_dim", head_dim);
   } else if (heads > 0) {
     t.set(section + ".head_dim", t.number("hidden_size", heads) / heads, "hidden_size");
   }
@@ -166,14 +167,15 @@ const Tree* rope_parameters(const Translation& t) {
 }
 
 void translate_rope(Translation& t, const std::string& path, const Tree* parameters,
-                    std::int64_t rotated) {
-  const Tree* theta = parameters == nullptr ? nullptr : parameters->find("rope_theta");
-  if (theta != nullptr) {
-    t.put(path + ".theta", *theta);
+                    const char* theta) {
+  const Tree* nested = parameters == nullptr ? nullptr : parameters->find("rope_theta");
+  if (nested != nullptr) {
+    t.put(path + ".theta", *nested);
+  } else if (t.has("rope_theta") || theta == nullptr) {
+    t.take(path + ".theta", "rope_theta");
   } else {
-    t.take_or(path + ".theta", "rope_theta", "10000");
+    t.set(path + ".theta", theta);
   }
-  if (rotated > 0) t.set(path + ".rotated", fmt::format("{}", rotated));
   const Tree* scaling = parameters != nullptr ? parameters : t.find("rope_scaling");
   if (scaling != nullptr) translate_scaling(t, path, *scaling);
 }

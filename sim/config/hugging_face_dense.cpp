@@ -14,15 +14,15 @@ void translate_attention(Translation& t) {
     t.set("pattern", "S", "sliding_window");
     t.take("sliding_attention.window", "sliding_window");
   }
-  translate_rope(t, "rope", rope_parameters(t), 0);
+  translate_rope(t, "rope", rope_parameters(t), t.model_type() == "llama" ? "10000" : nullptr);
 }
 
 /// `sliding_window` of Qwen counts only where `use_sliding_window` says so, in layers from
 /// `max_window_layers` on.
-void translate_qwen_attention(Translation& t) {
+void translate_qwen_attention(Translation& t, double head_dim) {
   t.allow("use_sliding_window", {});
-  translate_heads(t, "attention");
-  translate_rope(t, "rope", rope_parameters(t), 0);
+  translate_heads(t, "attention", head_dim);
+  translate_rope(t, "rope", rope_parameters(t));
 }
 
 void translate_softmax_experts(Translation& t) {
@@ -70,21 +70,21 @@ void translate_mixtral(Translation& t) {
 
 void translate_qwen2(Translation& t) {
   translate_outside(t);
-  translate_qwen_attention(t);
+  translate_qwen_attention(t, 0);
   t.set("attention.qkv_bias", "true");
   t.take("ffn.intermediate", "intermediate_size");
 }
 
 void translate_qwen3(Translation& t) {
   translate_outside(t);
-  translate_qwen_attention(t);
+  translate_qwen_attention(t, 128);
   t.set("attention.qk_norm", "per_head");
   t.take("ffn.intermediate", "intermediate_size");
 }
 
 void translate_qwen3_moe(Translation& t) {
   translate_outside(t);
-  translate_qwen_attention(t);
+  translate_qwen_attention(t, 0);
   t.set("attention.qk_norm", "per_head");
   t.allow("decoder_sparse_step", {"1"});
   t.allow("mlp_only_layers", {});
@@ -111,10 +111,8 @@ void translate_minimax(Translation& t) {
   t.allow("scoring_func", {"sigmoid"});
   t.allow("qk_norm_type", {"per_layer"});
   if (t.flag("use_qk_norm", false)) t.set("attention.qk_norm", "all_heads", "use_qk_norm");
-  const double head_dim = t.number("head_dim", 0);
-  const double rotated = t.number("rotary_dim", head_dim);
-  translate_rope(t, "rope", rope_parameters(t),
-                 rotated == head_dim ? 0 : static_cast<std::int64_t>(rotated));
+  translate_rope(t, "rope", rope_parameters(t));
+  t.take_if("rope.rotated", "rotary_dim");
   t.take("experts.count", "num_local_experts");
   t.take("experts.top_k", "num_experts_per_tok");
   t.take("experts.intermediate", "intermediate_size");
@@ -126,11 +124,11 @@ void translate_minimax(Translation& t) {
 
 void translate_gpt_oss(Translation& t) {
   translate_outside(t);
-  translate_heads(t, "attention");
+  translate_heads(t, "attention", 64);
   t.set("attention.sinks", "true");
   t.set("pattern", pattern_of(t).value_or("SF"), "layer_types");
   t.take("sliding_attention.window", "sliding_window");
-  translate_rope(t, "rope", rope_parameters(t), 0);
+  translate_rope(t, "rope", rope_parameters(t));
   t.allow("swiglu_limit", {"7.0", "7"});
   t.allow("hidden_act", {"silu"});
   t.set("activation", "clamped_swiglu");

@@ -1,8 +1,6 @@
 // DeepSeek and Kimi, Qwen3-Next and Qwen3.5, Gemma 2 to 4.
 #include <fmt/format.h>
 
-#include <cmath>
-
 #include "sim/config/hugging_face_translation.hpp"
 
 namespace tandem::config {
@@ -16,7 +14,7 @@ void translate_latent(Translation& t) {
   t.take("latent_attention.nope_dim", "qk_nope_head_dim");
   t.take("latent_attention.rope_dim", "qk_rope_head_dim");
   t.take("latent_attention.value_dim", "v_head_dim");
-  translate_rope(t, "rope", rope_parameters(t), 0);
+  translate_rope(t, "rope", rope_parameters(t));
   t.set("rope.layout", t.flag("rope_interleave", true) ? "interleaved" : "half_split",
         "rope_interleave");
   if (t.model_type() != "deepseek_v32") return;
@@ -115,6 +113,16 @@ const Tree* rope_of_layers(const Translation& t, const char* layer_type) {
   return all == nullptr ? nullptr : all->find(layer_type);
 }
 
+void translate_gemma4_experts(Translation& t) {
+  t.take("experts.count", "num_experts");
+  t.take("experts.top_k", "top_k_experts");
+  t.take("experts.intermediate", "moe_intermediate_size");
+  t.set("experts.beside_ffn", "true", "enable_moe_block");
+  t.set("experts.router.rule", "topk_softmax");
+  t.set("experts.router.norm", "true");
+  t.set("experts.router.expert_scale", "true");
+}
+
 }  // namespace
 
 void translate_deepseek(Translation& t) {
@@ -135,16 +143,15 @@ void translate_deepseek(Translation& t) {
 
 void translate_qwen3_next(Translation& t) {
   translate_outside(t);
-  translate_heads(t, "attention");
+  translate_heads(t, "attention", 256);
   t.set("norm.one_plus_weight", "true");
   t.set("attention.qk_norm", "per_head");
   t.take_or("attention.output_gate", "attn_output_gate", "true");
   const Tree* parameters = rope_parameters(t);
-  const Tree* inner = parameters == nullptr ? nullptr : parameters->find("partial_rotary_factor");
-  double part = t.number("partial_rotary_factor", 0.25);
-  if (inner != nullptr) part = std::strtod(inner->text.c_str(), nullptr);
-  const double head_dim = t.number("head_dim", 256);
-  translate_rope(t, "rope", parameters, static_cast<std::int64_t>(part * head_dim));
+  const double outer = t.number("partial_rotary_factor", 0.25);
+  const double part = t.number_in(parameters, "partial_rotary_factor", outer);
+  translate_rope(t, "rope", parameters);
+  t.set("rope.rotated", part * t.number("head_dim", 256));
   const auto pattern = pattern_of(t);
   t.set("pattern",
         pattern.value_or(interval_pattern(t.number("full_attention_interval", 4), 'L', 'F')),
@@ -168,7 +175,7 @@ void translate_gemma2(Translation& t) {
   t.set("norm.one_plus_weight", "true");
   t.take_if("final_softcap", "final_logit_softcapping");
   t.set("pattern", pattern_of(t).value_or("SF"), "layer_types");
-  translate_rope(t, "rope", rope_parameters(t), 0);
+  translate_rope(t, "rope", rope_parameters(t), "10000");
 }
 
 void translate_gemma3(Translation& t) {
@@ -185,12 +192,11 @@ void translate_gemma3(Translation& t) {
         pattern.value_or(interval_pattern(t.number("sliding_window_pattern", 6), 'S', 'F')),
         pattern ? "layer_types" : "sliding_window_pattern");
   if (const Tree* full = rope_of_layers(t, "full_attention")) {
-    translate_rope(t, "rope", full, 0);
-    translate_rope(t, "sliding_attention.rope", rope_of_layers(t, "sliding_attention"), 0);
+    translate_rope(t, "rope", full, "1e6");
+    translate_rope(t, "sliding_attention.rope", rope_of_layers(t, "sliding_attention"), "10000");
     return;
   }
-  translate_rope(t, "rope", nullptr, 0);
-  if (!t.has("rope_theta")) t.set("rope.theta", "1e6");
+  translate_rope(t, "rope", nullptr, "1e6");
   t.take_or("sliding_attention.rope.theta", "rope_local_base_freq", "10000");
 }
 
@@ -219,20 +225,17 @@ void translate_gemma4(Translation& t) {
   t.take("sliding_attention.head_dim", "head_dim");
   t.set("sliding_attention.keys_are_values", "false");
   const Tree* full = rope_of_layers(t, "full_attention");
-  const Tree* part = full == nullptr ? nullptr : full->find("partial_rotary_factor");
+  const Tree* sliding = rope_of_layers(t, "sliding_attention");
+  if (full == nullptr || sliding == nullptr) {
+    t.need("rope_parameters");
+    return;
+  }
+  translate_rope(t, "rope", full);
+  translate_rope(t, "sliding_attention.rope", sliding);
   const double head_dim = t.number(t.has("global_head_dim") ? "global_head_dim" : "head_dim", 0);
-  const double factor = part == nullptr ? 1 : std::strtod(part->text.c_str(), nullptr);
-  if (full == nullptr) t.need("rope_parameters");
-  translate_rope(t, "rope", full, factor == 1 ? 0 : static_cast<std::int64_t>(factor * head_dim));
-  translate_rope(t, "sliding_attention.rope", rope_of_layers(t, "sliding_attention"), 0);
-  if (!t.flag("enable_moe_block", false)) return;
-  t.take("experts.count", "num_experts");
-  t.take("experts.top_k", "top_k_experts");
-  t.take("experts.intermediate", "moe_intermediate_size");
-  t.set("experts.beside_ffn", "true", "enable_moe_block");
-  t.set("experts.router.rule", "topk_softmax");
-  t.set("experts.router.norm", "true");
-  t.set("experts.router.expert_scale", "true");
+  const double part = t.number_in(full, "partial_rotary_factor", 1);
+  if (part != 1) t.set("rope.rotated", part * head_dim);
+  if (t.flag("enable_moe_block", false)) translate_gemma4_experts(t);
 }
 
 }  // namespace tandem::config

@@ -41,7 +41,11 @@ bool Translation::flag(std::string_view key, bool fallback) const {
 }
 
 double Translation::number(std::string_view key, double fallback) const {
-  const Tree* found = find(key);
+  return number_in(has(key) && !written(config_, key) ? &root_ : &config_, key, fallback);
+}
+
+double Translation::number_in(const Tree* map, std::string_view key, double fallback) const {
+  const Tree* found = map == nullptr ? nullptr : written(*map, key);
   if (found == nullptr) return fallback;
   const ParsedNumber parsed = parse_number(found->text, Dimension::Scalar);
   if (found->is_scalar() && parsed.is_good()) return parsed.value;

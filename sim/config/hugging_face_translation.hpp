@@ -28,6 +28,8 @@ class Translation {
   [[nodiscard]] bool flag(std::string_view key, bool fallback) const;
   /// A plain number; complains and gives `fallback` where the key holds something else.
   [[nodiscard]] double number(std::string_view key, double fallback) const;
+  /// The same of a key of a nested map, which may be null.
+  [[nodiscard]] double number_in(const Tree* map, std::string_view key, double fallback) const;
 
   /// The model's `path` is the config's `key`, which must be there.
   void take(const std::string& path, std::string_view key);
@@ -62,13 +64,12 @@ class Translation {
 
 /// What all decoders share: widths, vocabulary, context, activation, norm, checkpoint format.
 void translate_outside(Translation& t);
-/// attention.heads, kv_heads and head_dim, and biases where `attention_bias` has them; into
-/// `section`.
-void translate_heads(Translation& t, const std::string& section);
+/// Heads and biases into `section`. `head_dim`: of configs that leave it out; 0: hidden / heads.
+void translate_heads(Translation& t, const std::string& section, double head_dim = 0);
 /// A rope section at `path` from keys of the model or from `parameters`, a map such as
-/// rope_parameters. `rotated`: dimensions, 0 for all.
+/// rope_parameters. `theta`: of configs that leave it out; null: they must not.
 void translate_rope(Translation& t, const std::string& path, const Tree* parameters,
-                    std::int64_t rotated);
+                    const char* theta = nullptr);
 /// The map that holds rope's keys in recent configs; null in others.
 [[nodiscard]] const Tree* rope_parameters(const Translation& t);
 /// Letters of a list such as layer_types; nothing where it is left out.

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <iterator>
+#include <vector>
 
 #include "sim/config/keys.hpp"
 #include "sim/config/loader.hpp"
@@ -101,34 +102,38 @@ constexpr const char* opening =
     "the path starts at the scenario: `traffic.concurrency=8`, `system.groups.gpu.count=4`, "
     "`system.chips.h100_sxm.hbm_bandwidth='4 TB/s'`.\n";
 
+std::vector<Section> workload_sections() {
+  return {config::scenario_section(),
+          config::placement_section(),
+          config::pool_section(),
+          config::precision_section(),
+          config::serving_section(),
+          config::traffic_section(),
+          config::slo_section(),
+          config::model_section(),
+          config::norm_section(),
+          config::attention_section(),
+          config::sliding_attention_section(),
+          config::latent_attention_section(),
+          config::indexer_section(),
+          config::gated_delta_section(),
+          config::rope_section(),
+          config::rope_scaling_section("llama3"),
+          config::rope_scaling_section("yarn"),
+          config::rope_scaling_section("linear"),
+          config::ffn_section(),
+          config::experts_section(),
+          config::router_section(),
+          config::mtp_section()};
+}
+
 }  // namespace
 
 std::string config_reference(const ModelSchemas& schemas) {
   std::string page = opening;
   write_units(page);
   page += "\n## Workloads\n";
-  for (const Section& section : {config::scenario_section(),
-                                 config::placement_section(),
-                                 config::pool_section(),
-                                 config::precision_section(),
-                                 config::serving_section(),
-                                 config::traffic_section(),
-                                 config::slo_section(),
-                                 config::model_section(),
-                                 config::norm_section(),
-                                 config::attention_section(),
-                                 config::sliding_attention_section(),
-                                 config::latent_attention_section(),
-                                 config::indexer_section(),
-                                 config::gated_delta_section(),
-                                 config::rope_section(),
-                                 config::rope_scaling_section("llama3"),
-                                 config::rope_scaling_section("yarn"),
-                                 config::rope_scaling_section("linear"),
-                                 config::ffn_section(),
-                                 config::experts_section(),
-                                 config::router_section(),
-                                 config::mtp_section()}) {
+  for (const Section& section : workload_sections()) {
     write_section(page, section);
   }
   page += "\n## Hardware\n";
