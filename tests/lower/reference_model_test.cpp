@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "sim/lower/llama2c_checkpoint.hpp"
 #include "sim/numerics/ops/argmax.hpp"
 #include "sim/numerics/tokenizer.hpp"
 #include "tests/support/test_data.hpp"
@@ -56,7 +57,7 @@ class Stories : public testing::Test {
   }
 
   std::filesystem::path folder_;
-  LlamaWeights weights_;
+  Weights weights_;
   std::optional<Tokenizer> tokenizer_;
 };
 
