@@ -68,7 +68,7 @@ void Assembler::find_prefix() {
 
 std::string Assembler::first_of(const std::vector<std::string>& names) const {
   for (const std::string& name : names) {
-    if (reader_.contains(name)) return name;
+    if (reader_.contains(name) || reader_.contains(name + "_packed")) return name;
   }
   return "";
 }
@@ -82,7 +82,8 @@ Tensor Assembler::read_first(const std::string& ours, const std::string& prefix,
     fail(fmt::format("the checkpoint has no tensor '{}' for '{}' of '{}'",
                      full.empty() ? prefix + "?" : full.front(), ours, network_.name));
   }
-  return read_scaled(reader_, found);
+  return reader_.contains(found) ? read_scaled(reader_, found)
+                                 : huggingface::read_packed_int4(reader_, found);
 }
 
 void Assembler::put(const TensorSpec& spec, const std::string& prefix, Tensor tensor) {

@@ -16,7 +16,8 @@ namespace tandem {
 ///    gpt-oss, whose unquantised matrices are also transposed);
 ///  - MXFP4 `_blocks` and `_scales` (openai/gpt-oss gpt_oss/torch/weights.py: low nibble first,
 ///    value 2^(scale - 127)) and fp8 with `weight_scale_inv` per 128x128 block (deepseek-ai/
-///    DeepSeek-V3@9b4e978 inference/kernel.py, weight_dequant) are multiplied out;
+///    DeepSeek-V3@9b4e978 inference/kernel.py, weight_dequant) are multiplied out, and so are
+///    four-bit integers of compressed-tensors (Kimi K2.5);
 ///  - Qwen3-Next's in_proj_qkvz and in_proj_ba, interleaved per key head, are put in order
 ///    (huggingface/transformers modular_qwen3_next.py, fix_query_key_value_ordering).
 ///

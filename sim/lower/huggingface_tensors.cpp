@@ -56,6 +56,38 @@ Tensor read_scaled(const SafetensorsReader& reader, const std::string& name) {
   return tensor;
 }
 
+Tensor read_packed_int4(const SafetensorsReader& reader, const std::string& name) {
+  const std::string packed_name = name + "_packed";
+  const StoredTensor& packed = reader.at(packed_name);
+  const Tensor scales = reader.read(name + "_scale");
+  const Tensor sizes = reader.read(name + "_shape");
+  if (packed.dtype != "I32" || packed.shape.size() != 2 || sizes.elements() != 2 ||
+      scales.shape().size() != 2) {
+    fail(reader, packed_name, "is no I32 matrix with a matrix of scales and a pair of sizes");
+  }
+  const std::int64_t rows = packed.shape[0];
+  const auto columns = static_cast<std::int64_t>(sizes.load(1));
+  const std::int64_t groups = scales.dim(1);
+  const bool fits = sizes.load(0) == static_cast<float>(rows) && scales.dim(0) == rows &&
+                    packed.shape[1] == (columns + 7) / 8 && groups > 0 && columns % groups == 0;
+  if (!fits) fail(reader, packed_name, "its size differs from its scales' or from its shape");
+  const std::vector<std::byte> bytes = reader.read_bytes(packed_name);
+  Tensor tensor(ElementType::Float32, {rows, columns});
+  std::int64_t index = 0;
+  for (float& value : tensor.floats()) {
+    const std::int64_t row = index / columns;
+    const std::int64_t column = index % columns;
+    // Words are little-endian: element j of a row is in its byte j / 2.
+    const auto pair = static_cast<unsigned>(
+        bytes[static_cast<std::size_t>(row * packed.shape[1] * 4 + column / 2)]);
+    const int code = static_cast<int>((pair >> (column % 2 * 4)) & 15U) - 8;
+    const std::int64_t group = row * groups + column / (columns / groups);
+    value = static_cast<float>(code) * scales.load(group);
+    ++index;
+  }
+  return tensor;
+}
+
 Tensor read_mxfp4(const SafetensorsReader& reader, const std::string& name) {
   const std::string blocks_name = name + "_blocks";
   const std::string scales_name = name + "_scales";

@@ -15,6 +15,12 @@ namespace tandem::huggingface {
 /// of the matrix, blocks at the edge smaller. Throws ConfigError for scales of another shape.
 [[nodiscard]] Tensor read_scaled(const SafetensorsReader& reader, const std::string& name);
 
+/// "<name>_packed" [rows, columns / 8], eight codes of 4 bits per int32, the lowest bits first,
+/// code 8 for zero; "<name>_scale" [rows, groups]; "<name>_shape" [2]: as float32 [rows, columns].
+/// Source: vllm-project/compressed-tensors pack_quantized, pack_to_int32() (Kimi K2.5, groups of
+/// 32). Throws ConfigError.
+[[nodiscard]] Tensor read_packed_int4(const SafetensorsReader& reader, const std::string& name);
+
 /// "<name>_blocks" [..., groups, 16] of two E2M1 codes per byte, low nibble first, and
 /// "<name>_scales" [..., groups] of E8M0, as float32 [..., 32 groups]. Throws ConfigError.
 [[nodiscard]] Tensor read_mxfp4(const SafetensorsReader& reader, const std::string& name);

@@ -134,6 +134,35 @@ TEST_F(Published, gptoss_in_mxfp4_with_rows_of_gate_and_up_in_turn) {
   EXPECT_THROW((void)read_checkpoint(path_, weights.network), ConfigError);
 }
 
+// Two rows of 16 in groups of 8: element j of row r has the code (j + r) mod 16, so the value
+// (j + r) mod 16 - 8, times the scale of its group, 0.5 + r + 2 (j / 8).
+TEST_F(Published, four_bit_integers_are_unpacked_low_bits_first_with_eight_for_zero) {
+  Tensor packed(ElementType::Int32, {2, 2});
+  for (std::size_t r = 0; r < 2; ++r) {
+    for (std::size_t j = 0; j < 16; j += 2) {
+      const std::size_t pair = (j + 1 + r) % 16 * 16 + (j + r) % 16;
+      packed.bytes()[8 * r + j / 2] = static_cast<std::byte>(pair);
+    }
+  }
+  const Tensor scale =
+      made({2, 2}, [](std::int64_t i) { return 0.5F + static_cast<float>(i / 2 + 2 * (i % 2)); });
+  Tensor shape(ElementType::Int32, {2});
+  shape.store(0, 2);
+  shape.store(1, 16);
+  write_safetensors(path_, {{"w_packed", packed}, {"w_scale", scale}, {"w_shape", shape}});
+  const Tensor tensor = huggingface::read_packed_int4(SafetensorsReader(path_), "w");
+  ASSERT_EQ(tensor.shape(), (std::vector<std::int64_t>{2, 16}));
+  for (std::int64_t i = 0; i < 32; ++i) {
+    const std::int64_t r = i / 16;
+    const std::int64_t j = i % 16;
+    const float code = static_cast<float>((j + r) % 16 - 8);
+    EXPECT_EQ(tensor.load(i), code * (0.5F + static_cast<float>(r + 2 * (j / 8)))) << i;
+  }
+  shape.store(1, 24);  // three words a row, not two
+  write_safetensors(path_, {{"w_packed", packed}, {"w_scale", scale}, {"w_shape", shape}});
+  EXPECT_THROW((void)huggingface::read_packed_int4(SafetensorsReader(path_), "w"), ConfigError);
+}
+
 TEST_F(Published, block_scales_multiply_128_by_128_blocks_with_smaller_ones_at_the_edges) {
   // 130 x 200: four blocks; element (129, 199) is in block (1, 1), (127, 128) in (0, 1).
   const Tensor codes(ElementType::Fp8E4m3, {130, 200});
