@@ -55,7 +55,8 @@ def cap(x, limit):
 ACTIVATIONS = {
     "silu": lambda x: x * sigmoid(x),
     "gelu": lambda x: 0.5 * x * (1.0 + np.vectorize(math.erf)(x / math.sqrt(2.0))),
-    "gelu_tanh": lambda x: 0.5 * x * (1.0 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
+    "gelu_tanh": lambda x: 0.5 * x * (
+        1.0 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
 }
 
 
@@ -213,7 +214,8 @@ def latent_attention(x, m, w, config):
     if "indexer" in m:
         mask = mask & indexer_mask(x, latent_q, m, w)
     p = softmax(np.where(mask, scores, -np.inf))
-    return np.einsum("hij,jhd->ihd", p, up[..., nope:]).reshape(tokens, -1) @ w["attention.output"].T
+    out = np.einsum("hij,jhd->ihd", p, up[..., nope:])
+    return out.reshape(tokens, -1) @ w["attention.output"].T
 
 
 def gated_delta(x, m, w, config):
@@ -232,7 +234,8 @@ def gated_delta(x, m, w, config):
     k = k / np.sqrt((k**2).sum(-1, keepdims=True) + 1e-6)
     q, k = np.repeat(q, vh // kh, axis=1), np.repeat(k, vh // kh, axis=1)
     beta = sigmoid(x @ w["delta.b"].T)
-    decay = np.exp(-np.exp(w["delta.a_log"]) * np.logaddexp(0.0, x @ w["delta.a"].T + w["delta.dt_bias"]))
+    rate = np.logaddexp(0.0, x @ w["delta.a"].T + w["delta.dt_bias"])  # softplus
+    decay = np.exp(-np.exp(w["delta.a_log"]) * rate)
     state = np.zeros((vh, dk, dv))
     out = np.zeros((tokens, vh, dv))
     for t in range(tokens):
@@ -439,7 +442,8 @@ def ffn_shapes(ffn, hidden):
         e, n = ffn["experts"], ffn["experts"]["router"]["experts"]
         block("experts.", e["intermediate"], e.get("bias"), (n,))
         shapes["experts.router"] = (n, hidden)
-        for flag, name, size in (("router_norm", "router_norm", hidden), ("expert_scale", "scale", n)):
+        for flag, name, size in (("router_norm", "router_norm", hidden),
+                                 ("expert_scale", "scale", n)):
             if e.get(flag):
                 shapes["experts." + name] = (size,)
         if e["router"].get("bias"):
@@ -467,8 +471,8 @@ def tensor_shapes(config):
             norms(prefix, "attention_post_norm", "ffn_post_norm")
         if kind["ffn"].get("intermediate") and "experts" in kind["ffn"]:
             norms(prefix, "ffn.post_norm", "experts.norm", "experts.post_norm")
-        for name, shape in (mixer_shapes(kind["mixer"], hidden) | ffn_shapes(kind["ffn"], hidden)).items():
-            shapes[prefix + name] = shape
+        parts = mixer_shapes(kind["mixer"], hidden) | ffn_shapes(kind["ffn"], hidden)
+        shapes.update({prefix + name: shape for name, shape in parts.items()})
 
     shapes["embedding"] = (config["vocabulary"], hidden)
     if config.get("learned_positions"):
@@ -486,8 +490,8 @@ def tensor_shapes(config):
 
 
 def seeded(name, count):
-    """count numbers in [-1, 1), multiples of 2^-23: SplitMix64 (Steele et al., 2014) from the 64-bit
-    FNV-1a hash of the name."""
+    """count numbers in [-1, 1), multiples of 2^-23: SplitMix64 (Steele et al., 2014) from the
+    64-bit FNV-1a hash of the name."""
     state = 0xCBF29CE484222325
     for byte in name.encode():
         state = (state ^ byte) * 0x100000001B3 % 2**64
@@ -534,7 +538,8 @@ def read_safetensors(path):
             continue
         kind = {"F32": "<f4", "F64": "<f8"}[entry["dtype"]]
         begin, end = (8 + size + offset for offset in entry["data_offsets"])
-        weights[name] = np.frombuffer(data[begin:end], kind).astype(np.float64).reshape(entry["shape"])
+        values = np.frombuffer(data[begin:end], kind).astype(np.float64)
+        weights[name] = values.reshape(entry["shape"])
     return weights
 
 

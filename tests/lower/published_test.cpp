@@ -2,6 +2,8 @@
 // as one architecture publishes them, by names and layouts written out here, and reads them back.
 #include "tests/lower/published.hpp"
 
+#include "sim/lower/huggingface_names.hpp"
+
 namespace tandem {
 namespace {
 
@@ -222,6 +224,19 @@ TEST_F(Published, qwen3_next_with_projections_interleaved_per_key_head) {
   }
   split_experts(weights, "mtp.0.", "mtp.layers.0.mlp.experts.", parts, out);
   expect_read_back(weights, out);
+}
+
+TEST_F(Published, every_tensor_of_every_kind_of_layer_has_a_published_name) {
+  for (const NeuralNetwork& network : test::tiny_networks()) {
+    if (network.norm.kind == NormKind::Layer) continue;  // GPT-3 was never published
+    for (const LayerKind& kind : network.kinds) {
+      for (const TensorSpec& tensor : tensors_of(network, kind)) {
+        if (tensor.role == TensorRole::Expert) continue;  // put together from others
+        EXPECT_FALSE(huggingface_names(kind, tensor.name).empty())
+            << network.name << " " << tensor.name;
+      }
+    }
+  }
 }
 
 TEST_F(Published, what_cannot_be_read_says_so) {
