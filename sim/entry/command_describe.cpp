@@ -7,6 +7,7 @@
 
 #include "sim/core/diagnostics.hpp"
 #include "sim/entry/commands.hpp"
+#include "sim/entry/describe_network.hpp"
 #include "sim/entry/describe_page.hpp"
 #include "sim/entry/kernel_table.hpp"
 
@@ -17,6 +18,7 @@ struct DescribeArguments {
   std::string name;
   bool fitted_only = false;
   bool reference = false;
+  DescribedPasses passes;
 };
 
 bool knows(const Loader& loader, const std::string& kind, const std::string& name) {
@@ -40,7 +42,9 @@ std::string page_of(const Context& context, const DescribeArguments& arguments) 
     return describe_parameters(name, loader.software(name).parameters, arguments.fitted_only);
   }
   if (knows(loader, "systems", name)) return describe_system(loader.system(name));
-  if (knows(loader, "models", name)) return describe_network(loader.network(name));
+  if (knows(loader, "models", name)) {
+    return describe_network(loader.network(name), arguments.passes);
+  }
   if (knows(loader, "scenarios", name) || name.ends_with(".yaml")) {
     return describe_scenario(loader.scenario(name), context.catalogue);
   }
@@ -68,6 +72,12 @@ void add_describe(CLI::App& app, Session& session) {
       ->add_flag("--reference", arguments->reference,
                  "The reference page of all configuration keys, as Markdown")
       ->excludes(name);
+  command->add_option("--batch", arguments->passes.batch, "Model: sequences that decode")
+      ->check(CLI::Range(1, 65536));
+  command->add_option("--context", arguments->passes.context, "Model: tokens that each attends to")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--prompt", arguments->passes.prompt, "Model: tokens of the prefill pass")
+      ->check(CLI::PositiveNumber);
   command->callback([arguments, &session] {
     if (arguments->reference) {
       std::cout << config_reference(schemas_of(session.context.catalogue));

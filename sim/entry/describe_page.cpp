@@ -7,7 +7,6 @@
 #include <cmath>
 #include <iterator>
 
-#include "sim/lower/kernel.hpp"
 #include "sim/step/generate.hpp"
 
 namespace tandem::entry {
@@ -18,29 +17,8 @@ struct Prefix {
   const char* letter;
 };
 
-/// The value with an SI prefix that leaves 1 to 999 before the point.
-std::string si(double value, const char* unit) {
-  static constexpr std::array<Prefix, 10> prefixes{{{1e15, "P"},
-                                                    {1e12, "T"},
-                                                    {1e9, "G"},
-                                                    {1e6, "M"},
-                                                    {1e3, "k"},
-                                                    {1, ""},
-                                                    {1e-3, "m"},
-                                                    {1e-6, "u"},
-                                                    {1e-9, "n"},
-                                                    {1e-12, "p"}}};
-  if (value == 0) return fmt::format("0 {}", unit);
-  for (const Prefix& prefix : prefixes) {
-    if (std::abs(value) >= prefix.scale * 0.9999999) {
-      return fmt::format("{:.6g} {}{}", value / prefix.scale, prefix.letter, unit);
-    }
-  }
-  return fmt::format("{:.6g} {}", value, unit);
-}
-
 std::string bytes_text(Bytes bytes) {
-  return si(static_cast<double>(bytes.count()), "B");
+  return si_text(static_cast<double>(bytes.count()), "B");
 }
 
 void add_fit_row(std::string& page, std::size_t index, const Stage& stage, const Fit& fit) {
@@ -76,25 +54,45 @@ void add_pool(std::string& page, const Scenario& scenario, const Catalogue& cata
 
 }  // namespace
 
+std::string si_text(double value, const char* unit) {
+  static constexpr std::array<Prefix, 10> prefixes{{{1e15, "P"},
+                                                    {1e12, "T"},
+                                                    {1e9, "G"},
+                                                    {1e6, "M"},
+                                                    {1e3, "k"},
+                                                    {1, ""},
+                                                    {1e-3, "m"},
+                                                    {1e-6, "u"},
+                                                    {1e-9, "n"},
+                                                    {1e-12, "p"}}};
+  if (value == 0) return fmt::format("0 {}", unit);
+  for (const Prefix& prefix : prefixes) {
+    if (std::abs(value) >= prefix.scale * 0.9999999) {
+      return fmt::format("{:.6g} {}{}", value / prefix.scale, prefix.letter, unit);
+    }
+  }
+  return fmt::format("{:.6g} {}", value, unit);
+}
+
 std::string with_unit(double value, Dimension dimension) {
   switch (dimension) {
     case Dimension::Scalar:
     case Dimension::Count:
       return fmt::format("{:.10g}", value);
     case Dimension::Size:
-      return si(value, "B");
+      return si_text(value, "B");
     case Dimension::Bandwidth:
-      return si(value, "B/s");
+      return si_text(value, "B/s");
     case Dimension::ComputeRate:
-      return si(value, "FLOPS");
+      return si_text(value, "FLOPS");
     case Dimension::Frequency:
-      return si(value, "Hz");
+      return si_text(value, "Hz");
     case Dimension::Time:
-      return si(value, "s");
+      return si_text(value, "s");
     case Dimension::Power:
-      return si(value, "W");
+      return si_text(value, "W");
     case Dimension::Energy:
-      return si(value, "J");
+      return si_text(value, "J");
     case Dimension::Money:
       return fmt::format("{:.10g} USD", value);
     case Dimension::MoneyRate:
@@ -151,41 +149,11 @@ std::string describe_system(const System& system) {
   return page + describe_parameters("  box", system.parameters, false);
 }
 
-std::string describe_network(const NeuralNetwork& network) {
-  std::string page = fmt::format("{}   ({})\n", network.name, network.source);
-  page += fmt::format(
-      "  {} layers, hidden {}, {} heads, {} KV heads of {}, FFN {}, vocabulary {}, context {}\n",
-      network.layers, network.hidden, network.heads, network.kv_heads, network.head_dim,
-      network.intermediate, network.vocabulary, network.max_context);
-  page += fmt::format("  parameters            {:.4g} G ({} exactly)\n",
-                      static_cast<double>(network.parameters()) / 1e9, network.parameters());
-  page += fmt::format("  weights               {} in bfloat16, {} in fp8\n",
-                      si(2.0 * static_cast<double>(network.parameters()), "B"),
-                      si(static_cast<double>(network.parameters()), "B"));
-  page += fmt::format("  KV per token          {} B in bfloat16\n",
-                      2 * network.layers * network.kv_elements_per_token_and_layer());
-  Batch batch;
-  batch.slices.push_back({.request = 0, .context = 1023, .new_tokens = 1, .wants_logits = true});
-  KernelWork total;
-  for (const Kernel& kernel : lower(whole_model(network, Precision{}), batch).kernels) {
-    const KernelWork work = work_of(kernel);
-    total.matrix += work.matrix;
-    total.weight_bytes += work.weight_bytes;
-    total.read_bytes += work.read_bytes;
-    total.write_bytes += work.write_bytes;
-  }
-  page += fmt::format(
-      "  decode at 1024 tokens {} matrix operations, {} per token: {:.3g} operations per byte\n",
-      si(static_cast<double>(total.matrix.count()), "FLOP"), bytes_text(total.bytes()),
-      static_cast<double>(total.matrix.count()) / static_cast<double>(total.bytes().count()));
-  return page;
-}
-
 std::string describe_scenario(const Scenario& scenario, const Catalogue& catalogue) {
   std::string page =
       fmt::format("{}: {} on {}\n", scenario.name, scenario.model.name, scenario.system.name);
   page += fmt::format("  config hash {}\n", scenario.config_hash);
-  if (scenario.model.layers == 0) {
+  if (scenario.model.layers() == 0) {
     return page + "  the model comes from the checkpoint given to 'tandem generate'\n";
   }
   add_pool(page, scenario, catalogue,

@@ -3,6 +3,7 @@
 
 #include "models/gpu/plan_attention.hpp"
 #include "models/gpu/plan_gemm.hpp"
+#include "sim/core/diagnostics.hpp"
 #include "sim/core/random.hpp"
 #include "tests/gpu/test_chips.hpp"
 
@@ -133,6 +134,45 @@ TEST(Plan, EveryOperatorDoesTheWorkOfItsClosedForm) {
     }
     expect_closed_forms(params, kernel_of(attention));
   }
+}
+
+TEST(Plan, NormsGatesAndPartialRotationsStreamTheirClosedForms) {
+  const GpuParams params = params_of(large_chip());
+  NormKernel norm{300 * 8, 128};  // QK norm: a row per token and head
+  expect_closed_forms(params, kernel_of(norm));
+  norm.gated = norm.adds_residual = true;
+  expect_closed_forms(params, kernel_of(norm));
+  expect_closed_forms(params, kernel_of(NormKernel{7, 999, NormKind::Layer}));
+  RopeKernel rope{33, 8, 2, 128};
+  rope.rotated = 64;
+  expect_closed_forms(params, kernel_of(rope));
+  for (const auto kind : {ElementwiseKind::SigmoidGate, ElementwiseKind::TokenGate,
+                          ElementwiseKind::Scale, ElementwiseKind::Softcap, ElementwiseKind::Add}) {
+    expect_closed_forms(params, kernel_of(ElementwiseKernel{kind, 17, 2000}));
+  }
+}
+
+void expect_refusal(const Kernel& kernel, const std::string& message) {
+  try {
+    (void)plan_kernel(params_of(large_chip()), kernel);
+    ADD_FAILURE() << "planned " << message;
+  } catch (const ModelError& error) {
+    EXPECT_EQ(std::string(error.what()), message);
+  }
+}
+
+TEST(Plan, KernelsWithoutAPlanAreRefusedByName) {
+  expect_refusal(kernel_of(GatedDeltaKernel{}),
+                 "gpu: no kernel plan for 'gated_delta' yet (kernel 'test')");
+  expect_refusal(kernel_of(GroupedGemmKernel{}),
+                 "gpu: no kernel plan for 'grouped_gemm' yet (kernel 'test')");
+  AttentionKernel attention;
+  attention.sinks = true;
+  expect_refusal(kernel_of(attention),
+                 "gpu: no kernel plan for 'attention' with sinks yet (kernel 'test')");
+  GemmKernel gemm{1, 1, 1};
+  gemm.bias = true;
+  expect_refusal(kernel_of(gemm), "gpu: no kernel plan for 'gemm' with bias yet (kernel 'test')");
 }
 
 }  // namespace

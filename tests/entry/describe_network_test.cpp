@@ -1,0 +1,69 @@
+// Does the page of a network say its pattern, its sizes and the work of its passes?
+#include "sim/entry/describe_network.hpp"
+
+#include <gtest/gtest.h>
+
+#include "sim/core/diagnostics.hpp"
+#include "tests/lower/tiny_networks.hpp"
+
+namespace tandem::entry {
+namespace {
+
+bool has(const std::string& page, const std::string& text) {
+  return page.find(text) != std::string::npos;
+}
+
+/// The line of a page that begins with `start` after blanks, with single blanks between words; the
+/// first one after `from`.
+std::string line_of(const std::string& page, const std::string& start, const std::string& from) {
+  std::size_t at = page.find(from);
+  at = page.find("\n    " + start + " ", at);
+  if (at == std::string::npos) return {};
+  std::string words;
+  for (const char c : page.substr(at + 1, page.find('\n', at + 1) - at - 1)) {
+    if (c != ' ' || (!words.empty() && words.back() != ' ')) words += c;
+  }
+  return words;
+}
+
+TEST(PatternText, runs_and_periods) {
+  NeuralNetwork network = test::qwen35_tiny();
+  EXPECT_EQ(pattern_text(network), "L x 3, F x 1");
+  network.pattern = {0, 0, 0, 1, 0, 0, 0, 1};
+  EXPECT_EQ(pattern_text(network), "(LLLF) x 2");
+  network.pattern = {0, 1, 0, 1, 0};
+  EXPECT_EQ(pattern_text(network), "(LF) x 2, L");
+  EXPECT_EQ(pattern_text(test::dsv3_tiny()), "F1 x 1, F2 x 2");  // dense first, then experts
+  EXPECT_EQ(pattern_text(test::gpt3_tiny()), "F x 2");
+}
+
+TEST(DescribeNetwork, sizes_and_roles_of_a_small_qwen) {
+  const std::string page = describe_network(test::qwen35_tiny(), {2, 10, 12});
+  EXPECT_TRUE(has(page, "gated delta: 2 key heads of 16, 4 value heads of 16"));
+  EXPECT_TRUE(has(page, "8 experts of 12, top 2, silu, gated; 1 shared, 36 together, gated"));
+  // One full layer: 2 * 2 heads * 16 = 64 elements. Three linear layers: 4 * 16 * 16 floats each;
+  // 3 taps of 2 * 2 * 16 + 4 * 16 = 128 channels each.
+  EXPECT_TRUE(has(page, "128 B in bfloat16 (64 elements)"));
+  EXPECT_TRUE(has(page, "12288 B recurrent in float32, 2304 B convolution in bfloat16"));
+  // Decode of 2 sequences at 10 tokens: 2 heads of 16, 4 * 2 * 16 * 20 pairs = 2560 operations;
+  // vector 4 * 2 * 20 + 4 rows * 16 = 224; special 2 * 20 + 4 = 44. q and the result 2 * 32 * 2 B;
+  // keys and values 20 * 64 * 2 B = 2560 B. 2828 operations over 2816 B.
+  EXPECT_EQ(line_of(page, "attention", "decode of 2 sequences at 10 tokens"),
+            "attention 1 2.56 k 224 44 0 B 2.688 kB 128 B 1.004");
+  // Prefill of 12: 12 * 13 / 2 = 78 pairs.
+  EXPECT_EQ(line_of(page, "attention", "prefill of 12 tokens").substr(0, 19),
+            "attention 1 9.984 k");
+  EXPECT_FALSE(line_of(page, "gated_delta_chunked", "prefill of 12 tokens").empty());
+  EXPECT_THROW((void)describe_network(test::qwen35_tiny(), {0, 1, 1}), ModelError);
+}
+
+TEST(DescribeNetwork, prints_every_kind_of_network) {
+  for (const NeuralNetwork& network : test::tiny_networks()) {
+    const std::string page = describe_network(network);
+    EXPECT_TRUE(has(page, network.name));
+    EXPECT_TRUE(has(page, "decode of 1 sequence at 2048 tokens"));
+  }
+}
+
+}  // namespace
+}  // namespace tandem::entry
