@@ -203,11 +203,11 @@ std::int64_t ReferenceModel::draft_tokens(std::int64_t module) const {
 }
 
 ReferenceModel::Snapshot ReferenceModel::snapshot() const {
-  return {states_, module_states_, hidden_, tokens_};
+  return {states_, module_states_, hidden_, tokens_, key_of(weights_.network)};
 }
 
 void ReferenceModel::restore(const Snapshot& snapshot) {
-  if (snapshot.layers.size() != layers_.size() || snapshot.modules.size() != modules_.size()) {
+  if (snapshot.network != key_of(weights_.network)) {
     throw ModelError("reference model: the snapshot is of another network");
   }
   states_ = snapshot.layers;

@@ -70,10 +70,11 @@ class ReferenceModel {
     std::vector<reference::LayerState> layers, modules;
     std::vector<float> hidden;
     std::int64_t tokens = 0;
+    std::uint64_t network = 0;  ///< key_of() the network
     bool operator==(const Snapshot&) const = default;
   };
   [[nodiscard]] Snapshot snapshot() const;
-  /// Throws ModelError for a snapshot of another network's shape.
+  /// Throws ModelError for a snapshot of another network.
   void restore(const Snapshot& snapshot);
 
  private:

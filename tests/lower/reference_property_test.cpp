@@ -318,7 +318,9 @@ TEST(ReferenceModel, refuses_what_it_cannot_run) {
   EXPECT_THROW((void)model.draft(std::vector<float>(32), 1, 1), ModelError);
   EXPECT_THROW((void)model.draft(std::vector<float>(31), 1, 0), ModelError);
   EXPECT_THROW((void)model.draft(std::vector<float>(32), 1, 0, 1), ModelError);
-  const Weights other = test::seeded_weights(test::dsv3_tiny());
+  NeuralNetwork wider = test::qwen35_tiny();  // as many layers of other widths
+  wider.hidden = 40;
+  const Weights other = test::seeded_weights(wider);
   EXPECT_THROW(model.restore(ReferenceModel(other).snapshot()), ModelError);
 
   Weights missing = weights;
