@@ -29,6 +29,10 @@ struct Pair {
   const char* yaml;
 };
 
+void PrintTo(const Pair& pair, std::ostream* out) {
+  *out << pair.json << " and " << pair.yaml;
+}
+
 class EqualNetworks : public testing::TestWithParam<Pair> {};
 
 TEST_P(EqualNetworks, FromBothFiles) {

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <ostream>
 #include <string_view>
 
 namespace tandem::zoo {
@@ -25,6 +26,11 @@ struct Entry {
   std::int64_t conv_bytes;   ///< of its convolutions in bfloat16, per sequence
   std::string_view note;
 };
+
+/// What failing tests print of an entry.
+inline void PrintTo(const Entry& entry, std::ostream* out) {
+  *out << entry.name;
+}
 
 // Derived elsewhere: every number but those of gpt-3-175b, kimi-k2.5, gemma-2-9b and gemma-3-27b.
 // That derivation differs in three places, and the totals here are its own plus:
