@@ -86,14 +86,12 @@ TEST_P(DamagedFile, LoadsOrThrowsConfigErrorWithPlaces) {
   EXPECT_GT(refused, cases / 4);
 }
 
-INSTANTIATE_TEST_SUITE_P(Files, DamagedFile,
-                         testing::Values("workloads/scenarios/base.yaml",
-                                         "workloads/scenarios/split.yaml",
-                                         "hw_configs/chips/big.yaml",
-                                         "../../../workloads/models/gpt-oss-20b.yaml",
-                                         "../../../workloads/models/deepseek-v3.2.yaml",
-                                         "../hugging_face/llama.json",
-                                         "../hugging_face/gemma4.json"));
+INSTANTIATE_TEST_SUITE_P(
+    Files, DamagedFile,
+    testing::Values("workloads/scenarios/base.yaml", "workloads/scenarios/split.yaml",
+                    "hw_configs/chips/big.yaml", "../../../workloads/models/gpt-oss-20b.yaml",
+                    "../../../workloads/models/deepseek-v3.2.yaml", "../hugging_face/llama.json",
+                    "../hugging_face/gemma4.json"));
 
 }  // namespace
 }  // namespace tandem
