@@ -235,8 +235,8 @@ TEST(Manifest, NamesEveryMistakeWithItsPlace) {
                                 "{\"keep\": {\"t\": 1}}, {\"reason\": \"r\"}]\n"
                                 "  rows: many\n")),
       ElementsAre("13:14 unknown filter 'kep'; write keep, drop or min",
-                  "13:46 'min' of 't' needs a number", "13:68 'keep' of 't' needs a list of values",
-                  "13:73 a filter needs keep, drop or min",
+                  "13:48 'min' of 't' needs a number", "13:70 'keep' of 't' needs a list of values",
+                  "13:75 a filter needs keep, drop or min",
                   "14:9 'rows' is 'many'; write a whole number"));
 }
 

@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -54,6 +55,7 @@ std::string entries_table(const ValidationAnswer& answer) {
   std::vector<Line> lines{{"table", "op", "chip", "type", "metric", "layer"}};
   lines.front().insert(lines.front().end(), figure_names().begin(), figure_names().end());
   for (const ValidationEntry& entry : answer.entries) {
+    if (entry.figures.predicted_rows == 0) continue;  // named below
     Line line = {entry.table.empty() ? entry.file : entry.table,
                  entry.op,
                  entry.chip,
@@ -63,7 +65,7 @@ std::string entries_table(const ValidationAnswer& answer) {
     append_figures(line, entry.figures);
     lines.push_back(std::move(line));
   }
-  return aligned(lines, 6);
+  return lines.size() == 1 ? "no row was predicted\n" : aligned(lines, 6);
 }
 
 std::string summaries_table(const ValidationAnswer& answer) {
@@ -99,9 +101,8 @@ std::string not_predicted(const ValidationAnswer& answer) {
                    [](const auto& a, const auto& b) { return a.second.rows > b.second.rows; });
   std::string page = "\nNot predicted\n";
   for (const auto& [reason, share] : sorted) {
-    page += fmt::format("{:>8} rows  {} ({} {})\n", share.rows, reason, share.tables.size(),
-                        share.tables.size() == 1 ? "table: " + share.tables.front()
-                                                 : "tables, first " + share.tables.front());
+    page += fmt::format("{:>8} rows  {}\n{:>15}{}\n", share.rows, reason, "",
+                        fmt::join(share.tables, ", "));
   }
   return page;
 }
