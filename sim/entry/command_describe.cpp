@@ -42,7 +42,7 @@ std::string page_of(const Context& context, const DescribeArguments& arguments) 
     return describe_parameters(name, loader.software(name).parameters, arguments.fitted_only);
   }
   if (knows(loader, "systems", name)) return describe_system(loader.system(name));
-  if (knows(loader, "models", name)) {
+  if (knows(loader, "models", name) || name.ends_with(".json")) {
     return describe_network(loader.network(name), arguments.passes);
   }
   if (knows(loader, "scenarios", name) || name.ends_with(".yaml")) {

@@ -59,6 +59,7 @@ void add_kinds(const NeuralNetwork& network, std::string& page) {
 }
 
 std::string parameter_text(std::int64_t parameters) {
+  if (parameters < 100'000'000) return std::to_string(parameters);
   return fmt::format("{:.4g} G ({})", static_cast<double>(parameters) / 1e9, parameters);
 }
 

@@ -67,7 +67,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Pair{"gemma4", "gemma-4-26b-a4b"}, Pair{"gpt2", "gpt-3-175b"},
                     Pair{"gpt_oss", "gpt-oss-20b"}, Pair{"kimi_k2", "kimi-k2"},
                     Pair{"kimi_k25", "kimi-k2.5"}, Pair{"llama", "llama-3.1-8b"},
-                    Pair{"minimax_m2", "minimax-m2.5"}, Pair{"mistral", "mistral-7b"},
+                    Pair{"minimax_m2", "minimax-m2.5"}, Pair{"mistral", "mistral-7b-v0.1"},
                     Pair{"mixtral", "mixtral-8x7b"}, Pair{"qwen3", "qwen3-0.6b"},
                     Pair{"qwen3_5", "qwen3.5-27b"}, Pair{"qwen3_5_moe", "qwen3.5-35b-a3b"},
                     Pair{"qwen3_moe", "qwen3-30b-a3b"}, Pair{"qwen3_next", "qwen3-next-80b-a3b"}),

@@ -33,13 +33,12 @@ inline void PrintTo(const Entry& entry, std::ostream* out) {
 }
 
 // Derived elsewhere: every number but those of gpt-3-175b, kimi-k2.5, gemma-2-9b and gemma-3-27b.
-// That derivation differs in three places, and the totals here are its own plus:
+// That derivation differs in two places, and the totals here are its own plus:
 //  - deepseek-v3.2: the indexer of 61 layers, 61 x (64 x 128 x 1536 + 128 x 7168 + 2 x 128 +
 //    64 x 7168) = 851,524,864, and 58 routers' biases of 256 = 14,848;
 //  - gemma-4-26b-a4b: in each of 30 layers six norms of 2816 that it leaves out (after attention,
 //    after feed-forward, after the dense block, around the experts two, of the router) and 128
-//    factors of experts: 30 x (6 x 2816 + 128) = 510,720;
-//  - mistral-7b: the same K and V elements, counted as windowed.
+//    factors of experts: 30 x (6 x 2816 + 128) = 510,720.
 inline constexpr std::array networks = {
     Entry{"deepseek-r1", "671 B", 6.71e+11, "37 B", 0.01, 671026419200, 37552297472, 35136, 0, 0, 0,
           ""},
@@ -78,7 +77,9 @@ inline constexpr std::array networks = {
           ""},
     Entry{"minimax-m2.5", "230 B", 2.3e+11, "10 B", 0.01, 228689764864, 11030553088, 126976, 0, 0,
           0, ""},
-    Entry{"mistral-7b", "7.24 B", 7240000000, "", 0.01, 7241732096, 7241732096, 0, 65536, 0, 0,
+    Entry{"mistral-7b", "7.24 B", 7240000000, "", 0.01, 7241732096, 7241732096, 65536, 0, 0, 0,
+          ""},
+    Entry{"mistral-7b-v0.1", "7.24 B", 7240000000, "", 0.01, 7241732096, 7241732096, 0, 65536, 0, 0,
           "every layer has a window of 4096 tokens"},
     Entry{"mistral-nemo-12b", "12.2 B", 1.22e+10, "", 0.01, 12247782400, 12247782400, 81920, 0, 0,
           0, ""},

@@ -11,6 +11,7 @@
 
 #include "sim/config/loader.hpp"
 #include "sim/describe/tensors.hpp"
+#include "tests/lower/tiny_networks.hpp"
 
 namespace tandem {
 namespace {
@@ -72,7 +73,8 @@ INSTANTIATE_TEST_SUITE_P(Networks, Zoo, testing::ValuesIn(zoo::networks), [](con
 });
 
 TEST(ZooFiles, AreAllListedButTheTinyOnes) {
-  std::set<std::string> expected = {"little_tales", "stories260k"};
+  std::set<std::string> expected = {"little_tales", "stories260k", "qwen35-tiny", "dsv3-tiny",
+                                    "gptoss-tiny"};
   for (const zoo::Entry& entry : zoo::networks) expected.emplace(entry.name);
   const std::vector<std::string> names = Loader(find_roots(), {}).list("models");
   EXPECT_EQ(std::set<std::string>(names.begin(), names.end()), expected);
@@ -133,6 +135,17 @@ TEST(ZooFiles, DetailsThatCountsDoNotShow) {
   EXPECT_EQ(v3.layer(3).ffn.intermediate, 0);
   EXPECT_EQ(v3.layer(3).ffn.experts->router.group_score, ops::GroupScore::SumOfTop2);
   EXPECT_EQ(loader.network("deepseek-v2").layer(1).ffn.experts->shared_intermediate, 2 * 1536);
+}
+
+TEST(TinyNetworks, AreThoseOfTheGoldens) {
+  const Loader loader(find_roots(), {});
+  for (NeuralNetwork golden : {test::qwen35_tiny(), test::dsv3_tiny(), test::gptoss_tiny()}) {
+    SCOPED_TRACE(golden.name);
+    const NeuralNetwork shipped = loader.network(golden.name);
+    golden.source = shipped.source;
+    golden.checkpoint_format = shipped.checkpoint_format;
+    EXPECT_TRUE(shipped == golden);
+  }
 }
 
 }  // namespace
