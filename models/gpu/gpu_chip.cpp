@@ -169,8 +169,8 @@ KernelCost GpuChip::simulate_kernel(const Kernel& kernel, bool warm) const {
   return cost_of(kernel, simulated(kernel, measured_alone(params_, kernel, warm)));
 }
 
-std::unique_ptr<LoadedStage> GpuChip::load(const Stage& stage, const Weights& weights,
-                                           std::int64_t, std::int64_t max_context) const {
+std::unique_ptr<LoadedStage> GpuChip::load(const Stage& stage, const Weights& weights, std::int64_t,
+                                           std::int64_t max_context) const {
   return load_on_gpu(*this, stage, weights, max_context);
 }
 

@@ -133,13 +133,12 @@ void ChipHost::write_layer_kv(const LayerLayout& layer, int slot, std::int64_t t
 void ChipHost::write_kv(int slot, const KvBlock& block) {
   const StageLayout& layout = stage_->layout;
   const StageShape& shape = layout.shape;
-  const bool fits = block.type == element_type(shape.kv) &&
-                    block.rope_layout == layout.network.rope.layout &&
-                    block.first_layer == layout.stage.first_layer &&
-                    block.layers == layout.stage.layers && block.kv_heads == shape.kv_heads &&
-                    block.head_dim == shape.head_dim &&
-                    block.tokens <= std::int64_t{layout.blocks_per_slot} * geometry_.lanes() &&
-                    static_cast<std::int64_t>(block.bytes.size()) == block.expected_size().count();
+  const bool fits =
+      block.type == element_type(shape.kv) && block.rope_layout == layout.network.rope.layout &&
+      block.first_layer == layout.stage.first_layer && block.layers == layout.stage.layers &&
+      block.kv_heads == shape.kv_heads && block.head_dim == shape.head_dim &&
+      block.tokens <= std::int64_t{layout.blocks_per_slot} * geometry_.lanes() &&
+      static_cast<std::int64_t>(block.bytes.size()) == block.expected_size().count();
   if (!fits) throw ModelError("lpu.host: KV of another stage, format or size");
   const auto elements = index_of(block.tokens * shape.kv_heads * shape.head_dim);
   std::vector<float> keys(elements), values(elements);

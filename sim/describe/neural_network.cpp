@@ -64,11 +64,10 @@ void add(Hasher& hash, const FeedForward& ffn) {
 }  // namespace
 
 std::int64_t kv_elements_per_token(const LayerKind& kind) {
-  return std::visit(
-      Overloaded{[](const GroupedAttention& a) { return 2 * a.kv_width(); },
-                 [](const LatentAttention& a) { return a.shape.cached_elements(); },
-                 [](const GatedDelta&) { return std::int64_t{0}; }},
-      kind.mixer);
+  return std::visit(Overloaded{[](const GroupedAttention& a) { return 2 * a.kv_width(); },
+                               [](const LatentAttention& a) { return a.shape.cached_elements(); },
+                               [](const GatedDelta&) { return std::int64_t{0}; }},
+                    kind.mixer);
 }
 
 std::int64_t index_elements_per_token(const LayerKind& kind) {

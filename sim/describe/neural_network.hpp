@@ -43,8 +43,8 @@ struct GroupedAttention {
   ops::AttentionShape shape;
   std::optional<ops::Rope> rope;  ///< none: no rotation
   QkNorm qk_norm = QkNorm::None;
-  bool output_gate = false;      ///< out * sigmoid(gate) per element; q_proj makes q and gate
-  bool sinks = false;            ///< a learned logit per head in the softmax
+  bool output_gate = false;  ///< out * sigmoid(gate) per element; q_proj makes q and gate
+  bool sinks = false;        ///< a learned logit per head in the softmax
   bool qkv_bias = false;
   bool output_bias = false;
   bool keys_are_values = false;  ///< one projection serves both (Gemma 4's global layers)
@@ -72,14 +72,14 @@ using Mixer = std::variant<GroupedAttention, LatentAttention, GatedDelta>;
 
 /// A mixture of experts: each a feed-forward block of its own.
 struct Experts {
-  ops::Router router;             ///< how many there are and how many a token takes
-  std::int64_t intermediate = 0;  ///< width of one routed expert
-  std::int64_t shared = 0;        ///< experts that every token takes
+  ops::Router router;                    ///< how many there are and how many a token takes
+  std::int64_t intermediate = 0;         ///< width of one routed expert
+  std::int64_t shared = 0;               ///< experts that every token takes
   std::int64_t shared_intermediate = 0;  ///< width of all shared experts together
   bool shared_gate = false;              ///< their output times sigmoid(w . x)
   bool bias = false;                     ///< biases on the experts' projections
-  bool router_norm = false;     ///< the router sees RMSNorm(x) w / sqrt(hidden) (Gemma 4)
-  bool expert_scale = false;    ///< a learned factor per expert on its weight (Gemma 4)
+  bool router_norm = false;              ///< the router sees RMSNorm(x) w / sqrt(hidden) (Gemma 4)
+  bool expert_scale = false;             ///< a learned factor per expert on its weight (Gemma 4)
   bool operator==(const Experts&) const = default;
 };
 
@@ -121,8 +121,8 @@ struct NeuralNetwork {
   double embedding_scale = 1;      ///< Gemma: sqrt(hidden)
   double final_softcap = 0;        ///< of the logits; 0: none
   Norm norm;
-  std::vector<LayerKind> kinds;        ///< the distinct layers
-  std::vector<std::int32_t> pattern;   ///< per layer its index in `kinds`
+  std::vector<LayerKind> kinds;       ///< the distinct layers
+  std::vector<std::int32_t> pattern;  ///< per layer its index in `kinds`
   MultiTokenPrediction mtp;
   std::string checkpoint_format;  ///< element formats of the published weights, as a name
 

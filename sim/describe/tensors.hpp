@@ -14,12 +14,12 @@ namespace tandem {
 enum class TensorRole : std::uint8_t {
   Embedding,  ///< token and position tables
   Head,
-  Norm,       ///< weights and biases of norms
-  Mixing,     ///< matrices, biases and gates of attention and gated delta layers
-  Ffn,        ///< dense blocks and shared experts
+  Norm,    ///< weights and biases of norms
+  Mixing,  ///< matrices, biases and gates of attention and gated delta layers
+  Ffn,     ///< dense blocks and shared experts
   Router,
-  Expert,     ///< routed experts, all of a layer in one tensor
-  Indexer,    ///< sparse attention's choice of keys
+  Expert,   ///< routed experts, all of a layer in one tensor
+  Indexer,  ///< sparse attention's choice of keys
 };
 
 /// One weight tensor, row-major. Matrices are [out, in]; routed experts [experts, out, in].
@@ -52,10 +52,10 @@ struct TensorSpec {
 
 /// Sizes of a network in parameters.
 struct ParameterCount {
-  std::int64_t total = 0;   ///< without the modules of multi-token prediction
-  std::int64_t active = 0;  ///< touched per token, both embeddings whole
+  std::int64_t total = 0;      ///< without the modules of multi-token prediction
+  std::int64_t active = 0;     ///< touched per token, both embeddings whole
   std::int64_t embedding = 0;  ///< token and position tables
-  std::int64_t mtp = 0;     ///< modules of multi-token prediction
+  std::int64_t mtp = 0;        ///< modules of multi-token prediction
   /// Touched per token, without the input tables where the head is not tied to them.
   std::int64_t active_without_embedding = 0;
 };

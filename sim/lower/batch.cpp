@@ -40,8 +40,8 @@ std::int64_t sum_over_layers(const Stage& stage, const Value& value) {
 }  // namespace
 
 std::int64_t Stage::weight_parameters() const {
-  std::int64_t total = sum_over_layers(
-      *this, [&](const LayerKind& kind) { return parameters_of(network, kind); });
+  std::int64_t total =
+      sum_over_layers(*this, [&](const LayerKind& kind) { return parameters_of(network, kind); });
   const bool shares_table = has_embedding && has_head() && network.tied_embeddings;
   if (has_embedding) total += embedding_parameters(network);
   if (has_head()) {
@@ -56,10 +56,9 @@ Bytes Stage::weight_bytes() const {
 }
 
 Bytes Stage::kv_bytes_per_token() const {
-  const std::int64_t elements =
-      sum_over_layers(*this, [](const LayerKind& kind) {
-        return kv_elements_per_token(kind) + index_elements_per_token(kind);
-      });
+  const std::int64_t elements = sum_over_layers(*this, [](const LayerKind& kind) {
+    return kv_elements_per_token(kind) + index_elements_per_token(kind);
+  });
   return Bytes(elements * bytes_of(precision.kv_cache));
 }
 
@@ -106,8 +105,8 @@ Stage whole_model(const NeuralNetwork& network, const Precision& precision) {
 std::vector<Stage> partition_pipeline(const NeuralNetwork& network, const Precision& precision,
                                       std::int64_t pipeline, std::int64_t head_chips) {
   if (pipeline < 1 || pipeline > network.layers()) {
-    throw ModelError("placement: a pipeline needs between 1 and " + std::to_string(network.layers()) +
-                     " layer stages");
+    throw ModelError("placement: a pipeline needs between 1 and " +
+                     std::to_string(network.layers()) + " layer stages");
   }
   if (head_chips < 0 || head_chips > network.vocabulary) {
     throw ModelError("placement: the LM head can be split over 0 to " +

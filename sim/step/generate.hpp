@@ -12,8 +12,8 @@
 #include "sim/core/units.hpp"
 #include "sim/describe/scenario.hpp"
 #include "sim/lower/chip_model.hpp"
-#include "sim/lower/weights.hpp"
 #include "sim/lower/network_model.hpp"
+#include "sim/lower/weights.hpp"
 
 namespace tandem {
 
@@ -59,15 +59,13 @@ struct GenerateResult {
 /// Runs `prompt` (not empty; the tokenizer's BOS first) and continues it.
 /// Throws ConfigError when the placement cannot hold the model or the positions exceed its context.
 [[nodiscard]] GenerateResult generate(const Scenario& scenario, const Catalogue& catalogue,
-                                      const NetworkFactory& make_network,
-                                      const Weights& weights,
+                                      const NetworkFactory& make_network, const Weights& weights,
                                       std::span<const std::int32_t> prompt,
                                       const GenerateOptions& options);
 
 /// Largest absolute difference between the run's logits and those of the fp32 reference operators
 /// fed the same tokens.
-[[nodiscard]] double reference_max_abs_error(const GenerateResult& result,
-                                             const Weights& weights);
+[[nodiscard]] double reference_max_abs_error(const GenerateResult& result, const Weights& weights);
 
 /// The chip model that a pool of the scenario runs on.
 [[nodiscard]] std::unique_ptr<ChipModel> make_chip_model(const Scenario& scenario,

@@ -7,9 +7,9 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "sim/describe/dense_decoder.hpp"
 #include "sim/entry/api.hpp"
 #include "sim/entry/generate_json.hpp"
-#include "sim/describe/dense_decoder.hpp"
 #include "sim/lower/llama2c_checkpoint.hpp"
 #include "sim/lower/reference_model.hpp"
 #include "tests/support/test_data.hpp"

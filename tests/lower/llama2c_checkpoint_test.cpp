@@ -9,8 +9,8 @@
 #include <fstream>
 
 #include "sim/core/diagnostics.hpp"
-#include "sim/lower/dense_weights.hpp"
 #include "sim/core/random.hpp"
+#include "sim/lower/dense_weights.hpp"
 
 namespace tandem {
 namespace {

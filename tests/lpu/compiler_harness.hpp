@@ -74,8 +74,8 @@ inline Weights spread_weights(const DenseDecoder& n, std::uint64_t seed) {
 }
 
 inline DenseDecoder small_network(std::int64_t layers, std::int64_t hidden, std::int64_t heads,
-                                   std::int64_t kv_heads, std::int64_t head_dim,
-                                   std::int64_t intermediate, std::int64_t vocabulary) {
+                                  std::int64_t kv_heads, std::int64_t head_dim,
+                                  std::int64_t intermediate, std::int64_t vocabulary) {
   DenseDecoder n;
   n.name = "small";
   n.layers = layers;

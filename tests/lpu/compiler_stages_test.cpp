@@ -16,8 +16,7 @@ DenseDecoder three_layers() {
 
 // One token through all stages; the logits of head slices are put together.
 std::vector<float> run_chain(std::vector<std::unique_ptr<StageUnderTest>>& chips,
-                             const Weights& weights, std::int32_t token,
-                             std::int64_t position) {
+                             const Weights& weights, std::int32_t token, std::int64_t position) {
   const auto row = embedding_row(weights, token);
   std::vector<float> hidden(row.begin(), row.end());
   std::vector<float> logits;

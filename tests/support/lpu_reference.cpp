@@ -17,8 +17,8 @@ std::size_t at(std::int64_t value) {
 
 }  // namespace
 
-LpuReference::LpuReference(const Weights& weights, ElementType weight_type,
-                           ElementType kv_type, int lanes)
+LpuReference::LpuReference(const Weights& weights, ElementType weight_type, ElementType kv_type,
+                           int lanes)
     : weights_(dense_weights_of(weights, "reference")),
       network_(weights_.network),
       type_(weight_type),
@@ -192,7 +192,7 @@ void LpuReference::rotate(Lanes& x, float scale) const {
     const std::size_t partner = pairs ? i ^ 1U : (first ? i + half : i - half);
     const double angle = static_cast<double>(position_) *
                          std::pow(network_.rope.theta, -2.0 * static_cast<double>(index) /
-                                                            static_cast<double>(head_dim_));
+                                                           static_cast<double>(head_dim_));
     const auto c = static_cast<float>(std::cos(angle));
     const auto s = static_cast<float>(std::sin(angle));
     const float a = old[i] * c;

@@ -13,8 +13,7 @@ namespace tandem::test {
 /// A decoder evaluated token by token for one request, on vectors of `lanes`.
 class LpuReference {
  public:
-  LpuReference(const Weights& weights, ElementType weight_type, ElementType kv_type,
-               int lanes);
+  LpuReference(const Weights& weights, ElementType weight_type, ElementType kv_type, int lanes);
   /// Logits after `token` at the next position.
   std::vector<float> forward(std::int32_t token);
 
