@@ -9,16 +9,10 @@
 #include "models/gpu/plan_gemm.hpp"
 #include "models/gpu/plan_stream.hpp"
 #include "sim/core/diagnostics.hpp"
+#include "sim/core/overloaded.hpp"
 
 namespace tandem::gpu {
 namespace {
-
-template <class... Ts>
-struct Overloaded : Ts... {
-  using Ts::operator()...;
-};
-template <class... Ts>
-Overloaded(Ts...) -> Overloaded<Ts...>;
 
 void add_phase(const CtaProgram& program, PlanTotals& totals) {
   Step step;

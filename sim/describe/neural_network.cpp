@@ -1,16 +1,10 @@
 #include "sim/describe/neural_network.hpp"
 
 #include "sim/core/hash.hpp"
+#include "sim/core/overloaded.hpp"
 
 namespace tandem {
 namespace {
-
-template <class... Handlers>
-struct Overloaded : Handlers... {
-  using Handlers::operator()...;
-};
-template <class... Handlers>
-Overloaded(Handlers...) -> Overloaded<Handlers...>;
 
 void add(Hasher& hash, const ops::Rope& rope) {
   hash.add(rope.theta).add(rope.rotated).add(rope.layout).add(rope.partial);

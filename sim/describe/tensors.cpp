@@ -5,13 +5,6 @@
 namespace tandem {
 namespace {
 
-template <class... Handlers>
-struct Overloaded : Handlers... {
-  using Handlers::operator()...;
-};
-template <class... Handlers>
-Overloaded(Handlers...) -> Overloaded<Handlers...>;
-
 /// Collects the tensors of a layer.
 class TensorList {
  public:

@@ -2,17 +2,11 @@
 #include <variant>
 
 #include "sim/core/hash.hpp"
+#include "sim/core/overloaded.hpp"
 #include "sim/lower/kernel.hpp"
 
 namespace tandem {
 namespace {
-
-template <class... Handlers>
-struct Overloaded : Handlers... {
-  using Handlers::operator()...;
-};
-template <class... Handlers>
-Overloaded(Handlers...) -> Overloaded<Handlers...>;
 
 void add(Hasher& hash, const std::vector<QuerySpan>& spans) {
   hash.add(spans.size());

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "sim/core/diagnostics.hpp"
+#include "sim/core/random.hpp"
 #include "sim/lower/reference_model.hpp"
 #include "tests/lower/random_networks.hpp"
 #include "tests/lower/seeded_weights.hpp"
@@ -96,17 +97,32 @@ void for_cases(int usual, const char* what, const Check& check) {
   }
 }
 
-/// Cases whose two results must agree to 1e-5. Random networks can be so badly conditioned that
-/// rounding grows beyond it, or turns a router's choice: one in 200 may.
+/// How far roundings alone can move a network's logits: the largest change in three runs whose
+/// embeddings are off by one part in 2^23.
+double sensitivity_of(const Case& c) {
+  const Logits exact = run(c.weights, c.tokens);
+  double largest = 0;
+  for (std::uint64_t seed = 0; seed < 3; ++seed) {
+    RandomStream random(seed, "sensitivity");
+    Weights shaken = c.weights;
+    for (float& value : shaken.tensors.at("embedding").floats()) {
+      value *= random.uniform() < 0.5 ? 1 - 0x1p-23F : 1 + 0x1p-23F;
+    }
+    largest = std::max(largest, difference(exact, run(shaken, c.tokens)));
+  }
+  return largest;
+}
+
+/// Two results must agree to 1e-5. Random networks can be so badly conditioned that rounding grows
+/// beyond it, or turns a router's choice: those must agree to 100 times what one rounding of the
+/// inputs does to them.
 template <class Differ>
 void expect_near(int usual, const char* what, const Differ& difference_in) {
-  std::vector<std::string> far;
   for_cases(usual, what, [&](Case& c) {
     const double found = difference_in(c);
-    if (!(found < 1e-5)) far.push_back(c.label + ": " + std::to_string(found));
+    if (found < 1e-5) return;
+    EXPECT_LT(found, 100 * sensitivity_of(c)) << c.label;
   });
-  EXPECT_LE(far.size(), static_cast<std::size_t>(test::property_cases(usual) / 200))
-      << testing::PrintToString(far);
 }
 
 TEST(ReferenceProperty, prefill_in_chunks_equals_token_by_token) {
