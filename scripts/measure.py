@@ -104,6 +104,35 @@ def measure_exactness(recorder):
                         recorder.keep(f"{suite['name']}.{key}", case[key], command, seconds)
 
 
+def measure_mathematics(recorder):
+    """Operators, formats, closed forms and the reference model with 100,000 cases per property; the
+    oracle against every golden."""
+    for folder_name, program in (("numerics", "attention_ops_test"), ("numerics", "experts_test"),
+                                 ("numerics", "gated_delta_test"), ("numerics", "formats_test"),
+                                 ("lower", "kernel_work_test"), ("lower", "lower_test"),
+                                 ("lower", "oracle_test")):
+        with tempfile.TemporaryDirectory() as folder:
+            out = pathlib.Path(folder) / "out.json"
+            started = time.monotonic()
+            done = subprocess.run([str(recorder.tests / folder_name / program),
+                                   f"--gtest_output=json:{out}"],
+                                  env={**os.environ, "TANDEM_PROPERTY_CASES": "100000"},
+                                  stdout=subprocess.DEVNULL)
+            report = json.loads(out.read_text())
+        command = f"TANDEM_PROPERTY_CASES=100000 {program}"
+        seconds = time.monotonic() - started
+        recorder.keep(f"{program}.passed", report["tests"] - report["failures"], command, seconds)
+        recorder.keep(f"{program}.failed", report["failures"], command, seconds)
+        if done.returncode and not report["failures"]:
+            raise SystemExit(f"{program} ended with {done.returncode}")
+    started = time.monotonic()
+    command = ["scripts/oracle.py", "--check"]
+    done = subprocess.run(["/usr/bin/python3", *command], cwd=ROOT, text=True, capture_output=True,
+                          check=True)
+    recorder.keep("oracle", done.stdout.strip().splitlines(), " ".join(command),
+                  time.monotonic() - started)
+
+
 def measure_capacity(recorder):
     """Highest load within the SLO, one GPU against the hybrid."""
     result, command, seconds = recorder.json_of("capacity", "llama8b_gpu", "llama8b_hybrid",
@@ -134,6 +163,7 @@ def measure_model(recorder):
 
 
 PARTS = {"functional": measure_functional, "exactness": measure_exactness,
+         "mathematics": measure_mathematics,
          "capacity": measure_capacity, "speed": measure_speed,
          "model": measure_model}
 

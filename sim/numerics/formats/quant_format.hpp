@@ -95,7 +95,7 @@ struct QuantFormat {
 /// The storage format of that name; throws ConfigError that suggests the nearest name.
 [[nodiscard]] const QuantFormat& find_quant_format(std::string_view name);
 
-/// What a `precision` in YAML means for a linear layer: how weights are stored and what its input
+/// What the name of a precision means for a linear layer: how weights are stored and what its input
 /// is turned into before the product. Without a format the side is kept as `element`.
 struct Precision {
   std::string_view name;
