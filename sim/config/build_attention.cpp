@@ -59,7 +59,11 @@ ops::Rope build_rope(const Tree& tree, std::int64_t head_dim, std::int64_t whole
   const MapReader reader(tree, rope_section(), "rope", context);
   ops::Rope rope;
   if (!tree.is_map()) return rope;
-  rope.theta = reader.number("theta");
+  const std::optional<double> theta = reader.optional_number("theta");
+  rope.theta = theta.value_or(rope.theta);
+  if (theta && *theta <= 1) {
+    reader.report("theta", "'theta' is 1; must be more than 1, or all wavelengths are the same");
+  }
   const std::optional<double> rotated = reader.optional_number("rotated");
   rope.rotated = rotated ? std::llround(*rotated) : whole;
   rope.layout = reader.choice<RopeLayout>(
@@ -111,15 +115,26 @@ void add_rope(GroupedAttention& attention, const Tree* rope, const MapReader& re
   if (rope == nullptr || rope->is_null()) return;
   const std::int64_t head_dim = attention.shape.head_dim;
   attention.rope = build_rope(*rope, head_dim, head_dim, context);
-  if (reader.has("head_dim") && attention.rope->rotated == head_dim && head_dim % 2 != 0) {
+  const bool is_whole = attention.rope->rotated == head_dim ||
+                        attention.rope->partial == ops::PartialRotary::Proportional;
+  if (reader.has("head_dim") && is_whole && head_dim % 2 != 0) {
     reader.report("head_dim", fmt::format("'head_dim' is {}; rope needs an even number", head_dim));
   }
 }
 
-ops::IndexerShape build_indexer(const Tree& tree, ReadContext& context) {
+/// The indexer beside heads of which `rope_dim` elements rotate; 0: not known.
+ops::IndexerShape build_indexer(const Tree& tree, std::int64_t rope_dim, ReadContext& context) {
   const MapReader reader(tree, indexer_section(), "indexer", context);
   if (!tree.is_map()) return {};
-  return {reader.count("heads"), reader.count("head_dim"), reader.count("top_k")};
+  const ops::IndexerShape shape{reader.count("heads"), reader.count("head_dim"),
+                                reader.count("top_k")};
+  if (reader.has("head_dim") && shape.head_dim < rope_dim) {
+    reader.report("head_dim",
+                  fmt::format("'head_dim' of the indexer is {}; must be at least 'rope_dim' ({}), "
+                              "as that many elements of its keys rotate",
+                              shape.head_dim, rope_dim));
+  }
+  return shape;
 }
 
 }  // namespace
@@ -176,7 +191,10 @@ LatentAttention build_latent_attention(const Tree& tree, const Tree& rope, ReadC
                                           latent.shape.rope_dim));
   }
   latent.shape.scale_factor = ops::yarn_softmax_factor(latent.rope);
-  if (reader.has("indexer")) latent.indexer = build_indexer(*reader.child("indexer"), context);
+  if (reader.has("indexer")) {
+    const std::int64_t rope_dim = reader.has("rope_dim") ? latent.shape.rope_dim : 0;
+    latent.indexer = build_indexer(*reader.child("indexer"), rope_dim, context);
+  }
   return latent;
 }
 

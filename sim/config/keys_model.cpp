@@ -192,7 +192,7 @@ Section gated_delta_section() {
 Section rope_section() {
   return {"rope",
           "Rotary position embedding.",
-          {number("theta", Dimension::Scalar, "", 1, 1e12, "Base of the wavelengths."),
+          {number("theta", Dimension::Scalar, "", 1, 1e12, "Base of the wavelengths; more than 1."),
            number("rotated", Dimension::Count, "all", 2, widest,
                   "Dimensions of a head that rotate; even."),
            choice("layout", "half_split", {"interleaved", "half_split"}, {},

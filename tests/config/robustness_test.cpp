@@ -47,7 +47,7 @@ void damage(std::string& text, RandomStream& random) {
 class DamagedFile : public testing::TestWithParam<const char*> {};
 
 TEST_P(DamagedFile, LoadsOrThrowsConfigErrorWithPlaces) {
-  constexpr int cases = 400;
+  constexpr int cases = 120;
   constexpr std::uint64_t seed = 7;
   const std::string original = text_of(fixture::folder() + "/" + GetParam());
   const fs::path folder =

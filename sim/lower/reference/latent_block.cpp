@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string>
 
+#include "sim/core/diagnostics.hpp"
 #include "sim/numerics/ops/latent_attention.hpp"
 #include "sim/numerics/ops/layernorm.hpp"
 #include "sim/numerics/ops/linear.hpp"
@@ -13,11 +15,28 @@ namespace {
 
 constexpr float index_norm_epsilon = 1e-6F;
 
+/// `attention`, unless a rotation would reach past a head.
+const LatentAttention& checked(const LatentAttention& attention) {
+  const std::int64_t rotated = attention.rope.rotated;
+  const std::int64_t rope_dim = attention.shape.rope_dim;
+  if (rotated < 0 || rotated % 2 != 0 || rope_dim % 2 != 0 || rotated > rope_dim) {
+    throw ModelError("latent attention: rope rotates " + std::to_string(rotated) + " of the " +
+                     std::to_string(rope_dim) +
+                     " elements of a key; both are even, the first is at most the second");
+  }
+  if (attention.indexer && attention.indexer->head_dim < rope_dim) {
+    throw ModelError("latent attention: an indexer's keys of " +
+                     std::to_string(attention.indexer->head_dim) + " elements cannot hold the " +
+                     std::to_string(rope_dim) + " that rotate");
+  }
+  return attention;
+}
+
 }  // namespace
 
 LatentBlock::LatentBlock(const NeuralNetwork& network, const LatentAttention& attention,
                          const LayerTensors& tensors, const ops::Arithmetic& arithmetic)
-    : attention_(attention),
+    : attention_(checked(attention)),
       norm_(network.norm),
       arithmetic_(arithmetic),
       frequencies_(ops::rope_frequencies(attention.rope, attention.shape.rope_dim)),

@@ -16,6 +16,8 @@ namespace tandem::reference {
 /// head_dim). Its Hadamard transform is orthogonal and changes no score; fp8 codes are left out.
 class LatentBlock {
  public:
+  /// Throws ModelError where the rotation would reach past the heads or the indexer's keys, and for
+  /// tensors that are missing.
   LatentBlock(const NeuralNetwork& network, const LatentAttention& attention,
               const LayerTensors& tensors, const ops::Arithmetic& arithmetic);
 
