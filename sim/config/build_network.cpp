@@ -1,26 +1,40 @@
 // A network: its outside, its distinct layers, and which layer is of which kind.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include "sim/config/build.hpp"
 #include "sim/config/build_layers.hpp"
+#include "sim/describe/tensors.hpp"
 
 namespace tandem::config {
 namespace {
 
+constexpr double most_elements = 1e15;  // of all weights, or of one sequence's cache and state
+
+std::size_t size_of(std::int64_t count) {
+  return static_cast<std::size_t>(count);
+}
+
 /// What the layers of a network are made of: the sections that the file has.
 class LayerParts {
  public:
-  LayerParts(const Tree& tree, const MapReader& reader, ReadContext& context)
+  /// `layers`: how many there are; nothing where that could not be read.
+  LayerParts(const Tree& tree, const MapReader& reader, std::optional<std::int64_t> layers,
+             ReadContext& context)
       : tree_(tree), reader_(reader), context_(context) {
     pattern_ = reader.text("pattern");
     dense_layers_ = reader.count("dense_layers");
-    check_pattern();
+    check_pattern(layers);
+    built_ = pattern_.substr(0, layers ? size_of(*layers) : pattern_.size());
     check_mixers();
-    check_ffn();
+    check_ffn(layers);
+    check_activation();
     is_usable_ = context.problems.size() == problems_before_;
     read_mixers();
     read_ffn();
@@ -35,11 +49,12 @@ class LayerParts {
     return found == nullptr || found->is_null() ? nullptr : found;
   }
   [[nodiscard]] bool has_letter(char letter) const {
-    return pattern_.find(letter) != std::string::npos;
+    return built_.find(letter) != std::string::npos;
   }
-  void check_pattern() const;
+  void check_pattern(std::optional<std::int64_t> layers) const;
   void check_mixers() const;
-  void check_ffn() const;
+  void check_ffn(std::optional<std::int64_t> layers) const;
+  void check_activation() const;
   void check_used(const char* key, bool is_used, const std::string& why) const {
     if (section(key) != nullptr && !is_used) {
       reader_.report(key, fmt::format("'{}' is never used: {}", key, why));
@@ -54,6 +69,7 @@ class LayerParts {
   ReadContext& context_;
   std::size_t problems_before_ = context_.problems.size();
   std::string pattern_;
+  std::string built_;  ///< of the pattern, the letters that a layer has
   std::int64_t dense_layers_ = 0;
   bool is_usable_ = false;
   Mixer full_;
@@ -63,8 +79,14 @@ class LayerParts {
   FeedForward sparse_;  ///< of the others
 };
 
-void LayerParts::check_pattern() const {
+void LayerParts::check_pattern(std::optional<std::int64_t> layers) const {
   if (pattern_.empty()) reader_.report("pattern", "'pattern' needs at least one letter");
+  if (layers && size_of(*layers) < pattern_.size()) {
+    reader_.report(
+        "pattern",
+        fmt::format("'pattern' has {} letters for {} layers; write at most one per layer",
+                    pattern_.size(), *layers));
+  }
   const std::size_t wrong = pattern_.find_first_not_of("LFS");
   if (wrong == std::string::npos) return;
   reader_.report("pattern",
@@ -85,7 +107,7 @@ void LayerParts::check_mixers() const {
       reader_.report("pattern",
                      fmt::format("layers {} need the key '{}'", need.letter, need.section));
     }
-    check_used(need.section, is_needed, fmt::format("the pattern has no {}", need.letter));
+    check_used(need.section, is_needed, fmt::format("no layer is {}", need.letter));
   }
   const bool has_attention = section("attention") != nullptr;
   const bool has_latent = section("latent_attention") != nullptr;
@@ -95,8 +117,8 @@ void LayerParts::check_mixers() const {
   if (has_attention && has_latent) {
     reader_.report("latent_attention", "'attention' and 'latent_attention' exclude each other");
   }
-  check_used("attention", has_letter('F') || has_letter('S'), "the pattern has no F and no S");
-  check_used("latent_attention", has_letter('F'), "the pattern has no F");
+  check_used("attention", has_letter('F') || has_letter('S'), "no layer is F or S");
+  check_used("latent_attention", has_letter('F'), "no layer is F");
   const bool is_positioned =
       section("rope") != nullptr || reader_.text("learned_positions") == "true";
   if ((has_attention || section("sliding_attention") != nullptr) && !is_positioned) {
@@ -107,7 +129,7 @@ void LayerParts::check_mixers() const {
   }
 }
 
-void LayerParts::check_ffn() const {
+void LayerParts::check_ffn(std::optional<std::int64_t> layers) const {
   const Tree* experts = section("experts");
   const bool has_ffn = section("ffn") != nullptr;
   const Tree* beside = experts == nullptr ? nullptr : experts->find("beside_ffn");
@@ -124,9 +146,23 @@ void LayerParts::check_ffn() const {
   if (is_beside && !has_ffn) {
     context_.problems.report(beside->place, "'beside_ffn' needs the key 'ffn'");
   }
+  if (layers && dense_layers_ == *layers && has_ffn) {
+    check_used("experts", false, fmt::format("'dense_layers' takes all {} layers", *layers));
+  }
   check_used("ffn", experts == nullptr || dense_layers_ > 0 || is_beside,
              "there are 'experts'; say 'dense_layers' for the first layers, or 'beside_ffn: true' "
              "in 'experts' for all");
+}
+
+void LayerParts::check_activation() const {
+  const Tree* ffn = section("ffn");
+  const Tree* gated = ffn == nullptr ? nullptr : ffn->find("gated");
+  if (gated == nullptr || gated->text != "false") return;
+  if (reader_.text("activation") == "clamped_swiglu") {
+    context_.problems.report(gated->place,
+                             "'activation: clamped_swiglu' needs a gate; leave 'gated' out, or "
+                             "write another activation");
+  }
 }
 
 void LayerParts::read_mixers() {
@@ -177,7 +213,7 @@ void LayerParts::fill(NeuralNetwork& network, std::int64_t layers) const {
   if (!is_usable_) return;
   std::vector<std::pair<char, bool>> known;
   for (std::int64_t i = 0; i < layers; ++i) {
-    const char letter = pattern_[static_cast<std::size_t>(i) % pattern_.size()];
+    const char letter = pattern_[size_of(i) % pattern_.size()];
     const std::pair own{letter, i < dense_layers_};
     std::size_t index = 0;
     while (index < known.size() && known[index] != own) ++index;
@@ -207,6 +243,10 @@ void build_mtp(const Tree& tree, NeuralNetwork& network, ReadContext& context) {
   if (!tree.is_map()) return;
   network.mtp.modules = reader.count("modules");
   network.mtp.kind = network.pattern.empty() ? 0 : network.pattern.back();
+  if (network.norm.kind != NormKind::Rms) {
+    context.problems.report(tree.place,
+                            "'mtp' needs RMSNorm; write 'norm: {kind: rms}', or leave 'mtp' out");
+  }
 }
 
 void read_outside(const MapReader& reader, NeuralNetwork& network, ReadContext& context) {
@@ -224,6 +264,63 @@ void read_outside(const MapReader& reader, NeuralNetwork& network, ReadContext& 
   if (reader.has("norm")) network.norm = build_norm(*reader.child("norm"), context);
 }
 
+/// Elements of tensors, as a real number: sizes within their limits can overflow an integer.
+double elements_of(const std::vector<TensorSpec>& tensors) {
+  double total = 0;
+  for (const TensorSpec& tensor : tensors) {
+    double elements = 1;
+    for (const std::int64_t extent : tensor.shape) elements *= static_cast<double>(extent);
+    total += elements;
+  }
+  return total;
+}
+
+/// Elements of K, V, indexer keys and states that a sequence of max_context tokens has in a layer.
+double sequence_elements(const NeuralNetwork& network, const LayerKind& kind) {
+  if (const auto* delta = std::get_if<GatedDelta>(&kind.mixer)) {
+    const ops::GatedDeltaShape& shape = delta->shape;
+    return static_cast<double>(shape.state_elements()) +
+           static_cast<double>(shape.conv_taps) * static_cast<double>(shape.conv_channels());
+  }
+  const std::int64_t window = cache_window(kind);
+  const std::int64_t tokens =
+      window > 0 ? std::min(window, network.max_context) : network.max_context;
+  return static_cast<double>(tokens) *
+         static_cast<double>(kv_elements_per_token(kind) + index_elements_per_token(kind));
+}
+
+/// Refuses networks whose counts would overflow: what is built of them counts in 64-bit integers.
+void check_size(const NeuralNetwork& network, const MapReader& reader) {
+  if (network.kinds.empty()) return;
+  std::vector<double> layers(network.kinds.size());
+  for (const std::int32_t kind : network.pattern) ++layers[size_of(kind)];
+  const double tables = static_cast<double>(network.vocabulary) * 2 +
+                        (network.learned_positions ? static_cast<double>(network.max_context) : 0);
+  double parameters = tables * static_cast<double>(network.hidden);
+  double sequence = 0;
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    parameters += layers[i] * elements_of(tensors_of(network, network.kinds[i]));
+    sequence += layers[i] * sequence_elements(network, network.kinds[i]);
+  }
+  if (network.mtp.modules > 0) {
+    parameters +=
+        static_cast<double>(network.mtp.modules) * elements_of(tensors_of_mtp_module(network));
+  }
+  if (parameters > most_elements) {
+    reader.report("layers",
+                  fmt::format("the model has {:.1e} parameters, more than the {:.0e} that are "
+                              "supported; make 'layers', 'hidden' or its parts smaller",
+                              parameters, most_elements));
+  }
+  if (sequence > most_elements) {
+    reader.report("layers",
+                  fmt::format("the cache of one sequence of 'max_context' tokens has {:.1e} "
+                              "elements, more than the {:.0e} that are supported; make 'layers', "
+                              "'max_context' or the heads smaller",
+                              sequence, most_elements));
+  }
+}
+
 }  // namespace
 
 NeuralNetwork build_network(const Tree& tree, const std::string& name, ReadContext& context) {
@@ -232,13 +329,16 @@ NeuralNetwork build_network(const Tree& tree, const std::string& name, ReadConte
   network.name = name;
   if (!tree.is_map()) return network;
   read_outside(reader, network, context);
-  const std::int64_t layers = reader.count("layers");
-  const LayerParts parts(tree, reader, context);
-  parts.fill(network, layers);
-  if (reader.count("dense_layers") > layers) {
-    reader.report("dense_layers", fmt::format("'dense_layers' is more than the {} layers", layers));
+  std::optional<std::int64_t> layers;
+  if (const auto written = reader.optional_number("layers")) layers = std::llround(*written);
+  const LayerParts parts(tree, reader, layers, context);
+  parts.fill(network, layers.value_or(1));
+  if (layers && reader.count("dense_layers") > *layers) {
+    reader.report("dense_layers",
+                  fmt::format("'dense_layers' is more than the {} layers", *layers));
   }
   if (reader.has("mtp")) build_mtp(*reader.child("mtp"), network, context);
+  check_size(network, reader);
   return network;
 }
 

@@ -63,6 +63,11 @@ void report_unknown(const Tree& config, Problems& problems) {
                                               fmt::join(known, ", ")));
     return;
   }
+  if (!model_type->is_scalar()) {
+    problems.report(model_type->place,
+                    fmt::format("'model_type' must be a text, one of {}", fmt::join(known, ", ")));
+    return;
+  }
   problems.report(model_type->place,
                   fmt::format("model_type '{}' is not known{}; known are {}", model_type->text,
                               suggestion(model_type->text, known), fmt::join(known, ", ")));

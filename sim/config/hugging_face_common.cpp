@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "sim/config/hugging_face_translation.hpp"
+#include "sim/config/unit_text.hpp"
 
 namespace tandem::config {
 namespace {
@@ -180,9 +181,35 @@ void translate_rope(Translation& t, const std::string& path, const Tree* paramet
   if (scaling != nullptr) translate_scaling(t, path, *scaling);
 }
 
+void check_layer_list(Translation& t, const char* key) {
+  const Tree* list = t.find(key);
+  if (list == nullptr) return;
+  if (!list->is_sequence()) {
+    t.problems().report(list->place, fmt::format("'{}' needs a list, one entry per layer", key));
+    return;
+  }
+  const ParsedNumber layers = parse_number(t.text("num_hidden_layers", ""), Dimension::Count);
+  if (!layers.is_good() || static_cast<double>(list->items.size()) == layers.value) return;
+  t.problems().report(list->place,
+                      fmt::format("'{}' has {} entries; 'num_hidden_layers' is {}: write one entry "
+                                  "per layer",
+                                  key, list->items.size(), layers.value));
+}
+
+std::string interval_pattern(const Translation& t, double n, char other, char last) {
+  const bool is_sensible = n >= 1 && n <= 1000;
+  const std::string period =
+      std::string(is_sensible ? static_cast<std::size_t>(n) - 1 : 0, other) + last;
+  const ParsedNumber layers = parse_number(t.text("num_hidden_layers", ""), Dimension::Count);
+  const bool is_short =
+      layers.is_good() && layers.value >= 1 && layers.value < static_cast<double>(period.size());
+  return is_short ? period.substr(0, static_cast<std::size_t>(layers.value)) : period;
+}
+
 std::optional<std::string> pattern_of(Translation& t) {
   const Tree* types = t.find("layer_types");
   if (types == nullptr) return std::nullopt;
+  check_layer_list(t, "layer_types");
   std::string letters;
   for (const Tree& type : types->items) {
     const char letter = type.text == "full_attention"      ? 'F'

@@ -97,6 +97,7 @@ void translate_qwen3_moe(Translation& t) {
 void translate_minimax(Translation& t) {
   translate_outside(t);
   translate_heads(t, "attention");
+  check_layer_list(t, "attn_type_list");
   if (const Tree* types = t.find("attn_type_list")) {
     for (const Tree& type : types->items) {
       if (type.text != "1") {
@@ -126,7 +127,7 @@ void translate_gpt_oss(Translation& t) {
   translate_outside(t);
   translate_heads(t, "attention", 64);
   t.set("attention.sinks", "true");
-  t.set("pattern", pattern_of(t).value_or("SF"), "layer_types");
+  t.set("pattern", pattern_of(t).value_or(interval_pattern(t, 2, 'S', 'F')), "layer_types");
   t.take("sliding_attention.window", "sliding_window");
   translate_rope(t, "rope", rope_parameters(t));
   t.allow("swiglu_limit", {"7.0", "7"});

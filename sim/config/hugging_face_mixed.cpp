@@ -73,12 +73,6 @@ void translate_next_ffn(Translation& t) {
   t.take_or("experts.router.renormalise", "norm_topk_prob", "true");
 }
 
-/// Every n-th layer is `last`, the others `other`.
-std::string interval_pattern(double n, char other, char last) {
-  const bool is_sensible = n >= 1 && n <= 1000;
-  return std::string(is_sensible ? static_cast<std::size_t>(n) - 1 : 0, other) + last;
-}
-
 /// What the Gemmas share. Defaults are those of their configurations: published files leave out
 /// whatever equals them.
 void translate_gemma(Translation& t) {
@@ -154,7 +148,7 @@ void translate_qwen3_next(Translation& t) {
   t.set("rope.rotated", part * t.number("head_dim", 256));
   const auto pattern = pattern_of(t);
   t.set("pattern",
-        pattern.value_or(interval_pattern(t.number("full_attention_interval", 4), 'L', 'F')),
+        pattern.value_or(interval_pattern(t, t.number("full_attention_interval", 4), 'L', 'F')),
         pattern ? "layer_types" : "full_attention_interval");
   translate_delta(t);
   translate_next_ffn(t);
@@ -174,7 +168,7 @@ void translate_gemma2(Translation& t) {
   t.take("max_context", "max_position_embeddings");
   t.set("norm.one_plus_weight", "true");
   t.take_if("final_softcap", "final_logit_softcapping");
-  t.set("pattern", pattern_of(t).value_or("SF"), "layer_types");
+  t.set("pattern", pattern_of(t).value_or(interval_pattern(t, 2, 'S', 'F')), "layer_types");
   translate_rope(t, "rope", rope_parameters(t), "10000");
 }
 
@@ -189,7 +183,7 @@ void translate_gemma3(Translation& t) {
   t.take_if("final_softcap", "final_logit_softcapping");
   const auto pattern = pattern_of(t);
   t.set("pattern",
-        pattern.value_or(interval_pattern(t.number("sliding_window_pattern", 6), 'S', 'F')),
+        pattern.value_or(interval_pattern(t, t.number("sliding_window_pattern", 6), 'S', 'F')),
         pattern ? "layer_types" : "sliding_window_pattern");
   if (const Tree* full = rope_of_layers(t, "full_attention")) {
     translate_rope(t, "rope", full, "1e6");
@@ -210,7 +204,7 @@ void translate_gemma4(Translation& t) {
   t.take("vocabulary", "vocab_size");
   t.take("max_context", "max_position_embeddings");
   t.take_if("final_softcap", "final_logit_softcapping");
-  t.set("pattern", pattern_of(t).value_or("SSSSSF"), "layer_types");
+  t.set("pattern", pattern_of(t).value_or(interval_pattern(t, 6, 'S', 'F')), "layer_types");
   t.take("attention.heads", "num_attention_heads");
   t.take("attention.head_dim", t.has("global_head_dim") ? "global_head_dim" : "head_dim");
   const bool has_global_kv =

@@ -72,8 +72,12 @@ void translate_rope(Translation& t, const std::string& path, const Tree* paramet
                     const char* theta = nullptr);
 /// The map that holds rope's keys in recent configs; null in others.
 [[nodiscard]] const Tree* rope_parameters(const Translation& t);
-/// Letters of a list such as layer_types; nothing where it is left out.
+/// Complains unless the list under `key`, where it is written, has one entry per layer.
+void check_layer_list(Translation& t, const char* key);
+/// Letters of the list layer_types; nothing where it is left out.
 [[nodiscard]] std::optional<std::string> pattern_of(Translation& t);
+/// Every n-th layer is `last`, the others `other`; no longer than there are layers.
+[[nodiscard]] std::string interval_pattern(const Translation& t, double n, char other, char last);
 
 // Architectures, by family.
 void translate_llama(Translation& t);

@@ -21,6 +21,8 @@ class TreeBuilder : public YAML::EventHandler {
  public:
   TreeBuilder(std::string file, Problems& problems) : file_(std::move(file)), problems_(problems) {}
   [[nodiscard]] Tree take() { return std::move(root_); }
+  /// Line where the innermost list or map that has not ended begins; 0: none.
+  [[nodiscard]] int open_line() const { return open_.empty() ? 0 : open_.back().tree.place.line; }
 
   void OnDocumentStart(const YAML::Mark& /*mark*/) override {}
   void OnDocumentEnd() override {}
@@ -156,15 +158,28 @@ std::optional<std::string> text_of(const std::string& path, Problems& problems) 
   return text.str();
 }
 
-Tree nothing_in(const std::string& path) {
-  Tree nothing;
-  nothing.place.file = path;
-  return nothing;
+/// Place just after the last character that is not white space.
+SourcePlace end_of(const std::string& text, const std::string& file) {
+  const std::size_t last = text.find_last_not_of(" \t\r\n");
+  const std::string_view used = std::string_view(text).substr(0, last + 1);
+  const auto lines = std::count(used.begin(), used.end(), '\n');
+  const std::size_t begin = used.rfind('\n') + 1;  // npos + 1 is 0
+  return {file, static_cast<int>(lines) + 1, static_cast<int>(used.size() - begin) + 1};
 }
 
-}  // namespace
+/// Where yaml-cpp found an error. It puts the end of a text that stops early at the beginning of
+/// its last line, or nowhere.
+SourcePlace place_of(const YAML::Exception& error, const std::string& text,
+                     const std::string& file) {
+  const SourcePlace end = end_of(text, file);
+  const SourcePlace marked{file, error.mark.line + 1, error.mark.column + 1};
+  const bool is_end = marked.line > end.line || (marked.line == end.line && marked.column == 1);
+  return error.mark.line < 0 || is_end ? end : marked;
+}
 
-Tree parse_yaml(const std::string& text, const std::string& file, Problems& problems) {
+/// `format` is how messages call what the text should be.
+Tree parse(const std::string& text, const std::string& file, const char* format,
+           Problems& problems) {
   Tree nothing;
   nothing.place = {file, 1, 1};
   if (has_tab_indentation(text, file, problems)) return nothing;
@@ -180,16 +195,31 @@ Tree parse_yaml(const std::string& text, const std::string& file, Problems& prob
     Problems ignored;
     TreeBuilder rest(file, ignored);
     if (parser.HandleNextDocument(rest)) {
-      problems.report(rest.take().place, "only one YAML document per file is supported");
+      problems.report(rest.take().place,
+                      fmt::format("only one {} document per file is supported", format));
     }
     return tree;
   } catch (const YAML::Exception& error) {
-    const bool has_mark = error.mark.line >= 0;
-    problems.report(
-        {file, has_mark ? error.mark.line + 1 : 1, has_mark ? error.mark.column + 1 : 1},
-        fmt::format("not valid YAML: {}", error.msg));
+    const bool is_unfinished = error.msg.find("flow not found") != std::string::npos;
+    const std::string begin = is_unfinished && builder.open_line() > 0
+                                  ? fmt::format("; it begins at line {}", builder.open_line())
+                                  : std::string{};
+    problems.report(place_of(error, text, file),
+                    fmt::format("not valid {}: {}{}", format, error.msg, begin));
     return nothing;
   }
+}
+
+Tree nothing_in(const std::string& path) {
+  Tree nothing;
+  nothing.place.file = path;
+  return nothing;
+}
+
+}  // namespace
+
+Tree parse_yaml(const std::string& text, const std::string& file, Problems& problems) {
+  return parse(text, file, "YAML", problems);
 }
 
 Tree read_yaml(const std::string& path, Problems& problems) {
@@ -201,7 +231,7 @@ Tree read_json(const std::string& path, Problems& problems) {
   std::optional<std::string> text = text_of(path, problems);
   if (!text) return nothing_in(path);
   std::replace(text->begin(), text->end(), '\t', ' ');  // strings of JSON hold no raw tabs
-  return parse_yaml(*text, path, problems);
+  return parse(*text, path, "JSON", problems);
 }
 
 }  // namespace tandem::config
