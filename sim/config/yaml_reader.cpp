@@ -167,14 +167,15 @@ SourcePlace end_of(const std::string& text, const std::string& file) {
   return {file, static_cast<int>(lines) + 1, static_cast<int>(used.size() - begin) + 1};
 }
 
-/// Where yaml-cpp found an error. It puts the end of a text that stops early at the beginning of
-/// its last line, or nowhere.
+/// Where yaml-cpp found an error. It says of a text that stops within a line that it stops where
+/// that line begins.
 SourcePlace place_of(const YAML::Exception& error, const std::string& text,
                      const std::string& file) {
   const SourcePlace end = end_of(text, file);
   const SourcePlace marked{file, error.mark.line + 1, error.mark.column + 1};
-  const bool is_end = marked.line > end.line || (marked.line == end.line && marked.column == 1);
-  return error.mark.line < 0 || is_end ? end : marked;
+  const bool is_line_cut = marked.line == end.line && marked.column == 1 && !text.ends_with('}') &&
+                           !text.ends_with(']') && !text.ends_with('\n');
+  return error.mark.line < 0 || marked.line > end.line || is_line_cut ? end : marked;
 }
 
 /// `format` is how messages call what the text should be.

@@ -230,6 +230,30 @@ TEST(HuggingFace, SettingsOfEachArchitectureThatAreNotSupported) {
   }
 }
 
+TEST(HuggingFace, ListsOfLayersHaveOneEntryPerLayer) {
+  // The fixtures have 24 and 62 layers.
+  EXPECT_THAT(complaints_about(
+                  changed("gpt_oss", "\"num_hidden_layers\": 24", "\"num_hidden_layers\": 25")),
+              ElementsAre("'layer_types' has 24 entries; 'num_hidden_layers' is 25: write one "
+                          "entry per layer"));
+  EXPECT_THAT(complaints_about(
+                  changed("minimax_m2", "\"num_hidden_layers\": 62", "\"num_hidden_layers\": 61")),
+              ElementsAre("'attn_type_list' has 62 entries; 'num_hidden_layers' is 61: write one "
+                          "entry per layer"));
+}
+
+TEST(HuggingFace, AFewLayersTakeTheBeginningOfTheDefaultPattern) {
+  // Of gemma3 without layer_types every sixth layer is global, so two layers are not.
+  const ConfigFile file(
+      R"({"model_type":"gemma3_text","hidden_size":64,"num_hidden_layers":2,)"
+      R"("num_attention_heads":4,"num_key_value_heads":2,"intermediate_size":128,)"
+      R"("sliding_window":16})");
+  const NeuralNetwork network = fixture::loader().network(file.path());
+  ASSERT_EQ(network.layers(), 2);
+  EXPECT_EQ(letter_of(network.layer(0)), 'S');
+  EXPECT_EQ(letter_of(network.layer(1)), 'S');
+}
+
 TEST(HuggingFace, ComplaintsAreAtTheValueInTheConfig) {
   const ConfigFile file(small_llama(",\n  \"num_key_value_heads\": -4"));
   const auto found = fixture::diagnostics_of([&] { (void)fixture::loader().network(file.path()); });

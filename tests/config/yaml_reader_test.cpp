@@ -53,6 +53,30 @@ TEST(ParseYaml, RejectsTheFeaturesThatHideValues) {
   EXPECT_EQ(complaints("a: 1\n<<: {b: 2}\n").size(), 1U);
 }
 
+struct Unfinished {
+  const char* text;
+  int line;
+  int column;
+  const char* message;
+};
+
+TEST(ParseYaml, TextsThatStopEarlyAreReportedWhereTheyStop) {
+  // The third has all its brackets: what is wrong in it is the 3, where a comma or an end belongs.
+  for (const Unfinished& unfinished : {
+           Unfinished{"a: {b: 1,\n  c: 2", 2, 7, "end of map flow not found; it begins at line 1"},
+           Unfinished{"a: {b: 1,\n c: [2\n\n", 2, 7,
+                      "end of sequence flow not found; it begins at line 2"},
+           Unfinished{"{a: 1,\n\"b\" 3}", 2, 5, "end of map flow not found; it begins at line 1"},
+           Unfinished{"a: 'x", 1, 6, "illegal EOF in scalar"},
+       }) {
+    const auto found = complaints(unfinished.text);
+    ASSERT_EQ(found.size(), 1U) << unfinished.text;
+    EXPECT_EQ(found[0].place.line, unfinished.line) << unfinished.text;
+    EXPECT_EQ(found[0].place.column, unfinished.column) << unfinished.text;
+    EXPECT_EQ(found[0].message, std::string("not valid YAML: ") + unfinished.message);
+  }
+}
+
 TEST(ParseYaml, SurvivesDeepNesting) {
   const std::string deep(100000, '[');
   EXPECT_EQ(complaints(deep).size(), 1U);
