@@ -53,8 +53,15 @@ ParameterSchema memory_schema() {
       {"l2_capacity", D::Size, "L2 that one kernel can keep resident.", {}, 1024},
       {"l2_bandwidth", D::Bandwidth, "L2 read bandwidth of all SMs.", {}, 1e9},
       {"l2_latency", D::Time, "Unloaded L2 hit from the SM.", {}, 0, 1e-3},
-      {"hbm_generation", D::Scalar, "2.5 (HBM2e), 3, 3.5 (HBM3e) or 4.", {}, 2.5, 4},
-      {"hbm_stacks", D::Count, "HBM stacks.", {}, 1, 64},
+      {"memory_family", D::Count, "0: HBM, 1: GDDR, 2: LPDDR; the hbm_ numbers describe it.", 0.0,
+       0, 2},
+      {"hbm_generation",
+       D::Scalar,
+       "HBM: 2, 2.5 (HBM2e), 3, 3.5 (HBM3e) or 4; GDDR: 6, 6.5 (6X) or 7; LPDDR: 5.5 (5X).",
+       {},
+       2,
+       7},
+      {"hbm_stacks", D::Count, "HBM stacks, or GDDR and LPDDR packages.", {}, 1, 64},
       {"hbm_bandwidth", D::Bandwidth, "Peak of all stacks.", {}, 1e9},
       {"hbm_latency", D::Time, "Unloaded HBM read from the SM.", {}, 0, 1e-3},
       {"hbm_refresh_time", D::Time, "tRFC of all-bank refresh at this die density.", {}, 0, 1e-5},
@@ -87,7 +94,8 @@ ParameterSchema overhead_schema() {
 
 HbmConfig resolve_hbm(const ParameterSet& set) {
   HbmConfig config;
-  config.generation = hbm_generation(set.value("hbm_generation"));
+  config.kind =
+      dram_kind(static_cast<DramFamily>(set.count("memory_family")), set.value("hbm_generation"));
   config.stacks = set.count("hbm_stacks");
   config.bandwidth = BytesPerSecond(set.value("hbm_bandwidth"));
   config.refresh_time = time_value(set, "hbm_refresh_time");

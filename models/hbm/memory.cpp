@@ -18,9 +18,9 @@ constexpr std::int64_t write_queue_entries = 32;
 
 HbmMemory::HbmMemory(const HbmConfig& config) {
   if (config.stacks < 1) throw ModelError("hbm: a chip needs at least one stack");
-  const HbmStackShape shape = stack_shape(config.generation);
+  const DramShape shape = dram_shape(config.kind);
   const double pins = static_cast<double>(shape.pins() * config.stacks);
-  timing_ = hbm_timing(config.generation, config.bandwidth.count() * 8 / pins, config.refresh_time);
+  timing_ = dram_timing(config.kind, config.bandwidth.count() * 8 / pins, config.refresh_time);
   efficiency_ = config.model_refresh ? refresh_bound(timing_) : 1;
   group_rate_ = config.bandwidth.count() / static_cast<double>(config.stacks) /
                 picoseconds_per_second * efficiency_;

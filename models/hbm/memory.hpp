@@ -11,7 +11,7 @@
 namespace tandem {
 
 struct HbmConfig {
-  HbmGeneration generation = HbmGeneration::Hbm3;
+  DramKind kind = DramKind::Hbm3;
   std::int64_t stacks = 0;
   BytesPerSecond bandwidth;  ///< peak of all stacks
   Picoseconds refresh_time;  ///< tRFCab
@@ -35,7 +35,7 @@ class HbmMemory {
   Picoseconds serve(Picoseconds arrival, const HbmRequest& request);
   /// Forgets all traffic.
   void reset();
-  [[nodiscard]] const HbmTiming& timing() const { return timing_; }
+  [[nodiscard]] const DramTiming& timing() const { return timing_; }
   /// Share of peak that a long stream of reads gets.
   [[nodiscard]] double streaming_efficiency() const { return efficiency_; }
   [[nodiscard]] Bytes bytes_read() const { return read_; }
@@ -55,7 +55,7 @@ class HbmMemory {
   Picoseconds serve_group(Group& group, Picoseconds arrival, Bytes bytes,
                           const HbmRequest& request);
 
-  HbmTiming timing_;
+  DramTiming timing_;
   double efficiency_ = 1;
   double group_rate_ = 0;  ///< bytes per picosecond of a group, refresh included
   Bytes write_batch_{0};   ///< writes a group collects before it turns its bus around

@@ -1,7 +1,7 @@
 // Does the memory obey its timing, and do the row trains agree with the burst-accurate channel?
 #include <gtest/gtest.h>
 
-#include "models/hbm/channel_reference.hpp"
+#include "models/hbm/controller.hpp"
 #include "models/hbm/memory.hpp"
 #include "models/hbm/timing.hpp"
 #include "sim/core/diagnostics.hpp"
@@ -11,13 +11,13 @@ namespace {
 using namespace literals;
 
 HbmConfig h100_like() {
-  return {HbmGeneration::Hbm3, 5, BytesPerSecond(3.35e12), 350_ns, true};
+  return {DramKind::Hbm3, 5, BytesPerSecond(3.35e12), 350_ns, true};
 }
 
 TEST(HbmTiming, Hbm3At6400MatchesThePresetInClocks) {
   // 4 beats per clock at 6.4 Gb/s: 625 ps. Ramulator HBM3_6400: nRCD 31, nRP 26, nRAS 45, nRC 72,
   // nRTP 9, nFAW 24, nREFI 6240; 260 ns = 416 clocks.
-  const HbmTiming timing = hbm_timing(HbmGeneration::Hbm3, 6.4e9, 260_ns);
+  const DramTiming timing = dram_timing(DramKind::Hbm3, 6.4e9, 260_ns);
   EXPECT_EQ(timing.clock_fs, 625000);
   EXPECT_EQ(timing.act_to_read, 31);
   EXPECT_EQ(timing.precharge, 26);
@@ -33,16 +33,16 @@ TEST(HbmTiming, Hbm3At6400MatchesThePresetInClocks) {
 TEST(HbmTiming, PublishedRefreshBounds) {
   // HBM4 8 Gb/s, 450 ns: 1 - (12 + 33 + 900 + 39)/7800; HBM2 2 Gb/s, 160 ns: 1 -
   // (5+14+160+14)/3900.
-  EXPECT_NEAR(refresh_bound(hbm_timing(HbmGeneration::Hbm4, 8e9, 450_ns)), 0.87385, 1e-5);
-  EXPECT_NEAR(refresh_bound(hbm_timing(HbmGeneration::Hbm2e, 2e9, 160_ns)), 0.95051, 1e-5);
+  EXPECT_NEAR(refresh_bound(dram_timing(DramKind::Hbm4, 8e9, 450_ns)), 0.87385, 1e-5);
+  EXPECT_NEAR(refresh_bound(dram_timing(DramKind::Hbm2e, 2e9, 160_ns)), 0.95051, 1e-5);
 }
 
 TEST(HbmTiming, UnknownGenerationIsAnError) {
-  EXPECT_THROW((void)hbm_generation(5), ModelError);
+  EXPECT_THROW((void)dram_kind(DramFamily::Hbm, 5), ModelError);
 }
 
 TEST(HbmTiming, ShortTrainsAreBoundByActivates) {
-  const HbmTiming timing = hbm_timing(HbmGeneration::Hbm3, 6.4e9, 260_ns);
+  const DramTiming timing = dram_timing(DramKind::Hbm3, 6.4e9, 260_ns);
   // A full 1 KiB page: 32 bursts x 2 clocks. One burst of 32 B: tFAW / 4 = 6 clocks beats tRRD 4
   // and tRC / 16 = 4.5.
   EXPECT_DOUBLE_EQ(row_train_clocks(timing, Bytes(1024)), 64);
@@ -50,11 +50,11 @@ TEST(HbmTiming, ShortTrainsAreBoundByActivates) {
 }
 
 TEST(HbmChannel, StreamingReadsReachTheRefreshBoundWithinAPoint) {
-  for (const auto& [generation, rate, trfc] : {std::tuple{HbmGeneration::Hbm2e, 3.2e9, 350_ns},
-                                               {HbmGeneration::Hbm3, 5.234e9, 350_ns},
-                                               {HbmGeneration::Hbm3e, 7.8e9, 450_ns},
-                                               {HbmGeneration::Hbm4, 10.7e9, 530_ns}}) {
-    const HbmTiming timing = hbm_timing(generation, rate, trfc);
+  for (const auto& [generation, rate, trfc] : {std::tuple{DramKind::Hbm2e, 3.2e9, 350_ns},
+                                               {DramKind::Hbm3, 5.234e9, 350_ns},
+                                               {DramKind::Hbm3e, 7.8e9, 450_ns},
+                                               {DramKind::Hbm4, 10.7e9, 530_ns}}) {
+    const DramTiming timing = dram_timing(generation, rate, trfc);
     const ReadStream stream{Bytes(2 << 20)};
     const double ideal =
         static_cast<double>(timing.time_of(stream.bytes.count() / 32 * timing.burst_gap).count());
