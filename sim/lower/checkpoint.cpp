@@ -24,13 +24,14 @@ bool begins_as_safetensors(const std::string& path) {
 
 }  // namespace
 
-Weights read_checkpoint(const std::string& path, const NeuralNetwork& network) {
+bool is_safetensors_checkpoint(const std::string& path) {
   std::error_code error;
-  const bool is_folder = std::filesystem::is_directory(path, error);
-  if (is_folder || path.ends_with(".json") || path.ends_with(".safetensors") ||
-      begins_as_safetensors(path)) {
-    return read_huggingface_checkpoint(path, network);
-  }
+  return std::filesystem::is_directory(path, error) || path.ends_with(".json") ||
+         path.ends_with(".safetensors") || begins_as_safetensors(path);
+}
+
+Weights read_checkpoint(const std::string& path, const NeuralNetwork& network) {
+  if (is_safetensors_checkpoint(path)) return read_huggingface_checkpoint(path, network);
   Weights weights = read_llama2c_checkpoint(path);
   NeuralNetwork described = weights.network;
   described.name = network.name;

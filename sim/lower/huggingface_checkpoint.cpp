@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <set>
 #include <utility>
 
 #include "sim/core/diagnostics.hpp"
+#include "sim/lower/checkpoint_problems.hpp"
 #include "sim/lower/huggingface_names.hpp"
 #include "sim/lower/huggingface_tensors.hpp"
 
@@ -17,6 +19,8 @@ using huggingface::reshaped;
 using huggingface::rows_of;
 using huggingface::strided_rows;
 
+constexpr std::size_t most_complaints = 20;
+
 /// Where a layer's or module's tensors stand.
 struct Place {
   const LayerKind& kind;
@@ -26,7 +30,7 @@ struct Place {
 class Assembler {
  public:
   Assembler(const SafetensorsReader& reader, const NeuralNetwork& network, std::string path)
-      : reader_(reader), network_(network), path_(std::move(path)) {
+      : reader_(reader), network_(network), path_(std::move(path)), problems_(path_) {
     find_prefix();
   }
   [[nodiscard]] Weights assemble();
@@ -37,22 +41,27 @@ class Assembler {
   }
   void find_prefix();
   [[nodiscard]] std::string first_of(const std::vector<std::string>& names) const;
+  [[nodiscard]] Tensor read_plain(const std::string& name);
   [[nodiscard]] Tensor read_first(const std::string& ours, const std::string& prefix,
-                                  const std::vector<std::string>& names) const;
+                                  const std::vector<std::string>& names);
   void put(const TensorSpec& spec, const std::string& prefix, Tensor tensor);
+  void take_outside();
   void take_layer(const std::string& prefix, const Place& place);
-  [[nodiscard]] Tensor layer_tensor(const std::string& name, const Place& place) const;
-  [[nodiscard]] Tensor experts(const std::string& name, const Place& place) const;
-  [[nodiscard]] Tensor experts_one_by_one(const std::string& name, const Place& place) const;
+  [[nodiscard]] Tensor layer_tensor(const std::string& name, const Place& place);
+  [[nodiscard]] Tensor experts(const std::string& name, const Place& place);
+  [[nodiscard]] Tensor experts_one_by_one(const std::string& name, const Place& place);
   [[nodiscard]] Tensor part_of_fused(const std::string& name, const Place& place,
                                      Tensor fused) const;
-  [[nodiscard]] Tensor delta_part(const std::string& name, const Place& place) const;
+  [[nodiscard]] Tensor delta_part(const std::string& name, const Place& place);
   void take_modules();
+  void find_unknown();
 
   const SafetensorsReader& reader_;
   const NeuralNetwork& network_;
   std::string path_;
   std::string prefix_;  ///< "model."
+  CheckpointProblems problems_;
+  std::set<std::string, std::less<>> used_;  ///< stored tensors that had a place in the network
   Weights weights_;
 };
 
@@ -73,8 +82,13 @@ std::string Assembler::first_of(const std::vector<std::string>& names) const {
   return "";
 }
 
+Tensor Assembler::read_plain(const std::string& name) {
+  used_.insert({name, name + "_scale_inv"});
+  return read_scaled(reader_, name);
+}
+
 Tensor Assembler::read_first(const std::string& ours, const std::string& prefix,
-                             const std::vector<std::string>& names) const {
+                             const std::vector<std::string>& names) {
   std::vector<std::string> full;
   for (const std::string& name : names) full.push_back(prefix + name);
   const std::string found = first_of(full);
@@ -82,8 +96,9 @@ Tensor Assembler::read_first(const std::string& ours, const std::string& prefix,
     fail(fmt::format("the checkpoint has no tensor '{}' for '{}' of '{}'",
                      full.empty() ? prefix + "?" : full.front(), ours, network_.name));
   }
-  return reader_.contains(found) ? read_scaled(reader_, found)
-                                 : huggingface::read_packed_int4(reader_, found);
+  if (reader_.contains(found)) return read_plain(found);
+  used_.insert({found + "_packed", found + "_scale", found + "_shape"});
+  return huggingface::read_packed_int4(reader_, found);
 }
 
 void Assembler::put(const TensorSpec& spec, const std::string& prefix, Tensor tensor) {
@@ -106,35 +121,43 @@ void Assembler::put(const TensorSpec& spec, const std::string& prefix, Tensor te
 
 Weights Assembler::assemble() {
   weights_.network = network_;
-  const std::int64_t hidden = network_.hidden;
-  const std::int64_t vocabulary = network_.vocabulary;
-  put({"embedding", {vocabulary, hidden}}, "",
-      read_first("embedding", prefix_, {"embed_tokens.weight"}));
-  put({"final_norm", {hidden}}, "", read_first("final_norm", prefix_, {"norm.weight"}));
-  if (!network_.tied_embeddings) {
-    put({"head", {vocabulary, hidden}}, "",
-        read_first("head", "", {"lm_head.weight", "language_model.lm_head.weight"}));
-  }
+  take_outside();
   for (std::int64_t i = 0; i < network_.layers(); ++i) {
     take_layer(fmt::format("layers.{}.", i),
                {network_.layer(i), fmt::format("{}layers.{}.", prefix_, i)});
   }
   take_modules();
+  find_unknown();
+  problems_.throw_if_any(most_complaints);
   return std::move(weights_);
+}
+
+void Assembler::take_outside() {
+  const auto take = [&](const char* name, std::vector<std::int64_t> shape,
+                        const std::string& prefix, const std::vector<std::string>& names) {
+    problems_.attempt([&] { put({name, std::move(shape)}, "", read_first(name, prefix, names)); });
+  };
+  const std::int64_t hidden = network_.hidden;
+  take("embedding", {network_.vocabulary, hidden}, prefix_, {"embed_tokens.weight"});
+  take("final_norm", {hidden}, prefix_, {"norm.weight"});
+  if (network_.tied_embeddings) return;
+  take("head", {network_.vocabulary, hidden}, "",
+       {"lm_head.weight", "language_model.lm_head.weight"});
 }
 
 void Assembler::take_layer(const std::string& prefix, const Place& place) {
   const std::string scalar = place.theirs + "layer_scalar";
+  used_.insert(scalar);
   if (reader_.contains(scalar) && reader_.read(scalar).load(0) != 1.0F) {
     throw ModelError(fmt::format("{}: '{}' scales its layer, which networks here do not describe",
                                  path_, scalar));
   }
   for (const TensorSpec& spec : tensors_of(network_, place.kind)) {
-    put(spec, prefix, layer_tensor(spec.name, place));
+    problems_.attempt([&] { put(spec, prefix, layer_tensor(spec.name, place)); });
   }
 }
 
-Tensor Assembler::layer_tensor(const std::string& name, const Place& place) const {
+Tensor Assembler::layer_tensor(const std::string& name, const Place& place) {
   const bool is_expert = name.starts_with("experts.gate") || name.starts_with("experts.up") ||
                          name.starts_with("experts.down");
   if (is_expert) return experts(name, place);
@@ -146,22 +169,23 @@ Tensor Assembler::layer_tensor(const std::string& name, const Place& place) cons
   return read_first(name, place.theirs, huggingface_names(place.kind, name));
 }
 
-Tensor Assembler::experts(const std::string& name, const Place& place) const {
+Tensor Assembler::experts(const std::string& name, const Place& place) {
   const bool is_bias = name.ends_with("_bias");
   const std::string fused = name.starts_with("experts.down") ? "down_proj" : "gate_up_proj";
   for (const char* folder : {"mlp.experts.", "experts."}) {
     const std::string base = place.theirs + folder + fused;
     if (is_bias && reader_.contains(base + "_bias")) {
-      return part_of_fused(name, place, read_scaled(reader_, base + "_bias"));
+      return part_of_fused(name, place, read_plain(base + "_bias"));
     }
     if (is_bias) continue;
     if (reader_.contains(base + "_blocks")) {
+      used_.insert({base + "_blocks", base + "_scales"});
       Tensor tensor = read_mxfp4(reader_, base);
       if (tensor.shape().size() == 3) return part_of_fused(name, place, std::move(tensor));
       fail(fmt::format("tensor '{}_blocks' has {} axes, needs 4", base, tensor.shape().size() + 1));
     }
     if (!reader_.contains(base)) continue;
-    Tensor tensor = read_scaled(reader_, base);
+    Tensor tensor = read_plain(base);
     if (tensor.shape().size() != 3) {
       fail(fmt::format("tensor '{}' has {} axes, needs 3", base, tensor.shape().size()));
     }
@@ -186,33 +210,37 @@ Tensor Assembler::part_of_fused(const std::string& name, const Place& place, Ten
                         : strided_rows(fused, is_up ? width : 0, 1, width);
 }
 
-Tensor Assembler::experts_one_by_one(const std::string& name, const Place& place) const {
+Tensor Assembler::experts_one_by_one(const std::string& name, const Place& place) {
   const bool is_bias = name.ends_with("_bias");
   const std::string which = name.substr(8, name.find('_') - 8);  // after "experts."
   const std::string mixtral = which == "gate" ? "w1" : which == "down" ? "w2" : "w3";
   const std::string suffix = is_bias ? ".bias" : ".weight";
-  Tensor all;
   const std::int64_t count = place.kind.ffn.experts->router.experts;
+  CheckpointProblems problems(path_);
+  Tensor all;
   for (std::int64_t i = 0; i < count; ++i) {
-    const Tensor one =
-        read_first(name, place.theirs,
-                   {fmt::format("mlp.experts.{}.{}_proj{}", i, which, suffix),
-                    fmt::format("block_sparse_moe.experts.{}.{}{}", i, mixtral, suffix)});
-    if (i == 0) {
-      std::vector<std::int64_t> shape = one.shape();
-      shape.insert(shape.begin(), count);
-      all = Tensor(ElementType::Float32, std::move(shape));
-    }
-    if (one.elements() * count != all.elements()) {
-      fail(fmt::format("expert {} of '{}' differs in shape from expert 0", i, place.theirs));
-    }
-    std::ranges::copy(one.floats(), all.floats().begin() + i * one.elements());
+    problems.attempt([&] {
+      const Tensor one =
+          read_first(name, place.theirs,
+                     {fmt::format("mlp.experts.{}.{}_proj{}", i, which, suffix),
+                      fmt::format("block_sparse_moe.experts.{}.{}{}", i, mixtral, suffix)});
+      if (all.elements() == 0) {
+        std::vector<std::int64_t> shape = one.shape();
+        shape.insert(shape.begin(), count);
+        all = Tensor(ElementType::Float32, std::move(shape));
+      }
+      if (one.elements() * count != all.elements()) {
+        fail(fmt::format("expert {} of '{}' differs in shape from those before", i, place.theirs));
+      }
+      std::ranges::copy(one.floats(), all.floats().begin() + i * one.elements());
+    });
   }
+  problems.throw_if_any(static_cast<std::size_t>(3 * count));  // all: assemble() shortens the list
   return all;
 }
 
 /// Rows of the fused projections stand per key head: q, k, its value heads' v and z; b and a.
-Tensor Assembler::delta_part(const std::string& name, const Place& place) const {
+Tensor Assembler::delta_part(const std::string& name, const Place& place) {
   const ops::GatedDeltaShape& shape = std::get<GatedDelta>(place.kind.mixer).shape;
   const std::int64_t group = shape.value_heads / shape.key_heads;
   const std::int64_t values = group * shape.value_dim;
@@ -254,13 +282,33 @@ void Assembler::take_modules() {
     const auto take = [&](const char* name, std::vector<std::int64_t> shape, const char* qwen,
                           const char* other) {
       const std::string prefix = is_qwen ? "mtp." : deepseek;
-      put({name, std::move(shape)}, ours, read_first(name, prefix, {is_qwen ? qwen : other}));
+      problems_.attempt([&] {
+        put({name, std::move(shape)}, ours, read_first(name, prefix, {is_qwen ? qwen : other}));
+      });
     };
     take("embedding_norm", {hidden}, "pre_fc_norm_embedding.weight", "enorm.weight");
     take("hidden_norm", {hidden}, "pre_fc_norm_hidden.weight", "hnorm.weight");
     take("combine", {hidden, 2 * hidden}, "fc.weight", "eh_proj.weight");
     take("final_norm", {hidden}, "norm.weight", "shared_head.norm.weight");
     take_layer(ours, {kind, is_qwen ? fmt::format("mtp.layers.{}.", i) : deepseek});
+  }
+}
+
+/// Tensors of layers that the network has no place for: it would compute something else without
+/// them. What stands outside the layers (vision towers, a stored copy of a tied head, modules that
+/// the network leaves out) does not matter, nor do tables that follow from the configuration.
+void Assembler::find_unknown() {
+  const std::string layers = prefix_ + "layers.";
+  for (const auto& [name, stored] : reader_.tensors()) {
+    if (!name.starts_with(layers) || used_.contains(name)) continue;
+    if (name.ends_with("rotary_emb.inv_freq") || name.ends_with("attn.k_scale") ||
+        name.ends_with("attn.v_scale")) {
+      continue;
+    }
+    const std::string layer = name.substr(0, name.find('.', layers.size()) + 1);
+    const bool is_module = reader_.contains(layer + "eh_proj.weight");
+    if (is_module) continue;
+    problems_.add(fmt::format("'{}' has no place for tensor '{}'", network_.name, name));
   }
 }
 
@@ -280,14 +328,16 @@ void check_layout(const NeuralNetwork& network) {
   }
 }
 
-}  // namespace
-
-Weights read_huggingface_checkpoint(const std::string& path, const NeuralNetwork& network) {
-  const SafetensorsReader reader(path);
-  if (reader.contains("embedding")) {
-    Weights weights;
-    weights.network = network;
-    for (const TensorSpec& spec : tensors_of(network)) {
+/// Names of tensors_of(), every one of them and no others.
+Weights read_own_names(const SafetensorsReader& reader, const NeuralNetwork& network,
+                       const std::string& path) {
+  CheckpointProblems problems(path);
+  Weights weights;
+  weights.network = network;
+  std::set<std::string, std::less<>> known;
+  for (const TensorSpec& spec : tensors_of(network)) {
+    known.insert(spec.name);
+    problems.attempt([&] {
       const StoredTensor& stored = reader.at(spec.name);
       if (stored.shape != spec.shape) {
         throw ConfigError(SourcePlace{reader.file_of(stored), 0, 0},
@@ -295,9 +345,21 @@ Weights read_huggingface_checkpoint(const std::string& path, const NeuralNetwork
                                       fmt::join(stored.shape, ", "), fmt::join(spec.shape, ", ")));
       }
       weights.tensors.emplace(spec.name, reader.read(spec.name));
-    }
-    return weights;
+    });
   }
+  for (const auto& [name, stored] : reader.tensors()) {
+    if (known.contains(name)) continue;
+    problems.add(fmt::format("'{}' has no place for tensor '{}'", network.name, name));
+  }
+  problems.throw_if_any(most_complaints);
+  return weights;
+}
+
+}  // namespace
+
+Weights read_huggingface_checkpoint(const std::string& path, const NeuralNetwork& network) {
+  const SafetensorsReader reader(path);
+  if (reader.contains("embedding")) return read_own_names(reader, network, path);
   check_layout(network);
   return Assembler(reader, network, path).assemble();
 }

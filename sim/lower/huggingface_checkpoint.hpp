@@ -21,7 +21,8 @@ namespace tandem {
 ///  - Qwen3-Next's in_proj_qkvz and in_proj_ba, interleaved per key head, are put in order
 ///    (huggingface/transformers modular_qwen3_next.py, fix_query_key_value_ordering).
 ///
-/// Throws ConfigError that names file and tensor where one is missing or of another shape, and
+/// Throws one ConfigError that names every tensor that is missing, of another shape, or without a
+/// place in the network (of published layouts: in its layers), the first 20 of them in full; and
 /// ModelError for a network that rotates neighbours in grouped attention, which these checkpoints
 /// store for rotation by halves, or has learned positions, whose checkpoints have other layouts.
 [[nodiscard]] Weights read_huggingface_checkpoint(const std::string& path,

@@ -100,6 +100,18 @@ class Published : public testing::Test {
     EXPECT_NO_THROW(check_weights(read));
     for (const auto& [name, tensor] : weights.tensors) EXPECT_EQ(read.at(name), tensor) << name;
   }
+  /// What the reader has to say about the file.
+  [[nodiscard]] std::vector<std::string> complaints_of(const NeuralNetwork& network) const {
+    std::vector<std::string> messages;
+    try {
+      (void)read_checkpoint(path_, network);
+    } catch (const ConfigError& error) {
+      for (const Diagnostic& diagnostic : error.diagnostics()) {
+        messages.push_back(diagnostic.message);
+      }
+    }
+    return messages;
+  }
 
   std::string path_;
 };

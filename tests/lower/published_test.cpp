@@ -239,6 +239,54 @@ TEST_F(Published, every_tensor_of_every_kind_of_layer_has_a_published_name) {
   }
 }
 
+TEST_F(Published, every_wrong_tensor_is_named_at_once) {
+  const Weights weights = test::seeded_weights(test::minimax_tiny());
+  Names names = published_attention;
+  names["experts.router"] = "block_sparse_moe.gate.weight";
+  names["experts.router_bias"] = "block_sparse_moe.e_score_correction_bias";
+  Tensors out;
+  outside(weights, out);
+  for (std::int64_t i = 0; i < 2; ++i) {
+    rename(weights, ours(i), theirs(i), names, out);
+    split_experts(weights, ours(i), theirs(i) + "block_sparse_moe.experts.", {"w1", "w3", "w2"},
+                  out);
+  }
+  const Tensor wrong(ElementType::Float32, {7});
+  Tensors damaged = out;
+  damaged.erase("model.norm.weight");
+  damaged.insert_or_assign("model.layers.0.self_attn.k_proj.weight", wrong);
+  damaged.erase("model.layers.1.block_sparse_moe.experts.2.w1.weight");
+  damaged.erase("model.layers.1.block_sparse_moe.experts.3.w1.weight");
+  damaged.emplace("model.layers.1.self_attn.q_proj.bias", wrong);
+  damaged.emplace("model.layers.2.input_layernorm.weight", wrong);
+  damaged.emplace("model.layers.0.self_attn.rotary_emb.inv_freq", wrong);  // harmless
+  damaged.emplace("vision_tower.patch.weight", wrong);                     // of another part
+  write_safetensors(path_, damaged);
+  const std::vector<std::string> found = complaints_of(weights.network);
+  ASSERT_EQ(found.size(), 6U);
+  for (const char* part :
+       {"'model.norm.weight'", "'layers.0.attention.key' of 'minimax-tiny' is [7]",
+        "layers.1.mlp.experts.2.gate_proj.weight", "layers.1.mlp.experts.3.gate_proj.weight",
+        "no place for tensor 'model.layers.1.self_attn.q_proj.bias'",
+        "no place for tensor 'model.layers.2.input_layernorm.weight'"}) {
+    EXPECT_TRUE(std::any_of(found.begin(), found.end(), [&](const std::string& message) {
+      return message.find(part) != std::string::npos;
+    })) << part;
+  }
+}
+
+TEST_F(Published, a_long_list_of_wrong_tensors_is_cut_off) {
+  const Weights weights = test::seeded_weights(test::minimax_tiny());
+  Tensors damaged{{"embedding", weights.at("embedding")}};
+  for (int i = 0; i < 4; ++i) damaged.emplace("more." + std::to_string(i), damaged.at("embedding"));
+  write_safetensors(path_, damaged);
+  const std::vector<std::string> found = complaints_of(weights.network);
+  ASSERT_EQ(found.size(), 21U);
+  // All tensors but the embedding are missing, and 4 have no place.
+  const std::size_t wrong = weights.tensors.size() - 1 + 4;
+  EXPECT_EQ(found.back(), "and " + std::to_string(wrong - 20) + " more");
+}
+
 TEST_F(Published, what_cannot_be_read_says_so) {
   const Weights weights = test::seeded_weights(test::minimax_tiny());
   write_safetensors(path_, {{"something", weights.at("embedding")}});
