@@ -115,6 +115,7 @@ void LayerParts::check_mixers() const {
     reader_.report("latent_attention", "'attention' and 'latent_attention' exclude each other");
   }
   check_used("attention", has_letter('F') || has_letter('S'), "no layer is F or S");
+  check_used("rope", has_letter('F') || has_letter('S'), "no layer is F or S");
   check_used("latent_attention", has_letter('F'), "no layer is F");
   const bool is_positioned =
       section("rope") != nullptr || reader_.text("learned_positions") == "true";

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "sim/config/hugging_face_translation.hpp"
+#include "sim/config/unit_text.hpp"
 
 namespace tandem::config {
 namespace {
@@ -79,6 +80,35 @@ constexpr std::array foreign_keys = {
     "logit_scale",    "embedding_multiplier", "logits_scaling",       "parallel_attn",
     "no_rope_layers", "residual_multiplier",  "use_parallel_residual"};
 
+/// Number of a key, where it has one.
+std::optional<double> number_of(const Tree& model, const char* key) {
+  const Tree* found = model.find(key);
+  if (found == nullptr || !found->is_scalar()) return std::nullopt;
+  const ParsedNumber parsed = parse_number(found->text, Dimension::Count);
+  return parsed.is_good() ? std::optional(parsed.value) : std::nullopt;
+}
+
+/// Takes out what no layer uses: a config has the sizes of every kind of layer of its architecture,
+/// where it has only a few layers too.
+void drop_unused(Tree& model) {
+  const Tree* pattern = model.find("pattern");
+  const std::string letters = pattern == nullptr ? "F" : pattern->text;
+  const auto has = [&](char letter) { return letters.find(letter) != std::string::npos; };
+  if (!has('L')) model.remove("gated_delta");
+  if (!has('S')) model.remove("sliding_attention");
+  if (!has('S') && !has('F')) {
+    model.remove("attention");
+    model.remove("rope");
+  }
+  const auto layers = number_of(model, "layers");
+  const auto dense = number_of(model, "dense_layers");
+  // A module of multi-token prediction has experts even where all layers before it are dense.
+  if (layers && dense && *dense >= *layers && model.find("mtp") == nullptr) {
+    model.remove("experts");
+    model.remove("dense_layers");
+  }
+}
+
 }  // namespace
 
 std::optional<Tree> from_hugging_face(const Tree& config, Problems& problems) {
@@ -95,7 +125,9 @@ std::optional<Tree> from_hugging_face(const Tree& config, Problems& problems) {
                 problems);
   for (const char* key : foreign_keys) t.allow(key, {});
   architecture->translate(t);
-  return t.take_model();
+  Tree model = t.take_model();
+  drop_unused(model);
+  return model;
 }
 
 }  // namespace tandem::config

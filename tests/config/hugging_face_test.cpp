@@ -254,6 +254,25 @@ TEST(HuggingFace, AFewLayersTakeTheBeginningOfTheDefaultPattern) {
   EXPECT_EQ(letter_of(network.layer(1)), 'S');
 }
 
+/// The fixture with another number of layers.
+NeuralNetwork with_layers(const std::string& name, const std::string& from,
+                          const std::string& layers) {
+  const ConfigFile file(changed(name, from, "\"num_hidden_layers\": " + layers));
+  return fixture::loader().network(file.path());
+}
+
+TEST(HuggingFace, SizesOfLayersThatThereAreNotAreLeftOut) {
+  // qwen3_next: every fourth layer has attention, so three have none.
+  const NeuralNetwork next = with_layers("qwen3_next", "\"num_hidden_layers\": 48", "3");
+  ASSERT_EQ(next.kinds.size(), 1U);
+  EXPECT_EQ(letter_of(next.kinds[0]), 'L');
+  // deepseek_v2: the first layer is dense, the others have experts.
+  const NeuralNetwork dense = with_layers("deepseek_v2", "\"num_hidden_layers\": 60", "1");
+  ASSERT_EQ(dense.layers(), 1);
+  EXPECT_FALSE(dense.layer(0).ffn.experts.has_value());
+  EXPECT_EQ(dense.layer(0).ffn.intermediate, 12288);
+}
+
 TEST(HuggingFace, ComplaintsAreAtTheValueInTheConfig) {
   const ConfigFile file(small_llama(",\n  \"num_key_value_heads\": -4"));
   const auto found = fixture::diagnostics_of([&] { (void)fixture::loader().network(file.path()); });
