@@ -148,15 +148,18 @@ void ChannelController::do_refresh() {
   drain_before_ = never;
 }
 
-namespace {
-
-/// As many trains side by side as hide tCCD_L, in different bank groups.
-BurstRequest burst_at(const DramTiming& timing, const ReadStream& stream, std::int64_t index) {
+std::int64_t train_of(const DramTiming& timing, Bytes run, std::int64_t index) {
   const std::int64_t ways = std::min(
       timing.bank_groups, (timing.burst_gap_long + timing.burst_gap - 1) / timing.burst_gap);
   const std::int64_t per_train =
-      std::max<std::int64_t>(1, std::min(stream.run, timing.page).count() / timing.burst.count());
-  const std::int64_t train = index / (ways * per_train) * ways + index % ways;
+      std::max<std::int64_t>(1, std::min(run, timing.page).count() / timing.burst.count());
+  return index / (ways * per_train) * ways + index % ways;
+}
+
+namespace {
+
+BurstRequest burst_at(const DramTiming& timing, const ReadStream& stream, std::int64_t index) {
+  const std::int64_t train = train_of(timing, stream.run, index);
   BurstRequest request;
   request.id = static_cast<std::uint64_t>(index);
   request.bank = train % timing.banks;

@@ -100,6 +100,10 @@ struct ReadStream {
   std::int64_t window = 64;
 };
 
+/// Which train burst `index` of a stream belongs to: as many trains of `run` bytes side by side as
+/// hide tCCD_L, consecutive trains in consecutive banks and so in different bank groups.
+[[nodiscard]] std::int64_t train_of(const DramTiming& timing, Bytes run, std::int64_t index);
+
 /// Time from the first command to the last data beat of a stream.
 [[nodiscard]] Picoseconds simulate_channel(const DramTiming& timing, const ReadStream& stream,
                                            bool refresh);
