@@ -1,3 +1,4 @@
+#include <filesystem>
 #include <set>
 #include <sstream>
 
@@ -5,14 +6,42 @@
 #include "sim/entry/api.hpp"
 #include "sim/entry/describe_page.hpp"
 #include "sim/entry/generate_json.hpp"
+#include "sim/lower/checkpoint.hpp"
 #include "sim/lower/llama2c_checkpoint.hpp"
 
 namespace tandem::entry {
+namespace {
+
+/// The config.json that Hugging Face puts beside the tensors.
+std::string config_beside(const std::string& checkpoint) {
+  std::error_code error;
+  const std::filesystem::path path(checkpoint);
+  const std::filesystem::path folder =
+      std::filesystem::is_directory(path, error) ? path : path.parent_path();
+  const std::string config = (folder / "config.json").string();
+  if (!std::filesystem::is_regular_file(config, error)) {
+    throw ConfigError(SourcePlace{checkpoint, 0, 0},
+                      "its network is unknown: there is no '" + config +
+                          "'; name a model with --set model=NAME instead");
+  }
+  return config;
+}
+
+/// The weights of the scenario's network; where it has none, the checkpoint brings it: llama2.c in
+/// its header, Hugging Face in the config.json beside it.
+Weights read_weights(const Context& context, const NeuralNetwork& network,
+                     const std::string& checkpoint) {
+  if (network.layers() > 0) return read_checkpoint(checkpoint, network);
+  if (!is_safetensors_checkpoint(checkpoint)) return read_llama2c_checkpoint(checkpoint);
+  return read_checkpoint(checkpoint, context.loader.network(config_beside(checkpoint)));
+}
+
+}  // namespace
 
 GenerateAnswer generate_text_of(const Context& context, const GenerateRequest& request) {
   if (request.temperature < 0) throw ConfigError("--temperature must not be negative");
   Scenario scenario = context.loader.scenario(request.scenario, request.overrides);
-  const Weights weights = read_llama2c_checkpoint(request.checkpoint);
+  const Weights weights = read_weights(context, scenario.model, request.checkpoint);
   const Tokenizer tokenizer(request.tokenizer, weights.network.vocabulary);
   scenario.model = weights.network;
   TimelineRecorder timeline;

@@ -36,7 +36,11 @@ void add_generate(CLI::App& app, Session& session) {
       "generate", "Runs a small model for real on the simulated chips and prints its text");
   command->add_option("scenario", request.scenario, "Scenario file or name")->required();
   command->add_option("--set", arguments->overrides, "path=value, repeatable");
-  command->add_option("--checkpoint", request.checkpoint, "llama2.c v0 checkpoint")->required();
+  command
+      ->add_option("--checkpoint", request.checkpoint,
+                   "Weights: a llama2.c v0 file, a .safetensors file, an index of several, or a "
+                   "folder of them with config.json")
+      ->required();
   command->add_option("--tokenizer", request.tokenizer, "llama2.c tokenizer.bin")->required();
   command->add_option("--prompt", request.prompt, "Text to continue");
   command->add_option("--tokens", request.tokens, "Positions to compute, prompt included");

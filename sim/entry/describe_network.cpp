@@ -5,11 +5,9 @@
 #include <algorithm>
 #include <vector>
 
-#include "sim/core/diagnostics.hpp"
 #include "sim/describe/tensors.hpp"
 #include "sim/entry/describe_layer.hpp"
 #include "sim/entry/describe_page.hpp"
-#include "sim/lower/role_totals.hpp"
 #include "sim/numerics/formats/quant_format.hpp"
 
 namespace tandem::entry {
@@ -49,8 +47,8 @@ void add_kinds(const NeuralNetwork& network, std::string& page) {
     const auto layers = std::count(network.pattern.begin(), network.pattern.end(), kind);
     const bool predicts = network.mtp.modules > 0 && network.mtp.kind == kind;
     if (layers == 0 && !predicts) continue;
-    page += fmt::format("  {:<4}{} layers{}\n", kind_label(network, kind), layers,
-                        predicts ? " and multi-token prediction" : "");
+    page += fmt::format("  {:<4}{} layer{}{}\n", kind_label(network, kind), layers,
+                        layers == 1 ? "" : "s", predicts ? " and multi-token prediction" : "");
     page += fmt::format("      {}\n", mixer_text(network.kinds[i]));
     for (const std::string& line : ffn_lines(network.kinds[i].ffn)) {
       page += fmt::format("      {}\n", line);
@@ -79,13 +77,13 @@ bool is_matrix(const TensorSpec& tensor) {
   return tensor.shape.size() > 1 && tensor.name.find("_bias") == std::string::npos;
 }
 
-/// Bytes of all weights without the prediction modules when matrices of layers are stored in a
-/// precision and the rest (tables, head, norms, routers, vectors) in bfloat16.
+/// Bytes of all weights, or of all but those of the prediction modules, when matrices of layers are
+/// stored in a precision and the rest (tables, head, norms, routers, vectors) in bfloat16.
 std::int64_t weight_bytes(const NeuralNetwork& network, const formats::Precision& precision,
-                          bool experts_only) {
+                          bool experts_only, bool with_modules) {
   std::int64_t total = 0;
   for (const TensorSpec& tensor : tensors_of(network)) {
-    if (tensor.name.starts_with("mtp.")) continue;
+    if (!with_modules && tensor.name.starts_with("mtp.")) continue;
     const bool in_layers =
         tensor.role == TensorRole::Expert ||
         (!experts_only && (tensor.role == TensorRole::Mixing || tensor.role == TensorRole::Ffn ||
@@ -107,10 +105,11 @@ std::int64_t weight_bytes(const NeuralNetwork& network, const formats::Precision
 }
 
 void add_weights(const NeuralNetwork& network, std::string& page) {
-  page += "  weights\n";
+  page += network.mtp.modules > 0 ? "  weights, without multi-token prediction\n" : "  weights\n";
   for (const char* name : {"bfloat16", "fp8_block", "int8_wo", "int4_wo", "nvfp4", "mxfp4"}) {
-    page += fmt::format("    {:<18}{}\n", name,
-                        bytes_text(weight_bytes(network, formats::find_precision(name), false)));
+    page +=
+        fmt::format("    {:<18}{}\n", name,
+                    bytes_text(weight_bytes(network, formats::find_precision(name), false, false)));
   }
   const std::string& published = network.checkpoint_format;
   if (published.empty() || published == "bfloat16") return;
@@ -124,9 +123,13 @@ void add_weights(const NeuralNetwork& network, std::string& page) {
   } else {
     precision = formats::find_precision(published);
   }
+  const bool experts_only = published.ends_with("_experts");
   page += fmt::format("    {:<18}{} (as published: {})\n", "checkpoint",
-                      bytes_text(weight_bytes(network, precision, published.ends_with("_experts"))),
-                      published);
+                      bytes_text(weight_bytes(network, precision, experts_only, false)), published);
+  if (network.mtp.modules > 0) {
+    page += fmt::format("    {:<18}{} with multi-token prediction in the same formats\n", "",
+                        bytes_text(weight_bytes(network, precision, experts_only, true)));
+  }
 }
 
 void add_caches(const NeuralNetwork& network, std::string& page) {
@@ -153,28 +156,6 @@ void add_caches(const NeuralNetwork& network, std::string& page) {
   }
 }
 
-std::string count_text(std::int64_t count) {
-  return count == 0 ? "-" : si_text(static_cast<double>(count), "");
-}
-
-void add_row(const RoleTotal& total, std::string& page) {
-  const KernelWork& work = total.work;
-  page += fmt::format("    {:<27}{:>6}{:>12}{:>12}{:>12}{:>13}{:>13}{:>13}{:>9.4g}\n", total.role,
-                      total.kernels, count_text(work.matrix.count()),
-                      count_text(work.vector.count()), count_text(work.special.count()),
-                      bytes_text(work.weight_bytes.count()), bytes_text(work.read_bytes.count()),
-                      bytes_text(work.write_bytes.count()), total.intensity());
-}
-
-void add_pass(const std::string& title, const KernelGraph& graph, std::string& page) {
-  page += fmt::format("\n  {}, operations and compulsory bytes\n", title);
-  page += fmt::format("    {:<27}{:>6}{:>12}{:>12}{:>12}{:>13}{:>13}{:>13}{:>9}\n", "role", "count",
-                      "matrix", "vector", "special", "weights", "read", "written", "op/B");
-  const std::vector<RoleTotal> roles = totals_by_role(graph);
-  for (const RoleTotal& role : roles) add_row(role, page);
-  add_row(total_of(roles), page);
-}
-
 }  // namespace
 
 std::string pattern_text(const NeuralNetwork& network) {
@@ -196,11 +177,9 @@ std::string pattern_text(const NeuralNetwork& network) {
 }
 
 std::string describe_network(const NeuralNetwork& network, const DescribedPasses& passes) {
-  if (passes.batch < 1 || passes.context < 1 || passes.prompt < 1) {
-    throw ModelError("describe: a pass needs at least one sequence and one token");
-  }
   std::string page = fmt::format("{}   ({})\n", network.name, network.source);
-  page += fmt::format("  {} layers: {}\n", network.layers(), pattern_text(network));
+  page += fmt::format("  {} layer{}: {}\n", network.layers(), network.layers() == 1 ? "" : "s",
+                      pattern_text(network));
   page +=
       fmt::format("  hidden {}, vocabulary {}{}, context {}\n", network.hidden, network.vocabulary,
                   network.tied_embeddings ? " (tied)" : "", network.max_context);
@@ -208,18 +187,7 @@ std::string describe_network(const NeuralNetwork& network, const DescribedPasses
   add_parameters(network, page);
   add_weights(network, page);
   add_caches(network, page);
-  const Stage stage = whole_model(network, Precision{});
-  Batch prefill;
-  prefill.slices.push_back({0, 0, passes.prompt, true});
-  add_pass(fmt::format("prefill of {} tokens", passes.prompt), lower(stage, prefill), page);
-  Batch decode;
-  for (std::int64_t i = 0; i < passes.batch; ++i) {
-    decode.slices.push_back({i, passes.context - 1, 1, true});
-  }
-  add_pass(fmt::format("decode of {} sequence{} at {} tokens", passes.batch,
-                       passes.batch == 1 ? "" : "s", passes.context),
-           lower(stage, decode), page);
-  return page;
+  return page + describe_passes(network, passes);
 }
 
 }  // namespace tandem::entry

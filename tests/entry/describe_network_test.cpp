@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "sim/core/diagnostics.hpp"
+#include "sim/describe/tensors.hpp"
+#include "sim/entry/describe_page.hpp"
 #include "tests/lower/tiny_networks.hpp"
 
 namespace tandem::entry {
@@ -54,14 +56,54 @@ TEST(DescribeNetwork, sizes_and_roles_of_a_small_qwen) {
   EXPECT_EQ(line_of(page, "attention", "prefill of 12 tokens").substr(0, 19),
             "attention 1 9.984 k");
   EXPECT_FALSE(line_of(page, "gated_delta_chunked", "prefill of 12 tokens").empty());
-  EXPECT_THROW((void)describe_network(test::qwen35_tiny(), {0, 1, 1}), ModelError);
+}
+
+TEST(DescribeNetwork, says_what_its_tables_assume) {
+  const std::string page = describe_network(test::qwen35_tiny(), {2, 10, 12});
+  EXPECT_TRUE(has(page,
+                  "weights in bfloat16, activations in bfloat16, KV in bfloat16, without "
+                  "prediction\n  modules"));
+  EXPECT_TRUE(has(page, "L   3 layers\n"));
+  EXPECT_TRUE(has(page, "F   1 layer and multi-token prediction\n"));
+  EXPECT_FALSE(line_of(page, "on top: 1 prediction module", "prefill of 12 tokens").empty());
+  EXPECT_FALSE(line_of(page, "on top: 1 prediction module", "decode of 2 sequences").empty());
+  EXPECT_FALSE(has(describe_network(test::gpt3_tiny()), "prediction module "));
+}
+
+TEST(DescribeNetwork, the_published_format_is_counted_with_and_without_modules) {
+  NeuralNetwork network = test::qwen35_tiny();
+  network.checkpoint_format = "float16";
+  const std::string page = describe_network(network);
+  const ParameterCount count = count_parameters(network);
+  ASSERT_GT(count.mtp, 0);
+  EXPECT_TRUE(has(page, si_text(2.0 * static_cast<double>(count.total), "B") + " (as published"));
+  EXPECT_TRUE(has(page, si_text(2.0 * static_cast<double>(count.total + count.mtp), "B") +
+                            " with multi-token prediction"));
+}
+
+TEST(DescribeNetwork, lengths_and_batches_stay_within_the_model) {
+  const NeuralNetwork network = test::qwen35_tiny();  // a context of 64
+  EXPECT_TRUE(has(describe_network(network), "prefill of 64 tokens"));
+  EXPECT_TRUE(has(describe_network(network), "decode of 1 sequence at 64 tokens"));
+  EXPECT_TRUE(has(describe_network(network, {1, 1, 1}), "decode of 1 sequence at 1 token\n"));
+  EXPECT_THROW((void)describe_network(network, {0, 1, 1}), ConfigError);
+  EXPECT_THROW((void)describe_network(network, {1'000'001, 1, 1}), ConfigError);
+  EXPECT_THROW((void)describe_network(network, {1, 0, 1}), ConfigError);
+  EXPECT_THROW((void)describe_network(network, {1, 65, 1}), ConfigError);
+  EXPECT_THROW((void)describe_network(network, {1, 1, 65}), ConfigError);
+  EXPECT_THROW((void)describe_network(network, {1, 1, -1}), ConfigError);
+  // A prompt of 10^9 tokens makes 5 * 10^17 pairs; 4 * 32 operations on each leave 64 bits.
+  NeuralNetwork endless = network;
+  endless.max_context = 1'000'000'000;
+  EXPECT_NO_THROW((void)describe_network(endless, {10, 1'000'000'000, 1}));
+  EXPECT_THROW((void)describe_network(endless, {1, 1, 1'000'000'000}), ConfigError);
 }
 
 TEST(DescribeNetwork, prints_every_kind_of_network) {
   for (const NeuralNetwork& network : test::tiny_networks()) {
     const std::string page = describe_network(network);
     EXPECT_TRUE(has(page, network.name));
-    EXPECT_TRUE(has(page, "decode of 1 sequence at 2048 tokens"));
+    EXPECT_TRUE(has(page, "decode of 1 sequence at " + std::to_string(network.max_context)));
   }
 }
 

@@ -7,11 +7,13 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "sim/core/diagnostics.hpp"
 #include "sim/describe/dense_decoder.hpp"
 #include "sim/entry/api.hpp"
 #include "sim/entry/generate_json.hpp"
 #include "sim/lower/llama2c_checkpoint.hpp"
 #include "sim/lower/reference_model.hpp"
+#include "sim/lower/safetensors.hpp"
 #include "tests/support/test_data.hpp"
 
 namespace tandem::entry {
@@ -179,6 +181,121 @@ TEST(Disaggregated, TheLpuComputesTheSameFromKvHandedOverWithoutALink) {
     ASSERT_TRUE(std::equal(logits.begin(), logits.end(), expected.begin(), expected.end()))
         << "position " << position;
   }
+}
+
+/// Rows of q or k for rotation by halves instead of neighbours: element i of the first half was
+/// element 2i of its head, that of the second 2i + 1. Source: huggingface/transformers
+/// src/transformers/models/llama/convert_llama_weights_to_hf.py, permute().
+Tensor for_halves(const Tensor& weights, std::int64_t head_dim) {
+  Tensor result(ElementType::Float32, weights.shape());
+  const std::int64_t columns = weights.dim(1);
+  const std::int64_t half = head_dim / 2;
+  for (std::int64_t row = 0; row < weights.dim(0); ++row) {
+    const std::int64_t in_head = row % head_dim;
+    const std::int64_t from = row - in_head + 2 * (in_head % half) + in_head / half;
+    for (std::int64_t i = 0; i < columns; ++i) {
+      result.store(row * columns + i, weights.load(from * columns + i));
+    }
+  }
+  return result;
+}
+
+/// A checkpoint folder as Hugging Face lays it out; removed at the end.
+class CheckpointFolder {
+ public:
+  explicit CheckpointFolder(const std::string& name)
+      : path_(std::filesystem::path(testing::TempDir()) / name) {
+    std::filesystem::create_directories(path_);
+  }
+  ~CheckpointFolder() { std::filesystem::remove_all(path_); }
+  [[nodiscard]] std::string file(const char* name) const { return (path_ / name).string(); }
+  [[nodiscard]] std::string path() const { return path_.string(); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+void write_as_llama(const Weights& weights, const CheckpointFolder& folder) {
+  std::ofstream(folder.file("config.json"))
+      << R"({"model_type": "llama", "hidden_size": 128, "intermediate_size": 320,
+             "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2,
+             "vocab_size": 512, "max_position_embeddings": 256, "rms_norm_eps": 1e-5,
+             "rope_theta": 10000.0, "tie_word_embeddings": true})";
+  std::map<std::string, Tensor, std::less<>> tensors;
+  tensors.emplace("model.embed_tokens.weight", weights.at("embedding"));
+  tensors.emplace("model.norm.weight", weights.at("final_norm"));
+  for (std::int64_t i = 0; i < 4; ++i) {
+    const std::string layer = "model.layers." + std::to_string(i) + ".";
+    const auto copy = [&](const char* theirs, const char* ours) {
+      tensors.emplace(layer + theirs, weights.layer(i, ours));
+    };
+    copy("input_layernorm.weight", "attention_norm");
+    copy("self_attn.v_proj.weight", "attention.value");
+    copy("self_attn.o_proj.weight", "attention.output");
+    copy("post_attention_layernorm.weight", "ffn_norm");
+    copy("mlp.gate_proj.weight", "ffn.gate");
+    copy("mlp.up_proj.weight", "ffn.up");
+    copy("mlp.down_proj.weight", "ffn.down");
+    tensors.emplace(layer + "self_attn.q_proj.weight",
+                    for_halves(weights.layer(i, "attention.query"), 32));
+    tensors.emplace(layer + "self_attn.k_proj.weight",
+                    for_halves(weights.layer(i, "attention.key"), 32));
+  }
+  write_safetensors(folder.file("model.safetensors"), tensors);
+}
+
+GenerateRequest tales_request(const std::string& checkpoint) {
+  GenerateRequest request;
+  request.scenario = "little_tales_gpu";
+  request.checkpoint = checkpoint;
+  request.tokenizer = (tales() / "tokenizer.bin").string();
+  request.prompt = "Once there was";
+  request.tokens = 64;
+  return request;
+}
+
+// Half rotation of permuted q and k makes the same scores, summed in another order.
+TEST(GenerateCheckpoint, AHuggingFaceFolderWritesTheTextOfTheLlama2cFile) {
+  const Context context = make_context();
+  const CheckpointFolder folder("tales_as_llama");
+  write_as_llama(load_tales().weights, folder);
+  const GenerateAnswer expected =
+      generate_text_of(context, tales_request((tales() / "model.bin").string()));
+  const std::string text = Json::parse(expected.json).at("text");
+  ASSERT_GT(text.size(), 60U);
+  for (const std::string& path : {folder.path(), folder.file("model.safetensors")}) {
+    GenerateRequest request = tales_request(path);
+    request.overrides = {{"model", "from_checkpoint"}};
+    const Json json = Json::parse(generate_text_of(context, request).json);
+    EXPECT_EQ(json.at("text"), text);
+  }
+  // The scenario's own network rotates neighbours, which this layout does not hold.
+  EXPECT_THROW((void)generate_text_of(context, tales_request(folder.path())), ModelError);
+}
+
+TEST(GenerateCheckpoint, SafetensorsWithOurNamesComputeTheSameBits) {
+  const Context context = make_context();
+  const CheckpointFolder folder("tales_own_names");
+  write_safetensors(folder.file("own.safetensors"), load_tales().weights.tensors);
+  const GenerateAnswer expected =
+      generate_text_of(context, tales_request((tales() / "model.bin").string()));
+  const GenerateAnswer answer =
+      generate_text_of(context, tales_request(folder.file("own.safetensors")));
+  EXPECT_EQ(answer.logits_jsonl, expected.logits_jsonl);
+}
+
+TEST(GenerateCheckpoint, ANetworkThatNoChipExecutesSaysSo) {
+  const Context context = make_context();
+  const CheckpointFolder folder("tales_with_windows");
+  write_as_llama(load_tales().weights, folder);
+  std::ofstream(folder.file("config.json"))
+      << R"({"model_type": "llama", "hidden_size": 128, "intermediate_size": 320,
+             "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2,
+             "vocab_size": 512, "max_position_embeddings": 256, "rms_norm_eps": 1e-5,
+             "rope_theta": 10000.0, "tie_word_embeddings": true, "sliding_window": 16})";
+  GenerateRequest request = tales_request(folder.path());
+  request.overrides = {{"model", "from_checkpoint"}};
+  EXPECT_THROW((void)generate_text_of(context, request), ModelError);
 }
 
 TEST(GenerateOnLpu, APipelineOfChipsWritesTheBitsOfOneChip) {
