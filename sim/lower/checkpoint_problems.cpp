@@ -2,6 +2,7 @@
 
 #include <set>
 #include <string>
+#include <utility>
 
 namespace tandem {
 
@@ -15,7 +16,10 @@ void CheckpointProblems::throw_if_any(std::size_t most) const {
   }
   if (shown.empty()) return;
   if (messages.size() > most) {
-    shown.push_back({{path_, 0, 0}, "and " + std::to_string(messages.size() - most) + " more"});
+    Diagnostic rest;
+    rest.place.file = path_;
+    rest.message = "and " + std::to_string(messages.size() - most) + " more";
+    shown.push_back(std::move(rest));
   }
   throw ConfigError(shown);
 }

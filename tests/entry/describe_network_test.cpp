@@ -6,6 +6,7 @@
 #include "sim/core/diagnostics.hpp"
 #include "sim/describe/tensors.hpp"
 #include "sim/entry/describe_page.hpp"
+#include "sim/lower/role_totals.hpp"
 #include "tests/lower/tiny_networks.hpp"
 
 namespace tandem::entry {
@@ -15,17 +16,21 @@ bool has(const std::string& page, const std::string& text) {
   return page.find(text) != std::string::npos;
 }
 
-/// The line of a page that begins with `start` after blanks, with single blanks between words; the
-/// first one after `from`.
+/// The same words with single blanks between them.
+std::string squeezed(const std::string& text) {
+  std::string words;
+  for (const char c : text) {
+    if (c != ' ' || (!words.empty() && words.back() != ' ')) words += c;
+  }
+  return words;
+}
+
+/// The line of a page that begins with `start` after blanks, squeezed; the first one after `from`.
 std::string line_of(const std::string& page, const std::string& start, const std::string& from) {
   std::size_t at = page.find(from);
   at = page.find("\n    " + start + " ", at);
   if (at == std::string::npos) return {};
-  std::string words;
-  for (const char c : page.substr(at + 1, page.find('\n', at + 1) - at - 1)) {
-    if (c != ' ' || (!words.empty() && words.back() != ' ')) words += c;
-  }
-  return words;
+  return squeezed(page.substr(at + 1, page.find('\n', at + 1) - at - 1));
 }
 
 TEST(PatternText, runs_and_periods) {
@@ -97,6 +102,27 @@ TEST(DescribeNetwork, lengths_and_batches_stay_within_the_model) {
   endless.max_context = 1'000'000'000;
   EXPECT_NO_THROW((void)describe_network(endless, {10, 1'000'000'000, 1}));
   EXPECT_THROW((void)describe_network(endless, {1, 1, 1'000'000'000}), ConfigError);
+}
+
+// The tables are summed layer by layer; nothing may be lost or doubled at the seams.
+TEST(DescribeNetwork, totals_are_those_of_the_whole_pass) {
+  for (const NeuralNetwork& network : test::tiny_networks()) {
+    const std::string page = describe_network(network, {2, 10, 12});
+    Batch decode;
+    decode.slices = {{0, 9, 1, true}, {1, 9, 1, true}};
+    const RoleTotal total = total_of(totals_by_role(lower(whole_model(network, {}), decode)));
+    const KernelWork& work = total.work;
+    std::string expected = "total " + std::to_string(total.kernels);
+    for (const std::int64_t operations :
+         {work.matrix.count(), work.vector.count(), work.special.count()}) {
+      expected += " " + si_text(static_cast<double>(operations), "");
+    }
+    for (const Bytes bytes : {work.weight_bytes, work.read_bytes, work.write_bytes}) {
+      expected += " " + si_text(static_cast<double>(bytes.count()), "B");
+    }
+    const std::string line = line_of(page, "total", "decode of 2 sequences");
+    EXPECT_EQ(line.substr(0, line.rfind(' ')), squeezed(expected)) << network.name;
+  }
 }
 
 TEST(DescribeNetwork, prints_every_kind_of_network) {
