@@ -10,6 +10,7 @@
 #include "sim/lower/reference_model.hpp"
 #include "tests/lower/random_networks.hpp"
 #include "tests/lower/seeded_weights.hpp"
+#include "tests/lower/tiny_networks.hpp"
 #include "tests/support/property.hpp"
 
 namespace tandem {
@@ -346,6 +347,16 @@ TEST(ReferenceModel, refuses_what_it_cannot_run) {
   Tensor& head = narrow.tensors.at("head");
   head = head.converted(ElementType::Bfloat16);
   EXPECT_THROW(ReferenceModel{narrow}, ModelError);
+}
+
+// Rotation takes 8 elements of a key; an indexer of 6 has fewer.
+TEST(ReferenceModel, refuses_an_indexer_narrower_than_its_rotation) {
+  NeuralNetwork network = test::dsv3_tiny();
+  for (LayerKind& kind : network.kinds) {
+    std::get<LatentAttention>(kind.mixer).indexer = ops::IndexerShape{3, 6, 5};
+  }
+  const Weights weights = random_weights(network, 1);
+  EXPECT_THROW((void)ReferenceModel(weights), ModelError);
 }
 
 }  // namespace
