@@ -115,10 +115,12 @@ TEST(DescribeNetwork, totals_are_those_of_the_whole_pass) {
     std::string expected = "total " + std::to_string(total.kernels);
     for (const std::int64_t operations :
          {work.matrix.count(), work.vector.count(), work.special.count()}) {
-      expected += " " + si_text(static_cast<double>(operations), "");
+      expected += ' ';
+      expected += si_text(static_cast<double>(operations), "");
     }
     for (const Bytes bytes : {work.weight_bytes, work.read_bytes, work.write_bytes}) {
-      expected += " " + si_text(static_cast<double>(bytes.count()), "B");
+      expected += ' ';
+      expected += si_text(static_cast<double>(bytes.count()), "B");
     }
     const std::string line = line_of(page, "total", "decode of 2 sequences");
     EXPECT_EQ(line.substr(0, line.rfind(' ')), squeezed(expected)) << network.name;
