@@ -50,12 +50,12 @@ Residency inside_pass(const GpuParams& params, const Kernel& kernel) {
 
 Peaks peaks_of(const GpuParams& params) {
   Peaks peaks;
-  const std::pair<ElementType, FlopsPerSecond> rates[] = {
-      {ElementType::Float32, params.peak_float32},   {ElementType::Float16, params.peak_float16},
-      {ElementType::Bfloat16, params.peak_bfloat16}, {ElementType::Fp8E4m3, params.peak_fp8},
-      {ElementType::Fp8E5m2, params.peak_fp8},       {ElementType::Int8, params.peak_int8}};
-  for (const auto& [type, rate] : rates) {
-    if (rate.count() > 0) peaks.matrix.emplace(type, rate);
+  const std::pair<MatrixPipe, FlopsPerSecond> rates[] = {
+      {MatrixPipe::Float32, params.peak_float32},   {MatrixPipe::Float16, params.peak_float16},
+      {MatrixPipe::Bfloat16, params.peak_bfloat16}, {MatrixPipe::Fp8, params.peak_fp8},
+      {MatrixPipe::Int8, params.peak_int8},         {MatrixPipe::Fp4, params.peak_fp4}};
+  for (const auto& [pipe, rate] : rates) {
+    if (rate.count() > 0) peaks.matrix.emplace(pipe, rate);
   }
   peaks.vector = params.peak_float32;
   peaks.special = params.special_peak();

@@ -9,22 +9,32 @@ namespace tandem::gpu {
 namespace {
 
 /// Activity counters of matrix work by operand width.
-const char* tensor_counter(ElementType type) {
-  switch (bytes_of(type)) {
-    case 1:
+const char* tensor_counter(MatrixPipe pipe) {
+  switch (pipe) {
+    case MatrixPipe::Fp4:
+      return "tensor_flops_4bit";
+    case MatrixPipe::Fp8:
+    case MatrixPipe::Int8:
       return "tensor_flops_8bit";
-    case 2:
+    case MatrixPipe::Float16:
+    case MatrixPipe::Bfloat16:
       return "tensor_flops_16bit";
-    default:
-      return "tensor_flops_32bit";
+    case MatrixPipe::Float32:
+      break;
   }
+  return "tensor_flops_32bit";
 }
 
-ElementType operand_type(const Kernel& kernel) {
-  if (const auto* gemm = std::get_if<GemmKernel>(&kernel.shape)) {
-    return math_type(gemm->weights, gemm->activations);
-  }
-  return kernel.activations;
+MatrixPipe pipe_of_kernel(const Kernel& kernel) {
+  return std::visit(
+      [&](const auto& shape) {
+        if constexpr (requires { product_format(shape); }) {
+          return product_format(shape).pipe;
+        } else {
+          return pipe_of(kernel.activations);
+        }
+      },
+      kernel.shape);
 }
 
 std::int64_t mixer_rows(const GroupedAttention& a) {
@@ -112,7 +122,7 @@ void GpuChip::count_activity(const Kernel& kernel, const SimulatedKernel& result
   const auto add = [&](const char* name, std::int64_t count) {
     if (count > 0) activity.counts[name] += count;
   };
-  add(tensor_counter(operand_type(kernel)), work.matrix.count());
+  add(tensor_counter(pipe_of_kernel(kernel)), work.matrix.count());
   add("vector_flops", work.vector.count());
   add("special_ops", work.special.count());
   add("l2_bytes", result.timing.l2_bytes.count());
@@ -165,8 +175,26 @@ Picoseconds GpuChip::floor(const Stage& stage, const Batch& batch) const {
   return total;
 }
 
-KernelCost GpuChip::simulate_kernel(const Kernel& kernel, bool warm) const {
-  return cost_of(kernel, simulated(kernel, measured_alone(params_, kernel, warm)));
+KernelCost GpuChip::simulate_run(const KernelRun& run) const {
+  KernelCost total;
+  Picoseconds longest(0);
+  for (std::size_t i = 0; i < run.kernels.size(); ++i) {
+    const Kernel& kernel = run.kernels[i];
+    Residency residency = measured_alone(params_, kernel, run.warm);
+    if (i > 0) residency.activations |= inside_pass(params_, kernel).activations;
+    const KernelCost cost = cost_of(kernel, simulated(kernel, residency));
+    if (i == 0) total.role = cost.role;
+    if (cost.time > longest) {
+      longest = cost.time;
+      total.bound = cost.bound;
+    }
+    total.time += cost.time;
+    total.floor += cost.floor;
+    total.work += cost.work;
+    total.memory_read += cost.memory_read;
+    total.memory_write += cost.memory_write;
+  }
+  return total;
 }
 
 std::unique_ptr<LoadedStage> GpuChip::load(const Stage& stage, const Weights& weights, std::int64_t,
@@ -177,7 +205,8 @@ std::unique_ptr<LoadedStage> GpuChip::load(const Stage& stage, const Weights& we
 std::map<std::string, Joules> GpuChip::energy_per_count() const {
   const EnergyParams& energy = params_.energy;
   const double wide = energy.per_tensor_flop_16bit.count();
-  return {{"tensor_flops_8bit", Joules(wide / 2)},
+  return {{"tensor_flops_4bit", Joules(wide / 4)},
+          {"tensor_flops_8bit", Joules(wide / 2)},
           {"tensor_flops_16bit", Joules(wide)},
           {"tensor_flops_32bit", Joules(energy.per_vector_flop.count())},
           {"vector_flops", energy.per_vector_flop},

@@ -27,7 +27,7 @@ class GpuChip final : public ChipModel {
   [[nodiscard]] StageCost simulate(const Stage& stage, const Batch& batch,
                                    TimelineRecorder* timeline) const override;
   [[nodiscard]] Picoseconds floor(const Stage& stage, const Batch& batch) const override;
-  [[nodiscard]] KernelCost simulate_kernel(const Kernel& kernel, bool warm) const override;
+  [[nodiscard]] KernelCost simulate_run(const KernelRun& run) const override;
   [[nodiscard]] std::unique_ptr<LoadedStage> load(const Stage& stage, const Weights& weights,
                                                   std::int64_t sequences,
                                                   std::int64_t max_context) const override;

@@ -66,7 +66,7 @@ void Machine::prepare_slots(const PlanPhase& phase) {
 
 void Machine::run_phase(const PlanPhase& phase, Picoseconds start) {
   phase_ = &phase;
-  tensor_per_ps_ = params_.matrix_peak(phase.math).count() * params_.matrix_efficiency /
+  tensor_per_ps_ = params_.matrix_peak(phase.pipe).count() * params_.matrix_efficiency /
                    static_cast<double>(params_.sms) / picoseconds_per_second;
   prepare_slots(phase);
   events_.clear();

@@ -27,6 +27,7 @@ ParameterSchema compute_schema() {
       {"peak_bfloat16", D::ComputeRate, "Dense tensor peak.", {}, 1},
       {"peak_fp8", D::ComputeRate, "Dense tensor peak; 0: no fp8 units.", 0.0},
       {"peak_int8", D::ComputeRate, "Dense tensor peak; 0: no int8 units.", 0.0},
+      {"peak_fp4", D::ComputeRate, "Dense tensor peak; 0: no fp4 units.", 0.0},
       {"special_per_clock", D::Scalar, "Special-function results per SM and clock.", 16.0, 1, 1024},
       {"shared_bytes_per_clock", D::Scalar, "Shared-memory bytes per SM and clock.", 128.0, 1},
       {"port_bytes_per_clock", D::Scalar, "Bytes per SM and clock from L2.", 64.0, 1},
@@ -124,6 +125,7 @@ void resolve_compute(const ParameterSet& set, GpuParams& p) {
   p.peak_bfloat16 = FlopsPerSecond(set.value("peak_bfloat16"));
   p.peak_fp8 = FlopsPerSecond(set.value("peak_fp8"));
   p.peak_int8 = FlopsPerSecond(set.value("peak_int8"));
+  p.peak_fp4 = FlopsPerSecond(set.value("peak_fp4"));
   p.special_per_clock = set.value("special_per_clock");
   p.shared_bytes_per_clock = set.value("shared_bytes_per_clock");
   p.port_bytes_per_clock = set.value("port_bytes_per_clock");
@@ -163,30 +165,30 @@ ParameterSchema gpu_schema() {
   return schema;
 }
 
-FlopsPerSecond GpuParams::matrix_peak(ElementType type) const {
+FlopsPerSecond GpuParams::matrix_peak(MatrixPipe pipe) const {
   FlopsPerSecond peak(0);
-  switch (type) {
-    case ElementType::Float32:
+  switch (pipe) {
+    case MatrixPipe::Float32:
       peak = peak_float32;
       break;
-    case ElementType::Bfloat16:
+    case MatrixPipe::Bfloat16:
       peak = peak_bfloat16;
       break;
-    case ElementType::Float16:
+    case MatrixPipe::Float16:
       peak = peak_float16;
       break;
-    case ElementType::Fp8E4m3:
-    case ElementType::Fp8E5m2:
+    case MatrixPipe::Fp8:
       peak = peak_fp8;
       break;
-    case ElementType::Int8:
+    case MatrixPipe::Int8:
       peak = peak_int8;
       break;
-    case ElementType::Int32:
+    case MatrixPipe::Fp4:
+      peak = peak_fp4;
       break;
   }
   if (peak.count() <= 0) {
-    throw ModelError(fmt::format("gpu: this chip has no matrix units for {}", name_of(type)));
+    throw ModelError(fmt::format("gpu: this chip has no matrix units for {}", name_of(pipe)));
   }
   return peak;
 }

@@ -7,6 +7,7 @@
 #include "sim/core/units.hpp"
 #include "sim/describe/parameter.hpp"
 #include "sim/describe/scenario.hpp"
+#include "sim/lower/product_format.hpp"
 #include "sim/numerics/element.hpp"
 
 namespace tandem::gpu {
@@ -27,7 +28,7 @@ struct EnergyParams {
 struct GpuParams {
   std::int64_t sms = 0;
   Hertz clock;
-  FlopsPerSecond peak_float32, peak_float16, peak_bfloat16, peak_fp8, peak_int8;
+  FlopsPerSecond peak_float32, peak_float16, peak_bfloat16, peak_fp8, peak_int8, peak_fp4;
   double special_per_clock = 16;        ///< special-function results per SM and clock
   double shared_bytes_per_clock = 128;  ///< shared-memory bandwidth of an SM
   double port_bytes_per_clock = 64;     ///< L2 to SM, per SM
@@ -61,8 +62,8 @@ struct GpuParams {
 
   EnergyParams energy;
 
-  /// Peak of matrix products in `type`. Throws ModelError when the chip has no units for it.
-  [[nodiscard]] FlopsPerSecond matrix_peak(ElementType type) const;
+  /// Peak of matrix products in one pipe. Throws ModelError when the chip has no units for it.
+  [[nodiscard]] FlopsPerSecond matrix_peak(MatrixPipe pipe) const;
   /// Element-wise operations per second: one per CUDA core and clock, half of the FMA peak.
   [[nodiscard]] FlopsPerSecond vector_peak() const {
     return FlopsPerSecond(peak_float32.count() / 2);

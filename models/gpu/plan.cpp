@@ -88,6 +88,7 @@ KernelPlan plan_kernel(const GpuParams& params, const Kernel& kernel) {
                         [&](const ActivationKernel& shape) { return stream(shape); },
                         [&](const ElementwiseKernel& shape) { return stream(shape); },
                         [&](const SampleKernel& shape) { return stream(shape); },
+                        [&](const QuantiseKernel& shape) { return stream(shape); },
                         [&](const auto&) -> KernelPlan { refuse(kernel, ""); },
                     },
                     kernel.shape);

@@ -9,6 +9,7 @@
 
 #include "models/gpu/params.hpp"
 #include "sim/lower/kernel.hpp"
+#include "sim/lower/product_format.hpp"
 
 namespace tandem::gpu {
 
@@ -64,7 +65,7 @@ struct PlanPhase {
   std::shared_ptr<const CtaProgram> program;
   std::int64_t ctas_per_sm = 1;
   std::int64_t stages = 2;  ///< steps whose loads may be outstanding or waiting per CTA
-  ElementType math = ElementType::Bfloat16;
+  MatrixPipe pipe = MatrixPipe::Bfloat16;
   bool persistent = false;       ///< a slot loads its next CTA while the last one finishes
   bool overlaps_vector = false;  ///< step i + 1 may use the tensor pipe before step i's vector work
 };

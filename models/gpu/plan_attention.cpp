@@ -319,7 +319,7 @@ KernelPlan plan_attention(const GpuParams& params, const Kernel&, const Attentio
   PlanPhase phase;
   phase.program = program;
   phase.ctas_per_sm = resident;
-  phase.math = math_type(shape.kv, shape.activations);
+  phase.pipe = pipe_of(math_type(shape.kv, shape.activations));
   phase.overlaps_vector = params.overlaps_softmax;
   const std::int64_t stage = scheduler.shared_bytes(1) - scheduler.shared_bytes(0);
   const std::int64_t room = params.shared_memory.count() / resident - scheduler.shared_bytes(0);

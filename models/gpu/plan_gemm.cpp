@@ -20,24 +20,20 @@ std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
   return (a + b - 1) / b;
 }
 
-ElementType math_of(const GemmKernel& gemm) {
-  return math_type(gemm.weights, gemm.activations);
-}
-
 /// Bytes of one K slice of both operands in shared memory.
-std::int64_t slice_bytes(const GemmKernel& gemm, const GemmTiling& t) {
-  return t.slice_k * (t.tile_m * bytes_of(gemm.activations) + t.tile_n * bytes_of(gemm.weights));
+std::int64_t slice_bytes(const ProductFormat& format, const GemmTiling& t) {
+  return format.a_bytes(t.tile_m, t.slice_k) + format.b_bytes(t.tile_n, t.slice_k);
 }
 
 /// Each warpgroup of 64 rows reads its own rows of A and all of B from shared memory.
-std::int64_t shared_traffic(const GemmKernel& gemm, const GemmTiling& t, std::int64_t k) {
+std::int64_t shared_traffic(const ProductFormat& format, const GemmTiling& t, std::int64_t k) {
   const std::int64_t readers = ceil_div(t.tile_m, warpgroup_rows);
-  return k * (t.tile_m * bytes_of(gemm.activations) + readers * t.tile_n * bytes_of(gemm.weights));
+  return k * (t.tile_m * format.a_bits + readers * t.tile_n * format.b_bits) / 8;
 }
 
 /// Tensor instructions along K: each takes 32 bytes of the wider operand.
-std::int64_t chain_of(const GemmKernel& gemm, std::int64_t k) {
-  return k * std::max(bytes_of(gemm.activations), bytes_of(gemm.weights)) / 32;
+std::int64_t chain_of(const ProductFormat& format, std::int64_t k) {
+  return k * std::max(format.a_bits, format.b_bits) / 256;
 }
 
 std::int64_t sharers(const GpuParams& params, const GemmGrid& grid) {
@@ -49,6 +45,7 @@ class GemmProgram final : public CtaProgram {
   GemmProgram(const GpuParams& params, const GemmKernel& gemm, const GemmTiling& tiling,
               std::int64_t largest_turn)
       : gemm_(gemm),
+        format_(product_format(gemm)),
         tiling_(tiling),
         grid_(grid_of(gemm, tiling)),
         multicast_(sharers(params, grid_)),
@@ -77,14 +74,14 @@ class GemmProgram final : public CtaProgram {
     const std::int64_t k = k_end - k_begin;
     const std::int64_t k_padded = (turns[i + 1] - turns[i]) * tiling_.slice_k;
     const std::int64_t column = c.split * static_cast<std::int64_t>(turns_.size() - 1) + index;
-    out.add({c.m * tiles_per_row() + column, Bytes(rows(c) * k * bytes_of(gemm_.activations)),
+    out.add({c.m * tiles_per_row() + column, Bytes(format_.a_bytes(rows(c), k)),
              Operand::Activation, 1});
     out.add({(grid_.tiles_m + c.n) * tiles_per_row() + column,
-             Bytes(columns(c) * k * bytes_of(gemm_.weights)), Operand::Weight, multicast_});
+             Bytes(format_.b_bytes(columns(c), k)), Operand::Weight, multicast_});
     out.tensor = Flops(2 * rows(c) * columns(c) * k);
     out.tensor_padded = Flops(2 * tiling_.tile_m * tiling_.tile_n * k_padded);
-    out.chain = chain_of(gemm_, k_padded);
-    out.shared_traffic = Bytes(shared_traffic(gemm_, tiling_, k_padded));
+    out.chain = chain_of(format_, k_padded);
+    out.shared_traffic = Bytes(shared_traffic(format_, tiling_, k_padded));
   }
 
   void epilogue(std::int64_t cta, Epilogue& out) const override {
@@ -95,7 +92,7 @@ class GemmProgram final : public CtaProgram {
       out.store_tile = workspace_tile(c);
       return;
     }
-    out.store = Bytes(elements * bytes_of(gemm_.activations));
+    out.store = Bytes(format_.out_bytes(elements));
     if (gemm_.adds_residual) {
       out.load = {residual_tile(c), out.store, Operand::Activation, 1};
       out.vector = Flops(elements);
@@ -112,7 +109,7 @@ class GemmProgram final : public CtaProgram {
       task.first_tile = workspace_tile(c);
       task.parts = tiling_.split;
       task.part_bytes = Bytes(elements * accumulator_bytes);
-      task.epilogue.store = Bytes(elements * bytes_of(gemm_.activations));
+      task.epilogue.store = Bytes(format_.out_bytes(elements));
       if (gemm_.adds_residual) {
         task.epilogue.load = {residual_tile(c), task.epilogue.store, Operand::Activation, 1};
         task.epilogue.vector = Flops(elements);
@@ -148,6 +145,7 @@ class GemmProgram final : public CtaProgram {
   }
 
   GemmKernel gemm_;
+  ProductFormat format_;
   GemmTiling tiling_;
   GemmGrid grid_;
   std::int64_t multicast_;
@@ -157,23 +155,23 @@ class GemmProgram final : public CtaProgram {
 
 /// Resources of a CTA: stage buffers; accumulators and 40 other registers of 4 bytes per thread;
 /// one loading warpgroup beside one computing warpgroup per 64 x 256 accumulators.
-CtaDemand demand_of(const GemmKernel& gemm, const GemmTiling& t) {
+CtaDemand demand_of(const ProductFormat& format, const GemmTiling& t) {
   const std::int64_t compute = ceil_div(t.tile_m * t.tile_n, 64 * 256);
   const std::int64_t threads = 128 * (1 + compute);
-  return {Bytes(t.stages * slice_bytes(gemm, t)),
+  return {Bytes(t.stages * slice_bytes(format, t)),
           Bytes(t.tile_m * t.tile_n * accumulator_bytes + threads * 40 * 4), threads};
 }
 
-void add_occupancies(const GpuParams& params, const GemmKernel& gemm, GemmTiling tiling,
+void add_occupancies(const GpuParams& params, const ProductFormat& format, GemmTiling tiling,
                      std::vector<GemmTiling>& menu) {
-  const std::int64_t slice = slice_bytes(gemm, tiling);
+  const std::int64_t slice = slice_bytes(format, tiling);
   for (const std::int64_t ctas : {1, 2, 4}) {
     const std::int64_t limit =
         std::min(params.shared_memory.count(), params.max_bytes_in_flight.count()) / ctas;
     tiling.stages = std::min<std::int64_t>(8, limit / slice);
     if (tiling.stages < 2) continue;
     tiling.ctas_per_sm = ctas;
-    if (ctas_per_sm(params, demand_of(gemm, tiling)) < ctas) continue;
+    if (ctas_per_sm(params, demand_of(format, tiling)) < ctas) continue;
     menu.push_back(tiling);
   }
 }
@@ -207,7 +205,8 @@ TileCoordinates raster(const GemmGrid& grid, std::int64_t split, std::int64_t gr
 std::vector<GemmTiling> gemm_menu(const GpuParams& params, const GemmKernel& gemm) {
   std::vector<GemmTiling> menu;
   GemmTiling tiling;
-  tiling.slice_k = 128 / std::max(bytes_of(gemm.activations), bytes_of(gemm.weights));
+  const ProductFormat format = product_format(gemm);
+  tiling.slice_k = 1024 / std::max(format.a_bits, format.b_bits);
   for (const std::int64_t tile_m : {16, 32, 64, 128, 192, 256}) {
     if (tile_m > 16 && tile_m >= 2 * gemm.m) continue;
     for (const std::int64_t tile_n : {32, 64, 96, 128, 160, 192, 224, 256}) {
@@ -220,7 +219,7 @@ std::vector<GemmTiling> gemm_menu(const GpuParams& params, const GemmKernel& gem
         const std::int64_t tiles = grid.tiles_m * grid.tiles_n;
         if (split > 1 && (tiles > params.sms || grid.slices < 4 * split)) continue;
         if ((split - 1) * grid.slices_per_split >= grid.slices) continue;
-        add_occupancies(params, gemm, tiling, menu);
+        add_occupancies(params, format, tiling, menu);
       }
     }
   }
@@ -229,28 +228,29 @@ std::vector<GemmTiling> gemm_menu(const GpuParams& params, const GemmKernel& gem
 
 Picoseconds predict_gemm(const GpuParams& params, const GemmKernel& gemm, const GemmTiling& t) {
   const GemmGrid grid = grid_of(gemm, t);
+  const ProductFormat format = product_format(gemm);
   const std::int64_t ctas = grid.tiles_m * grid.tiles_n * t.split;
   const auto per_sm = static_cast<double>(ceil_div(ctas, params.sms));
   const double sms = static_cast<double>(params.sms);
   const double slices = static_cast<double>(grid.slices_per_split);
-  const double slice = static_cast<double>(slice_bytes(gemm, t));
+  const double slice = static_cast<double>(slice_bytes(format, t));
   const double clock = params.clock.count();
   const double tensor_rate =
-      params.matrix_peak(math_of(gemm)).count() * params.matrix_efficiency / sms;
+      params.matrix_peak(format.pipe).count() * params.matrix_efficiency / sms;
   const double slice_flops = static_cast<double>(2 * t.tile_m * t.tile_n * t.slice_k);
-  const double shared = static_cast<double>(shared_traffic(gemm, t, t.slice_k));
+  const double shared = static_cast<double>(shared_traffic(format, t, t.slice_k));
   const double slice_seconds =
       std::max(slice_flops / tensor_rate, shared / (params.shared_bytes_per_clock * clock));
   const double in_flight = static_cast<double>(t.ctas_per_sm * t.stages) * slice;
   const double port =
       std::min(params.port_bytes_per_clock * clock, in_flight / to_seconds(params.hbm_latency));
-  const double weights = static_cast<double>(t.slice_k * t.tile_n * bytes_of(gemm.weights));
+  const double weights = static_cast<double>(format.b_bytes(t.tile_n, t.slice_k));
   const double l2_slice = slice - weights * (1 - 1.0 / static_cast<double>(sharers(params, grid)));
   const double hbm_bytes =
-      static_cast<double>(gemm.n * gemm.k * bytes_of(gemm.weights) +
-                          (gemm.m * gemm.k + gemm.m * gemm.n) * bytes_of(gemm.activations));
+      static_cast<double>(format.b_bytes(gemm.n, gemm.k) + format.a_bytes(gemm.m, gemm.k) +
+                          format.out_bytes(gemm.m * gemm.n));
   const std::int64_t resident = params.sms * t.ctas_per_sm;
-  const auto chain = static_cast<double>(chain_of(gemm, grid.slices_per_split * t.slice_k)) *
+  const auto chain = static_cast<double>(chain_of(format, grid.slices_per_split * t.slice_k)) *
                      to_seconds(params.matrix_latency) *
                      static_cast<double>(ceil_div(ctas, resident));
   const double busiest =
@@ -280,7 +280,7 @@ KernelPlan plan_gemm_with(const GpuParams& params, const GemmKernel& gemm,
   PlanPhase main;
   main.ctas_per_sm = tiling.ctas_per_sm;
   main.stages = std::max<std::int64_t>(2, tiling.stages / largest);
-  main.math = math_of(gemm);
+  main.pipe = product_format(gemm).pipe;
   main.persistent = params.persistent_kernels;
   main.program = program;
   plan.phases.push_back(main);

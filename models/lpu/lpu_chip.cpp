@@ -71,9 +71,9 @@ Picoseconds floor_of_passes(const Stage& stage, const Batch& batch, const Geomet
   const double one_byte = 2.0 * geometry.planes * geometry.plane_rows * geometry.plane_columns * hz;
   const bool wide = bytes_of(stage.precision.weights) > 1 && bytes_of(stage.precision.kv_cache) > 1;
   Peaks peaks;
-  for (const ElementType type : {ElementType::Float32, ElementType::Bfloat16, ElementType::Float16,
-                                 ElementType::Fp8E4m3, ElementType::Fp8E5m2, ElementType::Int8}) {
-    peaks.matrix[type] = FlopsPerSecond(wide ? one_byte / 4 : one_byte);
+  for (const MatrixPipe pipe : {MatrixPipe::Float32, MatrixPipe::Bfloat16, MatrixPipe::Float16,
+                                MatrixPipe::Fp8, MatrixPipe::Int8}) {
+    peaks.matrix[pipe] = FlopsPerSecond(wide ? one_byte / 4 : one_byte);
   }
   peaks.vector = FlopsPerSecond(static_cast<double>(geometry.vxm_alus) * geometry.lanes() * hz);
   peaks.special = FlopsPerSecond(geometry.vxm_alus / 4.0 * geometry.lanes() * hz);
@@ -195,9 +195,10 @@ Picoseconds LpuChip::floor(const Stage& stage, const Batch& batch) const {
   return floor_of_passes(stage, batch, geometry_);
 }
 
-KernelCost LpuChip::simulate_kernel(const Kernel& kernel, bool /*warm*/) const {
+KernelCost LpuChip::simulate_run(const KernelRun& run) const {
   throw ModelError("chip '" + chip_.name + "': an LPU runs whole stages; a single " +
-                   std::string(kernel.role) + " kernel is not supported");
+                   std::string(run.kernels.empty() ? "empty" : run.kernels.front().role) +
+                   " kernel is not supported");
 }
 
 std::unique_ptr<LoadedStage> LpuChip::load(const Stage& stage, const Weights& weights,

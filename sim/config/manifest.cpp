@@ -302,6 +302,12 @@ Manifest load_manifest(const std::string& folder) {
   problems.throw_if_any();
   ManifestReader(manifest, problems).read(root);
   problems.throw_if_any();
+  for (ManifestTable& table : manifest.tables) {
+    table.sustained = std::any_of(
+        manifest.tables.begin(), manifest.tables.end(), [&](const ManifestTable& other) {
+          return other.file == table.file && other.target == ManifestTarget::Power;
+        });
+  }
   return manifest;
 }
 

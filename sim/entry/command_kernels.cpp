@@ -31,16 +31,16 @@ std::unique_ptr<ChipModel> chip_model(const Context& context, const Chip& chip,
 
 void predict(const Arguments& arguments, const Context& context) {
   const CsvTable table(arguments.csv, read_file(arguments.csv));
-  const std::vector<KernelRow> rows = kernel_rows(table, arguments.op);
-  const auto model = chip_model(context, context.loader.chip(arguments.chip),
-                                context.loader.software(arguments.software));
+  const Software software = context.loader.software(arguments.software);
+  const std::vector<KernelRun> rows = kernel_rows(table, arguments.op, software);
+  const auto model = chip_model(context, context.loader.chip(arguments.chip), software);
   const bool is_cycle = arguments.fidelity == "cycle";
   Progress progress("kernels");
   std::string text;
   for (const std::string& name : table.header()) text += csv_quoted(name) + ",";
   text += "predicted_ms,bound_ms,predicted_w\n";
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    const KernelCost cost = model->simulate_kernel(rows[i].kernel, rows[i].warm);
+    const KernelCost cost = model->simulate_run(rows[i]);
     for (std::size_t c = 0; c < table.header().size(); ++c) {
       text += csv_quoted(table.cell(i, c)) + ",";
     }

@@ -33,6 +33,15 @@ struct KernelCost {
   Bytes memory_read;  ///< bytes that left HBM (GPU) or SRAM (LPU)
   Bytes memory_write;
   std::int64_t repeats = 1;  ///< identical kernels this entry stands for
+  Watts power;               ///< mean board power over `time`; 0: the chip does not say
+  Hertz clock;               ///< at which it ran; 0: the chip's own
+};
+
+/// Kernels that a framework runs one after the other as one operator.
+struct KernelRun {
+  std::vector<Kernel> kernels;
+  bool warm = false;       ///< operands that fit are resident in the last-level cache at entry
+  bool sustained = false;  ///< repeated until power settles: the chip may have to lower its clock
 };
 
 /// What one forward pass of a stage cost on one chip.
@@ -124,8 +133,12 @@ class ChipModel {
   [[nodiscard]] virtual StageCost simulate(const Stage& stage, const Batch& batch,
                                            TimelineRecorder* timeline = nullptr) const = 0;
   [[nodiscard]] virtual Picoseconds floor(const Stage& stage, const Batch& batch) const = 0;
-  /// One kernel by itself; `warm` = operands that fit are resident in the last-level cache.
-  [[nodiscard]] virtual KernelCost simulate_kernel(const Kernel& kernel, bool warm) const = 0;
+  /// Kernels by themselves, back to back: the sum of their times. The role is the first one's, the
+  /// bound that of the longest.
+  [[nodiscard]] virtual KernelCost simulate_run(const KernelRun& run) const = 0;
+  [[nodiscard]] KernelCost simulate_kernel(const Kernel& kernel, bool warm) const {
+    return simulate_run({{kernel}, warm, false});
+  }
   /// Puts a stage with its weights on a chip for functional runs of requests of up to `max_context`
   /// tokens, `sequences` of them at a time.
   [[nodiscard]] virtual std::unique_ptr<LoadedStage> load(const Stage& stage,

@@ -9,36 +9,35 @@
 namespace tandem {
 namespace {
 
-FlopsPerSecond rate_of(const Peaks& peaks, ElementType type) {
-  const auto found = peaks.matrix.find(type);
+FlopsPerSecond rate_of(const Peaks& peaks, MatrixPipe pipe) {
+  const auto found = peaks.matrix.find(pipe);
   if (found == peaks.matrix.end()) {
-    throw ModelError("floor: no peak rate for products of " + std::string(name_of(type)));
+    throw ModelError("floor: no peak rate for products of " + std::string(name_of(pipe)));
   }
   return found->second;
 }
 
 /// The faster of a rate and that of `other`, where the chip has one for it.
-FlopsPerSecond faster_of(FlopsPerSecond rate, ElementType other, const Peaks& peaks) {
+FlopsPerSecond faster_of(FlopsPerSecond rate, MatrixPipe other, const Peaks& peaks) {
   const auto found = peaks.matrix.find(other);
   return found == peaks.matrix.end() ? rate : std::max(rate, found->second);
 }
 
-/// Peak rate of a kernel's products. A projection multiplies in the wider of its types; attention
-/// may multiply in either of its two, and the gated delta rule in that of its inputs or its state,
-/// so the faster one that the chip has bounds them.
+/// Peak rate of a kernel's products. A projection multiplies in the pipe of its wider operand;
+/// attention may multiply in either of its two types, and the gated delta rule in that of its
+/// inputs or its state, so the faster one that the chip has bounds them.
 FlopsPerSecond matrix_rate(const Kernel& kernel, const Peaks& peaks) {
   return std::visit(
       [&](const auto& shape) {
         if constexpr (requires { shape.weights; }) {
-          const bool weights_wider = bytes_of(shape.weights) > bytes_of(shape.activations);
-          return rate_of(peaks, weights_wider ? shape.weights : shape.activations);
+          return rate_of(peaks, product_format(shape).pipe);
         } else if constexpr (requires {
                                shape.kv;
                                shape.activations;
                              }) {
-          return faster_of(rate_of(peaks, shape.activations), shape.kv, peaks);
+          return faster_of(rate_of(peaks, pipe_of(shape.activations)), pipe_of(shape.kv), peaks);
         } else {
-          return faster_of(rate_of(peaks, kernel.activations), ElementType::Float32, peaks);
+          return faster_of(rate_of(peaks, pipe_of(kernel.activations)), MatrixPipe::Float32, peaks);
         }
       },
       kernel.shape);

@@ -5,22 +5,22 @@
 
 #include "sim/core/units.hpp"
 #include "sim/lower/kernel.hpp"
-#include "sim/numerics/element.hpp"
+#include "sim/lower/product_format.hpp"
 
 namespace tandem {
 
 /// The rates that a chip cannot exceed. A rate of 0 means "not bounded by this".
 struct Peaks {
-  std::map<ElementType, FlopsPerSecond> matrix;  ///< products, by operand type
-  FlopsPerSecond vector;                         ///< element-wise arithmetic, whole chip
-  FlopsPerSecond special;                        ///< exponentials and the like
-  BytesPerSecond memory;                         ///< off-chip memory, both directions together
+  std::map<MatrixPipe, FlopsPerSecond> matrix;  ///< products, by operand type
+  FlopsPerSecond vector;                        ///< element-wise arithmetic, whole chip
+  FlopsPerSecond special;                       ///< exponentials and the like
+  BytesPerSecond memory;                        ///< off-chip memory, both directions together
   Bytes cache;  ///< bytes that may be on chip when a warm kernel or pass begins
 };
 
 /// Roofline of one kernel (Williams et al., CACM 2009): the longest of its matrix, vector, special
 /// and memory times, each alone at peak. Every distinct byte crosses memory once, less the cache's
-/// size when `warm`. Throws ModelError when `peaks` has no matrix rate for the operands' type.
+/// size when `warm`. Throws ModelError when `peaks` has no matrix rate for the operands' pipe.
 [[nodiscard]] Picoseconds floor_of(const Kernel& kernel, const Peaks& peaks, bool warm);
 
 /// Bound of a whole pass even when kernels overlap freely: the longest of the sums of matrix,

@@ -4,6 +4,7 @@
 #include "sim/core/hash.hpp"
 #include "sim/core/overloaded.hpp"
 #include "sim/lower/kernel.hpp"
+#include "sim/numerics/formats/quant_format.hpp"
 
 namespace tandem {
 namespace {
@@ -11,6 +12,10 @@ namespace {
 void add(Hasher& hash, const std::vector<QuerySpan>& spans) {
   hash.add(spans.size());
   for (const QuerySpan& span : spans) hash.add(span.q_len).add(span.kv_len);
+}
+
+void add(Hasher& hash, const formats::Precision* precision) {
+  hash.add(precision == nullptr ? std::string_view{} : precision->name);
 }
 
 void add(Hasher& hash, const EmbeddingKernel& s) {
@@ -22,14 +27,17 @@ void add(Hasher& hash, const NormKernel& s) {
 void add(Hasher& hash, const GemmKernel& s) {
   hash.add(s.m).add(s.n).add(s.k).add(s.weights).add(s.activations);
   hash.add(s.adds_residual).add(s.bias);
+  add(hash, s.precision);
 }
 void add(Hasher& hash, const BatchedGemmKernel& s) {
   hash.add(s.batch).add(s.m).add(s.n).add(s.k).add(s.weights).add(s.activations);
+  add(hash, s.precision);
 }
 void add(Hasher& hash, const GroupedGemmKernel& s) {
   hash.add(s.rows.size());
   for (const std::int64_t rows : s.rows) hash.add(rows);
   hash.add(s.n).add(s.k).add(s.weights).add(s.activations).add(s.bias);
+  add(hash, s.precision);
 }
 void add(Hasher& hash, const RopeKernel& s) {
   hash.add(s.tokens).add(s.heads).add(s.kv_heads).add(s.head_dim).add(s.kv);
@@ -85,6 +93,10 @@ void add(Hasher& hash, const ElementwiseKernel& s) {
 void add(Hasher& hash, const SampleKernel& s) {
   hash.add(s.tokens).add(s.vocabulary);
 }
+void add(Hasher& hash, const QuantiseKernel& s) {
+  hash.add(s.rows).add(s.width);
+  add(hash, s.precision);
+}
 
 }  // namespace
 
@@ -96,26 +108,27 @@ std::uint64_t key_of(const Kernel& kernel) {
 }
 
 std::string_view kind_name(const Kernel& kernel) {
-  return std::visit(
-      Overloaded{[](const EmbeddingKernel&) { return "embedding"; },
-                 [](const NormKernel&) { return "norm"; }, [](const GemmKernel&) { return "gemm"; },
-                 [](const BatchedGemmKernel&) { return "batched_gemm"; },
-                 [](const GroupedGemmKernel&) { return "grouped_gemm"; },
-                 [](const RopeKernel&) { return "rope"; },
-                 [](const CacheReadKernel&) { return "cache_read"; },
-                 [](const AttentionKernel&) { return "attention"; },
-                 [](const LatentAttentionKernel&) { return "latent_attention"; },
-                 [](const IndexerKernel&) { return "indexer"; },
-                 [](const ShortConvolutionKernel&) { return "short_convolution"; },
-                 [](const DeltaGateKernel&) { return "delta_gates"; },
-                 [](const GatedDeltaKernel&) { return "gated_delta"; },
-                 [](const RouterKernel&) { return "router"; },
-                 [](const DispatchKernel&) { return "dispatch"; },
-                 [](const CombineKernel&) { return "combine"; },
-                 [](const ActivationKernel&) { return "activation"; },
-                 [](const ElementwiseKernel&) { return "elementwise"; },
-                 [](const SampleKernel&) { return "sample"; }},
-      kernel.shape);
+  return std::visit(Overloaded{[](const EmbeddingKernel&) { return "embedding"; },
+                               [](const NormKernel&) { return "norm"; },
+                               [](const GemmKernel&) { return "gemm"; },
+                               [](const BatchedGemmKernel&) { return "batched_gemm"; },
+                               [](const GroupedGemmKernel&) { return "grouped_gemm"; },
+                               [](const RopeKernel&) { return "rope"; },
+                               [](const CacheReadKernel&) { return "cache_read"; },
+                               [](const AttentionKernel&) { return "attention"; },
+                               [](const LatentAttentionKernel&) { return "latent_attention"; },
+                               [](const IndexerKernel&) { return "indexer"; },
+                               [](const ShortConvolutionKernel&) { return "short_convolution"; },
+                               [](const DeltaGateKernel&) { return "delta_gates"; },
+                               [](const GatedDeltaKernel&) { return "gated_delta"; },
+                               [](const RouterKernel&) { return "router"; },
+                               [](const DispatchKernel&) { return "dispatch"; },
+                               [](const CombineKernel&) { return "combine"; },
+                               [](const ActivationKernel&) { return "activation"; },
+                               [](const ElementwiseKernel&) { return "elementwise"; },
+                               [](const SampleKernel&) { return "sample"; },
+                               [](const QuantiseKernel&) { return "quantise"; }},
+                    kernel.shape);
 }
 
 }  // namespace tandem

@@ -10,6 +10,10 @@
 #include "sim/describe/neural_network.hpp"
 #include "sim/numerics/element.hpp"
 
+namespace tandem::formats {
+struct Precision;
+}
+
 namespace tandem {
 
 /// One sequence's queries and the keys they may see, itself included.
@@ -42,6 +46,9 @@ struct GemmKernel {
   ElementType activations = ElementType::Bfloat16;
   bool adds_residual = false;
   bool bias = false;
+  /// Quantised operands: one of formats::precisions(); A arrives quantised, C leaves in
+  /// `activations`. Null: operands are stored as `weights` and `activations`.
+  const formats::Precision* precision = nullptr;
 };
 
 /// `batch` products, each with weights of its own: C_b[m,n] = A_b[m,k] B_b[n,k]^T (the absorbed
@@ -50,6 +57,7 @@ struct BatchedGemmKernel {
   std::int64_t batch = 0, m = 0, n = 0, k = 0;
   ElementType weights = ElementType::Bfloat16;
   ElementType activations = ElementType::Bfloat16;
+  const formats::Precision* precision = nullptr;  ///< as in GemmKernel
 };
 
 /// One product per expert over the rows sent to it: C_e[rows_e,n] = A_e[rows_e,k] B_e[n,k]^T.
@@ -60,6 +68,14 @@ struct GroupedGemmKernel {
   ElementType weights = ElementType::Bfloat16;
   ElementType activations = ElementType::Bfloat16;
   bool bias = false;
+  const formats::Precision* precision = nullptr;  ///< as in GemmKernel
+};
+
+/// Turns `rows` rows of `width` activations into what `precision` multiplies: codes and scales. A
+/// scale per tensor needs the largest magnitude of all first, so the rows are read twice.
+struct QuantiseKernel {
+  std::int64_t rows = 0, width = 0;
+  const formats::Precision* precision = nullptr;  ///< with an activation format
 };
 
 /// Rotates q and k in place and appends k and v to the cache. Windows do not matter: what a window
@@ -191,6 +207,6 @@ using KernelShape =
                  ActivationKernel, SampleKernel, BatchedGemmKernel, GroupedGemmKernel,
                  CacheReadKernel, LatentAttentionKernel, IndexerKernel, ShortConvolutionKernel,
                  DeltaGateKernel, GatedDeltaKernel, RouterKernel, DispatchKernel, CombineKernel,
-                 ElementwiseKernel>;
+                 ElementwiseKernel, QuantiseKernel>;
 
 }  // namespace tandem

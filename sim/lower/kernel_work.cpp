@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <numeric>
 
+#include "sim/lower/product_format.hpp"
+#include "sim/numerics/formats/quant_format.hpp"
+
 namespace tandem {
 namespace work {
 
@@ -36,25 +39,44 @@ KernelWork of(const NormKernel& shape, std::int64_t width) {
 
 KernelWork of(const GemmKernel& shape, std::int64_t) {
   KernelWork work;
-  const std::int64_t width = bytes_of(shape.activations);
+  const ProductFormat format = product_format(shape);
   const std::int64_t result = shape.m * shape.n;
   const std::int64_t additions = (shape.adds_residual ? 1 : 0) + (shape.bias ? 1 : 0);
   work.matrix = Flops(2 * result * shape.k);
   work.vector = Flops(additions * result);
   work.weight_bytes =
-      Bytes(shape.n * shape.k * bytes_of(shape.weights) + (shape.bias ? shape.n * width : 0));
-  work.read_bytes = Bytes((shape.m * shape.k + (shape.adds_residual ? result : 0)) * width);
-  work.write_bytes = Bytes(result * width);
+      Bytes(format.b_bytes(shape.n, shape.k) + (shape.bias ? format.out_bytes(shape.n) : 0));
+  work.read_bytes = Bytes(format.a_bytes(shape.m, shape.k) +
+                          (shape.adds_residual ? format.out_bytes(result) : 0));
+  work.write_bytes = Bytes(format.out_bytes(result));
   return work;
 }
 
 KernelWork of(const BatchedGemmKernel& shape, std::int64_t) {
   KernelWork work;
-  const std::int64_t width = bytes_of(shape.activations);
+  const ProductFormat format = product_format(shape);
   work.matrix = Flops(2 * shape.batch * shape.m * shape.n * shape.k);
-  work.weight_bytes = Bytes(shape.batch * shape.n * shape.k * bytes_of(shape.weights));
-  work.read_bytes = Bytes(shape.batch * shape.m * shape.k * width);
-  work.write_bytes = Bytes(shape.batch * shape.m * shape.n * width);
+  work.weight_bytes = Bytes(shape.batch * format.b_bytes(shape.n, shape.k));
+  work.read_bytes = Bytes(shape.batch * format.a_bytes(shape.m, shape.k));
+  work.write_bytes = Bytes(shape.batch * format.out_bytes(shape.m * shape.n));
+  return work;
+}
+
+/// Per element a magnitude and a comparison for the scale, a multiply and a conversion; per scale a
+/// division. Reads the rows once, writes codes and scales.
+KernelWork of(const QuantiseKernel& shape, std::int64_t width) {
+  KernelWork work;
+  const formats::QuantFormat& format = shape.precision->activation.value();
+  const std::int64_t elements = shape.rows * shape.width;
+  const std::int64_t rows = format.granularity.rows > 0 ? shape.rows : 1;
+  const std::int64_t groups =
+      format.granularity.cols > 0
+          ? (shape.width + format.granularity.cols - 1) / format.granularity.cols
+          : 1;
+  work.vector = Flops(4 * elements);
+  work.special = Flops(rows * groups);
+  work.read_bytes = Bytes(elements * width);
+  work.write_bytes = Bytes(formats::storage_bytes(format, shape.rows, shape.width));
   return work;
 }
 

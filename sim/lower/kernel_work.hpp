@@ -35,6 +35,7 @@ inline constexpr std::int64_t float_bytes = 4;
 [[nodiscard]] KernelWork of(const ActivationKernel& shape, std::int64_t width);
 [[nodiscard]] KernelWork of(const ElementwiseKernel& shape, std::int64_t width);
 [[nodiscard]] KernelWork of(const SampleKernel& shape, std::int64_t width);
+[[nodiscard]] KernelWork of(const QuantiseKernel& shape, std::int64_t width);
 
 /// (query, key) pairs that count. Query i of q stands at position kv - q + i and sees the last
 /// min(position + 1, limit) keys up to its own, all for a limit of 0; not causal: every query sees

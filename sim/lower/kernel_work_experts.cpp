@@ -2,6 +2,7 @@
 #include <cstdint>
 
 #include "sim/lower/kernel_work.hpp"
+#include "sim/lower/product_format.hpp"
 
 namespace tandem::work {
 namespace {
@@ -86,13 +87,13 @@ KernelWork of(const GroupedGemmKernel& shape, std::int64_t) {
     rows += of_expert;
     touched += of_expert > 0 ? 1 : 0;
   }
-  const std::int64_t width = bytes_of(shape.activations);
+  const ProductFormat format = product_format(shape);
   work.matrix = Flops(2 * rows * shape.n * shape.k);
   work.vector = Flops(shape.bias ? rows * shape.n : 0);
   work.weight_bytes = Bytes(
-      touched * (shape.n * shape.k * bytes_of(shape.weights) + (shape.bias ? shape.n * width : 0)));
-  work.read_bytes = Bytes(rows * shape.k * width);
-  work.write_bytes = Bytes(rows * shape.n * width);
+      touched * (format.b_bytes(shape.n, shape.k) + (shape.bias ? format.out_bytes(shape.n) : 0)));
+  work.read_bytes = Bytes(format.a_bytes(rows, shape.k));
+  work.write_bytes = Bytes(format.out_bytes(rows * shape.n));
   return work;
 }
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "sim/entry/kernel_table.hpp"
+#include "sim/numerics/formats/quant_format.hpp"
 
 namespace tandem::entry {
 namespace {
@@ -37,20 +38,22 @@ TEST(CsvTable, ReportsEveryRowOfTheWrongWidth) {
 
 TEST(KernelRows, ReadsColumnsInAnyOrderAndTheCacheState) {
   const CsvTable table("t.csv", "dtype,k,l2,n,m\nfp8,64,warm,32,16\n");
-  const auto rows = kernel_rows(table, "gemm");
+  const auto rows = kernel_rows(table, "gemm", Software{});
   ASSERT_EQ(rows.size(), 1U);
-  const auto& shape = std::get<GemmKernel>(rows[0].kernel.shape);
+  ASSERT_EQ(rows[0].kernels.size(), 2U);
+  EXPECT_EQ(kind_name(rows[0].kernels[0]), "quantise");
+  const auto& shape = std::get<GemmKernel>(rows[0].kernels[1].shape);
   EXPECT_EQ(shape.m, 16);
   EXPECT_EQ(shape.n, 32);
   EXPECT_EQ(shape.k, 64);
-  EXPECT_EQ(shape.weights, ElementType::Fp8E4m3);
+  EXPECT_EQ(shape.precision, &formats::find_precision("fp8"));
   EXPECT_TRUE(rows[0].warm);
 }
 
 TEST(KernelRows, NamesEveryBadCellWithItsPlace) {
   const CsvTable table("t.csv", "m,n,k,dtype\n1,0,8,bf17\n");
   try {
-    (void)kernel_rows(table, "gemm");
+    (void)kernel_rows(table, "gemm", Software{});
     FAIL() << "accepted";
   } catch (const ConfigError& error) {
     ASSERT_EQ(error.diagnostics().size(), 2U);

@@ -135,24 +135,28 @@ Kernel gemm(std::int64_t m, std::int64_t n, std::int64_t k, ElementType type) {
   return kernel;
 }
 
+KernelRun run_of(const Kernel& kernel) {
+  return {{kernel}, false, false};
+}
+
 TEST(NaiveRoofline, IsEightyPercentOfPeakOrEightyFiveOfBandwidthPlusThreeMicroseconds) {
   const Chip chip = chip_of({{"peak_bfloat16", 1e15}, {"peak_fp8", 2e15}, {"hbm_bandwidth", 2e12}});
   // 2 * 4096^3 = 137.438953472e9 operations / 0.8e15 = 171.79869184 us; bytes: 3 * 4096^2 * 2 =
   // 100.66e6 / 1.7e12 = 59.2 us, shorter. Plus 3 us.
-  EXPECT_NEAR(*naive_roofline_ms(gemm(4096, 4096, 4096, ElementType::Bfloat16), chip),
+  EXPECT_NEAR(*naive_roofline_ms(run_of(gemm(4096, 4096, 4096, ElementType::Bfloat16)), chip),
               0.17479869184, 1e-12);
   // One byte per element: half the time at twice the peak.
-  EXPECT_NEAR(*naive_roofline_ms(gemm(4096, 4096, 4096, ElementType::Fp8E4m3), chip),
+  EXPECT_NEAR(*naive_roofline_ms(run_of(gemm(4096, 4096, 4096, ElementType::Fp8E4m3)), chip),
               0.08589934592 + 0.003, 1e-12);
   // m = 1: bytes 2 * (4096 * 4096 + 2 * 4096) = 33,570,816 / 1.7e12 = 19.747538823529 us.
-  EXPECT_NEAR(*naive_roofline_ms(gemm(1, 4096, 4096, ElementType::Bfloat16), chip),
+  EXPECT_NEAR(*naive_roofline_ms(run_of(gemm(1, 4096, 4096, ElementType::Bfloat16)), chip),
               0.019747538823529 + 0.003, 1e-12);
-  EXPECT_FALSE(naive_roofline_ms(gemm(1, 8, 8, ElementType::Int8), chip));
-  EXPECT_FALSE(naive_roofline_ms(gemm(1, 8, 8, ElementType::Bfloat16), chip_of({})));
+  EXPECT_FALSE(naive_roofline_ms(run_of(gemm(1, 8, 8, ElementType::Int8)), chip));
+  EXPECT_FALSE(naive_roofline_ms(run_of(gemm(1, 8, 8, ElementType::Bfloat16)), chip_of({})));
   // Element-wise work has no products: 2 rows in, 1 out of 1000 * 850 bf16 = 5.1e6 B / 1.7e12.
   Kernel kernel;
   kernel.shape = ActivationKernel{1000, 850};
-  EXPECT_NEAR(*naive_roofline_ms(kernel, chip), 0.003 + 0.003, 1e-12);
+  EXPECT_NEAR(*naive_roofline_ms(run_of(kernel), chip), 0.003 + 0.003, 1e-12);
 }
 
 TEST(MeasuredRows, FiltersApplyInOrderAndUnitsBecomeMilliseconds) {

@@ -71,7 +71,7 @@ TEST_P(DatasheetChip, KernelsRunNoFasterThanTheirFloor) {
 
 INSTANTIATE_TEST_SUITE_P(
     Gpus, DatasheetChip,
-    ::testing::Values(Sheet{"h800_sxm", "h100_sxm", 4096, 5.234, DramKind::Hbm3},
+    ::testing::Values(Sheet{"h800", "h100_sxm", 4096, 5.234, DramKind::Hbm3},
                       Sheet{"h20", "h100_sxm", 1024, 5.208, DramKind::Hbm3},
                       Sheet{"l40s", "a100_sxm", 1024, 18, DramKind::Gddr6},
                       Sheet{"rtx_4090", "a100_sxm", 512, 21, DramKind::Gddr6x},

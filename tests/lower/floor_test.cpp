@@ -12,8 +12,8 @@ namespace {
 /// One byte and one thousand bfloat16 operations per picosecond.
 Peaks round_peaks() {
   Peaks peaks;
-  peaks.matrix = {{ElementType::Bfloat16, FlopsPerSecond(1e15)},
-                  {ElementType::Fp8E4m3, FlopsPerSecond(2e15)}};
+  peaks.matrix = {{MatrixPipe::Bfloat16, FlopsPerSecond(1e15)},
+                  {MatrixPipe::Fp8, FlopsPerSecond(2e15)}};
   peaks.memory = BytesPerSecond(1e12);
   peaks.cache = Bytes(1000);
   return peaks;

@@ -215,7 +215,7 @@ TEST(Lowering, roles_of_the_layers_of_qwen35) {
 
 TEST(Lowering, a_pass_floor_counts_weights_caches_and_states_once) {
   Peaks peaks;
-  peaks.matrix = {{ElementType::Bfloat16, FlopsPerSecond(1e18)}};
+  peaks.matrix = {{MatrixPipe::Bfloat16, FlopsPerSecond(1e18)}};
   peaks.memory = BytesPerSecond(1e12);  // one byte per picosecond
   for (const NeuralNetwork& network : test::tiny_networks()) {
     // Window caches, growing caches and states of one sequence with 12 tokens; then those that a

@@ -45,7 +45,7 @@ class FakeChip final : public ChipModel {
   Picoseconds floor(const Stage& stage, const Batch& batch) const override {
     return time(stage, batch) / 2;
   }
-  KernelCost simulate_kernel(const Kernel&, bool) const override {
+  KernelCost simulate_run(const KernelRun&) const override {
     throw ModelError("fake chip: no kernels");
   }
   std::unique_ptr<LoadedStage> load(const Stage&, const Weights&, std::int64_t,

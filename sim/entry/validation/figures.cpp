@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "sim/core/statistics.hpp"
+#include "sim/lower/product_format.hpp"
 
 namespace tandem::entry {
 namespace {
@@ -14,37 +15,33 @@ double mean_of(const std::vector<double>& values) {
   return sum / static_cast<double>(values.size());
 }
 
-/// Key of the chip's dense peak for operands of this type; empty: chips have no such unit.
-std::string_view peak_key(ElementType type) {
-  switch (type) {
-    case ElementType::Float32:
+/// Key of the chip's dense peak for this pipe.
+std::string_view peak_key(MatrixPipe pipe) {
+  switch (pipe) {
+    case MatrixPipe::Float32:
       return "peak_float32";
-    case ElementType::Float16:
+    case MatrixPipe::Float16:
       return "peak_float16";
-    case ElementType::Bfloat16:
+    case MatrixPipe::Bfloat16:
       return "peak_bfloat16";
-    case ElementType::Fp8E4m3:
-    case ElementType::Fp8E5m2:
+    case MatrixPipe::Fp8:
       return "peak_fp8";
-    case ElementType::Int8:
+    case MatrixPipe::Int8:
       return "peak_int8";
-    default:
-      return "";
+    case MatrixPipe::Fp4:
+      return "peak_fp4";
   }
+  return "";
 }
 
-/// The type of the operands of a kernel's products: the wider of weights and activations.
-ElementType operand_type(const Kernel& kernel) {
+/// The pipe that a kernel's products take: that of the wider of weights and activations.
+MatrixPipe pipe_of_kernel(const Kernel& kernel) {
   return std::visit(
       [&](const auto& shape) {
-        if constexpr (requires {
-                        shape.weights;
-                        shape.activations;
-                      }) {
-          return bytes_of(shape.weights) > bytes_of(shape.activations) ? shape.weights
-                                                                       : shape.activations;
+        if constexpr (requires { product_format(shape); }) {
+          return product_format(shape).pipe;
         } else {
-          return kernel.activations;
+          return pipe_of(kernel.activations);
         }
       },
       kernel.shape);
@@ -82,17 +79,27 @@ ErrorFigures figures_of(std::span<const ScoredRow* const> rows) {
   return figures;
 }
 
-std::optional<double> naive_roofline_ms(const Kernel& kernel, const Chip& chip) {
+std::optional<double> naive_roofline_ms(const KernelRun& run, const Chip& chip) {
   constexpr double share_of_peak = 0.80, share_of_bandwidth = 0.85, launch_ms = 0.003;
-  const KernelWork work = work_of(kernel);
   const double bandwidth = rate(chip, "hbm_bandwidth");
   if (bandwidth <= 0) return std::nullopt;
-  double seconds = static_cast<double>(work.bytes().count()) / (share_of_bandwidth * bandwidth);
-  if (work.matrix.count() > 0) {
-    const double peak = rate(chip, peak_key(operand_type(kernel)));
+  double product_seconds = 0;
+  std::vector<KernelWork> works;
+  for (const Kernel& kernel : run.kernels) {
+    if (std::holds_alternative<QuantiseKernel>(kernel.shape)) continue;
+    works.push_back(work_of(kernel));
+    if (works.back().matrix.count() == 0) continue;
+    const double peak = rate(chip, peak_key(pipe_of_kernel(kernel)));
     if (peak <= 0) return std::nullopt;
-    seconds = std::max(seconds, static_cast<double>(work.matrix.count()) / (share_of_peak * peak));
+    product_seconds += static_cast<double>(works.back().matrix.count()) / (share_of_peak * peak);
   }
+  Bytes bytes;
+  for (std::size_t i = 0; i < works.size(); ++i) {
+    const Bytes handed = i > 0 ? std::min(works[i - 1].write_bytes, works[i].read_bytes) : Bytes(0);
+    bytes += works[i].bytes() - handed * 2;
+  }
+  const double seconds = std::max(
+      static_cast<double>(bytes.count()) / (share_of_bandwidth * bandwidth), product_seconds);
   return seconds * 1e3 + launch_ms;
 }
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "sim/describe/scenario.hpp"
-#include "sim/lower/kernel.hpp"
+#include "sim/lower/chip_model.hpp"
 
 namespace tandem::entry {
 
@@ -39,8 +39,9 @@ struct ErrorFigures {
 
 /// The naive roofline that predictions must beat, in milliseconds: the longer of the products at
 /// 0.80 of the dense peak of their operands' type and all distinct bytes at 0.85 of the memory
-/// bandwidth, plus 3 us. None for a chip whose description lacks a peak for the type or the
+/// bandwidth, plus 3 us. Quantisation counts nothing, and rows that one kernel hands to the next
+/// are neither written nor read. None for a chip whose description lacks a peak for the type or the
 /// bandwidth of an HBM.
-[[nodiscard]] std::optional<double> naive_roofline_ms(const Kernel& kernel, const Chip& chip);
+[[nodiscard]] std::optional<double> naive_roofline_ms(const KernelRun& run, const Chip& chip);
 
 }  // namespace tandem::entry

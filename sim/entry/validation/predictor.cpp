@@ -15,12 +15,13 @@ namespace tandem::entry {
 /// A chip with its software, ready to answer.
 struct Predictor::Bench {
   Chip chip;
+  Software software;
   std::unique_ptr<ChipModel> model;
 };
 
 /// One distinct kernel and what came of it.
 struct Predictor::Job {
-  KernelRow row;
+  KernelRun run;
   std::optional<double> baseline;
   std::optional<double> predicted;
   std::optional<double> floor;
@@ -65,10 +66,12 @@ std::vector<Override> overrides_of_software(const std::vector<Override>& all) {
 }
 
 /// What a chip predicts for the target of a table, in milliseconds or watts; none where it has no
-/// answer. Power comes in here, and out of Predictor::refusal_of(), when KernelCost carries it.
+/// answer.
 std::optional<double> predicted_value(const KernelCost& cost, ManifestTarget target,
                                       bool is_cycle) {
-  if (target == ManifestTarget::Power) return std::nullopt;
+  if (target == ManifestTarget::Power) {
+    return cost.power.count() > 0 ? std::optional(cost.power.count()) : std::nullopt;
+  }
   return to_milliseconds(is_cycle ? cost.time : cost.floor);
 }
 
@@ -133,6 +136,7 @@ Predictor::Bench& Predictor::bench_of(const std::string& chip, const std::string
                                               software, overrides_of_software(options_.overrides));
   auto made = std::make_unique<Bench>();
   made->chip = context_.loader.chip(chip, overrides_of_chip(options_.overrides, chip));
+  made->software = layer;
   made->model = make_model(context_, made->chip, layer);
   bench = std::move(made);
   return *bench;
@@ -145,18 +149,18 @@ std::string Predictor::refusal_of(const ManifestTable& table) const {
   if (!contains(chips_, table.chip)) {
     return fmt::format("chip '{}' is not described in hw_configs/chips", table.chip);
   }
-  if (table.target == ManifestTarget::Power) return "power is not predicted yet";
   return {};
 }
 
 void Predictor::answer_one(const Bench& bench, ManifestTarget target, Job& job) const {
   try {
-    const KernelCost cost = bench.model->simulate_kernel(job.row.kernel, job.row.warm);
+    const KernelCost cost = bench.model->simulate_run(job.run);
     job.predicted = predicted_value(cost, target, options_.is_cycle);
     job.bound = cost.bound;
+    if (!job.predicted) job.reason = "the chip model does not say its power";
     if (target != ManifestTarget::Latency) return;
     job.floor = to_milliseconds(cost.floor);
-    job.baseline = naive_roofline_ms(job.row.kernel, bench.chip);
+    job.baseline = naive_roofline_ms(job.run, bench.chip);
   } catch (const ModelError& error) {
     job.reason = error.what();
   }
@@ -186,27 +190,30 @@ void Predictor::answer(const Bench& bench, ManifestTarget target, std::vector<Jo
 }
 
 std::vector<std::size_t> Predictor::distinct_jobs(const ManifestTable& table,
+                                                  const Software& software,
                                                   const std::vector<MeasuredRow>& rows,
                                                   std::vector<ScoredRow>& scored,
                                                   std::vector<Job>& jobs) const {
-  const std::string refusal = refusal_of(table);
   std::vector<std::size_t> job_of(rows.size(), no_job);
   std::map<std::uint64_t, std::size_t> known;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     scored[i].measured = rows[i].measured;
-    scored[i].reason = rows[i].problem.empty() ? refusal : rows[i].problem;
+    scored[i].reason = rows[i].problem;
     if (!scored[i].reason.empty()) continue;
     DiagnosticSink sink;
-    KernelRow row = kernel_row(table.op, rows[i].inputs, sink);
+    KernelRun run = kernel_row(table.op, rows[i].inputs, software, sink);
+    run.sustained = table.sustained;
     try {
       sink.throw_if_any();
     } catch (const ConfigError& error) {
       scored[i].reason = error.diagnostics().front().message;
       continue;
     }
-    const std::uint64_t key = Hasher().add(key_of(row.kernel)).add(row.warm).value();
-    const auto [entry, is_new] = known.emplace(key, jobs.size());
-    if (is_new) jobs.push_back({std::move(row), {}, {}, {}, {}, {}});
+    Hasher hash;
+    hash.add(run.warm);
+    for (const Kernel& kernel : run.kernels) hash.add(key_of(kernel));
+    const auto [entry, is_new] = known.emplace(hash.value(), jobs.size());
+    if (is_new) jobs.push_back({std::move(run), {}, {}, {}, {}, {}});
     job_of[i] = entry->second;
   }
   return job_of;
@@ -216,10 +223,16 @@ std::vector<ScoredRow> Predictor::predict(const ManifestTable& table,
                                           const std::vector<MeasuredRow>& rows, const Tick& tick) {
   std::vector<ScoredRow> scored(rows.size());
   std::vector<Job> jobs;
-  const std::vector<std::size_t> job_of = distinct_jobs(table, rows, scored, jobs);
-  if (!jobs.empty()) {
-    answer(bench_of(table.chip, software_for(table.software)), table.target, jobs, tick);
+  if (const std::string refusal = refusal_of(table); !refusal.empty()) {
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      scored[i].measured = rows[i].measured;
+      scored[i].reason = rows[i].problem.empty() ? refusal : rows[i].problem;
+    }
+    return scored;
   }
+  const Bench& bench = bench_of(table.chip, software_for(table.software));
+  const std::vector<std::size_t> job_of = distinct_jobs(table, bench.software, rows, scored, jobs);
+  answer(bench, table.target, jobs, tick);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     if (job_of[i] == no_job) continue;
     const Job& job = jobs[job_of[i]];

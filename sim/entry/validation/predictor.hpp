@@ -60,6 +60,7 @@ class Predictor {
               const Tick& tick) const;
   /// Fills `jobs` with the distinct kernels; the job of each row, or none and then its reason.
   [[nodiscard]] std::vector<std::size_t> distinct_jobs(const ManifestTable& table,
+                                                       const Software& software,
                                                        const std::vector<MeasuredRow>& rows,
                                                        std::vector<ScoredRow>& scored,
                                                        std::vector<Job>& jobs) const;

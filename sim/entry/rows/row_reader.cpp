@@ -1,0 +1,96 @@
+#include "sim/entry/rows/row_reader.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <charconv>
+
+namespace tandem::entry {
+namespace {
+
+const std::map<std::string, ElementType, std::less<>>& element_names() {
+  static const std::map<std::string, ElementType, std::less<>> names = {
+      {"bfloat16", ElementType::Bfloat16},
+      {"float16", ElementType::Float16},
+      {"float32", ElementType::Float32},
+      {"fp8", ElementType::Fp8E4m3},
+      {"int8", ElementType::Int8}};
+  return names;
+}
+
+}  // namespace
+
+std::string_view other_name(std::string_view column) {
+  return column == "width" ? "inter" : "";
+}
+
+const NamedCell* find_cell(const NamedRow& row, std::string_view column) {
+  auto found = row.find(column);
+  if (found == row.end()) found = row.find(other_name(column));
+  return found == row.end() ? nullptr : &found->second;
+}
+
+std::int64_t RowReader::integer(std::string_view column, std::int64_t minimum,
+                                std::optional<std::int64_t> fallback) {
+  const NamedCell* cell = find(column);
+  if (cell == nullptr) return fallback.value_or(minimum);
+  const std::string& text = cell->text;
+  std::int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  constexpr std::int64_t limit = std::int64_t{1} << 40;
+  if (error != std::errc{} || end != text.data() + text.size() || value < minimum ||
+      value > limit) {
+    sink_.report(cell->place, fmt::format("'{}' is '{}'; write a whole number of at least {}",
+                                          column, text, minimum));
+    return minimum;
+  }
+  return value;
+}
+
+ElementType RowReader::element(std::string_view column, ElementType fallback) {
+  const NamedCell* cell = find(column);
+  if (cell == nullptr) return fallback;
+  const auto found = element_names().find(cell->text);
+  if (found != element_names().end()) return found->second;
+  std::vector<std::string> known;
+  for (const auto& [name, type] : element_names()) known.push_back(name);
+  sink_.report(cell->place, fmt::format("'{}' is '{}'; supported types are {}", column, cell->text,
+                                        fmt::join(known, ", ")));
+  return fallback;
+}
+
+const formats::Precision* RowReader::precision(std::string_view column) {
+  const NamedCell* cell = find(column);
+  if (cell == nullptr) return nullptr;
+  std::vector<std::string> known;
+  for (const formats::Precision& precision : formats::precisions()) {
+    known.emplace_back(precision.name);
+    if (precision.name != cell->text) continue;
+    const bool is_plain = !precision.weight && !precision.activation;
+    return is_plain ? nullptr : &precision;
+  }
+  sink_.report(cell->place, fmt::format("'{}' is '{}'; known precisions are {}", column, cell->text,
+                                        fmt::join(known, ", ")));
+  return nullptr;
+}
+
+std::string RowReader::text(std::string_view column, std::string_view fallback) {
+  const NamedCell* cell = find(column);
+  return cell == nullptr ? std::string(fallback) : cell->text;
+}
+
+void RowReader::refuse(std::string_view column, std::string_view what) {
+  const NamedCell* cell = find(column);
+  sink_.report(cell == nullptr ? SourcePlace{} : cell->place, std::string(what));
+}
+
+bool RowReader::is_warm() {
+  const NamedCell* cell = find("l2");
+  if (cell == nullptr) return false;
+  if (cell->text != "warm" && cell->text != "cold") {
+    sink_.report(cell->place, fmt::format("'l2' is '{}'; write 'warm' or 'cold'", cell->text));
+  }
+  return cell->text == "warm";
+}
+
+}  // namespace tandem::entry

@@ -1,0 +1,52 @@
+// Typed access to the cells of one row, collecting complaints.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "sim/entry/kernel_table.hpp"
+#include "sim/numerics/formats/quant_format.hpp"
+
+namespace tandem::entry {
+
+/// The other name under which a column is accepted; empty: none.
+[[nodiscard]] std::string_view other_name(std::string_view column);
+[[nodiscard]] const NamedCell* find_cell(const NamedRow& row, std::string_view column);
+
+/// Contract: a bad cell is reported to the sink with its place and read as the fallback.
+class RowReader {
+ public:
+  RowReader(const NamedRow& row, DiagnosticSink& sink) : row_(row), sink_(sink) {}
+
+  [[nodiscard]] bool has(std::string_view column) const { return find(column) != nullptr; }
+
+  /// A whole number of at least `minimum`; `fallback` where the cell is absent.
+  std::int64_t integer(std::string_view column, std::int64_t minimum,
+                       std::optional<std::int64_t> fallback = std::nullopt);
+
+  /// An element type by its name.
+  ElementType element(std::string_view column, ElementType fallback);
+
+  /// A precision by its name; null for names of plain element types and for absent cells.
+  const formats::Precision* precision(std::string_view column);
+
+  /// The cell's text; `fallback` where it is absent.
+  std::string text(std::string_view column, std::string_view fallback);
+
+  /// Complains about the cell, where there is one.
+  void refuse(std::string_view column, std::string_view what);
+
+  /// True for 'warm', false for 'cold' and for no cell.
+  bool is_warm();
+
+ private:
+  [[nodiscard]] const NamedCell* find(std::string_view column) const {
+    return find_cell(row_, column);
+  }
+
+  const NamedRow& row_;
+  DiagnosticSink& sink_;
+};
+
+}  // namespace tandem::entry
