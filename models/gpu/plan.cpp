@@ -7,6 +7,7 @@
 
 #include "models/gpu/plan_attention.hpp"
 #include "models/gpu/plan_gemm.hpp"
+#include "models/gpu/plan_quantise.hpp"
 #include "models/gpu/plan_stream.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/overloaded.hpp"
@@ -88,7 +89,7 @@ KernelPlan plan_kernel(const GpuParams& params, const Kernel& kernel) {
                         [&](const ActivationKernel& shape) { return stream(shape); },
                         [&](const ElementwiseKernel& shape) { return stream(shape); },
                         [&](const SampleKernel& shape) { return stream(shape); },
-                        [&](const QuantiseKernel& shape) { return stream(shape); },
+                        [&](const QuantiseKernel& shape) { return plan_quantise(params, kernel, shape); },
                         [&](const auto&) -> KernelPlan { refuse(kernel, ""); },
                     },
                     kernel.shape);
