@@ -111,6 +111,10 @@ struct CacheReadKernel {
   ElementType kv = ElementType::Bfloat16;
 };
 
+/// Whose attention kernels a framework launches: FlashAttention's, or those of TensorRT-LLM (fmha_v2
+/// for prefill, XQA and masked multi-head attention for decode).
+enum class AttentionLibrary : std::uint8_t { Flash, TensorRt };
+
 /// Attention of each span's new tokens over its context and themselves.
 struct AttentionKernel {
   using Span = QuerySpan;
@@ -125,6 +129,7 @@ struct AttentionKernel {
   bool sinks = false;               ///< a learned logit per head joins the softmax
   bool softcap = false;             ///< scores become c tanh(score / c)
   bool cached = true;  ///< earlier keys and values come from the cache, not from this pass
+  AttentionLibrary library = AttentionLibrary::Flash;
   [[nodiscard]] std::int64_t value_width() const { return value_dim > 0 ? value_dim : head_dim; }
 };
 
