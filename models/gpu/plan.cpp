@@ -7,6 +7,7 @@
 
 #include "models/gpu/plan_attention.hpp"
 #include "models/gpu/plan_gemm.hpp"
+#include "models/gpu/plan_grouped.hpp"
 #include "models/gpu/plan_quantise.hpp"
 #include "models/gpu/plan_stream.hpp"
 #include "sim/core/diagnostics.hpp"
@@ -85,6 +86,11 @@ KernelPlan plan_kernel(const GpuParams& params, const Kernel& kernel) {
                         [&](const ElementwiseKernel& shape) { return stream(shape); },
                         [&](const SampleKernel& shape) { return stream(shape); },
                         [&](const QuantiseKernel& shape) { return plan_quantise(params, kernel, shape); },
+                        [&](const RouterKernel& shape) { return stream(shape); },
+                        [&](const ExpertSortKernel& shape) { return stream(shape); },
+                        [&](const DispatchKernel& shape) { return stream(shape); },
+                        [&](const CombineKernel& shape) { return stream(shape); },
+                        [&](const GroupedGemmKernel& gemm) { return plan_grouped(params, gemm); },
                         [&](const auto&) -> KernelPlan { refuse(kernel, ""); },
                     },
                     kernel.shape);

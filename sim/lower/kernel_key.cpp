@@ -37,6 +37,7 @@ void add(Hasher& hash, const GroupedGemmKernel& s) {
   hash.add(s.rows.size());
   for (const std::int64_t rows : s.rows) hash.add(rows);
   hash.add(s.n).add(s.k).add(s.weights).add(s.activations).add(s.bias);
+  hash.add(s.tuned_rows);
   add(hash, s.precision);
 }
 void add(Hasher& hash, const RopeKernel& s) {
@@ -79,10 +80,14 @@ void add(Hasher& hash, const RouterKernel& s) {
   hash.add(r.group_mask).add(s.expert_scale);
 }
 void add(Hasher& hash, const DispatchKernel& s) {
-  hash.add(s.tokens).add(s.top_k).add(s.hidden);
+  hash.add(s.tokens).add(s.top_k).add(s.hidden).add(s.rows());
+}
+void add(Hasher& hash, const ExpertSortKernel& s) {
+  hash.add(s.tokens).add(s.top_k).add(s.experts);
 }
 void add(Hasher& hash, const CombineKernel& s) {
   hash.add(s.tokens).add(s.top_k).add(s.hidden).add(s.shared).add(s.adds_residual);
+  hash.add(s.rows());
 }
 void add(Hasher& hash, const ActivationKernel& s) {
   hash.add(s.tokens).add(s.intermediate).add(s.kind).add(s.gated);
@@ -128,7 +133,8 @@ std::string_view kind_name(const Kernel& kernel) {
                                [](const ActivationKernel&) { return "activation"; },
                                [](const ElementwiseKernel&) { return "elementwise"; },
                                [](const SampleKernel&) { return "sample"; },
-                               [](const QuantiseKernel&) { return "quantise"; }},
+                               [](const QuantiseKernel&) { return "quantise"; },
+                               [](const ExpertSortKernel&) { return "expert_sort"; }},
                     kernel.shape);
 }
 

@@ -69,6 +69,8 @@ struct GroupedGemmKernel {
   ElementType activations = ElementType::Bfloat16;
   bool bias = false;
   const formats::Precision* precision = nullptr;  ///< as in GemmKernel
+  /// Rows of every expert for which the library chose its schedule beforehand; 0: these rows.
+  std::int64_t tuned_rows = 0;
 };
 
 /// Where the scales of quantised activations come from.
@@ -181,9 +183,21 @@ struct RouterKernel {
   bool expert_scale = false;  ///< a learned factor per expert on its weight
 };
 
-/// Copies each token's row once per chosen expert, sorted by expert.
+/// One pass of sorting (token, expert) choices by expert: reads the chosen indices of all tokens
+/// and writes a place for each choice and the first row of each of the rank's experts.
+struct ExpertSortKernel {
+  std::int64_t tokens = 0, top_k = 0, experts = 0;
+};
+
+/// Copies each token's row once per chosen expert, sorted by expert. A rank that holds only some of
+/// the experts makes `copies` of them.
 struct DispatchKernel {
+  static constexpr std::int64_t every_choice = -1;
   std::int64_t tokens = 0, top_k = 0, hidden = 0;
+  std::int64_t copies = every_choice;
+  [[nodiscard]] std::int64_t rows() const {
+    return copies == every_choice ? tokens * top_k : copies;
+  }
 };
 
 /// y = sum over the token's experts of weight * row (+ shared row) (+ residual).
@@ -191,6 +205,10 @@ struct CombineKernel {
   std::int64_t tokens = 0, top_k = 0, hidden = 0;
   bool shared = false;
   bool adds_residual = false;
+  std::int64_t copies = DispatchKernel::every_choice;  ///< rows that the rank has
+  [[nodiscard]] std::int64_t rows() const {
+    return copies == DispatchKernel::every_choice ? tokens * top_k : copies;
+  }
 };
 
 /// act(gate) * up over [tokens, intermediate], or act(up) alone.
@@ -224,6 +242,6 @@ using KernelShape =
                  ActivationKernel, SampleKernel, BatchedGemmKernel, GroupedGemmKernel,
                  CacheReadKernel, LatentAttentionKernel, IndexerKernel, ShortConvolutionKernel,
                  DeltaGateKernel, GatedDeltaKernel, RouterKernel, DispatchKernel, CombineKernel,
-                 ElementwiseKernel, QuantiseKernel>;
+                 ElementwiseKernel, QuantiseKernel, ExpertSortKernel>;
 
 }  // namespace tandem

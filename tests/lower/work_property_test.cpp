@@ -118,6 +118,9 @@ void draw(Draw& d, RouterKernel& s) {
   r.group_mask = d.one_of(ops::GroupMask::Zero);
   s.expert_scale = d.flag();
 }
+void draw(Draw& d, ExpertSortKernel& s) {
+  s = {d.in(1, 5), d.in(1, 4), d.in(1, 6)};
+}
 void draw(Draw& d, DispatchKernel& s) {
   s = {d.in(1, 5), d.in(1, 4), d.in(1, 6)};
 }
@@ -138,11 +141,12 @@ void draw(Draw& d, SampleKernel& s) {
 template <class Shape>
 class EveryKernel : public testing::Test {};
 
-using Shapes = testing::Types<EmbeddingKernel, NormKernel, GemmKernel, RopeKernel, AttentionKernel,
-                              ActivationKernel, SampleKernel, BatchedGemmKernel, GroupedGemmKernel,
-                              CacheReadKernel, LatentAttentionKernel, IndexerKernel,
-                              ShortConvolutionKernel, DeltaGateKernel, GatedDeltaKernel,
-                              RouterKernel, DispatchKernel, CombineKernel, ElementwiseKernel>;
+using Shapes =
+    testing::Types<EmbeddingKernel, NormKernel, GemmKernel, RopeKernel, AttentionKernel,
+                   ActivationKernel, SampleKernel, BatchedGemmKernel, GroupedGemmKernel,
+                   CacheReadKernel, LatentAttentionKernel, IndexerKernel, ShortConvolutionKernel,
+                   DeltaGateKernel, GatedDeltaKernel, RouterKernel, DispatchKernel, CombineKernel,
+                   ElementwiseKernel, ExpertSortKernel>;
 
 class ShapeNames {
  public:
