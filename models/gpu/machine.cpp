@@ -12,6 +12,14 @@ Picoseconds at_rate(std::int64_t amount, double per_ps) {
   return Picoseconds(static_cast<std::int64_t>(std::ceil(static_cast<double>(amount) / per_ps)));
 }
 
+/// Rounds of equal CTAs after which the machine is in its steady state and the rest is not
+/// simulated: start-up and tail are then below a tenth of what is repeated.
+constexpr std::int64_t rounds_of_equal_ctas = 12;
+
+/// Threads whose next instruction an SM issues per clock: four schedulers, a warp of 32 each
+/// (NVIDIA V100 architecture whitepaper, and those of all later chips).
+constexpr double issue_lanes_per_clock = 128;
+
 /// Time that vector work keeps the tensor pipe of its SM idle.
 Picoseconds held_by_vector_work(VectorWork kind, Picoseconds tensor, Picoseconds vector,
                                 Picoseconds special) {
@@ -51,7 +59,8 @@ Machine::Machine(const GpuParams& params)
       vector_per_ps_(params.vector_peak().count() / static_cast<double>(params.sms) /
                      picoseconds_per_second),
       special_per_ps_(params.special_per_clock * clock_per_ps_),
-      shared_per_ps_(params.shared_bytes_per_clock * clock_per_ps_) {}
+      shared_per_ps_(params.shared_bytes_per_clock * clock_per_ps_),
+      issue_per_ps_(issue_lanes_per_clock * clock_per_ps_) {}
 
 KernelTiming Machine::run(const KernelPlan& plan, const Residency& residency) {
   residency_ = residency;
@@ -60,6 +69,7 @@ KernelTiming Machine::run(const KernelPlan& plan, const Residency& residency) {
   l2_bytes_ = Bytes(0);
   sms_.assign(static_cast<std::size_t>(params_.sms), Sm{});
   event_count_ = 0;
+  skipped_ = KernelTiming{};
   std::int64_t tiles = 0;
   for (const PlanPhase& phase : plan.phases) tiles = std::max(tiles, phase.program->tiles());
   cache_ = L2Cache(params_.l2_capacity, tiles);
@@ -88,7 +98,9 @@ void Machine::run_phase(const PlanPhase& phase, Picoseconds start) {
   prepare_slots(phase);
   events_.clear();
   next_cta_ = 0;
+  last_cta_ = ctas_to_run(phase);
   phase_end_ = start;
+  const KernelTiming before = summarise(start);
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     if (!assign_next(slots_[i])) break;
     events_.push(start + params_.cta_start, Phase::Issue,
@@ -99,6 +111,37 @@ void Machine::run_phase(const PlanPhase& phase, Picoseconds start) {
     ++event_count_;
     handle(entry.event, entry.time);
   }
+  if (last_cta_ < phase.program->ctas()) skip_rounds(phase, start, before);
+}
+
+std::int64_t Machine::ctas_to_run(const PlanPhase& phase) const {
+  const std::int64_t ctas = phase.program->ctas();
+  if (!phase.has_equal_ctas) return ctas;
+  const std::int64_t round = params_.sms * phase.ctas_per_sm;
+  const std::int64_t rounds = (ctas + round - 1) / round;
+  return ctas - round * std::max<std::int64_t>(0, rounds - rounds_of_equal_ctas);
+}
+
+void Machine::skip_rounds(const PlanPhase& phase, Picoseconds start, const KernelTiming& before) {
+  const double ratio =
+      static_cast<double>(phase.program->ctas() - last_cta_) / static_cast<double>(last_cta_);
+  const KernelTiming after = summarise(phase_end_);
+  const auto grow = [&](auto& total, auto then, auto now) {
+    using Amount = std::decay_t<decltype(total)>;
+    total += Amount(static_cast<std::int64_t>(static_cast<double>((now - then).count()) * ratio));
+  };
+  grow(skipped_.hbm_read, before.hbm_read, after.hbm_read);
+  grow(skipped_.hbm_written, before.hbm_written, after.hbm_written);
+  grow(skipped_.l2_bytes, before.l2_bytes, after.l2_bytes);
+  grow(skipped_.tensor_busy, before.tensor_busy, after.tensor_busy);
+  grow(skipped_.vector_busy, before.vector_busy, after.vector_busy);
+  grow(skipped_.special_busy, before.special_busy, after.special_busy);
+  grow(skipped_.port_busy, before.port_busy, after.port_busy);
+  grow(skipped_.l2_busy, before.l2_busy, after.l2_busy);
+  grow(skipped_.hbm_busy, before.hbm_busy, after.hbm_busy);
+  const Picoseconds simulated_end = phase_end_;
+  grow(phase_end_, start, simulated_end);
+  skipped_.skipped += phase_end_ - simulated_end;
 }
 
 void Machine::handle(const Event& event, Picoseconds now) {
@@ -123,7 +166,7 @@ void Machine::handle(const Event& event, Picoseconds now) {
 }
 
 bool Machine::assign_next(Slot& slot) {
-  if (next_cta_ >= phase_->program->ctas()) {
+  if (next_cta_ >= last_cta_) {
     slot.cta = -1;
     return false;
   }
@@ -166,7 +209,8 @@ Picoseconds Machine::load_tile(Sm& sm, const TileLoad& load, std::int64_t rounds
   const auto address = static_cast<std::uint64_t>(load.tile) * 1024;
   const Picoseconds arrived = hbm_.serve(now, {address, missing, false});
   if (params_.model_l2) {
-    cache_.insert(load.tile, load.bytes, arrived + params_.hbm_latency - params_.l2_latency);
+    keep_tile(load.tile, load.bytes, arrived + params_.hbm_latency - params_.l2_latency, false,
+              now);
   }
   return std::max({ready, arrived + params_.hbm_latency, now + params_.hbm_latency * rounds});
 }
@@ -176,9 +220,11 @@ Machine::PendingStep Machine::make_pending(const Slot& slot, const Step& step, P
                       std::max(at_rate(step.tensor_padded.count(), tensor_per_ps_),
                                at_rate(step.shared_traffic.count(), shared_per_ps_)),
                       params_.matrix_latency * step.chain,
-                      at_rate(std::max(step.vector, step.vector_padded).count(), vector_per_ps_),
-                      at_rate(std::max(step.special, step.special_padded).count(), special_per_ps_),
-                      Picoseconds(0),
+                       std::max(at_rate(std::max(step.vector, step.vector_padded).count(), vector_per_ps_),
+                                at_rate(step.issue.count(), issue_per_ps_)),
+                       at_rate(std::max(step.special, step.special_padded).count(), special_per_ps_),
+                       Picoseconds(0),
+                       step.store,
                       slot.cta,
                       slot.next_step + 1 == slot.steps};
   pending.hold = held_by_vector_work(phase_->vector_work, pending.tensor, pending.vector,
@@ -234,6 +280,7 @@ void Machine::finish_tensor(Slot& slot, std::int32_t index, Picoseconds now) {
   }
   slot.previous_vector_done = slot.vector_done;
   slot.vector_done = done;
+  phase_end_ = std::max(phase_end_, store_tile(sm, step.store, step.cta, done));
   slot.head = (slot.head + 1) % slot.pending.size();
   --slot.count;
   slot.is_computing = false;
@@ -258,26 +305,41 @@ void Machine::start_epilogue(const Event& event, Picoseconds now) {
   events_.push(ready, Phase::Release, {EventKind::Store, event.slot, event.cta});
 }
 
+void Machine::keep_tile(std::int64_t tile, Bytes bytes, Picoseconds ready, bool dirty,
+                        Picoseconds now) {
+  cache_.insert(tile, bytes, ready, dirty);
+  const Bytes evicted = cache_.take_written_back();
+  if (evicted.count() == 0) return;
+  const auto address = static_cast<std::uint64_t>(tile) * 1024;
+  (void)hbm_.serve(now, {address, evicted, true});
+}
+
+Picoseconds Machine::store_tile(Sm& sm, const TileStore& store, std::int64_t cta, Picoseconds now) {
+  const Bytes bytes = store.output + store.workspace;
+  if (bytes.count() == 0) return now;
+  l2_bytes_ += bytes;
+  Picoseconds done =
+      sm.port.reserve(now, at_rate(bytes.count(), params_.port_bytes_per_clock * clock_per_ps_));
+  done = std::max(done, l2_.reserve(now, bytes / params_.l2_bandwidth));
+  if (store.workspace.count() > 0 && params_.model_l2)
+    keep_tile(store.tile, store.workspace, done, true, now);
+  const bool stays = params_.model_l2 && residency_.output;
+  if (!stays && store.output.count() > 0) {
+    const auto address = static_cast<std::uint64_t>(cta) * 1024;
+    done = std::max(done, hbm_.serve(now, {address, store.output, true}));
+  }
+  return done;
+}
+
 void Machine::store_output(const Event& event, Picoseconds now) {
   Slot& slot = slots_[static_cast<std::size_t>(event.slot)];
   Epilogue epilogue;
   phase_->program->epilogue(event.cta, epilogue);
-  const Bytes bytes = epilogue.store + epilogue.workspace_store;
-  l2_bytes_ += bytes;
-  Server& port = sms_[static_cast<std::size_t>(slot.sm)].port;
+  const TileStore store{epilogue.store, epilogue.workspace_store, epilogue.store_tile};
   Picoseconds done =
-      port.reserve(now, at_rate(bytes.count(), params_.port_bytes_per_clock * clock_per_ps_));
-  done = std::max(done, l2_.reserve(now, bytes / params_.l2_bandwidth));
+      store_tile(sms_[static_cast<std::size_t>(slot.sm)], store, event.cta, now);
   if (epilogue.updates_shared_word) {
     done = std::max(done, shared_word_.reserve(now, params_.atomic_interval) + params_.l2_latency);
-  }
-  if (epilogue.workspace_store.count() > 0 && params_.model_l2) {
-    cache_.insert(epilogue.store_tile, epilogue.workspace_store, done);
-  }
-  const bool stays = params_.model_l2 && residency_.output;
-  if (!stays && epilogue.store.count() > 0) {
-    const auto address = static_cast<std::uint64_t>(event.cta) * 1024;
-    done = std::max(done, hbm_.serve(now, {address, epilogue.store, true}));
   }
   phase_end_ = std::max(phase_end_, done);
   if (!phase_->persistent && assign_next(slot)) {
@@ -304,6 +366,16 @@ KernelTiming Machine::summarise(Picoseconds end) const {
     *busy = *busy / params_.sms;
   }
   timing.events = event_count_;
+  timing.hbm_read += skipped_.hbm_read;
+  timing.hbm_written += skipped_.hbm_written;
+  timing.l2_bytes += skipped_.l2_bytes;
+  timing.l2_busy += skipped_.l2_busy;
+  timing.hbm_busy += skipped_.hbm_busy;
+  timing.tensor_busy += skipped_.tensor_busy;
+  timing.vector_busy += skipped_.vector_busy;
+  timing.special_busy += skipped_.special_busy;
+  timing.port_busy += skipped_.port_busy;
+  timing.skipped = skipped_.skipped;
   return timing;
 }
 

@@ -24,7 +24,16 @@ struct TileLoad {
   std::int64_t sharers = 1;  ///< CTAs of a cluster that take it from one L2 read
 };
 
-/// One turn of a CTA's main loop: loads into a stage buffer, then tensor work, then vector work.
+/// Bytes that leave an SM. Output goes to HBM unless it may stay in L2; a workspace tile stays in
+/// L2 until it is evicted and read or written back.
+struct TileStore {
+  Bytes output;
+  Bytes workspace;
+  std::int64_t tile = -1;  ///< that the workspace bytes make resident
+};
+
+/// One turn of a CTA's main loop: loads into a stage buffer, then tensor work, then vector work,
+/// then stores that nobody waits for.
 struct Step {
   TileLoad loads[3];
   int load_count = 0;
@@ -37,6 +46,10 @@ struct Step {
   Flops special;
   Flops vector_padded;   ///< with masked pairs; zero: as `vector`
   Flops special_padded;  ///< with masked pairs; zero: as `special`
+  /// Instructions of all threads where they exceed the useful ones: conversions, addresses,
+  /// control.
+  Flops issue;
+  TileStore store;
   void add(const TileLoad& load) {
     if (load.bytes.count() > 0) loads[load_count++] = load;
   }
@@ -81,6 +94,8 @@ struct PlanPhase {
   bool persistent = false;  ///< a slot loads its next CTA while the last one finishes
   VectorWork vector_work = VectorWork::AfterTensor;
   bool is_launched = false;  ///< a launch of its own, behind the phase before it
+  /// All CTAs do the same: the machine may run some rounds of them and let the others last as long.
+  bool has_equal_ctas = false;
 };
 
 /// Sums over all CTAs of a plan. `tensor`, `vector`, `special`, `store` equal work_of's closed
