@@ -23,7 +23,7 @@ void write_everything(const Folder& folder) {
                              "target: latency, measured: t, unit: us, columns: {m: tokens}}\n"
                              "- {id: hot, file: gemm.csv, op: gemm, chip: h100_sxm, software: s, "
                              "target: power, measured: w, unit: mW, columns: {m: tokens}, "
-                             "fixed: {dtype: fp8}}\n"
+                             "fixed: {dtype: fp8, n: 128, k: 128}}\n"
                              "- {id: odd, file: gemm.csv, op: telepathy, chip: h100_sxm, "
                              "software: s, target: latency, measured: t, unit: us, columns: {}}\n"
                              "system_tables:\n"
@@ -63,7 +63,7 @@ TEST(Validate, EveryRowIsPredictedOrNamed) {
   EXPECT_THAT(unknown.not_predicted.begin()->first, HasSubstr("'dtype' is 'fp3'"));
   EXPECT_THAT(answer.entries[2].not_predicted.begin()->first, HasSubstr("chip 'h900'"));
   EXPECT_EQ(answer.entries[3].metric, "power");
-  EXPECT_THAT(answer.entries[3].not_predicted.begin()->first, HasSubstr("power"));
+  EXPECT_EQ(answer.entries[3].figures.rows, 4);
   EXPECT_THAT(answer.entries[4].not_predicted.begin()->first, HasSubstr("'telepathy'"));
   EXPECT_EQ(answer.entries[5].chip, "b200");
   EXPECT_EQ(answer.entries[5].metric, "ttft");
