@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "models/gpu/loaded_stage.hpp"
+#include "models/gpu/pass_residency.hpp"
 #include "sim/core/hash.hpp"
 
 namespace tandem::gpu {
@@ -136,8 +137,9 @@ StageCost GpuChip::simulate(const Stage& stage, const Batch& batch,
   StageCost total;
   total.time = total.floor = Picoseconds(0);
   std::map<std::string, Picoseconds> by_bound;
+  PassResidency pass(params_);
   for (const Kernel& kernel : graph.kernels) {
-    const SimulatedKernel result = simulated(kernel, inside_pass(params_, kernel));
+    const SimulatedKernel result = simulated(kernel, reused_state(pass.enter(kernel)));
     const KernelCost cost = cost_of(kernel, result);
     if (timeline != nullptr) {
       timeline->span(timeline->track(chip_.name, "kernels"), cost.role, total.time,
@@ -169,8 +171,9 @@ StageCost GpuChip::simulate(const Stage& stage, const Batch& batch,
 
 Picoseconds GpuChip::floor(const Stage& stage, const Batch& batch) const {
   Picoseconds total(0);
+  PassResidency pass(params_);
   for (const Kernel& kernel : lower(stage, batch).kernels) {
-    total += floor_of(params_, kernel, inside_pass(params_, kernel));
+    total += floor_of(params_, kernel, reused_state(pass.enter(kernel)));
   }
   return total;
 }
@@ -181,7 +184,10 @@ KernelCost GpuChip::simulate_run(const KernelRun& run) const {
   for (std::size_t i = 0; i < run.kernels.size(); ++i) {
     const Kernel& kernel = run.kernels[i];
     Residency residency = measured_alone(params_, kernel, run.warm, run.weight_copies);
-    if (i > 0) residency.activations |= inside_pass(params_, kernel).activations;
+    if (i > 0) {
+      residency.activations =
+          std::max(residency.activations, inside_pass(params_, kernel).activations);
+    }
     const KernelCost cost = cost_of(kernel, simulated(kernel, residency));
     if (i == 0) total.role = cost.role;
     if (cost.time > longest) {

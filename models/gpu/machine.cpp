@@ -63,8 +63,16 @@ Machine::Machine(const GpuParams& params)
       issue_per_ps_(issue_lanes_per_clock * clock_per_ps_) {}
 
 KernelTiming Machine::run(const KernelPlan& plan, const Residency& residency) {
-  residency_ = residency;
   hbm_.reset();
+  start_ = Picoseconds(0);
+  return run_next(plan, residency);
+}
+
+KernelTiming Machine::run_next(const KernelPlan& plan, const Residency& residency) {
+  residency_ = residency;
+  hbm_busy_before_ = hbm_.busy();
+  read_before_ = hbm_.bytes_read();
+  written_before_ = hbm_.bytes_written();
   l2_ = shared_word_ = Server{};
   l2_bytes_ = Bytes(0);
   sms_.assign(static_cast<std::size_t>(params_.sms), Sm{});
@@ -73,13 +81,15 @@ KernelTiming Machine::run(const KernelPlan& plan, const Residency& residency) {
   std::int64_t tiles = 0;
   for (const PlanPhase& phase : plan.phases) tiles = std::max(tiles, phase.program->tiles());
   cache_ = L2Cache(params_.l2_capacity, tiles);
-  Picoseconds now = params_.launch_overhead;
+  Picoseconds now = start_ + params_.launch_overhead;
   for (const PlanPhase& phase : plan.phases) {
     if (phase.is_launched) now += params_.kernel_tail + params_.launch_overhead;
     run_phase(phase, now);
     now = phase_end_;
   }
-  return summarise(now + params_.kernel_tail);
+  const KernelTiming timing = summarise(now + params_.kernel_tail);
+  start_ += timing.time;
+  return timing;
 }
 
 void Machine::prepare_slots(const PlanPhase& phase) {
@@ -176,7 +186,7 @@ bool Machine::assign_next(Slot& slot) {
   return true;
 }
 
-bool Machine::is_resident(Operand operand) const {
+double Machine::resident_share(Operand operand) const {
   switch (operand) {
     case Operand::Weight:
       return residency_.weights;
@@ -187,7 +197,13 @@ bool Machine::is_resident(Operand operand) const {
     case Operand::Workspace:
       break;
   }
-  return false;
+  return 0;
+}
+
+Bytes Machine::leaving_output(Bytes store) const {
+  if (!params_.model_l2) return store;
+  const double stays = static_cast<double>(store.count()) * residency_.output;
+  return store - Bytes(static_cast<std::int64_t>(stays));
 }
 
 Picoseconds Machine::load_tile(Sm& sm, const TileLoad& load, std::int64_t rounds,
@@ -201,7 +217,7 @@ Picoseconds Machine::load_tile(Sm& sm, const TileLoad& load, std::int64_t rounds
   ready += params_.l2_latency;
   Bytes missing = load.bytes;
   if (params_.model_l2) {
-    const L2Cache::Look look = cache_.find(load.tile, load.bytes, is_resident(load.operand));
+    const L2Cache::Look look = cache_.find(load.tile, load.bytes, resident_share(load.operand));
     missing = look.missing;
     ready = std::max(ready, look.ready + params_.l2_latency);
   }
@@ -323,10 +339,10 @@ Picoseconds Machine::store_tile(Sm& sm, const TileStore& store, std::int64_t cta
   done = std::max(done, l2_.reserve(now, bytes / params_.l2_bandwidth));
   if (store.workspace.count() > 0 && params_.model_l2)
     keep_tile(store.tile, store.workspace, done, true, now);
-  const bool stays = params_.model_l2 && residency_.output;
-  if (!stays && store.output.count() > 0) {
+  const Bytes leaving = leaving_output(store.output);
+  if (leaving.count() > 0) {
     const auto address = static_cast<std::uint64_t>(cta) * 1024;
-    done = std::max(done, hbm_.serve(now, {address, store.output, true}));
+    done = std::max(done, hbm_.serve(now, {address, leaving, true}));
   }
   return done;
 }
@@ -349,12 +365,12 @@ void Machine::store_output(const Event& event, Picoseconds now) {
 
 KernelTiming Machine::summarise(Picoseconds end) const {
   KernelTiming timing;
-  timing.time = end;
-  timing.hbm_read = hbm_.bytes_read();
-  timing.hbm_written = hbm_.bytes_written();
+  timing.time = end - start_;
+  timing.hbm_read = hbm_.bytes_read() - read_before_;
+  timing.hbm_written = hbm_.bytes_written() - written_before_;
   timing.l2_bytes = l2_bytes_;
   timing.l2_busy = l2_.busy;
-  timing.hbm_busy = hbm_.busy();
+  timing.hbm_busy = hbm_.busy() - hbm_busy_before_;
   for (const Sm& sm : sms_) {
     timing.tensor_busy += sm.tensor.busy;
     timing.vector_busy += sm.vector.busy;

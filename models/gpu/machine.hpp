@@ -38,12 +38,14 @@ struct Server {
   }
 };
 
-/// Runs kernels one at a time, each from an idle machine. Contract: run() depends only on its
-/// arguments and the parameters.
+/// Runs kernels one at a time. Contract: run() starts from an idle machine and depends only on its
+/// arguments and the parameters; run_next() goes on where the kernel before it has ended, with HBM
+/// as that left it.
 class Machine {
  public:
   explicit Machine(const GpuParams& params);
   [[nodiscard]] KernelTiming run(const KernelPlan& plan, const Residency& residency);
+  [[nodiscard]] KernelTiming run_next(const KernelPlan& plan, const Residency& residency);
 
  private:
   enum class EventKind : std::uint8_t { Load, Tensor, TensorDone, Epilogue, Store };
@@ -98,7 +100,9 @@ class Machine {
   void finish_tensor(Slot& slot, std::int32_t index, Picoseconds now);
   void start_epilogue(const Event& event, Picoseconds now);
   void store_output(const Event& event, Picoseconds now);
-  [[nodiscard]] bool is_resident(Operand operand) const;
+  [[nodiscard]] double resident_share(Operand operand) const;
+  /// The part of an output that has no room in L2.
+  [[nodiscard]] Bytes leaving_output(Bytes store) const;
   [[nodiscard]] KernelTiming summarise(Picoseconds end) const;
 
   GpuParams params_;
@@ -121,6 +125,9 @@ class Machine {
   KernelTiming skipped_;       ///< of rounds that were not simulated
   std::int64_t event_count_ = 0;
   Picoseconds phase_end_{0};
+  Picoseconds start_{0};  ///< of the kernel
+  Picoseconds hbm_busy_before_{0};
+  Bytes read_before_{0}, written_before_{0};
 };
 
 }  // namespace tandem::gpu
