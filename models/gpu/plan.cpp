@@ -7,6 +7,8 @@
 
 #include "models/gpu/plan_attention.hpp"
 #include "models/gpu/plan_gemm.hpp"
+#include "models/gpu/plan_indexer.hpp"
+#include "models/gpu/plan_latent.hpp"
 #include "models/gpu/plan_stream.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/overloaded.hpp"
@@ -82,6 +84,13 @@ KernelPlan plan_kernel(const GpuParams& params, const Kernel& kernel) {
                         [&](const AttentionKernel& attention) {
                           return plan_attention(params, kernel, attention);
                         },
+                        [&](const LatentAttentionKernel& shape) {
+                          return plan_latent(params, shape);
+                        },
+                        [&](const IndexerKernel& indexer) {
+                          return plan_indexer(params, indexer);
+                        },
+                        [&](const CacheReadKernel& shape) { return stream(shape); },
                         [&](const EmbeddingKernel& shape) { return stream(shape); },
                         [&](const NormKernel& shape) { return stream(shape); },
                         [&](const RopeKernel& shape) { return stream(shape); },

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <variant>
 #include <vector>
 
@@ -87,6 +88,9 @@ struct RopeKernel {
   std::int64_t rotated = whole_head;  ///< dimensions per head that rotate; 0: none, k is only kept
   bool values = true;                 ///< appends v, as wide as k
   std::int64_t extra = 0;  ///< further elements per token that go to the cache (MLA: the latent)
+  std::int64_t key_copies = 0;  ///< times k is also written beside q (naive MLA: to every head)
+  std::int64_t carried = 0;     ///< elements per query head that change type together with it
+  std::optional<ElementType> queries;  ///< type in which q leaves; none: the activations'
   [[nodiscard]] std::int64_t rotated_dims() const {
     return rotated == whole_head ? head_dim : rotated;
   }
@@ -123,6 +127,8 @@ struct LatentAttentionKernel {
   std::int64_t selected = 0;  ///< keys that a query sees at most, chosen by an indexer; 0: all
   ElementType activations = ElementType::Bfloat16;
   ElementType kv = ElementType::Bfloat16;
+  std::optional<ElementType> queries;  ///< type of q where it was quantised; none: activations
+  [[nodiscard]] ElementType query_type() const { return queries.value_or(activations); }
 };
 
 /// The indexer of sparse attention: scores all visible keys and keeps the top_k of each query.
