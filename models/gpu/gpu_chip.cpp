@@ -180,7 +180,7 @@ KernelCost GpuChip::simulate_run(const KernelRun& run) const {
   Picoseconds longest(0);
   for (std::size_t i = 0; i < run.kernels.size(); ++i) {
     const Kernel& kernel = run.kernels[i];
-    Residency residency = measured_alone(params_, kernel, run.warm);
+    Residency residency = measured_alone(params_, kernel, run.warm, run.weight_copies);
     if (i > 0) residency.activations |= inside_pass(params_, kernel).activations;
     const KernelCost cost = cost_of(kernel, simulated(kernel, residency));
     if (i == 0) total.role = cost.role;

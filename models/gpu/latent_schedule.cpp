@@ -20,12 +20,6 @@ constexpr std::int64_t least_split = 256;
 /// useSwapsMmaAbMlaGenKernel).
 constexpr std::int64_t narrow_tile_keys = 1024;
 
-/// Chips of which one CTA holds its accumulators in tensor memory (tcgen05): Blackwell with the
-/// shared memory of a data-centre part.
-bool has_tensor_memory(const GpuParams& params) {
-  return params.peak_fp4.count() > 0 && params.shared_memory >= Bytes(200 * 1024);
-}
-
 std::int64_t query_count(const LatentAttentionKernel& shape) {
   std::int64_t queries = 0;
   for (const QuerySpan& span : shape.spans) queries += span.q_len;
@@ -134,6 +128,10 @@ void count_parts(std::vector<LatentSegment>& segments) {
   }
 }
 
+bool is_longer(const LatentSegment& a, const LatentSegment& b) {
+  return a.key_end - a.key_begin > b.key_end - b.key_begin;
+}
+
 std::vector<LatentSegment> dealt_segments(const GpuParams& params,
                                           const LatentAttentionKernel& shape,
                                           const LatentTiling& tiling) {
@@ -144,10 +142,14 @@ std::vector<LatentSegment> dealt_segments(const GpuParams& params,
   for (const auto& part : dealt) rounds = std::max(rounds, part.size());
   std::vector<LatentSegment> segments;
   for (std::size_t round = 0; round < rounds; ++round) {
+    std::vector<LatentSegment> row;
     for (const auto& part : dealt) {
-      if (round >= part.size()) continue;
+      if (round < part.size()) row.push_back(part[round]);
+    }
+    // The part whose first run is the shortest has the longest second one.
+    if (round > 0) std::stable_sort(row.begin(), row.end(), is_longer);
+    for (LatentSegment segment : row) {
       for (std::int64_t head = 0; head < shape.heads; head += tiling.rows) {
-        LatentSegment segment = part[round];
         segment.head_begin = head;
         segment.head_end = std::min(shape.heads, head + tiling.rows);
         segments.push_back(segment);
@@ -193,7 +195,7 @@ std::int64_t latent_keys(const LatentAttentionKernel& shape, const QuerySpan& sp
 
 LatentTiling latent_tiling(const GpuParams& params, const LatentAttentionKernel& shape) {
   LatentTiling tiling;
-  if (has_tensor_memory(params)) {
+  if (params.tensor_memory.count() > 0) {
     tiling.rows = tensor_memory_rows(params, shape);
     tiling.sharers = tiling.rows == 64 && shape.heads >= 128 ? 2 : 1;
   } else {
@@ -204,7 +206,8 @@ LatentTiling latent_tiling(const GpuParams& params, const LatentAttentionKernel&
     (tiling.keys > 16 ? tiling.keys : tiling.rows) /= 2;
     if (tiling.rows < 8) throw ModelError("gpu: latents do not fit the shared memory of an SM");
   }
-  tiling.stages = tiling.dealt ? 2 : std::min<std::int64_t>(8, room() / turn_bytes(shape, tiling.keys));
+  tiling.stages =
+      tiling.dealt ? 2 : std::min<std::int64_t>(8, room() / turn_bytes(shape, tiling.keys));
   return tiling;
 }
 

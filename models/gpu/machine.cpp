@@ -12,6 +12,22 @@ Picoseconds at_rate(std::int64_t amount, double per_ps) {
   return Picoseconds(static_cast<std::int64_t>(std::ceil(static_cast<double>(amount) / per_ps)));
 }
 
+/// Time that vector work keeps the tensor pipe of its SM idle.
+Picoseconds held_by_vector_work(VectorWork kind, Picoseconds tensor, Picoseconds vector,
+                                Picoseconds special) {
+  switch (kind) {
+    case VectorWork::Lockstep:
+      // Warps are at different places of it, so the two pipes work side by side.
+      return std::max(vector, special);
+    case VectorWork::BesideValues:
+      return vector + std::max(Picoseconds(0), special - tensor / 2);
+    case VectorWork::AfterTensor:
+    case VectorWork::BesideTensor:
+      break;
+  }
+  return Picoseconds(0);
+}
+
 }  // namespace
 
 const char* KernelTiming::bound() const {
@@ -49,6 +65,7 @@ KernelTiming Machine::run(const KernelPlan& plan, const Residency& residency) {
   cache_ = L2Cache(params_.l2_capacity, tiles);
   Picoseconds now = params_.launch_overhead;
   for (const PlanPhase& phase : plan.phases) {
+    if (phase.own_launch) now += params_.kernel_tail + params_.launch_overhead;
     run_phase(phase, now);
     now = phase_end_;
   }
@@ -157,10 +174,13 @@ Machine::PendingStep Machine::make_pending(const Slot& slot, const Step& step, P
                       std::max(at_rate(step.tensor_padded.count(), tensor_per_ps_),
                                at_rate(step.shared_traffic.count(), shared_per_ps_)),
                       params_.matrix_latency * step.chain,
-                      at_rate(step.vector.count(), vector_per_ps_),
-                      at_rate(step.special.count(), special_per_ps_),
+                      at_rate(std::max(step.vector, step.vector_padded).count(), vector_per_ps_),
+                      at_rate(std::max(step.special, step.special_padded).count(), special_per_ps_),
+                      Picoseconds(0),
                       slot.cta,
                       slot.next_step + 1 == slot.steps};
+  pending.hold = held_by_vector_work(phase_->vector_work, pending.tensor, pending.vector,
+                                     pending.special);
   for (int i = 0; i < step.load_count; ++i) {
     pending.ready = std::max(
         pending.ready, load_tile(sms_[static_cast<std::size_t>(slot.sm)], step.loads[i], now));
@@ -184,7 +204,8 @@ void Machine::schedule_tensor(Slot& slot, std::int32_t index, Picoseconds now) {
   if (slot.is_computing || slot.count == 0) return;
   slot.is_computing = true;
   const PendingStep& step = slot.pending[slot.head];
-  const Picoseconds free = phase_->overlaps_vector ? slot.previous_vector_done : slot.vector_done;
+  const bool beside = phase_->vector_work == VectorWork::BesideTensor;
+  const Picoseconds free = beside ? slot.previous_vector_done : slot.vector_done;
   events_.push(std::max({now, step.ready, free}), Phase::Issue, {EventKind::Tensor, index, 0});
 }
 
@@ -192,7 +213,9 @@ void Machine::start_tensor(Slot& slot, std::int32_t index, Picoseconds now) {
   Sm& sm = sms_[static_cast<std::size_t>(slot.sm)];
   const PendingStep& step = slot.pending[slot.head];
   // The pipe is free for other CTAs while this one waits for its own accumulators.
-  const Picoseconds done = std::max(sm.tensor.reserve(now, step.tensor), now + step.chain);
+  const Picoseconds done =
+      std::max(sm.tensor.reserve(now, step.tensor + step.hold), now + step.chain);
+  sm.tensor.busy -= step.hold;
   events_.push(done, Phase::Complete, {EventKind::TensorDone, index, 0});
 }
 
@@ -200,8 +223,13 @@ void Machine::finish_tensor(Slot& slot, std::int32_t index, Picoseconds now) {
   Sm& sm = sms_[static_cast<std::size_t>(slot.sm)];
   const PendingStep step = slot.pending[slot.head];
   Picoseconds done = now;
-  if (step.vector.count() > 0) done = sm.vector.reserve(done, step.vector);
-  if (step.special.count() > 0) done = sm.special.reserve(done, step.special);
+  if (step.hold.count() > 0) {
+    sm.vector.busy += step.vector;
+    sm.special.busy += step.special;
+  } else {
+    if (step.vector.count() > 0) done = sm.vector.reserve(done, step.vector);
+    if (step.special.count() > 0) done = sm.special.reserve(done, step.special);
+  }
   slot.previous_vector_done = slot.vector_done;
   slot.vector_done = done;
   slot.head = (slot.head + 1) % slot.pending.size();

@@ -55,6 +55,7 @@ class Machine {
   struct PendingStep {
     Picoseconds ready;
     Picoseconds tensor, chain, vector, special;
+    Picoseconds hold;  ///< vector work during which the SM does no tensor work
     std::int64_t cta;
     bool is_last;
   };

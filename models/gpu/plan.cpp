@@ -58,11 +58,6 @@ namespace {
 /// What a kernel needs beyond the plans of its kind; empty: nothing.
 std::string_view beyond_plan(const Kernel& kernel) {
   if (const auto* gemm = std::get_if<GemmKernel>(&kernel.shape)) return gemm->bias ? "bias" : "";
-  if (const auto* attention = std::get_if<AttentionKernel>(&kernel.shape)) {
-    if (attention->sinks) return "sinks";
-    if (attention->softcap) return "soft cap";
-    if (attention->value_width() != attention->head_dim) return "narrower values";
-  }
   return "";
 }
 

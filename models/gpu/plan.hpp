@@ -34,6 +34,8 @@ struct Step {
   Bytes shared_traffic;    ///< operand bytes the tensor instructions read from shared memory
   Flops vector;
   Flops special;
+  Flops vector_padded;   ///< with masked pairs; zero: as `vector`
+  Flops special_padded;  ///< with masked pairs; zero: as `special`
   void add(const TileLoad& load) {
     if (load.bytes.count() > 0) loads[load_count++] = load;
   }
@@ -60,14 +62,23 @@ class CtaProgram {
   virtual void epilogue(std::int64_t cta, Epilogue& out) const = 0;
 };
 
+/// How the vector work of a step shares an SM with tensor work.
+enum class VectorWork : std::uint8_t {
+  AfterTensor,   ///< after its own tensor work; other CTAs may use the tensor pipe meanwhile
+  BesideTensor,  ///< step i + 1 may use the tensor pipe before step i's vector work
+  Lockstep,      ///< all warps of the SM do tensor work, then all do vector work
+  BesideValues,  ///< special functions run beside the second of two products, the rest after it
+};
+
 /// One grid launch inside a kernel; a phase starts when the one before it has stored everything.
 struct PlanPhase {
   std::shared_ptr<const CtaProgram> program;
   std::int64_t ctas_per_sm = 1;
   std::int64_t stages = 2;  ///< steps whose loads may be outstanding or waiting per CTA
   MatrixPipe pipe = MatrixPipe::Bfloat16;
-  bool persistent = false;       ///< a slot loads its next CTA while the last one finishes
-  bool overlaps_vector = false;  ///< step i + 1 may use the tensor pipe before step i's vector work
+  bool persistent = false;  ///< a slot loads its next CTA while the last one finishes
+  VectorWork vector_work = VectorWork::AfterTensor;
+  bool own_launch = false;  ///< a kernel of its own behind the phase before it
 };
 
 /// Sums over all CTAs of a plan. `tensor`, `vector`, `special`, `store` equal work_of's closed

@@ -67,13 +67,13 @@ class ScoreProgram final : public CtaProgram {
       out.add({cta.query_tile, Bytes(rows * (shape_.head_dim + 1) * bytes_of(shape_.activations)),
                Operand::Activation, 1});
     }
-    const std::int64_t key_tile = schedule_.first_key_tile[static_cast<std::size_t>(cta.span)] +
-                                  begin / schedule_.turn_keys;
-    out.add({key_tile, Bytes((end - begin) * shape_.head_dim * bytes_of(shape_.kv)), Operand::Kv,
-             1});
+    const std::int64_t key_tile =
+        schedule_.first_key_tile[static_cast<std::size_t>(cta.span)] + begin / schedule_.turn_keys;
+    out.add(
+        {key_tile, Bytes((end - begin) * shape_.head_dim * bytes_of(shape_.kv)), Operand::Kv, 1});
     const std::int64_t pairs = pairs_of(shape_, cta, begin, end);
-    const std::int64_t padded = ceil_div(rows, tile_keys) * tile_keys *
-                                ceil_div(end - begin, tile_keys) * tile_keys;
+    const std::int64_t padded =
+        ceil_div(rows, tile_keys) * tile_keys * ceil_div(end - begin, tile_keys) * tile_keys;
     out.tensor = Flops(2 * shape_.heads * shape_.head_dim * pairs);
     out.tensor_padded = Flops(2 * shape_.head_dim * padded);
     out.shared_traffic = Bytes((rows + end - begin) * shape_.head_dim * bytes_of(shape_.kv));

@@ -18,6 +18,9 @@ constexpr std::int64_t warpgroup_rows = 64;
 /// four.
 constexpr std::int64_t combine_unroll = 4;
 
+/// From this many rows per CTA a kernel of its own combines, one CTA per row.
+constexpr std::int64_t row_granule_of_combine = 32;
+
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
   return (a + b - 1) / b;
 }
@@ -74,6 +77,8 @@ class LatentProgram final : public CtaProgram {
     out.chain = (cached + keys) * bytes_of(shape_.query_type()) / 32;
     out.vector = Flops(4 * rows * keys);
     out.special = Flops(rows * keys);
+    out.vector_padded = Flops(4 * padded + rescaling(keys));
+    out.special_padded = Flops(padded);
   }
 
   void epilogue(std::int64_t cta, Epilogue& out) const override {
@@ -90,10 +95,11 @@ class LatentProgram final : public CtaProgram {
   /// Combination of the parts: one CTA per row, or per tile of heads where the last CTA of a
   /// narrow tile combines.
   [[nodiscard]] std::vector<ReduceTask> reduction() const;
+  /// Rows that were not split: CTAs of the combining kernel that read so and end.
+  [[nodiscard]] std::vector<ReduceTask> empty_tasks() const;
 
  private:
   static constexpr std::int64_t index_bytes = 4;
-  static constexpr std::int64_t row_granule_of_combine = 32;
   using RowsOfRequest = std::array<std::int64_t, 3>;  ///< span, query, first head
 
   /// Parts of the same rows get consecutive tiles.
@@ -118,7 +124,9 @@ class LatentProgram final : public CtaProgram {
     return first_tile_[span] + (shape_.selected > 0 ? (tile + s.query) % count : tile);
   }
   /// Latents are written to shared memory once; scores read queries and latents, values read
-  /// latents again, and the probabilities pass from one warpgroup to the other.
+  /// latents again, and the probabilities pass from one warpgroup to the other. Warpgroup products
+  /// take 8-bit operands along their sum only (PTX ISA, wgmma), so that values of 8 bits are read
+  /// and written once more to turn them.
   [[nodiscard]] Bytes shared_traffic(std::int64_t keys) const {
     const std::int64_t cached = shape_.kv_rank + shape_.rope_dim;
     const std::int64_t tiles = ceil_div(keys, tiling_.keys);
@@ -127,7 +135,13 @@ class LatentProgram final : public CtaProgram {
     const std::int64_t latents = keys * (cached * (1 + groups) + shape_.kv_rank * groups);
     const std::int64_t queries = tiles * tiling_.rows * cached;
     const std::int64_t probabilities = 2 * keys * tiling_.rows;
-    return Bytes((latents + queries + probabilities) * width);
+    const std::int64_t turning = tiling_.dealt && width == 1 ? 2 * keys * shape_.kv_rank : 0;
+    return Bytes((latents + queries + probabilities + turning) * width);
+  }
+  /// Every tile of keys may raise the rows' maxima: accumulators in registers are then scaled, by
+  /// the warps that compute; those in tensor memory by others.
+  [[nodiscard]] std::int64_t rescaling(std::int64_t keys) const {
+    return tiling_.dealt ? ceil_div(keys, tiling_.keys) * tiling_.rows * shape_.kv_rank : 0;
   }
   void finish(std::int64_t rows, Epilogue& out) const {
     out.vector = Flops(rows * shape_.kv_rank);
@@ -161,6 +175,70 @@ std::vector<ReduceTask> LatentProgram::reduction() const {
   return tasks;
 }
 
+std::vector<ReduceTask> LatentProgram::empty_tasks() const {
+  std::vector<ReduceTask> tasks;
+  for (const LatentSegment& s : segments_) {
+    if (s.parts > 1) continue;
+    tasks.insert(tasks.end(), static_cast<std::size_t>(s.head_end - s.head_begin), ReduceTask{});
+  }
+  return tasks;
+}
+
+/// One thread deals the requests out to the SMs (FlashMLA, get_mla_metadata_kernel).
+class DealProgram final : public CtaProgram {
+ public:
+  DealProgram(const GpuParams& params, std::int64_t requests, std::int64_t parts)
+      : requests_(requests) {
+    const double lanes =
+        params.vector_peak().count() / static_cast<double>(params.sms) / params.clock.count();
+    busy_ = static_cast<std::int64_t>(static_cast<double>((requests + parts) * clocks_per_turn) *
+                                      lanes);
+  }
+  [[nodiscard]] std::int64_t ctas() const override { return 1; }
+  [[nodiscard]] std::int64_t tiles() const override { return 1; }
+  [[nodiscard]] int steps(std::int64_t) const override { return 1; }
+  void step(std::int64_t, int, Step& out) const override {
+    out.add({0, Bytes(requests_ * 4), Operand::Workspace, 1});
+    out.vector_padded = Flops(busy_);
+  }
+  void epilogue(std::int64_t, Epilogue& out) const override {
+    out.workspace_store = Bytes(requests_ * 4);
+    out.store_tile = 0;
+  }
+
+ private:
+  /// A turn of its loop takes a request or closes a part: about 35 instructions (compiled code),
+  /// each waiting four clocks for the one before (Jia et al., arXiv 1804.06826, table 4.1).
+  static constexpr std::int64_t clocks_per_turn = 35 * 4;
+  std::int64_t requests_;
+  std::int64_t busy_ = 0;
+};
+
+PlanPhase deal_phase(const GpuParams& params, const LatentAttentionKernel& shape,
+                     const LatentTiling& tiling) {
+  std::int64_t requests = 0;
+  for (const QuerySpan& span : shape.spans) requests += span.q_len;
+  const std::int64_t parts =
+      std::max<std::int64_t>(1, params.sms / ceil_div(shape.heads, tiling.rows));
+  PlanPhase phase;
+  phase.program = std::make_shared<DealProgram>(params, requests, parts);
+  return phase;
+}
+
+/// The combining kernel: its CTAs of 128 threads hold a row each, split or not.
+PlanPhase combine_phase(const GpuParams& params, const LatentProgram& program,
+                        const LatentTiling& tiling, std::vector<ReduceTask> tasks) {
+  if (tiling.dealt) {
+    const std::vector<ReduceTask> empty = program.empty_tasks();
+    tasks.insert(tasks.end(), empty.begin(), empty.end());
+  }
+  PlanPhase phase = reduce_phase(params, std::move(tasks), program.tiles());
+  phase.stages = std::min(phase.stages, combine_unroll);
+  phase.own_launch = tiling.dealt || tiling.rows >= row_granule_of_combine;
+  if (phase.own_launch) phase.ctas_per_sm = ctas_per_sm(params, {Bytes(0), Bytes(128 * 160), 128});
+  return phase;
+}
+
 void check(const LatentAttentionKernel& shape) {
   if (shape.heads < 1 || shape.kv_rank < 1 || shape.spans.empty()) {
     throw ModelError("gpu: latent attention over no request or no head");
@@ -179,19 +257,20 @@ KernelPlan plan_latent(const GpuParams& params, const LatentAttentionKernel& sha
   const LatentTiling tiling = latent_tiling(params, shape);
   auto program =
       std::make_shared<LatentProgram>(shape, tiling, latent_segments(params, shape, tiling));
+  KernelPlan plan;
+  plan.algorithm = "latent attention";
+  if (shape.deal_kernel && tiling.dealt) plan.phases.push_back(deal_phase(params, shape, tiling));
   PlanPhase phase;
   phase.program = program;
   phase.stages = tiling.stages;
   phase.pipe = pipe_of(math_type(shape.kv, shape.query_type()));
-  phase.overlaps_vector = params.overlaps_softmax;
-  KernelPlan plan;
-  plan.algorithm = "latent attention";
+  // One warpgroup computes the scores and their softmax; only then both compute the values.
+  phase.vector_work = tiling.dealt ? VectorWork::AfterTensor : VectorWork::BesideTensor;
+  phase.own_launch = !plan.phases.empty();
   plan.phases.push_back(phase);
   std::vector<ReduceTask> combine = program->reduction();
-  if (!combine.empty()) {
-    PlanPhase second = reduce_phase(params, std::move(combine), program->tiles());
-    second.stages = std::min(second.stages, combine_unroll);
-    plan.phases.push_back(second);
+  if (!combine.empty() || tiling.dealt) {
+    plan.phases.push_back(combine_phase(params, *program, tiling, std::move(combine)));
   }
   return plan;
 }

@@ -9,9 +9,9 @@ namespace tandem::gpu {
 
 /// Shape of a latent-attention schedule.
 struct LatentTiling {
-  std::int64_t rows = 64;   ///< query heads of one CTA
-  std::int64_t keys = 64;   ///< latents of one main-loop turn
-  std::int64_t stages = 2;  ///< turns in shared memory per CTA
+  std::int64_t rows = 64;    ///< query heads of one CTA
+  std::int64_t keys = 64;    ///< latents of one main-loop turn
+  std::int64_t stages = 2;   ///< turns in shared memory per CTA
   std::int64_t sharers = 1;  ///< CTAs of a pair that take latents from one L2 read
   /// Requests are dealt out to the SMs in advance, whole or in parts; otherwise each gets as many
   /// CTAs as leave no SM idle.

@@ -51,12 +51,12 @@ void add(Hasher& hash, const AttentionKernel& s) {
   add(hash, s.spans);
   hash.add(s.heads).add(s.kv_heads).add(s.head_dim).add(s.window).add(s.causal);
   hash.add(s.activations).add(s.kv).add(s.value_width()).add(s.shared_key_dim);
-  hash.add(s.sinks).add(s.softcap).add(s.cached);
+  hash.add(s.sinks).add(s.softcap).add(s.cached).add(s.library);
 }
 void add(Hasher& hash, const LatentAttentionKernel& s) {
   add(hash, s.spans);
   hash.add(s.heads).add(s.kv_rank).add(s.rope_dim).add(s.selected).add(s.activations).add(s.kv);
-  hash.add(s.query_type());
+  hash.add(s.query_type()).add(s.deal_kernel);
 }
 void add(Hasher& hash, const IndexerKernel& s) {
   add(hash, s.spans);

@@ -103,6 +103,10 @@ struct CacheReadKernel {
   ElementType kv = ElementType::Bfloat16;
 };
 
+/// Whose attention kernels a framework launches: FlashAttention's, or those of TensorRT-LLM
+/// (fmha_v2 for prefill, XQA and masked multi-head attention for decode).
+enum class AttentionLibrary : std::uint8_t { Flash, TensorRt };
+
 /// Attention of each span's new tokens over its context and themselves.
 struct AttentionKernel {
   using Span = QuerySpan;
@@ -117,6 +121,7 @@ struct AttentionKernel {
   bool sinks = false;               ///< a learned logit per head joins the softmax
   bool softcap = false;             ///< scores become c tanh(score / c)
   bool cached = true;  ///< earlier keys and values come from the cache, not from this pass
+  AttentionLibrary library = AttentionLibrary::Flash;
   [[nodiscard]] std::int64_t value_width() const { return value_dim > 0 ? value_dim : head_dim; }
 };
 
@@ -128,6 +133,7 @@ struct LatentAttentionKernel {
   ElementType activations = ElementType::Bfloat16;
   ElementType kv = ElementType::Bfloat16;
   std::optional<ElementType> queries;  ///< type of q where it was quantised; none: activations
+  bool deal_kernel = false;  ///< a launch before it deals requests out to SMs, in every layer
   [[nodiscard]] ElementType query_type() const { return queries.value_or(activations); }
 };
 

@@ -93,8 +93,7 @@ KernelWork of(const RopeKernel& shape, std::int64_t width) {
   const std::int64_t copies = shape.tokens * shape.key_copies * rotated;
   const std::int64_t q_width = shape.queries ? bytes_of(*shape.queries) : width;
   work.read_bytes = Bytes((q + carried + kept) * width);
-  work.write_bytes =
-      Bytes((q + carried) * q_width + copies * width + kept * bytes_of(shape.kv));
+  work.write_bytes = Bytes((q + carried) * q_width + copies * width + kept * bytes_of(shape.kv));
   return work;
 }
 

@@ -49,40 +49,59 @@ Kernel rope(const LatentRow& row, bool is_absorbed) {
   return {"rope", -1, row.activations, shape, {}};
 }
 
-Kernel absorbed_attention(const LatentRow& row, std::int64_t selected) {
+Kernel absorbed_attention(const LatentRow& row, std::int64_t selected, const Software& software) {
   LatentAttentionKernel shape{row.spans, row.heads,       row.kv_rank, row.rope_dim,
                               selected,  row.activations, row.kv,      {}};
+  shape.deal_kernel = software_value(software, "latent_deal_kernel", 0) != 0;
   if (row.is_quantised()) shape.queries = row.kv;
   return {"latent_attention", -1, row.activations, shape, {}};
 }
 
-Kernel naive_attention(const LatentRow& row) {
+Kernel naive_attention(const LatentRow& row, const Software& software) {
   AttentionKernel shape;
   shape.spans = row.spans;
   shape.heads = shape.kv_heads = row.heads;
   shape.head_dim = row.nope_dim + row.rope_dim;
   shape.value_dim = row.value_dim;
-  shape.activations = shape.kv = row.activations;
+  // With a quantised cache the products are quantised too.
+  shape.activations = shape.kv = row.is_quantised() ? row.kv : row.activations;
   shape.cached = false;
-  return {"attention", -1, row.activations, shape, {}};
+  if (software_value(software, "tensorrt_attention", 0) != 0) {
+    shape.library = AttentionLibrary::TensorRt;
+  }
+  return {"attention", -1, shape.activations, shape, {}};
 }
 
-std::vector<Kernel> prefill(RowReader& cells, const Software&) {
+/// Queries, keys and values of all heads to the cache's type.
+Kernel quantise_inputs(const LatentRow& row) {
+  const auto& known = formats::precisions();
+  const auto fp8 = std::find_if(known.begin(), known.end(),
+                                [](const auto& precision) { return precision.name == "fp8"; });
+  const std::int64_t width = 2 * (row.nope_dim + row.rope_dim) + row.value_dim;
+  return {
+      "quantise", -1, row.activations, QuantiseKernel{row.tokens(), row.heads * width, &*fp8}, {}};
+}
+
+std::vector<Kernel> prefill(RowReader& cells, const Software& software) {
   const LatentRow row = read_latent(cells, false);
-  return {rope(row, false), naive_attention(row)};
+  std::vector<Kernel> kernels{rope(row, false)};
+  if (row.is_quantised()) kernels.push_back(quantise_inputs(row));
+  kernels.push_back(naive_attention(row, software));
+  return kernels;
 }
 
-std::vector<Kernel> decode(RowReader& cells, const Software&) {
+std::vector<Kernel> decode(RowReader& cells, const Software& software) {
   const LatentRow row = read_latent(cells, true);
-  return {rope(row, true), absorbed_attention(row, 0)};
+  return {rope(row, true), absorbed_attention(row, 0, software)};
 }
 
 /// A layer's kernels in launch order. Projections take bfloat16 rows: what quantises them is part
 /// of the module.
 class Module {
  public:
-  Module(RowReader& cells, const LatentRow& row)
+  Module(RowReader& cells, const LatentRow& row, const Software& software)
       : row_(row),
+        software_(software),
         hidden_(cells.integer("hidden", 1, 7168)),
         query_rank_(cells.integer("q_lora", 1, 1536)),
         precision_(cells.precision("gemm_dtype")) {}
@@ -114,7 +133,7 @@ class Module {
     add(BatchedGemmKernel{row_.heads, row_.tokens(), row_.kv_rank, row_.nope_dim},
         "query_absorption");
     kernels_.push_back(rope(row_, true));
-    kernels_.push_back(absorbed_attention(row_, selected));
+    kernels_.push_back(absorbed_attention(row_, selected, software_));
     add(BatchedGemmKernel{row_.heads, row_.tokens(), row_.value_dim, row_.kv_rank},
         "value_projection");
     add_product("output_projection", hidden_, row_.heads * row_.value_dim);
@@ -138,21 +157,22 @@ class Module {
   }
 
   LatentRow row_;
+  const Software& software_;
   std::int64_t hidden_, query_rank_;
   const formats::Precision* precision_;
   std::vector<Kernel> kernels_;
 };
 
-std::vector<Kernel> module_decode(RowReader& cells, const Software&) {
-  Module module(cells, read_latent(cells, true));
+std::vector<Kernel> module_decode(RowReader& cells, const Software& software) {
+  Module module(cells, read_latent(cells, true), software);
   module.add_inputs();
   module.add_attention(0);
   return module.take();
 }
 
-std::vector<Kernel> sparse_module_decode(RowReader& cells, const Software&) {
+std::vector<Kernel> sparse_module_decode(RowReader& cells, const Software& software) {
   const std::int64_t top_k = cells.integer("index_topk", 1, 2048);
-  Module module(cells, read_latent(cells, true));
+  Module module(cells, read_latent(cells, true), software);
   module.add_inputs();
   module.add_indexer(cells.integer("index_heads", 1, 64), cells.integer("index_dim", 1, 128),
                      top_k);
