@@ -10,6 +10,8 @@
 #include "models/gpu/plan_delta.hpp"
 #include "models/gpu/plan_gemm.hpp"
 #include "models/gpu/plan_grouped.hpp"
+#include "models/gpu/plan_indexer.hpp"
+#include "models/gpu/plan_latent.hpp"
 #include "models/gpu/plan_quantise.hpp"
 #include "models/gpu/plan_stream.hpp"
 #include "sim/core/diagnostics.hpp"
@@ -90,7 +92,15 @@ KernelPlan plan_kernel(const GpuParams& params, const Kernel& kernel) {
           [&](const ActivationKernel& shape) { return stream(shape); },
           [&](const ElementwiseKernel& shape) { return stream(shape); },
           [&](const SampleKernel& shape) { return stream(shape); },
-          [&](const QuantiseKernel& shape) { return stream(shape); },
+          [&](const CacheReadKernel& shape) { return stream(shape); },
+          [&](const RouterKernel& shape) { return stream(shape); },
+          [&](const ExpertSortKernel& shape) { return stream(shape); },
+          [&](const DispatchKernel& shape) { return stream(shape); },
+          [&](const CombineKernel& shape) { return stream(shape); },
+          [&](const GroupedGemmKernel& gemm) { return plan_grouped(params, gemm); },
+          [&](const QuantiseKernel& shape) { return plan_quantise(params, kernel, shape); },
+          [&](const LatentAttentionKernel& shape) { return plan_latent(params, shape); },
+          [&](const IndexerKernel& indexer) { return plan_indexer(params, indexer); },
           [&](const DeltaGateKernel& shape) { return stream(shape); },
           [&](const ShortConvolutionKernel& shape) {
             return plan_convolution(params, kernel, shape);
