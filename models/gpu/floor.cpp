@@ -22,7 +22,8 @@ OperandBytes operand_bytes(const Kernel& kernel) {
   return bytes;
 }
 
-Residency measured_alone(const GpuParams& params, const Kernel& kernel, bool warm) {
+Residency measured_alone(const GpuParams& params, const Kernel& kernel, bool warm,
+                         std::int64_t weight_copies) {
   Residency residency;
   if (!warm || !params.model_l2) return residency;
   const OperandBytes bytes = operand_bytes(kernel);
@@ -35,7 +36,7 @@ Residency measured_alone(const GpuParams& params, const Kernel& kernel, bool war
   residency.activations = take(bytes.activations);
   residency.output = take(bytes.output);
   residency.kv = take(bytes.kv);
-  residency.weights = take(bytes.weights);
+  residency.weights = take(bytes.weights * weight_copies);
   return residency;
 }
 

@@ -16,8 +16,10 @@ struct OperandBytes {
 [[nodiscard]] OperandBytes operand_bytes(const Kernel& kernel);
 
 /// Entry state of a kernel measured alone. Cold: nothing in L2, output goes to memory. Warm:
-/// operands that fit together are resident, taken in the order activations, output, KV, weights.
-[[nodiscard]] Residency measured_alone(const GpuParams& params, const Kernel& kernel, bool warm);
+/// operands that fit together are resident, taken in the order activations, output, KV, weights;
+/// of the weights, `weight_copies` sets are read in turn and must fit together.
+[[nodiscard]] Residency measured_alone(const GpuParams& params, const Kernel& kernel, bool warm,
+                                       std::int64_t weight_copies = 1);
 
 /// Entry state inside a forward pass: weights and KV come from memory; activations and output stay
 /// in L2 when they take at most half of it (the other half streams weights).

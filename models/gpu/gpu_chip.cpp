@@ -219,7 +219,7 @@ Picoseconds GpuChip::floor(const Stage& stage, const Batch& batch) const {
 KernelCost GpuChip::simulate_run(const KernelRun& run) const {
   std::vector<Residency> residencies;
   for (const Kernel& kernel : run.kernels) {
-    residencies.push_back(measured_alone(params_, kernel, run.warm));
+    residencies.push_back(measured_alone(params_, kernel, run.warm, run.weight_copies));
     if (residencies.size() == 1) continue;
     residencies.back().activations |= inside_pass(params_, kernel).activations;
   }

@@ -51,6 +51,11 @@ ParameterSchema software_schema() {
        1},
       {"memory_reserve", Dimension::Fraction, "Share of GPU memory that the framework leaves free.",
        0, 0, 0.9},
+      {"weight_copies", Dimension::Count,
+       "Condition of measurement: layers that a replayed product takes its weights from in turn.",
+       1, 1, 64},
+      {"block_weight_copies", Dimension::Count,
+       "The same for weights with block scales; absent: as weight_copies.", 1, 1, 64},
   };
 }
 

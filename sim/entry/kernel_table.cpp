@@ -43,6 +43,7 @@ KernelRun kernel_row(const std::string& op, const NamedRow& row, const Software&
   KernelRun run;
   run.kernels = entry->make(reader, software);
   run.warm = reader.is_warm();
+  run.weight_copies = replayed_weight_copies(run.kernels, software);
   return run;
 }
 

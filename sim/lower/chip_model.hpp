@@ -40,7 +40,10 @@ struct KernelCost {
 /// Kernels that a framework runs one after the other as one operator.
 struct KernelRun {
   std::vector<Kernel> kernels;
-  bool warm = false;       ///< operands that fit are resident in the last-level cache at entry
+  bool warm = false;  ///< operands that fit are resident in the last-level cache at entry
+  /// Layers with weights of their own that the measurement replays in turn: warm weights stay in
+  /// the cache only if those of all layers fit.
+  std::int64_t weight_copies = 1;
   bool sustained = false;  ///< repeated until power settles: the chip may have to lower its clock
 };
 

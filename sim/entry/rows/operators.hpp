@@ -35,6 +35,11 @@ struct RowOperator {
 /// All of them, by name.
 [[nodiscard]] const std::vector<RowOperator>& row_operators();
 
+/// Layers that the benchmark of a framework replays in turn, each with its own weights, when the
+/// run is one product; 1 otherwise.
+[[nodiscard]] std::int64_t replayed_weight_copies(const std::vector<Kernel>& kernels,
+                                                  const Software& software);
+
 /// A number that the software layer may state; `fallback` where it does not.
 [[nodiscard]] double software_value(const Software& software, const char* key, double fallback);
 

@@ -1,5 +1,6 @@
 // Dense and batched products.
 #include "sim/entry/rows/operators.hpp"
+#include "sim/lower/product_format.hpp"
 
 namespace tandem::entry {
 namespace {
@@ -23,6 +24,16 @@ std::vector<Kernel> gemm(RowReader& row, const Software&) {
 }
 
 }  // namespace
+
+std::int64_t replayed_weight_copies(const std::vector<Kernel>& kernels, const Software& software) {
+  if (kernels.empty()) return 1;
+  const auto* gemm = std::get_if<GemmKernel>(&kernels.back().shape);
+  if (gemm == nullptr) return 1;
+  const bool has_block_scales = product_format(*gemm).b_scale_k > 0;
+  const double plain = software_value(software, "weight_copies", 1);
+  return static_cast<std::int64_t>(
+      has_block_scales ? software_value(software, "block_weight_copies", plain) : plain);
+}
 
 std::vector<RowOperator> product_operators() {
   return {{"gemm", {"m", "n", "k", "dtype"}, gemm}};

@@ -210,7 +210,7 @@ std::vector<std::size_t> Predictor::distinct_jobs(const ManifestTable& table,
       continue;
     }
     Hasher hash;
-    hash.add(run.warm);
+    hash.add(run.warm).add(run.weight_copies);
     for (const Kernel& kernel : run.kernels) hash.add(key_of(kernel));
     const auto [entry, is_new] = known.emplace(hash.value(), jobs.size());
     if (is_new) jobs.push_back({std::move(run), {}, {}, {}, {}, {}});
