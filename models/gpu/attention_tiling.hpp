@@ -11,10 +11,10 @@ inline constexpr std::int64_t packed_queries = 8;
 
 /// Tile and resources of one attention kernel.
 struct AttentionTiling {
-  std::int64_t rows = 64;          ///< query rows of a CTA
-  std::int64_t row_granule = 64;   ///< a partial tile computes whole granules
-  std::int64_t keys = 128;         ///< keys of a main-loop turn, computed whole
-  std::int64_t rows_per_read = 64; ///< rows that one read of K and V from shared memory serves
+  std::int64_t rows = 64;           ///< query rows of a CTA
+  std::int64_t row_granule = 64;    ///< a partial tile computes whole granules
+  std::int64_t keys = 128;          ///< keys of a main-loop turn, computed whole
+  std::int64_t rows_per_read = 64;  ///< rows that one read of K and V from shared memory serves
   std::int64_t threads = 128;
   std::int64_t registers = 255;  ///< per thread
   std::int64_t most_ctas = 2;    ///< CTAs per SM that the kernel is built for

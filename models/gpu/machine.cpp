@@ -38,20 +38,6 @@ Picoseconds held_by_vector_work(VectorWork kind, Picoseconds tensor, Picoseconds
 
 }  // namespace
 
-const char* KernelTiming::bound() const {
-  struct Part {
-    const char* name;
-    Picoseconds busy;
-  };
-  const Part parts[] = {{"tensor", tensor_busy},   {"hbm", hbm_busy},
-                        {"l2", l2_busy},           {"port", port_busy},
-                        {"special", special_busy}, {"vector", vector_busy}};
-  const Part* most = std::max_element(std::begin(parts), std::end(parts),
-                                      [](const Part& a, const Part& b) { return a.busy < b.busy; });
-  // Nothing busy for a third of the time: launch and latency decide.
-  return most->busy.count() * 3 < time.count() ? "latency" : most->name;
-}
-
 Machine::Machine(const GpuParams& params)
     : params_(params),
       hbm_(params.hbm),
@@ -75,6 +61,7 @@ KernelTiming Machine::run_next(const KernelPlan& plan, const Residency& residenc
   written_before_ = hbm_.bytes_written();
   l2_ = shared_word_ = Server{};
   l2_bytes_ = Bytes(0);
+  switched_ = SwitchingCounts{};
   sms_.assign(static_cast<std::size_t>(params_.sms), Sm{});
   event_count_ = 0;
   skipped_ = KernelTiming{};
@@ -132,28 +119,6 @@ std::int64_t Machine::ctas_to_run(const PlanPhase& phase) const {
   return ctas - round * std::max<std::int64_t>(0, rounds - rounds_of_equal_ctas);
 }
 
-void Machine::skip_rounds(const PlanPhase& phase, Picoseconds start, const KernelTiming& before) {
-  const double ratio =
-      static_cast<double>(phase.program->ctas() - last_cta_) / static_cast<double>(last_cta_);
-  const KernelTiming after = summarise(phase_end_);
-  const auto grow = [&](auto& total, auto then, auto now) {
-    using Amount = std::decay_t<decltype(total)>;
-    total += Amount(static_cast<std::int64_t>(static_cast<double>((now - then).count()) * ratio));
-  };
-  grow(skipped_.hbm_read, before.hbm_read, after.hbm_read);
-  grow(skipped_.hbm_written, before.hbm_written, after.hbm_written);
-  grow(skipped_.l2_bytes, before.l2_bytes, after.l2_bytes);
-  grow(skipped_.tensor_busy, before.tensor_busy, after.tensor_busy);
-  grow(skipped_.vector_busy, before.vector_busy, after.vector_busy);
-  grow(skipped_.special_busy, before.special_busy, after.special_busy);
-  grow(skipped_.port_busy, before.port_busy, after.port_busy);
-  grow(skipped_.l2_busy, before.l2_busy, after.l2_busy);
-  grow(skipped_.hbm_busy, before.hbm_busy, after.hbm_busy);
-  const Picoseconds simulated_end = phase_end_;
-  grow(phase_end_, start, simulated_end);
-  skipped_.skipped += phase_end_ - simulated_end;
-}
-
 void Machine::handle(const Event& event, Picoseconds now) {
   Slot& slot = slots_[static_cast<std::size_t>(event.slot)];
   switch (event.kind) {
@@ -206,8 +171,7 @@ Bytes Machine::leaving_output(Bytes store) const {
   return store - Bytes(static_cast<std::int64_t>(stays));
 }
 
-Picoseconds Machine::load_tile(Sm& sm, const TileLoad& load, std::int64_t rounds,
-                               Picoseconds now) {
+Picoseconds Machine::load_tile(Sm& sm, const TileLoad& load, std::int64_t rounds, Picoseconds now) {
   const Picoseconds port = sm.port.reserve(
       now, at_rate(load.bytes.count(), params_.port_bytes_per_clock * clock_per_ps_));
   const Bytes shared((load.bytes.count() + load.sharers - 1) / load.sharers);
@@ -232,19 +196,23 @@ Picoseconds Machine::load_tile(Sm& sm, const TileLoad& load, std::int64_t rounds
 }
 
 Machine::PendingStep Machine::make_pending(const Slot& slot, const Step& step, Picoseconds now) {
-  PendingStep pending{now,
-                      std::max(at_rate(step.tensor_padded.count(), tensor_per_ps_),
-                               at_rate(step.shared_traffic.count(), shared_per_ps_)),
-                      params_.matrix_latency * step.chain,
-                       std::max(at_rate(std::max(step.vector, step.vector_padded).count(), vector_per_ps_),
-                                at_rate(step.issue.count(), issue_per_ps_)),
-                       at_rate(std::max(step.special, step.special_padded).count(), special_per_ps_),
-                       Picoseconds(0),
-                       step.store,
-                      slot.cta,
-                      slot.next_step + 1 == slot.steps};
-  pending.hold = held_by_vector_work(phase_->vector_work, pending.tensor, pending.vector,
-                                     pending.special);
+  PendingStep pending{
+      now,
+      std::max(at_rate(step.tensor_padded.count(), tensor_per_ps_),
+               at_rate(step.shared_traffic.count(), shared_per_ps_)),
+      params_.matrix_latency * step.chain,
+      std::max(at_rate(std::max(step.vector, step.vector_padded).count(), vector_per_ps_),
+               at_rate(step.issue.count(), issue_per_ps_)),
+      at_rate(std::max(step.special, step.special_padded).count(), special_per_ps_),
+      Picoseconds(0),
+      step.store,
+      slot.cta,
+      slot.next_step + 1 == slot.steps};
+  pending.hold =
+      held_by_vector_work(phase_->vector_work, pending.tensor, pending.vector, pending.special);
+  switched_.tensor_of(phase_->pipe) += step.tensor_padded;
+  switched_.vector += step.vector;
+  switched_.special += step.special;
   for (int i = 0; i < step.load_count; ++i) {
     Sm& sm = sms_[static_cast<std::size_t>(slot.sm)];
     pending.ready = std::max(pending.ready, load_tile(sm, step.loads[i], step.rounds, now));
@@ -310,6 +278,8 @@ void Machine::start_epilogue(const Event& event, Picoseconds now) {
   Sm& sm = sms_[static_cast<std::size_t>(slots_[static_cast<std::size_t>(event.slot)].sm)];
   Epilogue epilogue;
   phase_->program->epilogue(event.cta, epilogue);
+  switched_.vector += epilogue.vector;
+  switched_.special += epilogue.special;
   Picoseconds ready = now;
   if (epilogue.load.bytes.count() > 0) ready = load_tile(sm, epilogue.load, 1, now);
   if (epilogue.vector.count() > 0) {
@@ -352,8 +322,7 @@ void Machine::store_output(const Event& event, Picoseconds now) {
   Epilogue epilogue;
   phase_->program->epilogue(event.cta, epilogue);
   const TileStore store{epilogue.store, epilogue.workspace_store, epilogue.store_tile};
-  Picoseconds done =
-      store_tile(sms_[static_cast<std::size_t>(slot.sm)], store, event.cta, now);
+  Picoseconds done = store_tile(sms_[static_cast<std::size_t>(slot.sm)], store, event.cta, now);
   if (epilogue.updates_shared_word) {
     done = std::max(done, shared_word_.reserve(now, params_.atomic_interval) + params_.l2_latency);
   }
@@ -361,38 +330,6 @@ void Machine::store_output(const Event& event, Picoseconds now) {
   if (!phase_->persistent && assign_next(slot)) {
     events_.push(done + params_.cta_start, Phase::Issue, {EventKind::Load, event.slot, 0});
   }
-}
-
-KernelTiming Machine::summarise(Picoseconds end) const {
-  KernelTiming timing;
-  timing.time = end - start_;
-  timing.hbm_read = hbm_.bytes_read() - read_before_;
-  timing.hbm_written = hbm_.bytes_written() - written_before_;
-  timing.l2_bytes = l2_bytes_;
-  timing.l2_busy = l2_.busy;
-  timing.hbm_busy = hbm_.busy() - hbm_busy_before_;
-  for (const Sm& sm : sms_) {
-    timing.tensor_busy += sm.tensor.busy;
-    timing.vector_busy += sm.vector.busy;
-    timing.special_busy += sm.special.busy;
-    timing.port_busy += sm.port.busy;
-  }
-  for (Picoseconds* busy :
-       {&timing.tensor_busy, &timing.vector_busy, &timing.special_busy, &timing.port_busy}) {
-    *busy = *busy / params_.sms;
-  }
-  timing.events = event_count_;
-  timing.hbm_read += skipped_.hbm_read;
-  timing.hbm_written += skipped_.hbm_written;
-  timing.l2_bytes += skipped_.l2_bytes;
-  timing.l2_busy += skipped_.l2_busy;
-  timing.hbm_busy += skipped_.hbm_busy;
-  timing.tensor_busy += skipped_.tensor_busy;
-  timing.vector_busy += skipped_.vector_busy;
-  timing.special_busy += skipped_.special_busy;
-  timing.port_busy += skipped_.port_busy;
-  timing.skipped = skipped_.skipped;
-  return timing;
 }
 
 }  // namespace tandem::gpu
