@@ -211,6 +211,7 @@ GpuParams at_clock(GpuParams params, Hertz clock) {
   slower(params.l2_latency);
   params.hbm_latency = params.l2_latency + beyond_l2;
   slower(params.matrix_latency);
+  slower(params.stage_handoff);
   slower(params.cta_start);
   return params;
 }
