@@ -59,7 +59,7 @@ class Machine {
   /// A step between the issue of its loads and the end of its tensor work.
   struct PendingStep {
     Picoseconds ready;
-    Picoseconds tensor, chain, vector, special;
+    Picoseconds tensor, chain, handoff, vector, special;
     Picoseconds hold;  ///< vector work during which the SM does no tensor work
     TileStore store;
     std::int64_t cta;
@@ -77,7 +77,7 @@ class Machine {
     Picoseconds previous_vector_done{0};  ///< of the one before that
   };
   struct Sm {
-    Server tensor, vector, special, port;
+    Server tensor, vector, special, port, store, staging;
   };
 
   void run_phase(const PlanPhase& phase, Picoseconds start);
@@ -93,8 +93,11 @@ class Machine {
   [[nodiscard]] PendingStep make_pending(const Slot& slot, const Step& step, Picoseconds now);
   [[nodiscard]] Picoseconds load_tile(Sm& sm, const TileLoad& load, std::int64_t rounds,
                                       Picoseconds now);
-  /// Sends bytes out; the time at which the last of them has arrived.
-  Picoseconds store_tile(Sm& sm, const TileStore& store, std::int64_t cta, Picoseconds now);
+  /// When the last byte of a store has left the SM, and when it has arrived.
+  struct Sent {
+    Picoseconds sent, done;
+  };
+  Sent store_tile(Sm& sm, const TileStore& store, std::int64_t cta, Picoseconds now);
   /// Keeps a tile in L2; what had to leave for it and has no other copy goes to HBM.
   void keep_tile(std::int64_t tile, Bytes bytes, Picoseconds ready, bool dirty, Picoseconds now);
   void schedule_tensor(Slot& slot, std::int32_t index, Picoseconds now);
@@ -127,6 +130,7 @@ class Machine {
   std::int64_t last_cta_ = 0;  ///< CTAs of the phase that are simulated
   KernelTiming skipped_;       ///< of rounds that were not simulated
   std::int64_t event_count_ = 0;
+  Picoseconds setup_{0};  ///< of a CTA of this phase
   Picoseconds phase_end_{0};
   Picoseconds start_{0};  ///< of the kernel
   Picoseconds hbm_busy_before_{0};

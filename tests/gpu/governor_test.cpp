@@ -119,7 +119,11 @@ KernelRun large_product(bool sustained) {
   Kernel kernel;
   kernel.role = "product";
   kernel.shape = gemm;
-  return {{kernel}, true, sustained};
+  KernelRun run;
+  run.kernels = {kernel};
+  run.warm = true;
+  run.sustained = sustained;
+  return run;
 }
 
 TEST(GpuChip, OnlySustainedRunsAreHeldAtTheLimit) {
@@ -131,8 +135,7 @@ TEST(GpuChip, OnlySustainedRunsAreHeldAtTheLimit) {
   EXPECT_GT(brief.power.count(), 300);
   EXPECT_LT(held.clock, brief.clock);
   EXPECT_GT(held.time, brief.time);
-  EXPECT_NEAR(held.power.count(), 300, 9);  // one step of 15 MHz is three percent of the power
-  EXPECT_LE(held.power.count(), 300.5);
+  EXPECT_NEAR(held.power.count(), 300, 6);  // a step of 15 MHz is a percent of clock and voltage
 
   const auto free = make_gpu_chip(with(chip, "model_power", 0), Software{});
   EXPECT_EQ(free->simulate_run(large_product(true)).time, brief.time);
