@@ -58,6 +58,13 @@ std::int64_t widest_rows(const LayerKind& kind) {
   return std::max(std::visit([](const auto& mixer) { return mixer_rows(mixer); }, kind.mixer), ffn);
 }
 
+/// A replayed run finds weights in L2 only where those of all its kernels fit together.
+Bytes weights_of(const std::vector<Kernel>& kernels) {
+  Bytes sum(0);
+  for (const Kernel& kernel : kernels) sum += operand_bytes(kernel).weights;
+  return sum;
+}
+
 /// Entries kept before the cache starts over; answers do not depend on it.
 constexpr std::size_t cache_limit = 20'000;
 
@@ -178,9 +185,11 @@ Picoseconds GpuChip::floor(const Stage& stage, const Batch& batch) const {
 KernelCost GpuChip::simulate_run(const KernelRun& run) const {
   KernelCost total;
   Picoseconds longest(0);
+  const bool all_weights_fit = weights_of(run.kernels) * run.weight_copies <= params_.l2_capacity;
   for (std::size_t i = 0; i < run.kernels.size(); ++i) {
     const Kernel& kernel = run.kernels[i];
     Residency residency = measured_alone(params_, kernel, run.warm, run.weight_copies);
+    residency.weights = residency.weights && all_weights_fit;
     if (i > 0) residency.activations |= inside_pass(params_, kernel).activations;
     const KernelCost cost = cost_of(kernel, simulated(kernel, residency));
     if (i == 0) total.role = cost.role;

@@ -66,7 +66,8 @@ struct PlanPhase {
   std::int64_t ctas_per_sm = 1;
   std::int64_t stages = 2;  ///< steps whose loads may be outstanding or waiting per CTA
   MatrixPipe pipe = MatrixPipe::Bfloat16;
-  bool persistent = false;       ///< a slot loads its next CTA while the last one finishes
+  bool persistent = false;  ///< a slot loads its next CTA while the last one finishes
+  Picoseconds tile_setup;   ///< persistent: from the last load of a CTA to the next one's first
   bool overlaps_vector = false;  ///< step i + 1 may use the tensor pipe before step i's vector work
 };
 
