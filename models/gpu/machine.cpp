@@ -40,7 +40,7 @@ Machine::Machine(const GpuParams& params)
 KernelTiming Machine::run(const KernelPlan& plan, const Residency& residency) {
   residency_ = residency;
   hbm_.reset();
-  l2_ = Server{};
+  l2_ = shared_word_ = Server{};
   l2_bytes_ = Bytes(0);
   sms_.assign(static_cast<std::size_t>(params_.sms), Sm{});
   event_count_ = 0;
@@ -49,6 +49,7 @@ KernelTiming Machine::run(const KernelPlan& plan, const Residency& residency) {
   cache_ = L2Cache(params_.l2_capacity, tiles);
   Picoseconds now = params_.launch_overhead;
   for (const PlanPhase& phase : plan.phases) {
+    if (phase.is_launched) now += params_.kernel_tail + params_.launch_overhead;
     run_phase(phase, now);
     now = phase_end_;
   }
@@ -130,13 +131,15 @@ bool Machine::is_resident(Operand operand) const {
   return false;
 }
 
-Picoseconds Machine::load_tile(Sm& sm, const TileLoad& load, Picoseconds now) {
+Picoseconds Machine::load_tile(Sm& sm, const TileLoad& load, std::int64_t rounds,
+                               Picoseconds now) {
   const Picoseconds port = sm.port.reserve(
       now, at_rate(load.bytes.count(), params_.port_bytes_per_clock * clock_per_ps_));
   const Bytes shared((load.bytes.count() + load.sharers - 1) / load.sharers);
   l2_bytes_ += shared;
   const Picoseconds l2 = l2_.reserve(now, shared / params_.l2_bandwidth);
-  Picoseconds ready = std::max(port, l2) + params_.l2_latency;
+  Picoseconds ready = std::max({port, l2, now + params_.l2_latency * (rounds - 1)});
+  ready += params_.l2_latency;
   Bytes missing = load.bytes;
   if (params_.model_l2) {
     const L2Cache::Look look = cache_.find(load.tile, load.bytes, is_resident(load.operand));
@@ -149,7 +152,7 @@ Picoseconds Machine::load_tile(Sm& sm, const TileLoad& load, Picoseconds now) {
   if (params_.model_l2) {
     cache_.insert(load.tile, load.bytes, arrived + params_.hbm_latency - params_.l2_latency);
   }
-  return std::max(ready, arrived + params_.hbm_latency);
+  return std::max({ready, arrived + params_.hbm_latency, now + params_.hbm_latency * rounds});
 }
 
 Machine::PendingStep Machine::make_pending(const Slot& slot, const Step& step, Picoseconds now) {
@@ -162,8 +165,8 @@ Machine::PendingStep Machine::make_pending(const Slot& slot, const Step& step, P
                       slot.cta,
                       slot.next_step + 1 == slot.steps};
   for (int i = 0; i < step.load_count; ++i) {
-    pending.ready = std::max(
-        pending.ready, load_tile(sms_[static_cast<std::size_t>(slot.sm)], step.loads[i], now));
+    Sm& sm = sms_[static_cast<std::size_t>(slot.sm)];
+    pending.ready = std::max(pending.ready, load_tile(sm, step.loads[i], step.rounds, now));
   }
   return pending;
 }
@@ -223,7 +226,7 @@ void Machine::start_epilogue(const Event& event, Picoseconds now) {
   Epilogue epilogue;
   phase_->program->epilogue(event.cta, epilogue);
   Picoseconds ready = now;
-  if (epilogue.load.bytes.count() > 0) ready = load_tile(sm, epilogue.load, now);
+  if (epilogue.load.bytes.count() > 0) ready = load_tile(sm, epilogue.load, 1, now);
   if (epilogue.vector.count() > 0) {
     ready = sm.vector.reserve(ready, at_rate(epilogue.vector.count(), vector_per_ps_));
   }
@@ -243,6 +246,9 @@ void Machine::store_output(const Event& event, Picoseconds now) {
   Picoseconds done =
       port.reserve(now, at_rate(bytes.count(), params_.port_bytes_per_clock * clock_per_ps_));
   done = std::max(done, l2_.reserve(now, bytes / params_.l2_bandwidth));
+  if (epilogue.updates_shared_word) {
+    done = std::max(done, shared_word_.reserve(now, params_.atomic_interval) + params_.l2_latency);
+  }
   if (epilogue.workspace_store.count() > 0 && params_.model_l2) {
     cache_.insert(epilogue.store_tile, epilogue.workspace_store, done);
   }

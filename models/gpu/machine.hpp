@@ -81,7 +81,8 @@ class Machine {
   void handle(const Event& event, Picoseconds now);
   void issue_loads(Slot& slot, std::int32_t index, Picoseconds now);
   [[nodiscard]] PendingStep make_pending(const Slot& slot, const Step& step, Picoseconds now);
-  [[nodiscard]] Picoseconds load_tile(Sm& sm, const TileLoad& load, Picoseconds now);
+  [[nodiscard]] Picoseconds load_tile(Sm& sm, const TileLoad& load, std::int64_t rounds,
+                                      Picoseconds now);
   void schedule_tensor(Slot& slot, std::int32_t index, Picoseconds now);
   void start_tensor(Slot& slot, std::int32_t index, Picoseconds now);
   void finish_tensor(Slot& slot, std::int32_t index, Picoseconds now);
@@ -100,6 +101,7 @@ class Machine {
   Residency residency_;
   L2Cache cache_{Bytes(0), 0};
   Server l2_;
+  Server shared_word_;  ///< L2's atomic unit, as far as one word is concerned
   Bytes l2_bytes_{0};
   std::vector<Sm> sms_;
   std::vector<Slot> slots_;

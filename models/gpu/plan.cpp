@@ -8,6 +8,7 @@
 #include "models/gpu/plan_attention.hpp"
 #include "models/gpu/plan_gemm.hpp"
 #include "models/gpu/plan_grouped.hpp"
+#include "models/gpu/plan_quantise.hpp"
 #include "models/gpu/plan_stream.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/overloaded.hpp"
@@ -78,26 +79,27 @@ KernelPlan plan_kernel(const GpuParams& params, const Kernel& kernel) {
     refuse(kernel, missing);
   }
   const auto stream = [&](const auto&) { return plan_stream(params, kernel); };
-  return std::visit(Overloaded{
-                        [&](const GemmKernel& gemm) { return plan_gemm(params, kernel, gemm); },
-                        [&](const AttentionKernel& attention) {
-                          return plan_attention(params, kernel, attention);
-                        },
-                        [&](const EmbeddingKernel& shape) { return stream(shape); },
-                        [&](const NormKernel& shape) { return stream(shape); },
-                        [&](const RopeKernel& shape) { return stream(shape); },
-                        [&](const ActivationKernel& shape) { return stream(shape); },
-                        [&](const ElementwiseKernel& shape) { return stream(shape); },
-                        [&](const SampleKernel& shape) { return stream(shape); },
-                        [&](const QuantiseKernel& shape) { return stream(shape); },
-                        [&](const RouterKernel& shape) { return stream(shape); },
-                        [&](const ExpertSortKernel& shape) { return stream(shape); },
-                        [&](const DispatchKernel& shape) { return stream(shape); },
-                        [&](const CombineKernel& shape) { return stream(shape); },
-                        [&](const GroupedGemmKernel& gemm) { return plan_grouped(params, gemm); },
-                        [&](const auto&) -> KernelPlan { refuse(kernel, ""); },
-                    },
-                    kernel.shape);
+  return std::visit(
+      Overloaded{
+          [&](const GemmKernel& gemm) { return plan_gemm(params, kernel, gemm); },
+          [&](const AttentionKernel& attention) {
+            return plan_attention(params, kernel, attention);
+          },
+          [&](const EmbeddingKernel& shape) { return stream(shape); },
+          [&](const NormKernel& shape) { return stream(shape); },
+          [&](const RopeKernel& shape) { return stream(shape); },
+          [&](const ActivationKernel& shape) { return stream(shape); },
+          [&](const ElementwiseKernel& shape) { return stream(shape); },
+          [&](const SampleKernel& shape) { return stream(shape); },
+          [&](const RouterKernel& shape) { return stream(shape); },
+          [&](const ExpertSortKernel& shape) { return stream(shape); },
+          [&](const DispatchKernel& shape) { return stream(shape); },
+          [&](const CombineKernel& shape) { return stream(shape); },
+          [&](const GroupedGemmKernel& gemm) { return plan_grouped(params, gemm); },
+          [&](const QuantiseKernel& shape) { return plan_quantise(params, kernel, shape); },
+          [&](const auto&) -> KernelPlan { refuse(kernel, ""); },
+      },
+      kernel.shape);
 }
 
 std::int64_t ctas_per_sm(const GpuParams& params, const CtaDemand& demand) {

@@ -31,6 +31,7 @@ struct Step {
   Flops tensor;            ///< useful operations
   Flops tensor_padded;     ///< with the padding of partial tiles and masked pairs
   std::int64_t chain = 0;  ///< tensor instructions that each wait for the one before
+  std::int64_t rounds = 1;  ///< turns of the loads, each issued when the one before has arrived
   Bytes shared_traffic;    ///< operand bytes the tensor instructions read from shared memory
   Flops vector;
   Flops special;
@@ -47,6 +48,7 @@ struct Epilogue {
   Bytes store;                   ///< part of the kernel's output
   Bytes workspace_store;         ///< partial results, kept in L2
   std::int64_t store_tile = -1;  ///< tile that the workspace store makes resident
+  bool updates_shared_word = false;  ///< an atomic update of one word that all CTAs of a grid share
 };
 
 /// The CTAs of one phase. Contract: pure; steps(cta) >= 1; tiles are numbered 0 .. tiles() - 1.
@@ -69,6 +71,7 @@ struct PlanPhase {
   bool persistent = false;  ///< a slot loads its next CTA while the last one finishes
   Picoseconds tile_setup;   ///< persistent: from the last load of a CTA to the next one's first
   bool overlaps_vector = false;  ///< step i + 1 may use the tensor pipe before step i's vector work
+  bool is_launched = false;      ///< a launch of its own, behind the phase before it
 };
 
 /// Sums over all CTAs of a plan. `tensor`, `vector`, `special`, `store` equal work_of's closed

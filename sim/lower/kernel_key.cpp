@@ -100,7 +100,8 @@ void add(Hasher& hash, const SampleKernel& s) {
   hash.add(s.tokens).add(s.vocabulary);
 }
 void add(Hasher& hash, const QuantiseKernel& s) {
-  hash.add(s.rows).add(s.width);
+  hash.add(s.rows).add(s.width).add(s.scales);
+  hash.add(s.search_ctas).add(s.search_access).add(s.convert_access);
   add(hash, s.precision);
 }
 

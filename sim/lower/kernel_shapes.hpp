@@ -79,11 +79,23 @@ struct GroupedGemmKernel {
   bool writes_descriptors = false;
 };
 
-/// Turns `rows` rows of `width` activations into what `precision` multiplies: codes and scales. A
-/// scale per tensor needs the largest magnitude of all first, so the rows are read twice.
+/// Where the scales of quantised activations come from.
+enum class ScaleOrigin : std::uint8_t {
+  Rows,    ///< found on the way, per row or group of a row: one pass
+  Tensor,  ///< largest magnitude of the tensor: cleared, searched in one pass, used in the next
+  Known    ///< a number of the checkpoint: one pass without a search
+};
+
+/// Turns `rows` rows of `width` activations into what `precision` multiplies: codes and scales. How
+/// the passes are cut into CTAs and accesses is the framework's habit; 0 and 16 are what a careful
+/// one does.
 struct QuantiseKernel {
   std::int64_t rows = 0, width = 0;
   const formats::Precision* precision = nullptr;  ///< with an activation format
+  ScaleOrigin scales = ScaleOrigin::Rows;
+  std::int64_t search_ctas = 0;    ///< CTAs that search a tensor's scale; 0: one per row
+  std::int64_t search_access = 16;   ///< bytes that a thread of the search loads at once
+  std::int64_t convert_access = 16;  ///< bytes that a thread of the conversion loads at once
 };
 
 /// Rotates q and k in place and appends k and v to the cache. Windows do not matter: what a window
