@@ -31,6 +31,7 @@ struct ExpertBlock {
   bool gated = true;
   const formats::Precision* precision = nullptr;
   std::vector<std::int64_t> rows;  ///< of each expert of this rank
+  std::int64_t access = 16;        ///< bytes that a thread of the quantisation loads at once
   [[nodiscard]] std::int64_t copies() const {
     std::int64_t sum = 0;
     for (const std::int64_t of_expert : rows) sum += of_expert;
@@ -130,6 +131,15 @@ GroupedGemmKernel product(const ExpertBlock& block, std::int64_t n, std::int64_t
   return shape;
 }
 
+/// Scales per tensor are numbers of the checkpoint here; others are found on the way.
+void add_quantise(const ExpertBlock& block, std::int64_t rows, std::int64_t width,
+                  std::vector<Kernel>& kernels) {
+  QuantiseKernel shape{rows, width, block.precision};
+  if (block.precision->activation->granularity.cols == 0) shape.scales = ScaleOrigin::Known;
+  shape.convert_access = block.access;
+  add(kernels, "quantise", shape);
+}
+
 /// Rows as the product wants them: element types have no 4-bit member, so rows of codes and scales
 /// are counted in bytes.
 void add_dispatch(const ExpertBlock& block, bool as_codes, std::vector<Kernel>& kernels) {
@@ -159,7 +169,7 @@ std::int64_t up_width(const ExpertBlock& block) {
 /// what it writes (TensorRT-LLM, moe_kernels.cu, CutlassMoeFCRunner::runMoe).
 void add_grouped_block(const ExpertBlock& block, bool quantises, std::vector<Kernel>& kernels) {
   if (quantises) {
-    add(kernels, "quantise", QuantiseKernel{block.layer.tokens, block.hidden, block.precision});
+    add_quantise(block, block.layer.tokens, block.hidden, kernels);
   }
   add_dispatch(block, quantises, kernels);
   // Pointers and strides of each expert's product (computeStridesTmaWarpSpecialized).
@@ -181,10 +191,10 @@ void add_grouped_block(const ExpertBlock& block, bool quantises, std::vector<Ker
 void add_block_scaled(const ExpertBlock& block, std::vector<Kernel>& kernels) {
   const std::int64_t copies = block.copies();
   add_dispatch(block, false, kernels);
-  add(kernels, "quantise", QuantiseKernel{copies, block.hidden, block.precision});
+  add_quantise(block, copies, block.hidden, kernels);
   add(kernels, "expert_gate_up_projection", product(block, up_width(block), block.hidden));
   add_activation(block, kernels);
-  add(kernels, "expert_quantise", QuantiseKernel{copies, block.inter, block.precision});
+  add_quantise(block, copies, block.inter, kernels);
   add(kernels, "expert_down_projection", product(block, block.hidden, block.inter));
   add_combine(block, kernels);
 }
@@ -193,7 +203,7 @@ void add_block_scaled(const ExpertBlock& block, std::vector<Kernel>& kernels) {
 /// are launched for any routing (TensorRT-LLM, trtllmGenKernels/blockScaleMoe/runner.cu).
 void add_gathering_block(const ExpertBlock& block, std::vector<Kernel>& kernels) {
   const RoutedLayer& layer = block.layer;
-  add(kernels, "quantise", QuantiseKernel{layer.tokens, block.hidden, block.precision});
+  add_quantise(block, layer.tokens, block.hidden, kernels);
   const auto grid = [&](GroupedGemmKernel shape) {
     shape.launched_choices = layer.tokens * layer.top_k;
     shape.launched_experts = layer.experts;
@@ -224,8 +234,13 @@ void add_block(const ExpertBlock& block, std::vector<Kernel>& kernels) {
   }
 }
 
-std::vector<Kernel> moe(RowReader& row, const Software&) {
-  const ExpertBlock block = read_block(row);
+std::vector<Kernel> moe(RowReader& row, const Software& software) {
+  ExpertBlock block = read_block(row);
+  if (block.precision != nullptr && block.precision->activation) {
+    const bool has_groups = block.precision->activation->granularity.cols > 0;
+    const char* access = has_groups ? "group_access" : "convert_access";
+    block.access = static_cast<std::int64_t>(software_value(software, access, 16));
+  }
   std::vector<Kernel> kernels;
   if (!block.rows.empty()) add_block(block, kernels);
   return kernels;
