@@ -42,6 +42,7 @@ KernelTiming Machine::run(const KernelPlan& plan, const Residency& residency) {
   hbm_.reset();
   l2_ = shared_word_ = Server{};
   l2_bytes_ = Bytes(0);
+  switched_ = SwitchingCounts{};
   sms_.assign(static_cast<std::size_t>(params_.sms), Sm{});
   event_count_ = 0;
   std::int64_t tiles = 0;
@@ -164,6 +165,9 @@ Machine::PendingStep Machine::make_pending(const Slot& slot, const Step& step, P
                       at_rate(step.special.count(), special_per_ps_),
                       slot.cta,
                       slot.next_step + 1 == slot.steps};
+  switched_.tensor_of(phase_->pipe) += step.tensor_padded;
+  switched_.vector += step.vector;
+  switched_.special += step.special;
   for (int i = 0; i < step.load_count; ++i) {
     Sm& sm = sms_[static_cast<std::size_t>(slot.sm)];
     pending.ready = std::max(pending.ready, load_tile(sm, step.loads[i], step.rounds, now));
@@ -225,6 +229,8 @@ void Machine::start_epilogue(const Event& event, Picoseconds now) {
   Sm& sm = sms_[static_cast<std::size_t>(slots_[static_cast<std::size_t>(event.slot)].sm)];
   Epilogue epilogue;
   phase_->program->epilogue(event.cta, epilogue);
+  switched_.vector += epilogue.vector;
+  switched_.special += epilogue.special;
   Picoseconds ready = now;
   if (epilogue.load.bytes.count() > 0) ready = load_tile(sm, epilogue.load, 1, now);
   if (epilogue.vector.count() > 0) {
@@ -269,6 +275,10 @@ KernelTiming Machine::summarise(Picoseconds end) const {
   timing.hbm_read = hbm_.bytes_read();
   timing.hbm_written = hbm_.bytes_written();
   timing.l2_bytes = l2_bytes_;
+  timing.switched = switched_;
+  timing.switched.l2 = l2_bytes_;
+  timing.switched.hbm = timing.hbm_read + timing.hbm_written;
+  timing.switched.launches = 1;
   timing.l2_busy = l2_.busy;
   timing.hbm_busy = hbm_.busy();
   for (const Sm& sm : sms_) {

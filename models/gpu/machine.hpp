@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "models/gpu/activity.hpp"
 #include "models/gpu/l2_cache.hpp"
 #include "models/gpu/plan.hpp"
 #include "models/hbm/memory.hpp"
@@ -21,6 +22,7 @@ struct KernelTiming {
   Bytes hbm_read, hbm_written;
   Bytes l2_bytes;
   Picoseconds tensor_busy, vector_busy, special_busy, port_busy, l2_busy, hbm_busy;
+  SwitchingCounts switched;
   std::int64_t events = 0;
   [[nodiscard]] const char* bound() const;
 };
@@ -103,6 +105,7 @@ class Machine {
   Server l2_;
   Server shared_word_;  ///< L2's atomic unit, as far as one word is concerned
   Bytes l2_bytes_{0};
+  SwitchingCounts switched_;
   std::vector<Sm> sms_;
   std::vector<Slot> slots_;
   CalendarQueue<Event> events_;
