@@ -5,6 +5,7 @@
 
 #include "models/gpu/governor.hpp"
 #include "models/gpu/loaded_stage.hpp"
+#include "models/gpu/pass_residency.hpp"
 #include "sim/core/hash.hpp"
 
 namespace tandem::gpu {
@@ -177,7 +178,10 @@ StageCost GpuChip::simulate(const Stage& stage, const Batch& batch,
                             TimelineRecorder* timeline) const {
   const KernelGraph graph = lower(stage, batch);
   std::vector<Residency> residencies;
-  for (const Kernel& kernel : graph.kernels) residencies.push_back(inside_pass(params_, kernel));
+  PassResidency pass(params_);
+  for (const Kernel& kernel : graph.kernels) {
+    residencies.push_back(reused_state(pass.enter(kernel)));
+  }
   // A loaded service repeats its passes for longer than the governor takes to react.
   const Hertz clock = sustained_clock(graph.kernels, residencies);
   StageCost total;
@@ -217,8 +221,9 @@ StageCost GpuChip::simulate(const Stage& stage, const Batch& batch,
 
 Picoseconds GpuChip::floor(const Stage& stage, const Batch& batch) const {
   Picoseconds total(0);
+  PassResidency pass(params_);
   for (const Kernel& kernel : lower(stage, batch).kernels) {
-    total += floor_of(params_, kernel, inside_pass(params_, kernel));
+    total += floor_of(params_, kernel, reused_state(pass.enter(kernel)));
   }
   return total;
 }
@@ -228,9 +233,10 @@ KernelCost GpuChip::simulate_run(const KernelRun& run) const {
   std::vector<Residency> residencies;
   for (const Kernel& kernel : run.kernels) {
     residencies.push_back(measured_alone(params_, kernel, run.warm, run.weight_copies));
-    residencies.back().weights = residencies.back().weights && all_weights_fit;
+    if (!all_weights_fit) residencies.back().weights = 0;
     if (residencies.size() == 1) continue;
-    residencies.back().activations |= inside_pass(params_, kernel).activations;
+    residencies.back().activations =
+        std::max(residencies.back().activations, inside_pass(params_, kernel).activations);
   }
   KernelCost total;
   total.clock = run.sustained ? sustained_clock(run.kernels, residencies) : params_.clock;

@@ -6,8 +6,12 @@
 #include <string_view>
 
 #include "models/gpu/plan_attention.hpp"
+#include "models/gpu/plan_convolution.hpp"
+#include "models/gpu/plan_delta.hpp"
 #include "models/gpu/plan_gemm.hpp"
 #include "models/gpu/plan_grouped.hpp"
+#include "models/gpu/plan_indexer.hpp"
+#include "models/gpu/plan_latent.hpp"
 #include "models/gpu/plan_quantise.hpp"
 #include "models/gpu/plan_stream.hpp"
 #include "sim/core/diagnostics.hpp"
@@ -29,6 +33,8 @@ void add_phase(const CtaProgram& program, PlanTotals& totals) {
       totals.tensor_padded += step.tensor_padded;
       totals.vector += step.vector;
       totals.special += step.special;
+      totals.store += step.store.output;
+      totals.workspace += step.store.workspace;
       for (int l = 0; l < step.load_count; ++l) {
         const bool partial = step.loads[l].operand == Operand::Workspace;
         (partial ? totals.workspace : totals.requested) += step.loads[l].bytes;
@@ -58,11 +64,6 @@ namespace {
 /// What a kernel needs beyond the plans of its kind; empty: nothing.
 std::string_view beyond_plan(const Kernel& kernel) {
   if (const auto* gemm = std::get_if<GemmKernel>(&kernel.shape)) return gemm->bias ? "bias" : "";
-  if (const auto* attention = std::get_if<AttentionKernel>(&kernel.shape)) {
-    if (attention->sinks) return "sinks";
-    if (attention->softcap) return "soft cap";
-    if (attention->value_width() != attention->head_dim) return "narrower values";
-  }
   return "";
 }
 
@@ -91,12 +92,20 @@ KernelPlan plan_kernel(const GpuParams& params, const Kernel& kernel) {
           [&](const ActivationKernel& shape) { return stream(shape); },
           [&](const ElementwiseKernel& shape) { return stream(shape); },
           [&](const SampleKernel& shape) { return stream(shape); },
+          [&](const CacheReadKernel& shape) { return stream(shape); },
           [&](const RouterKernel& shape) { return stream(shape); },
           [&](const ExpertSortKernel& shape) { return stream(shape); },
           [&](const DispatchKernel& shape) { return stream(shape); },
           [&](const CombineKernel& shape) { return stream(shape); },
           [&](const GroupedGemmKernel& gemm) { return plan_grouped(params, gemm); },
           [&](const QuantiseKernel& shape) { return plan_quantise(params, kernel, shape); },
+          [&](const LatentAttentionKernel& shape) { return plan_latent(params, shape); },
+          [&](const IndexerKernel& indexer) { return plan_indexer(params, indexer); },
+          [&](const DeltaGateKernel& shape) { return stream(shape); },
+          [&](const ShortConvolutionKernel& shape) {
+            return plan_convolution(params, kernel, shape);
+          },
+          [&](const GatedDeltaKernel& shape) { return plan_delta(params, kernel, shape); },
           [&](const auto&) -> KernelPlan { refuse(kernel, ""); },
       },
       kernel.shape);

@@ -97,12 +97,13 @@ Pass convert_pass(const GpuParams& params, const QuantiseKernel& shape, const Ke
   Pass pass;
   const std::int64_t fixed_grid = shape.search_ctas > 0 ? shape.search_ctas : 8 * params.sms;
   pass.bytes_per_turn = pass.threads * shape.convert_access;
-  const std::int64_t all = std::max<std::int64_t>(1, ceil_div(work.read_bytes.count(), pass.bytes_per_turn));
+  const std::int64_t all =
+      std::max<std::int64_t>(1, ceil_div(work.read_bytes.count(), pass.bytes_per_turn));
   pass.ctas = shape.convert_access < 16 ? std::min(fixed_grid, all) : all;
   pass.read = work.read_bytes;
   pass.written = work.write_bytes;
-  pass.vector =
-      Flops(work.vector.count() - (shape.scales == ScaleOrigin::Tensor ? work.vector.count() / 2 : 0));
+  pass.vector = Flops(work.vector.count() -
+                      (shape.scales == ScaleOrigin::Tensor ? work.vector.count() / 2 : 0));
   pass.special = work.special;
   return pass;
 }

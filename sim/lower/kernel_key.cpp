@@ -43,7 +43,8 @@ void add(Hasher& hash, const GroupedGemmKernel& s) {
 }
 void add(Hasher& hash, const RopeKernel& s) {
   hash.add(s.tokens).add(s.heads).add(s.kv_heads).add(s.head_dim).add(s.kv);
-  hash.add(s.rotated_dims()).add(s.values).add(s.extra);
+  hash.add(s.rotated_dims()).add(s.values).add(s.extra).add(s.key_copies).add(s.carried);
+  hash.add(s.queries.has_value()).add(s.queries.value_or(ElementType::Bfloat16));
 }
 void add(Hasher& hash, const CacheReadKernel& s) {
   hash.add(s.rows).add(s.width).add(s.kv);
@@ -52,11 +53,12 @@ void add(Hasher& hash, const AttentionKernel& s) {
   add(hash, s.spans);
   hash.add(s.heads).add(s.kv_heads).add(s.head_dim).add(s.window).add(s.causal);
   hash.add(s.activations).add(s.kv).add(s.value_width()).add(s.shared_key_dim);
-  hash.add(s.sinks).add(s.softcap).add(s.cached);
+  hash.add(s.sinks).add(s.softcap).add(s.cached).add(s.library);
 }
 void add(Hasher& hash, const LatentAttentionKernel& s) {
   add(hash, s.spans);
   hash.add(s.heads).add(s.kv_rank).add(s.rope_dim).add(s.selected).add(s.activations).add(s.kv);
+  hash.add(s.query_type()).add(s.deal_kernel);
 }
 void add(Hasher& hash, const IndexerKernel& s) {
   add(hash, s.spans);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <variant>
 #include <vector>
 
@@ -107,6 +108,9 @@ struct RopeKernel {
   std::int64_t rotated = whole_head;  ///< dimensions per head that rotate; 0: none, k is only kept
   bool values = true;                 ///< appends v, as wide as k
   std::int64_t extra = 0;  ///< further elements per token that go to the cache (MLA: the latent)
+  std::int64_t key_copies = 0;  ///< times k is also written beside q (naive MLA: to every head)
+  std::int64_t carried = 0;     ///< elements per query head that change type together with it
+  std::optional<ElementType> queries;  ///< type in which q leaves; none: the activations'
   [[nodiscard]] std::int64_t rotated_dims() const {
     return rotated == whole_head ? head_dim : rotated;
   }
@@ -118,6 +122,10 @@ struct CacheReadKernel {
   std::int64_t rows = 0, width = 0;
   ElementType kv = ElementType::Bfloat16;
 };
+
+/// Whose attention kernels a framework launches: FlashAttention's, or those of TensorRT-LLM
+/// (fmha_v2 for prefill, XQA and masked multi-head attention for decode).
+enum class AttentionLibrary : std::uint8_t { Flash, TensorRt };
 
 /// Attention of each span's new tokens over its context and themselves.
 struct AttentionKernel {
@@ -133,6 +141,7 @@ struct AttentionKernel {
   bool sinks = false;               ///< a learned logit per head joins the softmax
   bool softcap = false;             ///< scores become c tanh(score / c)
   bool cached = true;  ///< earlier keys and values come from the cache, not from this pass
+  AttentionLibrary library = AttentionLibrary::Flash;
   [[nodiscard]] std::int64_t value_width() const { return value_dim > 0 ? value_dim : head_dim; }
 };
 
@@ -143,6 +152,9 @@ struct LatentAttentionKernel {
   std::int64_t selected = 0;  ///< keys that a query sees at most, chosen by an indexer; 0: all
   ElementType activations = ElementType::Bfloat16;
   ElementType kv = ElementType::Bfloat16;
+  std::optional<ElementType> queries;  ///< type of q where it was quantised; none: activations
+  bool deal_kernel = false;  ///< a launch before it deals requests out to SMs, in every layer
+  [[nodiscard]] ElementType query_type() const { return queries.value_or(activations); }
 };
 
 /// The indexer of sparse attention: scores all visible keys and keeps the top_k of each query.

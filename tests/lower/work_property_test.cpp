@@ -137,6 +137,14 @@ void draw(Draw& d, ElementwiseKernel& s) {
 void draw(Draw& d, SampleKernel& s) {
   s = {d.in(1, 5), d.in(1, 9)};
 }
+/// Any precision that quantises activations.
+void draw(Draw& d, QuantiseKernel& s) {
+  s = {d.in(1, 5), 16 * d.in(1, 20)};
+  const auto known = formats::precisions();
+  do {
+    s.precision = &known[static_cast<std::size_t>(d.in(0, std::ssize(known) - 1))];
+  } while (!s.precision->activation);
+}
 
 template <class Shape>
 class EveryKernel : public testing::Test {};
@@ -146,7 +154,7 @@ using Shapes =
                    ActivationKernel, SampleKernel, BatchedGemmKernel, GroupedGemmKernel,
                    CacheReadKernel, LatentAttentionKernel, IndexerKernel, ShortConvolutionKernel,
                    DeltaGateKernel, GatedDeltaKernel, RouterKernel, DispatchKernel, CombineKernel,
-                   ElementwiseKernel, ExpertSortKernel>;
+                   ElementwiseKernel, ExpertSortKernel, QuantiseKernel>;
 
 class ShapeNames {
  public:
@@ -182,7 +190,7 @@ TYPED_TEST(EveryKernel, does_what_its_loops_do) {
   }
 }
 
-static_assert(std::variant_size_v<KernelShape> == 19, "a new kind needs a walk and a draw here");
+static_assert(std::variant_size_v<KernelShape> == 20, "a new kind needs a walk and a draw here");
 
 }  // namespace
 }  // namespace tandem
