@@ -222,13 +222,18 @@ Machine::PendingStep Machine::make_pending(const Slot& slot, const Step& step, P
 }
 
 void Machine::issue_loads(Slot& slot, std::int32_t index, Picoseconds now) {
-  while (slot.cta >= 0 && slot.next_step < slot.steps && slot.count < slot.pending.size()) {
+  while (slot.cta >= 0 && slot.next_step < slot.steps && slot.count < slot.pending.size() &&
+         now >= slot.loads_from) {
     Step step;
     phase_->program->step(slot.cta, slot.next_step, step);
     slot.pending[(slot.head + slot.count) % slot.pending.size()] = make_pending(slot, step, now);
     ++slot.count;
     ++slot.next_step;
-    if (slot.next_step == slot.steps && phase_->persistent && !assign_next(slot)) break;
+    if (slot.next_step < slot.steps || !phase_->persistent) continue;
+    if (!assign_next(slot)) break;
+    if (phase_->tile_setup.count() == 0) continue;
+    slot.loads_from = now + phase_->tile_setup;
+    events_.push(slot.loads_from, Phase::Issue, {EventKind::Load, index, 0});
   }
   schedule_tensor(slot, index, now);
 }

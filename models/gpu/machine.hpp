@@ -73,6 +73,7 @@ class Machine {
     std::vector<PendingStep> pending;  ///< ring of `stages` entries
     std::size_t head = 0, count = 0;
     bool is_computing = false;
+    Picoseconds loads_from{0};            ///< no load of the next step before
     Picoseconds vector_done{0};           ///< of the step before
     Picoseconds previous_vector_done{0};  ///< of the one before that
   };

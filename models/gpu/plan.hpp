@@ -97,6 +97,7 @@ struct PlanPhase {
   bool is_launched = false;        ///< a launch of its own, behind the phase before it
   bool persistent = false;         ///< a slot loads its next CTA while the last one finishes
   bool overlaps_epilogue = false;  ///< persistent: the next tile's tensor work runs beside it
+  Picoseconds tile_setup;          ///< persistent: from a CTA's last load to the next one's first
   VectorWork vector_work = VectorWork::AfterTensor;
   /// All CTAs do the same: the machine may run some rounds of them and let the others last as long.
   bool has_equal_ctas = false;

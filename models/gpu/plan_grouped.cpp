@@ -35,6 +35,13 @@ std::int64_t chain_of(const ProductFormat& format, std::int64_t k) {
   return k * std::max(format.a_bits, format.b_bits) / 256;
 }
 
+/// Row tiles of a grid that must hold any routing: each expert has one row first, then one expert
+/// takes all the others (TensorRT-LLM, trtllmGenKernels, getMaxNumCtasInBatchDim).
+std::int64_t launched_row_tiles(const GroupedGemmKernel& gemm, const GroupedTiling& t) {
+  const std::int64_t alone = std::min(gemm.launched_choices, gemm.launched_experts);
+  return alone + (gemm.launched_choices - alone) / t.tile_m;
+}
+
 /// Where one expert's CTAs and tiles begin.
 struct ExpertSpan {
   std::int64_t rows = 0, first_cta = 0, first_tile = 0;
@@ -57,14 +64,22 @@ class GroupedProgram final : public CtaProgram {
       ctas_ += span.grid.tiles_m * span.grid.tiles_n;
       tiles_ += (span.grid.tiles_m + span.grid.tiles_n) * turn_count() + span.grid.tiles_n;
       experts_.push_back(span);
+      row_tiles_ += span.grid.tiles_m;
     }
+    working_ctas_ = ctas_;
+    const std::int64_t idle =
+        std::max<std::int64_t>(0, launched_row_tiles(gemm, tiling) - row_tiles_);
+    ctas_ += idle * ceil_div(gemm.n, tiling.tile_n);
   }
 
   [[nodiscard]] std::int64_t ctas() const override { return ctas_; }
   [[nodiscard]] std::int64_t tiles() const override { return tiles_; }
-  [[nodiscard]] int steps(std::int64_t) const override { return static_cast<int>(turn_count()); }
+  [[nodiscard]] int steps(std::int64_t cta) const override {
+    return cta < working_ctas_ ? static_cast<int>(turn_count()) : 1;
+  }
 
   void step(std::int64_t cta, int index, Step& out) const override {
+    if (cta >= working_ctas_) return;
     const ExpertSpan& expert = expert_of(cta);
     const TileCoordinates c = at(expert, cta);
     const auto i = static_cast<std::size_t>(index);
@@ -85,6 +100,7 @@ class GroupedProgram final : public CtaProgram {
   }
 
   void epilogue(std::int64_t cta, Epilogue& out) const override {
+    if (cta >= working_ctas_) return;
     const ExpertSpan& expert = expert_of(cta);
     const TileCoordinates c = at(expert, cta);
     const std::int64_t elements = rows(expert, c) * columns(c);
@@ -123,6 +139,8 @@ class GroupedProgram final : public CtaProgram {
   std::vector<std::int64_t> turns_;
   std::vector<ExpertSpan> experts_;
   std::int64_t ctas_ = 0;
+  std::int64_t working_ctas_ = 0;  ///< those behind have no rows and return at once
+  std::int64_t row_tiles_ = 0;
   std::int64_t tiles_ = 0;
 };
 
@@ -233,7 +251,12 @@ KernelPlan plan_grouped_with(const GpuParams& params, const GroupedGemmKernel& g
   phase.ctas_per_sm = tiling.ctas_per_sm;
   phase.stages = std::max<std::int64_t>(2, tiling.stages / largest);
   phase.pipe = product_format(gemm).pipe;
-  phase.persistent = params.persistent_kernels;
+  phase.persistent = params.persistent_kernels && gemm.launched_choices == 0;
+  // Three dependent trips to L2: the expert's sizes and addresses, the release of the rewritten
+  // descriptors, their fetch by the copy engine (CUTLASS,
+  // sm90_mma_array_tma_gmma_ss_warpspecialized, tensormaps_perform_update,
+  // tensormaps_cp_fence_release, tensormaps_fence_acquire).
+  if (gemm.writes_descriptors) phase.tile_setup = params.l2_latency * 3;
   KernelPlan plan;
   plan.algorithm = fmt::format("grouped gemm {}x{}", tiling.tile_m, tiling.tile_n);
   plan.phases.push_back(phase);

@@ -172,7 +172,7 @@ KernelPlan plan_indexer(const GpuParams& params, const IndexerKernel& shape) {
   scores.program = std::make_shared<ScoreProgram>(shape, std::move(schedule));
   scores.stages = 4;
   scores.pipe = pipe_of(math_type(shape.kv, shape.activations));
-  scores.overlaps_vector = params.overlaps_softmax;
+  if (params.overlaps_softmax) scores.vector_work = VectorWork::BesideTensor;
   KernelPlan plan;
   plan.algorithm = "indexer";
   plan.phases.push_back(scores);

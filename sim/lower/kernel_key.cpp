@@ -37,7 +37,8 @@ void add(Hasher& hash, const GroupedGemmKernel& s) {
   hash.add(s.rows.size());
   for (const std::int64_t rows : s.rows) hash.add(rows);
   hash.add(s.n).add(s.k).add(s.weights).add(s.activations).add(s.bias);
-  hash.add(s.tuned_rows);
+  hash.add(s.tuned_rows).add(s.launched_choices).add(s.launched_experts);
+  hash.add(s.writes_descriptors);
   add(hash, s.precision);
 }
 void add(Hasher& hash, const RopeKernel& s) {

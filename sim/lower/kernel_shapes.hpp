@@ -72,6 +72,12 @@ struct GroupedGemmKernel {
   const formats::Precision* precision = nullptr;  ///< as in GemmKernel
   /// Rows of every expert for which the library chose its schedule beforehand; 0: these rows.
   std::int64_t tuned_rows = 0;
+  /// Rows per expert cannot be known at launch: row tiles are launched for these choices over these
+  /// experts of all ranks, and those without rows return at once. 0: only tiles with rows.
+  std::int64_t launched_choices = 0, launched_experts = 0;
+  /// Each expert's operands have copy descriptors of their own, which a CTA rewrites in memory
+  /// before it loads the next tile (CUTLASS grouped GEMM); else one descriptor spans all experts.
+  bool writes_descriptors = false;
 };
 
 /// Where the scales of quantised activations come from.

@@ -5,6 +5,7 @@
 
 #include "sim/entry/rows/drawn_loads.hpp"
 #include "sim/entry/rows/operators.hpp"
+#include "sim/lower/product_format.hpp"
 
 namespace tandem::entry {
 namespace {
@@ -30,6 +31,7 @@ struct ExpertBlock {
   bool gated = true;
   const formats::Precision* precision = nullptr;
   std::vector<std::int64_t> rows;  ///< of each expert of this rank
+  std::int64_t access = 16;        ///< bytes that a thread of the quantisation loads at once
   [[nodiscard]] std::int64_t copies() const {
     std::int64_t sum = 0;
     for (const std::int64_t of_expert : rows) sum += of_expert;
@@ -78,10 +80,8 @@ void add(std::vector<Kernel>& kernels, std::string_view role, KernelShape shape)
   kernels.push_back({role, -1, ElementType::Bfloat16, std::move(shape), {}});
 }
 
-/// Softmax over the chosen logits; up to 128 experts and 8 choices in one kernel, beyond in five of
-/// the tensor library: selection, sort, two conversions, softmax (TensorRT-LLM, routing.py,
-/// RenormalizeMoeRoutingMethod).
-void add_routing(const ExpertBlock& block, std::vector<Kernel>& kernels) {
+/// Softmax over the chosen logits.
+void add_router(const ExpertBlock& block, std::vector<Kernel>& kernels) {
   const RoutedLayer& layer = block.layer;
   RouterKernel router;
   router.tokens = layer.tokens;
@@ -89,6 +89,13 @@ void add_routing(const ExpertBlock& block, std::vector<Kernel>& kernels) {
   router.router.experts = layer.experts;
   router.router.top_k = layer.top_k;
   add(kernels, "router", router);
+}
+
+/// Up to 128 experts and 8 choices in one kernel, beyond in five of the tensor library: selection,
+/// sort, two conversions, softmax (TensorRT-LLM, routing.py, RenormalizeMoeRoutingMethod).
+void add_routing(const ExpertBlock& block, std::vector<Kernel>& kernels) {
+  const RoutedLayer& layer = block.layer;
+  add_router(block, kernels);
   if (layer.experts <= 128 && layer.top_k <= 8) return;
   for (const char* role : {"router_sort", "router_indices", "router_logits", "router_softmax"}) {
     add(kernels, role, ElementwiseKernel{ElementwiseKind::Scale, layer.tokens, layer.top_k});
@@ -124,30 +131,116 @@ GroupedGemmKernel product(const ExpertBlock& block, std::int64_t n, std::int64_t
   return shape;
 }
 
-void add_block(const ExpertBlock& block, std::vector<Kernel>& kernels) {
-  const RoutedLayer& layer = block.layer;
-  const std::int64_t copies = block.copies();
-  const bool quantises = block.precision != nullptr && block.precision->activation.has_value();
-  add_routing(block, kernels);
-  add_sort(block, kernels);
-  if (quantises) {
-    add(kernels, "quantise", QuantiseKernel{layer.tokens, block.hidden, block.precision});
-  }
-  add(kernels, "dispatch", DispatchKernel{layer.tokens, layer.top_k, block.hidden, copies});
-  // Pointers, strides and scales of each expert's product (computeStridesTmaWarpSpecialized).
-  add(kernels, "expert_descriptors",
-      ExpertSortKernel{1, 1, static_cast<std::int64_t>(block.rows.size())});
-  add(kernels, "expert_gate_up_projection",
-      product(block, block.inter * (block.gated ? 2 : 1), block.hidden));
-  add(kernels, "expert_activation",
-      ActivationKernel{copies, block.inter, ActivationKind::Silu, block.gated});
-  add(kernels, "expert_down_projection", product(block, block.hidden, block.inter));
-  add(kernels, "combine",
-      CombineKernel{layer.tokens, layer.top_k, block.hidden, false, false, copies});
+/// Scales per tensor are numbers of the checkpoint here; others are found on the way.
+void add_quantise(const ExpertBlock& block, std::int64_t rows, std::int64_t width,
+                  std::vector<Kernel>& kernels) {
+  QuantiseKernel shape{rows, width, block.precision};
+  if (block.precision->activation->granularity.cols == 0) shape.scales = ScaleOrigin::Known;
+  shape.convert_access = block.access;
+  add(kernels, "quantise", shape);
 }
 
-std::vector<Kernel> moe(RowReader& row, const Software&) {
-  const ExpertBlock block = read_block(row);
+/// Rows as the product wants them: element types have no 4-bit member, so rows of codes and scales
+/// are counted in bytes.
+void add_dispatch(const ExpertBlock& block, bool as_codes, std::vector<Kernel>& kernels) {
+  const RoutedLayer& layer = block.layer;
+  DispatchKernel dispatch{layer.tokens, layer.top_k, block.hidden, block.copies()};
+  if (as_codes) dispatch.hidden = product_format(product(block, 1, 1)).a_bytes(1, block.hidden);
+  add(kernels, "dispatch", dispatch);
+  if (as_codes) kernels.back().activations = ElementType::Fp8E4m3;
+}
+
+void add_combine(const ExpertBlock& block, std::vector<Kernel>& kernels) {
+  const RoutedLayer& layer = block.layer;
+  add(kernels, "combine",
+      CombineKernel{layer.tokens, layer.top_k, block.hidden, false, false, block.copies()});
+}
+
+void add_activation(const ExpertBlock& block, std::vector<Kernel>& kernels) {
+  add(kernels, "expert_activation",
+      ActivationKernel{block.copies(), block.inter, ActivationKind::Silu, block.gated});
+}
+
+std::int64_t up_width(const ExpertBlock& block) {
+  return block.inter * (block.gated ? 2 : 1);
+}
+
+/// CUTLASS grouped products: rows are quantised before they are copied, the activation quantises
+/// what it writes (TensorRT-LLM, moe_kernels.cu, CutlassMoeFCRunner::runMoe).
+void add_grouped_block(const ExpertBlock& block, bool quantises, std::vector<Kernel>& kernels) {
+  if (quantises) {
+    add_quantise(block, block.layer.tokens, block.hidden, kernels);
+  }
+  add_dispatch(block, quantises, kernels);
+  // Pointers and strides of each expert's product (computeStridesTmaWarpSpecialized).
+  add(kernels, "expert_descriptors",
+      ExpertSortKernel{1, 1, static_cast<std::int64_t>(block.rows.size())});
+  const auto grouped = [&](std::int64_t n, std::int64_t k) {
+    GroupedGemmKernel shape = product(block, n, k);
+    shape.writes_descriptors = true;
+    return shape;
+  };
+  add(kernels, "expert_gate_up_projection", grouped(up_width(block), block.hidden));
+  add_activation(block, kernels);
+  add(kernels, "expert_down_projection", grouped(block.hidden, block.inter));
+  add_combine(block, kernels);
+}
+
+/// Block scales: copied rows are quantised in a kernel of its own before each product
+/// (TensorRT-LLM, CutlassMoeFCRunner::BlockScaleFC1 and FC2, and fused_moe_deepgemm.py).
+void add_block_scaled(const ExpertBlock& block, std::vector<Kernel>& kernels) {
+  const std::int64_t copies = block.copies();
+  add_dispatch(block, false, kernels);
+  add_quantise(block, copies, block.hidden, kernels);
+  add(kernels, "expert_gate_up_projection", product(block, up_width(block), block.hidden));
+  add_activation(block, kernels);
+  add_quantise(block, copies, block.inter, kernels);
+  add(kernels, "expert_down_projection", product(block, block.hidden, block.inter));
+  add_combine(block, kernels);
+}
+
+/// 4-bit weights with MX rows: the first product gathers its rows and applies the activation; grids
+/// are launched for any routing (TensorRT-LLM, trtllmGenKernels/blockScaleMoe/runner.cu).
+void add_gathering_block(const ExpertBlock& block, std::vector<Kernel>& kernels) {
+  const RoutedLayer& layer = block.layer;
+  add_quantise(block, layer.tokens, block.hidden, kernels);
+  const auto grid = [&](GroupedGemmKernel shape) {
+    shape.launched_choices = layer.tokens * layer.top_k;
+    shape.launched_experts = layer.experts;
+    return shape;
+  };
+  GroupedGemmKernel up = grid(product(block, up_width(block), block.hidden));
+  up.activations = ElementType::Fp8E4m3;
+  add(kernels, "expert_gate_up_projection", up);
+  add(kernels, "expert_down_projection", grid(product(block, block.hidden, block.inter)));
+  add_combine(block, kernels);
+}
+
+void add_block(const ExpertBlock& block, std::vector<Kernel>& kernels) {
+  const formats::Precision* precision = block.precision;
+  const bool quantises = precision != nullptr && precision->activation.has_value();
+  const auto group = quantises ? precision->activation->granularity.cols : 0;
+  if (quantises && bits_of(precision->weight->code) < bits_of(precision->activation->code)) {
+    add_router(block, kernels);
+    add_gathering_block(block, kernels);
+    return;
+  }
+  add_routing(block, kernels);
+  add_sort(block, kernels);
+  if (group >= 128) {
+    add_block_scaled(block, kernels);
+  } else {
+    add_grouped_block(block, quantises, kernels);
+  }
+}
+
+std::vector<Kernel> moe(RowReader& row, const Software& software) {
+  ExpertBlock block = read_block(row);
+  if (block.precision != nullptr && block.precision->activation) {
+    const bool has_groups = block.precision->activation->granularity.cols > 0;
+    const char* access = has_groups ? "group_access" : "convert_access";
+    block.access = static_cast<std::int64_t>(software_value(software, access, 16));
+  }
   std::vector<Kernel> kernels;
   if (!block.rows.empty()) add_block(block, kernels);
   return kernels;
