@@ -32,9 +32,9 @@ TEST(AttentionPlan, PartialTilesAreComputedWhole) {
 }
 
 TEST(AttentionPlan, TensorMemoryDecidesHowManyTilesTakeTurns) {
-  // 256 KiB hold 512 columns of 128 rows: scores (128) and outputs of two tiles fit for heads of
-  // 128 (2 x 256 columns), not for heads of 256 (2 x 384).
-  const GpuParams params = params_of(with(large_chip(), "tensor_memory", 262144));
+  // Tensor memory has 512 columns of 128 rows: scores (128) and outputs of two tiles fit for heads
+  // of 128 (2 x 256 columns), not for heads of 256 (2 x 384).
+  const GpuParams params = params_of(with(large_chip(), "matrix_issue", 2));
   AttentionKernel shape = shape_of({4096, 4096}, 1, 1);
   AttentionTiling tiling = attention_tiling(params, shape, false);
   EXPECT_EQ(tiling.rows, 256);
@@ -47,7 +47,7 @@ TEST(AttentionPlan, TensorMemoryDecidesHowManyTilesTakeTurns) {
 
 TEST(AttentionPlan, SplitsFollowTheirLibraries) {
   const GpuParams hopper = params_of(large_chip());
-  const GpuParams ampere = params_of(with(large_chip(), "overlaps_softmax", 0));
+  const GpuParams ampere = params_of(with(large_chip(), "matrix_issue", 0));
   AttentionKernel shape = shape_of({1, 8192}, 32, 8);
   AttentionTiling tiling = attention_tiling(ampere, shape, true);
   // FlashAttention-2: 64 blocks of 128 keys, 8 runs on 264 slots. Up to 33 splits fit one wave and
@@ -79,7 +79,7 @@ TEST(AttentionPlan, HeadsWithoutAGroupRunOnCudaCores) {
 }
 
 TEST(AttentionPlan, FlashAttentionTakesMixedSpansInOneLaunch) {
-  const GpuParams ampere = params_of(with(large_chip(), "overlaps_softmax", 0));
+  const GpuParams ampere = params_of(with(large_chip(), "matrix_issue", 0));
   AttentionKernel shape = shape_of({100, 100}, 4, 1);
   shape.spans.push_back({1, 50});
   Kernel kernel{"test", -1, ElementType::Bfloat16, shape, {}};
