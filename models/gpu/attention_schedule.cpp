@@ -50,7 +50,7 @@ class Scheduler {
     return shape_.spans[static_cast<std::size_t>(index)];
   }
   [[nodiscard]] bool is_mine(const QuerySpan& span) const {
-    return (span.q_len <= packed_queries) == is_packed_;
+    return is_packed_span(params_, shape_, span) == is_packed_;
   }
   /// Heads that one CTA of a packed span works for.
   [[nodiscard]] std::int64_t packed_heads() const {

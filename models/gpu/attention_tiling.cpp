@@ -9,6 +9,9 @@ std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
   return (a + b - 1) / b;
 }
 
+/// Columns of 128 rows of floats in tensor memory (PTX ISA, tcgen05: 512 columns of 128 lanes).
+constexpr std::int64_t tensor_memory_columns = 512;
+
 /// Longest span in queries.
 std::int64_t longest_query(const AttentionKernel& shape) {
   std::int64_t longest = 0;
@@ -18,7 +21,7 @@ std::int64_t longest_query(const AttentionKernel& shape) {
 
 /// Chips whose tensor instructions keep their accumulators in a memory of their own (tcgen05).
 bool has_tensor_memory(const GpuParams& params) {
-  return params.tensor_memory.count() > 0;
+  return params.matrix_issue == MatrixIssue::TensorMemory;
 }
 
 /// FlashAttention-2, and fmha_v2 before Hopper: 64 rows, 16 per warp, each warp reads all of K and
@@ -75,7 +78,7 @@ AttentionTiling fused_hopper_tiling(const AttentionKernel& shape) {
 /// Blackwell: two tiles of 128 rows take turns, so that one is in softmax while the tensor pipe
 /// works for the other, where tensor memory holds scores and outputs of both (TensorRT-LLM's
 /// trtllm-gen kernels; FlashAttention-4, flash_attn/cute).
-AttentionTiling tensor_memory_tiling(const GpuParams& params, const AttentionKernel& shape) {
+AttentionTiling tensor_memory_tiling(const AttentionKernel& shape) {
   AttentionTiling tiling;
   tiling.row_granule = 128;
   tiling.rows_per_read = 128;
@@ -83,15 +86,15 @@ AttentionTiling tensor_memory_tiling(const GpuParams& params, const AttentionKer
   tiling.registers = 128;
   tiling.most_ctas = 1;
   const std::int64_t columns = shape.value_width() + tiling.keys;
-  const bool fits_two = 2 * tiling.row_granule * columns * 4 <= params.tensor_memory.count();
+  const bool fits_two = 2 * columns <= tensor_memory_columns;
   tiling.rows = fits_two ? 256 : 128;
   tiling.vector_work = fits_two ? VectorWork::BesideTensor : VectorWork::AfterTensor;
   return tiling;
 }
 
 AttentionTiling prefill_tiling(const GpuParams& params, const AttentionKernel& shape) {
-  if (!params.overlaps_softmax) return synchronous_tiling(shape);
-  if (has_tensor_memory(params)) return tensor_memory_tiling(params, shape);
+  if (params.matrix_issue == MatrixIssue::Warp) return synchronous_tiling(shape);
+  if (has_tensor_memory(params)) return tensor_memory_tiling(shape);
   return shape.library == AttentionLibrary::Flash ? flash3_tiling(shape)
                                                   : fused_hopper_tiling(shape);
 }
@@ -123,7 +126,7 @@ AttentionTiling decode_tiling(const GpuParams& params, const AttentionKernel& sh
     tiling.row_granule = 16;
     return tiling;
   }
-  if (params.overlaps_softmax) {
+  if (params.matrix_issue == MatrixIssue::Warpgroup) {
     tiling = flash3_tiling(shape);
     tiling.rows = 64;
     tiling.vector_work = VectorWork::Lockstep;
@@ -156,6 +159,11 @@ std::int64_t flash_splits(std::int64_t runs, std::int64_t slots, std::int64_t bl
 }
 
 }  // namespace
+
+bool is_packed_span(const GpuParams& params, const AttentionKernel& shape, const QuerySpan& span) {
+  const bool one_launch = shape.library == AttentionLibrary::Flash && !has_tensor_memory(params);
+  return (one_launch ? longest_query(shape) : span.q_len) <= packed_queries;
+}
 
 AttentionTiling attention_tiling(const GpuParams& params, const AttentionKernel& shape,
                                  bool is_packed) {
@@ -193,7 +201,8 @@ std::int64_t split_parts(const GpuParams& params, const AttentionKernel& shape,
     // trtllm-gen: one wave of CTAs.
     return std::clamp<std::int64_t>(params.sms / runs, 1, blocks);
   }
-  if (params.overlaps_softmax) return blocks <= 4 ? 1 : flash_splits(runs, params.sms, blocks);
+  if (params.matrix_issue == MatrixIssue::Warpgroup)
+    return blocks <= 4 ? 1 : flash_splits(runs, params.sms, blocks);
   // FlashAttention-2 splits only where it packs the heads of a group.
   if (shape.heads == shape.kv_heads) return 1;
   return flash_splits(runs, 2 * params.sms, blocks);

@@ -25,6 +25,12 @@ struct AttentionTiling {
   std::int64_t issue_per_product = 1;
 };
 
+/// True where the heads of a KV group share a tile of this span's few queries. FlashAttention has
+/// one launch for all spans and packs only when all are short; others launch prefill and decode
+/// apart.
+[[nodiscard]] bool is_packed_span(const GpuParams& params, const AttentionKernel& shape,
+                                  const QuerySpan& span);
+
 /// The kernel that `shape.library` has for spans of up to `packed_queries` queries (`is_packed`) or
 /// longer ones on this chip.
 [[nodiscard]] AttentionTiling attention_tiling(const GpuParams& params,

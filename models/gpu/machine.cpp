@@ -196,24 +196,25 @@ Picoseconds Machine::load_tile(Sm& sm, const TileLoad& load, std::int64_t rounds
 }
 
 Machine::PendingStep Machine::make_pending(const Slot& slot, const Step& step, Picoseconds now) {
-  PendingStep pending{
-      now,
-      std::max(at_rate(step.tensor_padded.count(), tensor_per_ps_),
-               at_rate(step.shared_traffic.count(), shared_per_ps_)),
-      params_.matrix_latency * step.chain,
-      params_.stage_handoff * step.handoffs,
-      std::max(at_rate(std::max(step.vector, step.vector_padded).count(), vector_per_ps_),
-               at_rate(step.issue.count(), issue_per_ps_)),
-      at_rate(std::max(step.special, step.special_padded).count(), special_per_ps_),
-      Picoseconds(0),
-      step.store,
-      slot.cta,
-      slot.next_step + 1 == slot.steps};
+  const Flops vector = std::max(step.vector, step.vector_padded);
+  const Flops special = std::max(step.special, step.special_padded);
+  PendingStep pending{now,
+                      std::max(at_rate(step.tensor_padded.count(), tensor_per_ps_),
+                               at_rate(step.shared_traffic.count(), shared_per_ps_)),
+                      params_.matrix_latency * step.chain,
+                      params_.stage_handoff * step.handoffs,
+                      std::max(at_rate(vector.count(), vector_per_ps_),
+                               at_rate(step.issue.count(), issue_per_ps_)),
+                      at_rate(special.count(), special_per_ps_),
+                      Picoseconds(0),
+                      step.store,
+                      slot.cta,
+                      slot.next_step + 1 == slot.steps};
   pending.hold =
       held_by_vector_work(phase_->vector_work, pending.tensor, pending.vector, pending.special);
   switched_.tensor_of(phase_->pipe) += step.tensor_padded;
-  switched_.vector += step.vector;
-  switched_.special += step.special;
+  switched_.vector += vector;
+  switched_.special += special;
   for (int i = 0; i < step.load_count; ++i) {
     Sm& sm = sms_[static_cast<std::size_t>(slot.sm)];
     pending.ready = std::max(pending.ready, load_tile(sm, step.loads[i], step.rounds, now));

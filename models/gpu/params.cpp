@@ -47,7 +47,6 @@ ParameterSchema compute_schema() {
       {"persistent_kernels", D::Count, "1: epilogues overlap the next tile's loads.", 0.0, 0, 1},
       {"shared_memory", D::Size, "Shared memory per SM usable by CTAs.", {}, 1024},
       {"registers", D::Size, "Register file per SM.", {}, 1024},
-      {"tensor_memory", D::Size, "Accumulator memory per SM (tcgen05); 0: none.", 0.0},
       {"max_threads", D::Count, "Resident threads per SM.", 2048.0, 32, 8192},
       {"max_ctas", D::Count, "Resident CTAs per SM.", 32.0, 1, 256},
       {"max_bytes_in_flight", D::Size, "Outstanding load bytes per SM.", {}, 128},
@@ -154,7 +153,6 @@ void resolve_compute(const ParameterSet& set, GpuParams& p) {
   p.persistent_kernels = set.count("persistent_kernels") != 0;
   p.shared_memory = size_value(set, "shared_memory");
   p.registers = size_value(set, "registers");
-  p.tensor_memory = size_value(set, "tensor_memory");
   p.max_threads = set.count("max_threads");
   p.max_ctas = set.count("max_ctas");
   p.max_bytes_in_flight = size_value(set, "max_bytes_in_flight");

@@ -65,7 +65,6 @@ struct GpuParams {
 
   Bytes shared_memory;  ///< per SM, usable by CTAs
   Bytes registers;
-  Bytes tensor_memory;  ///< per SM, for the accumulators of tensor instructions; 0: registers
   std::int64_t max_threads = 2048;
   std::int64_t max_ctas = 32;
   Bytes max_bytes_in_flight;        ///< outstanding loads per SM
