@@ -14,9 +14,8 @@ constexpr std::int64_t partial_bytes = 4;
 /// Main-loop turns of one plan that are simulated one by one; above it, turns are merged.
 constexpr std::int64_t turn_budget = 40'000;
 constexpr std::int64_t warpgroup_rows = 64;
-/// Partial results that the combining loop fetches ahead: nvcc unrolls a loop of unknown length by
-/// four.
-constexpr std::int64_t combine_unroll = 4;
+/// Partial results in flight of the combining loop: the next one while it adds the last.
+constexpr std::int64_t combine_unroll = 2;
 
 /// From this many rows per CTA a kernel of its own combines, one CTA per row.
 constexpr std::int64_t row_granule_of_combine = 32;
