@@ -58,6 +58,7 @@ KernelTiming Machine::run(const KernelPlan& plan, const Residency& residency) {
   hbm_.reset();
   l2_ = Server{};
   l2_bytes_ = Bytes(0);
+  switched_ = SwitchingCounts{};
   sms_.assign(static_cast<std::size_t>(params_.sms), Sm{});
   event_count_ = 0;
   std::int64_t tiles = 0;
@@ -65,7 +66,7 @@ KernelTiming Machine::run(const KernelPlan& plan, const Residency& residency) {
   cache_ = L2Cache(params_.l2_capacity, tiles);
   Picoseconds now = params_.launch_overhead;
   for (const PlanPhase& phase : plan.phases) {
-    if (phase.own_launch) now += params_.kernel_tail + params_.launch_overhead;
+    if (phase.is_launched) now += params_.kernel_tail + params_.launch_overhead;
     run_phase(phase, now);
     now = phase_end_;
   }
@@ -87,12 +88,12 @@ void Machine::run_phase(const PlanPhase& phase, Picoseconds start) {
                    static_cast<double>(params_.sms) / picoseconds_per_second;
   prepare_slots(phase);
   events_.clear();
+  setup_ = phase.has_setup ? params_.cta_start : Picoseconds(0);
   next_cta_ = 0;
   phase_end_ = start;
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     if (!assign_next(slots_[i])) break;
-    events_.push(start + params_.cta_start, Phase::Issue,
-                 {EventKind::Load, static_cast<std::int32_t>(i), 0});
+    events_.push(start + setup_, Phase::Issue, {EventKind::Load, static_cast<std::int32_t>(i), 0});
   }
   while (!events_.empty()) {
     const auto entry = events_.pop();
@@ -170,17 +171,23 @@ Picoseconds Machine::load_tile(Sm& sm, const TileLoad& load, Picoseconds now) {
 }
 
 Machine::PendingStep Machine::make_pending(const Slot& slot, const Step& step, Picoseconds now) {
+  const Flops vector = std::max(step.vector, step.vector_padded);
+  const Flops special = std::max(step.special, step.special_padded);
   PendingStep pending{now,
                       std::max(at_rate(step.tensor_padded.count(), tensor_per_ps_),
                                at_rate(step.shared_traffic.count(), shared_per_ps_)),
                       params_.matrix_latency * step.chain,
-                      at_rate(std::max(step.vector, step.vector_padded).count(), vector_per_ps_),
-                      at_rate(std::max(step.special, step.special_padded).count(), special_per_ps_),
+                      params_.stage_handoff * step.handoffs,
+                      at_rate(vector.count(), vector_per_ps_),
+                      at_rate(special.count(), special_per_ps_),
                       Picoseconds(0),
                       slot.cta,
                       slot.next_step + 1 == slot.steps};
   pending.hold = held_by_vector_work(phase_->vector_work, pending.tensor, pending.vector,
                                      pending.special);
+  switched_.tensor_of(phase_->pipe) += step.tensor_padded;
+  switched_.vector += vector;
+  switched_.special += special;
   for (int i = 0; i < step.load_count; ++i) {
     pending.ready = std::max(
         pending.ready, load_tile(sms_[static_cast<std::size_t>(slot.sm)], step.loads[i], now));
@@ -214,7 +221,7 @@ void Machine::start_tensor(Slot& slot, std::int32_t index, Picoseconds now) {
   const PendingStep& step = slot.pending[slot.head];
   // The pipe is free for other CTAs while this one waits for its own accumulators.
   const Picoseconds done =
-      std::max(sm.tensor.reserve(now, step.tensor + step.hold), now + step.chain);
+      std::max(sm.tensor.reserve(now, step.tensor + step.hold), now + step.chain) + step.handoff;
   sm.tensor.busy -= step.hold;
   events_.push(done, Phase::Complete, {EventKind::TensorDone, index, 0});
 }
@@ -234,7 +241,8 @@ void Machine::finish_tensor(Slot& slot, std::int32_t index, Picoseconds now) {
   slot.vector_done = done;
   slot.head = (slot.head + 1) % slot.pending.size();
   --slot.count;
-  slot.is_computing = false;
+  // Without a second set of accumulators the next tile waits for the epilogue.
+  slot.is_computing = step.is_last && phase_->persistent && !phase_->overlaps_epilogue;
   if (step.is_last) {
     events_.push(done, Phase::Release, {EventKind::Epilogue, index, step.cta});
   }
@@ -245,6 +253,8 @@ void Machine::start_epilogue(const Event& event, Picoseconds now) {
   Sm& sm = sms_[static_cast<std::size_t>(slots_[static_cast<std::size_t>(event.slot)].sm)];
   Epilogue epilogue;
   phase_->program->epilogue(event.cta, epilogue);
+  switched_.vector += epilogue.vector;
+  switched_.special += epilogue.special;
   Picoseconds ready = now;
   if (epilogue.load.bytes.count() > 0) ready = load_tile(sm, epilogue.load, now);
   if (epilogue.vector.count() > 0) {
@@ -252,6 +262,9 @@ void Machine::start_epilogue(const Event& event, Picoseconds now) {
   }
   if (epilogue.special.count() > 0) {
     ready = sm.special.reserve(ready, at_rate(epilogue.special.count(), special_per_ps_));
+  }
+  if (epilogue.staging.count() > 0) {
+    ready = sm.staging.reserve(ready, at_rate(epilogue.staging.count(), shared_per_ps_));
   }
   events_.push(ready, Phase::Release, {EventKind::Store, event.slot, event.cta});
 }
@@ -262,10 +275,10 @@ void Machine::store_output(const Event& event, Picoseconds now) {
   phase_->program->epilogue(event.cta, epilogue);
   const Bytes bytes = epilogue.store + epilogue.workspace_store;
   l2_bytes_ += bytes;
-  Server& port = sms_[static_cast<std::size_t>(slot.sm)].port;
-  Picoseconds done =
-      port.reserve(now, at_rate(bytes.count(), params_.port_bytes_per_clock * clock_per_ps_));
-  done = std::max(done, l2_.reserve(now, bytes / params_.l2_bandwidth));
+  Server& port = sms_[static_cast<std::size_t>(slot.sm)].store;
+  const Picoseconds sent =
+      port.reserve(now, at_rate(bytes.count(), params_.store_bytes_per_clock * clock_per_ps_));
+  Picoseconds done = std::max(sent, l2_.reserve(now, bytes / params_.l2_bandwidth));
   if (epilogue.workspace_store.count() > 0 && params_.model_l2) {
     cache_.insert(epilogue.store_tile, epilogue.workspace_store, done);
   }
@@ -275,8 +288,13 @@ void Machine::store_output(const Event& event, Picoseconds now) {
     done = std::max(done, hbm_.serve(now, {address, epilogue.store, true}));
   }
   phase_end_ = std::max(phase_end_, done);
-  if (!phase_->persistent && assign_next(slot)) {
-    events_.push(done + params_.cta_start, Phase::Issue, {EventKind::Load, event.slot, 0});
+  if (phase_->persistent) {
+    if (phase_->overlaps_epilogue) return;
+    slot.is_computing = false;
+    schedule_tensor(slot, event.slot, sent);
+  } else if (assign_next(slot)) {
+    // A CTA leaves when its stores are on their way.
+    events_.push(sent + setup_, Phase::Issue, {EventKind::Load, event.slot, 0});
   }
 }
 
@@ -286,6 +304,10 @@ KernelTiming Machine::summarise(Picoseconds end) const {
   timing.hbm_read = hbm_.bytes_read();
   timing.hbm_written = hbm_.bytes_written();
   timing.l2_bytes = l2_bytes_;
+  timing.switched = switched_;
+  timing.switched.l2 = l2_bytes_;
+  timing.switched.hbm = timing.hbm_read + timing.hbm_written;
+  timing.switched.launches = 1;
   timing.l2_busy = l2_.busy;
   timing.hbm_busy = hbm_.busy();
   for (const Sm& sm : sms_) {

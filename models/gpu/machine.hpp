@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "models/gpu/activity.hpp"
 #include "models/gpu/l2_cache.hpp"
 #include "models/gpu/plan.hpp"
 #include "models/hbm/memory.hpp"
@@ -21,6 +22,7 @@ struct KernelTiming {
   Bytes hbm_read, hbm_written;
   Bytes l2_bytes;
   Picoseconds tensor_busy, vector_busy, special_busy, port_busy, l2_busy, hbm_busy;
+  SwitchingCounts switched;
   std::int64_t events = 0;
   [[nodiscard]] const char* bound() const;
 };
@@ -54,7 +56,7 @@ class Machine {
   /// A step between the issue of its loads and the end of its tensor work.
   struct PendingStep {
     Picoseconds ready;
-    Picoseconds tensor, chain, vector, special;
+    Picoseconds tensor, chain, handoff, vector, special;
     Picoseconds hold;  ///< vector work during which the SM does no tensor work
     std::int64_t cta;
     bool is_last;
@@ -71,7 +73,7 @@ class Machine {
     Picoseconds previous_vector_done{0};  ///< of the one before that
   };
   struct Sm {
-    Server tensor, vector, special, port;
+    Server tensor, vector, special, port, store, staging;
   };
 
   void run_phase(const PlanPhase& phase, Picoseconds start);
@@ -101,11 +103,13 @@ class Machine {
   L2Cache cache_{Bytes(0), 0};
   Server l2_;
   Bytes l2_bytes_{0};
+  SwitchingCounts switched_;
   std::vector<Sm> sms_;
   std::vector<Slot> slots_;
   CalendarQueue<Event> events_;
   std::int64_t next_cta_ = 0;
   std::int64_t event_count_ = 0;
+  Picoseconds setup_{0};  ///< of a CTA of this phase
   Picoseconds phase_end_{0};
 };
 

@@ -178,7 +178,7 @@ void add_phases(const GpuParams& params, const AttentionKernel& shape, bool is_p
   std::vector<ReduceTask> combine = program->reduction();
   if (combine.empty()) return;
   plan.phases.push_back(reduce_phase(params, std::move(combine), tiles));
-  plan.phases.back().own_launch = combines_apart(params, shape);
+  plan.phases.back().is_launched = combines_apart(params, shape);
 }
 
 }  // namespace

@@ -221,6 +221,7 @@ PlanPhase deal_phase(const GpuParams& params, const LatentAttentionKernel& shape
       std::max<std::int64_t>(1, params.sms / ceil_div(shape.heads, tiling.rows));
   PlanPhase phase;
   phase.program = std::make_shared<DealProgram>(params, requests, parts);
+  phase.has_setup = false;
   return phase;
 }
 
@@ -233,8 +234,9 @@ PlanPhase combine_phase(const GpuParams& params, const LatentProgram& program,
   }
   PlanPhase phase = reduce_phase(params, std::move(tasks), program.tiles());
   phase.stages = std::min(phase.stages, combine_unroll);
-  phase.own_launch = tiling.dealt || tiling.rows >= row_granule_of_combine;
-  if (phase.own_launch) phase.ctas_per_sm = ctas_per_sm(params, {Bytes(0), Bytes(128 * 160), 128});
+  phase.is_launched = tiling.dealt || tiling.rows >= row_granule_of_combine;
+  phase.has_setup = false;
+  if (phase.is_launched) phase.ctas_per_sm = ctas_per_sm(params, {Bytes(0), Bytes(128 * 160), 128});
   return phase;
 }
 
@@ -265,7 +267,7 @@ KernelPlan plan_latent(const GpuParams& params, const LatentAttentionKernel& sha
   phase.pipe = pipe_of(math_type(shape.kv, shape.query_type()));
   // One warpgroup computes the scores and their softmax; only then both compute the values.
   phase.vector_work = tiling.dealt ? VectorWork::AfterTensor : VectorWork::BesideTensor;
-  phase.own_launch = !plan.phases.empty();
+  phase.is_launched = !plan.phases.empty();
   plan.phases.push_back(phase);
   std::vector<ReduceTask> combine = program->reduction();
   if (!combine.empty() || tiling.dealt) {
