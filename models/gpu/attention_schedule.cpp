@@ -16,7 +16,10 @@ std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
 class Scheduler {
  public:
   Scheduler(const GpuParams& params, const AttentionKernel& shape, bool is_packed)
-      : params_(params), shape_(shape), is_packed_(is_packed), group_(shape.heads / shape.kv_heads) {
+      : params_(params),
+        shape_(shape),
+        is_packed_(is_packed),
+        group_(shape.heads / shape.kv_heads) {
     schedule_.tiling = attention_tiling(params, shape, is_packed);
     const std::int64_t merged = std::max<std::int64_t>(1, total_turns() / turn_budget);
     schedule_.turn_keys = schedule_.tiling.keys * merged;
@@ -47,7 +50,7 @@ class Scheduler {
     return shape_.spans[static_cast<std::size_t>(index)];
   }
   [[nodiscard]] bool is_mine(const QuerySpan& span) const {
-    return (span.q_len <= packed_queries) == is_packed_;
+    return is_packed_span(params_, shape_, span) == is_packed_;
   }
   /// Heads that one CTA of a packed span works for.
   [[nodiscard]] std::int64_t packed_heads() const {
@@ -96,8 +99,8 @@ class Scheduler {
     const std::int64_t parts = ceil_div(last - begin, length);
     const std::int64_t heads = packed_heads();
     for (std::int64_t head = 0; head < shape_.heads; head += heads) {
-      AttentionCta cta{index,         head / group_,  heads, 0, span.q_len, 0, 0, 0, parts,
-                       schedule_.tiles++, schedule_.tiles};
+      AttentionCta cta{index, head / group_,     heads,          0, span.q_len, 0, 0, 0,
+                       parts, schedule_.tiles++, schedule_.tiles};
       cta.workspace_tile = schedule_.tiles;
       if (parts > 1) schedule_.tiles += parts;
       for (cta.part = 0; cta.part < parts; ++cta.part) {

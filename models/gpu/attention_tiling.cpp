@@ -157,10 +157,14 @@ std::int64_t flash_splits(std::int64_t runs, std::int64_t slots, std::int64_t bl
 
 }  // namespace
 
+bool is_packed_span(const GpuParams& params, const AttentionKernel& shape, const QuerySpan& span) {
+  const bool one_launch = shape.library == AttentionLibrary::Flash && !has_tensor_memory(params);
+  return (one_launch ? longest_query(shape) : span.q_len) <= packed_queries;
+}
+
 AttentionTiling attention_tiling(const GpuParams& params, const AttentionKernel& shape,
                                  bool is_packed) {
-  AttentionTiling tiling =
-      is_packed ? decode_tiling(params, shape) : prefill_tiling(params, shape);
+  AttentionTiling tiling = is_packed ? decode_tiling(params, shape) : prefill_tiling(params, shape);
   // Queries and one turn of K and V must fit; wide elements and heads take smaller tiles.
   while (shared_bytes(shape, tiling, 1) > params.shared_memory.count() && tiling.keys > 16) {
     tiling.keys /= 2;
@@ -176,8 +180,8 @@ AttentionTiling attention_tiling(const GpuParams& params, const AttentionKernel&
 std::int64_t shared_bytes(const AttentionKernel& shape, const AttentionTiling& tiling,
                           std::int64_t stages) {
   const std::int64_t width = bytes_of(shape.activations);
-  const std::int64_t turn = tiling.keys * (shape.head_dim + shape.value_width()) *
-                            bytes_of(shape.kv);
+  const std::int64_t turn =
+      tiling.keys * (shape.head_dim + shape.value_width()) * bytes_of(shape.kv);
   return tiling.rows * shape.head_dim * width + stages * turn;
 }
 

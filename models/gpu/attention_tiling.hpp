@@ -11,10 +11,10 @@ inline constexpr std::int64_t packed_queries = 8;
 
 /// Tile and resources of one attention kernel.
 struct AttentionTiling {
-  std::int64_t rows = 64;          ///< query rows of a CTA
-  std::int64_t row_granule = 64;   ///< a partial tile computes whole granules
-  std::int64_t keys = 128;         ///< keys of a main-loop turn, computed whole
-  std::int64_t rows_per_read = 64; ///< rows that one read of K and V from shared memory serves
+  std::int64_t rows = 64;           ///< query rows of a CTA
+  std::int64_t row_granule = 64;    ///< a partial tile computes whole granules
+  std::int64_t keys = 128;          ///< keys of a main-loop turn, computed whole
+  std::int64_t rows_per_read = 64;  ///< rows that one read of K and V from shared memory serves
   std::int64_t threads = 128;
   std::int64_t registers = 255;  ///< per thread
   std::int64_t most_ctas = 2;    ///< CTAs per SM that the kernel is built for
@@ -24,6 +24,12 @@ struct AttentionTiling {
   /// Products on CUDA cores issue this many instructions per multiply-add.
   std::int64_t issue_per_product = 1;
 };
+
+/// True where the heads of a KV group share a tile of this span's few queries. FlashAttention has
+/// one launch for all spans and packs only when all are short; others launch prefill and decode
+/// apart.
+[[nodiscard]] bool is_packed_span(const GpuParams& params, const AttentionKernel& shape,
+                                  const QuerySpan& span);
 
 /// The kernel that `shape.library` has for spans of up to `packed_queries` queries (`is_packed`) or
 /// longer ones on this chip.

@@ -95,8 +95,8 @@ class AttentionProgram final : public CtaProgram {
                Operand::Activation, 1});
     }
     const std::int64_t turns = ceil_div(span_of(cta).kv_len, schedule_.turn_keys);
-    const std::int64_t tile = schedule_.first_kv_tile[static_cast<std::size_t>(cta.span)] +
-                              cta.kv_head * turns + turn;
+    const std::int64_t tile =
+        schedule_.first_kv_tile[static_cast<std::size_t>(cta.span)] + cta.kv_head * turns + turn;
     // A window may begin inside a turn: its tile is still fetched from the front.
     const std::int64_t keys = end - turn * schedule_.turn_keys;
     out.add({tile, Bytes(keys * (shape_.head_dim + shape_.value_width()) * bytes_of(shape_.kv)),
@@ -110,8 +110,8 @@ class AttentionProgram final : public CtaProgram {
     const std::int64_t pairs =
         cta.heads * visible_pairs(shape_, span_of(cta), cta.q_begin, cta.q_end, begin, end);
     const std::int64_t rows = ceil_div(rows_of(cta), tiling.row_granule) * tiling.row_granule;
-    const std::int64_t keys = ceil_div(end, tiling.keys) * tiling.keys -
-                              begin / tiling.keys * tiling.keys;
+    const std::int64_t keys =
+        ceil_div(end, tiling.keys) * tiling.keys - begin / tiling.keys * tiling.keys;
     const std::int64_t per_pair = shape_.softcap ? 2 : 1;
     out.tensor = Flops(2 * width * pairs);
     out.tensor_padded = Flops(2 * width * rows * keys * tiling.issue_per_product);
@@ -120,8 +120,8 @@ class AttentionProgram final : public CtaProgram {
     out.vector_padded = Flops((shape_.softcap ? 6 : 4) * rows * keys);
     out.special_padded = Flops(per_pair * rows * keys);
     if (tiling.per_query_head) return;
-    out.shared_traffic = Bytes(ceil_div(rows, tiling.rows_per_read) * keys * width *
-                               bytes_of(shape_.activations));
+    out.shared_traffic =
+        Bytes(ceil_div(rows, tiling.rows_per_read) * keys * width * bytes_of(shape_.activations));
     // Scores along the head, then values along the keys; both operands of 32 bytes per instruction.
     out.chain = (shape_.head_dim + keys) * bytes_of(shape_.activations) / 32;
   }
@@ -168,8 +168,8 @@ void add_phases(const GpuParams& params, const AttentionKernel& shape, bool is_p
   PlanPhase phase;
   phase.program = program;
   phase.ctas_per_sm = std::min(fit, tiling.most_ctas);
-  phase.pipe = tiling.per_query_head ? MatrixPipe::Float32
-                                     : pipe_of(math_type(shape.kv, shape.activations));
+  phase.pipe =
+      tiling.per_query_head ? MatrixPipe::Float32 : pipe_of(math_type(shape.kv, shape.activations));
   phase.vector_work = tiling.vector_work;
   phase.persistent = tiling.persistent;
   const std::int64_t room = params.shared_memory.count() / phase.ctas_per_sm - fixed;

@@ -192,10 +192,10 @@ std::vector<Kernel> sparse_module_decode(RowReader& cells, const Software& softw
 }  // namespace
 
 std::vector<RowOperator> latent_operators() {
-  return {{"mla_prefill", {"batch", "q_len", "kv_len", "heads"}, prefill},
-          {"mla_decode", {"batch", "kv_len", "heads"}, decode},
-          {"mla_module_decode", {"batch", "kv_len", "heads"}, module_decode},
-          {"dsa_module_decode", {"batch", "kv_len", "heads"}, sparse_module_decode}};
+  return {{"mla_prefill", {"batch", "q_len", "kv_len", "heads"}, prefill, true},
+          {"mla_decode", {"batch", "kv_len", "heads"}, decode, true},
+          {"mla_module_decode", {"batch", "kv_len", "heads"}, module_decode, true},
+          {"dsa_module_decode", {"batch", "kv_len", "heads"}, sparse_module_decode, true}};
 }
 
 }  // namespace tandem::entry
