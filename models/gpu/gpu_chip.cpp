@@ -241,8 +241,8 @@ KernelCost GpuChip::simulate_run(const KernelRun& run) const {
   KernelCost total;
   total.clock = run.sustained ? sustained_clock(run.kernels, residencies) : params_.clock;
   Picoseconds longest(0);
-  Joules energy(0);
   total.time = run.overhead;
+  Joules energy(params_.energy.idle.count() * to_seconds(run.overhead));
   for (std::size_t i = 0; i < run.kernels.size(); ++i) {
     const Kernel& kernel = run.kernels[i];
     const KernelCost cost =

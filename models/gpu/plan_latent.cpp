@@ -14,9 +14,8 @@ constexpr std::int64_t partial_bytes = 4;
 /// Main-loop turns of one plan that are simulated one by one; above it, turns are merged.
 constexpr std::int64_t turn_budget = 40'000;
 constexpr std::int64_t warpgroup_rows = 64;
-/// Partial results that the combining loop fetches ahead: nvcc unrolls a loop of unknown length by
-/// four.
-constexpr std::int64_t combine_unroll = 4;
+/// Partial results in flight of the combining loop: the next one while it adds the last.
+constexpr std::int64_t combine_unroll = 2;
 
 /// From this many rows per CTA a kernel of its own combines, one CTA per row.
 constexpr std::int64_t row_granule_of_combine = 32;
@@ -222,6 +221,7 @@ PlanPhase deal_phase(const GpuParams& params, const LatentAttentionKernel& shape
       std::max<std::int64_t>(1, params.sms / ceil_div(shape.heads, tiling.rows));
   PlanPhase phase;
   phase.program = std::make_shared<DealProgram>(params, requests, parts);
+  phase.has_setup = false;
   return phase;
 }
 
@@ -235,6 +235,7 @@ PlanPhase combine_phase(const GpuParams& params, const LatentProgram& program,
   PlanPhase phase = reduce_phase(params, std::move(tasks), program.tiles());
   phase.stages = std::min(phase.stages, combine_unroll);
   phase.is_launched = tiling.dealt || tiling.rows >= row_granule_of_combine;
+  phase.has_setup = false;
   if (phase.is_launched) phase.ctas_per_sm = ctas_per_sm(params, {Bytes(0), Bytes(128 * 160), 128});
   return phase;
 }

@@ -76,6 +76,8 @@ ParameterSchema software_schema() {
        1, 1, 64},
       {"block_weight_copies", Dimension::Count,
        "The same for weights with block scales; absent: as weight_copies.", 1, 1, 64},
+      {"prefill_lengths_kernel", Dimension::Count,
+       "1: a kernel before latent prefill adds up the lengths of the requests.", 0, 0, 1},
       {"latent_deal_kernel", Dimension::Count,
        "1: where latent attention deals requests out to SMs, a kernel does so in every layer.", 0,
        0, 1},

@@ -110,7 +110,7 @@ struct RopeKernel {
   std::int64_t extra = 0;  ///< further elements per token that go to the cache (MLA: the latent)
   std::int64_t key_copies = 0;  ///< times k is also written beside q (naive MLA: to every head)
   std::int64_t carried = 0;     ///< elements per query head that change type together with it
-  std::optional<ElementType> queries;  ///< type in which q leaves; none: the activations'
+  std::optional<ElementType> queries = std::nullopt;  ///< type in which q leaves; none: as it came
   [[nodiscard]] std::int64_t rotated_dims() const {
     return rotated == whole_head ? head_dim : rotated;
   }
@@ -152,7 +152,7 @@ struct LatentAttentionKernel {
   std::int64_t selected = 0;  ///< keys that a query sees at most, chosen by an indexer; 0: all
   ElementType activations = ElementType::Bfloat16;
   ElementType kv = ElementType::Bfloat16;
-  std::optional<ElementType> queries;  ///< type of q where it was quantised; none: activations
+  std::optional<ElementType> queries = std::nullopt;  ///< type of q where it was quantised
   bool deal_kernel = false;  ///< a launch before it deals requests out to SMs, in every layer
   [[nodiscard]] ElementType query_type() const { return queries.value_or(activations); }
 };

@@ -84,7 +84,16 @@ Kernel quantise_inputs(const LatentRow& row) {
 
 std::vector<Kernel> prefill(RowReader& cells, const Software& software) {
   const LatentRow row = read_latent(cells, false);
-  std::vector<Kernel> kernels{rope(row, false)};
+  std::vector<Kernel> kernels;
+  if (software_value(software, "prefill_lengths_kernel", 0) != 0) {
+    const auto requests = static_cast<std::int64_t>(row.spans.size());
+    kernels.push_back({"sequence_lengths",
+                       -1,
+                       row.activations,
+                       ElementwiseKernel{ElementwiseKind::Add, requests, 1},
+                       {}});
+  }
+  kernels.push_back(rope(row, false));
   if (row.is_quantised()) kernels.push_back(quantise_inputs(row));
   kernels.push_back(naive_attention(row, software));
   return kernels;
@@ -183,10 +192,10 @@ std::vector<Kernel> sparse_module_decode(RowReader& cells, const Software& softw
 }  // namespace
 
 std::vector<RowOperator> latent_operators() {
-  return {{"mla_prefill", {"batch", "q_len", "kv_len", "heads"}, prefill},
-          {"mla_decode", {"batch", "kv_len", "heads"}, decode},
-          {"mla_module_decode", {"batch", "kv_len", "heads"}, module_decode},
-          {"dsa_module_decode", {"batch", "kv_len", "heads"}, sparse_module_decode}};
+  return {{"mla_prefill", {"batch", "q_len", "kv_len", "heads"}, prefill, true},
+          {"mla_decode", {"batch", "kv_len", "heads"}, decode, true},
+          {"mla_module_decode", {"batch", "kv_len", "heads"}, module_decode, true},
+          {"dsa_module_decode", {"batch", "kv_len", "heads"}, sparse_module_decode, true}};
 }
 
 }  // namespace tandem::entry
