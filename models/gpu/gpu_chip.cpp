@@ -177,6 +177,7 @@ Picoseconds GpuChip::floor(const Stage& stage, const Batch& batch) const {
 
 KernelCost GpuChip::simulate_run(const KernelRun& run) const {
   KernelCost total;
+  total.time = run.overhead;
   Picoseconds longest(0);
   for (std::size_t i = 0; i < run.kernels.size(); ++i) {
     const Kernel& kernel = run.kernels[i];

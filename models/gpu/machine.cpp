@@ -12,9 +12,11 @@ Picoseconds at_rate(std::int64_t amount, double per_ps) {
   return Picoseconds(static_cast<std::int64_t>(std::ceil(static_cast<double>(amount) / per_ps)));
 }
 
-/// Rounds of equal CTAs after which the machine is in its steady state and the rest is not
-/// simulated: start-up and tail are then below a tenth of what is repeated.
-constexpr std::int64_t rounds_of_equal_ctas = 12;
+/// Rounds of equal CTAs that show the steady state; long CTAs show it in fewer.
+constexpr std::int64_t rounds_of_equal_ctas = 6;
+constexpr std::int64_t steps_of_equal_ctas = 64;
+/// Steps of an equal CTA that show the steady state.
+constexpr int most_equal_steps = 96;
 
 /// Threads whose next instruction an SM issues per clock: four schedulers, a warp of 32 each
 /// (NVIDIA V100 architecture whitepaper, and those of all later chips).
@@ -59,8 +61,17 @@ KernelTiming Machine::run(const KernelPlan& plan, const Residency& residency) {
   cache_ = L2Cache(params_.l2_capacity, tiles);
   Picoseconds now = params_.launch_overhead;
   for (const PlanPhase& phase : plan.phases) {
-    if (phase.is_launch) now += params_.kernel_tail + params_.launch_overhead;
+    if (phase.is_launched) now += params_.kernel_tail + params_.launch_overhead;
     run_phase(phase, now);
+      KernelTiming t = summarise(phase_end_);
+      fprintf(stderr,
+              "phase ctas %ld R %ld steps %d: %.2f us  hbm %.2f vec %.2f port %.2f tensor %.2f l2 "
+              "%.2f ev %ld\n",
+              phase.program->ctas(), phase.ctas_per_sm, phase.program->steps(0),
+              double((phase_end_ - now).count()) / 1e6, double(t.hbm_busy.count()) / 1e6,
+              double(t.vector_busy.count()) / 1e6, double(t.port_busy.count()) / 1e6,
+              double(t.tensor_busy.count()) / 1e6, double(t.l2_busy.count()) / 1e6, t.events);
+    }
     now = phase_end_;
   }
   return summarise(now + params_.kernel_tail);
@@ -95,7 +106,7 @@ void Machine::run_phase(const PlanPhase& phase, Picoseconds start) {
     ++event_count_;
     handle(entry.event, entry.time);
   }
-  if (last_cta_ < phase.program->ctas()) skip_rounds(phase, start, before);
+  if (phase.has_equal_ctas) skip_rounds(phase, start, before);
 }
 
 std::int64_t Machine::ctas_to_run(const PlanPhase& phase) const {
@@ -103,12 +114,18 @@ std::int64_t Machine::ctas_to_run(const PlanPhase& phase) const {
   if (!phase.has_equal_ctas) return ctas;
   const std::int64_t round = params_.sms * phase.ctas_per_sm;
   const std::int64_t rounds = (ctas + round - 1) / round;
-  return ctas - round * std::max<std::int64_t>(0, rounds - rounds_of_equal_ctas);
+  const std::int64_t kept = std::clamp<std::int64_t>(steps_of_equal_ctas / phase.program->steps(0),
+                                                     3, rounds_of_equal_ctas);
+  return ctas - round * std::max<std::int64_t>(0, rounds - kept);
 }
 
 void Machine::skip_rounds(const PlanPhase& phase, Picoseconds start, const KernelTiming& before) {
+  const std::int64_t ctas = phase.program->ctas();
+  const std::int64_t steps = phase.program->steps(0);
+  const std::int64_t kept_steps = std::min<std::int64_t>(steps, most_equal_steps);
+  if (last_cta_ == ctas && kept_steps == steps) return;
   const double ratio =
-      static_cast<double>(phase.program->ctas() - last_cta_) / static_cast<double>(last_cta_);
+      static_cast<double>(ctas * steps) / static_cast<double>(last_cta_ * kept_steps) - 1;
   const KernelTiming after = summarise(phase_end_);
   const auto grow = [&](auto& total, auto then, auto now) {
     using Amount = std::decay_t<decltype(total)>;
@@ -124,7 +141,11 @@ void Machine::skip_rounds(const PlanPhase& phase, Picoseconds start, const Kerne
   grow(skipped_.l2_busy, before.l2_busy, after.l2_busy);
   grow(skipped_.hbm_busy, before.hbm_busy, after.hbm_busy);
   const Picoseconds simulated_end = phase_end_;
-  grow(phase_end_, start, simulated_end);
+  if (last_cta_ < ctas) {
+    const auto measured = last_cta_ - 1 - static_cast<std::int64_t>(slots_.size());
+    phase_end_ += (last_start_ - second_round_) * (ctas - last_cta_) / measured;
+  }
+  phase_end_ = start + (phase_end_ - start) * steps / kept_steps;
   skipped_.skipped += phase_end_ - simulated_end;
 }
 
@@ -157,6 +178,7 @@ bool Machine::assign_next(Slot& slot) {
   slot.cta = next_cta_++;
   slot.next_step = 0;
   slot.steps = phase_->program->steps(slot.cta);
+  if (phase_->has_equal_ctas) slot.steps = std::min(slot.steps, most_equal_steps);
   return true;
 }
 
@@ -311,6 +333,8 @@ void Machine::store_output(const Event& event, Picoseconds now) {
       store_tile(sms_[static_cast<std::size_t>(slot.sm)], store, event.cta, now);
   phase_end_ = std::max(phase_end_, done);
   if (!phase_->persistent && assign_next(slot)) {
+    if (slot.cta == static_cast<std::int64_t>(slots_.size())) second_round_ = now;
+    last_start_ = now;
     events_.push(done + params_.cta_start, Phase::Issue, {EventKind::Load, event.slot, 0});
   }
 }

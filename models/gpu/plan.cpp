@@ -9,6 +9,7 @@
 #include "models/gpu/plan_convolution.hpp"
 #include "models/gpu/plan_delta.hpp"
 #include "models/gpu/plan_gemm.hpp"
+#include "models/gpu/plan_scan.hpp"
 #include "models/gpu/plan_stream.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/overloaded.hpp"
@@ -98,6 +99,7 @@ KernelPlan plan_kernel(const GpuParams& params, const Kernel& kernel) {
           [&](const ShortConvolutionKernel& shape) {
             return plan_convolution(params, kernel, shape);
           },
+          [&](const StateSpaceScanKernel& shape) { return plan_scan(params, kernel, shape); },
           [&](const GatedDeltaKernel& shape) { return plan_delta(params, kernel, shape); },
           [&](const auto&) -> KernelPlan { refuse(kernel, ""); },
       },

@@ -81,7 +81,7 @@ struct PlanPhase {
   MatrixPipe pipe = MatrixPipe::Bfloat16;
   bool persistent = false;       ///< a slot loads its next CTA while the last one finishes
   bool overlaps_vector = false;  ///< step i + 1 may use the tensor pipe before step i's vector work
-  bool is_launch = false;        ///< a kernel launch of its own, behind the phase before it
+  bool is_launched = false;        ///< a kernel launch of its own, behind the phase before it
   /// All CTAs do the same: the machine may run some rounds of them and let the others last as long.
   bool has_equal_ctas = false;
 };

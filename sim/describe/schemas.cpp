@@ -56,6 +56,8 @@ ParameterSchema software_schema() {
        1, 1, 64},
       {"block_weight_copies", Dimension::Count,
        "The same for weights with block scales; absent: as weight_copies.", 1, 1, 64},
+      {"operator_overhead", Dimension::Time,
+       "Time per attention or expert operator beyond the modelled launches.", 0, 0, 1e-3},
   };
 }
 

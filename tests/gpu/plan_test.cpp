@@ -162,8 +162,6 @@ void expect_refusal(const Kernel& kernel, const std::string& message) {
 }
 
 TEST(Plan, KernelsWithoutAPlanAreRefusedByName) {
-  expect_refusal(kernel_of(GatedDeltaKernel{}),
-                 "gpu: no kernel plan for 'gated_delta' yet (kernel 'test')");
   expect_refusal(kernel_of(GroupedGemmKernel{}),
                  "gpu: no kernel plan for 'grouped_gemm' yet (kernel 'test')");
   AttentionKernel attention;

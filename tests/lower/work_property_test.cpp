@@ -103,6 +103,10 @@ void draw(Draw& d, GatedDeltaKernel& s) {
   s.shape.chunk = d.in(1, 6);
   s.phase = d.one_of(DeltaPhase::Chunked);
 }
+void draw(Draw& d, StateSpaceScanKernel& s) {
+  const std::int64_t groups = d.in(1, 2);
+  s = {d.spans(), groups * d.in(1, 3), d.in(1, 4), groups, d.in(1, 5), d.in(1, 6)};
+}
 void draw(Draw& d, RouterKernel& s) {
   s.tokens = d.in(1, 4);
   ops::Router& r = s.router;
@@ -138,11 +142,12 @@ void draw(Draw& d, SampleKernel& s) {
 template <class Shape>
 class EveryKernel : public testing::Test {};
 
-using Shapes = testing::Types<EmbeddingKernel, NormKernel, GemmKernel, RopeKernel, AttentionKernel,
-                              ActivationKernel, SampleKernel, BatchedGemmKernel, GroupedGemmKernel,
-                              CacheReadKernel, LatentAttentionKernel, IndexerKernel,
-                              ShortConvolutionKernel, DeltaGateKernel, GatedDeltaKernel,
-                              RouterKernel, DispatchKernel, CombineKernel, ElementwiseKernel>;
+using Shapes =
+    testing::Types<EmbeddingKernel, NormKernel, GemmKernel, RopeKernel, AttentionKernel,
+                   ActivationKernel, SampleKernel, BatchedGemmKernel, GroupedGemmKernel,
+                   CacheReadKernel, LatentAttentionKernel, IndexerKernel, ShortConvolutionKernel,
+                   DeltaGateKernel, GatedDeltaKernel, StateSpaceScanKernel, RouterKernel,
+                   DispatchKernel, CombineKernel, ElementwiseKernel>;
 
 class ShapeNames {
  public:
