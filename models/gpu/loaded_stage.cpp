@@ -160,7 +160,8 @@ StageCost GpuLoadedStage::run(const Batch& batch, const StageData& in, StageData
   Picoseconds now(0);
   for (const Kernel& kernel : lower(stage_, batch).kernels) {
     const Picoseconds time =
-        chip_.simulated(kernel, inside_pass(chip_.params(), kernel)).timing.time;
+        chip_.simulated(kernel, inside_pass(chip_.params(), kernel), chip_.params().clock)
+            .timing.time;
     execute(kernel, in, pass, {now, now + time});
     now += time;
   }

@@ -53,6 +53,8 @@ KernelTiming Machine::run(const KernelPlan& plan, const Residency& residency) {
   hbm_.reset();
   l2_ = Server{};
   l2_bytes_ = Bytes(0);
+  switched_ = SwitchingCounts{};
+  switched_.launches = 1;
   sms_.assign(static_cast<std::size_t>(params_.sms), Sm{});
   event_count_ = 0;
   skipped_ = KernelTiming{};
@@ -61,17 +63,11 @@ KernelTiming Machine::run(const KernelPlan& plan, const Residency& residency) {
   cache_ = L2Cache(params_.l2_capacity, tiles);
   Picoseconds now = params_.launch_overhead;
   for (const PlanPhase& phase : plan.phases) {
-    if (phase.is_launched) now += params_.kernel_tail + params_.launch_overhead;
-    run_phase(phase, now);
-      KernelTiming t = summarise(phase_end_);
-      fprintf(stderr,
-              "phase ctas %ld R %ld steps %d: %.2f us  hbm %.2f vec %.2f port %.2f tensor %.2f l2 "
-              "%.2f ev %ld\n",
-              phase.program->ctas(), phase.ctas_per_sm, phase.program->steps(0),
-              double((phase_end_ - now).count()) / 1e6, double(t.hbm_busy.count()) / 1e6,
-              double(t.vector_busy.count()) / 1e6, double(t.port_busy.count()) / 1e6,
-              double(t.tensor_busy.count()) / 1e6, double(t.l2_busy.count()) / 1e6, t.events);
+    if (phase.is_launched) {
+      now += params_.kernel_tail + params_.launch_overhead;
+      ++switched_.launches;
     }
+    run_phase(phase, now);
     now = phase_end_;
   }
   return summarise(now + params_.kernel_tail);
@@ -134,6 +130,11 @@ void Machine::skip_rounds(const PlanPhase& phase, Picoseconds start, const Kerne
   grow(skipped_.hbm_read, before.hbm_read, after.hbm_read);
   grow(skipped_.hbm_written, before.hbm_written, after.hbm_written);
   grow(skipped_.l2_bytes, before.l2_bytes, after.l2_bytes);
+  grow(switched_.tensor_of(phase.pipe),
+       before.switched.tensor[static_cast<std::size_t>(phase.pipe)],
+       after.switched.tensor[static_cast<std::size_t>(phase.pipe)]);
+  grow(switched_.vector, before.switched.vector, after.switched.vector);
+  grow(switched_.special, before.switched.special, after.switched.special);
   grow(skipped_.tensor_busy, before.tensor_busy, after.tensor_busy);
   grow(skipped_.vector_busy, before.vector_busy, after.vector_busy);
   grow(skipped_.special_busy, before.special_busy, after.special_busy);
@@ -230,6 +231,9 @@ Machine::PendingStep Machine::make_pending(const Slot& slot, const Step& step, P
                       step.store,
                       slot.cta,
                       slot.next_step + 1 == slot.steps};
+  switched_.tensor_of(phase_->pipe) += step.tensor_padded;
+  switched_.vector += step.vector;
+  switched_.special += step.special;
   for (int i = 0; i < step.load_count; ++i) {
     pending.ready = std::max(
         pending.ready, load_tile(sms_[static_cast<std::size_t>(slot.sm)], step.loads[i], now));
@@ -287,6 +291,8 @@ void Machine::start_epilogue(const Event& event, Picoseconds now) {
   Sm& sm = sms_[static_cast<std::size_t>(slots_[static_cast<std::size_t>(event.slot)].sm)];
   Epilogue epilogue;
   phase_->program->epilogue(event.cta, epilogue);
+  switched_.vector += epilogue.vector;
+  switched_.special += epilogue.special;
   Picoseconds ready = now;
   if (epilogue.load.bytes.count() > 0) ready = load_tile(sm, epilogue.load, now);
   if (epilogue.vector.count() > 0) {
@@ -345,6 +351,7 @@ KernelTiming Machine::summarise(Picoseconds end) const {
   timing.hbm_read = hbm_.bytes_read();
   timing.hbm_written = hbm_.bytes_written();
   timing.l2_bytes = l2_bytes_;
+  timing.switched = switched_;
   timing.l2_busy = l2_.busy;
   timing.hbm_busy = hbm_.busy();
   for (const Sm& sm : sms_) {
@@ -368,6 +375,8 @@ KernelTiming Machine::summarise(Picoseconds end) const {
   timing.special_busy += skipped_.special_busy;
   timing.port_busy += skipped_.port_busy;
   timing.skipped = skipped_.skipped;
+  timing.switched.l2 = timing.l2_bytes;
+  timing.switched.hbm = timing.hbm_read + timing.hbm_written;
   return timing;
 }
 

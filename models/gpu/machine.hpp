@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "models/gpu/activity.hpp"
 #include "models/gpu/l2_cache.hpp"
 #include "models/gpu/plan.hpp"
 #include "models/hbm/memory.hpp"
@@ -22,6 +23,7 @@ struct KernelTiming {
   Bytes l2_bytes;
   Picoseconds tensor_busy, vector_busy, special_busy, port_busy, l2_busy, hbm_busy;
   Picoseconds skipped;  ///< part of `time` that equals simulated rounds and was not simulated
+  SwitchingCounts switched;
   std::int64_t events = 0;
   [[nodiscard]] const char* bound() const;
 };
@@ -112,6 +114,7 @@ class Machine {
   L2Cache cache_{Bytes(0), 0};
   Server l2_;
   Bytes l2_bytes_{0};
+  SwitchingCounts switched_;
   std::vector<Sm> sms_;
   std::vector<Slot> slots_;
   CalendarQueue<Event> events_;
