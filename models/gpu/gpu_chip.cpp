@@ -239,6 +239,7 @@ KernelCost GpuChip::simulate_run(const KernelRun& run) const {
         std::max(residencies.back().activations, inside_pass(params_, kernel).activations);
   }
   KernelCost total;
+  total.time = run.overhead;
   total.clock = run.sustained ? sustained_clock(run.kernels, residencies) : params_.clock;
   Picoseconds longest(0);
   total.time = run.overhead;

@@ -12,9 +12,11 @@ Picoseconds at_rate(std::int64_t amount, double per_ps) {
   return Picoseconds(static_cast<std::int64_t>(std::ceil(static_cast<double>(amount) / per_ps)));
 }
 
-/// Rounds of equal CTAs after which the machine is in its steady state and the rest is not
-/// simulated: start-up and tail are then below a tenth of what is repeated.
-constexpr std::int64_t rounds_of_equal_ctas = 12;
+/// Rounds of equal CTAs that show the steady state; long CTAs show it in fewer.
+constexpr std::int64_t rounds_of_equal_ctas = 6;
+constexpr std::int64_t steps_of_equal_ctas = 64;
+/// Steps of an equal CTA that show the steady state.
+constexpr int most_equal_steps = 96;
 
 /// Threads whose next instruction an SM issues per clock: four schedulers, a warp of 32 each
 /// (NVIDIA V100 architecture whitepaper, and those of all later chips).
@@ -62,6 +64,7 @@ KernelTiming Machine::run_next(const KernelPlan& plan, const Residency& residenc
   l2_ = shared_word_ = Server{};
   l2_bytes_ = Bytes(0);
   switched_ = SwitchingCounts{};
+  switched_.launches = 1;
   sms_.assign(static_cast<std::size_t>(params_.sms), Sm{});
   event_count_ = 0;
   skipped_ = KernelTiming{};
@@ -70,7 +73,10 @@ KernelTiming Machine::run_next(const KernelPlan& plan, const Residency& residenc
   cache_ = L2Cache(params_.l2_capacity, tiles);
   Picoseconds now = start_ + params_.launch_overhead;
   for (const PlanPhase& phase : plan.phases) {
-    if (phase.is_launched) now += params_.kernel_tail + params_.launch_overhead;
+    if (phase.is_launched) {
+      now += params_.kernel_tail + params_.launch_overhead;
+      ++switched_.launches;
+    }
     run_phase(phase, now);
     now = phase_end_;
   }
@@ -108,7 +114,7 @@ void Machine::run_phase(const PlanPhase& phase, Picoseconds start) {
     ++event_count_;
     handle(entry.event, entry.time);
   }
-  if (last_cta_ < phase.program->ctas()) skip_rounds(phase, start, before);
+  if (phase.has_equal_ctas) skip_rounds(phase, start, before);
 }
 
 std::int64_t Machine::ctas_to_run(const PlanPhase& phase) const {
@@ -116,7 +122,9 @@ std::int64_t Machine::ctas_to_run(const PlanPhase& phase) const {
   if (!phase.has_equal_ctas) return ctas;
   const std::int64_t round = params_.sms * phase.ctas_per_sm;
   const std::int64_t rounds = (ctas + round - 1) / round;
-  return ctas - round * std::max<std::int64_t>(0, rounds - rounds_of_equal_ctas);
+  const std::int64_t kept = std::clamp<std::int64_t>(steps_of_equal_ctas / phase.program->steps(0),
+                                                     3, rounds_of_equal_ctas);
+  return ctas - round * std::max<std::int64_t>(0, rounds - kept);
 }
 
 void Machine::handle(const Event& event, Picoseconds now) {
@@ -148,6 +156,7 @@ bool Machine::assign_next(Slot& slot) {
   slot.cta = next_cta_++;
   slot.next_step = 0;
   slot.steps = phase_->program->steps(slot.cta);
+  if (phase_->has_equal_ctas) slot.steps = std::min(slot.steps, most_equal_steps);
   return true;
 }
 
@@ -346,6 +355,8 @@ void Machine::store_output(const Event& event, Picoseconds now) {
     slot.is_computing = false;
     schedule_tensor(slot, event.slot, sent);
   } else if (assign_next(slot)) {
+    if (slot.cta == static_cast<std::int64_t>(slots_.size())) second_round_ = now;
+    last_start_ = now;
     // A CTA leaves when its stores are on their way.
     events_.push(sent + setup_, Phase::Issue, {EventKind::Load, event.slot, 0});
   }

@@ -84,7 +84,9 @@ class Machine {
   void run_phase(const PlanPhase& phase, Picoseconds start);
   /// CTAs of the phase to simulate: all, or whole rounds fewer where all are equal.
   [[nodiscard]] std::int64_t ctas_to_run(const PlanPhase& phase) const;
-  /// Adds what the CTAs beyond `ctas` would have done since `before`, in proportion.
+  /// Adds what CTAs and steps that were not simulated would have done: time at the rate at which
+  /// CTAs started after the first round and in proportion to steps, counts in proportion to those
+  /// since `before`.
   void skip_rounds(const PlanPhase& phase, Picoseconds start, const KernelTiming& before);
   void prepare_slots(const PlanPhase& phase);
   /// Gives the slot the next CTA of the grid, if there is one.
@@ -128,8 +130,10 @@ class Machine {
   std::vector<Slot> slots_;
   CalendarQueue<Event> events_;
   std::int64_t next_cta_ = 0;
-  std::int64_t last_cta_ = 0;  ///< CTAs of the phase that are simulated
-  KernelTiming skipped_;       ///< of rounds that were not simulated
+  std::int64_t last_cta_ = 0;                    ///< CTAs of the phase that are simulated
+  Picoseconds second_round_{0}, last_start_{0};  ///< starts of the CTA behind the first round, and
+                                                 ///< of the last one
+  KernelTiming skipped_;                         ///< of rounds that were not simulated
   std::int64_t event_count_ = 0;
   Picoseconds setup_{0};  ///< of a CTA of this phase
   Picoseconds phase_end_{0};

@@ -21,8 +21,12 @@ const char* KernelTiming::bound() const {
 }
 
 void Machine::skip_rounds(const PlanPhase& phase, Picoseconds start, const KernelTiming& before) {
+  const std::int64_t ctas = phase.program->ctas();
+  const std::int64_t steps = phase.program->steps(0);
+  const std::int64_t kept_steps = std::min<std::int64_t>(steps, most_equal_steps);
+  if (last_cta_ == ctas && kept_steps == steps) return;
   const double ratio =
-      static_cast<double>(phase.program->ctas() - last_cta_) / static_cast<double>(last_cta_);
+      static_cast<double>(ctas * steps) / static_cast<double>(last_cta_ * kept_steps) - 1;
   const KernelTiming after = summarise(phase_end_);
   const auto grow = [&](auto& total, auto then, auto now) {
     using Amount = std::decay_t<decltype(total)>;
@@ -31,12 +35,11 @@ void Machine::skip_rounds(const PlanPhase& phase, Picoseconds start, const Kerne
   grow(skipped_.hbm_read, before.hbm_read, after.hbm_read);
   grow(skipped_.hbm_written, before.hbm_written, after.hbm_written);
   grow(skipped_.l2_bytes, before.l2_bytes, after.l2_bytes);
-  SwitchingCounts& switched = skipped_.switched;
-  for (std::size_t i = 0; i < matrix_pipes; ++i) {
-    grow(switched.tensor[i], before.switched.tensor[i], after.switched.tensor[i]);
-  }
-  grow(switched.vector, before.switched.vector, after.switched.vector);
-  grow(switched.special, before.switched.special, after.switched.special);
+  grow(switched_.tensor_of(phase.pipe),
+       before.switched.tensor[static_cast<std::size_t>(phase.pipe)],
+       after.switched.tensor[static_cast<std::size_t>(phase.pipe)]);
+  grow(switched_.vector, before.switched.vector, after.switched.vector);
+  grow(switched_.special, before.switched.special, after.switched.special);
   grow(skipped_.tensor_busy, before.tensor_busy, after.tensor_busy);
   grow(skipped_.vector_busy, before.vector_busy, after.vector_busy);
   grow(skipped_.special_busy, before.special_busy, after.special_busy);
@@ -44,7 +47,11 @@ void Machine::skip_rounds(const PlanPhase& phase, Picoseconds start, const Kerne
   grow(skipped_.l2_busy, before.l2_busy, after.l2_busy);
   grow(skipped_.hbm_busy, before.hbm_busy, after.hbm_busy);
   const Picoseconds simulated_end = phase_end_;
-  grow(phase_end_, start, simulated_end);
+  if (last_cta_ < ctas) {
+    const auto measured = last_cta_ - 1 - static_cast<std::int64_t>(slots_.size());
+    phase_end_ += (last_start_ - second_round_) * (ctas - last_cta_) / measured;
+  }
+  phase_end_ = start + (phase_end_ - start) * steps / kept_steps;
   skipped_.skipped += phase_end_ - simulated_end;
 }
 
@@ -78,10 +85,8 @@ KernelTiming Machine::summarise(Picoseconds end) const {
   timing.special_busy += skipped_.special_busy;
   timing.port_busy += skipped_.port_busy;
   timing.skipped = skipped_.skipped;
-  timing.switched += skipped_.switched;
   timing.switched.l2 = timing.l2_bytes;
   timing.switched.hbm = timing.hbm_read + timing.hbm_written;
-  timing.switched.launches = 1;
   return timing;
 }
 

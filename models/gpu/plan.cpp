@@ -13,6 +13,7 @@
 #include "models/gpu/plan_indexer.hpp"
 #include "models/gpu/plan_latent.hpp"
 #include "models/gpu/plan_quantise.hpp"
+#include "models/gpu/plan_scan.hpp"
 #include "models/gpu/plan_stream.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/overloaded.hpp"
@@ -105,6 +106,7 @@ KernelPlan plan_kernel(const GpuParams& params, const Kernel& kernel) {
           [&](const ShortConvolutionKernel& shape) {
             return plan_convolution(params, kernel, shape);
           },
+          [&](const StateSpaceScanKernel& shape) { return plan_scan(params, kernel, shape); },
           [&](const GatedDeltaKernel& shape) { return plan_delta(params, kernel, shape); },
           [&](const auto&) -> KernelPlan { refuse(kernel, ""); },
       },

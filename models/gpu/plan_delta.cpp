@@ -34,7 +34,7 @@ struct Chunked {
   /// Tiles in blocks of `units`; blocks of columns of states and of new values behind them.
   [[nodiscard]] std::int64_t tile(int block) const { return block * units; }
   [[nodiscard]] std::int64_t column_blocks() const {
-    return ceil_div(shape.value_dim, state_columns);
+    return ceil_div(shape.value_dim, output_columns);
   }
   [[nodiscard]] std::int64_t new_value_tile() const {
     return tile(State) + column_blocks() * units;
@@ -45,7 +45,8 @@ struct Chunked {
   }
   /// The states that enter come last, one tile per column block and head.
   [[nodiscard]] std::int64_t tiles() const {
-    return new_value_tile() + column_blocks() * (units + shape.value_heads);
+    return new_value_tile() + column_blocks() * units +
+           shape.value_heads * ceil_div(shape.value_dim, state_columns);
   }
 };
 
@@ -103,7 +104,7 @@ PlanPhase gate_sums(const GpuParams& params, const Chunked& c, const Parts& part
   grid.loads = {{Operand::Activation, c.tile(RawGates), Bytes(c.rows * accumulator), 1, 0}};
   grid.workspace = Bytes(c.rows * accumulator);
   grid.first_workspace = c.tile(Gates);
-  grid.issue = issue_slots(100, 2 * c.rows);
+  grid.issue = tile_issue_slots(100, 2 * c.rows);
   return phase_of(params, std::move(grid), {Bytes(0), Bytes(0), warp}, 1);
 }
 
@@ -121,8 +122,9 @@ PlanPhase key_products(const GpuParams& params, const Chunked& c, const Parts& p
   grid.chain = dot_chain(params, 1, c.shape.key_dim);
   // Scaling of k: unpack, multiply, pack, store for the tensor unit; decay: difference, test,
   // exponential (8), product, mask.
-  grid.issue = issue_slots(keys / warp * 4 + pairs / warp * 14 + 300,
-                           c.rows * (2 + (c.shape.key_dim * width + c.chunk * accumulator) / line));
+  grid.issue =
+      tile_issue_slots(keys / warp * 4 + pairs / warp * 14 + 300,
+                       c.rows * (2 + (c.shape.key_dim * width + c.chunk * accumulator) / line));
   return phase_of(params, std::move(grid), {Bytes(3 * keys * width), Bytes(0), 128}, 1);
 }
 
@@ -136,7 +138,7 @@ PlanPhase diagonal_inverse(const GpuParams& params, const Chunked& c, const Part
   grid.loads = {{Operand::Workspace, c.tile(A), Bytes(c.rows * block * accumulator), 1, 0}};
   grid.workspace = Bytes(c.rows * block * accumulator);
   grid.first_workspace = c.tile(Diagonal);
-  grid.issue = issue_slots(blocks * ((rows - 1) * 60 + 200), 2 * c.rows);
+  grid.issue = tile_issue_slots(blocks * ((rows - 1) * 60 + 200), 2 * c.rows);
   grid.chain = dot_chain(params, rows - 1, 0) / 2;
   return phase_of(params, std::move(grid), {Bytes(0), Bytes(0), blocks * warp}, 1);
 }
@@ -151,7 +153,7 @@ PlanPhase merged_inverse(const GpuParams& params, const Chunked& c, const Parts&
   grid.workspace = Bytes(c.rows * c.chunk * width);
   grid.first_workspace = c.tile(Inverse);
   // Per product 128 warp FMAs, about as many loads from shared memory, and both conversions.
-  grid.issue = issue_slots(16 * 290 + 500, 3 * c.rows);
+  grid.issue = tile_issue_slots(16 * 290 + 500, 3 * c.rows);
   grid.chain = dot_chain(params, 6 * 2, 0);
   return phase_of(params, std::move(grid), {Bytes(16 * 1024), Bytes(128 * 128 * 4), 128}, 1);
 }
@@ -173,8 +175,8 @@ PlanPhase keys_and_values(const GpuParams& params, const Chunked& c, const Parts
   grid.first_workspace = c.tile(W);
   grid.chain = dot_chain(params, 1, n);
   // Per input element: unpack, one or two factors, pack, store; per result: read, pack, store.
-  grid.issue = issue_slots((n * columns / warp * 9 + 250),
-                           c.rows * (3 * columns * width / line) + 2 * c.rows / grid.steps);
+  grid.issue = tile_issue_slots((n * columns / warp * 9 + 250),
+                                c.rows * (3 * columns * width / line) + 2 * c.rows / grid.steps);
   return phase_of(params, std::move(grid), {Bytes(40 * 1024), Bytes(0), 128}, 1);
 }
 
@@ -183,7 +185,7 @@ PlanPhase outputs(const GpuParams& params, const Chunked& c, const Parts& parts)
   EvenGrid grid = unit_grid(c, parts, 6);
   const std::int64_t n = c.chunk;
   const std::int64_t k = c.shape.key_dim;
-  const std::int64_t columns = std::min(state_columns, c.shape.value_dim);
+  const std::int64_t columns = std::min(output_columns, c.shape.value_dim);
   const std::int64_t halves = c.column_blocks();
   grid.ctas = c.units * halves;
   grid.steps = 2;
@@ -195,7 +197,7 @@ PlanPhase outputs(const GpuParams& params, const Chunked& c, const Parts& parts)
   grid.output = Bytes(c.work.write_bytes.count());
   grid.chain = dot_chain(params, 1, k);
   // Decay of the scores as in K K^T; scaling and sum of the outputs.
-  grid.issue = issue_slots(
+  grid.issue = tile_issue_slots(
       (n * n / warp * 14 + n * columns / warp * 8 + 600) / 2,
       (2 * c.rows * k + k * columns + 2 * c.rows * columns) * width / line / 2 + c.rows / 2);
   return phase_of(params, std::move(grid),

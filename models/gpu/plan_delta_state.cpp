@@ -45,7 +45,12 @@ class DeltaStateProgram final : public CtaProgram {
     const std::int64_t lane = cta % lanes_;
     const std::int64_t chunk = first_chunk_[sequence(cta)] + index / 2;
     const std::int64_t unit = chunk * s_.value_heads + lane / blocks_;
-    const std::int64_t half = unit * blocks_ + lane % blocks_;
+    // The CTAs of one block of output columns run side by side: the last one stores for all.
+    constexpr std::int64_t together = output_columns / state_columns;
+    const std::int64_t column = lane % blocks_;
+    const bool stores = column % together == together - 1 || column == blocks_ - 1;
+    const std::int64_t stored = stores ? columns_ * (column % together + 1) : 0;
+    const std::int64_t tile = unit * ((blocks_ + together - 1) / together) + column / together;
     const bool is_first = index % 2 == 0;
     add_work(2 * (chunk * lanes_ + lane) + index % 2, out);
     out.chain = chain_[index % 2];
@@ -57,16 +62,16 @@ class DeltaStateProgram final : public CtaProgram {
     if (is_first) {
       // W and U of a unit are one tile; the columns of U that others take stay in it.
       out.add({tiles_.w + unit, Bytes(rows * (k + s_.value_dim) * width), Operand::Workspace, 1});
-      out.store = {Bytes(0), Bytes(k * columns_ * width), tiles_.state + half};
-      out.issue = issue_slots(k * columns_ / warp * 5 + n * columns_ / warp * 5 + 250,
-                              (rows * k + k * columns_ + rows * columns_) * width / line);
+      out.store = {Bytes(0), Bytes(k * stored * width), tiles_.state + tile};
+      out.issue = tile_issue_slots(k * columns_ / warp * 5 + n * columns_ / warp * 5 + 250,
+                                   (rows * k + k * columns_ + rows * columns_) * width / line);
       if (index == 0) add_initial_state(cta, out);
     } else {
       out.add({tiles_.k + unit / ratio, Bytes(rows * k * width), Operand::Activation, 1});
       out.add({tiles_.gates + unit, Bytes(rows * accumulator), Operand::Workspace, 1});
-      out.store = {Bytes(0), Bytes(rows * columns_ * width), tiles_.new_value + half};
-      out.issue = issue_slots(k * columns_ / warp * 3 + n * columns_ / warp * 5 + 250,
-                              (rows + rows * columns_ / k) * k * width / line + rows);
+      out.store = {Bytes(0), Bytes(rows * stored * width), tiles_.new_value + tile};
+      out.issue = tile_issue_slots(k * columns_ / warp * 3 + n * columns_ / warp * 5 + 250,
+                                   (rows + rows * columns_ / k) * k * width / line + rows);
     }
   }
 

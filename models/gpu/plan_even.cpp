@@ -9,7 +9,8 @@ namespace tandem::gpu {
 namespace {
 
 /// Share of issue slots that code with dependent instructions and barriers fills.
-constexpr double issue_efficiency = 0.77;
+constexpr double issue_efficiency = 0.84;
+constexpr double tile_issue_efficiency = 0.5;
 constexpr std::int64_t warp = 32;
 constexpr std::int64_t scheduler_lanes = 128;
 /// Elements along k that one tensor instruction of 16-bit operands takes (PTX ISA, mma and wgmma
@@ -34,6 +35,7 @@ class EvenProgram final : public CtaProgram {
     out.special = part(grid_.special, turn);
     out.issue = grid_.issue;
     out.chain = grid_.chain;
+    out.store = {Bytes(0), grid_.step_workspace, grid_.first_workspace + turn};
   }
   void epilogue(std::int64_t cta, Epilogue& out) const override {
     out.store = Bytes(share_of(grid_.output.count(), grid_.ctas, cta, cta + 1));
@@ -45,9 +47,10 @@ class EvenProgram final : public CtaProgram {
   void add_load(const EvenLoad& load, std::int64_t cta, int index, Step& out) const {
     const std::int64_t owner = cta / load.ctas_per_tile;
     if (load.step == EvenLoad::every_step) {
-      out.add({load.first_tile + owner * grid_.steps + index, load.bytes, load.operand, 1});
+      out.add(
+          {load.first_tile + owner * grid_.steps + index, load.bytes, load.operand, load.sharers});
     } else if (load.step == index) {
-      out.add({load.first_tile + owner, load.bytes, load.operand, 1});
+      out.add({load.first_tile + owner, load.bytes, load.operand, load.sharers});
     }
   }
   [[nodiscard]] Flops part(Flops total, std::int64_t turn) const {
@@ -57,6 +60,11 @@ class EvenProgram final : public CtaProgram {
   EvenGrid grid_;
   std::int64_t turns_;
 };
+
+Flops slots_at(double efficiency, std::int64_t warp_instructions, std::int64_t lines) {
+  const double slots = static_cast<double>(warp_instructions * warp) / efficiency;
+  return Flops(static_cast<std::int64_t>(std::ceil(slots)) + lines * scheduler_lanes);
+}
 
 }  // namespace
 
@@ -83,8 +91,11 @@ std::vector<std::int64_t> split_by(std::int64_t total, const std::vector<std::in
 }
 
 Flops issue_slots(std::int64_t warp_instructions, std::int64_t lines) {
-  const double slots = static_cast<double>(warp_instructions * warp) / issue_efficiency;
-  return Flops(static_cast<std::int64_t>(std::ceil(slots)) + lines * scheduler_lanes);
+  return slots_at(issue_efficiency, warp_instructions, lines);
+}
+
+Flops tile_issue_slots(std::int64_t warp_instructions, std::int64_t lines) {
+  return slots_at(tile_issue_efficiency, warp_instructions, lines);
 }
 
 std::int64_t dot_chain(const GpuParams& params, std::int64_t dots, std::int64_t depth) {

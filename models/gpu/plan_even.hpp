@@ -14,6 +14,7 @@ struct EvenLoad {
   Bytes bytes;                     ///< of one fetch
   std::int64_t ctas_per_tile = 1;  ///< consecutive CTAs that fetch the same tile
   int step = 0;                    ///< in which it is needed; every_step: another tile each step
+  std::int64_t sharers = 1;        ///< CTAs that divide the fetch among them
 };
 
 /// What one grid does in all. Issue and chain are per CTA and step.
@@ -24,8 +25,9 @@ struct EvenGrid {
   Flops issue;
   std::int64_t chain = 0;
   std::vector<EvenLoad> loads;
-  Bytes output;     ///< of the grid
-  Bytes workspace;  ///< of one CTA, kept as tile first_workspace + cta
+  Bytes output;          ///< of the grid
+  Bytes workspace;       ///< of one CTA, kept as tile first_workspace + cta
+  Bytes step_workspace;  ///< of one step of one CTA, if not at its end
   std::int64_t first_workspace = -1;
   std::int64_t tiles = 1;  ///< of the kernel
 };
@@ -43,6 +45,9 @@ struct EvenGrid {
 /// Issue slots, in threads, of warp instructions and of memory accesses that touch `lines` cache
 /// lines each in its own cycle (an SM's load unit looks up one tag per clock).
 [[nodiscard]] Flops issue_slots(std::int64_t warp_instructions, std::int64_t lines);
+/// The same for programs of tile operations (Triton), whose warps meet at a barrier between any
+/// two.
+[[nodiscard]] Flops tile_issue_slots(std::int64_t warp_instructions, std::int64_t lines);
 
 /// A product of tiles through tl.dot: operands go from registers to shared memory, past a barrier,
 /// into the tensor instructions, and the result comes back. In units of params.matrix_latency.

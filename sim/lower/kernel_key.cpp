@@ -76,6 +76,10 @@ void add(Hasher& hash, const GatedDeltaKernel& s) {
   hash.add(s.shape.key_heads).add(s.shape.value_heads).add(s.shape.key_dim);
   hash.add(s.shape.value_dim).add(s.shape.chunk).add(s.phase);
 }
+void add(Hasher& hash, const StateSpaceScanKernel& s) {
+  add(hash, s.spans);
+  hash.add(s.heads).add(s.head_dim).add(s.groups).add(s.state_dim).add(s.chunk);
+}
 void add(Hasher& hash, const RouterKernel& s) {
   const ops::Router& r = s.router;
   hash.add(s.tokens).add(r.rule).add(r.experts).add(r.top_k).add(r.renormalise);
@@ -130,6 +134,7 @@ std::string_view kind_name(const Kernel& kernel) {
                                [](const ShortConvolutionKernel&) { return "short_convolution"; },
                                [](const DeltaGateKernel&) { return "delta_gates"; },
                                [](const GatedDeltaKernel&) { return "gated_delta"; },
+                               [](const StateSpaceScanKernel&) { return "state_space_scan"; },
                                [](const RouterKernel&) { return "router"; },
                                [](const DispatchKernel&) { return "dispatch"; },
                                [](const CombineKernel&) { return "combine"; },

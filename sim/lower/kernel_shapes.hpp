@@ -189,6 +189,15 @@ struct GatedDeltaKernel {
   DeltaPhase phase = DeltaPhase::Recurrent;
 };
 
+/// Mamba-2's state-space scan in chunks (Dao and Gu, arXiv 2405.21060): S_i = e^(A dt_i) S_(i-1) +
+/// dt_i x_i B_i^T, y_i = S_i C_i + D x_i, with B and C shared by the heads of a group; the state
+/// [heads][head_dim][state_dim] is float, read once per sequence that has one and written once.
+struct StateSpaceScanKernel {
+  std::vector<QuerySpan> spans;
+  std::int64_t heads = 0, head_dim = 0, groups = 0, state_dim = 0;
+  std::int64_t chunk = 128;
+};
+
 /// From logits [tokens, experts] to top_k experts and weights per token.
 struct RouterKernel {
   std::int64_t tokens = 0;
@@ -255,6 +264,6 @@ using KernelShape =
                  ActivationKernel, SampleKernel, BatchedGemmKernel, GroupedGemmKernel,
                  CacheReadKernel, LatentAttentionKernel, IndexerKernel, ShortConvolutionKernel,
                  DeltaGateKernel, GatedDeltaKernel, RouterKernel, DispatchKernel, CombineKernel,
-                 ElementwiseKernel, QuantiseKernel, ExpertSortKernel>;
+                 ElementwiseKernel, QuantiseKernel, ExpertSortKernel, StateSpaceScanKernel>;
 
 }  // namespace tandem

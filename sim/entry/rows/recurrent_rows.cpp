@@ -48,10 +48,30 @@ std::vector<Kernel> gdn(RowReader& row, const Software&) {
   return {{"gated_delta", -1, row.element("dtype", ElementType::Bfloat16), shape, {}}};
 }
 
+std::vector<Kernel> mamba2(RowReader& row, const Software&) {
+  const std::string kernel = row.text("kernel", "");
+  const bool is_prompt = row.text("phase", "context") == "context";
+  if (is_convolution(kernel)) return {convolution(row, is_prompt)};
+  if (kernel != "mamba_chunk_scan_combined") {
+    row.refuse("kernel",
+               "known kernels are causal_conv1d_fn, causal_conv1d_update, "
+               "mamba_chunk_scan_combined");
+  }
+  StateSpaceScanKernel shape;
+  shape.spans = equal_spans(row, is_prompt);
+  shape.heads = row.integer("heads", 1);
+  shape.head_dim = row.integer("head_dim", 1, 64);
+  shape.groups = row.integer("groups", 1);
+  shape.state_dim = row.integer("d_state", 1);
+  shape.chunk = row.integer("chunk", 1, 128);
+  return {{"state_space_scan", -1, row.element("dtype", ElementType::Bfloat16), shape, {}}};
+}
+
 }  // namespace
 
 std::vector<RowOperator> recurrent_operators() {
-  return {{"gdn", {"kernel", "phase", "batch"}, gdn}};
+  return {{"gdn", {"kernel", "phase", "batch"}, gdn, true},
+          {"mamba2", {"kernel", "phase", "batch"}, mamba2, true}};
 }
 
 }  // namespace tandem::entry
