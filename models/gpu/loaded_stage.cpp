@@ -162,7 +162,8 @@ StageCost GpuLoadedStage::run(const Batch& batch, const StageData& in, StageData
   PassResidency residency(chip_.params());
   for (const Kernel& kernel : lower(stage_, batch).kernels) {
     const Picoseconds time =
-        chip_.simulated(kernel, reused_state(residency.enter(kernel))).timing.time;
+        chip_.simulated(kernel, reused_state(residency.enter(kernel)), chip_.params().clock)
+            .timing.time;
     execute(kernel, in, pass, {now, now + time});
     now += time;
   }

@@ -50,6 +50,7 @@ KernelTiming Machine::run_next(const KernelPlan& plan, const Residency& residenc
   written_before_ = hbm_.bytes_written();
   l2_ = Server{};
   l2_bytes_ = Bytes(0);
+  switched_ = SwitchingCounts{};
   sms_.assign(static_cast<std::size_t>(params_.sms), Sm{});
   event_count_ = 0;
   std::int64_t tiles = 0;
@@ -177,6 +178,9 @@ Machine::PendingStep Machine::make_pending(const Slot& slot, const Step& step, P
                       at_rate(step.special.count(), special_per_ps_),
                       slot.cta,
                       slot.next_step + 1 == slot.steps};
+  switched_.tensor_of(phase_->pipe) += step.tensor_padded;
+  switched_.vector += step.vector;
+  switched_.special += step.special;
   for (int i = 0; i < step.load_count; ++i) {
     pending.ready = std::max(
         pending.ready, load_tile(sms_[static_cast<std::size_t>(slot.sm)], step.loads[i], now));
@@ -233,6 +237,8 @@ void Machine::start_epilogue(const Event& event, Picoseconds now) {
   Sm& sm = sms_[static_cast<std::size_t>(slots_[static_cast<std::size_t>(event.slot)].sm)];
   Epilogue epilogue;
   phase_->program->epilogue(event.cta, epilogue);
+  switched_.vector += epilogue.vector;
+  switched_.special += epilogue.special;
   Picoseconds ready = now;
   if (epilogue.load.bytes.count() > 0) ready = load_tile(sm, epilogue.load, now);
   if (epilogue.vector.count() > 0) {
@@ -274,6 +280,10 @@ KernelTiming Machine::summarise(Picoseconds end) const {
   timing.hbm_read = hbm_.bytes_read() - read_before_;
   timing.hbm_written = hbm_.bytes_written() - written_before_;
   timing.l2_bytes = l2_bytes_;
+  timing.switched = switched_;
+  timing.switched.l2 = l2_bytes_;
+  timing.switched.hbm = timing.hbm_read + timing.hbm_written;
+  timing.switched.launches = 1;
   timing.l2_busy = l2_.busy;
   timing.hbm_busy = hbm_.busy() - hbm_busy_before_;
   for (const Sm& sm : sms_) {

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "models/gpu/activity.hpp"
 #include "models/gpu/l2_cache.hpp"
 #include "models/gpu/plan.hpp"
 #include "models/hbm/memory.hpp"
@@ -21,6 +22,7 @@ struct KernelTiming {
   Bytes hbm_read, hbm_written;
   Bytes l2_bytes;
   Picoseconds tensor_busy, vector_busy, special_busy, port_busy, l2_busy, hbm_busy;
+  SwitchingCounts switched;
   std::int64_t events = 0;
   [[nodiscard]] const char* bound() const;
 };
@@ -104,6 +106,7 @@ class Machine {
   L2Cache cache_{Bytes(0), 0};
   Server l2_;
   Bytes l2_bytes_{0};
+  SwitchingCounts switched_;
   std::vector<Sm> sms_;
   std::vector<Slot> slots_;
   CalendarQueue<Event> events_;

@@ -85,11 +85,17 @@ ParameterSchema overhead_schema() {
       {"energy_l2_byte", D::Energy, "Byte between L2 and SM.", {}},
       {"energy_hbm_byte", D::Energy, "Byte between HBM and L2.", {}},
       {"energy_launch", D::Energy, "Kernel launch.", 0.0},
-      {"idle_power", D::Power, "Power at rest.", {}},
+      {"idle_power", D::Power, "Power at rest: leakage, memory refresh, board.", {}},
+      {"active_power", D::Power, "Clock trees and schedulers while kernels run.", 0.0},
       {"tdp", D::Power, "Power limit.", {}},
+      {"voltage_slope", D::Scalar, "Relative fall of voltage per relative fall of the clock.", 0.0,
+       0, 2},
+      {"lowest_voltage", D::Fraction, "Voltage below which it does not fall, of the nominal.", 1.0,
+       0.1, 1},
       {"model_refresh", D::Count, "Ablation: 0 leaves HBM refresh out.", 1.0, 0, 1},
       {"model_l2", D::Count, "Ablation: 0 lets no load hit in L2.", 1.0, 0, 1},
       {"model_launch", D::Count, "Ablation: 0 makes launches free.", 1.0, 0, 1},
+      {"model_power", D::Count, "Ablation: 0 never lowers the clock for power.", 1.0, 0, 1},
   };
 }
 
@@ -113,7 +119,10 @@ EnergyParams resolve_energy(const ParameterSet& set) {
   energy.per_hbm_byte = Joules(set.value("energy_hbm_byte"));
   energy.per_launch = Joules(set.value("energy_launch"));
   energy.idle = Watts(set.value("idle_power"));
+  energy.active = Watts(set.value("active_power"));
   energy.tdp = Watts(set.value("tdp"));
+  energy.voltage_slope = set.value("voltage_slope");
+  energy.lowest_voltage = set.value("lowest_voltage");
   return energy;
 }
 
@@ -165,6 +174,40 @@ ParameterSchema gpu_schema() {
   return schema;
 }
 
+Joules EnergyParams::per_tensor_flop(MatrixPipe pipe) const {
+  switch (pipe) {
+    case MatrixPipe::Fp4:
+      return per_tensor_flop_16bit / 4;
+    case MatrixPipe::Fp8:
+    case MatrixPipe::Int8:
+      return per_tensor_flop_16bit / 2;
+    case MatrixPipe::Float16:
+    case MatrixPipe::Bfloat16:
+      return per_tensor_flop_16bit;
+    case MatrixPipe::Float32:
+      break;
+  }
+  return per_vector_flop;
+}
+
+GpuParams at_clock(GpuParams params, Hertz clock) {
+  const double pace = clock / params.clock;
+  const auto slower = [&](Picoseconds& time) { time = from_seconds(to_seconds(time) / pace); };
+  params.clock = clock;
+  for (FlopsPerSecond* peak : {&params.peak_float32, &params.peak_float16, &params.peak_bfloat16,
+                               &params.peak_fp8, &params.peak_int8, &params.peak_fp4}) {
+    *peak = *peak * pace;
+  }
+  params.l2_bandwidth = params.l2_bandwidth * pace;
+  // Of a miss, the way through L2 slows down and the memory's own part does not.
+  const Picoseconds beyond_l2 = params.hbm_latency - params.l2_latency;
+  slower(params.l2_latency);
+  params.hbm_latency = params.l2_latency + beyond_l2;
+  slower(params.matrix_latency);
+  slower(params.cta_start);
+  return params;
+}
+
 FlopsPerSecond GpuParams::matrix_peak(MatrixPipe pipe) const {
   FlopsPerSecond peak(0);
   switch (pipe) {
@@ -211,6 +254,7 @@ GpuParams resolve(const Chip& chip, const Software& software) {
   p.kernel_tail = time_value(set, "kernel_tail");
   p.model_l2 = set.count("model_l2") != 0;
   p.model_launch = set.count("model_launch") != 0;
+  p.model_power = set.count("model_power") != 0;
   if (!p.model_launch) p.launch_overhead = p.cta_start = p.kernel_tail = Picoseconds(0);
   return p;
 }

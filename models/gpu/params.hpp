@@ -14,14 +14,21 @@ namespace tandem::gpu {
 
 /// Energy of one event of each kind, and power that flows anyway.
 struct EnergyParams {
-  Joules per_tensor_flop_16bit;  ///< 8-bit formats cost half, fp32 on CUDA cores twice
+  Joules per_tensor_flop_16bit;
   Joules per_vector_flop;
   Joules per_special;
   Joules per_l2_byte;
   Joules per_hbm_byte;
   Joules per_launch;
   Watts idle;
-  Watts tdp;
+  Watts active;               ///< clocks and schedulers while any kernel runs, at the nominal clock
+  Watts tdp;                  ///< board limit that the governor keeps
+  double voltage_slope = 0;   ///< relative fall of the voltage per relative fall of the clock
+  double lowest_voltage = 1;  ///< relative to the voltage at the nominal clock
+
+  /// One multiply or add of a tensor pipe. The energy of a product goes with the width of its
+  /// operands: 8-bit pipes do twice, 4-bit pipes four times the work of the same data paths.
+  [[nodiscard]] Joules per_tensor_flop(MatrixPipe pipe) const;
 };
 
 /// One chip, resolved. Rates are of the whole chip and dense.
@@ -59,6 +66,7 @@ struct GpuParams {
 
   bool model_l2 = true;      ///< off: no tile is ever found in L2
   bool model_launch = true;  ///< off: launch, CTA start and tail cost nothing
+  bool model_power = true;   ///< off: the board limit never lowers the clock
 
   EnergyParams energy;
 
@@ -79,6 +87,10 @@ struct GpuParams {
 /// Resolves a chip and its software. Throws ModelError on impossible combinations.
 /// Software constants read when present: launch_overhead (added to the chip's, per kernel).
 [[nodiscard]] GpuParams resolve(const Chip& chip, const Software& software);
+
+/// The same chip with its SM and L2 domain at another clock: rates and cycle-counted latencies of
+/// SMs, crossbar and L2 follow, the memory keeps its own clock, launches are made by the front end.
+[[nodiscard]] GpuParams at_clock(GpuParams params, Hertz clock);
 
 /// The type in which a product of these operands is computed: the wider one.
 [[nodiscard]] ElementType math_type(ElementType weights, ElementType activations);
