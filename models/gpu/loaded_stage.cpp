@@ -7,8 +7,8 @@
 
 #include "models/gpu/functional_ops.hpp"
 #include "models/gpu/gpu_chip.hpp"
-#include "models/gpu/pass_residency.hpp"
 #include "models/gpu/kv_store.hpp"
+#include "models/gpu/pass_residency.hpp"
 #include "models/gpu/plan_gemm.hpp"
 #include "models/gpu/stage_weights.hpp"
 #include "models/gpu/tracked_rows.hpp"
