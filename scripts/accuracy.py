@@ -100,9 +100,9 @@ def update(tandem):
 
 def drawn(rows, count):
     """`count` rows that a hash of their content picks, in their order."""
-    def mark(row):
-        return hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()
-    return [row for row in rows if mark(row) in sorted(map(mark, rows))[:count]]
+    marks = [hashlib.sha256(repr(sorted(row.items())).encode()).hexdigest() for row in rows]
+    chosen = set(sorted(marks)[:count])
+    return [row for row, mark in zip(rows, marks) if mark in chosen][:count]
 
 
 def kept(table, row):
@@ -154,7 +154,7 @@ def write_quoted(family, table, rows):
              "unit": table["unit"], "columns": {c: c for c in columns},
              "fixed": table.get("fixed", {}), "rows": len(rows)}
     if families.is_sustained(table):
-        entry["note"] = families.SUSTAINED
+        entry["sustained"] = True
     first = "- "
     lines = []
     for key, value in entry.items():

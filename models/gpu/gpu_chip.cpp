@@ -235,11 +235,10 @@ KernelCost GpuChip::simulate_run(const KernelRun& run) const {
     residencies.push_back(measured_alone(params_, kernel, run.warm, run.weight_copies));
     if (!all_weights_fit) residencies.back().weights = 0;
     if (residencies.size() == 1) continue;
-    residencies.back().activations =
-        std::max(residencies.back().activations, inside_pass(params_, kernel).activations);
+    double& activations = residencies.back().activations;
+    activations = std::max(activations, inside_pass(params_, kernel).activations);
   }
   KernelCost total;
-  total.time = run.overhead;
   total.clock = run.sustained ? sustained_clock(run.kernels, residencies) : params_.clock;
   Picoseconds longest(0);
   total.time = run.overhead;

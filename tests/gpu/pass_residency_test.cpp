@@ -8,6 +8,8 @@
 namespace tandem::gpu {
 namespace {
 
+using namespace literals;
+
 TEST(ResidentBuffers, TheLeastRecentLoseWhatTheNewestNeed) {
   ResidentBuffers buffers(100_B);
   buffers.touch(1, 40_B);
