@@ -195,7 +195,7 @@ std::int64_t latent_keys(const LatentAttentionKernel& shape, const QuerySpan& sp
 
 LatentTiling latent_tiling(const GpuParams& params, const LatentAttentionKernel& shape) {
   LatentTiling tiling;
-  if (params.tensor_memory.count() > 0) {
+  if (params.matrix_issue == MatrixIssue::TensorMemory) {
     tiling.rows = tensor_memory_rows(params, shape);
     tiling.sharers = tiling.rows == 64 && shape.heads >= 128 ? 2 : 1;
   } else {

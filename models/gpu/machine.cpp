@@ -15,8 +15,6 @@ Picoseconds at_rate(std::int64_t amount, double per_ps) {
 /// Rounds of equal CTAs that show the steady state; long CTAs show it in fewer.
 constexpr std::int64_t rounds_of_equal_ctas = 6;
 constexpr std::int64_t steps_of_equal_ctas = 64;
-/// Steps of an equal CTA that show the steady state.
-constexpr int most_equal_steps = 96;
 
 /// Threads whose next instruction an SM issues per clock: four schedulers, a warp of 32 each
 /// (NVIDIA V100 architecture whitepaper, and those of all later chips).
@@ -207,18 +205,18 @@ Picoseconds Machine::load_tile(Sm& sm, const TileLoad& load, std::int64_t rounds
 Machine::PendingStep Machine::make_pending(const Slot& slot, const Step& step, Picoseconds now) {
   const Flops vector = std::max(step.vector, step.vector_padded);
   const Flops special = std::max(step.special, step.special_padded);
-  PendingStep pending{now,
-                      std::max(at_rate(step.tensor_padded.count(), tensor_per_ps_),
-                               at_rate(step.shared_traffic.count(), shared_per_ps_)),
-                      params_.matrix_latency * step.chain,
-                      params_.stage_handoff * step.handoffs,
-                      std::max(at_rate(vector.count(), vector_per_ps_),
-                               at_rate(step.issue.count(), issue_per_ps_)),
-                      at_rate(special.count(), special_per_ps_),
-                      Picoseconds(0),
-                      step.store,
-                      slot.cta,
-                      slot.next_step + 1 == slot.steps};
+  PendingStep pending{
+      now,
+      std::max(at_rate(step.tensor_padded.count(), tensor_per_ps_),
+               at_rate(step.shared_traffic.count(), shared_per_ps_)),
+      params_.matrix_latency * step.chain,
+      params_.stage_handoff * step.handoffs,
+      std::max(at_rate(vector.count(), vector_per_ps_), at_rate(step.issue.count(), issue_per_ps_)),
+      at_rate(special.count(), special_per_ps_),
+      Picoseconds(0),
+      step.store,
+      slot.cta,
+      slot.next_step + 1 == slot.steps};
   pending.hold =
       held_by_vector_work(phase_->vector_work, pending.tensor, pending.vector, pending.special);
   switched_.tensor_of(phase_->pipe) += step.tensor_padded;
@@ -344,8 +342,7 @@ void Machine::store_output(const Event& event, Picoseconds now) {
   Epilogue epilogue;
   phase_->program->epilogue(event.cta, epilogue);
   const TileStore store{epilogue.store, epilogue.workspace_store, epilogue.store_tile};
-  auto [sent, done] =
-      store_tile(sms_[static_cast<std::size_t>(slot.sm)], store, event.cta, now);
+  auto [sent, done] = store_tile(sms_[static_cast<std::size_t>(slot.sm)], store, event.cta, now);
   if (epilogue.updates_shared_word) {
     done = std::max(done, shared_word_.reserve(now, params_.atomic_interval) + params_.l2_latency);
   }

@@ -40,6 +40,9 @@ struct Server {
   }
 };
 
+/// Steps of an equal CTA that show the steady state.
+inline constexpr int most_equal_steps = 96;
+
 /// Runs kernels one at a time. Contract: run() starts from an idle machine and depends only on its
 /// arguments and the parameters; run_next() goes on where the kernel before it has ended, with HBM
 /// as that left it.

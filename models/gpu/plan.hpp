@@ -37,12 +37,12 @@ struct TileStore {
 struct Step {
   TileLoad loads[3];
   int load_count = 0;
-  Flops tensor;             ///< useful operations
-  Flops tensor_padded;      ///< with the padding of partial tiles and masked pairs
-  std::int64_t chain = 0;   ///< tensor instructions that each wait for the one before
+  Flops tensor;               ///< useful operations
+  Flops tensor_padded;        ///< with the padding of partial tiles and masked pairs
+  std::int64_t chain = 0;     ///< tensor instructions that each wait for the one before
   std::int64_t handoffs = 0;  ///< stage buffers after which the CTA's matrix work pauses
-  std::int64_t rounds = 1;  ///< turns of the loads, each issued when the one before has arrived
-  Bytes shared_traffic;     ///< operand bytes the tensor instructions read from shared memory
+  std::int64_t rounds = 1;    ///< turns of the loads, each issued when the one before has arrived
+  Bytes shared_traffic;       ///< operand bytes the tensor instructions read from shared memory
   Flops vector;
   Flops special;
   Flops vector_padded;   ///< with masked pairs; zero: as `vector`
@@ -61,10 +61,10 @@ struct Epilogue {
   TileLoad load;  ///< residual; zero bytes: none
   Flops vector;
   Flops special;
-  Bytes staging;                     ///< shared-memory traffic on the way from registers to the store
-  Bytes store;                       ///< part of the kernel's output
-  Bytes workspace_store;             ///< partial results, kept in L2
-  std::int64_t store_tile = -1;      ///< tile that the workspace store makes resident
+  Bytes staging;                 ///< shared-memory traffic on the way from registers to the store
+  Bytes store;                   ///< part of the kernel's output
+  Bytes workspace_store;         ///< partial results, kept in L2
+  std::int64_t store_tile = -1;  ///< tile that the workspace store makes resident
   bool updates_shared_word = false;  ///< an atomic update of one word that all CTAs of a grid share
 };
 

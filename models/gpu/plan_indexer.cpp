@@ -172,8 +172,7 @@ KernelPlan plan_indexer(const GpuParams& params, const IndexerKernel& shape) {
   scores.program = std::make_shared<ScoreProgram>(shape, std::move(schedule));
   scores.stages = 4;
   scores.pipe = pipe_of(math_type(shape.kv, shape.activations));
-  scores.vector_work =
-      params.overlaps_softmax ? VectorWork::BesideTensor : VectorWork::AfterTensor;
+  scores.vector_work = params.overlaps_softmax ? VectorWork::BesideTensor : VectorWork::AfterTensor;
   KernelPlan plan;
   plan.algorithm = "indexer";
   plan.phases.push_back(scores);
