@@ -88,14 +88,14 @@ void Machine::run_phase(const PlanPhase& phase, Picoseconds start) {
                    static_cast<double>(params_.sms) / picoseconds_per_second;
   prepare_slots(phase);
   events_.clear();
+  setup_ = phase.has_setup ? params_.cta_start : Picoseconds(0);
   next_cta_ = 0;
   last_cta_ = ctas_to_run(phase);
   phase_end_ = start;
   const KernelTiming before = summarise(start);
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     if (!assign_next(slots_[i])) break;
-    events_.push(start + params_.cta_start, Phase::Issue,
-                 {EventKind::Load, static_cast<std::int32_t>(i), 0});
+    events_.push(start + setup_, Phase::Issue, {EventKind::Load, static_cast<std::int32_t>(i), 0});
   }
   while (!events_.empty()) {
     const auto entry = events_.pop();
@@ -225,6 +225,7 @@ Machine::PendingStep Machine::make_pending(const Slot& slot, const Step& step, P
                       std::max(at_rate(step.tensor_padded.count(), tensor_per_ps_),
                                at_rate(step.shared_traffic.count(), shared_per_ps_)),
                       params_.matrix_latency * step.chain,
+                      params_.stage_handoff * step.handoffs,
                       std::max(at_rate(step.vector.count(), vector_per_ps_),
                                at_rate(step.issue.count(), issue_per_ps_)),
                       at_rate(step.special.count(), special_per_ps_),
@@ -265,7 +266,8 @@ void Machine::start_tensor(Slot& slot, std::int32_t index, Picoseconds now) {
   Sm& sm = sms_[static_cast<std::size_t>(slot.sm)];
   const PendingStep& step = slot.pending[slot.head];
   // The pipe is free for other CTAs while this one waits for its own accumulators.
-  const Picoseconds done = std::max(sm.tensor.reserve(now, step.tensor), now + step.chain);
+  const Picoseconds done =
+      std::max(sm.tensor.reserve(now, step.tensor), now + step.chain) + step.handoff;
   events_.push(done, Phase::Complete, {EventKind::TensorDone, index, 0});
 }
 
@@ -277,10 +279,13 @@ void Machine::finish_tensor(Slot& slot, std::int32_t index, Picoseconds now) {
   if (step.special.count() > 0) done = sm.special.reserve(done, step.special);
   slot.previous_vector_done = slot.vector_done;
   slot.vector_done = done;
-  phase_end_ = std::max(phase_end_, store_tile(sm, step.store, step.cta, done));
+  if ((step.store.output + step.store.workspace).count() > 0) {
+    (void)store_tile(sm, step.store, step.cta, done);
+  }
   slot.head = (slot.head + 1) % slot.pending.size();
   --slot.count;
-  slot.is_computing = false;
+  // Without a second set of accumulators the next tile waits for the epilogue.
+  slot.is_computing = step.is_last && phase_->persistent && !phase_->overlaps_epilogue;
   if (step.is_last) {
     events_.push(done, Phase::Release, {EventKind::Epilogue, index, step.cta});
   }
@@ -301,6 +306,9 @@ void Machine::start_epilogue(const Event& event, Picoseconds now) {
   if (epilogue.special.count() > 0) {
     ready = sm.special.reserve(ready, at_rate(epilogue.special.count(), special_per_ps_));
   }
+  if (epilogue.staging.count() > 0) {
+    ready = sm.staging.reserve(ready, at_rate(epilogue.staging.count(), shared_per_ps_));
+  }
   events_.push(ready, Phase::Release, {EventKind::Store, event.slot, event.cta});
 }
 
@@ -315,19 +323,20 @@ void Machine::keep_tile(std::int64_t tile, Bytes bytes, Picoseconds ready, bool 
 
 Picoseconds Machine::store_tile(Sm& sm, const TileStore& store, std::int64_t cta, Picoseconds now) {
   const Bytes bytes = store.output + store.workspace;
-  if (bytes.count() == 0) return now;
   l2_bytes_ += bytes;
-  Picoseconds done =
-      sm.port.reserve(now, at_rate(bytes.count(), params_.port_bytes_per_clock * clock_per_ps_));
-  done = std::max(done, l2_.reserve(now, bytes / params_.l2_bandwidth));
-  if (store.workspace.count() > 0 && params_.model_l2)
+  const Picoseconds sent =
+      sm.store.reserve(now, at_rate(bytes.count(), params_.store_bytes_per_clock * clock_per_ps_));
+  Picoseconds done = std::max(sent, l2_.reserve(now, bytes / params_.l2_bandwidth));
+  if (store.workspace.count() > 0 && params_.model_l2) {
     keep_tile(store.tile, store.workspace, done, true, now);
+  }
   const bool stays = params_.model_l2 && residency_.output;
   if (!stays && store.output.count() > 0) {
     const auto address = static_cast<std::uint64_t>(cta) * 1024;
     done = std::max(done, hbm_.serve(now, {address, store.output, true}));
   }
-  return done;
+  phase_end_ = std::max(phase_end_, done);
+  return sent;
 }
 
 void Machine::store_output(const Event& event, Picoseconds now) {
@@ -335,13 +344,17 @@ void Machine::store_output(const Event& event, Picoseconds now) {
   Epilogue epilogue;
   phase_->program->epilogue(event.cta, epilogue);
   const TileStore store{epilogue.store, epilogue.workspace_store, epilogue.store_tile};
-  const Picoseconds done =
+  const Picoseconds sent =
       store_tile(sms_[static_cast<std::size_t>(slot.sm)], store, event.cta, now);
-  phase_end_ = std::max(phase_end_, done);
-  if (!phase_->persistent && assign_next(slot)) {
+  if (phase_->persistent) {
+    if (phase_->overlaps_epilogue) return;
+    slot.is_computing = false;
+    schedule_tensor(slot, event.slot, sent);
+  } else if (assign_next(slot)) {
     if (slot.cta == static_cast<std::int64_t>(slots_.size())) second_round_ = now;
     last_start_ = now;
-    events_.push(done + params_.cta_start, Phase::Issue, {EventKind::Load, event.slot, 0});
+    // A CTA leaves when its stores are on their way.
+    events_.push(sent + setup_, Phase::Issue, {EventKind::Load, event.slot, 0});
   }
 }
 

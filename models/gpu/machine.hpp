@@ -57,7 +57,7 @@ class Machine {
   /// A step between the issue of its loads and the end of its tensor work.
   struct PendingStep {
     Picoseconds ready;
-    Picoseconds tensor, chain, vector, special;
+    Picoseconds tensor, chain, handoff, vector, special;
     TileStore store;
     std::int64_t cta;
     bool is_last;
@@ -74,7 +74,7 @@ class Machine {
     Picoseconds previous_vector_done{0};  ///< of the one before that
   };
   struct Sm {
-    Server tensor, vector, special, port;
+    Server tensor, vector, special, port, store, staging;
   };
 
   void run_phase(const PlanPhase& phase, Picoseconds start);
@@ -91,7 +91,7 @@ class Machine {
   void issue_loads(Slot& slot, std::int32_t index, Picoseconds now);
   [[nodiscard]] PendingStep make_pending(const Slot& slot, const Step& step, Picoseconds now);
   [[nodiscard]] Picoseconds load_tile(Sm& sm, const TileLoad& load, Picoseconds now);
-  /// Sends bytes out; the time at which the last of them has arrived.
+  /// Sends bytes out; the time at which the last of them has left the SM.
   Picoseconds store_tile(Sm& sm, const TileStore& store, std::int64_t cta, Picoseconds now);
   /// Keeps a tile in L2; what had to leave for it and has no other copy goes to HBM.
   void keep_tile(std::int64_t tile, Bytes bytes, Picoseconds ready, bool dirty, Picoseconds now);
@@ -124,6 +124,7 @@ class Machine {
                                                  ///< of the last one
   KernelTiming skipped_;                         ///< of rounds that were not simulated
   std::int64_t event_count_ = 0;
+  Picoseconds setup_{0};  ///< of a CTA of this phase
   Picoseconds phase_end_{0};
 };
 
