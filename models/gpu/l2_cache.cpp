@@ -23,14 +23,15 @@ void L2Cache::link_newest(std::int32_t tile) {
   entry.is_listed = true;
 }
 
-L2Cache::Look L2Cache::find(std::int64_t tile, Bytes bytes, bool resident) {
+L2Cache::Look L2Cache::find(std::int64_t tile, Bytes bytes, double resident) {
   const auto index = static_cast<std::int32_t>(tile);
   Entry& entry = at(index);
+  const Bytes here(static_cast<std::int64_t>(static_cast<double>(bytes.count()) * resident));
   if (!entry.was_touched) {
     entry.was_touched = true;
-    if (resident) insert(tile, bytes, Picoseconds(0));
-  } else if (resident && entry.is_listed && entry.bytes < bytes.count()) {
-    insert(tile, bytes, entry.ready);
+    if (here.count() > 0) insert(tile, here, Picoseconds(0));
+  } else if (entry.is_listed && entry.bytes < here.count()) {
+    insert(tile, here, entry.ready);
   }
   if (entry.is_listed && newest_ != index) {
     unlink(index);

@@ -15,28 +15,28 @@ Picoseconds at_rate(std::int64_t amount, double per_ps) {
 /// Rounds of equal CTAs that show the steady state; long CTAs show it in fewer.
 constexpr std::int64_t rounds_of_equal_ctas = 6;
 constexpr std::int64_t steps_of_equal_ctas = 64;
-/// Steps of an equal CTA that show the steady state.
-constexpr int most_equal_steps = 96;
 
 /// Threads whose next instruction an SM issues per clock: four schedulers, a warp of 32 each
 /// (NVIDIA V100 architecture whitepaper, and those of all later chips).
 constexpr double issue_lanes_per_clock = 128;
 
-}  // namespace
-
-const char* KernelTiming::bound() const {
-  struct Part {
-    const char* name;
-    Picoseconds busy;
-  };
-  const Part parts[] = {{"tensor", tensor_busy},   {"hbm", hbm_busy},
-                        {"l2", l2_busy},           {"port", port_busy},
-                        {"special", special_busy}, {"vector", vector_busy}};
-  const Part* most = std::max_element(std::begin(parts), std::end(parts),
-                                      [](const Part& a, const Part& b) { return a.busy < b.busy; });
-  // Nothing busy for a third of the time: launch and latency decide.
-  return most->busy.count() * 3 < time.count() ? "latency" : most->name;
+/// Time that vector work keeps the tensor pipe of its SM idle.
+Picoseconds held_by_vector_work(VectorWork kind, Picoseconds tensor, Picoseconds vector,
+                                Picoseconds special) {
+  switch (kind) {
+    case VectorWork::Lockstep:
+      // Warps are at different places of it, so the two pipes work side by side.
+      return std::max(vector, special);
+    case VectorWork::BesideValues:
+      return vector + std::max(Picoseconds(0), special - tensor / 2);
+    case VectorWork::AfterTensor:
+    case VectorWork::BesideTensor:
+      break;
+  }
+  return Picoseconds(0);
 }
+
+}  // namespace
 
 Machine::Machine(const GpuParams& params)
     : params_(params),
@@ -49,9 +49,17 @@ Machine::Machine(const GpuParams& params)
       issue_per_ps_(issue_lanes_per_clock * clock_per_ps_) {}
 
 KernelTiming Machine::run(const KernelPlan& plan, const Residency& residency) {
-  residency_ = residency;
   hbm_.reset();
-  l2_ = Server{};
+  start_ = Picoseconds(0);
+  return run_next(plan, residency);
+}
+
+KernelTiming Machine::run_next(const KernelPlan& plan, const Residency& residency) {
+  residency_ = residency;
+  hbm_busy_before_ = hbm_.busy();
+  read_before_ = hbm_.bytes_read();
+  written_before_ = hbm_.bytes_written();
+  l2_ = shared_word_ = Server{};
   l2_bytes_ = Bytes(0);
   switched_ = SwitchingCounts{};
   switched_.launches = 1;
@@ -61,7 +69,7 @@ KernelTiming Machine::run(const KernelPlan& plan, const Residency& residency) {
   std::int64_t tiles = 0;
   for (const PlanPhase& phase : plan.phases) tiles = std::max(tiles, phase.program->tiles());
   cache_ = L2Cache(params_.l2_capacity, tiles);
-  Picoseconds now = params_.launch_overhead;
+  Picoseconds now = start_ + params_.launch_overhead;
   for (const PlanPhase& phase : plan.phases) {
     if (phase.is_launched) {
       now += params_.kernel_tail + params_.launch_overhead;
@@ -70,7 +78,9 @@ KernelTiming Machine::run(const KernelPlan& plan, const Residency& residency) {
     run_phase(phase, now);
     now = phase_end_;
   }
-  return summarise(now + params_.kernel_tail);
+  const KernelTiming timing = summarise(now + params_.kernel_tail);
+  start_ += timing.time;
+  return timing;
 }
 
 void Machine::prepare_slots(const PlanPhase& phase) {
@@ -115,41 +125,6 @@ std::int64_t Machine::ctas_to_run(const PlanPhase& phase) const {
   return ctas - round * std::max<std::int64_t>(0, rounds - kept);
 }
 
-void Machine::skip_rounds(const PlanPhase& phase, Picoseconds start, const KernelTiming& before) {
-  const std::int64_t ctas = phase.program->ctas();
-  const std::int64_t steps = phase.program->steps(0);
-  const std::int64_t kept_steps = std::min<std::int64_t>(steps, most_equal_steps);
-  if (last_cta_ == ctas && kept_steps == steps) return;
-  const double ratio =
-      static_cast<double>(ctas * steps) / static_cast<double>(last_cta_ * kept_steps) - 1;
-  const KernelTiming after = summarise(phase_end_);
-  const auto grow = [&](auto& total, auto then, auto now) {
-    using Amount = std::decay_t<decltype(total)>;
-    total += Amount(static_cast<std::int64_t>(static_cast<double>((now - then).count()) * ratio));
-  };
-  grow(skipped_.hbm_read, before.hbm_read, after.hbm_read);
-  grow(skipped_.hbm_written, before.hbm_written, after.hbm_written);
-  grow(skipped_.l2_bytes, before.l2_bytes, after.l2_bytes);
-  grow(switched_.tensor_of(phase.pipe),
-       before.switched.tensor[static_cast<std::size_t>(phase.pipe)],
-       after.switched.tensor[static_cast<std::size_t>(phase.pipe)]);
-  grow(switched_.vector, before.switched.vector, after.switched.vector);
-  grow(switched_.special, before.switched.special, after.switched.special);
-  grow(skipped_.tensor_busy, before.tensor_busy, after.tensor_busy);
-  grow(skipped_.vector_busy, before.vector_busy, after.vector_busy);
-  grow(skipped_.special_busy, before.special_busy, after.special_busy);
-  grow(skipped_.port_busy, before.port_busy, after.port_busy);
-  grow(skipped_.l2_busy, before.l2_busy, after.l2_busy);
-  grow(skipped_.hbm_busy, before.hbm_busy, after.hbm_busy);
-  const Picoseconds simulated_end = phase_end_;
-  if (last_cta_ < ctas) {
-    const auto measured = last_cta_ - 1 - static_cast<std::int64_t>(slots_.size());
-    phase_end_ += (last_start_ - second_round_) * (ctas - last_cta_) / measured;
-  }
-  phase_end_ = start + (phase_end_ - start) * steps / kept_steps;
-  skipped_.skipped += phase_end_ - simulated_end;
-}
-
 void Machine::handle(const Event& event, Picoseconds now) {
   Slot& slot = slots_[static_cast<std::size_t>(event.slot)];
   switch (event.kind) {
@@ -183,7 +158,7 @@ bool Machine::assign_next(Slot& slot) {
   return true;
 }
 
-bool Machine::is_resident(Operand operand) const {
+double Machine::resident_share(Operand operand) const {
   switch (operand) {
     case Operand::Weight:
       return residency_.weights;
@@ -194,19 +169,26 @@ bool Machine::is_resident(Operand operand) const {
     case Operand::Workspace:
       break;
   }
-  return false;
+  return 0;
 }
 
-Picoseconds Machine::load_tile(Sm& sm, const TileLoad& load, Picoseconds now) {
+Bytes Machine::leaving_output(Bytes store) const {
+  if (!params_.model_l2) return store;
+  const double stays = static_cast<double>(store.count()) * residency_.output;
+  return store - Bytes(static_cast<std::int64_t>(stays));
+}
+
+Picoseconds Machine::load_tile(Sm& sm, const TileLoad& load, std::int64_t rounds, Picoseconds now) {
   const Picoseconds port = sm.port.reserve(
       now, at_rate(load.bytes.count(), params_.port_bytes_per_clock * clock_per_ps_));
   const Bytes shared((load.bytes.count() + load.sharers - 1) / load.sharers);
   l2_bytes_ += shared;
   const Picoseconds l2 = l2_.reserve(now, shared / params_.l2_bandwidth);
-  Picoseconds ready = std::max(port, l2) + params_.l2_latency;
+  Picoseconds ready = std::max({port, l2, now + params_.l2_latency * (rounds - 1)});
+  ready += params_.l2_latency;
   Bytes missing = load.bytes;
   if (params_.model_l2) {
-    const L2Cache::Look look = cache_.find(load.tile, load.bytes, is_resident(load.operand));
+    const L2Cache::Look look = cache_.find(load.tile, load.bytes, resident_share(load.operand));
     missing = look.missing;
     ready = std::max(ready, look.ready + params_.l2_latency);
   }
@@ -217,39 +199,49 @@ Picoseconds Machine::load_tile(Sm& sm, const TileLoad& load, Picoseconds now) {
     keep_tile(load.tile, load.bytes, arrived + params_.hbm_latency - params_.l2_latency, false,
               now);
   }
-  return std::max(ready, arrived + params_.hbm_latency);
+  return std::max({ready, arrived + params_.hbm_latency, now + params_.hbm_latency * rounds});
 }
 
 Machine::PendingStep Machine::make_pending(const Slot& slot, const Step& step, Picoseconds now) {
-  PendingStep pending{now,
-                      std::max(at_rate(step.tensor_padded.count(), tensor_per_ps_),
-                               at_rate(step.shared_traffic.count(), shared_per_ps_)),
-                      params_.matrix_latency * step.chain,
-                      params_.stage_handoff * step.handoffs,
-                      std::max(at_rate(step.vector.count(), vector_per_ps_),
-                               at_rate(step.issue.count(), issue_per_ps_)),
-                      at_rate(step.special.count(), special_per_ps_),
-                      step.store,
-                      slot.cta,
-                      slot.next_step + 1 == slot.steps};
+  const Flops vector = std::max(step.vector, step.vector_padded);
+  const Flops special = std::max(step.special, step.special_padded);
+  PendingStep pending{
+      now,
+      std::max(at_rate(step.tensor_padded.count(), tensor_per_ps_),
+               at_rate(step.shared_traffic.count(), shared_per_ps_)),
+      params_.matrix_latency * step.chain,
+      params_.stage_handoff * step.handoffs,
+      std::max(at_rate(vector.count(), vector_per_ps_), at_rate(step.issue.count(), issue_per_ps_)),
+      at_rate(special.count(), special_per_ps_),
+      Picoseconds(0),
+      step.store,
+      slot.cta,
+      slot.next_step + 1 == slot.steps};
+  pending.hold =
+      held_by_vector_work(phase_->vector_work, pending.tensor, pending.vector, pending.special);
   switched_.tensor_of(phase_->pipe) += step.tensor_padded;
-  switched_.vector += step.vector;
-  switched_.special += step.special;
+  switched_.vector += vector;
+  switched_.special += special;
   for (int i = 0; i < step.load_count; ++i) {
-    pending.ready = std::max(
-        pending.ready, load_tile(sms_[static_cast<std::size_t>(slot.sm)], step.loads[i], now));
+    Sm& sm = sms_[static_cast<std::size_t>(slot.sm)];
+    pending.ready = std::max(pending.ready, load_tile(sm, step.loads[i], step.rounds, now));
   }
   return pending;
 }
 
 void Machine::issue_loads(Slot& slot, std::int32_t index, Picoseconds now) {
-  while (slot.cta >= 0 && slot.next_step < slot.steps && slot.count < slot.pending.size()) {
+  while (slot.cta >= 0 && slot.next_step < slot.steps && slot.count < slot.pending.size() &&
+         now >= slot.loads_from) {
     Step step;
     phase_->program->step(slot.cta, slot.next_step, step);
     slot.pending[(slot.head + slot.count) % slot.pending.size()] = make_pending(slot, step, now);
     ++slot.count;
     ++slot.next_step;
-    if (slot.next_step == slot.steps && phase_->persistent && !assign_next(slot)) break;
+    if (slot.next_step < slot.steps || !phase_->persistent) continue;
+    if (!assign_next(slot)) break;
+    if (phase_->tile_setup.count() == 0) continue;
+    slot.loads_from = now + phase_->tile_setup;
+    events_.push(slot.loads_from, Phase::Issue, {EventKind::Load, index, 0});
   }
   schedule_tensor(slot, index, now);
 }
@@ -258,7 +250,8 @@ void Machine::schedule_tensor(Slot& slot, std::int32_t index, Picoseconds now) {
   if (slot.is_computing || slot.count == 0) return;
   slot.is_computing = true;
   const PendingStep& step = slot.pending[slot.head];
-  const Picoseconds free = phase_->overlaps_vector ? slot.previous_vector_done : slot.vector_done;
+  const bool beside = phase_->vector_work == VectorWork::BesideTensor;
+  const Picoseconds free = beside ? slot.previous_vector_done : slot.vector_done;
   events_.push(std::max({now, step.ready, free}), Phase::Issue, {EventKind::Tensor, index, 0});
 }
 
@@ -267,7 +260,8 @@ void Machine::start_tensor(Slot& slot, std::int32_t index, Picoseconds now) {
   const PendingStep& step = slot.pending[slot.head];
   // The pipe is free for other CTAs while this one waits for its own accumulators.
   const Picoseconds done =
-      std::max(sm.tensor.reserve(now, step.tensor), now + step.chain) + step.handoff;
+      std::max(sm.tensor.reserve(now, step.tensor + step.hold), now + step.chain) + step.handoff;
+  sm.tensor.busy -= step.hold;
   events_.push(done, Phase::Complete, {EventKind::TensorDone, index, 0});
 }
 
@@ -275,13 +269,16 @@ void Machine::finish_tensor(Slot& slot, std::int32_t index, Picoseconds now) {
   Sm& sm = sms_[static_cast<std::size_t>(slot.sm)];
   const PendingStep step = slot.pending[slot.head];
   Picoseconds done = now;
-  if (step.vector.count() > 0) done = sm.vector.reserve(done, step.vector);
-  if (step.special.count() > 0) done = sm.special.reserve(done, step.special);
+  if (step.hold.count() > 0) {
+    sm.vector.busy += step.vector;
+    sm.special.busy += step.special;
+  } else {
+    if (step.vector.count() > 0) done = sm.vector.reserve(done, step.vector);
+    if (step.special.count() > 0) done = sm.special.reserve(done, step.special);
+  }
   slot.previous_vector_done = slot.vector_done;
   slot.vector_done = done;
-  if ((step.store.output + step.store.workspace).count() > 0) {
-    (void)store_tile(sm, step.store, step.cta, done);
-  }
+  phase_end_ = std::max(phase_end_, store_tile(sm, step.store, step.cta, done).done);
   slot.head = (slot.head + 1) % slot.pending.size();
   --slot.count;
   // Without a second set of accumulators the next tile waits for the epilogue.
@@ -299,7 +296,7 @@ void Machine::start_epilogue(const Event& event, Picoseconds now) {
   switched_.vector += epilogue.vector;
   switched_.special += epilogue.special;
   Picoseconds ready = now;
-  if (epilogue.load.bytes.count() > 0) ready = load_tile(sm, epilogue.load, now);
+  if (epilogue.load.bytes.count() > 0) ready = load_tile(sm, epilogue.load, 1, now);
   if (epilogue.vector.count() > 0) {
     ready = sm.vector.reserve(ready, at_rate(epilogue.vector.count(), vector_per_ps_));
   }
@@ -321,8 +318,10 @@ void Machine::keep_tile(std::int64_t tile, Bytes bytes, Picoseconds ready, bool 
   (void)hbm_.serve(now, {address, evicted, true});
 }
 
-Picoseconds Machine::store_tile(Sm& sm, const TileStore& store, std::int64_t cta, Picoseconds now) {
+Machine::Sent Machine::store_tile(Sm& sm, const TileStore& store, std::int64_t cta,
+                                  Picoseconds now) {
   const Bytes bytes = store.output + store.workspace;
+  if (bytes.count() == 0) return {now, now};
   l2_bytes_ += bytes;
   const Picoseconds sent =
       sm.store.reserve(now, at_rate(bytes.count(), params_.store_bytes_per_clock * clock_per_ps_));
@@ -330,13 +329,12 @@ Picoseconds Machine::store_tile(Sm& sm, const TileStore& store, std::int64_t cta
   if (store.workspace.count() > 0 && params_.model_l2) {
     keep_tile(store.tile, store.workspace, done, true, now);
   }
-  const bool stays = params_.model_l2 && residency_.output;
-  if (!stays && store.output.count() > 0) {
+  const Bytes leaving = leaving_output(store.output);
+  if (leaving.count() > 0) {
     const auto address = static_cast<std::uint64_t>(cta) * 1024;
-    done = std::max(done, hbm_.serve(now, {address, store.output, true}));
+    done = std::max(done, hbm_.serve(now, {address, leaving, true}));
   }
-  phase_end_ = std::max(phase_end_, done);
-  return sent;
+  return {sent, done};
 }
 
 void Machine::store_output(const Event& event, Picoseconds now) {
@@ -344,8 +342,11 @@ void Machine::store_output(const Event& event, Picoseconds now) {
   Epilogue epilogue;
   phase_->program->epilogue(event.cta, epilogue);
   const TileStore store{epilogue.store, epilogue.workspace_store, epilogue.store_tile};
-  const Picoseconds sent =
-      store_tile(sms_[static_cast<std::size_t>(slot.sm)], store, event.cta, now);
+  auto [sent, done] = store_tile(sms_[static_cast<std::size_t>(slot.sm)], store, event.cta, now);
+  if (epilogue.updates_shared_word) {
+    done = std::max(done, shared_word_.reserve(now, params_.atomic_interval) + params_.l2_latency);
+  }
+  phase_end_ = std::max(phase_end_, done);
   if (phase_->persistent) {
     if (phase_->overlaps_epilogue) return;
     slot.is_computing = false;
@@ -356,41 +357,6 @@ void Machine::store_output(const Event& event, Picoseconds now) {
     // A CTA leaves when its stores are on their way.
     events_.push(sent + setup_, Phase::Issue, {EventKind::Load, event.slot, 0});
   }
-}
-
-KernelTiming Machine::summarise(Picoseconds end) const {
-  KernelTiming timing;
-  timing.time = end;
-  timing.hbm_read = hbm_.bytes_read();
-  timing.hbm_written = hbm_.bytes_written();
-  timing.l2_bytes = l2_bytes_;
-  timing.switched = switched_;
-  timing.l2_busy = l2_.busy;
-  timing.hbm_busy = hbm_.busy();
-  for (const Sm& sm : sms_) {
-    timing.tensor_busy += sm.tensor.busy;
-    timing.vector_busy += sm.vector.busy;
-    timing.special_busy += sm.special.busy;
-    timing.port_busy += sm.port.busy;
-  }
-  for (Picoseconds* busy :
-       {&timing.tensor_busy, &timing.vector_busy, &timing.special_busy, &timing.port_busy}) {
-    *busy = *busy / params_.sms;
-  }
-  timing.events = event_count_;
-  timing.hbm_read += skipped_.hbm_read;
-  timing.hbm_written += skipped_.hbm_written;
-  timing.l2_bytes += skipped_.l2_bytes;
-  timing.l2_busy += skipped_.l2_busy;
-  timing.hbm_busy += skipped_.hbm_busy;
-  timing.tensor_busy += skipped_.tensor_busy;
-  timing.vector_busy += skipped_.vector_busy;
-  timing.special_busy += skipped_.special_busy;
-  timing.port_busy += skipped_.port_busy;
-  timing.skipped = skipped_.skipped;
-  timing.switched.l2 = timing.l2_bytes;
-  timing.switched.hbm = timing.hbm_read + timing.hbm_written;
-  return timing;
 }
 
 }  // namespace tandem::gpu

@@ -40,12 +40,17 @@ struct Server {
   }
 };
 
-/// Runs kernels one at a time, each from an idle machine. Contract: run() depends only on its
-/// arguments and the parameters.
+/// Steps of an equal CTA that show the steady state.
+inline constexpr int most_equal_steps = 96;
+
+/// Runs kernels one at a time. Contract: run() starts from an idle machine and depends only on its
+/// arguments and the parameters; run_next() goes on where the kernel before it has ended, with HBM
+/// as that left it.
 class Machine {
  public:
   explicit Machine(const GpuParams& params);
   [[nodiscard]] KernelTiming run(const KernelPlan& plan, const Residency& residency);
+  [[nodiscard]] KernelTiming run_next(const KernelPlan& plan, const Residency& residency);
 
  private:
   enum class EventKind : std::uint8_t { Load, Tensor, TensorDone, Epilogue, Store };
@@ -58,6 +63,7 @@ class Machine {
   struct PendingStep {
     Picoseconds ready;
     Picoseconds tensor, chain, handoff, vector, special;
+    Picoseconds hold;  ///< vector work during which the SM does no tensor work
     TileStore store;
     std::int64_t cta;
     bool is_last;
@@ -70,6 +76,7 @@ class Machine {
     std::vector<PendingStep> pending;  ///< ring of `stages` entries
     std::size_t head = 0, count = 0;
     bool is_computing = false;
+    Picoseconds loads_from{0};            ///< no load of the next step before
     Picoseconds vector_done{0};           ///< of the step before
     Picoseconds previous_vector_done{0};  ///< of the one before that
   };
@@ -90,9 +97,13 @@ class Machine {
   void handle(const Event& event, Picoseconds now);
   void issue_loads(Slot& slot, std::int32_t index, Picoseconds now);
   [[nodiscard]] PendingStep make_pending(const Slot& slot, const Step& step, Picoseconds now);
-  [[nodiscard]] Picoseconds load_tile(Sm& sm, const TileLoad& load, Picoseconds now);
-  /// Sends bytes out; the time at which the last of them has left the SM.
-  Picoseconds store_tile(Sm& sm, const TileStore& store, std::int64_t cta, Picoseconds now);
+  [[nodiscard]] Picoseconds load_tile(Sm& sm, const TileLoad& load, std::int64_t rounds,
+                                      Picoseconds now);
+  /// When the last byte of a store has left the SM, and when it has arrived.
+  struct Sent {
+    Picoseconds sent, done;
+  };
+  Sent store_tile(Sm& sm, const TileStore& store, std::int64_t cta, Picoseconds now);
   /// Keeps a tile in L2; what had to leave for it and has no other copy goes to HBM.
   void keep_tile(std::int64_t tile, Bytes bytes, Picoseconds ready, bool dirty, Picoseconds now);
   void schedule_tensor(Slot& slot, std::int32_t index, Picoseconds now);
@@ -100,7 +111,9 @@ class Machine {
   void finish_tensor(Slot& slot, std::int32_t index, Picoseconds now);
   void start_epilogue(const Event& event, Picoseconds now);
   void store_output(const Event& event, Picoseconds now);
-  [[nodiscard]] bool is_resident(Operand operand) const;
+  [[nodiscard]] double resident_share(Operand operand) const;
+  /// The part of an output that has no room in L2.
+  [[nodiscard]] Bytes leaving_output(Bytes store) const;
   [[nodiscard]] KernelTiming summarise(Picoseconds end) const;
 
   GpuParams params_;
@@ -113,6 +126,7 @@ class Machine {
   Residency residency_;
   L2Cache cache_{Bytes(0), 0};
   Server l2_;
+  Server shared_word_;  ///< L2's atomic unit, as far as one word is concerned
   Bytes l2_bytes_{0};
   SwitchingCounts switched_;
   std::vector<Sm> sms_;
@@ -126,6 +140,9 @@ class Machine {
   std::int64_t event_count_ = 0;
   Picoseconds setup_{0};  ///< of a CTA of this phase
   Picoseconds phase_end_{0};
+  Picoseconds start_{0};  ///< of the kernel
+  Picoseconds hbm_busy_before_{0};
+  Bytes read_before_{0}, written_before_{0};
 };
 
 }  // namespace tandem::gpu

@@ -9,6 +9,10 @@
 #include "models/gpu/plan_convolution.hpp"
 #include "models/gpu/plan_delta.hpp"
 #include "models/gpu/plan_gemm.hpp"
+#include "models/gpu/plan_grouped.hpp"
+#include "models/gpu/plan_indexer.hpp"
+#include "models/gpu/plan_latent.hpp"
+#include "models/gpu/plan_quantise.hpp"
 #include "models/gpu/plan_scan.hpp"
 #include "models/gpu/plan_stream.hpp"
 #include "sim/core/diagnostics.hpp"
@@ -61,11 +65,6 @@ namespace {
 /// What a kernel needs beyond the plans of its kind; empty: nothing.
 std::string_view beyond_plan(const Kernel& kernel) {
   if (const auto* gemm = std::get_if<GemmKernel>(&kernel.shape)) return gemm->bias ? "bias" : "";
-  if (const auto* attention = std::get_if<AttentionKernel>(&kernel.shape)) {
-    if (attention->sinks) return "sinks";
-    if (attention->softcap) return "soft cap";
-    if (attention->value_width() != attention->head_dim) return "narrower values";
-  }
   return "";
 }
 
@@ -94,7 +93,15 @@ KernelPlan plan_kernel(const GpuParams& params, const Kernel& kernel) {
           [&](const ActivationKernel& shape) { return stream(shape); },
           [&](const ElementwiseKernel& shape) { return stream(shape); },
           [&](const SampleKernel& shape) { return stream(shape); },
-          [&](const QuantiseKernel& shape) { return stream(shape); },
+          [&](const CacheReadKernel& shape) { return stream(shape); },
+          [&](const RouterKernel& shape) { return stream(shape); },
+          [&](const ExpertSortKernel& shape) { return stream(shape); },
+          [&](const DispatchKernel& shape) { return stream(shape); },
+          [&](const CombineKernel& shape) { return stream(shape); },
+          [&](const GroupedGemmKernel& gemm) { return plan_grouped(params, gemm); },
+          [&](const QuantiseKernel& shape) { return plan_quantise(params, kernel, shape); },
+          [&](const LatentAttentionKernel& shape) { return plan_latent(params, shape); },
+          [&](const IndexerKernel& indexer) { return plan_indexer(params, indexer); },
           [&](const DeltaGateKernel& shape) { return stream(shape); },
           [&](const ShortConvolutionKernel& shape) {
             return plan_convolution(params, kernel, shape);

@@ -31,6 +31,7 @@ inline constexpr std::int64_t float_bytes = 4;
 [[nodiscard]] KernelWork of(const GatedDeltaKernel& shape, std::int64_t width);
 [[nodiscard]] KernelWork of(const StateSpaceScanKernel& shape, std::int64_t width);
 [[nodiscard]] KernelWork of(const RouterKernel& shape, std::int64_t width);
+[[nodiscard]] KernelWork of(const ExpertSortKernel& shape, std::int64_t width);
 [[nodiscard]] KernelWork of(const DispatchKernel& shape, std::int64_t width);
 [[nodiscard]] KernelWork of(const CombineKernel& shape, std::int64_t width);
 [[nodiscard]] KernelWork of(const ActivationKernel& shape, std::int64_t width);
