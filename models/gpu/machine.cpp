@@ -352,8 +352,9 @@ void Machine::store_output(const Event& event, Picoseconds now) {
     slot.is_computing = false;
     schedule_tensor(slot, event.slot, sent);
   } else if (assign_next(slot)) {
-    if (slot.cta == static_cast<std::int64_t>(slots_.size())) second_round_ = now;
-    last_start_ = now;
+    const auto round = static_cast<std::int64_t>(slots_.size());
+    if (slot.cta == round) second_round_ = now;
+    if (slot.cta % round == 0) last_round_ = now;
     // A CTA leaves when its stores are on their way.
     events_.push(sent + setup_, Phase::Issue, {EventKind::Load, event.slot, 0});
   }
