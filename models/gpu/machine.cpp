@@ -51,6 +51,8 @@ KernelTiming Machine::run(const KernelPlan& plan, const Residency& residency) {
   Picoseconds now = params_.launch_overhead;
   for (const PlanPhase& phase : plan.phases) {
     run_phase(phase, now);
+    const auto used = std::min(sms_.size(), slots_.size());
+    switched_.sm_active += (phase_end_ - now) * static_cast<std::int64_t>(used);
     now = phase_end_;
   }
   return summarise(now + params_.kernel_tail);

@@ -56,6 +56,13 @@ ParameterSchema software_schema() {
        1, 1, 64},
       {"block_weight_copies", Dimension::Count,
        "The same for weights with block scales; absent: as weight_copies.", 1, 1, 64},
+      {"meter_rests_experts", Dimension::Count,
+       "Condition of power measurements: 1 if the GPU rests before each run of experts or modules.",
+       0, 0, 1},
+      {"meter_rests_caches", Dimension::Count, "The same before runs on a cache that is filled.", 0,
+       0, 1},
+      {"meter_rests_blocks", Dimension::Count, "The same before products with block scales.", 0, 0,
+       1},
   };
 }
 
