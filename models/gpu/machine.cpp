@@ -50,6 +50,7 @@ KernelTiming Machine::run(const KernelPlan& plan, const Residency& residency) {
   cache_ = L2Cache(params_.l2_capacity, tiles);
   Picoseconds now = params_.launch_overhead;
   for (const PlanPhase& phase : plan.phases) {
+    if (phase.is_launched) now += params_.kernel_tail + params_.launch_overhead;
     run_phase(phase, now);
     const auto used = std::min(sms_.size(), slots_.size());
     switched_.sm_active += (phase_end_ - now) * static_cast<std::int64_t>(used);
@@ -73,12 +74,12 @@ void Machine::run_phase(const PlanPhase& phase, Picoseconds start) {
                    static_cast<double>(params_.sms) / picoseconds_per_second;
   prepare_slots(phase);
   events_.clear();
+  setup_ = phase.has_setup ? params_.cta_start : Picoseconds(0);
   next_cta_ = 0;
   phase_end_ = start;
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     if (!assign_next(slots_[i])) break;
-    events_.push(start + params_.cta_start, Phase::Issue,
-                 {EventKind::Load, static_cast<std::int32_t>(i), 0});
+    events_.push(start + setup_, Phase::Issue, {EventKind::Load, static_cast<std::int32_t>(i), 0});
   }
   while (!events_.empty()) {
     const auto entry = events_.pop();
@@ -160,6 +161,7 @@ Machine::PendingStep Machine::make_pending(const Slot& slot, const Step& step, P
                       std::max(at_rate(step.tensor_padded.count(), tensor_per_ps_),
                                at_rate(step.shared_traffic.count(), shared_per_ps_)),
                       params_.matrix_latency * step.chain,
+                      params_.stage_handoff * step.handoffs,
                       at_rate(step.vector.count(), vector_per_ps_),
                       at_rate(step.special.count(), special_per_ps_),
                       slot.cta,
@@ -198,7 +200,8 @@ void Machine::start_tensor(Slot& slot, std::int32_t index, Picoseconds now) {
   Sm& sm = sms_[static_cast<std::size_t>(slot.sm)];
   const PendingStep& step = slot.pending[slot.head];
   // The pipe is free for other CTAs while this one waits for its own accumulators.
-  const Picoseconds done = std::max(sm.tensor.reserve(now, step.tensor), now + step.chain);
+  const Picoseconds done =
+      std::max(sm.tensor.reserve(now, step.tensor), now + step.chain) + step.handoff;
   events_.push(done, Phase::Complete, {EventKind::TensorDone, index, 0});
 }
 
@@ -212,7 +215,8 @@ void Machine::finish_tensor(Slot& slot, std::int32_t index, Picoseconds now) {
   slot.vector_done = done;
   slot.head = (slot.head + 1) % slot.pending.size();
   --slot.count;
-  slot.is_computing = false;
+  // Without a second set of accumulators the next tile waits for the epilogue.
+  slot.is_computing = step.is_last && phase_->persistent && !phase_->overlaps_epilogue;
   if (step.is_last) {
     events_.push(done, Phase::Release, {EventKind::Epilogue, index, step.cta});
   }
@@ -233,6 +237,9 @@ void Machine::start_epilogue(const Event& event, Picoseconds now) {
   if (epilogue.special.count() > 0) {
     ready = sm.special.reserve(ready, at_rate(epilogue.special.count(), special_per_ps_));
   }
+  if (epilogue.staging.count() > 0) {
+    ready = sm.staging.reserve(ready, at_rate(epilogue.staging.count(), shared_per_ps_));
+  }
   events_.push(ready, Phase::Release, {EventKind::Store, event.slot, event.cta});
 }
 
@@ -242,10 +249,10 @@ void Machine::store_output(const Event& event, Picoseconds now) {
   phase_->program->epilogue(event.cta, epilogue);
   const Bytes bytes = epilogue.store + epilogue.workspace_store;
   l2_bytes_ += bytes;
-  Server& port = sms_[static_cast<std::size_t>(slot.sm)].port;
-  Picoseconds done =
-      port.reserve(now, at_rate(bytes.count(), params_.port_bytes_per_clock * clock_per_ps_));
-  done = std::max(done, l2_.reserve(now, bytes / params_.l2_bandwidth));
+  Server& port = sms_[static_cast<std::size_t>(slot.sm)].store;
+  const Picoseconds sent =
+      port.reserve(now, at_rate(bytes.count(), params_.store_bytes_per_clock * clock_per_ps_));
+  Picoseconds done = std::max(sent, l2_.reserve(now, bytes / params_.l2_bandwidth));
   if (epilogue.workspace_store.count() > 0 && params_.model_l2) {
     cache_.insert(epilogue.store_tile, epilogue.workspace_store, done);
   }
@@ -255,8 +262,13 @@ void Machine::store_output(const Event& event, Picoseconds now) {
     done = std::max(done, hbm_.serve(now, {address, epilogue.store, true}));
   }
   phase_end_ = std::max(phase_end_, done);
-  if (!phase_->persistent && assign_next(slot)) {
-    events_.push(done + params_.cta_start, Phase::Issue, {EventKind::Load, event.slot, 0});
+  if (phase_->persistent) {
+    if (phase_->overlaps_epilogue) return;
+    slot.is_computing = false;
+    schedule_tensor(slot, event.slot, sent);
+  } else if (assign_next(slot)) {
+    // A CTA leaves when its stores are on their way.
+    events_.push(sent + setup_, Phase::Issue, {EventKind::Load, event.slot, 0});
   }
 }
 

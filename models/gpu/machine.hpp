@@ -56,7 +56,7 @@ class Machine {
   /// A step between the issue of its loads and the end of its tensor work.
   struct PendingStep {
     Picoseconds ready;
-    Picoseconds tensor, chain, vector, special;
+    Picoseconds tensor, chain, handoff, vector, special;
     std::int64_t cta;
     bool is_last;
   };
@@ -72,7 +72,7 @@ class Machine {
     Picoseconds previous_vector_done{0};  ///< of the one before that
   };
   struct Sm {
-    Server tensor, vector, special, port;
+    Server tensor, vector, special, port, store, staging;
   };
 
   void run_phase(const PlanPhase& phase, Picoseconds start);
@@ -108,6 +108,7 @@ class Machine {
   CalendarQueue<Event> events_;
   std::int64_t next_cta_ = 0;
   std::int64_t event_count_ = 0;
+  Picoseconds setup_{0};  ///< of a CTA of this phase
   Picoseconds phase_end_{0};
 };
 

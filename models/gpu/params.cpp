@@ -31,6 +31,10 @@ ParameterSchema compute_schema() {
       {"special_per_clock", D::Scalar, "Special-function results per SM and clock.", 16.0, 1, 1024},
       {"shared_bytes_per_clock", D::Scalar, "Shared-memory bytes per SM and clock.", 128.0, 1},
       {"port_bytes_per_clock", D::Scalar, "Bytes per SM and clock from L2.", 64.0, 1},
+      {"store_bytes_per_clock", D::Scalar, "Bytes per SM and clock to L2.", 32.0, 1},
+      {"matrix_issue", D::Count,
+       "Matrix instructions: 0 warp-synchronous (mma.sync, MFMA), 1 wgmma, 2 tcgen05.", 0.0, 0, 2},
+      {"stage_handoff", D::Time, "Pause of a CTA's matrix work per stage buffer.", 0.0, 0, 1e-6},
       {"matrix_latency",
        D::Time,
        "Tensor instruction to the next on its accumulator.",
@@ -138,6 +142,9 @@ void resolve_compute(const ParameterSet& set, GpuParams& p) {
   p.special_per_clock = set.value("special_per_clock");
   p.shared_bytes_per_clock = set.value("shared_bytes_per_clock");
   p.port_bytes_per_clock = set.value("port_bytes_per_clock");
+  p.store_bytes_per_clock = set.value("store_bytes_per_clock");
+  p.matrix_issue = static_cast<MatrixIssue>(set.count("matrix_issue"));
+  p.stage_handoff = time_value(set, "stage_handoff");
   p.matrix_latency = time_value(set, "matrix_latency");
   p.matrix_efficiency = set.value("matrix_efficiency");
   p.multicast = set.count("multicast");
@@ -204,6 +211,7 @@ GpuParams at_clock(GpuParams params, Hertz clock) {
   slower(params.l2_latency);
   params.hbm_latency = params.l2_latency + beyond_l2;
   slower(params.matrix_latency);
+  slower(params.stage_handoff);
   slower(params.cta_start);
   return params;
 }

@@ -31,6 +31,13 @@ struct EnergyParams {
   [[nodiscard]] Joules per_tensor_flop(MatrixPipe pipe) const;
 };
 
+/// How the SM issues matrix work: decides tile menus, occupancy and what overlaps.
+enum class MatrixIssue : std::uint8_t {
+  Warp,       ///< synchronous, operands in registers: mma.sync (Ampere, Ada, RTX Blackwell), MFMA
+  Warpgroup,  ///< asynchronous from shared memory, sums in registers: wgmma (Hopper)
+  TensorMemory,  ///< asynchronous, sums in tensor memory: tcgen05 (data-centre Blackwell)
+};
+
 /// One chip, resolved. Rates are of the whole chip and dense.
 struct GpuParams {
   std::int64_t sms = 0;
@@ -39,8 +46,12 @@ struct GpuParams {
   double special_per_clock = 16;        ///< special-function results per SM and clock
   double shared_bytes_per_clock = 128;  ///< shared-memory bandwidth of an SM
   double port_bytes_per_clock = 64;     ///< L2 to SM, per SM
-  Picoseconds matrix_latency;           ///< of one tensor instruction on its accumulator
-  double matrix_efficiency = 1;         ///< sustained share of the tensor peak
+  double store_bytes_per_clock = 32;    ///< SM to L2, per SM
+  MatrixIssue matrix_issue = MatrixIssue::Warp;
+  Picoseconds matrix_latency;  ///< of one tensor instruction on its accumulator
+  /// A CTA's tensor work pauses this long per stage buffer: barrier, operand fetch, first result.
+  Picoseconds stage_handoff;
+  double matrix_efficiency = 1;  ///< sustained share of the tensor peak
 
   Bytes l2_capacity;  ///< what one kernel can keep: the knee of the measured bandwidth curve
   BytesPerSecond l2_bandwidth;

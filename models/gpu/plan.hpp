@@ -28,10 +28,11 @@ struct TileLoad {
 struct Step {
   TileLoad loads[3];
   int load_count = 0;
-  Flops tensor;            ///< useful operations
-  Flops tensor_padded;     ///< with the padding of partial tiles and masked pairs
-  std::int64_t chain = 0;  ///< tensor instructions that each wait for the one before
-  Bytes shared_traffic;    ///< operand bytes the tensor instructions read from shared memory
+  Flops tensor;               ///< useful operations
+  Flops tensor_padded;        ///< with the padding of partial tiles and masked pairs
+  std::int64_t chain = 0;     ///< tensor instructions that each wait for the one before
+  std::int64_t handoffs = 0;  ///< stage buffers after which the CTA's matrix work pauses
+  Bytes shared_traffic;       ///< operand bytes the tensor instructions read from shared memory
   Flops vector;
   Flops special;
   void add(const TileLoad& load) {
@@ -44,6 +45,7 @@ struct Epilogue {
   TileLoad load;  ///< residual; zero bytes: none
   Flops vector;
   Flops special;
+  Bytes staging;                 ///< shared-memory traffic on the way from registers to the store
   Bytes store;                   ///< part of the kernel's output
   Bytes workspace_store;         ///< partial results, kept in L2
   std::int64_t store_tile = -1;  ///< tile that the workspace store makes resident
@@ -66,7 +68,10 @@ struct PlanPhase {
   std::int64_t ctas_per_sm = 1;
   std::int64_t stages = 2;  ///< steps whose loads may be outstanding or waiting per CTA
   MatrixPipe pipe = MatrixPipe::Bfloat16;
-  bool persistent = false;       ///< a slot loads its next CTA while the last one finishes
+  bool has_setup = true;           ///< CTAs set barriers and descriptors up before they load
+  bool is_launched = false;        ///< a kernel of its own: tail and launch lie before it
+  bool persistent = false;         ///< a slot loads its next CTA while the last one finishes
+  bool overlaps_epilogue = false;  ///< persistent: the next tile's tensor work runs beside it
   bool overlaps_vector = false;  ///< step i + 1 may use the tensor pipe before step i's vector work
 };
 

@@ -59,10 +59,12 @@ TEST(Calibration, EveryConstantThatShapesTimeMovesIt) {
     return GpuChip(c, Software{}).simulate_kernel(kernel, false).time;
   };
   const std::pair<const char*, const Kernel*> constants[] = {
-      {"matrix_efficiency", &large}, {"l2_bandwidth", &large},        {"l2_latency", &narrow},
-      {"matrix_latency", &narrow},   {"launch_overhead", &narrow},    {"cta_start", &narrow},
-      {"kernel_tail", &narrow},      {"hbm_latency", &narrow},        {"hbm_refresh_time", &wide},
-      {"hbm_bandwidth", &wide},      {"port_bytes_per_clock", &large}};
+      {"matrix_efficiency", &large}, {"l2_bandwidth", &large},
+      {"l2_latency", &narrow},       {"matrix_latency", &narrow},
+      {"launch_overhead", &narrow},  {"cta_start", &narrow},
+      {"kernel_tail", &narrow},      {"hbm_latency", &narrow},
+      {"hbm_refresh_time", &wide},   {"hbm_bandwidth", &wide},
+      {"stage_handoff", &large},     {"store_bytes_per_clock", &large}};
   for (const auto& [name, kernel] : constants) {
     const double value = chip.parameters.value(name);
     EXPECT_NE(time(with(chip, name, value * 0.8), *kernel), time(chip, *kernel)) << name;

@@ -58,6 +58,17 @@ TEST(Plan, GemmRequestsEachOperandOncePerTileOfTheOther) {
   EXPECT_EQ(totals.workspace, Bytes(0));
 }
 
+TEST(Plan, ACtaPairLoadsEachTileOfTheWeightsOnce) {
+  // 384 x 256 x 100 in 128 x 128 tiles: 3 x 2. Pairs along M load half of B (128 x 100) each; the
+  // third row has no partner and loads all of it: 2 tiles of B for each of 2 columns. A (128 x 100)
+  // six times.
+  const GpuParams params = params_of(with(large_chip(), "matrix_issue", 2));
+  const GemmKernel gemm{384, 256, 100, ElementType::Bfloat16, ElementType::Bfloat16};
+  const PlanTotals totals = totals_of(plan_gemm_with(params, gemm, GemmTiling{}));
+  EXPECT_EQ(totals.requested, Bytes((6 + 2 * 2) * 128 * 100 * 2));
+  EXPECT_EQ(totals.tensor, Flops(2 * 384 * 256 * 100));
+}
+
 TEST(Plan, SplitKWritesAndReadsPartialSums) {
   const GpuParams params = params_of(large_chip());
   const GemmKernel gemm{64, 128, 1024, ElementType::Bfloat16, ElementType::Bfloat16, true};
