@@ -76,6 +76,8 @@ KernelTiming Machine::run_next(const KernelPlan& plan, const Residency& residenc
       ++switched_.launches;
     }
     run_phase(phase, now);
+    const auto used = std::min(sms_.size(), slots_.size());
+    switched_.sm_active += (phase_end_ - now) * static_cast<std::int64_t>(used);
     now = phase_end_;
   }
   const KernelTiming timing = summarise(now + params_.kernel_tail);
