@@ -83,8 +83,6 @@ struct PlanPhase {
   bool persistent = false;         ///< a slot loads its next CTA while the last one finishes
   bool overlaps_epilogue = false;  ///< persistent: the next tile's tensor work runs beside it
   VectorWork vector_work = VectorWork::AfterTensor;
-  /// Warps fetch operands from shared memory and multiply them in turn: the times add up.
-  bool fetches_in_order = false;
 };
 
 /// Sums over all CTAs of a plan. `tensor`, `vector`, `special`, `store` equal work_of's closed
