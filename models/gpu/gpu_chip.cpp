@@ -5,6 +5,7 @@
 
 #include "models/gpu/governor.hpp"
 #include "models/gpu/loaded_stage.hpp"
+#include "models/gpu/pass_residency.hpp"
 #include "sim/core/hash.hpp"
 
 namespace tandem::gpu {
@@ -58,6 +59,13 @@ std::int64_t widest_rows(const LayerKind& kind) {
     ffn += 3 * (experts.router.top_k * experts.intermediate + experts.shared_intermediate);
   }
   return std::max(std::visit([](const auto& mixer) { return mixer_rows(mixer); }, kind.mixer), ffn);
+}
+
+/// A replayed run finds weights in L2 only where those of all its kernels fit together.
+Bytes weights_of(const std::vector<Kernel>& kernels) {
+  Bytes sum(0);
+  for (const Kernel& kernel : kernels) sum += operand_bytes(kernel).weights;
+  return sum;
 }
 
 /// Entries kept before the cache starts over; answers do not depend on it.
@@ -170,7 +178,10 @@ StageCost GpuChip::simulate(const Stage& stage, const Batch& batch,
                             TimelineRecorder* timeline) const {
   const KernelGraph graph = lower(stage, batch);
   std::vector<Residency> residencies;
-  for (const Kernel& kernel : graph.kernels) residencies.push_back(inside_pass(params_, kernel));
+  PassResidency pass(params_);
+  for (const Kernel& kernel : graph.kernels) {
+    residencies.push_back(reused_state(pass.enter(kernel)));
+  }
   // A loaded service repeats its passes for longer than the governor takes to react.
   const Hertz clock = sustained_clock(graph.kernels, residencies);
   StageCost total;
@@ -210,24 +221,28 @@ StageCost GpuChip::simulate(const Stage& stage, const Batch& batch,
 
 Picoseconds GpuChip::floor(const Stage& stage, const Batch& batch) const {
   Picoseconds total(0);
+  PassResidency pass(params_);
   for (const Kernel& kernel : lower(stage, batch).kernels) {
-    total += floor_of(params_, kernel, inside_pass(params_, kernel));
+    total += floor_of(params_, kernel, reused_state(pass.enter(kernel)));
   }
   return total;
 }
 
 KernelCost GpuChip::simulate_run(const KernelRun& run) const {
+  const bool all_weights_fit = weights_of(run.kernels) * run.weight_copies <= params_.l2_capacity;
   std::vector<Residency> residencies;
   for (const Kernel& kernel : run.kernels) {
     residencies.push_back(measured_alone(params_, kernel, run.warm, run.weight_copies));
+    if (!all_weights_fit) residencies.back().weights = 0;
     if (residencies.size() == 1) continue;
-    residencies.back().activations |= inside_pass(params_, kernel).activations;
+    double& activations = residencies.back().activations;
+    activations = std::max(activations, inside_pass(params_, kernel).activations);
   }
   KernelCost total;
   total.clock = run.sustained ? sustained_clock(run.kernels, residencies) : params_.clock;
   Picoseconds longest(0);
-  Joules energy(0);
   total.time = run.overhead;
+  Joules energy(params_.energy.idle.count() * to_seconds(run.overhead));
   for (std::size_t i = 0; i < run.kernels.size(); ++i) {
     const Kernel& kernel = run.kernels[i];
     const KernelCost cost =

@@ -8,6 +8,7 @@
 #include "models/gpu/functional_ops.hpp"
 #include "models/gpu/gpu_chip.hpp"
 #include "models/gpu/kv_store.hpp"
+#include "models/gpu/pass_residency.hpp"
 #include "models/gpu/plan_gemm.hpp"
 #include "models/gpu/stage_weights.hpp"
 #include "models/gpu/tracked_rows.hpp"
@@ -158,9 +159,10 @@ StageCost GpuLoadedStage::run(const Batch& batch, const StageData& in, StageData
   Pass pass = make_pass(batch, in);
   open_requests(batch);
   Picoseconds now(0);
+  PassResidency residency(chip_.params());
   for (const Kernel& kernel : lower(stage_, batch).kernels) {
     const Picoseconds time =
-        chip_.simulated(kernel, inside_pass(chip_.params(), kernel), chip_.params().clock)
+        chip_.simulated(kernel, reused_state(residency.enter(kernel)), chip_.params().clock)
             .timing.time;
     execute(kernel, in, pass, {now, now + time});
     now += time;

@@ -47,6 +47,9 @@ KernelRun kernel_row(const std::string& op, const NamedRow& row, const Software&
   }
   run.warm = reader.is_warm();
   run.weight_copies = replayed_weight_copies(run.kernels, software);
+  if (entry->is_composed) {
+    run.overhead = from_seconds(software_value(software, "operator_overhead", 0));
+  }
   return run;
 }
 
