@@ -207,10 +207,11 @@ Picoseconds Machine::load_tile(Sm& sm, const TileLoad& load, std::int64_t rounds
 Machine::PendingStep Machine::make_pending(const Slot& slot, const Step& step, Picoseconds now) {
   const Flops vector = std::max(step.vector, step.vector_padded);
   const Flops special = std::max(step.special, step.special_padded);
+  const Picoseconds product = at_rate(step.tensor_padded.count(), tensor_per_ps_);
+  const Picoseconds fetch = at_rate(step.shared_traffic.count(), shared_per_ps_);
   PendingStep pending{
       now,
-      std::max(at_rate(step.tensor_padded.count(), tensor_per_ps_),
-               at_rate(step.shared_traffic.count(), shared_per_ps_)),
+      phase_->fetches_in_order ? product + fetch : std::max(product, fetch),
       params_.matrix_latency * step.chain,
       params_.stage_handoff * step.handoffs,
       std::max(at_rate(vector.count(), vector_per_ps_), at_rate(step.issue.count(), issue_per_ps_)),
