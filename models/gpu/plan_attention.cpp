@@ -101,6 +101,10 @@ class AttentionProgram final : public CtaProgram {
     const std::int64_t keys = end - turn * schedule_.turn_keys;
     out.add({tile, Bytes(keys * (shape_.head_dim + shape_.value_width()) * bytes_of(shape_.kv)),
              Operand::Kv, 1});
+    if (is_first && shape_.sinks && share_of_sinks(cta) > 0) {
+      out.add({schedule_.first_sink_tile + cta.kv_head,
+               Bytes(cta.heads * bytes_of(shape_.activations)), Operand::Weight, 1});
+    }
   }
 
   void add_products(const AttentionCta& cta, std::int64_t begin, std::int64_t end,
@@ -171,6 +175,7 @@ void add_phases(const GpuParams& params, const AttentionKernel& shape, bool is_p
   phase.pipe =
       tiling.per_query_head ? MatrixPipe::Float32 : pipe_of(math_type(shape.kv, shape.activations));
   phase.vector_work = tiling.vector_work;
+  phase.fetches_in_order = tiling.fetches_in_order;
   phase.persistent = tiling.persistent;
   const std::int64_t room = params.shared_memory.count() / phase.ctas_per_sm - fixed;
   phase.stages = std::clamp<std::int64_t>(room / stage, 1, 8);
