@@ -300,6 +300,7 @@ KernelPlan plan_grouped_with(const GpuParams& params, const GroupedGemmKernel& g
     rest.program = std::make_shared<IdleProgram>(idle);
     rest.ctas_per_sm = tiling.ctas_per_sm;
     rest.has_setup = false;
+    rest.has_equal_ctas = true;
     plan.phases.push_back(rest);
   }
   return plan;
