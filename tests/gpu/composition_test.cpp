@@ -76,6 +76,22 @@ TEST_P(Composition, APassIsTheSumOfItsReusedKernelsWithinTwoPercent) {
   RecordProperty("largest_difference_percent", std::to_string(100 * worst));
 }
 
+TEST(ActivityCounters, OperationsEqualTheClosedFormsOfTheKernels) {
+  const Loader loader = shipped();
+  const GpuChip chip(loader.chip("h100_sxm"), Software{});
+  RandomStream random(3, "counters");
+  const Stage stage = two_layers(loader.network("llama-3.1-8b"), random);
+  for (const bool is_decode : {true, false}) {
+    const Batch batch = random_batch(random, is_decode);
+    KernelWork work;
+    for (const Kernel& kernel : lower(stage, batch).kernels) work += work_of(kernel);
+    const auto counts = chip.simulate(stage, batch, nullptr).activity.counts;
+    EXPECT_EQ(counts.at("tensor_flops_16bit"), work.matrix.count());
+    EXPECT_EQ(counts.at("vector_flops"), work.vector.count());
+    EXPECT_EQ(counts.at("special_ops"), work.special.count());
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Networks, Composition, ::testing::Values("llama-3.1-8b", "qwen3-32b"));
 
 }  // namespace
