@@ -15,6 +15,14 @@ OperandBytes operand_bytes(const Kernel& kernel) {
         Bytes(queries * attention->heads * attention->head_dim * bytes_of(attention->activations));
     bytes.kv = work.read_bytes - bytes.activations;
   }
+  if (const auto* latent = std::get_if<LatentAttentionKernel>(&kernel.shape)) {
+    std::int64_t keys = 0;
+    for (const QuerySpan& span : latent->spans) {
+      keys += latent->selected > 0 ? std::min(span.kv_len, latent->selected) : span.kv_len;
+    }
+    bytes.kv = Bytes(keys * (latent->kv_rank + latent->rope_dim) * bytes_of(latent->kv));
+    bytes.activations = work.read_bytes - bytes.kv;
+  }
   // The rows of an embedding table are weights, wherever they happen to lie in it.
   if (std::holds_alternative<EmbeddingKernel>(kernel.shape)) {
     bytes.weights = work.read_bytes;

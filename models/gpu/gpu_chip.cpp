@@ -61,6 +61,13 @@ std::int64_t widest_rows(const LayerKind& kind) {
   return std::max(std::visit([](const auto& mixer) { return mixer_rows(mixer); }, kind.mixer), ffn);
 }
 
+/// A replayed run finds weights in L2 only where those of all its kernels fit together.
+Bytes weights_of(const std::vector<Kernel>& kernels) {
+  Bytes sum(0);
+  for (const Kernel& kernel : kernels) sum += operand_bytes(kernel).weights;
+  return sum;
+}
+
 /// Entries kept before the cache starts over; answers do not depend on it.
 constexpr std::size_t cache_limit = 20'000;
 
@@ -222,9 +229,11 @@ Picoseconds GpuChip::floor(const Stage& stage, const Batch& batch) const {
 }
 
 KernelCost GpuChip::simulate_run(const KernelRun& run) const {
+  const bool all_weights_fit = weights_of(run.kernels) * run.weight_copies <= params_.l2_capacity;
   std::vector<Residency> residencies;
   for (const Kernel& kernel : run.kernels) {
     residencies.push_back(measured_alone(params_, kernel, run.warm, run.weight_copies));
+    if (!all_weights_fit) residencies.back().weights = 0;
     if (residencies.size() == 1) continue;
     double& activations = residencies.back().activations;
     activations = std::max(activations, inside_pass(params_, kernel).activations);
@@ -232,7 +241,8 @@ KernelCost GpuChip::simulate_run(const KernelRun& run) const {
   KernelCost total;
   total.clock = run.sustained ? sustained_clock(run.kernels, residencies) : params_.clock;
   Picoseconds longest(0);
-  Joules energy(0);
+  total.time = run.overhead;
+  Joules energy(params_.energy.idle.count() * to_seconds(run.overhead));
   for (std::size_t i = 0; i < run.kernels.size(); ++i) {
     const Kernel& kernel = run.kernels[i];
     const KernelCost cost =

@@ -32,7 +32,10 @@ class L2Cache {
   /// present.
   Look find(std::int64_t tile, Bytes bytes, double resident);
   /// Records that `bytes` of the tile are there from `ready` on, evicting the least recent ones.
-  void insert(std::int64_t tile, Bytes bytes, Picoseconds ready);
+  /// `dirty` bytes have no copy in HBM.
+  void insert(std::int64_t tile, Bytes bytes, Picoseconds ready, bool dirty = false);
+  /// Dirty bytes that had to leave since the last call.
+  [[nodiscard]] Bytes take_written_back();
   [[nodiscard]] Bytes used() const { return used_; }
 
  private:
@@ -43,6 +46,7 @@ class L2Cache {
     std::int32_t older = -1;
     bool was_touched = false;
     bool is_listed = false;
+    bool is_dirty = false;
   };
   void unlink(std::int32_t tile);
   void link_newest(std::int32_t tile);
@@ -50,6 +54,7 @@ class L2Cache {
 
   Bytes capacity_;
   Bytes used_{0};
+  Bytes written_back_{0};
   std::int32_t newest_ = -1;
   std::int32_t oldest_ = -1;
   std::vector<Entry> entries_;

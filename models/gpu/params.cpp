@@ -58,6 +58,7 @@ ParameterSchema memory_schema() {
       {"l2_capacity", D::Size, "L2 that one kernel can keep resident.", {}, 1024},
       {"l2_bandwidth", D::Bandwidth, "L2 read bandwidth of all SMs.", {}, 1e9},
       {"l2_latency", D::Time, "Unloaded L2 hit from the SM.", {}, 0, 1e-3},
+      {"atomic_interval", D::Time, "Between two atomic updates of one word in L2.", 5e-9, 0, 1e-6},
       {"memory_family", D::Count, "0: HBM, 1: GDDR, 2: LPDDR; the hbm_ numbers describe it.", 0.0,
        0, 2},
       {"hbm_generation",
@@ -161,6 +162,7 @@ void resolve_memory(const ParameterSet& set, GpuParams& p) {
   p.l2_capacity = size_value(set, "l2_capacity");
   p.l2_bandwidth = BytesPerSecond(set.value("l2_bandwidth"));
   p.l2_latency = time_value(set, "l2_latency");
+  p.atomic_interval = time_value(set, "atomic_interval");
   p.hbm = resolve_hbm(set);
   p.hbm_latency = time_value(set, "hbm_latency");
   p.hbm_capacity = size_value(set, "hbm_capacity");

@@ -56,6 +56,7 @@ struct GpuParams {
   Bytes l2_capacity;  ///< what one kernel can keep: the knee of the measured bandwidth curve
   BytesPerSecond l2_bandwidth;
   Picoseconds l2_latency;
+  Picoseconds atomic_interval;  ///< between two atomic updates of one word
   HbmConfig hbm;
   Picoseconds hbm_latency;  ///< from the SM, unloaded, L2 miss included
   Bytes hbm_capacity;

@@ -103,6 +103,10 @@ void draw(Draw& d, GatedDeltaKernel& s) {
   s.shape.chunk = d.in(1, 6);
   s.phase = d.one_of(DeltaPhase::Chunked);
 }
+void draw(Draw& d, StateSpaceScanKernel& s) {
+  const std::int64_t groups = d.in(1, 2);
+  s = {d.spans(), groups * d.in(1, 3), d.in(1, 4), groups, d.in(1, 5), d.in(1, 6)};
+}
 void draw(Draw& d, RouterKernel& s) {
   s.tokens = d.in(1, 4);
   ops::Router& r = s.router;
@@ -117,6 +121,9 @@ void draw(Draw& d, RouterKernel& s) {
   r.group_score = d.one_of(ops::GroupScore::SumOfTop2);
   r.group_mask = d.one_of(ops::GroupMask::Zero);
   s.expert_scale = d.flag();
+}
+void draw(Draw& d, ExpertSortKernel& s) {
+  s = {d.in(1, 5), d.in(1, 4), d.in(1, 6)};
 }
 void draw(Draw& d, DispatchKernel& s) {
   s = {d.in(1, 5), d.in(1, 4), d.in(1, 6)};
@@ -151,7 +158,7 @@ using Shapes =
                    ActivationKernel, SampleKernel, BatchedGemmKernel, GroupedGemmKernel,
                    CacheReadKernel, LatentAttentionKernel, IndexerKernel, ShortConvolutionKernel,
                    DeltaGateKernel, GatedDeltaKernel, RouterKernel, DispatchKernel, CombineKernel,
-                   ElementwiseKernel, QuantiseKernel>;
+                   ElementwiseKernel, ExpertSortKernel, QuantiseKernel, StateSpaceScanKernel>;
 
 class ShapeNames {
  public:

@@ -5,8 +5,39 @@
 namespace tandem::entry {
 namespace {
 
+std::int64_t software_count(const Software& software, const char* key, std::int64_t fallback) {
+  return software.parameters.has(key) ? software.parameters.count(key) : fallback;
+}
+
+bool is_per_tensor(const formats::Precision& precision) {
+  return precision.name == "fp8";
+}
+
+/// How `software` quantises `rows` rows of `width` elements.
+QuantiseKernel quantise(std::int64_t rows, std::int64_t width, const formats::Precision& precision,
+                        const Software& software) {
+  QuantiseKernel shape{rows, width, &precision};
+  if (!is_per_tensor(precision)) {
+    shape.convert_access = software_count(software, "group_access", 16);
+    return shape;
+  }
+  constexpr ScaleOrigin origins[] = {ScaleOrigin::Rows, ScaleOrigin::Tensor, ScaleOrigin::Known};
+  shape.scales = origins[software_count(software, "fp8_scale", 0)];
+  shape.search_ctas = software_count(software, "search_ctas", 0);
+  shape.search_access = software_count(software, "search_access", 16);
+  shape.convert_access = software_count(software, "convert_access", 16);
+  return shape;
+}
+
+void add_quantisation(std::int64_t rows, std::int64_t width, const formats::Precision& precision,
+                      const Software& software, std::vector<Kernel>& kernels) {
+  if (!precision.activation || software_count(software, "quantises_rows", 1) == 0) return;
+  kernels.push_back({"quantise", -1, ElementType::Bfloat16,
+                     quantise(rows, width, precision, software), {}});
+}
+
 /// A layer that takes bfloat16 rows: what quantises them is part of the operator.
-std::vector<Kernel> gemm(RowReader& row, const Software&) {
+std::vector<Kernel> gemm(RowReader& row, const Software& software) {
   GemmKernel shape;
   shape.m = row.integer("m", 1);
   shape.n = row.integer("n", 1);
@@ -15,9 +46,8 @@ std::vector<Kernel> gemm(RowReader& row, const Software&) {
   std::vector<Kernel> kernels;
   if (shape.precision == nullptr) {
     shape.weights = shape.activations = row.element("dtype", ElementType::Bfloat16);
-  } else if (shape.precision->activation) {
-    kernels.push_back(
-        {"quantise", -1, shape.activations, QuantiseKernel{shape.m, shape.k, shape.precision}, {}});
+  } else {
+    add_quantisation(shape.m, shape.k, *shape.precision, software, kernels);
   }
   kernels.push_back({"gemm", -1, shape.activations, shape, {}});
   return kernels;

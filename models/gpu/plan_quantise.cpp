@@ -1,0 +1,136 @@
+#include "models/gpu/plan_quantise.hpp"
+
+#include <algorithm>
+
+namespace tandem::gpu {
+namespace {
+
+/// Parts in which a tensor is walked, at most; passes share them so that L2 is shared too.
+constexpr std::int64_t most_chunks = 16'384;
+/// Loads that the compiler keeps outstanding per thread in a loop that only reads (nvcc unrolls by
+/// four); a loop that also stores may not move loads ahead of its stores.
+constexpr std::int64_t read_unroll = 4;
+
+std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
+  return (a + b - 1) / b;
+}
+
+/// What one launch does with the tensor.
+struct Pass {
+  std::int64_t ctas = 1, threads = 256;
+  std::int64_t bytes_per_turn = 0;  ///< of one CTA: threads x access x loads outstanding
+  Bytes read, written;
+  Flops vector, special;
+  bool updates_shared_word = false;
+};
+
+/// CTAs take neighbouring chunks; chunks beyond the last CTA's share do not exist.
+class PassProgram final : public CtaProgram {
+ public:
+  PassProgram(const Pass& pass, std::int64_t chunks)
+      : pass_(pass), chunks_(chunks), ctas_(pass.ctas) {}
+
+  [[nodiscard]] std::int64_t ctas() const override { return ctas_; }
+  [[nodiscard]] std::int64_t tiles() const override { return chunks_; }
+  [[nodiscard]] int steps(std::int64_t cta) const override {
+    const std::int64_t own = first(cta + 1) - first(cta);
+    return pass_.read.count() == 0 ? 1 : static_cast<int>(std::max<std::int64_t>(1, own));
+  }
+  void step(std::int64_t cta, int index, Step& out) const override {
+    const std::int64_t chunk = first(cta) + index;
+    if (pass_.read.count() == 0 || chunk >= first(cta + 1)) return;
+    const Bytes bytes(share(pass_.read.count(), chunk));
+    out.add({chunk, bytes, Operand::Activation, 1});
+    out.rounds = std::max<std::int64_t>(1, ceil_div(bytes.count(), pass_.bytes_per_turn));
+    out.vector = Flops(share(pass_.vector.count(), chunk));
+    out.special = Flops(share(pass_.special.count(), chunk));
+  }
+  void epilogue(std::int64_t cta, Epilogue& out) const override {
+    const std::int64_t total = pass_.written.count();
+    out.store = Bytes(part(total, first(cta + 1)) - part(total, first(cta)));
+    out.updates_shared_word = pass_.updates_shared_word;
+  }
+
+ private:
+  [[nodiscard]] std::int64_t first(std::int64_t cta) const { return chunks_ * cta / ctas_; }
+  /// What lies before `chunk` of a total dealt out evenly.
+  [[nodiscard]] std::int64_t part(std::int64_t total, std::int64_t chunk) const {
+    return total / chunks_ * chunk + total % chunks_ * chunk / chunks_;
+  }
+  [[nodiscard]] std::int64_t share(std::int64_t total, std::int64_t chunk) const {
+    return part(total, chunk + 1) - part(total, chunk);
+  }
+
+  Pass pass_;
+  std::int64_t chunks_;
+  std::int64_t ctas_;
+};
+
+PlanPhase phase_of(const GpuParams& params, const Pass& pass, std::int64_t chunks) {
+  PlanPhase phase;
+  phase.program = std::make_shared<PassProgram>(pass, chunks);
+  phase.ctas_per_sm =
+      std::max<std::int64_t>(1, ctas_per_sm(params, {Bytes(0), Bytes(0), pass.threads}));
+  phase.stages = 1;
+  return phase;
+}
+
+Pass clear_pass() {
+  return {1, 32, 1, Bytes(0), Bytes(0), Flops(0), Flops(0), false};
+}
+
+/// Two operations per element: magnitude and comparison.
+Pass search_pass(const QuantiseKernel& shape, const KernelWork& work) {
+  Pass pass;
+  pass.threads = shape.search_ctas > 0 ? 1024 : 256;
+  pass.ctas = shape.search_ctas > 0 ? shape.search_ctas : shape.rows;
+  pass.bytes_per_turn = pass.threads * shape.search_access * read_unroll;
+  pass.read = work.read_bytes;
+  pass.vector = Flops(work.vector.count() / 2);
+  pass.updates_shared_word = true;
+  return pass;
+}
+
+/// Whatever the search has not done. A grid of fixed size walks a tensor of narrow accesses; wide
+/// accesses come with one CTA per 256 of them.
+Pass convert_pass(const GpuParams& params, const QuantiseKernel& shape, const KernelWork& work) {
+  Pass pass;
+  const std::int64_t fixed_grid = shape.search_ctas > 0 ? shape.search_ctas : 8 * params.sms;
+  pass.bytes_per_turn = pass.threads * shape.convert_access;
+  const std::int64_t all =
+      std::max<std::int64_t>(1, ceil_div(work.read_bytes.count(), pass.bytes_per_turn));
+  pass.ctas = shape.convert_access < 16 ? std::min(fixed_grid, all) : all;
+  pass.read = work.read_bytes;
+  pass.written = work.write_bytes;
+  pass.vector = Flops(work.vector.count() -
+                      (shape.scales == ScaleOrigin::Tensor ? work.vector.count() / 2 : 0));
+  pass.special = work.special;
+  return pass;
+}
+
+}  // namespace
+
+KernelPlan plan_quantise(const GpuParams& params, const Kernel& kernel,
+                         const QuantiseKernel& shape) {
+  const KernelWork work = work_of(kernel);
+  std::vector<Pass> passes;
+  if (shape.scales == ScaleOrigin::Tensor) {
+    passes.push_back(clear_pass());
+    passes.push_back(search_pass(shape, work));
+  }
+  passes.push_back(convert_pass(params, shape, work));
+  std::int64_t turn = 1;
+  for (const Pass& pass : passes) turn = std::max(turn, pass.bytes_per_turn);
+  const std::int64_t chunks =
+      std::clamp<std::int64_t>(ceil_div(work.read_bytes.count(), turn), 1, most_chunks);
+  KernelPlan plan;
+  plan.algorithm = "quantise";
+  for (Pass& pass : passes) {
+    if (!pass.updates_shared_word) pass.ctas = std::min(pass.ctas, chunks);
+    plan.phases.push_back(phase_of(params, pass, chunks));
+    plan.phases.back().is_launched = plan.phases.size() > 1;
+  }
+  return plan;
+}
+
+}  // namespace tandem::gpu
