@@ -20,6 +20,7 @@ struct SwitchingCounts {
   Bytes l2;  ///< between L2 and SMs
   Bytes hbm;
   std::int64_t launches = 0;
+  Picoseconds sm_active;  ///< sum over SMs of the time in which their part of a grid is running
 
   [[nodiscard]] Flops& tensor_of(MatrixPipe pipe) { return tensor[static_cast<std::size_t>(pipe)]; }
   SwitchingCounts& operator+=(const SwitchingCounts& other) {
@@ -29,6 +30,7 @@ struct SwitchingCounts {
     l2 += other.l2;
     hbm += other.hbm;
     launches += other.launches;
+    sm_active += other.sm_active;
     return *this;
   }
 };

@@ -31,6 +31,8 @@ bool has_tensor_memory(const GpuParams& params) {
 AttentionTiling synchronous_tiling(const AttentionKernel& shape) {
   AttentionTiling tiling;
   tiling.rows_per_read = 16;
+  tiling.fetches_in_order = true;
+  tiling.vector_work = VectorWork::AfterTensor;
   if (shape.head_dim > 128) tiling.keys = 64;
   if (shape.head_dim <= 64) tiling.keys = shape.library == AttentionLibrary::Flash ? 256 : 128;
   if (shape.head_dim <= 64 && shape.library == AttentionLibrary::TensorRt) {

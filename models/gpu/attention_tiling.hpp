@@ -19,6 +19,7 @@ struct AttentionTiling {
   std::int64_t registers = 255;  ///< per thread
   std::int64_t most_ctas = 2;    ///< CTAs per SM that the kernel is built for
   VectorWork vector_work = VectorWork::Lockstep;
+  bool fetches_in_order = false;  ///< as in PlanPhase
   bool persistent = false;
   bool per_query_head = false;  ///< decode without tensor cores: one CTA per query head
   /// Products on CUDA cores issue this many instructions per multiply-add.

@@ -49,19 +49,18 @@ struct Tile {
 };
 
 /// Tiles that the libraries build. Warp-synchronous: cuBLAS (NVIDIA, Matrix Multiplication
-/// Background, section 2.3). Others: heights of one to four 64-row instructions, widths in steps of
-/// 32 up to the 256 columns of one instruction (CUTLASS sm90 and sm100 builders).
+/// Background, section 2.3). Others: one side is one to four instructions of 64 rows, the other the
+/// width of an instruction, in steps of 32 up to 256 columns, 16 for few tokens (CUTLASS sm90 and
+/// sm100 builders); either side may lie along the tokens, since a library may swap A and B.
 std::vector<Tile> tiles_of(const GpuParams& params) {
   if (params.matrix_issue == MatrixIssue::Warp) {
     return {{64, 64}, {64, 128}, {128, 64}, {128, 128}, {128, 256}, {256, 128}};
   }
   std::vector<Tile> tiles;
-  for (const std::int64_t m : {16, 32}) {
-    for (const std::int64_t n : {64, 128, 256}) tiles.push_back({m, n});
-  }
-  for (const std::int64_t m : {64, 128, 192, 256}) {
+  for (const std::int64_t m : {16, 32, 64, 96, 128, 160, 192, 224, 256}) {
     for (const std::int64_t n : {32, 64, 96, 128, 160, 192, 224, 256}) {
-      if (m * n <= 256 * 160) tiles.push_back({m, n});
+      const bool has_instruction_side = (m % 64 == 0) || (n % 64 == 0);
+      if (has_instruction_side && m * n <= 256 * 160) tiles.push_back({m, n});
     }
   }
   return tiles;

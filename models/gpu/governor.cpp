@@ -32,7 +32,7 @@ double watts(const GpuParams& params, const RunEnergy& run, double relative, dou
   const EnergyParams& energy = params.energy;
   const double v = relative_voltage(energy, relative);
   const double dynamic = (run.core.count() * v * v + run.memory.count()) / seconds;
-  return energy.idle.count() + energy.active.count() * relative * v * v + dynamic;
+  return energy.idle.count() + energy.active.count() * run.active * relative * v * v + dynamic;
 }
 
 /// The highest step within the limit, when time follows `model`.
@@ -49,9 +49,11 @@ Hertz highest_within(const GpuParams& params, const RunEnergy& run, const TimeMo
 
 }  // namespace
 
-RunEnergy energy_of(const EnergyParams& energy, const SwitchingCounts& counts, Picoseconds time) {
+RunEnergy energy_of(const GpuParams& params, const SwitchingCounts& counts, Picoseconds time) {
+  const EnergyParams& energy = params.energy;
   RunEnergy run;
   run.time = time;
+  run.active = time.count() > 0 ? counts.sm_active / (time * params.sms) : 0;
   for (std::size_t i = 0; i < matrix_pipes; ++i) {
     run.core += energy.per_tensor_flop(static_cast<MatrixPipe>(i)) *
                 static_cast<double>(counts.tensor[i].count());

@@ -1,9 +1,10 @@
 // The power governor: what a stretch of work draws, and the clock at which that is the board limit.
 //
-// Power = idle + (memory energy) / time + (core energy) / time x v^2 + active x (f / f0) x v^2,
-// with v = V(f) / V(f0). Core is everything in the SM and L2 clock domain; the memory clock stays.
-// The voltage falls in proportion to the clock, with a slope, down to a lowest voltage that the
-// chip keeps for all lower clocks (shape: Guerreiro et al., HPCA 2018).
+// Power = idle + (memory energy) / time + (core energy) / time x v^2 + active x share of the SMs
+// that run x (f / f0) x v^2, with v = V(f) / V(f0). Core is everything in the SM and L2 clock
+// domain; the memory clock stays. The voltage falls in proportion to the clock, with a slope, down
+// to a lowest voltage that the chip keeps for all lower clocks (shape: Guerreiro et al., HPCA
+// 2018).
 #pragma once
 
 #include <functional>
@@ -17,12 +18,13 @@ namespace tandem::gpu {
 /// Dynamic energy of a stretch of work at the nominal voltage, and how long the work took.
 struct RunEnergy {
   Picoseconds time;
-  Joules core;    ///< tensor, vector and special pipes, L2 and crossbar
-  Joules memory;  ///< HBM devices and their interface, launches
+  Joules core;        ///< tensor, vector and special pipes, L2 and crossbar
+  Joules memory;      ///< HBM devices and their interface, launches
+  double active = 1;  ///< share of the SMs that run, mean over the time
 };
 
 /// Energy of `counts` at the nominal voltage.
-[[nodiscard]] RunEnergy energy_of(const EnergyParams& energy, const SwitchingCounts& counts,
+[[nodiscard]] RunEnergy energy_of(const GpuParams& params, const SwitchingCounts& counts,
                                   Picoseconds time);
 
 /// V(f) / V(nominal clock).

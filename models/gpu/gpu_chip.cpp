@@ -127,7 +127,7 @@ Hertz GpuChip::sustained_clock(const std::vector<Kernel>& kernels,
       counts += timing.switched;
       time += timing.time;
     }
-    return energy_of(params_.energy, counts, time);
+    return energy_of(params_, counts, time);
   });
 }
 
@@ -142,8 +142,7 @@ KernelCost GpuChip::cost_of(const Kernel& kernel, const SimulatedKernel& result,
   cost.memory_read = result.timing.hbm_read;
   cost.memory_write = result.timing.hbm_written;
   cost.clock = clock;
-  cost.power =
-      mean_power(params_, energy_of(params_.energy, result.timing.switched, cost.time), clock);
+  cost.power = mean_power(params_, energy_of(params_, result.timing.switched, cost.time), clock);
   return cost;
 }
 
@@ -168,10 +167,10 @@ void GpuChip::count_activity(const Kernel& kernel, const SimulatedKernel& result
   add("kernel_launches", switched.launches);
   const double pace = clock / params_.clock;
   const double voltage = relative_voltage(params_.energy, pace);
-  const Joules core = energy_of(params_.energy, switched, result.timing.time).core;
-  add("active_nanoseconds",
-      std::llround(to_seconds(result.timing.time) * 1e9 * pace * voltage * voltage));
-  add("undervolted_nanojoules", std::llround(core.count() * 1e9 * (1 - voltage * voltage)));
+  const RunEnergy energy = energy_of(params_, switched, result.timing.time);
+  add("active_nanoseconds", std::llround(to_seconds(result.timing.time) * 1e9 * energy.active *
+                                         pace * voltage * voltage));
+  add("undervolted_nanojoules", std::llround(energy.core.count() * 1e9 * (1 - voltage * voltage)));
 }
 
 StageCost GpuChip::simulate(const Stage& stage, const Batch& batch,

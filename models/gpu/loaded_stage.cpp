@@ -241,7 +241,7 @@ void GpuLoadedStage::gemm(const GemmKernel& kernel, const TrackedRows& a, const 
     rows.push_back(c.write(row, span.end));
   }
   for (const std::int64_t cta : order_of(grid.tiles_m * grid.tiles_n * tiling.split)) {
-    const TileCoordinates tile = raster(grid, tiling.split, raster_group, cta);
+    const TileCoordinates tile = raster(grid, raster_group, cta);
     if (tile.split != tiling.split - 1) continue;
     const std::int64_t last_row = std::min(kernel.m, (tile.m + 1) * tiling.tile_m);
     const std::int64_t last_column = std::min(kernel.n, (tile.n + 1) * tiling.tile_n);

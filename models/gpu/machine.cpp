@@ -76,6 +76,8 @@ KernelTiming Machine::run_next(const KernelPlan& plan, const Residency& residenc
       ++switched_.launches;
     }
     run_phase(phase, now);
+    const auto used = std::min(sms_.size(), slots_.size());
+    switched_.sm_active += (phase_end_ - now) * static_cast<std::int64_t>(used);
     now = phase_end_;
   }
   const KernelTiming timing = summarise(now + params_.kernel_tail);
@@ -205,10 +207,11 @@ Picoseconds Machine::load_tile(Sm& sm, const TileLoad& load, std::int64_t rounds
 Machine::PendingStep Machine::make_pending(const Slot& slot, const Step& step, Picoseconds now) {
   const Flops vector = std::max(step.vector, step.vector_padded);
   const Flops special = std::max(step.special, step.special_padded);
+  const Picoseconds product = at_rate(step.tensor_padded.count(), tensor_per_ps_);
+  const Picoseconds fetch = at_rate(step.shared_traffic.count(), shared_per_ps_);
   PendingStep pending{
       now,
-      std::max(at_rate(step.tensor_padded.count(), tensor_per_ps_),
-               at_rate(step.shared_traffic.count(), shared_per_ps_)),
+      phase_->fetches_in_order ? product + fetch : std::max(product, fetch),
       params_.matrix_latency * step.chain,
       params_.stage_handoff * step.handoffs,
       std::max(at_rate(vector.count(), vector_per_ps_), at_rate(step.issue.count(), issue_per_ps_)),
@@ -352,8 +355,9 @@ void Machine::store_output(const Event& event, Picoseconds now) {
     slot.is_computing = false;
     schedule_tensor(slot, event.slot, sent);
   } else if (assign_next(slot)) {
-    if (slot.cta == static_cast<std::int64_t>(slots_.size())) second_round_ = now;
-    last_start_ = now;
+    const auto round = static_cast<std::int64_t>(slots_.size());
+    if (slot.cta == round) second_round_ = now;
+    if (slot.cta % round == 0) last_round_ = now;
     // A CTA leaves when its stores are on their way.
     events_.push(sent + setup_, Phase::Issue, {EventKind::Load, event.slot, 0});
   }

@@ -134,8 +134,7 @@ class Machine {
   CalendarQueue<Event> events_;
   std::int64_t next_cta_ = 0;
   std::int64_t last_cta_ = 0;                    ///< CTAs of the phase that are simulated
-  Picoseconds second_round_{0}, last_start_{0};  ///< starts of the CTA behind the first round, and
-                                                 ///< of the last one
+  Picoseconds second_round_{0}, last_round_{0};  ///< starts of the first CTA of those rounds
   KernelTiming skipped_;                         ///< of rounds that were not simulated
   std::int64_t event_count_ = 0;
   Picoseconds setup_{0};  ///< of a CTA of this phase

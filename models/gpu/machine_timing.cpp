@@ -48,8 +48,10 @@ void Machine::skip_rounds(const PlanPhase& phase, Picoseconds start, const Kerne
   grow(skipped_.hbm_busy, before.hbm_busy, after.hbm_busy);
   const Picoseconds simulated_end = phase_end_;
   if (last_cta_ < ctas) {
-    const auto measured = last_cta_ - 1 - static_cast<std::int64_t>(slots_.size());
-    phase_end_ += (last_start_ - second_round_) * (ctas - last_cta_) / measured;
+    // Whole rounds, first CTA to first CTA: right whether CTAs start together or one by one.
+    const auto round = static_cast<std::int64_t>(slots_.size());
+    const std::int64_t measured = ((last_cta_ - 1) / round - 1) * round;
+    phase_end_ += (last_round_ - second_round_) * (ctas - last_cta_) / measured;
   }
   phase_end_ = start + (phase_end_ - start) * steps / kept_steps;
   skipped_.skipped += phase_end_ - simulated_end;

@@ -71,6 +71,9 @@ ParameterSchema memory_schema() {
       {"hbm_bandwidth", D::Bandwidth, "Peak of all stacks.", {}, 1e9},
       {"hbm_latency", D::Time, "Unloaded HBM read from the SM.", {}, 0, 1e-3},
       {"hbm_refresh_time", D::Time, "tRFC of all-bank refresh at this die density.", {}, 0, 1e-5},
+      {"hbm_stream_efficiency", D::Fraction,
+       "Share of the refresh-bound rate that streams of all SMs together reach (bank conflicts).",
+       1.0, 0.5, 1},
       {"hbm_capacity", D::Size, "Memory of the chip.", {}, 1},
       {"reserved_memory", D::Size, "Held by driver and context.", 0.0},
       {"framework_workspace", D::Size, "Held by the serving framework.", 0.0},
@@ -105,8 +108,9 @@ ParameterSchema ablation_schema() {
       {"model_refresh", D::Count, "Ablation: 0 leaves HBM refresh out.", 1.0, 0, 1},
       {"model_l2", D::Count, "Ablation: 0 lets no load hit in L2.", 1.0, 0, 1},
       {"model_launch", D::Count, "Ablation: 0 makes launches free.", 1.0, 0, 1},
+      {"model_multicast", D::Count, "Ablation: 0 lets every CTA load for itself.", 1.0, 0, 1},
+      {"model_handoff", D::Count, "Ablation: 0 lets matrix work run on between stages.", 1.0, 0, 1},
       {"model_power", D::Count, "Ablation: 0 never lowers the clock for power.", 1.0, 0, 1},
-      {"model_clusters", D::Count, "Ablation: 0 lets no CTA share another's loads.", 1.0, 0, 1},
       {"model_crossbar", D::Count, "Ablation: 0 makes the ports of the SMs unlimited.", 1.0, 0, 1},
       {"model_occupancy", D::Count, "Ablation: 0 ignores registers, threads and CTA slots.", 1.0, 0,
        1},
@@ -120,6 +124,7 @@ HbmConfig resolve_hbm(const ParameterSet& set) {
   config.stacks = set.count("hbm_stacks");
   config.bandwidth = BytesPerSecond(set.value("hbm_bandwidth"));
   config.refresh_time = time_value(set, "hbm_refresh_time");
+  config.stream_efficiency = set.value("hbm_stream_efficiency");
   config.model_refresh = set.count("model_refresh") != 0;
   return config;
 }
@@ -189,7 +194,8 @@ void apply_ablations(const ParameterSet& set, GpuParams& p) {
   p.model_launch = !is_off("model_launch");
   p.model_power = !is_off("model_power");
   if (!p.model_launch) p.launch_overhead = p.cta_start = p.kernel_tail = Picoseconds(0);
-  if (is_off("model_clusters")) p.multicast = 1;
+  if (is_off("model_multicast")) p.multicast = 1;
+  if (is_off("model_handoff")) p.stage_handoff = Picoseconds(0);
   constexpr double unlimited_port = 1e9;
   if (is_off("model_crossbar")) p.port_bytes_per_clock = p.store_bytes_per_clock = unlimited_port;
   if (!is_off("model_occupancy")) return;

@@ -99,6 +99,8 @@ struct PlanPhase {
   bool overlaps_epilogue = false;  ///< persistent: the next tile's tensor work runs beside it
   Picoseconds tile_setup;          ///< persistent: from a CTA's last load to the next one's first
   VectorWork vector_work = VectorWork::AfterTensor;
+  /// Warps fetch operands from shared memory and multiply them in turn: the times add up.
+  bool fetches_in_order = false;
   /// All CTAs do the same: the machine may run some rounds of them and let the others last as long.
   bool has_equal_ctas = false;
 };

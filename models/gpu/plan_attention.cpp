@@ -171,6 +171,7 @@ void add_phases(const GpuParams& params, const AttentionKernel& shape, bool is_p
   phase.pipe =
       tiling.per_query_head ? MatrixPipe::Float32 : pipe_of(math_type(shape.kv, shape.activations));
   phase.vector_work = tiling.vector_work;
+  phase.fetches_in_order = tiling.fetches_in_order;
   phase.persistent = tiling.persistent;
   const std::int64_t room = params.shared_memory.count() / phase.ctas_per_sm - fixed;
   phase.stages = std::clamp<std::int64_t>(room / stage, 1, 8);

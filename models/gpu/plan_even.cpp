@@ -10,7 +10,7 @@ namespace {
 
 /// Share of issue slots that code with dependent instructions and barriers fills.
 constexpr double issue_efficiency = 0.84;
-constexpr double tile_issue_efficiency = 0.5;
+constexpr double tile_issue_efficiency = 0.55;
 constexpr std::int64_t warp = 32;
 constexpr std::int64_t scheduler_lanes = 128;
 /// Elements along k that one tensor instruction of 16-bit operands takes (PTX ISA, mma and wgmma

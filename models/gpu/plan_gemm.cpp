@@ -78,7 +78,7 @@ class GemmProgram final : public CtaProgram {
   /// The second phase: one CTA per output tile adds the partial sums in ascending split order.
   [[nodiscard]] std::vector<ReduceTask> reduction() const {
     std::vector<ReduceTask> tasks;
-    for (std::int64_t cta = 0; cta < ctas(); cta += tiling_.split) {
+    for (std::int64_t cta = 0; cta < grid_.tiles_m * grid_.tiles_n; ++cta) {
       const TileCoordinates c = at(cta);
       const std::int64_t elements = rows(c) * columns(c);
       ReduceTask task;
@@ -112,7 +112,7 @@ class GemmProgram final : public CtaProgram {
     return (grid_.tiles_m + grid_.tiles_n * pair_) * tiles_per_row();
   }
   [[nodiscard]] TileCoordinates at(std::int64_t cta) const {
-    return raster(grid_, tiling_.split, raster_group, cta);
+    return raster(grid_, raster_group, cta);
   }
   [[nodiscard]] const std::vector<std::int64_t>& turns_of(std::int64_t split) const {
     return split == tiling_.split - 1 ? last_turns_ : turns_;
@@ -156,14 +156,14 @@ GemmGrid grid_of(const GemmKernel& gemm, const GemmTiling& tiling) {
   return grid;
 }
 
-TileCoordinates raster(const GemmGrid& grid, std::int64_t split, std::int64_t group,
-                       std::int64_t cta) {
-  const std::int64_t tile = cta / split;
+TileCoordinates raster(const GemmGrid& grid, std::int64_t group, std::int64_t cta) {
+  const std::int64_t tiles = grid.tiles_m * grid.tiles_n;
+  const std::int64_t tile = cta % tiles;
   const std::int64_t per_group = group * grid.tiles_n;
   const std::int64_t first_m = tile / per_group * group;
   const std::int64_t height = std::min(group, grid.tiles_m - first_m);
   const std::int64_t inside = tile % per_group;
-  return {first_m + inside % height, inside / height, cta % split};
+  return {first_m + inside % height, inside / height, cta / tiles};
 }
 
 KernelPlan plan_gemm_with(const GpuParams& params, const GemmKernel& gemm,

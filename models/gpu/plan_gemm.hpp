@@ -45,11 +45,11 @@ inline constexpr std::int64_t raster_group = 8;
                                    const GemmKernel& gemm);
 
 /// Output tile of a CTA in raster order: columns of `group` row tiles, so that the CTAs resident
-/// together form a block whose operands are shared in L2.
+/// together form a block whose operands are shared in L2. With split K all tiles of one part come
+/// before those of the next, as grid.z does in CUTLASS.
 struct TileCoordinates {
   std::int64_t m = 0, n = 0, split = 0;
 };
-[[nodiscard]] TileCoordinates raster(const GemmGrid& grid, std::int64_t split, std::int64_t group,
-                                     std::int64_t cta);
+[[nodiscard]] TileCoordinates raster(const GemmGrid& grid, std::int64_t group, std::int64_t cta);
 
 }  // namespace tandem::gpu

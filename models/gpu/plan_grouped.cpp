@@ -123,7 +123,7 @@ class GroupedProgram final : public CtaProgram {
     return *(after - 1);
   }
   [[nodiscard]] static TileCoordinates at(const ExpertSpan& expert, std::int64_t cta) {
-    return raster(expert.grid, 1, raster_group, cta - expert.first_cta);
+    return raster(expert.grid, raster_group, cta - expert.first_cta);
   }
   [[nodiscard]] std::int64_t rows(const ExpertSpan& expert, const TileCoordinates& c) const {
     return std::min(tiling_.tile_m, expert.rows - c.m * tiling_.tile_m);

@@ -75,7 +75,8 @@ TEST(Calibration, EveryAblationSwitchMovesTime) {
   const Chip chip = load_chip("h100_sxm");
   const Kernel gemm = kernel_of(GemmKernel{512, 4096, 4096});
   const Picoseconds base = GpuChip(chip, Software{}).simulate_kernel(gemm, false).time;
-  for (const char* name : {"model_refresh", "model_l2", "model_launch"}) {
+  for (const char* name :
+       {"model_refresh", "model_l2", "model_launch", "model_multicast", "model_handoff"}) {
     const GpuChip ablated(with(chip, name, 0), Software{});
     EXPECT_NE(ablated.simulate_kernel(gemm, false).time, base) << name;
   }

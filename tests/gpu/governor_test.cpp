@@ -38,10 +38,12 @@ TEST(Governor, EnergyIsCountsTimesEnergyPerEvent) {
   counts.l2 = Bytes(1'000'000);
   counts.hbm = Bytes(1'000'000);
   counts.launches = 3;
-  const RunEnergy energy = energy_of(governed_params().energy, counts, 1_us);
+  counts.sm_active = 2_us;  // two of four SMs
+  const RunEnergy energy = energy_of(governed_params(), counts, 1_us);
   EXPECT_NEAR(energy.core.count(), 2.015e-3, 1e-12);
   EXPECT_NEAR(energy.memory.count(), 36e-6, 1e-12);
   EXPECT_EQ(energy.time, 1_us);
+  EXPECT_DOUBLE_EQ(energy.active, 0.5);
 }
 
 TEST(Governor, PowerIsRestPlusSwitchingOverTime) {

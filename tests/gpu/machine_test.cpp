@@ -83,6 +83,13 @@ TEST(Machine, LoadsOverlapComputeThroughTheStageBuffers) {
             2650_ns);
 }
 
+TEST(Machine, BankConflictsOfManyStreamsTakeTheirShareOfTheBus) {
+  // 10000 B take 100 ns on the whole bus and 125 ns on four fifths of it.
+  const Chip chip = with(round_chip(), "hbm_stream_efficiency", 0.8);
+  const KernelTiming timing = run(chip, simple_plan({1, 1, Bytes(10000), Flops(100000)}));
+  EXPECT_EQ(timing.time, 1850_ns + 25_ns);
+}
+
 TEST(Machine, TwoReadersShareHbm) {
   // Two CTAs on two SMs want 100 kB each: 1000 ns apiece on the bus, one after the other.
   const KernelTiming one = run(round_chip(), simple_plan({1, 1, Bytes(100000)}));

@@ -35,7 +35,7 @@ TEST(Plan, RasterVisitsEveryTileOnce) {
   const GemmGrid grid{11, 7, 1, 1};
   std::vector<int> seen(11 * 7 * 2);
   for (std::int64_t cta = 0; cta < 11 * 7 * 2; ++cta) {
-    const TileCoordinates c = raster(grid, 2, raster_group, cta);
+    const TileCoordinates c = raster(grid, raster_group, cta);
     ASSERT_LT(c.m, 11);
     ASSERT_LT(c.n, 7);
     ++seen[static_cast<std::size_t>((c.m * 7 + c.n) * 2 + c.split)];
