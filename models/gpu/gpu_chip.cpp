@@ -178,6 +178,7 @@ Picoseconds GpuChip::floor(const Stage& stage, const Batch& batch) const {
 KernelCost GpuChip::simulate_run(const KernelRun& run) const {
   KernelCost total;
   Picoseconds longest(0);
+  total.time = run.overhead;
   for (std::size_t i = 0; i < run.kernels.size(); ++i) {
     const Kernel& kernel = run.kernels[i];
     Residency residency = measured_alone(params_, kernel, run.warm, run.weight_copies);

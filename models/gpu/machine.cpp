@@ -160,7 +160,7 @@ Machine::PendingStep Machine::make_pending(const Slot& slot, const Step& step, P
                       std::max(at_rate(step.tensor_padded.count(), tensor_per_ps_),
                                at_rate(step.shared_traffic.count(), shared_per_ps_)),
                       params_.matrix_latency * step.chain,
-                      at_rate(step.vector.count(), vector_per_ps_),
+                      at_rate((step.vector + step.schedule).count(), vector_per_ps_),
                       at_rate(step.special.count(), special_per_ps_),
                       slot.cta,
                       slot.next_step + 1 == slot.steps};

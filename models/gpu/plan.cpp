@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "models/gpu/plan_attention.hpp"
+#include "models/gpu/plan_batched.hpp"
 #include "models/gpu/plan_gemm.hpp"
 #include "models/gpu/plan_quantise.hpp"
 #include "models/gpu/plan_stream.hpp"
@@ -80,6 +81,7 @@ KernelPlan plan_kernel(const GpuParams& params, const Kernel& kernel) {
   const auto stream = [&](const auto&) { return plan_stream(params, kernel); };
   return std::visit(Overloaded{
                         [&](const GemmKernel& gemm) { return plan_gemm(params, kernel, gemm); },
+                        [&](const BatchedGemmKernel& gemm) { return plan_batched(params, gemm); },
                         [&](const AttentionKernel& attention) {
                           return plan_attention(params, kernel, attention);
                         },

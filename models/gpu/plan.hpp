@@ -35,6 +35,7 @@ struct Step {
   Bytes shared_traffic;    ///< operand bytes the tensor instructions read from shared memory
   Flops vector;
   Flops special;
+  Flops schedule;  ///< CUDA-core work beyond the closed form: addresses, widening, promoted sums
   void add(const TileLoad& load) {
     if (load.bytes.count() > 0) loads[load_count++] = load;
   }

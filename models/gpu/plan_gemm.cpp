@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "models/gpu/plan_low_precision.hpp"
 #include "models/gpu/plan_reduce.hpp"
 #include "sim/core/diagnostics.hpp"
 
@@ -44,7 +45,8 @@ class GemmProgram final : public CtaProgram {
  public:
   GemmProgram(const GpuParams& params, const GemmKernel& gemm, const GemmTiling& tiling,
               std::int64_t largest_turn)
-      : gemm_(gemm),
+      : params_(params),
+        gemm_(gemm),
         format_(product_format(gemm)),
         tiling_(tiling),
         grid_(grid_of(gemm, tiling)),
@@ -82,6 +84,7 @@ class GemmProgram final : public CtaProgram {
     out.tensor_padded = Flops(2 * tiling_.tile_m * tiling_.tile_n * k_padded);
     out.chain = chain_of(format_, k_padded);
     out.shared_traffic = Bytes(shared_traffic(format_, tiling_, k_padded));
+    out.schedule = loop_operations(params_, gemm_, tiling_, k_padded);
   }
 
   void epilogue(std::int64_t cta, Epilogue& out) const override {
@@ -144,6 +147,7 @@ class GemmProgram final : public CtaProgram {
     return before + (c.m * grid_.tiles_n + c.n) * tiling_.split + c.split;
   }
 
+  GpuParams params_;
   GemmKernel gemm_;
   ProductFormat format_;
   GemmTiling tiling_;
@@ -207,6 +211,14 @@ std::vector<GemmTiling> gemm_menu(const GpuParams& params, const GemmKernel& gem
   GemmTiling tiling;
   const ProductFormat format = product_format(gemm);
   tiling.slice_k = 1024 / std::max(format.a_bits, format.b_bits);
+  if (promotes_sums(params, gemm)) {
+    for (const TileShape& tile : block_scaled_tiles(gemm.m)) {
+      tiling.tile_m = tile.m;
+      tiling.tile_n = tile.n;
+      add_occupancies(params, format, tiling, menu);
+    }
+    return menu;
+  }
   for (const std::int64_t tile_m : {16, 32, 64, 128, 192, 256}) {
     if (tile_m > 16 && tile_m >= 2 * gemm.m) continue;
     for (const std::int64_t tile_n : {32, 64, 96, 128, 160, 192, 224, 256}) {
@@ -239,8 +251,11 @@ Picoseconds predict_gemm(const GpuParams& params, const GemmKernel& gemm, const 
       params.matrix_peak(format.pipe).count() * params.matrix_efficiency / sms;
   const double slice_flops = static_cast<double>(2 * t.tile_m * t.tile_n * t.slice_k);
   const double shared = static_cast<double>(shared_traffic(format, t, t.slice_k));
+  const double operations =
+      static_cast<double>(loop_operations(params, gemm, t, t.slice_k).count());
   const double slice_seconds =
-      std::max(slice_flops / tensor_rate, shared / (params.shared_bytes_per_clock * clock));
+      std::max({slice_flops / tensor_rate, shared / (params.shared_bytes_per_clock * clock),
+                operations * sms / params.vector_peak().count()});
   const double in_flight = static_cast<double>(t.ctas_per_sm * t.stages) * slice;
   const double port =
       std::min(params.port_bytes_per_clock * clock, in_flight / to_seconds(params.hbm_latency));
@@ -282,6 +297,7 @@ KernelPlan plan_gemm_with(const GpuParams& params, const GemmKernel& gemm,
   main.stages = std::max<std::int64_t>(2, tiling.stages / largest);
   main.pipe = product_format(gemm).pipe;
   main.persistent = params.persistent_kernels;
+  main.overlaps_vector = true;
   main.program = program;
   plan.phases.push_back(main);
   if (tiling.split > 1) {

@@ -42,6 +42,7 @@ KernelRun kernel_row(const std::string& op, const NamedRow& row, const Software&
   RowReader reader(row, sink);
   KernelRun run;
   run.kernels = entry->make(reader, software);
+  run.overhead += quantise_overhead(run.kernels, software);
   run.warm = reader.is_warm();
   run.weight_copies = replayed_weight_copies(run.kernels, software);
   return run;

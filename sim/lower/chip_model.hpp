@@ -44,7 +44,8 @@ struct KernelRun {
   /// Layers with weights of their own that the measurement replays in turn: warm weights stay in
   /// the cache only if those of all layers fit.
   std::int64_t weight_copies = 1;
-  bool sustained = false;  ///< repeated until power settles: the chip may have to lower its clock
+  Picoseconds overhead{0};  ///< of the framework, beyond the kernels
+  bool sustained = false;   ///< repeated until power settles: the chip may have to lower its clock
 };
 
 /// What one forward pass of a stage cost on one chip.
