@@ -1,6 +1,7 @@
 #include "models/gpu/floor.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace tandem::gpu {
 
@@ -13,6 +14,14 @@ OperandBytes operand_bytes(const Kernel& kernel) {
     bytes.activations =
         Bytes(queries * attention->heads * attention->head_dim * bytes_of(attention->activations));
     bytes.kv = work.read_bytes - bytes.activations;
+  }
+  if (const auto* latent = std::get_if<LatentAttentionKernel>(&kernel.shape)) {
+    std::int64_t keys = 0;
+    for (const QuerySpan& span : latent->spans) {
+      keys += latent->selected > 0 ? std::min(span.kv_len, latent->selected) : span.kv_len;
+    }
+    bytes.kv = Bytes(keys * (latent->kv_rank + latent->rope_dim) * bytes_of(latent->kv));
+    bytes.activations = work.read_bytes - bytes.kv;
   }
   // The rows of an embedding table are weights, wherever they happen to lie in it.
   if (std::holds_alternative<EmbeddingKernel>(kernel.shape)) {
@@ -29,9 +38,9 @@ Residency measured_alone(const GpuParams& params, const Kernel& kernel, bool war
   const OperandBytes bytes = operand_bytes(kernel);
   Bytes room = params.l2_capacity;
   const auto take = [&](Bytes amount) {
-    if (amount > room) return false;
+    if (amount > room) return 0.0;
     room -= amount;
-    return true;
+    return 1.0;
   };
   residency.activations = take(bytes.activations);
   residency.output = take(bytes.output);
@@ -45,7 +54,7 @@ Residency inside_pass(const GpuParams& params, const Kernel& kernel) {
   if (!params.model_l2) return residency;
   const OperandBytes bytes = operand_bytes(kernel);
   residency.activations = residency.output =
-      (bytes.activations + bytes.output) * 2 <= params.l2_capacity;
+      (bytes.activations + bytes.output) * 2 <= params.l2_capacity ? 1 : 0;
   return residency;
 }
 
@@ -67,10 +76,12 @@ Peaks peaks_of(const GpuParams& params) {
 Picoseconds floor_of(const GpuParams& params, const Kernel& kernel, const Residency& residency) {
   const OperandBytes bytes = operand_bytes(kernel);
   Peaks peaks = peaks_of(params);
-  if (residency.weights) peaks.cache += bytes.weights;
-  if (residency.activations) peaks.cache += bytes.activations;
-  if (residency.kv) peaks.cache += bytes.kv;
-  if (residency.output) peaks.cache += bytes.output;
+  const auto part = [](Bytes whole, double share) {
+    return Bytes(static_cast<std::int64_t>(std::ceil(static_cast<double>(whole.count()) * share)));
+  };
+  peaks.cache += part(bytes.weights, residency.weights) +
+                 part(bytes.activations, residency.activations) + part(bytes.kv, residency.kv) +
+                 part(bytes.output, residency.output);
   return std::max(floor_of(kernel, peaks, true), work_of(kernel).bytes() / params.l2_bandwidth);
 }
 

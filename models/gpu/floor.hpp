@@ -21,8 +21,9 @@ struct OperandBytes {
 [[nodiscard]] Residency measured_alone(const GpuParams& params, const Kernel& kernel, bool warm,
                                        std::int64_t weight_copies = 1);
 
-/// Entry state inside a forward pass: weights and KV come from memory; activations and output stay
-/// in L2 when they take at most half of it (the other half streams weights).
+/// Entry state of a kernel inside a forward pass whose other kernels are not known: weights and KV
+/// come from memory; activations and output stay in L2 when they take at most half of it (the other
+/// half streams weights). Where the pass is known, PassResidency says more.
 [[nodiscard]] Residency inside_pass(const GpuParams& params, const Kernel& kernel);
 
 /// Rates that the chip cannot exceed; no bytes in cache.

@@ -1,8 +1,11 @@
 #include "models/gpu/gpu_chip.hpp"
 
 #include <algorithm>
+#include <cmath>
 
+#include "models/gpu/governor.hpp"
 #include "models/gpu/loaded_stage.hpp"
+#include "models/gpu/pass_residency.hpp"
 #include "sim/core/hash.hpp"
 
 namespace tandem::gpu {
@@ -58,6 +61,13 @@ std::int64_t widest_rows(const LayerKind& kind) {
   return std::max(std::visit([](const auto& mixer) { return mixer_rows(mixer); }, kind.mixer), ffn);
 }
 
+/// A replayed run finds weights in L2 only where those of all its kernels fit together.
+Bytes weights_of(const std::vector<Kernel>& kernels) {
+  Bytes sum(0);
+  for (const Kernel& kernel : kernels) sum += operand_bytes(kernel).weights;
+  return sum;
+}
+
 /// Entries kept before the cache starts over; answers do not depend on it.
 constexpr std::size_t cache_limit = 20'000;
 
@@ -86,25 +96,43 @@ Fit GpuChip::fit(const Stage& stage, std::int64_t sequences, std::int64_t) const
   return fit;
 }
 
-SimulatedKernel GpuChip::simulated(const Kernel& kernel, const Residency& residency) const {
+SimulatedKernel GpuChip::simulated(const Kernel& kernel, const Residency& residency,
+                                   Hertz clock) const {
   Hasher hash;
   hash.add(key_of(kernel)).add(residency.weights).add(residency.activations);
-  hash.add(residency.kv).add(residency.output);
+  hash.add(residency.kv).add(residency.output).add(std::llround(clock.count()));
   const std::uint64_t key = hash.value();
   {
     const std::lock_guard<std::mutex> guard(lock_);
     if (const auto found = cache_.find(key); found != cache_.end()) return found->second;
   }
+  // Libraries choose a plan for the chip, not for the clock of the moment.
   const KernelPlan plan = plan_kernel(params_, kernel);
   SimulatedKernel result;
-  result.timing = Machine(params_).run(plan, residency);
+  result.timing = Machine(at_clock(params_, clock)).run(plan, residency);
   result.floor = floor_of(params_, kernel, residency);
   const std::lock_guard<std::mutex> guard(lock_);
   if (cache_.size() >= cache_limit) cache_.clear();
   return cache_.emplace(key, result).first->second;
 }
 
-KernelCost GpuChip::cost_of(const Kernel& kernel, const SimulatedKernel& result) const {
+Hertz GpuChip::sustained_clock(const std::vector<Kernel>& kernels,
+                               const std::vector<Residency>& residencies) const {
+  if (!params_.model_power) return params_.clock;
+  return governed_clock(params_, [&](Hertz clock) {
+    SwitchingCounts counts;
+    Picoseconds time(0);
+    for (std::size_t i = 0; i < kernels.size(); ++i) {
+      const KernelTiming timing = simulated(kernels[i], residencies[i], clock).timing;
+      counts += timing.switched;
+      time += timing.time;
+    }
+    return energy_of(params_, counts, time);
+  });
+}
+
+KernelCost GpuChip::cost_of(const Kernel& kernel, const SimulatedKernel& result,
+                            Hertz clock) const {
   KernelCost cost;
   cost.role = std::string(kernel.role);
   cost.time = result.timing.time;
@@ -113,32 +141,55 @@ KernelCost GpuChip::cost_of(const Kernel& kernel, const SimulatedKernel& result)
   cost.work = work_of(kernel);
   cost.memory_read = result.timing.hbm_read;
   cost.memory_write = result.timing.hbm_written;
+  cost.clock = clock;
+  cost.power = mean_power(params_, energy_of(params_, result.timing.switched, cost.time), clock);
   return cost;
 }
 
-void GpuChip::count_activity(const Kernel& kernel, const SimulatedKernel& result,
+void GpuChip::count_activity(const Kernel& kernel, const SimulatedKernel& result, Hertz clock,
                              Activity& activity) const {
   const KernelWork work = work_of(kernel);
-  const auto add = [&](const char* name, std::int64_t count) {
+  const SwitchingCounts& switched = result.timing.switched;
+  const auto add = [&](const std::string& name, std::int64_t count) {
     if (count > 0) activity.counts[name] += count;
   };
-  add(tensor_counter(pipe_of_kernel(kernel)), work.matrix.count());
-  add("vector_flops", work.vector.count());
-  add("special_ops", work.special.count());
-  add("l2_bytes", result.timing.l2_bytes.count());
-  add("hbm_bytes", (result.timing.hbm_read + result.timing.hbm_written).count());
-  add("kernel_launches", 1);
+  const MatrixPipe own = pipe_of_kernel(kernel);
+  add(tensor_counter(own), work.matrix.count());
+  for (std::size_t i = 0; i < matrix_pipes; ++i) {
+    const auto pipe = static_cast<MatrixPipe>(i);
+    const Flops useful = pipe == own ? work.matrix : Flops(0);
+    add(std::string("padding_") + tensor_counter(pipe), (switched.tensor[i] - useful).count());
+  }
+  add("vector_flops", switched.vector.count());
+  add("special_ops", switched.special.count());
+  add("l2_bytes", switched.l2.count());
+  add("hbm_bytes", switched.hbm.count());
+  add("kernel_launches", switched.launches);
+  const double pace = clock / params_.clock;
+  const double voltage = relative_voltage(params_.energy, pace);
+  const RunEnergy energy = energy_of(params_, switched, result.timing.time);
+  add("active_nanoseconds", std::llround(to_seconds(result.timing.time) * 1e9 * energy.active *
+                                         pace * voltage * voltage));
+  add("undervolted_nanojoules", std::llround(energy.core.count() * 1e9 * (1 - voltage * voltage)));
 }
 
 StageCost GpuChip::simulate(const Stage& stage, const Batch& batch,
                             TimelineRecorder* timeline) const {
   const KernelGraph graph = lower(stage, batch);
+  std::vector<Residency> residencies;
+  PassResidency pass(params_);
+  for (const Kernel& kernel : graph.kernels) {
+    residencies.push_back(reused_state(pass.enter(kernel)));
+  }
+  // A loaded service repeats its passes for longer than the governor takes to react.
+  const Hertz clock = sustained_clock(graph.kernels, residencies);
   StageCost total;
   total.time = total.floor = Picoseconds(0);
   std::map<std::string, Picoseconds> by_bound;
-  for (const Kernel& kernel : graph.kernels) {
-    const SimulatedKernel result = simulated(kernel, inside_pass(params_, kernel));
-    const KernelCost cost = cost_of(kernel, result);
+  for (std::size_t i = 0; i < graph.kernels.size(); ++i) {
+    const Kernel& kernel = graph.kernels[i];
+    const SimulatedKernel result = simulated(kernel, residencies[i], clock);
+    const KernelCost cost = cost_of(kernel, result, clock);
     if (timeline != nullptr) {
       timeline->span(timeline->track(chip_.name, "kernels"), cost.role, total.time,
                      total.time + cost.time);
@@ -146,7 +197,7 @@ StageCost GpuChip::simulate(const Stage& stage, const Batch& batch,
     total.time += cost.time;
     total.floor += cost.floor;
     by_bound[cost.bound] += cost.time;
-    count_activity(kernel, result, total.activity);
+    count_activity(kernel, result, clock, total.activity);
     const auto same =
         std::find_if(total.kernels.begin(), total.kernels.end(), [&](const KernelCost& other) {
           return other.role == cost.role && other.time == cost.time && other.floor == cost.floor;
@@ -157,7 +208,7 @@ StageCost GpuChip::simulate(const Stage& stage, const Batch& batch,
       total.kernels.push_back(cost);
     }
   }
-  total.cycles = ClockDomain(params_.clock).cycles_in(total.time);
+  total.cycles = ClockDomain(clock).cycles_in(total.time);
   Picoseconds most(0);
   for (const auto& [bound, time] : by_bound) {
     if (time <= most) continue;
@@ -169,21 +220,33 @@ StageCost GpuChip::simulate(const Stage& stage, const Batch& batch,
 
 Picoseconds GpuChip::floor(const Stage& stage, const Batch& batch) const {
   Picoseconds total(0);
+  PassResidency pass(params_);
   for (const Kernel& kernel : lower(stage, batch).kernels) {
-    total += floor_of(params_, kernel, inside_pass(params_, kernel));
+    total += floor_of(params_, kernel, reused_state(pass.enter(kernel)));
   }
   return total;
 }
 
 KernelCost GpuChip::simulate_run(const KernelRun& run) const {
+  const bool all_weights_fit = weights_of(run.kernels) * run.weight_copies <= params_.l2_capacity;
+  std::vector<Residency> residencies;
+  for (const Kernel& kernel : run.kernels) {
+    residencies.push_back(measured_alone(params_, kernel, run.warm, run.weight_copies));
+    if (!all_weights_fit) residencies.back().weights = 0;
+    if (residencies.size() == 1) continue;
+    double& activations = residencies.back().activations;
+    activations = std::max(activations, inside_pass(params_, kernel).activations);
+  }
   KernelCost total;
+  total.clock = run.sustained ? sustained_clock(run.kernels, residencies) : params_.clock;
   Picoseconds longest(0);
   total.time = run.overhead;
+  Joules energy(params_.energy.idle.count() * to_seconds(run.overhead));
   for (std::size_t i = 0; i < run.kernels.size(); ++i) {
     const Kernel& kernel = run.kernels[i];
-    Residency residency = measured_alone(params_, kernel, run.warm, run.weight_copies);
-    if (i > 0) residency.activations |= inside_pass(params_, kernel).activations;
-    const KernelCost cost = cost_of(kernel, simulated(kernel, residency));
+    const KernelCost cost =
+        cost_of(kernel, simulated(kernel, residencies[i], total.clock), total.clock);
+    energy += Joules(cost.power.count() * to_seconds(cost.time));
     if (i == 0) total.role = cost.role;
     if (cost.time > longest) {
       longest = cost.time;
@@ -195,6 +258,7 @@ KernelCost GpuChip::simulate_run(const KernelRun& run) const {
     total.memory_read += cost.memory_read;
     total.memory_write += cost.memory_write;
   }
+  if (total.time.count() > 0) total.power = Watts(energy.count() / to_seconds(total.time));
   return total;
 }
 
@@ -205,16 +269,21 @@ std::unique_ptr<LoadedStage> GpuChip::load(const Stage& stage, const Weights& we
 
 std::map<std::string, Joules> GpuChip::energy_per_count() const {
   const EnergyParams& energy = params_.energy;
-  const double wide = energy.per_tensor_flop_16bit.count();
-  return {{"tensor_flops_4bit", Joules(wide / 4)},
-          {"tensor_flops_8bit", Joules(wide / 2)},
-          {"tensor_flops_16bit", Joules(wide)},
-          {"tensor_flops_32bit", Joules(energy.per_vector_flop.count())},
-          {"vector_flops", energy.per_vector_flop},
-          {"special_ops", energy.per_special},
-          {"l2_bytes", energy.per_l2_byte},
-          {"hbm_bytes", energy.per_hbm_byte},
-          {"kernel_launches", energy.per_launch}};
+  std::map<std::string, Joules> per_count = {
+      {"vector_flops", energy.per_vector_flop},
+      {"special_ops", energy.per_special},
+      {"l2_bytes", energy.per_l2_byte},
+      {"hbm_bytes", energy.per_hbm_byte},
+      {"kernel_launches", energy.per_launch},
+      {"active_nanoseconds", Joules(energy.active.count() * 1e-9)},
+      // Core energy that the counts above charge at the nominal voltage and a lower one saves.
+      {"undervolted_nanojoules", Joules(-1e-9)}};
+  for (std::size_t i = 0; i < matrix_pipes; ++i) {
+    const auto pipe = static_cast<MatrixPipe>(i);
+    per_count[tensor_counter(pipe)] = energy.per_tensor_flop(pipe);
+    per_count[std::string("padding_") + tensor_counter(pipe)] = energy.per_tensor_flop(pipe);
+  }
+  return per_count;
 }
 
 std::unique_ptr<ChipModel> make_gpu_chip(const Chip& chip, const Software& software) {

@@ -35,12 +35,17 @@ class GpuChip final : public ChipModel {
   [[nodiscard]] std::map<std::string, Joules> energy_per_count() const override;
 
   [[nodiscard]] const GpuParams& params() const { return params_; }
-  /// Simulates a kernel, or takes the result of an equal one from the cache.
-  [[nodiscard]] SimulatedKernel simulated(const Kernel& kernel, const Residency& residency) const;
+  /// Simulates a kernel at a core clock, or takes the result of an equal one from the cache.
+  [[nodiscard]] SimulatedKernel simulated(const Kernel& kernel, const Residency& residency,
+                                          Hertz clock) const;
+  /// The clock at which the governor holds these kernels when they run over and over.
+  [[nodiscard]] Hertz sustained_clock(const std::vector<Kernel>& kernels,
+                                      const std::vector<Residency>& residencies) const;
 
  private:
-  [[nodiscard]] KernelCost cost_of(const Kernel& kernel, const SimulatedKernel& result) const;
-  void count_activity(const Kernel& kernel, const SimulatedKernel& result,
+  [[nodiscard]] KernelCost cost_of(const Kernel& kernel, const SimulatedKernel& result,
+                                   Hertz clock) const;
+  void count_activity(const Kernel& kernel, const SimulatedKernel& result, Hertz clock,
                       Activity& activity) const;
 
   Chip chip_;

@@ -9,12 +9,13 @@
 
 namespace tandem::gpu {
 
-/// Which operands lie in L2 when a kernel starts, and whether its output may stay there.
+/// Shares (0 to 1) of a kernel's operands that lie in L2 when it starts, and of its output that may
+/// stay there.
 struct Residency {
-  bool weights = false;
-  bool activations = false;
-  bool kv = false;
-  bool output = false;
+  double weights = 0;
+  double activations = 0;
+  double kv = 0;
+  double output = 0;
   bool operator==(const Residency&) const = default;
 };
 
@@ -27,10 +28,14 @@ class L2Cache {
     Bytes missing;      ///< bytes to fetch from HBM
     Picoseconds ready;  ///< when the present part is (or will be) there
   };
-  /// Looks a tile up and makes it the most recent. `resident` tiles are present at first touch.
-  Look find(std::int64_t tile, Bytes bytes, bool resident);
+  /// Looks a tile up and makes it the most recent. At first touch the share `resident` of it is
+  /// present.
+  Look find(std::int64_t tile, Bytes bytes, double resident);
   /// Records that `bytes` of the tile are there from `ready` on, evicting the least recent ones.
-  void insert(std::int64_t tile, Bytes bytes, Picoseconds ready);
+  /// `dirty` bytes have no copy in HBM.
+  void insert(std::int64_t tile, Bytes bytes, Picoseconds ready, bool dirty = false);
+  /// Dirty bytes that had to leave since the last call.
+  [[nodiscard]] Bytes take_written_back();
   [[nodiscard]] Bytes used() const { return used_; }
 
  private:
@@ -41,6 +46,7 @@ class L2Cache {
     std::int32_t older = -1;
     bool was_touched = false;
     bool is_listed = false;
+    bool is_dirty = false;
   };
   void unlink(std::int32_t tile);
   void link_newest(std::int32_t tile);
@@ -48,6 +54,7 @@ class L2Cache {
 
   Bytes capacity_;
   Bytes used_{0};
+  Bytes written_back_{0};
   std::int32_t newest_ = -1;
   std::int32_t oldest_ = -1;
   std::vector<Entry> entries_;

@@ -8,6 +8,7 @@
 #include "models/gpu/functional_ops.hpp"
 #include "models/gpu/gpu_chip.hpp"
 #include "models/gpu/kv_store.hpp"
+#include "models/gpu/pass_residency.hpp"
 #include "models/gpu/plan_gemm.hpp"
 #include "models/gpu/stage_weights.hpp"
 #include "models/gpu/tracked_rows.hpp"
@@ -158,9 +159,11 @@ StageCost GpuLoadedStage::run(const Batch& batch, const StageData& in, StageData
   Pass pass = make_pass(batch, in);
   open_requests(batch);
   Picoseconds now(0);
+  PassResidency residency(chip_.params());
   for (const Kernel& kernel : lower(stage_, batch).kernels) {
     const Picoseconds time =
-        chip_.simulated(kernel, inside_pass(chip_.params(), kernel)).timing.time;
+        chip_.simulated(kernel, reused_state(residency.enter(kernel)), chip_.params().clock)
+            .timing.time;
     execute(kernel, in, pass, {now, now + time});
     now += time;
   }
@@ -238,7 +241,7 @@ void GpuLoadedStage::gemm(const GemmKernel& kernel, const TrackedRows& a, const 
     rows.push_back(c.write(row, span.end));
   }
   for (const std::int64_t cta : order_of(grid.tiles_m * grid.tiles_n * tiling.split)) {
-    const TileCoordinates tile = raster(grid, tiling.split, raster_group, cta);
+    const TileCoordinates tile = raster(grid, raster_group, cta);
     if (tile.split != tiling.split - 1) continue;
     const std::int64_t last_row = std::min(kernel.m, (tile.m + 1) * tiling.tile_m);
     const std::int64_t last_column = std::min(kernel.n, (tile.n + 1) * tiling.tile_n);

@@ -12,21 +12,31 @@ Picoseconds at_rate(std::int64_t amount, double per_ps) {
   return Picoseconds(static_cast<std::int64_t>(std::ceil(static_cast<double>(amount) / per_ps)));
 }
 
-}  // namespace
+/// Rounds of equal CTAs that show the steady state; long CTAs show it in fewer.
+constexpr std::int64_t rounds_of_equal_ctas = 6;
+constexpr std::int64_t steps_of_equal_ctas = 64;
 
-const char* KernelTiming::bound() const {
-  struct Part {
-    const char* name;
-    Picoseconds busy;
-  };
-  const Part parts[] = {{"tensor", tensor_busy},   {"hbm", hbm_busy},
-                        {"l2", l2_busy},           {"port", port_busy},
-                        {"special", special_busy}, {"vector", vector_busy}};
-  const Part* most = std::max_element(std::begin(parts), std::end(parts),
-                                      [](const Part& a, const Part& b) { return a.busy < b.busy; });
-  // Nothing busy for a third of the time: launch and latency decide.
-  return most->busy.count() * 3 < time.count() ? "latency" : most->name;
+/// Threads whose next instruction an SM issues per clock: four schedulers, a warp of 32 each
+/// (NVIDIA V100 architecture whitepaper, and those of all later chips).
+constexpr double issue_lanes_per_clock = 128;
+
+/// Time that vector work keeps the tensor pipe of its SM idle.
+Picoseconds held_by_vector_work(VectorWork kind, Picoseconds tensor, Picoseconds vector,
+                                Picoseconds special) {
+  switch (kind) {
+    case VectorWork::Lockstep:
+      // Warps are at different places of it, so the two pipes work side by side.
+      return std::max(vector, special);
+    case VectorWork::BesideValues:
+      return vector + std::max(Picoseconds(0), special - tensor / 2);
+    case VectorWork::AfterTensor:
+    case VectorWork::BesideTensor:
+      break;
+  }
+  return Picoseconds(0);
 }
+
+}  // namespace
 
 Machine::Machine(const GpuParams& params)
     : params_(params),
@@ -35,25 +45,44 @@ Machine::Machine(const GpuParams& params)
       vector_per_ps_(params.vector_peak().count() / static_cast<double>(params.sms) /
                      picoseconds_per_second),
       special_per_ps_(params.special_per_clock * clock_per_ps_),
-      shared_per_ps_(params.shared_bytes_per_clock * clock_per_ps_) {}
+      shared_per_ps_(params.shared_bytes_per_clock * clock_per_ps_),
+      issue_per_ps_(issue_lanes_per_clock * clock_per_ps_) {}
 
 KernelTiming Machine::run(const KernelPlan& plan, const Residency& residency) {
-  residency_ = residency;
   hbm_.reset();
+  start_ = Picoseconds(0);
+  return run_next(plan, residency);
+}
+
+KernelTiming Machine::run_next(const KernelPlan& plan, const Residency& residency) {
+  residency_ = residency;
+  hbm_busy_before_ = hbm_.busy();
+  read_before_ = hbm_.bytes_read();
+  written_before_ = hbm_.bytes_written();
   l2_ = shared_word_ = Server{};
   l2_bytes_ = Bytes(0);
+  switched_ = SwitchingCounts{};
+  switched_.launches = 1;
   sms_.assign(static_cast<std::size_t>(params_.sms), Sm{});
   event_count_ = 0;
+  skipped_ = KernelTiming{};
   std::int64_t tiles = 0;
   for (const PlanPhase& phase : plan.phases) tiles = std::max(tiles, phase.program->tiles());
   cache_ = L2Cache(params_.l2_capacity, tiles);
-  Picoseconds now = params_.launch_overhead;
+  Picoseconds now = start_ + params_.launch_overhead;
   for (const PlanPhase& phase : plan.phases) {
-    if (phase.is_launched) now += params_.kernel_tail + params_.launch_overhead;
+    if (phase.is_launched) {
+      now += params_.kernel_tail + params_.launch_overhead;
+      ++switched_.launches;
+    }
     run_phase(phase, now);
+    const auto used = std::min(sms_.size(), slots_.size());
+    switched_.sm_active += (phase_end_ - now) * static_cast<std::int64_t>(used);
     now = phase_end_;
   }
-  return summarise(now + params_.kernel_tail);
+  const KernelTiming timing = summarise(now + params_.kernel_tail);
+  start_ += timing.time;
+  return timing;
 }
 
 void Machine::prepare_slots(const PlanPhase& phase) {
@@ -71,18 +100,31 @@ void Machine::run_phase(const PlanPhase& phase, Picoseconds start) {
                    static_cast<double>(params_.sms) / picoseconds_per_second;
   prepare_slots(phase);
   events_.clear();
+  setup_ = phase.has_setup ? params_.cta_start : Picoseconds(0);
   next_cta_ = 0;
+  last_cta_ = ctas_to_run(phase);
   phase_end_ = start;
+  const KernelTiming before = summarise(start);
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     if (!assign_next(slots_[i])) break;
-    events_.push(start + params_.cta_start, Phase::Issue,
-                 {EventKind::Load, static_cast<std::int32_t>(i), 0});
+    events_.push(start + setup_, Phase::Issue, {EventKind::Load, static_cast<std::int32_t>(i), 0});
   }
   while (!events_.empty()) {
     const auto entry = events_.pop();
     ++event_count_;
     handle(entry.event, entry.time);
   }
+  if (phase.has_equal_ctas) skip_rounds(phase, start, before);
+}
+
+std::int64_t Machine::ctas_to_run(const PlanPhase& phase) const {
+  const std::int64_t ctas = phase.program->ctas();
+  if (!phase.has_equal_ctas) return ctas;
+  const std::int64_t round = params_.sms * phase.ctas_per_sm;
+  const std::int64_t rounds = (ctas + round - 1) / round;
+  const std::int64_t kept = std::clamp<std::int64_t>(steps_of_equal_ctas / phase.program->steps(0),
+                                                     3, rounds_of_equal_ctas);
+  return ctas - round * std::max<std::int64_t>(0, rounds - kept);
 }
 
 void Machine::handle(const Event& event, Picoseconds now) {
@@ -107,17 +149,18 @@ void Machine::handle(const Event& event, Picoseconds now) {
 }
 
 bool Machine::assign_next(Slot& slot) {
-  if (next_cta_ >= phase_->program->ctas()) {
+  if (next_cta_ >= last_cta_) {
     slot.cta = -1;
     return false;
   }
   slot.cta = next_cta_++;
   slot.next_step = 0;
   slot.steps = phase_->program->steps(slot.cta);
+  if (phase_->has_equal_ctas) slot.steps = std::min(slot.steps, most_equal_steps);
   return true;
 }
 
-bool Machine::is_resident(Operand operand) const {
+double Machine::resident_share(Operand operand) const {
   switch (operand) {
     case Operand::Weight:
       return residency_.weights;
@@ -128,11 +171,16 @@ bool Machine::is_resident(Operand operand) const {
     case Operand::Workspace:
       break;
   }
-  return false;
+  return 0;
 }
 
-Picoseconds Machine::load_tile(Sm& sm, const TileLoad& load, std::int64_t rounds,
-                               Picoseconds now) {
+Bytes Machine::leaving_output(Bytes store) const {
+  if (!params_.model_l2) return store;
+  const double stays = static_cast<double>(store.count()) * residency_.output;
+  return store - Bytes(static_cast<std::int64_t>(stays));
+}
+
+Picoseconds Machine::load_tile(Sm& sm, const TileLoad& load, std::int64_t rounds, Picoseconds now) {
   const Picoseconds port = sm.port.reserve(
       now, at_rate(load.bytes.count(), params_.port_bytes_per_clock * clock_per_ps_));
   const Bytes shared((load.bytes.count() + load.sharers - 1) / load.sharers);
@@ -142,7 +190,7 @@ Picoseconds Machine::load_tile(Sm& sm, const TileLoad& load, std::int64_t rounds
   ready += params_.l2_latency;
   Bytes missing = load.bytes;
   if (params_.model_l2) {
-    const L2Cache::Look look = cache_.find(load.tile, load.bytes, is_resident(load.operand));
+    const L2Cache::Look look = cache_.find(load.tile, load.bytes, resident_share(load.operand));
     missing = look.missing;
     ready = std::max(ready, look.ready + params_.l2_latency);
   }
@@ -150,20 +198,33 @@ Picoseconds Machine::load_tile(Sm& sm, const TileLoad& load, std::int64_t rounds
   const auto address = static_cast<std::uint64_t>(load.tile) * 1024;
   const Picoseconds arrived = hbm_.serve(now, {address, missing, false});
   if (params_.model_l2) {
-    cache_.insert(load.tile, load.bytes, arrived + params_.hbm_latency - params_.l2_latency);
+    keep_tile(load.tile, load.bytes, arrived + params_.hbm_latency - params_.l2_latency, false,
+              now);
   }
   return std::max({ready, arrived + params_.hbm_latency, now + params_.hbm_latency * rounds});
 }
 
 Machine::PendingStep Machine::make_pending(const Slot& slot, const Step& step, Picoseconds now) {
-  PendingStep pending{now,
-                      std::max(at_rate(step.tensor_padded.count(), tensor_per_ps_),
-                               at_rate(step.shared_traffic.count(), shared_per_ps_)),
-                      params_.matrix_latency * step.chain,
-                      at_rate((step.vector + step.schedule).count(), vector_per_ps_),
-                      at_rate(step.special.count(), special_per_ps_),
-                      slot.cta,
-                      slot.next_step + 1 == slot.steps};
+  const Flops vector = std::max(step.vector, step.vector_padded);
+  const Flops special = std::max(step.special, step.special_padded);
+  const Picoseconds product = at_rate(step.tensor_padded.count(), tensor_per_ps_);
+  const Picoseconds fetch = at_rate(step.shared_traffic.count(), shared_per_ps_);
+  PendingStep pending{
+      now,
+      phase_->fetches_in_order ? product + fetch : std::max(product, fetch),
+      params_.matrix_latency * step.chain,
+      params_.stage_handoff * step.handoffs,
+      std::max(at_rate(vector.count(), vector_per_ps_), at_rate(step.issue.count(), issue_per_ps_)),
+      at_rate(special.count(), special_per_ps_),
+      Picoseconds(0),
+      step.store,
+      slot.cta,
+      slot.next_step + 1 == slot.steps};
+  pending.hold =
+      held_by_vector_work(phase_->vector_work, pending.tensor, pending.vector, pending.special);
+  switched_.tensor_of(phase_->pipe) += step.tensor_padded;
+  switched_.vector += vector;
+  switched_.special += special;
   for (int i = 0; i < step.load_count; ++i) {
     Sm& sm = sms_[static_cast<std::size_t>(slot.sm)];
     pending.ready = std::max(pending.ready, load_tile(sm, step.loads[i], step.rounds, now));
@@ -172,13 +233,18 @@ Machine::PendingStep Machine::make_pending(const Slot& slot, const Step& step, P
 }
 
 void Machine::issue_loads(Slot& slot, std::int32_t index, Picoseconds now) {
-  while (slot.cta >= 0 && slot.next_step < slot.steps && slot.count < slot.pending.size()) {
+  while (slot.cta >= 0 && slot.next_step < slot.steps && slot.count < slot.pending.size() &&
+         now >= slot.loads_from) {
     Step step;
     phase_->program->step(slot.cta, slot.next_step, step);
     slot.pending[(slot.head + slot.count) % slot.pending.size()] = make_pending(slot, step, now);
     ++slot.count;
     ++slot.next_step;
-    if (slot.next_step == slot.steps && phase_->persistent && !assign_next(slot)) break;
+    if (slot.next_step < slot.steps || !phase_->persistent) continue;
+    if (!assign_next(slot)) break;
+    if (phase_->tile_setup.count() == 0) continue;
+    slot.loads_from = now + phase_->tile_setup;
+    events_.push(slot.loads_from, Phase::Issue, {EventKind::Load, index, 0});
   }
   schedule_tensor(slot, index, now);
 }
@@ -187,7 +253,8 @@ void Machine::schedule_tensor(Slot& slot, std::int32_t index, Picoseconds now) {
   if (slot.is_computing || slot.count == 0) return;
   slot.is_computing = true;
   const PendingStep& step = slot.pending[slot.head];
-  const Picoseconds free = phase_->overlaps_vector ? slot.previous_vector_done : slot.vector_done;
+  const bool beside = phase_->vector_work == VectorWork::BesideTensor;
+  const Picoseconds free = beside ? slot.previous_vector_done : slot.vector_done;
   events_.push(std::max({now, step.ready, free}), Phase::Issue, {EventKind::Tensor, index, 0});
 }
 
@@ -195,7 +262,9 @@ void Machine::start_tensor(Slot& slot, std::int32_t index, Picoseconds now) {
   Sm& sm = sms_[static_cast<std::size_t>(slot.sm)];
   const PendingStep& step = slot.pending[slot.head];
   // The pipe is free for other CTAs while this one waits for its own accumulators.
-  const Picoseconds done = std::max(sm.tensor.reserve(now, step.tensor), now + step.chain);
+  const Picoseconds done =
+      std::max(sm.tensor.reserve(now, step.tensor + step.hold), now + step.chain) + step.handoff;
+  sm.tensor.busy -= step.hold;
   events_.push(done, Phase::Complete, {EventKind::TensorDone, index, 0});
 }
 
@@ -203,13 +272,20 @@ void Machine::finish_tensor(Slot& slot, std::int32_t index, Picoseconds now) {
   Sm& sm = sms_[static_cast<std::size_t>(slot.sm)];
   const PendingStep step = slot.pending[slot.head];
   Picoseconds done = now;
-  if (step.vector.count() > 0) done = sm.vector.reserve(done, step.vector);
-  if (step.special.count() > 0) done = sm.special.reserve(done, step.special);
+  if (step.hold.count() > 0) {
+    sm.vector.busy += step.vector;
+    sm.special.busy += step.special;
+  } else {
+    if (step.vector.count() > 0) done = sm.vector.reserve(done, step.vector);
+    if (step.special.count() > 0) done = sm.special.reserve(done, step.special);
+  }
   slot.previous_vector_done = slot.vector_done;
   slot.vector_done = done;
+  phase_end_ = std::max(phase_end_, store_tile(sm, step.store, step.cta, done).done);
   slot.head = (slot.head + 1) % slot.pending.size();
   --slot.count;
-  slot.is_computing = false;
+  // Without a second set of accumulators the next tile waits for the epilogue.
+  slot.is_computing = step.is_last && phase_->persistent && !phase_->overlaps_epilogue;
   if (step.is_last) {
     events_.push(done, Phase::Release, {EventKind::Epilogue, index, step.cta});
   }
@@ -220,6 +296,8 @@ void Machine::start_epilogue(const Event& event, Picoseconds now) {
   Sm& sm = sms_[static_cast<std::size_t>(slots_[static_cast<std::size_t>(event.slot)].sm)];
   Epilogue epilogue;
   phase_->program->epilogue(event.cta, epilogue);
+  switched_.vector += epilogue.vector;
+  switched_.special += epilogue.special;
   Picoseconds ready = now;
   if (epilogue.load.bytes.count() > 0) ready = load_tile(sm, epilogue.load, 1, now);
   if (epilogue.vector.count() > 0) {
@@ -228,56 +306,61 @@ void Machine::start_epilogue(const Event& event, Picoseconds now) {
   if (epilogue.special.count() > 0) {
     ready = sm.special.reserve(ready, at_rate(epilogue.special.count(), special_per_ps_));
   }
+  if (epilogue.staging.count() > 0) {
+    ready = sm.staging.reserve(ready, at_rate(epilogue.staging.count(), shared_per_ps_));
+  }
   events_.push(ready, Phase::Release, {EventKind::Store, event.slot, event.cta});
+}
+
+void Machine::keep_tile(std::int64_t tile, Bytes bytes, Picoseconds ready, bool dirty,
+                        Picoseconds now) {
+  cache_.insert(tile, bytes, ready, dirty);
+  const Bytes evicted = cache_.take_written_back();
+  if (evicted.count() == 0) return;
+  const auto address = static_cast<std::uint64_t>(tile) * 1024;
+  (void)hbm_.serve(now, {address, evicted, true});
+}
+
+Machine::Sent Machine::store_tile(Sm& sm, const TileStore& store, std::int64_t cta,
+                                  Picoseconds now) {
+  const Bytes bytes = store.output + store.workspace;
+  if (bytes.count() == 0) return {now, now};
+  l2_bytes_ += bytes;
+  const Picoseconds sent =
+      sm.store.reserve(now, at_rate(bytes.count(), params_.store_bytes_per_clock * clock_per_ps_));
+  Picoseconds done = std::max(sent, l2_.reserve(now, bytes / params_.l2_bandwidth));
+  if (store.workspace.count() > 0 && params_.model_l2) {
+    keep_tile(store.tile, store.workspace, done, true, now);
+  }
+  const Bytes leaving = leaving_output(store.output);
+  if (leaving.count() > 0) {
+    const auto address = static_cast<std::uint64_t>(cta) * 1024;
+    done = std::max(done, hbm_.serve(now, {address, leaving, true}));
+  }
+  return {sent, done};
 }
 
 void Machine::store_output(const Event& event, Picoseconds now) {
   Slot& slot = slots_[static_cast<std::size_t>(event.slot)];
   Epilogue epilogue;
   phase_->program->epilogue(event.cta, epilogue);
-  const Bytes bytes = epilogue.store + epilogue.workspace_store;
-  l2_bytes_ += bytes;
-  Server& port = sms_[static_cast<std::size_t>(slot.sm)].port;
-  Picoseconds done =
-      port.reserve(now, at_rate(bytes.count(), params_.port_bytes_per_clock * clock_per_ps_));
-  done = std::max(done, l2_.reserve(now, bytes / params_.l2_bandwidth));
+  const TileStore store{epilogue.store, epilogue.workspace_store, epilogue.store_tile};
+  auto [sent, done] = store_tile(sms_[static_cast<std::size_t>(slot.sm)], store, event.cta, now);
   if (epilogue.updates_shared_word) {
     done = std::max(done, shared_word_.reserve(now, params_.atomic_interval) + params_.l2_latency);
   }
-  if (epilogue.workspace_store.count() > 0 && params_.model_l2) {
-    cache_.insert(epilogue.store_tile, epilogue.workspace_store, done);
-  }
-  const bool stays = params_.model_l2 && residency_.output;
-  if (!stays && epilogue.store.count() > 0) {
-    const auto address = static_cast<std::uint64_t>(event.cta) * 1024;
-    done = std::max(done, hbm_.serve(now, {address, epilogue.store, true}));
-  }
   phase_end_ = std::max(phase_end_, done);
-  if (!phase_->persistent && assign_next(slot)) {
-    events_.push(done + params_.cta_start, Phase::Issue, {EventKind::Load, event.slot, 0});
+  if (phase_->persistent) {
+    if (phase_->overlaps_epilogue) return;
+    slot.is_computing = false;
+    schedule_tensor(slot, event.slot, sent);
+  } else if (assign_next(slot)) {
+    const auto round = static_cast<std::int64_t>(slots_.size());
+    if (slot.cta == round) second_round_ = now;
+    if (slot.cta % round == 0) last_round_ = now;
+    // A CTA leaves when its stores are on their way.
+    events_.push(sent + setup_, Phase::Issue, {EventKind::Load, event.slot, 0});
   }
-}
-
-KernelTiming Machine::summarise(Picoseconds end) const {
-  KernelTiming timing;
-  timing.time = end;
-  timing.hbm_read = hbm_.bytes_read();
-  timing.hbm_written = hbm_.bytes_written();
-  timing.l2_bytes = l2_bytes_;
-  timing.l2_busy = l2_.busy;
-  timing.hbm_busy = hbm_.busy();
-  for (const Sm& sm : sms_) {
-    timing.tensor_busy += sm.tensor.busy;
-    timing.vector_busy += sm.vector.busy;
-    timing.special_busy += sm.special.busy;
-    timing.port_busy += sm.port.busy;
-  }
-  for (Picoseconds* busy :
-       {&timing.tensor_busy, &timing.vector_busy, &timing.special_busy, &timing.port_busy}) {
-    *busy = *busy / params_.sms;
-  }
-  timing.events = event_count_;
-  return timing;
 }
 
 }  // namespace tandem::gpu

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "models/gpu/activity.hpp"
 #include "models/gpu/l2_cache.hpp"
 #include "models/gpu/plan.hpp"
 #include "models/hbm/memory.hpp"
@@ -21,6 +22,8 @@ struct KernelTiming {
   Bytes hbm_read, hbm_written;
   Bytes l2_bytes;
   Picoseconds tensor_busy, vector_busy, special_busy, port_busy, l2_busy, hbm_busy;
+  Picoseconds skipped;  ///< part of `time` that equals simulated rounds and was not simulated
+  SwitchingCounts switched;
   std::int64_t events = 0;
   [[nodiscard]] const char* bound() const;
 };
@@ -37,12 +40,17 @@ struct Server {
   }
 };
 
-/// Runs kernels one at a time, each from an idle machine. Contract: run() depends only on its
-/// arguments and the parameters.
+/// Steps of an equal CTA that show the steady state.
+inline constexpr int most_equal_steps = 96;
+
+/// Runs kernels one at a time. Contract: run() starts from an idle machine and depends only on its
+/// arguments and the parameters; run_next() goes on where the kernel before it has ended, with HBM
+/// as that left it.
 class Machine {
  public:
   explicit Machine(const GpuParams& params);
   [[nodiscard]] KernelTiming run(const KernelPlan& plan, const Residency& residency);
+  [[nodiscard]] KernelTiming run_next(const KernelPlan& plan, const Residency& residency);
 
  private:
   enum class EventKind : std::uint8_t { Load, Tensor, TensorDone, Epilogue, Store };
@@ -54,7 +62,9 @@ class Machine {
   /// A step between the issue of its loads and the end of its tensor work.
   struct PendingStep {
     Picoseconds ready;
-    Picoseconds tensor, chain, vector, special;
+    Picoseconds tensor, chain, handoff, vector, special;
+    Picoseconds hold;  ///< vector work during which the SM does no tensor work
+    TileStore store;
     std::int64_t cta;
     bool is_last;
   };
@@ -66,14 +76,21 @@ class Machine {
     std::vector<PendingStep> pending;  ///< ring of `stages` entries
     std::size_t head = 0, count = 0;
     bool is_computing = false;
+    Picoseconds loads_from{0};            ///< no load of the next step before
     Picoseconds vector_done{0};           ///< of the step before
     Picoseconds previous_vector_done{0};  ///< of the one before that
   };
   struct Sm {
-    Server tensor, vector, special, port;
+    Server tensor, vector, special, port, store, staging;
   };
 
   void run_phase(const PlanPhase& phase, Picoseconds start);
+  /// CTAs of the phase to simulate: all, or whole rounds fewer where all are equal.
+  [[nodiscard]] std::int64_t ctas_to_run(const PlanPhase& phase) const;
+  /// Adds what CTAs and steps that were not simulated would have done: time at the rate at which
+  /// CTAs started after the first round and in proportion to steps, counts in proportion to those
+  /// since `before`.
+  void skip_rounds(const PlanPhase& phase, Picoseconds start, const KernelTiming& before);
   void prepare_slots(const PlanPhase& phase);
   /// Gives the slot the next CTA of the grid, if there is one.
   [[nodiscard]] bool assign_next(Slot& slot);
@@ -82,18 +99,27 @@ class Machine {
   [[nodiscard]] PendingStep make_pending(const Slot& slot, const Step& step, Picoseconds now);
   [[nodiscard]] Picoseconds load_tile(Sm& sm, const TileLoad& load, std::int64_t rounds,
                                       Picoseconds now);
+  /// When the last byte of a store has left the SM, and when it has arrived.
+  struct Sent {
+    Picoseconds sent, done;
+  };
+  Sent store_tile(Sm& sm, const TileStore& store, std::int64_t cta, Picoseconds now);
+  /// Keeps a tile in L2; what had to leave for it and has no other copy goes to HBM.
+  void keep_tile(std::int64_t tile, Bytes bytes, Picoseconds ready, bool dirty, Picoseconds now);
   void schedule_tensor(Slot& slot, std::int32_t index, Picoseconds now);
   void start_tensor(Slot& slot, std::int32_t index, Picoseconds now);
   void finish_tensor(Slot& slot, std::int32_t index, Picoseconds now);
   void start_epilogue(const Event& event, Picoseconds now);
   void store_output(const Event& event, Picoseconds now);
-  [[nodiscard]] bool is_resident(Operand operand) const;
+  [[nodiscard]] double resident_share(Operand operand) const;
+  /// The part of an output that has no room in L2.
+  [[nodiscard]] Bytes leaving_output(Bytes store) const;
   [[nodiscard]] KernelTiming summarise(Picoseconds end) const;
 
   GpuParams params_;
   HbmMemory hbm_;
   double clock_per_ps_;
-  double vector_per_ps_, special_per_ps_, shared_per_ps_;
+  double vector_per_ps_, special_per_ps_, shared_per_ps_, issue_per_ps_;
   double tensor_per_ps_ = 0;
 
   const PlanPhase* phase_ = nullptr;
@@ -102,12 +128,20 @@ class Machine {
   Server l2_;
   Server shared_word_;  ///< L2's atomic unit, as far as one word is concerned
   Bytes l2_bytes_{0};
+  SwitchingCounts switched_;
   std::vector<Sm> sms_;
   std::vector<Slot> slots_;
   CalendarQueue<Event> events_;
   std::int64_t next_cta_ = 0;
+  std::int64_t last_cta_ = 0;                    ///< CTAs of the phase that are simulated
+  Picoseconds second_round_{0}, last_round_{0};  ///< starts of the first CTA of those rounds
+  KernelTiming skipped_;                         ///< of rounds that were not simulated
   std::int64_t event_count_ = 0;
+  Picoseconds setup_{0};  ///< of a CTA of this phase
   Picoseconds phase_end_{0};
+  Picoseconds start_{0};  ///< of the kernel
+  Picoseconds hbm_busy_before_{0};
+  Bytes read_before_{0}, written_before_{0};
 };
 
 }  // namespace tandem::gpu

@@ -31,6 +31,10 @@ ParameterSchema compute_schema() {
       {"special_per_clock", D::Scalar, "Special-function results per SM and clock.", 16.0, 1, 1024},
       {"shared_bytes_per_clock", D::Scalar, "Shared-memory bytes per SM and clock.", 128.0, 1},
       {"port_bytes_per_clock", D::Scalar, "Bytes per SM and clock from L2.", 64.0, 1},
+      {"store_bytes_per_clock", D::Scalar, "Bytes per SM and clock to L2.", 32.0, 1},
+      {"matrix_issue", D::Count,
+       "Matrix instructions: 0 warp-synchronous (mma.sync, MFMA), 1 wgmma, 2 tcgen05.", 0.0, 0, 2},
+      {"stage_handoff", D::Time, "Pause of a CTA's matrix work per stage buffer.", 0.0, 0, 1e-6},
       {"matrix_latency",
        D::Time,
        "Tensor instruction to the next on its accumulator.",
@@ -67,6 +71,9 @@ ParameterSchema memory_schema() {
       {"hbm_bandwidth", D::Bandwidth, "Peak of all stacks.", {}, 1e9},
       {"hbm_latency", D::Time, "Unloaded HBM read from the SM.", {}, 0, 1e-3},
       {"hbm_refresh_time", D::Time, "tRFC of all-bank refresh at this die density.", {}, 0, 1e-5},
+      {"hbm_stream_efficiency", D::Fraction,
+       "Share of the refresh-bound rate that streams of all SMs together reach (bank conflicts).",
+       1.0, 0.5, 1},
       {"hbm_capacity", D::Size, "Memory of the chip.", {}, 1},
       {"reserved_memory", D::Size, "Held by driver and context.", 0.0},
       {"framework_workspace", D::Size, "Held by the serving framework.", 0.0},
@@ -86,11 +93,19 @@ ParameterSchema overhead_schema() {
       {"energy_l2_byte", D::Energy, "Byte between L2 and SM.", {}},
       {"energy_hbm_byte", D::Energy, "Byte between HBM and L2.", {}},
       {"energy_launch", D::Energy, "Kernel launch.", 0.0},
-      {"idle_power", D::Power, "Power at rest.", {}},
+      {"idle_power", D::Power, "Power at rest: leakage, memory refresh, board.", {}},
+      {"active_power", D::Power, "Clock trees and schedulers while kernels run.", 0.0},
       {"tdp", D::Power, "Power limit.", {}},
+      {"voltage_slope", D::Scalar, "Relative fall of voltage per relative fall of the clock.", 0.0,
+       0, 2},
+      {"lowest_voltage", D::Fraction, "Voltage below which it does not fall, of the nominal.", 1.0,
+       0.1, 1},
       {"model_refresh", D::Count, "Ablation: 0 leaves HBM refresh out.", 1.0, 0, 1},
       {"model_l2", D::Count, "Ablation: 0 lets no load hit in L2.", 1.0, 0, 1},
       {"model_launch", D::Count, "Ablation: 0 makes launches free.", 1.0, 0, 1},
+      {"model_multicast", D::Count, "Ablation: 0 lets every CTA load for itself.", 1.0, 0, 1},
+      {"model_handoff", D::Count, "Ablation: 0 lets matrix work run on between stages.", 1.0, 0, 1},
+      {"model_power", D::Count, "Ablation: 0 never lowers the clock for power.", 1.0, 0, 1},
   };
 }
 
@@ -101,6 +116,7 @@ HbmConfig resolve_hbm(const ParameterSet& set) {
   config.stacks = set.count("hbm_stacks");
   config.bandwidth = BytesPerSecond(set.value("hbm_bandwidth"));
   config.refresh_time = time_value(set, "hbm_refresh_time");
+  config.stream_efficiency = set.value("hbm_stream_efficiency");
   config.model_refresh = set.count("model_refresh") != 0;
   return config;
 }
@@ -114,7 +130,10 @@ EnergyParams resolve_energy(const ParameterSet& set) {
   energy.per_hbm_byte = Joules(set.value("energy_hbm_byte"));
   energy.per_launch = Joules(set.value("energy_launch"));
   energy.idle = Watts(set.value("idle_power"));
+  energy.active = Watts(set.value("active_power"));
   energy.tdp = Watts(set.value("tdp"));
+  energy.voltage_slope = set.value("voltage_slope");
+  energy.lowest_voltage = set.value("lowest_voltage");
   return energy;
 }
 
@@ -130,6 +149,9 @@ void resolve_compute(const ParameterSet& set, GpuParams& p) {
   p.special_per_clock = set.value("special_per_clock");
   p.shared_bytes_per_clock = set.value("shared_bytes_per_clock");
   p.port_bytes_per_clock = set.value("port_bytes_per_clock");
+  p.store_bytes_per_clock = set.value("store_bytes_per_clock");
+  p.matrix_issue = static_cast<MatrixIssue>(set.count("matrix_issue"));
+  p.stage_handoff = time_value(set, "stage_handoff");
   p.matrix_latency = time_value(set, "matrix_latency");
   p.matrix_efficiency = set.value("matrix_efficiency");
   p.multicast = set.count("multicast");
@@ -165,6 +187,41 @@ ParameterSchema gpu_schema() {
     schema.insert(schema.end(), part.begin(), part.end());
   }
   return schema;
+}
+
+Joules EnergyParams::per_tensor_flop(MatrixPipe pipe) const {
+  switch (pipe) {
+    case MatrixPipe::Fp4:
+      return per_tensor_flop_16bit / 4;
+    case MatrixPipe::Fp8:
+    case MatrixPipe::Int8:
+      return per_tensor_flop_16bit / 2;
+    case MatrixPipe::Float16:
+    case MatrixPipe::Bfloat16:
+      return per_tensor_flop_16bit;
+    case MatrixPipe::Float32:
+      break;
+  }
+  return per_vector_flop;
+}
+
+GpuParams at_clock(GpuParams params, Hertz clock) {
+  const double pace = clock / params.clock;
+  const auto slower = [&](Picoseconds& time) { time = from_seconds(to_seconds(time) / pace); };
+  params.clock = clock;
+  for (FlopsPerSecond* peak : {&params.peak_float32, &params.peak_float16, &params.peak_bfloat16,
+                               &params.peak_fp8, &params.peak_int8, &params.peak_fp4}) {
+    *peak = *peak * pace;
+  }
+  params.l2_bandwidth = params.l2_bandwidth * pace;
+  // Of a miss, the way through L2 slows down and the memory's own part does not.
+  const Picoseconds beyond_l2 = params.hbm_latency - params.l2_latency;
+  slower(params.l2_latency);
+  params.hbm_latency = params.l2_latency + beyond_l2;
+  slower(params.matrix_latency);
+  slower(params.stage_handoff);
+  slower(params.cta_start);
+  return params;
 }
 
 FlopsPerSecond GpuParams::matrix_peak(MatrixPipe pipe) const {
@@ -213,6 +270,9 @@ GpuParams resolve(const Chip& chip, const Software& software) {
   p.kernel_tail = time_value(set, "kernel_tail");
   p.model_l2 = set.count("model_l2") != 0;
   p.model_launch = set.count("model_launch") != 0;
+  p.model_power = set.count("model_power") != 0;
+  if (set.count("model_multicast") == 0) p.multicast = 1;
+  if (set.count("model_handoff") == 0) p.stage_handoff = Picoseconds(0);
   if (!p.model_launch) p.launch_overhead = p.cta_start = p.kernel_tail = Picoseconds(0);
   return p;
 }

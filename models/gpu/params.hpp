@@ -14,14 +14,28 @@ namespace tandem::gpu {
 
 /// Energy of one event of each kind, and power that flows anyway.
 struct EnergyParams {
-  Joules per_tensor_flop_16bit;  ///< 8-bit formats cost half, fp32 on CUDA cores twice
+  Joules per_tensor_flop_16bit;
   Joules per_vector_flop;
   Joules per_special;
   Joules per_l2_byte;
   Joules per_hbm_byte;
   Joules per_launch;
   Watts idle;
-  Watts tdp;
+  Watts active;               ///< clocks and schedulers while any kernel runs, at the nominal clock
+  Watts tdp;                  ///< board limit that the governor keeps
+  double voltage_slope = 0;   ///< relative fall of the voltage per relative fall of the clock
+  double lowest_voltage = 1;  ///< relative to the voltage at the nominal clock
+
+  /// One multiply or add of a tensor pipe. The energy of a product goes with the width of its
+  /// operands: 8-bit pipes do twice, 4-bit pipes four times the work of the same data paths.
+  [[nodiscard]] Joules per_tensor_flop(MatrixPipe pipe) const;
+};
+
+/// How the SM issues matrix work: decides tile menus, occupancy and what overlaps.
+enum class MatrixIssue : std::uint8_t {
+  Warp,       ///< synchronous, operands in registers: mma.sync (Ampere, Ada, RTX Blackwell), MFMA
+  Warpgroup,  ///< asynchronous from shared memory, sums in registers: wgmma (Hopper)
+  TensorMemory,  ///< asynchronous, sums in tensor memory: tcgen05 (data-centre Blackwell)
 };
 
 /// One chip, resolved. Rates are of the whole chip and dense.
@@ -32,8 +46,12 @@ struct GpuParams {
   double special_per_clock = 16;        ///< special-function results per SM and clock
   double shared_bytes_per_clock = 128;  ///< shared-memory bandwidth of an SM
   double port_bytes_per_clock = 64;     ///< L2 to SM, per SM
-  Picoseconds matrix_latency;           ///< of one tensor instruction on its accumulator
-  double matrix_efficiency = 1;         ///< sustained share of the tensor peak
+  double store_bytes_per_clock = 32;    ///< SM to L2, per SM
+  MatrixIssue matrix_issue = MatrixIssue::Warp;
+  Picoseconds matrix_latency;  ///< of one tensor instruction on its accumulator
+  /// A CTA's tensor work pauses this long per stage buffer: barrier, operand fetch, first result.
+  Picoseconds stage_handoff;
+  double matrix_efficiency = 1;  ///< sustained share of the tensor peak
 
   Bytes l2_capacity;  ///< what one kernel can keep: the knee of the measured bandwidth curve
   BytesPerSecond l2_bandwidth;
@@ -60,6 +78,7 @@ struct GpuParams {
 
   bool model_l2 = true;      ///< off: no tile is ever found in L2
   bool model_launch = true;  ///< off: launch, CTA start and tail cost nothing
+  bool model_power = true;   ///< off: the board limit never lowers the clock
 
   EnergyParams energy;
 
@@ -80,6 +99,10 @@ struct GpuParams {
 /// Resolves a chip and its software. Throws ModelError on impossible combinations.
 /// Software constants read when present: launch_overhead (added to the chip's, per kernel).
 [[nodiscard]] GpuParams resolve(const Chip& chip, const Software& software);
+
+/// The same chip with its SM and L2 domain at another clock: rates and cycle-counted latencies of
+/// SMs, crossbar and L2 follow, the memory keeps its own clock, launches are made by the front end.
+[[nodiscard]] GpuParams at_clock(GpuParams params, Hertz clock);
 
 /// The type in which a product of these operands is computed: the wider one.
 [[nodiscard]] ElementType math_type(ElementType weights, ElementType activations);

@@ -7,8 +7,14 @@
 
 #include "models/gpu/plan_attention.hpp"
 #include "models/gpu/plan_batched.hpp"
+#include "models/gpu/plan_convolution.hpp"
+#include "models/gpu/plan_delta.hpp"
 #include "models/gpu/plan_gemm.hpp"
+#include "models/gpu/plan_grouped.hpp"
+#include "models/gpu/plan_indexer.hpp"
+#include "models/gpu/plan_latent.hpp"
 #include "models/gpu/plan_quantise.hpp"
+#include "models/gpu/plan_scan.hpp"
 #include "models/gpu/plan_stream.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/overloaded.hpp"
@@ -29,6 +35,8 @@ void add_phase(const CtaProgram& program, PlanTotals& totals) {
       totals.tensor_padded += step.tensor_padded;
       totals.vector += step.vector;
       totals.special += step.special;
+      totals.store += step.store.output;
+      totals.workspace += step.store.workspace;
       for (int l = 0; l < step.load_count; ++l) {
         const bool partial = step.loads[l].operand == Operand::Workspace;
         (partial ? totals.workspace : totals.requested) += step.loads[l].bytes;
@@ -58,11 +66,6 @@ namespace {
 /// What a kernel needs beyond the plans of its kind; empty: nothing.
 std::string_view beyond_plan(const Kernel& kernel) {
   if (const auto* gemm = std::get_if<GemmKernel>(&kernel.shape)) return gemm->bias ? "bias" : "";
-  if (const auto* attention = std::get_if<AttentionKernel>(&kernel.shape)) {
-    if (attention->sinks) return "sinks";
-    if (attention->softcap) return "soft cap";
-    if (attention->value_width() != attention->head_dim) return "narrower values";
-  }
   return "";
 }
 
@@ -79,22 +82,37 @@ KernelPlan plan_kernel(const GpuParams& params, const Kernel& kernel) {
     refuse(kernel, missing);
   }
   const auto stream = [&](const auto&) { return plan_stream(params, kernel); };
-  return std::visit(Overloaded{
-                        [&](const GemmKernel& gemm) { return plan_gemm(params, kernel, gemm); },
-                        [&](const BatchedGemmKernel& gemm) { return plan_batched(params, gemm); },
-                        [&](const AttentionKernel& attention) {
-                          return plan_attention(params, kernel, attention);
-                        },
-                        [&](const EmbeddingKernel& shape) { return stream(shape); },
-                        [&](const NormKernel& shape) { return stream(shape); },
-                        [&](const RopeKernel& shape) { return stream(shape); },
-                        [&](const ActivationKernel& shape) { return stream(shape); },
-                        [&](const ElementwiseKernel& shape) { return stream(shape); },
-                        [&](const SampleKernel& shape) { return stream(shape); },
-                        [&](const QuantiseKernel& shape) { return plan_quantise(params, kernel, shape); },
-                        [&](const auto&) -> KernelPlan { refuse(kernel, ""); },
-                    },
-                    kernel.shape);
+  return std::visit(
+      Overloaded{
+          [&](const GemmKernel& gemm) { return plan_gemm(params, kernel, gemm); },
+          [&](const BatchedGemmKernel& gemm) { return plan_batched(params, gemm); },
+          [&](const AttentionKernel& attention) {
+            return plan_attention(params, kernel, attention);
+          },
+          [&](const EmbeddingKernel& shape) { return stream(shape); },
+          [&](const NormKernel& shape) { return stream(shape); },
+          [&](const RopeKernel& shape) { return stream(shape); },
+          [&](const ActivationKernel& shape) { return stream(shape); },
+          [&](const ElementwiseKernel& shape) { return stream(shape); },
+          [&](const SampleKernel& shape) { return stream(shape); },
+          [&](const CacheReadKernel& shape) { return stream(shape); },
+          [&](const RouterKernel& shape) { return stream(shape); },
+          [&](const ExpertSortKernel& shape) { return stream(shape); },
+          [&](const DispatchKernel& shape) { return stream(shape); },
+          [&](const CombineKernel& shape) { return stream(shape); },
+          [&](const GroupedGemmKernel& gemm) { return plan_grouped(params, gemm); },
+          [&](const QuantiseKernel& shape) { return plan_quantise(params, kernel, shape); },
+          [&](const LatentAttentionKernel& shape) { return plan_latent(params, shape); },
+          [&](const IndexerKernel& indexer) { return plan_indexer(params, indexer); },
+          [&](const DeltaGateKernel& shape) { return stream(shape); },
+          [&](const ShortConvolutionKernel& shape) {
+            return plan_convolution(params, kernel, shape);
+          },
+          [&](const StateSpaceScanKernel& shape) { return plan_scan(params, kernel, shape); },
+          [&](const GatedDeltaKernel& shape) { return plan_delta(params, kernel, shape); },
+          [&](const auto&) -> KernelPlan { refuse(kernel, ""); },
+      },
+      kernel.shape);
 }
 
 std::int64_t ctas_per_sm(const GpuParams& params, const CtaDemand& demand) {

@@ -24,18 +24,33 @@ struct TileLoad {
   std::int64_t sharers = 1;  ///< CTAs of a cluster that take it from one L2 read
 };
 
-/// One turn of a CTA's main loop: loads into a stage buffer, then tensor work, then vector work.
+/// Bytes that leave an SM. Output goes to HBM unless it may stay in L2; a workspace tile stays in
+/// L2 until it is evicted and read or written back.
+struct TileStore {
+  Bytes output;
+  Bytes workspace;
+  std::int64_t tile = -1;  ///< that the workspace bytes make resident
+};
+
+/// One turn of a CTA's main loop: loads into a stage buffer, then tensor work, then vector work,
+/// then stores that nobody waits for.
 struct Step {
   TileLoad loads[3];
   int load_count = 0;
-  Flops tensor;            ///< useful operations
-  Flops tensor_padded;     ///< with the padding of partial tiles and masked pairs
-  std::int64_t chain = 0;  ///< tensor instructions that each wait for the one before
-  std::int64_t rounds = 1;  ///< turns of the loads, each issued when the one before has arrived
-  Bytes shared_traffic;    ///< operand bytes the tensor instructions read from shared memory
+  Flops tensor;               ///< useful operations
+  Flops tensor_padded;        ///< with the padding of partial tiles and masked pairs
+  std::int64_t chain = 0;     ///< tensor instructions that each wait for the one before
+  std::int64_t handoffs = 0;  ///< stage buffers after which the CTA's matrix work pauses
+  std::int64_t rounds = 1;    ///< turns of the loads, each issued when the one before has arrived
+  Bytes shared_traffic;       ///< operand bytes the tensor instructions read from shared memory
   Flops vector;
   Flops special;
-  Flops schedule;  ///< CUDA-core work beyond the closed form: addresses, widening, promoted sums
+  Flops vector_padded;   ///< with masked pairs; zero: as `vector`
+  Flops special_padded;  ///< with masked pairs; zero: as `special`
+  /// Instructions of all threads where they exceed the useful ones: conversions, addresses,
+  /// control.
+  Flops issue;
+  TileStore store;
   void add(const TileLoad& load) {
     if (load.bytes.count() > 0) loads[load_count++] = load;
   }
@@ -46,6 +61,7 @@ struct Epilogue {
   TileLoad load;  ///< residual; zero bytes: none
   Flops vector;
   Flops special;
+  Bytes staging;                 ///< shared-memory traffic on the way from registers to the store
   Bytes store;                   ///< part of the kernel's output
   Bytes workspace_store;         ///< partial results, kept in L2
   std::int64_t store_tile = -1;  ///< tile that the workspace store makes resident
@@ -63,15 +79,30 @@ class CtaProgram {
   virtual void epilogue(std::int64_t cta, Epilogue& out) const = 0;
 };
 
+/// How the vector work of a step shares an SM with tensor work.
+enum class VectorWork : std::uint8_t {
+  AfterTensor,   ///< after its own tensor work; other CTAs may use the tensor pipe meanwhile
+  BesideTensor,  ///< step i + 1 may use the tensor pipe before step i's vector work
+  Lockstep,      ///< all warps of the SM do tensor work, then all do vector work
+  BesideValues,  ///< special functions run beside the second of two products, the rest after it
+};
+
 /// One grid launch inside a kernel; a phase starts when the one before it has stored everything.
 struct PlanPhase {
   std::shared_ptr<const CtaProgram> program;
   std::int64_t ctas_per_sm = 1;
   std::int64_t stages = 2;  ///< steps whose loads may be outstanding or waiting per CTA
   MatrixPipe pipe = MatrixPipe::Bfloat16;
-  bool persistent = false;       ///< a slot loads its next CTA while the last one finishes
-  bool overlaps_vector = false;  ///< step i + 1 may use the tensor pipe before step i's vector work
-  bool is_launched = false;      ///< a launch of its own, behind the phase before it
+  bool has_setup = true;           ///< CTAs set barriers and descriptors up before they load
+  bool is_launched = false;        ///< a launch of its own, behind the phase before it
+  bool persistent = false;         ///< a slot loads its next CTA while the last one finishes
+  bool overlaps_epilogue = false;  ///< persistent: the next tile's tensor work runs beside it
+  Picoseconds tile_setup;          ///< persistent: from a CTA's last load to the next one's first
+  VectorWork vector_work = VectorWork::AfterTensor;
+  /// Warps fetch operands from shared memory and multiply them in turn: the times add up.
+  bool fetches_in_order = false;
+  /// All CTAs do the same: the machine may run some rounds of them and let the others last as long.
+  bool has_equal_ctas = false;
 };
 
 /// Sums over all CTAs of a plan. `tensor`, `vector`, `special`, `store` equal work_of's closed

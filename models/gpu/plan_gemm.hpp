@@ -33,23 +33,23 @@ struct GemmGrid {
 [[nodiscard]] KernelPlan plan_gemm_with(const GpuParams& params, const GemmKernel& gemm,
                                         const GemmTiling& tiling);
 
-/// The tiling with the smallest predicted time (first of equals). Throws ModelError on empty
-/// shapes.
+/// Of the tilings within 5 % of the smallest predicted time the one that reads the least from L2,
+/// as the largest reuse is the safest choice (first of equals). Throws ModelError on empty shapes.
 [[nodiscard]] GemmTiling choose_tiling(const GpuParams& params, const GemmKernel& gemm);
 
 /// Row tiles of one raster column: with 108 to 148 SMs a wave is then about square.
 inline constexpr std::int64_t raster_group = 8;
 
-/// The plan of the tiling with the smallest predicted time (first of equals).
+/// The plan of the chosen tiling.
 [[nodiscard]] KernelPlan plan_gemm(const GpuParams& params, const Kernel& kernel,
                                    const GemmKernel& gemm);
 
 /// Output tile of a CTA in raster order: columns of `group` row tiles, so that the CTAs resident
-/// together form a block whose operands are shared in L2.
+/// together form a block whose operands are shared in L2. With split K all tiles of one part come
+/// before those of the next, as grid.z does in CUTLASS.
 struct TileCoordinates {
   std::int64_t m = 0, n = 0, split = 0;
 };
-[[nodiscard]] TileCoordinates raster(const GemmGrid& grid, std::int64_t split, std::int64_t group,
-                                     std::int64_t cta);
+[[nodiscard]] TileCoordinates raster(const GemmGrid& grid, std::int64_t group, std::int64_t cta);
 
 }  // namespace tandem::gpu

@@ -13,13 +13,13 @@ struct TileShape {
   std::int64_t m = 0, n = 0;
 };
 
-/// Sums are scaled on CUDA cores after every 128 elements of K: scales in float per group, on tensor
-/// units that know no block scales (those that have no fp4).
+/// Sums are scaled on CUDA cores after every 128 elements of K: scales in float per group, on
+/// tensor units that know no block scales (those that have no fp4).
 [[nodiscard]] bool promotes_sums(const GpuParams& params, const GemmKernel& gemm);
 
 /// CUDA-core operations of `k` elements of the main loop of one tile: one multiply-add per sum and
-/// block (deepseek-ai/DeepGEMM, two-level accumulation), and the conversion of weights narrower than
-/// their inputs.
+/// block (deepseek-ai/DeepGEMM, two-level accumulation), and the conversion of weights narrower
+/// than their inputs.
 [[nodiscard]] Flops loop_operations(const GpuParams& params, const GemmKernel& gemm,
                                     const GemmTiling& tiling, std::int64_t k);
 

@@ -48,7 +48,7 @@ class PassProgram final : public CtaProgram {
     out.add({chunk, bytes, Operand::Activation, 1});
     out.rounds = std::max<std::int64_t>(1, ceil_div(bytes.count(), pass_.bytes_per_turn));
     out.vector = Flops(share(pass_.vector.count(), chunk));
-    out.schedule = Flops(bytes.count() / pass_.access * operations_per_access);
+    out.issue = out.vector + Flops(bytes.count() / pass_.access * operations_per_access);
     out.special = Flops(share(pass_.special.count(), chunk));
   }
   void epilogue(std::int64_t cta, Epilogue& out) const override {
@@ -105,12 +105,13 @@ Pass convert_pass(const GpuParams& params, const QuantiseKernel& shape, const Ke
   const std::int64_t fixed_grid = shape.search_ctas > 0 ? shape.search_ctas : 8 * params.sms;
   pass.access = shape.convert_access;
   pass.bytes_per_turn = pass.threads * pass.access;
-  const std::int64_t all = std::max<std::int64_t>(1, ceil_div(work.read_bytes.count(), pass.bytes_per_turn));
+  const std::int64_t all =
+      std::max<std::int64_t>(1, ceil_div(work.read_bytes.count(), pass.bytes_per_turn));
   pass.ctas = shape.convert_access < 16 ? std::min(fixed_grid, all) : all;
   pass.read = work.read_bytes;
   pass.written = work.write_bytes;
-  pass.vector =
-      Flops(work.vector.count() - (shape.scales == ScaleOrigin::Tensor ? work.vector.count() / 2 : 0));
+  pass.vector = Flops(work.vector.count() -
+                      (shape.scales == ScaleOrigin::Tensor ? work.vector.count() / 2 : 0));
   pass.special = work.special;
   return pass;
 }

@@ -23,7 +23,7 @@ HbmMemory::HbmMemory(const HbmConfig& config) {
   timing_ = dram_timing(config.kind, config.bandwidth.count() * 8 / pins, config.refresh_time);
   efficiency_ = config.model_refresh ? refresh_bound(timing_) : 1;
   group_rate_ = config.bandwidth.count() / static_cast<double>(config.stacks) /
-                picoseconds_per_second * efficiency_;
+                picoseconds_per_second * efficiency_ * config.stream_efficiency;
   write_batch_ = Bytes(write_queue_entries * timing_.burst.count() * shape.pseudo_channels);
   groups_.resize(static_cast<std::size_t>(config.stacks));
 }

@@ -16,6 +16,7 @@ struct HbmConfig {
   BytesPerSecond bandwidth;  ///< peak of all stacks
   Picoseconds refresh_time;  ///< tRFCab
   bool model_refresh = true;
+  double stream_efficiency = 1;  ///< share left by bank conflicts among many concurrent streams
 };
 
 /// Kind of one request. `run` is how many contiguous bytes it has per DRAM row.

@@ -21,8 +21,9 @@ using Names = std::vector<std::string>;
 
 const Names& table_keys() {
   static const Names keys = {
-      "id",   "file",    "op",    "chip",    "software", "target", "measured",
-      "unit", "columns", "fixed", "filters", "rows",     "note",   "bytes_per_element"};
+      "id",       "file",    "op",    "chip",    "software", "target", "measured",
+      "unit",     "columns", "fixed", "filters", "rows",     "note",   "bytes_per_element",
+      "sustained"};
   return keys;
 }
 
@@ -89,6 +90,8 @@ class ManifestReader {
     read_target(tree, table);
     table.columns = pairs(tree, "columns", true);
     table.fixed = pairs(tree, "fixed", false);
+    const Tree* sustained = tree.find("sustained");
+    table.sustained = sustained != nullptr && sustained->text == "true";
     for (const auto& [name, value] : table.fixed) {
       const auto same = [&](const auto& column) { return column.first == name; };
       if (std::any_of(table.columns.begin(), table.columns.end(), same)) {
@@ -303,7 +306,7 @@ Manifest load_manifest(const std::string& folder) {
   ManifestReader(manifest, problems).read(root);
   problems.throw_if_any();
   for (ManifestTable& table : manifest.tables) {
-    table.sustained = std::any_of(
+    table.sustained |= std::any_of(
         manifest.tables.begin(), manifest.tables.end(), [&](const ManifestTable& other) {
           return other.file == table.file && other.target == ManifestTarget::Power;
         });

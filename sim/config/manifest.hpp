@@ -39,8 +39,8 @@ struct ManifestTable {
   std::vector<std::pair<std::string, std::string>> fixed;    ///< canonical input -> constant
   std::vector<ManifestFilter> filters;
   std::int64_t rows = 0;  ///< rows that the manifest says are left after the filters
-  /// Its rows come from runs long enough to measure power: another table or this one has the power
-  /// of the same file.
+  /// Its rows come from runs long enough to measure power: the manifest says so, or a table has the
+  /// power of the same file.
   bool sustained = false;
   SourcePlace place;
   SourcePlace file_place;

@@ -29,6 +29,11 @@ std::unique_ptr<ChipModel> chip_model(const Context& context, const Chip& chip,
   throw ConfigError(fmt::format("no hardware model is called '{}'", chip.model));
 }
 
+/// Watts; empty where the chip does not say.
+std::string power_cell(Watts power) {
+  return power.count() > 0 ? fmt::format("{:.6g}", power.count()) : std::string{};
+}
+
 void predict(const Arguments& arguments, const Context& context) {
   const CsvTable table(arguments.csv, read_file(arguments.csv));
   const Software software = context.loader.software(arguments.software);
@@ -44,8 +49,8 @@ void predict(const Arguments& arguments, const Context& context) {
     for (std::size_t c = 0; c < table.header().size(); ++c) {
       text += csv_quoted(table.cell(i, c)) + ",";
     }
-    text += fmt::format("{:.9g},{:.9g},\n", to_milliseconds(is_cycle ? cost.time : cost.floor),
-                        to_milliseconds(cost.floor));
+    text += fmt::format("{:.9g},{:.9g},{}\n", to_milliseconds(is_cycle ? cost.time : cost.floor),
+                        to_milliseconds(cost.floor), power_cell(cost.power));
     if (i % 64 == 0) progress.update(fmt::format("{} of {} rows", i, rows.size()));
   }
   write_output(arguments.out, [&](std::ostream& out) { out << text; });

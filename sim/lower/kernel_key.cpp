@@ -37,11 +37,14 @@ void add(Hasher& hash, const GroupedGemmKernel& s) {
   hash.add(s.rows.size());
   for (const std::int64_t rows : s.rows) hash.add(rows);
   hash.add(s.n).add(s.k).add(s.weights).add(s.activations).add(s.bias);
+  hash.add(s.tuned_rows).add(s.launched_choices).add(s.launched_experts);
+  hash.add(s.writes_descriptors);
   add(hash, s.precision);
 }
 void add(Hasher& hash, const RopeKernel& s) {
   hash.add(s.tokens).add(s.heads).add(s.kv_heads).add(s.head_dim).add(s.kv);
-  hash.add(s.rotated_dims()).add(s.values).add(s.extra);
+  hash.add(s.rotated_dims()).add(s.values).add(s.extra).add(s.key_copies).add(s.carried);
+  hash.add(s.queries.has_value()).add(s.queries.value_or(ElementType::Bfloat16));
 }
 void add(Hasher& hash, const CacheReadKernel& s) {
   hash.add(s.rows).add(s.width).add(s.kv);
@@ -50,11 +53,12 @@ void add(Hasher& hash, const AttentionKernel& s) {
   add(hash, s.spans);
   hash.add(s.heads).add(s.kv_heads).add(s.head_dim).add(s.window).add(s.causal);
   hash.add(s.activations).add(s.kv).add(s.value_width()).add(s.shared_key_dim);
-  hash.add(s.sinks).add(s.softcap).add(s.cached);
+  hash.add(s.sinks).add(s.softcap).add(s.cached).add(s.library);
 }
 void add(Hasher& hash, const LatentAttentionKernel& s) {
   add(hash, s.spans);
   hash.add(s.heads).add(s.kv_rank).add(s.rope_dim).add(s.selected).add(s.activations).add(s.kv);
+  hash.add(s.query_type()).add(s.deal_kernel);
 }
 void add(Hasher& hash, const IndexerKernel& s) {
   add(hash, s.spans);
@@ -72,6 +76,10 @@ void add(Hasher& hash, const GatedDeltaKernel& s) {
   hash.add(s.shape.key_heads).add(s.shape.value_heads).add(s.shape.key_dim);
   hash.add(s.shape.value_dim).add(s.shape.chunk).add(s.phase);
 }
+void add(Hasher& hash, const StateSpaceScanKernel& s) {
+  add(hash, s.spans);
+  hash.add(s.heads).add(s.head_dim).add(s.groups).add(s.state_dim).add(s.chunk);
+}
 void add(Hasher& hash, const RouterKernel& s) {
   const ops::Router& r = s.router;
   hash.add(s.tokens).add(r.rule).add(r.experts).add(r.top_k).add(r.renormalise);
@@ -79,10 +87,14 @@ void add(Hasher& hash, const RouterKernel& s) {
   hash.add(r.group_mask).add(s.expert_scale);
 }
 void add(Hasher& hash, const DispatchKernel& s) {
-  hash.add(s.tokens).add(s.top_k).add(s.hidden);
+  hash.add(s.tokens).add(s.top_k).add(s.hidden).add(s.rows());
+}
+void add(Hasher& hash, const ExpertSortKernel& s) {
+  hash.add(s.tokens).add(s.top_k).add(s.experts);
 }
 void add(Hasher& hash, const CombineKernel& s) {
   hash.add(s.tokens).add(s.top_k).add(s.hidden).add(s.shared).add(s.adds_residual);
+  hash.add(s.rows());
 }
 void add(Hasher& hash, const ActivationKernel& s) {
   hash.add(s.tokens).add(s.intermediate).add(s.kind).add(s.gated);
@@ -122,13 +134,15 @@ std::string_view kind_name(const Kernel& kernel) {
                                [](const ShortConvolutionKernel&) { return "short_convolution"; },
                                [](const DeltaGateKernel&) { return "delta_gates"; },
                                [](const GatedDeltaKernel&) { return "gated_delta"; },
+                               [](const StateSpaceScanKernel&) { return "state_space_scan"; },
                                [](const RouterKernel&) { return "router"; },
                                [](const DispatchKernel&) { return "dispatch"; },
                                [](const CombineKernel&) { return "combine"; },
                                [](const ActivationKernel&) { return "activation"; },
                                [](const ElementwiseKernel&) { return "elementwise"; },
                                [](const SampleKernel&) { return "sample"; },
-                               [](const QuantiseKernel&) { return "quantise"; }},
+                               [](const QuantiseKernel&) { return "quantise"; },
+                               [](const ExpertSortKernel&) { return "expert_sort"; }},
                     kernel.shape);
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <variant>
 #include <vector>
 
@@ -69,6 +70,14 @@ struct GroupedGemmKernel {
   ElementType activations = ElementType::Bfloat16;
   bool bias = false;
   const formats::Precision* precision = nullptr;  ///< as in GemmKernel
+  /// Rows of every expert for which the library chose its schedule beforehand; 0: these rows.
+  std::int64_t tuned_rows = 0;
+  /// Rows per expert cannot be known at launch: row tiles are launched for these choices over these
+  /// experts of all ranks, and those without rows return at once. 0: only tiles with rows.
+  std::int64_t launched_choices = 0, launched_experts = 0;
+  /// Each expert's operands have copy descriptors of their own, which a CTA rewrites in memory
+  /// before it loads the next tile (CUTLASS grouped GEMM); else one descriptor spans all experts.
+  bool writes_descriptors = false;
 };
 
 /// Where the scales of quantised activations come from.
@@ -99,6 +108,9 @@ struct RopeKernel {
   std::int64_t rotated = whole_head;  ///< dimensions per head that rotate; 0: none, k is only kept
   bool values = true;                 ///< appends v, as wide as k
   std::int64_t extra = 0;  ///< further elements per token that go to the cache (MLA: the latent)
+  std::int64_t key_copies = 0;  ///< times k is also written beside q (naive MLA: to every head)
+  std::int64_t carried = 0;     ///< elements per query head that change type together with it
+  std::optional<ElementType> queries = std::nullopt;  ///< type in which q leaves; none: as it came
   [[nodiscard]] std::int64_t rotated_dims() const {
     return rotated == whole_head ? head_dim : rotated;
   }
@@ -110,6 +122,10 @@ struct CacheReadKernel {
   std::int64_t rows = 0, width = 0;
   ElementType kv = ElementType::Bfloat16;
 };
+
+/// Whose attention kernels a framework launches: FlashAttention's, or those of TensorRT-LLM
+/// (fmha_v2 for prefill, XQA and masked multi-head attention for decode).
+enum class AttentionLibrary : std::uint8_t { Flash, TensorRt };
 
 /// Attention of each span's new tokens over its context and themselves.
 struct AttentionKernel {
@@ -125,6 +141,7 @@ struct AttentionKernel {
   bool sinks = false;               ///< a learned logit per head joins the softmax
   bool softcap = false;             ///< scores become c tanh(score / c)
   bool cached = true;  ///< earlier keys and values come from the cache, not from this pass
+  AttentionLibrary library = AttentionLibrary::Flash;
   [[nodiscard]] std::int64_t value_width() const { return value_dim > 0 ? value_dim : head_dim; }
 };
 
@@ -135,6 +152,9 @@ struct LatentAttentionKernel {
   std::int64_t selected = 0;  ///< keys that a query sees at most, chosen by an indexer; 0: all
   ElementType activations = ElementType::Bfloat16;
   ElementType kv = ElementType::Bfloat16;
+  std::optional<ElementType> queries = std::nullopt;  ///< type of q where it was quantised
+  bool deal_kernel = false;  ///< a launch before it deals requests out to SMs, in every layer
+  [[nodiscard]] ElementType query_type() const { return queries.value_or(activations); }
 };
 
 /// The indexer of sparse attention: scores all visible keys and keeps the top_k of each query.
@@ -169,6 +189,15 @@ struct GatedDeltaKernel {
   DeltaPhase phase = DeltaPhase::Recurrent;
 };
 
+/// Mamba-2's state-space scan in chunks (Dao and Gu, arXiv 2405.21060): S_i = e^(A dt_i) S_(i-1) +
+/// dt_i x_i B_i^T, y_i = S_i C_i + D x_i, with B and C shared by the heads of a group; the state
+/// [heads][head_dim][state_dim] is float, read once per sequence that has one and written once.
+struct StateSpaceScanKernel {
+  std::vector<QuerySpan> spans;
+  std::int64_t heads = 0, head_dim = 0, groups = 0, state_dim = 0;
+  std::int64_t chunk = 128;
+};
+
 /// From logits [tokens, experts] to top_k experts and weights per token.
 struct RouterKernel {
   std::int64_t tokens = 0;
@@ -176,9 +205,21 @@ struct RouterKernel {
   bool expert_scale = false;  ///< a learned factor per expert on its weight
 };
 
-/// Copies each token's row once per chosen expert, sorted by expert.
+/// One pass of sorting (token, expert) choices by expert: reads the chosen indices of all tokens
+/// and writes a place for each choice and the first row of each of the rank's experts.
+struct ExpertSortKernel {
+  std::int64_t tokens = 0, top_k = 0, experts = 0;
+};
+
+/// Copies each token's row once per chosen expert, sorted by expert. A rank that holds only some of
+/// the experts makes `copies` of them.
 struct DispatchKernel {
+  static constexpr std::int64_t every_choice = -1;
   std::int64_t tokens = 0, top_k = 0, hidden = 0;
+  std::int64_t copies = every_choice;
+  [[nodiscard]] std::int64_t rows() const {
+    return copies == every_choice ? tokens * top_k : copies;
+  }
 };
 
 /// y = sum over the token's experts of weight * row (+ shared row) (+ residual).
@@ -186,6 +227,10 @@ struct CombineKernel {
   std::int64_t tokens = 0, top_k = 0, hidden = 0;
   bool shared = false;
   bool adds_residual = false;
+  std::int64_t copies = DispatchKernel::every_choice;  ///< rows that the rank has
+  [[nodiscard]] std::int64_t rows() const {
+    return copies == DispatchKernel::every_choice ? tokens * top_k : copies;
+  }
 };
 
 /// act(gate) * up over [tokens, intermediate], or act(up) alone.
@@ -219,6 +264,6 @@ using KernelShape =
                  ActivationKernel, SampleKernel, BatchedGemmKernel, GroupedGemmKernel,
                  CacheReadKernel, LatentAttentionKernel, IndexerKernel, ShortConvolutionKernel,
                  DeltaGateKernel, GatedDeltaKernel, RouterKernel, DispatchKernel, CombineKernel,
-                 ElementwiseKernel, QuantiseKernel>;
+                 ElementwiseKernel, QuantiseKernel, ExpertSortKernel, StateSpaceScanKernel>;
 
 }  // namespace tandem

@@ -81,7 +81,7 @@ KernelWork of(const QuantiseKernel& shape, std::int64_t width) {
 }
 
 /// Per pair of rotated dimensions four multiplies and two adds. K and V leave in the cache's type,
-/// q in place; only the dimensions of q that rotate move.
+/// q in place or in a type of its own; only the dimensions of q that rotate or change type move.
 KernelWork of(const RopeKernel& shape, std::int64_t width) {
   KernelWork work;
   const std::int64_t rotated = shape.rotated_dims();
@@ -89,8 +89,11 @@ KernelWork of(const RopeKernel& shape, std::int64_t width) {
   const std::int64_t k = shape.tokens * shape.kv_heads * shape.head_dim;
   const std::int64_t kept = k * (shape.values ? 2 : 1) + shape.tokens * shape.extra;
   work.vector = Flops(3 * (q + shape.tokens * shape.kv_heads * rotated));
-  work.read_bytes = Bytes((q + kept) * width);
-  work.write_bytes = Bytes(q * width + kept * bytes_of(shape.kv));
+  const std::int64_t carried = shape.tokens * shape.heads * shape.carried;
+  const std::int64_t copies = shape.tokens * shape.key_copies * rotated;
+  const std::int64_t q_width = shape.queries ? bytes_of(*shape.queries) : width;
+  work.read_bytes = Bytes((q + carried + kept) * width);
+  work.write_bytes = Bytes((q + carried) * q_width + copies * width + kept * bytes_of(shape.kv));
   return work;
 }
 

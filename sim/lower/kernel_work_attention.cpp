@@ -91,11 +91,12 @@ KernelWork of(const LatentAttentionKernel& shape, std::int64_t) {
   const std::int64_t rows = queries * shape.heads;
   const std::int64_t cached = shape.kv_rank + shape.rope_dim;
   const std::int64_t width = bytes_of(shape.activations);
+  const std::int64_t q_width = bytes_of(shape.query_type());
   work.matrix = Flops(2 * shape.heads * (shape.kv_rank + cached) * pairs);
   add_softmax(shape.heads, pairs, rows, shape.kv_rank, work);
   const std::int64_t choices =
       shape.selected > 0 ? index_bytes * pairs : 0;  // which rows: one number per pair
-  work.read_bytes = Bytes(rows * cached * width + keys * cached * bytes_of(shape.kv) + choices);
+  work.read_bytes = Bytes(rows * cached * q_width + keys * cached * bytes_of(shape.kv) + choices);
   work.write_bytes = Bytes(rows * shape.kv_rank * width);
   return work;
 }

@@ -35,6 +35,22 @@ KernelWork chunk_work(std::int64_t c, std::int64_t key, std::int64_t value) {
   return work;
 }
 
+/// One head, one chunk of c tokens of the state-space scan. Products, squares whole: (decay C B^T)
+/// X of 2 c^2 value, B^T X and C S of 2 c key value each (C B^T belongs to the group). Vector: dt +
+/// bias, 1 + e^, A dt and its running sum (c each); per pair j <= i a difference and factors for
+/// the decay and dt_j; for the chunk's state c differences, products with dt, and scales of B (c
+/// key); S e^a + own state (2 key value); e^a C S, its sum with the rest, D x and its sum (c value
+/// each). Exponentials: softplus (2 c), pairs, both decays to the chunk's ends (c each), the
+/// state's.
+KernelWork scan_work(std::int64_t c, std::int64_t key, std::int64_t value) {
+  KernelWork work;
+  const std::int64_t pairs = c * (c + 1) / 2;
+  work.matrix = Flops(2 * c * c * value + 4 * c * key * value);
+  work.vector = Flops(4 * c + 3 * pairs + c * (2 + key) + 2 * key * value + 4 * c * value);
+  work.special = Flops(4 * c + pairs + 1);
+  return work;
+}
+
 KernelWork times(KernelWork work, std::int64_t count) {
   work.matrix = work.matrix * count;
   work.vector = work.vector * count;
@@ -108,6 +124,34 @@ KernelWork of(const GatedDeltaKernel& shape, std::int64_t width) {
   work.read_bytes =
       Bytes((qk + v) * width + 2 * tokens * s.value_heads * float_bytes + states_read * state);
   work.write_bytes = Bytes(v * width + states_written * state);
+  return work;
+}
+
+/// C B^T of 2 c^2 key per group and chunk, and scan_work per head. Reads x, dt, B and C; A, D and
+/// the bias of dt are float per head.
+KernelWork of(const StateSpaceScanKernel& shape, std::int64_t width) {
+  KernelWork work;
+  std::int64_t tokens = 0;
+  std::int64_t states_read = 0;
+  std::int64_t states_written = 0;
+  const auto add_chunks = [&](std::int64_t length, std::int64_t count) {
+    work += times(scan_work(length, shape.state_dim, shape.head_dim), shape.heads * count);
+    work.matrix += Flops(2 * length * length * shape.state_dim * shape.groups * count);
+  };
+  for (const QuerySpan& span : shape.spans) {
+    tokens += span.q_len;
+    states_read += span.earlier() > 0 ? 1 : 0;
+    states_written += span.q_len > 0 ? 1 : 0;
+    add_chunks(shape.chunk, span.q_len / shape.chunk);
+    if (const std::int64_t tail = span.q_len % shape.chunk; tail > 0) add_chunks(tail, 1);
+  }
+  const std::int64_t state = shape.heads * shape.head_dim * shape.state_dim * float_bytes;
+  const std::int64_t rows = tokens * shape.heads * shape.head_dim;
+  work.weight_bytes = Bytes(tokens > 0 ? 3 * shape.heads * float_bytes : 0);
+  work.read_bytes =
+      Bytes((rows + tokens * (shape.heads + 2 * shape.groups * shape.state_dim)) * width +
+            states_read * state);
+  work.write_bytes = Bytes(rows * width + states_written * state);
   return work;
 }
 

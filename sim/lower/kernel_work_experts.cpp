@@ -1,4 +1,5 @@
 // Closed forms of mixtures of experts.
+#include <algorithm>
 #include <cstdint>
 
 #include "sim/lower/kernel_work.hpp"
@@ -70,10 +71,22 @@ KernelWork of(const RouterKernel& shape, std::int64_t width) {
   return work;
 }
 
+/// A comparison or an addition per choice.
+KernelWork of(const ExpertSortKernel& shape, std::int64_t) {
+  KernelWork work;
+  const std::int64_t choices = shape.tokens * shape.top_k;
+  work.vector = Flops(choices);
+  work.read_bytes = Bytes(choices * index_bytes);
+  work.write_bytes = Bytes((choices + shape.experts + 1) * index_bytes);
+  return work;
+}
+
+/// Rows that no expert of the rank takes are not read: of `copies` choices at most as many tokens.
 KernelWork of(const DispatchKernel& shape, std::int64_t width) {
   KernelWork work;
-  const std::int64_t copies = shape.tokens * shape.top_k;
-  work.read_bytes = Bytes(shape.tokens * shape.hidden * width + copies * index_bytes);
+  const std::int64_t copies = shape.rows();
+  work.read_bytes =
+      Bytes(std::min(shape.tokens, copies) * shape.hidden * width + copies * index_bytes);
   work.write_bytes = Bytes(copies * shape.hidden * width);
   return work;
 }
@@ -97,16 +110,17 @@ KernelWork of(const GroupedGemmKernel& shape, std::int64_t) {
   return work;
 }
 
-/// Per element and chosen expert a multiply-add; one addition for the shared experts and one for
+/// Per element and row of an expert a multiply-add; one addition for the shared experts and one for
 /// the residual. Reads where each row stands and its weight.
 KernelWork of(const CombineKernel& shape, std::int64_t width) {
   KernelWork work;
   const std::int64_t elements = shape.tokens * shape.hidden;
-  const std::int64_t copies = shape.tokens * shape.top_k;
+  const std::int64_t copies = shape.rows();
+  const std::int64_t choices = shape.tokens * shape.top_k;
   const std::int64_t additions = (shape.shared ? 1 : 0) + (shape.adds_residual ? 1 : 0);
-  work.vector = Flops((2 * shape.top_k + additions) * elements);
+  work.vector = Flops(2 * copies * shape.hidden + additions * elements);
   work.read_bytes = Bytes((copies * shape.hidden + additions * elements) * width +
-                          copies * (index_bytes + float_bytes));
+                          choices * (index_bytes + float_bytes));
   work.write_bytes = Bytes(elements * width);
   return work;
 }

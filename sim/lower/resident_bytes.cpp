@@ -61,6 +61,12 @@ std::int64_t cached_bytes(const ShortConvolutionKernel& shape, std::int64_t widt
   return rows * shape.channels * width;
 }
 
+std::int64_t cached_bytes(const StateSpaceScanKernel& shape, std::int64_t) {
+  std::int64_t states = 0;
+  for (const QuerySpan& span : shape.spans) states += span.earlier() > 0 ? 1 : 0;
+  return states * shape.heads * shape.head_dim * shape.state_dim * float_bytes;
+}
+
 std::int64_t cached_bytes(const GatedDeltaKernel& shape, std::int64_t) {
   std::int64_t states = 0;
   for (const QuerySpan& span : shape.spans) states += span.earlier() > 0 ? 1 : 0;

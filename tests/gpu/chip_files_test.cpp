@@ -59,10 +59,12 @@ TEST(Calibration, EveryConstantThatShapesTimeMovesIt) {
     return GpuChip(c, Software{}).simulate_kernel(kernel, false).time;
   };
   const std::pair<const char*, const Kernel*> constants[] = {
-      {"matrix_efficiency", &large}, {"l2_bandwidth", &large},        {"l2_latency", &narrow},
-      {"matrix_latency", &narrow},   {"launch_overhead", &narrow},    {"cta_start", &narrow},
-      {"kernel_tail", &narrow},      {"hbm_latency", &narrow},        {"hbm_refresh_time", &wide},
-      {"hbm_bandwidth", &wide},      {"port_bytes_per_clock", &large}};
+      {"matrix_efficiency", &large}, {"l2_bandwidth", &large},
+      {"l2_latency", &narrow},       {"matrix_latency", &narrow},
+      {"launch_overhead", &narrow},  {"cta_start", &narrow},
+      {"kernel_tail", &narrow},      {"hbm_latency", &narrow},
+      {"hbm_refresh_time", &wide},   {"hbm_bandwidth", &wide},
+      {"stage_handoff", &large},     {"store_bytes_per_clock", &large}};
   for (const auto& [name, kernel] : constants) {
     const double value = chip.parameters.value(name);
     EXPECT_NE(time(with(chip, name, value * 0.8), *kernel), time(chip, *kernel)) << name;
@@ -73,7 +75,8 @@ TEST(Calibration, EveryAblationSwitchMovesTime) {
   const Chip chip = load_chip("h100_sxm");
   const Kernel gemm = kernel_of(GemmKernel{512, 4096, 4096});
   const Picoseconds base = GpuChip(chip, Software{}).simulate_kernel(gemm, false).time;
-  for (const char* name : {"model_refresh", "model_l2", "model_launch"}) {
+  for (const char* name :
+       {"model_refresh", "model_l2", "model_launch", "model_multicast", "model_handoff"}) {
     const GpuChip ablated(with(chip, name, 0), Software{});
     EXPECT_NE(ablated.simulate_kernel(gemm, false).time, base) << name;
   }

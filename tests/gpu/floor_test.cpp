@@ -63,7 +63,8 @@ Chip random_chip(RandomStream& random, bool is_ideal) {
        {"model_refresh", "model_launch", "hbm_latency", "l2_latency", "matrix_latency"}) {
     chip = with(chip, key, 0);
   }
-  return with(with(chip, "matrix_efficiency", 1), "port_bytes_per_clock", 1e9);
+  chip = with(with(chip, "port_bytes_per_clock", 1e9), "store_bytes_per_clock", 1e9);
+  return with(chip, "matrix_efficiency", 1);
 }
 
 TEST(Floor, ClosedForms) {

@@ -23,6 +23,8 @@ struct SimpleCta {
   Flops vector{0};
   Bytes store{0};
   bool shares_tiles = false;
+  std::int64_t handoffs = 0;
+  Bytes staging{0};
 };
 
 class SimpleProgram final : public CtaProgram {
@@ -36,8 +38,12 @@ class SimpleProgram final : public CtaProgram {
     out.add({owner * shape_.steps + index, shape_.load, Operand::Weight, 1});
     out.tensor = out.tensor_padded = shape_.tensor;
     out.vector = shape_.vector;
+    out.handoffs = shape_.handoffs;
   }
-  void epilogue(std::int64_t, Epilogue& out) const override { out.store = shape_.store; }
+  void epilogue(std::int64_t, Epilogue& out) const override {
+    out.store = shape_.store;
+    out.staging = shape_.staging;
+  }
 
  private:
   SimpleCta shape_;
@@ -77,6 +83,13 @@ TEST(Machine, LoadsOverlapComputeThroughTheStageBuffers) {
             2650_ns);
 }
 
+TEST(Machine, BankConflictsOfManyStreamsTakeTheirShareOfTheBus) {
+  // 10000 B take 100 ns on the whole bus and 125 ns on four fifths of it.
+  const Chip chip = with(round_chip(), "hbm_stream_efficiency", 0.8);
+  const KernelTiming timing = run(chip, simple_plan({1, 1, Bytes(10000), Flops(100000)}));
+  EXPECT_EQ(timing.time, 1850_ns + 25_ns);
+}
+
 TEST(Machine, TwoReadersShareHbm) {
   // Two CTAs on two SMs want 100 kB each: 1000 ns apiece on the bus, one after the other.
   const KernelTiming one = run(round_chip(), simple_plan({1, 1, Bytes(100000)}));
@@ -104,6 +117,44 @@ TEST(Machine, CtasOfOneSmShareItsTensorPipe) {
   // Eight CTAs, two per SM: the pipe serves both in turn, 1000 ns each.
   const KernelTiming timing = run(round_chip(), simple_plan({8, 1, Bytes(0), Flops(1000000)}, 2));
   EXPECT_EQ(timing.time, 1000_ns + 50_ns + 2000_ns + 200_ns);
+}
+
+TEST(Machine, AHandoverPausesItsCtaAndLeavesThePipeToTheOther) {
+  Chip chip = with(with(round_chip(), "stage_handoff", 100e-9), "sms", 1);
+  chip = with(chip, "peak_bfloat16", 1e12);
+  SimpleCta shape{1, 3, Bytes(0), Flops(300000)};
+  shape.handoffs = 1;
+  // Three steps of 300 + 100 between launch 1000 + start 50 and tail 200.
+  EXPECT_EQ(run(chip, simple_plan(shape)).time, 2450_ns);
+  // Two CTAs fill each other's pauses: six steps of 300 back to back, one pause at the end.
+  shape.ctas = 2;
+  EXPECT_EQ(run(chip, simple_plan(shape, 2)).time, 1050_ns + 1800_ns + 100_ns + 200_ns);
+}
+
+TEST(Machine, APersistentCtaComputesBesideItsEpilogueOnlyWithASecondSetOfSums) {
+  // Two tiles of 1000 ns on one SM; 400 bytes of staging at 1 byte per ns, stores free.
+  Chip chip = with(with(round_chip(), "shared_bytes_per_clock", 1), "sms", 1);
+  chip = with(chip, "peak_bfloat16", 1e12);
+  SimpleCta shape{2, 1, Bytes(0), Flops(1000000)};
+  shape.staging = Bytes(400);
+  KernelPlan plan = simple_plan(shape);
+  plan.phases[0].persistent = true;
+  EXPECT_EQ(run(chip, plan).time, 1050_ns + 2 * 1400_ns + 200_ns);
+  plan.phases[0].overlaps_epilogue = true;
+  EXPECT_EQ(run(chip, plan).time, 1050_ns + 2000_ns + 400_ns + 200_ns);
+}
+
+TEST(Machine, APhaseThatIsAKernelOfItsOwnPaysTailAndLaunch) {
+  const SimpleCta shape{4, 1, Bytes(0), Flops(1000000)};
+  KernelPlan plan = simple_plan(shape);
+  plan.phases.push_back(plan.phases[0]);
+  // Two waves of start 50 + 1000.
+  EXPECT_EQ(run(round_chip(), plan).time, 1000_ns + 2100_ns + 200_ns);
+  plan.phases[1].is_launched = true;
+  EXPECT_EQ(run(round_chip(), plan).time, 1000_ns + 2100_ns + 200_ns + 1200_ns);
+  // A kernel without barriers and descriptors starts at once.
+  plan.phases[1].has_setup = false;
+  EXPECT_EQ(run(round_chip(), plan).time, 1000_ns + 2050_ns + 200_ns + 1200_ns);
 }
 
 TEST(Machine, ATileIsFetchedFromHbmOnce) {

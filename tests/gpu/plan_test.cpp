@@ -35,7 +35,7 @@ TEST(Plan, RasterVisitsEveryTileOnce) {
   const GemmGrid grid{11, 7, 1, 1};
   std::vector<int> seen(11 * 7 * 2);
   for (std::int64_t cta = 0; cta < 11 * 7 * 2; ++cta) {
-    const TileCoordinates c = raster(grid, 2, raster_group, cta);
+    const TileCoordinates c = raster(grid, raster_group, cta);
     ASSERT_LT(c.m, 11);
     ASSERT_LT(c.n, 7);
     ++seen[static_cast<std::size_t>((c.m * 7 + c.n) * 2 + c.split)];
@@ -56,6 +56,17 @@ TEST(Plan, GemmRequestsEachOperandOncePerTileOfTheOther) {
   EXPECT_EQ(totals.tensor_padded, Flops(6 * 2 * 128 * 128 * 128));
   EXPECT_EQ(totals.store, Bytes(120000));
   EXPECT_EQ(totals.workspace, Bytes(0));
+}
+
+TEST(Plan, ACtaPairLoadsEachTileOfTheWeightsOnce) {
+  // 384 x 256 x 100 in 128 x 128 tiles: 3 x 2. Pairs along M load half of B (128 x 100) each; the
+  // third row has no partner and loads all of it: 2 tiles of B for each of 2 columns. A (128 x 100)
+  // six times.
+  const GpuParams params = params_of(with(large_chip(), "matrix_issue", 2));
+  const GemmKernel gemm{384, 256, 100, ElementType::Bfloat16, ElementType::Bfloat16};
+  const PlanTotals totals = totals_of(plan_gemm_with(params, gemm, GemmTiling{}));
+  EXPECT_EQ(totals.requested, Bytes((6 + 2 * 2) * 128 * 100 * 2));
+  EXPECT_EQ(totals.tensor, Flops(2 * 384 * 256 * 100));
 }
 
 TEST(Plan, SplitKWritesAndReadsPartialSums) {
@@ -128,6 +139,10 @@ TEST(Plan, EveryOperatorDoesTheWorkOfItsClosedForm) {
     attention.head_dim = 16 * random.integer(1, 16);
     attention.causal = i % 5 != 0;
     attention.window = i % 4 == 0 ? random.integer(1, 200) : 0;
+    attention.library = i % 3 == 0 ? AttentionLibrary::TensorRt : AttentionLibrary::Flash;
+    attention.sinks = i % 6 == 1;
+    attention.softcap = i % 7 == 1;
+    attention.value_dim = i % 8 == 1 ? 16 * random.integer(1, 16) : 0;
     for (std::int64_t n = random.integer(1, 5); n > 0; --n) {
       const std::int64_t q = random.integer(1, 2) == 1 ? random.integer(1, 300) : 1;
       attention.spans.push_back({q, q + random.integer(0, 1000)});
@@ -162,14 +177,6 @@ void expect_refusal(const Kernel& kernel, const std::string& message) {
 }
 
 TEST(Plan, KernelsWithoutAPlanAreRefusedByName) {
-  expect_refusal(kernel_of(GatedDeltaKernel{}),
-                 "gpu: no kernel plan for 'gated_delta' yet (kernel 'test')");
-  expect_refusal(kernel_of(GroupedGemmKernel{}),
-                 "gpu: no kernel plan for 'grouped_gemm' yet (kernel 'test')");
-  AttentionKernel attention;
-  attention.sinks = true;
-  expect_refusal(kernel_of(attention),
-                 "gpu: no kernel plan for 'attention' with sinks yet (kernel 'test')");
   GemmKernel gemm{1, 1, 1};
   gemm.bias = true;
   expect_refusal(kernel_of(gemm), "gpu: no kernel plan for 'gemm' with bias yet (kernel 'test')");

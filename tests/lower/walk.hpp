@@ -3,7 +3,10 @@
 #pragma once
 
 #include <algorithm>
+#include <set>
+#include <utility>
 
+#include "sim/numerics/formats/quant_format.hpp"
 #include "tests/lower/tally.hpp"
 #include "tests/lower/walk_delta.hpp"
 #include "tests/lower/walk_experts.hpp"
@@ -303,6 +306,26 @@ inline void walk(const ElementwiseKernel& s, std::int64_t w, Tally& t) {
         t.special(2);
         t.vector();
       }
+    }
+  }
+}
+
+/// Codes are packed bit by bit, each row from a whole byte; a group's scale is a byte string of its
+/// own.
+inline void walk(const QuantiseKernel& s, std::int64_t w, Tally& t) {
+  const formats::QuantFormat& format = *s.precision->activation;
+  const std::int64_t bits = formats::bits_of(format.code);
+  std::set<std::pair<std::int64_t, std::int64_t>> scaled;
+  for (std::int64_t row = 0; row < s.rows; ++row) {
+    const std::int64_t band = format.granularity.rows > 0 ? row / format.granularity.rows : 0;
+    for (std::int64_t i = 0; i < s.width; ++i) {
+      const std::int64_t group = format.granularity.cols > 0 ? i / format.granularity.cols : 0;
+      t.read(w, 'x', row, i);
+      t.vector(4);  // magnitude, maximum; times 1 / scale, conversion
+      if (scaled.insert({band, group}).second) t.special();  // 1 / scale
+      t.write(formats::bytes_of(format.scale), 's', band, group);
+      if (format.has_tensor_scale()) t.write(4, 't', 0);
+      t.write(1, 'c', row, i * bits / 8);
     }
   }
 }

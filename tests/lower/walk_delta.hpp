@@ -146,4 +146,61 @@ inline void walk(const GatedDeltaKernel& s, std::int64_t w, Tally& t) {
   }
 }
 
+inline void walk_scan_chunk(std::int64_t c, const StateSpaceScanKernel& s, Tally& t) {
+  const std::int64_t p = s.head_dim;
+  const std::int64_t n = s.state_dim;
+  for (std::int64_t g = 0; g < s.groups; ++g) walk_matrix(c, c, n, t);  // C B^T
+  for (std::int64_t h = 0; h < s.heads; ++h) {
+    for (std::int64_t i = 0; i < c; ++i) {
+      t.vector(2);   // dt + bias, 1 + e^
+      t.special(2);  // softplus
+      t.vector(2);   // A dt and its running sum
+      for (std::int64_t j = 0; j <= i; ++j) {
+        t.vector(3);  // a_i - a_j; its exponential and dt_j on C B^T
+        t.special();
+      }
+      t.vector(2);  // a_c - a_i, and dt on its exponential
+      t.special();
+      t.vector(n);      // that factor on B
+      t.special();      // e^a
+      t.vector(p);      // on C S
+      t.vector(p);      // C S + (C B^T) X
+      t.vector(2 * p);  // + D x
+    }
+    walk_matrix(c, p, c, t);  // (C B^T) X
+    walk_matrix(p, n, c, t);  // X^T B
+    walk_matrix(c, p, n, t);  // C S
+    t.special();              // e^(a_c)
+    t.vector(2 * p * n);      // on S, and the sum
+  }
+}
+
+inline void walk(const StateSpaceScanKernel& s, std::int64_t w, Tally& t) {
+  for (std::size_t sequence = 0; sequence < s.spans.size(); ++sequence) {
+    const QuerySpan& span = s.spans[sequence];
+    const auto id = static_cast<std::int64_t>(sequence);
+    for (std::int64_t h = 0; span.q_len > 0 && h < s.heads; ++h) {
+      for (const char buffer : {'A', 'D', 'b'}) t.weight(4, buffer, h);
+    }
+    for (std::int64_t i = 0; span.q_len > 0 && i < s.heads * s.head_dim * s.state_dim; ++i) {
+      if (span.kv_len > span.q_len) t.read(4, 'S', id, i);
+      t.write(4, 'S', id, i);
+    }
+    for (std::int64_t token = 0; token < span.q_len; ++token) {
+      for (std::int64_t i = 0; i < s.heads * s.head_dim; ++i) {
+        t.read(w, 'x', id, token, i);
+        t.write(w, 'y', id, token, i);
+      }
+      for (std::int64_t h = 0; h < s.heads; ++h) t.read(w, 'd', id, token, h);
+      for (std::int64_t i = 0; i < s.groups * s.state_dim; ++i) {
+        t.read(w, 'B', id, token, i);
+        t.read(w, 'C', id, token, i);
+      }
+    }
+    for (std::int64_t begin = 0; begin < span.q_len; begin += s.chunk) {
+      walk_scan_chunk(std::min(s.chunk, span.q_len - begin), s, t);
+    }
+  }
+}
+
 }  // namespace tandem::test

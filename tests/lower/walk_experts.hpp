@@ -57,6 +57,17 @@ inline void walk(const RouterKernel& s, std::int64_t w, Tally& t) {
   }
 }
 
+inline void walk(const ExpertSortKernel& s, std::int64_t, Tally& t) {
+  for (std::int64_t token = 0; token < s.tokens; ++token) {
+    for (std::int64_t k = 0; k < s.top_k; ++k) {
+      t.read(4, 'i', token, k);
+      t.write(4, 'p', token, k);
+      t.vector();
+    }
+  }
+  for (std::int64_t e = 0; e <= s.experts; ++e) t.write(4, 'f', e);
+}
+
 inline void walk(const DispatchKernel& s, std::int64_t w, Tally& t) {
   for (std::int64_t token = 0; token < s.tokens; ++token) {
     for (std::int64_t k = 0; k < s.top_k; ++k) {

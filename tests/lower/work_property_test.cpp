@@ -103,6 +103,10 @@ void draw(Draw& d, GatedDeltaKernel& s) {
   s.shape.chunk = d.in(1, 6);
   s.phase = d.one_of(DeltaPhase::Chunked);
 }
+void draw(Draw& d, StateSpaceScanKernel& s) {
+  const std::int64_t groups = d.in(1, 2);
+  s = {d.spans(), groups * d.in(1, 3), d.in(1, 4), groups, d.in(1, 5), d.in(1, 6)};
+}
 void draw(Draw& d, RouterKernel& s) {
   s.tokens = d.in(1, 4);
   ops::Router& r = s.router;
@@ -117,6 +121,9 @@ void draw(Draw& d, RouterKernel& s) {
   r.group_score = d.one_of(ops::GroupScore::SumOfTop2);
   r.group_mask = d.one_of(ops::GroupMask::Zero);
   s.expert_scale = d.flag();
+}
+void draw(Draw& d, ExpertSortKernel& s) {
+  s = {d.in(1, 5), d.in(1, 4), d.in(1, 6)};
 }
 void draw(Draw& d, DispatchKernel& s) {
   s = {d.in(1, 5), d.in(1, 4), d.in(1, 6)};
@@ -134,15 +141,24 @@ void draw(Draw& d, ElementwiseKernel& s) {
 void draw(Draw& d, SampleKernel& s) {
   s = {d.in(1, 5), d.in(1, 9)};
 }
+/// Any precision that quantises activations.
+void draw(Draw& d, QuantiseKernel& s) {
+  s = {d.in(1, 5), 16 * d.in(1, 20)};
+  const auto known = formats::precisions();
+  do {
+    s.precision = &known[static_cast<std::size_t>(d.in(0, std::ssize(known) - 1))];
+  } while (!s.precision->activation);
+}
 
 template <class Shape>
 class EveryKernel : public testing::Test {};
 
-using Shapes = testing::Types<EmbeddingKernel, NormKernel, GemmKernel, RopeKernel, AttentionKernel,
-                              ActivationKernel, SampleKernel, BatchedGemmKernel, GroupedGemmKernel,
-                              CacheReadKernel, LatentAttentionKernel, IndexerKernel,
-                              ShortConvolutionKernel, DeltaGateKernel, GatedDeltaKernel,
-                              RouterKernel, DispatchKernel, CombineKernel, ElementwiseKernel>;
+using Shapes =
+    testing::Types<EmbeddingKernel, NormKernel, GemmKernel, RopeKernel, AttentionKernel,
+                   ActivationKernel, SampleKernel, BatchedGemmKernel, GroupedGemmKernel,
+                   CacheReadKernel, LatentAttentionKernel, IndexerKernel, ShortConvolutionKernel,
+                   DeltaGateKernel, GatedDeltaKernel, RouterKernel, DispatchKernel, CombineKernel,
+                   ElementwiseKernel, ExpertSortKernel, QuantiseKernel, StateSpaceScanKernel>;
 
 class ShapeNames {
  public:
@@ -178,7 +194,7 @@ TYPED_TEST(EveryKernel, does_what_its_loops_do) {
   }
 }
 
-static_assert(std::variant_size_v<KernelShape> == 19, "a new kind needs a walk and a draw here");
+static_assert(std::variant_size_v<KernelShape> == 20, "a new kind needs a walk and a draw here");
 
 }  // namespace
 }  // namespace tandem

@@ -1,4 +1,4 @@
-// Attention over grouped query heads.
+// Attention over grouped query heads, with the kernels that frameworks run before it.
 #include <algorithm>
 
 #include "sim/entry/rows/operators.hpp"
@@ -6,13 +6,10 @@
 namespace tandem::entry {
 namespace {
 
-std::vector<Kernel> attention(RowReader& row, bool is_decode) {
+constexpr std::int64_t most_requests = 1 << 20;
+
+AttentionKernel read_shape(RowReader& row, const Software& software) {
   AttentionKernel shape;
-  const std::int64_t batch = row.integer("batch", 1);
-  AttentionKernel::Span span;
-  span.kv_len = row.integer("kv_len", 1);
-  span.q_len = is_decode ? row.integer("q_len", 1, 1) : row.integer("q_len", 1);
-  shape.spans.assign(static_cast<std::size_t>(std::min<std::int64_t>(batch, 1 << 20)), span);
   shape.heads = row.integer("heads", 1);
   shape.kv_heads = row.integer("kv_heads", 1);
   shape.head_dim = row.integer("head_dim", 1, 128);
@@ -20,25 +17,76 @@ std::vector<Kernel> attention(RowReader& row, bool is_decode) {
   shape.causal = row.integer("causal", 0, 1) != 0;
   shape.activations = row.element("dtype", ElementType::Bfloat16);
   shape.kv = row.element("kv_dtype", shape.activations);
-  Kernel kernel;
-  kernel.role = is_decode ? "attention_decode" : "attention_prefill";
-  kernel.activations = shape.activations;
-  kernel.shape = shape;
-  return {kernel};
+  if (software_value(software, "tensorrt_attention", 0) != 0) {
+    shape.library = AttentionLibrary::TensorRt;
+  }
+  return shape;
 }
 
-std::vector<Kernel> prefill(RowReader& row, const Software&) {
-  return attention(row, false);
+/// The kernel that writes new keys and values to the cache before attention reads them, and where
+/// the framework fuses it so, rotates queries and keys on the way.
+void add_cache_write(const AttentionKernel& shape, const Software& software,
+                     std::vector<Kernel>& kernels) {
+  const bool rotates = software_value(software, "attention_preprocess", 0) != 0;
+  if (!rotates && software_value(software, "attention_cache_write", 0) == 0) return;
+  RopeKernel rope;
+  for (const QuerySpan& span : shape.spans) rope.tokens += span.q_len;
+  rope.heads = shape.heads;
+  rope.kv_heads = shape.kv_heads;
+  rope.head_dim = shape.head_dim;
+  rope.kv = shape.kv;
+  if (!rotates) rope.rotated = 0;
+  // Queries and keys arrive as the projection leaves them, whatever attention computes in.
+  kernels.push_back({"cache_write", -1, ElementType::Bfloat16, rope, {}});
 }
-std::vector<Kernel> decode(RowReader& row, const Software&) {
-  return attention(row, true);
+
+std::vector<Kernel> run_of(const AttentionKernel& shape, const char* role, bool writes_cache,
+                           const Software& software) {
+  std::vector<Kernel> kernels;
+  if (writes_cache) add_cache_write(shape, software, kernels);
+  Kernel kernel;
+  kernel.role = role;
+  kernel.activations = shape.activations;
+  kernel.shape = shape;
+  kernels.push_back(kernel);
+  return kernels;
+}
+
+void add_spans(RowReader& row, QuerySpan span, AttentionKernel& shape) {
+  const std::int64_t batch = std::min(row.integer("batch", 1), most_requests);
+  shape.spans.insert(shape.spans.end(), static_cast<std::size_t>(batch), span);
+}
+
+std::vector<Kernel> prefill(RowReader& row, const Software& software) {
+  AttentionKernel shape = read_shape(row, software);
+  add_spans(row, {row.integer("q_len", 1), row.integer("kv_len", 1)}, shape);
+  // A framework that only writes the cache does so for prefill outside the measured operator.
+  const bool preprocesses = software_value(software, "attention_preprocess", 0) != 0;
+  return run_of(shape, "attention_prefill", preprocesses, software);
+}
+
+std::vector<Kernel> decode(RowReader& row, const Software& software) {
+  AttentionKernel shape = read_shape(row, software);
+  add_spans(row, {row.integer("q_len", 1, 1), row.integer("kv_len", 1)}, shape);
+  return run_of(shape, "attention_decode", true, software);
+}
+
+/// One launch with a chunk of one prompt and one query each of `batch` others.
+std::vector<Kernel> mixed(RowReader& row, const Software& software) {
+  AttentionKernel shape = read_shape(row, software);
+  shape.spans.push_back({row.integer("q_len", 1), row.integer("kv_len_prefill", 1)});
+  add_spans(row, {1, row.integer("kv_len_decode", 1)}, shape);
+  return run_of(shape, "attention_mixed", false, software);
 }
 
 }  // namespace
 
 std::vector<RowOperator> attention_operators() {
-  return {{"attention_prefill", {"batch", "q_len", "kv_len", "heads", "kv_heads"}, prefill},
-          {"attention_decode", {"batch", "kv_len", "heads", "kv_heads"}, decode}};
+  const std::vector<std::string> mixed_columns = {"q_len",         "kv_len_prefill", "batch",
+                                                  "kv_len_decode", "heads",          "kv_heads"};
+  return {{"attention_prefill", {"batch", "q_len", "kv_len", "heads", "kv_heads"}, prefill, true},
+          {"attention_decode", {"batch", "kv_len", "heads", "kv_heads"}, decode, true},
+          {"attention_mixed", mixed_columns, mixed, true}};
 }
 
 }  // namespace tandem::entry

@@ -27,10 +27,28 @@ std::vector<Kernel> rope(RowReader& row, const Software&) {
   return {{"rope", -1, shape.kv, shape, {}}};
 }
 
+/// Up (with the gate in one product), activation and down of one rank.
+std::vector<Kernel> mlp_layer(RowReader& row, const Software&) {
+  const std::int64_t tokens = row.integer("tokens", 1);
+  const std::int64_t hidden = row.integer("hidden", 1);
+  const std::int64_t ranks = row.integer("tp", 1, 1);
+  const std::int64_t width = row.integer("inter", 1) / ranks;
+  const bool is_gated = row.integer("gated", 0, 1) != 0;
+  const ElementType type = row.element("dtype", ElementType::Bfloat16);
+  GemmKernel up{tokens, (is_gated ? 2 : 1) * width, hidden, type, type};
+  GemmKernel down{tokens, hidden, width, type, type};
+  ActivationKernel activation{tokens, width};
+  activation.gated = is_gated;
+  return {{"gate_up_projection", -1, type, up, {}},
+          {"activation", -1, type, activation, {}},
+          {"down_projection", -1, type, down, {}}};
+}
+
 }  // namespace
 
 std::vector<RowOperator> layer_operators() {
   return {{"rmsnorm", {"tokens", "hidden"}, rmsnorm},
+          {"mlp_layer", {"tokens", "hidden", "inter"}, mlp_layer},
           {"silu_mul", {"tokens", "width"}, silu_mul},
           {"rope", {"tokens", "heads", "kv_heads"}, rope}};
 }

@@ -17,6 +17,8 @@ struct RowOperator {
   std::vector<std::string> columns;  ///< that a row must have
   /// The kernels of one row in launch order, as `software` runs them.
   std::vector<Kernel> (*make)(RowReader& row, const Software& software);
+  /// A framework prepares several launches for it: the software's operator_overhead applies.
+  bool is_composed = false;
 };
 
 /// gemm, bmm.

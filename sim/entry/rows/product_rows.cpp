@@ -32,8 +32,8 @@ QuantiseKernel quantise(std::int64_t rows, std::int64_t width, const formats::Pr
 void add_quantisation(std::int64_t rows, std::int64_t width, const formats::Precision& precision,
                       const Software& software, std::vector<Kernel>& kernels) {
   if (!precision.activation || software_count(software, "quantises_rows", 1) == 0) return;
-  kernels.push_back({"quantise", -1, ElementType::Bfloat16,
-                     quantise(rows, width, precision, software), {}});
+  kernels.push_back(
+      {"quantise", -1, ElementType::Bfloat16, quantise(rows, width, precision, software), {}});
 }
 
 /// A layer that takes bfloat16 rows: what quantises them is part of the operator.

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <charconv>
+#include <utility>
 
 namespace tandem::entry {
 namespace {
@@ -30,6 +32,12 @@ const NamedCell* find_cell(const NamedRow& row, std::string_view column) {
   return found == row.end() ? nullptr : &found->second;
 }
 
+void RowReader::complain(const NamedCell* cell, std::string message) {
+  if (std::find(bad_.begin(), bad_.end(), cell) != bad_.end()) return;
+  bad_.push_back(cell);
+  sink_.report(cell->place, std::move(message));
+}
+
 std::int64_t RowReader::integer(std::string_view column, std::int64_t minimum,
                                 std::optional<std::int64_t> fallback) {
   const NamedCell* cell = find(column);
@@ -40,8 +48,8 @@ std::int64_t RowReader::integer(std::string_view column, std::int64_t minimum,
   constexpr std::int64_t limit = std::int64_t{1} << 40;
   if (error != std::errc{} || end != text.data() + text.size() || value < minimum ||
       value > limit) {
-    sink_.report(cell->place, fmt::format("'{}' is '{}'; write a whole number of at least {}",
-                                          column, text, minimum));
+    complain(cell, fmt::format("'{}' is '{}'; write a whole number of at least {}", column, text,
+                               minimum));
     return minimum;
   }
   return value;
@@ -54,8 +62,8 @@ ElementType RowReader::element(std::string_view column, ElementType fallback) {
   if (found != element_names().end()) return found->second;
   std::vector<std::string> known;
   for (const auto& [name, type] : element_names()) known.push_back(name);
-  sink_.report(cell->place, fmt::format("'{}' is '{}'; supported types are {}", column, cell->text,
-                                        fmt::join(known, ", ")));
+  complain(cell, fmt::format("'{}' is '{}'; supported types are {}", column, cell->text,
+                             fmt::join(known, ", ")));
   return fallback;
 }
 
@@ -69,8 +77,8 @@ const formats::Precision* RowReader::precision(std::string_view column) {
     const bool is_plain = !precision.weight && !precision.activation;
     return is_plain ? nullptr : &precision;
   }
-  sink_.report(cell->place, fmt::format("'{}' is '{}'; known precisions are {}", column, cell->text,
-                                        fmt::join(known, ", ")));
+  complain(cell, fmt::format("'{}' is '{}'; known precisions are {}", column, cell->text,
+                             fmt::join(known, ", ")));
   return nullptr;
 }
 
@@ -88,7 +96,7 @@ bool RowReader::is_warm() {
   const NamedCell* cell = find("l2");
   if (cell == nullptr) return false;
   if (cell->text != "warm" && cell->text != "cold") {
-    sink_.report(cell->place, fmt::format("'l2' is '{}'; write 'warm' or 'cold'", cell->text));
+    complain(cell, fmt::format("'l2' is '{}'; write 'warm' or 'cold'", cell->text));
   }
   return cell->text == "warm";
 }

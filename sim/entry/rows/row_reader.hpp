@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "sim/entry/kernel_table.hpp"
 #include "sim/numerics/formats/quant_format.hpp"
@@ -44,8 +45,11 @@ class RowReader {
   [[nodiscard]] const NamedCell* find(std::string_view column) const {
     return find_cell(row_, column);
   }
+  /// Reports once per cell: one that is no precision is no element type either.
+  void complain(const NamedCell* cell, std::string message);
 
   const NamedRow& row_;
+  std::vector<const NamedCell*> bad_;
   DiagnosticSink& sink_;
 };
 

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "sim/core/hash.hpp"
+#include "sim/entry/validation/power_meter.hpp"
 
 namespace tandem::entry {
 
@@ -22,6 +23,7 @@ struct Predictor::Bench {
 /// One distinct kernel and what came of it.
 struct Predictor::Job {
   KernelRun run;
+  bool rests_before = false;  ///< the power meter still holds a second of rest
   std::optional<double> baseline;
   std::optional<double> predicted;
   std::optional<double> floor;
@@ -154,7 +156,10 @@ std::string Predictor::refusal_of(const ManifestTable& table) const {
 
 void Predictor::answer_one(const Bench& bench, ManifestTarget target, Job& job) const {
   try {
-    const KernelCost cost = bench.model->simulate_run(job.run);
+    KernelCost cost = bench.model->simulate_run(job.run);
+    if (job.rests_before && cost.power.count() > 0) {
+      cost.power = reading_after_rest(cost.power, bench.model->static_power(), cost.time);
+    }
     job.predicted = predicted_value(cost, target, options_.is_cycle);
     job.bound = cost.bound;
     if (!job.predicted) job.reason = "the chip model does not say its power";
@@ -213,7 +218,13 @@ std::vector<std::size_t> Predictor::distinct_jobs(const ManifestTable& table,
     hash.add(run.warm).add(run.weight_copies);
     for (const Kernel& kernel : run.kernels) hash.add(key_of(kernel));
     const auto [entry, is_new] = known.emplace(hash.value(), jobs.size());
-    if (is_new) jobs.push_back({std::move(run), {}, {}, {}, {}, {}});
+    if (is_new) {
+      const auto dtype = rows[i].inputs.find("dtype");
+      const bool has_dtype = dtype != rows[i].inputs.end();
+      const bool rests =
+          rests_before(table.op, has_dtype ? dtype->second.text : std::string{}, software);
+      jobs.push_back({std::move(run), rests, {}, {}, {}, {}, {}});
+    }
     job_of[i] = entry->second;
   }
   return job_of;

@@ -1,0 +1,1 @@
+// Nothing to compile: targets made of this file own a precompiled header (TandemPrecompile.cmake).

@@ -1,0 +1,160 @@
+#include "models/gpu/attention_schedule.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+namespace tandem::gpu {
+namespace {
+
+/// Main-loop turns of one kernel that are simulated apart; longer kernels merge neighbours.
+constexpr std::int64_t turn_budget = 40'000;
+
+std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
+  return (a + b - 1) / b;
+}
+
+class Scheduler {
+ public:
+  Scheduler(const GpuParams& params, const AttentionKernel& shape, bool is_packed)
+      : params_(params),
+        shape_(shape),
+        is_packed_(is_packed),
+        group_(shape.heads / shape.kv_heads) {
+    schedule_.tiling = attention_tiling(params, shape, is_packed);
+    const std::int64_t merged = std::max<std::int64_t>(1, total_turns() / turn_budget);
+    schedule_.turn_keys = schedule_.tiling.keys * merged;
+  }
+
+  AttentionSchedule make(std::int64_t first_tile) {
+    number_tiles(first_tile);
+    if (is_packed_) parts_ = common_parts();
+    std::vector<std::int64_t> order(shape_.spans.size());
+    std::iota(order.begin(), order.end(), 0);
+    // Long requests first, so that the last CTAs are short ones.
+    std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
+      return span_at(a).q_len * span_at(a).kv_len > span_at(b).q_len * span_at(b).kv_len;
+    });
+    for (const std::int64_t index : order) {
+      if (!is_mine(span_at(index))) continue;
+      if (is_packed_) {
+        add_packed(index);
+      } else {
+        add_tiled(index);
+      }
+    }
+    return std::move(schedule_);
+  }
+
+ private:
+  [[nodiscard]] const QuerySpan& span_at(std::int64_t index) const {
+    return shape_.spans[static_cast<std::size_t>(index)];
+  }
+  [[nodiscard]] bool is_mine(const QuerySpan& span) const {
+    return is_packed_span(params_, shape_, span) == is_packed_;
+  }
+  /// Heads that one CTA of a packed span works for.
+  [[nodiscard]] std::int64_t packed_heads() const {
+    return schedule_.tiling.per_query_head ? 1 : group_;
+  }
+
+  [[nodiscard]] std::int64_t total_turns() const {
+    std::int64_t total = 0;
+    for (const QuerySpan& span : shape_.spans) {
+      if (!is_mine(span)) continue;
+      const std::int64_t runs = is_packed_
+                                    ? shape_.heads / packed_heads()
+                                    : shape_.heads * ceil_div(span.q_len, schedule_.tiling.rows);
+      total += runs * ceil_div(span.kv_len, schedule_.tiling.keys);
+    }
+    return total;
+  }
+
+  void number_tiles(std::int64_t first_tile) {
+    std::int64_t next = first_tile;
+    for (const QuerySpan& span : shape_.spans) {
+      schedule_.first_kv_tile.push_back(next);
+      if (is_mine(span)) next += shape_.kv_heads * ceil_div(span.kv_len, schedule_.turn_keys);
+    }
+    schedule_.tiles = next;
+  }
+
+  /// Parts of the longest packed span; the others take parts of the same length.
+  [[nodiscard]] std::int64_t common_parts() {
+    std::int64_t runs = 0;
+    for (const QuerySpan& span : shape_.spans) {
+      if (!is_mine(span)) continue;
+      runs += shape_.heads / packed_heads();
+      const auto [first, last] = visible_range(shape_, span, 0, span.q_len);
+      longest_ = std::max(longest_, last - first);
+    }
+    return runs == 0 ? 1 : split_parts(params_, shape_, schedule_.tiling, runs, longest_);
+  }
+
+  void add_packed(std::int64_t index) {
+    const QuerySpan& span = span_at(index);
+    const std::int64_t turn = schedule_.turn_keys;
+    const auto [first, last] = visible_range(shape_, span, 0, span.q_len);
+    const std::int64_t begin = first / turn * turn;
+    const std::int64_t length = ceil_div(ceil_div(longest_, parts_), turn) * turn;
+    const std::int64_t parts = ceil_div(last - begin, length);
+    const std::int64_t heads = packed_heads();
+    for (std::int64_t head = 0; head < shape_.heads; head += heads) {
+      AttentionCta cta{index, head / group_,     heads,          0, span.q_len, 0, 0, 0,
+                       parts, schedule_.tiles++, schedule_.tiles};
+      cta.workspace_tile = schedule_.tiles;
+      if (parts > 1) schedule_.tiles += parts;
+      for (cta.part = 0; cta.part < parts; ++cta.part) {
+        cta.k_begin = std::max(first, begin + cta.part * length);
+        cta.k_end = std::min(last, begin + (cta.part + 1) * length);
+        schedule_.ctas.push_back(cta);
+      }
+    }
+  }
+
+  /// The query tiles of one KV head run together and share its keys in L2; with a causal mask the
+  /// last tiles are the longest and go first.
+  void add_tiled(std::int64_t index) {
+    const QuerySpan& span = span_at(index);
+    const std::int64_t rows = schedule_.tiling.rows;
+    for (std::int64_t kv_head = 0; kv_head < shape_.kv_heads; ++kv_head) {
+      for (std::int64_t end = span.q_len; end > 0; end = (end - 1) / rows * rows) {
+        const std::int64_t begin = (end - 1) / rows * rows;
+        const auto [first, last] = visible_range(shape_, span, begin, end);
+        for (std::int64_t head = 0; head < group_; ++head) {
+          schedule_.ctas.push_back(
+              {index, kv_head, 1, begin, end, first, last, 0, 1, schedule_.tiles++, -1});
+        }
+      }
+    }
+  }
+
+  const GpuParams& params_;
+  const AttentionKernel& shape_;
+  bool is_packed_;
+  std::int64_t group_ = 1;
+  std::int64_t parts_ = 1;
+  std::int64_t longest_ = 1;
+  AttentionSchedule schedule_;
+};
+
+}  // namespace
+
+std::pair<std::int64_t, std::int64_t> visible_range(const AttentionKernel& shape,
+                                                    const QuerySpan& span, std::int64_t q_begin,
+                                                    std::int64_t q_end) {
+  if (!shape.causal) {
+    return {0, shape.window > 0 ? std::min(shape.window, span.kv_len) : span.kv_len};
+  }
+  const std::int64_t offset = span.kv_len - span.q_len;
+  const std::int64_t last = offset + q_end;
+  const std::int64_t first =
+      shape.window > 0 ? std::max<std::int64_t>(0, offset + q_begin + 1 - shape.window) : 0;
+  return {first, last};
+}
+
+AttentionSchedule attention_schedule(const GpuParams& params, const AttentionKernel& shape,
+                                     bool is_packed, std::int64_t first_tile) {
+  return Scheduler(params, shape, is_packed).make(first_tile);
+}
+
+}  // namespace tandem::gpu

@@ -1,0 +1,217 @@
+#include "models/gpu/attention_tiling.hpp"
+
+#include <algorithm>
+
+namespace tandem::gpu {
+namespace {
+
+std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
+  return (a + b - 1) / b;
+}
+
+/// Columns of 128 rows of floats in tensor memory (PTX ISA, tcgen05: 512 columns of 128 lanes).
+constexpr std::int64_t tensor_memory_columns = 512;
+
+/// Longest span in queries.
+std::int64_t longest_query(const AttentionKernel& shape) {
+  std::int64_t longest = 0;
+  for (const QuerySpan& span : shape.spans) longest = std::max(longest, span.q_len);
+  return longest;
+}
+
+/// Chips whose tensor instructions keep their accumulators in a memory of their own (tcgen05).
+bool has_tensor_memory(const GpuParams& params) {
+  return params.matrix_issue == MatrixIssue::TensorMemory;
+}
+
+/// FlashAttention-2, and fmha_v2 before Hopper: 64 rows, 16 per warp, each warp reads all of K and
+/// V from shared memory. Paged caches take FlashAttention's split kernel with these tiles.
+/// Dao-AILab/flash-attention csrc/flash_attn/src/flash_fwd_launch_template.h;
+/// NVIDIA/TensorRT-LLM cpp/kernels/fmha_v2 (flash attention, "64_128_S_128").
+AttentionTiling synchronous_tiling(const AttentionKernel& shape) {
+  AttentionTiling tiling;
+  tiling.rows_per_read = 16;
+  tiling.fetches_in_order = true;
+  tiling.vector_work = VectorWork::AfterTensor;
+  if (shape.head_dim > 128) tiling.keys = 64;
+  if (shape.head_dim <= 64) tiling.keys = shape.library == AttentionLibrary::Flash ? 256 : 128;
+  if (shape.head_dim <= 64 && shape.library == AttentionLibrary::TensorRt) {
+    tiling.rows = 128;
+    tiling.rows_per_read = 32;
+  }
+  return tiling;
+}
+
+/// FlashAttention-3: warpgroups of 64 rows take turns at the tensor pipe, and softmax runs beside
+/// the product with V. hopper/tile_size.h.
+AttentionTiling flash3_tiling(const AttentionKernel& shape) {
+  AttentionTiling tiling;
+  tiling.rows = shape.head_dim <= 64 ? 192 : 128;
+  tiling.keys = shape.head_dim > 192 ? 80 : 128;
+  tiling.threads = 384;
+  tiling.registers = 168;
+  tiling.most_ctas = 1;
+  tiling.vector_work = VectorWork::BesideValues;
+  tiling.persistent = true;
+  return tiling;
+}
+
+/// fmha_v2 on Hopper: a loading warpgroup and two that compute 64 rows each, one CTA per SM that
+/// takes tile after tile. Heads of up to 64 with up to 256 queries run the older kernel that holds
+/// the whole row of scores. TensorRT-LLM fmhaRunner.cpp, setupLaunchParams.
+AttentionTiling fused_hopper_tiling(const AttentionKernel& shape) {
+  AttentionTiling tiling;
+  const std::int64_t queries = longest_query(shape);
+  if (shape.head_dim <= 64 && queries <= 256 && shape.window == 0 &&
+      bytes_of(shape.activations) == 2) {
+    tiling.keys = queries <= 64 ? 64 : (queries <= 128 ? 128 : 256);
+    tiling.registers = 168;
+    tiling.most_ctas = 3;
+    return tiling;
+  }
+  tiling.rows = 128;
+  tiling.keys = shape.head_dim > 128 ? 64 : 128;
+  tiling.threads = 384;
+  tiling.registers = 168;
+  tiling.most_ctas = 1;
+  return tiling;
+}
+
+/// Blackwell: two tiles of 128 rows take turns, so that one is in softmax while the tensor pipe
+/// works for the other, where tensor memory holds scores and outputs of both (TensorRT-LLM's
+/// trtllm-gen kernels; FlashAttention-4, flash_attn/cute).
+AttentionTiling tensor_memory_tiling(const AttentionKernel& shape) {
+  AttentionTiling tiling;
+  tiling.row_granule = 128;
+  tiling.rows_per_read = 128;
+  tiling.threads = 512;
+  tiling.registers = 128;
+  tiling.most_ctas = 1;
+  const std::int64_t columns = shape.value_width() + tiling.keys;
+  const bool fits_two = 2 * columns <= tensor_memory_columns;
+  tiling.rows = fits_two ? 256 : 128;
+  tiling.vector_work = fits_two ? VectorWork::BesideTensor : VectorWork::AfterTensor;
+  return tiling;
+}
+
+AttentionTiling prefill_tiling(const GpuParams& params, const AttentionKernel& shape) {
+  if (params.matrix_issue == MatrixIssue::Warp) return synchronous_tiling(shape);
+  if (has_tensor_memory(params)) return tensor_memory_tiling(shape);
+  return shape.library == AttentionLibrary::Flash ? flash3_tiling(shape)
+                                                  : fused_hopper_tiling(shape);
+}
+
+/// TensorRT-LLM before Blackwell uses its tensor-core decode kernels (XQA) for groups of 2 to 32
+/// heads and masked multi-head attention for others (decoderXQAImplJIT, supportConfigCommon).
+bool is_masked_multi_head(const GpuParams& params, const AttentionKernel& shape) {
+  if (shape.library != AttentionLibrary::TensorRt || has_tensor_memory(params)) return false;
+  const std::int64_t group = shape.heads / shape.kv_heads;
+  return group == 1 || group > 32;
+}
+
+AttentionTiling decode_tiling(const GpuParams& params, const AttentionKernel& shape) {
+  AttentionTiling tiling;
+  tiling.rows_per_read = 16;
+  if (is_masked_multi_head(params, shape)) {
+    // 256 threads; of each element of K and V one conversion, one multiply-add and its share of
+    // loads and of the sums over lanes.
+    tiling.rows = tiling.row_granule = 1;
+    tiling.keys = 64;
+    tiling.threads = 256;
+    tiling.registers = 64;
+    tiling.most_ctas = 4;
+    tiling.per_query_head = true;
+    tiling.issue_per_product = 3;
+    return tiling;
+  }
+  if (has_tensor_memory(params) || shape.library == AttentionLibrary::TensorRt) {
+    tiling.row_granule = 16;
+    return tiling;
+  }
+  if (params.matrix_issue == MatrixIssue::Warpgroup) {
+    tiling = flash3_tiling(shape);
+    tiling.rows = 64;
+    tiling.vector_work = VectorWork::Lockstep;
+    tiling.persistent = false;
+    return tiling;
+  }
+  return synchronous_tiling(shape);
+}
+
+/// FlashAttention's num_splits_heuristic: the fewest splits that fill the waves of CTAs to 85 % of
+/// what the best number of splits does.
+std::int64_t flash_splits(std::int64_t runs, std::int64_t slots, std::int64_t blocks) {
+  if (static_cast<double>(runs) >= 0.8 * static_cast<double>(slots)) return 1;
+  const std::int64_t most = std::min({std::int64_t{128}, slots, blocks});
+  const auto efficiency = [&](std::int64_t splits) {
+    const double waves = static_cast<double>(runs * splits) / static_cast<double>(slots);
+    return waves / static_cast<double>(ceil_div(runs * splits, slots));
+  };
+  const auto is_new = [&](std::int64_t splits) {
+    return splits == 1 || ceil_div(blocks, splits) != ceil_div(blocks, splits - 1);
+  };
+  double best = 0;
+  for (std::int64_t splits = 1; splits <= most; ++splits) {
+    if (is_new(splits)) best = std::max(best, efficiency(splits));
+  }
+  for (std::int64_t splits = 1; splits <= most; ++splits) {
+    if (is_new(splits) && efficiency(splits) >= 0.85 * best) return splits;
+  }
+  return 1;
+}
+
+}  // namespace
+
+bool is_packed_span(const GpuParams& params, const AttentionKernel& shape, const QuerySpan& span) {
+  const bool one_launch = shape.library == AttentionLibrary::Flash && !has_tensor_memory(params);
+  return (one_launch ? longest_query(shape) : span.q_len) <= packed_queries;
+}
+
+AttentionTiling attention_tiling(const GpuParams& params, const AttentionKernel& shape,
+                                 bool is_packed) {
+  AttentionTiling tiling = is_packed ? decode_tiling(params, shape) : prefill_tiling(params, shape);
+  // Queries and one turn of K and V must fit; wide elements and heads take smaller tiles.
+  while (shared_bytes(shape, tiling, 1) > params.shared_memory.count() && tiling.keys > 16) {
+    tiling.keys /= 2;
+    if (tiling.rows > tiling.row_granule) tiling.rows /= 2;
+  }
+  while (shared_bytes(shape, tiling, 1) > params.shared_memory.count() && tiling.rows > 16) {
+    tiling.rows /= 2;
+    tiling.row_granule = std::min(tiling.row_granule, tiling.rows);
+  }
+  return tiling;
+}
+
+std::int64_t shared_bytes(const AttentionKernel& shape, const AttentionTiling& tiling,
+                          std::int64_t stages) {
+  const std::int64_t width = bytes_of(shape.activations);
+  const std::int64_t turn =
+      tiling.keys * (shape.head_dim + shape.value_width()) * bytes_of(shape.kv);
+  return tiling.rows * shape.head_dim * width + stages * turn;
+}
+
+std::int64_t split_parts(const GpuParams& params, const AttentionKernel& shape,
+                         const AttentionTiling& tiling, std::int64_t runs, std::int64_t keys) {
+  const std::int64_t blocks = ceil_div(keys, tiling.keys);
+  if (shape.library == AttentionLibrary::TensorRt && !has_tensor_memory(params)) {
+    // At least 128 keys per CTA and at most eight waves (decoderXQAConstants.h).
+    constexpr std::int64_t keys_per_part = 128, waves = 8;
+    return std::clamp<std::int64_t>(std::min(keys / keys_per_part, params.sms * waves / runs), 1,
+                                    blocks);
+  }
+  if (has_tensor_memory(params)) {
+    // trtllm-gen: one wave of CTAs.
+    return std::clamp<std::int64_t>(params.sms / runs, 1, blocks);
+  }
+  if (params.matrix_issue == MatrixIssue::Warpgroup)
+    return blocks <= 4 ? 1 : flash_splits(runs, params.sms, blocks);
+  // FlashAttention-2 splits only where it packs the heads of a group.
+  if (shape.heads == shape.kv_heads) return 1;
+  return flash_splits(runs, 2 * params.sms, blocks);
+}
+
+bool combines_apart(const GpuParams& params, const AttentionKernel& shape) {
+  return shape.library == AttentionLibrary::Flash && !has_tensor_memory(params);
+}
+
+}  // namespace tandem::gpu

@@ -1,0 +1,53 @@
+// Which attention kernel runs: its tile, how its warps share an SM, and how it splits the keys of
+// short queries. What the CTAs are then is in attention_schedule.hpp.
+#pragma once
+
+#include "models/gpu/plan.hpp"
+
+namespace tandem::gpu {
+
+/// Queries per request up to which a kernel packs the heads of a KV group into one tile.
+inline constexpr std::int64_t packed_queries = 8;
+
+/// Tile and resources of one attention kernel.
+struct AttentionTiling {
+  std::int64_t rows = 64;           ///< query rows of a CTA
+  std::int64_t row_granule = 64;    ///< a partial tile computes whole granules
+  std::int64_t keys = 128;          ///< keys of a main-loop turn, computed whole
+  std::int64_t rows_per_read = 64;  ///< rows that one read of K and V from shared memory serves
+  std::int64_t threads = 128;
+  std::int64_t registers = 255;  ///< per thread
+  std::int64_t most_ctas = 2;    ///< CTAs per SM that the kernel is built for
+  VectorWork vector_work = VectorWork::Lockstep;
+  bool fetches_in_order = false;  ///< as in PlanPhase
+  bool persistent = false;
+  bool per_query_head = false;  ///< decode without tensor cores: one CTA per query head
+  /// Products on CUDA cores issue this many instructions per multiply-add.
+  std::int64_t issue_per_product = 1;
+};
+
+/// True where the heads of a KV group share a tile of this span's few queries. FlashAttention has
+/// one launch for all spans and packs only when all are short; others launch prefill and decode
+/// apart.
+[[nodiscard]] bool is_packed_span(const GpuParams& params, const AttentionKernel& shape,
+                                  const QuerySpan& span);
+
+/// The kernel that `shape.library` has for spans of up to `packed_queries` queries (`is_packed`) or
+/// longer ones on this chip.
+[[nodiscard]] AttentionTiling attention_tiling(const GpuParams& params,
+                                               const AttentionKernel& shape, bool is_packed);
+
+/// Bytes of shared memory of a CTA with `stages` turns of K and V.
+[[nodiscard]] std::int64_t shared_bytes(const AttentionKernel& shape, const AttentionTiling& tiling,
+                                        std::int64_t stages);
+
+/// Parts into which the keys of packed spans are split.
+/// `runs` is the number of CTAs without a split, `turns` the turns of the longest span.
+[[nodiscard]] std::int64_t split_parts(const GpuParams& params, const AttentionKernel& shape,
+                                       const AttentionTiling& tiling, std::int64_t runs,
+                                       std::int64_t keys);
+
+/// True where another kernel combines the parts; false where the last CTA of a run does.
+[[nodiscard]] bool combines_apart(const GpuParams& params, const AttentionKernel& shape);
+
+}  // namespace tandem::gpu

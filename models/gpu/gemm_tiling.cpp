@@ -1,0 +1,51 @@
+#include "models/gpu/gemm_tiling.hpp"
+
+#include <algorithm>
+
+namespace tandem::gpu {
+namespace {
+
+constexpr std::int64_t warpgroup_rows = 64;
+/// 128 lanes of 512 columns of 4 bytes (PTX ISA, tensor memory).
+constexpr std::int64_t tensor_memory_bytes = 128 * 512 * 4;
+
+}  // namespace
+
+std::int64_t slice_bytes(const ProductFormat& format, const GemmTiling& t) {
+  return format.a_bytes(t.tile_m, t.slice_k) + format.b_bytes(t.tile_n, t.slice_k);
+}
+
+std::int64_t shared_traffic(const ProductFormat& format, const GemmTiling& t, std::int64_t k) {
+  const std::int64_t readers = ceil_div(t.tile_m, warpgroup_rows);
+  return k * (t.tile_m * format.a_bits + readers * t.tile_n * format.b_bits) / 8;
+}
+
+std::int64_t chain_of(const ProductFormat& format, std::int64_t k) {
+  return k * std::max(format.a_bits, format.b_bits) / 256;
+}
+
+std::int64_t pair_of(const GpuParams& params, const GemmGrid& grid, const GemmTiling& t) {
+  const bool pairs = params.matrix_issue == MatrixIssue::TensorMemory && params.multicast > 1;
+  return pairs && t.tile_m >= 128 && grid.tiles_m >= 2 ? 2 : 1;
+}
+
+std::int64_t sharers_of_b(const GpuParams& params, const GemmGrid& grid, const GemmTiling& t) {
+  const std::int64_t pair = pair_of(params, grid, t);
+  if (pair > 1) return pair;
+  return grid.tiles_m >= params.multicast ? params.multicast : 1;
+}
+
+std::int64_t sharers_of_a(const GpuParams& params, const GemmGrid& grid, const GemmTiling& t) {
+  return pair_of(params, grid, t) > 1 && grid.tiles_n >= params.multicast ? params.multicast : 1;
+}
+
+std::int64_t staging_bytes(const GpuParams& params, const ProductFormat& format) {
+  return 2 * (params.matrix_issue == MatrixIssue::Warp ? accumulator_bytes : bytes_of(format.out));
+}
+
+bool overlaps_epilogue(const GpuParams& params, const GemmTiling& t) {
+  return params.persistent_kernels && params.matrix_issue == MatrixIssue::TensorMemory &&
+         2 * t.tile_m * t.tile_n * accumulator_bytes <= tensor_memory_bytes;
+}
+
+}  // namespace tandem::gpu

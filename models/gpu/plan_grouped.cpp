@@ -1,0 +1,274 @@
+#include "models/gpu/plan_grouped.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "models/gpu/plan_gemm.hpp"
+#include "sim/core/diagnostics.hpp"
+
+namespace tandem::gpu {
+namespace {
+
+constexpr std::int64_t accumulator_bytes = 4;
+/// Main-loop turns of one plan that are simulated one by one; above it, slices are merged.
+constexpr std::int64_t turn_budget = 24'000;
+constexpr std::int64_t warpgroup_rows = 64;
+
+std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
+  return (a + b - 1) / b;
+}
+
+std::int64_t slice_bytes(const ProductFormat& format, const GroupedTiling& t) {
+  return format.a_bytes(t.tile_m, t.slice_k) + format.b_bytes(t.tile_n, t.slice_k);
+}
+
+/// Weights are the operand that each warpgroup reads 64 rows of; all warpgroups read the tokens.
+std::int64_t shared_traffic(const ProductFormat& format, const GroupedTiling& t, std::int64_t k) {
+  const std::int64_t readers = ceil_div(t.tile_n, warpgroup_rows);
+  return k * (t.tile_n * format.b_bits + readers * t.tile_m * format.a_bits) / 8;
+}
+
+/// Tensor instructions along K: each takes 32 bytes of the wider operand.
+std::int64_t chain_of(const ProductFormat& format, std::int64_t k) {
+  return k * std::max(format.a_bits, format.b_bits) / 256;
+}
+
+/// Row tiles of a grid that must hold any routing: each expert has one row first, then one expert
+/// takes all the others (TensorRT-LLM, trtllmGenKernels, getMaxNumCtasInBatchDim).
+std::int64_t launched_row_tiles(const GroupedGemmKernel& gemm, const GroupedTiling& t) {
+  const std::int64_t alone = std::min(gemm.launched_choices, gemm.launched_experts);
+  return alone + (gemm.launched_choices - alone) / t.tile_m;
+}
+
+/// Where one expert's CTAs and tiles begin.
+struct ExpertSpan {
+  std::int64_t rows = 0, first_cta = 0, first_tile = 0;
+  GemmGrid grid;
+};
+
+class GroupedProgram final : public CtaProgram {
+ public:
+  GroupedProgram(const GpuParams& params, const GroupedGemmKernel& gemm,
+                 const GroupedTiling& tiling, std::int64_t largest_turn)
+      : gemm_(gemm),
+        format_(product_format(gemm)),
+        tiling_(tiling),
+        multicast_(params.multicast),
+        turns_(loop_turns(ceil_div(gemm.k, tiling.slice_k), largest_turn)) {
+    for (const std::int64_t rows : gemm.rows) {
+      if (rows < 1) continue;
+      ExpertSpan span{rows, ctas_, tiles_, {}};
+      span.grid = {ceil_div(rows, tiling.tile_m), ceil_div(gemm.n, tiling.tile_n), 1, 1};
+      ctas_ += span.grid.tiles_m * span.grid.tiles_n;
+      tiles_ += (span.grid.tiles_m + span.grid.tiles_n) * turn_count() + span.grid.tiles_n;
+      experts_.push_back(span);
+      row_tiles_ += span.grid.tiles_m;
+    }
+    working_ctas_ = ctas_;
+    const std::int64_t idle =
+        std::max<std::int64_t>(0, launched_row_tiles(gemm, tiling) - row_tiles_);
+    ctas_ += idle * ceil_div(gemm.n, tiling.tile_n);
+  }
+
+  [[nodiscard]] std::int64_t ctas() const override { return ctas_; }
+  [[nodiscard]] std::int64_t tiles() const override { return tiles_; }
+  [[nodiscard]] int steps(std::int64_t cta) const override {
+    return cta < working_ctas_ ? static_cast<int>(turn_count()) : 1;
+  }
+
+  void step(std::int64_t cta, int index, Step& out) const override {
+    if (cta >= working_ctas_) return;
+    const ExpertSpan& expert = expert_of(cta);
+    const TileCoordinates c = at(expert, cta);
+    const auto i = static_cast<std::size_t>(index);
+    const std::int64_t k_padded = (turns_[i + 1] - turns_[i]) * tiling_.slice_k;
+    const std::int64_t k =
+        std::min(gemm_.k, turns_[i + 1] * tiling_.slice_k) - turns_[i] * tiling_.slice_k;
+    const std::int64_t m = rows(expert, c);
+    const std::int64_t n = columns(c);
+    const std::int64_t sharers = std::min(multicast_, expert.grid.tiles_m);
+    out.add({expert.first_tile + c.m * turn_count() + index, Bytes(format_.a_bytes(m, k)),
+             Operand::Activation, 1});
+    out.add({expert.first_tile + (expert.grid.tiles_m + c.n) * turn_count() + index,
+             Bytes(format_.b_bytes(n, k)), Operand::Weight, sharers});
+    out.tensor = Flops(2 * m * n * k);
+    out.tensor_padded = Flops(2 * tiling_.tile_m * tiling_.tile_n * k_padded);
+    out.chain = chain_of(format_, k_padded);
+    out.shared_traffic = Bytes(shared_traffic(format_, tiling_, k_padded));
+  }
+
+  void epilogue(std::int64_t cta, Epilogue& out) const override {
+    if (cta >= working_ctas_) return;
+    const ExpertSpan& expert = expert_of(cta);
+    const TileCoordinates c = at(expert, cta);
+    const std::int64_t elements = rows(expert, c) * columns(c);
+    out.store = Bytes(format_.out_bytes(elements));
+    if (!gemm_.bias) return;
+    const std::int64_t operands = (expert.grid.tiles_m + expert.grid.tiles_n) * turn_count();
+    out.load = {expert.first_tile + operands + c.n, Bytes(format_.out_bytes(columns(c))),
+                Operand::Weight, 1};
+    out.vector = Flops(elements);
+  }
+
+ private:
+  [[nodiscard]] std::int64_t turn_count() const {
+    return static_cast<std::int64_t>(turns_.size()) - 1;
+  }
+  [[nodiscard]] const ExpertSpan& expert_of(std::int64_t cta) const {
+    const auto after =
+        std::upper_bound(experts_.begin(), experts_.end(), cta,
+                         [](std::int64_t c, const ExpertSpan& e) { return c < e.first_cta; });
+    return *(after - 1);
+  }
+  [[nodiscard]] static TileCoordinates at(const ExpertSpan& expert, std::int64_t cta) {
+    return raster(expert.grid, raster_group, cta - expert.first_cta);
+  }
+  [[nodiscard]] std::int64_t rows(const ExpertSpan& expert, const TileCoordinates& c) const {
+    return std::min(tiling_.tile_m, expert.rows - c.m * tiling_.tile_m);
+  }
+  [[nodiscard]] std::int64_t columns(const TileCoordinates& c) const {
+    return std::min(tiling_.tile_n, gemm_.n - c.n * tiling_.tile_n);
+  }
+
+  GroupedGemmKernel gemm_;
+  ProductFormat format_;
+  GroupedTiling tiling_;
+  std::int64_t multicast_;
+  std::vector<std::int64_t> turns_;
+  std::vector<ExpertSpan> experts_;
+  std::int64_t ctas_ = 0;
+  std::int64_t working_ctas_ = 0;  ///< those behind have no rows and return at once
+  std::int64_t row_tiles_ = 0;
+  std::int64_t tiles_ = 0;
+};
+
+/// As for plain products: stage buffers, accumulators and 40 other registers per thread, a loading
+/// warpgroup beside the computing ones.
+CtaDemand demand_of(const ProductFormat& format, const GroupedTiling& t) {
+  const std::int64_t compute = ceil_div(t.tile_m * t.tile_n, 64 * 256);
+  const std::int64_t threads = 128 * (1 + compute);
+  return {Bytes(t.stages * slice_bytes(format, t)),
+          Bytes(t.tile_m * t.tile_n * accumulator_bytes + threads * 40 * 4), threads};
+}
+
+/// What a tiling runs, summed over experts of `rows` rows.
+struct GroupedCounts {
+  std::int64_t ctas = 0, rows = 0, touched = 0;
+};
+
+GroupedCounts count(const GroupedGemmKernel& gemm, const GroupedTiling& t) {
+  GroupedCounts counts;
+  for (const std::int64_t actual : gemm.rows) {
+    const std::int64_t rows = gemm.tuned_rows > 0 ? gemm.tuned_rows : actual;
+    if (rows < 1) continue;
+    counts.ctas += ceil_div(rows, t.tile_m) * ceil_div(gemm.n, t.tile_n);
+    counts.rows += rows;
+    ++counts.touched;
+  }
+  return counts;
+}
+
+}  // namespace
+
+std::vector<GroupedTiling> grouped_menu(const GpuParams& params, const GroupedGemmKernel& gemm) {
+  const ProductFormat format = product_format(gemm);
+  std::vector<GroupedTiling> menu;
+  GroupedTiling t;
+  t.slice_k = 1024 / std::max(format.a_bits, format.b_bits);
+  constexpr std::int64_t row_tiles[] = {16, 32, 64, 128, 256};
+  for (const std::int64_t tile_n : {128, 256}) {
+    for (const std::int64_t tile_m : row_tiles) {
+      if (tile_m * tile_n > 128 * 256 || (tile_n == 256 && tile_m < 128)) continue;
+      t.tile_m = tile_m;
+      t.tile_n = tile_n;
+      const std::int64_t slice = slice_bytes(format, t);
+      for (const std::int64_t ctas : {1, 2}) {
+        const std::int64_t limit =
+            std::min(params.shared_memory.count(), params.max_bytes_in_flight.count()) / ctas;
+        t.stages = std::min<std::int64_t>(8, limit / slice);
+        t.ctas_per_sm = ctas;
+        if (t.stages < 2 || ctas_per_sm(params, demand_of(format, t)) < ctas) continue;
+        menu.push_back(t);
+      }
+    }
+  }
+  return menu;
+}
+
+Picoseconds predict_grouped(const GpuParams& params, const GroupedGemmKernel& gemm,
+                            const GroupedTiling& t) {
+  const ProductFormat format = product_format(gemm);
+  const GroupedCounts counts = count(gemm, t);
+  const auto sms = static_cast<double>(params.sms);
+  const auto slices = static_cast<double>(ceil_div(gemm.k, t.slice_k));
+  const auto slice = static_cast<double>(slice_bytes(format, t));
+  const double clock = params.clock.count();
+  const double tensor_rate =
+      params.matrix_peak(format.pipe).count() * params.matrix_efficiency / sms;
+  const double math =
+      std::max(static_cast<double>(2 * t.tile_m * t.tile_n * t.slice_k) / tensor_rate,
+               static_cast<double>(shared_traffic(format, t, t.slice_k)) /
+                   (params.shared_bytes_per_clock * clock));
+  const double in_flight = static_cast<double>(t.ctas_per_sm * t.stages) * slice;
+  const double port =
+      std::min(params.port_bytes_per_clock * clock, in_flight / to_seconds(params.hbm_latency));
+  const auto rounds = static_cast<double>(ceil_div(counts.ctas, params.sms));
+  const double memory = static_cast<double>(counts.touched * format.b_bytes(gemm.n, gemm.k) +
+                                            format.a_bytes(counts.rows, gemm.k) +
+                                            format.out_bytes(counts.rows * gemm.n));
+  const double busiest =
+      std::max({rounds * slices * math, rounds * slices * slice / port,
+                static_cast<double>(counts.ctas) * slices * slice / params.l2_bandwidth.count(),
+                memory / params.hbm.bandwidth.count()});
+  return Picoseconds(static_cast<std::int64_t>(std::ceil(busiest * picoseconds_per_second)));
+}
+
+GroupedTiling choose_grouped(const GpuParams& params, const GroupedGemmKernel& gemm) {
+  const std::vector<GroupedTiling> menu = grouped_menu(params, gemm);
+  if (menu.empty()) throw ModelError("gpu: no grouped GEMM tile fits this chip");
+  const GroupedTiling* best = nullptr;
+  Picoseconds best_time(0);
+  for (const GroupedTiling& tiling : menu) {
+    const Picoseconds time = predict_grouped(params, gemm, tiling);
+    if (best != nullptr && time >= best_time) continue;
+    best = &tiling;
+    best_time = time;
+  }
+  return *best;
+}
+
+KernelPlan plan_grouped_with(const GpuParams& params, const GroupedGemmKernel& gemm,
+                             const GroupedTiling& tiling) {
+  GroupedGemmKernel actual = gemm;
+  actual.tuned_rows = 0;
+  const std::int64_t total = count(actual, tiling).ctas * ceil_div(gemm.k, tiling.slice_k);
+  const std::int64_t largest =
+      std::max(std::max<std::int64_t>(1, tiling.stages / 2), total / turn_budget);
+  PlanPhase phase;
+  phase.program = std::make_shared<GroupedProgram>(params, gemm, tiling, largest);
+  phase.ctas_per_sm = tiling.ctas_per_sm;
+  phase.stages = std::max<std::int64_t>(2, tiling.stages / largest);
+  phase.pipe = product_format(gemm).pipe;
+  phase.persistent = params.persistent_kernels && gemm.launched_choices == 0;
+  // Three dependent trips to L2: the expert's sizes and addresses, the release of the rewritten
+  // descriptors, their fetch by the copy engine (CUTLASS,
+  // sm90_mma_array_tma_gmma_ss_warpspecialized, tensormaps_perform_update,
+  // tensormaps_cp_fence_release, tensormaps_fence_acquire).
+  if (gemm.writes_descriptors) phase.tile_setup = params.l2_latency * 3;
+  KernelPlan plan;
+  plan.algorithm = fmt::format("grouped gemm {}x{}", tiling.tile_m, tiling.tile_n);
+  plan.phases.push_back(phase);
+  return plan;
+}
+
+KernelPlan plan_grouped(const GpuParams& params, const GroupedGemmKernel& gemm) {
+  if (gemm.n < 1 || gemm.k < 1) {
+    throw ModelError(
+        fmt::format("gpu: a grouped GEMM of width {} over {} is empty", gemm.n, gemm.k));
+  }
+  return plan_grouped_with(params, gemm, choose_grouped(params, gemm));
+}
+
+}  // namespace tandem::gpu

@@ -1,0 +1,40 @@
+// Does a meter that averages over a second read what a sum by hand gives?
+#include "sim/entry/validation/power_meter.hpp"
+
+#include <gtest/gtest.h>
+
+namespace tandem::entry {
+namespace {
+using namespace literals;
+
+Software software_with(const char* key) {
+  Software software;
+  Parameter flag;
+  flag.value = 1;
+  software.parameters.set(key, flag);
+  return software;
+}
+
+TEST(PowerMeter, ALongRunAfterRestReadsHalfOfEach) {
+  // Samples at 0 .. 1 s hold 0 .. 1 s of the run: (800 + 200) / 2.
+  EXPECT_NEAR(reading_after_rest(Watts(800), Watts(200), 1_ms).count(), 500, 1e-9);
+}
+
+TEST(PowerMeter, BriefKernelsRunTooBrieflyToShow) {
+  // 50 us: 0.3 s would be 6000 repeats, 3000 are 0.15 s; mean share 0.075: 60 + 185 W.
+  EXPECT_NEAR(reading_after_rest(Watts(800), Watts(200), 50_us).count(), 245, 1e-9);
+}
+
+TEST(PowerMeter, RestsOnlyWhereTheCollectorPrepares) {
+  const Software experts = software_with("meter_rests_experts");
+  EXPECT_TRUE(rests_before("moe", "fp8", experts));
+  EXPECT_TRUE(rests_before("mla_module_decode", "", experts));
+  EXPECT_FALSE(rests_before("gemm", "nvfp4", experts));
+  EXPECT_TRUE(rests_before("gemm", "nvfp4", software_with("meter_rests_blocks")));
+  EXPECT_FALSE(rests_before("gemm", "bfloat16", software_with("meter_rests_blocks")));
+  EXPECT_TRUE(rests_before("attention_decode", "bfloat16", software_with("meter_rests_caches")));
+  EXPECT_FALSE(rests_before("attention_prefill", "fp8", Software{}));
+}
+
+}  // namespace
+}  // namespace tandem::entry

@@ -1,0 +1,130 @@
+// Do attention kernels compute the tiles, splits and overlaps that their sources describe?
+#include <gtest/gtest.h>
+
+#include "models/gpu/attention_schedule.hpp"
+#include "models/gpu/machine.hpp"
+#include "tests/gpu/test_chips.hpp"
+
+namespace tandem::gpu {
+namespace {
+
+AttentionKernel shape_of(QuerySpan span, std::int64_t heads, std::int64_t kv_heads) {
+  AttentionKernel shape;
+  shape.spans = {span};
+  shape.heads = heads;
+  shape.kv_heads = kv_heads;
+  shape.head_dim = 128;
+  return shape;
+}
+
+PlanTotals totals_for(const GpuParams& params, const AttentionKernel& shape) {
+  return totals_of(plan_kernel(params, {"test", -1, ElementType::Bfloat16, shape, {}}));
+}
+
+TEST(AttentionPlan, PartialTilesAreComputedWhole) {
+  // 20 queries of 3 heads over 20 keys: fmha_v2 computes a granule of 64 rows against a turn of 128
+  // keys, 4 x 128 operations per pair.
+  AttentionKernel shape = shape_of({20, 20}, 3, 3);
+  shape.library = AttentionLibrary::TensorRt;
+  const PlanTotals totals = totals_for(params_of(large_chip()), shape);
+  EXPECT_EQ(totals.tensor_padded, Flops(3 * 64 * 128 * 4 * 128));
+  EXPECT_EQ(totals.tensor, Flops(3 * 20 * 21 / 2 * 4 * 128));
+}
+
+TEST(AttentionPlan, TensorMemoryDecidesHowManyTilesTakeTurns) {
+  // Tensor memory has 512 columns of 128 rows: scores (128) and outputs of two tiles fit for heads
+  // of 128 (2 x 256 columns), not for heads of 256 (2 x 384).
+  const GpuParams params = params_of(with(large_chip(), "matrix_issue", 2));
+  AttentionKernel shape = shape_of({4096, 4096}, 1, 1);
+  AttentionTiling tiling = attention_tiling(params, shape, false);
+  EXPECT_EQ(tiling.rows, 256);
+  EXPECT_EQ(tiling.vector_work, VectorWork::BesideTensor);
+  shape.head_dim = 256;
+  tiling = attention_tiling(params, shape, false);
+  EXPECT_EQ(tiling.rows, 128);
+  EXPECT_EQ(tiling.vector_work, VectorWork::AfterTensor);
+}
+
+TEST(AttentionPlan, SplitsFollowTheirLibraries) {
+  const GpuParams hopper = params_of(large_chip());
+  const GpuParams ampere = params_of(with(large_chip(), "matrix_issue", 0));
+  AttentionKernel shape = shape_of({1, 8192}, 32, 8);
+  AttentionTiling tiling = attention_tiling(ampere, shape, true);
+  // FlashAttention-2: 64 blocks of 128 keys, 8 runs on 264 slots. Up to 33 splits fit one wave and
+  // 32 are the most of those that change the blocks per split: 256 / 264 = 97 %. 64 splits fill
+  // 512 of 528 slots, as well. The fewest that reach 85 % of it are 32: below, 22 splits fill 67 %.
+  EXPECT_EQ(split_parts(ampere, shape, tiling, 8, 8192), 32);
+  // It does not split where no heads share keys.
+  shape.kv_heads = 32;
+  EXPECT_EQ(split_parts(ampere, shape, tiling, 32, 8192), 1);
+  // XQA: 128 keys per part, at most 8 waves of 132: min(8192 / 128, 1056 / 8).
+  shape.kv_heads = 8;
+  shape.library = AttentionLibrary::TensorRt;
+  tiling = attention_tiling(hopper, shape, true);
+  EXPECT_EQ(split_parts(hopper, shape, tiling, 8, 8192), 64);
+  EXPECT_EQ(split_parts(hopper, shape, tiling, 512, 8192), 2);
+}
+
+TEST(AttentionPlan, HeadsWithoutAGroupRunOnCudaCores) {
+  const GpuParams params = params_of(large_chip());
+  AttentionKernel shape = shape_of({1, 1000}, 8, 8);
+  shape.library = AttentionLibrary::TensorRt;
+  EXPECT_TRUE(attention_tiling(params, shape, true).per_query_head);
+  shape.kv_heads = 2;
+  EXPECT_FALSE(attention_tiling(params, shape, true).per_query_head);
+  // Each of the 64 heads of a group reads the keys for itself.
+  shape.heads = 128;
+  const PlanTotals totals = totals_for(params, shape);
+  EXPECT_GE(totals.requested, Bytes(128 * 1000 * 2 * 128 * 2));
+}
+
+TEST(AttentionPlan, FlashAttentionTakesMixedSpansInOneLaunch) {
+  const GpuParams ampere = params_of(with(large_chip(), "matrix_issue", 0));
+  AttentionKernel shape = shape_of({100, 100}, 4, 1);
+  shape.spans.push_back({1, 50});
+  Kernel kernel{"test", -1, ElementType::Bfloat16, shape, {}};
+  EXPECT_EQ(plan_kernel(ampere, kernel).phases.size(), 1U);
+  shape.library = AttentionLibrary::TensorRt;
+  kernel.shape = shape;
+  EXPECT_EQ(plan_kernel(ampere, kernel).phases.size(), 2U);
+}
+
+/// One CTA of `steps` steps: 1000 ns of tensor work, 100 ns of vector work, 640 ns of special.
+class SoftmaxProgram final : public CtaProgram {
+ public:
+  [[nodiscard]] std::int64_t ctas() const override { return 1; }
+  [[nodiscard]] std::int64_t tiles() const override { return 0; }
+  [[nodiscard]] int steps(std::int64_t) const override { return 10; }
+  void step(std::int64_t, int, Step& out) const override {
+    out.tensor = out.tensor_padded = Flops(1'000'000);
+    out.vector = Flops(12'500);
+    out.special = Flops(5'120);
+    out.special_padded = Flops(10'240);
+  }
+  void epilogue(std::int64_t, Epilogue&) const override {}
+};
+
+Picoseconds time_of(VectorWork kind) {
+  KernelPlan plan;
+  PlanPhase phase;
+  phase.program = std::make_shared<SoftmaxProgram>();
+  phase.vector_work = kind;
+  plan.phases.push_back(phase);
+  return Machine(params_of(round_chip())).run(plan, {}).time;
+}
+
+TEST(AttentionPlan, SoftmaxHidesAsFarAsTheKernelLetsIt) {
+  using namespace literals;
+  // The round chip does 1000 tensor operations, 125 vector operations and 16 exponentials per ns
+  // and SM; launch, CTA start and tail take 1250 ns. Per step: tensor 1000, vector 100, special
+  // 640.
+  EXPECT_EQ(time_of(VectorWork::AfterTensor), 1250_ns + 10 * 1740_ns);
+  EXPECT_EQ(time_of(VectorWork::Lockstep), 1250_ns + 10 * 1640_ns);
+  // 500 ns of the exponentials run beside the second product.
+  EXPECT_EQ(time_of(VectorWork::BesideValues), 1250_ns + 10 * 1240_ns);
+  // Only the last step's softmax shows.
+  EXPECT_EQ(time_of(VectorWork::BesideTensor), 1250_ns + 10 * 1000_ns + 740_ns);
+}
+
+}  // namespace
+}  // namespace tandem::gpu

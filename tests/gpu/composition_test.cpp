@@ -1,0 +1,82 @@
+// Is a pass of a layer, run as one simulation from end to end, as long as the sum of the kernels
+// that the engine simulates once and uses again?
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "models/gpu/gpu_chip.hpp"
+#include "models/gpu/pass_residency.hpp"
+#include "sim/config/loader.hpp"
+#include "sim/core/random.hpp"
+#include "tests/gpu/test_chips.hpp"
+
+namespace tandem::gpu {
+namespace {
+
+Loader shipped() {
+  const std::string root = TANDEM_SOURCE_DIR;
+  return Loader({root + "/hw_configs", root + "/workloads"}, {{"gpu", gpu_schema()}});
+}
+
+/// One machine for the whole pass: HBM goes on where the kernel before left it, and each kernel
+/// enters with the exact state of L2.
+Picoseconds time_of_whole(const GpuChip& chip, Hertz clock, const Stage& stage,
+                          const Batch& batch) {
+  Machine machine(at_clock(chip.params(), clock));
+  PassResidency pass(chip.params());
+  Picoseconds total(0);
+  for (const Kernel& kernel : lower(stage, batch).kernels) {
+    total += machine.run_next(plan_kernel(chip.params(), kernel), pass.enter(kernel)).time;
+  }
+  return total;
+}
+
+/// Two layers: the second finds what the first left.
+Stage two_layers(const NeuralNetwork& network, RandomStream& random) {
+  Stage stage =
+      whole_model(network, {ElementType::Bfloat16, ElementType::Bfloat16, ElementType::Bfloat16});
+  stage.layers = 2;
+  stage.first_layer = random.integer(0, network.layers() - 2);
+  stage.has_embedding = false;
+  stage.head_begin = stage.head_end = 0;
+  return stage;
+}
+
+Batch random_batch(RandomStream& random, bool is_decode) {
+  Batch batch;
+  const std::int64_t requests = std::int64_t{1} << random.integer(0, is_decode ? 6 : 2);
+  for (std::int64_t i = 0; i < requests; ++i) {
+    const std::int64_t context = is_decode ? random.integer(1, 8000) : 0;
+    batch.slices.push_back({i, context, is_decode ? 1 : random.integer(16, 2000), true});
+  }
+  return batch;
+}
+
+class Composition : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(Composition, APassIsTheSumOfItsReusedKernelsWithinTwoPercent) {
+  const Loader loader = shipped();
+  const NeuralNetwork network = loader.network(GetParam());
+  const char* chips[] = {"h100_sxm", "a100_sxm", "b200_sxm"};
+  RandomStream random(7, GetParam());
+  double worst = 0;
+  for (int i = 0; i < 10; ++i) {
+    const bool is_decode = i % 2 == 0;
+    const GpuChip chip(loader.chip(chips[i % 3]), Software{});
+    const Stage stage = two_layers(network, random);
+    const Batch batch = random_batch(random, is_decode);
+    const StageCost cost = chip.simulate(stage, batch, nullptr);
+    const Hertz clock = cost.kernels.front().clock;
+    const double whole = to_seconds(time_of_whole(chip, clock, stage, batch));
+    const double difference = to_seconds(cost.time) / whole - 1;
+    worst = std::max(worst, std::abs(difference));
+    EXPECT_LT(std::abs(difference), 0.02) << (is_decode ? "decode of " : "prefill of ")
+                                          << batch.slices.size() << " requests on " << chips[i % 3];
+  }
+  RecordProperty("largest_difference_percent", std::to_string(100 * worst));
+}
+
+INSTANTIATE_TEST_SUITE_P(Networks, Composition, ::testing::Values("llama-3.1-8b", "qwen3-32b"));
+
+}  // namespace
+}  // namespace tandem::gpu
