@@ -75,7 +75,8 @@ class Scheduler {
       schedule_.first_kv_tile.push_back(next);
       if (is_mine(span)) next += shape_.kv_heads * ceil_div(span.kv_len, schedule_.turn_keys);
     }
-    schedule_.tiles = next;
+    schedule_.first_sink_tile = next;
+    schedule_.tiles = next + (shape_.sinks ? shape_.kv_heads : 0);
   }
 
   /// Parts of the longest packed span; the others take parts of the same length.

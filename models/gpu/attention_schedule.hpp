@@ -19,13 +19,14 @@ struct AttentionCta {
   std::int64_t workspace_tile = -1;
 };
 
-/// CTAs of one tiling and the tiles they touch. Tile numbers: KV first, then queries and partial
-/// results; the KV tiles of a span follow `first_kv_tile`, one per head and turn.
+/// CTAs of one tiling and the tiles they touch. Tile numbers: KV first, then sinks, queries and
+/// partial results; the KV tiles of a span follow `first_kv_tile`, one per head and turn.
 struct AttentionSchedule {
   AttentionTiling tiling;
   std::vector<AttentionCta> ctas;
   std::vector<std::int64_t> first_kv_tile;  ///< per span
   std::int64_t turn_keys = 128;             ///< keys per main-loop turn, a multiple of tiling.keys
+  std::int64_t first_sink_tile = 0;         ///< sinks of the heads that share a KV head: a tile
   std::int64_t tiles = 0;
 };
 

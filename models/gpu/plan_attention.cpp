@@ -101,6 +101,10 @@ class AttentionProgram final : public CtaProgram {
     const std::int64_t keys = end - turn * schedule_.turn_keys;
     out.add({tile, Bytes(keys * (shape_.head_dim + shape_.value_width()) * bytes_of(shape_.kv)),
              Operand::Kv, 1});
+    if (is_first && shape_.sinks && share_of_sinks(cta) > 0) {
+      out.add({schedule_.first_sink_tile + cta.kv_head,
+               Bytes(cta.heads * bytes_of(shape_.activations)), Operand::Weight, 1});
+    }
   }
 
   void add_products(const AttentionCta& cta, std::int64_t begin, std::int64_t end,
