@@ -111,7 +111,8 @@ def ablation_table(runs):
         cells, rows, seconds = [], 0, 0.0
         for only in ABLATED_TABLES:
             options = ["--set", f"{switch}=0"] if switch else []
-            tables, _, spent = runs.validate(*options, only=only, sample=60)
+            tables, _, spent = runs.validate(*options, only=only,
+                                            sample=min(60, runs.sample))
             tables = [t for t in tables if t["metric"] == "latency" and t["predicted_rows"]]
             count = sum(t["predicted_rows"] for t in tables)
             rows, seconds = rows + count, seconds + spent
@@ -162,7 +163,7 @@ def plots(rows):
 
 def page(runs):
     with_layer, rows, seconds = runs.validate()
-    without, _, _ = runs.validate("--software", "none", sample=100)
+    without, _, _ = runs.validate("--software", "none", sample=min(100, runs.sample))
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, text=True,
                             capture_output=True, check=True).stdout.strip()
     predicted = sum(t["predicted_rows"] for t in with_layer)
