@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "models/gpu/plan_attention.hpp"
+#include "models/gpu/plan_batched.hpp"
 #include "models/gpu/plan_convolution.hpp"
 #include "models/gpu/plan_delta.hpp"
 #include "models/gpu/plan_gemm.hpp"
@@ -84,6 +85,7 @@ KernelPlan plan_kernel(const GpuParams& params, const Kernel& kernel) {
   return std::visit(
       Overloaded{
           [&](const GemmKernel& gemm) { return plan_gemm(params, kernel, gemm); },
+          [&](const BatchedGemmKernel& gemm) { return plan_batched(params, gemm); },
           [&](const AttentionKernel& attention) {
             return plan_attention(params, kernel, attention);
           },

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "models/gpu/gemm_tiling.hpp"
+#include "models/gpu/plan_low_precision.hpp"
 #include "models/gpu/plan_reduce.hpp"
 
 namespace tandem::gpu {
@@ -17,7 +18,8 @@ class GemmProgram final : public CtaProgram {
  public:
   GemmProgram(const GpuParams& params, const GemmKernel& gemm, const GemmTiling& tiling,
               std::int64_t largest_turn)
-      : gemm_(gemm),
+      : params_(params),
+        gemm_(gemm),
         format_(product_format(gemm)),
         tiling_(tiling),
         grid_(grid_of(gemm, tiling)),
@@ -57,6 +59,7 @@ class GemmProgram final : public CtaProgram {
     out.chain = chain_of(format_, k_padded);
     out.handoffs = turns[i + 1] - turns[i];
     out.shared_traffic = Bytes(shared_traffic(format_, tiling_, k_padded));
+    out.issue = loop_operations(params_, gemm_, tiling_, k_padded);
   }
 
   void epilogue(std::int64_t cta, Epilogue& out) const override {
@@ -134,6 +137,7 @@ class GemmProgram final : public CtaProgram {
     return before + (c.m * grid_.tiles_n + c.n) * tiling_.split + c.split;
   }
 
+  GpuParams params_;
   GemmKernel gemm_;
   ProductFormat format_;
   GemmTiling tiling_;
@@ -180,6 +184,7 @@ KernelPlan plan_gemm_with(const GpuParams& params, const GemmKernel& gemm,
   main.stages = std::max<std::int64_t>(2, tiling.stages / largest);
   main.pipe = product_format(gemm).pipe;
   main.persistent = params.persistent_kernels;
+  main.vector_work = VectorWork::BesideTensor;
   main.overlaps_epilogue = overlaps_epilogue(params, tiling);
   main.program = program;
   plan.phases.push_back(main);
