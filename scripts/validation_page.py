@@ -23,6 +23,7 @@ TEXT = ROOT / "scripts" / "validation_text"
 CHIPS = ("h100_sxm", "a100_sxm", "b200_sxm")
 # Mechanisms with a switch; scripts and tests know them by the beginning of their names.
 ABLATED_TABLES = ("h100_gemm_trtllm", "a100_gemm_trtllm", "b200_gemm_vllm",
+                  "b200_gemm_power_trtllm",
                   "h100_context_attention_trtllm", "h100_generation_attention_trtllm",
                   "h100_moe_trtllm", "b200_gdn_power_trtllm")
 
