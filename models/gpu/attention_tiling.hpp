@@ -21,6 +21,9 @@ struct AttentionTiling {
   VectorWork vector_work = VectorWork::Lockstep;
   bool fetches_in_order = false;  ///< as in PlanPhase
   bool persistent = false;
+  /// Queries, keys and values arrive as whole boxes of the tensor memory accelerator, which knows
+  /// where a tensor ends but not where a request does: short tiles fetch their neighbours' rows.
+  bool fetches_boxes = false;
   bool per_query_head = false;  ///< decode without tensor cores: one CTA per query head
   /// Products on CUDA cores issue this many instructions per multiply-add.
   std::int64_t issue_per_product = 1;
