@@ -42,13 +42,12 @@ KernelRun kernel_row(const std::string& op, const NamedRow& row, const Software&
   RowReader reader(row, sink);
   KernelRun run;
   run.kernels = entry->make(reader, software);
-  if (entry->is_composed) {
-    run.overhead = from_seconds(software_value(software, "operator_overhead", 0));
-  }
   run.warm = reader.is_warm();
   run.weight_copies = replayed_weight_copies(run.kernels, software);
   if (entry->is_composed) {
-    run.overhead = from_seconds(software_value(software, "operator_overhead", 0));
+    const bool is_attention = op.rfind("attention_", 0) == 0;
+    const char* key = is_attention ? "attention_overhead" : "operator_overhead";
+    run.overhead = from_seconds(software_value(software, key, 0));
   }
   return run;
 }
