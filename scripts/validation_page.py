@@ -21,8 +21,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 DATA = pathlib.Path(os.environ.get("TANDEM_DATA", ROOT.parent / "shared" / "data"))
 TEXT = ROOT / "scripts" / "validation_text"
 CHIPS = ("h100_sxm", "a100_sxm", "b200_sxm")
-# Mechanisms with a switch; scripts and tests know them by the beginning of their names.
+# Tables on which mechanisms are switched off: one per regime.
 ABLATED_TABLES = ("h100_gemm_trtllm", "a100_gemm_trtllm", "b200_gemm_vllm",
+                  "b200_gemm_power_trtllm",
                   "h100_context_attention_trtllm", "h100_generation_attention_trtllm",
                   "h100_moe_trtllm", "b200_gdn_power_trtllm")
 
@@ -111,7 +112,8 @@ def ablation_table(runs):
         cells, rows, seconds = [], 0, 0.0
         for only in ABLATED_TABLES:
             options = ["--set", f"{switch}=0"] if switch else []
-            tables, _, spent = runs.validate(*options, only=only, sample=60)
+            tables, _, spent = runs.validate(*options, only=only,
+                                            sample=min(60, runs.sample))
             tables = [t for t in tables if t["metric"] == "latency" and t["predicted_rows"]]
             count = sum(t["predicted_rows"] for t in tables)
             rows, seconds = rows + count, seconds + spent
@@ -162,7 +164,7 @@ def plots(rows):
 
 def page(runs):
     with_layer, rows, seconds = runs.validate()
-    without, _, _ = runs.validate("--software", "none", sample=100)
+    without, _, _ = runs.validate("--software", "none", sample=min(100, runs.sample))
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, text=True,
                             capture_output=True, check=True).stdout.strip()
     predicted = sum(t["predicted_rows"] for t in with_layer)

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "models/gpu/gemm_tiling.hpp"
+#include "models/gpu/plan_low_precision.hpp"
 #include "sim/core/diagnostics.hpp"
 
 namespace tandem::gpu {
@@ -74,6 +75,14 @@ std::vector<GemmTiling> gemm_menu(const GpuParams& params, const GemmKernel& gem
   const ProductFormat format = product_format(gemm);
   const std::int64_t slice_bits = params.matrix_issue == MatrixIssue::Warp ? 512 : 1024;
   tiling.slice_k = slice_bits / std::max(format.a_bits, format.b_bits);
+  if (promotes_sums(params, gemm)) {
+    for (const TileShape& tile : block_scaled_tiles(gemm.m)) {
+      tiling.tile_m = tile.m;
+      tiling.tile_n = tile.n;
+      add_if_it_fits(params, format, tiling, menu);
+    }
+    return menu;
+  }
   const std::vector<Tile> tiles = tiles_of(params);
   for (const Tile& tile : tiles) {
     if (tile.m > tiles.front().m && tile.m >= 2 * gemm.m) continue;
@@ -94,13 +103,16 @@ std::vector<GemmTiling> gemm_menu(const GpuParams& params, const GemmKernel& gem
 
 namespace {
 
-/// Seconds of one K slice on an SM's tensor pipe.
-double slice_seconds(const GpuParams& params, const ProductFormat& format, const GemmTiling& t) {
+/// Seconds of one K slice on an SM's tensor pipe, shared memory or CUDA cores.
+double slice_seconds(const GpuParams& params, const GemmKernel& gemm, const GemmTiling& t) {
+  const ProductFormat format = product_format(gemm);
   const double rate = params.matrix_peak(format.pipe).count() * params.matrix_efficiency /
                       static_cast<double>(params.sms);
   const double flops = static_cast<double>(2 * t.tile_m * t.tile_n * t.slice_k);
   const double shared = static_cast<double>(shared_traffic(format, t, t.slice_k));
-  return std::max(flops / rate, shared / (params.shared_bytes_per_clock * params.clock.count()));
+  const double issue = static_cast<double>(loop_operations(params, gemm, t, t.slice_k).count());
+  return std::max({flops / rate, shared / (params.shared_bytes_per_clock * params.clock.count()),
+                   issue * static_cast<double>(params.sms) / params.vector_peak().count()});
 }
 
 /// Seconds from the last sum of a tile to its last store.
@@ -146,7 +158,7 @@ Picoseconds predict_gemm(const GpuParams& params, const GemmKernel& gemm, const 
   const auto rounds = static_cast<double>(ceil_div(ctas, params.sms * t.ctas_per_sm));
   const auto slices = static_cast<double>(grid.slices_per_split);
   const double slice = loaded_slice(params, grid, format, t);
-  const double tensor = slice_seconds(params, format, t);
+  const double tensor = slice_seconds(params, gemm, t);
   const double in_flight = static_cast<double>(t.ctas_per_sm * t.stages) * slice;
   const double port = std::min(params.port_bytes_per_clock * params.clock.count(),
                                in_flight / to_seconds(params.hbm_latency));

@@ -100,12 +100,20 @@ ParameterSchema overhead_schema() {
        0, 2},
       {"lowest_voltage", D::Fraction, "Voltage below which it does not fall, of the nominal.", 1.0,
        0.1, 1},
+  };
+}
+
+ParameterSchema ablation_schema() {
+  return {
       {"model_refresh", D::Count, "Ablation: 0 leaves HBM refresh out.", 1.0, 0, 1},
       {"model_l2", D::Count, "Ablation: 0 lets no load hit in L2.", 1.0, 0, 1},
       {"model_launch", D::Count, "Ablation: 0 makes launches free.", 1.0, 0, 1},
       {"model_multicast", D::Count, "Ablation: 0 lets every CTA load for itself.", 1.0, 0, 1},
       {"model_handoff", D::Count, "Ablation: 0 lets matrix work run on between stages.", 1.0, 0, 1},
       {"model_power", D::Count, "Ablation: 0 never lowers the clock for power.", 1.0, 0, 1},
+      {"model_crossbar", D::Count, "Ablation: 0 makes the ports of the SMs unlimited.", 1.0, 0, 1},
+      {"model_occupancy", D::Count, "Ablation: 0 ignores registers, threads and CTA slots.", 1.0, 0,
+       1},
   };
 }
 
@@ -179,11 +187,28 @@ void resolve_memory(const ParameterSet& set, GpuParams& p) {
   }
 }
 
+/// Mechanisms that are switched off.
+void apply_ablations(const ParameterSet& set, GpuParams& p) {
+  const auto is_off = [&](const char* name) { return set.count(name) == 0; };
+  p.model_l2 = !is_off("model_l2");
+  p.model_launch = !is_off("model_launch");
+  p.model_power = !is_off("model_power");
+  if (!p.model_launch) p.launch_overhead = p.cta_start = p.kernel_tail = Picoseconds(0);
+  if (is_off("model_multicast")) p.multicast = 1;
+  if (is_off("model_handoff")) p.stage_handoff = Picoseconds(0);
+  constexpr double unlimited_port = 1e9;
+  if (is_off("model_crossbar")) p.port_bytes_per_clock = p.store_bytes_per_clock = unlimited_port;
+  if (!is_off("model_occupancy")) return;
+  constexpr std::int64_t unlimited = 1 << 20;
+  p.registers = Bytes(std::int64_t{unlimited} << 10);
+  p.max_threads = p.max_ctas = unlimited;
+}
+
 }  // namespace
 
 ParameterSchema gpu_schema() {
   ParameterSchema schema = compute_schema();
-  for (const auto& part : {memory_schema(), overhead_schema()}) {
+  for (const auto& part : {memory_schema(), overhead_schema(), ablation_schema()}) {
     schema.insert(schema.end(), part.begin(), part.end());
   }
   return schema;
@@ -268,12 +293,7 @@ GpuParams resolve(const Chip& chip, const Software& software) {
   }
   p.cta_start = time_value(set, "cta_start");
   p.kernel_tail = time_value(set, "kernel_tail");
-  p.model_l2 = set.count("model_l2") != 0;
-  p.model_launch = set.count("model_launch") != 0;
-  p.model_power = set.count("model_power") != 0;
-  if (set.count("model_multicast") == 0) p.multicast = 1;
-  if (set.count("model_handoff") == 0) p.stage_handoff = Picoseconds(0);
-  if (!p.model_launch) p.launch_overhead = p.cta_start = p.kernel_tail = Picoseconds(0);
+  apply_ablations(set, p);
   return p;
 }
 

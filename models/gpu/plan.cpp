@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "models/gpu/plan_attention.hpp"
+#include "models/gpu/plan_batched.hpp"
 #include "models/gpu/plan_convolution.hpp"
 #include "models/gpu/plan_delta.hpp"
 #include "models/gpu/plan_gemm.hpp"
@@ -62,28 +63,19 @@ PlanTotals totals_of(const KernelPlan& plan) {
 
 namespace {
 
-/// What a kernel needs beyond the plans of its kind; empty: nothing.
-std::string_view beyond_plan(const Kernel& kernel) {
-  if (const auto* gemm = std::get_if<GemmKernel>(&kernel.shape)) return gemm->bias ? "bias" : "";
-  return "";
-}
-
-[[noreturn]] void refuse(const Kernel& kernel, std::string_view missing) {
-  throw ModelError(fmt::format("gpu: no kernel plan for '{}'{}{} yet (kernel '{}')",
-                               kind_name(kernel), missing.empty() ? "" : " with ", missing,
+[[noreturn]] void refuse(const Kernel& kernel) {
+  throw ModelError(fmt::format("gpu: no kernel plan for '{}' yet (kernel '{}')", kind_name(kernel),
                                kernel.role));
 }
 
 }  // namespace
 
 KernelPlan plan_kernel(const GpuParams& params, const Kernel& kernel) {
-  if (const std::string_view missing = beyond_plan(kernel); !missing.empty()) {
-    refuse(kernel, missing);
-  }
   const auto stream = [&](const auto&) { return plan_stream(params, kernel); };
   return std::visit(
       Overloaded{
           [&](const GemmKernel& gemm) { return plan_gemm(params, kernel, gemm); },
+          [&](const BatchedGemmKernel& gemm) { return plan_batched(params, gemm); },
           [&](const AttentionKernel& attention) {
             return plan_attention(params, kernel, attention);
           },
@@ -108,7 +100,7 @@ KernelPlan plan_kernel(const GpuParams& params, const Kernel& kernel) {
           },
           [&](const StateSpaceScanKernel& shape) { return plan_scan(params, kernel, shape); },
           [&](const GatedDeltaKernel& shape) { return plan_delta(params, kernel, shape); },
-          [&](const auto&) -> KernelPlan { refuse(kernel, ""); },
+          [&](const auto&) -> KernelPlan { refuse(kernel); },
       },
       kernel.shape);
 }

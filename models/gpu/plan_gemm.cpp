@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "models/gpu/gemm_tiling.hpp"
+#include "models/gpu/plan_low_precision.hpp"
 #include "models/gpu/plan_reduce.hpp"
 
 namespace tandem::gpu {
@@ -17,7 +18,8 @@ class GemmProgram final : public CtaProgram {
  public:
   GemmProgram(const GpuParams& params, const GemmKernel& gemm, const GemmTiling& tiling,
               std::int64_t largest_turn)
-      : gemm_(gemm),
+      : params_(params),
+        gemm_(gemm),
         format_(product_format(gemm)),
         tiling_(tiling),
         grid_(grid_of(gemm, tiling)),
@@ -57,6 +59,7 @@ class GemmProgram final : public CtaProgram {
     out.chain = chain_of(format_, k_padded);
     out.handoffs = turns[i + 1] - turns[i];
     out.shared_traffic = Bytes(shared_traffic(format_, tiling_, k_padded));
+    out.issue = loop_operations(params_, gemm_, tiling_, k_padded);
   }
 
   void epilogue(std::int64_t cta, Epilogue& out) const override {
@@ -69,10 +72,7 @@ class GemmProgram final : public CtaProgram {
       return;
     }
     out.store = Bytes(format_.out_bytes(elements));
-    if (gemm_.adds_residual) {
-      out.load = {residual_tile(c), out.store, Operand::Activation, 1};
-      out.vector = Flops(elements);
-    }
+    add_inputs(c, out);
   }
 
   /// The second phase: one CTA per output tile adds the partial sums in ascending split order.
@@ -86,16 +86,28 @@ class GemmProgram final : public CtaProgram {
       task.parts = tiling_.split;
       task.part_bytes = Bytes(elements * accumulator_bytes);
       task.epilogue.store = Bytes(format_.out_bytes(elements));
-      if (gemm_.adds_residual) {
-        task.epilogue.load = {residual_tile(c), task.epilogue.store, Operand::Activation, 1};
-        task.epilogue.vector = Flops(elements);
-      }
+      add_inputs(c, task.epilogue);
       tasks.push_back(task);
     }
     return tasks;
   }
 
  private:
+  /// The tile of the residual and the columns' part of the bias, each added to every element.
+  void add_inputs(const TileCoordinates& c, Epilogue& out) const {
+    const std::int64_t elements = rows(c) * columns(c);
+    std::int64_t inputs = 0;
+    if (gemm_.adds_residual) {
+      inputs += elements;
+      out.vector += Flops(elements);
+    }
+    if (gemm_.bias) {
+      inputs += columns(c);
+      out.vector += Flops(elements);
+    }
+    if (inputs == 0) return;
+    out.load = {residual_tile(c), Bytes(format_.out_bytes(inputs)), Operand::Activation, 1};
+  }
   /// A CTA of a pair loads its half; the last row of an odd count has no partner.
   [[nodiscard]] TileLoad weight_load(const TileCoordinates& c, std::int64_t column,
                                      std::int64_t k) const {
@@ -134,6 +146,7 @@ class GemmProgram final : public CtaProgram {
     return before + (c.m * grid_.tiles_n + c.n) * tiling_.split + c.split;
   }
 
+  GpuParams params_;
   GemmKernel gemm_;
   ProductFormat format_;
   GemmTiling tiling_;
@@ -180,6 +193,7 @@ KernelPlan plan_gemm_with(const GpuParams& params, const GemmKernel& gemm,
   main.stages = std::max<std::int64_t>(2, tiling.stages / largest);
   main.pipe = product_format(gemm).pipe;
   main.persistent = params.persistent_kernels;
+  main.vector_work = VectorWork::BesideTensor;
   main.overlaps_epilogue = overlaps_epilogue(params, tiling);
   main.program = program;
   plan.phases.push_back(main);

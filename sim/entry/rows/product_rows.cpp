@@ -32,8 +32,8 @@ QuantiseKernel quantise(std::int64_t rows, std::int64_t width, const formats::Pr
 void add_quantisation(std::int64_t rows, std::int64_t width, const formats::Precision& precision,
                       const Software& software, std::vector<Kernel>& kernels) {
   if (!precision.activation || software_count(software, "quantises_rows", 1) == 0) return;
-  kernels.push_back({"quantise", -1, ElementType::Bfloat16,
-                     quantise(rows, width, precision, software), {}});
+  kernels.push_back(
+      {"quantise", -1, ElementType::Bfloat16, quantise(rows, width, precision, software), {}});
 }
 
 /// A layer that takes bfloat16 rows: what quantises them is part of the operator.
@@ -53,7 +53,37 @@ std::vector<Kernel> gemm(RowReader& row, const Software& software) {
   return kernels;
 }
 
+/// The per-head products of absorbed latent attention: rows of all heads are quantised together.
+std::vector<Kernel> bmm(RowReader& row, const Software& software) {
+  BatchedGemmKernel shape;
+  shape.batch = row.integer("batch", 1);
+  shape.m = row.integer("m", 1);
+  shape.n = row.integer("n", 1);
+  shape.k = row.integer("k", 1);
+  shape.precision = row.precision("dtype");
+  std::vector<Kernel> kernels;
+  if (shape.precision == nullptr) {
+    shape.weights = shape.activations = row.element("dtype", ElementType::Bfloat16);
+  } else {
+    add_quantisation(shape.batch * shape.m, shape.k, *shape.precision, software, kernels);
+  }
+  kernels.push_back({"bmm", -1, shape.activations, shape, {}});
+  return kernels;
+}
+
+bool is_quantised(const Kernel& kernel) {
+  const auto* gemm = std::get_if<GemmKernel>(&kernel.shape);
+  const auto* batched = std::get_if<BatchedGemmKernel>(&kernel.shape);
+  return (gemm != nullptr && gemm->precision != nullptr) ||
+         (batched != nullptr && batched->precision != nullptr);
+}
+
 }  // namespace
+
+Picoseconds quantise_overhead(const std::vector<Kernel>& kernels, const Software& software) {
+  if (kernels.empty() || !is_quantised(kernels.back())) return Picoseconds(0);
+  return from_seconds(software_value(software, "quantise_overhead", 0));
+}
 
 std::int64_t replayed_weight_copies(const std::vector<Kernel>& kernels, const Software& software) {
   if (kernels.empty()) return 1;
@@ -66,7 +96,8 @@ std::int64_t replayed_weight_copies(const std::vector<Kernel>& kernels, const So
 }
 
 std::vector<RowOperator> product_operators() {
-  return {{"gemm", {"m", "n", "k", "dtype"}, gemm}};
+  return {{"gemm", {"m", "n", "k", "dtype"}, gemm},
+          {"bmm", {"batch", "m", "n", "k", "dtype"}, bmm}};
 }
 
 }  // namespace tandem::entry

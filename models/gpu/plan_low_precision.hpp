@@ -1,0 +1,30 @@
+// What products of narrow formats add to a main loop: sums that are scaled block by block, weights
+// that are widened before they are multiplied, and the tiles of the libraries that do so.
+#pragma once
+
+#include <vector>
+
+#include "models/gpu/plan_gemm.hpp"
+
+namespace tandem::gpu {
+
+/// A tile height and width.
+struct TileShape {
+  std::int64_t m = 0, n = 0;
+};
+
+/// Sums are scaled on CUDA cores after every 128 elements of K: scales in float per group, on
+/// tensor units that know no block scales (those that have no fp4).
+[[nodiscard]] bool promotes_sums(const GpuParams& params, const GemmKernel& gemm);
+
+/// CUDA-core operations of `k` elements of the main loop of one tile: one multiply-add per sum and
+/// block (deepseek-ai/DeepGEMM, two-level accumulation), and the conversion of weights narrower
+/// than their inputs.
+[[nodiscard]] Flops loop_operations(const GpuParams& params, const GemmKernel& gemm,
+                                    const GemmTiling& tiling, std::int64_t k);
+
+/// Tiles of block-scaled products: rows of 64 or 128 and columns up to one block of scales; with
+/// fewer than 32 rows the roles are swapped (NVIDIA/TensorRT-LLM fp8_blockscale_gemm_kernel.cuh).
+[[nodiscard]] std::vector<TileShape> block_scaled_tiles(std::int64_t rows);
+
+}  // namespace tandem::gpu
