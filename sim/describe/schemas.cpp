@@ -89,6 +89,8 @@ ParameterSchema software_schema() {
        0, 0, 1},
       {"meter_rests_caches", Dimension::Count, "The same before runs on a cache that is filled.", 0,
        0, 1},
+      {"meter_descends", Dimension::Count,
+       "1: products are measured from the most tokens down, on eight GPUs at once.", 0, 0, 1},
       {"meter_rests_blocks", Dimension::Count, "The same before products with block scales.", 0, 0,
        1},
       {"prefill_lengths_kernel", Dimension::Count,
