@@ -74,11 +74,11 @@ AttentionTiling fused_hopper_tiling(const AttentionKernel& shape) {
     return tiling;
   }
   tiling.rows = 128;
-    tiling.first_rounds = 3;
-    // setup.py, enumerate_hgmma_flash_warpspec_kernels and enumerate_qgmma_flash_warpspec_kernels.
-    const bool is_narrow = bytes_of(shape.activations) == 1;
-    tiling.keys = shape.head_dim > 128 ? (is_narrow ? 128 : 64) : (shape.head_dim > 64 ? 128 : 256);
-    tiling.fetches_boxes = true;
+  tiling.first_rounds = 3;
+  // setup.py, enumerate_hgmma_flash_warpspec_kernels and enumerate_qgmma_flash_warpspec_kernels.
+  const bool is_narrow = bytes_of(shape.activations) == 1;
+  tiling.keys = shape.head_dim > 128 ? (is_narrow ? 128 : 64) : (shape.head_dim > 64 ? 128 : 256);
+  tiling.fetches_boxes = true;
   tiling.threads = 384;
   tiling.registers = 168;
   tiling.most_ctas = 1;
