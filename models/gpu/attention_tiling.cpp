@@ -75,7 +75,10 @@ AttentionTiling fused_hopper_tiling(const AttentionKernel& shape) {
   }
   tiling.rows = 128;
   tiling.first_rounds = 3;
-  tiling.keys = shape.head_dim > 128 ? 64 : (shape.head_dim > 64 ? 128 : 256);
+  // setup.py, enumerate_hgmma_flash_warpspec_kernels and enumerate_qgmma_flash_warpspec_kernels.
+  if (shape.head_dim > 128) tiling.keys = bytes_of(shape.activations) == 1 ? 128 : 64;
+  if (shape.head_dim <= 64) tiling.keys = 256;
+  tiling.fetches_boxes = true;
   tiling.threads = 384;
   tiling.registers = 168;
   tiling.most_ctas = 1;
@@ -93,6 +96,7 @@ AttentionTiling tensor_memory_tiling(const AttentionKernel& shape) {
   tiling.threads = 512;
   tiling.registers = 128;
   tiling.most_ctas = 1;
+  tiling.fetches_boxes = true;
   const std::int64_t columns = shape.value_width() + tiling.keys;
   const bool fits_two = 2 * columns <= tensor_memory_columns;
   tiling.rows = fits_two ? 256 : 128;
@@ -184,6 +188,8 @@ std::int64_t flash_splits(std::int64_t runs, std::int64_t slots, std::int64_t bl
 }  // namespace
 
 bool is_packed_span(const GpuParams& params, const AttentionKernel& shape, const QuerySpan& span) {
+  // Fresh keys and values of every head are multiplied by the prefill kernel however few they are.
+  if (!shape.cached) return false;
   const bool one_launch = shape.library == AttentionLibrary::Flash && !has_tensor_memory(params);
   return (one_launch ? longest_query(shape) : span.q_len) <= packed_queries;
 }

@@ -116,6 +116,21 @@ class AttentionProgram final : public CtaProgram {
       out.add({schedule_.first_sink_tile + cta.kv_head,
                Bytes(cta.heads * bytes_of(shape_.activations)), Operand::Weight, 1});
     }
+    if (schedule_.tiling.fetches_boxes) add_neighbours(cta, end, is_first, out);
+  }
+
+  /// What whole boxes bring along beyond the tile's own rows and keys; it is in L2, because those
+  /// requests fetch it for themselves.
+  void add_neighbours(const AttentionCta& cta, std::int64_t end, bool is_first, Step& out) const {
+    const auto missing = [](std::int64_t count, std::int64_t box) {
+      return ceil_div(count, box) * box - count;
+    };
+    const std::int64_t keys = missing(end, schedule_.tiling.keys);
+    const std::int64_t rows = is_first ? missing(rows_of(cta), schedule_.tiling.rows) : 0;
+    out.add({schedule_.neighbour_tile,
+             Bytes(keys * (shape_.head_dim + shape_.value_width()) * bytes_of(shape_.kv) +
+                   rows * shape_.head_dim * bytes_of(shape_.activations)),
+             Operand::Activation, 1});
   }
 
   void add_products(const AttentionCta& cta, std::int64_t begin, std::int64_t end,
