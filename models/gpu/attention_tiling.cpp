@@ -76,8 +76,8 @@ AttentionTiling fused_hopper_tiling(const AttentionKernel& shape) {
   tiling.rows = 128;
   tiling.first_rounds = 3;
   // setup.py, enumerate_hgmma_flash_warpspec_kernels and enumerate_qgmma_flash_warpspec_kernels.
-  if (shape.head_dim > 128) tiling.keys = bytes_of(shape.activations) == 1 ? 128 : 64;
-  if (shape.head_dim <= 64) tiling.keys = 256;
+  const bool is_narrow = bytes_of(shape.activations) == 1;
+  tiling.keys = shape.head_dim > 128 ? (is_narrow ? 128 : 64) : (shape.head_dim > 64 ? 128 : 256);
   tiling.fetches_boxes = true;
   tiling.threads = 384;
   tiling.registers = 168;

@@ -31,6 +31,27 @@ TEST(AttentionPlan, PartialTilesAreComputedWhole) {
   EXPECT_EQ(totals.tensor, Flops(3 * 20 * 21 / 2 * 4 * 128));
 }
 
+TEST(AttentionPlan, BoxesBringTheirNeighboursRows) {
+  // One query of 2 heads of 192 with values of 128 and fresh keys, fmha_v2 on Hopper: boxes of 128
+  // queries and of 64 keys, of 2 bytes an element.
+  AttentionKernel shape = shape_of({1, 1}, 2, 2);
+  shape.head_dim = 192;
+  shape.value_dim = 128;
+  shape.cached = false;
+  shape.library = AttentionLibrary::TensorRt;
+  const PlanTotals totals = totals_for(params_of(large_chip()), shape);
+  EXPECT_EQ(totals.requested, Bytes(2 * 2 * (128 * 192 + 64 * (192 + 128))));
+}
+
+TEST(AttentionPlan, FreshKeysTakeThePrefillKernelHoweverFew) {
+  AttentionKernel shape = shape_of({1, 1}, 2, 2);
+  const GpuParams params = params_of(large_chip());
+  shape.library = AttentionLibrary::TensorRt;
+  EXPECT_TRUE(is_packed_span(params, shape, shape.spans[0]));
+  shape.cached = false;
+  EXPECT_FALSE(is_packed_span(params, shape, shape.spans[0]));
+}
+
 TEST(AttentionPlan, TensorMemoryDecidesHowManyTilesTakeTurns) {
   // Tensor memory has 512 columns of 128 rows: scores (128) and outputs of two tiles fit for heads
   // of 128 (2 x 256 columns), not for heads of 256 (2 x 384).

@@ -158,7 +158,9 @@ void Predictor::answer_one(const Bench& bench, ManifestTarget target, Job& job) 
   try {
     KernelCost cost = bench.model->simulate_run(job.run);
     if (job.rests_before && cost.power.count() > 0) {
-      cost.power = reading_after_rest(cost.power, bench.model->static_power(), cost.time);
+      // One replay holds a layer per copy of the weights.
+      cost.power = reading_after_rest(cost.power, bench.model->static_power(),
+                                      cost.time * job.run.weight_copies);
     }
     job.predicted = predicted_value(cost, target, options_.is_cycle);
     job.bound = cost.bound;
@@ -219,11 +221,8 @@ std::vector<std::size_t> Predictor::distinct_jobs(const ManifestTable& table,
     for (const Kernel& kernel : run.kernels) hash.add(key_of(kernel));
     const auto [entry, is_new] = known.emplace(hash.value(), jobs.size());
     if (is_new) {
-      const auto dtype = rows[i].inputs.find("dtype");
-      const bool has_dtype = dtype != rows[i].inputs.end();
-      const bool rests =
-          rests_before(table.op, has_dtype ? dtype->second.text : std::string{}, software);
-      jobs.push_back({std::move(run), rests, {}, {}, {}, {}, {}});
+      jobs.push_back(
+          {std::move(run), rests_before(table.op, rows[i].inputs, software), {}, {}, {}, {}, {}});
     }
     job_of[i] = entry->second;
   }
