@@ -93,6 +93,7 @@ std::vector<GemmTiling> gemm_menu(const GpuParams& params, const GemmKernel& gem
       tiling.split = split;
       const GemmGrid grid = grid_of(gemm, tiling);
       const std::int64_t outputs = grid.tiles_m * grid.tiles_n;
+      if (split > 1 && !splits_sums(gemm)) continue;
       if (split > 1 && (outputs > 2 * params.sms || grid.slices < 4 * split)) continue;
       if ((split - 1) * grid.slices_per_split >= grid.slices) continue;
       add_if_it_fits(params, format, tiling, menu);
@@ -165,7 +166,9 @@ Picoseconds predict_gemm(const GpuParams& params, const GemmKernel& gemm, const 
   const double chain =
       static_cast<double>(chain_of(format, t.slice_k)) * to_seconds(params.matrix_latency);
   const double own_path =
-      rounds * slices * (std::max(tensor, chain) + to_seconds(params.stage_handoff));
+      rounds * slices *
+      (std::max(tensor, chain) +
+       to_seconds(params.stage_handoff) * static_cast<double>(handoffs_per_slice(params, gemm)));
   const double busiest =
       std::max({own_path, per_sm * slices * tensor, per_sm * slices * slice / port,
                 l2_reads(params, gemm, t) / params.l2_bandwidth.count(),

@@ -17,6 +17,16 @@ std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
   return (a + b - 1) / b;
 }
 
+/// A launch that prepares a few words for the kernel behind it.
+class PreparingProgram final : public CtaProgram {
+ public:
+  [[nodiscard]] std::int64_t ctas() const override { return 1; }
+  [[nodiscard]] std::int64_t tiles() const override { return 0; }
+  [[nodiscard]] int steps(std::int64_t) const override { return 1; }
+  void step(std::int64_t, int, Step&) const override {}
+  void epilogue(std::int64_t, Epilogue&) const override {}
+};
+
 class AttentionProgram final : public CtaProgram {
  public:
   AttentionProgram(const AttentionKernel& shape, AttentionSchedule schedule)
@@ -38,6 +48,7 @@ class AttentionProgram final : public CtaProgram {
     const std::int64_t end = std::min(cta.k_end, (turn + 1) * schedule_.turn_keys);
     add_loads(cta, turn, end, turn_index == 0, out);
     add_products(cta, begin, end, out);
+    if (turn_index == 0) out.rounds = schedule_.tiling.first_rounds;
     if (turn_index == 0 && shape_.sinks) {
       out.vector += Flops(3 * rows_of(cta) * share_of_sinks(cta));
       out.special += Flops(rows_of(cta) * share_of_sinks(cta));
@@ -173,7 +184,8 @@ void check(const AttentionKernel& shape) {
 /// Phase of the spans of one kind, and where its parts are combined a second one.
 void add_phases(const GpuParams& params, const AttentionKernel& shape, bool is_packed,
                 KernelPlan& plan) {
-  const std::int64_t first = plan.phases.empty() ? 0 : plan.phases.back().program->tiles();
+  std::int64_t first = 0;
+  for (const PlanPhase& phase : plan.phases) first = std::max(first, phase.program->tiles());
   AttentionSchedule schedule = attention_schedule(params, shape, is_packed, first);
   if (schedule.ctas.empty()) return;
   const AttentionTiling tiling = schedule.tiling;
@@ -183,6 +195,12 @@ void add_phases(const GpuParams& params, const AttentionKernel& shape, bool is_p
       params, {Bytes(fixed + stage), Bytes(tiling.threads * tiling.registers * 4), tiling.threads});
   if (fit < 1) throw ModelError("gpu: an attention tile does not fit the shared memory of an SM");
   const std::int64_t tiles = schedule.tiles;
+  for (std::int64_t i = preparing_launches(params, shape, is_packed); i > 0; --i) {
+    PlanPhase launch;
+    launch.program = std::make_shared<PreparingProgram>();
+    launch.is_launched = !plan.phases.empty();
+    plan.phases.push_back(launch);
+  }
   auto program = std::make_shared<AttentionProgram>(shape, std::move(schedule));
   PlanPhase phase;
   phase.program = program;
@@ -192,6 +210,7 @@ void add_phases(const GpuParams& params, const AttentionKernel& shape, bool is_p
   phase.vector_work = tiling.vector_work;
   phase.fetches_in_order = tiling.fetches_in_order;
   phase.persistent = tiling.persistent;
+  phase.is_launched = preparing_launches(params, shape, is_packed) > 0;
   const std::int64_t room = params.shared_memory.count() / phase.ctas_per_sm - fixed;
   phase.stages = std::clamp<std::int64_t>(room / stage, 1, 8);
   plan.phases.push_back(phase);

@@ -57,7 +57,7 @@ class GemmProgram final : public CtaProgram {
     out.tensor = Flops(2 * rows(c) * columns(c) * k);
     out.tensor_padded = Flops(2 * tiling_.tile_m * tiling_.tile_n * k_padded);
     out.chain = chain_of(format_, k_padded);
-    out.handoffs = turns[i + 1] - turns[i];
+    out.handoffs = (turns[i + 1] - turns[i]) * handoffs_per_slice(params_, gemm_);
     out.shared_traffic = Bytes(shared_traffic(format_, tiling_, k_padded));
     out.issue = loop_operations(params_, gemm_, tiling_, k_padded);
   }
@@ -193,7 +193,9 @@ KernelPlan plan_gemm_with(const GpuParams& params, const GemmKernel& gemm,
   main.stages = std::max<std::int64_t>(2, tiling.stages / largest);
   main.pipe = product_format(gemm).pipe;
   main.persistent = params.persistent_kernels;
-  main.vector_work = VectorWork::BesideTensor;
+  // The warps that promote sums are those that issue the next products.
+  main.vector_work =
+      promotes_sums(params, gemm) ? VectorWork::AfterTensor : VectorWork::BesideTensor;
   main.overlaps_epilogue = overlaps_epilogue(params, tiling);
   main.program = program;
   plan.phases.push_back(main);

@@ -17,6 +17,15 @@ struct TileShape {
 /// tensor units that know no block scales (those that have no fp4).
 [[nodiscard]] bool promotes_sums(const GpuParams& params, const GemmKernel& gemm);
 
+/// Whether libraries divide the sums of a product among CTAs along K: cuBLAS does for plain types
+/// and fp8 per tensor; the CUTLASS and DeepGEMM kernels of other narrow formats run without
+/// split-K.
+[[nodiscard]] bool splits_sums(const GemmKernel& gemm);
+
+/// Stage handoffs per K slice: sums that are promoted wait for their instructions, the scales and
+/// their own sums before the next slice starts.
+[[nodiscard]] std::int64_t handoffs_per_slice(const GpuParams& params, const GemmKernel& gemm);
+
 /// CUDA-core operations of `k` elements of the main loop of one tile: one multiply-add per sum and
 /// block (deepseek-ai/DeepGEMM, two-level accumulation), and the conversion of weights narrower
 /// than their inputs.

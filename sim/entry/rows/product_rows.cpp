@@ -1,6 +1,7 @@
 // Dense and batched products.
 #include "sim/entry/rows/operators.hpp"
 #include "sim/lower/product_format.hpp"
+#include "sim/numerics/formats/quant_format.hpp"
 
 namespace tandem::entry {
 namespace {
@@ -36,6 +37,25 @@ void add_quantisation(std::int64_t rows, std::int64_t width, const formats::Prec
       {"quantise", -1, ElementType::Bfloat16, quantise(rows, width, precision, software), {}});
 }
 
+/// The scales of 1 x 128 blocks are laid out as the product wants them in `scale_launches` kernels,
+/// or in `unaligned_launches` if the rows do not fill the 16 bytes of a copy of scales.
+void add_scale_layout(std::int64_t rows, std::int64_t width, const formats::Precision& precision,
+                      const Software& software, std::vector<Kernel>& kernels) {
+  constexpr std::int64_t aligned_rows = 4;
+  if (precision.name != "fp8_block") return;
+  const std::int64_t scales = (width + 127) / 128;
+  const bool is_aligned = rows % aligned_rows == 0 || scales == 1;
+  const std::int64_t launches =
+      software_count(software, is_aligned ? "scale_launches" : "unaligned_launches", 0);
+  for (std::int64_t i = 0; i < launches; ++i) {
+    kernels.push_back({"scales",
+                       -1,
+                       ElementType::Float32,
+                       ElementwiseKernel{ElementwiseKind::Add, rows, scales},
+                       {}});
+  }
+}
+
 /// A layer that takes bfloat16 rows: what quantises them is part of the operator.
 std::vector<Kernel> gemm(RowReader& row, const Software& software) {
   GemmKernel shape;
@@ -48,9 +68,19 @@ std::vector<Kernel> gemm(RowReader& row, const Software& software) {
     shape.weights = shape.activations = row.element("dtype", ElementType::Bfloat16);
   } else {
     add_quantisation(shape.m, shape.k, *shape.precision, software, kernels);
+    add_scale_layout(shape.m, shape.k, *shape.precision, software, kernels);
   }
   kernels.push_back({"gemm", -1, shape.activations, shape, {}});
   return kernels;
+}
+
+/// The precision of per-head products: a framework may quantise them by blocks in place of tensors.
+const formats::Precision* batched_precision(const formats::Precision* named,
+                                            const Software& software) {
+  const bool by_blocks = software_count(software, "batched_blocks", 0) == 1;
+  return by_blocks && named != nullptr && is_per_tensor(*named)
+             ? &formats::find_precision("fp8_block")
+             : named;
 }
 
 /// The per-head products of absorbed latent attention: rows of all heads are quantised together.
@@ -60,7 +90,7 @@ std::vector<Kernel> bmm(RowReader& row, const Software& software) {
   shape.m = row.integer("m", 1);
   shape.n = row.integer("n", 1);
   shape.k = row.integer("k", 1);
-  shape.precision = row.precision("dtype");
+  shape.precision = batched_precision(row.precision("dtype"), software);
   std::vector<Kernel> kernels;
   if (shape.precision == nullptr) {
     shape.weights = shape.activations = row.element("dtype", ElementType::Bfloat16);
