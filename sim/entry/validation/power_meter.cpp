@@ -9,12 +9,12 @@ namespace {
 constexpr double meter_window_s = 1.0;
 constexpr double run_s = 1.0;
 constexpr double brief_run_s = 0.3;
-constexpr double brief_kernel_s = 1e-4;
+constexpr double brief_replay_s = 1e-4;
 constexpr double most_repeats = 3000;
 
-double run_seconds(Picoseconds kernel) {
-  const double seconds = to_seconds(kernel);
-  return std::min(seconds < brief_kernel_s ? brief_run_s : run_s, most_repeats * seconds);
+double run_seconds(Picoseconds replay) {
+  const double seconds = to_seconds(replay);
+  return std::min(seconds < brief_replay_s ? brief_run_s : run_s, most_repeats * seconds);
 }
 
 /// Rows of most tokens: with eight GPUs at work on one list, each of them begins with one of these.
@@ -49,8 +49,8 @@ bool rests_before(const std::string& op, const NamedRow& row, const Software& so
   return is_set(software, "meter_descends") && number_of(row, "m") >= first_rows_tokens;
 }
 
-Watts reading_after_rest(Watts running, Watts rest, Picoseconds kernel) {
-  const double own = run_seconds(kernel) / 2 / meter_window_s;
+Watts reading_after_rest(Watts running, Watts rest, Picoseconds replay) {
+  const double own = run_seconds(replay) / 2 / meter_window_s;
   return running * own + rest * (1 - own);
 }
 

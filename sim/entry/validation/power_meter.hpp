@@ -18,11 +18,11 @@ namespace tandem::entry {
 [[nodiscard]] bool rests_before(const std::string& op, const NamedRow& row,
                                 const Software& software);
 
-/// Mean reading over a measured run of kernels that take `kernel` each and draw `running`, after a
-/// second at `rest`. The collector repeats kernels for 1 s, those below 0.1 ms for 0.3 s and at
-/// most 3000 times (aiconfigurator collector/helper.py); a sample t seconds into the run holds t
-/// seconds of it (NVML: nvmlDeviceGetPowerUsage is a one-second average), so the mean holds half
-/// the run.
-[[nodiscard]] Watts reading_after_rest(Watts running, Watts rest, Picoseconds kernel);
+/// Mean reading over a measured run of graph replays that take `replay` each and draw `running`,
+/// after a second at `rest`. The collector repeats replays for 1 s, those below 0.1 ms for 0.3 s,
+/// and at most 3000 times (aiconfigurator collector/helper.py); a sample t seconds into the run
+/// holds t seconds of it (NVML: nvmlDeviceGetPowerUsage is a one-second average), so the mean holds
+/// half the run.
+[[nodiscard]] Watts reading_after_rest(Watts running, Watts rest, Picoseconds replay);
 
 }  // namespace tandem::entry

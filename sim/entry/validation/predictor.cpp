@@ -158,7 +158,9 @@ void Predictor::answer_one(const Bench& bench, ManifestTarget target, Job& job) 
   try {
     KernelCost cost = bench.model->simulate_run(job.run);
     if (job.rests_before && cost.power.count() > 0) {
-      cost.power = reading_after_rest(cost.power, bench.model->static_power(), cost.time);
+      // One replay holds a layer per copy of the weights.
+      cost.power = reading_after_rest(cost.power, bench.model->static_power(),
+                                      cost.time * job.run.weight_copies);
     }
     job.predicted = predicted_value(cost, target, options_.is_cycle);
     job.bound = cost.bound;
