@@ -238,7 +238,7 @@ PlanPhase combine_phase(const GpuParams& params, const LatentProgram& program,
   PlanPhase phase = reduce_phase(params, std::move(tasks), program.tiles());
   phase.stages = std::min(phase.stages, combine_unroll);
   phase.is_launched = tiling.dealt || tiling.rows >= row_granule_of_combine;
-  phase.has_setup = false;
+  phase.has_setup = phase.is_launched;
   if (phase.is_launched) phase.ctas_per_sm = ctas_per_sm(params, {Bytes(0), Bytes(128 * 160), 128});
   return phase;
 }
