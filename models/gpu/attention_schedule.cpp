@@ -42,6 +42,7 @@ class Scheduler {
         add_tiled(index);
       }
     }
+    schedule_.neighbour_tile = schedule_.tiles++;
     return std::move(schedule_);
   }
 

@@ -56,21 +56,29 @@ AttentionTiling flash3_tiling(const AttentionKernel& shape) {
   return tiling;
 }
 
+/// Spans that fmha_v2 gives to its older Hopper kernel, with the whole row of scores.
+bool is_short_hopper(const AttentionKernel& shape) {
+  return shape.head_dim <= 64 && longest_query(shape) <= 256 && bytes_of(shape.activations) == 2;
+}
+
 /// fmha_v2 on Hopper: a loading warpgroup and two that compute 64 rows each, one CTA per SM that
 /// takes tile after tile. Heads of up to 64 with up to 256 queries run the older kernel that holds
 /// the whole row of scores. TensorRT-LLM fmhaRunner.cpp, setupLaunchParams.
 AttentionTiling fused_hopper_tiling(const AttentionKernel& shape) {
   AttentionTiling tiling;
   const std::int64_t queries = longest_query(shape);
-  if (shape.head_dim <= 64 && queries <= 256 && shape.window == 0 &&
-      bytes_of(shape.activations) == 2) {
+  if (is_short_hopper(shape)) {
     tiling.keys = queries <= 64 ? 64 : (queries <= 128 ? 128 : 256);
     tiling.registers = 168;
     tiling.most_ctas = 3;
     return tiling;
   }
   tiling.rows = 128;
-  tiling.keys = shape.head_dim > 128 ? 64 : 128;
+  tiling.first_rounds = 3;
+  // setup.py, enumerate_hgmma_flash_warpspec_kernels and enumerate_qgmma_flash_warpspec_kernels.
+  const bool is_narrow = bytes_of(shape.activations) == 1;
+  tiling.keys = shape.head_dim > 128 ? (is_narrow ? 128 : 64) : (shape.head_dim > 64 ? 128 : 256);
+  tiling.fetches_boxes = true;
   tiling.threads = 384;
   tiling.registers = 168;
   tiling.most_ctas = 1;
@@ -83,10 +91,12 @@ AttentionTiling fused_hopper_tiling(const AttentionKernel& shape) {
 AttentionTiling tensor_memory_tiling(const AttentionKernel& shape) {
   AttentionTiling tiling;
   tiling.row_granule = 128;
+  tiling.first_rounds = 3;
   tiling.rows_per_read = 128;
   tiling.threads = 512;
   tiling.registers = 128;
   tiling.most_ctas = 1;
+  tiling.fetches_boxes = true;
   const std::int64_t columns = shape.value_width() + tiling.keys;
   const bool fits_two = 2 * columns <= tensor_memory_columns;
   tiling.rows = fits_two ? 256 : 128;
@@ -101,17 +111,25 @@ AttentionTiling prefill_tiling(const GpuParams& params, const AttentionKernel& s
                                                   : fused_hopper_tiling(shape);
 }
 
-/// TensorRT-LLM before Blackwell uses its tensor-core decode kernels (XQA) for groups of 2 to 32
-/// heads and masked multi-head attention for others (decoderXQAImplJIT, supportConfigCommon).
+/// TensorRT-LLM uses its tensor-core decode kernels for groups of up to 32 heads, before Blackwell
+/// (XQA) of at least two, and masked multi-head attention for others (decoderXQAImplJIT,
+/// supportConfigCommon).
 bool is_masked_multi_head(const GpuParams& params, const AttentionKernel& shape) {
-  if (shape.library != AttentionLibrary::TensorRt || has_tensor_memory(params)) return false;
+  if (shape.library != AttentionLibrary::TensorRt) return false;
   const std::int64_t group = shape.heads / shape.kv_heads;
-  return group == 1 || group > 32;
+  return group > 32 || (group == 1 && !has_tensor_memory(params));
+}
+
+/// XQA on Hopper's warpgroup instructions, which it uses for FP8 caches only (supportConfigQGMMA).
+bool is_fp8_xqa(const GpuParams& params, const AttentionKernel& shape) {
+  return shape.library == AttentionLibrary::TensorRt && !is_masked_multi_head(params, shape) &&
+         params.matrix_issue == MatrixIssue::Warpgroup && bytes_of(shape.kv) == 1;
 }
 
 AttentionTiling decode_tiling(const GpuParams& params, const AttentionKernel& shape) {
   AttentionTiling tiling;
   tiling.rows_per_read = 16;
+  tiling.first_rounds = 3;
   if (is_masked_multi_head(params, shape)) {
     // 256 threads; of each element of K and V one conversion, one multiply-add and its share of
     // loads and of the sums over lanes.
@@ -126,6 +144,13 @@ AttentionTiling decode_tiling(const GpuParams& params, const AttentionKernel& sh
   }
   if (has_tensor_memory(params) || shape.library == AttentionLibrary::TensorRt) {
     tiling.row_granule = 16;
+    // A CTA fills an SM: warps of their own load, multiply and do softmax.
+    if (has_tensor_memory(params)) tiling.most_ctas = 1;
+    if (has_tensor_memory(params) || is_fp8_xqa(params, shape)) return tiling;
+    // XQA's mha.cu: 32 rows against 256 keys, 64 per warp.
+    tiling.row_granule = 32;
+    tiling.keys = 256;
+    tiling.most_ctas = 1;
     return tiling;
   }
   if (params.matrix_issue == MatrixIssue::Warpgroup) {
@@ -163,6 +188,8 @@ std::int64_t flash_splits(std::int64_t runs, std::int64_t slots, std::int64_t bl
 }  // namespace
 
 bool is_packed_span(const GpuParams& params, const AttentionKernel& shape, const QuerySpan& span) {
+  // Fresh keys and values of every head are multiplied by the prefill kernel however few they are.
+  if (!shape.cached) return false;
   const bool one_launch = shape.library == AttentionLibrary::Flash && !has_tensor_memory(params);
   return (one_launch ? longest_query(shape) : span.q_len) <= packed_queries;
 }
@@ -208,6 +235,20 @@ std::int64_t split_parts(const GpuParams& params, const AttentionKernel& shape,
   // FlashAttention-2 splits only where it packs the heads of a group.
   if (shape.heads == shape.kv_heads) return 1;
   return flash_splits(runs, 2 * params.sms, blocks);
+}
+
+bool appends_to_cache(const GpuParams& params, const AttentionKernel& shape) {
+  return longest_query(shape) <= packed_queries &&
+         (is_masked_multi_head(params, shape) || is_fp8_xqa(params, shape));
+}
+
+std::int64_t preparing_launches(const GpuParams& params, const AttentionKernel& shape,
+                                bool is_packed) {
+  if (shape.library != AttentionLibrary::TensorRt || shape.value_width() != shape.head_dim)
+    return 0;
+  if (has_tensor_memory(params)) return is_packed && is_masked_multi_head(params, shape) ? 0 : 1;
+  if (is_packed || params.matrix_issue != MatrixIssue::Warpgroup) return 0;
+  return is_short_hopper(shape) ? 0 : 1;
 }
 
 bool combines_apart(const GpuParams& params, const AttentionKernel& shape) {

@@ -21,6 +21,12 @@ struct AttentionTiling {
   VectorWork vector_work = VectorWork::Lockstep;
   bool fetches_in_order = false;  ///< as in PlanPhase
   bool persistent = false;
+  /// Queries, keys and values arrive as whole boxes of the tensor memory accelerator, which knows
+  /// where a tensor ends but not where a request does: short tiles fetch their neighbours' rows.
+  bool fetches_boxes = false;
+  /// Dependent reads before the first keys arrive, themselves included:
+  /// the tile or the sequence lengths, then the pages or the mask's bounds, then keys.
+  std::int64_t first_rounds = 1;
   bool per_query_head = false;  ///< decode without tensor cores: one CTA per query head
   /// Products on CUDA cores issue this many instructions per multiply-add.
   std::int64_t issue_per_product = 1;
@@ -46,6 +52,17 @@ struct AttentionTiling {
 [[nodiscard]] std::int64_t split_parts(const GpuParams& params, const AttentionKernel& shape,
                                        const AttentionTiling& tiling, std::int64_t runs,
                                        std::int64_t keys);
+
+/// True where the decode kernel rotates queries and appends the new keys and values itself: masked
+/// multi-head attention, and the XQA kernels for FP8 caches on Hopper (TensorRT-LLM
+/// decoderXQAImplJIT, appliesRoPEInXqaKernel). Others leave that to a kernel before them.
+[[nodiscard]] bool appends_to_cache(const GpuParams& params, const AttentionKernel& shape);
+
+/// Launches that prepare `shape.library`'s kernel: lists of sequence lengths for the decode kernels
+/// of Blackwell (TensorRT-LLM xqaDispatcher) and cleared tile counters for prefill kernels that
+/// deal out tiles.
+[[nodiscard]] std::int64_t preparing_launches(const GpuParams& params, const AttentionKernel& shape,
+                                              bool is_packed);
 
 /// True where another kernel combines the parts; false where the last CTA of a run does.
 [[nodiscard]] bool combines_apart(const GpuParams& params, const AttentionKernel& shape);

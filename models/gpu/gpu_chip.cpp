@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "models/gpu/attention_tiling.hpp"
 #include "models/gpu/governor.hpp"
 #include "models/gpu/loaded_stage.hpp"
 #include "models/gpu/pass_residency.hpp"
@@ -70,6 +71,17 @@ Bytes weights_of(const std::vector<Kernel>& kernels) {
 
 /// Entries kept before the cache starts over; answers do not depend on it.
 constexpr std::size_t cache_limit = 20'000;
+
+/// Without the rotation and cache write that the attention kernel behind them does itself.
+std::vector<Kernel> launched_kernels(const GpuParams& params, const std::vector<Kernel>& all) {
+  std::vector<Kernel> launched;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const bool writes = all[i].role == "cache_write" && i + 1 < all.size();
+    const auto* next = writes ? std::get_if<AttentionKernel>(&all[i + 1].shape) : nullptr;
+    if (next == nullptr || !appends_to_cache(params, *next)) launched.push_back(all[i]);
+  }
+  return launched;
+}
 
 }  // namespace
 
@@ -228,9 +240,10 @@ Picoseconds GpuChip::floor(const Stage& stage, const Batch& batch) const {
 }
 
 KernelCost GpuChip::simulate_run(const KernelRun& run) const {
-  const bool all_weights_fit = weights_of(run.kernels) * run.weight_copies <= params_.l2_capacity;
+  const std::vector<Kernel> kernels = launched_kernels(params_, run.kernels);
+  const bool all_weights_fit = weights_of(kernels) * run.weight_copies <= params_.l2_capacity;
   std::vector<Residency> residencies;
-  for (const Kernel& kernel : run.kernels) {
+  for (const Kernel& kernel : kernels) {
     residencies.push_back(measured_alone(params_, kernel, run.warm, run.weight_copies));
     if (!all_weights_fit) residencies.back().weights = 0;
     if (residencies.size() == 1) continue;
@@ -238,12 +251,12 @@ KernelCost GpuChip::simulate_run(const KernelRun& run) const {
     activations = std::max(activations, inside_pass(params_, kernel).activations);
   }
   KernelCost total;
-  total.clock = run.sustained ? sustained_clock(run.kernels, residencies) : params_.clock;
+  total.clock = run.sustained ? sustained_clock(kernels, residencies) : params_.clock;
   Picoseconds longest(0);
   total.time = run.overhead;
   Joules energy(params_.energy.idle.count() * to_seconds(run.overhead));
-  for (std::size_t i = 0; i < run.kernels.size(); ++i) {
-    const Kernel& kernel = run.kernels[i];
+  for (std::size_t i = 0; i < kernels.size(); ++i) {
+    const Kernel& kernel = kernels[i];
     const KernelCost cost =
         cost_of(kernel, simulated(kernel, residencies[i], total.clock), total.clock);
     energy += Joules(cost.power.count() * to_seconds(cost.time));

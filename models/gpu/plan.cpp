@@ -63,24 +63,14 @@ PlanTotals totals_of(const KernelPlan& plan) {
 
 namespace {
 
-/// What a kernel needs beyond the plans of its kind; empty: nothing.
-std::string_view beyond_plan(const Kernel& kernel) {
-  if (const auto* gemm = std::get_if<GemmKernel>(&kernel.shape)) return gemm->bias ? "bias" : "";
-  return "";
-}
-
-[[noreturn]] void refuse(const Kernel& kernel, std::string_view missing) {
-  throw ModelError(fmt::format("gpu: no kernel plan for '{}'{}{} yet (kernel '{}')",
-                               kind_name(kernel), missing.empty() ? "" : " with ", missing,
+[[noreturn]] void refuse(const Kernel& kernel) {
+  throw ModelError(fmt::format("gpu: no kernel plan for '{}' yet (kernel '{}')", kind_name(kernel),
                                kernel.role));
 }
 
 }  // namespace
 
 KernelPlan plan_kernel(const GpuParams& params, const Kernel& kernel) {
-  if (const std::string_view missing = beyond_plan(kernel); !missing.empty()) {
-    refuse(kernel, missing);
-  }
   const auto stream = [&](const auto&) { return plan_stream(params, kernel); };
   return std::visit(
       Overloaded{
@@ -110,7 +100,7 @@ KernelPlan plan_kernel(const GpuParams& params, const Kernel& kernel) {
           },
           [&](const StateSpaceScanKernel& shape) { return plan_scan(params, kernel, shape); },
           [&](const GatedDeltaKernel& shape) { return plan_delta(params, kernel, shape); },
-          [&](const auto&) -> KernelPlan { refuse(kernel, ""); },
+          [&](const auto&) -> KernelPlan { refuse(kernel); },
       },
       kernel.shape);
 }

@@ -35,7 +35,7 @@ struct TileStore {
 /// One turn of a CTA's main loop: loads into a stage buffer, then tensor work, then vector work,
 /// then stores that nobody waits for.
 struct Step {
-  TileLoad loads[3];
+  TileLoad loads[4];
   int load_count = 0;
   Flops tensor;               ///< useful operations
   Flops tensor_padded;        ///< with the padding of partial tiles and masked pairs

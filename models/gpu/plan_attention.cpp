@@ -17,6 +17,16 @@ std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
   return (a + b - 1) / b;
 }
 
+/// A launch that prepares a few words for the kernel behind it.
+class PreparingProgram final : public CtaProgram {
+ public:
+  [[nodiscard]] std::int64_t ctas() const override { return 1; }
+  [[nodiscard]] std::int64_t tiles() const override { return 0; }
+  [[nodiscard]] int steps(std::int64_t) const override { return 1; }
+  void step(std::int64_t, int, Step&) const override {}
+  void epilogue(std::int64_t, Epilogue&) const override {}
+};
+
 class AttentionProgram final : public CtaProgram {
  public:
   AttentionProgram(const AttentionKernel& shape, AttentionSchedule schedule)
@@ -38,6 +48,7 @@ class AttentionProgram final : public CtaProgram {
     const std::int64_t end = std::min(cta.k_end, (turn + 1) * schedule_.turn_keys);
     add_loads(cta, turn, end, turn_index == 0, out);
     add_products(cta, begin, end, out);
+    if (turn_index == 0) out.rounds = schedule_.tiling.first_rounds;
     if (turn_index == 0 && shape_.sinks) {
       out.vector += Flops(3 * rows_of(cta) * share_of_sinks(cta));
       out.special += Flops(rows_of(cta) * share_of_sinks(cta));
@@ -105,6 +116,21 @@ class AttentionProgram final : public CtaProgram {
       out.add({schedule_.first_sink_tile + cta.kv_head,
                Bytes(cta.heads * bytes_of(shape_.activations)), Operand::Weight, 1});
     }
+    if (schedule_.tiling.fetches_boxes) add_neighbours(cta, end, is_first, out);
+  }
+
+  /// What whole boxes bring along beyond the tile's own rows and keys; it is in L2, because those
+  /// requests fetch it for themselves.
+  void add_neighbours(const AttentionCta& cta, std::int64_t end, bool is_first, Step& out) const {
+    const auto missing = [](std::int64_t count, std::int64_t box) {
+      return ceil_div(count, box) * box - count;
+    };
+    const std::int64_t keys = missing(end, schedule_.tiling.keys);
+    const std::int64_t rows = is_first ? missing(rows_of(cta), schedule_.tiling.rows) : 0;
+    out.add({schedule_.neighbour_tile,
+             Bytes(keys * (shape_.head_dim + shape_.value_width()) * bytes_of(shape_.kv) +
+                   rows * shape_.head_dim * bytes_of(shape_.activations)),
+             Operand::Activation, 1});
   }
 
   void add_products(const AttentionCta& cta, std::int64_t begin, std::int64_t end,
@@ -158,7 +184,8 @@ void check(const AttentionKernel& shape) {
 /// Phase of the spans of one kind, and where its parts are combined a second one.
 void add_phases(const GpuParams& params, const AttentionKernel& shape, bool is_packed,
                 KernelPlan& plan) {
-  const std::int64_t first = plan.phases.empty() ? 0 : plan.phases.back().program->tiles();
+  std::int64_t first = 0;
+  for (const PlanPhase& phase : plan.phases) first = std::max(first, phase.program->tiles());
   AttentionSchedule schedule = attention_schedule(params, shape, is_packed, first);
   if (schedule.ctas.empty()) return;
   const AttentionTiling tiling = schedule.tiling;
@@ -168,6 +195,12 @@ void add_phases(const GpuParams& params, const AttentionKernel& shape, bool is_p
       params, {Bytes(fixed + stage), Bytes(tiling.threads * tiling.registers * 4), tiling.threads});
   if (fit < 1) throw ModelError("gpu: an attention tile does not fit the shared memory of an SM");
   const std::int64_t tiles = schedule.tiles;
+  for (std::int64_t i = preparing_launches(params, shape, is_packed); i > 0; --i) {
+    PlanPhase launch;
+    launch.program = std::make_shared<PreparingProgram>();
+    launch.is_launched = !plan.phases.empty();
+    plan.phases.push_back(launch);
+  }
   auto program = std::make_shared<AttentionProgram>(shape, std::move(schedule));
   PlanPhase phase;
   phase.program = program;
@@ -177,6 +210,7 @@ void add_phases(const GpuParams& params, const AttentionKernel& shape, bool is_p
   phase.vector_work = tiling.vector_work;
   phase.fetches_in_order = tiling.fetches_in_order;
   phase.persistent = tiling.persistent;
+  phase.is_launched = preparing_launches(params, shape, is_packed) > 0;
   const std::int64_t room = params.shared_memory.count() / phase.ctas_per_sm - fixed;
   phase.stages = std::clamp<std::int64_t>(room / stage, 1, 8);
   plan.phases.push_back(phase);

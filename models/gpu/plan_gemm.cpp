@@ -72,10 +72,7 @@ class GemmProgram final : public CtaProgram {
       return;
     }
     out.store = Bytes(format_.out_bytes(elements));
-    if (gemm_.adds_residual) {
-      out.load = {residual_tile(c), out.store, Operand::Activation, 1};
-      out.vector = Flops(elements);
-    }
+    add_inputs(c, out);
   }
 
   /// The second phase: one CTA per output tile adds the partial sums in ascending split order.
@@ -89,16 +86,28 @@ class GemmProgram final : public CtaProgram {
       task.parts = tiling_.split;
       task.part_bytes = Bytes(elements * accumulator_bytes);
       task.epilogue.store = Bytes(format_.out_bytes(elements));
-      if (gemm_.adds_residual) {
-        task.epilogue.load = {residual_tile(c), task.epilogue.store, Operand::Activation, 1};
-        task.epilogue.vector = Flops(elements);
-      }
+      add_inputs(c, task.epilogue);
       tasks.push_back(task);
     }
     return tasks;
   }
 
  private:
+  /// The tile of the residual and the columns' part of the bias, each added to every element.
+  void add_inputs(const TileCoordinates& c, Epilogue& out) const {
+    const std::int64_t elements = rows(c) * columns(c);
+    std::int64_t inputs = 0;
+    if (gemm_.adds_residual) {
+      inputs += elements;
+      out.vector += Flops(elements);
+    }
+    if (gemm_.bias) {
+      inputs += columns(c);
+      out.vector += Flops(elements);
+    }
+    if (inputs == 0) return;
+    out.load = {residual_tile(c), Bytes(format_.out_bytes(inputs)), Operand::Activation, 1};
+  }
   /// A CTA of a pair loads its half; the last row of an odd count has no partner.
   [[nodiscard]] TileLoad weight_load(const TileCoordinates& c, std::int64_t column,
                                      std::int64_t k) const {

@@ -5,20 +5,16 @@
 #include <algorithm>
 #include <cmath>
 
-#include "models/gpu/plan_gemm.hpp"
+#include "models/gpu/gemm_tiling.hpp"
 #include "sim/core/diagnostics.hpp"
+#include "sim/numerics/formats/quant_format.hpp"
 
 namespace tandem::gpu {
 namespace {
 
-constexpr std::int64_t accumulator_bytes = 4;
 /// Main-loop turns of one plan that are simulated one by one; above it, slices are merged.
 constexpr std::int64_t turn_budget = 24'000;
 constexpr std::int64_t warpgroup_rows = 64;
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
-  return (a + b - 1) / b;
-}
 
 std::int64_t slice_bytes(const ProductFormat& format, const GroupedTiling& t) {
   return format.a_bytes(t.tile_m, t.slice_k) + format.b_bytes(t.tile_n, t.slice_k);
@@ -30,16 +26,39 @@ std::int64_t shared_traffic(const ProductFormat& format, const GroupedTiling& t,
   return k * (t.tile_n * format.b_bits + readers * t.tile_m * format.a_bits) / 8;
 }
 
-/// Tensor instructions along K: each takes 32 bytes of the wider operand.
-std::int64_t chain_of(const ProductFormat& format, std::int64_t k) {
-  return k * std::max(format.a_bits, format.b_bits) / 256;
+/// The same tile with tokens as rows of a plain product.
+GemmTiling plain(const GroupedTiling& t) {
+  return {t.tile_m, t.tile_n, 1, t.slice_k, t.stages, t.ctas_per_sm};
 }
 
-/// Row tiles of a grid that must hold any routing: each expert has one row first, then one expert
-/// takes all the others (TensorRT-LLM, trtllmGenKernels, getMaxNumCtasInBatchDim).
-std::int64_t launched_row_tiles(const GroupedGemmKernel& gemm, const GroupedTiling& t) {
+/// Elements along K after which sums of block-scaled operands are scaled.
+constexpr std::int64_t block_k = 128;
+
+/// Block scales without units for them: sums are scaled on CUDA cores block by block (DeepGEMM,
+/// two-level accumulation). Chips with fp4 units scale inside the tensor pipe.
+bool promotes_sums(const GpuParams& params, const GroupedGemmKernel& gemm) {
+  return gemm.precision != nullptr && gemm.precision->activation &&
+         product_format(gemm).a_scale_k > 0 && params.peak_fp4.count() <= 0;
+}
+
+/// Instructions beside the tensor ones in `k` elements of a tile's main loop: a multiply-add per
+/// sum and block, or two per weight that is widened to the type of its inputs (CUTLASS
+/// numeric_conversion.h: 12 for eight 4-bit codes and a multiply by the scale per pair).
+std::int64_t loop_instructions(const GpuParams& params, const GroupedGemmKernel& gemm,
+                               const GroupedTiling& t, std::int64_t k) {
+  if (promotes_sums(params, gemm)) return t.tile_m * t.tile_n * ceil_div(k, block_k);
+  const ProductFormat format = product_format(gemm);
+  const bool is_widened = format.b_bits < format.a_bits && format.pipe != MatrixPipe::Fp8;
+  return is_widened ? 2 * t.tile_n * k : 0;
+}
+
+/// CTAs without rows in a grid that must hold any routing: each expert has one row first, then one
+/// expert takes all the others (TensorRT-LLM, trtllmGenKernels, getMaxNumCtasInBatchDim).
+std::int64_t idle_ctas(const GroupedGemmKernel& gemm, const GroupedTiling& t) {
   const std::int64_t alone = std::min(gemm.launched_choices, gemm.launched_experts);
-  return alone + (gemm.launched_choices - alone) / t.tile_m;
+  std::int64_t idle = alone + (gemm.launched_choices - alone) / t.tile_m;
+  for (const std::int64_t rows : gemm.rows) idle -= ceil_div(rows, t.tile_m);
+  return std::max<std::int64_t>(0, idle) * ceil_div(gemm.n, t.tile_n);
 }
 
 /// Where one expert's CTAs and tiles begin.
@@ -52,10 +71,12 @@ class GroupedProgram final : public CtaProgram {
  public:
   GroupedProgram(const GpuParams& params, const GroupedGemmKernel& gemm,
                  const GroupedTiling& tiling, std::int64_t largest_turn)
-      : gemm_(gemm),
+      : params_(params),
+        gemm_(gemm),
         format_(product_format(gemm)),
         tiling_(tiling),
         multicast_(params.multicast),
+        staging_bytes_(staging_bytes(params, format_)),
         turns_(loop_turns(ceil_div(gemm.k, tiling.slice_k), largest_turn)) {
     for (const std::int64_t rows : gemm.rows) {
       if (rows < 1) continue;
@@ -64,22 +85,14 @@ class GroupedProgram final : public CtaProgram {
       ctas_ += span.grid.tiles_m * span.grid.tiles_n;
       tiles_ += (span.grid.tiles_m + span.grid.tiles_n) * turn_count() + span.grid.tiles_n;
       experts_.push_back(span);
-      row_tiles_ += span.grid.tiles_m;
     }
-    working_ctas_ = ctas_;
-    const std::int64_t idle =
-        std::max<std::int64_t>(0, launched_row_tiles(gemm, tiling) - row_tiles_);
-    ctas_ += idle * ceil_div(gemm.n, tiling.tile_n);
   }
 
   [[nodiscard]] std::int64_t ctas() const override { return ctas_; }
   [[nodiscard]] std::int64_t tiles() const override { return tiles_; }
-  [[nodiscard]] int steps(std::int64_t cta) const override {
-    return cta < working_ctas_ ? static_cast<int>(turn_count()) : 1;
-  }
+  [[nodiscard]] int steps(std::int64_t) const override { return static_cast<int>(turn_count()); }
 
   void step(std::int64_t cta, int index, Step& out) const override {
-    if (cta >= working_ctas_) return;
     const ExpertSpan& expert = expert_of(cta);
     const TileCoordinates c = at(expert, cta);
     const auto i = static_cast<std::size_t>(index);
@@ -96,14 +109,16 @@ class GroupedProgram final : public CtaProgram {
     out.tensor = Flops(2 * m * n * k);
     out.tensor_padded = Flops(2 * tiling_.tile_m * tiling_.tile_n * k_padded);
     out.chain = chain_of(format_, k_padded);
+    out.issue = Flops(loop_instructions(params_, gemm_, tiling_, k_padded));
+    out.handoffs = turns_[i + 1] - turns_[i];
     out.shared_traffic = Bytes(shared_traffic(format_, tiling_, k_padded));
   }
 
   void epilogue(std::int64_t cta, Epilogue& out) const override {
-    if (cta >= working_ctas_) return;
     const ExpertSpan& expert = expert_of(cta);
     const TileCoordinates c = at(expert, cta);
     const std::int64_t elements = rows(expert, c) * columns(c);
+    out.staging = Bytes(elements * staging_bytes_);
     out.store = Bytes(format_.out_bytes(elements));
     if (!gemm_.bias) return;
     const std::int64_t operands = (expert.grid.tiles_m + expert.grid.tiles_n) * turn_count();
@@ -132,16 +147,32 @@ class GroupedProgram final : public CtaProgram {
     return std::min(tiling_.tile_n, gemm_.n - c.n * tiling_.tile_n);
   }
 
+  GpuParams params_;
   GroupedGemmKernel gemm_;
   ProductFormat format_;
   GroupedTiling tiling_;
   std::int64_t multicast_;
+  std::int64_t staging_bytes_;
   std::vector<std::int64_t> turns_;
   std::vector<ExpertSpan> experts_;
   std::int64_t ctas_ = 0;
-  std::int64_t working_ctas_ = 0;  ///< those behind have no rows and return at once
-  std::int64_t row_tiles_ = 0;
   std::int64_t tiles_ = 0;
+};
+
+/// CTAs of a grid that find no rows: each reads the number of tiles that have some and returns.
+class IdleProgram final : public CtaProgram {
+ public:
+  explicit IdleProgram(std::int64_t ctas) : ctas_(ctas) {}
+  [[nodiscard]] std::int64_t ctas() const override { return ctas_; }
+  [[nodiscard]] std::int64_t tiles() const override { return 1; }
+  [[nodiscard]] int steps(std::int64_t) const override { return 1; }
+  void step(std::int64_t, int, Step& out) const override {
+    out.add({0, Bytes(4), Operand::Activation, 1});
+  }
+  void epilogue(std::int64_t, Epilogue&) const override {}
+
+ private:
+  std::int64_t ctas_;
 };
 
 /// As for plain products: stage buffers, accumulators and 40 other registers per thread, a loading
@@ -181,6 +212,7 @@ std::vector<GroupedTiling> grouped_menu(const GpuParams& params, const GroupedGe
   for (const std::int64_t tile_n : {128, 256}) {
     for (const std::int64_t tile_m : row_tiles) {
       if (tile_m * tile_n > 128 * 256 || (tile_n == 256 && tile_m < 128)) continue;
+      if (tile_m * tile_n > 128 * 128 && promotes_sums(params, gemm)) continue;
       t.tile_m = tile_m;
       t.tile_n = tile_n;
       const std::int64_t slice = slice_bytes(format, t);
@@ -211,6 +243,8 @@ Picoseconds predict_grouped(const GpuParams& params, const GroupedGemmKernel& ge
       std::max(static_cast<double>(2 * t.tile_m * t.tile_n * t.slice_k) / tensor_rate,
                static_cast<double>(shared_traffic(format, t, t.slice_k)) /
                    (params.shared_bytes_per_clock * clock));
+  const double beside = static_cast<double>(loop_instructions(params, gemm, t, t.slice_k)) * sms /
+                        params.vector_peak().count();
   const double in_flight = static_cast<double>(t.ctas_per_sm * t.stages) * slice;
   const double port =
       std::min(params.port_bytes_per_clock * clock, in_flight / to_seconds(params.hbm_latency));
@@ -219,7 +253,7 @@ Picoseconds predict_grouped(const GpuParams& params, const GroupedGemmKernel& ge
                                             format.a_bytes(counts.rows, gemm.k) +
                                             format.out_bytes(counts.rows * gemm.n));
   const double busiest =
-      std::max({rounds * slices * math, rounds * slices * slice / port,
+      std::max({rounds * slices * (math + beside), rounds * slices * slice / port,
                 static_cast<double>(counts.ctas) * slices * slice / params.l2_bandwidth.count(),
                 memory / params.hbm.bandwidth.count()});
   return Picoseconds(static_cast<std::int64_t>(std::ceil(busiest * picoseconds_per_second)));
@@ -251,6 +285,7 @@ KernelPlan plan_grouped_with(const GpuParams& params, const GroupedGemmKernel& g
   phase.ctas_per_sm = tiling.ctas_per_sm;
   phase.stages = std::max<std::int64_t>(2, tiling.stages / largest);
   phase.pipe = product_format(gemm).pipe;
+  phase.overlaps_epilogue = overlaps_epilogue(params, plain(tiling));
   phase.persistent = params.persistent_kernels && gemm.launched_choices == 0;
   // Three dependent trips to L2: the expert's sizes and addresses, the release of the rewritten
   // descriptors, their fetch by the copy engine (CUTLASS,
@@ -260,6 +295,14 @@ KernelPlan plan_grouped_with(const GpuParams& params, const GroupedGemmKernel& g
   KernelPlan plan;
   plan.algorithm = fmt::format("grouped gemm {}x{}", tiling.tile_m, tiling.tile_n);
   plan.phases.push_back(phase);
+  if (const std::int64_t idle = idle_ctas(gemm, tiling); idle > 0) {
+    PlanPhase rest;
+    rest.program = std::make_shared<IdleProgram>(idle);
+    rest.ctas_per_sm = tiling.ctas_per_sm;
+    rest.has_setup = false;
+    rest.has_equal_ctas = true;
+    plan.phases.push_back(rest);
+  }
   return plan;
 }
 

@@ -178,7 +178,10 @@ std::vector<ReduceTask> LatentProgram::empty_tasks() const {
   std::vector<ReduceTask> tasks;
   for (const LatentSegment& s : segments_) {
     if (s.parts > 1) continue;
-    tasks.insert(tasks.end(), static_cast<std::size_t>(s.head_end - s.head_begin), ReduceTask{});
+    ReduceTask task;
+    task.first_tile = query_tile_;
+    task.part_bytes = Bytes(2 * index_bytes);
+    tasks.insert(tasks.end(), static_cast<std::size_t>(s.head_end - s.head_begin), task);
   }
   return tasks;
 }

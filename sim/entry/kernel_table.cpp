@@ -46,7 +46,9 @@ KernelRun kernel_row(const std::string& op, const NamedRow& row, const Software&
   run.weight_copies = replayed_weight_copies(run.kernels, software);
   run.overhead = quantise_overhead(run.kernels, software);
   if (entry->is_composed) {
-    run.overhead += from_seconds(software_value(software, "operator_overhead", 0));
+    const bool is_attention = op.rfind("attention_", 0) == 0;
+    const char* key = is_attention ? "attention_overhead" : "operator_overhead";
+    run.overhead += from_seconds(software_value(software, key, 0));
   }
   return run;
 }

@@ -94,7 +94,7 @@ struct QuantiseKernel {
   std::int64_t rows = 0, width = 0;
   const formats::Precision* precision = nullptr;  ///< with an activation format
   ScaleOrigin scales = ScaleOrigin::Rows;
-  std::int64_t search_ctas = 0;    ///< CTAs that search a tensor's scale; 0: one per row
+  std::int64_t search_ctas = 0;      ///< CTAs that search a tensor's scale; 0: one per row
   std::int64_t search_access = 16;   ///< bytes that a thread of the search loads at once
   std::int64_t convert_access = 16;  ///< bytes that a thread of the conversion loads at once
 };

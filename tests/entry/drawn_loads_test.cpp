@@ -51,6 +51,14 @@ TEST(PowerLawRows, FewExpertsNeverGetATokenTwice) {
   for (const std::int64_t rows : power_law_rows({2000, 8, 2, 2}, 1.01)) EXPECT_LE(rows, 2000);
 }
 
+TEST(PowerLawRows, OneTokenTakesNeighboursOfOneRank) {
+  // 8 choices of 128 experts scale to less than half a row each: all round to 0, and the missing 8
+  // go to the last 8 experts, which one rank of 16 holds.
+  std::vector<std::int64_t> rows(16);
+  std::fill_n(rows.begin(), 8, 1);
+  EXPECT_EQ(power_law_rows({1, 128, 8, 8}, 1.2), rows);
+}
+
 TEST(PowerLawRows, EqualQuestionsGetEqualAnswers) {
   EXPECT_EQ(power_law_rows({100, 32, 4, 2}, 1.01), power_law_rows({100, 32, 4, 2}, 1.01));
 }

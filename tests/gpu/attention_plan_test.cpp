@@ -31,6 +31,27 @@ TEST(AttentionPlan, PartialTilesAreComputedWhole) {
   EXPECT_EQ(totals.tensor, Flops(3 * 20 * 21 / 2 * 4 * 128));
 }
 
+TEST(AttentionPlan, BoxesBringTheirNeighboursRows) {
+  // One query of 2 heads of 192 with values of 128 and fresh keys, fmha_v2 on Hopper: boxes of 128
+  // queries and of 64 keys, of 2 bytes an element.
+  AttentionKernel shape = shape_of({1, 1}, 2, 2);
+  shape.head_dim = 192;
+  shape.value_dim = 128;
+  shape.cached = false;
+  shape.library = AttentionLibrary::TensorRt;
+  const PlanTotals totals = totals_for(params_of(large_chip()), shape);
+  EXPECT_EQ(totals.requested, Bytes(2 * 2 * (128 * 192 + 64 * (192 + 128))));
+}
+
+TEST(AttentionPlan, FreshKeysTakeThePrefillKernelHoweverFew) {
+  AttentionKernel shape = shape_of({1, 1}, 2, 2);
+  const GpuParams params = params_of(large_chip());
+  shape.library = AttentionLibrary::TensorRt;
+  EXPECT_TRUE(is_packed_span(params, shape, shape.spans[0]));
+  shape.cached = false;
+  EXPECT_FALSE(is_packed_span(params, shape, shape.spans[0]));
+}
+
 TEST(AttentionPlan, TensorMemoryDecidesHowManyTilesTakeTurns) {
   // Tensor memory has 512 columns of 128 rows: scores (128) and outputs of two tiles fit for heads
   // of 128 (2 x 256 columns), not for heads of 256 (2 x 384).
@@ -57,11 +78,11 @@ TEST(AttentionPlan, SplitsFollowTheirLibraries) {
   // It does not split where no heads share keys.
   shape.kv_heads = 32;
   EXPECT_EQ(split_parts(ampere, shape, tiling, 32, 8192), 1);
-  // XQA: 128 keys per part, at most 8 waves of 132: min(8192 / 128, 1056 / 8).
+  // XQA: at most 8 waves of 132 CTAs, 1056 / 8 runs, and a tile of 256 keys each.
   shape.kv_heads = 8;
   shape.library = AttentionLibrary::TensorRt;
   tiling = attention_tiling(hopper, shape, true);
-  EXPECT_EQ(split_parts(hopper, shape, tiling, 8, 8192), 64);
+  EXPECT_EQ(split_parts(hopper, shape, tiling, 8, 8192), 32);
   EXPECT_EQ(split_parts(hopper, shape, tiling, 512, 8192), 2);
 }
 
@@ -76,6 +97,25 @@ TEST(AttentionPlan, HeadsWithoutAGroupRunOnCudaCores) {
   shape.heads = 128;
   const PlanTotals totals = totals_for(params, shape);
   EXPECT_GE(totals.requested, Bytes(128 * 1000 * 2 * 128 * 2));
+}
+
+TEST(AttentionPlan, DecodeKernelsOfTensorRtAppendAndPrepareAsTheirSourcesSay) {
+  const GpuParams hopper = params_of(large_chip());
+  const GpuParams blackwell = params_of(with(large_chip(), "matrix_issue", 2));
+  AttentionKernel shape = shape_of({1, 1000}, 32, 8);
+  shape.library = AttentionLibrary::TensorRt;
+  // XQA in BF16 and trtllm-gen follow a kernel that rotates; FP8 XQA rotates itself.
+  EXPECT_FALSE(appends_to_cache(hopper, shape));
+  EXPECT_FALSE(appends_to_cache(blackwell, shape));
+  EXPECT_EQ(preparing_launches(hopper, shape, true), 0);
+  EXPECT_EQ(preparing_launches(blackwell, shape, true), 1);
+  shape.kv = ElementType::Fp8E4m3;
+  EXPECT_TRUE(appends_to_cache(hopper, shape));
+  EXPECT_FALSE(appends_to_cache(blackwell, shape));
+  // Groups above 32 heads go to masked multi-head attention on both.
+  shape.heads = 320;
+  EXPECT_TRUE(appends_to_cache(blackwell, shape));
+  EXPECT_EQ(preparing_launches(blackwell, shape, true), 0);
 }
 
 TEST(AttentionPlan, FlashAttentionTakesMixedSpansInOneLaunch) {

@@ -95,7 +95,8 @@ TEST(ActivityCounters, UsefulOperationsEqualTheClosedFormsOfTheKernels) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Networks, Composition,
-                         ::testing::Values("llama-3.1-8b", "qwen3-32b", "qwen3-30b-a3b"));
+                         ::testing::Values("llama-3.1-8b", "qwen3-32b", "qwen3-30b-a3b",
+                                           "deepseek-v2-lite"));
 
 }  // namespace
 }  // namespace tandem::gpu

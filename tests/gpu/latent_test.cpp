@@ -16,7 +16,7 @@ Kernel kernel_of(KernelShape shape) {
 
 GpuParams with_tensor_memory() {
   GpuParams params = params_of(large_chip());
-  params.tensor_memory = Bytes(256 * 1024);
+  params.matrix_issue = MatrixIssue::TensorMemory;
   return params;
 }
 

@@ -105,5 +105,39 @@ TEST(PlanGrouped, FewRowsCostTheStreamOfTheTouchedWeights) {
   EXPECT_LT(timing.time, Picoseconds(345'000'000));
 }
 
+TEST(PlanGrouped, GridsForAnyRoutingLaunchEmptyTiles) {
+  // 40 choices of 16 experts: 16 + (40 - 16) / 16 = 17 row tiles, of which the rank's two experts
+  // with 20 and 1 rows need 2 + 1; 14 are empty, in 2 columns of 128.
+  const GpuParams params = params_of(large_chip());
+  GroupedGemmKernel gemm = grouped({20, 1}, 256, 64);
+  GroupedTiling tiling;
+  tiling.tile_m = 16;
+  const KernelPlan alone = plan_grouped_with(params, gemm, tiling);
+  EXPECT_EQ(totals_of(alone).ctas, 3 * 2);
+  gemm.launched_choices = 40;
+  gemm.launched_experts = 16;
+  EXPECT_EQ(totals_of(plan_grouped_with(params, gemm, tiling)).ctas, (3 + 14) * 2);
+}
+
+TEST(PlanGrouped, RewritingDescriptorsDelaysEveryFurtherTile) {
+  // 4 SMs, 40 experts of one row and one tile: 10 tiles per SM. With L2 at 1000 ns a descriptor
+  // takes three trips, 3000 ns, so the 9 further tiles of an SM take at least 27 us; without, loads
+  // of four tiles are under way together.
+  GpuParams params = params_of(round_chip());
+  params.persistent_kernels = true;
+  params.l2_latency = params.hbm_latency = Picoseconds(1'000'000);
+  GroupedGemmKernel gemm = grouped(std::vector<std::int64_t>(40, 1), 128, 64);
+  GroupedTiling tiling;
+  tiling.tile_m = 16;
+  const Residency warm{1, 1, 1, 1};
+  const auto time = [&] {
+    return Machine(params).run(plan_grouped_with(params, gemm, tiling), warm).time;
+  };
+  EXPECT_LT(time(), Picoseconds(15'000'000));
+  gemm.writes_descriptors = true;
+  EXPECT_GT(time(), Picoseconds(27'000'000));
+  EXPECT_LT(time(), Picoseconds(33'000'000));
+}
+
 }  // namespace
 }  // namespace tandem::gpu

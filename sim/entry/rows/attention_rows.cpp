@@ -25,7 +25,7 @@ AttentionKernel read_shape(RowReader& row, const Software& software) {
 
 /// The kernel that writes new keys and values to the cache before attention reads them, and where
 /// the framework fuses it so, rotates queries and keys on the way.
-void add_cache_write(const AttentionKernel& shape, const Software& software,
+void add_cache_write(const AttentionKernel& shape, ElementType cached, const Software& software,
                      std::vector<Kernel>& kernels) {
   const bool rotates = software_value(software, "attention_preprocess", 0) != 0;
   if (!rotates && software_value(software, "attention_cache_write", 0) == 0) return;
@@ -34,16 +34,16 @@ void add_cache_write(const AttentionKernel& shape, const Software& software,
   rope.heads = shape.heads;
   rope.kv_heads = shape.kv_heads;
   rope.head_dim = shape.head_dim;
-  rope.kv = shape.kv;
+  rope.kv = cached;
   if (!rotates) rope.rotated = 0;
   // Queries and keys arrive as the projection leaves them, whatever attention computes in.
   kernels.push_back({"cache_write", -1, ElementType::Bfloat16, rope, {}});
 }
 
 std::vector<Kernel> run_of(const AttentionKernel& shape, const char* role, bool writes_cache,
-                           const Software& software) {
+                           ElementType cached, const Software& software) {
   std::vector<Kernel> kernels;
-  if (writes_cache) add_cache_write(shape, software, kernels);
+  if (writes_cache) add_cache_write(shape, cached, software, kernels);
   Kernel kernel;
   kernel.role = role;
   kernel.activations = shape.activations;
@@ -59,16 +59,26 @@ void add_spans(RowReader& row, QuerySpan span, AttentionKernel& shape) {
 
 std::vector<Kernel> prefill(RowReader& row, const Software& software) {
   AttentionKernel shape = read_shape(row, software);
-  add_spans(row, {row.integer("q_len", 1), row.integer("kv_len", 1)}, shape);
+  const QuerySpan span{row.integer("q_len", 1), row.integer("kv_len", 1)};
+  add_spans(row, span, shape);
+  // TensorRT-LLM reads the keys of a first pass from the projection's output, not from the cache.
+  const bool is_first_pass = span.q_len == span.kv_len;
+  const ElementType cached = shape.kv;
+  if (is_first_pass && shape.library == AttentionLibrary::TensorRt) shape.kv = shape.activations;
   // A framework that only writes the cache does so for prefill outside the measured operator.
   const bool preprocesses = software_value(software, "attention_preprocess", 0) != 0;
-  return run_of(shape, "attention_prefill", preprocesses, software);
+  std::vector<Kernel> kernels = run_of(shape, "attention_prefill", preprocesses, cached, software);
+  if (software_value(software, "prefill_lengths_kernel", 0) == 0) return kernels;
+  const ElementwiseKernel lengths{ElementwiseKind::Add,
+                                  static_cast<std::int64_t>(shape.spans.size()), 1};
+  kernels.insert(kernels.begin(), {"sequence_lengths", -1, ElementType::Bfloat16, lengths, {}});
+  return kernels;
 }
 
 std::vector<Kernel> decode(RowReader& row, const Software& software) {
   AttentionKernel shape = read_shape(row, software);
   add_spans(row, {row.integer("q_len", 1, 1), row.integer("kv_len", 1)}, shape);
-  return run_of(shape, "attention_decode", true, software);
+  return run_of(shape, "attention_decode", true, shape.kv, software);
 }
 
 /// One launch with a chunk of one prompt and one query each of `batch` others.
@@ -76,7 +86,7 @@ std::vector<Kernel> mixed(RowReader& row, const Software& software) {
   AttentionKernel shape = read_shape(row, software);
   shape.spans.push_back({row.integer("q_len", 1), row.integer("kv_len_prefill", 1)});
   add_spans(row, {1, row.integer("kv_len_decode", 1)}, shape);
-  return run_of(shape, "attention_mixed", false, software);
+  return run_of(shape, "attention_mixed", false, shape.kv, software);
 }
 
 }  // namespace

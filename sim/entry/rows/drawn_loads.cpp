@@ -41,19 +41,48 @@ Loads rounded_loads(const RoutedLayer& layer, double exponent, RandomStream& ran
   return loads;
 }
 
-/// Adds what is missing to the largest loads, one each, or takes what is too much from the smallest
-/// ones, and from the largest where those are empty.
-void settle_sum(const RoutedLayer& layer, Loads& loads) {
+/// Experts by falling load, equal ones in order of index.
+std::vector<std::size_t> by_load(const Loads& loads) {
   std::vector<std::size_t> order(loads.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(),
                    [&](std::size_t a, std::size_t b) { return loads[a] > loads[b]; });
+  return order;
+}
+
+/// A token takes an expert once: what exceeds `tokens` fills the least loaded experts one after the
+/// other.
+void bound_loads(const RoutedLayer& layer, Loads& loads) {
+  std::int64_t excess = 0;
+  for (std::int64_t& load : loads) {
+    excess += std::max<std::int64_t>(0, load - layer.tokens);
+    load = std::min(load, layer.tokens);
+  }
+  const std::vector<std::size_t> order = by_load(loads);
+  for (auto expert = order.rbegin(); expert != order.rend(); ++expert) {
+    const std::int64_t taken = std::min(excess, layer.tokens - loads[*expert]);
+    loads[*expert] += taken;
+    excess -= taken;
+  }
+}
+
+/// One row each for the least loaded experts, in turns, until none is missing; or one each taken
+/// from them, and from the largest where they have none. Equal loads stand in order of index, so
+/// that rows are added to neighbours: to few ranks.
+void settle_sum(const RoutedLayer& layer, Loads& loads) {
+  const std::vector<std::size_t> order = by_load(loads);
   const std::int64_t sum = std::accumulate(loads.begin(), loads.end(), std::int64_t{0});
-  const std::int64_t missing = layer.tokens * layer.top_k - sum;
-  for (std::int64_t i = 0; i < missing; ++i) ++loads[order[index(i) % order.size()]];
-  for (std::int64_t i = 0; i < -missing; ++i) {
-    std::int64_t& smallest = loads[order[order.size() - 1 - index(i) % order.size()]];
-    --(smallest > 0 ? smallest : *std::max_element(loads.begin(), loads.end()));
+  std::int64_t missing = layer.tokens * layer.top_k - sum;
+  for (std::size_t i = 0; missing != 0; ++i) {
+    std::int64_t& smallest = loads[order[order.size() - 1 - i % order.size()]];
+    if (missing > 0) {
+      if (smallest >= layer.tokens) continue;
+      ++smallest;
+      --missing;
+    } else {
+      --(smallest > 0 ? smallest : *std::max_element(loads.begin(), loads.end()));
+      ++missing;
+    }
   }
 }
 
@@ -71,21 +100,6 @@ void bring_busiest_first(const RoutedLayer& layer, Loads& loads) {
   }
   if (busiest == 0) return;
   std::swap_ranges(loads.begin(), loads.begin() + local, loads.begin() + busiest * local);
-}
-
-/// A token cannot take an expert twice. The router fills up with experts that the token does not
-/// have; of equal scores the lowest index wins.
-void spread_duplicates(const RoutedLayer& layer, Loads& loads) {
-  std::int64_t duplicates = 0;
-  for (std::int64_t& load : loads) {
-    duplicates += std::max<std::int64_t>(0, load - layer.tokens);
-    load = std::min(load, layer.tokens);
-  }
-  for (std::int64_t& load : loads) {
-    const std::int64_t taken = std::min(duplicates, layer.tokens - load);
-    load += taken;
-    duplicates -= taken;
-  }
 }
 
 }  // namespace
@@ -110,9 +124,9 @@ std::vector<std::int64_t> power_law_rows(const RoutedLayer& layer, double expone
   Loads sums(index(local));
   for (int draw = 0; draw < draws; ++draw) {
     Loads loads = rounded_loads(layer, exponent, random);
+    bound_loads(layer, loads);
     settle_sum(layer, loads);
     bring_busiest_first(layer, loads);
-    spread_duplicates(layer, loads);
     loads.resize(index(local));
     std::sort(loads.begin(), loads.end(), std::greater<>());
     for (std::size_t e = 0; e < loads.size(); ++e) sums[e] += loads[e];

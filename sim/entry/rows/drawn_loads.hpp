@@ -1,5 +1,5 @@
 // Rows per expert in measurements of mixtures of experts. The public collector (aiconfigurator,
-// collector/trtllm/collect_moe.py) routes tokens evenly or draws loads from a power law and
+// collector/helper.py) routes tokens evenly or draws loads from a power law and
 // measures the rank with the most rows; these are its rules.
 #pragma once
 

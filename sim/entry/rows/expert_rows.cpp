@@ -250,7 +250,7 @@ std::vector<Kernel> moe(RowReader& row, const Software& software) {
 
 std::vector<RowOperator> expert_operators() {
   return {{"grouped_gemm", {"groups", "m", "n", "k", "dtype"}, grouped_gemm},
-          {"moe", {"tokens", "hidden", "inter", "topk", "experts", "dtype"}, moe}};
+          {"moe", {"tokens", "hidden", "inter", "topk", "experts", "dtype"}, moe, true}};
 }
 
 }  // namespace tandem::entry

@@ -1,6 +1,7 @@
 #include "sim/entry/validation/power_meter.hpp"
 
 #include <algorithm>
+#include <charconv>
 
 namespace tandem::entry {
 namespace {
@@ -16,18 +17,36 @@ double run_seconds(Picoseconds kernel) {
   return std::min(seconds < brief_kernel_s ? brief_run_s : run_s, most_repeats * seconds);
 }
 
+/// Rows of most tokens: with eight GPUs at work on one list, each of them begins with one of these.
+constexpr double first_rows_tokens = 3840;
+
 bool is_set(const Software& software, const char* key) {
   return software.parameters.has(key) && software.parameters.value(key) != 0;
 }
 
+std::string text_of(const NamedRow& row, const char* column) {
+  const auto cell = row.find(column);
+  return cell == row.end() ? std::string{} : cell->second.text;
+}
+
+double number_of(const NamedRow& row, const char* column) {
+  const std::string text = text_of(row, column);
+  double value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
 }  // namespace
 
-bool rests_before(const std::string& op, const std::string& dtype, const Software& software) {
+bool rests_before(const std::string& op, const NamedRow& row, const Software& software) {
   const bool builds_module = op == "moe" || op.find("module") != std::string::npos;
   if (builds_module) return is_set(software, "meter_rests_experts");
   if (op.ends_with("_decode")) return is_set(software, "meter_rests_caches");
+  if (op != "gemm") return false;
+  const std::string dtype = text_of(row, "dtype");
   const bool is_block = dtype == "fp8_block" || dtype == "nvfp4";
-  return is_block && is_set(software, "meter_rests_blocks");
+  if (is_block && is_set(software, "meter_rests_blocks")) return true;
+  return is_set(software, "meter_descends") && number_of(row, "m") >= first_rows_tokens;
 }
 
 Watts reading_after_rest(Watts running, Watts rest, Picoseconds kernel) {

@@ -6,14 +6,16 @@
 
 #include "sim/core/units.hpp"
 #include "sim/describe/scenario.hpp"
+#include "sim/entry/kernel_table.hpp"
 
 namespace tandem::entry {
 
-/// Does the collector of this framework leave the GPU at rest before it measures a row: while it
-/// builds experts and modules, fills caches, or quantises weights on the host and compiles kernels?
-/// Software keys meter_rests_experts, meter_rests_caches, meter_rests_blocks. Elsewhere rows follow
-/// each other at once and a similar run fills the meter's memory.
-[[nodiscard]] bool rests_before(const std::string& op, const std::string& dtype,
+/// Does the meter still hold a second of rest when a row's run begins? It does where the collector
+/// builds experts and modules, fills caches, or quantises weights on the host and compiles kernels
+/// before each row (software keys meter_rests_experts, meter_rests_caches, meter_rests_blocks), and
+/// where a row of a product is the first of its list on its GPU: lists go from the most tokens down
+/// on eight GPUs at once (meter_descends). Elsewhere a similar run fills the meter's memory.
+[[nodiscard]] bool rests_before(const std::string& op, const NamedRow& row,
                                 const Software& software);
 
 /// Mean reading over a measured run of kernels that take `kernel` each and draw `running`, after a

@@ -219,11 +219,8 @@ std::vector<std::size_t> Predictor::distinct_jobs(const ManifestTable& table,
     for (const Kernel& kernel : run.kernels) hash.add(key_of(kernel));
     const auto [entry, is_new] = known.emplace(hash.value(), jobs.size());
     if (is_new) {
-      const auto dtype = rows[i].inputs.find("dtype");
-      const bool has_dtype = dtype != rows[i].inputs.end();
-      const bool rests =
-          rests_before(table.op, has_dtype ? dtype->second.text : std::string{}, software);
-      jobs.push_back({std::move(run), rests, {}, {}, {}, {}, {}});
+      jobs.push_back(
+          {std::move(run), rests_before(table.op, rows[i].inputs, software), {}, {}, {}, {}, {}});
     }
     job_of[i] = entry->second;
   }
