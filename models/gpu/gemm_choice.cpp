@@ -34,9 +34,11 @@ void add_if_it_fits(const GpuParams& params, const ProductFormat& format, GemmTi
                     std::vector<GemmTiling>& menu) {
   const std::int64_t limit =
       std::min(params.shared_memory.count(), params.max_bytes_in_flight.count());
-  tiling.stages = std::min<std::int64_t>(8, limit / slice_bytes(format, tiling));
+  tiling.stages = std::min(most_stages(params, format), limit / slice_bytes(format, tiling));
   tiling.ctas_per_sm = 1;
-  if (tiling.stages < 2 || ctas_per_sm(params, demand_of(params, format, tiling)) < 1) return;
+  if (tiling.stages < std::min<std::int64_t>(2, most_stages(params, format)) ||
+      ctas_per_sm(params, demand_of(params, format, tiling)) < 1)
+    return;
   menu.push_back(tiling);
 }
 
@@ -93,7 +95,7 @@ std::vector<GemmTiling> gemm_menu(const GpuParams& params, const GemmKernel& gem
       tiling.split = split;
       const GemmGrid grid = grid_of(gemm, tiling);
       const std::int64_t outputs = grid.tiles_m * grid.tiles_n;
-      if (split > 1 && !splits_sums(gemm)) continue;
+      if (split > 1 && !splits_sums(params, gemm)) continue;
       if (split > 1 && (outputs > 2 * params.sms || grid.slices < 4 * split)) continue;
       if ((split - 1) * grid.slices_per_split >= grid.slices) continue;
       add_if_it_fits(params, format, tiling, menu);

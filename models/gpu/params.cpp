@@ -281,6 +281,19 @@ ElementType math_type(ElementType weights, ElementType activations) {
   return bytes_of(weights) > bytes_of(activations) ? weights : activations;
 }
 
+namespace {
+
+/// How the framework's libraries multiply narrow types.
+void resolve_products(const ParameterSet& set, GpuParams& p) {
+  if (set.has("splits_fp8")) p.splits_fp8 = set.count("splits_fp8") == 1;
+  if (set.has("alternates_promotion")) {
+    p.alternates_promotion = set.count("alternates_promotion") == 1;
+  }
+  if (set.has("fp4_stages")) p.fp4_stages = set.count("fp4_stages");
+}
+
+}  // namespace
+
 GpuParams resolve(const Chip& chip, const Software& software) {
   const ParameterSet& set = chip.parameters;
   GpuParams p;
@@ -291,6 +304,7 @@ GpuParams resolve(const Chip& chip, const Software& software) {
   if (software.parameters.has("launch_overhead")) {
     p.launch_overhead += time_value(software.parameters, "launch_overhead");
   }
+  resolve_products(software.parameters, p);
   p.cta_start = time_value(set, "cta_start");
   p.kernel_tail = time_value(set, "kernel_tail");
   apply_ablations(set, p);

@@ -76,6 +76,11 @@ struct GpuParams {
   Picoseconds cta_start;        ///< barrier and descriptor set-up of a CTA
   Picoseconds kernel_tail;      ///< from the last store to "done"
 
+  // What products of narrow types do in the framework's libraries.
+  bool splits_fp8 = true;  ///< fp8 per tensor with split-K (cuBLAS), or without (CUTLASS)
+  bool alternates_promotion = false;  ///< warpgroups promote sums while others multiply
+  std::int64_t fp4_stages = 8;        ///< slices in flight of 4-bit products, at most
+
   bool model_l2 = true;      ///< off: no tile is ever found in L2
   bool model_launch = true;  ///< off: launch, CTA start and tail cost nothing
   bool model_power = true;   ///< off: the board limit never lowers the clock

@@ -190,12 +190,10 @@ KernelPlan plan_gemm_with(const GpuParams& params, const GemmKernel& gemm,
   plan.algorithm = fmt::format("gemm {}x{} split {}", tiling.tile_m, tiling.tile_n, tiling.split);
   PlanPhase main;
   main.ctas_per_sm = tiling.ctas_per_sm;
-  main.stages = std::max<std::int64_t>(2, tiling.stages / largest);
+  main.stages = std::max(std::min<std::int64_t>(2, tiling.stages), tiling.stages / largest);
   main.pipe = product_format(gemm).pipe;
   main.persistent = params.persistent_kernels;
-  // The warps that promote sums are those that issue the next products.
-  main.vector_work =
-      promotes_sums(params, gemm) ? VectorWork::AfterTensor : VectorWork::BesideTensor;
+  main.vector_work = promotion_of(params, gemm);
   main.overlaps_epilogue = overlaps_epilogue(params, tiling);
   main.program = program;
   plan.phases.push_back(main);

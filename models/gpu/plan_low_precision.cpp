@@ -23,12 +23,25 @@ bool promotes_sums(const GpuParams& params, const GemmKernel& gemm) {
          product_format(gemm).a_scale_k > 0;
 }
 
-bool splits_sums(const GemmKernel& gemm) {
-  return gemm.precision == nullptr || gemm.precision->name == "fp8";
+bool splits_sums(const GpuParams& params, const GemmKernel& gemm) {
+  constexpr std::int64_t vector_rows = 16;
+  if (gemm.precision == nullptr) return true;
+  if (gemm.precision->name == "fp8") return params.splits_fp8;
+  return !gemm.precision->activation && gemm.m < vector_rows;
+}
+
+VectorWork promotion_of(const GpuParams& params, const GemmKernel& gemm) {
+  const bool waits = promotes_sums(params, gemm) && !params.alternates_promotion;
+  return waits ? VectorWork::AfterTensor : VectorWork::BesideTensor;
+}
+
+std::int64_t most_stages(const GpuParams& params, const ProductFormat& format) {
+  constexpr std::int64_t deepest = 8;
+  return format.pipe == MatrixPipe::Fp4 ? params.fp4_stages : deepest;
 }
 
 std::int64_t handoffs_per_slice(const GpuParams& params, const GemmKernel& gemm) {
-  return promotes_sums(params, gemm) ? promoted_handoffs : 1;
+  return promotes_sums(params, gemm) && !params.alternates_promotion ? promoted_handoffs : 1;
 }
 
 Flops loop_operations(const GpuParams& params, const GemmKernel& gemm, const GemmTiling& tiling,

@@ -20,11 +20,19 @@ struct TileShape {
 /// Whether libraries divide the sums of a product among CTAs along K: cuBLAS does for plain types
 /// and fp8 per tensor; the CUTLASS and DeepGEMM kernels of other narrow formats run without
 /// split-K.
-[[nodiscard]] bool splits_sums(const GemmKernel& gemm);
+/// Few rows of weight-only formats are multiplied as vectors, whose threads share a column
+/// (weightOnlyBatchedGemv, NVIDIA/TensorRT-LLM).
+[[nodiscard]] bool splits_sums(const GpuParams& params, const GemmKernel& gemm);
 
 /// Stage handoffs per K slice: sums that are promoted wait for their instructions, the scales and
 /// their own sums before the next slice starts.
 [[nodiscard]] std::int64_t handoffs_per_slice(const GpuParams& params, const GemmKernel& gemm);
+
+/// Promotion holds the tensor work of its CTA up, unless warpgroups take turns.
+[[nodiscard]] VectorWork promotion_of(const GpuParams& params, const GemmKernel& gemm);
+
+/// Slices of 4-bit products in flight are bounded by the framework's kernels.
+[[nodiscard]] std::int64_t most_stages(const GpuParams& params, const ProductFormat& format);
 
 /// CUDA-core operations of `k` elements of the main loop of one tile: one multiply-add per sum and
 /// block (deepseek-ai/DeepGEMM, two-level accumulation), and the conversion of weights narrower

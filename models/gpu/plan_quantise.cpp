@@ -78,6 +78,7 @@ PlanPhase phase_of(const GpuParams& params, const Pass& pass, std::int64_t chunk
   phase.ctas_per_sm =
       std::max<std::int64_t>(1, ctas_per_sm(params, {Bytes(0), Bytes(0), pass.threads}));
   phase.stages = 1;
+  phase.has_setup = false;
   return phase;
 }
 

@@ -1,4 +1,6 @@
 // Dense and batched products.
+#include <algorithm>
+
 #include "sim/entry/rows/operators.hpp"
 #include "sim/lower/product_format.hpp"
 #include "sim/numerics/formats/quant_format.hpp"
@@ -42,6 +44,13 @@ void add_quantisation(std::int64_t rows, std::int64_t width, const formats::Prec
 void add_scale_layout(std::int64_t rows, std::int64_t width, const formats::Precision& precision,
                       const Software& software, std::vector<Kernel>& kernels) {
   constexpr std::int64_t aligned_rows = 4;
+  if (precision.name == "nvfp4" && software_count(software, "clears_fp4_scales", 0) == 1) {
+    kernels.push_back({"scales",
+                       -1,
+                       ElementType::Int8,
+                       ElementwiseKernel{ElementwiseKind::Add, rows, width / 16 + 1},
+                       {}});
+  }
   if (precision.name != "fp8_block") return;
   const std::int64_t scales = (width + 127) / 128;
   const bool is_aligned = rows % aligned_rows == 0 || scales == 1;
@@ -98,6 +107,10 @@ std::vector<Kernel> bmm(RowReader& row, const Software& software) {
     add_quantisation(shape.batch * shape.m, shape.k, *shape.precision, software, kernels);
   }
   kernels.push_back({"bmm", -1, shape.activations, shape, {}});
+  if (shape.precision != nullptr && software_count(software, "batched_copies", 0) == 1) {
+    const ElementwiseKernel copy{ElementwiseKind::Scale, shape.batch * shape.m, shape.n};
+    kernels.push_back({"copy", -1, shape.activations, copy, {}});
+  }
   return kernels;
 }
 
@@ -111,7 +124,8 @@ bool is_quantised(const Kernel& kernel) {
 }  // namespace
 
 Picoseconds quantise_overhead(const std::vector<Kernel>& kernels, const Software& software) {
-  if (kernels.empty() || !is_quantised(kernels.back())) return Picoseconds(0);
+  if (kernels.empty() || std::none_of(kernels.begin(), kernels.end(), is_quantised))
+    return Picoseconds(0);
   return from_seconds(software_value(software, "quantise_overhead", 0));
 }
 
