@@ -19,7 +19,20 @@ struct Arguments {
   std::string software = "generic";
   std::string fidelity = "cycle";
   std::string store;
+  std::vector<std::string> overrides;
 };
+
+/// Overrides of the software layer ("software.KEY"), or of the chip (all others).
+std::vector<Override> overrides_of(const Arguments& arguments, bool of_software) {
+  constexpr std::string_view prefix = "software.";
+  std::vector<Override> own;
+  for (Override change : parse_overrides(arguments.overrides)) {
+    if (change.path.starts_with(prefix) != of_software) continue;
+    if (of_software) change.path.erase(0, prefix.size());
+    own.push_back(std::move(change));
+  }
+  return own;
+}
 
 std::unique_ptr<ChipModel> chip_model(const Context& context, const Chip& chip,
                                       const Software& software) {
@@ -36,9 +49,11 @@ std::string power_cell(Watts power) {
 
 void predict(const Arguments& arguments, const Context& context) {
   const CsvTable table(arguments.csv, read_file(arguments.csv));
-  const Software software = context.loader.software(arguments.software);
+  const Software software =
+      context.loader.software(arguments.software, overrides_of(arguments, true));
   const std::vector<KernelRun> rows = kernel_rows(table, arguments.op, software);
-  const auto model = chip_model(context, context.loader.chip(arguments.chip), software);
+  const auto model = chip_model(
+      context, context.loader.chip(arguments.chip, overrides_of(arguments, false)), software);
   const bool is_cycle = arguments.fidelity == "cycle";
   Progress progress("kernels");
   std::string text;
@@ -67,6 +82,8 @@ void add_kernels(CLI::App& app, Session& session) {
   command->add_option("--csv", arguments->csv, "Input table")->required();
   command->add_option("--out", arguments->out, "Output table; - for standard output")->required();
   command->add_option("--software", arguments->software, "Software layer");
+  command->add_option("--set", arguments->overrides,
+                      "KEY=VALUE of the chip, software.KEY=VALUE of the software layer");
   command->add_option("--fidelity", arguments->fidelity, "cycle or analytical")
       ->check(CLI::IsMember({"cycle", "analytical"}));
   command->add_option("--store", arguments->store,
