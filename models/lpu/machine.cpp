@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "models/lpu/machine_core.hpp"
 
@@ -148,7 +149,7 @@ void Machine::Core::release_parked(std::int64_t cycle) {
   }
 }
 
-void Machine::Core::start_run(std::span<const LinkVector> inbound) {
+void Machine::Core::begin(const RunTimeline& timeline) {
   if (!loaded_) throw ModelError("lpu.machine: run without a program");
   streams_.clear();
   alus_.clear();
@@ -156,22 +157,14 @@ void Machine::Core::start_run(std::span<const LinkVector> inbound) {
   sram_.start_run();
   std::fill(link_free_.begin(), link_free_.end(), 0);
   for (auto& queue : arrivals_) queue.clear();
-  for (const LinkVector& vector : inbound) {
-    if (vector.link < 0 || vector.link >= geometry_.link_count()) {
-      throw ModelError(fmt::format("lpu.machine: a vector arrives on link {}", vector.link));
-    }
-    if (functional_ && vector.bytes.size() != sram_.row_bytes()) {
-      throw ModelError(fmt::format("lpu.machine: a vector of {} bytes arrives on link {}",
-                                   vector.bytes.size(), vector.link));
-    }
-    arrivals_[static_cast<std::size_t>(vector.link)].push_back(vector);
-  }
   counts_ = {};
   outbound_.clear();
   pending_.clear();
   parked_.clear();
   walks_.clear();
   last_issue_ = first_notify_ = -1;
+  timeline_ = timeline;
+  tracks_.assign(program_.queues.size(), std::nullopt);
   walks_.reserve(program_.queues.size());
   for (std::size_t queue = 0; queue < program_.queues.size(); ++queue) {
     const int index = static_cast<int>(queue);
@@ -180,27 +173,36 @@ void Machine::Core::start_run(std::span<const LinkVector> inbound) {
   }
 }
 
-RunResult Machine::Core::run(std::span<const LinkVector> inbound, const RunTimeline& timeline) {
-  start_run(inbound);
-  tracks_.assign(program_.queues.size(), std::nullopt);
+void Machine::Core::deliver(const LinkVector& vector) {
+  if (vector.link < 0 || vector.link >= geometry_.link_count()) {
+    throw ModelError(fmt::format("lpu.machine: a vector arrives on link {}", vector.link));
+  }
+  if (functional_ && vector.bytes.size() != sram_.row_bytes()) {
+    throw ModelError(fmt::format("lpu.machine: a vector of {} bytes arrives on link {}",
+                                 vector.bytes.size(), vector.link));
+  }
+  arrivals_[static_cast<std::size_t>(vector.link)].push_back(vector);
+}
+
+bool Machine::Core::advance(std::int64_t until) {
   while (!pending_.empty()) {
+    const std::uint64_t key = pending_.front();
+    const auto cycle = static_cast<std::int64_t>(key >> cycle_shift);
+    if (cycle >= until) return true;
     std::pop_heap(pending_.begin(), pending_.end(), std::greater<>());
-    const std::uint64_t key = pending_.back();
     pending_.pop_back();
     const std::uint64_t queue = key & release_queue;
     if (queue == release_queue) {
-      release_parked(static_cast<std::int64_t>(key >> cycle_shift));
+      release_parked(cycle);
       continue;
     }
     QueueWalk& walk = walks_[queue];
     execute(static_cast<int>(queue), walk.issue());
-    if (timeline.recorder != nullptr) record(timeline, static_cast<int>(queue), walk.issue());
+    if (timeline_.recorder != nullptr) record(static_cast<int>(queue), walk.issue());
     walk.advance();
     schedule(queue);
   }
-  RunResult result;
-  finish_run(result);
-  return result;
+  return false;
 }
 
 void Machine::Core::execute(int queue, const Issue& issue) {
@@ -229,7 +231,8 @@ void Machine::Core::execute(int queue, const Issue& issue) {
   }
 }
 
-void Machine::Core::finish_run(RunResult& result) {
+// Queues that wait for ever, vectors that nobody took.
+void Machine::Core::check_end() {
   for (const std::size_t queue : parked_) {
     const QueueProgram& words = program_.queues[queue];
     if (walks_[queue].at_last_word()) continue;
@@ -244,6 +247,11 @@ void Machine::Core::finish_run(RunResult& result) {
     cycle_ = arrivals_[link].front().cycle;
     fail("H6", fmt::format("the vector that arrives on link {} is never received", link));
   }
+}
+
+RunResult Machine::Core::finish() {
+  check_end();
+  RunResult result;
   if (last_issue_ >= 0) {
     result.cycles = last_issue_ - std::max<std::int64_t>(first_notify_, 0) + geometry_.superlanes;
   }
@@ -257,18 +265,19 @@ void Machine::Core::finish_run(RunResult& result) {
                    {"c2c_vectors", counts_.c2c_vectors},
                    {"instructions", counts_.instructions}};
   result.outbound = std::move(outbound_);
+  return result;
 }
 
-void Machine::Core::record(const RunTimeline& timeline, int queue, const Issue& issue) {
+void Machine::Core::record(int queue, const Issue& issue) {
   auto& track = tracks_[static_cast<std::size_t>(queue)];
-  if (!track) track = timeline.recorder->track(timeline.group, geometry_.queue_name(queue));
+  if (!track) track = timeline_.recorder->track(timeline_.group, geometry_.queue_name(queue));
   const Instruction& instruction = *issue.instruction;
   const auto label =
       instruction.op == Opcode::Alu ? name_of(instruction.alu_op) : name_of(instruction.op);
   const ClockDomain clock(geometry_.clock);
-  timeline.recorder->span(
-      *track, label, timeline.start + clock.time_of(Cycles(issue.cycle)),
-      timeline.start + clock.time_of(Cycles(issue.cycle + queue_cycles(instruction))));
+  timeline_.recorder->span(
+      *track, label, timeline_.start + clock.time_of(Cycles(issue.cycle)),
+      timeline_.start + clock.time_of(Cycles(issue.cycle + queue_cycles(instruction))));
 }
 
 Machine::Machine(const Geometry& geometry, const LatencyTable& latency, bool functional)
@@ -293,7 +302,25 @@ void Machine::set_register(int index, std::uint16_t value) {
   core_->set_register(index, value);
 }
 RunResult Machine::run(std::span<const LinkVector> inbound, const RunTimeline& timeline) {
-  return core_->run(inbound, timeline);
+  begin(timeline);
+  for (const LinkVector& vector : inbound) deliver(vector);
+  advance(std::numeric_limits<std::int64_t>::max());
+  return finish();
+}
+void Machine::begin(const RunTimeline& timeline) {
+  core_->begin(timeline);
+}
+bool Machine::advance(std::int64_t until) {
+  return core_->advance(until);
+}
+void Machine::deliver(const LinkVector& vector) {
+  core_->deliver(vector);
+}
+std::span<const LinkVector> Machine::sent() const {
+  return core_->sent();
+}
+RunResult Machine::finish() {
+  return core_->finish();
 }
 
 }  // namespace tandem::lpu
