@@ -291,6 +291,7 @@ void resolve_products(const ParameterSet& set, GpuParams& p) {
   if (set.has("product_library")) {
     p.product_library = static_cast<ProductLibrary>(set.count("product_library"));
   }
+  if (set.has("stream_k")) p.offers_stream_k = set.count("stream_k") == 1;
   if (set.has("alternates_promotion")) {
     p.alternates_promotion = set.count("alternates_promotion") == 1;
   }

@@ -88,6 +88,7 @@ struct GpuParams {
 
   // What products of narrow types do in the framework's libraries.
   ProductLibrary product_library = ProductLibrary::Chosen;
+  bool offers_stream_k = false;  ///< products may divide the slices of their last tiles evenly
   bool alternates_promotion = false;  ///< warpgroups promote sums while others multiply
 
   bool model_l2 = true;      ///< off: no tile is ever found in L2

@@ -73,6 +73,8 @@ ParameterSchema software_schema() {
       {"product_library", Dimension::Count,
        "Products of narrow types: 0 tiles chosen by cost, 1 vLLM's dispatch, 2 TensorRT-LLM's.", 0,
        0, 2},
+      {"stream_k", Dimension::Count,
+       "1: products may deal the K slices of their last tiles out evenly (stream-K).", 0, 0, 1},
       {"alternates_promotion", Dimension::Count,
        "1: warpgroups of block-scaled products promote sums while others multiply.", 0, 0, 1},
       {"scale_launches", Dimension::Count,
