@@ -79,6 +79,8 @@ struct GpuParams {
   // What products of narrow types do in the framework's libraries.
   bool splits_fp8 = true;  ///< fp8 per tensor with split-K (cuBLAS), or without (CUTLASS)
   bool alternates_promotion = false;  ///< warpgroups promote sums while others multiply
+  bool copies_grouped_heads = false;  ///< queries and results of grouped heads are copied around
+                                      ///< decode attention that takes heads for rows
   std::int64_t fp4_stages = 8;        ///< slices in flight of 4-bit products, at most
 
   bool model_l2 = true;      ///< off: no tile is ever found in L2
