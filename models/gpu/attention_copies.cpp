@@ -32,9 +32,7 @@ class CopyProgram final : public CtaProgram {
     out.add({tile_ + cta, bytes_of_cta(cta), Operand::Activation, 1});
     if (strided_) out.issue = Flops(bytes_of_cta(cta).count() / 2 * instructions_per_element);
   }
-  void epilogue(std::int64_t cta, Epilogue& out) const override {
-    out.store = bytes_of_cta(cta);
-  }
+  void epilogue(std::int64_t cta, Epilogue& out) const override { out.store = bytes_of_cta(cta); }
 
  private:
   [[nodiscard]] Bytes bytes_of_cta(std::int64_t cta) const {

@@ -7,10 +7,10 @@
 
 namespace tandem::gpu {
 
-/// Bytes of the queries (`before`) and outputs (`after`) that are copied around a decode kernel that
-/// takes the heads of a KV group for rows; zero: none. FlashAttention-2 as vLLM calls it
-/// (mha_varlen_fwd, seqlenq_ngroups_swapped): the result is copied to where the caller wants it, and
-/// queries are transposed first unless the transposed tensor is a view.
+/// Bytes of the queries (`before`) and outputs (`after`) that are copied around a decode kernel
+/// that takes the heads of a KV group for rows; zero: none. FlashAttention-2 as vLLM calls it
+/// (mha_varlen_fwd, seqlenq_ngroups_swapped): the result is copied to where the caller wants it,
+/// and queries are transposed first unless the transposed tensor is a view.
 struct AttentionCopies {
   Bytes before, after;
   bool strided = false;  ///< the copies transpose; else they are plain

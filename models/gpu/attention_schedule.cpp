@@ -109,6 +109,7 @@ class Scheduler {
       AttentionCta cta{index, head / group_,     heads,          0, span.q_len, 0, 0, 0,
                        parts, schedule_.tiles++, schedule_.tiles};
       cta.workspace_tile = schedule_.tiles;
+      cta.first_head = head;
       if (parts > 1) schedule_.tiles += parts;
       for (cta.part = 0; cta.part < parts; ++cta.part) {
         cta.k_begin = std::min(last, std::max(first, begin + cta.part * length));
@@ -128,8 +129,8 @@ class Scheduler {
         const std::int64_t begin = (end - 1) / rows * rows;
         const auto [first, last] = visible_range(shape_, span, begin, end);
         for (std::int64_t head = 0; head < group_; ++head) {
-          schedule_.ctas.push_back(
-              {index, kv_head, 1, begin, end, first, last, 0, 1, schedule_.tiles++, -1});
+          schedule_.ctas.push_back({index, kv_head, 1, begin, end, first, last, 0, 1,
+                                    schedule_.tiles++, -1, kv_head * group_ + head});
         }
       }
     }

@@ -28,7 +28,7 @@ struct AttentionTiling {
   /// the tile or the sequence lengths, then the pages or the mask's bounds, then keys.
   std::int64_t first_rounds = 1;
   std::int64_t least_stages = 1;  ///< turns in flight that overlap although a CTA holds one turn
-  std::int64_t turn_rounds = 1;  ///< dependent reads of a later turn
+  std::int64_t turn_rounds = 1;   ///< dependent reads of a later turn
   /// Exchanges between warps, one after the other: before and in the first turn, in each later one,
   /// and after the last.
   std::int64_t first_exchanges = 0, turn_exchanges = 0, last_exchanges = 0;
@@ -61,7 +61,8 @@ struct AttentionTiling {
                                        std::int64_t keys);
 
 /// True where that grid has parts for the whole cache although a window hides most of it, or a turn
-/// spans several of them: TensorRT-LLM before Blackwell (decoderXQAImplJIT, computeMultiBlockCount).
+/// spans several of them: TensorRT-LLM before Blackwell (decoderXQAImplJIT,
+/// computeMultiBlockCount).
 [[nodiscard]] bool splits_whole_cache(const GpuParams& params, const AttentionKernel& shape);
 
 /// True where the decode kernel rotates queries and appends the new keys and values itself: masked

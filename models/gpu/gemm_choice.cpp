@@ -183,7 +183,7 @@ Picoseconds predict_gemm(const GpuParams& params, const GemmKernel& gemm, const 
   if (t.split > 1) {
     const auto partial = static_cast<double>(2 * gemm.m * gemm.n * t.split * accumulator_bytes);
     total += at_rate(partial, params.l2_bandwidth.count()) + params.kernel_tail +
-             params.launch_overhead + params.l2_latency * 2;
+             params.launch_gap() + params.l2_latency * 2;
   }
   return total;
 }

@@ -76,10 +76,10 @@ KernelTiming Machine::run_next(const KernelPlan& plan, const Residency& residenc
   std::int64_t tiles = 0;
   for (const PlanPhase& phase : plan.phases) tiles = std::max(tiles, phase.program->tiles());
   cache_ = L2Cache(params_.l2_capacity, tiles);
-  Picoseconds now = start_ + params_.launch_overhead;
+  Picoseconds now = start_ + params_.launch_gap();
   for (const PlanPhase& phase : plan.phases) {
     if (phase.is_launched) {
-      now += params_.kernel_tail + params_.launch_overhead;
+      now += params_.kernel_tail + params_.launch_gap();
       ++switched_.launches;
     }
     run_phase(phase, now);
@@ -114,7 +114,8 @@ void Machine::run_phase(const PlanPhase& phase, Picoseconds start) {
   const KernelTiming before = summarise(start);
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     if (!assign_next(slots_[i])) break;
-    events_.push(start + setup_, Phase::Issue, {EventKind::Load, static_cast<std::int32_t>(i), 0});
+    const Picoseconds first = start + (params_.hides_launch ? Picoseconds(0) : setup_);
+    events_.push(first, Phase::Issue, {EventKind::Load, static_cast<std::int32_t>(i), 0});
   }
   while (!events_.empty()) {
     const auto entry = events_.pop();

@@ -73,8 +73,11 @@ struct GpuParams {
   bool persistent_kernels = false;  ///< the epilogue of one tile overlaps the loads of the next
 
   Picoseconds launch_overhead;  ///< between two kernels of a graph
-  Picoseconds cta_start;        ///< barrier and descriptor set-up of a CTA
-  Picoseconds kernel_tail;      ///< from the last store to "done"
+  /// Programmatic dependent launch: a kernel is launched and sets its first CTAs up while the one
+  /// before it runs, and waits for that one's last store only (CUDA C++ Programming Guide).
+  bool hides_launch = false;
+  Picoseconds cta_start;    ///< barrier and descriptor set-up of a CTA
+  Picoseconds kernel_tail;  ///< from the last store to "done"
 
   // What products of narrow types do in the framework's libraries.
   bool splits_fp8 = true;  ///< fp8 per tensor with split-K (cuBLAS), or without (CUTLASS)
@@ -89,6 +92,10 @@ struct GpuParams {
 
   EnergyParams energy;
 
+  /// From the end of one kernel of a graph to the start of the next.
+  [[nodiscard]] Picoseconds launch_gap() const {
+    return hides_launch ? Picoseconds(0) : launch_overhead;
+  }
   /// Peak of matrix products in one pipe. Throws ModelError when the chip has no units for it.
   [[nodiscard]] FlopsPerSecond matrix_peak(MatrixPipe pipe) const;
   /// Element-wise operations per second: one per CUDA core and clock, half of the FMA peak.

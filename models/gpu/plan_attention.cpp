@@ -160,8 +160,8 @@ class AttentionProgram final : public CtaProgram {
     out.shared_traffic =
         Bytes(ceil_div(rows, tiling.rows_per_read) * keys * width * bytes_of(shape_.activations));
     // Scores along the head, then values along the keys; both operands of 32 bytes per instruction.
-    out.chain = (shape_.head_dim + keys) * bytes_of(shape_.activations) / 32 *
-                tiling.links_per_instruction;
+    out.chain =
+        (shape_.head_dim + keys) * bytes_of(shape_.activations) / 32 * tiling.links_per_instruction;
   }
 
   /// Division of each row by its sum, and the store.

@@ -49,6 +49,8 @@ ParameterSchema software_schema() {
       {"sequence_overhead", Dimension::Time, "Host time per sequence of a step.", 0, 0, 1},
       {"launch_overhead", Dimension::Time, "Gap between two kernels that the framework adds.", 0, 0,
        1},
+      {"dependent_launch", Dimension::Count,
+       "1: kernels are launched before the one ahead of them ends, on chips that can.", 0, 0, 1},
       {"quantise_overhead", Dimension::Time,
        "Fixed time of one quantisation of activations beyond its launches and bytes.", 0, 0, 1},
       {"quantises_rows", Dimension::Count,

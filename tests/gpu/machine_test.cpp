@@ -219,6 +219,24 @@ TEST(Machine, LaunchIsPaidOncePerKernelAndCanBeSwitchedOff) {
   EXPECT_EQ(run(with(round_chip(), "model_launch", 0), simple_plan(shape)).time, 10000_ns);
 }
 
+TEST(Machine, DependentLaunchHidesTheGapAndTheFirstSetUp) {
+  // 1000 ns of launch and 50 ns of set-up go; the second wave of CTAs still sets up.
+  GpuParams params = params_of(round_chip());
+  const KernelPlan plan = simple_plan({8, 1, Bytes(10000), Flops(100000)});
+  const Picoseconds usual = Machine(params).run(plan, {}).time;
+  params.hides_launch = true;
+  EXPECT_EQ(usual - Machine(params).run(plan, {}).time, 1050_ns);
+}
+
+TEST(Machine, DependentLaunchNeedsChipAndFramework) {
+  Software software;
+  software.parameters.set("dependent_launch", plain(1));
+  const Chip able = with(round_chip(), "dependent_launch", 1);
+  EXPECT_TRUE(resolve(able, software).hides_launch);
+  EXPECT_FALSE(resolve(round_chip(), software).hides_launch);
+  EXPECT_FALSE(resolve(able, Software{}).hides_launch);
+}
+
 TEST(Machine, StreamingGemvReachesTheRefreshBound) {
   // 1 x 131072 x 8192 in bf16 is nothing but weights: 2.15 GB at the efficiency that refresh
   // leaves, within a point; launch, fill and tail are 0.3 % of 713 us.
