@@ -288,6 +288,7 @@ namespace {
 
 /// How the framework's libraries multiply narrow types.
 void resolve_products(const ParameterSet& set, GpuParams& p) {
+  if (set.has("stream_k")) p.offers_stream_k = set.count("stream_k") == 1;
   if (set.has("splits_fp8")) p.splits_fp8 = set.count("splits_fp8") == 1;
   if (set.has("alternates_promotion")) {
     p.alternates_promotion = set.count("alternates_promotion") == 1;

@@ -80,7 +80,8 @@ struct GpuParams {
   Picoseconds kernel_tail;  ///< from the last store to "done"
 
   // What products of narrow types do in the framework's libraries.
-  bool splits_fp8 = true;  ///< fp8 per tensor with split-K (cuBLAS), or without (CUTLASS)
+  bool offers_stream_k = false;  ///< products may divide the slices of their last tiles evenly
+  bool splits_fp8 = true;        ///< fp8 per tensor with split-K (cuBLAS), or without (CUTLASS)
   bool alternates_promotion = false;  ///< warpgroups promote sums while others multiply
   bool copies_grouped_heads = false;  ///< queries and results of grouped heads are copied around
                                       ///< decode attention that takes heads for rows

@@ -7,6 +7,7 @@
 #include "models/gpu/gemm_tiling.hpp"
 #include "models/gpu/plan_low_precision.hpp"
 #include "models/gpu/plan_reduce.hpp"
+#include "models/gpu/plan_stream_k.hpp"
 
 namespace tandem::gpu {
 namespace {
@@ -206,7 +207,12 @@ KernelPlan plan_gemm_with(const GpuParams& params, const GemmKernel& gemm,
 }
 
 KernelPlan plan_gemm(const GpuParams& params, const Kernel&, const GemmKernel& gemm) {
-  return plan_gemm_with(params, gemm, choose_tiling(params, gemm));
+  const GemmTiling tiling = choose_tiling(params, gemm);
+  if (params.offers_stream_k && tiling.split == 1 &&
+      predict_stream_k(params, gemm, tiling) < predict_gemm(params, gemm, tiling)) {
+    return plan_stream_k(params, gemm, tiling);
+  }
+  return plan_gemm_with(params, gemm, tiling);
 }
 
 }  // namespace tandem::gpu

@@ -70,6 +70,8 @@ ParameterSchema software_schema() {
        "1: the result of a batched fp8 product is copied to where it belongs.", 0, 0, 1},
       {"clears_fp4_scales", Dimension::Count,
        "1: a kernel clears the scales of nvfp4 rows before they are quantised.", 0, 0, 1},
+      {"stream_k", Dimension::Count,
+       "1: products may deal the K slices of their last tiles out evenly (stream-K).", 0, 0, 1},
       {"splits_fp8", Dimension::Count, "1: fp8 products may split K; 0: they do not.", 1, 0, 1},
       {"alternates_promotion", Dimension::Count,
        "1: warpgroups of block-scaled products promote sums while others multiply.", 0, 0, 1},
