@@ -295,6 +295,7 @@ void resolve_products(const ParameterSet& set, GpuParams& p) {
   if (set.has("alternates_promotion")) {
     p.alternates_promotion = set.count("alternates_promotion") == 1;
   }
+  if (set.has("attention_copies")) p.copies_grouped_heads = set.count("attention_copies") == 1;
 }
 
 }  // namespace

@@ -90,6 +90,8 @@ struct GpuParams {
   ProductLibrary product_library = ProductLibrary::Chosen;
   bool offers_stream_k = false;  ///< products may divide the slices of their last tiles evenly
   bool alternates_promotion = false;  ///< warpgroups promote sums while others multiply
+  bool copies_grouped_heads = false;  ///< queries and results of grouped heads are copied around
+                                      ///< decode attention that takes heads for rows
 
   bool model_l2 = true;      ///< off: no tile is ever found in L2
   bool model_launch = true;  ///< off: launch, CTA start and tail cost nothing
