@@ -1,7 +1,7 @@
 // The chips and fabrics of hw_configs/, as the executable loads them.
 #pragma once
 
-#include "models/catalog/catalog.hpp"
+#include "models/lpu/chip_model.hpp"
 #include "models/lpu/chip_params.hpp"
 #include "models/lpu/rack/topology.hpp"
 #include "sim/config/loader.hpp"
@@ -9,9 +9,7 @@
 namespace tandem::lpu::testing {
 
 inline Loader shipped() {
-  ModelSchemas schemas;
-  for (const ChipModelEntry& entry : chip_catalogue()) schemas[entry.name] = entry.schema;
-  return {find_roots(), schemas};
+  return {find_roots(), {{"lpu", lpu_schema()}}};
 }
 
 /// A fabric with `units` of its outermost levels, and the geometry and latencies of its chips.
