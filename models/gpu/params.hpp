@@ -26,8 +26,8 @@ struct EnergyParams {
   double voltage_slope = 0;   ///< relative fall of the voltage per relative fall of the clock
   double lowest_voltage = 1;  ///< relative to the voltage at the nominal clock
 
-  /// One multiply or add of a tensor pipe. The energy of a product goes with the width of its
-  /// operands: 8-bit pipes do twice, 4-bit pipes four times the work of the same data paths.
+  /// One multiply or add of a tensor pipe. A multiplier's energy goes with the square of the width
+  /// of its operands; the sum stays in 32 bits, in floating point or in integers.
   [[nodiscard]] Joules per_tensor_flop(MatrixPipe pipe) const;
 };
 
@@ -80,6 +80,7 @@ struct GpuParams {
   bool splits_fp8 = true;  ///< fp8 per tensor with split-K (cuBLAS), or without (CUTLASS)
   bool alternates_promotion = false;  ///< warpgroups promote sums while others multiply
   std::int64_t fp4_stages = 8;        ///< slices in flight of 4-bit products, at most
+  std::int64_t norm_access = 16;      ///< bytes that a thread of a norm loads at once
 
   bool model_l2 = true;      ///< off: no tile is ever found in L2
   bool model_launch = true;  ///< off: launch, CTA start and tail cost nothing

@@ -3,25 +3,25 @@
 #include <algorithm>
 #include <charconv>
 
+#include "sim/entry/rows/operators.hpp"
+
 namespace tandem::entry {
 namespace {
 
-constexpr double meter_window_s = 1.0;
 constexpr double run_s = 1.0;
 constexpr double brief_run_s = 0.3;
-constexpr double brief_replay_s = 1e-4;
+constexpr double brief_eager_s = 1e-4;
 constexpr double most_repeats = 3000;
 
-double run_seconds(Picoseconds replay) {
-  const double seconds = to_seconds(replay);
-  return std::min(seconds < brief_replay_s ? brief_run_s : run_s, most_repeats * seconds);
-}
-
 /// Rows of most tokens: with eight GPUs at work on one list, each of them begins with one of these.
-constexpr double first_rows_tokens = 3840;
+constexpr std::int64_t first_rows_tokens = 3840;
 
 bool is_set(const Software& software, const char* key) {
-  return software.parameters.has(key) && software.parameters.value(key) != 0;
+  return software_value(software, key, 0) != 0;
+}
+
+bool is_module(const std::string& op) {
+  return op.find("module") != std::string::npos;
 }
 
 std::string text_of(const NamedRow& row, const char* column) {
@@ -29,9 +29,9 @@ std::string text_of(const NamedRow& row, const char* column) {
   return cell == row.end() ? std::string{} : cell->second.text;
 }
 
-double number_of(const NamedRow& row, const char* column) {
+std::int64_t number_of(const NamedRow& row, const char* column) {
   const std::string text = text_of(row, column);
-  double value = 0;
+  std::int64_t value = 0;
   std::from_chars(text.data(), text.data() + text.size(), value);
   return value;
 }
@@ -39,8 +39,7 @@ double number_of(const NamedRow& row, const char* column) {
 }  // namespace
 
 bool rests_before(const std::string& op, const NamedRow& row, const Software& software) {
-  const bool builds_module = op == "moe" || op.find("module") != std::string::npos;
-  if (builds_module) return is_set(software, "meter_rests_experts");
+  if (is_module(op)) return is_set(software, "meter_rests_modules");
   if (op.ends_with("_decode")) return is_set(software, "meter_rests_caches");
   if (op != "gemm") return false;
   const std::string dtype = text_of(row, "dtype");
@@ -49,9 +48,28 @@ bool rests_before(const std::string& op, const NamedRow& row, const Software& so
   return is_set(software, "meter_descends") && number_of(row, "m") >= first_rows_tokens;
 }
 
-Watts reading_after_rest(Watts running, Watts rest, Picoseconds replay) {
-  const double own = run_seconds(replay) / 2 / meter_window_s;
-  return running * own + rest * (1 - own);
+std::optional<KernelRun> run_before(const std::string& op, const NamedRow& row,
+                                    const Software& software) {
+  if (op != "gemm" || !is_set(software, "meter_descends")) return std::nullopt;
+  NamedRow larger = row;
+  larger["m"].text = std::to_string(2 * number_of(row, "m"));
+  DiagnosticSink sink;
+  return kernel_row(op, larger, software, sink);
+}
+
+double run_seconds(const std::string& op, std::int64_t launches, const Software& software,
+                   Picoseconds brief_replay, Picoseconds replay) {
+  const char* key = is_module(op) ? "meter_module" : "meter_launch";
+  const double launching = static_cast<double>(launches) * software_value(software, key, 0);
+  const double eager = std::max(to_seconds(brief_replay), launching);
+  if (eager <= 0) return run_s;
+  const double target = eager < brief_eager_s ? brief_run_s : run_s;
+  return std::min(most_repeats, target / eager) * to_seconds(replay);
+}
+
+Watts mean_reading(Watts running, Watts before, double seconds) {
+  const double own = seconds < 1 ? seconds / 2 : 1 - 0.5 / seconds;
+  return running * own + before * (1 - own);
 }
 
 }  // namespace tandem::entry
