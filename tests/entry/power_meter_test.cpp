@@ -44,24 +44,31 @@ TEST(PowerMeter, RepeatsAreCountedByEagerRuns) {
   EXPECT_NEAR(run_seconds("mla_module_decode", 20, software, 1_ms, 1_ms), 0.5, 1e-9);
 }
 
-TEST(PowerMeter, RestsOnlyWhereTheCollectorPrepares) {
+TEST(PowerMeter, RemembersHowTheCollectorPrepares) {
   const Software software = software_with(
-      {{"meter_rests_modules", 1}, {"meter_rests_blocks", 1}, {"meter_rests_caches", 1}});
-  EXPECT_TRUE(rests_before("mla_module_decode", row_of("", "64"), software));
-  EXPECT_TRUE(rests_before("gemm", row_of("nvfp4", "64"), software));
-  EXPECT_TRUE(rests_before("attention_decode", row_of("bfloat16", "64"), software));
-  EXPECT_FALSE(rests_before("gemm", row_of("bfloat16", "64"), software));
-  EXPECT_FALSE(rests_before("moe", row_of("fp8", "64"), software));
-  EXPECT_FALSE(rests_before("attention_prefill", row_of("fp8", "64"), software));
-  EXPECT_FALSE(rests_before("gemm", row_of("nvfp4", "64"), Software{}));
+      {{"meter_rests_modules", 1}, {"meter_rests_blocks", 1}, {"meter_fills_caches", 1}});
+  const auto memory = [&](const char* op, const char* dtype) {
+    return memory_before(op, row_of(dtype, "64"), software);
+  };
+  EXPECT_EQ(memory("mla_module_decode", ""), MeterMemory::Rest);
+  EXPECT_EQ(memory("gemm", "nvfp4"), MeterMemory::Rest);
+  EXPECT_EQ(memory("attention_decode", "bfloat16"), MeterMemory::Filling);
+  EXPECT_EQ(memory("gemm", "bfloat16"), MeterMemory::Run);
+  EXPECT_EQ(memory("moe", "fp8"), MeterMemory::Run);
+  EXPECT_EQ(memory("attention_prefill", "fp8"), MeterMemory::Run);
+  EXPECT_EQ(memory_before("gemm", row_of("nvfp4", "64"), Software{}), MeterMemory::Run);
 }
 
-TEST(PowerMeter, TheFirstRowOfEachGpuFollowsRest) {
+TEST(PowerMeter, TheFirstRowsOfNewWidthsFollowRest) {
   const Software descends = software_with({{"meter_descends", 1}});
-  EXPECT_TRUE(rests_before("gemm", row_of("bfloat16", "32768"), descends));
-  EXPECT_FALSE(rests_before("gemm", row_of("bfloat16", "3584"), descends));
-  EXPECT_FALSE(rests_before("gemm", row_of("bfloat16", "32768"), Software{}));
-  EXPECT_FALSE(rests_before("attention_prefill", row_of("bfloat16", "32768"), descends));
+  const auto memory = [&](const char* op, const char* dtype, const char* tokens) {
+    return memory_before(op, row_of(dtype, tokens), descends);
+  };
+  EXPECT_EQ(memory("gemm", "bfloat16", "32768"), MeterMemory::Rest);
+  EXPECT_EQ(memory("gemm", "bfloat16", "3584"), MeterMemory::Run);
+  EXPECT_EQ(memory("gemm", "fp8", "32768"), MeterMemory::Run);
+  EXPECT_EQ(memory("attention_prefill", "bfloat16", "32768"), MeterMemory::Run);
+  EXPECT_EQ(memory_before("gemm", row_of("bfloat16", "32768"), Software{}), MeterMemory::Run);
 }
 
 TEST(PowerMeter, OtherRowsFollowAboutTwiceTheTokens) {
@@ -70,6 +77,8 @@ TEST(PowerMeter, OtherRowsFollowAboutTwiceTheTokens) {
   ASSERT_TRUE(before);
   ASSERT_EQ(before->kernels.size(), 1u);
   EXPECT_EQ(std::get<GemmKernel>(before->kernels.front().shape).m, 128);
+  const auto first = run_before("gemm", row_of("fp8", "32768"), descends);
+  EXPECT_EQ(std::get<GemmKernel>(first->kernels.front().shape).m, 8);
   EXPECT_FALSE(run_before("gemm", row_of("bfloat16", "64"), Software{}));
   EXPECT_FALSE(run_before("attention_prefill", row_of("bfloat16", "64"), descends));
 }

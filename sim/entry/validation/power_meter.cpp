@@ -15,6 +15,9 @@ constexpr double most_repeats = 3000;
 
 /// Rows of most tokens: with eight GPUs at work on one list, each of them begins with one of these.
 constexpr std::int64_t first_rows_tokens = 3840;
+/// Of the lists of one pair of widths; other formats follow its last rows, of few tokens.
+constexpr const char* first_format = "bfloat16";
+constexpr std::int64_t last_rows_tokens = 8;
 
 bool is_set(const Software& software, const char* key) {
   return software_value(software, key, 0) != 0;
@@ -36,25 +39,37 @@ std::int64_t number_of(const NamedRow& row, const char* column) {
   return value;
 }
 
+bool is_first_of_list(const NamedRow& row) {
+  return number_of(row, "m") >= first_rows_tokens;
+}
+
 }  // namespace
 
-bool rests_before(const std::string& op, const NamedRow& row, const Software& software) {
-  if (is_module(op)) return is_set(software, "meter_rests_modules");
-  if (op.ends_with("_decode")) return is_set(software, "meter_rests_caches");
-  if (op != "gemm") return false;
+MeterMemory memory_before(const std::string& op, const NamedRow& row, const Software& software) {
+  const auto if_set = [&](const char* key, MeterMemory memory) {
+    return is_set(software, key) ? memory : MeterMemory::Run;
+  };
+  if (is_module(op)) return if_set("meter_rests_modules", MeterMemory::Rest);
+  if (op.ends_with("_decode")) return if_set("meter_fills_caches", MeterMemory::Filling);
+  if (op != "gemm") return MeterMemory::Run;
   const std::string dtype = text_of(row, "dtype");
   const bool is_block = dtype == "fp8_block" || dtype == "nvfp4";
-  if (is_block && is_set(software, "meter_rests_blocks")) return true;
-  return is_set(software, "meter_descends") && number_of(row, "m") >= first_rows_tokens;
+  if (is_block && is_set(software, "meter_rests_blocks")) return MeterMemory::Rest;
+  if (!is_first_of_list(row) || dtype != first_format) return MeterMemory::Run;
+  return if_set("meter_descends", MeterMemory::Rest);
 }
 
 std::optional<KernelRun> run_before(const std::string& op, const NamedRow& row,
                                     const Software& software) {
   if (op != "gemm" || !is_set(software, "meter_descends")) return std::nullopt;
-  NamedRow larger = row;
-  larger["m"].text = std::to_string(2 * number_of(row, "m"));
+  NamedRow before = row;
+  before["m"].text = std::to_string(2 * number_of(row, "m"));
+  if (is_first_of_list(row)) {
+    before["m"].text = std::to_string(last_rows_tokens);
+    before["dtype"].text = first_format;
+  }
   DiagnosticSink sink;
-  return kernel_row(op, larger, software, sink);
+  return kernel_row(op, before, software, sink);
 }
 
 double run_seconds(const std::string& op, std::int64_t launches, const Software& software,

@@ -11,16 +11,22 @@
 
 namespace tandem::entry {
 
-/// Does the meter hold a second of rest when a row's run begins? It does where the collector builds
-/// modules, fills caches, or quantises weights on the host and compiles kernels before each row
-/// (software keys meter_rests_modules, meter_rests_caches, meter_rests_blocks), and where a row of
-/// a product is the first of its list on its GPU: lists go from the most tokens down on eight GPUs
-/// at once (meter_descends).
-[[nodiscard]] bool rests_before(const std::string& op, const NamedRow& row,
-                                const Software& software);
+/// What the meter holds when a row's run begins.
+enum class MeterMemory : std::uint8_t {
+  Run,      ///< another run
+  Filling,  ///< caches are filled: kernels run and switch little
+  Rest,     ///< the host works: a module is built, weights are quantised, kernels are compiled
+};
 
-/// What the GPU ran before a row where it did not rest: in a list that descends, the product eight
-/// entries up, of about twice the tokens. None: something similar to the row itself.
+/// By operator, where the software says that its collector prepares each row (meter_fills_caches,
+/// meter_rests_modules, meter_rests_blocks). Lists of products go from the most tokens down on
+/// eight GPUs at once (meter_descends): the first rows of a new pair of widths follow rest.
+[[nodiscard]] MeterMemory memory_before(const std::string& op, const NamedRow& row,
+                                        const Software& software);
+
+/// What the GPU ran before a row where that is in the meter's memory: in a list that descends, the
+/// product eight entries up, of about twice the tokens, or the last rows of the list before it.
+/// None: something similar to the row itself.
 [[nodiscard]] std::optional<KernelRun> run_before(const std::string& op, const NamedRow& row,
                                                   const Software& software);
 

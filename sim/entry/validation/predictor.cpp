@@ -77,6 +77,12 @@ std::optional<double> predicted_value(const KernelCost& cost, ManifestTarget tar
   return to_milliseconds(is_cycle ? cost.time : cost.floor);
 }
 
+/// On top of rest, while kernels run.
+Watts active_power(const Chip& chip) {
+  const char* key = "active_power";
+  return Watts(chip.parameters.has(key) ? chip.parameters.value(key) : 0);
+}
+
 std::unique_ptr<ChipModel> make_model(const Context& context, const Chip& chip,
                                       const Software& software) {
   for (const ChipModelEntry& entry : context.catalogue) {
@@ -164,8 +170,14 @@ Watts Predictor::reading_of(const Bench& bench, const std::string& op, const Job
   const double seconds =
       run_seconds(op, launches, bench.software, bench.model->simulate_run(brief).time * copies,
                   cost.time * copies);
-  if (rests_before(op, job.inputs, bench.software)) {
-    return mean_reading(cost.power, bench.model->static_power(), seconds);
+  const Watts rest = bench.model->static_power();
+  switch (memory_before(op, job.inputs, bench.software)) {
+    case MeterMemory::Rest:
+      return mean_reading(cost.power, rest, seconds);
+    case MeterMemory::Filling:
+      return mean_reading(cost.power, rest + active_power(bench.chip), seconds);
+    case MeterMemory::Run:
+      break;
   }
   std::optional<KernelRun> before = run_before(op, job.inputs, bench.software);
   if (!before) return cost.power;
