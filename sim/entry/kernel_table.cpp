@@ -55,7 +55,7 @@ KernelRun kernel_row(const std::string& op, const NamedRow& row, const Software&
     run.overhead += from_seconds(software_value(software, key, 0));
   }
   if (entry->is_replayed_alone) {
-    run.overhead += from_seconds(software_value(software, "replay_gap", 0));
+    run.overhead += from_seconds(software_value(software, "replay_overhead", 0));
   }
   return run;
 }

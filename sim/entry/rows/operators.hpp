@@ -22,7 +22,7 @@ struct RowOperator {
   /// A layer's part that works on what the kernel before it has just written, in L2 if it fits
   /// there, unless its row says otherwise.
   bool follows_producer = false;
-  /// Its benchmark replays a graph of this operator alone: the software's replay_gap applies.
+  /// Its benchmark replays a graph of this operator alone: the software's replay_overhead applies.
   bool is_replayed_alone = false;
 };
 
