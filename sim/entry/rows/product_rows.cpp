@@ -138,10 +138,6 @@ Picoseconds product_overhead(const std::vector<Kernel>& kernels, const Software&
   const auto time = [&](const char* key) { return from_seconds(software_value(software, key, 0)); };
   Picoseconds total(0);
   if (std::any_of(kernels.begin(), kernels.end(), is_quantised)) total += time("quantise_overhead");
-  const bool is_batched = std::any_of(kernels.begin(), kernels.end(), [](const Kernel& kernel) {
-    return std::holds_alternative<BatchedGemmKernel>(kernel.shape);
-  });
-  if (is_batched) total += time("replay_overhead");
   const auto* gemm = std::get_if<GemmKernel>(&kernels.back().shape);
   const bool by_blocks =
       gemm != nullptr && gemm->precision != nullptr && gemm->precision->name == "fp8_block";
@@ -161,7 +157,7 @@ std::int64_t replayed_weight_copies(const std::vector<Kernel>& kernels, const So
 
 std::vector<RowOperator> product_operators() {
   return {{"gemm", {"m", "n", "k", "dtype"}, gemm},
-          {"bmm", {"batch", "m", "n", "k", "dtype"}, bmm}};
+          {"bmm", {"batch", "m", "n", "k", "dtype"}, bmm, false, false, true}};
 }
 
 }  // namespace tandem::entry
