@@ -81,6 +81,12 @@ AttentionTiling fused_hopper_tiling(const AttentionKernel& shape) {
   tiling.first_rounds = 3;
   // setup.py, enumerate_hgmma_flash_warpspec_kernels and enumerate_qgmma_flash_warpspec_kernels.
   const bool is_narrow = bytes_of(shape.activations) == 1;
+  // Indices of row and key, their bounds, and the selection: what masked tiles of rows measured on
+  // H100 take beyond others.
+  tiling.issue_per_masked = 14;
+  // FP8 products take V by columns: a warpgroup transposes 16 KiB per turn with 16 bytes per
+  // thread, eight times through shared memory; only the first turn waits for it.
+  if (is_narrow) tiling.first_exchanges = 8;
   tiling.keys = shape.head_dim > 128 ? (is_narrow ? 128 : 64) : (shape.head_dim > 64 ? 128 : 256);
   tiling.fetches_boxes = true;
   tiling.threads = 384;

@@ -156,12 +156,31 @@ class AttentionProgram final : public CtaProgram {
     out.special = Flops(per_pair * pairs);
     out.vector_padded = Flops((shape_.softcap ? 6 : 4) * rows * keys);
     out.special_padded = Flops(per_pair * rows * keys);
+    if (tiling.issue_per_masked > 0) {
+      out.issue =
+          out.vector_padded + Flops(tiling.issue_per_masked * rows * masked_keys(cta, begin, end));
+    }
     if (tiling.per_query_head) return;
     out.shared_traffic =
         Bytes(ceil_div(rows, tiling.rows_per_read) * keys * width * bytes_of(shape_.activations));
     // Scores along the head, then values along the keys; both operands of 32 bytes per instruction.
     out.chain =
         (shape_.head_dim + keys) * bytes_of(shape_.activations) / 32 * tiling.links_per_instruction;
+  }
+
+  /// Keys of [begin, end) in tiles that some row does not see whole.
+  [[nodiscard]] std::int64_t masked_keys(const AttentionCta& cta, std::int64_t begin,
+                                         std::int64_t end) const {
+    if (!shape_.causal) return 0;
+    const std::int64_t tile = schedule_.tiling.keys;
+    const std::int64_t offset = span_of(cta).kv_len - span_of(cta).q_len;
+    std::int64_t masked = 0;
+    for (std::int64_t key = begin / tile * tile; key < end; key += tile) {
+      const bool is_cut_above = key + tile > offset + cta.q_begin + 1;
+      const bool is_cut_below = shape_.window > 0 && key < offset + cta.q_end - shape_.window;
+      if (is_cut_above || is_cut_below) masked += tile;
+    }
+    return masked;
   }
 
   /// Division of each row by its sum, and the store.
