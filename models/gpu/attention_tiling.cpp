@@ -60,6 +60,13 @@ AttentionTiling flash3_tiling(const AttentionKernel& shape) {
   return tiling;
 }
 
+/// Instructions per score of a tile that the mask cuts: indices of row and key, their bounds, the
+/// selection, and what the compiler cannot keep in registers meanwhile. Fitted to prefill on H100;
+/// kernels for FP8 with a window take far more there, as spilled registers would.
+std::int64_t issue_per_masked(bool spills) {
+  return spills ? 36 : 14;
+}
+
 /// Spans that fmha_v2 gives to its older Hopper kernel, with the whole row of scores.
 bool is_short_hopper(const AttentionKernel& shape) {
   return shape.head_dim <= 64 && longest_query(shape) <= 256 && bytes_of(shape.activations) == 2;
@@ -75,15 +82,14 @@ AttentionTiling fused_hopper_tiling(const AttentionKernel& shape) {
     tiling.keys = queries <= 64 ? 64 : (queries <= 128 ? 128 : 256);
     tiling.registers = 168;
     tiling.most_ctas = 3;
+    tiling.issue_per_masked = issue_per_masked(false);
     return tiling;
   }
   tiling.rows = 128;
   tiling.first_rounds = 3;
   // setup.py, enumerate_hgmma_flash_warpspec_kernels and enumerate_qgmma_flash_warpspec_kernels.
   const bool is_narrow = bytes_of(shape.activations) == 1;
-  // Indices of row and key, their bounds, and the selection: what masked tiles of rows measured on
-  // H100 take beyond others.
-  tiling.issue_per_masked = 14;
+  tiling.issue_per_masked = issue_per_masked(is_narrow && shape.window > 0);
   // FP8 products take V by columns: a warpgroup transposes 16 KiB per turn with 16 bytes per
   // thread, eight times through shared memory; only the first turn waits for it.
   if (is_narrow) tiling.first_exchanges = 8;
@@ -110,7 +116,11 @@ AttentionTiling tensor_memory_tiling(const AttentionKernel& shape) {
   const std::int64_t columns = shape.value_width() + tiling.keys;
   const bool fits_two = 2 * columns <= tensor_memory_columns;
   tiling.rows = fits_two ? 256 : 128;
-  tiling.vector_work = fits_two ? VectorWork::BesideTensor : VectorWork::AfterTensor;
+  // One tile takes turns with itself where its scores fit twice beside its outputs.
+  const bool fits_scores_twice = columns + tiling.keys <= tensor_memory_columns;
+  tiling.vector_work =
+      fits_two || fits_scores_twice ? VectorWork::BesideTensor : VectorWork::AfterTensor;
+  tiling.issue_per_masked = issue_per_masked(false);
   return tiling;
 }
 

@@ -158,7 +158,7 @@ class AttentionProgram final : public CtaProgram {
     out.special_padded = Flops(per_pair * rows * keys);
     if (tiling.issue_per_masked > 0) {
       out.issue =
-          out.vector_padded + Flops(tiling.issue_per_masked * rows * masked_keys(cta, begin, end));
+          out.vector_padded + Flops(tiling.issue_per_masked * masked_scores(cta, begin, end));
     }
     if (tiling.per_query_head) return;
     out.shared_traffic =
@@ -168,19 +168,24 @@ class AttentionProgram final : public CtaProgram {
         (shape_.head_dim + keys) * bytes_of(shape_.activations) / 32 * tiling.links_per_instruction;
   }
 
-  /// Keys of [begin, end) in tiles that some row does not see whole.
-  [[nodiscard]] std::int64_t masked_keys(const AttentionCta& cta, std::int64_t begin,
-                                         std::int64_t end) const {
+  /// Scores of [begin, end) in the tiles, of a granule of rows each, that the mask cuts.
+  [[nodiscard]] std::int64_t masked_scores(const AttentionCta& cta, std::int64_t begin,
+                                           std::int64_t end) const {
     if (!shape_.causal) return 0;
-    const std::int64_t tile = schedule_.tiling.keys;
+    const std::int64_t rows = schedule_.tiling.row_granule, keys = schedule_.tiling.keys;
     const std::int64_t offset = span_of(cta).kv_len - span_of(cta).q_len;
-    std::int64_t masked = 0;
-    for (std::int64_t key = begin / tile * tile; key < end; key += tile) {
-      const bool is_cut_above = key + tile > offset + cta.q_begin + 1;
-      const bool is_cut_below = shape_.window > 0 && key < offset + cta.q_end - shape_.window;
-      if (is_cut_above || is_cut_below) masked += tile;
+    std::int64_t cut = 0;
+    for (std::int64_t row = cta.q_begin; row < cta.q_end; row += rows) {
+      const std::int64_t first = offset + row, last = offset + std::min(row + rows, cta.q_end) - 1;
+      for (std::int64_t key = begin / keys * keys; key < end; key += keys) {
+        const bool is_seen =
+            key <= last && (shape_.window == 0 || key + keys > first - shape_.window);
+        const bool is_cut =
+            key + keys > first + 1 || (shape_.window > 0 && key < last + 1 - shape_.window);
+        if (is_seen && is_cut) ++cut;
+      }
     }
-    return masked;
+    return cut * rows * keys;
   }
 
   /// Division of each row by its sum, and the store.
