@@ -20,6 +20,11 @@ constexpr std::int64_t steps_of_equal_ctas = 64;
 /// (NVIDIA V100 architecture whitepaper, and those of all later chips).
 constexpr double issue_lanes_per_clock = 128;
 
+/// Block scales go to tensor memory four times over, once to the lanes of each warp (PTX ISA,
+/// tcgen05.cp 32x128b.warpx4), in order with the tensor instructions; 32 lanes of 4 bytes per
+/// clock.
+constexpr double scale_bytes_per_clock = 128.0 / 4;
+
 /// From a value in one warp's register to its use in another's: a store to shared memory, a barrier
 /// and a load. Luo et al., "Benchmarking and dissecting the NVIDIA Hopper GPU architecture" (2024):
 /// 29 to 33 clocks per access to shared memory on A100, H100 and RTX 4090; the barrier is taken to
@@ -215,7 +220,9 @@ Picoseconds Machine::load_tile(Sm& sm, const TileLoad& load, std::int64_t rounds
 Machine::PendingStep Machine::make_pending(const Slot& slot, const Step& step, Picoseconds now) {
   const Flops vector = std::max(step.vector, step.vector_padded);
   const Flops special = std::max(step.special, step.special_padded);
-  const Picoseconds product = at_rate(step.tensor_padded.count(), tensor_per_ps_);
+  const Picoseconds product =
+      at_rate(step.tensor_padded.count(), tensor_per_ps_) +
+      at_rate(step.scale_copies.count(), scale_bytes_per_clock * clock_per_ps_);
   const Picoseconds fetch = at_rate(step.shared_traffic.count(), shared_per_ps_);
   PendingStep pending{
       now,

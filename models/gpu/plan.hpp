@@ -42,6 +42,7 @@ struct Step {
   std::int64_t chain = 0;     ///< tensor instructions that each wait for the one before
   std::int64_t handoffs = 0;  ///< stage buffers after which the CTA's matrix work pauses
   std::int64_t rounds = 1;    ///< turns of the loads, each issued when the one before has arrived
+  Bytes scale_copies;         ///< block scales that tensor memory takes between its instructions
   /// Times that warps wait for each other's values in shared memory, one after the other.
   std::int64_t exchanges = 0;
   Bytes shared_traffic;       ///< operand bytes the tensor instructions read from shared memory
