@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "models/gpu/gemm_tiling.hpp"
+#include "models/gpu/plan_walk.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/numerics/formats/quant_format.hpp"
 
@@ -41,15 +42,31 @@ bool promotes_sums(const GpuParams& params, const GroupedGemmKernel& gemm) {
          product_format(gemm).a_scale_k > 0 && params.peak_fp4.count() <= 0;
 }
 
+/// Weights that CUDA cores widen to the type of the rows before they are multiplied.
+bool widens_weights(const ProductFormat& format) {
+  return format.b_bits < format.a_bits && format.pipe != MatrixPipe::Fp8;
+}
+
 /// Instructions beside the tensor ones in `k` elements of a tile's main loop: a multiply-add per
-/// sum and block, or two per weight that is widened to the type of its inputs (CUTLASS
-/// numeric_conversion.h: 12 for eight 4-bit codes and a multiply by the scale per pair).
+/// sum and block, or ten per weight that is widened in a Triton program: codes from shared memory,
+/// conversion, scale, change of layout through shared memory.
 std::int64_t loop_instructions(const GpuParams& params, const GroupedGemmKernel& gemm,
                                const GroupedTiling& t, std::int64_t k) {
   if (promotes_sums(params, gemm)) return t.tile_m * t.tile_n * ceil_div(k, block_k);
-  const ProductFormat format = product_format(gemm);
-  const bool is_widened = format.b_bits < format.a_bits && format.pipe != MatrixPipe::Fp8;
-  return is_widened ? 2 * t.tile_n * k : 0;
+  return widens_weights(product_format(gemm)) ? 10 * t.tile_n * k : 0;
+}
+
+/// Columns that a product of the tensor pipe fills: tensor memory has a lane for each of 128 weight
+/// rows, used or not (PTX ISA, tcgen05.mma).
+std::int64_t padded_columns(const GpuParams& params, const GroupedTiling& t) {
+  return params.matrix_issue == MatrixIssue::TensorMemory ? std::max<std::int64_t>(128, t.tile_n)
+                                                          : t.tile_n;
+}
+
+/// Whether the tiling is one of CUTLASS' for tensor memory, of which a tuner picks one.
+bool is_tuned_cutlass(const GpuParams& params, const GroupedGemmKernel& gemm) {
+  return gemm.writes_descriptors && gemm.tuned_rows > 0 &&
+         params.matrix_issue == MatrixIssue::TensorMemory;
 }
 
 /// CTAs without rows in a grid that must hold any routing: each expert has one row first, then one
@@ -107,7 +124,7 @@ class GroupedProgram final : public CtaProgram {
     out.add({expert.first_tile + (expert.grid.tiles_m + c.n) * turn_count() + index,
              Bytes(format_.b_bytes(n, k)), Operand::Weight, sharers});
     out.tensor = Flops(2 * m * n * k);
-    out.tensor_padded = Flops(2 * tiling_.tile_m * tiling_.tile_n * k_padded);
+    out.tensor_padded = Flops(2 * tiling_.tile_m * padded_columns(params_, tiling_) * k_padded);
     out.chain = chain_of(format_, k_padded);
     out.issue = Flops(loop_instructions(params_, gemm_, tiling_, k_padded));
     out.handoffs = turns_[i + 1] - turns_[i];
@@ -159,22 +176,6 @@ class GroupedProgram final : public CtaProgram {
   std::int64_t tiles_ = 0;
 };
 
-/// CTAs of a grid that find no rows: each reads the number of tiles that have some and returns.
-class IdleProgram final : public CtaProgram {
- public:
-  explicit IdleProgram(std::int64_t ctas) : ctas_(ctas) {}
-  [[nodiscard]] std::int64_t ctas() const override { return ctas_; }
-  [[nodiscard]] std::int64_t tiles() const override { return 1; }
-  [[nodiscard]] int steps(std::int64_t) const override { return 1; }
-  void step(std::int64_t, int, Step& out) const override {
-    out.add({0, Bytes(4), Operand::Activation, 1});
-  }
-  void epilogue(std::int64_t, Epilogue&) const override {}
-
- private:
-  std::int64_t ctas_;
-};
-
 /// As for plain products: stage buffers, accumulators and 40 other registers per thread, a loading
 /// warpgroup beside the computing ones.
 CtaDemand demand_of(const ProductFormat& format, const GroupedTiling& t) {
@@ -203,7 +204,35 @@ GroupedCounts count(const GroupedGemmKernel& gemm, const GroupedTiling& t) {
 
 }  // namespace
 
+namespace {
+
+/// One CTA per SM, stage buffers in all of its shared memory: 64 or 128 weight rows by 32 to 256
+/// tokens, from 16 in fp8; 128 by 64 to 256 in fp4 (TensorRT-LLM, cutlass_heuristic.cpp,
+/// get_candidate_configs_sm100_dynamic_cluster_shape).
+std::vector<GroupedTiling> cutlass_menu(const GpuParams& params, const GroupedGemmKernel& gemm) {
+  const ProductFormat format = product_format(gemm);
+  const bool is_fp4 = format.pipe == MatrixPipe::Fp4;
+  std::vector<GroupedTiling> menu;
+  GroupedTiling t;
+  t.slice_k = 1024 / std::max(format.a_bits, format.b_bits);
+  t.ctas_per_sm = 1;
+  for (const std::int64_t tile_n : {64, 128}) {
+    for (const std::int64_t tile_m : {16, 32, 64, 128, 256}) {
+      if (is_fp4 && (tile_n < 128 || tile_m < 64)) continue;
+      if (tile_m == 16 && (tile_n < 128 || format.pipe != MatrixPipe::Fp8)) continue;
+      t.tile_m = tile_m;
+      t.tile_n = tile_n;
+      t.stages = params.max_bytes_in_flight.count() / slice_bytes(format, t);
+      if (t.stages >= 2) menu.push_back(t);
+    }
+  }
+  return menu;
+}
+
+}  // namespace
+
 std::vector<GroupedTiling> grouped_menu(const GpuParams& params, const GroupedGemmKernel& gemm) {
+  if (is_tuned_cutlass(params, gemm)) return cutlass_menu(params, gemm);
   const ProductFormat format = product_format(gemm);
   std::vector<GroupedTiling> menu;
   GroupedTiling t;
@@ -239,10 +268,10 @@ Picoseconds predict_grouped(const GpuParams& params, const GroupedGemmKernel& ge
   const double clock = params.clock.count();
   const double tensor_rate =
       params.matrix_peak(format.pipe).count() * params.matrix_efficiency / sms;
-  const double math =
-      std::max(static_cast<double>(2 * t.tile_m * t.tile_n * t.slice_k) / tensor_rate,
-               static_cast<double>(shared_traffic(format, t, t.slice_k)) /
-                   (params.shared_bytes_per_clock * clock));
+  const double math = std::max(
+      static_cast<double>(2 * t.tile_m * padded_columns(params, t) * t.slice_k) / tensor_rate,
+      static_cast<double>(shared_traffic(format, t, t.slice_k)) /
+          (params.shared_bytes_per_clock * clock));
   const double beside = static_cast<double>(loop_instructions(params, gemm, t, t.slice_k)) * sms /
                         params.vector_peak().count();
   const double in_flight = static_cast<double>(t.ctas_per_sm * t.stages) * slice;
@@ -262,15 +291,15 @@ Picoseconds predict_grouped(const GpuParams& params, const GroupedGemmKernel& ge
 GroupedTiling choose_grouped(const GpuParams& params, const GroupedGemmKernel& gemm) {
   const std::vector<GroupedTiling> menu = grouped_menu(params, gemm);
   if (menu.empty()) throw ModelError("gpu: no grouped GEMM tile fits this chip");
-  const GroupedTiling* best = nullptr;
-  Picoseconds best_time(0);
-  for (const GroupedTiling& tiling : menu) {
-    const Picoseconds time = predict_grouped(params, gemm, tiling);
-    if (best != nullptr && time >= best_time) continue;
-    best = &tiling;
-    best_time = time;
+  std::vector<std::pair<Picoseconds, std::size_t>> by_time;
+  for (std::size_t i = 0; i < menu.size(); ++i) {
+    by_time.emplace_back(predict_grouped(params, gemm, menu[i]), i);
   }
-  return *best;
+  std::sort(by_time.begin(), by_time.end());
+  // Each entry of that menu comes with a dozen clusters and epilogues, and the tuner's samples do
+  // not separate them: the middle of the list stands for its pick.
+  const std::size_t pick = is_tuned_cutlass(params, gemm) ? by_time.size() / 2 : 0;
+  return menu[by_time[pick].second];
 }
 
 KernelPlan plan_grouped_with(const GpuParams& params, const GroupedGemmKernel& gemm,
@@ -287,21 +316,17 @@ KernelPlan plan_grouped_with(const GpuParams& params, const GroupedGemmKernel& g
   phase.pipe = product_format(gemm).pipe;
   phase.overlaps_epilogue = overlaps_epilogue(params, plain(tiling));
   phase.persistent = params.persistent_kernels && gemm.launched_choices == 0;
-  // Three dependent trips to L2: the expert's sizes and addresses, the release of the rewritten
-  // descriptors, their fetch by the copy engine (CUTLASS,
-  // sm90_mma_array_tma_gmma_ss_warpspecialized, tensormaps_perform_update,
+  // Five dependent trips to L2: sizes of the experts (CUTLASS, sm90_tile_scheduler_group,
+  // get_work_idx_m_and_n), address and strides of the operands, release of the rewritten
+  // descriptors, their acquisition, their fetch by the copy engine
+  // (sm90_mma_array_tma_gmma_ss_warpspecialized, tensormaps_perform_update,
   // tensormaps_cp_fence_release, tensormaps_fence_acquire).
-  if (gemm.writes_descriptors) phase.tile_setup = params.l2_latency * 3;
+  if (gemm.writes_descriptors) phase.tile_setup = params.l2_latency * 5;
   KernelPlan plan;
   plan.algorithm = fmt::format("grouped gemm {}x{}", tiling.tile_m, tiling.tile_n);
   plan.phases.push_back(phase);
   if (const std::int64_t idle = idle_ctas(gemm, tiling); idle > 0) {
-    PlanPhase rest;
-    rest.program = std::make_shared<IdleProgram>(idle);
-    rest.ctas_per_sm = tiling.ctas_per_sm;
-    rest.has_setup = false;
-    rest.has_equal_ctas = true;
-    plan.phases.push_back(rest);
+    plan.phases.push_back(idle_phase(idle, tiling.ctas_per_sm));
   }
   return plan;
 }

@@ -10,6 +10,7 @@ struct ReduceTask {
   std::int64_t first_tile = 0;
   std::int64_t parts = 1;
   Bytes part_bytes;
+  std::int64_t rounds = 1;  ///< dependent loads in which a thread reads its share of a part
   Epilogue epilogue;
 };
 
