@@ -31,6 +31,17 @@ float matrix_dot(ElementType math, std::span<const float> a, std::span<const flo
   return math == ElementType::Float32 ? dot_float32(a, b) : dot_wide(a, b);
 }
 
+float matrix_dot_in_parts(ElementType math, std::span<const float> a, std::span<const float> b,
+                          std::int64_t part) {
+  const auto length = static_cast<std::size_t>(part);
+  float sum = 0;
+  for (std::size_t begin = 0; begin < a.size(); begin += length) {
+    const std::size_t count = std::min(length, a.size() - begin);
+    sum += matrix_dot(math, a.subspan(begin, count), b.subspan(begin, count));
+  }
+  return sum;
+}
+
 void norm_row(std::span<const float> x, std::span<const float> weight, double epsilon,
               ElementType type, std::span<float> y) {
   const float mean = dot_float32(x, x) / static_cast<float>(x.size());
@@ -97,7 +108,18 @@ void OnlineSoftmax::merge(float block_sum) {
   maximum_ = maximum;
 }
 
+void OnlineSoftmax::join(const OnlineSoftmax& part) {
+  if (part.is_empty_) return;
+  block_ = part.sums_;
+  block_maximum_ = part.maximum_;
+  merge(part.total_);
+}
+
 void OnlineSoftmax::finish(ElementType type, std::span<float> out) const {
+  if (is_empty_) {
+    std::fill(out.begin(), out.end(), 0.0F);
+    return;
+  }
   const float scale = special::recip(total_);
   for (std::size_t d = 0; d < out.size(); ++d) out[d] = round_to(type, sums_[d] * scale);
 }

@@ -20,6 +20,11 @@ inline constexpr std::int64_t fold_tokens = 64;
 [[nodiscard]] float matrix_dot(ElementType math, std::span<const float> a,
                                std::span<const float> b);
 
+/// The same as partial sums over `part` elements each, added in float in ascending order: what the
+/// CTAs of a split-K plan and the reduction behind them do.
+[[nodiscard]] float matrix_dot_in_parts(ElementType math, std::span<const float> a,
+                                        std::span<const float> b, std::int64_t part);
+
 /// y = round(weight * (x / rms(x))).
 void norm_row(std::span<const float> x, std::span<const float> weight, double epsilon,
               ElementType type, std::span<float> y);
@@ -57,7 +62,9 @@ class OnlineSoftmax {
     }
     merge(block_sum);
   }
-  /// The weighted mean, rounded to `type`.
+  /// Adds what another CTA folded of the same row.
+  void join(const OnlineSoftmax& part);
+  /// The weighted mean, rounded to `type`; 0 where nothing was folded.
   void finish(ElementType type, std::span<float> out) const;
 
  private:

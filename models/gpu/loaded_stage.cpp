@@ -10,6 +10,7 @@
 #include "models/gpu/kv_store.hpp"
 #include "models/gpu/pass_residency.hpp"
 #include "models/gpu/plan_gemm.hpp"
+#include "models/gpu/planned_attention.hpp"
 #include "models/gpu/stage_weights.hpp"
 #include "models/gpu/tracked_rows.hpp"
 #include "sim/core/diagnostics.hpp"
@@ -31,14 +32,15 @@ struct Pass {
 class GpuLoadedStage final : public LoadedStage {
  public:
   GpuLoadedStage(const GpuChip& chip, const Stage& stage, const Weights& weights,
-                 std::int64_t max_context, CtaOrder order)
+                 std::int64_t max_context, CtaOrder order, SumOrder sums)
       : chip_(chip),
         stage_(stage),
         network_(dense_decoder_of(stage.network, "gpu")),
         weights_(cut_weights(stage, weights)),
         rope_(network_, max_context),
         max_context_(max_context),
-        order_(order) {}
+        order_(order),
+        sums_(sums) {}
 
   StageCost run(const Batch& batch, const StageData& in, StageData& out) override;
   [[nodiscard]] KvBlock export_kv(std::int64_t request) const override {
@@ -63,6 +65,7 @@ class GpuLoadedStage final : public LoadedStage {
             Span span) const;
   void rope(std::size_t layer, Pass& pass, Span span);
   void attention(std::size_t layer, Pass& pass, Span span);
+  void attend_as_planned(const AttentionKernel& kernel, std::size_t layer, Pass& pass, Span span);
   void attend_row(const RequestKv& kv, std::size_t layer, std::int64_t position, std::int64_t head,
                   std::span<const float> query, std::span<float> out, Span span) const;
   void activate(Pass& pass, Span span) const;
@@ -77,6 +80,7 @@ class GpuLoadedStage final : public LoadedStage {
   RopeTable rope_;
   std::int64_t max_context_;
   CtaOrder order_;
+  SumOrder sums_;
   std::map<std::int64_t, RequestKv> kv_;
 };
 
@@ -196,6 +200,9 @@ void GpuLoadedStage::execute(const Kernel& kernel, const StageData& in, Pass& pa
   if (role == "attention_norm") return norm(pass.hidden, layer().attention_norm, pass.normed, span);
   if (role == "qkv_projection") return product(pass.normed, layer().qkv, pass.qkv);
   if (role == "rope") return rope(index, pass, span);
+  if (role == "attention" && sums_ == SumOrder::Planned) {
+    return attend_as_planned(std::get<AttentionKernel>(kernel.shape), index, pass, span);
+  }
   if (role == "attention") return attention(index, pass, span);
   if (role == "output_projection") return product(pass.attended, layer().output, pass.hidden);
   if (role == "ffn_norm") return norm(pass.hidden, layer().ffn_norm, pass.normed, span);
@@ -229,12 +236,14 @@ void GpuLoadedStage::norm(const TrackedRows& x, const WeightMatrix& weight, Trac
   }
 }
 
-/// Walks the output tiles of the plan. Where a plan splits K, its parts are one ascending sum: the
-/// CTA of the last part finishes the tile.
+/// Walks the output tiles of the plan; the CTA of the last part of a split K finishes the tile. The
+/// parts are one ascending sum unless sums follow the plan.
 void GpuLoadedStage::gemm(const GemmKernel& kernel, const TrackedRows& a, const WeightMatrix& b,
                           TrackedRows& c, Span span) const {
   const GemmTiling tiling = choose_tiling(chip_.params(), kernel);
   const GemmGrid grid = grid_of(kernel, tiling);
+  const std::int64_t part =
+      sums_ == SumOrder::Planned ? grid.slices_per_split * tiling.slice_k : kernel.k;
   std::vector<std::span<float>> rows;
   for (std::int64_t row = 0; row < kernel.m; ++row) {
     if (kernel.adds_residual) (void)c.read(row, span.start);
@@ -250,7 +259,7 @@ void GpuLoadedStage::gemm(const GemmKernel& kernel, const TrackedRows& a, const 
       const std::span<float> y = rows[static_cast<std::size_t>(row)];
       for (std::int64_t column = tile.n * tiling.tile_n; column < last_column; ++column) {
         float& value = y[static_cast<std::size_t>(column)];
-        const float sum = matrix_dot(math(), x, b.row(column));
+        const float sum = matrix_dot_in_parts(math(), x, b.row(column), part);
         value = round_to(type(), kernel.adds_residual ? value + sum : sum);
       }
     }
@@ -327,6 +336,35 @@ void GpuLoadedStage::attention(std::size_t layer, Pass& pass, Span span) {
   }
 }
 
+void GpuLoadedStage::attend_as_planned(const AttentionKernel& kernel, std::size_t layer, Pass& pass,
+                                       Span span) {
+  std::vector<std::int64_t> first_row{0};
+  for (const SequenceSlice& slice : pass.batch.slices) {
+    first_row.push_back(first_row.back() + slice.new_tokens);
+  }
+  const auto kv_of_span = [&](std::size_t at) -> const RequestKv& {
+    return kv_.at(pass.batch.slices[at].request);
+  };
+  std::vector<std::span<float>> out;
+  for (std::int64_t row = 0; row < first_row.back(); ++row) {
+    out.push_back(pass.attended.write(row, span.end));
+  }
+  AttentionRows rows;
+  rows.query = [&](std::size_t at, std::int64_t i) {
+    return pass.qkv.read(first_row[at] + i, span.start);
+  };
+  rows.key = [&](std::size_t at, std::int64_t token) {
+    return kv_of_span(at).keys[layer].read(token, span.start);
+  };
+  rows.value = [&](std::size_t at, std::int64_t token) {
+    return kv_of_span(at).values[layer].read(token, span.start);
+  };
+  rows.out = [&](std::size_t at, std::int64_t i) {
+    return out[static_cast<std::size_t>(first_row[at] + i)];
+  };
+  planned_attention(chip_.params(), kernel, rows);
+}
+
 void GpuLoadedStage::activate(Pass& pass, Span span) const {
   for (const std::int64_t row : order_of(pass.gate_up.rows())) {
     activation_row(pass.gate_up.read(row, span.start), type(), pass.activated.write(row, span.end));
@@ -349,8 +387,8 @@ void GpuLoadedStage::pick_sampled(Pass& pass, Span span) const {
 
 std::unique_ptr<LoadedStage> load_on_gpu(const GpuChip& chip, const Stage& stage,
                                          const Weights& weights, std::int64_t max_context,
-                                         CtaOrder order) {
-  return std::make_unique<GpuLoadedStage>(chip, stage, weights, max_context, order);
+                                         CtaOrder order, SumOrder sums) {
+  return std::make_unique<GpuLoadedStage>(chip, stage, weights, max_context, order, sums);
 }
 
 }  // namespace tandem::gpu

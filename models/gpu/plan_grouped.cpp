@@ -16,6 +16,7 @@ namespace {
 /// Main-loop turns of one plan that are simulated one by one; above it, slices are merged.
 constexpr std::int64_t turn_budget = 24'000;
 constexpr std::int64_t warpgroup_rows = 64;
+constexpr std::int64_t warp = 32;
 
 std::int64_t slice_bytes(const ProductFormat& format, const GroupedTiling& t) {
   return format.a_bytes(t.tile_m, t.slice_k) + format.b_bytes(t.tile_n, t.slice_k);
@@ -48,12 +49,12 @@ bool widens_weights(const ProductFormat& format) {
 }
 
 /// Instructions beside the tensor ones in `k` elements of a tile's main loop: a multiply-add per
-/// sum and block, or ten per weight that is widened in a Triton program: codes from shared memory,
-/// conversion, scale, change of layout through shared memory.
+/// sum and block, or eight per weight that is widened in a Triton program: codes from shared
+/// memory, conversion, scale, change of layout through shared memory.
 std::int64_t loop_instructions(const GpuParams& params, const GroupedGemmKernel& gemm,
                                const GroupedTiling& t, std::int64_t k) {
   if (promotes_sums(params, gemm)) return t.tile_m * t.tile_n * ceil_div(k, block_k);
-  return widens_weights(product_format(gemm)) ? 10 * t.tile_n * k : 0;
+  return widens_weights(product_format(gemm)) ? 8 * t.tile_n * k : 0;
 }
 
 /// Columns that a product of the tensor pipe fills: tensor memory has a lane for each of 128 weight
@@ -81,6 +82,7 @@ std::int64_t idle_ctas(const GroupedGemmKernel& gemm, const GroupedTiling& t) {
 /// Where one expert's CTAs and tiles begin.
 struct ExpertSpan {
   std::int64_t rows = 0, first_cta = 0, first_tile = 0;
+  std::int64_t place = 0;  ///< among all experts, those without rows included
   GemmGrid grid;
 };
 
@@ -95,9 +97,10 @@ class GroupedProgram final : public CtaProgram {
         multicast_(params.multicast),
         staging_bytes_(staging_bytes(params, format_)),
         turns_(loop_turns(ceil_div(gemm.k, tiling.slice_k), largest_turn)) {
-    for (const std::int64_t rows : gemm.rows) {
+    for (std::size_t place = 0; place < gemm.rows.size(); ++place) {
+      const std::int64_t rows = gemm.rows[place];
       if (rows < 1) continue;
-      ExpertSpan span{rows, ctas_, tiles_, {}};
+      ExpertSpan span{rows, ctas_, tiles_, static_cast<std::int64_t>(place), {}};
       span.grid = {ceil_div(rows, tiling.tile_m), ceil_div(gemm.n, tiling.tile_n), 1, 1};
       ctas_ += span.grid.tiles_m * span.grid.tiles_n;
       tiles_ += (span.grid.tiles_m + span.grid.tiles_n) * turn_count() + span.grid.tiles_n;
@@ -129,6 +132,7 @@ class GroupedProgram final : public CtaProgram {
     out.issue = Flops(loop_instructions(params_, gemm_, tiling_, k_padded));
     out.handoffs = turns_[i + 1] - turns_[i];
     out.shared_traffic = Bytes(shared_traffic(format_, tiling_, k_padded));
+    if (index == 0 && gemm_.writes_descriptors) out.rounds = 1 + experts_passed(cta) / warp;
   }
 
   void epilogue(std::int64_t cta, Epilogue& out) const override {
@@ -153,6 +157,12 @@ class GroupedProgram final : public CtaProgram {
         std::upper_bound(experts_.begin(), experts_.end(), cta,
                          [](std::int64_t c, const ExpertSpan& e) { return c < e.first_cta; });
     return *(after - 1);
+  }
+  /// Experts between the tile that the CTA's SM had before and this one: a warp looks at the sizes
+  /// of 32 in one trip (CUTLASS, sm90_tile_scheduler_group, get_work_idx_m_and_n).
+  [[nodiscard]] std::int64_t experts_passed(std::int64_t cta) const {
+    const std::int64_t before = cta - params_.sms * tiling_.ctas_per_sm;
+    return expert_of(cta).place - (before < 0 ? 0 : expert_of(before).place);
   }
   [[nodiscard]] static TileCoordinates at(const ExpertSpan& expert, std::int64_t cta) {
     return raster(expert.grid, raster_group, cta - expert.first_cta);
@@ -183,6 +193,16 @@ CtaDemand demand_of(const ProductFormat& format, const GroupedTiling& t) {
   const std::int64_t threads = 128 * (1 + compute);
   return {Bytes(t.stages * slice_bytes(format, t)),
           Bytes(t.tile_m * t.tile_n * accumulator_bytes + threads * 40 * 4), threads};
+}
+
+/// Dependent trips to L2 before a tile's first load: sizes of the experts, address and strides of
+/// the operands, release and acquisition of each rewritten descriptor, their fetch by the copy
+/// engine (CUTLASS, sm90_tile_scheduler_group and sm90_mma_array_tma_gmma_ss_warpspecialized,
+/// tensormaps_perform_update, tensormaps_cp_fence_release, tensormaps_fence_acquire). Scales that
+/// the tensor pipe applies have descriptors too (sm100_blockscaled_mma_array_warpspecialized).
+std::int64_t trips_per_tile(const GroupedGemmKernel& gemm) {
+  const std::int64_t descriptors = product_format(gemm).a_scale_k > 0 ? 4 : 2;
+  return 3 + descriptors;
 }
 
 /// What a tiling runs, summed over experts of `rows` rows.
@@ -238,10 +258,13 @@ std::vector<GroupedTiling> grouped_menu(const GpuParams& params, const GroupedGe
   GroupedTiling t;
   t.slice_k = 1024 / std::max(format.a_bits, format.b_bits);
   constexpr std::int64_t row_tiles[] = {16, 32, 64, 128, 256};
+  // Triton programs have at most 128 rows; widened weights and sums share tensor memory.
+  const std::int64_t widest_rows = params.matrix_issue == MatrixIssue::TensorMemory ? 64 : 128;
   for (const std::int64_t tile_n : {128, 256}) {
     for (const std::int64_t tile_m : row_tiles) {
       if (tile_m * tile_n > 128 * 256 || (tile_n == 256 && tile_m < 128)) continue;
       if (tile_m * tile_n > 128 * 128 && promotes_sums(params, gemm)) continue;
+      if (tile_m > widest_rows && widens_weights(format)) continue;
       t.tile_m = tile_m;
       t.tile_n = tile_n;
       const std::int64_t slice = slice_bytes(format, t);
@@ -316,12 +339,7 @@ KernelPlan plan_grouped_with(const GpuParams& params, const GroupedGemmKernel& g
   phase.pipe = product_format(gemm).pipe;
   phase.overlaps_epilogue = overlaps_epilogue(params, plain(tiling));
   phase.persistent = params.persistent_kernels && gemm.launched_choices == 0;
-  // Five dependent trips to L2: sizes of the experts (CUTLASS, sm90_tile_scheduler_group,
-  // get_work_idx_m_and_n), address and strides of the operands, release of the rewritten
-  // descriptors, their acquisition, their fetch by the copy engine
-  // (sm90_mma_array_tma_gmma_ss_warpspecialized, tensormaps_perform_update,
-  // tensormaps_cp_fence_release, tensormaps_fence_acquire).
-  if (gemm.writes_descriptors) phase.tile_setup = params.l2_latency * 5;
+  if (gemm.writes_descriptors) phase.tile_setup = params.l2_latency * trips_per_tile(gemm);
   KernelPlan plan;
   plan.algorithm = fmt::format("grouped gemm {}x{}", tiling.tile_m, tiling.tile_n);
   plan.phases.push_back(phase);

@@ -19,9 +19,9 @@ std::string list_access(const MemAccess& access) {
                                                    : "scatter";
   std::string text = fmt::format("{} {}:{}", verb, access.bank, access.row);
   if (access.reg != 0) text += fmt::format("+r{}", access.reg);
-  text += " " + name_of(access.stream);
+  text += fmt::format(" {}", name_of(access.stream));
   if (access.kind == Kind::Gather || access.kind == Kind::Scatter) {
-    text += " map " + name_of(access.map);
+    text += fmt::format(" map {}", name_of(access.map));
   }
   return text;
 }
@@ -46,8 +46,8 @@ std::string list_alu(const Instruction& i) {
     text += fmt::format(":{}", name_of(i.from));
   }
   text += fmt::format(" {} {}", name_of(i.type), list_operand(i.x, i.immediate));
-  if (operand_count(i.alu_op) == 2) text += " " + list_operand(i.y, i.immediate);
-  if (i.has_out) text += " -> " + name_of(i.out);
+  if (operand_count(i.alu_op) == 2) text += fmt::format(" {}", list_operand(i.y, i.immediate));
+  if (i.has_out) text += fmt::format(" -> {}", name_of(i.out));
   return text;
 }
 
@@ -149,8 +149,10 @@ void list_head(const ProgramImage& image, const Geometry& geometry, Out out) {
 std::string list_instruction(const Instruction& i) {
   switch (i.op) {
     case Opcode::Mem: {
-      std::string text = "mem " + list_access(i.access[0]);
-      if (i.access[1].kind != MemAccess::Kind::None) text += " | " + list_access(i.access[1]);
+      std::string text = fmt::format("mem {}", list_access(i.access[0]));
+      if (i.access[1].kind != MemAccess::Kind::None) {
+        text += fmt::format(" | {}", list_access(i.access[1]));
+      }
       return text;
     }
     case Opcode::Alu:

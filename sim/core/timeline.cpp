@@ -7,7 +7,7 @@
 namespace tandem {
 namespace {
 
-std::string quoted(std::string_view text) {
+std::string json_string(std::string_view text) {
   std::string out = "\"";
   for (const char c : text) {
     if (c == '"' || c == '\\') {
@@ -65,13 +65,13 @@ void TimelineRecorder::write_chrome_trace(std::ostream& out) const {
   for (const auto& [group, id] : groups) {
     out << fmt::format(
         "{{\"ph\":\"M\",\"pid\":{},\"name\":\"process_name\",\"args\":{{\"name\":{}}}}},\n", id,
-        quoted(group));
+        json_string(group));
   }
   for (std::size_t t = 0; t < tracks_.size(); ++t) {
     out << fmt::format(
         "{{\"ph\":\"M\",\"pid\":{},\"tid\":{},\"name\":\"thread_name\",\"args\":{{\"name\":{}}}}}"
         ",\n",
-        groups.at(tracks_[t].group), t + 1, quoted(tracks_[t].name));
+        groups.at(tracks_[t].group), t + 1, json_string(tracks_[t].name));
   }
   for (const Event& event : events_) {
     const int pid = groups.at(tracks_[event.track].group);
@@ -79,14 +79,14 @@ void TimelineRecorder::write_chrome_trace(std::ostream& out) const {
       out << fmt::format(
           "{{\"ph\":\"C\",\"pid\":{},\"tid\":{},\"ts\":{},\"name\":{},\"args\":{{\"value\":{}}}}}"
           ",\n",
-          pid, event.track + 1, microseconds(event.start), quoted(labels_[event.label]),
+          pid, event.track + 1, microseconds(event.start), json_string(labels_[event.label]),
           event.value);
     } else {
       out << fmt::format(
           "{{\"ph\":\"X\",\"pid\":{},\"tid\":{},\"ts\":{},\"dur\":{},\"name\":{}}}"
           ",\n",
           pid, event.track + 1, microseconds(event.start), microseconds(event.duration),
-          quoted(labels_[event.label]));
+          json_string(labels_[event.label]));
     }
   }
   out << "{\"ph\":\"M\",\"pid\":0,\"name\":\"trace_end\",\"args\":{}}\n]}\n";
