@@ -13,6 +13,11 @@ constexpr std::int64_t most_chunks = 16'384;
 /// four); a loop that also stores may not move loads ahead of its stores.
 constexpr std::int64_t read_unroll = 4;
 
+/// A maximum over all threads: within each warp, through shared memory, within one warp. Over a
+/// group or row: within the warp, then through shared memory to the threads that convert.
+constexpr std::int64_t block_exchanges = 3;
+constexpr std::int64_t group_exchanges = 2;
+
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
   return (a + b - 1) / b;
 }
@@ -25,6 +30,7 @@ struct Pass {
   Bytes read, written;
   Flops vector, special;
   bool updates_shared_word = false;
+  std::int64_t exchanges = 0;  ///< of the threads of a CTA that agree on a magnitude
 };
 
 /// CTAs take neighbouring chunks; chunks beyond the last CTA's share do not exist.
@@ -53,6 +59,7 @@ class PassProgram final : public CtaProgram {
     const std::int64_t total = pass_.written.count();
     out.store = Bytes(part(total, first(cta + 1)) - part(total, first(cta)));
     out.updates_shared_word = pass_.updates_shared_word;
+    out.exchanges = pass_.exchanges;
   }
 
  private:
@@ -94,6 +101,7 @@ Pass search_pass(const QuantiseKernel& shape, const KernelWork& work) {
   pass.read = work.read_bytes;
   pass.vector = Flops(work.vector.count() / 2);
   pass.updates_shared_word = true;
+  pass.exchanges = block_exchanges;
   return pass;
 }
 
@@ -115,6 +123,7 @@ Pass convert_pass(const GpuParams& params, const QuantiseKernel& shape, const Ke
   pass.vector = Flops(work.vector.count() -
                       (shape.scales == ScaleOrigin::Tensor ? work.vector.count() / 2 : 0));
   pass.special = work.special;
+  if (shape.scales == ScaleOrigin::Rows) pass.exchanges = group_exchanges;
   return pass;
 }
 

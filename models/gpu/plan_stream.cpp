@@ -77,6 +77,7 @@ KernelPlan plan_stream(const GpuParams& params, const Kernel& kernel) {
   phase.ctas_per_sm = std::clamp<std::int64_t>(
       by_flight, 1, ctas_per_sm(params, {Bytes(0), Bytes(threads * 64 * 4), threads}));
   phase.stages = unroll;
+  phase.has_setup = !std::holds_alternative<ElementwiseKernel>(kernel.shape);
   KernelPlan plan;
   plan.algorithm = "stream";
   plan.phases.push_back(phase);

@@ -44,7 +44,7 @@ KernelRun kernel_row(const std::string& op, const NamedRow& row, const Software&
   run.kernels = entry->make(reader, software);
   run.warm = reader.is_warm();
   run.weight_copies = replayed_weight_copies(run.kernels, software);
-  run.overhead = quantise_overhead(run.kernels, software);
+  run.overhead = product_overhead(run.kernels, software);
   if (entry->is_composed) {
     const bool is_attention = op.rfind("attention_", 0) == 0;
     const char* key = is_attention ? "attention_overhead" : "operator_overhead";

@@ -43,8 +43,8 @@ struct RowOperator {
                                                   const Software& software);
 
 /// Fixed time of the framework where the run ends in a product of a quantised format.
-[[nodiscard]] Picoseconds quantise_overhead(const std::vector<Kernel>& kernels,
-                                            const Software& software);
+[[nodiscard]] Picoseconds product_overhead(const std::vector<Kernel>& kernels,
+                                           const Software& software);
 
 /// A number that the software layer may state; `fallback` where it does not.
 [[nodiscard]] double software_value(const Software& software, const char* key, double fallback);
