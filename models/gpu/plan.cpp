@@ -13,6 +13,7 @@
 #include "models/gpu/plan_grouped.hpp"
 #include "models/gpu/plan_indexer.hpp"
 #include "models/gpu/plan_latent.hpp"
+#include "models/gpu/plan_norm.hpp"
 #include "models/gpu/plan_quantise.hpp"
 #include "models/gpu/plan_scan.hpp"
 #include "models/gpu/plan_stream.hpp"
@@ -81,7 +82,9 @@ KernelPlan plan_kernel(const GpuParams& params, const Kernel& kernel) {
             return plan_attention(params, kernel, attention);
           },
           [&](const EmbeddingKernel& shape) { return stream(shape); },
-          [&](const NormKernel& shape) { return stream(shape); },
+          [&](const NormKernel& norm) {
+            return params.norm_access < 16 ? plan_narrow_norm(params, kernel, norm) : stream(norm);
+          },
           [&](const RopeKernel& shape) { return stream(shape); },
           [&](const ActivationKernel& shape) { return plan_walk(params, kernel, shape.walk); },
           [&](const ElementwiseKernel& shape) { return stream(shape); },
