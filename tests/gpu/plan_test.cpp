@@ -215,6 +215,25 @@ TEST(Plan, BiasIsAddedOnceToEveryElement) {
   expect_closed_forms(params, kernel_of(gemm));
 }
 
+TEST(Plan, NarrowNormsWalkTheirRowsTwice) {
+  // Rows of 8192 bytes, 1024 threads of 2 bytes: four turns, each waited for; twice.
+  GpuParams params = params_of(large_chip());
+  params.norm_access = 2;
+  const Kernel kernel = kernel_of(NormKernel{7, 4096});
+  expect_closed_forms(params, kernel);
+  const KernelPlan plan = plan_kernel(params, kernel);
+  const CtaProgram& program = *plan.phases.front().program;
+  EXPECT_EQ(program.ctas(), 7);
+  ASSERT_EQ(program.steps(3), 2);
+  for (const int walk : {0, 1}) {
+    Step step;
+    program.step(3, walk, step);
+    EXPECT_EQ(step.rounds, 4);
+    EXPECT_EQ(step.loads[0].tile, 3);
+    EXPECT_EQ(step.loads[0].bytes.count(), 8192);
+  }
+}
+
 TEST(Plan, NormsGatesAndPartialRotationsStreamTheirClosedForms) {
   const GpuParams params = params_of(large_chip());
   NormKernel norm{300 * 8, 128};  // QK norm: a row per token and head

@@ -19,6 +19,11 @@ struct RowOperator {
   std::vector<Kernel> (*make)(RowReader& row, const Software& software);
   /// A framework prepares several launches for it: the software's operator_overhead applies.
   bool is_composed = false;
+  /// A layer's part that works on what the kernel before it has just written, in L2 if it fits
+  /// there, unless its row says otherwise.
+  bool follows_producer = false;
+  /// Its benchmark replays a graph of this operator alone: the software's replay_overhead applies.
+  bool is_replayed_alone = false;
 };
 
 /// gemm, bmm.
