@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "models/gpu/plan_walk.hpp"
+
 namespace tandem::gpu {
 namespace {
 
@@ -10,10 +12,6 @@ constexpr std::int64_t most_chunks = 16'384;
 /// Loads that the compiler keeps outstanding per thread in a loop that only reads (nvcc unrolls by
 /// four); a loop that also stores may not move loads ahead of its stores.
 constexpr std::int64_t read_unroll = 4;
-
-/// Lane operations around an access: 64-bit addresses and bounds, conversion, exchange of maxima.
-/// Fitted to quantisations whose operands lie in L2 on H100 (per-tensor and 1x128, TensorRT-LLM).
-constexpr std::int64_t operations_per_access = 80;
 
 /// A maximum over all threads: within each warp, through shared memory, within one warp. Over a
 /// group or row: within the warp, then through shared memory to the threads that convert.
@@ -112,11 +110,14 @@ Pass search_pass(const QuantiseKernel& shape, const KernelWork& work) {
 Pass convert_pass(const GpuParams& params, const QuantiseKernel& shape, const KernelWork& work) {
   Pass pass;
   const std::int64_t fixed_grid = shape.search_ctas > 0 ? shape.search_ctas : 8 * params.sms;
+  pass.threads = shape.convert_threads;
   pass.access = shape.convert_access;
-  pass.bytes_per_turn = pass.threads * pass.access;
+  pass.bytes_per_turn = pass.threads * pass.access * shape.convert_unroll;
   const std::int64_t all =
       std::max<std::int64_t>(1, ceil_div(work.read_bytes.count(), pass.bytes_per_turn));
   pass.ctas = shape.convert_access < 16 ? std::min(fixed_grid, all) : all;
+  const std::int64_t given = shape.convert_ctas + shape.convert_ctas_per_sm * params.sms;
+  if (given > 0) pass.ctas = std::min(given, all);
   pass.read = work.read_bytes;
   pass.written = work.write_bytes;
   pass.vector = Flops(work.vector.count() -
