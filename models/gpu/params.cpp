@@ -288,12 +288,14 @@ namespace {
 
 /// How the framework's libraries multiply narrow types.
 void resolve_products(const ParameterSet& set, GpuParams& p) {
+  if (set.has("product_library")) {
+    p.product_library = static_cast<ProductLibrary>(set.count("product_library"));
+  }
   if (set.has("stream_k")) p.offers_stream_k = set.count("stream_k") == 1;
-  if (set.has("splits_fp8")) p.splits_fp8 = set.count("splits_fp8") == 1;
   if (set.has("alternates_promotion")) {
     p.alternates_promotion = set.count("alternates_promotion") == 1;
   }
-  if (set.has("fp4_stages")) p.fp4_stages = set.count("fp4_stages");
+  if (set.has("attention_copies")) p.copies_grouped_heads = set.count("attention_copies") == 1;
 }
 
 }  // namespace

@@ -38,6 +38,13 @@ enum class MatrixIssue : std::uint8_t {
   TensorMemory,  ///< asynchronous, sums in tensor memory: tcgen05 (data-centre Blackwell)
 };
 
+/// Whose kernels multiply narrow types: decides tiles and split-K (library_tiles.hpp).
+enum class ProductLibrary : std::uint8_t {
+  Chosen,       ///< the tiling that costs least: cuBLAS, DeepGEMM
+  Vllm,         ///< CUTLASS kernels of vLLM and those of FlashInfer, by dispatch rules
+  TensorRtLlm,  ///< kernels of TensorRT-LLM with their defaults
+};
+
 /// One chip, resolved. Rates are of the whole chip and dense.
 struct GpuParams {
   std::int64_t sms = 0;
@@ -80,10 +87,11 @@ struct GpuParams {
   Picoseconds kernel_tail;  ///< from the last store to "done"
 
   // What products of narrow types do in the framework's libraries.
+  ProductLibrary product_library = ProductLibrary::Chosen;
   bool offers_stream_k = false;  ///< products may divide the slices of their last tiles evenly
-  bool splits_fp8 = true;        ///< fp8 per tensor with split-K (cuBLAS), or without (CUTLASS)
   bool alternates_promotion = false;  ///< warpgroups promote sums while others multiply
-  std::int64_t fp4_stages = 8;        ///< slices in flight of 4-bit products, at most
+  bool copies_grouped_heads = false;  ///< queries and results of grouped heads are copied around
+                                      ///< decode attention that takes heads for rows
 
   bool model_l2 = true;      ///< off: no tile is ever found in L2
   bool model_launch = true;  ///< off: launch, CTA start and tail cost nothing

@@ -25,6 +25,7 @@ struct SimpleCta {
   bool shares_tiles = false;
   std::int64_t handoffs = 0;
   Bytes staging{0};
+  std::int64_t exchanges = 0;
 };
 
 class SimpleProgram final : public CtaProgram {
@@ -39,10 +40,12 @@ class SimpleProgram final : public CtaProgram {
     out.tensor = out.tensor_padded = shape_.tensor;
     out.vector = shape_.vector;
     out.handoffs = shape_.handoffs;
+    out.exchanges = shape_.exchanges;
   }
   void epilogue(std::int64_t, Epilogue& out) const override {
     out.store = shape_.store;
     out.staging = shape_.staging;
+    out.exchanges = shape_.exchanges;
   }
 
  private:
@@ -129,6 +132,17 @@ TEST(Machine, AHandoverPausesItsCtaAndLeavesThePipeToTheOther) {
   // Two CTAs fill each other's pauses: six steps of 300 back to back, one pause at the end.
   shape.ctas = 2;
   EXPECT_EQ(run(chip, simple_plan(shape, 2)).time, 1050_ns + 1800_ns + 100_ns + 200_ns);
+}
+
+TEST(Machine, WarpsThatWaitForEachOtherDelayTheirCtaAlone) {
+  // 100 clocks of 1 ns per exchange: two in each of two steps of 1000 ns, two before the end.
+  SimpleCta shape{1, 2, Bytes(0), Flops(1000000)};
+  shape.exchanges = 2;
+  const Chip chip = with(with(round_chip(), "sms", 1), "peak_bfloat16", 1e12);
+  EXPECT_EQ(run(chip, simple_plan(shape)).time, 1050_ns + 2 * 1200_ns + 200_ns + 200_ns);
+  // Two CTAs: the pipe is busy for 4000 ns, the waits of the last step and of the end remain.
+  shape.ctas = 2;
+  EXPECT_EQ(run(chip, simple_plan(shape, 2)).time, 1050_ns + 4000_ns + 400_ns + 200_ns);
 }
 
 TEST(Machine, APersistentCtaComputesBesideItsEpilogueOnlyWithASecondSetOfSums) {
