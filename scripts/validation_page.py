@@ -16,6 +16,7 @@ import time
 
 import pandas
 import validation_plots
+import validation_targets
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 DATA = pathlib.Path(os.environ.get("TANDEM_DATA", ROOT.parent / "shared" / "data"))
@@ -124,6 +125,29 @@ def ablation_table(runs):
     return lines
 
 
+# What the power meter is taken to hold before a row; all four are off without its model.
+METER_FLAGS = ("meter_rests_modules", "meter_rests_blocks", "meter_fills_caches", "meter_descends")
+
+
+def power_table(runs):
+    """Errors of power with and without the model of the meter, on the same rows."""
+    off = [word for flag in METER_FLAGS for word in ("--set", f"software.{flag}=0")]
+    sample = min(100, runs.sample)
+    with_meter, _, _ = runs.validate(only="power", sample=sample)
+    bare = {name_of(t): t for t in runs.validate(*off, only="power", sample=sample)[0]}
+    lines = ["| table | type | rows | MAPE % | bias % | p90 % | MAPE % without | bias % without "
+             "| p90 % without |", "|" + "---|" * 9]
+    for t in with_meter:
+        if t["metric"] != "power" or not t["predicted_rows"]:
+            continue
+        cells = [t["table"], t["dtype"] or "-", t["predicted_rows"]]
+        for of_run in (t, bare[name_of(t)]):
+            cells += [number(of_run["mape_percent"]), number(of_run["bias_percent"], "{:+.1f}"),
+                      number(of_run["p90_ape_percent"])]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return lines
+
+
 def head_to_head(rows):
     """Errors on the rows that LLMCompass measured and quotes."""
     own = rows[(rows.table == "llmcompass_matmul_A100") & rows.predicted.notna()]
@@ -173,7 +197,11 @@ def page(runs, figures):
                                              rows=predicted, seconds=seconds,
                                              workers=runs.workers)
     return "\n".join([
-        head, "", "## Errors", *error_table(with_layer, without), "",
+        head, "", "## Families against their targets", validation_text("targets.md"), "",
+        *validation_targets.target_table(rows), "",
+        "## Errors", *error_table(with_layer, without), "",
+        "## Power with and without the model of the meter", validation_text("power_meter.md"), "",
+        *power_table(runs), "",
         "## Measured against predicted", *plots(rows), "",
         "## Not predicted", *missing_table(with_layer), "",
         "## Ablations", validation_text("ablations.md"), *ablation_table(runs), "",
