@@ -193,14 +193,21 @@ void StageCompiler::score_loop(const LayerLayout& layer) {
 void StageCompiler::attention(const LayerLayout& layer) {
   const StageShape& shape = layout_.shape;
   rms_norm(layer.attention_norm);
+  scheduler_.begin_operator("qkv");
   project_qkv(layer);
+  scheduler_.begin_operator("scores");
   score_loop(layer);
+  scheduler_.begin_operator("maximum over lanes");
   for (int q = 0; q < shape.q_vectors(); ++q) {
     for (int p = 0; p < shape.heads_in_pack(q / shape.group); ++p) maximum_over_lanes(q, p);
   }
+  scheduler_.begin_operator("values transposed");
   for (const PackLayout& pack : layer.packs) transpose_values(pack);
+  scheduler_.begin_operator("values");
   value_loop(layer);
+  scheduler_.begin_operator("heads combined");
   for (int q = 0; q < shape.q_vectors(); ++q) combine_heads(layer, q);
+  scheduler_.begin_operator("output projection");
   add_to_hidden(layer.o, layout_.attended);
 }
 

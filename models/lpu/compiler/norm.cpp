@@ -37,6 +37,7 @@ Value StageCompiler::reduce_lanes(Work& work, Value value, AluOp operation, Hemi
 }
 
 void StageCompiler::rms_norm(const std::vector<Rows>& weights) {
+  scheduler_.begin_operator("norm");
   const DenseDecoder& network = layout_.network;
   Work sum(scheduler_);
   Value squares;
@@ -95,6 +96,7 @@ void StageCompiler::take_best(const Output& output, int tile) {
 
 void StageCompiler::head() {
   rms_norm(layout_.final_norm);
+  scheduler_.begin_operator("head");
   std::vector<TileRow> rows;
   for (int n = 0; n < layout_.head.n_tiles; ++n) {
     rows.push_back({&layout_.head, n, [this, n](int plane, int accumulator) {

@@ -112,6 +112,7 @@ void StageCompiler::gate(const Output& gate, const Output& up, int vector) {
 
 void StageCompiler::feed_forward(const LayerLayout& layer) {
   rms_norm(layer.ffn_norm);
+  scheduler_.begin_operator("gate and up");
   std::vector<TileRow> rows;
   std::vector<Output> gates(index_of(layer.gate.n_tiles));
   for (int i = 0; i < layer.gate.n_tiles; ++i) {
@@ -123,6 +124,7 @@ void StageCompiler::feed_forward(const LayerLayout& layer) {
                     }});
   }
   multiply(rows, layout_.normed);
+  scheduler_.begin_operator("down");
   add_to_hidden(layer.down, layout_.gated);
 }
 

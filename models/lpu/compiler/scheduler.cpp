@@ -81,6 +81,10 @@ void Scheduler::add(const QueueEvent& event, std::int64_t lands_after) {
   landed_ = std::max(landed_, event.cycle + lands_after);
 }
 
+void Scheduler::begin_operator(std::string name) {
+  operators_.push_back({std::move(name), mem_.size(), queue_.size()});
+}
+
 void Scheduler::close_segment() {
   segments_.back().end = std::max(landed_, segments_.back().begin);
 }

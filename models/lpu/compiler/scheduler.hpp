@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <string>
 #include <vector>
 
 #include "models/lpu/geometry.hpp"
@@ -78,6 +79,13 @@ struct Segment {
   std::map<int, int> strides;  ///< MEM rows per iteration, by slice; absent = 0
 };
 
+/// Where the instructions of an operator begin in the lists of events.
+struct OperatorMark {
+  std::string name;
+  std::size_t mem_events = 0;
+  std::size_t queue_events = 0;
+};
+
 /// What the compiler knows about one chip over virtual time.
 ///
 /// Contract:
@@ -91,6 +99,10 @@ class Scheduler {
 
   [[nodiscard]] const Geometry& geometry() const { return geometry_; }
   [[nodiscard]] const LatencyTable& latencies() const { return latencies_; }
+
+  /// What is added from now on belongs to this operator.
+  void begin_operator(std::string name);
+  [[nodiscard]] const std::vector<OperatorMark>& operators() const { return operators_; }
 
   /// Ends the open straight segment and opens a loop body.
   void begin_loop(int reg, std::map<int, int> strides);
@@ -159,6 +171,7 @@ class Scheduler {
   std::vector<std::vector<RowState>> rows_;
   std::vector<Plane> planes_;
   std::vector<Segment> segments_;
+  std::vector<OperatorMark> operators_;
   std::vector<MemEvent> mem_;
   std::vector<QueueEvent> queue_;
   std::int64_t landed_ = 0;  ///< first cycle in which nothing placed so far is in flight
