@@ -82,14 +82,18 @@ class Scheduler {
 
   /// Parts of the longest packed span; the others take parts of the same length.
   [[nodiscard]] std::int64_t common_parts() {
-    std::int64_t runs = 0;
+    std::int64_t runs = 0, longest_cache = 1;
     for (const QuerySpan& span : shape_.spans) {
       if (!is_mine(span)) continue;
       runs += shape_.heads / packed_heads();
       const auto [first, last] = visible_range(shape_, span, 0, span.q_len);
       longest_ = std::max(longest_, last - first);
+      longest_cache = std::max(longest_cache, span.kv_len);
     }
-    return runs == 0 ? 1 : split_parts(params_, shape_, schedule_.tiling, runs, longest_);
+    if (runs == 0) return 1;
+    const bool counts_all = splits_whole_cache(params_, shape_);
+    return split_parts(params_, shape_, schedule_.tiling, runs,
+                       counts_all ? longest_cache : longest_);
   }
 
   void add_packed(std::int64_t index) {
@@ -98,7 +102,8 @@ class Scheduler {
     const auto [first, last] = visible_range(shape_, span, 0, span.q_len);
     const std::int64_t begin = first / turn * turn;
     const std::int64_t length = ceil_div(ceil_div(longest_, parts_), turn) * turn;
-    const std::int64_t parts = ceil_div(last - begin, length);
+    const std::int64_t parts =
+        splits_whole_cache(params_, shape_) ? parts_ : ceil_div(last - begin, length);
     const std::int64_t heads = packed_heads();
     for (std::int64_t head = 0; head < shape_.heads; head += heads) {
       AttentionCta cta{index, head / group_,     heads,          0, span.q_len, 0, 0, 0,
@@ -107,7 +112,7 @@ class Scheduler {
       cta.first_head = head;
       if (parts > 1) schedule_.tiles += parts;
       for (cta.part = 0; cta.part < parts; ++cta.part) {
-        cta.k_begin = std::max(first, begin + cta.part * length);
+        cta.k_begin = std::min(last, std::max(first, begin + cta.part * length));
         cta.k_end = std::min(last, begin + (cta.part + 1) * length);
         schedule_.ctas.push_back(cta);
       }

@@ -18,6 +18,8 @@ struct AttentionCta {
   std::int64_t q_tile = 0;           ///< tile number of its queries
   std::int64_t workspace_tile = -1;
   std::int64_t first_head = 0;  ///< of its `heads` query heads
+  /// A part without keys: grids count parts by the whole cache, whatever of it is visible.
+  [[nodiscard]] bool is_idle() const { return k_begin >= k_end; }
 };
 
 /// CTAs of one tiling and the tiles they touch. Tile numbers: KV first, then sinks, queries and

@@ -30,6 +30,10 @@ bool has_tensor_memory(const GpuParams& params) {
 /// NVIDIA/TensorRT-LLM cpp/kernels/fmha_v2 (flash attention, "64_128_S_128").
 AttentionTiling synchronous_tiling(const AttentionKernel& shape) {
   AttentionTiling tiling;
+  // Values arrive during the product with keys, the next keys during softmax, and a barrier follows
+  // each arrival; outputs take the way through shared memory.
+  tiling.least_stages = 2;
+  tiling.first_exchanges = tiling.turn_exchanges = tiling.last_exchanges = 2;
   tiling.rows_per_read = 16;
   tiling.fetches_in_order = true;
   tiling.vector_work = VectorWork::AfterTensor;
@@ -111,6 +115,55 @@ AttentionTiling prefill_tiling(const GpuParams& params, const AttentionKernel& s
                                                   : fused_hopper_tiling(shape);
 }
 
+/// XQA's mha.cu: four warps multiply Q with 64 keys each, four more multiply with V and take the
+/// first ones' probabilities over in shared memory. Heads come in parts of 128 bytes, each loaded
+/// when the part before it is in use: as many rounds for K as for V, of which only the first is
+/// beside those of K. The barriers: set-up, arrival of Q, maximum over the warps, a hand-over of
+/// probabilities and one of their sums and maxima per tile of 64 keys; at the end sums over the
+/// warps, their halves of the output and its way through shared memory, two each.
+/// NVIDIA/TensorRT-LLM cpp/kernels/xqa/mha.cu.
+AttentionTiling xqa_tiling(const AttentionKernel& shape) {
+  const std::int64_t parts = ceil_div(shape.head_dim * bytes_of(shape.kv), 128);
+  AttentionTiling tiling;
+  tiling.rows_per_read = 16;
+  tiling.row_granule = 16;
+  tiling.keys = 256;
+  tiling.most_ctas = 1;
+  tiling.first_rounds = 2 * parts + 1;
+  tiling.turn_rounds = parts;
+  tiling.first_exchanges = 11;
+  tiling.turn_exchanges = 9;
+  tiling.last_exchanges = 6;
+  // A read of operands from shared memory (29 clocks) and a synchronous instruction (24) in units
+  // of the 18 clocks of an asynchronous one.
+  tiling.links_per_instruction = 3;
+  return tiling;
+}
+
+/// Masked multi-head attention: 256 threads, of which two CTAs fit the registers of an SM; of each
+/// element of K and V one conversion, one multiply-add and its share of loads and of the sums over
+/// lanes. The barriers: queries to shared memory and through their rotation, the new key's score,
+/// two for the maximum, two for the sum, one for the scores; then the halving of partial outputs,
+/// two per step, by threads that hold 16 bytes of a row of V each.
+/// NVIDIA/TensorRT-LLM decoderMaskedMultiheadAttentionTemplate.h.
+AttentionTiling masked_multi_head_tiling(const AttentionKernel& shape) {
+  AttentionTiling tiling;
+  tiling.first_rounds = 3;
+  tiling.rows = tiling.row_granule = 1;
+  tiling.keys = 64;
+  tiling.threads = 256;
+  tiling.registers = 64;
+  tiling.most_ctas = 2;
+  tiling.per_query_head = true;
+  tiling.issue_per_product = 3;
+  tiling.first_exchanges = 5;
+  const std::int64_t threads_per_row = ceil_div(shape.head_dim * bytes_of(shape.activations), 16);
+  std::int64_t halvings = 0;
+  while ((threads_per_row << halvings) < tiling.threads) ++halvings;
+  tiling.last_exchanges = 5 + 2 * halvings;
+  return tiling;
+}
+
 /// TensorRT-LLM uses its tensor-core decode kernels for groups of up to 32 heads, before Blackwell
 /// (XQA) of at least two, and masked multi-head attention for others (decoderXQAImplJIT,
 /// supportConfigCommon).
@@ -130,28 +183,19 @@ AttentionTiling decode_tiling(const GpuParams& params, const AttentionKernel& sh
   AttentionTiling tiling;
   tiling.rows_per_read = 16;
   tiling.first_rounds = 3;
-  if (is_masked_multi_head(params, shape)) {
-    // 256 threads; of each element of K and V one conversion, one multiply-add and its share of
-    // loads and of the sums over lanes.
-    tiling.rows = tiling.row_granule = 1;
-    tiling.keys = 64;
-    tiling.threads = 256;
-    tiling.registers = 64;
-    tiling.most_ctas = 4;
-    tiling.per_query_head = true;
-    tiling.issue_per_product = 3;
-    return tiling;
-  }
+  if (is_masked_multi_head(params, shape)) return masked_multi_head_tiling(shape);
   if (has_tensor_memory(params) || shape.library == AttentionLibrary::TensorRt) {
     tiling.row_granule = 16;
     // A CTA fills an SM: warps of their own load, multiply and do softmax.
     if (has_tensor_memory(params)) tiling.most_ctas = 1;
+    if (is_fp8_xqa(params, shape)) {
+      // mha_sm90.cu rotates and narrows the queries of its heads itself, a few at a time.
+      const std::int64_t queries = ceil_div(shape.heads / shape.kv_heads, 8) * 8 * shape.head_dim;
+      tiling.first_rounds = 3 + queries / 512;
+      tiling.most_ctas = queries > 2048 ? 1 : 2;
+    }
     if (has_tensor_memory(params) || is_fp8_xqa(params, shape)) return tiling;
-    // XQA's mha.cu: 32 rows against 256 keys, 64 per warp.
-    tiling.row_granule = 32;
-    tiling.keys = 256;
-    tiling.most_ctas = 1;
-    return tiling;
+    return xqa_tiling(shape);
   }
   if (params.matrix_issue == MatrixIssue::Warpgroup) {
     tiling = flash3_tiling(shape);
@@ -223,8 +267,7 @@ std::int64_t split_parts(const GpuParams& params, const AttentionKernel& shape,
   if (shape.library == AttentionLibrary::TensorRt && !has_tensor_memory(params)) {
     // At least 128 keys per CTA and at most eight waves (decoderXQAConstants.h).
     constexpr std::int64_t keys_per_part = 128, waves = 8;
-    return std::clamp<std::int64_t>(std::min(keys / keys_per_part, params.sms * waves / runs), 1,
-                                    blocks);
+    return std::max<std::int64_t>(1, std::min(keys / keys_per_part, params.sms * waves / runs));
   }
   if (has_tensor_memory(params)) {
     // trtllm-gen: one wave of CTAs.
@@ -235,6 +278,10 @@ std::int64_t split_parts(const GpuParams& params, const AttentionKernel& shape,
   // FlashAttention-2 splits only where it packs the heads of a group.
   if (shape.heads == shape.kv_heads) return 1;
   return flash_splits(runs, 2 * params.sms, blocks);
+}
+
+bool splits_whole_cache(const GpuParams& params, const AttentionKernel& shape) {
+  return shape.library == AttentionLibrary::TensorRt && !has_tensor_memory(params);
 }
 
 bool appends_to_cache(const GpuParams& params, const AttentionKernel& shape) {

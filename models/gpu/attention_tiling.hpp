@@ -27,6 +27,13 @@ struct AttentionTiling {
   /// Dependent reads before the first keys arrive, themselves included:
   /// the tile or the sequence lengths, then the pages or the mask's bounds, then keys.
   std::int64_t first_rounds = 1;
+  std::int64_t least_stages = 1;  ///< turns in flight that overlap although a CTA holds one turn
+  std::int64_t turn_rounds = 1;   ///< dependent reads of a later turn
+  /// Exchanges between warps, one after the other: before and in the first turn, in each later one,
+  /// and after the last.
+  std::int64_t first_exchanges = 0, turn_exchanges = 0, last_exchanges = 0;
+  /// Latencies of the chip's tensor instruction from one link of a chain of products to the next.
+  std::int64_t links_per_instruction = 1;
   bool per_query_head = false;  ///< decode without tensor cores: one CTA per query head
   /// Products on CUDA cores issue this many instructions per multiply-add.
   std::int64_t issue_per_product = 1;
@@ -52,6 +59,11 @@ struct AttentionTiling {
 [[nodiscard]] std::int64_t split_parts(const GpuParams& params, const AttentionKernel& shape,
                                        const AttentionTiling& tiling, std::int64_t runs,
                                        std::int64_t keys);
+
+/// True where that grid has parts for the whole cache although a window hides most of it, or a turn
+/// spans several of them: TensorRT-LLM before Blackwell (decoderXQAImplJIT,
+/// computeMultiBlockCount).
+[[nodiscard]] bool splits_whole_cache(const GpuParams& params, const AttentionKernel& shape);
 
 /// True where the decode kernel rotates queries and appends the new keys and values itself: masked
 /// multi-head attention, and the XQA kernels for FP8 caches on Hopper (TensorRT-LLM

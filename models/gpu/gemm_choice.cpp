@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "models/gpu/gemm_tiling.hpp"
+#include "models/gpu/library_tiles.hpp"
 #include "models/gpu/plan_low_precision.hpp"
 #include "sim/core/diagnostics.hpp"
 
@@ -28,17 +29,17 @@ CtaDemand demand_of(const GpuParams& params, const ProductFormat& format, const 
           Bytes(t.tile_m * t.tile_n * accumulator_bytes + threads * 40 * 4), threads};
 }
 
+constexpr std::int64_t most_stages = 8;
+
 /// Library kernels deepen the pipeline until one CTA fills the shared memory of its SM (multistage
 /// and warp-specialised kernels of CUTLASS), as far as outstanding loads go.
 void add_if_it_fits(const GpuParams& params, const ProductFormat& format, GemmTiling tiling,
                     std::vector<GemmTiling>& menu) {
   const std::int64_t limit =
       std::min(params.shared_memory.count(), params.max_bytes_in_flight.count());
-  tiling.stages = std::min(most_stages(params, format), limit / slice_bytes(format, tiling));
+  tiling.stages = std::min(most_stages, limit / slice_bytes(format, tiling));
   tiling.ctas_per_sm = 1;
-  if (tiling.stages < std::min<std::int64_t>(2, most_stages(params, format)) ||
-      ctas_per_sm(params, demand_of(params, format, tiling)) < 1)
-    return;
+  if (tiling.stages < 2 || ctas_per_sm(params, demand_of(params, format, tiling)) < 1) return;
   menu.push_back(tiling);
 }
 
@@ -77,6 +78,10 @@ std::vector<GemmTiling> gemm_menu(const GpuParams& params, const GemmKernel& gem
   const ProductFormat format = product_format(gemm);
   const std::int64_t slice_bits = params.matrix_issue == MatrixIssue::Warp ? 512 : 1024;
   tiling.slice_k = slice_bits / std::max(format.a_bits, format.b_bits);
+  if (const auto dispatched = dispatched_tiling(params, gemm)) {
+    add_if_it_fits(params, format, *dispatched, menu);
+    return menu;
+  }
   if (promotes_sums(params, gemm)) {
     for (const TileShape& tile : block_scaled_tiles(gemm.m)) {
       tiling.tile_m = tile.m;
@@ -183,7 +188,7 @@ Picoseconds predict_gemm(const GpuParams& params, const GemmKernel& gemm, const 
   if (t.split > 1) {
     const auto partial = static_cast<double>(2 * gemm.m * gemm.n * t.split * accumulator_bytes);
     total += at_rate(partial, params.l2_bandwidth.count()) + params.kernel_tail +
-             params.launch_overhead + params.l2_latency * 2;
+             params.launch_gap() + params.l2_latency * 2;
   }
   return total;
 }

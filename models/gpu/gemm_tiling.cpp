@@ -26,13 +26,13 @@ std::int64_t chain_of(const ProductFormat& format, std::int64_t k) {
 
 std::int64_t pair_of(const GpuParams& params, const GemmGrid& grid, const GemmTiling& t) {
   const bool pairs = params.matrix_issue == MatrixIssue::TensorMemory && params.multicast > 1;
-  return pairs && t.tile_m >= 128 && grid.tiles_m >= 2 ? 2 : 1;
+  return pairs && t.clusters && t.tile_m >= 128 && grid.tiles_m >= 2 ? 2 : 1;
 }
 
 std::int64_t sharers_of_b(const GpuParams& params, const GemmGrid& grid, const GemmTiling& t) {
   const std::int64_t pair = pair_of(params, grid, t);
   if (pair > 1) return pair;
-  return grid.tiles_m >= params.multicast ? params.multicast : 1;
+  return t.clusters && grid.tiles_m >= params.multicast ? params.multicast : 1;
 }
 
 std::int64_t sharers_of_a(const GpuParams& params, const GemmGrid& grid, const GemmTiling& t) {
@@ -43,7 +43,17 @@ std::int64_t staging_bytes(const GpuParams& params, const ProductFormat& format)
   return 2 * (params.matrix_issue == MatrixIssue::Warp ? accumulator_bytes : bytes_of(format.out));
 }
 
+std::int64_t scale_copies(const GpuParams& params, const ProductFormat& format, const GemmTiling& t,
+                          std::int64_t k) {
+  constexpr std::int64_t lanes = 128;
+  if (params.matrix_issue != MatrixIssue::TensorMemory || params.peak_fp4.count() <= 0) return 0;
+  if (format.a_scale_k == 0 || format.b_scale_k == 0) return 0;
+  return ceil_div(t.tile_m, lanes) * lanes * ceil_div(k, format.a_scale_k) +
+         ceil_div(t.tile_n, lanes) * lanes * ceil_div(k, format.b_scale_k);
+}
+
 bool overlaps_epilogue(const GpuParams& params, const GemmTiling& t) {
+  if (t.alternates) return params.persistent_kernels;
   return params.persistent_kernels && params.matrix_issue == MatrixIssue::TensorMemory &&
          2 * t.tile_m * t.tile_n * accumulator_bytes <= tensor_memory_bytes;
 }

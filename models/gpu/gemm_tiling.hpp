@@ -38,7 +38,13 @@ inline constexpr std::int64_t accumulator_bytes = 4;
 /// fp32 sums; wgmma and tcgen05 kernels convert first and store tiles by TMA (CUTLASS epilogues).
 [[nodiscard]] std::int64_t staging_bytes(const GpuParams& params, const ProductFormat& format);
 
-/// Whether tensor memory holds two sets of sums, so that one is stored while the other grows.
+/// Scales of `k` elements of one tile, a byte each, that tensor units take from tensor memory: all
+/// 128 lanes of it, whether the tile fills them or not.
+[[nodiscard]] std::int64_t scale_copies(const GpuParams& params, const ProductFormat& format,
+                                        const GemmTiling& tiling, std::int64_t k);
+
+/// Whether tensor memory holds two sets of sums, so that one is stored while the other grows, or
+/// warpgroups take tiles in turn.
 [[nodiscard]] bool overlaps_epilogue(const GpuParams& params, const GemmTiling& tiling);
 
 }  // namespace tandem::gpu

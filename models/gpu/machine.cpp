@@ -20,6 +20,17 @@ constexpr std::int64_t steps_of_equal_ctas = 64;
 /// (NVIDIA V100 architecture whitepaper, and those of all later chips).
 constexpr double issue_lanes_per_clock = 128;
 
+/// Block scales go to tensor memory four times over, once to the lanes of each warp (PTX ISA,
+/// tcgen05.cp 32x128b.warpx4), in order with the tensor instructions; 32 lanes of 4 bytes per
+/// clock.
+constexpr double scale_bytes_per_clock = 128.0 / 4;
+
+/// From a value in one warp's register to its use in another's: a store to shared memory, a barrier
+/// and a load. Luo et al., "Benchmarking and dissecting the NVIDIA Hopper GPU architecture" (2024):
+/// 29 to 33 clocks per access to shared memory on A100, H100 and RTX 4090; the barrier is taken to
+/// cost as much, and a sum over the lanes of the warp goes before it.
+constexpr double exchange_clocks = 100;
+
 /// Time that vector work keeps the tensor pipe of its SM idle.
 Picoseconds held_by_vector_work(VectorWork kind, Picoseconds tensor, Picoseconds vector,
                                 Picoseconds special) {
@@ -46,7 +57,8 @@ Machine::Machine(const GpuParams& params)
                      picoseconds_per_second),
       special_per_ps_(params.special_per_clock * clock_per_ps_),
       shared_per_ps_(params.shared_bytes_per_clock * clock_per_ps_),
-      issue_per_ps_(issue_lanes_per_clock * clock_per_ps_) {}
+      issue_per_ps_(issue_lanes_per_clock * clock_per_ps_),
+      exchange_(static_cast<std::int64_t>(exchange_clocks / clock_per_ps_)) {}
 
 KernelTiming Machine::run(const KernelPlan& plan, const Residency& residency) {
   hbm_.reset();
@@ -69,10 +81,10 @@ KernelTiming Machine::run_next(const KernelPlan& plan, const Residency& residenc
   std::int64_t tiles = 0;
   for (const PlanPhase& phase : plan.phases) tiles = std::max(tiles, phase.program->tiles());
   cache_ = L2Cache(params_.l2_capacity, tiles);
-  Picoseconds now = start_ + params_.launch_overhead;
+  Picoseconds now = start_ + params_.launch_gap();
   for (const PlanPhase& phase : plan.phases) {
     if (phase.is_launched) {
-      now += params_.kernel_tail + params_.launch_overhead;
+      now += params_.kernel_tail + params_.launch_gap();
       ++switched_.launches;
     }
     run_phase(phase, now);
@@ -107,7 +119,8 @@ void Machine::run_phase(const PlanPhase& phase, Picoseconds start) {
   const KernelTiming before = summarise(start);
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     if (!assign_next(slots_[i])) break;
-    events_.push(start + setup_, Phase::Issue, {EventKind::Load, static_cast<std::int32_t>(i), 0});
+    const Picoseconds first = start + (params_.hides_launch ? Picoseconds(0) : setup_);
+    events_.push(first, Phase::Issue, {EventKind::Load, static_cast<std::int32_t>(i), 0});
   }
   while (!events_.empty()) {
     const auto entry = events_.pop();
@@ -207,13 +220,15 @@ Picoseconds Machine::load_tile(Sm& sm, const TileLoad& load, std::int64_t rounds
 Machine::PendingStep Machine::make_pending(const Slot& slot, const Step& step, Picoseconds now) {
   const Flops vector = std::max(step.vector, step.vector_padded);
   const Flops special = std::max(step.special, step.special_padded);
-  const Picoseconds product = at_rate(step.tensor_padded.count(), tensor_per_ps_);
+  const Picoseconds product =
+      at_rate(step.tensor_padded.count(), tensor_per_ps_) +
+      at_rate(step.scale_copies.count(), scale_bytes_per_clock * clock_per_ps_);
   const Picoseconds fetch = at_rate(step.shared_traffic.count(), shared_per_ps_);
   PendingStep pending{
       now,
       phase_->fetches_in_order ? product + fetch : std::max(product, fetch),
       params_.matrix_latency * step.chain,
-      params_.stage_handoff * step.handoffs,
+      params_.stage_handoff * step.handoffs + exchange_ * step.exchanges,
       std::max(at_rate(vector.count(), vector_per_ps_), at_rate(step.issue.count(), issue_per_ps_)),
       at_rate(special.count(), special_per_ps_),
       Picoseconds(0),
@@ -298,8 +313,10 @@ void Machine::start_epilogue(const Event& event, Picoseconds now) {
   phase_->program->epilogue(event.cta, epilogue);
   switched_.vector += epilogue.vector;
   switched_.special += epilogue.special;
-  Picoseconds ready = now;
-  if (epilogue.load.bytes.count() > 0) ready = load_tile(sm, epilogue.load, 1, now);
+  Picoseconds ready = now + exchange_ * epilogue.exchanges;
+  if (epilogue.load.bytes.count() > 0) {
+    ready = std::max(ready, load_tile(sm, epilogue.load, 1, now));
+  }
   if (epilogue.vector.count() > 0) {
     ready = sm.vector.reserve(ready, at_rate(epilogue.vector.count(), vector_per_ps_));
   }

@@ -120,6 +120,7 @@ class Machine {
   HbmMemory hbm_;
   double clock_per_ps_;
   double vector_per_ps_, special_per_ps_, shared_per_ps_, issue_per_ps_;
+  Picoseconds exchange_;  ///< of values between warps through shared memory
   double tensor_per_ps_ = 0;
 
   const PlanPhase* phase_ = nullptr;

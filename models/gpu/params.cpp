@@ -45,6 +45,9 @@ ParameterSchema compute_schema() {
       {"multicast", D::Count, "CTAs of a cluster that share one operand's loads.", 1.0, 1, 16},
       {"overlaps_softmax", D::Count, "1: softmax runs beside tensor instructions.", 0.0, 0, 1},
       {"persistent_kernels", D::Count, "1: epilogues overlap the next tile's loads.", 0.0, 0, 1},
+      {"dependent_launch", D::Count,
+       "1: a kernel can be launched before the one ahead of it ends (compute capability 9.0 on).",
+       0.0, 0, 1},
       {"shared_memory", D::Size, "Shared memory per SM usable by CTAs.", {}, 1024},
       {"registers", D::Size, "Register file per SM.", {}, 1024},
       {"max_threads", D::Count, "Resident threads per SM.", 2048.0, 32, 8192},
@@ -285,11 +288,14 @@ namespace {
 
 /// How the framework's libraries multiply narrow types.
 void resolve_products(const ParameterSet& set, GpuParams& p) {
-  if (set.has("splits_fp8")) p.splits_fp8 = set.count("splits_fp8") == 1;
+  if (set.has("product_library")) {
+    p.product_library = static_cast<ProductLibrary>(set.count("product_library"));
+  }
+  if (set.has("stream_k")) p.offers_stream_k = set.count("stream_k") == 1;
   if (set.has("alternates_promotion")) {
     p.alternates_promotion = set.count("alternates_promotion") == 1;
   }
-  if (set.has("fp4_stages")) p.fp4_stages = set.count("fp4_stages");
+  if (set.has("attention_copies")) p.copies_grouped_heads = set.count("attention_copies") == 1;
 }
 
 }  // namespace
@@ -305,6 +311,9 @@ GpuParams resolve(const Chip& chip, const Software& software) {
     p.launch_overhead += time_value(software.parameters, "launch_overhead");
   }
   resolve_products(software.parameters, p);
+  p.hides_launch = set.count("dependent_launch") == 1 &&
+                   software.parameters.has("dependent_launch") &&
+                   software.parameters.count("dependent_launch") == 1;
   p.cta_start = time_value(set, "cta_start");
   p.kernel_tail = time_value(set, "kernel_tail");
   apply_ablations(set, p);

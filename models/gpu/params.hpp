@@ -38,6 +38,13 @@ enum class MatrixIssue : std::uint8_t {
   TensorMemory,  ///< asynchronous, sums in tensor memory: tcgen05 (data-centre Blackwell)
 };
 
+/// Whose kernels multiply narrow types: decides tiles and split-K (library_tiles.hpp).
+enum class ProductLibrary : std::uint8_t {
+  Chosen,       ///< the tiling that costs least: cuBLAS, DeepGEMM
+  Vllm,         ///< CUTLASS kernels of vLLM and those of FlashInfer, by dispatch rules
+  TensorRtLlm,  ///< kernels of TensorRT-LLM with their defaults
+};
+
 /// One chip, resolved. Rates are of the whole chip and dense.
 struct GpuParams {
   std::int64_t sms = 0;
@@ -73,13 +80,18 @@ struct GpuParams {
   bool persistent_kernels = false;  ///< the epilogue of one tile overlaps the loads of the next
 
   Picoseconds launch_overhead;  ///< between two kernels of a graph
-  Picoseconds cta_start;        ///< barrier and descriptor set-up of a CTA
-  Picoseconds kernel_tail;      ///< from the last store to "done"
+  /// Programmatic dependent launch: a kernel is launched and sets its first CTAs up while the one
+  /// before it runs, and waits for that one's last store only (CUDA C++ Programming Guide).
+  bool hides_launch = false;
+  Picoseconds cta_start;    ///< barrier and descriptor set-up of a CTA
+  Picoseconds kernel_tail;  ///< from the last store to "done"
 
   // What products of narrow types do in the framework's libraries.
-  bool splits_fp8 = true;  ///< fp8 per tensor with split-K (cuBLAS), or without (CUTLASS)
+  ProductLibrary product_library = ProductLibrary::Chosen;
+  bool offers_stream_k = false;  ///< products may divide the slices of their last tiles evenly
   bool alternates_promotion = false;  ///< warpgroups promote sums while others multiply
-  std::int64_t fp4_stages = 8;        ///< slices in flight of 4-bit products, at most
+  bool copies_grouped_heads = false;  ///< queries and results of grouped heads are copied around
+                                      ///< decode attention that takes heads for rows
 
   bool model_l2 = true;      ///< off: no tile is ever found in L2
   bool model_launch = true;  ///< off: launch, CTA start and tail cost nothing
@@ -87,6 +99,10 @@ struct GpuParams {
 
   EnergyParams energy;
 
+  /// From the end of one kernel of a graph to the start of the next.
+  [[nodiscard]] Picoseconds launch_gap() const {
+    return hides_launch ? Picoseconds(0) : launch_overhead;
+  }
   /// Peak of matrix products in one pipe. Throws ModelError when the chip has no units for it.
   [[nodiscard]] FlopsPerSecond matrix_peak(MatrixPipe pipe) const;
   /// Element-wise operations per second: one per CUDA core and clock, half of the FMA peak.

@@ -42,6 +42,9 @@ struct Step {
   std::int64_t chain = 0;     ///< tensor instructions that each wait for the one before
   std::int64_t handoffs = 0;  ///< stage buffers after which the CTA's matrix work pauses
   std::int64_t rounds = 1;    ///< turns of the loads, each issued when the one before has arrived
+  Bytes scale_copies;         ///< block scales that tensor memory takes between its instructions
+  /// Times that warps wait for each other's values in shared memory, one after the other.
+  std::int64_t exchanges = 0;
   Bytes shared_traffic;       ///< operand bytes the tensor instructions read from shared memory
   Flops vector;
   Flops special;
@@ -65,6 +68,7 @@ struct Epilogue {
   Bytes store;                   ///< part of the kernel's output
   Bytes workspace_store;         ///< partial results, kept in L2
   std::int64_t store_tile = -1;  ///< tile that the workspace store makes resident
+  std::int64_t exchanges = 0;        ///< as in Step
   bool updates_shared_word = false;  ///< an atomic update of one word that all CTAs of a grid share
 };
 

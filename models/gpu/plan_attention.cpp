@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "models/gpu/attention_copies.hpp"
 #include "models/gpu/attention_schedule.hpp"
 #include "models/gpu/plan_reduce.hpp"
 #include "sim/core/diagnostics.hpp"
@@ -38,6 +39,7 @@ class AttentionProgram final : public CtaProgram {
   [[nodiscard]] int steps(std::int64_t index) const override {
     const AttentionCta& cta = at(index);
     const std::int64_t turn = schedule_.turn_keys;
+    if (cta.is_idle()) return 1;
     return static_cast<int>(ceil_div(cta.k_end, turn) - cta.k_begin / turn);
   }
 
@@ -48,7 +50,9 @@ class AttentionProgram final : public CtaProgram {
     const std::int64_t end = std::min(cta.k_end, (turn + 1) * schedule_.turn_keys);
     add_loads(cta, turn, end, turn_index == 0, out);
     add_products(cta, begin, end, out);
-    if (turn_index == 0) out.rounds = schedule_.tiling.first_rounds;
+    const AttentionTiling& tiling = schedule_.tiling;
+    out.rounds = turn_index == 0 ? tiling.first_rounds : tiling.turn_rounds;
+    out.exchanges = turn_index == 0 ? tiling.first_exchanges : tiling.turn_exchanges;
     if (turn_index == 0 && shape_.sinks) {
       out.vector += Flops(3 * rows_of(cta) * share_of_sinks(cta));
       out.special += Flops(rows_of(cta) * share_of_sinks(cta));
@@ -57,6 +61,7 @@ class AttentionProgram final : public CtaProgram {
 
   void epilogue(std::int64_t index, Epilogue& out) const override {
     const AttentionCta& cta = at(index);
+    out.exchanges = schedule_.tiling.last_exchanges;
     if (cta.parts > 1) {
       out.workspace_store = part_bytes(cta);
       out.store_tile = cta.workspace_tile + cta.part;
@@ -105,6 +110,7 @@ class AttentionProgram final : public CtaProgram {
       out.add({cta.q_tile, Bytes(rows_of(cta) * shape_.head_dim * bytes_of(shape_.activations)),
                Operand::Activation, 1});
     }
+    if (cta.is_idle()) return;
     const std::int64_t turns = ceil_div(span_of(cta).kv_len, schedule_.turn_keys);
     const std::int64_t tile =
         schedule_.first_kv_tile[static_cast<std::size_t>(cta.span)] + cta.kv_head * turns + turn;
@@ -135,6 +141,7 @@ class AttentionProgram final : public CtaProgram {
 
   void add_products(const AttentionCta& cta, std::int64_t begin, std::int64_t end,
                     Step& out) const {
+    if (cta.is_idle()) return;
     const AttentionTiling& tiling = schedule_.tiling;
     const std::int64_t width = shape_.head_dim + shape_.value_width();
     const std::int64_t pairs =
@@ -153,7 +160,8 @@ class AttentionProgram final : public CtaProgram {
     out.shared_traffic =
         Bytes(ceil_div(rows, tiling.rows_per_read) * keys * width * bytes_of(shape_.activations));
     // Scores along the head, then values along the keys; both operands of 32 bytes per instruction.
-    out.chain = (shape_.head_dim + keys) * bytes_of(shape_.activations) / 32;
+    out.chain =
+        (shape_.head_dim + keys) * bytes_of(shape_.activations) / 32 * tiling.links_per_instruction;
   }
 
   /// Division of each row by its sum, and the store.
@@ -181,12 +189,23 @@ void check(const AttentionKernel& shape) {
   if (shape.spans.empty()) throw ModelError("gpu: attention over no request");
 }
 
-/// Phase of the spans of one kind, and where its parts are combined a second one.
-void add_phases(const GpuParams& params, const AttentionKernel& shape, bool is_packed,
-                KernelPlan& plan) {
+std::int64_t first_free_tile(const KernelPlan& plan) {
   std::int64_t first = 0;
   for (const PlanPhase& phase : plan.phases) first = std::max(first, phase.program->tiles());
-  AttentionSchedule schedule = attention_schedule(params, shape, is_packed, first);
+  return first;
+}
+
+void add_copy(const GpuParams& params, Bytes bytes, bool strided, KernelPlan& plan) {
+  if (bytes.count() == 0) return;
+  plan.phases.push_back(copy_phase(params, bytes, strided, first_free_tile(plan)));
+  plan.phases.back().is_launched = plan.phases.size() > 1;
+}
+
+/// Phase of the spans of one kind, and where its parts are combined a second one. `is_launched`: a
+/// launch behind the phases before it.
+void add_phases(const GpuParams& params, const AttentionKernel& shape, bool is_packed,
+                bool is_launched, KernelPlan& plan) {
+  AttentionSchedule schedule = attention_schedule(params, shape, is_packed, first_free_tile(plan));
   if (schedule.ctas.empty()) return;
   const AttentionTiling tiling = schedule.tiling;
   const std::int64_t fixed = shared_bytes(shape, tiling, 0);
@@ -210,9 +229,9 @@ void add_phases(const GpuParams& params, const AttentionKernel& shape, bool is_p
   phase.vector_work = tiling.vector_work;
   phase.fetches_in_order = tiling.fetches_in_order;
   phase.persistent = tiling.persistent;
-  phase.is_launched = preparing_launches(params, shape, is_packed) > 0;
+  phase.is_launched = is_launched || preparing_launches(params, shape, is_packed) > 0;
   const std::int64_t room = params.shared_memory.count() / phase.ctas_per_sm - fixed;
-  phase.stages = std::clamp<std::int64_t>(room / stage, 1, 8);
+  phase.stages = std::clamp<std::int64_t>(room / stage, tiling.least_stages, 8);
   plan.phases.push_back(phase);
   std::vector<ReduceTask> combine = program->reduction();
   if (combine.empty()) return;
@@ -250,8 +269,12 @@ KernelPlan plan_attention(const GpuParams& params, const Kernel&, const Attentio
   check(shape);
   KernelPlan plan;
   plan.algorithm = "attention";
-  add_phases(params, shape, false, plan);
-  add_phases(params, shape, true, plan);
+  const AttentionCopies copies = attention_copies(params, shape);
+  add_copy(params, copies.before, copies.strided, plan);
+  const bool is_launched = copies.before.count() > 0;
+  add_phases(params, shape, false, is_launched, plan);
+  add_phases(params, shape, true, is_launched, plan);
+  add_copy(params, copies.after, copies.strided, plan);
   return plan;
 }
 

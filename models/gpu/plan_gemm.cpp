@@ -7,6 +7,7 @@
 #include "models/gpu/gemm_tiling.hpp"
 #include "models/gpu/plan_low_precision.hpp"
 #include "models/gpu/plan_reduce.hpp"
+#include "models/gpu/plan_stream_k.hpp"
 
 namespace tandem::gpu {
 namespace {
@@ -59,6 +60,7 @@ class GemmProgram final : public CtaProgram {
     out.chain = chain_of(format_, k_padded);
     out.handoffs = (turns[i + 1] - turns[i]) * handoffs_per_slice(params_, gemm_);
     out.shared_traffic = Bytes(shared_traffic(format_, tiling_, k_padded));
+    out.scale_copies = Bytes(scale_copies(params_, format_, tiling_, k_padded));
     out.issue = loop_operations(params_, gemm_, tiling_, k_padded);
   }
 
@@ -132,8 +134,9 @@ class GemmProgram final : public CtaProgram {
   [[nodiscard]] std::int64_t tiles_per_row() const {
     return static_cast<std::int64_t>(turns_.size() - 1) * tiling_.split;
   }
+  /// None where a cluster reaches beyond the output: its CTA multiplies zeros.
   [[nodiscard]] std::int64_t rows(const TileCoordinates& c) const {
-    return std::min(tiling_.tile_m, gemm_.m - c.m * tiling_.tile_m);
+    return std::clamp<std::int64_t>(gemm_.m - c.m * tiling_.tile_m, 0, tiling_.tile_m);
   }
   [[nodiscard]] std::int64_t columns(const TileCoordinates& c) const {
     return std::min(tiling_.tile_n, gemm_.n - c.n * tiling_.tile_n);
@@ -162,7 +165,8 @@ class GemmProgram final : public CtaProgram {
 
 GemmGrid grid_of(const GemmKernel& gemm, const GemmTiling& tiling) {
   GemmGrid grid;
-  grid.tiles_m = ceil_div(gemm.m, tiling.tile_m);
+  grid.tiles_m =
+      ceil_div(ceil_div(gemm.m, tiling.tile_m), tiling.cluster_rows) * tiling.cluster_rows;
   grid.tiles_n = ceil_div(gemm.n, tiling.tile_n);
   grid.slices = ceil_div(gemm.k, tiling.slice_k);
   grid.slices_per_split = ceil_div(grid.slices, tiling.split);
@@ -206,7 +210,12 @@ KernelPlan plan_gemm_with(const GpuParams& params, const GemmKernel& gemm,
 }
 
 KernelPlan plan_gemm(const GpuParams& params, const Kernel&, const GemmKernel& gemm) {
-  return plan_gemm_with(params, gemm, choose_tiling(params, gemm));
+  const GemmTiling tiling = choose_tiling(params, gemm);
+  if (params.offers_stream_k && tiling.split == 1 &&
+      predict_stream_k(params, gemm, tiling) < predict_gemm(params, gemm, tiling)) {
+    return plan_stream_k(params, gemm, tiling);
+  }
+  return plan_gemm_with(params, gemm, tiling);
 }
 
 }  // namespace tandem::gpu

@@ -13,6 +13,9 @@ struct GemmTiling {
   std::int64_t slice_k = 64;
   std::int64_t stages = 4;  ///< slices in shared memory per CTA
   std::int64_t ctas_per_sm = 1;
+  std::int64_t cluster_rows = 1;  ///< rows of tiles are launched in multiples of this
+  bool clusters = true;           ///< neighbours share loads and pair up where the chip can
+  bool alternates = false;        ///< two groups of warps take tiles in turn (CUTLASS ping-pong)
 };
 
 /// Output tiles and K slices of one tiling.

@@ -26,18 +26,13 @@ bool promotes_sums(const GpuParams& params, const GemmKernel& gemm) {
 bool splits_sums(const GpuParams& params, const GemmKernel& gemm) {
   constexpr std::int64_t vector_rows = 16;
   if (gemm.precision == nullptr) return true;
-  if (gemm.precision->name == "fp8") return params.splits_fp8;
+  if (gemm.precision->name == "fp8") return params.product_library != ProductLibrary::Vllm;
   return !gemm.precision->activation && gemm.m < vector_rows;
 }
 
 VectorWork promotion_of(const GpuParams& params, const GemmKernel& gemm) {
   const bool waits = promotes_sums(params, gemm) && !params.alternates_promotion;
   return waits ? VectorWork::AfterTensor : VectorWork::BesideTensor;
-}
-
-std::int64_t most_stages(const GpuParams& params, const ProductFormat& format) {
-  constexpr std::int64_t deepest = 8;
-  return format.pipe == MatrixPipe::Fp4 ? params.fp4_stages : deepest;
 }
 
 std::int64_t handoffs_per_slice(const GpuParams& params, const GemmKernel& gemm) {

@@ -31,9 +31,6 @@ struct TileShape {
 /// Promotion holds the tensor work of its CTA up, unless warpgroups take turns.
 [[nodiscard]] VectorWork promotion_of(const GpuParams& params, const GemmKernel& gemm);
 
-/// Slices of 4-bit products in flight are bounded by the framework's kernels.
-[[nodiscard]] std::int64_t most_stages(const GpuParams& params, const ProductFormat& format);
-
 /// CUDA-core operations of `k` elements of the main loop of one tile: one multiply-add per sum and
 /// block (deepseek-ai/DeepGEMM, two-level accumulation), and the conversion of weights narrower
 /// than their inputs.

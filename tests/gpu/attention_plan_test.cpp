@@ -1,8 +1,12 @@
 // Do attention kernels compute the tiles, splits and overlaps that their sources describe?
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
+#include "models/gpu/attention_copies.hpp"
 #include "models/gpu/attention_schedule.hpp"
 #include "models/gpu/machine.hpp"
+#include "models/gpu/plan_attention.hpp"
 #include "tests/gpu/test_chips.hpp"
 
 namespace tandem::gpu {
@@ -78,12 +82,41 @@ TEST(AttentionPlan, SplitsFollowTheirLibraries) {
   // It does not split where no heads share keys.
   shape.kv_heads = 32;
   EXPECT_EQ(split_parts(ampere, shape, tiling, 32, 8192), 1);
-  // XQA: at most 8 waves of 132 CTAs, 1056 / 8 runs, and a tile of 256 keys each.
+  // XQA: at most 8 waves of 132 CTAs, 1056 / 8 runs, and at least 128 keys each: 8192 / 128.
   shape.kv_heads = 8;
   shape.library = AttentionLibrary::TensorRt;
   tiling = attention_tiling(hopper, shape, true);
-  EXPECT_EQ(split_parts(hopper, shape, tiling, 8, 8192), 32);
+  EXPECT_EQ(split_parts(hopper, shape, tiling, 8, 8192), 64);
   EXPECT_EQ(split_parts(hopper, shape, tiling, 512, 8192), 2);
+}
+
+TEST(AttentionPlan, WindowsDoNotShrinkTheGridOfXqa) {
+  const GpuParams params = params_of(large_chip());
+  AttentionKernel shape = shape_of({1, 8192}, 8, 4);
+  shape.library = AttentionLibrary::TensorRt;
+  shape.window = 128;
+  const AttentionSchedule schedule = attention_schedule(params, shape, true, 0);
+  // Four runs of 64 parts; the window of 128 keys lies in the last of 32 turns of 256.
+  EXPECT_EQ(schedule.ctas.size(), 4U * 64U);
+  const auto is_busy = [](const AttentionCta& cta) { return !cta.is_idle(); };
+  EXPECT_EQ(std::count_if(schedule.ctas.begin(), schedule.ctas.end(), is_busy), 4);
+}
+
+TEST(AttentionPlan, GroupedHeadsAreCopiedWhereTheyAreTransposed) {
+  GpuParams params = params_of(with(large_chip(), "matrix_issue", 0));
+  AttentionKernel shape = shape_of({1, 100}, 8, 2);
+  EXPECT_EQ(attention_copies(params, shape).after, Bytes(0));
+  params.copies_grouped_heads = true;
+  // One request: its transposed queries are a view, the result of 8 x 128 elements is copied.
+  EXPECT_EQ(attention_copies(params, shape).before, Bytes(0));
+  EXPECT_EQ(attention_copies(params, shape).after, Bytes(8 * 128 * 2));
+  shape.spans.push_back({1, 100});
+  EXPECT_EQ(attention_copies(params, shape).before, Bytes(2 * 8 * 128 * 2));
+  EXPECT_TRUE(attention_copies(params, shape).strided);
+  // Three launches instead of one.
+  EXPECT_EQ(plan_attention(params, Kernel{}, shape).phases.size(), 3U);
+  shape.heads = 2;
+  EXPECT_EQ(plan_attention(params, Kernel{}, shape).phases.size(), 1U);
 }
 
 TEST(AttentionPlan, HeadsWithoutAGroupRunOnCudaCores) {

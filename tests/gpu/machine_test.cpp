@@ -25,6 +25,7 @@ struct SimpleCta {
   bool shares_tiles = false;
   std::int64_t handoffs = 0;
   Bytes staging{0};
+  std::int64_t exchanges = 0;
 };
 
 class SimpleProgram final : public CtaProgram {
@@ -39,10 +40,12 @@ class SimpleProgram final : public CtaProgram {
     out.tensor = out.tensor_padded = shape_.tensor;
     out.vector = shape_.vector;
     out.handoffs = shape_.handoffs;
+    out.exchanges = shape_.exchanges;
   }
   void epilogue(std::int64_t, Epilogue& out) const override {
     out.store = shape_.store;
     out.staging = shape_.staging;
+    out.exchanges = shape_.exchanges;
   }
 
  private:
@@ -131,6 +134,17 @@ TEST(Machine, AHandoverPausesItsCtaAndLeavesThePipeToTheOther) {
   EXPECT_EQ(run(chip, simple_plan(shape, 2)).time, 1050_ns + 1800_ns + 100_ns + 200_ns);
 }
 
+TEST(Machine, WarpsThatWaitForEachOtherDelayTheirCtaAlone) {
+  // 100 clocks of 1 ns per exchange: two in each of two steps of 1000 ns, two before the end.
+  SimpleCta shape{1, 2, Bytes(0), Flops(1000000)};
+  shape.exchanges = 2;
+  const Chip chip = with(with(round_chip(), "sms", 1), "peak_bfloat16", 1e12);
+  EXPECT_EQ(run(chip, simple_plan(shape)).time, 1050_ns + 2 * 1200_ns + 200_ns + 200_ns);
+  // Two CTAs: the pipe is busy for 4000 ns, the waits of the last step and of the end remain.
+  shape.ctas = 2;
+  EXPECT_EQ(run(chip, simple_plan(shape, 2)).time, 1050_ns + 4000_ns + 400_ns + 200_ns);
+}
+
 TEST(Machine, APersistentCtaComputesBesideItsEpilogueOnlyWithASecondSetOfSums) {
   // Two tiles of 1000 ns on one SM; 400 bytes of staging at 1 byte per ns, stores free.
   Chip chip = with(with(round_chip(), "shared_bytes_per_clock", 1), "sms", 1);
@@ -203,6 +217,24 @@ TEST(Machine, LaunchIsPaidOncePerKernelAndCanBeSwitchedOff) {
   // Ten waves of 50 + 1000 after one launch; without launch costs ten waves of 1000.
   EXPECT_EQ(run(round_chip(), simple_plan(shape)).time, 1000_ns + 10500_ns + 200_ns);
   EXPECT_EQ(run(with(round_chip(), "model_launch", 0), simple_plan(shape)).time, 10000_ns);
+}
+
+TEST(Machine, DependentLaunchHidesTheGapAndTheFirstSetUp) {
+  // 1000 ns of launch and 50 ns of set-up go; the second wave of CTAs still sets up.
+  GpuParams params = params_of(round_chip());
+  const KernelPlan plan = simple_plan({8, 1, Bytes(10000), Flops(100000)});
+  const Picoseconds usual = Machine(params).run(plan, {}).time;
+  params.hides_launch = true;
+  EXPECT_EQ(usual - Machine(params).run(plan, {}).time, 1050_ns);
+}
+
+TEST(Machine, DependentLaunchNeedsChipAndFramework) {
+  Software software;
+  software.parameters.set("dependent_launch", plain(1));
+  const Chip able = with(round_chip(), "dependent_launch", 1);
+  EXPECT_TRUE(resolve(able, software).hides_launch);
+  EXPECT_FALSE(resolve(round_chip(), software).hides_launch);
+  EXPECT_FALSE(resolve(able, Software{}).hides_launch);
 }
 
 TEST(Machine, StreamingGemvReachesTheRefreshBound) {

@@ -1,8 +1,12 @@
 // Do plans do exactly the work of the closed forms?
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
+#include "models/gpu/machine.hpp"
 #include "models/gpu/plan_attention.hpp"
 #include "models/gpu/plan_gemm.hpp"
+#include "models/gpu/plan_stream_k.hpp"
 #include "sim/core/random.hpp"
 #include "tests/gpu/test_chips.hpp"
 
@@ -80,6 +84,44 @@ TEST(Plan, SplitKWritesAndReadsPartialSums) {
   EXPECT_EQ(totals.store, Bytes(64 * 128 * 2));
   EXPECT_EQ(totals.tensor, Flops(2 * 64 * 128 * 1024));
   EXPECT_EQ(totals.vector, Flops(64 * 128));
+}
+
+TEST(Plan, StreamKDealsEveryChunkOutOnceAndEvenly) {
+  // 10 tiles of 6 chunks on 4 CTAs: one wave of whole tiles, then 36 chunks in shares of 9.
+  const auto segments = stream_k_segments(10, 6, 4);
+  std::vector<int> seen(60);
+  std::int64_t divided = 0;
+  for (const StreamKSegment& s : segments) {
+    for (std::int64_t chunk = s.begin; chunk < s.end; ++chunk) {
+      ++seen[static_cast<std::size_t>(s.tile * 6 + chunk)];
+    }
+    divided += s.parts > 1;
+  }
+  EXPECT_EQ(std::count(seen.begin(), seen.end(), 1), 60);
+  // Shares of 9 end inside the second and the fifth of the six tiles: two tiles in two parts.
+  EXPECT_EQ(divided, 4);
+  EXPECT_EQ(stream_k_segments(8, 6, 4).size(), 8U);  // full waves stay whole
+  EXPECT_EQ(stream_k_segments(1, 3, 4).size(), 3U);  // fewer chunks than CTAs
+}
+
+TEST(Plan, StreamKDoesTheWorkOfTheProductAndFillsTheLastWave) {
+  GpuParams params = params_of(large_chip());
+  // 1 x 141 tiles of 128 x 256 on 132 SMs: 9 tiles alone in a second wave.
+  const GemmKernel gemm{128, 141 * 256, 4096, ElementType::Bfloat16, ElementType::Bfloat16, true};
+  GemmTiling tiling;
+  tiling.tile_n = 256;
+  const KernelPlan plan = plan_stream_k(params, gemm, tiling);
+  const PlanTotals totals = totals_of(plan);
+  const KernelWork work = work_of(kernel_of(gemm));
+  EXPECT_EQ(totals.tensor, work.matrix);
+  EXPECT_EQ(totals.vector, work.vector);
+  EXPECT_EQ(totals.store, work.write_bytes);
+  const Picoseconds waves = Machine(params).run(plan_gemm_with(params, gemm, tiling), {}).time;
+  const Picoseconds even = Machine(params).run(plan, {}).time;
+  EXPECT_LT(even, waves);
+  // Not below the whole work at the rate of all SMs.
+  const double peak = params.matrix_peak(MatrixPipe::Bfloat16).count() * params.matrix_efficiency;
+  EXPECT_GT(to_seconds(even), static_cast<double>(work.matrix.count()) / peak);
 }
 
 TEST(Plan, ClampedSums) {
