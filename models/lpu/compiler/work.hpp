@@ -18,6 +18,9 @@ struct Value {
   std::uint32_t bits = 0;
 };
 
+/// The last ALUs keep values over several operations; expressions use the ones before.
+inline constexpr int pinned_alus = 6;
+
 /// An expression with its operands and results. Build it, then place it once.
 class Work {
  public:
@@ -63,7 +66,8 @@ class Work {
   };
   /// Sends the result straight to a plane as an activation.
   void activate(Value node, const Target& target);
-  /// Sends rows from SRAM to one or both planes of their hemisphere as an activation.
+  /// Sends rows from SRAM to one or both planes of a hemisphere as an activation. Rows of the other
+  /// hemisphere pass the vector unit on their way.
   void activate_rows(const Rows& rows, const std::vector<Target>& targets);
   /// Sends a row from SRAM over a link in cycle `offset` (plus a constant) of the Work.
   void send_row(const Place& place, int link, std::int64_t offset);
@@ -137,6 +141,7 @@ class Work {
   [[nodiscard]] Instruction activation(const Target& target, std::int64_t& last) const;
 
   [[nodiscard]] std::int64_t lower_bound(std::int64_t earliest) const;
+  [[nodiscard]] std::int64_t register_bound(const Node& node) const;
   [[nodiscard]] bool reserve(std::int64_t start);
   [[nodiscard]] bool reserve_alus(std::int64_t start);
   [[nodiscard]] bool reserve_flows(std::int64_t start);
