@@ -30,6 +30,8 @@ class Assembler {
           static_cast<std::uint16_t>(line.number("the limit", 0, 65535));
     } else if (first == "map") {
       read_map(line);
+    } else if (first == "preload") {
+      read_preload(line);
     } else if (first == "rows_used") {
       rows_used();
     } else if (first == "rows") {
@@ -46,10 +48,13 @@ class Assembler {
   ProgramImage take() { return std::move(image_); }
 
  private:
-  void select_queue(AssemblyLine& line) {
+  int find_queue(AssemblyLine& line) {
     const auto found = queues_.find(std::string(line.word("a queue")));
     if (found == queues_.end()) line.fail("the chip has no such queue");
-    queue_ = found->second;
+    return found->second;
+  }
+  void select_queue(AssemblyLine& line) {
+    queue_ = find_queue(line);
     line.expect_end();
   }
   void read_map(AssemblyLine& line) {
@@ -60,6 +65,14 @@ class Assembler {
                                            line.number("a lane", 0, geometry_.lanes() - 1)));
     }
     image_.program.maps.push_back(std::move(map));
+  }
+  // Queues without a line of their own hold all their words.
+  void read_preload(AssemblyLine& line) {
+    const int queue = find_queue(line);
+    auto& words = image_.program.preloaded;
+    words.resize(image_.program.queues.size(), 65535);
+    words[static_cast<std::size_t>(queue)] =
+        static_cast<std::uint16_t>(line.number("the number of words", 0, 65535));
   }
   std::vector<std::uint16_t>& rows_used() {
     image_.program.rows_used.resize(

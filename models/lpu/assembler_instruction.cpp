@@ -34,14 +34,31 @@ Type parse_type(AssemblyLine& line) {
   return enumerator<Type>(line.word("an element type"), type_count, "type", line);
 }
 
-void parse_control(Instruction& i, AssemblyLine& line) {
-  if (i.op == Opcode::Sync || i.op == Opcode::Notify) return;
+void parse_select(Instruction& i, AssemblyLine& line) {
+  i.reg = line.host_register();
+  line.expect("blocks");
+  i.count = word16(line, "the number of blocks");
+  line.expect("width");
+  i.width = word16(line, "the width");
+  line.expect("interval");
+  i.interval = word16(line, "the interval");
+}
+
+void parse_generator(Instruction& i, AssemblyLine& line) {
+  line.expect("step");
+  i.stride = static_cast<std::int16_t>(line.number("the step", -32768, 32767));
+  line.expect("iters");
+  i.count = word16(line, "the steps");
+  line.expect("countdown");
+  i.width = word16(line, "the uses per step");
+}
+
+void parse_loop(Instruction& i, AssemblyLine& line) {
   if (i.op == Opcode::LoopReg) {
     i.reg = line.host_register();
   } else {
     i.count = word16(line, "the count");
   }
-  if (i.op == Opcode::Nop) return;
   if (i.op != Opcode::Repeat) {
     line.expect("width");
     i.width = word16(line, "the width");
@@ -53,7 +70,33 @@ void parse_control(Instruction& i, AssemblyLine& line) {
   }
 }
 
-// "BANK:ROW" or "BANK:ROW+rN".
+void parse_control(Instruction& i, AssemblyLine& line) {
+  switch (i.op) {
+    case Opcode::Sync:
+    case Opcode::Notify:
+    case Opcode::Deskew:
+      return;
+    case Opcode::Nop:
+    case Opcode::Config:
+    case Opcode::RuntimeDeskew:
+      i.count = word16(line, "the count");
+      return;
+    case Opcode::Select:
+      return parse_select(i, line);
+    case Opcode::AGen:
+      return parse_generator(i, line);
+    case Opcode::Flag:
+      i.reg = line.host_register();
+      [[fallthrough]];
+    case Opcode::Ifetch:
+      i.in = line.stream();
+      return;
+    default:
+      return parse_loop(i, line);
+  }
+}
+
+// "BANK:ROW", then "+rN" where a host register is added and "+ag" where the address generator is.
 void parse_place(MemAccess& access, AssemblyLine& line) {
   std::string_view text = line.word("BANK:ROW");
   const std::size_t colon = text.find(':');
@@ -63,6 +106,8 @@ void parse_place(MemAccess& access, AssemblyLine& line) {
   access.bank =
       static_cast<std::uint8_t>(line.parse_number(text.substr(0, colon), "the bank", 0, 15));
   text.remove_prefix(colon + 1);
+  access.generated = text.ends_with("+ag");
+  if (access.generated) text.remove_suffix(3);
   if (const std::size_t plus = text.find("+r"); plus != std::string_view::npos) {
     access.reg = static_cast<std::uint8_t>(
         line.parse_number(text.substr(plus + 2), "the host register", 0, host_registers - 1));
@@ -160,12 +205,14 @@ void parse_matrix(Instruction& i, AssemblyLine& line) {
 }
 
 void parse_switch(Instruction& i, AssemblyLine& line) {
-  if (i.op != Opcode::Transpose16) i.type = parse_type(line);
+  const bool typed = i.op != Opcode::Transpose16 && i.op != Opcode::Rotate;
+  if (typed) i.type = parse_type(line);
   i.in = line.stream();
-  if (i.op == Opcode::Shift) {
+  if (i.op == Opcode::Shift || i.op == Opcode::Sel3 || i.op == Opcode::Rotate) {
     line.expect("by");
     i.amount = static_cast<std::int16_t>(line.number("the amount", -32768, 32767));
-  } else if (i.op != Opcode::Transpose16) {
+  }
+  if (typed && i.op != Opcode::Shift) {
     line.expect("map");
     i.map = word16(line, "the map");
   }
@@ -176,6 +223,7 @@ void parse_switch(Instruction& i, AssemblyLine& line) {
 void parse_link(Instruction& i, AssemblyLine& line) {
   line.expect("link");
   i.link = word8(line, "the link");
+  if (i.op == Opcode::Transmit) return;
   if (i.op == Opcode::Recv) line.expect("->");
   (i.op == Opcode::Send ? i.in : i.out) = line.stream();
 }
@@ -203,10 +251,13 @@ Instruction parse_instruction(std::string_view mnemonic, AssemblyLine& line) {
     case Opcode::Permute:
     case Opcode::Distribute:
     case Opcode::Transpose16:
+    case Opcode::Rotate:
+    case Opcode::Sel3:
       parse_switch(i, line);
       break;
     case Opcode::Send:
     case Opcode::Recv:
+    case Opcode::Transmit:
       parse_link(i, line);
       break;
     default:

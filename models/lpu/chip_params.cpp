@@ -37,6 +37,7 @@ void add_geometry(ParameterSchema& schema) {
   schema.push_back(count("accumulators", "Accumulator vectors per plane.", 128, 128));
   schema.push_back(count("vxm_alus", "ALUs per lane; every fourth has special functions.", 16, 16));
   schema.push_back(count("sxm_queues", "Queues of each hemisphere's SXM.", 5, 64));
+  schema.push_back(count("hac_period", "Cycles between two overflows of the HAC.", 1, 65535));
   schema.push_back(count("link_ports", "Chip-to-chip links that the compiler may use.", 2, 256));
   schema.push_back(count("link_interval", "Cycles between two vectors on a link.", 1, 65535));
   schema.push_back(count("link_latency", "Cycles from Send to the matching Recv.", 1, 1e6));
@@ -52,9 +53,11 @@ void add_latencies(ParameterSchema& schema) {
   schema.push_back(latency("latency_mxm_load", "LW to a valid shadow column."));
   schema.push_back(latency("latency_mxm_install", "IW to active weights."));
   schema.push_back(latency("latency_mxm_result", "ABC to the first ACC of its result."));
-  schema.push_back(latency("latency_sxm_cross", "Shift and Permute."));
+  schema.push_back(latency("latency_sxm_cross", "Shift, Permute and Sel3."));
   schema.push_back(latency("latency_sxm_distribute", "Distribute."));
   schema.push_back(latency("latency_sxm_transpose", "Transpose16."));
+  schema.push_back(latency("latency_sxm_rotate", "Rotate."));
+  schema.push_back(latency("latency_icu_fetch", "Ifetch to the first use of its words."));
   schema.push_back(latency("latency_barrier", "Notify to resume of all queues."));
 }
 
@@ -102,6 +105,8 @@ LatencyTable latencies_of(const Chip& chip) {
   table.sxm_cross = whole(chip, "latency_sxm_cross");
   table.sxm_distribute = whole(chip, "latency_sxm_distribute");
   table.sxm_transpose = whole(chip, "latency_sxm_transpose");
+  table.sxm_rotate = whole(chip, "latency_sxm_rotate");
+  table.icu_fetch = whole(chip, "latency_icu_fetch");
   table.barrier = whole(chip, "latency_barrier");
   return table;
 }
@@ -122,6 +127,7 @@ Geometry geometry_of(const Chip& chip) {
   geometry.accumulators = whole(chip, "accumulators");
   geometry.vxm_alus = whole(chip, "vxm_alus");
   geometry.sxm_queues_per_hemisphere = whole(chip, "sxm_queues");
+  geometry.hac_period = whole(chip, "hac_period");
   geometry.links = {{"c2c", whole(chip, "link_ports"), whole(chip, "link_interval"),
                      whole(chip, "link_latency")}};
   if (geometry.plane_columns % geometry.weight_streams_per_plane != 0) {

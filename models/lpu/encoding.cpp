@@ -84,12 +84,13 @@ void stream(Codec& codec, Value& value) {
   codec.field(value.id, stream_id_bits);
 }
 
-// 3 + 4 + 8 + 16 + 11 + 11 = 53 bits, so two accesses and the opcode take 111.
+// 3 + 4 + 8 + 1 + 16 + 11 + 11 = 54 bits, so two accesses and the opcode take 113.
 template <class Codec, class Access>
 void mem_access(Codec& codec, Access& access) {
   codec.field(access.kind, 3, 5);
   codec.field(access.bank, 4);
   codec.field(access.reg, 8);
+  codec.field(access.generated, 1);
   codec.field(access.row, 16);
   stream(codec, access.stream);
   stream(codec, access.map);
@@ -117,12 +118,21 @@ void alu_fields(Codec& codec, Value& v) {
 
 template <class Codec, class Value>
 void queue_fields(Codec& codec, Value& v) {
-  if (v.op == Opcode::Loop || v.op == Opcode::LoopReg) codec.field(v.width, 16);
-  if (v.op == Opcode::LoopReg) codec.field(v.reg, 8);
+  const bool loops = v.op == Opcode::Loop || v.op == Opcode::LoopReg;
+  const bool selects = v.op == Opcode::Select;
+  const bool generates = v.op == Opcode::AGen;
+  if (loops || selects || generates) codec.field(v.width, 16);
+  if (v.op == Opcode::LoopReg || selects) codec.field(v.reg, 8);
   if (v.op != Opcode::LoopReg) codec.field(v.count, 16);
-  if (v.op == Opcode::Nop) return;
-  codec.field(v.interval, 16);
-  codec.field(v.stride, 16);
+  if (loops || selects || v.op == Opcode::Repeat) codec.field(v.interval, 16);
+  if (loops || generates || v.op == Opcode::Repeat) codec.field(v.stride, 16);
+}
+
+template <class Codec, class Value>
+void link_fields(Codec& codec, Value& v) {
+  codec.field(v.link, 8);
+  if (v.op == Opcode::Send) stream(codec, v.in);
+  if (v.op == Opcode::Recv) stream(codec, v.out);
 }
 
 template <class Codec, class Value>
@@ -143,9 +153,12 @@ void matrix_fields(Codec& codec, Value& v) {
 
 template <class Codec, class Value>
 void switch_fields(Codec& codec, Value& v) {
-  if (v.op != Opcode::Transpose16) codec.field(v.type, 3, type_count);
-  if (v.op == Opcode::Shift) codec.field(v.amount, 16);
-  if (v.op == Opcode::Permute || v.op == Opcode::Distribute) codec.field(v.map, 16);
+  const bool typed = v.op != Opcode::Transpose16 && v.op != Opcode::Rotate;
+  const bool mapped = typed && v.op != Opcode::Shift;
+  const bool moves = v.op == Opcode::Shift || v.op == Opcode::Sel3 || v.op == Opcode::Rotate;
+  if (typed) codec.field(v.type, 3, type_count);
+  if (moves) codec.field(v.amount, 16);
+  if (mapped) codec.field(v.map, 16);
   stream(codec, v.in);
   stream(codec, v.out);
 }
@@ -159,10 +172,20 @@ void fields(Codec& codec, Value& v) {
     case Opcode::Repeat:
     case Opcode::Loop:
     case Opcode::LoopReg:
+    case Opcode::Select:
+    case Opcode::Config:
+    case Opcode::AGen:
+    case Opcode::RuntimeDeskew:
       return queue_fields(codec, v);
     case Opcode::Sync:
     case Opcode::Notify:
+    case Opcode::Deskew:
       return;
+    case Opcode::Ifetch:
+      return stream(codec, v.in);
+    case Opcode::Flag:
+      codec.field(v.reg, 8);
+      return stream(codec, v.in);
     case Opcode::Mem:
       mem_access(codec, v.access[0]);
       return mem_access(codec, v.access[1]);
@@ -177,13 +200,13 @@ void fields(Codec& codec, Value& v) {
     case Opcode::Permute:
     case Opcode::Distribute:
     case Opcode::Transpose16:
+    case Opcode::Rotate:
+    case Opcode::Sel3:
       return switch_fields(codec, v);
     case Opcode::Send:
-      codec.field(v.link, 8);
-      return stream(codec, v.in);
     case Opcode::Recv:
-      codec.field(v.link, 8);
-      return stream(codec, v.out);
+    case Opcode::Transmit:
+      return link_fields(codec, v);
   }
 }
 

@@ -45,6 +45,17 @@ int Geometry::mxm_position(Hemisphere side) const {
   return sxm_position(side) + mirrored(side, 1);
 }
 
+int Geometry::queue_position(int queue) const {
+  if (queue < mem_slices()) return mem_position(queue);
+  if (queue < mxm_weights_queue(0)) return vxm_position();
+  if (queue < sxm_queue(Hemisphere::West, 0)) {
+    return mxm_position(plane_hemisphere((queue - mxm_weights_queue(0)) / 2));
+  }
+  if (queue < sxm_queue(Hemisphere::East, 0)) return sxm_position(Hemisphere::West);
+  if (queue < c2c_queue(0)) return sxm_position(Hemisphere::East);
+  return c2c_position(link_hemisphere(queue - c2c_queue(0)));
+}
+
 std::string Geometry::queue_name(int queue) const {
   if (queue < mem_slices()) {
     return fmt::format("MEM_{}{}", letter(mem_hemisphere(queue)),

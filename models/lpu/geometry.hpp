@@ -41,6 +41,7 @@ struct Geometry {
   int accumulators = 128;  ///< vectors of plane_columns x 4 B per plane
   int vxm_alus = 16;
   int sxm_queues_per_hemisphere = 8;
+  int hac_period = 252;          ///< cycles between two overflows of the hardware aligned counter
   std::vector<LinkClass> links;  ///< link l belongs to the class that covers index l in order
 
   [[nodiscard]] int lanes() const { return superlanes * lanes_per_superlane; }
@@ -95,6 +96,8 @@ struct Geometry {
     return mxm_weights_queue(planes) + 2 * sxm_queues_per_hemisphere + link;
   }
   [[nodiscard]] int queue_count() const { return c2c_queue(link_count()); }
+  /// Where the slice of a queue sits.
+  [[nodiscard]] int queue_position(int queue) const;
   /// A readable name such as "MEM_E12", "VXM3", "MXM2.weights", "SXM_W0", "C2C5".
   [[nodiscard]] std::string queue_name(int queue) const;
 };
@@ -110,10 +113,12 @@ struct LatencyTable {
   int mxm_load = 1;     ///< LW: cell consumed at t, shadow column valid at t + 1
   int mxm_install = 1;  ///< IW: active array valid at t + 1
   int mxm_result = 26;  ///< ACC may issue this long after the ABC it reads
-  int sxm_cross = 22;   ///< Shift, Permute
+  int sxm_cross = 22;   ///< Shift, Permute, Sel3
   int sxm_distribute = 2;
   int sxm_transpose = 4;
-  int barrier = 35;  ///< Notify to resume of all queues
+  int sxm_rotate = 4;
+  int icu_fetch = 4;  ///< Ifetch: its words may be executed this long after its issue
+  int barrier = 35;   ///< Notify to resume of all queues
   bool operator==(const LatencyTable&) const = default;
 };
 

@@ -2,243 +2,33 @@
 
 #include <fmt/format.h>
 
+#include "sim/core/diagnostics.hpp"
+
 namespace tandem::lpu {
 namespace {
 
-constexpr std::array<std::string_view, opcode_count> opcode_names = {
-    "nop", "repeat", "loop", "loopreg", "sync",    "notify",     "mem",       "alu",  "lw",
-    "iw",  "abc",    "acc",  "shift",   "permute", "distribute", "transpose", "send", "recv"};
+constexpr std::array<std::string_view, opcode_count> opcode_names = {"nop",        "repeat",
+                                                                     "loop",       "loopreg",
+                                                                     "sync",       "notify",
+                                                                     "mem",        "alu",
+                                                                     "lw",         "iw",
+                                                                     "abc",        "acc",
+                                                                     "shift",      "permute",
+                                                                     "distribute", "transpose",
+                                                                     "send",       "recv",
+                                                                     "ifetch",     "select",
+                                                                     "config",     "agen",
+                                                                     "rotate",     "sel3",
+                                                                     "deskew",     "runtime_deskew",
+                                                                     "transmit",   "flag"};
 
 constexpr std::array<std::string_view, type_count> type_names = {
-    "int8", "fp8_e4m3", "fp8_e5m2", "float16", "bfloat16", "int32", "float32"};
+    "int8", "fp8_e4m3", "fp8_e5m2", "float16", "bfloat16", "int32", "float32", "int16"};
 
 constexpr std::array<std::string_view, alu_op_count> alu_names = {
-    "add",  "sub",   "mul",   "max",  "min",     "gt",      "select",   "and",     "or",
-    "xor",  "shl",   "shr",   "pass", "neg",     "abs",     "relu",     "convert", "exp",
-    "tanh", "rsqrt", "recip", "log2", "acc_add", "acc_max", "acc_clear"};
-
-using Result = std::optional<Illegality>;
-
-Result isa(std::string message) {
-  return Illegality{"ISA", std::move(message)};
-}
-
-// Id range and alignment of `streams` consecutive general streams.
-Result check_group(StreamRef stream, int streams, int limit) {
-  if (stream.id % streams != 0) {
-    return Illegality{
-        "H4", fmt::format("stream {} is not aligned to a group of {}", name_of(stream), streams)};
-  }
-  if (stream.id + streams > limit) {
-    return Illegality{"H4", fmt::format("stream {} is outside the {} streams of its direction",
-                                        name_of(stream), limit)};
-  }
-  return std::nullopt;
-}
-
-Result check_access(const MemAccess& access, int queue, const Geometry& geometry) {
-  using Kind = MemAccess::Kind;
-  if (access.kind == Kind::None) return std::nullopt;
-  if (access.bank >= geometry.banks) return isa(fmt::format("no bank {}", access.bank));
-  if (access.reg >= host_registers) return isa(fmt::format("no host register {}", access.reg));
-  if (access.row >= geometry.rows_per_bank) {
-    return Illegality{"H8", fmt::format("row {} of bank {} is outside the {} rows of a bank",
-                                        access.row, access.bank, geometry.rows_per_bank)};
-  }
-  const bool moves_by_map = access.kind == Kind::Gather || access.kind == Kind::Scatter;
-  if (moves_by_map) {
-    if (auto bad = check_group(access.map, 2, geometry.streams_per_direction)) return bad;
-  }
-  const bool towards_planes = access.stream.direction == outward(geometry.mem_hemisphere(queue));
-  const int limit = access.kind == Kind::Read && towards_planes
-                        ? geometry.total_streams_per_direction()
-                        : geometry.streams_per_direction;
-  return check_group(access.stream, 1, limit);
-}
-
-Result check_mem(const Instruction& instruction, int queue, const Geometry& geometry) {
-  const auto& [first, second] = instruction.access;
-  if (queue >= geometry.mem_slices()) return isa("a MEM word outside the MEM queues");
-  if (first.kind == MemAccess::Kind::None) return isa("a MEM word without a first access");
-  if (auto bad = check_access(first, queue, geometry)) return bad;
-  if (auto bad = check_access(second, queue, geometry)) return bad;
-  if (second.kind != MemAccess::Kind::None && second.bank == first.bank) {
-    return Illegality{"H2", fmt::format("two accesses of bank {} in one word", first.bank)};
-  }
-  return std::nullopt;
-}
-
-Result check_alu_types(const Instruction& instruction) {
-  const bool narrow = streams_of(instruction.type) != 4;
-  const bool any_type = instruction.alu_op == AluOp::Convert || instruction.alu_op == AluOp::Pass;
-  if (narrow && !any_type) {
-    return isa(fmt::format("{} on {}", name_of(instruction.alu_op), name_of(instruction.type)));
-  }
-  if (instruction.type == Type::Int32 && is_special(instruction.alu_op)) {
-    return isa(fmt::format("{} on int32", name_of(instruction.alu_op)));
-  }
-  return std::nullopt;
-}
-
-Result check_alu_operand(const AluOperand& operand, const Instruction& instruction,
-                         const Geometry& geometry) {
-  if (operand.kind == AluOperand::Kind::Alu && operand.alu >= geometry.vxm_alus) {
-    return isa(fmt::format("no ALU {}", operand.alu));
-  }
-  if (operand.kind != AluOperand::Kind::Stream) return std::nullopt;
-  const Type type = instruction.alu_op == AluOp::Convert ? instruction.from : instruction.type;
-  return check_group(operand.stream, streams_of(type), geometry.streams_per_direction);
-}
-
-Result check_alu(const Instruction& instruction, int queue, const Geometry& geometry) {
-  using Kind = AluOperand::Kind;
-  const int alu = queue - geometry.vxm_queue(0);
-  if (alu < 0 || alu >= geometry.vxm_alus) return isa("a VXM operation outside the VXM queues");
-  if (is_special(instruction.alu_op) && alu % 4 != 3) {
-    return isa(fmt::format("{} on ALU {}; only every fourth has special functions",
-                           name_of(instruction.alu_op), alu));
-  }
-  const bool clear = instruction.alu_op == AluOp::AccClear;
-  const int operands = operand_count(instruction.alu_op);
-  if ((instruction.x.kind == Kind::None && !clear) ||
-      (instruction.y.kind == Kind::None) != (operands == 1)) {
-    return isa(fmt::format("{} takes {} operand(s)", name_of(instruction.alu_op), operands));
-  }
-  const bool has_immediate =
-      instruction.x.kind == Kind::Immediate || instruction.y.kind == Kind::Immediate;
-  if (instruction.x.kind == Kind::Immediate && instruction.y.kind == Kind::Immediate) {
-    return isa("two immediates in one instruction");
-  }
-  if (!has_immediate && instruction.immediate != 0) return isa("an immediate that nothing uses");
-  if (auto bad = check_alu_types(instruction)) return bad;
-  if (auto bad = check_alu_operand(instruction.x, instruction, geometry)) return bad;
-  if (auto bad = check_alu_operand(instruction.y, instruction, geometry)) return bad;
-  if (!instruction.has_out) return std::nullopt;
-  return check_group(instruction.out, streams_of(instruction.type), geometry.streams_per_direction);
-}
-
-Result check_load_weights(const Instruction& instruction, const Geometry& geometry) {
-  const int width = geometry.weight_streams_per_plane;
-  if (instruction.column_group >= geometry.lw_issues()) {
-    return isa(fmt::format("no column group {}", instruction.column_group));
-  }
-  const int base = geometry.has_wide_weight_path() ? geometry.streams_per_direction : 0;
-  const int id = instruction.in.id - base;
-  if (id < 0) {
-    return Illegality{"H7", fmt::format("weights on general stream {}; this chip has a weight path",
-                                        name_of(instruction.in))};
-  }
-  if (id % width != 0 || id + base + width > geometry.total_streams_per_direction()) {
-    return Illegality{"H4", fmt::format("weight streams from {} on are not an aligned group of {}",
-                                        name_of(instruction.in), width)};
-  }
-  return std::nullopt;
-}
-
-Result check_activate(const Instruction& instruction, const Geometry& geometry) {
-  const int width = streams_of(instruction.type);
-  if (width > 2) return isa(fmt::format("planes do not multiply {}", name_of(instruction.type)));
-  if (width == 2 && instruction.plane % 2 != 0) {
-    return isa("16-bit operations are issued on the even plane of a pair");
-  }
-  if (instruction.halves < 1 || instruction.halves > width) {
-    return isa(fmt::format("halves = {} for {}", instruction.halves, name_of(instruction.type)));
-  }
-  return check_group(instruction.in, width, geometry.streams_per_direction);
-}
-
-Result check_mxm(const Instruction& instruction, int queue, const Geometry& geometry) {
-  const int index = queue - geometry.mxm_weights_queue(0);
-  if (index < 0 || index >= 2 * geometry.planes) return isa("an MXM operation outside its queues");
-  const bool weights =
-      instruction.op == Opcode::LoadWeights || instruction.op == Opcode::InstallWeights;
-  if (instruction.plane != index / 2 || weights != (index % 2 == 0)) {
-    return isa(fmt::format("{} of plane {} on the wrong queue", name_of(instruction.op),
-                           instruction.plane));
-  }
-  if (instruction.op == Opcode::InstallWeights) return std::nullopt;
-  const Hemisphere side = geometry.plane_hemisphere(instruction.plane);
-  const bool emit = instruction.op == Opcode::Emit;
-  const StreamRef stream = emit ? instruction.out : instruction.in;
-  if (stream.direction != (emit ? inward(side) : outward(side))) {
-    return Illegality{"H4", fmt::format("stream {} flows the wrong way for {}", name_of(stream),
-                                        name_of(instruction.op))};
-  }
-  if (instruction.op == Opcode::LoadWeights) return check_load_weights(instruction, geometry);
-  if (instruction.accumulator >= geometry.accumulators) {
-    return isa(fmt::format("no accumulator {}", instruction.accumulator));
-  }
-  if (emit) return check_group(instruction.out, 4, geometry.streams_per_direction);
-  return check_activate(instruction, geometry);
-}
-
-Result check_map(const Instruction& instruction, const Geometry& geometry,
-                 const std::vector<std::vector<std::uint16_t>>& maps) {
-  const bool whole = instruction.op == Opcode::Permute;
-  const int lanes = whole ? geometry.lanes() : geometry.lanes_per_superlane;
-  if (instruction.map >= maps.size()) return isa(fmt::format("no map {}", instruction.map));
-  const auto& map = maps[instruction.map];
-  if (static_cast<int>(map.size()) != lanes) {
-    return isa(fmt::format("map {} has {} entries, {} needs {}", instruction.map, map.size(),
-                           name_of(instruction.op), lanes));
-  }
-  for (const std::uint16_t lane : map) {
-    if (lane >= lanes && lane != 0xffff) return isa(fmt::format("map entry {}", lane));
-  }
-  return std::nullopt;
-}
-
-Result check_sxm(const Instruction& instruction, int queue, const Geometry& geometry,
-                 const std::vector<std::vector<std::uint16_t>>& maps) {
-  const int index = queue - geometry.sxm_queue(Hemisphere::West, 0);
-  if (index < 0 || index >= 2 * geometry.sxm_queues_per_hemisphere) {
-    return isa("an SXM operation outside the SXM queues");
-  }
-  const bool transpose = instruction.op == Opcode::Transpose16;
-  if (transpose && index % geometry.sxm_queues_per_hemisphere >= 2) {
-    return isa("Transpose16 outside the two transposers, SXM queues 0 and 1");
-  }
-  const int width = transpose ? 16 : streams_of(instruction.type);
-  if (auto bad = check_group(instruction.in, width, geometry.streams_per_direction)) return bad;
-  if (auto bad = check_group(instruction.out, width, geometry.streams_per_direction)) return bad;
-  if (instruction.op == Opcode::Permute || instruction.op == Opcode::Distribute) {
-    return check_map(instruction, geometry, maps);
-  }
-  return std::nullopt;
-}
-
-Result check_c2c(const Instruction& instruction, int queue, const Geometry& geometry) {
-  if (instruction.link >= geometry.link_count()) {
-    return Illegality{"H6", fmt::format("no link {}", instruction.link)};
-  }
-  if (queue != geometry.c2c_queue(instruction.link)) {
-    return Illegality{"H6", fmt::format("link {} used by another link's queue", instruction.link)};
-  }
-  const StreamRef stream = instruction.op == Opcode::Send ? instruction.in : instruction.out;
-  return check_group(stream, 1, geometry.streams_per_direction);
-}
-
-Result check_control(const Instruction& instruction) {
-  switch (instruction.op) {
-    case Opcode::Nop:
-      if (instruction.count == 0) return isa("nop of 0 cycles");
-      return std::nullopt;
-    case Opcode::Repeat:
-      if (instruction.interval == 0) return Illegality{"H1", "repeat with interval 0"};
-      return std::nullopt;
-    case Opcode::LoopReg:
-      if (instruction.reg == 0 || instruction.reg >= host_registers) {
-        return isa(fmt::format("no loop register {}", instruction.reg));
-      }
-      [[fallthrough]];
-    case Opcode::Loop:
-      if (instruction.width == 0) return isa("loop of width 0");
-      if (instruction.interval == 0) return Illegality{"H1", "loop with interval 0"};
-      return std::nullopt;
-    default:
-      return std::nullopt;
-  }
-}
+    "add",  "sub",   "mul",   "max",  "min",     "gt",      "select",    "and",     "or",
+    "xor",  "shl",   "shr",   "pass", "neg",     "abs",     "relu",      "convert", "exp",
+    "tanh", "rsqrt", "recip", "log2", "acc_add", "acc_max", "acc_clear", "mask",    "eq"};
 
 }  // namespace
 
@@ -257,15 +47,27 @@ std::string name_of(StreamRef stream) {
 }
 
 bool is_queue_control(Opcode op) {
-  return op <= Opcode::Sync;
+  return op <= Opcode::Sync || op == Opcode::Select || op == Opcode::Deskew ||
+         op == Opcode::RuntimeDeskew;
 }
 
 int operand_count(AluOp op) {
-  return op <= AluOp::ShiftRight ? 2 : 1;
+  return op <= AluOp::ShiftRight || op == AluOp::CmpEqual ? 2 : 1;
 }
 
 bool is_special(AluOp op) {
   return op >= AluOp::Exp && op <= AluOp::Log2;
+}
+
+int switch_inputs(const Instruction& instruction) {
+  if (instruction.op == Opcode::Rotate) return 1;
+  if (instruction.op == Opcode::Transpose16) return 16;
+  return streams_of(instruction.type);
+}
+
+int switch_outputs(const Instruction& instruction) {
+  if (instruction.op == Opcode::Rotate) return instruction.amount * instruction.amount;
+  return switch_inputs(instruction);
 }
 
 int queue_cycles(const Instruction& instruction) {
@@ -278,32 +80,6 @@ Direction outward(Hemisphere side) {
 
 Direction inward(Hemisphere side) {
   return side == Hemisphere::East ? Direction::West : Direction::East;
-}
-
-std::optional<Illegality> find_illegality(const Instruction& instruction, int queue,
-                                          const Geometry& geometry,
-                                          const std::vector<std::vector<std::uint16_t>>& maps) {
-  switch (instruction.op) {
-    case Opcode::Mem:
-      return check_mem(instruction, queue, geometry);
-    case Opcode::Alu:
-      return check_alu(instruction, queue, geometry);
-    case Opcode::LoadWeights:
-    case Opcode::InstallWeights:
-    case Opcode::Activate:
-    case Opcode::Emit:
-      return check_mxm(instruction, queue, geometry);
-    case Opcode::Shift:
-    case Opcode::Permute:
-    case Opcode::Distribute:
-    case Opcode::Transpose16:
-      return check_sxm(instruction, queue, geometry, maps);
-    case Opcode::Send:
-    case Opcode::Recv:
-      return check_c2c(instruction, queue, geometry);
-    default:
-      return check_control(instruction);
-  }
 }
 
 ElementType element_type(Type type) {
@@ -322,6 +98,8 @@ ElementType element_type(Type type) {
       return ElementType::Int32;
     case Type::Float32:
       return ElementType::Float32;
+    case Type::Int16:
+      throw ModelError("lpu.isa: int16 is a format of the vector unit only");
   }
   return ElementType::Float32;
 }

@@ -55,14 +55,37 @@ enum class Opcode : std::uint8_t {
   Recv,  // link -> stream: issues in the very cycle in which the vector arrives (Send + link
          // latency)
          // and puts it into the cell at the C2C position in that cycle
+  // ICU, any queue that reaches streams
+  Ifetch,  // the two vectors of the aligned pair `in` at the queue's own position hold the next
+  // bytes of the queue's text (640 of them), which may be executed `icu_fetch` cycles later
+  // ICU, any queue, right after a Sync
+  Select,  // executes block number `reg` of the `count` blocks of `width` words that follow it; the
+           // queue goes on behind them `interval` cycles later, whichever block it was
+  Config,  // queue VXM0 only: superlanes 0..count-1 stay powered, on the whole chip, from the next
+           // cycle on. The others give zeros, write nothing and count for no energy.
+  // MEM
+  AGen,  // sets the slice's address generator: accesses marked `generated` add `stride` times the
+         // generator's step, which goes 0..count-1 and around, `width` words per step
+  // SXM
+  Rotate,  // n x n values (n = `amount`, 3 or 4) in the first lanes of every superlane, row by row:
+           // stream r * n + c of the result holds them turned by r rows and c columns
+  Sel3,    // lane i of the result is lane i, i - amount or i + amount of the operand as map[i] is
+           // 0, 1 or 2; lanes from outside and map entry 0xffff give zero
+  // C2C
+  Deskew,         // the queue goes on at the next overflow of the chip's HAC, never in this cycle
+  RuntimeDeskew,  // the queue goes on `count` cycles later, the clocks' drift included (none here)
+  Transmit,       // as Send of a vector that holds the cycle in its first eight lanes
+  // VXM
+  Flag,  // lane 0 of the pair `in` becomes the value of host register `reg` at the next release
 };
 
 /// Number of opcodes; values of Opcode are 0..opcode_count - 1.
-inline constexpr int opcode_count = 18;
+inline constexpr int opcode_count = 28;
 
 /// Element types that instructions know.
-enum class Type : std::uint8_t { Int8, Fp8E4m3, Fp8E5m2, Float16, Bfloat16, Int32, Float32 };
-/// The format of sim/numerics whose bits a type carries.
+enum class Type : std::uint8_t { Int8, Fp8E4m3, Fp8E5m2, Float16, Bfloat16, Int32, Float32, Int16 };
+/// The format of sim/numerics whose bits a type carries. Throws ModelError for Int16, which only
+/// the vector unit knows.
 [[nodiscard]] ElementType element_type(Type type);
 [[nodiscard]] constexpr int streams_of(Type type) {
   switch (type) {
@@ -72,6 +95,7 @@ enum class Type : std::uint8_t { Int8, Fp8E4m3, Fp8E5m2, Float16, Bfloat16, Int3
       return 1;
     case Type::Float16:
     case Type::Bfloat16:
+    case Type::Int16:
       return 2;
     case Type::Int32:
     case Type::Float32:
@@ -87,7 +111,7 @@ struct StreamRef {
   bool operator==(const StreamRef&) const = default;
 };
 
-inline constexpr int type_count = 7;
+inline constexpr int type_count = 8;
 
 /// One access of a MEM word. Row address = row + value of host register `reg` (0 = none). Gather
 /// and Scatter add, per superlane, the 16-bit map value in the first lane of that superlane; they
@@ -96,7 +120,8 @@ inline constexpr int type_count = 7;
 struct MemAccess {
   enum class Kind : std::uint8_t { None, Read, Write, Gather, Scatter } kind = Kind::None;
   std::uint8_t bank = 0;
-  std::uint8_t reg = 0;  ///< host address register added to the row; register 0 is always zero
+  std::uint8_t reg = 0;    ///< host address register added to the row; register 0 is always zero
+  bool generated = false;  ///< the slice's address generator is added to the row too
   std::uint16_t row = 0;
   StreamRef stream;  ///< one stream; Gather and Scatter: data stream
   StreamRef map;     ///< Gather and Scatter: aligned pair with a row per superlane
@@ -129,9 +154,11 @@ enum class AluOp : std::uint8_t {
   AccAdd,
   AccMax,
   AccClear,  // running value of the ALU over time; the result is the new value
+  Mask,      // one operand
+  CmpEqual,  // two operands
 };
 
-inline constexpr int alu_op_count = 25;
+inline constexpr int alu_op_count = 27;
 
 /// A VXM operand. Values are 32 bits per lane inside the mesh.
 /// - Stream: the aligned group of `type` in the cell at the VXM, in the cycle of issue
@@ -150,7 +177,8 @@ struct AluOperand {
 /// VXM semantics: x and y as given; both operands are Float32 unless `type` says Int32 (Add, Sub,
 /// Max, Min, compares on integers; And/Or/Xor/shifts are on bits). Select: z = (x's sign bit set or
 /// x == 0) ? own output register : y, i.e. "take y where x > 0". CmpGreater: 1.0f where x > y else
-/// 0.0f. Convert: from `from` (on the operand's stream or, from an ALU, on its 32 bits) to `type`,
+/// 0.0f, CmpEqual the same where x == y. Mask: all bits set where x is not zero, else none.
+/// Convert: from `from` (on the operand's stream or, from an ALU, on its 32 bits) to `type`,
 /// rounded as sim/numerics encodes that type; the result's stream group has the width of `type`.
 /// Pass with a narrow `type` copies raw bits; other operations take Float32 or Int32 only. AccClear
 /// sets the running value to x, or to zero where x is None. The running value is apart from the
@@ -216,6 +244,9 @@ struct Program {
   std::vector<std::vector<std::uint16_t>> maps;  ///< for Permute (lanes long) and Distribute (16)
   /// Host registers may take values 0..limit; the verifier checks the worst case.
   std::array<std::uint16_t, host_registers> register_limits{};
+  /// Words of each queue that are in its instruction buffer when the run begins; the rest must be
+  /// brought by Ifetch. 65535 = all words; empty = all words of all queues.
+  std::vector<std::uint16_t> preloaded;
   /// Rows used by data, for the capacity check: one count per (slice, bank).
   /// Index slice * banks + bank; empty = nothing declared.
   std::vector<std::uint16_t> rows_used;
@@ -224,6 +255,8 @@ struct Program {
 
 /// Bytes of one encoded instruction (the ICU fetches at most this much per queue and cycle).
 inline constexpr int instruction_bytes = 16;
+/// Vectors that one Ifetch reads.
+inline constexpr int fetch_vectors = 2;
 /// Deepest nesting of Loop and LoopReg.
 inline constexpr int loop_depth_limit = 4;
 
@@ -232,10 +265,14 @@ inline constexpr int loop_depth_limit = 4;
 [[nodiscard]] std::string_view name_of(AluOp op);
 /// "E12" or "W3".
 [[nodiscard]] std::string name_of(StreamRef stream);
-/// Nop, Repeat, Loop, LoopReg, Sync: words that the queue itself consumes and that issue nothing.
+/// Nop, Repeat, Loop, LoopReg, Sync, Select, Deskew, RuntimeDeskew: words that the queue itself
+/// consumes and that issue nothing.
 [[nodiscard]] bool is_queue_control(Opcode op);
 [[nodiscard]] int operand_count(AluOp op);
 [[nodiscard]] bool is_special(AluOp op);
+/// Vectors that an SXM instruction reads and writes.
+[[nodiscard]] int switch_inputs(const Instruction& instruction);
+[[nodiscard]] int switch_outputs(const Instruction& instruction);
 /// Cycles for which an instruction occupies its queue: 2 for an Activate over both halves, else 1.
 [[nodiscard]] int queue_cycles(const Instruction& instruction);
 [[nodiscard]] Direction outward(Hemisphere side);

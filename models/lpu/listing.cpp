@@ -19,6 +19,7 @@ std::string list_access(const MemAccess& access) {
                                                    : "scatter";
   std::string text = fmt::format("{} {}:{}", verb, access.bank, access.row);
   if (access.reg != 0) text += fmt::format("+r{}", access.reg);
+  if (access.generated) text += "+ag";
   text += fmt::format(" {}", name_of(access.stream));
   if (access.kind == Kind::Gather || access.kind == Kind::Scatter) {
     text += fmt::format(" map {}", name_of(access.map));
@@ -51,15 +52,37 @@ std::string list_alu(const Instruction& i) {
   return text;
 }
 
-std::string list_control(const Instruction& i) {
-  if (i.op == Opcode::Nop) return fmt::format("nop {}", i.count);
-  if (i.op == Opcode::Sync || i.op == Opcode::Notify) return std::string(name_of(i.op));
+std::string list_loop(const Instruction& i) {
   std::string text = i.op == Opcode::LoopReg ? fmt::format("loopreg r{}", i.reg)
                                              : fmt::format("{} {}", name_of(i.op), i.count);
   if (i.op != Opcode::Repeat) text += fmt::format(" width {}", i.width);
   text += fmt::format(" interval {}", i.interval);
   if (i.stride != 0) text += fmt::format(" stride {}", i.stride);
   return text;
+}
+
+std::string list_control(const Instruction& i) {
+  switch (i.op) {
+    case Opcode::Sync:
+    case Opcode::Notify:
+    case Opcode::Deskew:
+      return std::string(name_of(i.op));
+    case Opcode::Nop:
+    case Opcode::Config:
+    case Opcode::RuntimeDeskew:
+      return fmt::format("{} {}", name_of(i.op), i.count);
+    case Opcode::Select:
+      return fmt::format("select r{} blocks {} width {} interval {}", i.reg, i.count, i.width,
+                         i.interval);
+    case Opcode::AGen:
+      return fmt::format("agen step {} iters {} countdown {}", i.stride, i.count, i.width);
+    case Opcode::Ifetch:
+      return fmt::format("ifetch {}", name_of(i.in));
+    case Opcode::Flag:
+      return fmt::format("flag r{} {}", i.reg, name_of(i.in));
+    default:
+      return list_loop(i);
+  }
 }
 
 std::string list_matrix(const Instruction& i) {
@@ -88,6 +111,7 @@ struct Cursor {
     const std::string at = fmt::format("{}{}", after_sync ? "+" : "", cycle);
     switch (word.op) {
       case Opcode::Nop:
+      case Opcode::RuntimeDeskew:
         cycle += word.count;
         return fmt::format("to {}{}", after_sync ? "+" : "", cycle);
       case Opcode::Repeat:
@@ -101,6 +125,10 @@ struct Cursor {
         return fmt::format("body from {}{}, to {}{}", after_sync ? "+" : "", starts[body],
                            after_sync ? "+" : "", cycle);
       }
+      case Opcode::Deskew:
+        return fmt::format("to the next HAC overflow after {}", at);
+      case Opcode::Select:
+        return fmt::format("blocks from {}", at);
       case Opcode::Sync:
         after_sync = true;
         cycle = 0;
@@ -130,6 +158,10 @@ void list_head(const ProgramImage& image, const Geometry& geometry, Out out) {
       }
     }
     fmt::format_to(out, "\n");
+  }
+  for (std::size_t queue = 0; queue < program.preloaded.size(); ++queue) {
+    fmt::format_to(out, "preload {} {}\n", geometry.queue_name(static_cast<int>(queue)),
+                   program.preloaded[queue]);
   }
   if (!program.rows_used.empty()) fmt::format_to(out, "rows_used\n");
   for (std::size_t i = 0; i < program.rows_used.size(); ++i) {
@@ -171,10 +203,17 @@ std::string list_instruction(const Instruction& i) {
                          i.map, name_of(i.out));
     case Opcode::Transpose16:
       return fmt::format("transpose {} -> {}", name_of(i.in), name_of(i.out));
+    case Opcode::Rotate:
+      return fmt::format("rotate {} by {} -> {}", name_of(i.in), i.amount, name_of(i.out));
+    case Opcode::Sel3:
+      return fmt::format("sel3 {} {} by {} map {} -> {}", name_of(i.type), name_of(i.in), i.amount,
+                         i.map, name_of(i.out));
     case Opcode::Send:
       return fmt::format("send link {} {}", i.link, name_of(i.in));
     case Opcode::Recv:
       return fmt::format("recv link {} -> {}", i.link, name_of(i.out));
+    case Opcode::Transmit:
+      return fmt::format("transmit link {}", i.link);
     default:
       return list_control(i);
   }

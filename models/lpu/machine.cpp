@@ -21,13 +21,14 @@ std::uint64_t make_key(std::int64_t cycle, std::uint64_t phase, std::uint64_t qu
 
 int longest_latency(const LatencyTable& t) {
   return std::max({t.mem_read, t.mem_gather, t.vxm_simple, t.vxm_special, t.sxm_cross,
-                   t.sxm_distribute, t.sxm_transpose});
+                   t.sxm_distribute, t.sxm_transpose, t.sxm_rotate});
 }
 
 const LatencyTable& checked(const LatencyTable& t) {
   for (const int cycles :
        {t.mem_read, t.mem_write_to_read, t.mem_gather, t.vxm_simple, t.vxm_special, t.mxm_load,
-        t.mxm_install, t.mxm_result, t.sxm_cross, t.sxm_distribute, t.sxm_transpose, t.barrier}) {
+        t.mxm_install, t.mxm_result, t.sxm_cross, t.sxm_distribute, t.sxm_transpose, t.sxm_rotate,
+        t.icu_fetch, t.barrier}) {
     if (cycles < 1) throw ModelError("lpu.machine: a latency is below 1 cycle");
   }
   constexpr int pipeline = static_cast<int>(AluRegisters::in_flight);
@@ -75,10 +76,42 @@ void Machine::Core::load(const Program& program, std::span<const MemoryImageRow>
       if (bad) fail(bad->rule.c_str(), bad->message);
     }
   }
+  check_capacity(program);
+  check_flags(program);
   program_ = program;
   loaded_ = true;
   registers_ = {};
   for (const MemoryImageRow& row : rows) write_row(row.slice, row.bank, row.row, row.bytes);
+}
+
+// Data and the instructions of all queues share the SRAM.
+void Machine::Core::check_capacity(const Program& program) {
+  std::size_t bytes = 0;
+  for (const QueueProgram& words : program.queues) bytes += words.size() * instruction_bytes;
+  for (std::size_t i = 0; i < program.rows_used.size(); ++i) {
+    queue_ = static_cast<int>(i) / geometry_.banks;
+    bytes += program.rows_used[i] * sram_.row_bytes();
+    if (program.rows_used[i] > geometry_.rows_per_bank) {
+      fail("H8", fmt::format("{} rows of data in a bank", program.rows_used[i]));
+    }
+  }
+  if (bytes > static_cast<std::size_t>(geometry_.sram().count())) {
+    fail("H8", fmt::format("data and instructions take {} bytes", bytes));
+  }
+}
+
+// What the vector unit computes must not decide how often a loop runs.
+void Machine::Core::check_flags(const Program& program) {
+  std::array<bool, host_registers> flagged{};
+  for (const QueueProgram& words : program.queues) {
+    for (const Instruction& word : words) flagged[word.reg] |= word.op == Opcode::Flag;
+  }
+  for (queue_ = 0; queue_ < geometry_.queue_count(); ++queue_) {
+    for (const Instruction& word : program.queues[static_cast<std::size_t>(queue_)]) {
+      if (word.op != Opcode::LoopReg || !flagged[word.reg]) continue;
+      fail("H10", fmt::format("loops count by register {}, which a flag sets", word.reg));
+    }
+  }
 }
 
 void Machine::Core::check_row_address(int slice, int bank, int row) const {
@@ -140,6 +173,7 @@ void Machine::Core::schedule(std::size_t queue) {
 }
 
 void Machine::Core::release_parked(std::int64_t cycle) {
+  live_registers_ = flagged_registers_;
   std::vector<std::size_t> waiting;
   waiting.swap(parked_);
   for (const std::size_t queue : waiting) {
@@ -172,10 +206,17 @@ void Machine::Core::start_run(std::span<const LinkVector> inbound) {
   parked_.clear();
   walks_.clear();
   last_issue_ = first_notify_ = -1;
+  live_registers_ = flagged_registers_ = registers_;
+  powered_ = next_powered_ = geometry_.superlanes;
+  powered_until_ = INT64_MAX;
+  produced_.clear();
+  masked_used_ = 0;
+  streams_.set_superlanes(powered_);
   walks_.reserve(program_.queues.size());
   for (std::size_t queue = 0; queue < program_.queues.size(); ++queue) {
     const int index = static_cast<int>(queue);
-    walks_.emplace_back(program_.queues[queue], registers_, index, geometry_.queue_name(index));
+    walks_.emplace_back(program_.queues[queue], live_registers_, index, geometry_.queue_name(index),
+                        walk_settings(program_, index, geometry_, latency_.icu_fetch));
     schedule(queue);
   }
 }
@@ -208,6 +249,12 @@ void Machine::Core::execute(int queue, const Issue& issue) {
   cycle_ = issue.cycle;
   last_issue_ = std::max(last_issue_, issue.cycle + queue_cycles(*issue.instruction) - 1);
   ++counts_.instructions;
+  if (issue.cycle > powered_until_) switch_power();
+  execute_on_unit(issue);
+  if (functional_ && powered_ < geometry_.superlanes) clear_unpowered();
+}
+
+void Machine::Core::execute_on_unit(const Issue& issue) {
   switch (issue.instruction->op) {
     case Opcode::Notify:
       if (first_notify_ < 0) first_notify_ = issue.cycle;
@@ -223,7 +270,18 @@ void Machine::Core::execute(int queue, const Issue& issue) {
       return execute_matrix(issue);
     case Opcode::Send:
     case Opcode::Recv:
+    case Opcode::Transmit:
       return execute_link(issue);
+    case Opcode::Ifetch:
+      return fetch(issue);
+    case Opcode::Flag:
+      return set_flag(issue);
+    case Opcode::AGen:
+      return;
+    case Opcode::Config:
+      powered_until_ = issue.cycle;
+      next_powered_ = issue.instruction->count;
+      return;
     default:
       return execute_switch(issue);
   }
@@ -247,13 +305,14 @@ void Machine::Core::finish_run(RunResult& result) {
   if (last_issue_ >= 0) {
     result.cycles = last_issue_ - std::max<std::int64_t>(first_notify_, 0) + geometry_.superlanes;
   }
-  result.counts = {{"mem_reads", counts_.mem_reads},
-                   {"mem_writes", counts_.mem_writes},
-                   {"stream_vector_hops", streams_.hops()},
+  const std::int64_t all = geometry_.superlanes;
+  result.counts = {{"mem_reads", counts_.mem_reads / all},
+                   {"mem_writes", counts_.mem_writes / all},
+                   {"stream_vector_hops", streams_.superlane_hops() / all},
                    {"mxm_macs", counts_.mxm_macs},
-                   {"weight_vectors_installed", counts_.weight_vectors},
-                   {"vxm_ops", counts_.vxm_ops},
-                   {"sxm_ops", counts_.sxm_ops},
+                   {"weight_vectors_installed", counts_.weight_vectors / all},
+                   {"vxm_ops", counts_.vxm_ops / all},
+                   {"sxm_ops", counts_.sxm_ops / all},
                    {"c2c_vectors", counts_.c2c_vectors},
                    {"instructions", counts_.instructions}};
   result.outbound = std::move(outbound_);

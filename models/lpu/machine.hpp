@@ -35,7 +35,8 @@ struct RunResult {
   /// distance of the ISCA 2020 paper, eq. 4, for a program whose last instruction is a write.
   std::int64_t cycles = 0;
   /// mem_reads, mem_writes, stream_vector_hops, mxm_macs, weight_vectors_installed, vxm_ops,
-  /// sxm_ops, c2c_vectors (sent), instructions (issued).
+  /// sxm_ops, c2c_vectors (sent), instructions (issued). What powered-down superlanes leave out
+  /// is left out: half the superlanes make half a vector, and the sum is rounded down.
   std::map<std::string, std::int64_t> counts;
   std::vector<LinkVector> outbound;  ///< by cycle, then queue
 };
@@ -72,7 +73,7 @@ class Machine {
   /// Host access to SRAM. Timed-only machines drop what is written and read zeros.
   void write_row(int slice, int bank, int row, std::span<const std::uint8_t> bytes);
   [[nodiscard]] std::vector<std::uint8_t> read_row(int slice, int bank, int row) const;
-  /// Sets a host register (1..15). Throws ModelError above the program's limit for it.
+  /// Sets a host register (1..255). Throws ModelError above the program's limit for it.
   void set_register(int index, std::uint16_t value);
 
   /// Executes the program from cycle 0. Every inbound vector must be received in its very cycle.

@@ -30,7 +30,7 @@ class Machine::Core {
 
  private:
   static constexpr std::size_t widest_group = 256;
-  struct Counts {
+  struct Counts {  // vectors and operations in superlanes
     std::int64_t mem_reads = 0, mem_writes = 0, mxm_macs = 0, weight_vectors = 0, vxm_ops = 0,
                  sxm_ops = 0, c2c_vectors = 0, instructions = 0;
   };
@@ -41,8 +41,11 @@ class Machine::Core {
   void push(std::uint64_t key);
   void release_parked(std::int64_t cycle);
   void execute(int queue, const Issue& issue);
+  void execute_on_unit(const Issue& issue);
   void finish_run(RunResult& result);
   void record(const RunTimeline& timeline, int queue, const Issue& issue);
+  void check_capacity(const Program& program);
+  void check_flags(const Program& program);
   void check_row_address(int slice, int bank, int row) const;
 
   // Units; each executes one instruction at its cycle.
@@ -56,11 +59,24 @@ class Machine::Core {
                                              LaneValues& space);
   std::span<const std::uint32_t> alu_register(int alu, std::int64_t cycle);
   void execute_matrix(const Issue& issue);
+  void fetch(const Issue& issue);
+  void set_flag(const Issue& issue);
   void execute_switch(const Issue& issue);
   void switch_group(const Instruction& instruction);
   void transpose();
+  void rotate(const Instruction& instruction);
+  [[nodiscard]] int source_lane(const Instruction& instruction, int lane) const;
   void execute_link(const Issue& issue);
   void receive(const Instruction& instruction, std::int64_t cycle);
+  void take_link(int link, std::int64_t cycle);
+
+  // Superlanes that Config has switched off: operands are zero there, and so are results.
+  void switch_power();
+  void clear_unpowered();
+  const std::uint8_t* powered_part(const std::uint8_t* bytes);
+  [[nodiscard]] std::size_t powered_lanes() const {
+    return static_cast<std::size_t>(powered_ * geometry_.lanes_per_superlane);
+  }
 
   // Streams with fault reports. Groups go through the scratch arrays below.
   void consume_group(StreamRef first, int streams, int position, std::int64_t cycle);
@@ -78,7 +94,9 @@ class Machine::Core {
   bool functional_;
   Program program_;
   bool loaded_ = false;
-  HostRegisters registers_{};
+  HostRegisters registers_{};          // as the host set them
+  HostRegisters live_registers_{};     // in this run, as latched at the last release
+  HostRegisters flagged_registers_{};  // to be latched at the next one
 
   SramBanks sram_;
   StreamRegisters streams_;
@@ -101,6 +119,13 @@ class Machine::Core {
   std::array<const std::uint8_t*, widest_group> in_{};
   std::array<std::uint8_t*, widest_group> out_{};
   LaneValues x_, y_, result_;
+
+  int powered_ = 0;  // superlanes
+  int next_powered_ = 0;
+  std::int64_t powered_until_ = INT64_MAX;  // last cycle before next_powered_ holds
+  std::deque<std::vector<std::uint8_t>> masked_;
+  std::size_t masked_used_ = 0;
+  std::vector<std::uint8_t*> produced_;
 };
 
 }  // namespace tandem::lpu

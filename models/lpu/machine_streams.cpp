@@ -1,6 +1,7 @@
 #include "models/lpu/machine_streams.hpp"
 
 #include <bit>
+#include <iterator>
 
 namespace tandem::lpu {
 
@@ -23,6 +24,7 @@ StreamRegisters::StreamRegisters(const Geometry& geometry, int horizon, bool fun
           std::bit_ceil(static_cast<std::uint64_t>(2 * edge_ + 1 + horizon + 1)))),
       streams_(geometry.total_streams_per_direction()),
       functional_(functional),
+      superlanes_(geometry.superlanes),
       diagonals_(static_cast<std::size_t>(2 * streams_ * slots_)),
       pool_(static_cast<std::size_t>(geometry.vector_bytes())) {}
 
@@ -58,10 +60,13 @@ bool StreamRegisters::produce(StreamRef stream, int position, std::int64_t cycle
   while (after != line.entries.end() && after->travelled < travelled) ++after;
   if (after != line.entries.end() && after->travelled == travelled) return false;
   const int end = after == line.entries.end() ? edge_ : after->travelled;
-  hops_ += end - travelled;
-  if (after != line.entries.begin()) hops_ -= end - travelled;  // the one upstream stops here
+  hops_ += std::int64_t{end - travelled} * superlanes_;
+  if (after != line.entries.begin()) {  // the one upstream stops here
+    hops_ -= std::int64_t{end - travelled} * std::prev(after)->superlanes;
+  }
   const std::uint32_t value = functional_ ? pool_.take() : 0;
-  line.entries.insert(after, {travelled, value});
+  line.entries.insert(
+      after, {static_cast<std::int16_t>(travelled), static_cast<std::int16_t>(superlanes_), value});
   bytes = functional_ ? pool_.at(value) : nullptr;
   return true;
 }

@@ -48,13 +48,16 @@ class StreamRegisters {
   /// Whether the cell holds a vector; in functional runs `bytes` is that vector.
   [[nodiscard]] bool consume(StreamRef stream, int position, std::int64_t cycle,
                              const std::uint8_t*& bytes);
-  /// Moves of vectors from cell to cell so far, each vector counted to the edge of the chip or to
-  /// where another overwrites it.
-  [[nodiscard]] std::int64_t hops() const { return hops_; }
+  /// Moves of vectors from cell to cell so far, times the superlanes that move; each vector counted
+  /// to the edge of the chip or to where another overwrites it.
+  [[nodiscard]] std::int64_t superlane_hops() const { return hops_; }
+  /// Superlanes that vectors produced from now on have.
+  void set_superlanes(int superlanes) { superlanes_ = superlanes; }
 
  private:
   struct Entry {
-    int travelled;  // position along the direction of travel
+    std::int16_t travelled;  // position along the direction of travel
+    std::int16_t superlanes;
     std::uint32_t value;
   };
   struct Diagonal {
@@ -67,6 +70,7 @@ class StreamRegisters {
   std::int64_t slots_;
   int streams_;
   bool functional_;
+  int superlanes_;
   std::int64_t hops_ = 0;
   std::vector<Diagonal> diagonals_;
   VectorPool pool_;

@@ -8,6 +8,19 @@ namespace {
 
 constexpr int transposed_streams = 16;
 
+int latency_of(Opcode op, const LatencyTable& latency) {
+  switch (op) {
+    case Opcode::Transpose16:
+      return latency.sxm_transpose;
+    case Opcode::Rotate:
+      return latency.sxm_rotate;
+    case Opcode::Distribute:
+      return latency.sxm_distribute;
+    default:
+      return latency.sxm_cross;
+  }
+}
+
 }  // namespace
 
 void Machine::Core::execute_switch(const Issue& issue) {
@@ -16,36 +29,60 @@ void Machine::Core::execute_switch(const Issue& issue) {
   const auto side =
       unit < geometry_.sxm_queues_per_hemisphere ? Hemisphere::West : Hemisphere::East;
   const int position = geometry_.sxm_position(side);
-  const bool transposes = instruction.op == Opcode::Transpose16;
-  const int width = transposes ? transposed_streams : streams_of(instruction.type);
-  const int latency = transposes                             ? latency_.sxm_transpose
-                      : instruction.op == Opcode::Distribute ? latency_.sxm_distribute
-                                                             : latency_.sxm_cross;
-  ++counts_.sxm_ops;
-  consume_group(instruction.in, width, position, issue.cycle);
-  produce_group(instruction.out, width, position, issue.cycle + latency);
+  counts_.sxm_ops += powered_;
+  consume_group(instruction.in, switch_inputs(instruction), position, issue.cycle);
+  produce_group(instruction.out, switch_outputs(instruction), position,
+                issue.cycle + latency_of(instruction.op, latency_));
   if (!functional_) return;
-  if (transposes) return transpose();
+  if (instruction.op == Opcode::Transpose16) return transpose();
+  if (instruction.op == Opcode::Rotate) return rotate(instruction);
   switch_group(instruction);
+}
+
+// The lane whose value goes to `lane`; -1 or beyond the last lane where that is zero.
+int Machine::Core::source_lane(const Instruction& instruction, int lane) const {
+  if (instruction.op == Opcode::Shift) return lane - instruction.amount;
+  const auto& map = program_.maps[instruction.map];
+  const int per_superlane = geometry_.lanes_per_superlane;
+  const int within = instruction.op == Opcode::Distribute ? lane % per_superlane : lane;
+  const std::uint16_t entry = map[static_cast<std::size_t>(within)];
+  if (entry == 0xffff) return -1;
+  switch (instruction.op) {
+    case Opcode::Permute:
+      return entry;
+    case Opcode::Distribute:
+      return lane - within + entry;
+    default: {  // Sel3
+      constexpr std::array<int, 3> side = {0, -1, 1};
+      return lane + side[entry] * instruction.amount;
+    }
+  }
 }
 
 void Machine::Core::switch_group(const Instruction& instruction) {
   const int lanes = geometry_.lanes();
-  const int per_superlane = geometry_.lanes_per_superlane;
-  const int width = streams_of(instruction.type);
+  const auto width = static_cast<std::size_t>(streams_of(instruction.type));
   for (int lane = 0; lane < lanes; ++lane) {
-    int source = -1;  // no lane: zero
-    if (instruction.op == Opcode::Shift) {
-      source = lane - instruction.amount;
-    } else {
-      const auto& map = program_.maps[instruction.map];
-      const bool whole = instruction.op == Opcode::Permute;
-      const int within = whole ? lane : lane % per_superlane;
-      const std::uint16_t entry = map[static_cast<std::size_t>(within)];
-      if (entry != 0xffff) source = whole ? entry : lane - within + entry;
-    }
-    for (std::size_t i = 0; i < static_cast<std::size_t>(width); ++i) {
+    const int source = source_lane(instruction, lane);
+    for (std::size_t i = 0; i < width; ++i) {
       out_[i][lane] = source >= 0 && source < lanes ? in_[i][source] : std::uint8_t{0};
+    }
+  }
+}
+
+void Machine::Core::rotate(const Instruction& instruction) {
+  const int n = instruction.amount;
+  const int per_superlane = geometry_.lanes_per_superlane;
+  for (int turn = 0; turn < n * n; ++turn) {
+    std::uint8_t* out = out_[static_cast<std::size_t>(turn)];
+    std::fill_n(out, sram_.row_bytes(), std::uint8_t{0});
+    for (int superlane = 0; superlane < geometry_.superlanes; ++superlane) {
+      const int first = superlane * per_superlane;
+      for (int place = 0; place < n * n; ++place) {
+        const int row = (place / n + turn / n) % n;
+        const int column = (place % n + turn % n) % n;
+        out[first + place] = in_[0][first + n * row + column];
+      }
     }
   }
 }

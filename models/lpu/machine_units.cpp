@@ -13,7 +13,7 @@ const std::uint8_t* Machine::Core::consume(StreamRef stream, int position, std::
     fail("H4", fmt::format("stream {} holds no vector at position {} in cycle {}", name_of(stream),
                            position, cycle));
   }
-  return bytes;
+  return functional_ && powered_ < geometry_.superlanes ? powered_part(bytes) : bytes;
 }
 
 std::uint8_t* Machine::Core::produce(StreamRef stream, int position, std::int64_t cycle) {
@@ -22,6 +22,7 @@ std::uint8_t* Machine::Core::produce(StreamRef stream, int position, std::int64_
     fail("H3", fmt::format("stream {} at position {} gets two vectors in cycle {}", name_of(stream),
                            position, cycle));
   }
+  if (functional_ && powered_ < geometry_.superlanes) produced_.push_back(bytes);
   return bytes;
 }
 
@@ -40,7 +41,11 @@ void Machine::Core::produce_group(StreamRef first, int streams, int position, st
 }
 
 int Machine::Core::row_of(const MemAccess& access, const Issue& issue) const {
-  const std::int64_t row = access.row + issue.row_offset + registers_[access.reg];
+  if (access.reg != 0 && !walks_[static_cast<std::size_t>(queue_)].released()) {
+    fail("H10", "a host register is used before the first Sync of the queue");
+  }
+  const std::int64_t row = access.row + issue.row_offset + live_registers_[access.reg] +
+                           (access.generated ? issue.generated : 0);
   if (row < 0 || row >= geometry_.rows_per_bank) {
     fail("H8", fmt::format("row {} of bank {} is outside the {} rows of a bank", row, access.bank,
                            geometry_.rows_per_bank));
@@ -78,7 +83,7 @@ void Machine::Core::read_row_to_stream(const MemAccess& access, const Issue& iss
   const int row = row_of(access, issue);
   take_bank(access.bank, issue.cycle);
   check_readable(access.bank, row, issue.cycle);
-  ++counts_.mem_reads;
+  counts_.mem_reads += powered_;
   std::uint8_t* out =
       produce(access.stream, geometry_.mem_position(queue_), issue.cycle + latency_.mem_read);
   if (!functional_) return;
@@ -93,11 +98,11 @@ void Machine::Core::read_row_to_stream(const MemAccess& access, const Issue& iss
 void Machine::Core::write_stream_to_row(const MemAccess& access, const Issue& issue) {
   const int row = row_of(access, issue);
   take_bank(access.bank, issue.cycle);
-  ++counts_.mem_writes;
+  counts_.mem_writes += powered_;
   const std::uint8_t* bytes = consume(access.stream, geometry_.mem_position(queue_), issue.cycle);
   sram_.note_write(queue_, access.bank, row, issue.cycle + latency_.mem_write_to_read);
   if (!functional_) return;
-  std::copy_n(bytes, sram_.row_bytes(), sram_.row_to_write(queue_, access.bank, row));
+  std::copy_n(bytes, powered_lanes(), sram_.row_to_write(queue_, access.bank, row));
 }
 
 // The row of one superlane: the map pair is in in_[0] (low bytes) and in_[1] (high bytes).
@@ -117,11 +122,11 @@ void Machine::Core::gather(const MemAccess& access, const Issue& issue) {
   const int position = geometry_.mem_position(queue_);
   for (int bank = 0; bank < geometry_.banks; ++bank) take_bank(bank, issue.cycle + 1);
   consume_group(access.map, 2, position, issue.cycle);
-  ++counts_.mem_reads;
+  counts_.mem_reads += powered_;
   std::uint8_t* out = produce(access.stream, position, issue.cycle + latency_.mem_gather);
   if (!functional_) return;
   const auto lanes = static_cast<std::size_t>(geometry_.lanes_per_superlane);
-  for (int superlane = 0; superlane < geometry_.superlanes; ++superlane) {
+  for (int superlane = 0; superlane < powered_; ++superlane) {
     const int row = mapped_row(base, superlane, access);
     check_readable(access.bank, row, issue.cycle + 1);
     const std::size_t first = static_cast<std::size_t>(superlane) * lanes;
@@ -138,10 +143,10 @@ void Machine::Core::scatter(const MemAccess& access, const Issue& issue) {
   for (int bank = 0; bank < geometry_.banks; ++bank) take_bank(bank, issue.cycle + 1);
   consume_group(access.map, 2, position, issue.cycle);
   const std::uint8_t* data = consume(access.stream, position, issue.cycle);
-  ++counts_.mem_writes;
+  counts_.mem_writes += powered_;
   if (!functional_) return;
   const auto lanes = static_cast<std::size_t>(geometry_.lanes_per_superlane);
-  for (int superlane = 0; superlane < geometry_.superlanes; ++superlane) {
+  for (int superlane = 0; superlane < powered_; ++superlane) {
     const int row = mapped_row(base, superlane, access);
     const std::size_t first = static_cast<std::size_t>(superlane) * lanes;
     std::copy_n(data + first, lanes, sram_.row_to_write(queue_, access.bank, row) + first);
@@ -180,7 +185,7 @@ std::span<const std::uint32_t> Machine::Core::alu_operand(const AluOperand& oper
 void Machine::Core::execute_alu(const Issue& issue) {
   const Instruction& instruction = *issue.instruction;
   const int alu = queue_ - geometry_.vxm_queue(0);
-  ++counts_.vxm_ops;
+  counts_.vxm_ops += powered_;
   const auto x = alu_operand(instruction.x, issue, x_);
   const auto y = alu_operand(instruction.y, issue, y_);
   std::span<const std::uint32_t> own;
@@ -189,7 +194,12 @@ void Machine::Core::execute_alu(const Issue& issue) {
       instruction.alu_op == AluOp::AccAdd || instruction.alu_op == AluOp::AccMax;
   if (accumulates && !alus_.started(alu)) fail("H4", "a running value is used before acc_clear");
   if (instruction.alu_op == AluOp::AccClear) alus_.started(alu) = true;
-  if (functional_) apply_alu(instruction, x, y, own, alus_.running(alu), result_);
+  if (functional_) {
+    apply_alu(instruction, x, y, own, alus_.running(alu), result_);
+    for (LaneValues* values : {&result_, &alus_.running(alu)}) {
+      std::fill(values->begin() + static_cast<std::ptrdiff_t>(powered_lanes()), values->end(), 0U);
+    }
+  }
   const std::int64_t landing =
       issue.cycle + (is_special(instruction.alu_op) ? latency_.vxm_special : latency_.vxm_simple);
   if (!alus_.land(alu, landing, result_)) {
@@ -212,7 +222,7 @@ void Machine::Core::execute_matrix(const Issue& issue) {
   std::span<const std::uint32_t> values;
   switch (instruction.op) {
     case Opcode::LoadWeights:
-      counts_.weight_vectors += geometry_.weight_streams_per_plane;
+      counts_.weight_vectors += std::int64_t{geometry_.weight_streams_per_plane} * powered_;
       planes_.load(instruction, issue.cycle, operands(geometry_.weight_streams_per_plane));
       break;
     case Opcode::InstallWeights:
@@ -221,7 +231,8 @@ void Machine::Core::execute_matrix(const Issue& issue) {
     case Opcode::Activate: {
       const int width = streams_of(instruction.type);
       const std::int64_t terms = geometry_.plane_rows / width;
-      counts_.mxm_macs += instruction.halves * terms * geometry_.plane_columns;
+      counts_.mxm_macs += instruction.halves * terms * geometry_.plane_columns * powered_ *
+                          powered_ / (geometry_.superlanes * geometry_.superlanes);
       wrong = planes_.activate(instruction, issue.cycle, operands(width));
       break;
     }
@@ -234,34 +245,6 @@ void Machine::Core::execute_matrix(const Issue& issue) {
   if (!functional_) return;
   std::copy(values.begin(), values.end(), result_.begin());
   spread_bytes(result_, {out_.data(), 4});
-}
-
-void Machine::Core::execute_link(const Issue& issue) {
-  const Instruction& instruction = *issue.instruction;
-  if (instruction.op == Opcode::Recv) return receive(instruction, issue.cycle);
-  const auto link = static_cast<std::size_t>(instruction.link);
-  if (issue.cycle < link_free_[link]) {
-    fail("H6", fmt::format("link {} is busy until cycle {}", link, link_free_[link]));
-  }
-  link_free_[link] = issue.cycle + geometry_.link_class(instruction.link).cycles_per_vector;
-  const int position = geometry_.c2c_position(geometry_.link_hemisphere(instruction.link));
-  const std::uint8_t* bytes = consume(instruction.in, position, issue.cycle);
-  ++counts_.c2c_vectors;
-  outbound_.push_back({instruction.link, issue.cycle, {}});
-  if (functional_) outbound_.back().bytes.assign(bytes, bytes + sram_.row_bytes());
-}
-
-void Machine::Core::receive(const Instruction& instruction, std::int64_t cycle) {
-  auto& arrivals = arrivals_[instruction.link];
-  if (arrivals.empty()) fail("H6", fmt::format("no vector arrives on link {}", instruction.link));
-  if (arrivals.front().cycle != cycle) {
-    fail("H6", fmt::format("the next vector on link {} arrives in cycle {}", instruction.link,
-                           arrivals.front().cycle));
-  }
-  const int position = geometry_.c2c_position(geometry_.link_hemisphere(instruction.link));
-  std::uint8_t* out = produce(instruction.out, position, cycle);
-  if (functional_) std::copy(arrivals.front().bytes.begin(), arrivals.front().bytes.end(), out);
-  arrivals.pop_front();
 }
 
 }  // namespace tandem::lpu

@@ -33,10 +33,20 @@ Bits mask_of(Type type) {
   return bits == 32 ? ~Bits{0} : (Bits{1} << bits) - 1;
 }
 
+// int16 is known here only: conversion to it rounds to nearest even and saturates, NaN gives 0.
+Bits encode_int16(float value) {
+  if (std::isnan(value)) return 0;
+  const float rounded = std::nearbyint(std::clamp(value, -32768.0F, 32767.0F));
+  return static_cast<std::uint16_t>(static_cast<std::int16_t>(rounded));
+}
+
 Bits convert(Type from, Type to, Bits value) {
   value &= mask_of(from);
   if (from == to) return value;
-  return encode_element(element_type(to), decode_element(element_type(from), value)) & mask_of(to);
+  const float number = from == Type::Int16 ? static_cast<float>(static_cast<std::int16_t>(value))
+                                           : decode_element(element_type(from), value);
+  if (to == Type::Int16) return encode_int16(number);
+  return encode_element(element_type(to), number) & mask_of(to);
 }
 
 Bits float_operation(AluOp op, float x, float y) {
@@ -55,6 +65,10 @@ Bits float_operation(AluOp op, float x, float y) {
       return as_bits(x < y ? x : y);
     case AluOp::CmpGreater:
       return as_bits(x > y ? 1.0F : 0.0F);
+    case AluOp::CmpEqual:
+      return as_bits(x == y ? 1.0F : 0.0F);
+    case AluOp::Mask:
+      return x != 0.0F ? ~Bits{0} : 0;
     case AluOp::Neg:
       return as_bits(x) ^ sign_bit;
     case AluOp::Abs:
@@ -92,6 +106,10 @@ Bits integer_operation(AluOp op, Bits x, Bits y) {
       return as_bits(std::min(as_int(x), as_int(y)));
     case AluOp::CmpGreater:
       return as_int(x) > as_int(y) ? as_bits(1.0F) : 0;
+    case AluOp::CmpEqual:
+      return x == y ? as_bits(1.0F) : 0;
+    case AluOp::Mask:
+      return x != 0 ? ~Bits{0} : 0;
     case AluOp::Neg:
       return 0U - x;
     case AluOp::Abs:

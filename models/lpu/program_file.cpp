@@ -10,7 +10,7 @@ namespace tandem::lpu {
 namespace {
 
 constexpr std::string_view magic = "TLPU";
-constexpr std::uint32_t format_version = 1;
+constexpr std::uint32_t format_version = 2;
 
 std::uint64_t checksum(std::span<const std::uint8_t> bytes) {
   return Hasher()
@@ -140,6 +140,16 @@ void read_queues(ByteReader& reader, const Geometry& geometry, Program& program)
   }
 }
 
+void read_preloaded(ByteReader& reader, Program& program) {
+  const std::size_t offset = reader.at();
+  program.preloaded.resize(reader.count(2, "preloaded counts"));
+  if (!program.preloaded.empty() && program.preloaded.size() != program.queues.size()) {
+    reader.fail_at(offset, fmt::format("preloaded counts for {} queues; the program has {}",
+                                       program.preloaded.size(), program.queues.size()));
+  }
+  for (auto& words : program.preloaded) words = reader.get<std::uint16_t>("preloaded counts");
+}
+
 void read_rows(ByteReader& reader, const Geometry& geometry, ProgramImage& image) {
   const std::size_t offset = reader.at();
   image.program.rows_used.resize(reader.count(2, "rows-used counts"));
@@ -191,7 +201,7 @@ std::uint64_t geometry_fingerprint(const Geometry& geometry) {
         geometry.mem_slices_per_hemisphere, geometry.banks, geometry.rows_per_bank,
         geometry.mem_slices_per_sr, geometry.planes, geometry.plane_rows, geometry.plane_columns,
         geometry.weight_streams_per_plane, geometry.accumulators, geometry.vxm_alus,
-        geometry.sxm_queues_per_hemisphere}) {
+        geometry.sxm_queues_per_hemisphere, geometry.hac_period}) {
     hasher.add(number);
   }
   for (const LinkClass& link : geometry.links) {
@@ -219,6 +229,8 @@ std::vector<std::uint8_t> encode_program(const ProgramImage& image, const Geomet
     writer.count(queue.size());
     for (const Instruction& instruction : queue) writer.append(encode(instruction));
   }
+  writer.count(program.preloaded.size());
+  for (const auto words : program.preloaded) writer.put(words);
   write_image(writer, image, geometry);
   writer.put(checksum(writer.bytes));
   return std::move(writer.bytes);
@@ -231,6 +243,7 @@ ProgramImage decode_program(std::span<const std::uint8_t> bytes, const Geometry&
   read_header(reader, geometry, image.program);
   read_maps(reader, image.program);
   read_queues(reader, geometry, image.program);
+  read_preloaded(reader, image.program);
   read_rows(reader, geometry, image);
   const std::size_t end = reader.at();
   if (reader.get<std::uint64_t>("the checksum") != checksum(bytes.first(end))) {

@@ -4,6 +4,7 @@
 //   u16 register limits, one per host register
 //   u32 maps, each u32 length + u16 entries
 //   u32 queues, each u32 words + 16 bytes per word
+//   u32 counts + u16 preloaded words per queue
 //   u32 counts + u16 rows used per (slice, bank)
 //   u32 image rows, each u16 slice, u8 bank, u16 row, vector bytes
 //   u64 FNV-1a checksum of all bytes before it

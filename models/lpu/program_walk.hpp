@@ -1,8 +1,9 @@
 // Expands one queue into its issues, in order of cycles: what an instruction control unit does with
-// NOP, Repeat, Loop and Sync. It knows nothing of latencies or operands.
+// NOP, Repeat, Loop, Select, Sync and the words that Ifetch brings. It knows nothing of operands.
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -32,7 +33,21 @@ struct Issue {
   std::int64_t cycle = 0;
   const Instruction* instruction = nullptr;
   std::int64_t row_offset = 0;  ///< sum of the strides of Repeat and the loops around it
+  std::int64_t generated = 0;   ///< Mem: what the address generator adds where it is asked to
+  std::int64_t fetched = -1;    ///< Ifetch: index of the first word that it brings; -1 = none
 };
+
+/// What a walk must know of the chip and of the program beside the words of its queue.
+struct WalkSettings {
+  int hac_period = 252;
+  int icu_fetch = 4;
+  std::size_t fetch_words = 40;  ///< words that one Ifetch brings
+  /// Words in the instruction buffer at the start; more than there are = all, and Ifetch brings
+  /// nothing.
+  std::size_t preloaded = SIZE_MAX;
+};
+[[nodiscard]] WalkSettings walk_settings(const Program& program, int queue,
+                                         const Geometry& geometry, int icu_fetch);
 
 using HostRegisters = std::array<std::uint16_t, host_registers>;
 
@@ -44,18 +59,21 @@ using HostRegisters = std::array<std::uint16_t, host_registers>;
 ///  - while state() is Parked, parked_at() is the cycle in which the queue reached Sync; resume()
 ///    goes on in the given cycle
 ///  - structural faults (a loop body longer than its interval, a Repeat with nothing before it, too
-///    deep nesting) throw ScheduleError from the constructor, advance() or resume()
+///    deep nesting, a word that was not fetched in time) throw ScheduleError from the constructor,
+///    advance() or resume()
 class QueueWalk {
  public:
   enum class State : std::uint8_t { Ready, Parked, Finished };
   QueueWalk(const QueueProgram& program, const HostRegisters& registers, int queue,
-            std::string queue_name);
+            std::string queue_name, const WalkSettings& settings = {});
 
   [[nodiscard]] State state() const { return state_; }
   [[nodiscard]] const Issue& issue() const { return issue_; }
   [[nodiscard]] std::int64_t parked_at() const { return cursor_; }
   /// Whether nothing follows the Sync at which the queue is parked.
   [[nodiscard]] bool at_last_word() const { return pc_ + 1 >= program_->size(); }
+  /// Whether a Notify has let the queue go on yet, so that host registers are latched.
+  [[nodiscard]] bool released() const { return released_; }
   void advance();
   void resume(std::int64_t cycle);
 
@@ -73,9 +91,28 @@ class QueueWalk {
     std::int64_t count;
   };
 
+  struct Block {  // the block that a Select has chosen; end = 0 where none is being executed
+    std::size_t end = 0;
+    std::size_t resume = 0;  // word behind all blocks
+    std::int64_t deadline = 0;
+  };
+  struct Generator {  // the slice's address generator
+    std::int64_t step = 0;
+    std::int64_t steps = 1;
+    std::int64_t uses_per_step = 1;
+    std::int64_t uses = 0;
+  };
+
   void collect_spans();
   void check_span(const Span& span) const;
+  void check_select(std::size_t at) const;
   void seek();
+  bool execute_control(const Instruction& word);
+  void begin_issue(const Instruction& word);
+  void enter_block(const Instruction& select);
+  void leave_block();
+  void check_fetched() const;
+  void note_issue();
   void enter_loops();
   void finish_iteration();
   void begin_repeat(const Instruction& instruction);
@@ -86,7 +123,12 @@ class QueueWalk {
   int queue_;
   std::string queue_name_;
   std::vector<Span> spans_;  // by begin, outermost first
+  WalkSettings settings_;
+  std::vector<std::int64_t> fetches_;  // cycles of Ifetch
   std::vector<Frame> frames_;
+  Block block_;
+  Generator generator_;
+  bool released_ = false;
   State state_ = State::Ready;
   Issue issue_;
   std::size_t pc_ = 0;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "models/lpu/verifier_pass.hpp"
@@ -35,19 +36,59 @@ void check_capacity(const Program& program, const Geometry& geometry,
   }
 }
 
-std::vector<HostRegisters> loop_count_choices(const Program& program) {
-  std::set<std::uint8_t> used;
+// Registers that decide what is issued: loops count by the first, Select chooses by the second.
+struct DecidingRegisters {
+  std::set<std::uint8_t> loops;
+  std::map<std::uint8_t, std::uint16_t> selects;  // with the fewest blocks of any Select
+  std::set<std::uint8_t> flags;
+};
+
+DecidingRegisters deciding_registers(const Program& program) {
+  DecidingRegisters result;
   for (const QueueProgram& queue : program.queues) {
     for (const Instruction& word : queue) {
-      if (word.op == Opcode::LoopReg) used.insert(word.reg);
+      if (word.op == Opcode::LoopReg) result.loops.insert(word.reg);
+      if (word.op == Opcode::Flag) result.flags.insert(word.reg);
+      if (word.op != Opcode::Select) continue;
+      const auto known = result.selects.emplace(word.reg, word.count).first;
+      known->second = std::min(known->second, word.count);
     }
   }
-  std::vector<HostRegisters> choices{program.register_limits};
-  for (const std::uint16_t value : {std::uint16_t{0}, std::uint16_t{1}}) {
-    HostRegisters counts = program.register_limits;
-    for (const auto reg : used) counts[reg] = std::min(counts[reg], value);
-    if (std::find(choices.begin(), choices.end(), counts) == choices.end()) {
-      choices.push_back(counts);
+  return result;
+}
+
+void check_deciding_registers(const Program& program, std::vector<Violation>& found) {
+  const DecidingRegisters registers = deciding_registers(program);
+  for (const auto& [reg, blocks] : registers.selects) {
+    if (program.register_limits[reg] < blocks) continue;
+    found.push_back({"H10", "all", 0, fmt::format("register r{}", reg),
+                     fmt::format("selects among {} blocks and may be {}", blocks,
+                                 program.register_limits[reg])});
+  }
+  for (const auto reg : registers.flags) {
+    if (!registers.loops.contains(reg)) continue;
+    found.push_back({"H10", "all", 0, fmt::format("register r{}", reg),
+                     "loops count by a register that a flag sets"});
+  }
+}
+
+std::vector<HostRegisters> register_choices(const Program& program) {
+  constexpr std::uint16_t most_blocks = 64;
+  const DecidingRegisters registers = deciding_registers(program);
+  std::uint16_t blocks = 1;
+  for (const auto& [reg, count] : registers.selects) blocks = std::max(blocks, count);
+  std::vector<HostRegisters> choices;
+  for (std::uint16_t block = 0; block < std::min(blocks, most_blocks); ++block) {
+    for (const std::uint16_t loops :
+         {std::uint16_t{UINT16_MAX}, std::uint16_t{0}, std::uint16_t{1}}) {
+      HostRegisters counts = program.register_limits;
+      for (const auto reg : registers.loops) counts[reg] = std::min(counts[reg], loops);
+      for (const auto& [reg, count] : registers.selects) {
+        counts[reg] = std::min({counts[reg], block, static_cast<std::uint16_t>(count - 1)});
+      }
+      if (std::find(choices.begin(), choices.end(), counts) == choices.end()) {
+        choices.push_back(counts);
+      }
     }
   }
   return choices;
@@ -68,7 +109,8 @@ std::vector<Violation> verify(const Program& program, const Geometry& geometry,
          fmt::format("{} queues; the chip has {}", program.queues.size(), geometry.queue_count())}};
   }
   check_capacity(program, geometry, found);
-  for (const HostRegisters& counts : loop_count_choices(program)) {
+  check_deciding_registers(program, found);
+  for (const HostRegisters& counts : register_choices(program)) {
     for (Violation& violation : VerifierPass(program, geometry, latency, counts).run()) {
       if (std::find(found.begin(), found.end(), violation) == found.end()) {
         found.push_back(std::move(violation));
@@ -149,7 +191,8 @@ void VerifierPass::open_queues() {
     const int index = static_cast<int>(queue);
     const std::string name = geometry_.queue_name(index);
     try {
-      walks_.emplace_back(program_.queues[queue], loop_counts_, index, name);
+      walks_.emplace_back(program_.queues[queue], loop_counts_, index, name,
+                          walk_settings(program_, index, geometry_, latency_.icu_fetch));
     } catch (const ScheduleError& error) {
       add(error.rule().c_str(), index, error.cycle(), "queue", error.what());
       walks_.emplace_back(no_words_, loop_counts_, index, name);

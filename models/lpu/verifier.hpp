@@ -20,7 +20,8 @@ namespace tandem::lpu {
 ///  H7 weights and other vectors meet on an outward stream, or weights off the wide weight path
 ///  H8 capacity: rows outside a bank (registers at their limits), data and instructions beyond SRAM
 ///  H9 a row read too soon after it was written (rows of registers compared at their worst)
-///  H10 registers used without a Sync before, Sync or Notify inside a loop, a Sync never released
+///  H10 registers used without a Sync before, Sync or Notify inside a loop, a Sync never released,
+///      a Select that no Sync precedes or whose register may exceed its blocks, loops by a flag
 ///  ISA an instruction that the queue's unit cannot execute
 struct Violation {
   std::string rule;
@@ -36,7 +37,8 @@ struct Violation {
 
 /// Checks a program; empty when it is free of hazards. At most 100 violations, by cycle, then
 /// queue. LoopReg counts are tried at 0, at 1 and at the registers' limits (all loop registers
-/// alike); registers in row addresses are treated as any value up to their limit.
+/// alike) and every block of a Select is tried; registers in row addresses are treated as any value
+/// up to their limit.
 [[nodiscard]] std::vector<Violation> verify(const Program& program, const Geometry& geometry,
                                             const LatencyTable& latency);
 

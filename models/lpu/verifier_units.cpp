@@ -30,7 +30,15 @@ void VerifierPass::visit(int queue, const Issue& issue) {
       return note_plane(queue, issue);
     case Opcode::Send:
     case Opcode::Recv:
+    case Opcode::Transmit:
       return visit_link(queue, issue);
+    case Opcode::Ifetch:
+    case Opcode::Flag:
+      return note_stream(queue, instruction, instruction.in, 2, geometry_.queue_position(queue),
+                         issue.cycle, true);
+    case Opcode::AGen:
+    case Opcode::Config:
+      return;
     default:
       return visit_switch(queue, issue);
   }
@@ -74,7 +82,7 @@ void VerifierPass::visit_mem(int queue, const Issue& issue) {
 
 void VerifierPass::visit_access(int queue, const Issue& issue, const MemAccess& access) {
   using Kind = MemAccess::Kind;
-  const std::int64_t row = access.row + issue.row_offset;
+  const std::int64_t row = access.row + issue.row_offset + (access.generated ? issue.generated : 0);
   const std::int64_t highest = row + program_.register_limits[access.reg];
   if (row < 0 || highest >= geometry_.rows_per_bank) {
     add("H8", queue, issue.cycle, fmt::format("bank {}", access.bank),
@@ -148,20 +156,17 @@ void VerifierPass::visit_switch(int queue, const Issue& issue) {
   const Instruction& i = *issue.instruction;
   const bool east = queue >= geometry_.sxm_queue(Hemisphere::East, 0);
   const int position = geometry_.sxm_position(east ? Hemisphere::East : Hemisphere::West);
-  int width = streams_of(i.type);
   int latency = latency_.sxm_cross;
   if (i.op == Opcode::Distribute) latency = latency_.sxm_distribute;
-  if (i.op == Opcode::Transpose16) {
-    width = 16;
-    latency = latency_.sxm_transpose;
-  }
-  note_stream(queue, i, i.in, width, position, issue.cycle, true);
-  note_stream(queue, i, i.out, width, position, issue.cycle + latency, false);
+  if (i.op == Opcode::Transpose16) latency = latency_.sxm_transpose;
+  if (i.op == Opcode::Rotate) latency = latency_.sxm_rotate;
+  note_stream(queue, i, i.in, switch_inputs(i), position, issue.cycle, true);
+  note_stream(queue, i, i.out, switch_outputs(i), position, issue.cycle + latency, false);
 }
 
 void VerifierPass::visit_link(int queue, const Issue& issue) {
   const Instruction& i = *issue.instruction;
-  const bool sends = i.op == Opcode::Send;
+  const bool sends = i.op != Opcode::Recv;
   const int position = geometry_.c2c_position(geometry_.link_hemisphere(i.link));
   std::int64_t& next = link_next_[i.link][sends ? 0 : 1];
   if (issue.cycle < next) {
@@ -169,6 +174,7 @@ void VerifierPass::visit_link(int queue, const Issue& issue) {
         fmt::format("the link is busy until cycle {}", next));
   }
   next = issue.cycle + geometry_.link_class(i.link).cycles_per_vector;
+  if (i.op == Opcode::Transmit) return;
   note_stream(queue, i, sends ? i.in : i.out, 1, position, issue.cycle, sends);
 }
 

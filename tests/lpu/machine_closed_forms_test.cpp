@@ -190,6 +190,19 @@ std::string switch_operation(const std::string& operation, int streams, int late
   return text + "queue MEM_E0\n" + nop(10 + latency + 22) + "mem write 0:0 W0\n";
 }
 
+// MEM_W0 holds three words; the fourth comes by Ifetch. MEM_W2 (-2) reads both vectors in 0, they
+// are at -1 in 3, and the fourth word may be used from 3 + 4 = 7 on.
+const std::string fetched_read = testing::data_of_words(2, {"mem read 0:9 E5"}) + R"(
+  preload MEM_W0 3
+  queue MEM_W2
+    mem read 0:0 E2 | read 1:0 E3
+  queue MEM_W0
+    nop 3
+    ifetch E2
+    nop 3
+    mem read 0:9 E5
+)";
+
 struct LatencyUse {
   const char* name;
   int LatencyTable::*entry;
@@ -212,14 +225,16 @@ std::vector<LatencyUse> latency_uses() {
            switch_operation("distribute int8 E0 map 0 -> W0", 1, 2)},
       {"sxm_transpose", &LatencyTable::sxm_transpose,
        switch_operation("transpose E0 -> W0", 16, 4)},
+      {"sxm_rotate", &LatencyTable::sxm_rotate, switch_operation("rotate E0 by 3 -> W0", 1, 4)},
+      {"icu_fetch", &LatencyTable::icu_fetch, fetched_read},
       {"barrier", &LatencyTable::barrier, "queue MEM_W0\nnotify\nsync\nmem read 0:0 E0\n"},
   };
 }
 
 TEST(LatencyTable, EveryEntryChangesWhatTheMachineDoes) {
-  // 12 entries of int: a new one must be added above.
-  static_assert(sizeof(LatencyTable) == 12 * sizeof(int));
-  ASSERT_EQ(latency_uses().size(), 12U);
+  // 14 entries of int: a new one must be added above.
+  static_assert(sizeof(LatencyTable) == 14 * sizeof(int));
+  ASSERT_EQ(latency_uses().size(), 14U);
   for (const LatencyUse& use : latency_uses()) {
     SCOPED_TRACE(use.name);
     const std::int64_t cycles = run_program(use.program).result.cycles;

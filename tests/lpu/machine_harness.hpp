@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "models/lpu/assembler.hpp"
+#include "models/lpu/encoding.hpp"
 #include "models/lpu/machine.hpp"
 #include "models/lpu/verifier.hpp"
 #include "tests/lpu/random_instruction.hpp"
@@ -73,6 +74,20 @@ inline std::string data_line(int slice, int bank, int row, const std::vector<std
     line += digits[byte & 15];
   }
   return line + "\n";
+}
+
+/// "data" lines that put the encoded words, with zeros behind them, into row 0 of both banks of a
+/// slice: what one Ifetch brings.
+inline std::string data_of_words(int slice, const std::vector<std::string>& words) {
+  std::vector<std::uint8_t> bytes;
+  for (const std::string& word : words) {
+    const auto program = assemble("queue MEM_W0\n" + word + "\n", lpu_v1()).program;
+    const EncodedInstruction encoded = encode(program.queues[0][0]);
+    bytes.insert(bytes.end(), encoded.begin(), encoded.end());
+  }
+  bytes.resize(640);
+  return data_line(slice, 0, 0, {bytes.begin(), bytes.begin() + 320}) +
+         data_line(slice, 1, 0, {bytes.begin() + 320, bytes.end()});
 }
 
 }  // namespace tandem::lpu::testing

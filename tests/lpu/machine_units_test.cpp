@@ -76,6 +76,9 @@ TEST(VectorUnit, Converts) {
   EXPECT_EQ(apply(AluOp::Convert, Type::Int8, bits(-3.0F), 0), 0xfdU);
   EXPECT_EQ(apply(AluOp::Convert, Type::Float32, 0x3c00U, 0, 0, Type::Float16), bits(1.0F));
   EXPECT_EQ(apply(AluOp::Convert, Type::Float32, 0xfffffffdU, 0, 0, Type::Int32), bits(-3.0F));
+  EXPECT_EQ(apply(AluOp::Convert, Type::Int16, bits(40000.0F), 0), 0x7fffU);
+  EXPECT_EQ(apply(AluOp::Convert, Type::Int16, bits(-2.5F), 0), 0xfffeU);  // ties to even
+  EXPECT_EQ(apply(AluOp::Convert, Type::Float32, 0x8000U, 0, 0, Type::Int16), bits(-32768.0F));
 }
 
 // Planes 2 and 3 hold the low and high bytes of 16 fp16 columns: 1.0 (0x3c00) in rows 0..159, 2.0

@@ -25,6 +25,17 @@ class Maker {
       case Opcode::Sync:
       case Opcode::Notify:
         return i;
+      case Opcode::Ifetch:
+      case Opcode::Select:
+      case Opcode::Config:
+      case Opcode::AGen:
+      case Opcode::Flag:
+        return instruction_control(i, queue);
+      case Opcode::Deskew:
+      case Opcode::RuntimeDeskew:
+        queue = g_.c2c_queue(below(g_.link_count()));
+        if (op == Opcode::RuntimeDeskew) i.count = static_cast<std::uint16_t>(below(65536));
+        return i;
       case Opcode::Mem:
         return mem(i, queue);
       case Opcode::Alu:
@@ -36,9 +47,11 @@ class Maker {
         return matrix(i, queue);
       case Opcode::Send:
       case Opcode::Recv:
+      case Opcode::Transmit:
         i.link = static_cast<std::uint8_t>(below(g_.link_count()));
         queue = g_.c2c_queue(i.link);
-        (op == Opcode::Send ? i.in : i.out) = group(1);
+        if (op == Opcode::Send) i.in = group(1);
+        if (op == Opcode::Recv) i.out = group(1);
         return i;
       default:
         return lanes(i, queue);
@@ -63,11 +76,38 @@ class Maker {
     i.stride = static_cast<std::int16_t>(below(65536) - 32768);
     return i;
   }
+  Instruction instruction_control(Instruction i, int& queue) {
+    if (i.op == Opcode::Ifetch) {
+      queue = below(g_.queue_count());
+      i.in = group(2);
+    } else if (i.op == Opcode::Config) {
+      queue = g_.vxm_queue(0);
+      i.count = static_cast<std::uint16_t>(1 + below(g_.superlanes));
+    } else {
+      i.count = static_cast<std::uint16_t>(1 + below(65535));
+      i.width = static_cast<std::uint16_t>(1 + below(65535));
+    }
+    if (i.op == Opcode::AGen) {
+      queue = below(g_.mem_slices());
+      i.stride = static_cast<std::int16_t>(below(65536) - 32768);
+    }
+    if (i.op == Opcode::Select) i.interval = static_cast<std::uint16_t>(below(65536));
+    if (i.op == Opcode::Select || i.op == Opcode::Flag) {
+      i.reg = static_cast<std::uint8_t>(1 + below(host_registers - 1));
+    }
+    if (i.op == Opcode::Flag) {
+      queue = g_.vxm_queue(below(g_.vxm_alus));
+      i.count = i.width = 0;
+      i.in = group(2);
+    }
+    return i;
+  }
   MemAccess access(int bank) {
     MemAccess a;
     a.kind = static_cast<MemAccess::Kind>(1 + below(4));
     a.bank = static_cast<std::uint8_t>(bank);
     a.reg = static_cast<std::uint8_t>(below(host_registers));
+    a.generated = below(4) == 0;
     a.row = static_cast<std::uint16_t>(below(g_.rows_per_bank));
     a.stream = group(1);
     if (a.kind == MemAccess::Kind::Gather || a.kind == MemAccess::Kind::Scatter) a.map = group(2);
@@ -137,13 +177,18 @@ class Maker {
     return i;
   }
   Instruction lanes(Instruction i, int& queue) {
-    const bool transpose = i.op == Opcode::Transpose16;
+    const bool transpose = i.op == Opcode::Transpose16 || i.op == Opcode::Rotate;
     const auto side = below(2) == 0 ? Hemisphere::West : Hemisphere::East;
     queue = g_.sxm_queue(side, below(transpose ? 2 : g_.sxm_queues_per_hemisphere));
     if (!transpose) i.type = static_cast<Type>(below(type_count));
     const int width = transpose ? 16 : streams_of(i.type);
-    i.in = group(width);
+    i.in = group(i.op == Opcode::Rotate ? 1 : width);
     i.out = group(width);
+    if (i.op == Opcode::Rotate) i.amount = static_cast<std::int16_t>(3 + below(2));
+    if (i.op == Opcode::Sel3) {
+      i.amount = static_cast<std::int16_t>(below(641) - 320);
+      i.map = 2;
+    }
     if (i.op == Opcode::Shift) i.amount = static_cast<std::int16_t>(below(641) - 320);
     if (i.op == Opcode::Distribute) i.map = 1;
     return i;
@@ -166,7 +211,12 @@ std::vector<std::vector<std::uint16_t>> legal_maps(const Geometry& geometry) {
   }
   std::vector<std::uint16_t> first_lane(static_cast<std::size_t>(geometry.lanes_per_superlane), 0);
   first_lane.back() = 0xffff;
-  return {reversal, first_lane};
+  std::vector<std::uint16_t> sides(static_cast<std::size_t>(geometry.lanes()));
+  for (std::size_t lane = 0; lane < sides.size(); ++lane) {
+    sides[lane] = static_cast<std::uint16_t>(lane % 3);
+  }
+  sides[5] = 0xffff;
+  return {reversal, first_lane, sides};
 }
 
 Geometry lpu_v1() {

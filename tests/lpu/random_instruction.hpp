@@ -7,7 +7,8 @@
 namespace tandem::lpu::testing {
 
 /// An instruction that find_illegality() accepts on the queue that is written to `queue`, or a word
-/// of queue control. Maps 0 (Permute) and 1 (Distribute) of `legal_maps()` are used.
+/// of queue control. Maps 0 (Permute), 1 (Distribute) and 2 (Sel3) of
+/// `legal_maps()` are used.
 [[nodiscard]] Instruction random_instruction(RandomStream& random, const Geometry& geometry,
                                              int& queue);
 [[nodiscard]] std::vector<std::vector<std::uint16_t>> legal_maps(const Geometry& geometry);

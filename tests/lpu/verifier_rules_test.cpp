@@ -99,7 +99,7 @@ std::vector<Broken> broken_schedules() {
       {"H9", std::string(good_copy) + "mem read 1:0 E5\n", "H9", "MEM_E0", 5, "bank 1 row 0",
        "lpu MEM_E0 at cycle 5: H9: row 0 of bank 1"},
       {"H10Register", "limit r1 5\nqueue MEM_W0\nmem read 0:0 E0\nloopreg r1 width 1 interval 3\n",
-       "H10", "MEM_W0", 0, "register r1", "runs"},
+       "H10", "MEM_W0", 0, "register r1", "lpu MEM_W0 at cycle 0: H10"},
       {"H10Parked", "queue MEM_W0\nnop 3\nsync\nmem read 0:0 E0\n", "H10", "MEM_W0", 3, "sync",
        "lpu MEM_W0 at cycle 3: H10"},
       {"H10SyncInLoop", "queue MEM_W0\nnotify\nsync\nloop 1 width 1 interval 50\n", "H10", "MEM_W0",
