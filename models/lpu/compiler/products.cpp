@@ -36,38 +36,57 @@ std::vector<StageCompiler::RowGroup> StageCompiler::row_groups(const std::vector
   return groups;
 }
 
-// Outputs are taken up after the next groups have got their cycles on the weight path: the vector
-// unit's accesses then fill the gaps between tiles instead of making new ones.
+// Groups on different planes advance side by side, tile by tile. Outputs are taken up after the
+// next groups have got their cycles on the weight path: the vector unit's accesses then fill the
+// gaps between tiles instead of making new ones.
 void StageCompiler::multiply(const std::vector<TileRow>& rows, const Activations& activations) {
   std::vector<RowGroup> groups = row_groups(rows);
-  const auto finish = [&](const RowGroup& group) {
-    for (std::size_t i = 0; i < group.rows.size(); ++i) {
-      group.rows[i]->done(group.targets[i].plane, group.targets[i].accumulator);
+  std::vector<Round> rounds;
+  for (RowGroup& group : groups) {
+    const auto shares = [&](const RowGroup* other) {
+      return other->targets.front().plane / 2 == group.targets.front().plane / 2;
+    };
+    if (rounds.empty() || std::any_of(rounds.back().begin(), rounds.back().end(), shares)) {
+      rounds.emplace_back();
     }
-  };
-  const std::size_t behind = index_of(geometry_.planes / 2);
-  for (std::size_t g = 0; g < groups.size(); ++g) {
-    multiply_group(groups[g], activations);
-    if (g >= behind) finish(groups[g - behind]);
+    rounds.back().push_back(&group);
   }
-  for (std::size_t g = groups.size() - std::min(behind, groups.size()); g < groups.size(); ++g) {
-    finish(groups[g]);
+  load_round(rounds.front(), 0);
+  for (std::size_t r = 0; r < rounds.size(); ++r) {
+    multiply_round(rounds[r], r + 1 < rounds.size() ? &rounds[r + 1] : nullptr, activations);
+    if (r > 0) finish_round(rounds[r - 1]);
+  }
+  finish_round(rounds.back());
+}
+
+void StageCompiler::finish_round(const Round& round) {
+  for (const RowGroup* group : round) {
+    for (std::size_t i = 0; i < group->rows.size(); ++i) {
+      group->rows[i]->done(group->targets[i].plane, group->targets[i].accumulator);
+    }
   }
 }
 
 // The next tile is loaded ahead of the product wherever the activation finds a way beside it: on a
 // wide weight path, or in the cycle in which the other plane of the hemisphere installs.
-void StageCompiler::multiply_group(RowGroup& group, const Activations& activations) {
-  const MatrixLayout& matrix = *group.rows.front()->matrix;
+void StageCompiler::multiply_round(const Round& round, const Round* next,
+                                   const Activations& activations) {
+  const MatrixLayout& matrix = *round.front()->rows.front()->matrix;
   const bool ahead = geometry_.has_wide_weight_path() || streams_of(matrix.type) == 1;
-  load_tiles(group, 0);
+  const auto load_next = [&](int k) {
+    if (k + 1 < matrix.k_tiles) return load_round(round, k + 1);
+    if (next != nullptr) load_round(*next, 0);
+  };
   for (int k = 0; k < matrix.k_tiles; ++k) {
-    const bool has_next = k + 1 < matrix.k_tiles;
-    install_tiles(group, k);
-    if (ahead && has_next) load_tiles(group, k + 1);
-    activate_tiles(group, k, activations);
-    if (!ahead && has_next) load_tiles(group, k + 1);
+    for (const RowGroup* group : round) install_tiles(*group, k);
+    if (ahead) load_next(k);
+    for (RowGroup* group : round) activate_tiles(*group, k, activations);
+    if (!ahead) load_next(k);
   }
+}
+
+void StageCompiler::load_round(const Round& round, int k) {
+  for (const RowGroup* group : round) load_tiles(*group, k);
 }
 
 // On a wide weight path both planes load in the same cycles, so that both banks of a slice rest in

@@ -111,6 +111,21 @@ class RowAllocator {
     next += need;
     return take(first, bytes, 1);
   }
+  // Four bytes near the planes: in the slices of moving tiles, from the outermost, where those keep
+  // to themselves; else with the other buffers.
+  Rows outer_buffer(Hemisphere side) {
+    if (!shares_slices_) return buffer(side, 4);
+    int& next = next_outer_[side == Hemisphere::East ? 1 : 0];
+    const int pairs = (geometry_.mem_slices_per_hemisphere - first_moving_) / 2;
+    int first = 0;
+    for (int tries = 0; tries < pairs; ++tries) {
+      first = geometry_.mem_slices_per_hemisphere - 2 * (next + 1);
+      next = (next + 1) % pairs;
+      // In slices that suit updates, sums would arrive in the cycles of the planes' activations.
+      if (!suits(first, BufferUse::Updated)) break;
+    }
+    return take(slice_of(side, first), 4, 1);
+  }
   Rows mask_table(Hemisphere side, int rows) { return take(slice_of(side, tables_ + 2), 4, rows); }
   Rows score_table(Hemisphere side, int rows) { return take(slice_of(side, tables_), 4, rows); }
 
@@ -159,6 +174,7 @@ class RowAllocator {
   int tables_ = 0;        ///< buffers come before it
   bool shares_slices_ = false;
   std::array<std::array<int, 3>, 2> next_buffer_{};
+  std::array<int, 2> next_outer_{};
 };
 
 }  // namespace tandem::lpu

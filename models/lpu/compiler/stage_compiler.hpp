@@ -32,6 +32,8 @@ class StageCompiler {
     std::vector<const TileRow*> rows;
     std::vector<Work::Target> targets;
   };
+  /// Groups on different planes; all have the same number of tiles along their inputs.
+  using Round = std::vector<RowGroup*>;
   /// Outputs of a matrix in an accumulator; `scaled` applies the factor of one-byte weights, which
   /// ALU `scale` keeps.
   struct Output {
@@ -47,7 +49,9 @@ class StageCompiler {
   // Products (products.cpp).
   void multiply(const std::vector<TileRow>& rows, const Activations& activations);
   [[nodiscard]] std::vector<RowGroup> row_groups(const std::vector<TileRow>& rows);
-  void multiply_group(RowGroup& group, const Activations& activations);
+  void multiply_round(const Round& round, const Round* next, const Activations& activations);
+  void finish_round(const Round& round);
+  void load_round(const Round& round, int k);
   void load_tiles(const RowGroup& group, int k);
   void install_tiles(const RowGroup& group, int k);
   void activate_tiles(RowGroup& group, int k, const Activations& activations);

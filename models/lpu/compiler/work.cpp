@@ -219,6 +219,15 @@ void Work::store_all(Value value, const std::vector<Rows>& rows) {
   }
 }
 
+void Work::store_accumulator(int plane, int accumulator, const Rows& rows) {
+  const Geometry& geometry = scheduler_->geometry();
+  const int flow = accumulator_flow({Source::Kind::Accumulator, {}, plane, accumulator, 0}, 0);
+  for (std::size_t byte = 0; byte < rows.size(); ++byte) {
+    memory_.push_back({-std::abs(geometry.mem_position(rows[byte].slice)), rows[byte],
+                       MemAccess::Kind::Write, flow, static_cast<int>(byte)});
+  }
+}
+
 Instruction Work::activation(const Target& target, std::int64_t& last) const {
   Instruction word;
   word.op = Opcode::Activate;

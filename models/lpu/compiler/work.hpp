@@ -57,6 +57,8 @@ class Work {
   void store(Value node, const Rows& rows);
   /// Writes the same vector to many places: rows[b] are all the places of byte b.
   void store_all(Value node, const std::vector<Rows>& rows);
+  /// Writes the raw sums of an accumulator to rows of its own hemisphere, on their way inward.
+  void store_accumulator(int plane, int accumulator, const Rows& rows);
   struct Target {
     int plane = 0;  ///< of a pair: the even one
     int accumulator = 0;
