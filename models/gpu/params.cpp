@@ -207,6 +207,15 @@ void apply_ablations(const ParameterSet& set, GpuParams& p) {
   p.max_threads = p.max_ctas = unlimited;
 }
 
+/// Energies of single operations in picojoules, of which only ratios count here (Horowitz, ISSCC
+/// 2014, 45 nm). A floating-point multiplier of a half or a quarter of the width takes a quarter or
+/// a sixteenth.
+constexpr double float16_product = 1.1, float32_sum = 0.9, int8_product = 0.2, int32_sum = 0.1;
+
+constexpr double share_of_16bit(double product_and_sum) {
+  return product_and_sum / (float16_product + float32_sum);
+}
+
 }  // namespace
 
 ParameterSchema gpu_schema() {
@@ -220,10 +229,11 @@ ParameterSchema gpu_schema() {
 Joules EnergyParams::per_tensor_flop(MatrixPipe pipe) const {
   switch (pipe) {
     case MatrixPipe::Fp4:
-      return per_tensor_flop_16bit / 4;
+      return per_tensor_flop_16bit * share_of_16bit(float16_product / 16 + float32_sum);
     case MatrixPipe::Fp8:
+      return per_tensor_flop_16bit * share_of_16bit(float16_product / 4 + float32_sum);
     case MatrixPipe::Int8:
-      return per_tensor_flop_16bit / 2;
+      return per_tensor_flop_16bit * share_of_16bit(int8_product + int32_sum);
     case MatrixPipe::Float16:
     case MatrixPipe::Bfloat16:
       return per_tensor_flop_16bit;
@@ -295,6 +305,7 @@ void resolve_products(const ParameterSet& set, GpuParams& p) {
   if (set.has("alternates_promotion")) {
     p.alternates_promotion = set.count("alternates_promotion") == 1;
   }
+  if (set.has("norm_access")) p.norm_access = set.count("norm_access");
   if (set.has("attention_copies")) p.copies_grouped_heads = set.count("attention_copies") == 1;
 }
 

@@ -26,8 +26,8 @@ struct EnergyParams {
   double voltage_slope = 0;   ///< relative fall of the voltage per relative fall of the clock
   double lowest_voltage = 1;  ///< relative to the voltage at the nominal clock
 
-  /// One multiply or add of a tensor pipe. The energy of a product goes with the width of its
-  /// operands: 8-bit pipes do twice, 4-bit pipes four times the work of the same data paths.
+  /// One multiply or add of a tensor pipe. A multiplier's energy goes with the square of the width
+  /// of its operands; the sum stays in 32 bits, in floating point or in integers.
   [[nodiscard]] Joules per_tensor_flop(MatrixPipe pipe) const;
 };
 
@@ -88,8 +88,9 @@ struct GpuParams {
 
   // What products of narrow types do in the framework's libraries.
   ProductLibrary product_library = ProductLibrary::Chosen;
-  bool offers_stream_k = false;  ///< products may divide the slices of their last tiles evenly
+  bool offers_stream_k = false;       ///< products may divide the slices of their last tiles evenly
   bool alternates_promotion = false;  ///< warpgroups promote sums while others multiply
+  std::int64_t norm_access = 16;      ///< bytes that a thread of a norm loads at once
   bool copies_grouped_heads = false;  ///< queries and results of grouped heads are copied around
                                       ///< decode attention that takes heads for rows
 

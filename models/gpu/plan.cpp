@@ -13,9 +13,11 @@
 #include "models/gpu/plan_grouped.hpp"
 #include "models/gpu/plan_indexer.hpp"
 #include "models/gpu/plan_latent.hpp"
+#include "models/gpu/plan_norm.hpp"
 #include "models/gpu/plan_quantise.hpp"
 #include "models/gpu/plan_scan.hpp"
 #include "models/gpu/plan_stream.hpp"
+#include "models/gpu/plan_walk.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/overloaded.hpp"
 
@@ -80,15 +82,17 @@ KernelPlan plan_kernel(const GpuParams& params, const Kernel& kernel) {
             return plan_attention(params, kernel, attention);
           },
           [&](const EmbeddingKernel& shape) { return stream(shape); },
-          [&](const NormKernel& shape) { return stream(shape); },
+          [&](const NormKernel& norm) {
+            return params.norm_access < 16 ? plan_narrow_norm(params, kernel, norm) : stream(norm);
+          },
           [&](const RopeKernel& shape) { return stream(shape); },
-          [&](const ActivationKernel& shape) { return stream(shape); },
+          [&](const ActivationKernel& shape) { return plan_walk(params, kernel, shape.walk); },
           [&](const ElementwiseKernel& shape) { return stream(shape); },
           [&](const SampleKernel& shape) { return stream(shape); },
           [&](const CacheReadKernel& shape) { return stream(shape); },
           [&](const RouterKernel& shape) { return stream(shape); },
           [&](const ExpertSortKernel& shape) { return stream(shape); },
-          [&](const DispatchKernel& shape) { return stream(shape); },
+          [&](const DispatchKernel& shape) { return plan_walk(params, kernel, shape.walk); },
           [&](const CombineKernel& shape) { return stream(shape); },
           [&](const GroupedGemmKernel& gemm) { return plan_grouped(params, gemm); },
           [&](const QuantiseKernel& shape) { return plan_quantise(params, kernel, shape); },

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "models/gpu/gemm_tiling.hpp"
+#include "models/gpu/plan_walk.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/numerics/formats/quant_format.hpp"
 
@@ -15,6 +16,7 @@ namespace {
 /// Main-loop turns of one plan that are simulated one by one; above it, slices are merged.
 constexpr std::int64_t turn_budget = 24'000;
 constexpr std::int64_t warpgroup_rows = 64;
+constexpr std::int64_t warp = 32;
 
 std::int64_t slice_bytes(const ProductFormat& format, const GroupedTiling& t) {
   return format.a_bytes(t.tile_m, t.slice_k) + format.b_bytes(t.tile_n, t.slice_k);
@@ -41,15 +43,31 @@ bool promotes_sums(const GpuParams& params, const GroupedGemmKernel& gemm) {
          product_format(gemm).a_scale_k > 0 && params.peak_fp4.count() <= 0;
 }
 
+/// Weights that CUDA cores widen to the type of the rows before they are multiplied.
+bool widens_weights(const ProductFormat& format) {
+  return format.b_bits < format.a_bits && format.pipe != MatrixPipe::Fp8;
+}
+
 /// Instructions beside the tensor ones in `k` elements of a tile's main loop: a multiply-add per
-/// sum and block, or two per weight that is widened to the type of its inputs (CUTLASS
-/// numeric_conversion.h: 12 for eight 4-bit codes and a multiply by the scale per pair).
+/// sum and block, or eight per weight that is widened in a Triton program: codes from shared
+/// memory, conversion, scale, change of layout through shared memory.
 std::int64_t loop_instructions(const GpuParams& params, const GroupedGemmKernel& gemm,
                                const GroupedTiling& t, std::int64_t k) {
   if (promotes_sums(params, gemm)) return t.tile_m * t.tile_n * ceil_div(k, block_k);
-  const ProductFormat format = product_format(gemm);
-  const bool is_widened = format.b_bits < format.a_bits && format.pipe != MatrixPipe::Fp8;
-  return is_widened ? 2 * t.tile_n * k : 0;
+  return widens_weights(product_format(gemm)) ? 8 * t.tile_n * k : 0;
+}
+
+/// Columns that a product of the tensor pipe fills: tensor memory has a lane for each of 128 weight
+/// rows, used or not (PTX ISA, tcgen05.mma).
+std::int64_t padded_columns(const GpuParams& params, const GroupedTiling& t) {
+  return params.matrix_issue == MatrixIssue::TensorMemory ? std::max<std::int64_t>(128, t.tile_n)
+                                                          : t.tile_n;
+}
+
+/// Whether the tiling is one of CUTLASS' for tensor memory, of which a tuner picks one.
+bool is_tuned_cutlass(const GpuParams& params, const GroupedGemmKernel& gemm) {
+  return gemm.writes_descriptors && gemm.tuned_rows > 0 &&
+         params.matrix_issue == MatrixIssue::TensorMemory;
 }
 
 /// CTAs without rows in a grid that must hold any routing: each expert has one row first, then one
@@ -64,6 +82,7 @@ std::int64_t idle_ctas(const GroupedGemmKernel& gemm, const GroupedTiling& t) {
 /// Where one expert's CTAs and tiles begin.
 struct ExpertSpan {
   std::int64_t rows = 0, first_cta = 0, first_tile = 0;
+  std::int64_t place = 0;  ///< among all experts, those without rows included
   GemmGrid grid;
 };
 
@@ -78,9 +97,10 @@ class GroupedProgram final : public CtaProgram {
         multicast_(params.multicast),
         staging_bytes_(staging_bytes(params, format_)),
         turns_(loop_turns(ceil_div(gemm.k, tiling.slice_k), largest_turn)) {
-    for (const std::int64_t rows : gemm.rows) {
+    for (std::size_t place = 0; place < gemm.rows.size(); ++place) {
+      const std::int64_t rows = gemm.rows[place];
       if (rows < 1) continue;
-      ExpertSpan span{rows, ctas_, tiles_, {}};
+      ExpertSpan span{rows, ctas_, tiles_, static_cast<std::int64_t>(place), {}};
       span.grid = {ceil_div(rows, tiling.tile_m), ceil_div(gemm.n, tiling.tile_n), 1, 1};
       ctas_ += span.grid.tiles_m * span.grid.tiles_n;
       tiles_ += (span.grid.tiles_m + span.grid.tiles_n) * turn_count() + span.grid.tiles_n;
@@ -107,11 +127,12 @@ class GroupedProgram final : public CtaProgram {
     out.add({expert.first_tile + (expert.grid.tiles_m + c.n) * turn_count() + index,
              Bytes(format_.b_bytes(n, k)), Operand::Weight, sharers});
     out.tensor = Flops(2 * m * n * k);
-    out.tensor_padded = Flops(2 * tiling_.tile_m * tiling_.tile_n * k_padded);
+    out.tensor_padded = Flops(2 * tiling_.tile_m * padded_columns(params_, tiling_) * k_padded);
     out.chain = chain_of(format_, k_padded);
     out.issue = Flops(loop_instructions(params_, gemm_, tiling_, k_padded));
     out.handoffs = turns_[i + 1] - turns_[i];
     out.shared_traffic = Bytes(shared_traffic(format_, tiling_, k_padded));
+    if (index == 0 && gemm_.writes_descriptors) out.rounds = 1 + experts_passed(cta) / warp;
   }
 
   void epilogue(std::int64_t cta, Epilogue& out) const override {
@@ -137,6 +158,12 @@ class GroupedProgram final : public CtaProgram {
                          [](std::int64_t c, const ExpertSpan& e) { return c < e.first_cta; });
     return *(after - 1);
   }
+  /// Experts between the tile that the CTA's SM had before and this one: a warp looks at the sizes
+  /// of 32 in one trip (CUTLASS, sm90_tile_scheduler_group, get_work_idx_m_and_n).
+  [[nodiscard]] std::int64_t experts_passed(std::int64_t cta) const {
+    const std::int64_t before = cta - params_.sms * tiling_.ctas_per_sm;
+    return expert_of(cta).place - (before < 0 ? 0 : expert_of(before).place);
+  }
   [[nodiscard]] static TileCoordinates at(const ExpertSpan& expert, std::int64_t cta) {
     return raster(expert.grid, raster_group, cta - expert.first_cta);
   }
@@ -159,22 +186,6 @@ class GroupedProgram final : public CtaProgram {
   std::int64_t tiles_ = 0;
 };
 
-/// CTAs of a grid that find no rows: each reads the number of tiles that have some and returns.
-class IdleProgram final : public CtaProgram {
- public:
-  explicit IdleProgram(std::int64_t ctas) : ctas_(ctas) {}
-  [[nodiscard]] std::int64_t ctas() const override { return ctas_; }
-  [[nodiscard]] std::int64_t tiles() const override { return 1; }
-  [[nodiscard]] int steps(std::int64_t) const override { return 1; }
-  void step(std::int64_t, int, Step& out) const override {
-    out.add({0, Bytes(4), Operand::Activation, 1});
-  }
-  void epilogue(std::int64_t, Epilogue&) const override {}
-
- private:
-  std::int64_t ctas_;
-};
-
 /// As for plain products: stage buffers, accumulators and 40 other registers per thread, a loading
 /// warpgroup beside the computing ones.
 CtaDemand demand_of(const ProductFormat& format, const GroupedTiling& t) {
@@ -182,6 +193,16 @@ CtaDemand demand_of(const ProductFormat& format, const GroupedTiling& t) {
   const std::int64_t threads = 128 * (1 + compute);
   return {Bytes(t.stages * slice_bytes(format, t)),
           Bytes(t.tile_m * t.tile_n * accumulator_bytes + threads * 40 * 4), threads};
+}
+
+/// Dependent trips to L2 before a tile's first load: sizes of the experts, address and strides of
+/// the operands, release and acquisition of each rewritten descriptor, their fetch by the copy
+/// engine (CUTLASS, sm90_tile_scheduler_group and sm90_mma_array_tma_gmma_ss_warpspecialized,
+/// tensormaps_perform_update, tensormaps_cp_fence_release, tensormaps_fence_acquire). Scales that
+/// the tensor pipe applies have descriptors too (sm100_blockscaled_mma_array_warpspecialized).
+std::int64_t trips_per_tile(const GroupedGemmKernel& gemm) {
+  const std::int64_t descriptors = product_format(gemm).a_scale_k > 0 ? 4 : 2;
+  return 3 + descriptors;
 }
 
 /// What a tiling runs, summed over experts of `rows` rows.
@@ -203,16 +224,47 @@ GroupedCounts count(const GroupedGemmKernel& gemm, const GroupedTiling& t) {
 
 }  // namespace
 
+namespace {
+
+/// One CTA per SM, stage buffers in all of its shared memory: 64 or 128 weight rows by 32 to 256
+/// tokens, from 16 in fp8; 128 by 64 to 256 in fp4 (TensorRT-LLM, cutlass_heuristic.cpp,
+/// get_candidate_configs_sm100_dynamic_cluster_shape).
+std::vector<GroupedTiling> cutlass_menu(const GpuParams& params, const GroupedGemmKernel& gemm) {
+  const ProductFormat format = product_format(gemm);
+  const bool is_fp4 = format.pipe == MatrixPipe::Fp4;
+  std::vector<GroupedTiling> menu;
+  GroupedTiling t;
+  t.slice_k = 1024 / std::max(format.a_bits, format.b_bits);
+  t.ctas_per_sm = 1;
+  for (const std::int64_t tile_n : {64, 128}) {
+    for (const std::int64_t tile_m : {16, 32, 64, 128, 256}) {
+      if (is_fp4 && (tile_n < 128 || tile_m < 64)) continue;
+      if (tile_m == 16 && (tile_n < 128 || format.pipe != MatrixPipe::Fp8)) continue;
+      t.tile_m = tile_m;
+      t.tile_n = tile_n;
+      t.stages = params.max_bytes_in_flight.count() / slice_bytes(format, t);
+      if (t.stages >= 2) menu.push_back(t);
+    }
+  }
+  return menu;
+}
+
+}  // namespace
+
 std::vector<GroupedTiling> grouped_menu(const GpuParams& params, const GroupedGemmKernel& gemm) {
+  if (is_tuned_cutlass(params, gemm)) return cutlass_menu(params, gemm);
   const ProductFormat format = product_format(gemm);
   std::vector<GroupedTiling> menu;
   GroupedTiling t;
   t.slice_k = 1024 / std::max(format.a_bits, format.b_bits);
   constexpr std::int64_t row_tiles[] = {16, 32, 64, 128, 256};
+  // Triton programs have at most 128 rows; widened weights and sums share tensor memory.
+  const std::int64_t widest_rows = params.matrix_issue == MatrixIssue::TensorMemory ? 64 : 128;
   for (const std::int64_t tile_n : {128, 256}) {
     for (const std::int64_t tile_m : row_tiles) {
       if (tile_m * tile_n > 128 * 256 || (tile_n == 256 && tile_m < 128)) continue;
       if (tile_m * tile_n > 128 * 128 && promotes_sums(params, gemm)) continue;
+      if (tile_m > widest_rows && widens_weights(format)) continue;
       t.tile_m = tile_m;
       t.tile_n = tile_n;
       const std::int64_t slice = slice_bytes(format, t);
@@ -239,10 +291,10 @@ Picoseconds predict_grouped(const GpuParams& params, const GroupedGemmKernel& ge
   const double clock = params.clock.count();
   const double tensor_rate =
       params.matrix_peak(format.pipe).count() * params.matrix_efficiency / sms;
-  const double math =
-      std::max(static_cast<double>(2 * t.tile_m * t.tile_n * t.slice_k) / tensor_rate,
-               static_cast<double>(shared_traffic(format, t, t.slice_k)) /
-                   (params.shared_bytes_per_clock * clock));
+  const double math = std::max(
+      static_cast<double>(2 * t.tile_m * padded_columns(params, t) * t.slice_k) / tensor_rate,
+      static_cast<double>(shared_traffic(format, t, t.slice_k)) /
+          (params.shared_bytes_per_clock * clock));
   const double beside = static_cast<double>(loop_instructions(params, gemm, t, t.slice_k)) * sms /
                         params.vector_peak().count();
   const double in_flight = static_cast<double>(t.ctas_per_sm * t.stages) * slice;
@@ -262,15 +314,15 @@ Picoseconds predict_grouped(const GpuParams& params, const GroupedGemmKernel& ge
 GroupedTiling choose_grouped(const GpuParams& params, const GroupedGemmKernel& gemm) {
   const std::vector<GroupedTiling> menu = grouped_menu(params, gemm);
   if (menu.empty()) throw ModelError("gpu: no grouped GEMM tile fits this chip");
-  const GroupedTiling* best = nullptr;
-  Picoseconds best_time(0);
-  for (const GroupedTiling& tiling : menu) {
-    const Picoseconds time = predict_grouped(params, gemm, tiling);
-    if (best != nullptr && time >= best_time) continue;
-    best = &tiling;
-    best_time = time;
+  std::vector<std::pair<Picoseconds, std::size_t>> by_time;
+  for (std::size_t i = 0; i < menu.size(); ++i) {
+    by_time.emplace_back(predict_grouped(params, gemm, menu[i]), i);
   }
-  return *best;
+  std::sort(by_time.begin(), by_time.end());
+  // Each entry of that menu comes with a dozen clusters and epilogues, and the tuner's samples do
+  // not separate them: the middle of the list stands for its pick.
+  const std::size_t pick = is_tuned_cutlass(params, gemm) ? by_time.size() / 2 : 0;
+  return menu[by_time[pick].second];
 }
 
 KernelPlan plan_grouped_with(const GpuParams& params, const GroupedGemmKernel& gemm,
@@ -287,21 +339,12 @@ KernelPlan plan_grouped_with(const GpuParams& params, const GroupedGemmKernel& g
   phase.pipe = product_format(gemm).pipe;
   phase.overlaps_epilogue = overlaps_epilogue(params, plain(tiling));
   phase.persistent = params.persistent_kernels && gemm.launched_choices == 0;
-  // Three dependent trips to L2: the expert's sizes and addresses, the release of the rewritten
-  // descriptors, their fetch by the copy engine (CUTLASS,
-  // sm90_mma_array_tma_gmma_ss_warpspecialized, tensormaps_perform_update,
-  // tensormaps_cp_fence_release, tensormaps_fence_acquire).
-  if (gemm.writes_descriptors) phase.tile_setup = params.l2_latency * 3;
+  if (gemm.writes_descriptors) phase.tile_setup = params.l2_latency * trips_per_tile(gemm);
   KernelPlan plan;
   plan.algorithm = fmt::format("grouped gemm {}x{}", tiling.tile_m, tiling.tile_n);
   plan.phases.push_back(phase);
   if (const std::int64_t idle = idle_ctas(gemm, tiling); idle > 0) {
-    PlanPhase rest;
-    rest.program = std::make_shared<IdleProgram>(idle);
-    rest.ctas_per_sm = tiling.ctas_per_sm;
-    rest.has_setup = false;
-    rest.has_equal_ctas = true;
-    plan.phases.push_back(rest);
+    plan.phases.push_back(idle_phase(idle, tiling.ctas_per_sm));
   }
   return plan;
 }

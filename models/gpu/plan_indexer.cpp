@@ -17,6 +17,11 @@ constexpr std::int64_t tile_rows = 128;
 constexpr std::int64_t score_bytes = 4;
 constexpr std::int64_t index_bytes = 4;
 constexpr std::int64_t turn_budget = 40'000;
+/// A query's choice: a CTA of 512 threads with one load outstanding each walks its scores four
+/// times, a histogram and a selection over leading and over further bits; once where all are chosen
+/// (TensorRT-LLM, indexerTopK.cu, topKPerRowJob and processHistogramStep).
+constexpr std::int64_t choice_threads = 512;
+constexpr std::int64_t choice_walks = 4;
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
   return (a + b - 1) / b;
@@ -112,6 +117,8 @@ void add_choices(const IndexerKernel& shape, const ScoreCta& first, std::int64_t
     task.first_tile = first.score_tile;
     task.parts = parts;
     task.part_bytes = Bytes(std::min(run, visible) * score_bytes);
+    task.rounds = ceil_div(std::min(run, visible), choice_threads) *
+                  (visible > shape.top_k ? choice_walks : 1);
     task.epilogue.vector = Flops(visible);
     task.epilogue.store = Bytes(std::min(visible, shape.top_k) * index_bytes);
     schedule.choices.push_back(task);
@@ -177,6 +184,9 @@ KernelPlan plan_indexer(const GpuParams& params, const IndexerKernel& shape) {
   plan.algorithm = "indexer";
   plan.phases.push_back(scores);
   plan.phases.push_back(reduce_phase(params, std::move(choices), tiles));
+  plan.phases.back().is_launched = true;
+  plan.phases.back().stages = 1;
+  plan.phases.back().ctas_per_sm = params.max_threads / choice_threads;
   return plan;
 }
 

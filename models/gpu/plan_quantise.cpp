@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "models/gpu/plan_walk.hpp"
+
 namespace tandem::gpu {
 namespace {
 
@@ -11,9 +13,10 @@ constexpr std::int64_t most_chunks = 16'384;
 /// four); a loop that also stores may not move loads ahead of its stores.
 constexpr std::int64_t read_unroll = 4;
 
-/// Lane operations around an access: 64-bit addresses and bounds, conversion, exchange of maxima.
-/// Fitted to quantisations whose operands lie in L2 on H100 (per-tensor and 1x128, TensorRT-LLM).
-constexpr std::int64_t operations_per_access = 80;
+/// A maximum over all threads: within each warp, through shared memory, within one warp. Over a
+/// group or row: within the warp, then through shared memory to the threads that convert.
+constexpr std::int64_t block_exchanges = 3;
+constexpr std::int64_t group_exchanges = 2;
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
   return (a + b - 1) / b;
@@ -27,6 +30,7 @@ struct Pass {
   Bytes read, written;
   Flops vector, special;
   bool updates_shared_word = false;
+  std::int64_t exchanges = 0;  ///< of the threads of a CTA that agree on a magnitude
 };
 
 /// CTAs take neighbouring chunks; chunks beyond the last CTA's share do not exist.
@@ -55,6 +59,7 @@ class PassProgram final : public CtaProgram {
     const std::int64_t total = pass_.written.count();
     out.store = Bytes(part(total, first(cta + 1)) - part(total, first(cta)));
     out.updates_shared_word = pass_.updates_shared_word;
+    out.exchanges = pass_.exchanges;
   }
 
  private:
@@ -96,6 +101,7 @@ Pass search_pass(const QuantiseKernel& shape, const KernelWork& work) {
   pass.read = work.read_bytes;
   pass.vector = Flops(work.vector.count() / 2);
   pass.updates_shared_word = true;
+  pass.exchanges = block_exchanges;
   return pass;
 }
 
@@ -104,16 +110,20 @@ Pass search_pass(const QuantiseKernel& shape, const KernelWork& work) {
 Pass convert_pass(const GpuParams& params, const QuantiseKernel& shape, const KernelWork& work) {
   Pass pass;
   const std::int64_t fixed_grid = shape.search_ctas > 0 ? shape.search_ctas : 8 * params.sms;
+  pass.threads = shape.convert_threads;
   pass.access = shape.convert_access;
-  pass.bytes_per_turn = pass.threads * pass.access;
+  pass.bytes_per_turn = pass.threads * pass.access * shape.convert_unroll;
   const std::int64_t all =
       std::max<std::int64_t>(1, ceil_div(work.read_bytes.count(), pass.bytes_per_turn));
   pass.ctas = shape.convert_access < 16 ? std::min(fixed_grid, all) : all;
+  const std::int64_t given = shape.convert_ctas + shape.convert_ctas_per_sm * params.sms;
+  if (given > 0) pass.ctas = std::min(given, all);
   pass.read = work.read_bytes;
   pass.written = work.write_bytes;
   pass.vector = Flops(work.vector.count() -
                       (shape.scales == ScaleOrigin::Tensor ? work.vector.count() / 2 : 0));
   pass.special = work.special;
+  if (shape.scales == ScaleOrigin::Rows) pass.exchanges = group_exchanges;
   return pass;
 }
 

@@ -18,6 +18,7 @@ class ReduceProgram final : public CtaProgram {
   }
   void step(std::int64_t cta, int index, Step& out) const override {
     out.add({task(cta).first_tile + index, task(cta).part_bytes, Operand::Workspace, 1});
+    out.rounds = task(cta).rounds;
   }
   void epilogue(std::int64_t cta, Epilogue& out) const override { out = task(cta).epilogue; }
 

@@ -10,7 +10,8 @@ struct ReduceTask {
   std::int64_t first_tile = 0;
   std::int64_t parts = 1;
   Bytes part_bytes;
-  Epilogue epilogue;
+  Epilogue epilogue = {};
+  std::int64_t rounds = 1;  ///< dependent loads in which a thread reads its share of a part
 };
 
 /// A phase of one CTA per task. `tiles` is the tile count of the kernel.

@@ -9,16 +9,6 @@
 namespace tandem::lpu {
 namespace {
 
-// Heap keys order by cycle, then phase, then queue.
-constexpr int queue_bits = 12;
-constexpr int phase_shift = queue_bits;
-constexpr int cycle_shift = queue_bits + 1;
-constexpr std::uint64_t release_queue = (1U << queue_bits) - 1;
-
-std::uint64_t make_key(std::int64_t cycle, std::uint64_t phase, std::uint64_t queue) {
-  return (static_cast<std::uint64_t>(cycle) << cycle_shift) | (phase << phase_shift) | queue;
-}
-
 int longest_latency(const LatencyTable& t) {
   return std::max({t.mem_read, t.mem_gather, t.vxm_simple, t.vxm_special, t.sxm_cross,
                    t.sxm_distribute, t.sxm_transpose, t.sxm_rotate});
@@ -38,6 +28,14 @@ const LatencyTable& checked(const LatencyTable& t) {
   return t;
 }
 
+bool is_regular(const Program& program) {
+  return std::none_of(program.queues.begin(), program.queues.end(), [](const QueueProgram& words) {
+    return std::any_of(words.begin(), words.end(), [](const Instruction& word) {
+      return word.op == Opcode::Config || word.op == Opcode::Flag;
+    });
+  });
+}
+
 }  // namespace
 
 Machine::Core::Core(const Geometry& geometry, const LatencyTable& latency, bool functional)
@@ -48,11 +46,15 @@ Machine::Core::Core(const Geometry& geometry, const LatencyTable& latency, bool 
       streams_(geometry, longest_latency(latency), functional),
       alus_(geometry, functional),
       planes_(geometry, latency, functional),
+      mem_queues_(geometry.mem_slices()),
+      wheel_(geometry.queue_count()),
       link_free_(static_cast<std::size_t>(geometry.link_count())),
       arrivals_(static_cast<std::size_t>(geometry.link_count())) {
-  if (static_cast<std::uint64_t>(geometry.queue_count()) >= release_queue ||
-      static_cast<std::size_t>(geometry.weight_streams_per_plane) > widest_group) {
-    throw ModelError("lpu.machine: more queues or weight streams than the machine holds");
+  if (static_cast<std::size_t>(geometry.weight_streams_per_plane) > widest_group) {
+    throw ModelError("lpu.machine: more weight streams than the machine holds");
+  }
+  for (int queue = 0; queue < geometry.queue_count(); ++queue) {
+    positions_.push_back(geometry.queue_position(queue));
   }
   const auto lanes = functional ? static_cast<std::size_t>(geometry.lanes()) : 0;
   for (LaneValues* values : {&x_, &y_, &result_}) values->resize(lanes);
@@ -78,6 +80,7 @@ void Machine::Core::load(const Program& program, std::span<const MemoryImageRow>
   }
   check_capacity(program);
   check_flags(program);
+  regular_ = is_regular(program);
   program_ = program;
   loaded_ = true;
   registers_ = {};
@@ -150,11 +153,6 @@ void Machine::Core::set_register(int index, std::uint16_t value) {
   registers_[static_cast<std::size_t>(index)] = value;
 }
 
-void Machine::Core::push(std::uint64_t key) {
-  pending_.push_back(key);
-  std::push_heap(pending_.begin(), pending_.end(), std::greater<>());
-}
-
 void Machine::Core::schedule(std::size_t queue) {
   const QueueWalk& walk = walks_[queue];
   switch (walk.state()) {
@@ -167,7 +165,7 @@ void Machine::Core::schedule(std::size_t queue) {
       // Emit and Recv fill their cells in the cycle of issue, so they go before its readers.
       const Opcode op = walk.issue().instruction->op;
       const bool first = op == Opcode::Emit || op == Opcode::Recv;
-      push(make_key(walk.issue().cycle, first ? 0 : 1, queue));
+      wheel_.push(walk.issue().cycle, !first, static_cast<int>(queue));
     }
   }
 }
@@ -202,7 +200,8 @@ void Machine::Core::start_run(std::span<const LinkVector> inbound) {
   }
   counts_ = {};
   outbound_.clear();
-  pending_.clear();
+  wheel_.clear();
+  releases_.clear();
   parked_.clear();
   walks_.clear();
   last_issue_ = first_notify_ = -1;
@@ -221,27 +220,45 @@ void Machine::Core::start_run(std::span<const LinkVector> inbound) {
   }
 }
 
+// Reads ahead of time find the same faults, but not the first one first: a faulty run starts again
+// in strict order.
 RunResult Machine::Core::run(std::span<const LinkVector> inbound, const RunTimeline& timeline) {
-  start_run(inbound);
-  tracks_.assign(program_.queues.size(), std::nullopt);
-  while (!pending_.empty()) {
-    std::pop_heap(pending_.begin(), pending_.end(), std::greater<>());
-    const std::uint64_t key = pending_.back();
-    pending_.pop_back();
-    const std::uint64_t queue = key & release_queue;
-    if (queue == release_queue) {
-      release_parked(static_cast<std::int64_t>(key >> cycle_shift));
-      continue;
-    }
-    QueueWalk& walk = walks_[queue];
-    execute(static_cast<int>(queue), walk.issue());
-    if (timeline.recorder != nullptr) record(timeline, static_cast<int>(queue), walk.issue());
-    walk.advance();
-    schedule(queue);
+  reads_ahead_ = regular_ && !functional_ && timeline.recorder == nullptr;
+  try {
+    start_run(inbound);
+    run_to_the_end(timeline);
+  } catch (const ScheduleError&) {
+    if (!reads_ahead_) throw;
+    reads_ahead_ = false;
+    start_run(inbound);
+    run_to_the_end(timeline);
   }
   RunResult result;
   finish_run(result);
   return result;
+}
+
+void Machine::Core::run_to_the_end(const RunTimeline& timeline) {
+  tracks_.assign(program_.queues.size(), std::nullopt);
+  for (;;) {
+    const std::int64_t release = releases_.empty() ? INT64_MAX : releases_.front();
+    const std::int64_t cycle = wheel_.next_cycle(release);
+    if (cycle == INT64_MAX) return;
+    if (cycle == release) {
+      releases_.pop_front();
+      release_parked(cycle);
+      continue;
+    }
+    for (int queue = wheel_.pop(); queue >= 0; queue = wheel_.pop()) {
+      const auto index = static_cast<std::size_t>(queue);
+      QueueWalk& walk = walks_[index];
+      execute(queue, walk.issue());
+      if (timeline.recorder != nullptr) record(timeline, queue, walk.issue());
+      walk.advance();
+      if (reads_ahead_ && queue < mem_queues_) read_ahead(queue, cycle + streams_.lookahead());
+      schedule(index);
+    }
+  }
 }
 
 void Machine::Core::execute(int queue, const Issue& issue) {
@@ -258,7 +275,8 @@ void Machine::Core::execute_on_unit(const Issue& issue) {
   switch (issue.instruction->op) {
     case Opcode::Notify:
       if (first_notify_ < 0) first_notify_ = issue.cycle;
-      return push(make_key(issue.cycle + latency_.barrier, 0, release_queue));
+      releases_.push_back(issue.cycle + latency_.barrier);
+      return;
     case Opcode::Mem:
       return execute_mem(issue);
     case Opcode::Alu:

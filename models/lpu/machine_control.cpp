@@ -29,8 +29,7 @@ void Machine::Core::execute_link(const Issue& issue) {
     }
     return;
   }
-  const int position = geometry_.c2c_position(geometry_.link_hemisphere(instruction.link));
-  const std::uint8_t* bytes = consume(instruction.in, position, issue.cycle);
+  const std::uint8_t* bytes = consume(instruction.in, position(), issue.cycle);
   if (functional_) sent.assign(bytes, bytes + sram_.row_bytes());
 }
 
@@ -41,8 +40,7 @@ void Machine::Core::receive(const Instruction& instruction, std::int64_t cycle) 
     fail("H6", fmt::format("the next vector on link {} arrives in cycle {}", instruction.link,
                            arrivals.front().cycle));
   }
-  const int position = geometry_.c2c_position(geometry_.link_hemisphere(instruction.link));
-  std::uint8_t* out = produce(instruction.out, position, cycle);
+  std::uint8_t* out = produce(instruction.out, position(), cycle);
   if (functional_) std::copy(arrivals.front().bytes.begin(), arrivals.front().bytes.end(), out);
   arrivals.pop_front();
 }
@@ -50,8 +48,7 @@ void Machine::Core::receive(const Instruction& instruction, std::int64_t cycle) 
 // The bytes must be the words that the program says come next: what is issued, and when, does not
 // depend on data.
 void Machine::Core::fetch(const Issue& issue) {
-  consume_group(issue.instruction->in, fetch_vectors, geometry_.queue_position(queue_),
-                issue.cycle);
+  consume_group(issue.instruction->in, fetch_vectors, position(), issue.cycle);
   if (!functional_ || issue.fetched < 0) return;
   const QueueProgram& words = program_.queues[static_cast<std::size_t>(queue_)];
   const std::size_t per_vector = sram_.row_bytes() / instruction_bytes;

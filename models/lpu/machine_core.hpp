@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "models/lpu/issue_wheel.hpp"
 #include "models/lpu/machine.hpp"
 #include "models/lpu/machine_memory.hpp"
 #include "models/lpu/machine_mxm.hpp"
@@ -38,7 +39,10 @@ class Machine::Core {
   // The issue loop.
   void start_run(std::span<const LinkVector> inbound);
   void schedule(std::size_t queue);
-  void push(std::uint64_t key);
+  void run_to_the_end(const RunTimeline& timeline);
+  void read_ahead(int queue, std::int64_t limit);
+  void read_run(const MemAccess& access, const Issue& issue, std::int64_t count,
+                const Instruction* repeat);
   void release_parked(std::int64_t cycle);
   void execute(int queue, const Issue& issue);
   void execute_on_unit(const Issue& issue);
@@ -85,6 +89,7 @@ class Machine::Core {
   std::uint8_t* produce(StreamRef stream, int position, std::int64_t cycle);
   [[nodiscard]] int row_of(const MemAccess& access, const Issue& issue) const;
   [[nodiscard]] int mapped_row(int base, int superlane, const MemAccess& access) const;
+  [[nodiscard]] int position() const { return positions_[static_cast<std::size_t>(queue_)]; }
   void take_bank(int bank, std::int64_t cycle);
   void check_readable(int bank, int row, std::int64_t cycle);
   [[noreturn]] void fail(const char* rule, const std::string& message) const;
@@ -94,7 +99,9 @@ class Machine::Core {
   bool functional_;
   Program program_;
   bool loaded_ = false;
-  HostRegisters registers_{};          // as the host set them
+  bool regular_ = true;        // no Config, no Flag: nothing changes what an issue means over time
+  bool reads_ahead_ = true;    // in this run
+  HostRegisters registers_{};  // as the host set them
   HostRegisters live_registers_{};     // in this run, as latched at the last release
   HostRegisters flagged_registers_{};  // to be latched at the next one
 
@@ -102,11 +109,14 @@ class Machine::Core {
   StreamRegisters streams_;
   AluRegisters alus_;
   MatrixPlanes planes_;
+  int mem_queues_;
+  IssueWheel wheel_;
+  std::deque<std::int64_t> releases_;  // cycles in which parked queues go on
+  std::vector<int> positions_;         // by queue
   std::vector<std::int64_t> link_free_;
   std::vector<std::deque<LinkVector>> arrivals_;
 
   std::vector<QueueWalk> walks_;
-  std::vector<std::uint64_t> pending_;  // heap of keys: cycle, phase, queue
   std::vector<std::size_t> parked_;
   int queue_ = 0;           // of the instruction being executed
   std::int64_t cycle_ = 0;  // of the instruction being executed

@@ -25,6 +25,10 @@ class SramBanks {
 
   /// Notes that `row` may be read from `readable` on.
   void note_write(int slice, int bank, int row, std::int64_t readable);
+  /// Whether every row of the bank is readable from `cycle` on.
+  [[nodiscard]] bool settled(int slice, int bank, std::int64_t cycle) const {
+    return cycle >= state_[index(slice, bank)].latest_readable;
+  }
   /// False where a write to `row` is not readable at `cycle` yet.
   [[nodiscard]] bool may_read(int slice, int bank, int row, std::int64_t cycle) const;
   /// Takes the bank for one cycle; false where it is taken already. Cycles may come out of order by
@@ -41,11 +45,11 @@ class SramBanks {
     int row = -1;
   };
   struct Bank {
-    std::vector<std::unique_ptr<std::uint8_t[]>> pages;
-    std::array<RecentWrite, remembered_writes> recent{};
-    std::uint32_t next_recent = 0;
     std::int64_t latest_readable = INT64_MIN;
     std::array<std::int64_t, 2> taken{INT64_MIN, INT64_MIN};
+    std::vector<std::unique_ptr<std::uint8_t[]>> pages;
+    std::uint32_t next_recent = 0;
+    std::array<RecentWrite, remembered_writes> recent{};
   };
   [[nodiscard]] std::size_t index(int slice, int bank) const {
     return static_cast<std::size_t>(slice * banks_ + bank);

@@ -1,6 +1,7 @@
 #include "models/lpu/machine_mxm.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 
 #include "sim/numerics/dot.hpp"
@@ -9,6 +10,18 @@
 namespace tandem::lpu {
 namespace {
 
+// e5m2 codes are few: their values, once.
+const std::array<float, 256>& e5m2_values() {
+  static const std::array<float, 256> table = [] {
+    std::array<float, 256> values{};
+    for (std::size_t code = 0; code < values.size(); ++code) {
+      values[code] = decode_fp8_e5m2(static_cast<std::uint8_t>(code));
+    }
+    return values;
+  }();
+  return table;
+}
+
 float decode_as(Type type, std::uint32_t bits) {
   switch (type) {
     case Type::Float16:
@@ -16,7 +29,25 @@ float decode_as(Type type, std::uint32_t bits) {
     case Type::Bfloat16:
       return decode_bfloat16(static_cast<std::uint16_t>(bits));
     default:
-      return decode_fp8_e5m2(static_cast<std::uint8_t>(bits));
+      return e5m2_values()[bits & 0xffU];
+  }
+}
+
+// As decode_float16() of each: a half's bits, moved to a float's places, are the value times
+// 2^-112, subnormals included; infinities and NaN are looked for apart.
+void decode_float16_row(const std::uint8_t* low, const std::uint8_t* high, float* out,
+                        std::size_t count) {
+  std::uint32_t special = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::uint32_t bits = low[i] | std::uint32_t{high[i]} << 8;
+    const std::uint32_t magnitude = (bits & 0x7fffU) << 13;
+    const float value = std::bit_cast<float>(magnitude) * 0x1p112F;
+    out[i] = std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) | (bits & 0x8000U) << 16);
+    special |= (bits & 0x7c00U) == 0x7c00U ? 1U : 0U;
+  }
+  if (special == 0) return;
+  for (std::size_t i = 0; i < count; ++i) {
+    out[i] = decode_float16(static_cast<std::uint16_t>(low[i] | std::uint32_t{high[i]} << 8));
   }
 }
 
@@ -41,6 +72,7 @@ MatrixPlanes::MatrixPlanes(const Geometry& geometry, const LatencyTable& latency
   for (Plane& plane : planes_) {
     plane.accumulators.resize(static_cast<std::size_t>(geometry.accumulators));
     if (!functional) continue;
+    plane.fresh.resize(columns_);
     for (Weights* weights : {&plane.shadow, &plane.active}) {
       weights->bytes.resize(rows_ * columns_);
       weights->present.resize(columns_);
@@ -56,6 +88,7 @@ void MatrixPlanes::clear() {
       std::fill(weights->bytes.begin(), weights->bytes.end(), std::uint8_t{0});
       std::fill(weights->present.begin(), weights->present.end(), std::uint8_t{0});
     }
+    std::fill(plane.fresh.begin(), plane.fresh.end(), std::uint8_t{0});
     for (Accumulator& accumulator : plane.accumulators) {
       accumulator.state = Accumulator::State::Empty;
     }
@@ -73,6 +106,7 @@ void MatrixPlanes::load(const Instruction& instruction, std::int64_t cycle,
     std::copy_n(columns[j], rows_,
                 plane.shadow.bytes.begin() + static_cast<std::ptrdiff_t>((first + j) * rows_));
     plane.shadow.present[first + j] = 1;
+    plane.fresh[first + j] = 1;
   }
 }
 
@@ -84,7 +118,14 @@ const char* MatrixPlanes::install(int plane, std::int64_t cycle) {
   target.installed = true;
   target.active_ready = cycle + latency_.mxm_install;
   if (!functional_) return nullptr;
-  target.active = target.shadow;
+  for (std::size_t column = 0; column < columns_; ++column) {
+    if (target.fresh[column] != 0) continue;
+    target.shadow.present[column] = target.active.present[column];
+    std::copy_n(target.active.bytes.begin() + static_cast<std::ptrdiff_t>(column * rows_), rows_,
+                target.shadow.bytes.begin() + static_cast<std::ptrdiff_t>(column * rows_));
+  }
+  std::swap(target.active, target.shadow);
+  std::fill(target.fresh.begin(), target.fresh.end(), std::uint8_t{0});
   target.decoded_valid = false;
   planes_[static_cast<std::size_t>(plane & ~1)].decoded_valid = false;  // of the 16-bit pair
   return nullptr;
@@ -149,6 +190,11 @@ void MatrixPlanes::decode_weights(int plane, Type type) {
                                  : nullptr;
   for (std::size_t column = 0; column < columns_; ++column) {
     if (!has_column(plane, type, column)) continue;
+    if (type == Type::Float16) {
+      decode_float16_row(low.active.bytes.data() + column * rows_, high + column * rows_,
+                         low.decoded.data() + column * rows_, rows_);
+      continue;
+    }
     for (std::size_t i = column * rows_; i < (column + 1) * rows_; ++i) {
       const std::uint32_t upper = high == nullptr ? 0U : std::uint32_t{high[i]} << 8;
       low.decoded[i] = decode_as(type, low.active.bytes[i] | upper);

@@ -34,6 +34,7 @@ class MatrixPlanes {
     std::vector<std::uint8_t> bytes;    // [column][row]
     std::vector<std::uint8_t> present;  // per column
   };
+  // A shadow column that no LW has written since the last IW stands for the active one.
   struct Accumulator {
     enum class State : std::uint8_t { Empty, Waiting, Emitted } state = State::Empty;
     bool is_integer = false;
@@ -43,6 +44,7 @@ class MatrixPlanes {
   struct Plane {
     Weights shadow;
     Weights active;
+    std::vector<std::uint8_t> fresh;  // per column: written since the last IW
     bool loaded = false;
     bool installed = false;
     std::int64_t shadow_ready = 0;

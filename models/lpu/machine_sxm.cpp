@@ -25,13 +25,9 @@ int latency_of(Opcode op, const LatencyTable& latency) {
 
 void Machine::Core::execute_switch(const Issue& issue) {
   const Instruction& instruction = *issue.instruction;
-  const int unit = queue_ - geometry_.sxm_queue(Hemisphere::West, 0);
-  const auto side =
-      unit < geometry_.sxm_queues_per_hemisphere ? Hemisphere::West : Hemisphere::East;
-  const int position = geometry_.sxm_position(side);
   counts_.sxm_ops += powered_;
-  consume_group(instruction.in, switch_inputs(instruction), position, issue.cycle);
-  produce_group(instruction.out, switch_outputs(instruction), position,
+  consume_group(instruction.in, switch_inputs(instruction), position(), issue.cycle);
+  produce_group(instruction.out, switch_outputs(instruction), position(),
                 issue.cycle + latency_of(instruction.op, latency_));
   if (!functional_) return;
   if (instruction.op == Opcode::Transpose16) return transpose();

@@ -27,6 +27,7 @@ std::uint8_t* Machine::Core::produce(StreamRef stream, int position, std::int64_
 }
 
 void Machine::Core::consume_group(StreamRef first, int streams, int position, std::int64_t cycle) {
+  if (!functional_ && streams_.held(first, streams, position, cycle) == streams) return;
   for (int i = 0; i < streams; ++i) {
     const StreamRef stream{first.direction, static_cast<std::uint16_t>(first.id + i)};
     in_[static_cast<std::size_t>(i)] = consume(stream, position, cycle);
@@ -84,8 +85,7 @@ void Machine::Core::read_row_to_stream(const MemAccess& access, const Issue& iss
   take_bank(access.bank, issue.cycle);
   check_readable(access.bank, row, issue.cycle);
   counts_.mem_reads += powered_;
-  std::uint8_t* out =
-      produce(access.stream, geometry_.mem_position(queue_), issue.cycle + latency_.mem_read);
+  std::uint8_t* out = produce(access.stream, position(), issue.cycle + latency_.mem_read);
   if (!functional_) return;
   const std::uint8_t* bytes = sram_.row(queue_, access.bank, row);
   if (bytes == nullptr) {
@@ -95,11 +95,71 @@ void Machine::Core::read_row_to_stream(const MemAccess& access, const Issue& iss
   }
 }
 
+namespace {
+
+bool only_reads(const Instruction& word) {
+  using Kind = MemAccess::Kind;
+  if (word.op != Opcode::Mem) return false;
+  for (const MemAccess& access : word.access) {
+    if (access.generated || (access.kind != Kind::None && access.kind != Kind::Read)) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+// What a slice reads depends on its own queue alone, and a vector put on a stream early meets
+// nobody before its cycle: such issues need not wait for their turn.
+void Machine::Core::read_ahead(int queue, std::int64_t limit) {
+  QueueWalk& walk = walks_[static_cast<std::size_t>(queue)];
+  queue_ = queue;
+  while (walk.state() == QueueWalk::State::Ready && walk.issue().cycle < limit &&
+         only_reads(*walk.issue().instruction)) {
+    const Issue issue = walk.issue();
+    const Instruction* repeat = walk.repeats_left() > 0 ? &walk.repeat() : nullptr;
+    std::int64_t count = 1;
+    if (repeat != nullptr) {
+      count += std::min(walk.repeats_left(), (limit - 1 - issue.cycle) / repeat->interval);
+    }
+    cycle_ = issue.cycle;
+    for (const MemAccess& access : issue.instruction->access) {
+      if (access.kind != MemAccess::Kind::None) read_run(access, issue, count, repeat);
+    }
+    counts_.instructions += count;
+    if (count > 1) walk.advance_repeat(count - 1);
+    last_issue_ = std::max(last_issue_, walk.issue().cycle);
+    walk.advance();
+  }
+}
+
+// `count` timed reads, `repeat` apart.
+void Machine::Core::read_run(const MemAccess& access, const Issue& issue, std::int64_t count,
+                             const Instruction* repeat) {
+  const std::int64_t interval = repeat == nullptr ? 1 : repeat->interval;
+  Issue last = issue;
+  last.cycle += (count - 1) * interval;
+  if (repeat != nullptr) last.row_offset += (count - 1) * repeat->stride;
+  int row = row_of(access, issue);
+  (void)row_of(access, last);
+  take_bank(access.bank, issue.cycle);
+  if (count > 1) take_bank(access.bank, last.cycle);
+  if (!sram_.settled(queue_, access.bank, issue.cycle)) {
+    for (std::int64_t i = 0; i < count; ++i) {
+      check_readable(access.bank, row, issue.cycle + i * interval);
+      if (repeat != nullptr) row += repeat->stride;
+    }
+  }
+  const std::int64_t first = issue.cycle + latency_.mem_read;
+  const std::int64_t done = streams_.produce_run(access.stream, position(), first, count, interval);
+  if (done < count) (void)produce(access.stream, position(), first + done * interval);
+  counts_.mem_reads += count * powered_;
+}
+
 void Machine::Core::write_stream_to_row(const MemAccess& access, const Issue& issue) {
   const int row = row_of(access, issue);
   take_bank(access.bank, issue.cycle);
   counts_.mem_writes += powered_;
-  const std::uint8_t* bytes = consume(access.stream, geometry_.mem_position(queue_), issue.cycle);
+  const std::uint8_t* bytes = consume(access.stream, position(), issue.cycle);
   sram_.note_write(queue_, access.bank, row, issue.cycle + latency_.mem_write_to_read);
   if (!functional_) return;
   std::copy_n(bytes, powered_lanes(), sram_.row_to_write(queue_, access.bank, row));
@@ -119,11 +179,10 @@ int Machine::Core::mapped_row(int base, int superlane, const MemAccess& access) 
 
 void Machine::Core::gather(const MemAccess& access, const Issue& issue) {
   const int base = row_of(access, issue);
-  const int position = geometry_.mem_position(queue_);
   for (int bank = 0; bank < geometry_.banks; ++bank) take_bank(bank, issue.cycle + 1);
-  consume_group(access.map, 2, position, issue.cycle);
+  consume_group(access.map, 2, position(), issue.cycle);
   counts_.mem_reads += powered_;
-  std::uint8_t* out = produce(access.stream, position, issue.cycle + latency_.mem_gather);
+  std::uint8_t* out = produce(access.stream, position(), issue.cycle + latency_.mem_gather);
   if (!functional_) return;
   const auto lanes = static_cast<std::size_t>(geometry_.lanes_per_superlane);
   for (int superlane = 0; superlane < powered_; ++superlane) {
@@ -139,10 +198,9 @@ void Machine::Core::gather(const MemAccess& access, const Issue& issue) {
 
 void Machine::Core::scatter(const MemAccess& access, const Issue& issue) {
   const int base = row_of(access, issue);
-  const int position = geometry_.mem_position(queue_);
   for (int bank = 0; bank < geometry_.banks; ++bank) take_bank(bank, issue.cycle + 1);
-  consume_group(access.map, 2, position, issue.cycle);
-  const std::uint8_t* data = consume(access.stream, position, issue.cycle);
+  consume_group(access.map, 2, position(), issue.cycle);
+  const std::uint8_t* data = consume(access.stream, position(), issue.cycle);
   counts_.mem_writes += powered_;
   if (!functional_) return;
   const auto lanes = static_cast<std::size_t>(geometry_.lanes_per_superlane);
@@ -213,9 +271,8 @@ void Machine::Core::execute_alu(const Issue& issue) {
 
 void Machine::Core::execute_matrix(const Issue& issue) {
   const Instruction& instruction = *issue.instruction;
-  const int position = geometry_.mxm_position(geometry_.plane_hemisphere(instruction.plane));
   const auto operands = [&](int streams) {
-    consume_group(instruction.in, streams, position, issue.cycle);
+    consume_group(instruction.in, streams, position(), issue.cycle);
     return std::span<const std::uint8_t* const>(in_.data(), static_cast<std::size_t>(streams));
   };
   const char* wrong = nullptr;
@@ -241,7 +298,7 @@ void Machine::Core::execute_matrix(const Issue& issue) {
   }
   if (wrong != nullptr) fail("H5", fmt::format("plane {}: {}", instruction.plane, wrong));
   if (instruction.op != Opcode::Emit) return;
-  produce_group(instruction.out, 4, position, issue.cycle);
+  produce_group(instruction.out, 4, position(), issue.cycle);
   if (!functional_) return;
   std::copy(values.begin(), values.end(), result_.begin());
   spread_bytes(result_, {out_.data(), 4});

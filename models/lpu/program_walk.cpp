@@ -120,6 +120,13 @@ void QueueWalk::advance() {
   seek();
 }
 
+void QueueWalk::advance_repeat(std::int64_t times) {
+  repeats_left_ -= times;
+  issue_.cycle += times * repeat_->interval;
+  issue_.row_offset += times * repeat_->stride;
+  cursor_ = issue_.cycle + queue_cycles(*issue_.instruction);
+}
+
 void QueueWalk::resume(std::int64_t cycle) {
   cursor_ = cycle;
   released_ = true;

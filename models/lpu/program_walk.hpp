@@ -75,6 +75,13 @@ class QueueWalk {
   /// Whether a Notify has let the queue go on yet, so that host registers are latched.
   [[nodiscard]] bool released() const { return released_; }
   void advance();
+  /// How often the instruction of issue() follows again, equally spaced; 0 behind a Repeat's last.
+  [[nodiscard]] std::int64_t repeats_left() const { return repeats_left_; }
+  /// The Repeat that repeats_left() speaks of.
+  [[nodiscard]] const Instruction& repeat() const { return *repeat_; }
+  /// As `times` calls of advance(), all within the Repeat, of an instruction that neither generates
+  /// addresses nor fetches.
+  void advance_repeat(std::int64_t times);
   void resume(std::int64_t cycle);
 
  private:

@@ -17,6 +17,9 @@ const RowOperator* find_operator(const std::string& name) {
   return found == all.end() ? nullptr : &*found;
 }
 
+/// Copies of a layer part's weights that stand for all that a model loads before it comes again.
+constexpr std::int64_t layers_between = 1 << 20;
+
 }  // namespace
 
 std::vector<std::string> kernel_operators() {
@@ -42,13 +45,17 @@ KernelRun kernel_row(const std::string& op, const NamedRow& row, const Software&
   RowReader reader(row, sink);
   KernelRun run;
   run.kernels = entry->make(reader, software);
-  run.warm = reader.is_warm();
-  run.weight_copies = replayed_weight_copies(run.kernels, software);
-  run.overhead = quantise_overhead(run.kernels, software);
+  run.warm = reader.is_warm(entry->follows_producer);
+  run.weight_copies =
+      entry->follows_producer ? layers_between : replayed_weight_copies(run.kernels, software);
+  run.overhead = product_overhead(run.kernels, software);
   if (entry->is_composed) {
     const bool is_attention = op.rfind("attention_", 0) == 0;
     const char* key = is_attention ? "attention_overhead" : "operator_overhead";
     run.overhead += from_seconds(software_value(software, key, 0));
+  }
+  if (entry->is_replayed_alone) {
+    run.overhead += from_seconds(software_value(software, "replay_overhead", 0));
   }
   return run;
 }

@@ -86,8 +86,13 @@ void add(Hasher& hash, const RouterKernel& s) {
   hash.add(r.scale != 1).add(r.bias).add(r.groups).add(r.top_groups).add(r.group_score);
   hash.add(r.group_mask).add(s.expert_scale);
 }
+void add(Hasher& hash, const RowWalk& w) {
+  hash.add(w.ctas_per_sm).add(w.access).add(w.searches_expert);
+  hash.add(w.padding_rows).add(w.padding_bytes).add(w.idle_ctas);
+}
 void add(Hasher& hash, const DispatchKernel& s) {
   hash.add(s.tokens).add(s.top_k).add(s.hidden).add(s.rows());
+  add(hash, s.walk);
 }
 void add(Hasher& hash, const ExpertSortKernel& s) {
   hash.add(s.tokens).add(s.top_k).add(s.experts);
@@ -98,6 +103,7 @@ void add(Hasher& hash, const CombineKernel& s) {
 }
 void add(Hasher& hash, const ActivationKernel& s) {
   hash.add(s.tokens).add(s.intermediate).add(s.kind).add(s.gated);
+  add(hash, s.walk);
 }
 void add(Hasher& hash, const ElementwiseKernel& s) {
   hash.add(s.kind).add(s.tokens).add(s.width);
@@ -108,6 +114,7 @@ void add(Hasher& hash, const SampleKernel& s) {
 void add(Hasher& hash, const QuantiseKernel& s) {
   hash.add(s.rows).add(s.width).add(s.scales);
   hash.add(s.search_ctas).add(s.search_access).add(s.convert_access);
+  hash.add(s.convert_ctas).add(s.convert_ctas_per_sm).add(s.convert_threads).add(s.convert_unroll);
   add(hash, s.precision);
 }
 

@@ -97,6 +97,11 @@ struct QuantiseKernel {
   std::int64_t search_ctas = 0;      ///< CTAs that search a tensor's scale; 0: one per row
   std::int64_t search_access = 16;   ///< bytes that a thread of the search loads at once
   std::int64_t convert_access = 16;  ///< bytes that a thread of the conversion loads at once
+  /// The conversion's grid: 0: as many CTAs as a turn of all its threads covers the rows with.
+  std::int64_t convert_ctas = 0;         ///< of the whole grid
+  std::int64_t convert_ctas_per_sm = 0;  ///< of a grid as wide as the chip
+  std::int64_t convert_threads = 256;    ///< of a CTA
+  std::int64_t convert_unroll = 1;       ///< loads that a thread keeps outstanding
 };
 
 /// Rotates q and k in place and appends k and v to the cache. Windows do not matter: what a window
@@ -211,12 +216,24 @@ struct ExpertSortKernel {
   std::int64_t tokens = 0, top_k = 0, experts = 0;
 };
 
+/// How a library's kernel visits rows that are sorted by expert. Its CTAs take one row at a time,
+/// and a row begins with a read of where it belongs.
+struct RowWalk {
+  std::int64_t ctas_per_sm = 0;  ///< of the grid, at most one per row; 0: no walk, rows are streamed
+  std::int64_t access = 16;      ///< bytes of a row that a thread writes at once
+  bool searches_expert = false;  ///< each thread finds the row's expert by halving the table of sizes
+  /// Rows behind those of each expert whose scales are set to zero, as bytes of scales per row.
+  std::int64_t padding_rows = 0, padding_bytes = 0;
+  std::int64_t idle_ctas = 0;  ///< launched for rows that the rank does not have
+};
+
 /// Copies each token's row once per chosen expert, sorted by expert. A rank that holds only some of
 /// the experts makes `copies` of them.
 struct DispatchKernel {
   static constexpr std::int64_t every_choice = -1;
   std::int64_t tokens = 0, top_k = 0, hidden = 0;
   std::int64_t copies = every_choice;
+  RowWalk walk = {};
   [[nodiscard]] std::int64_t rows() const {
     return copies == every_choice ? tokens * top_k : copies;
   }
@@ -238,6 +255,7 @@ struct ActivationKernel {
   std::int64_t tokens = 0, intermediate = 0;
   ActivationKind kind = ActivationKind::Silu;
   bool gated = true;
+  RowWalk walk = {};
 };
 
 enum class ElementwiseKind : std::uint8_t {

@@ -28,8 +28,9 @@ RunEnergy run_of(Picoseconds time, double core, double memory) {
 }
 
 TEST(Governor, EnergyIsCountsTimesEnergyPerEvent) {
-  // 1e9 16-bit operations at 1 pJ + 2e9 8-bit ones at half of it = 2 mJ; 1e6 vector operations at
-  // 2 pJ + 1e6 special ones at 5 pJ + 1e6 L2 bytes at 8 pJ = 15 uJ; 1e6 HBM bytes at 36 pJ.
+  // 1e9 16-bit operations at 1 pJ + 2e9 8-bit ones at (1.1 / 4 + 0.9) / 2 of it = 2.175 mJ; 1e6
+  // vector operations at 2 pJ + 1e6 special ones at 5 pJ + 1e6 L2 bytes at 8 pJ = 15 uJ; 1e6 HBM
+  // bytes at 36 pJ.
   SwitchingCounts counts;
   counts.tensor_of(MatrixPipe::Bfloat16) = Flops(1'000'000'000);
   counts.tensor_of(MatrixPipe::Fp8) = Flops(2'000'000'000);
@@ -40,10 +41,20 @@ TEST(Governor, EnergyIsCountsTimesEnergyPerEvent) {
   counts.launches = 3;
   counts.sm_active = 2_us;  // two of four SMs
   const RunEnergy energy = energy_of(governed_params(), counts, 1_us);
-  EXPECT_NEAR(energy.core.count(), 2.015e-3, 1e-12);
+  EXPECT_NEAR(energy.core.count(), 2.19e-3, 1e-12);
   EXPECT_NEAR(energy.memory.count(), 36e-6, 1e-12);
   EXPECT_EQ(energy.time, 1_us);
   EXPECT_DOUBLE_EQ(energy.active, 0.5);
+}
+
+TEST(Governor, NarrowProductsKeepTheirSums) {
+  // Product 1.1 and sum 0.9 of 16-bit operands; a sixteenth of the product for 4 bits; integers of
+  // 8 bits take 0.2 and 0.1.
+  const EnergyParams energy = governed_params().energy;
+  EXPECT_NEAR(energy.per_tensor_flop(MatrixPipe::Bfloat16).count(), 1e-12, 1e-18);
+  EXPECT_NEAR(energy.per_tensor_flop(MatrixPipe::Fp8).count(), 0.5875e-12, 1e-18);
+  EXPECT_NEAR(energy.per_tensor_flop(MatrixPipe::Fp4).count(), 0.484375e-12, 1e-18);
+  EXPECT_NEAR(energy.per_tensor_flop(MatrixPipe::Int8).count(), 0.15e-12, 1e-18);
 }
 
 TEST(Governor, PowerIsRestPlusSwitchingOverTime) {

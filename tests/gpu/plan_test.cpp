@@ -192,6 +192,18 @@ TEST(Plan, EveryOperatorDoesTheWorkOfItsClosedForm) {
   }
 }
 
+TEST(Plan, RotationIsOneWaveThatStridesOverTheTokens) {
+  const GpuParams params = params_of(large_chip());
+  const KernelPlan plan = plan_kernel(params, kernel_of(RopeKernel{65536, 8, 8, 128}));
+  const CtaProgram& program = *plan.phases[0].program;
+  EXPECT_LE(program.ctas(), params.sms * 4);
+  Step step;
+  program.step(0, 0, step);
+  // The token's request, its lengths, the row, the page; larger turns take as many more.
+  EXPECT_EQ(step.rounds % 4, 0);
+  EXPECT_EQ(plan.phases[0].stages, 1);
+}
+
 TEST(Plan, BiasIsAddedOnceToEveryElement) {
   // 200 x 300 outputs: 60,000 additions for the bias, as many for the residual.
   const GpuParams params = params_of(large_chip());
@@ -201,6 +213,25 @@ TEST(Plan, BiasIsAddedOnceToEveryElement) {
   gemm.m = 1;
   gemm.k = 9000;  // split along k: the reduction adds it
   expect_closed_forms(params, kernel_of(gemm));
+}
+
+TEST(Plan, NarrowNormsWalkTheirRowsTwice) {
+  // Rows of 8192 bytes, 1024 threads of 2 bytes: four turns, each waited for; twice.
+  GpuParams params = params_of(large_chip());
+  params.norm_access = 2;
+  const Kernel kernel = kernel_of(NormKernel{7, 4096});
+  expect_closed_forms(params, kernel);
+  const KernelPlan plan = plan_kernel(params, kernel);
+  const CtaProgram& program = *plan.phases.front().program;
+  EXPECT_EQ(program.ctas(), 7);
+  ASSERT_EQ(program.steps(3), 2);
+  for (const int walk : {0, 1}) {
+    Step step;
+    program.step(3, walk, step);
+    EXPECT_EQ(step.rounds, 4);
+    EXPECT_EQ(step.loads[0].tile, 3);
+    EXPECT_EQ(step.loads[0].bytes.count(), 8192);
+  }
 }
 
 TEST(Plan, NormsGatesAndPartialRotationsStreamTheirClosedForms) {

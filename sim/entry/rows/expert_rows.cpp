@@ -140,11 +140,31 @@ void add_quantise(const ExpertBlock& block, std::int64_t rows, std::int64_t widt
   add(kernels, "quantise", shape);
 }
 
+/// CUTLASS products' neighbours are grids of eight CTAs per SM (TensorRT-LLM, moe_kernels.cu,
+/// expandInputRowsKernelLauncher and doActivation). With scales per group of elements they search
+/// each row's expert, and set the scales behind each expert's rows to zero up to a multiple of 128
+/// rows, whose number they take to be the largest possible.
+RowWalk expert_walk(const ExpertBlock& block, std::int64_t width) {
+  RowWalk walk;
+  walk.ctas_per_sm = 8;
+  const formats::Precision* precision = block.precision;
+  const auto group = precision != nullptr && precision->activation
+                         ? precision->activation->granularity.cols
+                         : std::int64_t{0};
+  if (group == 0) return walk;
+  walk.access = 4;
+  walk.searches_expert = true;
+  walk.padding_rows = 128 * static_cast<std::int64_t>(block.rows.size());
+  walk.padding_bytes = width / group;
+  return walk;
+}
+
 /// Rows as the product wants them: element types have no 4-bit member, so rows of codes and scales
 /// are counted in bytes.
 void add_dispatch(const ExpertBlock& block, bool as_codes, std::vector<Kernel>& kernels) {
   const RoutedLayer& layer = block.layer;
-  DispatchKernel dispatch{layer.tokens, layer.top_k, block.hidden, block.copies()};
+  DispatchKernel dispatch{layer.tokens, layer.top_k, block.hidden, block.copies(), {}};
+  dispatch.walk = as_codes ? expert_walk(block, block.hidden) : expert_walk({}, block.hidden);
   if (as_codes) dispatch.hidden = product_format(product(block, 1, 1)).a_bytes(1, block.hidden);
   add(kernels, "dispatch", dispatch);
   if (as_codes) kernels.back().activations = ElementType::Fp8E4m3;
@@ -156,9 +176,9 @@ void add_combine(const ExpertBlock& block, std::vector<Kernel>& kernels) {
       CombineKernel{layer.tokens, layer.top_k, block.hidden, false, false, block.copies()});
 }
 
-void add_activation(const ExpertBlock& block, std::vector<Kernel>& kernels) {
+void add_activation(const ExpertBlock& block, const RowWalk& walk, std::vector<Kernel>& kernels) {
   add(kernels, "expert_activation",
-      ActivationKernel{block.copies(), block.inter, ActivationKind::Silu, block.gated});
+      ActivationKernel{block.copies(), block.inter, ActivationKind::Silu, block.gated, walk});
 }
 
 std::int64_t up_width(const ExpertBlock& block) {
@@ -181,21 +201,63 @@ void add_grouped_block(const ExpertBlock& block, bool quantises, std::vector<Ker
     return shape;
   };
   add(kernels, "expert_gate_up_projection", grouped(up_width(block), block.hidden));
-  add_activation(block, kernels);
+  add_activation(block, expert_walk(block, block.inter), kernels);
   add(kernels, "expert_down_projection", grouped(block.hidden, block.inter));
   add_combine(block, kernels);
 }
 
-/// Block scales: copied rows are quantised in a kernel of its own before each product
-/// (TensorRT-LLM, CutlassMoeFCRunner::BlockScaleFC1 and FC2, and fused_moe_deepgemm.py).
+/// Quantises rows by groups in grids of one CTA per SM, with four loads of one element outstanding
+/// per thread (TensorRT-LLM, fp8_blockscale_gemm_kernel.cuh, fp8_grouped_gemm_run).
+void add_narrow_quantise(const ExpertBlock& block, std::int64_t width,
+                         std::vector<Kernel>& kernels) {
+  add_quantise(block, block.copies(), width, kernels);
+  auto& shape = std::get<QuantiseKernel>(kernels.back().shape);
+  shape.convert_access = 2;
+  shape.convert_ctas_per_sm = 1;
+  shape.convert_unroll = 4;
+}
+
+/// Block scales: copied rows are quantised in a kernel of its own before each product; the
+/// activation has a CTA per choice, whether its expert is here or not (TensorRT-LLM,
+/// moe_kernels.cu, CutlassMoeFCRunner::BlockScaleFC1 and FC2, doGatedActivation).
 void add_block_scaled(const ExpertBlock& block, std::vector<Kernel>& kernels) {
-  const std::int64_t copies = block.copies();
+  const RoutedLayer& layer = block.layer;
   add_dispatch(block, false, kernels);
-  add_quantise(block, copies, block.hidden, kernels);
+  add_narrow_quantise(block, block.hidden, kernels);
   add(kernels, "expert_gate_up_projection", product(block, up_width(block), block.hidden));
-  add_activation(block, kernels);
-  add_quantise(block, copies, block.inter, kernels);
+  RowWalk per_choice;
+  per_choice.idle_ctas = layer.tokens * layer.top_k - block.copies();
+  add_activation(block, per_choice, kernels);
+  add_narrow_quantise(block, block.inter, kernels);
   add(kernels, "expert_down_projection", product(block, block.hidden, block.inter));
+  add_combine(block, kernels);
+}
+
+/// Block scales by DeepGEMM's masked products, which want each expert's rows in a block of their
+/// own: a search finds the expert of every choice, a Triton grid of 128 programs per group of
+/// columns copies and quantises rows one element per thread, the activation is launched as 32
+/// programs per expert and group whatever its rows, and a program per choice gathers the result
+/// (TensorRT-LLM, fused_moe_deepgemm.py, forward_chunk).
+void add_masked_block(const ExpertBlock& block, std::vector<Kernel>& kernels) {
+  const RoutedLayer& layer = block.layer;
+  const std::int64_t copies = block.copies();
+  const std::int64_t choices = layer.tokens * layer.top_k;
+  const auto local = static_cast<std::int64_t>(block.rows.size());
+  add_dispatch(block, false, kernels);
+  add(kernels, "expert_search", ExpertSortKernel{layer.tokens, layer.top_k, local});
+  add_quantise(block, copies, block.hidden, kernels);
+  auto& copy = std::get<QuantiseKernel>(kernels.back().shape);
+  copy.convert_access = 2;
+  copy.convert_threads = 128;
+  copy.convert_ctas = std::max<std::int64_t>(1, block.hidden / 128) * 128;
+  add(kernels, "expert_gate_up_projection", product(block, up_width(block), block.hidden));
+  RowWalk per_expert;
+  per_expert.idle_ctas = local * 32 * std::max<std::int64_t>(1, block.inter / 128);
+  add_activation(block, per_expert, kernels);
+  add(kernels, "expert_down_projection", product(block, block.hidden, block.inter));
+  RowWalk per_choice;
+  per_choice.idle_ctas = choices - copies;
+  add(kernels, "expert_gather", DispatchKernel{copies, 1, block.hidden, copies, per_choice});
   add_combine(block, kernels);
 }
 
@@ -216,8 +278,24 @@ void add_gathering_block(const ExpertBlock& block, std::vector<Kernel>& kernels)
   add_combine(block, kernels);
 }
 
-void add_block(const ExpertBlock& block, std::vector<Kernel>& kernels) {
+/// 4-bit weights with rows of the network's type: Triton programs gather and scatter rows
+/// themselves and apply the activation; three launches sort the choices (TensorRT-LLM,
+/// fused_moe_triton.py; triton_kernels, routing.py and matmul_ogs.py).
+void add_triton_block(const ExpertBlock& block, std::vector<Kernel>& kernels) {
+  const RoutedLayer& layer = block.layer;
+  add_router(block, kernels);
+  for (int pass = 0; pass < 3; ++pass) {
+    add(kernels, "expert_sort",
+        ExpertSortKernel{layer.tokens, layer.top_k, layer.experts / layer.ranks});
+  }
+  add(kernels, "expert_gate_up_projection", product(block, up_width(block), block.hidden));
+  add(kernels, "expert_down_projection", product(block, block.hidden, block.inter));
+  add_combine(block, kernels);
+}
+
+void add_block(const ExpertBlock& block, bool has_deepgemm, std::vector<Kernel>& kernels) {
   const formats::Precision* precision = block.precision;
+  if (precision != nullptr && !precision->activation) return add_triton_block(block, kernels);
   const bool quantises = precision != nullptr && precision->activation.has_value();
   const auto group = quantises ? precision->activation->granularity.cols : 0;
   if (quantises && bits_of(precision->weight->code) < bits_of(precision->activation->code)) {
@@ -227,7 +305,9 @@ void add_block(const ExpertBlock& block, std::vector<Kernel>& kernels) {
   }
   add_routing(block, kernels);
   add_sort(block, kernels);
-  if (group >= 128) {
+  if (group >= 128 && has_deepgemm) {
+    add_masked_block(block, kernels);
+  } else if (group >= 128) {
     add_block_scaled(block, kernels);
   } else {
     add_grouped_block(block, quantises, kernels);
@@ -242,7 +322,9 @@ std::vector<Kernel> moe(RowReader& row, const Software& software) {
     block.access = static_cast<std::int64_t>(software_value(software, access, 16));
   }
   std::vector<Kernel> kernels;
-  if (!block.rows.empty()) add_block(block, kernels);
+  // Where blocks run in DeepGEMM, its kernels for scales are launched.
+  const bool has_deepgemm = software_value(software, "scale_launches", 0) > 0;
+  if (!block.rows.empty()) add_block(block, has_deepgemm, kernels);
   return kernels;
 }
 

@@ -124,19 +124,27 @@ class Module {
     add_product("query_up_projection", row_.heads * (row_.nope_dim + row_.rope_dim), query_rank_);
   }
   /// Scores of the indexer: its queries from the normed ranks, one key and the heads' weights from
-  /// the hidden rows, rotation, and the choice.
+  /// the hidden rows in one product, rotation, and the choice. Launches between them: hidden rows
+  /// to float, the key back, joining and quantising of queries and key, scaling of the weights, the
+  /// key into its cache, places of the chosen keys (TensorRT-LLM, sparse/dsa.py, Indexer.forward).
   void add_indexer(std::int64_t heads, std::int64_t width, std::int64_t top_k) {
+    add_copy("index_input_conversion", hidden_);
+    add_plain_product("index_key_projection", width + heads, hidden_);
+    add_copy("index_key_conversion", width);
     add_product("index_query_projection", heads * width, query_rank_);
-    add_product("index_key_projection", width, hidden_);
     add(NormKernel{row_.tokens(), width, NormKind::Layer}, "index_key_norm");
-    add_plain_product("index_weight_projection", heads, hidden_);
     RopeKernel rotation{row_.tokens(), heads, 1, width, ElementType::Fp8E4m3, row_.rope_dim};
     rotation.values = false;
     rotation.carried = width - row_.rope_dim;
     rotation.queries = ElementType::Fp8E4m3;
     add(rotation, "index_rope");
+    add_copy("index_query_join", heads * width);
+    add_copy("index_key_join", width);
+    add_copy("index_weight_scale", heads);
+    add_copy("index_cache_write", width);
     add(IndexerKernel{row_.spans, heads, width, top_k, ElementType::Fp8E4m3, ElementType::Fp8E4m3},
         "indexer");
+    add_copy("index_places", top_k);
   }
   void add_attention(std::int64_t selected) {
     add(BatchedGemmKernel{row_.heads, row_.tokens(), row_.kv_rank, row_.nope_dim},
@@ -152,6 +160,9 @@ class Module {
  private:
   void add(KernelShape shape, std::string_view role) {
     kernels_.push_back({role, -1, ElementType::Bfloat16, std::move(shape), {}});
+  }
+  void add_copy(std::string_view role, std::int64_t width) {
+    add(ElementwiseKernel{ElementwiseKind::Scale, row_.tokens(), width}, role);
   }
   void add_plain_product(std::string_view role, std::int64_t n, std::int64_t k) {
     add(GemmKernel{row_.tokens(), n, k}, role);

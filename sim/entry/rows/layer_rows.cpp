@@ -47,10 +47,10 @@ std::vector<Kernel> mlp_layer(RowReader& row, const Software&) {
 }  // namespace
 
 std::vector<RowOperator> layer_operators() {
-  return {{"rmsnorm", {"tokens", "hidden"}, rmsnorm},
+  return {{"rmsnorm", {"tokens", "hidden"}, rmsnorm, false, true},
           {"mlp_layer", {"tokens", "hidden", "inter"}, mlp_layer},
-          {"silu_mul", {"tokens", "width"}, silu_mul},
-          {"rope", {"tokens", "heads", "kv_heads"}, rope}};
+          {"silu_mul", {"tokens", "width"}, silu_mul, false, true},
+          {"rope", {"tokens", "heads", "kv_heads"}, rope, false, true}};
 }
 
 }  // namespace tandem::entry

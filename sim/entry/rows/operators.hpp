@@ -19,6 +19,11 @@ struct RowOperator {
   std::vector<Kernel> (*make)(RowReader& row, const Software& software);
   /// A framework prepares several launches for it: the software's operator_overhead applies.
   bool is_composed = false;
+  /// A layer's part that works on what the kernel before it has just written, in L2 if it fits
+  /// there, unless its row says otherwise.
+  bool follows_producer = false;
+  /// Its benchmark replays a graph of this operator alone: the software's replay_overhead applies.
+  bool is_replayed_alone = false;
 };
 
 /// gemm, bmm.
@@ -43,8 +48,8 @@ struct RowOperator {
                                                   const Software& software);
 
 /// Fixed time of the framework where the run ends in a product of a quantised format.
-[[nodiscard]] Picoseconds quantise_overhead(const std::vector<Kernel>& kernels,
-                                            const Software& software);
+[[nodiscard]] Picoseconds product_overhead(const std::vector<Kernel>& kernels,
+                                           const Software& software);
 
 /// A number that the software layer may state; `fallback` where it does not.
 [[nodiscard]] double software_value(const Software& software, const char* key, double fallback);

@@ -40,7 +40,8 @@ void add_quantisation(std::int64_t rows, std::int64_t width, const formats::Prec
 }
 
 /// The scales of 1 x 128 blocks are laid out as the product wants them in `scale_launches` kernels,
-/// or in `unaligned_launches` if the rows do not fill the 16 bytes of a copy of scales.
+/// or in `unaligned_launches` if the rows do not fill the 16 bytes of a copy of scales. Rows may
+/// then be cleared and copied to a padded place too.
 void add_scale_layout(std::int64_t rows, std::int64_t width, const formats::Precision& precision,
                       const Software& software, std::vector<Kernel>& kernels) {
   constexpr std::int64_t aligned_rows = 4;
@@ -52,6 +53,11 @@ void add_scale_layout(std::int64_t rows, std::int64_t width, const formats::Prec
                        {}});
   }
   if (precision.name != "fp8_block") return;
+  if (rows % aligned_rows != 0 && software_count(software, "pads_rows", 0) == 1) {
+    const Kernel copy{
+        "pad", -1, ElementType::Int8, ElementwiseKernel{ElementwiseKind::Scale, rows, width}, {}};
+    kernels.insert(kernels.end(), {copy, copy});
+  }
   const std::int64_t scales = (width + 127) / 128;
   const bool is_aligned = rows % aligned_rows == 0 || scales == 1;
   const std::int64_t launches =
@@ -123,10 +129,20 @@ bool is_quantised(const Kernel& kernel) {
 
 }  // namespace
 
-Picoseconds quantise_overhead(const std::vector<Kernel>& kernels, const Software& software) {
-  if (kernels.empty() || std::none_of(kernels.begin(), kernels.end(), is_quantised))
-    return Picoseconds(0);
-  return from_seconds(software_value(software, "quantise_overhead", 0));
+Picoseconds product_overhead(const std::vector<Kernel>& kernels, const Software& software) {
+  if (kernels.empty()) return Picoseconds(0);
+  const auto time = [&](const char* key) { return from_seconds(software_value(software, key, 0)); };
+  Picoseconds total(0);
+  if (std::any_of(kernels.begin(), kernels.end(), is_quantised)) total += time("quantise_overhead");
+  const bool is_batched = std::any_of(kernels.begin(), kernels.end(), [](const Kernel& kernel) {
+    return std::holds_alternative<BatchedGemmKernel>(kernel.shape);
+  });
+  if (is_batched) total += time("replay_overhead");
+  const auto* gemm = std::get_if<GemmKernel>(&kernels.back().shape);
+  const bool by_blocks =
+      gemm != nullptr && gemm->precision != nullptr && gemm->precision->name == "fp8_block";
+  if (by_blocks) total += time("block_overhead");
+  return total;
 }
 
 std::int64_t replayed_weight_copies(const std::vector<Kernel>& kernels, const Software& software) {

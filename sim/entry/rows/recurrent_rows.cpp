@@ -70,8 +70,8 @@ std::vector<Kernel> mamba2(RowReader& row, const Software&) {
 }  // namespace
 
 std::vector<RowOperator> recurrent_operators() {
-  return {{"gdn", {"kernel", "phase", "batch"}, gdn, true},
-          {"mamba2", {"kernel", "phase", "batch"}, mamba2, true}};
+  return {{"gdn", {"kernel", "phase", "batch"}, gdn, false, false, true},
+          {"mamba2", {"kernel", "phase", "batch"}, mamba2, false, false, true}};
 }
 
 }  // namespace tandem::entry

@@ -92,9 +92,9 @@ void RowReader::refuse(std::string_view column, std::string_view what) {
   sink_.report(cell == nullptr ? SourcePlace{} : cell->place, std::string(what));
 }
 
-bool RowReader::is_warm() {
+bool RowReader::is_warm(bool fallback) {
   const NamedCell* cell = find("l2");
-  if (cell == nullptr) return false;
+  if (cell == nullptr) return fallback;
   if (cell->text != "warm" && cell->text != "cold") {
     complain(cell, fmt::format("'l2' is '{}'; write 'warm' or 'cold'", cell->text));
   }

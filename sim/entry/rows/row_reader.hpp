@@ -38,8 +38,8 @@ class RowReader {
   /// Complains about the cell, where there is one.
   void refuse(std::string_view column, std::string_view what);
 
-  /// True for 'warm', false for 'cold' and for no cell.
-  bool is_warm();
+  /// True for 'warm', false for 'cold', `fallback` for no cell.
+  bool is_warm(bool fallback);
 
  private:
   [[nodiscard]] const NamedCell* find(std::string_view column) const {

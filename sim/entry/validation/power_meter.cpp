@@ -3,25 +3,28 @@
 #include <algorithm>
 #include <charconv>
 
+#include "sim/entry/rows/operators.hpp"
+
 namespace tandem::entry {
 namespace {
 
-constexpr double meter_window_s = 1.0;
 constexpr double run_s = 1.0;
 constexpr double brief_run_s = 0.3;
-constexpr double brief_replay_s = 1e-4;
+constexpr double brief_eager_s = 1e-4;
 constexpr double most_repeats = 3000;
 
-double run_seconds(Picoseconds replay) {
-  const double seconds = to_seconds(replay);
-  return std::min(seconds < brief_replay_s ? brief_run_s : run_s, most_repeats * seconds);
-}
-
 /// Rows of most tokens: with eight GPUs at work on one list, each of them begins with one of these.
-constexpr double first_rows_tokens = 3840;
+constexpr std::int64_t first_rows_tokens = 3840;
+/// Of the lists of one pair of widths; other formats follow its last rows, of few tokens.
+constexpr const char* first_format = "bfloat16";
+constexpr std::int64_t last_rows_tokens = 8;
 
 bool is_set(const Software& software, const char* key) {
-  return software.parameters.has(key) && software.parameters.value(key) != 0;
+  return software_value(software, key, 0) != 0;
+}
+
+bool is_module(const std::string& op) {
+  return op.find("module") != std::string::npos;
 }
 
 std::string text_of(const NamedRow& row, const char* column) {
@@ -29,29 +32,59 @@ std::string text_of(const NamedRow& row, const char* column) {
   return cell == row.end() ? std::string{} : cell->second.text;
 }
 
-double number_of(const NamedRow& row, const char* column) {
+std::int64_t number_of(const NamedRow& row, const char* column) {
   const std::string text = text_of(row, column);
-  double value = 0;
+  std::int64_t value = 0;
   std::from_chars(text.data(), text.data() + text.size(), value);
   return value;
 }
 
-}  // namespace
-
-bool rests_before(const std::string& op, const NamedRow& row, const Software& software) {
-  const bool builds_module = op == "moe" || op.find("module") != std::string::npos;
-  if (builds_module) return is_set(software, "meter_rests_experts");
-  if (op.ends_with("_decode")) return is_set(software, "meter_rests_caches");
-  if (op != "gemm") return false;
-  const std::string dtype = text_of(row, "dtype");
-  const bool is_block = dtype == "fp8_block" || dtype == "nvfp4";
-  if (is_block && is_set(software, "meter_rests_blocks")) return true;
-  return is_set(software, "meter_descends") && number_of(row, "m") >= first_rows_tokens;
+bool is_first_of_list(const NamedRow& row) {
+  return number_of(row, "m") >= first_rows_tokens;
 }
 
-Watts reading_after_rest(Watts running, Watts rest, Picoseconds replay) {
-  const double own = run_seconds(replay) / 2 / meter_window_s;
-  return running * own + rest * (1 - own);
+}  // namespace
+
+MeterMemory memory_before(const std::string& op, const NamedRow& row, const Software& software) {
+  const auto if_set = [&](const char* key, MeterMemory memory) {
+    return is_set(software, key) ? memory : MeterMemory::Run;
+  };
+  if (is_module(op)) return if_set("meter_rests_modules", MeterMemory::Rest);
+  if (op.ends_with("_decode")) return if_set("meter_fills_caches", MeterMemory::Filling);
+  if (op != "gemm") return MeterMemory::Run;
+  const std::string dtype = text_of(row, "dtype");
+  const bool is_block = dtype == "fp8_block" || dtype == "nvfp4";
+  if (is_block && is_set(software, "meter_rests_blocks")) return MeterMemory::Rest;
+  if (!is_first_of_list(row) || dtype != first_format) return MeterMemory::Run;
+  return if_set("meter_descends", MeterMemory::Rest);
+}
+
+std::optional<KernelRun> run_before(const std::string& op, const NamedRow& row,
+                                    const Software& software) {
+  if (op != "gemm" || !is_set(software, "meter_descends")) return std::nullopt;
+  NamedRow before = row;
+  before["m"].text = std::to_string(2 * number_of(row, "m"));
+  if (is_first_of_list(row)) {
+    before["m"].text = std::to_string(last_rows_tokens);
+    before["dtype"].text = first_format;
+  }
+  DiagnosticSink sink;
+  return kernel_row(op, before, software, sink);
+}
+
+double run_seconds(const std::string& op, std::int64_t launches, const Software& software,
+                   Picoseconds brief_replay, Picoseconds replay) {
+  const char* key = is_module(op) ? "meter_module" : "meter_launch";
+  const double launching = static_cast<double>(launches) * software_value(software, key, 0);
+  const double eager = std::max(to_seconds(brief_replay), launching);
+  if (eager <= 0) return run_s;
+  const double target = eager < brief_eager_s ? brief_run_s : run_s;
+  return std::min(most_repeats, target / eager) * to_seconds(replay);
+}
+
+Watts mean_reading(Watts running, Watts before, double seconds) {
+  const double own = seconds < 1 ? seconds / 2 : 1 - 0.5 / seconds;
+  return running * own + before * (1 - own);
 }
 
 }  // namespace tandem::entry

@@ -23,7 +23,7 @@ struct Predictor::Bench {
 /// One distinct kernel and what came of it.
 struct Predictor::Job {
   KernelRun run;
-  bool rests_before = false;  ///< the power meter still holds a second of rest
+  NamedRow inputs;
   std::optional<double> baseline;
   std::optional<double> predicted;
   std::optional<double> floor;
@@ -75,6 +75,12 @@ std::optional<double> predicted_value(const KernelCost& cost, ManifestTarget tar
     return cost.power.count() > 0 ? std::optional(cost.power.count()) : std::nullopt;
   }
   return to_milliseconds(is_cycle ? cost.time : cost.floor);
+}
+
+/// On top of rest, while kernels run.
+Watts active_power(const Chip& chip) {
+  const char* key = "active_power";
+  return Watts(chip.parameters.has(key) ? chip.parameters.value(key) : 0);
 }
 
 std::unique_ptr<ChipModel> make_model(const Context& context, const Chip& chip,
@@ -154,18 +160,41 @@ std::string Predictor::refusal_of(const ManifestTable& table) const {
   return {};
 }
 
-void Predictor::answer_one(const Bench& bench, ManifestTarget target, Job& job) const {
+Watts Predictor::reading_of(const Bench& bench, const std::string& op, const Job& job,
+                            const KernelCost& cost) {
+  KernelRun brief = job.run;
+  brief.sustained = false;
+  // One replay holds a layer per copy of the weights.
+  const std::int64_t copies = job.run.weight_copies;
+  const auto launches = static_cast<std::int64_t>(job.run.kernels.size()) * copies;
+  const double seconds =
+      run_seconds(op, launches, bench.software, bench.model->simulate_run(brief).time * copies,
+                  cost.time * copies);
+  const Watts rest = bench.model->static_power();
+  switch (memory_before(op, job.inputs, bench.software)) {
+    case MeterMemory::Rest:
+      return mean_reading(cost.power, rest, seconds);
+    case MeterMemory::Filling:
+      return mean_reading(cost.power, rest + active_power(bench.chip), seconds);
+    case MeterMemory::Run:
+      break;
+  }
+  std::optional<KernelRun> before = run_before(op, job.inputs, bench.software);
+  if (!before) return cost.power;
+  before->sustained = job.run.sustained;
+  return mean_reading(cost.power, bench.model->simulate_run(*before).power, seconds);
+}
+
+void Predictor::answer_one(const Bench& bench, const ManifestTable& table, Job& job) const {
   try {
     KernelCost cost = bench.model->simulate_run(job.run);
-    if (job.rests_before && cost.power.count() > 0) {
-      // One replay holds a layer per copy of the weights.
-      cost.power = reading_after_rest(cost.power, bench.model->static_power(),
-                                      cost.time * job.run.weight_copies);
+    if (table.target == ManifestTarget::Power && cost.power.count() > 0) {
+      cost.power = reading_of(bench, table.op, job, cost);
     }
-    job.predicted = predicted_value(cost, target, options_.is_cycle);
+    job.predicted = predicted_value(cost, table.target, options_.is_cycle);
     job.bound = cost.bound;
     if (!job.predicted) job.reason = "the chip model does not say its power";
-    if (target != ManifestTarget::Latency) return;
+    if (table.target != ManifestTarget::Latency) return;
     job.floor = to_milliseconds(cost.floor);
     job.baseline = naive_roofline_ms(job.run, bench.chip);
   } catch (const ModelError& error) {
@@ -173,14 +202,14 @@ void Predictor::answer_one(const Bench& bench, ManifestTarget target, Job& job) 
   }
 }
 
-void Predictor::answer(const Bench& bench, ManifestTarget target, std::vector<Job>& jobs,
+void Predictor::answer(const Bench& bench, const ManifestTable& table, std::vector<Job>& jobs,
                        const Tick& tick) const {
   std::atomic<std::size_t> next = 0;
   std::vector<std::exception_ptr> failures(static_cast<std::size_t>(options_.workers));
   const auto work = [&](std::size_t worker) {
     try {
       for (std::size_t i = next++; i < jobs.size(); i = next++) {
-        answer_one(bench, target, jobs[i]);
+        answer_one(bench, table, jobs[i]);
         if (worker == 0) tick(i, jobs.size());
       }
     } catch (...) {
@@ -221,8 +250,7 @@ std::vector<std::size_t> Predictor::distinct_jobs(const ManifestTable& table,
     for (const Kernel& kernel : run.kernels) hash.add(key_of(kernel));
     const auto [entry, is_new] = known.emplace(hash.value(), jobs.size());
     if (is_new) {
-      jobs.push_back(
-          {std::move(run), rests_before(table.op, rows[i].inputs, software), {}, {}, {}, {}, {}});
+      jobs.push_back({std::move(run), rows[i].inputs, {}, {}, {}, {}, {}});
     }
     job_of[i] = entry->second;
   }
@@ -242,7 +270,7 @@ std::vector<ScoredRow> Predictor::predict(const ManifestTable& table,
   }
   const Bench& bench = bench_of(table.chip, software_for(table.software));
   const std::vector<std::size_t> job_of = distinct_jobs(table, bench.software, rows, scored, jobs);
-  answer(bench, table.target, jobs, tick);
+  answer(bench, table, jobs, tick);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     if (job_of[i] == no_job) continue;
     const Job& job = jobs[job_of[i]];

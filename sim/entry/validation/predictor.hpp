@@ -55,8 +55,11 @@ class Predictor {
   struct Bench;
   struct Job;
   Bench& bench_of(const std::string& chip, const std::string& software);
-  void answer_one(const Bench& bench, ManifestTarget target, Job& job) const;
-  void answer(const Bench& bench, ManifestTarget target, std::vector<Job>& jobs,
+  /// What the collector's power meter shows for a kernel that draws cost.power.
+  [[nodiscard]] static Watts reading_of(const Bench& bench, const std::string& op, const Job& job,
+                                        const KernelCost& cost);
+  void answer_one(const Bench& bench, const ManifestTable& table, Job& job) const;
+  void answer(const Bench& bench, const ManifestTable& table, std::vector<Job>& jobs,
               const Tick& tick) const;
   /// Fills `jobs` with the distinct kernels; the job of each row, or none and then its reason.
   [[nodiscard]] std::vector<std::size_t> distinct_jobs(const ManifestTable& table,

@@ -1,0 +1,21 @@
+// Kernels around grouped products: CTAs that take rows sorted by expert one at a time.
+#pragma once
+
+#include "models/gpu/plan.hpp"
+
+namespace tandem::gpu {
+
+/// Bytes that a thread addresses at once cost this many lane operations: 64-bit addresses and
+/// bounds, conversion. Fitted to quantisations whose operands lie in L2 on H100 (per-tensor and
+/// 1x128, TensorRT-LLM).
+inline constexpr std::int64_t operations_per_access = 80;
+
+/// Rows of a dispatch or an activation as `walk` visits them; streamed where it names no grid. Rows
+/// of padding are scales that stay in L2 and count as workspace.
+[[nodiscard]] KernelPlan plan_walk(const GpuParams& params, const Kernel& kernel,
+                                   const RowWalk& walk);
+
+/// CTAs of a grid that find no rows: each reads how many there are and returns.
+[[nodiscard]] PlanPhase idle_phase(std::int64_t ctas, std::int64_t ctas_per_sm);
+
+}  // namespace tandem::gpu
