@@ -60,6 +60,13 @@ AttentionTiling flash3_tiling(const AttentionKernel& shape) {
   return tiling;
 }
 
+/// Instructions per score of a tile that the mask cuts: indices of row and key, their bounds, the
+/// selection, and what the compiler cannot keep in registers meanwhile. Fitted to prefill on H100;
+/// kernels for FP8 with a window take far more there, as spilled registers would.
+std::int64_t issue_per_masked(bool spills) {
+  return spills ? 36 : 14;
+}
+
 /// Spans that fmha_v2 gives to its older Hopper kernel, with the whole row of scores.
 bool is_short_hopper(const AttentionKernel& shape) {
   return shape.head_dim <= 64 && longest_query(shape) <= 256 && bytes_of(shape.activations) == 2;
@@ -75,12 +82,17 @@ AttentionTiling fused_hopper_tiling(const AttentionKernel& shape) {
     tiling.keys = queries <= 64 ? 64 : (queries <= 128 ? 128 : 256);
     tiling.registers = 168;
     tiling.most_ctas = 3;
+    tiling.issue_per_masked = issue_per_masked(false);
     return tiling;
   }
   tiling.rows = 128;
   tiling.first_rounds = 3;
   // setup.py, enumerate_hgmma_flash_warpspec_kernels and enumerate_qgmma_flash_warpspec_kernels.
   const bool is_narrow = bytes_of(shape.activations) == 1;
+  tiling.issue_per_masked = issue_per_masked(is_narrow && shape.window > 0);
+  // FP8 products take V by columns: a warpgroup transposes 16 KiB per turn with 16 bytes per
+  // thread, eight times through shared memory; only the first turn waits for it.
+  if (is_narrow) tiling.first_exchanges = 8;
   tiling.keys = shape.head_dim > 128 ? (is_narrow ? 128 : 64) : (shape.head_dim > 64 ? 128 : 256);
   tiling.fetches_boxes = true;
   tiling.threads = 384;
@@ -104,7 +116,11 @@ AttentionTiling tensor_memory_tiling(const AttentionKernel& shape) {
   const std::int64_t columns = shape.value_width() + tiling.keys;
   const bool fits_two = 2 * columns <= tensor_memory_columns;
   tiling.rows = fits_two ? 256 : 128;
-  tiling.vector_work = fits_two ? VectorWork::BesideTensor : VectorWork::AfterTensor;
+  // One tile takes turns with itself where its scores fit twice beside its outputs.
+  const bool fits_scores_twice = columns + tiling.keys <= tensor_memory_columns;
+  tiling.vector_work =
+      fits_two || fits_scores_twice ? VectorWork::BesideTensor : VectorWork::AfterTensor;
+  tiling.issue_per_masked = issue_per_masked(false);
   return tiling;
 }
 
@@ -140,27 +156,55 @@ AttentionTiling xqa_tiling(const AttentionKernel& shape) {
   return tiling;
 }
 
-/// Masked multi-head attention: 256 threads, of which two CTAs fit the registers of an SM; of each
-/// element of K and V one conversion, one multiply-add and its share of loads and of the sums over
-/// lanes. The barriers: queries to shared memory and through their rotation, the new key's score,
-/// two for the maximum, two for the sum, one for the scores; then the halving of partial outputs,
-/// two per step, by threads that hold 16 bytes of a row of V each.
-/// NVIDIA/TensorRT-LLM decoderMaskedMultiheadAttentionTemplate.h.
+/// Masked multi-head attention: 256 threads, of which three CTAs fit the registers of an SM. Of
+/// each element of K and V one conversion, one multiply-add and its share of loads, pages,
+/// addresses and sums over lanes; FP8 is converted twice, at half rate (CUDA C++ programming guide,
+/// throughput of native arithmetic instructions). The reads: lengths, the new token's row, its
+/// rotation, the page and the tile of K, those of V. The barriers: queries to shared memory and
+/// through their rotation, the new key's score, two for the maximum, two for the sum, one for the
+/// scores; then the halving of partial outputs, two per step, by threads that hold 16 bytes of a
+/// row of V each. NVIDIA/TensorRT-LLM decoderMaskedMultiheadAttentionTemplate.h.
 AttentionTiling masked_multi_head_tiling(const AttentionKernel& shape) {
   AttentionTiling tiling;
-  tiling.first_rounds = 3;
+  tiling.first_rounds = 7;
   tiling.rows = tiling.row_granule = 1;
   tiling.keys = 64;
   tiling.threads = 256;
   tiling.registers = 64;
-  tiling.most_ctas = 2;
+  tiling.most_ctas = 3;
   tiling.per_query_head = true;
-  tiling.issue_per_product = 3;
+  tiling.issue_per_product = bytes_of(shape.kv) == 1 ? 9 : 6;
   tiling.first_exchanges = 5;
   const std::int64_t threads_per_row = ceil_div(shape.head_dim * bytes_of(shape.activations), 16);
   std::int64_t halvings = 0;
   while ((threads_per_row << halvings) < tiling.threads) ++halvings;
   tiling.last_exchanges = 5 + 2 * halvings;
+  return tiling;
+}
+
+/// XQA's mha_sm90.cu, which rotates and narrows the queries of its heads itself, a few at a time.
+AttentionTiling fp8_xqa_tiling(const AttentionKernel& shape) {
+  const std::int64_t queries = ceil_div(shape.heads / shape.kv_heads, 8) * 8 * shape.head_dim;
+  AttentionTiling tiling;
+  tiling.rows_per_read = 16;
+  tiling.row_granule = 16;
+  tiling.first_rounds = 3 + queries / 512;
+  tiling.most_ctas = queries > 2048 ? 1 : 2;
+  return tiling;
+}
+
+/// trtllm-gen's decode kernels: warps of their own load, multiply, do softmax and correct, and hand
+/// every turn on through barriers: keys, scores, probabilities, outputs and back. Two CTAs share an
+/// SM where tensor memory and shared memory hold two tiles of up to 16 rows.
+AttentionTiling blackwell_decode_tiling(const AttentionKernel& shape) {
+  AttentionTiling tiling;
+  tiling.rows_per_read = 16;
+  tiling.row_granule = 16;
+  tiling.first_rounds = 3;
+  tiling.first_exchanges = 10;
+  tiling.turn_exchanges = 2;
+  tiling.last_exchanges = 6;
+  tiling.most_ctas = shape.head_dim <= 128 && shape.heads / shape.kv_heads <= 16 ? 2 : 1;
   return tiling;
 }
 
@@ -180,31 +224,18 @@ bool is_fp8_xqa(const GpuParams& params, const AttentionKernel& shape) {
 }
 
 AttentionTiling decode_tiling(const GpuParams& params, const AttentionKernel& shape) {
-  AttentionTiling tiling;
+  if (is_masked_multi_head(params, shape)) return masked_multi_head_tiling(shape);
+  if (has_tensor_memory(params)) return blackwell_decode_tiling(shape);
+  if (is_fp8_xqa(params, shape)) return fp8_xqa_tiling(shape);
+  if (shape.library == AttentionLibrary::TensorRt) return xqa_tiling(shape);
+  if (params.matrix_issue != MatrixIssue::Warpgroup) return synchronous_tiling(shape);
+  AttentionTiling tiling = flash3_tiling(shape);
   tiling.rows_per_read = 16;
   tiling.first_rounds = 3;
-  if (is_masked_multi_head(params, shape)) return masked_multi_head_tiling(shape);
-  if (has_tensor_memory(params) || shape.library == AttentionLibrary::TensorRt) {
-    tiling.row_granule = 16;
-    // A CTA fills an SM: warps of their own load, multiply and do softmax.
-    if (has_tensor_memory(params)) tiling.most_ctas = 1;
-    if (is_fp8_xqa(params, shape)) {
-      // mha_sm90.cu rotates and narrows the queries of its heads itself, a few at a time.
-      const std::int64_t queries = ceil_div(shape.heads / shape.kv_heads, 8) * 8 * shape.head_dim;
-      tiling.first_rounds = 3 + queries / 512;
-      tiling.most_ctas = queries > 2048 ? 1 : 2;
-    }
-    if (has_tensor_memory(params) || is_fp8_xqa(params, shape)) return tiling;
-    return xqa_tiling(shape);
-  }
-  if (params.matrix_issue == MatrixIssue::Warpgroup) {
-    tiling = flash3_tiling(shape);
-    tiling.rows = 64;
-    tiling.vector_work = VectorWork::Lockstep;
-    tiling.persistent = false;
-    return tiling;
-  }
-  return synchronous_tiling(shape);
+  tiling.rows = 64;
+  tiling.vector_work = VectorWork::Lockstep;
+  tiling.persistent = false;
+  return tiling;
 }
 
 /// FlashAttention's num_splits_heuristic: the fewest splits that fill the waves of CTAs to 85 % of
@@ -281,7 +312,8 @@ std::int64_t split_parts(const GpuParams& params, const AttentionKernel& shape,
 }
 
 bool splits_whole_cache(const GpuParams& params, const AttentionKernel& shape) {
-  return shape.library == AttentionLibrary::TensorRt && !has_tensor_memory(params);
+  return shape.library == AttentionLibrary::TensorRt && !has_tensor_memory(params) &&
+         !is_fp8_xqa(params, shape);
 }
 
 bool appends_to_cache(const GpuParams& params, const AttentionKernel& shape) {

@@ -34,6 +34,8 @@ struct AttentionTiling {
   std::int64_t first_exchanges = 0, turn_exchanges = 0, last_exchanges = 0;
   /// Latencies of the chip's tensor instruction from one link of a chain of products to the next.
   std::int64_t links_per_instruction = 1;
+  /// Instructions that mask one score, in the tiles of keys that the mask cuts.
+  std::int64_t issue_per_masked = 0;
   bool per_query_head = false;  ///< decode without tensor cores: one CTA per query head
   /// Products on CUDA cores issue this many instructions per multiply-add.
   std::int64_t issue_per_product = 1;

@@ -52,12 +52,14 @@ struct Tile {
   std::int64_t m, n;
 };
 
-/// Tiles that the libraries build. Warp-synchronous: cuBLAS (NVIDIA, Matrix Multiplication
-/// Background, section 2.3). Others: one side is one to four instructions of 64 rows, the other the
-/// width of an instruction, in steps of 32 up to 256 columns, 16 for few tokens (CUTLASS sm90 and
-/// sm100 builders); either side may lie along the tokens, since a library may swap A and B.
-std::vector<Tile> tiles_of(const GpuParams& params) {
+/// Tiles that the libraries build; vectors count as the 16 rows of a tensor instruction.
+/// Warp-synchronous: cuBLAS (NVIDIA, Matrix Multiplication Background, section 2.3). Others: one
+/// side is one to four instructions of 64 rows, the other the width of an instruction, in steps of
+/// 32 up to 256 columns, 16 for few tokens (CUTLASS sm90 and sm100 builders); either side may lie
+/// along the tokens, since a library may swap A and B.
+std::vector<Tile> tiles_of(const GpuParams& params, const GemmKernel& gemm) {
   if (params.matrix_issue == MatrixIssue::Warp) {
+    if (multiplies_vectors(params, gemm)) return {{16, 64}, {16, 128}};
     return {{64, 64}, {64, 128}, {128, 64}, {128, 128}, {128, 256}, {256, 128}};
   }
   std::vector<Tile> tiles;
@@ -90,7 +92,7 @@ std::vector<GemmTiling> gemm_menu(const GpuParams& params, const GemmKernel& gem
     }
     return menu;
   }
-  const std::vector<Tile> tiles = tiles_of(params);
+  const std::vector<Tile> tiles = tiles_of(params, gemm);
   for (const Tile& tile : tiles) {
     if (tile.m > tiles.front().m && tile.m >= 2 * gemm.m) continue;
     if (tile.n > tiles.front().n && tile.n >= 2 * gemm.n) continue;

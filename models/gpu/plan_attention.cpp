@@ -53,6 +53,11 @@ class AttentionProgram final : public CtaProgram {
     const AttentionTiling& tiling = schedule_.tiling;
     out.rounds = turn_index == 0 ? tiling.first_rounds : tiling.turn_rounds;
     out.exchanges = turn_index == 0 ? tiling.first_exchanges : tiling.turn_exchanges;
+    if (cta.is_idle()) {
+      // It learns so from the lengths, sets up and takes part in the end.
+      out.rounds = 2;
+      out.exchanges = 2;
+    }
     if (turn_index == 0 && shape_.sinks) {
       out.vector += Flops(3 * rows_of(cta) * share_of_sinks(cta));
       out.special += Flops(rows_of(cta) * share_of_sinks(cta));
@@ -156,12 +161,36 @@ class AttentionProgram final : public CtaProgram {
     out.special = Flops(per_pair * pairs);
     out.vector_padded = Flops((shape_.softcap ? 6 : 4) * rows * keys);
     out.special_padded = Flops(per_pair * rows * keys);
+    if (tiling.issue_per_masked > 0) {
+      out.issue =
+          out.vector_padded + Flops(tiling.issue_per_masked * masked_scores(cta, begin, end));
+    }
     if (tiling.per_query_head) return;
     out.shared_traffic =
         Bytes(ceil_div(rows, tiling.rows_per_read) * keys * width * bytes_of(shape_.activations));
     // Scores along the head, then values along the keys; both operands of 32 bytes per instruction.
     out.chain =
         (shape_.head_dim + keys) * bytes_of(shape_.activations) / 32 * tiling.links_per_instruction;
+  }
+
+  /// Scores of [begin, end) in the tiles, of a granule of rows each, that the mask cuts.
+  [[nodiscard]] std::int64_t masked_scores(const AttentionCta& cta, std::int64_t begin,
+                                           std::int64_t end) const {
+    if (!shape_.causal) return 0;
+    const std::int64_t rows = schedule_.tiling.row_granule, keys = schedule_.tiling.keys;
+    const std::int64_t offset = span_of(cta).kv_len - span_of(cta).q_len;
+    std::int64_t cut = 0;
+    for (std::int64_t row = cta.q_begin; row < cta.q_end; row += rows) {
+      const std::int64_t first = offset + row, last = offset + std::min(row + rows, cta.q_end) - 1;
+      for (std::int64_t key = begin / keys * keys; key < end; key += keys) {
+        const bool is_seen =
+            key <= last && (shape_.window == 0 || key + keys > first - shape_.window);
+        const bool is_cut =
+            key + keys > first + 1 || (shape_.window > 0 && key < last + 1 - shape_.window);
+        if (is_seen && is_cut) ++cut;
+      }
+    }
+    return cut * rows * keys;
   }
 
   /// Division of each row by its sum, and the store.

@@ -23,11 +23,18 @@ bool promotes_sums(const GpuParams& params, const GemmKernel& gemm) {
          product_format(gemm).a_scale_k > 0;
 }
 
+bool multiplies_vectors(const GpuParams& params, const GemmKernel& gemm) {
+  constexpr std::int64_t weight_only_rows = 15, int8_rows = 4;
+  if (gemm.precision == nullptr) return false;
+  if (!gemm.precision->activation) return gemm.m <= weight_only_rows;
+  return gemm.precision->name == "int8" && gemm.m <= int8_rows &&
+         params.product_library == ProductLibrary::TensorRtLlm;
+}
+
 bool splits_sums(const GpuParams& params, const GemmKernel& gemm) {
-  constexpr std::int64_t vector_rows = 16;
   if (gemm.precision == nullptr) return true;
   if (gemm.precision->name == "fp8") return params.product_library != ProductLibrary::Vllm;
-  return !gemm.precision->activation && gemm.m < vector_rows;
+  return multiplies_vectors(params, gemm);
 }
 
 VectorWork promotion_of(const GpuParams& params, const GemmKernel& gemm) {

@@ -17,11 +17,14 @@ struct TileShape {
 /// tensor units that know no block scales (those that have no fp4).
 [[nodiscard]] bool promotes_sums(const GpuParams& params, const GemmKernel& gemm);
 
+/// Whether a library multiplies so few rows as vectors, whose threads share a column: weight-only
+/// formats below 16 rows (weightOnlyBatchedGemv), int8 up to 4 (int8SQ; NVIDIA/TensorRT-LLM
+/// cpp/tensorrt_llm/kernels).
+[[nodiscard]] bool multiplies_vectors(const GpuParams& params, const GemmKernel& gemm);
+
 /// Whether libraries divide the sums of a product among CTAs along K: cuBLAS does for plain types
-/// and fp8 per tensor; the CUTLASS and DeepGEMM kernels of other narrow formats run without
-/// split-K.
-/// Few rows of weight-only formats are multiplied as vectors, whose threads share a column
-/// (weightOnlyBatchedGemv, NVIDIA/TensorRT-LLM).
+/// and fp8 per tensor, kernels for vectors do; the CUTLASS and DeepGEMM kernels of other narrow
+/// formats run without split-K.
 [[nodiscard]] bool splits_sums(const GpuParams& params, const GemmKernel& gemm);
 
 /// Stage handoffs per K slice: sums that are promoted wait for their instructions, the scales and

@@ -15,8 +15,8 @@ constexpr std::int64_t turn_budget = 32'768;
 class StreamProgram final : public CtaProgram {
  public:
   StreamProgram(const KernelWork& work, Operand operand, std::int64_t turns,
-                std::int64_t turns_per_cta)
-      : work_(work), operand_(operand), turns_(turns), per_cta_(turns_per_cta) {}
+                std::int64_t turns_per_cta, std::int64_t rounds)
+      : work_(work), operand_(operand), turns_(turns), per_cta_(turns_per_cta), rounds_(rounds) {}
 
   [[nodiscard]] std::int64_t ctas() const override { return (turns_ + per_cta_ - 1) / per_cta_; }
   [[nodiscard]] std::int64_t tiles() const override { return turns_ + 1; }
@@ -25,6 +25,7 @@ class StreamProgram final : public CtaProgram {
   }
   void step(std::int64_t cta, int index, Step& out) const override {
     const std::int64_t turn = cta * per_cta_ + index;
+    out.rounds = rounds_;
     if (index == 0) out.add({turns_, work_.weight_bytes, Operand::Weight, 1});
     out.add({turn, Bytes(share(work_.read_bytes.count(), turn, turn + 1)), operand_, 1});
     out.vector = Flops(share(work_.vector.count(), turn, turn + 1));
@@ -46,7 +47,43 @@ class StreamProgram final : public CtaProgram {
   Operand operand_;
   std::int64_t turns_;
   std::int64_t per_cta_;
+  std::int64_t rounds_;
 };
+
+/// A kernel that rotates queries and keys and writes the cache runs as one wave of CTAs of 1024
+/// threads per SM that stride over the tokens, 16 bytes of each query head and of the keys and
+/// values that belong to it per thread and turn. A turn is a chain of four reads: the token's
+/// request, its lengths, the row and its rotation, the page. NVIDIA/TensorRT-LLM
+/// unfusedAttentionKernels_2, applyBiasRopeUpdateKVCacheV2 and calGridSizeWithBestEfficiency.
+constexpr std::int64_t strided_threads = 1024;
+constexpr std::int64_t reads_in_a_row = 4;
+
+const RopeKernel* strided_rope(const Kernel& kernel) {
+  const auto* rope = std::get_if<RopeKernel>(&kernel.shape);
+  return rope != nullptr && rope->rotated != 0 && rope->heads > 0 && rope->extra == 0 &&
+                 rope->key_copies == 0
+             ? rope
+             : nullptr;
+}
+
+KernelPlan plan_strided(const GpuParams& params, const Kernel& kernel, const RopeKernel& rope) {
+  const KernelWork work = work_of(kernel);
+  const std::int64_t bytes = std::max(work.read_bytes.count(), work.write_bytes.count());
+  const std::int64_t natural = turn_bytes * (rope.heads + 2 * rope.kv_heads) / rope.heads;
+  const std::int64_t turn = std::max(natural, bytes / turn_budget);
+  const std::int64_t turns = std::max<std::int64_t>(1, (bytes + turn - 1) / turn);
+  const std::int64_t wave = params.sms * (strided_threads / threads);
+  PlanPhase phase;
+  phase.program =
+      std::make_shared<StreamProgram>(work, Operand::Activation, turns, (turns + wave - 1) / wave,
+                                      reads_in_a_row * ((turn + natural - 1) / natural));
+  phase.ctas_per_sm = strided_threads / threads;
+  phase.stages = 1;
+  KernelPlan plan;
+  plan.algorithm = "strided";
+  plan.phases.push_back(phase);
+  return plan;
+}
 
 /// Rows that one CTA must keep together: a norm reduces over its row.
 std::int64_t whole_rows(const Kernel& kernel) {
@@ -57,6 +94,7 @@ std::int64_t whole_rows(const Kernel& kernel) {
 }  // namespace
 
 KernelPlan plan_stream(const GpuParams& params, const Kernel& kernel) {
+  if (const RopeKernel* rope = strided_rope(kernel)) return plan_strided(params, kernel, *rope);
   const KernelWork work = work_of(kernel);
   const std::int64_t bytes = std::max(work.read_bytes.count(), work.write_bytes.count());
   const std::int64_t turn = std::max(turn_bytes, bytes / turn_budget);
@@ -72,7 +110,7 @@ KernelPlan plan_stream(const GpuParams& params, const Kernel& kernel) {
   const bool is_table = std::holds_alternative<EmbeddingKernel>(kernel.shape);
   PlanPhase phase;
   phase.program = std::make_shared<StreamProgram>(
-      work, is_table ? Operand::Weight : Operand::Activation, turns, per_cta);
+      work, is_table ? Operand::Weight : Operand::Activation, turns, per_cta, 1);
   const std::int64_t by_flight = params.max_bytes_in_flight.count() / (unroll * turn_bytes);
   phase.ctas_per_sm = std::clamp<std::int64_t>(
       by_flight, 1, ctas_per_sm(params, {Bytes(0), Bytes(threads * 64 * 4), threads}));

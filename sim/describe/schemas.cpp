@@ -58,6 +58,8 @@ ParameterSchema software_schema() {
        "Condition of measurement: between two replays of a graph of one operator.", 0, 0, 1e-3},
       {"quantises_rows", Dimension::Count,
        "1: products of narrow types quantise their rows first; 0: rows arrive quantised.", 1, 0, 1},
+      {"quantises_in_norm", Dimension::Count,
+       "1: rows of int8 products leave the norm before them quantised (SmoothQuant).", 0, 0, 1},
       {"fp8_scale", Dimension::Count,
        "Scale of fp8 rows: 0 per row, 1 per tensor and searched, 2 known ahead.", 0, 0, 2},
       {"search_ctas", Dimension::Count,

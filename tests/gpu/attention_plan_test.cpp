@@ -58,7 +58,8 @@ TEST(AttentionPlan, FreshKeysTakeThePrefillKernelHoweverFew) {
 
 TEST(AttentionPlan, TensorMemoryDecidesHowManyTilesTakeTurns) {
   // Tensor memory has 512 columns of 128 rows: scores (128) and outputs of two tiles fit for heads
-  // of 128 (2 x 256 columns), not for heads of 256 (2 x 384).
+  // of 128 (2 x 256 columns), not for heads of 256 (2 x 384). There one tile keeps two sets of
+  // scores (256 + 2 x 128); for heads of 512 not even one fits.
   const GpuParams params = params_of(with(large_chip(), "matrix_issue", 2));
   AttentionKernel shape = shape_of({4096, 4096}, 1, 1);
   AttentionTiling tiling = attention_tiling(params, shape, false);
@@ -67,7 +68,37 @@ TEST(AttentionPlan, TensorMemoryDecidesHowManyTilesTakeTurns) {
   shape.head_dim = 256;
   tiling = attention_tiling(params, shape, false);
   EXPECT_EQ(tiling.rows, 128);
+  EXPECT_EQ(tiling.vector_work, VectorWork::BesideTensor);
+  shape.head_dim = 512;
+  tiling = attention_tiling(params, shape, false);
   EXPECT_EQ(tiling.vector_work, VectorWork::AfterTensor);
+}
+
+TEST(AttentionPlan, MasksCostInstructionsWhereTheyCutATile) {
+  // 256 queries of one head of 128 on Hopper: two CTAs of 128 rows in granules of 64 against tiles
+  // of 128 keys. The first CTA has one tile, cut for both granules. The second has two: the mask
+  // cuts the second one for both granules.
+  const GpuParams params = params_of(large_chip());
+  AttentionKernel shape = shape_of({256, 256}, 1, 1);
+  shape.library = AttentionLibrary::TensorRt;
+  const auto issued = [&] {
+    const KernelPlan plan = plan_attention(params, Kernel{}, shape);
+    const CtaProgram& program = *plan.phases.back().program;
+    std::int64_t extra = 0;
+    for (std::int64_t cta = 0; cta < program.ctas(); ++cta) {
+      for (int i = 0; i < program.steps(cta); ++i) {
+        Step step;
+        program.step(cta, i, step);
+        extra += step.issue.count() - step.vector_padded.count();
+      }
+    }
+    return extra;
+  };
+  const std::int64_t granule = 64 * 128 * attention_tiling(params, shape, false).issue_per_masked;
+  EXPECT_EQ(issued(), 4 * granule);
+  // A window of 64 cuts the first tile for the third granule, and hides it from the fourth.
+  shape.window = 64;
+  EXPECT_EQ(issued(), 5 * granule);
 }
 
 TEST(AttentionPlan, SplitsFollowTheirLibraries) {

@@ -94,6 +94,23 @@ TEST(LibraryTiles, FlashInferTakesSmallTilesUntilTheWavesAreFull) {
   expect_tile(params, product(8, 4096, 4096, "nvfp4"), {64, 128, 256});
 }
 
+TEST(LowPrecision, FewRowsAreMultipliedAsVectors) {
+  // Four rows of int8 and fifteen of weight-only formats: threads share a column, so K is divided
+  // and the tile is no higher than a tensor instruction. One row more: a plain tile without split.
+  GpuParams params = params_of(with(large_chip(), "matrix_issue", 0));
+  params.product_library = ProductLibrary::TensorRtLlm;
+  for (const auto& [name, rows] : {std::pair{"int8", 4}, std::pair{"int4_wo", 15}}) {
+    const GemmKernel few = product(rows, 256, 65536, name);
+    EXPECT_EQ(choose_tiling(params, few).tile_m, 16) << name;
+    EXPECT_GT(choose_tiling(params, few).split, 1) << name;
+    expect_closed_forms(params, kernel_of(few));
+    const GemmKernel more = product(rows + 1, 256, 65536, name);
+    EXPECT_GT(choose_tiling(params, more).tile_m, 16) << name;
+    EXPECT_EQ(choose_tiling(params, more).split, 1) << name;
+    expect_closed_forms(params, kernel_of(more));
+  }
+}
+
 TEST(LibraryTiles, ClustersReachBeyondTheOutput) {
   // 257 rows in tiles of 128: three rows of tiles, launched as four. The fourth multiplies zeros.
   const GpuParams params = warpgroups(ProductLibrary::Vllm);

@@ -192,6 +192,18 @@ TEST(Plan, EveryOperatorDoesTheWorkOfItsClosedForm) {
   }
 }
 
+TEST(Plan, RotationIsOneWaveThatStridesOverTheTokens) {
+  const GpuParams params = params_of(large_chip());
+  const KernelPlan plan = plan_kernel(params, kernel_of(RopeKernel{65536, 8, 8, 128}));
+  const CtaProgram& program = *plan.phases[0].program;
+  EXPECT_LE(program.ctas(), params.sms * 4);
+  Step step;
+  program.step(0, 0, step);
+  // The token's request, its lengths, the row, the page; larger turns take as many more.
+  EXPECT_EQ(step.rounds % 4, 0);
+  EXPECT_EQ(plan.phases[0].stages, 1);
+}
+
 TEST(Plan, BiasIsAddedOnceToEveryElement) {
   // 200 x 300 outputs: 60,000 additions for the bias, as many for the residual.
   const GpuParams params = params_of(large_chip());

@@ -64,7 +64,10 @@ std::vector<Kernel> prefill(RowReader& row, const Software& software) {
   // TensorRT-LLM reads the keys of a first pass from the projection's output, not from the cache.
   const bool is_first_pass = span.q_len == span.kv_len;
   const ElementType cached = shape.kv;
-  if (is_first_pass && shape.library == AttentionLibrary::TensorRt) shape.kv = shape.activations;
+  if (is_first_pass && shape.library == AttentionLibrary::TensorRt) {
+    shape.kv = shape.activations;
+    shape.cached = false;
+  }
   // A framework that only writes the cache does so for prefill outside the measured operator.
   const bool preprocesses = software_value(software, "attention_preprocess", 0) != 0;
   std::vector<Kernel> kernels = run_of(shape, "attention_prefill", preprocesses, cached, software);

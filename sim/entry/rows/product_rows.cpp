@@ -21,7 +21,9 @@ QuantiseKernel quantise(std::int64_t rows, std::int64_t width, const formats::Pr
                         const Software& software) {
   QuantiseKernel shape{rows, width, &precision};
   if (!is_per_tensor(precision)) {
-    shape.convert_access = software_count(software, "group_access", 16);
+    // Threads take eight elements of a group of 16 (TensorRT-LLM and vLLM, cvt_fp16_to_fp4).
+    const bool is_fp4 = precision.name == "nvfp4";
+    shape.convert_access = is_fp4 ? 16 : software_count(software, "group_access", 16);
     return shape;
   }
   constexpr ScaleOrigin origins[] = {ScaleOrigin::Rows, ScaleOrigin::Tensor, ScaleOrigin::Known};
@@ -35,6 +37,8 @@ QuantiseKernel quantise(std::int64_t rows, std::int64_t width, const formats::Pr
 void add_quantisation(std::int64_t rows, std::int64_t width, const formats::Precision& precision,
                       const Software& software, std::vector<Kernel>& kernels) {
   if (!precision.activation || software_count(software, "quantises_rows", 1) == 0) return;
+  // SmoothQuant rows leave the norm before them quantised.
+  if (precision.name == "int8" && software_count(software, "quantises_in_norm", 0) == 1) return;
   kernels.push_back(
       {"quantise", -1, ElementType::Bfloat16, quantise(rows, width, precision, software), {}});
 }
@@ -134,10 +138,6 @@ Picoseconds product_overhead(const std::vector<Kernel>& kernels, const Software&
   const auto time = [&](const char* key) { return from_seconds(software_value(software, key, 0)); };
   Picoseconds total(0);
   if (std::any_of(kernels.begin(), kernels.end(), is_quantised)) total += time("quantise_overhead");
-  const bool is_batched = std::any_of(kernels.begin(), kernels.end(), [](const Kernel& kernel) {
-    return std::holds_alternative<BatchedGemmKernel>(kernel.shape);
-  });
-  if (is_batched) total += time("replay_overhead");
   const auto* gemm = std::get_if<GemmKernel>(&kernels.back().shape);
   const bool by_blocks =
       gemm != nullptr && gemm->precision != nullptr && gemm->precision->name == "fp8_block";
@@ -157,7 +157,7 @@ std::int64_t replayed_weight_copies(const std::vector<Kernel>& kernels, const So
 
 std::vector<RowOperator> product_operators() {
   return {{"gemm", {"m", "n", "k", "dtype"}, gemm},
-          {"bmm", {"batch", "m", "n", "k", "dtype"}, bmm}};
+          {"bmm", {"batch", "m", "n", "k", "dtype"}, bmm, false, false, true}};
 }
 
 }  // namespace tandem::entry
