@@ -29,6 +29,8 @@ class IssueWheel {
     cycle_ = 0;
   }
 
+  [[nodiscard]] bool empty() const { return near_ == 0 && far_.empty(); }
+
   /// `late`: after all queues of the cycle that are not.
   void push(std::int64_t cycle, bool late, int queue) {
     if (cycle - cycle_ >= static_cast<std::int64_t>(slots)) {

@@ -180,7 +180,7 @@ void Machine::Core::release_parked(std::int64_t cycle) {
   }
 }
 
-void Machine::Core::start_run(std::span<const LinkVector> inbound) {
+void Machine::Core::begin(const RunTimeline& timeline) {
   if (!loaded_) throw ModelError("lpu.machine: run without a program");
   streams_.clear();
   alus_.clear();
@@ -188,23 +188,16 @@ void Machine::Core::start_run(std::span<const LinkVector> inbound) {
   sram_.start_run();
   std::fill(link_free_.begin(), link_free_.end(), 0);
   for (auto& queue : arrivals_) queue.clear();
-  for (const LinkVector& vector : inbound) {
-    if (vector.link < 0 || vector.link >= geometry_.link_count()) {
-      throw ModelError(fmt::format("lpu.machine: a vector arrives on link {}", vector.link));
-    }
-    if (functional_ && vector.bytes.size() != sram_.row_bytes()) {
-      throw ModelError(fmt::format("lpu.machine: a vector of {} bytes arrives on link {}",
-                                   vector.bytes.size(), vector.link));
-    }
-    arrivals_[static_cast<std::size_t>(vector.link)].push_back(vector);
-  }
   counts_ = {};
   outbound_.clear();
+  reads_ahead_ = false;
   wheel_.clear();
   releases_.clear();
   parked_.clear();
   walks_.clear();
   last_issue_ = first_notify_ = -1;
+  timeline_ = timeline;
+  tracks_.assign(program_.queues.size(), std::nullopt);
   live_registers_ = flagged_registers_ = registers_;
   powered_ = next_powered_ = geometry_.superlanes;
   powered_until_ = INT64_MAX;
@@ -220,30 +213,22 @@ void Machine::Core::start_run(std::span<const LinkVector> inbound) {
   }
 }
 
-// Reads ahead of time find the same faults, but not the first one first: a faulty run starts again
-// in strict order.
-RunResult Machine::Core::run(std::span<const LinkVector> inbound, const RunTimeline& timeline) {
-  reads_ahead_ = regular_ && !functional_ && timeline.recorder == nullptr;
-  try {
-    start_run(inbound);
-    run_to_the_end(timeline);
-  } catch (const ScheduleError&) {
-    if (!reads_ahead_) throw;
-    reads_ahead_ = false;
-    start_run(inbound);
-    run_to_the_end(timeline);
+void Machine::Core::deliver(const LinkVector& vector) {
+  if (vector.link < 0 || vector.link >= geometry_.link_count()) {
+    throw ModelError(fmt::format("lpu.machine: a vector arrives on link {}", vector.link));
   }
-  RunResult result;
-  finish_run(result);
-  return result;
+  if (functional_ && vector.bytes.size() != sram_.row_bytes()) {
+    throw ModelError(fmt::format("lpu.machine: a vector of {} bytes arrives on link {}",
+                                 vector.bytes.size(), vector.link));
+  }
+  arrivals_[static_cast<std::size_t>(vector.link)].push_back(vector);
 }
 
-void Machine::Core::run_to_the_end(const RunTimeline& timeline) {
-  tracks_.assign(program_.queues.size(), std::nullopt);
+bool Machine::Core::advance(std::int64_t until) {
   for (;;) {
     const std::int64_t release = releases_.empty() ? INT64_MAX : releases_.front();
-    const std::int64_t cycle = wheel_.next_cycle(release);
-    if (cycle == INT64_MAX) return;
+    const std::int64_t cycle = wheel_.next_cycle(std::min(release, until));
+    if (cycle >= until) return !releases_.empty() || !wheel_.empty();
     if (cycle == release) {
       releases_.pop_front();
       release_parked(cycle);
@@ -253,11 +238,30 @@ void Machine::Core::run_to_the_end(const RunTimeline& timeline) {
       const auto index = static_cast<std::size_t>(queue);
       QueueWalk& walk = walks_[index];
       execute(queue, walk.issue());
-      if (timeline.recorder != nullptr) record(timeline, queue, walk.issue());
+      if (timeline_.recorder != nullptr) record(queue, walk.issue());
       walk.advance();
       if (reads_ahead_ && queue < mem_queues_) read_ahead(queue, cycle + streams_.lookahead());
       schedule(index);
     }
+  }
+}
+
+// Reads ahead of time find the same faults, but not the first one first: a faulty run starts again
+// in strict order.
+RunResult Machine::Core::run(std::span<const LinkVector> inbound, const RunTimeline& timeline) {
+  const auto run_once = [&] {
+    for (const LinkVector& vector : inbound) deliver(vector);
+    advance(INT64_MAX);
+    return finish();
+  };
+  begin(timeline);
+  reads_ahead_ = regular_ && !functional_ && timeline.recorder == nullptr;
+  try {
+    return run_once();
+  } catch (const ScheduleError&) {
+    if (!reads_ahead_) throw;
+    begin(timeline);
+    return run_once();
   }
 }
 
@@ -305,7 +309,8 @@ void Machine::Core::execute_on_unit(const Issue& issue) {
   }
 }
 
-void Machine::Core::finish_run(RunResult& result) {
+// Queues that wait for ever, vectors that nobody took.
+void Machine::Core::check_end() {
   for (const std::size_t queue : parked_) {
     const QueueProgram& words = program_.queues[queue];
     if (walks_[queue].at_last_word()) continue;
@@ -320,6 +325,11 @@ void Machine::Core::finish_run(RunResult& result) {
     cycle_ = arrivals_[link].front().cycle;
     fail("H6", fmt::format("the vector that arrives on link {} is never received", link));
   }
+}
+
+RunResult Machine::Core::finish() {
+  check_end();
+  RunResult result;
   if (last_issue_ >= 0) {
     result.cycles = last_issue_ - std::max<std::int64_t>(first_notify_, 0) + geometry_.superlanes;
   }
@@ -334,43 +344,19 @@ void Machine::Core::finish_run(RunResult& result) {
                    {"c2c_vectors", counts_.c2c_vectors},
                    {"instructions", counts_.instructions}};
   result.outbound = std::move(outbound_);
+  return result;
 }
 
-void Machine::Core::record(const RunTimeline& timeline, int queue, const Issue& issue) {
+void Machine::Core::record(int queue, const Issue& issue) {
   auto& track = tracks_[static_cast<std::size_t>(queue)];
-  if (!track) track = timeline.recorder->track(timeline.group, geometry_.queue_name(queue));
+  if (!track) track = timeline_.recorder->track(timeline_.group, geometry_.queue_name(queue));
   const Instruction& instruction = *issue.instruction;
   const auto label =
       instruction.op == Opcode::Alu ? name_of(instruction.alu_op) : name_of(instruction.op);
   const ClockDomain clock(geometry_.clock);
-  timeline.recorder->span(
-      *track, label, timeline.start + clock.time_of(Cycles(issue.cycle)),
-      timeline.start + clock.time_of(Cycles(issue.cycle + queue_cycles(instruction))));
-}
-
-Machine::Machine(const Geometry& geometry, const LatencyTable& latency, bool functional)
-    : core_(std::make_unique<Core>(geometry, latency, functional)) {}
-Machine::~Machine() = default;
-Machine::Machine(Machine&&) noexcept = default;
-Machine& Machine::operator=(Machine&&) noexcept = default;
-
-void Machine::load(const Program& program, std::span<const MemoryImageRow> rows) {
-  core_->load(program, rows);
-}
-void Machine::load(std::span<const std::uint8_t> file_bytes, std::string_view file_name) {
-  load(decode_program(file_bytes, core_->geometry(), file_name));
-}
-void Machine::write_row(int slice, int bank, int row, std::span<const std::uint8_t> bytes) {
-  core_->write_row(slice, bank, row, bytes);
-}
-std::vector<std::uint8_t> Machine::read_row(int slice, int bank, int row) const {
-  return core_->read_row(slice, bank, row);
-}
-void Machine::set_register(int index, std::uint16_t value) {
-  core_->set_register(index, value);
-}
-RunResult Machine::run(std::span<const LinkVector> inbound, const RunTimeline& timeline) {
-  return core_->run(inbound, timeline);
+  timeline_.recorder->span(
+      *track, label, timeline_.start + clock.time_of(Cycles(issue.cycle)),
+      timeline_.start + clock.time_of(Cycles(issue.cycle + queue_cycles(instruction))));
 }
 
 }  // namespace tandem::lpu

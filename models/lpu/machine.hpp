@@ -79,6 +79,18 @@ class Machine {
   /// Executes the program from cycle 0. Every inbound vector must be received in its very cycle.
   RunResult run(std::span<const LinkVector> inbound = {}, const RunTimeline& timeline = {});
 
+  // The same run in steps, for several chips in one time base (rack/session.hpp): begin(), then
+  // advance() and deliver() in turn, then finish().
+  void begin(const RunTimeline& timeline = {});
+  /// Executes every instruction that issues before cycle `until`; true while more will issue.
+  bool advance(std::int64_t until);
+  /// A vector that will arrive; per link in order of cycles, and before advance() reaches its
+  /// cycle.
+  void deliver(const LinkVector& vector);
+  /// What was sent since begin(), by cycle, then queue.
+  [[nodiscard]] std::span<const LinkVector> sent() const;
+  RunResult finish();
+
  private:
   class Core;
   std::unique_ptr<Core> core_;

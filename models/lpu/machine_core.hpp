@@ -27,6 +27,11 @@ class Machine::Core {
   [[nodiscard]] std::vector<std::uint8_t> read_row(int slice, int bank, int row) const;
   void set_register(int index, std::uint16_t value);
   [[nodiscard]] const Geometry& geometry() const { return geometry_; }
+  void begin(const RunTimeline& timeline);
+  bool advance(std::int64_t until);
+  void deliver(const LinkVector& vector);
+  [[nodiscard]] std::span<const LinkVector> sent() const { return outbound_; }
+  RunResult finish();
   RunResult run(std::span<const LinkVector> inbound, const RunTimeline& timeline);
 
  private:
@@ -37,17 +42,15 @@ class Machine::Core {
   };
 
   // The issue loop.
-  void start_run(std::span<const LinkVector> inbound);
   void schedule(std::size_t queue);
-  void run_to_the_end(const RunTimeline& timeline);
   void read_ahead(int queue, std::int64_t limit);
   void read_run(const MemAccess& access, const Issue& issue, std::int64_t count,
                 const Instruction* repeat);
   void release_parked(std::int64_t cycle);
   void execute(int queue, const Issue& issue);
+  void check_end();
+  void record(int queue, const Issue& issue);
   void execute_on_unit(const Issue& issue);
-  void finish_run(RunResult& result);
-  void record(const RunTimeline& timeline, int queue, const Issue& issue);
   void check_capacity(const Program& program);
   void check_flags(const Program& program);
   void check_row_address(int slice, int bank, int row) const;
@@ -124,6 +127,7 @@ class Machine::Core {
   std::int64_t first_notify_ = -1;
   Counts counts_;
   std::vector<LinkVector> outbound_;
+  RunTimeline timeline_;
   std::vector<std::optional<TimelineRecorder::Track>> tracks_;
 
   std::array<const std::uint8_t*, widest_group> in_{};

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "sim/config/map_reader.hpp"
+#include "sim/describe/fabric.hpp"
 #include "sim/describe/scenario.hpp"
 
 namespace tandem::config {
@@ -19,6 +20,7 @@ namespace tandem::config {
 [[nodiscard]] Chip build_chip(const Tree& tree, const std::string& name,
                               const std::vector<std::string>& files, ReadContext& context);
 [[nodiscard]] Link build_link(const Tree& tree, const std::string& name, ReadContext& context);
+[[nodiscard]] Fabric build_fabric(const Tree& tree, const std::string& name, ReadContext& context);
 [[nodiscard]] Prices build_prices(const Tree& tree, const std::string& name, ReadContext& context);
 [[nodiscard]] Software build_software(const Tree& tree, const std::string& name,
                                       ReadContext& context);

@@ -194,6 +194,25 @@ Section link_section() {
   return {"link", "A link class.", with_head({text("status", "Free text.")}), {}};
 }
 
+Section fabric_section() {
+  return {"fabric",
+          "A direct network of one kind of chip: which ports are joined, at what rate.",
+          with_head({required(text("chip", "Chip in hw_configs/chips.")),
+                     required(map("levels", "List of levels, innermost first."))}),
+          {}};
+}
+
+Section fabric_level_section() {
+  return {"level",
+          "One level of a fabric.",
+          {
+              required(text("name", "What a unit of the next level is called: node, tray, rack.")),
+              choice("wiring", "", {"complete", "dragonfly", "ring", "chain"}, {},
+                     "How its units are joined."),
+          },
+          {}};
+}
+
 Section prices_section() {
   return {"prices", "What chips, systems and power cost.", head(), {}};
 }

@@ -63,6 +63,8 @@ struct Section {
 [[nodiscard]] Section mtp_section();
 [[nodiscard]] Section chip_section();
 [[nodiscard]] Section link_section();
+[[nodiscard]] Section fabric_section();
+[[nodiscard]] Section fabric_level_section();
 [[nodiscard]] Section prices_section();
 [[nodiscard]] Section software_section();
 [[nodiscard]] Section source_section();

@@ -19,10 +19,11 @@ struct FileKind {
   bool is_hardware;
 };
 inline constexpr std::array file_kinds = {
-    FileKind{"chip", "chips", true},          FileKind{"link", "links", true},
-    FileKind{"system", "systems", true},      FileKind{"prices", "prices", true},
-    FileKind{"software", "software", true},   FileKind{"model", "models", false},
-    FileKind{"scenario", "scenarios", false}, FileKind{"traffic", "traffic", false},
+    FileKind{"chip", "chips", true},       FileKind{"link", "links", true},
+    FileKind{"fabric", "fabrics", true},   FileKind{"system", "systems", true},
+    FileKind{"prices", "prices", true},    FileKind{"software", "software", true},
+    FileKind{"model", "models", false},    FileKind{"scenario", "scenarios", false},
+    FileKind{"traffic", "traffic", false},
 };
 /// By word or folder; null when there is none.
 [[nodiscard]] const FileKind* find_file_kind(std::string_view word);

@@ -167,6 +167,13 @@ Link Loader::link(const std::string& name, const std::vector<Override>& override
   });
 }
 
+Fabric Loader::fabric(const std::string& name, const std::vector<Override>& overrides) const {
+  Load load(roots_, schemas_, overrides);
+  return load.plain("fabric", name, [&](const Assembled& a) {
+    return config::build_fabric(a.tree, a.name, load.context());
+  });
+}
+
 System Loader::system(const std::string& name, const std::vector<Override>& overrides) const {
   Load load(roots_, schemas_, overrides);
   const auto assembled = load.assembler().system(name);

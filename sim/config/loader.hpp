@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "sim/describe/fabric.hpp"
 #include "sim/describe/scenario.hpp"
 
 namespace tandem {
@@ -56,6 +57,8 @@ class Loader {
                           const std::vector<Override>& overrides = {}) const;
   [[nodiscard]] Link link(const std::string& name,
                           const std::vector<Override>& overrides = {}) const;
+  [[nodiscard]] Fabric fabric(const std::string& name,
+                              const std::vector<Override>& overrides = {}) const;
   [[nodiscard]] System system(const std::string& name,
                               const std::vector<Override>& overrides = {}) const;
   [[nodiscard]] NeuralNetwork network(const std::string& name,
@@ -64,8 +67,8 @@ class Loader {
                               const std::vector<Override>& overrides = {}) const;
   [[nodiscard]] Software software(const std::string& name,
                                   const std::vector<Override>& overrides = {}) const;
-  /// Names of all descriptions of a kind, sorted: "chips", "links", "systems", "models", "prices",
-  /// "software", "scenarios", "traffic". Throws ConfigError for another kind.
+  /// Names of all descriptions of a kind, sorted: "chips", "links", "fabrics", "systems", "models",
+  /// "prices", "software", "scenarios", "traffic". Throws ConfigError for another kind.
   [[nodiscard]] std::vector<std::string> list(const std::string& kind) const;
   [[nodiscard]] const ConfigRoots& roots() const { return roots_; }
 

@@ -7,6 +7,7 @@
 #include "sim/config/keys.hpp"
 #include "sim/config/loader.hpp"
 #include "sim/config/unit_text.hpp"
+#include "sim/describe/fabric.hpp"
 #include "sim/describe/schemas.hpp"
 
 namespace tandem {
@@ -143,6 +144,10 @@ std::string config_reference(const ModelSchemas& schemas) {
   write_section(page, config::bridge_section());
   write_section(page, config::link_section());
   write_numbers(page, link_schema());
+  write_section(page, config::fabric_section());
+  write_numbers(page, fabric_schema());
+  write_section(page, config::fabric_level_section());
+  write_numbers(page, fabric_level_schema());
   write_section(page, config::chip_section());
   for (const auto& [name, schema] : schemas) {
     fmt::format_to(std::back_inserter(page), "\n#### Numbers of `model: {}`\n", name);

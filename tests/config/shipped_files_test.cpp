@@ -48,6 +48,15 @@ TEST_F(ShippedFiles, Links) {
            [&](const std::string& name) { expect_sources(loader_.link(name).parameters, name); });
 }
 
+TEST_F(ShippedFiles, Fabrics) {
+  load_all("fabrics", 4, [&](const std::string& name) {
+    const Fabric fabric = loader_.fabric(name);
+    expect_sources(fabric.parameters, name);
+    for (const FabricLevel& level : fabric.levels) expect_sources(level.parameters, name);
+    (void)loader_.chip(fabric.chip);
+  });
+}
+
 TEST_F(ShippedFiles, Systems) {
   load_all("systems", 12,
            [&](const std::string& name) { expect_sources(loader_.system(name).parameters, name); });

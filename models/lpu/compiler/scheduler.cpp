@@ -29,6 +29,7 @@ Scheduler::Scheduler(const Geometry& geometry, const LatencyTable& latencies,
   const int ports = geometry.mem_slices() * geometry.banks;
   ports_.resize(index_of(ports));
   queues_.resize(index_of(geometry.queue_count()));
+  links_.resize(index_of(geometry.link_count()));
   streams_.resize(index_of(4 * geometry.total_streams_per_direction()));
   rows_.resize(index_of(ports));
   planes_.resize(index_of(geometry.planes));
@@ -53,12 +54,14 @@ Scheduler::RowState& Scheduler::row_state(const Place& place) {
 }
 
 std::int64_t Scheduler::readable(const Place& place) const {
+  if (place.reg >= rank_registers) return 0;
   const auto& bank = rows_[index_of(place.slice * geometry_.banks + place.bank)];
   if (bank.size() <= index_of(place.row)) return 0;
   return bank[index_of(place.row)].written + latencies_.mem_write_to_read;
 }
 
 std::int64_t Scheduler::writable(const Place& place) const {
+  if (place.reg >= rank_registers) return 0;
   const auto& bank = rows_[index_of(place.slice * geometry_.banks + place.bank)];
   if (bank.size() <= index_of(place.row)) return 0;
   return std::max(bank[index_of(place.row)].written, bank[index_of(place.row)].read) + 1;
@@ -66,7 +69,10 @@ std::int64_t Scheduler::writable(const Place& place) const {
 
 void Scheduler::add(const MemEvent& event) {
   mem_.push_back(event);
-  RowState& state = row_state({event.slice, event.access.bank, event.access.row, 0});
+  RowState untracked;
+  RowState& state = event.access.reg >= rank_registers
+                        ? untracked
+                        : row_state({event.slice, event.access.bank, event.access.row, 0});
   if (event.access.kind == MemAccess::Kind::Write) {
     state.written = std::max(state.written, event.cycle);
     landed_ = std::max(landed_, event.cycle + latencies_.mem_write_to_read);

@@ -58,6 +58,9 @@ struct ColumnTile {
   [[nodiscard]] Place place(const Geometry& geometry, int byte, int column) const;
 };
 
+/// Host registers from here on stand for rows that differ between chips of one schedule.
+inline constexpr int rank_registers = 192;
+
 struct MemEvent {
   std::int64_t cycle = 0;
   int slice = 0;
@@ -106,10 +109,13 @@ class Scheduler {
     return ports_[static_cast<std::size_t>(slice * geometry_.banks + bank)];
   }
   [[nodiscard]] Timeline& queue(int index) { return queues_[static_cast<std::size_t>(index)]; }
+  /// Cycles in which a link still carries a vector.
+  [[nodiscard]] Timeline& link(int index) { return links_[static_cast<std::size_t>(index)]; }
   /// Streams are named by the cycle `z` in which their vector is at position 0 (or would be).
   [[nodiscard]] Timeline& stream(Direction direction, int id, Hemisphere half);
 
-  /// First cycle in which a row may be read (written).
+  /// First cycle in which a row may be read (written). Rows that depend on the chip's rank
+  /// (registers from rank_registers on) are not tracked: whoever places them orders the accesses.
   [[nodiscard]] std::int64_t readable(const Place& place) const;
   [[nodiscard]] std::int64_t writable(const Place& place) const;
 
@@ -155,6 +161,7 @@ class Scheduler {
   LatencyTable latencies_;
   std::vector<Timeline> ports_;
   std::vector<Timeline> queues_;
+  std::vector<Timeline> links_;
   std::vector<Timeline> streams_;
   std::vector<std::vector<RowState>> rows_;
   std::vector<Plane> planes_;

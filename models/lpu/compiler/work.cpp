@@ -264,45 +264,4 @@ void Work::activate_rows(const Rows& rows, const std::vector<Target>& targets) {
   }
 }
 
-void Work::send_row(const Place& place, int link, std::int64_t offset) {
-  const Geometry& geometry = scheduler_->geometry();
-  const Hemisphere side = geometry.mem_hemisphere(place.slice);
-  if (side != geometry.link_hemisphere(link)) {
-    throw ModelError("lpu.compiler: a row is sent over a link of the other hemisphere");
-  }
-  const bool east = side == Hemisphere::East;
-  const int flow = add_flow(outward(side), 1, !east, east, offset);
-  const int distance = std::abs(geometry.mem_position(place.slice));
-  memory_.push_back({offset + distance - scheduler_->latencies().mem_read, place,
-                     MemAccess::Kind::Read, flow, 0});
-  UnitOp op;
-  op.cycle = offset + std::abs(geometry.c2c_position(side));
-  op.queue = geometry.c2c_queue(link);
-  op.cycles = geometry.link_class(link).cycles_per_vector;
-  op.lands_after = 1;
-  op.instruction.op = Opcode::Send;
-  op.instruction.link = static_cast<std::uint8_t>(link);
-  op.in_flow = flow;
-  units_.push_back(op);
-}
-
-void Work::receive_row(const Place& place, int link, std::int64_t offset) {
-  const Geometry& geometry = scheduler_->geometry();
-  const Hemisphere side = geometry.mem_hemisphere(place.slice);
-  const bool east = side == Hemisphere::East;
-  const int position = std::abs(geometry.c2c_position(side));
-  const int flow = add_flow(inward(side), 1, !east, east, offset + position);
-  memory_.push_back({offset + position - std::abs(geometry.mem_position(place.slice)), place,
-                     MemAccess::Kind::Write, flow, 0});
-  UnitOp op;
-  op.cycle = offset;
-  op.queue = geometry.c2c_queue(link);
-  op.cycles = 1;
-  op.lands_after = 1;
-  op.instruction.op = Opcode::Recv;
-  op.instruction.link = static_cast<std::uint8_t>(link);
-  op.out_flow = flow;
-  units_.push_back(op);
-}
-
 }  // namespace tandem::lpu

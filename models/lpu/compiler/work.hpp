@@ -69,6 +69,10 @@ class Work {
   void send_row(const Place& place, int link, std::int64_t offset);
   /// Takes a vector that arrives over a link in cycle `offset` of the Work into a row.
   void receive_row(const Place& place, int link, std::int64_t offset);
+  /// Cycle of the Work of the first read of SRAM; large where there is none.
+  [[nodiscard]] std::int64_t first_read() const;
+  /// Cycle of the program of the last write, once placed.
+  [[nodiscard]] std::int64_t last_write() const;
 
   /// Places everything at the earliest possible start not before `earliest`; returns the start
   /// (cycle 0 of the Work; reads and emissions come before it).
@@ -123,6 +127,7 @@ class Work {
     int in_flow = -1;
     int out_flow = -1;
     int sxm_side = -1;  // any queue of that side's SXM
+    int link = -1;      // Send: busy for the link's interval
   };
 
   int add_flow(Direction direction, int width, bool west, bool east, std::int64_t z);

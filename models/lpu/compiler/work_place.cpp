@@ -130,6 +130,10 @@ bool Work::reserve(std::int64_t start) {
     for (int c = 0; c < op.cycles; ++c) {
       if (!take(scheduler_->queue(op.queue), start + op.cycle + c)) return false;
     }
+    const int busy = op.link < 0 ? 0 : geometry.link_class(op.link).cycles_per_vector;
+    for (int c = 0; c < busy; ++c) {
+      if (!take(scheduler_->link(op.link), start + op.cycle + c)) return false;
+    }
   }
   return reserve_alus(start) && reserve_flows(start);
 }
