@@ -84,6 +84,7 @@ def measure_exactness(recorder):
     """The LPU against the reference in its own order and against plain float (4 prompts x 128), and
     property tests with 100,000 cases."""
     sizes = {"TANDEM_LPU_POSITIONS": "128", "TANDEM_LPU_CASES": "1500",
+             "TANDEM_LPU_MUTANTS": "2000",
              "TANDEM_PROPERTY_CASES": "100000"}
     for folder_name, program in (("lpu", "lpu_model_tests"), ("lpu", "lpu_compiler_tests"),
                                  ("lpu", "lpu_machine_tests"), ("gpu", "gpu_floor_test"),
