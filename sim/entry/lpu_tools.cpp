@@ -43,7 +43,9 @@ std::vector<lpu::LinkVector> zeros_on_links(const OpenProgram& program) {
   for (int link = 0; link < geometry.link_count(); ++link) {
     const int queue = geometry.c2c_queue(link);
     const auto& words = program.image.program.queues[static_cast<std::size_t>(queue)];
-    lpu::QueueWalk walk(words, registers, queue, geometry.queue_name(queue));
+    lpu::QueueWalk walk(
+        words, registers, queue, geometry.queue_name(queue),
+        lpu::walk_settings(program.image.program, queue, geometry, program.latencies.icu_fetch));
     while (walk.state() != lpu::QueueWalk::State::Finished) {
       if (walk.state() == lpu::QueueWalk::State::Parked) {
         if (walk.at_last_word()) break;
