@@ -32,16 +32,15 @@ ABLATED_TABLES = ("h100_gemm_trtllm", "a100_gemm_trtllm", "b200_gemm_vllm",
 class Runs:
     """Runs of `tandem validate`, each once."""
 
-    def __init__(self, tandem, sample, seed):
-        self.tandem, self.sample, self.seed = tandem, sample, seed
-        self.seconds = 0.0
+    def __init__(self, tandem, sample, seed, workers):
+        self.tandem, self.sample, self.seed, self.workers = tandem, sample, seed, workers
 
     def validate(self, *options, only="", sample=None):
         """Tables as a list of objects, rows as a frame, and the seconds it took."""
         with tempfile.TemporaryDirectory() as folder:
             out, rows = (pathlib.Path(folder) / name for name in ("out.json", "rows.csv"))
             command = [self.tandem, "validate", "--data", DATA, "--sample", sample or self.sample,
-                       "--seed", self.seed, "--json", out, "--rows", rows, *options]
+                       "--seed", self.seed, "--workers", self.workers, "--json", out, "--rows", rows, *options]
             if only:
                 command += ["--only", only]
             started = time.monotonic()
@@ -186,14 +185,17 @@ def plots(rows):
     return lines
 
 
-def page(runs):
+def page(runs, figures):
     with_layer, rows, seconds = runs.validate()
+    if figures:
+        pathlib.Path(figures).write_text(json.dumps({"tables": with_layer, "seconds": seconds}))
     without, _, _ = runs.validate("--software", "none", sample=min(100, runs.sample))
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, text=True,
                             capture_output=True, check=True).stdout.strip()
     predicted = sum(t["predicted_rows"] for t in with_layer)
     head = validation_text("head.md").format(sample=runs.sample, seed=runs.seed, commit=commit,
-                                             rows=predicted, seconds=seconds)
+                                             rows=predicted, seconds=seconds,
+                                             workers=runs.workers)
     return "\n".join([
         head, "", "## Families against their targets", validation_text("targets.md"), "",
         *validation_targets.target_table(rows), "",
@@ -213,9 +215,12 @@ def main():
     parser.add_argument("--tandem", default=str(ROOT / "build/release/sim/entry/tandem"))
     parser.add_argument("--sample", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--figures", help="also write the figures of all tables as JSON")
     arguments = parser.parse_args()
     (ROOT / "docs" / "validation.md").write_text(
-        page(Runs(arguments.tandem, arguments.sample, arguments.seed)))
+        page(Runs(arguments.tandem, arguments.sample, arguments.seed, arguments.workers),
+             arguments.figures))
     return 0
 
 
