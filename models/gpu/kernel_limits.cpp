@@ -137,14 +137,8 @@ Size size_of(const KernelShape& shape) {
   throw ModelError(fmt::format("gpu: kernel '{}' ({}) {}", kernel.role, kind_name(kernel), what));
 }
 
-void check_memory(const GpuParams& params, const Kernel& kernel, const Size& size) {
+void check_memory(const GpuParams& params, const Kernel& kernel, double bytes) {
   const double capacity = real(params.hbm_capacity.count());
-  // No format is narrower than four bits. Below that bound the exact bytes fit 64 bits.
-  double bytes = std::max(size.in, size.out) / 2;
-  if (bytes <= capacity) {
-    const KernelWork work = work_of(kernel);
-    bytes = real(std::max(work.weight_bytes + work.read_bytes, work.write_bytes).count());
-  }
   if (bytes <= capacity) return;
   refuse(kernel, fmt::format("needs at least {:.4g} GB at once; the chip's memory holds {:.4g} GB",
                              bytes / 1e9, capacity / 1e9));
@@ -154,11 +148,15 @@ void check_memory(const GpuParams& params, const Kernel& kernel, const Size& siz
 
 void check_kernel(const GpuParams& params, const Kernel& kernel) {
   const Size size = size_of(kernel.shape);
+  // No format is narrower than four bits. Below that bound the exact bytes fit 64 bits.
+  check_memory(params, kernel, std::max(size.in, size.out) / 2);
   if (size.operations > most_operations) {
     refuse(kernel, fmt::format("does {:.4g} operations; a simulated kernel does at most {:.4g}",
                                size.operations, most_operations));
   }
-  check_memory(params, kernel, size);
+  const KernelWork work = work_of(kernel);
+  check_memory(params, kernel,
+               real(std::max(work.weight_bytes + work.read_bytes, work.write_bytes).count()));
 }
 
 void check_plan(const Kernel& kernel, const KernelPlan& plan) {

@@ -42,8 +42,7 @@ TEST(KernelLimits, TheMemoryBoundIsExact) {
 }
 
 TEST(KernelLimits, OperationsStayCountable) {
-  // One head of 2^26 queries and as many keys, 64 wide: 4 x 2^52 x 64 = 2^60 just passes the count
-  // of operations but has 2^38 pairs of 128 x 128 tiles; twice the keys do 2^61.
+  // One head, 64 wide: 2^26 queries and as many keys do 4 x 64 x 2^52 = 2^60, twice the keys 2^61.
   AttentionKernel attention;
   attention.heads = attention.kv_heads = 1;
   attention.head_dim = 64;

@@ -54,7 +54,7 @@ std::int64_t RowReader::integer(std::string_view column, std::int64_t minimum,
   }
   if (is_too_large || value > maximum) {
     complain(cell, fmt::format("'{}' is '{}'; at most {} is supported", column, text, maximum));
-    return minimum;
+    return maximum;
   }
   return value;
 }
