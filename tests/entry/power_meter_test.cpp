@@ -54,7 +54,7 @@ TEST(PowerMeter, RemembersHowTheCollectorPrepares) {
   EXPECT_EQ(memory("gemm", "nvfp4"), MeterMemory::Rest);
   EXPECT_EQ(memory("attention_decode", "bfloat16"), MeterMemory::Filling);
   EXPECT_EQ(memory("gemm", "bfloat16"), MeterMemory::Run);
-  EXPECT_EQ(memory("moe", "fp8"), MeterMemory::Run);
+  EXPECT_EQ(memory("moe", "fp8"), MeterMemory::Rest);
   EXPECT_EQ(memory("attention_prefill", "fp8"), MeterMemory::Run);
   EXPECT_EQ(memory_before("gemm", row_of("nvfp4", "64"), Software{}), MeterMemory::Run);
 }
