@@ -1,5 +1,7 @@
 #include "models/hbm/memory.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -13,6 +15,22 @@ namespace {
 constexpr std::int64_t stack_interleave = 1024;
 /// Entries of a controller's write queue per pseudo-channel (Ramulator's default of 32).
 constexpr std::int64_t write_queue_entries = 32;
+/// All-bank refresh that takes half of the interval or more is no memory that anybody builds, and
+/// the bound turns negative where it takes all of it.
+constexpr double least_refresh_bound = 0.5;
+
+/// Share of peak that refresh leaves. Throws ModelError when that is no more than half.
+double refresh_share(const DramTiming& timing, Picoseconds refresh_time) {
+  const double share = refresh_bound(timing);
+  if (share > least_refresh_bound) return share;
+  constexpr double ps_per_us = 1e6;
+  throw ModelError(fmt::format(
+      "memory: a refresh time (tRFC) of {:g} us every {:g} us (tREFI) leaves {:.2f} of the "
+      "bandwidth; the model needs more than {:g}",
+      static_cast<double>(refresh_time.count()) / ps_per_us,
+      static_cast<double>(timing.time_of(timing.refresh_interval).count()) / ps_per_us, share,
+      least_refresh_bound));
+}
 
 }  // namespace
 
@@ -21,7 +39,7 @@ HbmMemory::HbmMemory(const HbmConfig& config) {
   const DramShape shape = dram_shape(config.kind);
   const double pins = static_cast<double>(shape.pins() * config.stacks);
   timing_ = dram_timing(config.kind, config.bandwidth.count() * 8 / pins, config.refresh_time);
-  efficiency_ = config.model_refresh ? refresh_bound(timing_) : 1;
+  efficiency_ = config.model_refresh ? refresh_share(timing_, config.refresh_time) : 1;
   group_rate_ = config.bandwidth.count() / static_cast<double>(config.stacks) /
                 picoseconds_per_second * efficiency_ * config.stream_efficiency;
   write_batch_ = Bytes(write_queue_entries * timing_.burst.count() * shape.pseudo_channels);

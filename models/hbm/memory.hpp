@@ -32,6 +32,7 @@ struct HbmRequest {
 /// only when nothing waits, so total time is never below bytes / peak bandwidth.
 class HbmMemory {
  public:
+  /// Throws ModelError without stacks, and when refresh leaves half of the bandwidth or less.
   explicit HbmMemory(const HbmConfig& config);
   Picoseconds serve(Picoseconds arrival, const HbmRequest& request);
   /// Forgets all traffic.

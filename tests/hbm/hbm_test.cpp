@@ -104,6 +104,20 @@ TEST(HbmMemory, RefreshAblationChangesTimeByTheBound) {
   EXPECT_NEAR(ratio, refresh_bound(with.timing()), 1e-4);
 }
 
+TEST(HbmMemory, RefreshThatLeavesHalfOfTheBandwidthOrLessIsAnError) {
+  // HBM3: tREFI 3.9 us, and about 45 ns beside tRFC are lost per interval, so half of it is left
+  // at a tRFC of 1.9 us; at 5 us the bound is below zero.
+  HbmConfig config = h100_like();
+  config.refresh_time = 1850_ns;
+  EXPECT_GT(HbmMemory(config).streaming_efficiency(), 0.5);
+  for (const Picoseconds refresh_time : {2_us, 3900_ns, 5_us}) {
+    config.refresh_time = refresh_time;
+    EXPECT_THROW(HbmMemory{config}, ModelError);
+  }
+  config.model_refresh = false;
+  EXPECT_DOUBLE_EQ(HbmMemory(config).streaming_efficiency(), 1);
+}
+
 TEST(HbmMemory, TwoReadersShareTheBus) {
   HbmMemory memory(h100_like());
   const Picoseconds alone = memory.serve(0_ps, {0, 10_MB, false});
