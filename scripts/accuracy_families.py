@@ -1,5 +1,9 @@
 """Families of measured tables, as the accuracy targets name them, and which rows belong to each."""
 
+# How the tables of the three chips with targets begin.
+TABLES = ("h100_", "a100_", "b200_")
+
+
 def is_sustained(table):
     """Whether the table was measured at the power cap."""
     return "_power_" in table["file"]
@@ -8,7 +12,7 @@ def is_sustained(table):
 def _of(*operators, chips=("h100_sxm", "a100_sxm", "b200_sxm"), target="latency"):
     return lambda table: (table["op"] in operators and table["chip"] in chips
                           and table["target"] == target and "kernels/" in table["file"]
-                          and table["id"].startswith(("h100_", "a100_", "b200_")))
+                          and table["id"].startswith(TABLES))
 
 
 FAMILIES = {

@@ -16,6 +16,7 @@ import time
 
 import pandas
 import validation_plots
+import validation_targets
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 DATA = pathlib.Path(os.environ.get("TANDEM_DATA", ROOT.parent / "shared" / "data"))
@@ -31,16 +32,15 @@ ABLATED_TABLES = ("h100_gemm_trtllm", "a100_gemm_trtllm", "b200_gemm_vllm",
 class Runs:
     """Runs of `tandem validate`, each once."""
 
-    def __init__(self, tandem, sample, seed):
-        self.tandem, self.sample, self.seed = tandem, sample, seed
-        self.seconds = 0.0
+    def __init__(self, tandem, sample, seed, workers):
+        self.tandem, self.sample, self.seed, self.workers = tandem, sample, seed, workers
 
     def validate(self, *options, only="", sample=None):
         """Tables as a list of objects, rows as a frame, and the seconds it took."""
         with tempfile.TemporaryDirectory() as folder:
             out, rows = (pathlib.Path(folder) / name for name in ("out.json", "rows.csv"))
             command = [self.tandem, "validate", "--data", DATA, "--sample", sample or self.sample,
-                       "--seed", self.seed, "--json", out, "--rows", rows, *options]
+                       "--seed", self.seed, "--workers", self.workers, "--json", out, "--rows", rows, *options]
             if only:
                 command += ["--only", only]
             started = time.monotonic()
@@ -125,6 +125,29 @@ def ablation_table(runs):
     return lines
 
 
+# What the power meter is taken to hold before a row; all four are off without its model.
+METER_FLAGS = ("meter_rests_modules", "meter_rests_blocks", "meter_fills_caches", "meter_descends")
+
+
+def power_table(runs):
+    """Errors of power with and without the model of the meter, on the same rows."""
+    off = [word for flag in METER_FLAGS for word in ("--set", f"software.{flag}=0")]
+    sample = min(100, runs.sample)
+    with_meter, _, _ = runs.validate(only="power", sample=sample)
+    bare = {name_of(t): t for t in runs.validate(*off, only="power", sample=sample)[0]}
+    lines = ["| table | type | rows | MAPE % | bias % | p90 % | MAPE % without | bias % without "
+             "| p90 % without |", "|" + "---|" * 9]
+    for t in with_meter:
+        if t["metric"] != "power" or not t["predicted_rows"]:
+            continue
+        cells = [t["table"], t["dtype"] or "-", t["predicted_rows"]]
+        for of_run in (t, bare[name_of(t)]):
+            cells += [number(of_run["mape_percent"]), number(of_run["bias_percent"], "{:+.1f}"),
+                      number(of_run["p90_ape_percent"])]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return lines
+
+
 def head_to_head(rows):
     """Errors on the rows that LLMCompass measured and quotes."""
     own = rows[(rows.table == "llmcompass_matmul_A100") & rows.predicted.notna()]
@@ -162,16 +185,23 @@ def plots(rows):
     return lines
 
 
-def page(runs):
+def page(runs, figures):
     with_layer, rows, seconds = runs.validate()
+    if figures:
+        pathlib.Path(figures).write_text(json.dumps({"tables": with_layer, "seconds": seconds}))
     without, _, _ = runs.validate("--software", "none", sample=min(100, runs.sample))
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, text=True,
                             capture_output=True, check=True).stdout.strip()
     predicted = sum(t["predicted_rows"] for t in with_layer)
     head = validation_text("head.md").format(sample=runs.sample, seed=runs.seed, commit=commit,
-                                             rows=predicted, seconds=seconds)
+                                             rows=predicted, seconds=seconds,
+                                             workers=runs.workers)
     return "\n".join([
-        head, "", "## Errors", *error_table(with_layer, without), "",
+        head, "", "## Families against their targets", validation_text("targets.md"), "",
+        *validation_targets.target_table(rows), "",
+        "## Errors", *error_table(with_layer, without), "",
+        "## Power with and without the model of the meter", validation_text("power_meter.md"), "",
+        *power_table(runs), "",
         "## Measured against predicted", *plots(rows), "",
         "## Not predicted", *missing_table(with_layer), "",
         "## Ablations", validation_text("ablations.md"), *ablation_table(runs), "",
@@ -185,9 +215,12 @@ def main():
     parser.add_argument("--tandem", default=str(ROOT / "build/release/sim/entry/tandem"))
     parser.add_argument("--sample", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--figures", help="also write the figures of all tables as JSON")
     arguments = parser.parse_args()
     (ROOT / "docs" / "validation.md").write_text(
-        page(Runs(arguments.tandem, arguments.sample, arguments.seed)))
+        page(Runs(arguments.tandem, arguments.sample, arguments.seed, arguments.workers),
+             arguments.figures))
     return 0
 
 

@@ -6,8 +6,11 @@
 namespace tandem::gpu {
 namespace {
 
-/// Main-loop turns of one kernel that are simulated apart; longer kernels merge neighbours.
+/// Main-loop turns of one kernel that are all simulated. Of longer ones, heads and requests that
+/// repeat each other are skipped, and neighbouring turns of long sequences are merged.
 constexpr std::int64_t turn_budget = 40'000;
+/// Turns that a CTA keeps when neighbours are merged: enough for its pipeline and the mask.
+constexpr std::int64_t turns_kept = 64;
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
   return (a + b - 1) / b;
@@ -21,8 +24,8 @@ class Scheduler {
         is_packed_(is_packed),
         group_(shape.heads / shape.kv_heads) {
     schedule_.tiling = attention_tiling(params, shape, is_packed);
-    const std::int64_t merged = std::max<std::int64_t>(1, total_turns() / turn_budget);
-    schedule_.turn_keys = schedule_.tiling.keys * merged;
+    schedule_.merged = merged_neighbours();
+    schedule_.turn_keys = schedule_.tiling.keys * schedule_.merged;
   }
 
   AttentionSchedule make(std::int64_t first_tile) {
@@ -43,6 +46,9 @@ class Scheduler {
       }
     }
     schedule_.neighbour_tile = schedule_.tiles++;
+    if (has_equal_spans() && total_turns() / schedule_.merged > turn_budget) {
+      schedule_.period = static_cast<std::int64_t>(schedule_.ctas.size()) / repetitions();
+    }
     return std::move(schedule_);
   }
 
@@ -56,6 +62,40 @@ class Scheduler {
   /// Heads that one CTA of a packed span works for.
   [[nodiscard]] std::int64_t packed_heads() const {
     return schedule_.tiling.per_query_head ? 1 : group_;
+  }
+
+  [[nodiscard]] bool has_equal_spans() const {
+    const QuerySpan* first = nullptr;
+    for (const QuerySpan& span : shape_.spans) {
+      if (!is_mine(span)) continue;
+      if (first == nullptr) first = &span;
+      if (!(span == *first)) return false;
+    }
+    return first != nullptr;
+  }
+  /// Parts of the grid that equal each other where spans do: one per request and KV head, or run of
+  /// heads.
+  [[nodiscard]] std::int64_t repetitions() const {
+    std::int64_t spans = 0;
+    for (const QuerySpan& span : shape_.spans) spans += is_mine(span) ? 1 : 0;
+    return spans * (is_packed_ ? shape_.heads / packed_heads() : shape_.kv_heads);
+  }
+
+  /// How many neighbouring turns become one, so that what is left after repetitions have been
+  /// skipped stays near the budget.
+  [[nodiscard]] std::int64_t merged_neighbours() const {
+    std::int64_t longest = 0;
+    for (const QuerySpan& span : shape_.spans) {
+      if (is_mine(span)) longest = std::max(longest, span.kv_len);
+    }
+    std::int64_t simulated = total_turns();
+    if (has_equal_spans()) {
+      constexpr std::int64_t simulated_repetitions = 5;
+      simulated = std::min(simulated, simulated / repetitions() * simulated_repetitions);
+    }
+    const std::int64_t most =
+        std::max<std::int64_t>(1, longest / schedule_.tiling.keys / turns_kept);
+    return std::clamp<std::int64_t>(simulated / turn_budget, 1, most);
   }
 
   [[nodiscard]] std::int64_t total_turns() const {

@@ -29,6 +29,8 @@ struct AttentionSchedule {
   std::vector<AttentionCta> ctas;
   std::vector<std::int64_t> first_kv_tile;  ///< per span
   std::int64_t turn_keys = 128;             ///< keys per main-loop turn, a multiple of tiling.keys
+  std::int64_t merged = 1;                  ///< turns of the kernel in one turn of the schedule
+  std::int64_t period = 0;                  ///< as in PlanPhase
   std::int64_t first_sink_tile = 0;         ///< sinks of the heads that share a KV head: a tile
   std::int64_t neighbour_tile = 0;          ///< rows of other requests that boxes bring along
   std::int64_t tiles = 0;

@@ -110,11 +110,12 @@ void Machine::run_phase(const PlanPhase& phase, Picoseconds start) {
   events_.clear();
   setup_ = phase.has_setup ? params_.cta_start : Picoseconds(0);
   next_cta_ = 0;
+  repetition_ = repetition_of(phase);
   last_cta_ = ctas_to_run(phase);
   phase_end_ = start;
   const KernelTiming before = summarise(start);
   for (std::size_t i = 0; i < slots_.size(); ++i) {
-    if (!assign_next(slots_[i])) break;
+    if (!assign_next(slots_[i], start)) break;
     const Picoseconds first = start + (params_.hides_launch ? Picoseconds(0) : setup_);
     events_.push(first, Phase::Issue, {EventKind::Load, static_cast<std::int32_t>(i), 0});
   }
@@ -123,16 +124,25 @@ void Machine::run_phase(const PlanPhase& phase, Picoseconds start) {
     ++event_count_;
     handle(entry.event, entry.time);
   }
-  if (phase.has_equal_ctas) skip_rounds(phase, start, before);
+  if (repetition_of(phase) > 0) skip_rounds(phase, start, before);
+}
+
+std::int64_t Machine::repetition_of(const PlanPhase& phase) const {
+  const std::int64_t period = phase.has_equal_ctas ? 1 : phase.period;
+  if (period == 0) return 0;
+  const std::int64_t round = params_.sms * phase.ctas_per_sm;
+  return period * ((round + period - 1) / period);
 }
 
 std::int64_t Machine::ctas_to_run(const PlanPhase& phase) const {
   const std::int64_t ctas = phase.program->ctas();
-  if (!phase.has_equal_ctas) return ctas;
-  const std::int64_t round = params_.sms * phase.ctas_per_sm;
+  const std::int64_t round = repetition_of(phase);
+  if (round == 0) return ctas;
   const std::int64_t rounds = (ctas + round - 1) / round;
-  const std::int64_t kept = std::clamp<std::int64_t>(steps_of_equal_ctas / phase.program->steps(0),
-                                                     3, rounds_of_equal_ctas);
+  std::int64_t kept = std::clamp<std::int64_t>(steps_of_equal_ctas / phase.program->steps(0), 3,
+                                               rounds_of_equal_ctas);
+  // Tiles that neighbours share in L2 take some rounds; long periods show that themselves.
+  if (!phase.has_equal_ctas) kept = round >= 4 * params_.sms * phase.ctas_per_sm ? 3 : 5;
   return ctas - round * std::max<std::int64_t>(0, rounds - kept);
 }
 
@@ -157,12 +167,16 @@ void Machine::handle(const Event& event, Picoseconds now) {
   }
 }
 
-bool Machine::assign_next(Slot& slot) {
+bool Machine::assign_next(Slot& slot, Picoseconds now) {
   if (next_cta_ >= last_cta_) {
     slot.cta = -1;
     return false;
   }
   slot.cta = next_cta_++;
+  if (repetition_ > 0 && slot.cta % repetition_ == 0) {
+    if (slot.cta == repetition_) second_round_ = now;
+    last_round_ = now;
+  }
   slot.next_step = 0;
   slot.steps = phase_->program->steps(slot.cta);
   if (phase_->has_equal_ctas) slot.steps = std::min(slot.steps, most_equal_steps);
@@ -252,7 +266,7 @@ void Machine::issue_loads(Slot& slot, std::int32_t index, Picoseconds now) {
     ++slot.count;
     ++slot.next_step;
     if (slot.next_step < slot.steps || !phase_->persistent) continue;
-    if (!assign_next(slot)) break;
+    if (!assign_next(slot, now)) break;
     if (phase_->tile_setup.count() == 0) continue;
     slot.loads_from = now + phase_->tile_setup;
     events_.push(slot.loads_from, Phase::Issue, {EventKind::Load, index, 0});
@@ -367,10 +381,7 @@ void Machine::store_output(const Event& event, Picoseconds now) {
     if (phase_->overlaps_epilogue) return;
     slot.is_computing = false;
     schedule_tensor(slot, event.slot, sent);
-  } else if (assign_next(slot)) {
-    const auto round = static_cast<std::int64_t>(slots_.size());
-    if (slot.cta == round) second_round_ = now;
-    if (slot.cta % round == 0) last_round_ = now;
+  } else if (assign_next(slot, now)) {
     // A CTA leaves when its stores are on their way.
     events_.push(sent + setup_, Phase::Issue, {EventKind::Load, event.slot, 0});
   }

@@ -85,15 +85,17 @@ class Machine {
   };
 
   void run_phase(const PlanPhase& phase, Picoseconds start);
-  /// CTAs of the phase to simulate: all, or whole rounds fewer where all are equal.
+  /// Whole periods of the grid that fill the machine, in CTAs; 0: the grid has no period.
+  [[nodiscard]] std::int64_t repetition_of(const PlanPhase& phase) const;
+  /// CTAs of the phase to simulate: all, or some repetitions fewer.
   [[nodiscard]] std::int64_t ctas_to_run(const PlanPhase& phase) const;
   /// Adds what CTAs and steps that were not simulated would have done: time at the rate at which
-  /// CTAs started after the first round and in proportion to steps, counts in proportion to those
-  /// since `before`.
+  /// repetitions started after the first one and in proportion to steps, counts in proportion to
+  /// those since `before`.
   void skip_rounds(const PlanPhase& phase, Picoseconds start, const KernelTiming& before);
   void prepare_slots(const PlanPhase& phase);
   /// Gives the slot the next CTA of the grid, if there is one.
-  [[nodiscard]] bool assign_next(Slot& slot);
+  [[nodiscard]] bool assign_next(Slot& slot, Picoseconds now);
   void handle(const Event& event, Picoseconds now);
   void issue_loads(Slot& slot, std::int32_t index, Picoseconds now);
   [[nodiscard]] PendingStep make_pending(const Slot& slot, const Step& step, Picoseconds now);
@@ -135,7 +137,8 @@ class Machine {
   CalendarQueue<Event> events_;
   std::int64_t next_cta_ = 0;
   std::int64_t last_cta_ = 0;                    ///< CTAs of the phase that are simulated
-  Picoseconds second_round_{0}, last_round_{0};  ///< starts of the first CTA of those rounds
+  std::int64_t repetition_ = 0;                  ///< of this phase
+  Picoseconds second_round_{0}, last_round_{0};  ///< starts of those repetitions
   KernelTiming skipped_;                         ///< of rounds that were not simulated
   std::int64_t event_count_ = 0;
   Picoseconds setup_{0};  ///< of a CTA of this phase

@@ -23,7 +23,8 @@ const char* KernelTiming::bound() const {
 void Machine::skip_rounds(const PlanPhase& phase, Picoseconds start, const KernelTiming& before) {
   const std::int64_t ctas = phase.program->ctas();
   const std::int64_t steps = phase.program->steps(0);
-  const std::int64_t kept_steps = std::min<std::int64_t>(steps, most_equal_steps);
+  const std::int64_t kept_steps =
+      phase.has_equal_ctas ? std::min<std::int64_t>(steps, most_equal_steps) : steps;
   if (last_cta_ == ctas && kept_steps == steps) return;
   const double ratio =
       static_cast<double>(ctas * steps) / static_cast<double>(last_cta_ * kept_steps) - 1;
@@ -48,9 +49,8 @@ void Machine::skip_rounds(const PlanPhase& phase, Picoseconds start, const Kerne
   grow(skipped_.hbm_busy, before.hbm_busy, after.hbm_busy);
   const Picoseconds simulated_end = phase_end_;
   if (last_cta_ < ctas) {
-    // Whole rounds, first CTA to first CTA: right whether CTAs start together or one by one.
-    const auto round = static_cast<std::int64_t>(slots_.size());
-    const std::int64_t measured = ((last_cta_ - 1) / round - 1) * round;
+    // First CTA to first CTA of a repetition: right whether CTAs start together or one by one.
+    const std::int64_t measured = ((last_cta_ - 1) / repetition_ - 1) * repetition_;
     phase_end_ += (last_round_ - second_round_) * (ctas - last_cta_) / measured;
   }
   phase_end_ = start + (phase_end_ - start) * steps / kept_steps;

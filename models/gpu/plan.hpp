@@ -45,7 +45,7 @@ struct Step {
   Bytes scale_copies;         ///< block scales that tensor memory takes between its instructions
   /// Times that warps wait for each other's values in shared memory, one after the other.
   std::int64_t exchanges = 0;
-  Bytes shared_traffic;       ///< operand bytes the tensor instructions read from shared memory
+  Bytes shared_traffic;  ///< operand bytes the tensor instructions read from shared memory
   Flops vector;
   Flops special;
   Flops vector_padded;   ///< with masked pairs; zero: as `vector`
@@ -68,7 +68,7 @@ struct Epilogue {
   Bytes store;                   ///< part of the kernel's output
   Bytes workspace_store;         ///< partial results, kept in L2
   std::int64_t store_tile = -1;  ///< tile that the workspace store makes resident
-  std::int64_t exchanges = 0;        ///< as in Step
+  std::int64_t exchanges = 0;    ///< as in Step
   bool updates_shared_word = false;  ///< an atomic update of one word that all CTAs of a grid share
 };
 
@@ -107,6 +107,9 @@ struct PlanPhase {
   bool fetches_in_order = false;
   /// All CTAs do the same: the machine may run some rounds of them and let the others last as long.
   bool has_equal_ctas = false;
+  /// CTAs after which the grid does the same again, with other tiles: the machine may run some
+  /// repetitions and let the others last as long. 0: all CTAs are run.
+  std::int64_t period = 0;
 };
 
 /// Sums over all CTAs of a plan. `tensor`, `vector`, `special`, `store` equal work_of's closed
@@ -140,6 +143,14 @@ struct CtaDemand {
   std::int64_t threads = 128;
 };
 [[nodiscard]] std::int64_t ctas_per_sm(const GpuParams& params, const CtaDemand& demand);
+
+/// Neighbouring turns that are simulated as one where a kernel has more than `budget`: few enough
+/// that tiles stay small beside L2 and CTAs keep the turns that their pipeline needs.
+[[nodiscard]] constexpr std::int64_t merged_turns(std::int64_t turns, std::int64_t budget) {
+  constexpr std::int64_t most = 8;
+  const std::int64_t wanted = turns / budget;
+  return wanted < 1 ? 1 : (wanted < most ? wanted : most);
+}
 
 /// Boundaries of main-loop turns over `units` units of work (k slices, KV tiles): 0 = first,
 /// ascending, last = units. Turns grow geometrically from one unit so that the pipeline fills as

@@ -242,7 +242,7 @@ void add_phases(const GpuParams& params, const AttentionKernel& shape, bool is_p
   const std::int64_t fit = ctas_per_sm(
       params, {Bytes(fixed + stage), Bytes(tiling.threads * tiling.registers * 4), tiling.threads});
   if (fit < 1) throw ModelError("gpu: an attention tile does not fit the shared memory of an SM");
-  const std::int64_t tiles = schedule.tiles;
+  const std::int64_t tiles = schedule.tiles, merged = schedule.merged, period = schedule.period;
   for (std::int64_t i = preparing_launches(params, shape, is_packed); i > 0; --i) {
     PlanPhase launch;
     launch.program = std::make_shared<PreparingProgram>();
@@ -260,7 +260,9 @@ void add_phases(const GpuParams& params, const AttentionKernel& shape, bool is_p
   phase.persistent = tiling.persistent;
   phase.is_launched = is_launched || preparing_launches(params, shape, is_packed) > 0;
   const std::int64_t room = params.shared_memory.count() / phase.ctas_per_sm - fixed;
-  phase.stages = std::clamp<std::int64_t>(room / stage, tiling.least_stages, 8);
+  const std::int64_t stages = std::clamp<std::int64_t>(room / stage, tiling.least_stages, 8);
+  phase.stages = std::max(std::min<std::int64_t>(2, stages), stages / merged);
+  phase.period = period;
   plan.phases.push_back(phase);
   std::vector<ReduceTask> combine = program->reduction();
   if (combine.empty()) return;

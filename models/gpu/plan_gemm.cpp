@@ -12,7 +12,7 @@
 namespace tandem::gpu {
 namespace {
 
-/// Main-loop turns of one plan that are simulated one by one; above it, slices are merged.
+/// Main-loop turns of one plan that are all simulated; above it, rounds of equal tiles are skipped.
 constexpr std::int64_t turn_budget = 40'000;
 
 class GemmProgram final : public CtaProgram {
@@ -186,20 +186,21 @@ TileCoordinates raster(const GemmGrid& grid, std::int64_t group, std::int64_t ct
 KernelPlan plan_gemm_with(const GpuParams& params, const GemmKernel& gemm,
                           const GemmTiling& tiling) {
   const GemmGrid grid = grid_of(gemm, tiling);
-  const std::int64_t total = grid.tiles_m * grid.tiles_n * grid.slices;
-  const std::int64_t largest =
-      std::max(std::max<std::int64_t>(1, tiling.stages / 2), total / turn_budget);
-  auto program = std::make_shared<GemmProgram>(params, gemm, tiling, largest);
+  const std::int64_t turn = std::max<std::int64_t>(1, tiling.stages / 2);
+  const std::int64_t turns = grid.tiles_m * grid.tiles_n * ceil_div(grid.slices, turn);
+  auto program = std::make_shared<GemmProgram>(params, gemm, tiling, turn);
   KernelPlan plan;
   plan.algorithm = fmt::format("gemm {}x{} split {}", tiling.tile_m, tiling.tile_n, tiling.split);
   PlanPhase main;
   main.ctas_per_sm = tiling.ctas_per_sm;
-  main.stages = std::max(std::min<std::int64_t>(2, tiling.stages), tiling.stages / largest);
+  main.stages = std::max(std::min<std::int64_t>(2, tiling.stages), tiling.stages / turn);
   main.pipe = product_format(gemm).pipe;
   main.persistent = params.persistent_kernels;
   main.vector_work = promotion_of(params, gemm);
   main.overlaps_epilogue = overlaps_epilogue(params, tiling);
   main.program = program;
+  // Tiles at the edges do less; their share of so many is small.
+  if (turns > turn_budget && tiling.split == 1) main.period = 1;
   plan.phases.push_back(main);
   if (tiling.split > 1) {
     plan.phases.push_back(reduce_phase(params, program->reduction(), program->tiles()));

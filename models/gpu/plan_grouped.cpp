@@ -331,7 +331,7 @@ KernelPlan plan_grouped_with(const GpuParams& params, const GroupedGemmKernel& g
   actual.tuned_rows = 0;
   const std::int64_t total = count(actual, tiling).ctas * ceil_div(gemm.k, tiling.slice_k);
   const std::int64_t largest =
-      std::max(std::max<std::int64_t>(1, tiling.stages / 2), total / turn_budget);
+      std::max(std::max<std::int64_t>(1, tiling.stages / 2), merged_turns(total, turn_budget));
   PlanPhase phase;
   phase.program = std::make_shared<GroupedProgram>(params, gemm, tiling, largest);
   phase.ctas_per_sm = tiling.ctas_per_sm;

@@ -133,7 +133,7 @@ ScoreSchedule schedule_of(const GpuParams& params, const IndexerKernel& shape) {
   for (const QuerySpan& span : shape.spans) {
     turns += ceil_div(span.q_len, together) * ceil_div(span.kv_len, tile_keys);
   }
-  schedule.turn_keys = tile_keys * std::max<std::int64_t>(1, turns / turn_budget);
+  schedule.turn_keys = tile_keys * merged_turns(turns, turn_budget);
   for (const QuerySpan& span : shape.spans) {
     schedule.first_key_tile.push_back(schedule.tiles);
     schedule.tiles += ceil_div(span.kv_len, schedule.turn_keys) + 1;

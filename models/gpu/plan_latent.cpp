@@ -35,7 +35,7 @@ class LatentProgram final : public CtaProgram {
     for (const LatentSegment& s : segments_) {
       turns += ceil_div(s.key_end - s.key_begin, tiling_.keys);
     }
-    turn_keys_ = tiling_.keys * std::max<std::int64_t>(1, turns / turn_budget);
+    turn_keys_ = tiling_.keys * merged_turns(turns, turn_budget);
     for (const QuerySpan& span : shape_.spans) {
       first_tile_.push_back(tiles_);
       tiles_ += ceil_div(span.kv_len, turn_keys_) + 1;

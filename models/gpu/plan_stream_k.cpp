@@ -11,9 +11,6 @@
 namespace tandem::gpu {
 namespace {
 
-/// Chunks of one plan that are simulated one by one, as in plan_gemm.cpp.
-constexpr std::int64_t chunk_budget = 40'000;
-
 class StreamKProgram final : public CtaProgram {
  public:
   StreamKProgram(const GpuParams& params, const GemmKernel& gemm, const GemmTiling& tiling,
@@ -183,10 +180,7 @@ Picoseconds predict_stream_k(const GpuParams& params, const GemmKernel& gemm,
 
 KernelPlan plan_stream_k(const GpuParams& params, const GemmKernel& gemm,
                          const GemmTiling& tiling) {
-  const GemmGrid grid = grid_of(gemm, tiling);
-  const std::int64_t all = grid.tiles_m * grid.tiles_n * grid.slices;
-  const std::int64_t chunk =
-      std::max(std::max<std::int64_t>(1, tiling.stages / 2), all / chunk_budget);
+  const std::int64_t chunk = std::max<std::int64_t>(1, tiling.stages / 2);
   auto program = std::make_shared<StreamKProgram>(params, gemm, tiling, chunk);
   KernelPlan plan;
   plan.algorithm = fmt::format("gemm {}x{} stream-k", tiling.tile_m, tiling.tile_n);

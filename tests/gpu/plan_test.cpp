@@ -86,6 +86,49 @@ TEST(Plan, SplitKWritesAndReadsPartialSums) {
   EXPECT_EQ(totals.vector, Flops(64 * 128));
 }
 
+/// Time of a plan with the repetitions of its grid skipped, over the time with all of them run.
+double skipped_over_full(const GpuParams& params, KernelPlan plan) {
+  const KernelTiming skipped = Machine(params).run(plan, {});
+  EXPECT_GT(skipped.skipped, Picoseconds(0));
+  for (PlanPhase& phase : plan.phases) phase.period = 0;
+  const KernelTiming full = Machine(params).run(plan, {});
+  EXPECT_EQ(full.skipped, Picoseconds(0));
+  EXPECT_NEAR(to_seconds(skipped.tensor_busy) / to_seconds(full.tensor_busy), 1, 0.01);
+  return to_seconds(skipped.time) / to_seconds(full.time);
+}
+
+TEST(Plan, SkippedRoundsOfALargeProductTakeTheTimeOfRunOnes) {
+  const GpuParams params = params_of(large_chip());
+  const GemmKernel gemm{8192, 12288, 5120, ElementType::Bfloat16, ElementType::Bfloat16};
+  EXPECT_NEAR(skipped_over_full(params, plan_kernel(params, kernel_of(gemm))), 1, 0.02);
+}
+
+TEST(Plan, SkippedRequestsAndHeadsOfAttentionTakeTheTimeOfRunOnes) {
+  const GpuParams params = params_of(large_chip());
+  AttentionKernel shape;
+  shape.heads = 64;
+  shape.kv_heads = 8;
+  shape.head_dim = 128;
+  shape.spans.assign(8, {2048, 2048});
+  EXPECT_NEAR(skipped_over_full(params, plan_kernel(params, kernel_of(shape))), 1, 0.02);
+}
+
+TEST(Plan, AttentionTimeGrowsWithTheRequestsWhereRepetitionsAreSkipped) {
+  const GpuParams params = params_of(large_chip());
+  AttentionKernel shape;
+  shape.heads = 64;
+  shape.kv_heads = 8;
+  shape.head_dim = 128;
+  const auto per_request = [&](std::size_t requests) {
+    shape.spans.assign(requests, {2048, 2048});
+    return to_seconds(Machine(params).run(plan_kernel(params, kernel_of(shape)), {}).time) /
+           static_cast<double>(requests);
+  };
+  // The budget of simulated turns lies between 4 and 8 requests.
+  EXPECT_NEAR(per_request(8) / per_request(4), 1, 0.02);
+  EXPECT_NEAR(per_request(64) / per_request(8), 1, 0.02);
+}
+
 TEST(Plan, StreamKDealsEveryChunkOutOnceAndEvenly) {
   // 10 tiles of 6 chunks on 4 CTAs: one wave of whole tiles, then 36 chunks in shares of 9.
   const auto segments = stream_k_segments(10, 6, 4);
