@@ -51,7 +51,7 @@ TEST(Floor, CycleIsNeverBelowTheFloor) {
   RecordProperty("seed", std::to_string(seed));
   RandomStream random(seed, "floor");
   KernelDraw draw(random);
-  const int cases = tandem::test::property_cases(700);
+  const int cases = tandem::test::property_cases(2500);
   std::map<std::string, int> ran;
   for (int i = 0; i < cases; ++i) {
     SCOPED_TRACE("seed 20261121 case " + std::to_string(i));
@@ -68,7 +68,7 @@ TEST(Floor, CycleIsNeverBelowTheFloor) {
     ++ran[std::string(kind_name(kernel))];
   }
   // Every kind is drawn, and few cases are refused.
-  if (cases >= 700) EXPECT_EQ(ran.size(), std::variant_size_v<KernelShape>);
+  if (cases >= 2500) EXPECT_EQ(ran.size(), std::variant_size_v<KernelShape>);
   int all = 0;
   for (const auto& [kind, count] : ran) all += count;
   EXPECT_GT(all, cases * 8 / 10);
