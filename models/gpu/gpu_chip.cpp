@@ -5,6 +5,7 @@
 
 #include "models/gpu/attention_tiling.hpp"
 #include "models/gpu/governor.hpp"
+#include "models/gpu/kernel_limits.hpp"
 #include "models/gpu/loaded_stage.hpp"
 #include "models/gpu/pass_residency.hpp"
 #include "sim/core/hash.hpp"
@@ -241,6 +242,7 @@ Picoseconds GpuChip::floor(const Stage& stage, const Batch& batch) const {
 
 KernelCost GpuChip::simulate_run(const KernelRun& run) const {
   const std::vector<Kernel> kernels = launched_kernels(params_, run.kernels);
+  for (const Kernel& kernel : kernels) check_kernel(params_, kernel);
   const bool all_weights_fit = weights_of(kernels) * run.weight_copies <= params_.l2_capacity;
   std::vector<Residency> residencies;
   for (const Kernel& kernel : kernels) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "models/gpu/kernel_limits.hpp"
 #include "models/gpu/plan_attention.hpp"
 #include "models/gpu/plan_batched.hpp"
 #include "models/gpu/plan_convolution.hpp"
@@ -70,9 +71,7 @@ namespace {
                                kernel.role));
 }
 
-}  // namespace
-
-KernelPlan plan_kernel(const GpuParams& params, const Kernel& kernel) {
+KernelPlan plan_of_kind(const GpuParams& params, const Kernel& kernel) {
   const auto stream = [&](const auto&) { return plan_stream(params, kernel); };
   return std::visit(
       Overloaded{
@@ -107,6 +106,15 @@ KernelPlan plan_kernel(const GpuParams& params, const Kernel& kernel) {
           [&](const auto&) -> KernelPlan { refuse(kernel); },
       },
       kernel.shape);
+}
+
+}  // namespace
+
+KernelPlan plan_kernel(const GpuParams& params, const Kernel& kernel) {
+  check_kernel(params, kernel);
+  KernelPlan plan = plan_of_kind(params, kernel);
+  check_plan(kernel, plan);
+  return plan;
 }
 
 std::int64_t ctas_per_sm(const GpuParams& params, const CtaDemand& demand) {

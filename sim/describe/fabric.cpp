@@ -22,6 +22,9 @@ ParameterSchema fabric_schema() {
        "Cycles that software adds to a hop when messages are passed hop by hop instead of being "
        "scheduled end to end.",
        0, 0, 1e6},
+      {"rack_chips", Dimension::Count, "Chips of one rack.", std::nullopt, 1, 1e6},
+      {"chip_power", Dimension::Power, "At the wall, per chip with its share of the host.",
+       std::nullopt, 0, 1e5},
   };
 }
 

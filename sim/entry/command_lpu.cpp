@@ -11,6 +11,7 @@
 #include "sim/core/diagnostics.hpp"
 #include "sim/entry/commands.hpp"
 #include "sim/entry/describe_page.hpp"
+#include "sim/entry/lpu_fit.hpp"
 #include "sim/entry/lpu_tools.hpp"
 
 namespace tandem::entry {
@@ -71,6 +72,23 @@ void assemble(const Arguments& arguments, const Context& context) {
   write_bytes(arguments.output, lpu::encode_program(image, geometry));
 }
 
+void add_fit(CLI::App* group, Session& session) {
+  auto question = std::make_shared<RackQuestion>();
+  CLI::App* command = group->add_subcommand(
+      "fit", "How many chips and racks hold a model, and its shortest step by closed form");
+  command->add_option("model", question->model, "Model file or name")->required();
+  command->add_option("--fabric", question->fabric, "Fabric file or name; its chip is used");
+  command->add_option("--chip", question->chip, "lp30 or lpu_v1: takes that chip's usual fabric");
+  command->add_option("--context", question->fit.context, "Tokens per request");
+  command->add_option("--requests", question->fit.requests, "Requests in flight");
+  command->add_option("--weight-bytes", question->fit.weight_bytes, "Per weight: 1 or 2");
+  command->add_option("--kv-bytes", question->fit.kv_bytes, "Per element of K and V: 1 or 2");
+  command->add_option("--reserve", question->fit.reserve,
+                      "Share of the SRAM for programs, tables and buffers");
+  command->add_option("--prices", question->prices, "Price file or name");
+  command->callback([question, &session] { std::cout << fit_page(session.context, *question); });
+}
+
 CLI::App* tool(CLI::App* group, const char* name, const char* doc, const char* input,
                const std::shared_ptr<Arguments>& arguments, bool needs_output) {
   CLI::App* command = group->add_subcommand(name, doc);
@@ -88,7 +106,7 @@ void add_lpu(CLI::App& app, Session& session) {
 
   CLI::App* compiler = tool(group, "compile", "Compiles a scenario's stages into programs",
                             "Scenario file or name", arguments, true);
-  compiler->add_flag("--explain", arguments->explain, "How busy every unit is, and what bounds");
+  compiler->add_flag("--explain", arguments->explain, "What bounds every operator, against a floor");
   compiler->add_option("--set", arguments->overrides, "path=value, repeatable");
   compiler->callback([arguments, &session] { compile(*arguments, session.context); });
 
@@ -116,6 +134,7 @@ void add_lpu(CLI::App& app, Session& session) {
       tool(group, "asm", "Assembles a program", "Assembly file (.lpuasm)", arguments, true);
   assembler->add_option("--chip", arguments->chip, "Chip the program is for");
   assembler->callback([arguments, &session] { assemble(*arguments, session.context); });
+  add_fit(group, session);
 }
 
 }  // namespace tandem::entry

@@ -46,6 +46,7 @@ KernelRun kernel_row(const std::string& op, const NamedRow& row, const Software&
   KernelRun run;
   run.kernels = entry->make(reader, software);
   run.warm = reader.is_warm(entry->follows_producer);
+  run.sustained = reader.integer("sustained", 0, 0, 1) != 0;
   run.weight_copies =
       entry->follows_producer ? layers_between : replayed_weight_copies(run.kernels, software);
   run.overhead = product_overhead(run.kernels, software);
@@ -61,7 +62,7 @@ KernelRun kernel_row(const std::string& op, const NamedRow& row, const Software&
 }
 
 std::vector<KernelRun> kernel_rows(const CsvTable& table, const std::string& op,
-                                   const Software& software) {
+                                   const Software& software, DiagnosticSink& bad_cells) {
   const RowOperator* entry = find_operator(op);
   if (entry == nullptr) {
     throw ConfigError(fmt::format("--op '{}' is not supported; supported are {}", op,
@@ -82,8 +83,17 @@ std::vector<KernelRun> kernel_rows(const CsvTable& table, const std::string& op,
     for (std::size_t c = 0; c < table.header().size(); ++c) {
       row[table.header()[c]] = {table.cell(i, c), table.place(i, c)};
     }
-    rows.push_back(kernel_row(op, row, software, sink));
+    const std::size_t before = bad_cells.size();
+    KernelRun run = kernel_row(op, row, software, bad_cells);
+    rows.push_back(bad_cells.size() == before ? std::move(run) : KernelRun{});
   }
+  return rows;
+}
+
+std::vector<KernelRun> kernel_rows(const CsvTable& table, const std::string& op,
+                                   const Software& software) {
+  DiagnosticSink sink;
+  std::vector<KernelRun> rows = kernel_rows(table, op, software, sink);
   sink.throw_if_any();
   return rows;
 }

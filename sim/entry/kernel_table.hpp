@@ -26,11 +26,17 @@ using NamedRow = std::map<std::string, NamedCell, std::less<>>;
 
 /// One row as the kernels that `software` runs for operator `op`, one of kernel_operators().
 /// Missing and bad cells go to `sink`, and the run is then of no use; names that the operator does
-/// not know are ignored. `sustained` is left false.
+/// not know are ignored. A cell "sustained" of 1 asks for the clock that the power limit allows.
 [[nodiscard]] KernelRun kernel_row(const std::string& op, const NamedRow& row,
                                    const Software& software, DiagnosticSink& sink);
 
-/// All rows of operator `op`. Throws ConfigError with every missing column and every bad cell.
+/// All rows of operator `op`; a row with bad cells, which go to the sink, is empty. Throws
+/// ConfigError with every missing column.
+[[nodiscard]] std::vector<KernelRun> kernel_rows(const CsvTable& table, const std::string& op,
+                                                 const Software& software,
+                                                 DiagnosticSink& bad_cells);
+
+/// The same; throws ConfigError with every bad cell.
 [[nodiscard]] std::vector<KernelRun> kernel_rows(const CsvTable& table, const std::string& op,
                                                  const Software& software);
 

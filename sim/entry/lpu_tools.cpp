@@ -12,6 +12,7 @@
 #include "models/lpu/program_walk.hpp"
 #include "models/lpu/verifier.hpp"
 #include "sim/core/diagnostics.hpp"
+#include "sim/entry/lpu_explain.hpp"
 
 namespace tandem::entry {
 namespace {
@@ -33,48 +34,6 @@ std::string chip_named_by(std::span<const std::uint8_t> bytes, const std::string
   return {bytes.begin() + head, bytes.begin() + static_cast<std::ptrdiff_t>(head + length)};
 }
 
-struct Share {
-  const char* unit;
-  double busy;
-};
-
-/// How busy the chip's resources are over one pass with a single KV block.
-std::string explain_pass(const lpu::CompiledStage& stage, const lpu::Geometry& geometry,
-                         const lpu::LatencyTable& latencies) {
-  lpu::Machine machine(geometry, latencies, false);
-  machine.load(stage.program, {});
-  std::vector<lpu::LinkVector> inbound;
-  for (const std::int64_t cycle : stage.receive_cycles) {
-    inbound.push_back({stage.links.receive_link, cycle, {}});
-  }
-  const lpu::RunResult run = machine.run(inbound);
-  const auto cycles = static_cast<double>(run.cycles);
-  const auto count = [&](const char* name) {
-    const auto found = run.counts.find(name);
-    return found == run.counts.end() ? 0.0 : static_cast<double>(found->second);
-  };
-  const double ports = geometry.mem_slices() * geometry.banks;
-  const double weight_path = geometry.planes * geometry.weight_streams_per_plane;
-  const double macs =
-      static_cast<double>(geometry.planes) * geometry.plane_rows * geometry.plane_columns;
-  std::vector<Share> shares{
-      {"SRAM ports", (count("mem_reads") + count("mem_writes")) / (ports * cycles)},
-      {"weight path", count("weight_vectors_installed") / (weight_path * cycles)},
-      {"MXM", count("mxm_macs") / (macs * cycles)},
-      {"VXM", count("vxm_ops") / (geometry.vxm_alus * cycles)},
-      {"SXM", count("sxm_ops") / (2.0 * geometry.sxm_queues_per_hemisphere * cycles)},
-      {"links", count("c2c_vectors") / (std::max(1, geometry.link_count()) * cycles)}};
-  std::stable_sort(shares.begin(), shares.end(),
-                   [](const Share& a, const Share& b) { return a.busy > b.busy; });
-  std::string text;
-  for (const Share& share : shares) {
-    text += fmt::format("    {:<12}{:6.2f} % busy\n", share.unit, 100 * share.busy);
-  }
-  return text + fmt::format("    {}\n", shares[0].busy > 0.5
-                                            ? fmt::format("bound by the {}", shares[0].unit)
-                                            : "bound by latency: no unit is busy half of the time");
-}
-
 /// Vectors of zeros for every Recv of a program, so that a stage from the middle of a pipeline
 /// runs.
 std::vector<lpu::LinkVector> zeros_on_links(const OpenProgram& program) {
@@ -84,7 +43,9 @@ std::vector<lpu::LinkVector> zeros_on_links(const OpenProgram& program) {
   for (int link = 0; link < geometry.link_count(); ++link) {
     const int queue = geometry.c2c_queue(link);
     const auto& words = program.image.program.queues[static_cast<std::size_t>(queue)];
-    lpu::QueueWalk walk(words, registers, queue, geometry.queue_name(queue));
+    lpu::QueueWalk walk(
+        words, registers, queue, geometry.queue_name(queue),
+        lpu::walk_settings(program.image.program, queue, geometry, program.latencies.icu_fetch));
     while (walk.state() != lpu::QueueWalk::State::Finished) {
       if (walk.state() == lpu::QueueWalk::State::Parked) {
         if (walk.at_last_word()) break;
@@ -147,7 +108,10 @@ std::vector<CompiledPart> compile_scenario(const Context&, const Scenario& scena
         stage.has_head() ? fmt::format(", head {}..{}", stage.head_begin, stage.head_end - 1) : "",
         compiled.cycles.base, compiled.cycles.per_iteration, compiled.instructions,
         compiled.program_bytes().count());
-    if (explain) part.explanation = explain_pass(compiled, geometry, latencies);
+    if (explain) {
+      part.explanation = explain_operators(
+          compiled, lpu::floor_of_stage(geometry, latencies, stage, geometry.lanes()));
+    }
     parts.push_back(std::move(part));
   }
   return parts;

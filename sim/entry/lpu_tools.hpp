@@ -30,7 +30,7 @@ struct CompiledPart {
   std::string file;  ///< "stage0.lpu"
   std::vector<std::uint8_t> bytes;
   std::string summary;      ///< one line: layers, cycles, words, bytes
-  std::string explanation;  ///< how busy every unit is and what bounds the pass
+  std::string explanation;  ///< how busy every unit is and what bounds each operator
 };
 
 /// Compiles each kind of stage that the scenario places on LPUs, without weights. Throws

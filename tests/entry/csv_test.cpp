@@ -50,6 +50,23 @@ TEST(KernelRows, ReadsColumnsInAnyOrderAndTheCacheState) {
   EXPECT_TRUE(rows[0].warm);
 }
 
+TEST(KernelRows, AreSustainedWhereTheirColumnSaysSo) {
+  const CsvTable table("t.csv", "m,n,k,dtype,sustained\n1,8,8,bfloat16,1\n1,8,8,bfloat16,0\n");
+  const auto rows = kernel_rows(table, "gemm", Software{});
+  EXPECT_TRUE(rows.at(0).sustained);
+  EXPECT_FALSE(rows.at(1).sustained);
+}
+
+TEST(KernelRows, KeepTheirPlaceBesideBadOnes) {
+  const CsvTable table("t.csv", "m,n,k,dtype\n0,8,8,bfloat16\n1,8,8,bfloat16\n");
+  DiagnosticSink bad_cells;
+  const auto rows = kernel_rows(table, "gemm", Software{}, bad_cells);
+  EXPECT_EQ(bad_cells.size(), 1U);
+  ASSERT_EQ(rows.size(), 2U);
+  EXPECT_TRUE(rows[0].kernels.empty());
+  EXPECT_EQ(rows[1].kernels.size(), 1U);
+}
+
 TEST(KernelRows, NamesEveryBadCellWithItsPlace) {
   const CsvTable table("t.csv", "m,n,k,dtype\n1,0,8,bf17\n");
   try {

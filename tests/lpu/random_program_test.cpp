@@ -1,6 +1,5 @@
 // Random programs that are right by construction: the verifier finds nothing, the cycles are those
-// of the schedule, and what was to be copied is there. With every latency off by one the machine
-// must notice: a fault, or other cycles.
+// of the schedule, and what was to be copied is there.
 #include "tests/lpu/random_program.hpp"
 
 #include <gtest/gtest.h>

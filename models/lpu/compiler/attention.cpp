@@ -1,5 +1,6 @@
 // Attention up to the scores: projections, rotary embedding, KV append, the loop over KV blocks
 // that multiplies keys.
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -41,13 +42,13 @@ Value StageCompiler::rotate(Work& work, const Output& output) {
 // Each q head alone in its lanes, the lanes of the other heads of the pack zero: a product with a
 // tile of keys then sees one head. With two-byte KV what rounding takes away is kept as a second
 // activation: an error in a score grows exponentially in the softmax.
-void StageCompiler::split_heads(const LayerLayout& layer, int q) {
+void StageCompiler::split_heads(const LayerLayout& layer, int q, const Output& output) {
   const int j = q / layout_.shape.group;
   const Hemisphere side = layer.packs[index_of(j)].side;
   for (int p = 0; p < layout_.shape.heads_in_pack(j); ++p) {
     Work work(scheduler_);
-    const Value head = work.op(AluOp::Mul, work.memory(layout_.rotated_q[index_of(q)]),
-                               work.memory(layout_.head_mask[index_of(p)]));
+    const Value head =
+        work.op(AluOp::Mul, rotate(work, output), work.memory(layout_.head_mask[index_of(p)]));
     const Type type = layout_.shape.kv;
     const Value rounded = work.convert(head, Type::Float32, type);
     const std::size_t slot = layout_.head_slot(q, p, side);
@@ -100,24 +101,23 @@ void StageCompiler::store_column(Work& work, Value value, const ColumnTile& tile
 
 void StageCompiler::project_qkv(const LayerLayout& layer) {
   std::vector<TileRow> rows;
+  const std::array scales{load_scale(layer.q, 0), load_scale(layer.k, 1), load_scale(layer.v, 2)};
   for (int n = 0; n < layer.q.n_tiles; ++n) {
-    rows.push_back(
-        {&layer.q, n, [this, &layer, n](int plane, int accumulator) {
-           Work work(scheduler_);
-           work.store(rotate(work, {&layer.q, plane, accumulator}), layout_.rotated_q[index_of(n)]);
-           work.place();
-           split_heads(layer, n);
-         }});
+    rows.push_back({&layer.q, n, [this, &layer, n, scales](int plane, int accumulator) {
+                      split_heads(layer, n, {&layer.q, plane, accumulator, scales[0]});
+                    }});
   }
   for (int j = 0; j < layer.k.n_tiles; ++j) {
-    rows.push_back({&layer.k, j, [this, &layer, j](int plane, int accumulator) {
-                      append_key(layer.packs[index_of(j)], {&layer.k, plane, accumulator});
-                    }});
+    rows.push_back(
+        {&layer.k, j, [this, &layer, j, scales](int plane, int accumulator) {
+           append_key(layer.packs[index_of(j)], {&layer.k, plane, accumulator, scales[1]});
+         }});
   }
   for (int j = 0; j < layer.v.n_tiles; ++j) {
-    rows.push_back({&layer.v, j, [this, &layer, j](int plane, int accumulator) {
-                      append_value(layer.packs[index_of(j)], {&layer.v, plane, accumulator});
-                    }});
+    rows.push_back(
+        {&layer.v, j, [this, &layer, j, scales](int plane, int accumulator) {
+           append_value(layer.packs[index_of(j)], {&layer.v, plane, accumulator, scales[2]});
+         }});
   }
   multiply(rows, layout_.normed);
 }
@@ -193,14 +193,21 @@ void StageCompiler::score_loop(const LayerLayout& layer) {
 void StageCompiler::attention(const LayerLayout& layer) {
   const StageShape& shape = layout_.shape;
   rms_norm(layer.attention_norm);
+  scheduler_.begin_operator("qkv");
   project_qkv(layer);
+  scheduler_.begin_operator("scores");
   score_loop(layer);
+  scheduler_.begin_operator("maximum over lanes");
   for (int q = 0; q < shape.q_vectors(); ++q) {
     for (int p = 0; p < shape.heads_in_pack(q / shape.group); ++p) maximum_over_lanes(q, p);
   }
+  scheduler_.begin_operator("values transposed");
   for (const PackLayout& pack : layer.packs) transpose_values(pack);
+  scheduler_.begin_operator("values");
   value_loop(layer);
+  scheduler_.begin_operator("heads combined");
   for (int q = 0; q < shape.q_vectors(); ++q) combine_heads(layer, q);
+  scheduler_.begin_operator("output projection");
   add_to_hidden(layer.o, layout_.attended);
 }
 

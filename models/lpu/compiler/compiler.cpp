@@ -104,6 +104,7 @@ int StageCompiler::rotation_map(int distance) {
 // The bytes of the hidden state arrive one link interval apart, vector by vector, lowest byte
 // first.
 void StageCompiler::receive_hidden() {
+  scheduler_.begin_operator("receive");
   const int interval = geometry_.link_class(links_.receive_link).cycles_per_vector;
   Work work(scheduler_);
   std::int64_t offset = 0;
@@ -119,6 +120,7 @@ void StageCompiler::receive_hidden() {
 }
 
 void StageCompiler::send_hidden() {
+  scheduler_.begin_operator("send");
   for (std::size_t k = 0; k < layout_.hidden.size(); ++k) {
     Work copy(scheduler_);
     copy.store(copy.op(AluOp::Pass, copy.memory(layout_.hidden[k])), layout_.outgoing[k]);
@@ -168,6 +170,7 @@ CompiledStage compile_stage(const Geometry& geometry, const LatencyTable& latenc
     result.program.rows_used.push_back(static_cast<std::uint16_t>(rows));
   }
   result.cycles = predict_cycles(compiler.scheduler());
+  result.operators = operator_uses(compiler.scheduler());
   result.receive_cycles = compiler.receive_cycles();
   result.send_cycles = compiler.send_cycles();
   for (const QueueProgram& queue : result.program.queues) {

@@ -7,6 +7,7 @@
 
 #include "models/lpu/compiler/emitter.hpp"
 #include "models/lpu/compiler/layout.hpp"
+#include "models/lpu/compiler/operator_use.hpp"
 #include "models/lpu/geometry.hpp"
 #include "models/lpu/isa.hpp"
 
@@ -28,7 +29,8 @@ struct CompiledStage {
   /// vector, byte. Empty for a first (last) stage.
   std::vector<std::int64_t> receive_cycles;
   std::vector<std::int64_t> send_cycles;
-  std::int64_t instructions = 0;  ///< words of all queues
+  std::int64_t instructions = 0;       ///< words of all queues
+  std::vector<OperatorUse> operators;  ///< in program order
   [[nodiscard]] Bytes program_bytes() const { return Bytes(instructions * instruction_bytes); }
 };
 

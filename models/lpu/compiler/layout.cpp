@@ -31,10 +31,9 @@ class LayoutMaker {
     for (LayerLayout& layer : layout_.layers) make_vectors(layer);
     if (layout_.stage.has_head()) make_head_vectors();
     for (int k = 0; k < shape.hidden_vectors; ++k) {
-      layout_.hidden.push_back(fp32(Hemisphere::West));
+      layout_.hidden.push_back(allocator_.buffer(Hemisphere::West, 4, BufferUse::Updated));
       if (!is_last()) layout_.outgoing.push_back(fp32(Hemisphere::East));
     }
-    layout_.inverse_rms = fp32(Hemisphere::East);
     make_activations(layout_.normed, shape.hidden_vectors, layout_.network.hidden);
     if (layout_.stage.layers > 0) make_attention_buffers();
   }
@@ -165,7 +164,7 @@ class LayoutMaker {
     for (int k = 0; k < vectors; ++k) {
       for (const Hemisphere side : both_sides) {
         activations.side[side == Hemisphere::East ? 1 : 0].push_back(
-            allocator_.buffer(side, streams_of(s.weights)));
+            allocator_.buffer(side, streams_of(s.weights), BufferUse::Activation));
       }
       const std::int64_t used = lanes_per_vector ? width - std::int64_t{k} * s.lanes : width;
       activations.halves.push_back(streams_of(s.weights) == 2 && used > s.lanes / 2 ? 2 : 1);
@@ -179,7 +178,6 @@ class LayoutMaker {
     make_activations(layout_.attended, s.q_vectors(), s.channels(), false);
     make_activations(layout_.gated, s.ffn_vectors, layout_.network.intermediate);
     for (int p = 0; p < s.pack_heads; ++p) layout_.head_mask.push_back(fp32());
-    for (int q = 0; q < s.q_vectors(); ++q) layout_.rotated_q.push_back(fp32());
     const int width = streams_of(s.kv);
     layout_.score_stride = s.q_vectors() * s.pack_heads;
     for (const Hemisphere side : both_sides) {

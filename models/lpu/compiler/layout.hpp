@@ -99,14 +99,12 @@ struct StageLayout {
   std::array<Rows, 2> mask;     ///< first row of the mask table; zeros, then the tail's row
   std::vector<Rows> head_mask;  ///< by kv head of a pack: ones in its lanes
   std::array<std::vector<Rows>, 2> one_hot;  ///< by channel, kv type
-  Rows inverse_rms;
   Activations normed, attended, gated;
-  std::vector<Rows> rotated_q;  ///< fp32, by q vector
-  std::vector<Rows> q_heads;    ///< kv type, by head_slot(); one copy in each hemisphere
-  std::vector<Rows> q_rests;    ///< two-byte KV: what rounding took from q_heads, rounded too
-  std::vector<Rows> scores;     ///< fp32, first block, by head_slot(); likewise
-  std::vector<Rows> maxima;     ///< by q head: over blocks, then over lanes too
-  Rows logit_mask;              ///< minus infinity behind the last token of the head slice
+  std::vector<Rows> q_heads;  ///< kv type, by head_slot(); one copy in each hemisphere
+  std::vector<Rows> q_rests;  ///< two-byte KV: what rounding took from q_heads, rounded too
+  std::vector<Rows> scores;   ///< fp32, first block, by head_slot(); likewise
+  std::vector<Rows> maxima;   ///< by q head: over blocks, then over lanes too
+  Rows logit_mask;            ///< minus infinity behind the last token of the head slice
   std::vector<Rows> logits;
   Rows best_value, best_tile;
 

@@ -37,6 +37,7 @@ Value StageCompiler::reduce_lanes(Work& work, Value value, AluOp operation, Hemi
 }
 
 void StageCompiler::rms_norm(const std::vector<Rows>& weights) {
+  scheduler_.begin_operator("norm");
   const DenseDecoder& network = layout_.network;
   Work sum(scheduler_);
   Value squares;
@@ -54,12 +55,14 @@ void StageCompiler::rms_norm(const std::vector<Rows>& weights) {
   const Value mean = sum.op(AluOp::Mul, total, Work::constant(mean_factor));
   const Value shifted =
       sum.op(AluOp::Add, mean, Work::constant(static_cast<float>(network.norm_epsilon)));
-  sum.store(sum.op(AluOp::Rsqrt, shifted), layout_.inverse_rms);
+  Work::Options kept;
+  kept.pinned = pinned_alu::inverse_rms(geometry_);
+  sum.op(AluOp::Pass, sum.op(AluOp::Rsqrt, shifted), {}, kept);
   sum.place();
   for (int k = 0; k < layout_.shape.hidden_vectors; ++k) {
     Work work(scheduler_);
     const Value scaled_x = work.op(AluOp::Mul, work.memory(layout_.hidden[index_of(k)]),
-                                   work.memory(layout_.inverse_rms));
+                                   Work::register_of(kept.pinned));
     const Value normed = work.op(AluOp::Mul, scaled_x, work.memory(weights[index_of(k)]));
     store_activation(work, normed, layout_.shape.weights, layout_.normed, k);
     work.place();
@@ -95,10 +98,12 @@ void StageCompiler::take_best(const Output& output, int tile) {
 
 void StageCompiler::head() {
   rms_norm(layout_.final_norm);
+  scheduler_.begin_operator("head");
   std::vector<TileRow> rows;
+  const int scale = load_scale(layout_.head, 0);
   for (int n = 0; n < layout_.head.n_tiles; ++n) {
-    rows.push_back({&layout_.head, n, [this, n](int plane, int accumulator) {
-                      take_best({&layout_.head, plane, accumulator}, n);
+    rows.push_back({&layout_.head, n, [this, n, scale](int plane, int accumulator) {
+                      take_best({&layout_.head, plane, accumulator, scale}, n);
                     }});
   }
   multiply(rows, layout_.normed);

@@ -1,4 +1,6 @@
 // Matrix-vector products and the feed-forward network.
+#include <algorithm>
+
 #include "models/lpu/compiler/stage_compiler.hpp"
 
 namespace tandem::lpu {
@@ -19,58 +21,137 @@ int StageCompiler::next_accumulator(int plane) {
   return turn;
 }
 
-void StageCompiler::multiply(const std::vector<TileRow>& rows, const Activations& activations) {
-  std::vector<const TileRow*> group;
+// Rows of one-byte tiles on the two planes of a hemisphere go together.
+std::vector<StageCompiler::RowGroup> StageCompiler::row_groups(const std::vector<TileRow>& rows) {
+  std::vector<RowGroup> groups;
   for (const TileRow& row : rows) {
     const int plane = row.matrix->plane[index_of(row.n)];
-    const bool beside = !group.empty() && streams_of(row.matrix->type) == 1 &&
-                        group.front()->matrix->plane[index_of(group.front()->n)] == plane - 1 &&
-                        plane % 2 == 1 && group.size() == 1;
-    if (!group.empty() && !beside) {
-      multiply_rows(group, activations);
-      group.clear();
-    }
-    group.push_back(&row);
+    const bool beside = !groups.empty() && groups.back().rows.size() == 1 &&
+                        streams_of(row.matrix->type) == 1 && plane % 2 == 1 &&
+                        groups.back().targets.front().plane == plane - 1;
+    if (!beside) groups.emplace_back();
+    groups.back().rows.push_back(&row);
+    groups.back().targets.push_back({plane, next_accumulator(plane), false, 1, row.matrix->type});
   }
-  if (!group.empty()) multiply_rows(group, activations);
+  return groups;
 }
 
-// Rows of tiles on different planes of one hemisphere advance together and share activations.
-void StageCompiler::multiply_rows(const std::vector<const TileRow*>& rows,
-                                  const Activations& activations) {
-  const MatrixLayout& matrix = *rows.front()->matrix;
-  std::vector<Work::Target> targets;
-  for (const TileRow* row : rows) {
-    const int plane = row->matrix->plane[index_of(row->n)];
-    targets.push_back({plane, next_accumulator(plane), false, 1, matrix.type});
+// Groups on different planes advance side by side, tile by tile. Outputs are taken up after the
+// next groups have got their cycles on the weight path: the vector unit's accesses then fill the
+// gaps between tiles instead of making new ones.
+void StageCompiler::multiply(const std::vector<TileRow>& rows, const Activations& activations) {
+  std::vector<RowGroup> groups = row_groups(rows);
+  std::vector<Round> rounds;
+  for (RowGroup& group : groups) {
+    const auto shares = [&](const RowGroup* other) {
+      return other->targets.front().plane / 2 == group.targets.front().plane / 2;
+    };
+    if (rounds.empty() || std::any_of(rounds.back().begin(), rounds.back().end(), shares)) {
+      rounds.emplace_back();
+    }
+    rounds.back().push_back(&group);
   }
-  const Hemisphere side = geometry_.plane_hemisphere(targets.front().plane);
+  load_round(rounds.front(), 0);
+  for (std::size_t r = 0; r < rounds.size(); ++r) {
+    multiply_round(rounds[r], r + 1 < rounds.size() ? &rounds[r + 1] : nullptr, activations);
+    if (r > 0) finish_round(rounds[r - 1]);
+  }
+  finish_round(rounds.back());
+}
+
+void StageCompiler::finish_round(const Round& round) {
+  for (const RowGroup* group : round) {
+    for (std::size_t i = 0; i < group->rows.size(); ++i) {
+      group->rows[i]->done(group->targets[i].plane, group->targets[i].accumulator);
+    }
+  }
+}
+
+// The next tile is loaded ahead of the product wherever the activation finds a way beside it: on a
+// wide weight path, or in the cycle in which the other plane of the hemisphere installs.
+void StageCompiler::multiply_round(const Round& round, const Round* next,
+                                   const Activations& activations) {
+  const MatrixLayout& matrix = *round.front()->rows.front()->matrix;
+  const bool ahead = geometry_.has_wide_weight_path() || streams_of(matrix.type) == 1;
+  const auto load_next = [&](int k) {
+    if (k + 1 < matrix.k_tiles) return load_round(round, k + 1);
+    if (next != nullptr) load_round(*next, 0);
+  };
   for (int k = 0; k < matrix.k_tiles; ++k) {
-    std::vector<std::pair<ColumnTile, int>> tiles;
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-      tiles.emplace_back(rows[i]->matrix->tile(rows[i]->n, k), targets[i].plane);
-    }
-    if (streams_of(matrix.type) == 2) {
-      scheduler_.load_tile(tiles.front().first, tiles.front().second);
-    } else {
-      scheduler_.load_tiles(tiles);
-    }
-    for (Work::Target& target : targets) {
-      target.add = k > 0;
-      target.halves = activations.halves[index_of(k)];
-    }
+    for (const RowGroup* group : round) install_tiles(*group, k);
+    if (ahead) load_next(k);
+    for (RowGroup* group : round) activate_tiles(*group, k, activations);
+    if (!ahead) load_next(k);
+  }
+}
+
+void StageCompiler::load_round(const Round& round, int k) {
+  for (const RowGroup* group : round) load_tiles(*group, k);
+}
+
+// On a wide weight path both planes load in the same cycles, so that both banks of a slice rest in
+// the same cycle. Elsewhere the second plane comes half a tile later: while one plane installs, its
+// streams are free for the activation of the other.
+void StageCompiler::load_tiles(const RowGroup& group, int k) {
+  std::vector<Scheduler::TileOnPlane> tiles;
+  for (std::size_t i = 0; i < group.rows.size(); ++i) {
+    tiles.emplace_back(group.rows[i]->matrix->tile(group.rows[i]->n, k), group.targets[i].plane);
+  }
+  if (geometry_.has_wide_weight_path()) {
+    static_cast<void>(scheduler_.load(tiles));
+    return;
+  }
+  std::int64_t earliest = 0;
+  for (const auto& tile : tiles) {
+    earliest = scheduler_.load({tile}, earliest) + geometry_.lw_issues() / 2;
+  }
+}
+
+void StageCompiler::install_tiles(const RowGroup& group, int k) {
+  std::vector<Scheduler::TileOnPlane> tiles;
+  for (std::size_t i = 0; i < group.rows.size(); ++i) {
+    tiles.emplace_back(group.rows[i]->matrix->tile(group.rows[i]->n, k), group.targets[i].plane);
+  }
+  if (geometry_.has_wide_weight_path()) return scheduler_.install(tiles);
+  for (const auto& tile : tiles) scheduler_.install({tile});
+}
+
+// With a wide weight path every port of the planes' own hemisphere works for the next tile;
+// activations come from the other one.
+void StageCompiler::activate_tiles(RowGroup& group, int k, const Activations& activations) {
+  const bool is_wide = geometry_.has_wide_weight_path();
+  const Hemisphere side = geometry_.plane_hemisphere(group.targets.front().plane);
+  const bool from_east = (side == Hemisphere::East) != is_wide;
+  const Rows& rows = activations.side[from_east ? 1 : 0][index_of(k)];
+  for (Work::Target& target : group.targets) {
+    target.add = k > 0;
+    target.halves = activations.halves[index_of(k)];
+    if (is_wide) continue;
     Work work(scheduler_);
-    work.activate_rows(activations.side[side == Hemisphere::East ? 1 : 0][index_of(k)], targets);
+    work.activate_rows(rows, {target});
     work.place();
   }
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    rows[i]->done(targets[i].plane, targets[i].accumulator);
-  }
+  if (!is_wide) return;
+  Work work(scheduler_);
+  work.activate_rows(rows, group.targets);
+  work.place();
+}
+
+// Brings the factor of a one-byte matrix into an ALU.
+int StageCompiler::load_scale(const MatrixLayout& matrix, int turn) {
+  const int alu = pinned_alu::scale(geometry_, turn);
+  if (matrix.scale.empty()) return alu;
+  Work work(scheduler_);
+  Work::Options options;
+  options.pinned = alu;
+  work.op(AluOp::Pass, work.memory(matrix.scale), {}, options);
+  work.place();
+  return alu;
 }
 
 Value StageCompiler::scaled(Work& work, const Output& output, Value value) const {
   if (output.matrix->scale.empty()) return value;
-  return work.op(AluOp::Mul, value, work.memory(output.matrix->scale));
+  return work.op(AluOp::Mul, value, Work::register_of(output.scale));
 }
 
 void StageCompiler::store_activation(Work& work, Value value, Type type, const Activations& to,
@@ -83,10 +164,11 @@ void StageCompiler::store_activation(Work& work, Value value, Type type, const A
 // hidden += W a
 void StageCompiler::add_to_hidden(const MatrixLayout& matrix, const Activations& activations) {
   std::vector<TileRow> rows;
+  const int scale = load_scale(matrix, 0);
   for (int n = 0; n < matrix.n_tiles; ++n) {
-    rows.push_back({&matrix, n, [this, &matrix, n](int plane, int accumulator) {
+    rows.push_back({&matrix, n, [this, &matrix, n, scale](int plane, int accumulator) {
                       Work work(scheduler_);
-                      const Output output{&matrix, plane, accumulator};
+                      const Output output{&matrix, plane, accumulator, scale};
                       const Value product =
                           scaled(work, output, work.accumulator(plane, accumulator));
                       const Rows& hidden = layout_.hidden[index_of(n)];
@@ -112,17 +194,21 @@ void StageCompiler::gate(const Output& gate, const Output& up, int vector) {
 
 void StageCompiler::feed_forward(const LayerLayout& layer) {
   rms_norm(layer.ffn_norm);
+  scheduler_.begin_operator("gate and up");
   std::vector<TileRow> rows;
   std::vector<Output> gates(index_of(layer.gate.n_tiles));
+  const int gate_scale = load_scale(layer.gate, 1);
+  const int up_scale = load_scale(layer.up, 2);
   for (int i = 0; i < layer.gate.n_tiles; ++i) {
-    rows.push_back({&layer.gate, i, [&gates, &layer, i](int plane, int accumulator) {
-                      gates[index_of(i)] = {&layer.gate, plane, accumulator};
+    rows.push_back({&layer.gate, i, [&gates, &layer, i, gate_scale](int plane, int accumulator) {
+                      gates[index_of(i)] = {&layer.gate, plane, accumulator, gate_scale};
                     }});
-    rows.push_back({&layer.up, i, [this, &gates, &layer, i](int plane, int accumulator) {
-                      gate(gates[index_of(i)], {&layer.up, plane, accumulator}, i);
+    rows.push_back({&layer.up, i, [this, &gates, &layer, i, up_scale](int plane, int accumulator) {
+                      gate(gates[index_of(i)], {&layer.up, plane, accumulator, up_scale}, i);
                     }});
   }
   multiply(rows, layout_.normed);
+  scheduler_.begin_operator("down");
   add_to_hidden(layer.down, layout_.gated);
 }
 

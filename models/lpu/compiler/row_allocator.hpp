@@ -9,9 +9,22 @@
 
 namespace tandem::lpu {
 
-/// Slices of a hemisphere, from the VXM outwards: column tiles first, then buffers,
-/// then two for the mask table and two for scores, which move with the attention loop at their own
-/// strides. Where column tiles need all slices, the buffers lie in rows behind them.
+/// What a buffer is for, where it shares slices with weight tiles.
+///
+/// While tiles stream, the ports of a hemisphere rest in one cycle of every LW issues + 1, counted
+/// when the vector passes the VXM. A write from there fits that cycle in any slice; a read inward
+/// arrives two cycles later for every hop. So the hop count, modulo the period, decides which
+/// accesses can follow each other.
+enum class BufferUse : std::uint8_t {
+  Any,
+  Activation,  ///< for the planes of the other hemisphere: not in the cycle in which those install
+  Updated,     ///< read as an operand, written back one operation of two cycles later
+};
+
+/// Slices of a hemisphere, from the VXM outwards: buffers, two for scores and two for the mask
+/// table (which move with the attention loop at their own strides), then column tiles. Where
+/// weights need all slices, buffers and tables lie in rows behind them, and only KV tiles keep to
+/// themselves.
 class RowAllocator {
  public:
   RowAllocator(const Geometry& geometry, StageLayout& layout)
@@ -21,11 +34,11 @@ class RowAllocator {
     groups_ = std::max(1, (slices - moving_slices - buffer_slices) / width);
     if (width > slices) throw ModelError("lpu.compiler: fewer slices than weight streams");
     layout.rows_used.resize(static_cast<std::size_t>(geometry.mem_slices() * geometry.banks));
-    const int column_slices = geometry.has_wide_weight_path() ? width / 2 : groups_ * width;
-    first_buffer_ = column_slices;
-    if (slices - first_buffer_ < moving_slices + 2) {
-      throw ModelError("lpu.compiler: too few slices beside the weights");
-    }
+    first_weight_ = slices - groups_ * width;
+    first_moving_ = geometry.has_wide_weight_path() ? slices - width / 2 : first_weight_;
+    shares_slices_ = first_weight_ < moving_slices + buffer_slices;
+    tables_ = (shares_slices_ ? first_moving_ : first_weight_) - moving_slices;
+    if (tables_ < 2) throw ModelError("lpu.compiler: too few slices beside the weights");
   }
 
   ColumnTile weights(int plane, Type type) {
@@ -40,7 +53,8 @@ class RowAllocator {
       int row = 0;
       for (int b = 0; b < tile.bytes; ++b) {
         for (int k = 0; k < width; ++k) {
-          row = std::max(row, used(slice_of(tile.side, group * width + k), tile.bank + b));
+          row = std::max(
+              row, used(slice_of(tile.side, first_weight_ + group * width + k), tile.bank + b));
         }
       }
       if (row < best_row) {
@@ -48,7 +62,7 @@ class RowAllocator {
         best_row = row;
       }
     }
-    tile.first_slice = slice_of(tile.side, best * width);
+    tile.first_slice = slice_of(tile.side, first_weight_ + best * width);
     tile.row = best_row;
     for (int b = 0; b < tile.bytes; ++b) {
       for (int k = 0; k < width; ++k) {
@@ -65,7 +79,7 @@ class RowAllocator {
     tile.side = side;
     tile.bytes = streams_of(type);
     tile.spread = tile.bytes == 1 || geometry_.has_wide_weight_path();
-    tile.first_slice = slice_of(side, 0);
+    tile.first_slice = slice_of(side, first_moving_);
     rows_per_tile = geometry_.lw_issues() * (tile.spread ? tile.bytes : 1);
     return tile;
   }
@@ -84,18 +98,36 @@ class RowAllocator {
     return row;
   }
 
-  Rows buffer(Hemisphere side, int bytes) {
-    const int slices = geometry_.mem_slices_per_hemisphere - moving_slices - first_buffer_;
-    int& next = next_buffer_[side == Hemisphere::East ? 1 : 0];
+  Rows buffer(Hemisphere side, int bytes, BufferUse use = BufferUse::Any) {
+    int& next = next_buffer_[side == Hemisphere::East ? 1 : 0][static_cast<std::size_t>(use)];
     const int need = bytes == 4 ? 2 : 1;
-    if (bytes == 4 && next % 2 != 0) ++next;
-    if (next + need > slices) next = 0;
-    const int first = slice_of(side, first_buffer_ + next);
+    for (int tries = 0; tries <= tables_; ++tries) {
+      if (need == 2 && next % 2 != 0) ++next;
+      if (next + need > tables_) next = 0;
+      if (suits(next, use)) break;
+      next += need;
+    }
+    const int first = slice_of(side, next);
     next += need;
     return take(first, bytes, 1);
   }
-  Rows mask_table(Hemisphere side, int rows) { return take(moving(side, 4), 4, rows); }
-  Rows score_table(Hemisphere side, int rows) { return take(moving(side, 2), 4, rows); }
+  // Four bytes near the planes: in the slices of moving tiles, from the outermost, where those keep
+  // to themselves; else with the other buffers.
+  Rows outer_buffer(Hemisphere side) {
+    if (!shares_slices_) return buffer(side, 4);
+    int& next = next_outer_[side == Hemisphere::East ? 1 : 0];
+    const int pairs = (geometry_.mem_slices_per_hemisphere - first_moving_) / 2;
+    int first = 0;
+    for (int tries = 0; tries < pairs; ++tries) {
+      first = geometry_.mem_slices_per_hemisphere - 2 * (next + 1);
+      next = (next + 1) % pairs;
+      // In slices that suit updates, sums would arrive in the cycles of the planes' activations.
+      if (!suits(first, BufferUse::Updated)) break;
+    }
+    return take(slice_of(side, first), 4, 1);
+  }
+  Rows mask_table(Hemisphere side, int rows) { return take(slice_of(side, tables_ + 2), 4, rows); }
+  Rows score_table(Hemisphere side, int rows) { return take(slice_of(side, tables_), 4, rows); }
 
  private:
   static constexpr int moving_slices = 4;
@@ -104,8 +136,12 @@ class RowAllocator {
   [[nodiscard]] int slice_of(Hemisphere side, int index) const {
     return index + (side == Hemisphere::East ? geometry_.mem_slices_per_hemisphere : 0);
   }
-  [[nodiscard]] int moving(Hemisphere side, int from_end) const {
-    return slice_of(side, geometry_.mem_slices_per_hemisphere - from_end);
+  // Whether a slice has the hops that a use wants; see BufferUse.
+  [[nodiscard]] bool suits(int index, BufferUse use) const {
+    if (!shares_slices_ || use == BufferUse::Any) return true;
+    const int period = geometry_.lw_issues() + 1;
+    const int hops = geometry_.mem_position(slice_of(Hemisphere::East, index)) % period;
+    return hops == (use == BufferUse::Activation ? 1 % period : period - 1);
   }
   int& used(int slice, int bank) {
     return layout_.rows_used[static_cast<std::size_t>(slice * geometry_.banks + bank)];
@@ -133,8 +169,12 @@ class RowAllocator {
   const Geometry& geometry_;
   StageLayout& layout_;
   int groups_ = 1;
-  int first_buffer_ = 0;
-  std::array<int, 2> next_buffer_{};
+  int first_weight_ = 0;  ///< slice of a hemisphere, like those that follow
+  int first_moving_ = 0;  ///< of KV tiles
+  int tables_ = 0;        ///< buffers come before it
+  bool shares_slices_ = false;
+  std::array<std::array<int, 3>, 2> next_buffer_{};
+  std::array<int, 2> next_outer_{};
 };
 
 }  // namespace tandem::lpu

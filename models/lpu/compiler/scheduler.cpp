@@ -37,6 +37,7 @@ Scheduler::Scheduler(const Geometry& geometry, const LatencyTable& latencies,
     plane.load_from = first_cycle;
     plane.accumulators.resize(index_of(geometry.accumulators));
   }
+  registers_.resize(index_of(geometry.vxm_alus));
   segments_.push_back({first_cycle, first_cycle, 0, {}});
   landed_ = first_cycle;
 }
@@ -85,6 +86,10 @@ void Scheduler::add(const MemEvent& event) {
 void Scheduler::add(const QueueEvent& event, std::int64_t lands_after) {
   queue_.push_back(event);
   landed_ = std::max(landed_, event.cycle + lands_after);
+}
+
+void Scheduler::begin_operator(std::string name) {
+  operators_.push_back({std::move(name), mem_.size(), queue_.size()});
 }
 
 void Scheduler::close_segment() {
@@ -158,7 +163,19 @@ void Scheduler::commit_load(const PlaneLoad& load, std::int64_t at) {
   }
 }
 
-void Scheduler::place_loads(const std::vector<PlaneLoad>& loads, std::int64_t earliest) {
+std::vector<Scheduler::PlaneLoad> Scheduler::plane_loads(
+    const std::vector<TileOnPlane>& tiles) const {
+  std::vector<PlaneLoad> loads;
+  for (const auto& [tile, plane] : tiles) {
+    for (int byte = 0; byte < tile.bytes; ++byte) {
+      loads.push_back({&tile, byte, plane + byte, tile.spread ? byte * geometry_.lw_issues() : 0});
+    }
+  }
+  return loads;
+}
+
+std::int64_t Scheduler::load(const std::vector<TileOnPlane>& tiles, std::int64_t earliest) {
+  const std::vector<PlaneLoad> loads = plane_loads(tiles);
   std::int64_t at = std::max(earliest, segment_begin());
   for (const PlaneLoad& load : loads) {
     at = std::max(at, plane(load.plane).load_from - load.offset);
@@ -169,34 +186,33 @@ void Scheduler::place_loads(const std::vector<PlaneLoad>& loads, std::int64_t ea
   }
   const auto fits = [&](const PlaneLoad& load) { return load_fits(load, at); };
   while (!std::all_of(loads.begin(), loads.end(), fits)) ++at;
-  std::int64_t install = 0;
   for (const PlaneLoad& load : loads) {
     commit_load(load, at);
-    const std::int64_t last = at + load.offset + geometry_.lw_issues() - 1;
-    install = std::max({install, last + latencies_.mxm_load, plane(load.plane).last_use + 1});
+    plane(load.plane).loaded = at + load.offset + geometry_.lw_issues() - 1 + latencies_.mxm_load;
+  }
+  return at;
+}
+
+void Scheduler::install(const std::vector<TileOnPlane>& tiles) {
+  const std::vector<PlaneLoad> loads = plane_loads(tiles);
+  std::int64_t at = 0;
+  for (const PlaneLoad& load : loads) {
+    at = std::max({at, plane(load.plane).loaded, plane(load.plane).last_use + 1});
   }
   for (const PlaneLoad& load : loads) {
     Instruction word;
     word.op = Opcode::InstallWeights;
     word.plane = static_cast<std::uint8_t>(load.plane);
-    add(QueueEvent{install, geometry_.mxm_weights_queue(load.plane), word}, latencies_.mxm_install);
-    plane(load.plane).load_from = install + 1;
-    plane(load.plane).installed = install + latencies_.mxm_install;
+    add(QueueEvent{at, geometry_.mxm_weights_queue(load.plane), word}, latencies_.mxm_install);
+    plane(load.plane).load_from = at + 1;
+    plane(load.plane).installed = at + latencies_.mxm_install;
   }
 }
 
-void Scheduler::load_tile(const ColumnTile& tile, int plane, std::int64_t earliest) {
-  std::vector<PlaneLoad> loads;
-  for (int byte = 0; byte < tile.bytes; ++byte) {
-    loads.push_back({&tile, byte, plane + byte, tile.spread ? byte * geometry_.lw_issues() : 0});
-  }
-  place_loads(loads, earliest);
-}
-
-void Scheduler::load_tiles(const std::vector<std::pair<ColumnTile, int>>& tiles) {
-  std::vector<PlaneLoad> loads;
-  for (const auto& [tile, plane] : tiles) loads.push_back({&tile, 0, plane, 0});
-  place_loads(loads, 0);
+void Scheduler::load_tile(const ColumnTile& tile, int plane) {
+  const std::vector<TileOnPlane> tiles{{tile, plane}};
+  static_cast<void>(load(tiles));
+  install(tiles);
 }
 
 }  // namespace tandem::lpu

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <string>
 #include <vector>
 
 #include "models/lpu/geometry.hpp"
@@ -81,6 +82,13 @@ struct Segment {
   std::map<int, int> strides;  ///< MEM rows per iteration, by slice; absent = 0
 };
 
+/// Where the instructions of an operator begin in the lists of events.
+struct OperatorMark {
+  std::string name;
+  std::size_t mem_events = 0;
+  std::size_t queue_events = 0;
+};
+
 /// What the compiler knows about one chip over virtual time.
 ///
 /// Contract:
@@ -94,6 +102,10 @@ class Scheduler {
 
   [[nodiscard]] const Geometry& geometry() const { return geometry_; }
   [[nodiscard]] const LatencyTable& latencies() const { return latencies_; }
+
+  /// What is added from now on belongs to this operator.
+  void begin_operator(std::string name);
+  [[nodiscard]] const std::vector<OperatorMark>& operators() const { return operators_; }
 
   /// Ends the open straight segment and opens a loop body.
   void begin_loop(int reg, std::map<int, int> strides);
@@ -122,11 +134,24 @@ class Scheduler {
   void add(const MemEvent& event);
   void add(const QueueEvent& event, std::int64_t lands_after);
 
-  /// Loads a tile into the shadow buffers of its planes and installs it, as early as possible but
-  /// not before `earliest`. `plane` holds byte 0.
-  void load_tile(const ColumnTile& tile, int plane, std::int64_t earliest = 0);
-  /// Loads and installs one-byte tiles on both planes of a hemisphere side by side.
-  void load_tiles(const std::vector<std::pair<ColumnTile, int>>& tiles);
+  /// A tile and the plane that takes its byte 0.
+  using TileOnPlane = std::pair<ColumnTile, int>;
+  /// Loads tiles into the shadow buffers of their planes, all in the same cycles, as early as
+  /// possible but not before `earliest`; returns the cycle of the first LW.
+  std::int64_t load(const std::vector<TileOnPlane>& tiles, std::int64_t earliest = 0);
+  /// Makes the shadow buffers of these planes active, in one cycle, behind their last activation.
+  void install(const std::vector<TileOnPlane>& tiles);
+  /// Both at once.
+  void load_tile(const ColumnTile& tile, int plane);
+
+  /// The output register of an ALU that keeps a value over many pieces of schedule.
+  struct AluRegister {
+    std::int64_t written = -1000000;  ///< first cycle in which it may be read
+    std::int64_t last_read = -1000000;
+  };
+  [[nodiscard]] AluRegister& alu_register(int alu) {
+    return registers_[static_cast<std::size_t>(alu)];
+  }
 
   struct Accumulator {
     std::int64_t ready = 0;      ///< first cycle of an Emit
@@ -134,6 +159,7 @@ class Scheduler {
   };
   struct Plane {
     std::int64_t load_from = 0;  ///< first cycle of the next LW
+    std::int64_t loaded = 0;     ///< first cycle of the next IW, as far as LW goes
     std::int64_t installed = 0;  ///< first cycle of an Activate
     std::int64_t last_use = 0;   ///< last cycle of an Activate
     std::vector<Accumulator> accumulators;
@@ -155,7 +181,7 @@ class Scheduler {
   [[nodiscard]] RowState& row_state(const Place& place);
   [[nodiscard]] bool load_fits(const PlaneLoad& load, std::int64_t at);
   void commit_load(const PlaneLoad& load, std::int64_t at);
-  void place_loads(const std::vector<PlaneLoad>& loads, std::int64_t earliest);
+  [[nodiscard]] std::vector<PlaneLoad> plane_loads(const std::vector<TileOnPlane>& tiles) const;
 
   Geometry geometry_;
   LatencyTable latencies_;
@@ -165,7 +191,9 @@ class Scheduler {
   std::vector<Timeline> streams_;
   std::vector<std::vector<RowState>> rows_;
   std::vector<Plane> planes_;
+  std::vector<AluRegister> registers_;
   std::vector<Segment> segments_;
+  std::vector<OperatorMark> operators_;
   std::vector<MemEvent> mem_;
   std::vector<QueueEvent> queue_;
   std::int64_t landed_ = 0;  ///< first cycle in which nothing placed so far is in flight

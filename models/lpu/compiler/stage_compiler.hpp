@@ -27,12 +27,20 @@ class StageCompiler {
     int n;
     std::function<void(int plane, int accumulator)> done;
   };
-  /// Outputs of a matrix in an accumulator, with the scale of one-byte weights applied where
-  /// `scaled` is used.
+  /// Rows of tiles that advance together, and their accumulators.
+  struct RowGroup {
+    std::vector<const TileRow*> rows;
+    std::vector<Work::Target> targets;
+  };
+  /// Groups on different planes; all have the same number of tiles along their inputs.
+  using Round = std::vector<RowGroup*>;
+  /// Outputs of a matrix in an accumulator; `scaled` applies the factor of one-byte weights, which
+  /// ALU `scale` keeps.
   struct Output {
     const MatrixLayout* matrix;
     int plane;
     int accumulator;
+    int scale;
   };
   // Hidden state over links (link.cpp).
   void receive_hidden();
@@ -40,7 +48,14 @@ class StageCompiler {
 
   // Products (products.cpp).
   void multiply(const std::vector<TileRow>& rows, const Activations& activations);
-  void multiply_rows(const std::vector<const TileRow*>& rows, const Activations& activations);
+  [[nodiscard]] std::vector<RowGroup> row_groups(const std::vector<TileRow>& rows);
+  void multiply_round(const Round& round, const Round* next, const Activations& activations);
+  void finish_round(const Round& round);
+  void load_round(const Round& round, int k);
+  void load_tiles(const RowGroup& group, int k);
+  void install_tiles(const RowGroup& group, int k);
+  void activate_tiles(RowGroup& group, int k, const Activations& activations);
+  [[nodiscard]] int load_scale(const MatrixLayout& matrix, int turn);
   [[nodiscard]] Value scaled(Work& work, const Output& output, Value value) const;
   [[nodiscard]] int next_accumulator(int plane);
   void add_to_hidden(const MatrixLayout& matrix, const Activations& activations);
@@ -58,7 +73,7 @@ class StageCompiler {
   void attention(const LayerLayout& layer);
   void project_qkv(const LayerLayout& layer);
   [[nodiscard]] Value rotate(Work& work, const Output& output);
-  void split_heads(const LayerLayout& layer, int q);
+  void split_heads(const LayerLayout& layer, int q, const Output& output);
   void append_key(const PackLayout& pack, const Output& output);
   void append_value(const PackLayout& pack, const Output& output);
   [[nodiscard]] std::vector<Rows> column_ports(const ColumnTile& tile, int first_register) const;
@@ -89,7 +104,8 @@ class StageCompiler {
   int sum_map_ = 0;
 };
 
-/// ALUs that keep a running value or a selection over several operations; nothing else uses them.
+/// ALUs that keep a running value, a selection or a factor over several operations; nothing else
+/// uses them. Every fourth ALU is a special one.
 namespace pinned_alu {
 [[nodiscard]] constexpr int sum(const Geometry& geometry) {
   return geometry.vxm_alus - 2;
@@ -99,6 +115,15 @@ namespace pinned_alu {
 }
 [[nodiscard]] constexpr int best_tile(const Geometry& geometry) {
   return geometry.vxm_alus - 4;
+}
+/// Factor of a one-byte matrix; up to three matrices are under way at a time. The first is also
+/// that of the head, the others serve its running best meanwhile.
+[[nodiscard]] constexpr int scale(const Geometry& geometry, int turn) {
+  return turn == 0 ? geometry.vxm_alus - 6 : geometry.vxm_alus - 5 + turn;
+}
+/// Inverse root mean square of the norm under way.
+[[nodiscard]] constexpr int inverse_rms(const Geometry& geometry) {
+  return scale(geometry, 1);
 }
 }  // namespace pinned_alu
 

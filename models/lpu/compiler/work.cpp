@@ -219,6 +219,15 @@ void Work::store_all(Value value, const std::vector<Rows>& rows) {
   }
 }
 
+void Work::store_accumulator(int plane, int accumulator, const Rows& rows) {
+  const Geometry& geometry = scheduler_->geometry();
+  const int flow = accumulator_flow({Source::Kind::Accumulator, {}, plane, accumulator, 0}, 0);
+  for (std::size_t byte = 0; byte < rows.size(); ++byte) {
+    memory_.push_back({-std::abs(geometry.mem_position(rows[byte].slice)), rows[byte],
+                       MemAccess::Kind::Write, flow, static_cast<int>(byte)});
+  }
+}
+
 Instruction Work::activation(const Target& target, std::int64_t& last) const {
   Instruction word;
   word.op = Opcode::Activate;
@@ -245,13 +254,16 @@ void Work::activate(Value value, const Target& target) {
 
 void Work::activate_rows(const Rows& rows, const std::vector<Target>& targets) {
   const Geometry& geometry = scheduler_->geometry();
-  const Hemisphere side = side_of(geometry, rows);
+  const Hemisphere from = side_of(geometry, rows);
+  const Hemisphere side = geometry.plane_hemisphere(targets.front().plane);
+  const bool crosses = from != side;
   const bool east = side == Hemisphere::East;
-  const int flow = add_flow(outward(side), static_cast<int>(rows.size()), !east, east, 0);
+  const int flow =
+      add_flow(outward(side), static_cast<int>(rows.size()), crosses || !east, crosses || east, 0);
   for (std::size_t byte = 0; byte < rows.size(); ++byte) {
     const int distance = std::abs(geometry.mem_position(rows[byte].slice));
-    memory_.push_back({distance - scheduler_->latencies().mem_read, rows[byte],
-                       MemAccess::Kind::Read, flow, static_cast<int>(byte)});
+    memory_.push_back({(crosses ? -distance : distance) - scheduler_->latencies().mem_read,
+                       rows[byte], MemAccess::Kind::Read, flow, static_cast<int>(byte)});
   }
   for (const Target& target : targets) {
     UnitOp op;

@@ -18,6 +18,9 @@ struct Value {
   std::uint32_t bits = 0;
 };
 
+/// The last ALUs keep values over several operations; expressions use the ones before.
+inline constexpr int pinned_alus = 6;
+
 /// An expression with its operands and results. Build it, then place it once.
 class Work {
  public:
@@ -54,6 +57,8 @@ class Work {
   void store(Value node, const Rows& rows);
   /// Writes the same vector to many places: rows[b] are all the places of byte b.
   void store_all(Value node, const std::vector<Rows>& rows);
+  /// Writes the raw sums of an accumulator to rows of its own hemisphere, on their way inward.
+  void store_accumulator(int plane, int accumulator, const Rows& rows);
   struct Target {
     int plane = 0;  ///< of a pair: the even one
     int accumulator = 0;
@@ -63,7 +68,8 @@ class Work {
   };
   /// Sends the result straight to a plane as an activation.
   void activate(Value node, const Target& target);
-  /// Sends rows from SRAM to one or both planes of their hemisphere as an activation.
+  /// Sends rows from SRAM to one or both planes of a hemisphere as an activation. Rows of the other
+  /// hemisphere pass the vector unit on their way.
   void activate_rows(const Rows& rows, const std::vector<Target>& targets);
   /// Sends a row from SRAM over a link in cycle `offset` (plus a constant) of the Work.
   void send_row(const Place& place, int link, std::int64_t offset);
@@ -142,6 +148,7 @@ class Work {
   [[nodiscard]] Instruction activation(const Target& target, std::int64_t& last) const;
 
   [[nodiscard]] std::int64_t lower_bound(std::int64_t earliest) const;
+  [[nodiscard]] std::int64_t register_bound(const Node& node) const;
   [[nodiscard]] bool reserve(std::int64_t start);
   [[nodiscard]] bool reserve_alus(std::int64_t start);
   [[nodiscard]] bool reserve_flows(std::int64_t start);

@@ -14,7 +14,7 @@ constexpr std::int64_t search_limit = 4'000'000;
 
 bool fits_alu(const Geometry& geometry, int alu, bool special) {
   const bool is_special_alu = alu % special_every == special_every - 1;
-  return is_special_alu == special && (special || alu < geometry.vxm_alus - 4);
+  return is_special_alu == special && (special || alu < geometry.vxm_alus - pinned_alus);
 }
 
 }  // namespace
@@ -39,7 +39,8 @@ std::int64_t Work::lower_bound(std::int64_t earliest) const {
                                                                : scheduler_->writable(op.place);
     start = std::max(start, std::max(from, begin) - op.cycle);
   }
-  for (const Node& node : nodes_) start = std::max(start, begin - node.cycle);
+  for (const Node& node : nodes_)
+    start = std::max({start, begin - node.cycle, register_bound(node)});
   for (const UnitOp& op : units_) {
     start = std::max(start, begin - op.cycle);
     if (op.instruction.op == Opcode::Activate) {
@@ -57,6 +58,18 @@ std::int64_t Work::lower_bound(std::int64_t earliest) const {
     }
   }
   return start;
+}
+
+// A pinned ALU takes its next value after the last one has been read; nobody reads it earlier.
+std::int64_t Work::register_bound(const Node& node) const {
+  std::int64_t bound = scheduler_->segment_begin();
+  for (const Value& value : {node.x, node.y}) {
+    if (value.kind != Value::Kind::Register) continue;
+    bound = std::max(bound, scheduler_->alu_register(value.index).written - node.cycle);
+  }
+  if (node.options.pinned < 0) return bound;
+  const auto& state = scheduler_->alu_register(node.options.pinned);
+  return std::max({bound, state.last_read + 1 - node.cycle, state.written - node.cycle});
 }
 
 bool Work::reserve_flows(std::int64_t start) {
@@ -175,6 +188,15 @@ void Work::commit_nodes(std::int64_t start) {
       word.out = {out.direction, static_cast<std::uint16_t>(out.id)};
     }
     const std::int64_t latency = is_special(node.op) ? latencies.vxm_special : latencies.vxm_simple;
+    for (const Value& value : {node.x, node.y}) {
+      if (value.kind != Value::Kind::Register) continue;
+      auto& read = scheduler_->alu_register(value.index).last_read;
+      read = std::max(read, start + node.cycle);
+    }
+    if (node.options.pinned >= 0) {
+      auto& written = scheduler_->alu_register(node.options.pinned).written;
+      written = std::max(written, start + node.cycle + latency);
+    }
     scheduler_->add(QueueEvent{start + node.cycle, geometry.vxm_queue(node.alu), word},
                     latency + node.hold);
   }

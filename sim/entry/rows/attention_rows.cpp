@@ -1,17 +1,19 @@
 // Attention over grouped query heads, with the kernels that frameworks run before it.
-#include <algorithm>
+#include <fmt/format.h>
 
 #include "sim/entry/rows/operators.hpp"
 
 namespace tandem::entry {
 namespace {
 
-constexpr std::int64_t most_requests = 1 << 20;
-
 AttentionKernel read_shape(RowReader& row, const Software& software) {
   AttentionKernel shape;
   shape.heads = row.integer("heads", 1);
   shape.kv_heads = row.integer("kv_heads", 1);
+  if (shape.heads % shape.kv_heads != 0) {
+    row.refuse("kv_heads", fmt::format("'kv_heads' is {}; it must divide 'heads', {}",
+                                       shape.kv_heads, shape.heads));
+  }
   shape.head_dim = row.integer("head_dim", 1, 128);
   shape.window = row.integer("window", 0, 0);
   shape.causal = row.integer("causal", 0, 1) != 0;
@@ -53,8 +55,7 @@ std::vector<Kernel> run_of(const AttentionKernel& shape, const char* role, bool 
 }
 
 void add_spans(RowReader& row, QuerySpan span, AttentionKernel& shape) {
-  const std::int64_t batch = std::min(row.integer("batch", 1), most_requests);
-  shape.spans.insert(shape.spans.end(), static_cast<std::size_t>(batch), span);
+  shape.spans.insert(shape.spans.end(), static_cast<std::size_t>(row.batch()), span);
 }
 
 std::vector<Kernel> prefill(RowReader& row, const Software& software) {

@@ -10,11 +10,14 @@
 namespace tandem::entry {
 namespace {
 
+/// Loads are drawn choice by choice.
+constexpr std::int64_t most_tokens = std::int64_t{1} << 24;
+constexpr std::int64_t most_experts = 4096;
+
 std::vector<Kernel> grouped_gemm(RowReader& row, const Software&) {
   GroupedGemmKernel shape;
-  shape.rows.assign(
-      static_cast<std::size_t>(std::min<std::int64_t>(row.integer("groups", 1), 4096)),
-      row.integer("m", 1));
+  const std::int64_t groups = row.integer("groups", 1, std::nullopt, most_experts);
+  shape.rows.assign(static_cast<std::size_t>(groups), row.integer("m", 1));
   shape.n = row.integer("n", 1);
   shape.k = row.integer("k", 1);
   shape.precision = row.precision("dtype");
@@ -57,19 +60,20 @@ std::vector<std::int64_t> routed_rows(RowReader& row, const RoutedLayer& layer) 
 ExpertBlock read_block(RowReader& row) {
   ExpertBlock block;
   RoutedLayer& layer = block.layer;
-  layer.tokens = row.integer("tokens", 1);
-  layer.experts = std::min<std::int64_t>(row.integer("experts", 1), 4096);
+  layer.tokens = row.integer("tokens", 1, std::nullopt, most_tokens);
+  layer.experts = row.integer("experts", 1, std::nullopt, most_experts);
   layer.top_k = row.integer("topk", 1);
   layer.ranks = row.integer("ep", 1, 1);
   block.hidden = row.integer("hidden", 1);
   const std::int64_t tp = row.integer("tp", 1, 1);
-  block.inter = row.integer("inter", 1) / tp;
+  const std::int64_t inter = row.integer("inter", 1);
+  block.inter = inter / tp;
   block.gated = row.integer("gated", 0, 1) != 0;
   block.precision = row.precision("dtype");
   if (layer.top_k > layer.experts) row.refuse("topk", "'topk' exceeds 'experts'");
   if (layer.experts % layer.ranks != 0) row.refuse("ep", "'ep' does not divide 'experts'");
-  if (block.inter < 1) row.refuse("tp", "'tp' leaves nothing of 'inter'");
-  if (layer.top_k > layer.experts || layer.experts % layer.ranks != 0 || block.inter < 1) {
+  if (inter % tp != 0) row.refuse("tp", "'tp' does not divide 'inter'");
+  if (layer.top_k > layer.experts || layer.experts % layer.ranks != 0 || inter % tp != 0) {
     return block;
   }
   block.rows = routed_rows(row, layer);

@@ -25,11 +25,10 @@ LatentRow read_latent(RowReader& row, bool is_decode) {
   read.rope_dim = row.integer("rope_dim", 2, 64);
   read.nope_dim = row.integer("nope_dim", 1, 128);
   read.value_dim = row.integer("v_dim", 1, 128);
-  const std::int64_t batch = row.integer("batch", 1);
   QuerySpan span;
   span.kv_len = row.integer("kv_len", 1);
   span.q_len = is_decode ? row.integer("q_len", 1, 1) : row.integer("q_len", 1);
-  read.spans.assign(static_cast<std::size_t>(std::min<std::int64_t>(batch, 1 << 20)), span);
+  read.spans.assign(static_cast<std::size_t>(row.batch()), span);
   read.activations = row.element("dtype", ElementType::Bfloat16);
   read.kv = row.element("kv_dtype", read.activations);
   return read;

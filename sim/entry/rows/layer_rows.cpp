@@ -1,4 +1,6 @@
 // Parts of a layer that work row by row.
+#include <algorithm>
+
 #include "sim/entry/rows/operators.hpp"
 
 namespace tandem::entry {
@@ -32,7 +34,9 @@ std::vector<Kernel> mlp_layer(RowReader& row, const Software&) {
   const std::int64_t tokens = row.integer("tokens", 1);
   const std::int64_t hidden = row.integer("hidden", 1);
   const std::int64_t ranks = row.integer("tp", 1, 1);
-  const std::int64_t width = row.integer("inter", 1) / ranks;
+  const std::int64_t inter = row.integer("inter", 1);
+  if (inter % ranks != 0) row.refuse("tp", "'tp' does not divide 'inter'");
+  const std::int64_t width = std::max<std::int64_t>(1, inter / ranks);
   const bool is_gated = row.integer("gated", 0, 1) != 0;
   const ElementType type = row.element("dtype", ElementType::Bfloat16);
   GemmKernel up{tokens, (is_gated ? 2 : 1) * width, hidden, type, type};

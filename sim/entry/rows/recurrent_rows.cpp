@@ -1,6 +1,4 @@
 // Linear attention: convolutions, gated delta rules, state-space scans.
-#include <algorithm>
-
 #include "sim/entry/rows/operators.hpp"
 
 namespace tandem::entry {
@@ -8,11 +6,10 @@ namespace {
 
 /// Equal sequences; a step of generation stands behind one earlier token.
 std::vector<QuerySpan> equal_spans(RowReader& row, bool is_prompt) {
-  const std::int64_t batch = std::min<std::int64_t>(row.integer("batch", 1), 1 << 20);
   QuerySpan span;
   span.q_len = row.integer("seq_len", 1, 1);
   span.kv_len = span.q_len + (is_prompt ? 0 : 1);
-  return std::vector<QuerySpan>(static_cast<std::size_t>(batch), span);
+  return std::vector<QuerySpan>(static_cast<std::size_t>(row.batch()), span);
 }
 
 Kernel convolution(RowReader& row, bool is_prompt) {

@@ -39,20 +39,28 @@ void RowReader::complain(const NamedCell* cell, std::string message) {
 }
 
 std::int64_t RowReader::integer(std::string_view column, std::int64_t minimum,
-                                std::optional<std::int64_t> fallback) {
+                                std::optional<std::int64_t> fallback, std::int64_t maximum) {
   const NamedCell* cell = find(column);
   if (cell == nullptr) return fallback.value_or(minimum);
   const std::string& text = cell->text;
   std::int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  constexpr std::int64_t limit = std::int64_t{1} << 40;
-  if (error != std::errc{} || end != text.data() + text.size() || value < minimum ||
-      value > limit) {
+  const bool is_too_large = error == std::errc::result_out_of_range && text.front() != '-';
+  const bool is_whole = error == std::errc{} && value >= minimum;
+  if (end != text.data() + text.size() || (!is_whole && !is_too_large)) {
     complain(cell, fmt::format("'{}' is '{}'; write a whole number of at least {}", column, text,
                                minimum));
     return minimum;
   }
+  if (is_too_large || value > maximum) {
+    complain(cell, fmt::format("'{}' is '{}'; at most {} is supported", column, text, maximum));
+    return maximum;
+  }
   return value;
+}
+
+std::int64_t RowReader::batch() {
+  return integer("batch", 1, std::nullopt, std::int64_t{1} << 20);
 }
 
 ElementType RowReader::element(std::string_view column, ElementType fallback) {

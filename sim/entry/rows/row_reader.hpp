@@ -18,13 +18,20 @@ namespace tandem::entry {
 /// Contract: a bad cell is reported to the sink with its place and read as the fallback.
 class RowReader {
  public:
+  /// Of any cell: products of two cells stay below 2^63 with room to spare.
+  static constexpr std::int64_t largest_integer = std::int64_t{1} << 30;
+
   RowReader(const NamedRow& row, DiagnosticSink& sink) : row_(row), sink_(sink) {}
 
   [[nodiscard]] bool has(std::string_view column) const { return find(column) != nullptr; }
 
-  /// A whole number of at least `minimum`; `fallback` where the cell is absent.
+  /// A whole number from `minimum` to `maximum`; `fallback` where the cell is absent.
   std::int64_t integer(std::string_view column, std::int64_t minimum,
-                       std::optional<std::int64_t> fallback = std::nullopt);
+                       std::optional<std::int64_t> fallback = std::nullopt,
+                       std::int64_t maximum = largest_integer);
+
+  /// Sequences of one launch.
+  std::int64_t batch();
 
   /// An element type by its name.
   ElementType element(std::string_view column, ElementType fallback);

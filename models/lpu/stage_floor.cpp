@@ -1,0 +1,253 @@
+#include "models/lpu/stage_floor.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+
+#include "sim/describe/dense_decoder.hpp"
+
+namespace tandem::lpu {
+namespace {
+
+std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
+  return (a + b - 1) / b;
+}
+
+// Ways of one vector over an idle chip. SRAM means the slice next to the vector unit.
+struct Ways {
+  std::int64_t simple, special, load, store, to_plane, from_plane, result, install, cross, lanes;
+
+  Ways(const Geometry& geometry, const LatencyTable& t)
+      : simple(t.vxm_simple),
+        special(t.vxm_special),
+        load(t.mem_read + 1),
+        store(1 + t.mem_write_to_read),
+        to_plane(t.mem_read + std::abs(geometry.mxm_position(Hemisphere::East)) - 1),
+        from_plane(std::abs(geometry.mxm_position(Hemisphere::East))),
+        result(t.mxm_result),
+        install(geometry.lw_issues() - 1 + t.mxm_load + t.mxm_install),
+        cross(t.sxm_cross),
+        lanes(over_lanes(geometry, t)) {}
+
+  // Read, product, and the sums back at the vector unit.
+  [[nodiscard]] std::int64_t product() const { return to_plane + result + from_plane; }
+
+ private:
+  // Rounds of rotations through the switch unit, radices 4, 5, 3 and 2; a round of four or three
+  // takes two operations after it, one of five three, one of two one.
+  static std::int64_t over_lanes(const Geometry& geometry, const LatencyTable& t) {
+    const std::int64_t round = 2 * std::abs(geometry.sxm_position(Hemisphere::East)) + t.sxm_cross;
+    std::int64_t total = 0;
+    int rest = geometry.lanes();
+    for (const auto& [radix, operations] :
+         {std::array{4, 2}, std::array{5, 3}, std::array{3, 2}, std::array{2, 1}}) {
+      for (; rest % radix == 0; rest /= radix) total += round + operations * t.vxm_simple;
+    }
+    return total;
+  }
+};
+
+class FloorMaker {
+ public:
+  FloorMaker(const Geometry& geometry, const LatencyTable& latencies, const Stage& stage,
+             std::int64_t context)
+      : geometry_(geometry),
+        latencies_(latencies),
+        network_(dense_decoder_of(stage.network, "lpu.floor")),
+        stage_(stage),
+        ways_(geometry, latencies),
+        lanes_(geometry.lanes()),
+        hidden_(ceil_div(network_.hidden, lanes_)),
+        inner_(ceil_div(network_.intermediate, lanes_)),
+        weight_bytes_(static_cast<int>(bytes_of(stage.precision.weights))),
+        kv_bytes_(static_cast<int>(bytes_of(stage.precision.kv_cache))),
+        scale_(weight_bytes_ == 1 ? ways_.simple : 0),
+        blocks_(std::max<std::int64_t>(1, ceil_div(context, lanes_))) {
+    pack_heads_ = std::min<std::int64_t>(network_.kv_heads, (lanes_ - 1) / network_.head_dim);
+    packs_ = ceil_div(network_.kv_heads, std::max<std::int64_t>(1, pack_heads_));
+    q_vectors_ = packs_ * (network_.heads / network_.kv_heads);
+  }
+
+  StageFloor make() {
+    if (!stage_.has_embedding) add_link("receive", link_way());
+    for (std::int64_t l = 0; l < stage_.layers; ++l) add_layer();
+    if (stage_.head_end != network_.vocabulary) add_link("send", link_way());
+    if (stage_.has_head()) {
+      add_norm();
+      const std::int64_t rows = stage_.head_end - stage_.head_begin;
+      add_matrix("head", ceil_div(rows, lanes_), hidden_, double(rows) * double(network_.hidden),
+                 ways_.product() + scale_ + 3 * ways_.simple + ways_.store, 6);
+    }
+    return total();
+  }
+
+ private:
+  [[nodiscard]] std::int64_t units(int bytes) const {
+    return bytes == 2 ? geometry_.planes / 2 : geometry_.planes;
+  }
+  [[nodiscard]] std::int64_t over_alus(std::int64_t operations) const {
+    return ceil_div(operations, geometry_.vxm_alus);
+  }
+  [[nodiscard]] std::int64_t link_way() const {
+    return latencies_.mem_read + std::abs(geometry_.c2c_position(Hemisphere::East)) - 1;
+  }
+
+  void add_link(const char* name, std::int64_t latency) {
+    const int interval = geometry_.link_count() > 0 ? geometry_.link_class(0).cycles_per_vector : 0;
+    floor_.operators.push_back({name, latency, 0, 0, 0, 4 * hidden_ * interval, 0, 0});
+  }
+
+  void add_norm() {
+    const std::int64_t latency = ways_.load + 2 * ways_.simple + ways_.lanes + 2 * ways_.simple +
+                                 ways_.special + 3 * ways_.simple + ways_.store;
+    floor_.operators.push_back({"norm", latency, 0, 0, over_alus(5 * hidden_), 0, 0, 0});
+  }
+
+  // `operations` per vector of outputs.
+  void add_matrix(const char* name, std::int64_t n, std::int64_t k, double weights,
+                  std::int64_t latency, std::int64_t operations) {
+    OperatorFloor matrix;
+    matrix.name = name;
+    matrix.latency = latency;
+    matrix.tiles = n * k;
+    matrix.useful_tiles = weights / (double(lanes_) * double(lanes_));
+    matrix.stream = padded_stream_cycles(geometry_, matrix.tiles, weight_bytes_);
+    matrix.mxm = ceil_div(matrix.tiles, units(weight_bytes_)) * weight_bytes_;
+    matrix.vxm = over_alus(n * operations);
+    floor_.operators.push_back(matrix);
+  }
+
+  void add_qkv() {
+    const double weights =
+        double(network_.hidden) * double(network_.q_width() + 2 * network_.kv_width());
+    // Rotary embedding: the partner lanes pass the switch unit on their way.
+    const std::int64_t rotated = ways_.cross + 2 * ways_.simple + scale_;
+    add_matrix("qkv", q_vectors_ + 2 * packs_, hidden_, weights,
+               ways_.product() + rotated + 2 * ways_.simple + ways_.store, 8);
+  }
+
+  void add_scores() {
+    const std::int64_t products = blocks_ * q_vectors_ * pack_heads_;
+    const std::int64_t halves = kv_bytes_ == 2 ? 4 : 1;
+    OperatorFloor scores;
+    scores.name = "scores";
+    scores.latency = ways_.to_plane + ways_.install + ways_.result + ways_.from_plane +
+                     3 * ways_.simple + ways_.store;
+    scores.stream = padded_stream_cycles(geometry_, blocks_ * packs_, kv_bytes_);
+    scores.mxm = ceil_div(products * halves, units(kv_bytes_));
+    scores.vxm = over_alus(3 * products);
+    floor_.operators.push_back(scores);
+    OperatorFloor maximum;
+    maximum.name = "maximum over lanes";
+    maximum.latency = ways_.load + ways_.lanes + ways_.store;
+    maximum.vxm = over_alus(q_vectors_ * pack_heads_ * 13);
+    floor_.operators.push_back(maximum);
+  }
+
+  // The growing block of values is turned beside the scores; only what takes longer counts.
+  void add_transposition() {
+    const OperatorFloor& scores = floor_.operators[floor_.operators.size() - 2];
+    const std::int64_t beside = scores.latency + floor_.operators.back().latency;
+    const std::int64_t own = ways_.to_plane + ways_.install + ways_.result + ways_.from_plane +
+                             ways_.simple + ways_.store + ways_.to_plane + ways_.install;
+    OperatorFloor turn;
+    turn.name = "values transposed";
+    turn.latency = std::max<std::int64_t>(0, own - beside);
+    turn.stream = padded_stream_cycles(geometry_, packs_, kv_bytes_);
+    turn.mxm = ceil_div(packs_ * pack_heads_ * network_.head_dim * kv_bytes_, units(kv_bytes_));
+    turn.vxm = over_alus(packs_ * pack_heads_ * network_.head_dim);
+    floor_.operators.push_back(turn);
+  }
+
+  void add_values() {
+    const std::int64_t products = blocks_ * q_vectors_ * pack_heads_;
+    // Two-byte weights of the softmax pass twice: rounded, and what rounding took away.
+    const std::int64_t rounding = kv_bytes_ == 2 ? 4 * ways_.simple : 2 * ways_.simple;
+    OperatorFloor values;
+    values.name = "values";
+    values.latency = ways_.load + ways_.simple + ways_.special + rounding + ways_.from_plane +
+                     ways_.result + ways_.from_plane;
+    values.stream = padded_stream_cycles(geometry_, blocks_ * packs_, kv_bytes_);
+    values.mxm = ceil_div(products * (kv_bytes_ == 2 ? 4 : 1), units(kv_bytes_));
+    values.vxm = over_alus(4 * products);
+    floor_.operators.push_back(values);
+    OperatorFloor combined;
+    combined.name = "heads combined";
+    combined.latency = ways_.cross + ways_.special + 4 * ways_.simple + ways_.store;
+    combined.vxm = over_alus(q_vectors_ * (4 * pack_heads_ + 2));
+    floor_.operators.push_back(combined);
+  }
+
+  void add_layer() {
+    const double hidden = static_cast<double>(network_.hidden);
+    const double inner = static_cast<double>(network_.intermediate);
+    const std::int64_t added = ways_.product() + scale_ + ways_.simple + ways_.store;
+    add_norm();
+    add_qkv();
+    add_scores();
+    add_transposition();
+    add_values();
+    add_matrix("output projection", hidden_, q_vectors_, hidden * double(network_.q_width()), added,
+               2);
+    add_norm();
+    add_matrix("gate and up", 2 * inner_, hidden_, 2 * hidden * inner,
+               ways_.product() + scale_ + 5 * ways_.simple + 2 * ways_.special + ways_.store, 5);
+    add_matrix("down", hidden_, inner_, hidden * inner, added, 2);
+  }
+
+  StageFloor total() {
+    struct Unit {
+      const char* name;
+      std::int64_t OperatorFloor::*cycles;
+    };
+    double tiles = 0;
+    double useful = 0;
+    for (const OperatorFloor& part : floor_.operators) {
+      floor_.latency += part.latency;
+      tiles += static_cast<double>(part.tiles);
+      useful += part.useful_tiles;
+    }
+    for (const Unit& unit : {Unit{"streams", &OperatorFloor::stream},
+                             Unit{"MXM", &OperatorFloor::mxm}, Unit{"VXM", &OperatorFloor::vxm}}) {
+      std::int64_t sum = 0;
+      for (const OperatorFloor& part : floor_.operators) sum += part.*unit.cycles;
+      consider(unit.name, sum);
+    }
+    // Receiving and sending use different links.
+    for (const OperatorFloor& part : floor_.operators) consider("links", part.link);
+    floor_.latency += latencies_.barrier + geometry_.superlanes;
+    floor_.padding_loss = tiles > 0 ? 1 - useful / tiles : 0;
+    return std::move(floor_);
+  }
+  void consider(const char* name, std::int64_t cycles) {
+    if (cycles <= floor_.throughput) return;
+    floor_.throughput = cycles;
+    floor_.busiest = name;
+  }
+
+  const Geometry& geometry_;
+  const LatencyTable& latencies_;
+  const DenseDecoder network_;
+  const Stage& stage_;
+  const Ways ways_;
+  const std::int64_t lanes_, hidden_, inner_;
+  const int weight_bytes_, kv_bytes_;
+  const std::int64_t scale_, blocks_;
+  std::int64_t pack_heads_ = 0, packs_ = 0, q_vectors_ = 0;
+  StageFloor floor_;
+};
+
+}  // namespace
+
+std::int64_t padded_stream_cycles(const Geometry& geometry, std::int64_t tiles,
+                                  int bytes_per_weight) {
+  const int units = bytes_per_weight == 2 ? geometry.planes / 2 : geometry.planes;
+  return ceil_div(tiles, units) * (geometry.lw_issues() + 1);
+}
+
+StageFloor floor_of_stage(const Geometry& geometry, const LatencyTable& latencies,
+                          const Stage& stage, std::int64_t context) {
+  return FloorMaker(geometry, latencies, stage, context).make();
+}
+
+}  // namespace tandem::lpu

@@ -1,0 +1,49 @@
+// A lower figure for the cycles of a decode pass, from the shape of the network and the chip alone.
+// Shares no code with the compiler, so that a schedule can be judged against it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "models/lpu/geometry.hpp"
+#include "sim/lower/batch.hpp"
+
+namespace tandem::lpu {
+
+/// What one operator needs at least. All figures in cycles, except where noted.
+struct OperatorFloor {
+  std::string name;
+  /// Of its last vector on an idle chip: read + distance + units + return, from SRAM to SRAM. What
+  /// runs beside the critical path counts zero.
+  std::int64_t latency = 0;
+  std::int64_t stream = 0;  ///< loads and installs of tiles on one plane
+  std::int64_t mxm = 0;     ///< activations on one plane
+  std::int64_t vxm = 0;     ///< operations over ALUs
+  std::int64_t link = 0;    ///< vectors times the initiation interval
+  std::int64_t tiles = 0;   ///< weight tiles, padded ones included
+  double useful_tiles = 0;  ///< weights over weights of a tile
+};
+
+/// The floor of a pass of one token.
+struct StageFloor {
+  std::vector<OperatorFloor> operators;
+  std::int64_t latency = 0;     ///< longest dependency path on an idle chip
+  std::int64_t throughput = 0;  ///< the busiest of stream, MXM, VXM and links over all operators
+  std::string busiest;          ///< which one that is
+  double padding_loss = 0;      ///< share of tile elements that no weight fills
+  [[nodiscard]] std::int64_t cycles() const { return latency + throughput; }
+};
+
+/// The floor of a pass of one token at `context` tokens. Tiles and vectors count padded; tiles
+/// spread evenly over all planes. Reductions over lanes cost their rounds of rotations, the order
+/// of sums that the chip's numerics fix. Throws ModelError for networks that are no dense decoder.
+[[nodiscard]] StageFloor floor_of_stage(const Geometry& geometry, const LatencyTable& latencies,
+                                        const Stage& stage, std::int64_t context);
+
+/// Cycles that `tiles` tiles occupy one plane's weight queue when all planes (pairs of planes for
+/// two-byte weights) share them: LW issues and one install each.
+[[nodiscard]] std::int64_t padded_stream_cycles(const Geometry& geometry, std::int64_t tiles,
+                                                int bytes_per_weight);
+
+}  // namespace tandem::lpu

@@ -1,0 +1,73 @@
+#include "sim/entry/lpu_explain.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <vector>
+
+namespace tandem::entry {
+namespace {
+
+/// All operators of one name.
+struct OperatorKind {
+  lpu::OperatorUse use;
+  std::int64_t span = 0;
+  lpu::OperatorFloor floor;
+};
+
+OperatorKind& kind_of(std::vector<OperatorKind>& kinds, const std::string& name) {
+  const auto found = std::find_if(kinds.begin(), kinds.end(),
+                                  [&](const OperatorKind& kind) { return kind.use.name == name; });
+  if (found != kinds.end()) return *found;
+  kinds.emplace_back();
+  kinds.back().use.name = name;
+  return kinds.back();
+}
+
+std::vector<OperatorKind> kinds_of(const lpu::CompiledStage& stage, const lpu::StageFloor& floor) {
+  std::vector<OperatorKind> kinds;
+  for (const lpu::OperatorUse& use : stage.operators) {
+    OperatorKind& kind = kind_of(kinds, use.name);
+    kind.use.adds += use.adds;
+    kind.span += use.span();
+    for (std::size_t i = 0; i < use.busy.size(); ++i) kind.use.busy[i] += use.busy[i];
+  }
+  for (const lpu::OperatorFloor& part : floor.operators) {
+    lpu::OperatorFloor& sum = kind_of(kinds, part.name).floor;
+    sum.latency += part.latency;
+    sum.stream += part.stream;
+    sum.link += part.link;
+  }
+  return kinds;
+}
+
+/// The busiest unit where it works at least half of the operator's span, else latency.
+std::string bound_of(const OperatorKind& kind) {
+  const lpu::Resource busiest = kind.use.busiest();
+  const std::int64_t cycles = kind.use.busy[static_cast<std::size_t>(busiest)];
+  const double share = kind.span > 0 ? 100.0 * double(cycles) / double(kind.span) : 0.0;
+  if (2 * cycles >= kind.span) return fmt::format("{} ({:.0f} % busy)", name_of(busiest), share);
+  return fmt::format("latency ({} {:.0f} % busy)", name_of(busiest), share);
+}
+
+}  // namespace
+
+std::string explain_operators(const lpu::CompiledStage& stage, const lpu::StageFloor& floor) {
+  std::string text = fmt::format("    {:<20}{:>9}{:>9}{:>10}  bound by\n", "operator", "cycles",
+                                 "latency", "stream");
+  for (const OperatorKind& kind : kinds_of(stage, floor)) {
+    text += fmt::format("    {:<20}{:>9}{:>9}{:>10}  {}\n", kind.use.name, kind.use.adds,
+                        kind.floor.latency, std::max(kind.floor.stream, kind.floor.link),
+                        bound_of(kind));
+  }
+  const double ratio = double(stage.cycles.base) / double(floor.cycles());
+  text += fmt::format(
+      "    {} cycles, {:.2f} of the floor {} (latency {} + {} {}); {:.1f} % of the tiles' elements "
+      "are "
+      "padding\n",
+      stage.cycles.base, ratio, floor.cycles(), floor.latency, floor.busiest, floor.throughput,
+      100 * floor.padding_loss);
+  return text;
+}
+
+}  // namespace tandem::entry

@@ -1,0 +1,17 @@
+// What bounds each operator of a compiled stage, as text.
+#pragma once
+
+#include <string>
+
+#include "models/lpu/compiler/compiler.hpp"
+#include "models/lpu/stage_floor.hpp"
+
+namespace tandem::entry {
+
+/// One line per kind of operator (all layers together): the cycles by which it moves the end of the
+/// pass, what the floor gives it, and the unit that is busiest for it; then the pass against its
+/// floor, with the loss to padding apart.
+[[nodiscard]] std::string explain_operators(const lpu::CompiledStage& stage,
+                                            const lpu::StageFloor& floor);
+
+}  // namespace tandem::entry

@@ -1,0 +1,94 @@
+#include "sim/entry/lpu_fit.hpp"
+
+#include <fmt/format.h>
+
+#include "models/lpu/chip_params.hpp"
+#include "sim/core/diagnostics.hpp"
+#include "sim/entry/describe_page.hpp"
+
+namespace tandem::entry {
+namespace {
+
+void check(const lpu::FitQuestion& fit) {
+  const auto is_width = [](std::int64_t bytes) { return bytes == 1 || bytes == 2; };
+  if (!is_width(fit.weight_bytes) || !is_width(fit.kv_bytes)) {
+    throw ConfigError("--weight-bytes and --kv-bytes are 1 or 2");
+  }
+  if (fit.context < 1 || fit.requests < 1) {
+    throw ConfigError("--context and --requests are at least 1");
+  }
+  if (fit.reserve < 0 || fit.reserve >= 1) throw ConfigError("--reserve is a share in [0, 1)");
+}
+
+std::string usual_fabric(const std::string& chip) {
+  if (chip == "lp30") return "lp30_lpx";
+  if (chip == "lpu_v1") return "lpu_v1_quadfour";
+  throw ConfigError(fmt::format("no usual fabric for chip '{}'; name one with --fabric", chip));
+}
+
+/// "12.3 (9.7 to 15.0)" of a number with a plausible range, times `factor`.
+std::string banded(const Parameter& number, double factor) {
+  const std::string value = fmt::format("{:.1f}", number.value * factor);
+  if (!number.low || !number.high) return value;
+  return fmt::format("{} ({:.1f} to {:.1f})", value, *number.low * factor, *number.high * factor);
+}
+
+class Table {
+ public:
+  Table(const Fabric& fabric, const Prices& prices, const Chip& chip)
+      : fabric_(fabric), chip_(chip), price_("chips." + chip.name + ".capital"), prices_(prices) {}
+
+  [[nodiscard]] std::string row(const lpu::PartitionChoice& choice, const std::string& mark) const {
+    const std::int64_t rack = fabric_.parameters.count("rack_chips");
+    const double step = static_cast<double>(choice.cycles) / chip_.parameters.value("clock");
+    const auto chips = static_cast<double>(choice.chips);
+    const std::string money = prices_.parameters.has(price_)
+                                  ? banded(prices_.parameters.at(price_), chips / 1e6)
+                                  : "unknown";
+    return fmt::format("{:>6} {:>7} {:>7} {:>6} {:>9.1f} {:>10.1f} {:>10.0f}  {:<24} {:<22} {}\n",
+                       choice.tensor, choice.stages, choice.chips, (choice.chips + rack - 1) / rack,
+                       static_cast<double>(choice.bytes) / 1e9, step * 1e6, 1 / step,
+                       banded(fabric_.parameters.at("chip_power"), chips / 1e3), money, mark);
+  }
+
+ private:
+  const Fabric& fabric_;
+  const Chip& chip_;
+  std::string price_;
+  const Prices& prices_;
+};
+
+}  // namespace
+
+std::string fit_page(const Context& context, const RackQuestion& question) {
+  check(question.fit);
+  const Fabric fabric = context.loader.fabric(question.fabric.empty() ? usual_fabric(question.chip)
+                                                                      : question.fabric);
+  const Chip chip = context.loader.chip(fabric.chip);
+  const NeuralNetwork network = context.loader.network(question.model);
+  const Prices prices = context.loader.prices(question.prices);
+  // One unit of the innermost level is enough: tensor groups do not leave it.
+  const std::vector<int> one(fabric.levels.size() - 1, 1);
+  const lpu::Topology topology(fabric, one);
+  const auto choices =
+      lpu::partitions_of(network, topology, topology.with_links(lpu::geometry_of(chip)),
+                         lpu::latencies_of(chip), question.fit);
+  std::string page = assumption_note(chip);
+  page += fmt::format("{} on {} ({}): weights {} B, KV {} B, {} tokens x {} requests\n",
+                      network.name, chip.name, fabric.name, question.fit.weight_bytes,
+                      question.fit.kv_bytes, question.fit.context, question.fit.requests);
+  page += "Closed form over padded tiles: an upper bound on speed, no software, no schedule.\n";
+  page += fmt::format("{:>6} {:>7} {:>7} {:>6} {:>9} {:>10} {:>10}  {:<24} {:<22}\n", "tensor",
+                      "stages", "chips", "racks", "GB held", "us/token", "tokens/s", "kW",
+                      "million USD");
+  const Table table(fabric, prices, chip);
+  for (const lpu::PartitionChoice& choice : choices) {
+    std::string mark;
+    if (&choice == &lpu::fewest_chips(choices)) mark += "fewest chips ";
+    if (&choice == &lpu::shortest_step(choices)) mark += "shortest step";
+    page += table.row(choice, mark);
+  }
+  return page;
+}
+
+}  // namespace tandem::entry

@@ -1,0 +1,24 @@
+// `tandem lpu fit`: chips, racks, power and money that a model takes on LPUs.
+#pragma once
+
+#include <string>
+
+#include "models/lpu/partition/partition.hpp"
+#include "sim/entry/context.hpp"
+
+namespace tandem::entry {
+
+/// What the command asks.
+struct RackQuestion {
+  std::string model;
+  std::string chip = "lp30";
+  std::string fabric;  ///< empty: the usual one of the chip
+  std::string prices = "default_2026";
+  lpu::FitQuestion fit;
+};
+
+/// A table over tensor groups, with the fewest chips and the shortest step marked. Throws
+/// ConfigError for names that do not exist and values out of range.
+[[nodiscard]] std::string fit_page(const Context& context, const RackQuestion& question);
+
+}  // namespace tandem::entry

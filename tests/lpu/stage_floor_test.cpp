@@ -1,0 +1,80 @@
+// The floor of a pass by hand, and what the compiler says about its own schedules.
+#include "models/lpu/stage_floor.hpp"
+
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "tests/lpu/compiler_harness.hpp"
+
+namespace tandem::test {
+namespace {
+
+using lpu::LatencyTable;
+
+Precision one_byte() {
+  return precision_of(ElementType::Fp8E4m3, ElementType::Fp8E4m3);
+}
+
+std::int64_t latency_of(const lpu::StageFloor& floor, const std::string& name) {
+  for (const auto& part : floor.operators) {
+    if (part.name == name) return part.latency;
+  }
+  return -1;
+}
+
+TEST(StageFloor, StreamsLoadEveryTileOnceAndInstallIt) {
+  // 7 one-byte tiles on 4 planes: two rounds of 20 + 1 cycles. Two-byte tiles take a pair of
+  // planes.
+  EXPECT_EQ(lpu::padded_stream_cycles(lpu_v1_geometry(), 7, 1), 42);
+  EXPECT_EQ(lpu::padded_stream_cycles(lpu_v1_geometry(), 7, 2), 84);
+  EXPECT_EQ(lpu::padded_stream_cycles(lp30_geometry(), 7, 1), 10);
+}
+
+TEST(StageFloor, LatenciesOfLpuV1AreTheSumOfTheirWays) {
+  const Stage stage = whole_model(small_network(1, 640, 4, 2, 64, 960, 320), one_byte());
+  const auto floor = lpu::floor_of_stage(lpu_v1_geometry(), LatencyTable{}, stage, 1);
+  // Four rounds through the switch unit at 23 hops (46 + 22), operations 2 + 2 + 2 + 3 of 2 cycles:
+  // 290. Before: read 2 + 1 hop, square, sum; after: two operations, a root of 5, three operations,
+  // store 1 + 2. 3 + 4 + 290 + 4 + 5 + 6 + 3.
+  EXPECT_EQ(latency_of(floor, "norm"), 315);
+  // Read 2 + 23 hops, 26 in the plane, 24 back; scale, sum, store.
+  EXPECT_EQ(latency_of(floor, "down"), 25 + 26 + 24 + 2 + 2 + 3);
+}
+
+TEST(StageFloor, CountsPaddedTilesAndTheirLoss) {
+  // 640 x 960 fills 2 x 3 tiles; q of 256 and k, v of 128 channels take one vector each: 2 tiles
+  // for 640 inputs; o 2 x 1; head 1 x 2. Tiles: 6 x 3 + 3 x 2 + ... of 320 x 320.
+  const Stage stage = whole_model(small_network(1, 640, 4, 2, 64, 960, 320), one_byte());
+  const auto floor = lpu::floor_of_stage(lpu_v1_geometry(), LatencyTable{}, stage, 1);
+  std::int64_t tiles = 0;
+  for (const auto& part : floor.operators) tiles += part.tiles;
+  // 2 kv heads of 64 share a vector: q has 2 vectors (one per member of a group), k and v one each.
+  EXPECT_EQ(tiles, 4 * 2 + 2 * 2 + 2 * (3 * 2) + 2 * 3 + 1 * 2);
+  const double weights = 640.0 * (256 + 128 + 128) + 256.0 * 640 + 3 * 640.0 * 960 + 320.0 * 640;
+  EXPECT_DOUBLE_EQ(floor.padding_loss, 1 - weights / (32 * 320.0 * 320.0));
+}
+
+TEST(StageFloor, NoScheduleIsBelowEitherPart) {
+  for (const auto& geometry : {lpu_v1_geometry(), lp30_geometry()}) {
+    const Stage stage = whole_model(small_network(2, 640, 4, 2, 64, 960, 320), one_byte());
+    const auto compiled = lpu::compile_stage(geometry, LatencyTable{}, "chip", stage, 1, 320);
+    const auto floor = lpu::floor_of_stage(geometry, LatencyTable{}, stage, 1);
+    EXPECT_GE(compiled.cycles.base, floor.latency);
+    EXPECT_GE(compiled.cycles.base, floor.throughput);
+  }
+}
+
+TEST(OperatorUse, CyclesAddUpToTheProgram) {
+  const Stage stage = whole_model(small_network(2, 640, 4, 2, 64, 960, 320), one_byte());
+  const auto compiled = lpu::compile_stage(lp30_geometry(), LatencyTable{}, "chip", stage, 1, 320);
+  const std::int64_t sum = std::accumulate(
+      compiled.operators.begin(), compiled.operators.end(), std::int64_t{0},
+      [](std::int64_t total, const lpu::OperatorUse& use) { return total + use.adds; });
+  // The barrier comes before all operators, the last superlane after them.
+  EXPECT_EQ(sum + LatencyTable{}.barrier + 20, compiled.cycles.base);
+  for (const auto& use : compiled.operators) EXPECT_LE(use.first, use.last) << use.name;
+}
+
+}  // namespace
+}  // namespace tandem::test
