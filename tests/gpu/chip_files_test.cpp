@@ -103,6 +103,8 @@ std::map<std::string, Effect> effects() {
   const Kernel large = kernel_of(GemmKernel{2048, 4096, 4096});
   const Kernel narrow = kernel_of(GemmKernel{1, 32, 4096});
   const Kernel wide = kernel_of(GemmKernel{1, 16384, 4096});
+  // Its keys are divided by a rule, so that a narrower port cannot choose other tiles.
+  const Kernel decode = kernel_of(AttentionKernel{{{1, 4096}}, 8, 1, 128});
   QuantiseKernel quantise{512, 4096, &formats::find_precision("fp8"), ScaleOrigin::Tensor};
   quantise.search_ctas = 4096;
   using On = Effect::On;
@@ -115,7 +117,7 @@ std::map<std::string, Effect> effects() {
           {"kernel_tail", {narrow}},
           {"launch_overhead", {narrow}},
           {"matrix_efficiency", {large, -1}},
-          {"port_bytes_per_clock", {narrow, -1}},
+          {"port_bytes_per_clock", {decode, -1}},
           {"stage_handoff", {narrow}}};
 }
 
