@@ -49,7 +49,8 @@ MeterMemory memory_before(const std::string& op, const NamedRow& row, const Soft
   const auto if_set = [&](const char* key, MeterMemory memory) {
     return is_set(software, key) ? memory : MeterMemory::Run;
   };
-  if (is_module(op)) return if_set("meter_rests_modules", MeterMemory::Rest);
+  // Each row of experts builds a module of its own, as those of modules do.
+  if (is_module(op) || op == "moe") return if_set("meter_rests_modules", MeterMemory::Rest);
   if (op.ends_with("_decode")) return if_set("meter_fills_caches", MeterMemory::Filling);
   if (op != "gemm") return MeterMemory::Run;
   const std::string dtype = text_of(row, "dtype");
