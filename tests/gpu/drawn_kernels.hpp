@@ -181,7 +181,7 @@ inline GpuParams drawn_chip(RandomStream& random, bool is_ideal) {
     return static_cast<double>(random.integer(low, high));
   };
   Chip chip = with(large_chip(), "sms", whole(1, 200));
-  const double peak = scale(1e12, 4e15);
+  const double peak = 4e15 / static_cast<double>(std::int64_t{1} << random.integer(0, 16));
   for (const char* key : {"peak_float16", "peak_bfloat16"}) chip = with(chip, key, peak);
   for (const char* key : {"peak_fp8", "peak_int8"}) chip = with(chip, key, 2 * peak);
   chip = with(chip, "peak_fp4", random.integer(0, 1) == 0 ? 0 : 4 * peak);
@@ -204,7 +204,8 @@ inline GpuParams drawn_chip(RandomStream& random, bool is_ideal) {
                             "matrix_latency", "atomic_interval"}) {
       chip = with(chip, key, 0);
     }
-    for (const char* key : {"port_bytes_per_clock", "store_bytes_per_clock"}) {
+    for (const char* key :
+         {"port_bytes_per_clock", "store_bytes_per_clock", "shared_bytes_per_clock"}) {
       chip = with(chip, key, 1e9);
     }
     chip = with(chip, "matrix_efficiency", 1);

@@ -68,7 +68,9 @@ TEST(Floor, CycleIsNeverBelowTheFloor) {
     ++ran[std::string(kind_name(kernel))];
   }
   // Every kind is drawn, and few cases are refused.
-  if (cases >= 2500) EXPECT_EQ(ran.size(), std::variant_size_v<KernelShape>);
+  if (cases >= 2500) {
+    EXPECT_EQ(ran.size(), std::variant_size_v<KernelShape>);
+  }
   int all = 0;
   for (const auto& [kind, count] : ran) all += count;
   EXPECT_GT(all, cases * 8 / 10);
