@@ -1,6 +1,7 @@
 #include "models/catalog/catalog.hpp"
 
 #include "models/gpu/chip_model.hpp"
+#include "models/gpu/shared_constants.hpp"
 #include "models/link/system_network.hpp"
 #include "models/lpu/chip_model.hpp"
 
@@ -8,6 +9,10 @@ namespace tandem {
 
 Catalogue chip_catalogue() {
   return {gpu::gpu_entry(), lpu::lpu_entry()};
+}
+
+ParameterSet shared_constants(std::string_view chip_model) {
+  return chip_model == "gpu" ? gpu::shared::constants() : ParameterSet();
 }
 
 NetworkFactory network_factory() {

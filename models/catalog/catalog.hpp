@@ -1,6 +1,9 @@
 // The table of contents of the hardware models: one line each.
 #pragma once
 
+#include <string_view>
+
+#include "sim/describe/parameter.hpp"
 #include "sim/lower/chip_model.hpp"
 #include "sim/lower/network_model.hpp"
 
@@ -8,6 +11,9 @@ namespace tandem {
 
 /// Every chip model that Tandem knows, by the name that chip files give as `model:`.
 [[nodiscard]] Catalogue chip_catalogue();
+
+/// Fitted numbers inside a chip model that act on time and are the same on all its chips.
+[[nodiscard]] ParameterSet shared_constants(std::string_view chip_model);
 
 /// Makes the packet-train network of models/link for a system.
 [[nodiscard]] NetworkFactory network_factory();

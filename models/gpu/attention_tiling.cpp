@@ -2,15 +2,17 @@
 
 #include <algorithm>
 
+#include "models/gpu/plan_math.hpp"
+#include "models/gpu/shared_constants.hpp"
+
 namespace tandem::gpu {
 namespace {
 
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
-  return (a + b - 1) / b;
+/// Columns of tensor memory: each is a float in every one of 128 lanes (PTX ISA, tcgen05).
+std::int64_t tensor_memory_columns(const GpuParams& params) {
+  constexpr std::int64_t lanes = 128, float_bytes = 4;
+  return params.tensor_memory.count() / (lanes * float_bytes);
 }
-
-/// Columns of 128 rows of floats in tensor memory (PTX ISA, tcgen05: 512 columns of 128 lanes).
-constexpr std::int64_t tensor_memory_columns = 512;
 
 /// Longest span in queries.
 std::int64_t longest_query(const AttentionKernel& shape) {
@@ -60,11 +62,9 @@ AttentionTiling flash3_tiling(const AttentionKernel& shape) {
   return tiling;
 }
 
-/// Instructions per score of a tile that the mask cuts: indices of row and key, their bounds, the
-/// selection, and what the compiler cannot keep in registers meanwhile. Fitted to prefill on H100;
-/// kernels for FP8 with a window take far more there, as spilled registers would.
+/// Instructions per score of a tile that the mask cuts.
 std::int64_t issue_per_masked(bool spills) {
-  return spills ? 36 : 14;
+  return spills ? shared::spilled_score_instructions : shared::masked_score_instructions;
 }
 
 /// Spans that fmha_v2 gives to its older Hopper kernel, with the whole row of scores.
@@ -104,7 +104,7 @@ AttentionTiling fused_hopper_tiling(const AttentionKernel& shape) {
 /// Blackwell: two tiles of 128 rows take turns, so that one is in softmax while the tensor pipe
 /// works for the other, where tensor memory holds scores and outputs of both (TensorRT-LLM's
 /// trtllm-gen kernels; FlashAttention-4, flash_attn/cute).
-AttentionTiling tensor_memory_tiling(const AttentionKernel& shape) {
+AttentionTiling tensor_memory_tiling(const GpuParams& params, const AttentionKernel& shape) {
   AttentionTiling tiling;
   tiling.row_granule = 128;
   tiling.first_rounds = 3;
@@ -114,10 +114,11 @@ AttentionTiling tensor_memory_tiling(const AttentionKernel& shape) {
   tiling.most_ctas = 1;
   tiling.fetches_boxes = true;
   const std::int64_t columns = shape.value_width() + tiling.keys;
-  const bool fits_two = 2 * columns <= tensor_memory_columns;
+  const std::int64_t available = tensor_memory_columns(params);
+  const bool fits_two = 2 * columns <= available;
   tiling.rows = fits_two ? 256 : 128;
   // One tile takes turns with itself where its scores fit twice beside its outputs.
-  const bool fits_scores_twice = columns + tiling.keys <= tensor_memory_columns;
+  const bool fits_scores_twice = columns + tiling.keys <= available;
   tiling.vector_work =
       fits_two || fits_scores_twice ? VectorWork::BesideTensor : VectorWork::AfterTensor;
   tiling.issue_per_masked = issue_per_masked(false);
@@ -126,7 +127,7 @@ AttentionTiling tensor_memory_tiling(const AttentionKernel& shape) {
 
 AttentionTiling prefill_tiling(const GpuParams& params, const AttentionKernel& shape) {
   if (params.matrix_issue == MatrixIssue::Warp) return synchronous_tiling(shape);
-  if (has_tensor_memory(params)) return tensor_memory_tiling(shape);
+  if (has_tensor_memory(params)) return tensor_memory_tiling(params, shape);
   return shape.library == AttentionLibrary::Flash ? flash3_tiling(shape)
                                                   : fused_hopper_tiling(shape);
 }

@@ -8,20 +8,26 @@
 #include "models/gpu/gemm_tiling.hpp"
 #include "models/gpu/library_tiles.hpp"
 #include "models/gpu/plan_low_precision.hpp"
+#include "models/gpu/shared_constants.hpp"
 #include "sim/core/diagnostics.hpp"
 
 namespace tandem::gpu {
 namespace {
 
 /// Resources of a CTA: stage buffers, registers of 4 bytes. Warp-synchronous kernels: 128
-/// accumulators and 80 other registers (operand fragments, double-buffered) per thread. Others: 40
+/// accumulators and 80 other registers (operand fragments, double-buffered) per thread. wgmma: 40
 /// beside the accumulators; one loading warpgroup beside one computing one per 64 x 256
-/// accumulators.
+/// accumulators. tcgen05: sums stay in tensor memory; four warps load, multiply and schedule, four
+/// take the sums out (CUTLASS sm100 warp-specialised kernels), with 128 registers per thread.
 CtaDemand demand_of(const GpuParams& params, const ProductFormat& format, const GemmTiling& t) {
   if (params.matrix_issue == MatrixIssue::Warp) {
     const std::int64_t threads = std::max<std::int64_t>(128, t.tile_m * t.tile_n / 128);
     return {Bytes(t.stages * slice_bytes(format, t)),
             Bytes(t.tile_m * t.tile_n * accumulator_bytes + threads * 80 * 4), threads};
+  }
+  if (params.matrix_issue == MatrixIssue::TensorMemory) {
+    constexpr std::int64_t threads = 256, registers = 128;
+    return {Bytes(t.stages * slice_bytes(format, t)), Bytes(threads * registers * 4), threads};
   }
   const std::int64_t compute = ceil_div(t.tile_m * t.tile_n, 64 * 256);
   const std::int64_t threads = 128 * (1 + compute);
@@ -31,6 +37,12 @@ CtaDemand demand_of(const GpuParams& params, const ProductFormat& format, const 
 
 constexpr std::int64_t most_stages = 8;
 
+/// Whether tensor memory, where the sums are kept in it, holds those of a tile.
+bool sums_fit(const GpuParams& params, const GemmTiling& t) {
+  return params.matrix_issue != MatrixIssue::TensorMemory ||
+         t.tile_m * t.tile_n * accumulator_bytes <= params.tensor_memory.count();
+}
+
 /// Library kernels deepen the pipeline until one CTA fills the shared memory of its SM (multistage
 /// and warp-specialised kernels of CUTLASS), as far as outstanding loads go.
 void add_if_it_fits(const GpuParams& params, const ProductFormat& format, GemmTiling tiling,
@@ -39,6 +51,7 @@ void add_if_it_fits(const GpuParams& params, const ProductFormat& format, GemmTi
       std::min(params.shared_memory.count(), params.max_bytes_in_flight.count());
   tiling.stages = std::min(most_stages, limit / slice_bytes(format, tiling));
   tiling.ctas_per_sm = 1;
+  if (!sums_fit(params, tiling)) return;
   if (tiling.stages < 2 || ctas_per_sm(params, demand_of(params, format, tiling)) < 1) return;
   menu.push_back(tiling);
 }
@@ -203,7 +216,8 @@ GemmTiling choose_tiling(const GpuParams& params, const GemmKernel& gemm) {
   if (menu.empty()) throw ModelError("gpu: no GEMM tile fits the shared memory of this chip");
   std::vector<Picoseconds> times;
   for (const GemmTiling& tiling : menu) times.push_back(predict_gemm(params, gemm, tiling));
-  const Picoseconds close = *std::min_element(times.begin(), times.end()) * 21 / 20;
+  const Picoseconds close =
+      at_rate(to_seconds(*std::min_element(times.begin(), times.end())) * shared::tiling_tie, 1);
   const GemmTiling* best = nullptr;
   for (std::size_t i = 0; i < menu.size(); ++i) {
     if (times[i] > close) continue;

@@ -6,8 +6,6 @@ namespace tandem::gpu {
 namespace {
 
 constexpr std::int64_t warpgroup_rows = 64;
-/// 128 lanes of 512 columns of 4 bytes (PTX ISA, tensor memory).
-constexpr std::int64_t tensor_memory_bytes = 128 * 512 * 4;
 
 }  // namespace
 
@@ -55,7 +53,7 @@ std::int64_t scale_copies(const GpuParams& params, const ProductFormat& format, 
 bool overlaps_epilogue(const GpuParams& params, const GemmTiling& t) {
   if (t.alternates) return params.persistent_kernels;
   return params.persistent_kernels && params.matrix_issue == MatrixIssue::TensorMemory &&
-         2 * t.tile_m * t.tile_n * accumulator_bytes <= tensor_memory_bytes;
+         2 * t.tile_m * t.tile_n * accumulator_bytes <= params.tensor_memory.count();
 }
 
 }  // namespace tandem::gpu

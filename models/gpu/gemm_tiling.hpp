@@ -2,14 +2,11 @@
 #pragma once
 
 #include "models/gpu/plan_gemm.hpp"
+#include "models/gpu/plan_math.hpp"
 
 namespace tandem::gpu {
 
 inline constexpr std::int64_t accumulator_bytes = 4;
-
-[[nodiscard]] constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
-  return (a + b - 1) / b;
-}
 
 /// Bytes of one K slice of both operands in shared memory.
 [[nodiscard]] std::int64_t slice_bytes(const ProductFormat& format, const GemmTiling& tiling);

@@ -155,6 +155,7 @@ KernelCost GpuChip::cost_of(const Kernel& kernel, const SimulatedKernel& result,
   cost.memory_read = result.timing.hbm_read;
   cost.memory_write = result.timing.hbm_written;
   cost.clock = clock;
+  cost.skipped = result.timing.skipped;
   cost.power = mean_power(params_, energy_of(params_, result.timing.switched, cost.time), clock);
   return cost;
 }
@@ -268,6 +269,7 @@ KernelCost GpuChip::simulate_run(const KernelRun& run) const {
       total.bound = cost.bound;
     }
     total.time += cost.time;
+    total.skipped += cost.skipped;
     total.floor += cost.floor;
     total.work += cost.work;
     total.memory_read += cost.memory_read;

@@ -2,14 +2,11 @@
 #include <algorithm>
 
 #include "models/gpu/plan_latent.hpp"
+#include "models/gpu/plan_math.hpp"
 #include "sim/core/diagnostics.hpp"
 
 namespace tandem::gpu {
 namespace {
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
-  return (a + b - 1) / b;
-}
 
 /// Turns that a request costs beside its keys, for dealing out (deepseek-ai/FlashMLA,
 /// fixed_overhead_num_blocks).

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "models/gpu/shared_constants.hpp"
+
 namespace tandem::gpu {
 namespace {
 
@@ -24,12 +26,6 @@ constexpr double issue_lanes_per_clock = 128;
 /// tcgen05.cp 32x128b.warpx4), in order with the tensor instructions; 32 lanes of 4 bytes per
 /// clock.
 constexpr double scale_bytes_per_clock = 128.0 / 4;
-
-/// From a value in one warp's register to its use in another's: a store to shared memory, a barrier
-/// and a load. Luo et al., "Benchmarking and dissecting the NVIDIA Hopper GPU architecture" (2024):
-/// 29 to 33 clocks per access to shared memory on A100, H100 and RTX 4090; the barrier is taken to
-/// cost as much, and a sum over the lanes of the warp goes before it.
-constexpr double exchange_clocks = 100;
 
 /// Time that vector work keeps the tensor pipe of its SM idle.
 Picoseconds held_by_vector_work(VectorWork kind, Picoseconds tensor, Picoseconds vector,
@@ -58,7 +54,7 @@ Machine::Machine(const GpuParams& params)
       special_per_ps_(params.special_per_clock * clock_per_ps_),
       shared_per_ps_(params.shared_bytes_per_clock * clock_per_ps_),
       issue_per_ps_(issue_lanes_per_clock * clock_per_ps_),
-      exchange_(static_cast<std::int64_t>(exchange_clocks / clock_per_ps_)) {}
+      exchange_(static_cast<std::int64_t>(shared::exchange_clocks / clock_per_ps_)) {}
 
 KernelTiming Machine::run(const KernelPlan& plan, const Residency& residency) {
   hbm_.reset();

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <string>
+#include <vector>
 
 #include "sim/core/diagnostics.hpp"
 
@@ -20,9 +22,20 @@ Bytes size_value(const ParameterSet& set, const char* name) {
 
 ParameterSchema compute_schema() {
   return {
-      {"sms", D::Count, "Streaming multiprocessors.", {}, 1, 4096},
-      {"clock", D::Frequency, "SM clock at which the peaks hold.", {}, 1e6, 1e11},
-      {"peak_float32", D::ComputeRate, "CUDA-core FMA peak.", {}, 1},
+      {"sms",
+       D::Count,
+       "Streaming multiprocessors. --set of it needs --set of all peaks and of l2_bandwidth.",
+       {},
+       1,
+       4096},
+      {"clock",
+       D::Frequency,
+       "SM clock at which the peaks hold. --set of it needs --set of all peaks and of "
+       "l2_bandwidth.",
+       {},
+       1e6,
+       1e11},
+      {"peak_float32", D::ComputeRate, "CUDA-core FMA peak at `clock`.", {}, 1},
       {"peak_float16", D::ComputeRate, "Dense tensor peak.", {}, 1},
       {"peak_bfloat16", D::ComputeRate, "Dense tensor peak.", {}, 1},
       {"peak_fp8", D::ComputeRate, "Dense tensor peak; 0: no fp8 units.", 0.0},
@@ -43,13 +56,21 @@ ParameterSchema compute_schema() {
        1e-6},
       {"matrix_efficiency", D::Fraction, "Sustained share of the tensor peak.", {}, 0.01, 1},
       {"multicast", D::Count, "CTAs of a cluster that share one operand's loads.", 1.0, 1, 16},
-      {"overlaps_softmax", D::Count, "1: softmax runs beside tensor instructions.", 0.0, 0, 1},
+      {"overlaps_softmax", D::Count,
+       "1: the indexer of sparse attention weighs scores beside its next product. Attention "
+       "kernels "
+       "overlap as their libraries do.",
+       0.0, 0, 1},
       {"persistent_kernels", D::Count, "1: epilogues overlap the next tile's loads.", 0.0, 0, 1},
       {"dependent_launch", D::Count,
        "1: a kernel can be launched before the one ahead of it ends (compute capability 9.0 on).",
        0.0, 0, 1},
       {"shared_memory", D::Size, "Shared memory per SM usable by CTAs.", {}, 1024},
       {"registers", D::Size, "Register file per SM.", {}, 1024},
+      {"tensor_memory", D::Size,
+       "Tensor memory per SM, which holds the sums of tcgen05 (128 lanes of 512 columns, PTX ISA); "
+       "unused with other matrix instructions.",
+       262144.0, 65536},
       {"max_threads", D::Count, "Resident threads per SM.", 2048.0, 32, 8192},
       {"max_ctas", D::Count, "Resident CTAs per SM.", 32.0, 1, 256},
       {"max_bytes_in_flight", D::Size, "Outstanding load bytes per SM.", {}, 128},
@@ -170,6 +191,7 @@ void resolve_compute(const ParameterSet& set, GpuParams& p) {
   p.persistent_kernels = set.count("persistent_kernels") != 0;
   p.shared_memory = size_value(set, "shared_memory");
   p.registers = size_value(set, "registers");
+  p.tensor_memory = size_value(set, "tensor_memory");
   p.max_threads = set.count("max_threads");
   p.max_ctas = set.count("max_ctas");
   p.max_bytes_in_flight = size_value(set, "max_bytes_in_flight");
@@ -188,6 +210,26 @@ void resolve_memory(const ParameterSet& set, GpuParams& p) {
   if (p.hbm_latency < p.l2_latency) {
     throw ModelError("gpu: hbm_latency includes the L2 look-up and cannot be below l2_latency");
   }
+}
+
+/// Chip totals belong to a number of SMs and a clock. Throws ModelError where an override changes
+/// these and leaves totals that the file gives for the others: such a chip would be as fast as
+/// before.
+void check_overrides(const Chip& chip) {
+  const auto is_overridden = [&](const char* name) {
+    return chip.parameters.at(name).source == "command-line";
+  };
+  if (!is_overridden("sms") && !is_overridden("clock")) return;
+  std::vector<std::string> left;
+  for (const char* total : {"peak_float32", "peak_float16", "peak_bfloat16", "peak_fp8",
+                            "peak_int8", "peak_fp4", "l2_bandwidth"}) {
+    if (chip.parameters.value(total) > 0 && !is_overridden(total)) left.emplace_back(total);
+  }
+  if (left.empty()) return;
+  throw ModelError(
+      fmt::format("gpu: chip '{}': peaks and L2 bandwidth are of the whole chip at its "
+                  "clock; with another 'sms' or 'clock' set these too: {}",
+                  chip.name, fmt::join(left, ", ")));
 }
 
 /// Mechanisms that are switched off.
@@ -259,6 +301,7 @@ GpuParams at_clock(GpuParams params, Hertz clock) {
   slower(params.matrix_latency);
   slower(params.stage_handoff);
   slower(params.cta_start);
+  slower(params.atomic_interval);  // L2 runs in the core domain
   return params;
 }
 
@@ -313,6 +356,7 @@ void resolve_products(const ParameterSet& set, GpuParams& p) {
 
 GpuParams resolve(const Chip& chip, const Software& software) {
   const ParameterSet& set = chip.parameters;
+  check_overrides(chip);
   GpuParams p;
   resolve_compute(set, p);
   resolve_memory(set, p);

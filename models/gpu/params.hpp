@@ -72,11 +72,12 @@ struct GpuParams {
 
   Bytes shared_memory;  ///< per SM, usable by CTAs
   Bytes registers;
+  Bytes tensor_memory;  ///< per SM; holds the sums of tcgen05 products, no registers do
   std::int64_t max_threads = 2048;
   std::int64_t max_ctas = 32;
   Bytes max_bytes_in_flight;        ///< outstanding loads per SM
   std::int64_t multicast = 1;       ///< CTAs of a cluster that share the load of one operand
-  bool overlaps_softmax = false;    ///< asynchronous tensor instructions: softmax runs beside them
+  bool overlaps_softmax = false;    ///< the indexer weighs scores beside its next product
   bool persistent_kernels = false;  ///< the epilogue of one tile overlaps the loads of the next
 
   Picoseconds launch_overhead;  ///< between two kernels of a graph
@@ -106,7 +107,8 @@ struct GpuParams {
   }
   /// Peak of matrix products in one pipe. Throws ModelError when the chip has no units for it.
   [[nodiscard]] FlopsPerSecond matrix_peak(MatrixPipe pipe) const;
-  /// Element-wise operations per second: one per CUDA core and clock, half of the FMA peak.
+  /// Element-wise operations per second: one per CUDA core and clock, half of the FMA peak, which
+  /// holds at `clock` like all peaks.
   [[nodiscard]] FlopsPerSecond vector_peak() const {
     return FlopsPerSecond(peak_float32.count() / 2);
   }
@@ -118,7 +120,8 @@ struct GpuParams {
 /// Parameters of hw_configs/chips files with `model: gpu`.
 [[nodiscard]] ParameterSchema gpu_schema();
 
-/// Resolves a chip and its software. Throws ModelError on impossible combinations.
+/// Resolves a chip and its software. Throws ModelError on impossible combinations,
+/// and where an override changes `sms` or `clock` but not the totals that belong to them.
 /// Software constants read when present: launch_overhead (added to the chip's, per kernel).
 [[nodiscard]] GpuParams resolve(const Chip& chip, const Software& software);
 

@@ -4,6 +4,7 @@
 
 #include "models/gpu/plan_delta_state.hpp"
 #include "models/gpu/plan_even.hpp"
+#include "models/gpu/plan_math.hpp"
 
 namespace tandem::gpu {
 namespace {
@@ -14,10 +15,6 @@ constexpr std::int64_t accumulator = 4;  ///< bytes
 constexpr std::int64_t width = 2;        ///< of activations: Triton's dots take 16-bit operands
 /// Columns of the state that one warp of the recurrent kernel holds (BV), state rows whole.
 constexpr std::int64_t recurrent_columns = 8;
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
-  return (a + b - 1) / b;
-}
 
 /// Tiles of a unit: products of its keys, inverse of their diagonal and whole, W with U, gates and
 /// their sums, k, v, q, states.

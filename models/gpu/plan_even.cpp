@@ -5,20 +5,16 @@
 #include <numeric>
 #include <utility>
 
+#include "models/gpu/shared_constants.hpp"
+
 namespace tandem::gpu {
 namespace {
 
-/// Share of issue slots that code with dependent instructions and barriers fills.
-constexpr double issue_efficiency = 0.84;
-constexpr double tile_issue_efficiency = 0.55;
 constexpr std::int64_t warp = 32;
 constexpr std::int64_t scheduler_lanes = 128;
 /// Elements along k that one tensor instruction of 16-bit operands takes (PTX ISA, mma and wgmma
 /// shapes).
 constexpr std::int64_t instruction_depth = 16;
-/// Clocks from the registers of one product to those of the next: store to shared memory, fence,
-/// barrier, wait for the tensor unit, load of the accumulator.
-constexpr double handoff_clocks = 300;
 
 class EvenProgram final : public CtaProgram {
  public:
@@ -91,16 +87,17 @@ std::vector<std::int64_t> split_by(std::int64_t total, const std::vector<std::in
 }
 
 Flops issue_slots(std::int64_t warp_instructions, std::int64_t lines) {
-  return slots_at(issue_efficiency, warp_instructions, lines);
+  return slots_at(shared::issue_efficiency, warp_instructions, lines);
 }
 
 Flops tile_issue_slots(std::int64_t warp_instructions, std::int64_t lines) {
-  return slots_at(tile_issue_efficiency, warp_instructions, lines);
+  return slots_at(shared::tile_issue_efficiency, warp_instructions, lines);
 }
 
 std::int64_t dot_chain(const GpuParams& params, std::int64_t dots, std::int64_t depth) {
   if (params.matrix_latency.count() == 0) return 0;
-  const double handoff = handoff_clocks / params.clock.count() * picoseconds_per_second /
+  const double handoff = shared::product_handoff_clocks / params.clock.count() *
+                         picoseconds_per_second /
                          static_cast<double>(params.matrix_latency.count());
   return dots * (static_cast<std::int64_t>(std::llround(handoff)) + depth / instruction_depth);
 }

@@ -1,13 +1,12 @@
 #include "models/gpu/plan_low_precision.hpp"
 
+#include "models/gpu/shared_constants.hpp"
 #include "sim/numerics/formats/quant_format.hpp"
 
 namespace tandem::gpu {
 namespace {
 
 constexpr std::int64_t block_k = 128;
-/// Fitted to narrow block-scaled products with long K on H100 (TensorRT-LLM): 140 ns per block.
-constexpr std::int64_t promoted_handoffs = 5;
 
 /// Lane operations per weight: byte permutes, subtraction and packing of four (int8) or eight (4
 /// bits) codes, CUTLASS FastInterleavedAndBiasedNumericArrayConverter: 10 instructions for four,
@@ -43,7 +42,8 @@ VectorWork promotion_of(const GpuParams& params, const GemmKernel& gemm) {
 }
 
 std::int64_t handoffs_per_slice(const GpuParams& params, const GemmKernel& gemm) {
-  return promotes_sums(params, gemm) && !params.alternates_promotion ? promoted_handoffs : 1;
+  const bool promotes_alone = promotes_sums(params, gemm) && !params.alternates_promotion;
+  return promotes_alone ? shared::promoted_handoffs : 1;
 }
 
 Flops loop_operations(const GpuParams& params, const GemmKernel& gemm, const GemmTiling& tiling,

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 
-#include "models/gpu/plan_walk.hpp"
+#include "models/gpu/plan_math.hpp"
+#include "models/gpu/shared_constants.hpp"
 
 namespace tandem::gpu {
 namespace {
@@ -17,10 +18,6 @@ constexpr std::int64_t read_unroll = 4;
 /// group or row: within the warp, then through shared memory to the threads that convert.
 constexpr std::int64_t block_exchanges = 3;
 constexpr std::int64_t group_exchanges = 2;
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
-  return (a + b - 1) / b;
-}
 
 /// What one launch does with the tensor.
 struct Pass {
@@ -52,7 +49,7 @@ class PassProgram final : public CtaProgram {
     out.add({chunk, bytes, Operand::Activation, 1});
     out.rounds = std::max<std::int64_t>(1, ceil_div(bytes.count(), pass_.bytes_per_turn));
     out.vector = Flops(share(pass_.vector.count(), chunk));
-    out.issue = out.vector + Flops(bytes.count() / pass_.access * operations_per_access);
+    out.issue = out.vector + Flops(bytes.count() / pass_.access * shared::operations_per_access);
     out.special = Flops(share(pass_.special.count(), chunk));
   }
   void epilogue(std::int64_t cta, Epilogue& out) const override {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "models/gpu/plan_even.hpp"
+#include "models/gpu/plan_math.hpp"
 
 namespace tandem::gpu {
 namespace {
@@ -16,10 +17,6 @@ constexpr std::int64_t width = 2;        ///< of activations
 constexpr std::int64_t tile_rows = 64;
 constexpr std::int64_t tile_columns = 64;
 constexpr std::int64_t turn = 32;
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
-  return (a + b - 1) / b;
-}
 
 /// Tiles in blocks of `units`: sums of decays, states of chunks, states that enter chunks, C B^T,
 /// x, B, C.

@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "models/gpu/plan_even.hpp"
+#include "models/gpu/plan_math.hpp"
 #include "models/gpu/plan_stream.hpp"
+#include "models/gpu/shared_constants.hpp"
 
 namespace tandem::gpu {
 namespace {
@@ -13,10 +15,6 @@ constexpr std::int64_t threads = 256;
 constexpr std::int64_t most_steps = 16;
 /// A row's place is read before its data.
 constexpr std::int64_t trips_per_row = 2;
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
-  return (a + b - 1) / b;
-}
 
 struct Walk {
   KernelWork work;
@@ -125,12 +123,13 @@ KernelPlan plan_walk(const GpuParams& params, const Kernel& kernel, const RowWal
   walk.steps = std::clamp<std::int64_t>(walk.rows / walk.ctas, 1, most_steps);
   // A whole CTA passes through each row, whatever the row's width.
   const std::int64_t accesses = ceil_div(walk.work.write_bytes.count(), walk.rows * shape.access);
-  walk.operations_per_row =
-      operations_per_access * ((shape.searches_expert ? threads : 0) + std::max(accesses, threads));
+  walk.operations_per_row = shared::operations_per_access *
+                            ((shape.searches_expert ? threads : 0) + std::max(accesses, threads));
   walk.padding_rows = shape.padding_rows;
   walk.padding_bytes = shape.padding_bytes;
   walk.padding_steps = shape.padding_rows > 0 ? 1 : 0;
-  walk.operations_per_padding = operations_per_access * ceil_div(shape.padding_bytes, 32) * 32;
+  walk.operations_per_padding =
+      shared::operations_per_access * ceil_div(shape.padding_bytes, 32) * 32;
   PlanPhase phase;
   phase.program = std::make_shared<WalkProgram>(walk);
   phase.ctas_per_sm = shape.ctas_per_sm;

@@ -5,11 +5,6 @@
 
 namespace tandem::gpu {
 
-/// Bytes that a thread addresses at once cost this many lane operations: 64-bit addresses and
-/// bounds, conversion. Fitted to quantisations whose operands lie in L2 on H100 (per-tensor and
-/// 1x128, TensorRT-LLM).
-inline constexpr std::int64_t operations_per_access = 80;
-
 /// Rows of a dispatch or an activation as `walk` visits them; streamed where it names no grid. Rows
 /// of padding are scales that stay in L2 and count as workspace.
 [[nodiscard]] KernelPlan plan_walk(const GpuParams& params, const Kernel& kernel,

@@ -5,6 +5,7 @@
 #include <iostream>
 #include <memory>
 
+#include "models/catalog/catalog.hpp"
 #include "sim/config/yaml_reader.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/entry/commands.hpp"
@@ -60,7 +61,12 @@ std::string page_of(const Context& context, const DescribeArguments& arguments) 
   const auto table = [&](const auto& described) {
     return describe_parameters(described.name, described.parameters, arguments.fitted_only);
   };
-  if (kind == "chips") return table(loader.chip(name));
+  if (kind == "chips") {
+    const Chip chip = loader.chip(name);
+    const ParameterSet shared = shared_constants(chip.model);
+    if (!arguments.fitted_only || shared.all().empty()) return table(chip);
+    return table(chip) + describe_parameters("shared by all chips", shared, true);
+  }
   if (kind == "links") return table(loader.link(name));
   if (kind == "prices") return table(loader.prices(name));
   if (kind == "software") return table(loader.software(name));

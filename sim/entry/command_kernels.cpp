@@ -96,14 +96,15 @@ void predict(const Arguments& arguments, const Context& context) {
   const bool is_cycle = arguments.fidelity == "cycle";
   std::string text;
   for (const std::string& name : table.header()) text += csv_quoted(name) + ",";
-  text += "predicted_ms,bound_ms,predicted_w\n";
+  text += "predicted_ms,bound_ms,predicted_w,skipped\n";
   for (std::size_t i = 0; i < costs.size(); ++i) {
     const KernelCost& cost = costs[i];
     for (std::size_t c = 0; c < table.header().size(); ++c) {
       text += csv_quoted(table.cell(i, c)) + ",";
     }
-    text += fmt::format("{:.9g},{:.9g},{}\n", to_milliseconds(is_cycle ? cost.time : cost.floor),
-                        to_milliseconds(cost.floor), power_cell(cost.power));
+    text += fmt::format(
+        "{:.9g},{:.9g},{},{:.4g}\n", to_milliseconds(is_cycle ? cost.time : cost.floor),
+        to_milliseconds(cost.floor), power_cell(cost.power), is_cycle ? cost.skipped_share() : 0);
   }
   write_output(arguments.out, [&](std::ostream& out) { out << text; });
   warn_of_brief_power(chip, costs);

@@ -35,6 +35,9 @@ struct KernelCost {
   std::int64_t repeats = 1;  ///< identical kernels this entry stands for
   Watts power;               ///< mean board power over `time`; 0: the chip does not say
   Hertz clock;               ///< at which it ran; 0: the chip's own
+  /// Part of `time` that equals simulated periods and was not simulated again.
+  Picoseconds skipped;
+  [[nodiscard]] double skipped_share() const { return time.count() > 0 ? skipped / time : 0; }
 };
 
 /// Kernels that a framework runs one after the other as one operator.

@@ -64,6 +64,14 @@ TEST(ErrorFigures, FollowTheirDefinitions) {
   EXPECT_NEAR(*f.floor_ratio, 1.5, 1e-9);
 }
 
+TEST(ErrorFigures, AverageTheSkippedShareOfPredictedRows) {
+  std::vector<ScoredRow> rows = {scored(10, 11), scored(4, 3), scored(7, {})};
+  rows[0].skipped = 0.5;
+  rows[1].skipped = 0.25;
+  rows[2].skipped = 1;  // no prediction: does not count
+  EXPECT_DOUBLE_EQ(*figures(rows).skipped, 0.375);
+}
+
 TEST(ErrorFigures, AreNoneWithoutPredictions) {
   const ErrorFigures f = figures({scored(10, {}, 12)});
   EXPECT_EQ(f.rows, 1);

@@ -2,6 +2,7 @@
 // that frameworks run, and how equal CTAs are cut short.
 #include <gtest/gtest.h>
 
+#include "models/gpu/gpu_chip.hpp"
 #include "models/gpu/l2_cache.hpp"
 #include "models/gpu/machine.hpp"
 #include "models/gpu/plan_even.hpp"
@@ -123,6 +124,25 @@ KernelPlan equal_ctas(std::int64_t ctas) {
   KernelPlan plan;
   plan.phases.push_back(phase);
   return plan;
+}
+
+TEST(GpuChip, CostsCarryTheSkippedPartOfTheirTime) {
+  // 64 prompts of 1024 tokens with 32 value heads are far more rounds of CTAs than are simulated;
+  // one product is simulated whole.
+  GatedDeltaKernel delta;
+  delta.spans.assign(64, {1024, 1024});
+  delta.shape = {16, 32, 128, 128};
+  delta.phase = DeltaPhase::Chunked;
+  const auto chip = make_gpu_chip(large_chip(), Software{});
+  const Kernel scan{"gated_delta", -1, ElementType::Bfloat16, delta, {}};
+  const Kernel product{"gemm", -1, ElementType::Bfloat16, GemmKernel{128, 128, 128}, {}};
+  const KernelCost alone = chip->simulate_run({{scan}});
+  EXPECT_GT(alone.skipped.count(), 0);
+  EXPECT_LT(alone.skipped, alone.time);
+  EXPECT_EQ(chip->simulate_run({{product}}).skipped.count(), 0);
+  const KernelCost both = chip->simulate_run({{product, scan}});
+  EXPECT_EQ(both.skipped, alone.skipped);
+  EXPECT_DOUBLE_EQ(both.skipped_share(), both.skipped / both.time);
 }
 
 TEST(Machine, EqualCtasLastAsLongAsThoseSimulated) {

@@ -57,11 +57,12 @@ double rate(const Chip& chip, std::string_view key) {
 ErrorFigures figures_of(std::span<const ScoredRow* const> rows) {
   ErrorFigures figures;
   figures.rows = static_cast<std::int64_t>(rows.size());
-  std::vector<double> absolute, signed_errors, baseline, ratios;
+  std::vector<double> absolute, signed_errors, baseline, ratios, skipped;
   for (const ScoredRow* row : rows) {
     if (!row->predicted) continue;
     signed_errors.push_back(100 * (*row->predicted - row->measured) / row->measured);
     absolute.push_back(std::abs(signed_errors.back()));
+    skipped.push_back(row->skipped);
     if (row->baseline) {
       baseline.push_back(100 * std::abs(*row->baseline - row->measured) / row->measured);
     }
@@ -70,6 +71,7 @@ ErrorFigures figures_of(std::span<const ScoredRow* const> rows) {
   figures.predicted_rows = static_cast<std::int64_t>(absolute.size());
   if (absolute.empty()) return figures;
   figures.bias = mean_of(signed_errors);
+  figures.skipped = mean_of(skipped);
   const Summary summary = summarise(absolute);
   figures.mape = summary.mean;
   figures.median = summary.p50;

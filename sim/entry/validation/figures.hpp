@@ -18,6 +18,7 @@ struct ScoredRow {
   std::optional<double> predicted;  ///< none: `reason` says why
   std::optional<double> floor;      ///< analytical lower bound
   std::optional<double> baseline;   ///< naive roofline
+  double skipped = 0;               ///< share of the simulated time that was not simulated again
   std::string bound;                ///< what limits the kernel
   std::string reason;
 };
@@ -34,6 +35,7 @@ struct ErrorFigures {
   std::optional<double>
       baseline_mape;                  ///< of the naive roofline, over predicted rows that have one
   std::optional<double> floor_ratio;  ///< median of predicted / floor
+  std::optional<double> skipped;      ///< mean of the rows' shares
 };
 [[nodiscard]] ErrorFigures figures_of(std::span<const ScoredRow* const> rows);
 

@@ -27,6 +27,7 @@ struct Predictor::Job {
   std::optional<double> baseline;
   std::optional<double> predicted;
   std::optional<double> floor;
+  double skipped = 0;
   std::string bound;
   std::string reason;
 };
@@ -193,6 +194,7 @@ void Predictor::answer_one(const Bench& bench, const ManifestTable& table, Job& 
     }
     job.predicted = predicted_value(cost, table.target, options_.is_cycle);
     job.bound = cost.bound;
+    if (options_.is_cycle) job.skipped = cost.skipped_share();
     if (!job.predicted) job.reason = "the chip model does not say its power";
     if (table.target != ManifestTarget::Latency) return;
     job.floor = to_milliseconds(cost.floor);
@@ -250,7 +252,7 @@ std::vector<std::size_t> Predictor::distinct_jobs(const ManifestTable& table,
     for (const Kernel& kernel : run.kernels) hash.add(key_of(kernel));
     const auto [entry, is_new] = known.emplace(hash.value(), jobs.size());
     if (is_new) {
-      jobs.push_back({std::move(run), rows[i].inputs, {}, {}, {}, {}, {}});
+      jobs.push_back({std::move(run), rows[i].inputs, {}, {}, {}, {}, {}, {}});
     }
     job_of[i] = entry->second;
   }
@@ -277,6 +279,7 @@ std::vector<ScoredRow> Predictor::predict(const ManifestTable& table,
     scored[i].predicted = job.predicted;
     scored[i].floor = job.floor;
     scored[i].baseline = job.baseline;
+    scored[i].skipped = job.skipped;
     scored[i].bound = job.bound;
     scored[i].reason = job.reason;
   }

@@ -148,6 +148,7 @@ std::string validation_json(const ValidationAnswer& answer) {
                       {"bias_percent", number_or_null(figures.bias)},
                       {"baseline_mape_percent", number_or_null(figures.baseline_mape)},
                       {"median_cycle_over_floor", number_or_null(figures.floor_ratio)},
+                      {"mean_skipped_share", number_or_null(figures.skipped)},
                       {"not_predicted", missing}});
   }
   return nlohmann::ordered_json{{"tables", tables}}.dump(1) + "\n";
