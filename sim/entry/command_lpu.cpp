@@ -106,7 +106,8 @@ void add_lpu(CLI::App& app, Session& session) {
 
   CLI::App* compiler = tool(group, "compile", "Compiles a scenario's stages into programs",
                             "Scenario file or name", arguments, true);
-  compiler->add_flag("--explain", arguments->explain, "What bounds every operator, against a floor");
+  compiler->add_flag("--explain", arguments->explain,
+                     "What bounds every operator, against a floor");
   compiler->add_option("--set", arguments->overrides, "path=value, repeatable");
   compiler->callback([arguments, &session] { compile(*arguments, session.context); });
 

@@ -219,9 +219,11 @@ struct ExpertSortKernel {
 /// How a library's kernel visits rows that are sorted by expert. Its CTAs take one row at a time,
 /// and a row begins with a read of where it belongs.
 struct RowWalk {
-  std::int64_t ctas_per_sm = 0;  ///< of the grid, at most one per row; 0: no walk, rows are streamed
-  std::int64_t access = 16;      ///< bytes of a row that a thread writes at once
-  bool searches_expert = false;  ///< each thread finds the row's expert by halving the table of sizes
+  std::int64_t ctas_per_sm =
+      0;                     ///< of the grid, at most one per row; 0: no walk, rows are streamed
+  std::int64_t access = 16;  ///< bytes of a row that a thread writes at once
+  bool searches_expert =
+      false;  ///< each thread finds the row's expert by halving the table of sizes
   /// Rows behind those of each expert whose scales are set to zero, as bytes of scales per row.
   std::int64_t padding_rows = 0, padding_bytes = 0;
   std::int64_t idle_ctas = 0;  ///< launched for rows that the rank does not have
