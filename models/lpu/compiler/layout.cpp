@@ -180,6 +180,13 @@ void LayoutMaker::make() {
   make_attention_buffers();
 }
 
+TokenRegisters single_token_registers(const Geometry& geometry) {
+  TokenRegisters registers;
+  registers.key_ports = host_register::column_ports;
+  registers.value_ports = host_register::column_ports + geometry.weight_streams_per_plane;
+  return registers;
+}
+
 int StageLayout::deepest_bank() const {
   return rows_used.empty() ? 0 : *std::max_element(rows_used.begin(), rows_used.end());
 }

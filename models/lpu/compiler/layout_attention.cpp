@@ -78,7 +78,6 @@ void LayoutMaker::make_attention_buffers() {
       }
     }
     layout_.mask[index] = allocator_.mask_table(side, layout_.blocks_per_slot + 1);
-    for (Place& place : layout_.mask[index]) place.reg = host_register::mask_start;
     const int rows = layout_.score_stride * layout_.blocks_per_slot;
     const Rows table = allocator_.score_table(side, rows);
     for (int q = 0; q < layout_.score_stride; ++q) {
