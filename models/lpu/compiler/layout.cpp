@@ -192,7 +192,6 @@ class LayoutMaker {
         }
       }
       layout_.mask[index] = allocator_.mask_table(side, layout_.blocks_per_slot + 1);
-      for (Place& place : layout_.mask[index]) place.reg = host_register::mask_start;
       const int rows = layout_.score_stride * layout_.blocks_per_slot;
       const Rows table = allocator_.score_table(side, rows);
       for (int q = 0; q < layout_.score_stride; ++q) {
@@ -239,6 +238,13 @@ StageShape shape_of(const Geometry& geometry, const Stage& stage, const DenseDec
 }
 
 }  // namespace
+
+TokenRegisters single_token_registers(const Geometry& geometry) {
+  TokenRegisters registers;
+  registers.key_ports = host_register::column_ports;
+  registers.value_ports = host_register::column_ports + geometry.weight_streams_per_plane;
+  return registers;
+}
 
 int StageLayout::deepest_bank() const {
   return rows_used.empty() ? 0 : *std::max_element(rows_used.begin(), rows_used.end());

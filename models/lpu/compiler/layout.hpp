@@ -20,7 +20,24 @@ inline constexpr int tail_base = 3;   ///< rows to the unit of the block that gr
 inline constexpr int staging_base = 4;
 inline constexpr int mask_start = 5;
 inline constexpr int column_ports = 16;  ///< K rows by port; V rows by port behind them
+inline constexpr int delta_state = 178;  ///< rows to a request's recurrent states
+/// Rows to the convolution's input of as many tokens ago as registers further (0 = this token).
+inline constexpr int delta_ring = 179;
 }  // namespace host_register
+
+/// The host registers that one token's attention uses: where its request's KV lies and how many
+/// blocks of it there are.
+struct TokenRegisters {
+  int iterations = host_register::iterations;
+  int slot_base = host_register::slot_base;
+  int tail_base = host_register::tail_base;
+  int staging_base = host_register::staging_base;
+  int mask_start = host_register::mask_start;
+  int key_ports = 0;    ///< first of one per column port: rows of the new key
+  int value_ports = 0;  ///< likewise, of the staged value
+};
+/// The registers of a pass with one token.
+[[nodiscard]] TokenRegisters single_token_registers(const Geometry& geometry);
 
 /// A weight matrix [out, in] cut into tiles of lanes x lanes. Tile n serves the outputs of vector
 /// n.
@@ -96,7 +113,8 @@ struct StageLayout {
   std::vector<Rows> hidden;     ///< residual stream, fp32
   std::vector<Rows> outgoing;   ///< copy for the link
   Rows cosine, sine;            ///< of the token's position
-  std::array<Rows, 2> mask;     ///< first row of the mask table; zeros, then the tail's row
+  std::array<Rows, 2> mask;     ///< first row of the mask table; zeros, then the tail's row. Read
+                                ///< at the token's mask_start
   std::vector<Rows> head_mask;  ///< by kv head of a pack: ones in its lanes
   std::array<std::vector<Rows>, 2> one_hot;  ///< by channel, kv type
   Activations normed, attended, gated;
