@@ -20,6 +20,9 @@ inline constexpr int tail_base = 3;   ///< rows to the unit of the block that gr
 inline constexpr int staging_base = 4;
 inline constexpr int mask_start = 5;
 inline constexpr int column_ports = 16;  ///< K rows by port; V rows by port behind them
+inline constexpr int delta_state = 178;  ///< rows to a request's recurrent states
+/// Rows to the convolution's input of as many tokens ago as registers further (0 = this token).
+inline constexpr int delta_ring = 179;
 }  // namespace host_register
 
 /// The host registers that one token's attention uses: where its request's KV lies and how many
