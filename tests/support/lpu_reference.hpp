@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "sim/lower/dense_weights.hpp"
+#include "sim/lower/weights.hpp"
 
 namespace tandem::test {
 
@@ -24,17 +24,38 @@ class LpuReference {
     std::size_t outputs = 0, inputs = 0;
     float scale = 1;
   };
+  struct Block {
+    Matrix gate, up, down;
+  };
   struct Layer {
-    Matrix q, k, v, o, gate, up, down;
+    const LayerKind* kind = nullptr;
+    Matrix q, k, v, o;
+    Block dense, shared;
+    Matrix router;
+    Lanes router_bias;
+    std::vector<Block> experts;
     std::vector<Lanes> keys, values;  // by token, packed lanes of all packs
+  };
+  struct Choice {
+    std::size_t expert = 0;
+    Lanes weight;
   };
 
   Matrix make(const Tensor& tensor, const std::vector<std::int64_t>& outputs,
               const std::vector<std::int64_t>& inputs) const;
+  [[nodiscard]] Matrix make(std::span<const float> values, std::int64_t width, float scale,
+                            const std::vector<std::int64_t>& outputs,
+                            const std::vector<std::int64_t>& inputs) const;
+  [[nodiscard]] float scale_of(std::span<const float> values) const;
+  void make_experts(Layer& layer, std::int64_t index) const;
   [[nodiscard]] std::vector<std::int64_t> natural(std::int64_t width) const;
   [[nodiscard]] std::vector<std::int64_t> packed(std::int64_t group) const;
   [[nodiscard]] float dot(const float* a, const float* b) const;
   [[nodiscard]] Lanes multiply(const Matrix& matrix, const Lanes& input, std::size_t live) const;
+  [[nodiscard]] Lanes multiply(const Matrix& matrix, const Lanes& input, std::size_t live,
+                               std::size_t first, std::size_t end) const;
+  [[nodiscard]] Lanes multiply_parts(const Matrix& matrix, const Lanes& input, std::size_t live,
+                                     std::size_t at_once) const;
   [[nodiscard]] Lanes round(const Lanes& values, ElementType type) const;
   [[nodiscard]] Lanes sum_over_lanes(const Lanes& values) const;
   [[nodiscard]] Lanes norm(const Lanes& x, const Tensor& weights) const;
@@ -44,9 +65,20 @@ class LpuReference {
   [[nodiscard]] float weighted_sum(const std::vector<float>& p, const std::vector<float>& rest,
                                    const std::vector<float>& v) const;
   void feed_forward(const Layer& layer, Lanes& hidden, const Tensor& norm_weights) const;
+  // Mixtures of experts (lpu_reference_experts.cpp).
+  void mix_experts(const Layer& layer, Lanes& hidden, const Tensor& norm_weights) const;
+  [[nodiscard]] std::vector<Choice> choose(const Layer& layer, const Lanes& x) const;
+  [[nodiscard]] std::vector<bool> open_groups(const ops::Router& router, const Lanes& keys) const;
+  [[nodiscard]] std::vector<Choice> weigh(const ops::Router& router, const Lanes& keys,
+                                          const Lanes& scores,
+                                          const std::vector<std::size_t>& order) const;
+  [[nodiscard]] Lanes inner_of(const Layer& layer, const Block& block, const Lanes& x,
+                               const Lanes& weight) const;
 
-  DenseWeights weights_;
-  DenseDecoder network_;
+  const Weights& weights_;
+  const NeuralNetwork& network_;
+  ops::AttentionShape attention_;
+  ops::Rope rope_;
   ElementType type_, kv_type_;
   std::size_t lanes_;
   std::size_t head_dim_, pack_, group_, packs_;

@@ -40,6 +40,15 @@ std::array<std::uint16_t, host_registers> register_limits(const Geometry& geomet
   set(host_register::tail_base, std::int64_t{units - 1} * layout.unit_rows);
   set(host_register::staging_base, std::int64_t{layout.slots - 1} * layout.staging_rows);
   set(host_register::mask_start, layout.blocks_per_slot);
+  for (const LayerLayout& layer : layout.layers) {
+    if (!layer.experts) continue;
+    const ops::Router& router = layer.kind.ffn.experts->router;
+    for (int j = 0; j < static_cast<int>(router.top_k); ++j) {
+      auto& limit = limits[index_of(host_register::chosen_experts + j)];
+      const std::int64_t rows = (router.experts - 1) * layer.experts->unit_rows;
+      limit = std::max(limit, static_cast<std::uint16_t>(rows));
+    }
+  }
   const int ports = geometry.weight_streams_per_plane;
   for (int k = 0; k < ports; ++k) {
     set(host_register::column_ports + k, std::int64_t{units} * layout.unit_rows + last_issue);
@@ -142,9 +151,18 @@ void StageCompiler::send_hidden() {
   for (std::int64_t& cycle : sends_) cycle += start;
 }
 
-// The first half of a layer, by its kind; the second is feed_forward().
+// The first half of a layer, by its kind.
 void StageCompiler::mix_tokens(const LayerLayout& layer) {
   attention(layer);
+}
+
+// The second half.
+void StageCompiler::feed_forward(const LayerLayout& layer) {
+  rms_norm(layer.ffn_norm);
+  if (!layer.experts) return dense_block(layer);
+  score_experts(layer);
+  choose_experts(layer);
+  advance_experts(layer);
 }
 
 void StageCompiler::compile() {

@@ -9,6 +9,8 @@ namespace {
 
 constexpr float largest_e4m3 = 448.0F;
 constexpr int absent = -1;
+// Below all scores of experts, and finite: its product with zero is zero.
+constexpr float far_below = -1e30F;
 
 std::size_t index_of(std::int64_t value) {
   return static_cast<std::size_t>(value);
@@ -50,7 +52,11 @@ class ConstantWriter {
     vectors(layer.attention_norm, tensors.at("attention_norm"));
     vectors(layer.ffn_norm, tensors.at("ffn_norm"));
     write_grouped_attention(layer, tensors);
-    write_dense_block(layer, tensors);
+    if (layer.experts) {
+      write_experts(layer, tensors);
+    } else {
+      write_dense_block(layer, tensors);
+    }
   }
 
   void write_head(const Weights& weights) {
@@ -80,6 +86,7 @@ class ConstantWriter {
         value(side[channel], s.kv, one);
       }
     }
+    write_routing_tables();
   }
 
  private:
@@ -115,6 +122,160 @@ class ConstantWriter {
     matrix(layer.gate, tensors.at("ffn.gate"), ffn, hidden);
     matrix(layer.up, tensors.at("ffn.up"), ffn, hidden);
     matrix(layer.down, tensors.at("ffn.down"), hidden, ffn);
+  }
+
+  // The router's bias in the lanes of experts; no score reaches what stands in the others.
+  void write_offset(const LayerLayout& layer, const LayerTensors& tensors) {
+    const Experts& experts = *layer.kind.ffn.experts;
+    std::vector<float> offset(index_of(layout_.shape.lanes), far_below);
+    std::fill_n(offset.begin(), experts.router.experts, 0.0F);
+    if (experts.router.bias) {
+      std::ranges::copy(tensors.at("experts.router_bias").floats(), offset.begin());
+    }
+    value(layer.experts->offset, Type::Float32, offset);
+  }
+
+  void write_experts(const LayerLayout& layer, const LayerTensors& tensors) {
+    const ExpertsLayout& experts = *layer.experts;
+    write_offset(layer, tensors);
+    const Tensor& router = tensors.at("experts.router");
+    const float scale = tensor_scale(experts.router.front(), router.floats());
+    const std::int64_t lanes = layout_.shape.lanes;
+    for (const MatrixLayout& part : experts.router) {
+      const Slab slab{router.floats(), layout_.network().hidden, scale};
+      tiles(part, slab, natural(0, router.dim(0), 1, static_cast<int>(lanes)), hidden_map(), {});
+    }
+    for (const auto& [parts, name] : {std::pair(&experts.gate, "gate"), {&experts.up, "up"}}) {
+      write_wide(layer, tensors, *parts, name);
+    }
+    write_down(layer, tensors);
+  }
+
+  // One factor for routed and shared experts: the planes add both in one accumulator.
+  float experts_scale(const MatrixLayout& matrix, const LayerLayout& layer,
+                      const LayerTensors& tensors, const std::string& name) {
+    const auto routed = tensors.at("experts." + name).floats();
+    std::vector<float> all(routed.begin(), routed.end());
+    if (layer.experts->shared_vectors > 0) {
+      const auto shared = tensors.at("shared." + name).floats();
+      all.insert(all.end(), shared.begin(), shared.end());
+    }
+    return tensor_scale(matrix, all);
+  }
+
+  // Gate or up: rows of outputs, those of shared experts first.
+  void write_wide(const LayerLayout& layer, const LayerTensors& tensors,
+                  const std::vector<MatrixLayout>& parts, const std::string& name) {
+    const ExpertsLayout& experts = *layer.experts;
+    const Experts& kind = *layer.kind.ffn.experts;
+    const std::int64_t hidden = layout_.network().hidden;
+    const int lanes = layout_.shape.lanes;
+    const float scale = experts_scale(parts.front(), layer, tensors, name);
+    for (const MatrixLayout& part : parts) {
+      if (experts.shared_vectors > 0) {
+        const Slab shared{tensors.at("shared." + name).floats(), hidden, scale};
+        tiles(part, shared, natural(0, kind.shared_intermediate, experts.shared_vectors, lanes),
+              hidden_map(), {});
+      }
+      const ChannelMap outputs = natural(0, kind.intermediate, experts.vectors, lanes);
+      for (std::int64_t e = 0; e < kind.router.experts; ++e) {
+        const Slab slab = expert_slab(tensors.at("experts." + name), e, scale);
+        tiles(part, slab, outputs, hidden_map(),
+              {experts.shared_vectors, 0, row_shift(experts, e)});
+      }
+    }
+  }
+
+  void write_down(const LayerLayout& layer, const LayerTensors& tensors) {
+    const ExpertsLayout& experts = *layer.experts;
+    const Experts& kind = *layer.kind.ffn.experts;
+    const int lanes = layout_.shape.lanes;
+    const float scale = experts_scale(experts.down, layer, tensors, "down");
+    if (experts.shared_vectors > 0) {
+      const Slab shared{tensors.at("shared.down").floats(), kind.shared_intermediate, scale};
+      tiles(experts.down, shared, hidden_map(),
+            natural(0, kind.shared_intermediate, experts.shared_vectors, lanes), {});
+    }
+    const ChannelMap inputs = natural(0, kind.intermediate, experts.vectors, lanes);
+    for (std::int64_t e = 0; e < kind.router.experts; ++e) {
+      const Slab slab = expert_slab(tensors.at("experts.down"), e, scale);
+      tiles(experts.down, slab, hidden_map(), inputs,
+            {0, experts.shared_vectors, row_shift(experts, e)});
+    }
+  }
+
+  void write_routing_tables() {
+    const RoutingBuffers& routing = layout_.routing;
+    if (routing.lane_index.empty()) return;
+    const auto lanes = index_of(layout_.shape.lanes);
+    std::vector<float> index(lanes);
+    for (std::size_t lane = 0; lane < lanes; ++lane) index[lane] = static_cast<float>(lane);
+    value(routing.lane_index, Type::Float32, index);
+    std::int64_t experts = 0;
+    for (const LayerLayout& layer : layout_.layers) {
+      if (layer.experts) experts = layer.kind.ffn.experts->router.experts;
+    }
+    std::vector<float> beyond(lanes, far_below);
+    std::fill_n(beyond.begin(), experts, 0.0F);
+    value(routing.beyond, Type::Float32, beyond);
+  }
+
+  /// A matrix [out, width] and the factor its values are divided by.
+  struct Slab {
+    std::span<const float> values;
+    std::int64_t width = 0;
+    float scale = 1;
+  };
+  /// Where a matrix begins among the tiles of a layout, and rows by which those are moved.
+  struct TileOrigin {
+    int n = 0;
+    int k = 0;
+    int rows = 0;
+  };
+
+  static Slab expert_slab(const Tensor& all, std::int64_t expert, float scale) {
+    const std::size_t size = index_of(all.dim(1) * all.dim(2));
+    return {all.floats().subspan(index_of(expert) * size, size), all.dim(2), scale};
+  }
+  static int row_shift(const ExpertsLayout& experts, std::int64_t expert) {
+    return static_cast<int>(expert) * experts.unit_rows;
+  }
+
+  // As many tiles as the maps have vectors. A layout that is cut along its inputs takes its own.
+  void tiles(const MatrixLayout& matrix, const Slab& slab, const ChannelMap& outputs,
+             const ChannelMap& inputs, const TileOrigin& origin) {
+    const auto lanes = index_of(layout_.shape.lanes);
+    const int rows = static_cast<int>(outputs.size() / lanes);
+    const int columns = std::min(matrix.k_tiles - origin.k,
+                                 static_cast<int>(inputs.size() / lanes) - matrix.first_k);
+    for (int n = 0; n < rows; ++n) {
+      for (int k = 0; k < columns; ++k) {
+        ColumnTile tile = matrix.tile(origin.n + n, origin.k + k);
+        tile.row += origin.rows;
+        tile.reg = 0;
+        const auto from = index_of(k + matrix.first_k) * lanes;
+        write_tile(tile, matrix.type, slab, {&outputs[index_of(n) * lanes], lanes},
+                   {&inputs[from], lanes});
+      }
+    }
+  }
+
+  void write_tile(const ColumnTile& tile, Type type, const Slab& slab,
+                  std::span<const std::int64_t> outputs, std::span<const std::int64_t> inputs) {
+    std::vector<float> column(inputs.size());
+    for (std::size_t c = 0; c < outputs.size(); ++c) {
+      for (std::size_t lane = 0; lane < inputs.size(); ++lane) {
+        const bool exists = outputs[c] != absent && inputs[lane] != absent;
+        column[lane] =
+            exists ? slab.values[index_of(outputs[c] * slab.width + inputs[lane])] : 0.0F;
+        if (slab.scale != 1.0F) column[lane] /= slab.scale;
+      }
+      Rows rows;
+      for (int byte = 0; byte < tile.bytes; ++byte) {
+        rows.push_back(tile.place(geometry_, byte, static_cast<int>(c)));
+      }
+      value(rows, type, column);
+    }
   }
 
   void value(const Rows& rows, Type type, std::span<const float> values) {
@@ -154,30 +315,8 @@ class ConstantWriter {
 
   void matrix(const MatrixLayout& matrix, const Tensor& tensor, const ChannelMap& outputs,
               const ChannelMap& inputs) {
-    const std::span<const float> values = tensor.floats();
-    const float scale = tensor_scale(matrix, values);
-    const auto lanes = index_of(layout_.shape.lanes);
-    const auto width = index_of(tensor.dim(1));
-    std::vector<float> column(lanes);
-    for (int n = 0; n < matrix.n_tiles; ++n) {
-      for (int k = 0; k < matrix.k_tiles; ++k) {
-        const ColumnTile& tile = matrix.tile(n, k);
-        for (std::size_t c = 0; c < lanes; ++c) {
-          const std::int64_t output = outputs[index_of(n) * lanes + c];
-          for (std::size_t lane = 0; lane < lanes; ++lane) {
-            const std::int64_t input = inputs[index_of(k) * lanes + lane];
-            const bool exists = output != absent && input != absent;
-            column[lane] = exists ? values[index_of(output) * width + index_of(input)] : 0.0F;
-            if (scale != 1.0F) column[lane] /= scale;
-          }
-          Rows rows;
-          for (int byte = 0; byte < tile.bytes; ++byte) {
-            rows.push_back(tile.place(geometry_, byte, static_cast<int>(c)));
-          }
-          value(rows, matrix.type, column);
-        }
-      }
-    }
+    const float scale = tensor_scale(matrix, tensor.floats());
+    tiles(matrix, {tensor.floats(), tensor.dim(1), scale}, outputs, inputs, {});
   }
 
   const Geometry& geometry_;

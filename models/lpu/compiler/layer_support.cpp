@@ -19,8 +19,22 @@ std::string beyond_compiler(const GroupedAttention& a) {
   return a.keys_are_values || a.value_norm ? "values made from keys" : "";
 }
 
+std::string beyond_compiler(const Experts& experts) {
+  const bool masks_softmax =
+      experts.router.groups > 1 && experts.router.rule != ops::RouterRule::SigmoidBias;
+  if (masks_softmax) return "groups of experts under a softmax";
+  if (experts.shared_gate) return "gated shared experts";
+  if (experts.bias) return "biases in experts";
+  if (experts.router_norm) return "a norm before the router";
+  return experts.expert_scale ? "factors of experts" : "";
+}
+
 std::string beyond_compiler(const FeedForward& ffn) {
-  if (ffn.experts) return "mixtures of experts";
+  if (ffn.experts) {
+    const std::string in_experts = beyond_compiler(*ffn.experts);
+    if (!in_experts.empty()) return in_experts;
+    if (ffn.intermediate > 0) return "experts beside a dense block";
+  }
   if (!ffn.gated || ffn.activation != ActivationKind::Silu) return "a block other than SwiGLU";
   return ffn.bias ? "biases in feed-forward blocks" : "";
 }

@@ -107,13 +107,18 @@ void LayoutMaker::make_vectors(LayerLayout& layer) {
        {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down}) {
     if (matrix->n_tiles > 0) make_scale(*matrix);
   }
+  if (layer.experts) make_experts_vectors(*layer.experts);
 }
 
 void LayoutMaker::make_layer(std::int64_t index) {
   LayerLayout layer;
   layer.kind = layer_of(layout_.stage, index);
   make_grouped_attention(layer);
-  make_dense_block(layer);
+  if (layer.kind.ffn.experts) {
+    make_experts(layer);
+  } else {
+    make_dense_block(layer);
+  }
   layout_.layers.push_back(std::move(layer));
 }
 
@@ -178,6 +183,7 @@ void LayoutMaker::make() {
   make_attention_vectors();
   make_activations(layout_.gated, shape.ffn_vectors, intermediate());
   make_attention_buffers();
+  make_routing_buffers();
 }
 
 TokenRegisters single_token_registers(const Geometry& geometry) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <optional>
 #include <vector>
 
 #include "models/lpu/compiler/scheduler.hpp"
@@ -20,6 +21,10 @@ inline constexpr int tail_base = 3;   ///< rows to the unit of the block that gr
 inline constexpr int staging_base = 4;
 inline constexpr int mask_start = 5;
 inline constexpr int column_ports = 16;  ///< K rows by port; V rows by port behind them
+/// Rows from the first expert's weights to those of a token's chosen ones, best first. Flags of the
+/// vector unit set them in the middle of a pass.
+inline constexpr int chosen_experts = 184;
+inline constexpr int most_chosen_experts = 8;
 inline constexpr int delta_state = 178;  ///< rows to a request's recurrent states
 /// Rows to the convolution's input of as many tokens ago as registers further (0 = this token).
 inline constexpr int delta_ring = 179;
@@ -44,6 +49,7 @@ struct TokenRegisters {
 struct MatrixLayout {
   int n_tiles = 0;
   int k_tiles = 0;
+  int first_k = 0;  ///< vector of the inputs that tile 0 of a row takes
   Type type = Type::Float16;
   std::vector<int> plane;         ///< by n
   std::vector<ColumnTile> tiles;  ///< n * k_tiles + k
@@ -68,6 +74,38 @@ struct PackLayout {
   ColumnTile staged;  ///< V rows of the growing block; column = token
 };
 
+/// A mixture of experts. The chosen experts advance side by side, as if they were one block as wide
+/// as all of them: vectors of shared experts come first, then those of the chosen ones, best first.
+///
+/// Weights of all experts lie alike: those of expert e are e * unit_rows rows behind those of
+/// expert 0, in every bank. Tiles of the chosen experts are those of expert 0 at a host register,
+/// so cycles do not depend on which they are.
+struct ExpertsLayout {
+  int vectors = 0;         ///< of one routed expert
+  int shared_vectors = 0;  ///< of all shared experts together
+  int unit_rows = 0;
+  std::vector<MatrixLayout> router;    ///< one row of tiles, cut along its inputs
+  std::vector<MatrixLayout> gate, up;  ///< rows of tiles, each cut along its inputs
+  MatrixLayout down;
+  /// Added to what experts are chosen by: the router's bias, and far below any score in lanes
+  /// without an expert.
+  Rows offset;
+};
+
+/// What a pass keeps between the steps of routing; all layers share it.
+struct RoutingBuffers {
+  std::array<Rows, 2> keys;   ///< what experts are chosen by; a copy in each hemisphere
+  std::array<Rows, 2> group;  ///< keys of expert groups, likewise
+  Rows score;                 ///< what weights are made from, where that differs from the keys
+  Rows rank;                  ///< of each lane's expert among all
+  Rows lane_index;            ///< constant: 0, 1, 2, ...
+  Rows beyond;               ///< constant: 0 in lanes with an expert, far below any score elsewhere
+  Rows inverse;              ///< factor of all weights
+  std::vector<Rows> chosen;  ///< 16-bit rows of a chosen expert
+  std::vector<Rows> weight;  ///< fp32, of a chosen expert
+  Activations gated;         ///< what enters the product with `down`
+};
+
 /// One layer: what it computes, and where what its two halves need lies. Members of halves that the
 /// kind does not have stay empty.
 struct LayerLayout {
@@ -76,6 +114,7 @@ struct LayerLayout {
   MatrixLayout q, k, v, o;        ///< grouped attention
   std::vector<PackLayout> packs;  ///< grouped attention
   MatrixLayout gate, up, down;    ///< dense feed-forward block
+  std::optional<ExpertsLayout> experts;
 };
 
 /// Shape constants that everything else is derived from.
@@ -122,6 +161,7 @@ struct StageLayout {
   std::vector<Rows> head_mask;  ///< by kv head of a pack: ones in its lanes
   std::array<std::vector<Rows>, 2> one_hot;  ///< by channel, kv type
   Activations normed, attended, gated;
+  RoutingBuffers routing;
   std::vector<Rows> q_heads;  ///< kv type, by head_slot(); one copy in each hemisphere
   std::vector<Rows> q_rests;  ///< two-byte KV: what rounding took from q_heads, rounded too
   std::vector<Rows> scores;   ///< fp32, first block, by head_slot(); likewise

@@ -29,6 +29,15 @@ class LayoutMaker {
   void make_layer(std::int64_t index);
   void make_dense_block(LayerLayout& layer);
 
+  // Mixtures of experts (layout_experts.cpp).
+  void make_experts(LayerLayout& layer);
+  void add_wide_row(ExpertsLayout& experts, int& position);
+  void add_down_tiles(ExpertsLayout& experts, int first, int count);
+  void add_chosen(ExpertsLayout& experts, int chosen);
+  [[nodiscard]] std::vector<MatrixLayout> parts(int rows, int at_once) const;
+  void make_experts_vectors(ExpertsLayout& experts);
+  void make_routing_buffers();
+
   // Vectors (layout.cpp).
   /// Of the widest dense block.
   [[nodiscard]] std::int64_t intermediate() const;

@@ -31,6 +31,7 @@ class StageCompiler {
   struct RowGroup {
     std::vector<const TileRow*> rows;
     std::vector<Work::Target> targets;
+    [[nodiscard]] int k_tiles() const { return rows.front()->matrix->k_tiles; }
   };
   /// Groups on different planes; all have the same number of tiles along their inputs.
   using Round = std::vector<RowGroup*>;
@@ -44,6 +45,7 @@ class StageCompiler {
   };
   // Layers by kind (compiler.cpp).
   void mix_tokens(const LayerLayout& layer);
+  void feed_forward(const LayerLayout& layer);
 
   // Hidden state over links (link.cpp).
   void receive_hidden();
@@ -62,9 +64,37 @@ class StageCompiler {
   [[nodiscard]] Value scaled(Work& work, const Output& output, Value value) const;
   [[nodiscard]] int next_accumulator(int plane);
   void add_to_hidden(const MatrixLayout& matrix, const Activations& activations);
-  void feed_forward(const LayerLayout& layer);
+  void dense_block(const LayerLayout& layer);
   void gate(const Output& gate, const Output& up, int vector);
   void store_activation(Work& work, Value value, Type type, const Activations& to, int vector);
+
+  // Mixtures of experts (routing.cpp, experts.cpp).
+  /// A matrix that is cut along its inputs, in accumulators.
+  struct PartedOutput {
+    const std::vector<MatrixLayout>* matrix;
+    std::vector<std::pair<int, int>> sums;  ///< plane and accumulator, in the order of the parts
+    int scale;
+  };
+  [[nodiscard]] Value sum_of(Work& work, const PartedOutput& output);
+  void score_experts(const LayerLayout& layer);
+  void store_keys(const LayerLayout& layer, const PartedOutput& logits);
+  void store_twice(Work& work, Value value, const std::array<Rows, 2>& to);
+  /// Lanes that a lane is compared with, one step away each: those that come behind it in the
+  /// order of lanes and those before it. What a lane lacks is a lane far below all others.
+  struct Rivals {
+    std::vector<int> behind, before;  ///< maps
+  };
+  [[nodiscard]] Rivals rivals_in(int lanes, int step, int run);
+  [[nodiscard]] Value rank(Work& work, const std::array<Rows, 2>& keys, const Rivals& rivals);
+  void keep_best_groups(const LayerLayout& layer);
+  void rank_groups(const ops::Router& router);
+  [[nodiscard]] Value sum_in_groups(Work& work, Value value, int width);
+  void choose_experts(const LayerLayout& layer);
+  void find_chosen(const ExpertsLayout& experts, int count);
+  void weigh_chosen(const ops::Router& router);
+  void advance_experts(const LayerLayout& layer);
+  void gate_expert(const LayerLayout& layer, const PartedOutput& gate, const PartedOutput& up,
+                   int vector);
 
   // Norms, reductions and the head (norm.cpp).
   void rms_norm(const std::vector<Rows>& weights);

@@ -1,0 +1,167 @@
+// Mixtures of experts on the machine: bits of the independent reference whatever the routing, in
+// cycles that do not depend on it.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <set>
+
+#include "models/lpu/verifier.hpp"
+#include "sim/lower/reference_model.hpp"
+#include "tests/lpu/compiler_harness.hpp"
+#include "tests/support/lpu_reference.hpp"
+
+namespace tandem::test {
+namespace {
+
+using ops::RouterRule;
+
+// Grouped attention as in small_network(), experts in every layer.
+NeuralNetwork small_mixture(std::int64_t layers, std::int64_t hidden, std::int64_t experts,
+                            std::int64_t top_k, std::int64_t intermediate) {
+  NeuralNetwork network = network_of(small_network(layers, hidden, 4, 2, 8, 1, 60));
+  Experts mixture;
+  mixture.router.experts = experts;
+  mixture.router.top_k = top_k;
+  mixture.intermediate = intermediate;
+  network.kinds.front().ffn.intermediate = 0;
+  network.kinds.front().ffn.experts = mixture;
+  return network;
+}
+
+Experts& mixture_of(NeuralNetwork& network) {
+  return *network.kinds.front().ffn.experts;
+}
+
+void add_shared(NeuralNetwork& network, std::int64_t width) {
+  mixture_of(network).shared = 1;
+  mixture_of(network).shared_intermediate = width;
+}
+
+void set_groups(NeuralNetwork& network, std::int64_t groups, std::int64_t top) {
+  ops::Router& router = mixture_of(network).router;
+  router.rule = RouterRule::SigmoidBias;
+  router.bias = true;
+  router.groups = groups;
+  router.top_groups = top;
+  router.group_score = ops::GroupScore::SumOfTop2;
+  router.scale = 2.5;
+}
+
+std::int32_t greedy(const std::vector<float>& logits) {
+  return static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+}
+
+// Runs `positions` tokens; logits, cycles and the verifier's verdict.
+void expect_equal_to_reference(const NeuralNetwork& network, const lpu::Geometry& geometry,
+                               ElementType type, int positions, std::uint64_t seed = 11) {
+  const Weights weights = random_weights(network, seed);
+  const Stage stage = tandem::whole_model(network, precision_of(type, type));
+  StageUnderTest chip(geometry, stage, weights, 1, positions);
+  LpuReference reference(weights, type, type, geometry.lanes());
+  const auto faults = lpu::verify(chip.compiled.program, geometry, lpu::LatencyTable{});
+  for (const auto& fault : faults) ADD_FAILURE() << lpu::format_violation(fault);
+  std::int32_t token = 1;
+  for (int position = 0; position < positions; ++position) {
+    const auto pass = chip.host->run_token(0, position, embedding_row(weights, token));
+    const auto expected = reference.forward(token);
+    ASSERT_EQ(pass.logits, expected) << "position " << position;
+    ASSERT_EQ(pass.run.cycles, chip.compiled.cycles.at(position / geometry.lanes() + 1));
+    token = (greedy(expected) + 7 * position) % static_cast<std::int32_t>(network.vocabulary);
+  }
+}
+
+TEST(LpuExperts, SoftmaxRoutingOnNarrowVectors) {
+  expect_equal_to_reference(small_mixture(2, 100, 12, 3, 40), narrow_geometry(4),
+                            ElementType::Float16, 6);
+}
+
+TEST(LpuExperts, SeveralVectorsPerExpertAndASharedOne) {
+  NeuralNetwork network = small_mixture(1, 100, 9, 2, 100);
+  add_shared(network, 70);
+  expect_equal_to_reference(network, narrow_geometry(3), ElementType::Float16, 4);
+}
+
+TEST(LpuExperts, OneByteWeightsShareOneFactor) {
+  NeuralNetwork network = small_mixture(1, 100, 10, 4, 40);
+  add_shared(network, 30);
+  mixture_of(network).router.rule = RouterRule::TopkSoftmax;
+  mixture_of(network).router.bias = true;
+  expect_equal_to_reference(network, narrow_geometry(4), ElementType::Fp8E4m3, 4);
+}
+
+TEST(LpuExperts, SigmoidsInGroups) {
+  NeuralNetwork network = small_mixture(2, 64, 16, 4, 24);
+  set_groups(network, 4, 2);
+  add_shared(network, 24);
+  expect_equal_to_reference(network, narrow_geometry(4), ElementType::Float16, 4);
+}
+
+TEST(LpuExperts, OnLpuV1AndLp30) {
+  const NeuralNetwork network = small_mixture(1, 330, 32, 4, 96);
+  expect_equal_to_reference(network, lpu_v1_geometry(), ElementType::Float16, 2);
+  expect_equal_to_reference(network, lp30_geometry(), ElementType::Fp8E4m3, 2);
+}
+
+// All rules, 3 to 40 experts, shapes that fill no vector.
+TEST(LpuExperts, AnyShapeEqualsTheReference) {
+  const char* wanted = std::getenv("TANDEM_LPU_CASES");
+  const int cases = wanted != nullptr ? std::atoi(wanted) : 6;
+  for (int seed = 0; seed < cases; ++seed) {
+    SCOPED_TRACE(seed);
+    RandomStream random(static_cast<std::uint64_t>(seed), "experts");
+    const std::int64_t experts = random.integer(3, 31);
+    NeuralNetwork network = small_mixture(random.integer(1, 2), random.integer(3, 150), experts,
+                                          random.integer(1, std::min<std::int64_t>(8, experts - 1)),
+                                          random.integer(1, 80));
+    ops::Router& router = mixture_of(network).router;
+    constexpr RouterRule rules[] = {RouterRule::SoftmaxTopk, RouterRule::TopkSoftmax,
+                                    RouterRule::SigmoidBias};
+    router.rule = rules[random.integer(0, 2)];
+    router.bias = random.integer(0, 1) == 1;
+    router.renormalise = random.integer(0, 1) == 1;
+    if (random.integer(0, 1) == 1) add_shared(network, random.integer(1, 80));
+    constexpr ElementType types[] = {ElementType::Float16, ElementType::Bfloat16,
+                                     ElementType::Fp8E4m3};
+    expect_equal_to_reference(network, narrow_geometry(static_cast<int>(random.integer(2, 4))),
+                              types[random.integer(0, 2)], 2, static_cast<std::uint64_t>(seed));
+    if (HasFatalFailure()) return;
+  }
+}
+
+// Equal router rows give equal scores: the lower index wins, as in the reference operator.
+TEST(LpuExperts, TiesGoToTheLowerIndex) {
+  const NeuralNetwork network = small_mixture(1, 64, 8, 3, 24);
+  Weights weights = random_weights(network, 3);
+  Tensor& router = weights.tensors.at("layers.0.experts.router");
+  for (std::int64_t row = 1; row < 8; ++row) {
+    std::copy_n(router.floats().begin(), 64, router.floats().begin() + row * 64);
+  }
+  const Stage stage =
+      tandem::whole_model(network, precision_of(ElementType::Float16, ElementType::Float16));
+  StageUnderTest chip(narrow_geometry(4), stage, weights, 1, 4);
+  LpuReference reference(weights, ElementType::Float16, ElementType::Float16, 64);
+  EXPECT_EQ(chip.host->run_token(0, 0, embedding_row(weights, 5)).logits, reference.forward(5));
+}
+
+// The same weights in plain float: the tokens of the reference model.
+TEST(LpuExperts, DecodeTheTokensOfTheReferenceModel) {
+  NeuralNetwork network = small_mixture(2, 64, 16, 4, 24);
+  set_groups(network, 4, 2);
+  add_shared(network, 24);
+  const Weights weights = weights_in_format(random_weights(network, 29), ElementType::Float16);
+  const Stage stage =
+      tandem::whole_model(network, precision_of(ElementType::Float16, ElementType::Float16));
+  StageUnderTest chip(narrow_geometry(4), stage, weights, 1, 32);
+  ReferenceModel plain(weights);
+  std::int32_t token = 3;
+  for (int position = 0; position < 24; ++position) {
+    const auto pass = chip.host->run_token(0, position, embedding_row(weights, token));
+    const Tensor exact = plain.forward(token, position);
+    ASSERT_EQ(pass.best_token, greedy({exact.floats().begin(), exact.floats().end()})) << position;
+    token = pass.best_token;
+  }
+}
+
+}  // namespace
+}  // namespace tandem::test
