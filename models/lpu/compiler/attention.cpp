@@ -103,23 +103,24 @@ void StageCompiler::project_qkv(const LayerLayout& layer) {
   std::vector<TileRow> rows;
   const std::array scales{load_scale(layer.q, 0), load_scale(layer.k, 1), load_scale(layer.v, 2)};
   for (int n = 0; n < layer.q.n_tiles; ++n) {
-    rows.push_back({&layer.q, n, [this, &layer, n, scales](int plane, int accumulator) {
-                      split_heads(layer, n, {&layer.q, plane, accumulator, scales[0]});
-                    }});
+    rows.push_back(
+        {&layer.q, n, [this, &layer, n, scales](int /*token*/, int plane, int accumulator) {
+           split_heads(layer, n, {&layer.q, plane, accumulator, scales[0]});
+         }});
   }
   for (int j = 0; j < layer.k.n_tiles; ++j) {
     rows.push_back(
-        {&layer.k, j, [this, &layer, j, scales](int plane, int accumulator) {
+        {&layer.k, j, [this, &layer, j, scales](int /*token*/, int plane, int accumulator) {
            append_key(layer.packs[index_of(j)], {&layer.k, plane, accumulator, scales[1]});
          }});
   }
   for (int j = 0; j < layer.v.n_tiles; ++j) {
     rows.push_back(
-        {&layer.v, j, [this, &layer, j, scales](int plane, int accumulator) {
+        {&layer.v, j, [this, &layer, j, scales](int /*token*/, int plane, int accumulator) {
            append_value(layer.packs[index_of(j)], {&layer.v, plane, accumulator, scales[2]});
          }});
   }
-  multiply(rows, layout_.normed);
+  multiply(rows, &TokenBuffers::normed);
 }
 
 // Rows that move from one KV block to the next, by slice.
@@ -208,7 +209,7 @@ void StageCompiler::attention(const LayerLayout& layer) {
   scheduler_.begin_operator("heads combined");
   for (int q = 0; q < shape.q_vectors(); ++q) combine_heads(layer, q);
   scheduler_.begin_operator("output projection");
-  add_to_hidden(layer.o, layout_.attended);
+  add_to_hidden(layer.o, &TokenBuffers::attended);
 }
 
 }  // namespace tandem::lpu

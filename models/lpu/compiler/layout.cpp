@@ -30,12 +30,12 @@ class LayoutMaker {
     // the first row that is free in all of them.
     for (LayerLayout& layer : layout_.layers) make_vectors(layer);
     if (layout_.stage.has_head()) make_head_vectors();
-    for (int k = 0; k < shape.hidden_vectors; ++k) {
-      layout_.hidden.push_back(allocator_.buffer(Hemisphere::West, 4, BufferUse::Updated));
-      if (!is_last()) layout_.outgoing.push_back(fp32(Hemisphere::East));
+    for (int t = 0; t < layout_.tokens; ++t) make_hidden(t);
+    for (int t = 0; t < layout_.tokens; ++t) {
+      make_activations(layout_.token(t).normed, shape.hidden_vectors, layout_.network.hidden, t);
     }
-    make_activations(layout_.normed, shape.hidden_vectors, layout_.network.hidden);
-    if (layout_.stage.layers > 0) make_attention_buffers();
+    if (layout_.stage.layers == 0) return;
+    for (int t = 0; t < layout_.tokens; ++t) make_attention_buffers(t);
   }
 
  private:
@@ -107,13 +107,23 @@ class LayoutMaker {
   }
 
   void make_head_vectors() {
-    const StageShape& s = layout_.shape;
     layout_.final_norm = norm_weights();
     make_scale(layout_.head);
     layout_.logit_mask = fp32();
-    for (int n = 0; n < s.head_vectors; ++n) layout_.logits.push_back(fp32());
-    layout_.best_value = fp32();
-    layout_.best_tile = fp32();
+    for (int t = 0; t < layout_.tokens; ++t) {
+      TokenBuffers& token = layout_.token(t);
+      for (int n = 0; n < layout_.shape.head_vectors; ++n) token.logits.push_back(fp32());
+      token.best_value = fp32();
+      token.best_tile = fp32();
+    }
+  }
+
+  void make_hidden(int t) {
+    TokenBuffers& token = layout_.token(t);
+    for (int k = 0; k < layout_.shape.hidden_vectors; ++k) {
+      token.hidden.push_back(allocator_.buffer(Hemisphere::West, 4, BufferUse::Updated));
+      if (!is_last()) token.outgoing.push_back(fp32(Hemisphere::East));
+    }
   }
 
   // Assigns packs to planes, turn by turn over layers so that both hemispheres fill evenly.
@@ -158,63 +168,72 @@ class LayoutMaker {
     }
   }
 
-  void make_activations(Activations& activations, int vectors, std::int64_t width,
+  void make_activations(Activations& activations, int vectors, std::int64_t width, int t,
                         bool lanes_per_vector = true) {
     const StageShape& s = layout_.shape;
     for (int k = 0; k < vectors; ++k) {
       for (const Hemisphere side : both_sides) {
         activations.side[side == Hemisphere::East ? 1 : 0].push_back(
-            allocator_.buffer(side, streams_of(s.weights), BufferUse::Activation));
+            allocator_.buffer(side, streams_of(s.weights), BufferUse::Activation, t));
       }
       const std::int64_t used = lanes_per_vector ? width - std::int64_t{k} * s.lanes : width;
       activations.halves.push_back(streams_of(s.weights) == 2 && used > s.lanes / 2 ? 2 : 1);
     }
   }
 
-  void make_attention_buffers() {
+  void make_attention_buffers(int t) {
     const StageShape& s = layout_.shape;
-    layout_.cosine = fp32();
-    layout_.sine = fp32();
-    make_activations(layout_.attended, s.q_vectors(), s.channels(), false);
-    make_activations(layout_.gated, s.ffn_vectors, layout_.network.intermediate);
-    for (int p = 0; p < s.pack_heads; ++p) layout_.head_mask.push_back(fp32());
-    const int width = streams_of(s.kv);
-    layout_.score_stride = s.q_vectors() * s.pack_heads;
-    for (const Hemisphere side : both_sides) {
-      const auto index = static_cast<std::size_t>(side == Hemisphere::East ? 1 : 0);
-      for (int c = 0; c < s.channels(); ++c) {
-        layout_.one_hot[index].push_back(allocator_.buffer(side, width));
-      }
-      for (int q = 0; q < s.q_vectors() * s.pack_heads; ++q) {
-        (index == 0 ? q_west_ : q_east_).push_back(allocator_.buffer(side, width));
-        if (width == 2) {
-          (index == 0 ? rest_west_ : rest_east_).push_back(allocator_.buffer(side, width));
-        }
-      }
-      layout_.mask[index] = allocator_.mask_table(side, layout_.blocks_per_slot + 1);
-      for (Place& place : layout_.mask[index]) place.reg = host_register::mask_start;
-      const int rows = layout_.score_stride * layout_.blocks_per_slot;
-      const Rows table = allocator_.score_table(side, rows);
-      for (int q = 0; q < layout_.score_stride; ++q) {
-        Rows row = table;
-        for (Place& place : row) place.row += q;
-        (index == 0 ? score_west_ : score_east_).push_back(row);
-      }
+    TokenBuffers& token = layout_.token(t);
+    token.cosine = fp32();
+    token.sine = fp32();
+    make_activations(token.attended, s.q_vectors(), s.channels(), t, false);
+    make_activations(token.gated, s.ffn_vectors, layout_.network.intermediate, t);
+    if (t == 0) {
+      for (int p = 0; p < s.pack_heads; ++p) layout_.head_mask.push_back(fp32());
+      layout_.score_stride = s.q_vectors() * s.pack_heads;
     }
-    for (int q = 0; q < layout_.score_stride; ++q) layout_.maxima.push_back(fp32());
-    layout_.q_heads = q_west_;
-    layout_.q_heads.insert(layout_.q_heads.end(), q_east_.begin(), q_east_.end());
-    layout_.q_rests = rest_west_;
-    layout_.q_rests.insert(layout_.q_rests.end(), rest_east_.begin(), rest_east_.end());
-    layout_.scores = score_west_;
-    layout_.scores.insert(layout_.scores.end(), score_east_.begin(), score_east_.end());
+    for (const Hemisphere side : both_sides) {
+      if (t == 0) make_one_hot(side);
+      make_heads(token, side);
+      make_tables(token, t, side);
+    }
+    for (int q = 0; q < layout_.score_stride; ++q) token.maxima.push_back(fp32());
+  }
+
+  void make_one_hot(Hemisphere side) {
+    for (int c = 0; c < layout_.shape.channels(); ++c) {
+      layout_.one_hot[side == Hemisphere::East ? 1 : 0].push_back(
+          allocator_.buffer(side, streams_of(layout_.shape.kv)));
+    }
+  }
+
+  void make_heads(TokenBuffers& token, Hemisphere side) {
+    const int width = streams_of(layout_.shape.kv);
+    for (int q = 0; q < layout_.score_stride; ++q) {
+      token.q_heads.push_back(allocator_.buffer(side, width));
+      if (width == 2) token.q_rests.push_back(allocator_.buffer(side, width));
+    }
+  }
+
+  // Behind the tail's row come blocks that only longer requests of the same pass have.
+  void make_tables(TokenBuffers& token, int t, Hemisphere side) {
+    const int blocks = layout_.blocks_per_slot;
+    const int mask_rows = layout_.tokens == 1 ? blocks + 1 : 2 * blocks;
+    Rows& mask = token.mask[side == Hemisphere::East ? 1 : 0];
+    mask = allocator_.mask_table(side, mask_rows);
+    for (Place& place : mask) place.reg = token_registers(geometry_, t).mask_start;
+    const Rows table = allocator_.score_table(side, layout_.score_stride * blocks);
+    for (int q = 0; q < layout_.score_stride; ++q) {
+      Rows row = table;
+      for (Place& place : row) place.row += q;
+      token.scores.push_back(row);
+    }
   }
 
   const Geometry& geometry_;
   StageLayout& layout_;
   RowAllocator allocator_;
   bool turn_ = false;
-  std::vector<Rows> q_west_, q_east_, rest_west_, rest_east_, score_west_, score_east_;
 };
 
 StageShape shape_of(const Geometry& geometry, const Stage& stage, const DenseDecoder& network) {
@@ -259,8 +278,24 @@ Type plane_type(ElementType type) {
   }
 }
 
+TokenRegisters token_registers(const Geometry& geometry, int token) {
+  const int ports = geometry.weight_streams_per_plane;
+  TokenRegisters registers;
+  if (token > 0) {
+    constexpr int bases = 4;
+    registers.slot_base =
+        host_register::column_ports + 2 * ports + (token - 1) * (bases + 2 * ports);
+    registers.tail_base = registers.slot_base + 1;
+    registers.staging_base = registers.slot_base + 2;
+    registers.mask_start = registers.slot_base + 3;
+    registers.key_ports = registers.slot_base + bases;
+  }
+  registers.value_ports = registers.key_ports + ports;
+  return registers;
+}
+
 StageLayout make_layout(const Geometry& geometry, const Stage& stage, int slots,
-                        std::int64_t max_context) {
+                        std::int64_t max_context, int tokens) {
   if (geometry.lanes() != geometry.plane_columns || geometry.lanes() != geometry.plane_rows ||
       geometry.banks != 2 || geometry.planes % 2 != 0) {
     throw ModelError("lpu.compiler: needs square planes as wide as a vector, and two banks");
@@ -269,7 +304,13 @@ StageLayout make_layout(const Geometry& geometry, const Stage& stage, int slots,
   layout.stage = stage;
   layout.network = dense_decoder_of(stage.network, "lpu.compiler");
   layout.shape = shape_of(geometry, stage, layout.network);
+  if (tokens < 1 || tokens > most_tokens) {
+    throw ModelError(fmt::format("lpu.compiler: passes of {} tokens; 1 to {} are supported", tokens,
+                                 most_tokens));
+  }
   layout.slots = slots;
+  layout.tokens = tokens;
+  layout.further_tokens.resize(static_cast<std::size_t>(tokens - 1));
   layout.blocks_per_slot = std::max(1, ceil_div(max_context, geometry.lanes()));
   LayoutMaker(geometry, layout).make();
   return layout;
