@@ -35,11 +35,11 @@ std::array<std::uint16_t, host_registers> register_limits(const Geometry& geomet
   };
   const int units = layout.units();
   const int last_issue = geometry.lw_issues() - 1;
-  set(host_register::iterations, layout.blocks_per_slot - 1);
   for (int t = 0; t < layout.tokens; ++t) {
     const TokenRegisters token = token_registers(geometry, t);
     // Tokens that only fill up a pass grow the spare unit.
     const int spare = layout.tokens > 1 ? 1 : 0;
+    set(token.iterations, layout.blocks_per_slot - 1);
     set(token.slot_base, std::int64_t{units - layout.blocks_per_slot} * layout.unit_rows);
     set(token.tail_base, std::int64_t{units - 1 + spare} * layout.unit_rows);
     set(token.staging_base, std::int64_t{layout.slots - 1 + spare} * layout.staging_rows);
@@ -53,6 +53,9 @@ std::array<std::uint16_t, host_registers> register_limits(const Geometry& geomet
 }
 
 void check_fit(const Geometry& geometry, const StageLayout& layout) {
+  if (layout.tokens > 1 && !layout.layers.empty()) {
+    throw ModelError("lpu.compiler: attention of several tokens per pass");
+  }
   if (layout.deepest_bank() > geometry.rows_per_bank) {
     throw ModelError(
         fmt::format("lpu.compiler: the stage needs {} rows in its fullest bank, the chip has {}",

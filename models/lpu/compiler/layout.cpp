@@ -195,7 +195,7 @@ class LayoutMaker {
     for (const Hemisphere side : both_sides) {
       if (t == 0) make_one_hot(side);
       make_heads(token, side);
-      make_tables(token, t, side);
+      make_tables(token, side);
     }
     for (int q = 0; q < layout_.score_stride; ++q) token.maxima.push_back(fp32());
   }
@@ -215,13 +215,9 @@ class LayoutMaker {
     }
   }
 
-  // Behind the tail's row come blocks that only longer requests of the same pass have.
-  void make_tables(TokenBuffers& token, int t, Hemisphere side) {
+  void make_tables(TokenBuffers& token, Hemisphere side) {
     const int blocks = layout_.blocks_per_slot;
-    const int mask_rows = layout_.tokens == 1 ? blocks + 1 : 2 * blocks;
-    Rows& mask = token.mask[side == Hemisphere::East ? 1 : 0];
-    mask = allocator_.mask_table(side, mask_rows);
-    for (Place& place : mask) place.reg = token_registers(geometry_, t).mask_start;
+    token.mask[side == Hemisphere::East ? 1 : 0] = allocator_.mask_table(side, blocks + 1);
     const Rows table = allocator_.score_table(side, layout_.score_stride * blocks);
     for (int q = 0; q < layout_.score_stride; ++q) {
       Rows row = table;
@@ -259,6 +255,24 @@ StageShape shape_of(const Geometry& geometry, const Stage& stage, const DenseDec
 
 }  // namespace
 
+TokenRegisters token_registers(const Geometry& geometry, int token) {
+  const int ports = geometry.weight_streams_per_plane;
+  TokenRegisters registers;
+  registers.key_ports = host_register::column_ports;
+  if (token > 0) {
+    constexpr int bases = 5;
+    const int first = host_register::further_tokens + (token - 1) * (bases + 2 * ports);
+    registers.iterations = first;
+    registers.slot_base = first + 1;
+    registers.tail_base = first + 2;
+    registers.staging_base = first + 3;
+    registers.mask_start = first + 4;
+    registers.key_ports = first + bases;
+  }
+  registers.value_ports = registers.key_ports + ports;
+  return registers;
+}
+
 int StageLayout::deepest_bank() const {
   return rows_used.empty() ? 0 : *std::max_element(rows_used.begin(), rows_used.end());
 }
@@ -276,22 +290,6 @@ Type plane_type(ElementType type) {
           "lpu.compiler: weights and KV in {} are not supported; use float16, bfloat16 or fp8",
           name_of(type)));
   }
-}
-
-TokenRegisters token_registers(const Geometry& geometry, int token) {
-  const int ports = geometry.weight_streams_per_plane;
-  TokenRegisters registers;
-  if (token > 0) {
-    constexpr int bases = 4;
-    registers.slot_base =
-        host_register::column_ports + 2 * ports + (token - 1) * (bases + 2 * ports);
-    registers.tail_base = registers.slot_base + 1;
-    registers.staging_base = registers.slot_base + 2;
-    registers.mask_start = registers.slot_base + 3;
-    registers.key_ports = registers.slot_base + bases;
-  }
-  registers.value_ports = registers.key_ports + ports;
-  return registers;
 }
 
 StageLayout make_layout(const Geometry& geometry, const Stage& stage, int slots,

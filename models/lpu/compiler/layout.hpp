@@ -14,26 +14,30 @@ namespace tandem::lpu {
 
 /// Host registers of a pass.
 namespace host_register {
-inline constexpr int iterations = 1;  ///< KV blocks - 1, of the longest request
+inline constexpr int iterations = 1;  ///< KV blocks - 1
 inline constexpr int slot_base = 2;   ///< rows from the first KV unit to the request's first
 inline constexpr int tail_base = 3;   ///< rows to the unit of the block that grows
 inline constexpr int staging_base = 4;
 inline constexpr int mask_start = 5;
 inline constexpr int column_ports = 16;  ///< K rows by port; V rows by port behind them
+inline constexpr int delta_state = 178;  ///< rows to a request's recurrent states
+/// Rows to the convolution's input of as many tokens ago as registers further (0 = this token).
+inline constexpr int delta_ring = 179;
+/// Those of the second and all further tokens of a pass, token by token.
+inline constexpr int further_tokens = 256;
 }  // namespace host_register
 
 /// The host registers that one token's attention uses: where its request's KV lies and how many
-/// blocks of it there are. The first token of a pass has those above; each further one takes the
-/// next numbers behind the ports of the token before.
+/// blocks of it there are. The first token of a pass has those above, the others have theirs from
+/// further_tokens on.
 struct TokenRegisters {
   int iterations = host_register::iterations;
   int slot_base = host_register::slot_base;
   int tail_base = host_register::tail_base;
   int staging_base = host_register::staging_base;
   int mask_start = host_register::mask_start;
-  int key_ports =
-      host_register::column_ports;  ///< first of one per column port: the new key's rows
-  int value_ports = 0;              ///< likewise, of the staged value
+  int key_ports = 0;    ///< first of one per column port: rows of the new key
+  int value_ports = 0;  ///< likewise, of the staged value
 };
 [[nodiscard]] TokenRegisters token_registers(const Geometry& geometry, int token);
 
@@ -103,7 +107,8 @@ struct TokenBuffers {
   std::vector<Rows> hidden;    ///< residual stream, fp32
   std::vector<Rows> outgoing;  ///< copy for the link
   Rows cosine, sine;           ///< of the token's position
-  std::array<Rows, 2> mask;    ///< first row of the mask table; zeros, then the tail's row
+  std::array<Rows, 2> mask;    ///< first row of the mask table; zeros, then the tail's row. Read at
+                               ///< the token's mask_start
   Activations normed, attended, gated;
   std::vector<Rows> q_heads;  ///< kv type, by head_slot(); one copy in each hemisphere
   std::vector<Rows> q_rests;  ///< two-byte KV: what rounding took from q_heads, rounded too
