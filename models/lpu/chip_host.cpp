@@ -32,18 +32,18 @@ double scaled_frequency(double frequency, const ops::Llama3Scaling& scaling) {
 
 }  // namespace
 
-void rotary_vectors(const DenseDecoder& network, const StageShape& shape, std::int64_t position,
+void rotary_vectors(const ops::Rope& rope, const StageShape& shape, std::int64_t position,
                     std::vector<float>& cosine, std::vector<float>& sine) {
   cosine.assign(index_of(shape.lanes), 0.0F);
   sine.assign(index_of(shape.lanes), 0.0F);
   const int half = shape.head_dim / 2;
-  const auto* scaling = std::get_if<ops::Llama3Scaling>(&network.rope.scaling);
+  const auto* scaling = std::get_if<ops::Llama3Scaling>(&rope.scaling);
   for (int lane = 0; lane < shape.channels(); ++lane) {
     const int within = lane % shape.head_dim;
-    const bool interleaved = network.rope.layout == RopeLayout::Interleaved;
+    const bool interleaved = rope.layout == RopeLayout::Interleaved;
     const int pair = interleaved ? within / 2 : within % half;
     const bool first = interleaved ? within % 2 == 0 : within < half;
-    double frequency = std::pow(network.rope.theta, -2.0 * pair / shape.head_dim);
+    double frequency = std::pow(rope.theta, -2.0 * pair / shape.head_dim);
     if (scaling != nullptr) frequency = scaled_frequency(frequency, *scaling);
     const double angle = static_cast<double>(position) * frequency;
     cosine[index_of(lane)] = static_cast<float>(std::cos(angle));
@@ -149,7 +149,7 @@ ChipHost::ChipHost(const Geometry& geometry, const LatencyTable& latencies,
                    const CompiledStage& stage, const Weights& weights)
     : geometry_(geometry), stage_(&stage), machine_(geometry, latencies, true) {
   machine_.load(stage.program, {});
-  write_constants(geometry, stage.layout, dense_weights_of(weights, "lpu"),
+  write_constants(geometry, stage.layout, weights,
                   [this](const Place& place, std::span<const std::uint8_t> bytes) {
                     machine_.write_row(place.slice, place.bank, place.row, bytes);
                   });
@@ -191,7 +191,7 @@ void ChipHost::write_descriptor(const TokenBuffers& token, std::int64_t position
   }
   if (layout.layers.empty()) return;
   std::vector<float> cosine, sine;
-  rotary_vectors(layout.network, layout.shape, position, cosine, sine);
+  rotary_vectors(layout.rope, layout.shape, position, cosine, sine);
   write_value(token.cosine, Type::Float32, cosine);
   write_value(token.sine, Type::Float32, sine);
   write_mask(token, position);
@@ -237,7 +237,7 @@ std::vector<float> ChipHost::sent_hidden(int token, const RunResult& run) const 
       bits[i / 4 * lanes + lane] |= std::uint32_t{vector.bytes[lane]} << (8 * (i % 4));
     }
   }
-  bits.resize(std::min(bits.size(), index_of(layout.network.hidden)));
+  bits.resize(std::min(bits.size(), index_of(layout.network().hidden)));
   std::vector<float> values;
   for (const std::uint32_t b : bits) values.push_back(std::bit_cast<float>(b));
   return values;

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "models/lpu/compiler/scheduler.hpp"
-#include "sim/describe/dense_decoder.hpp"
+#include "sim/describe/neural_network.hpp"
 #include "sim/lower/batch.hpp"
 
 namespace tandem::lpu {
@@ -74,10 +74,14 @@ struct PackLayout {
   ColumnTile staged;  ///< V rows of the growing block; column = token
 };
 
+/// One layer: what it computes, and where what its two halves need lies. Members of halves that the
+/// kind does not have stay empty.
 struct LayerLayout {
+  LayerKind kind;
   std::vector<Rows> attention_norm, ffn_norm;
-  MatrixLayout q, k, v, o, gate, up, down;
-  std::vector<PackLayout> packs;
+  MatrixLayout q, k, v, o;        ///< grouped attention
+  std::vector<PackLayout> packs;  ///< grouped attention
+  MatrixLayout gate, up, down;    ///< dense feed-forward block
 };
 
 /// Shape constants that everything else is derived from.
@@ -104,6 +108,7 @@ struct StageShape {
 
 /// What one token of a pass has for itself.
 struct TokenBuffers {
+  TokenRegisters registers;
   std::vector<Rows> hidden;    ///< residual stream, fp32
   std::vector<Rows> outgoing;  ///< copy for the link
   Rows cosine, sine;           ///< of the token's position
@@ -121,7 +126,7 @@ struct TokenBuffers {
 /// The whole stage on one chip. Its own buffers are those of the first token of a pass.
 struct StageLayout : TokenBuffers {
   Stage stage;
-  DenseDecoder network;  ///< the stage's
+  ops::Rope rope;  ///< of all its attention layers
   StageShape shape;
   int slots = 0;            ///< requests
   int tokens = 1;           ///< of one pass
@@ -153,6 +158,7 @@ struct StageLayout : TokenBuffers {
   [[nodiscard]] TokenBuffers& token(int index) {
     return index == 0 ? *this : further_tokens[static_cast<std::size_t>(index - 1)];
   }
+  [[nodiscard]] const NeuralNetwork& network() const { return stage.network; }
   [[nodiscard]] int units() const { return slots * blocks_per_slot; }
   /// Largest number of rows used in any bank.
   [[nodiscard]] int deepest_bank() const;
