@@ -25,7 +25,7 @@ void StageCompiler::gate_expert(const LayerLayout& layer, const PartedOutput& ga
     const int chosen = (vector - experts.shared_vectors) / experts.vectors;
     product = work.op(AluOp::Mul, product, work.memory(layout_.routing.weight[index_of(chosen)]));
   }
-  store_activation(work, product, layout_.shape.weights, layout_.routing.gated, vector);
+  store_activation(work, product, layout_.shape.weights, layout_.routed, vector);
   work.place();
 }
 
@@ -40,21 +40,21 @@ void StageCompiler::advance_experts(const LayerLayout& layer) {
   std::vector<TileRow> rows;
   for (int i = 0; i < vectors; ++i) {
     for (std::size_t s = 0; s < experts.gate.size(); ++s) {
-      rows.push_back({&experts.gate[s], i, [&gates, i](int plane, int accumulator) {
+      rows.push_back({&experts.gate[s], i, [&gates, i](int /*token*/, int plane, int accumulator) {
                         gates[index_of(i)].sums.emplace_back(plane, accumulator);
                       }});
-      rows.push_back(
-          {&experts.up[s], i, [this, &layer, &gates, &ups, i](int plane, int accumulator) {
-             PartedOutput& up = ups[index_of(i)];
-             up.sums.emplace_back(plane, accumulator);
-             if (up.sums.size() < up.matrix->size()) return;
-             gate_expert(layer, gates[index_of(i)], up, i);
-           }});
+      rows.push_back({&experts.up[s], i,
+                      [this, &layer, &gates, &ups, i](int /*token*/, int plane, int accumulator) {
+                        PartedOutput& up = ups[index_of(i)];
+                        up.sums.emplace_back(plane, accumulator);
+                        if (up.sums.size() < up.matrix->size()) return;
+                        gate_expert(layer, gates[index_of(i)], up, i);
+                      }});
     }
   }
-  multiply(rows, layout_.normed);
+  multiply(rows, &TokenBuffers::normed);
   scheduler_.begin_operator("experts: down");
-  add_to_hidden(experts.down, layout_.routing.gated);
+  add_to_hidden(experts.down, &TokenBuffers::routed);
 }
 
 }  // namespace tandem::lpu

@@ -142,6 +142,7 @@ void LayoutMaker::make_routing_buffers() {
     }
   }
   if (widest == nullptr) return;
+  if (layout_.tokens > 1) throw ModelError("lpu.compiler: experts in passes of several tokens");
   RoutingBuffers& routing = layout_.routing;
   for (const Hemisphere side : both_sides) {
     const std::size_t index = side == Hemisphere::East ? 1 : 0;
@@ -158,7 +159,7 @@ void LayoutMaker::make_routing_buffers() {
     routing.weight.push_back(fp32());
   }
   // Every vector may be full: what lies beyond an expert's width is zero in its tiles.
-  make_activations(routing.gated, widest->down.k_tiles, layout_.shape.lanes, false);
+  make_activations(layout_.routed, 0, widest->down.k_tiles, layout_.shape.lanes, false);
 }
 
 }  // namespace tandem::lpu

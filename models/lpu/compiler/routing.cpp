@@ -42,11 +42,11 @@ void StageCompiler::score_experts(const LayerLayout& layer) {
   PartedOutput logits{&experts.router, {}, load_scale(experts.router.front(), 0)};
   std::vector<TileRow> rows;
   for (const MatrixLayout& part : experts.router) {
-    rows.push_back({&part, 0, [&logits](int plane, int accumulator) {
+    rows.push_back({&part, 0, [&logits](int /*token*/, int plane, int accumulator) {
                       logits.sums.emplace_back(plane, accumulator);
                     }});
   }
-  multiply(rows, layout_.normed);
+  multiply(rows, &TokenBuffers::normed);
   store_keys(layer, logits);
 }
 

@@ -18,7 +18,7 @@ std::int64_t Work::flag(const Rows& rows, int reg) {
   op.cycles = 1;
   op.lands_after = 1;
   op.instruction.op = Opcode::Flag;
-  op.instruction.reg = static_cast<std::uint8_t>(reg);
+  op.instruction.reg = static_cast<std::uint16_t>(reg);
   op.in_flow = memory_flow(rows, op.cycle);
   units_.push_back(op);
   return op.cycle;
