@@ -41,6 +41,7 @@ LpuReference::LpuReference(const Weights& weights, ElementType weight_type, Elem
     layer.k = make(weights.layer(l, "attention.key"), kv, hidden);
     layer.v = make(weights.layer(l, "attention.value"), kv, hidden);
     layer.o = make(weights.layer(l, "attention.output"), hidden, heads);
+    make_extras(layer, l);
     if (layer.kind->ffn.experts) {
       make_experts(layer, l);
     } else {
@@ -196,31 +197,6 @@ LpuReference::Lanes LpuReference::norm(const Lanes& x, const Tensor& weights) co
   return y;
 }
 
-void LpuReference::rotate(Lanes& x, float scale) const {
-  const Lanes old = x;
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    const std::size_t lane = i % lanes_;
-    const std::size_t d = lane % head_dim_;
-    if (lane >= pack_ * head_dim_) {
-      x[i] = 0;
-      continue;
-    }
-    const bool pairs = rope_.layout == RopeLayout::Interleaved;
-    const std::size_t half = head_dim_ / 2;
-    const std::size_t index = pairs ? d / 2 : d % half;
-    const bool first = pairs ? d % 2 == 0 : d < half;
-    const std::size_t partner = pairs ? i ^ 1U : (first ? i + half : i - half);
-    const double angle =
-        static_cast<double>(position_) *
-        std::pow(rope_.theta, -2.0 * static_cast<double>(index) / static_cast<double>(head_dim_));
-    const auto c = static_cast<float>(std::cos(angle));
-    const auto s = static_cast<float>(std::sin(angle));
-    const float a = old[i] * c;
-    const float b = old[partner] * (first ? -s : s);
-    x[i] = (a + b) * scale;
-  }
-}
-
 // Blocks of `lanes` tokens in order; within a block halves for two-byte types, first of the rounded
 // weights, then of what rounding left.
 float LpuReference::weighted_sum(const std::vector<float>& p, const std::vector<float>& rest,
@@ -252,7 +228,10 @@ LpuReference::Lanes LpuReference::attend_head(const Layer& layer, const Lanes& q
   }
   const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim_)));
   std::vector<float> scores(tokens);
-  float largest = -std::numeric_limits<float>::infinity();
+  const std::size_t of_group = vector % group_;
+  const std::size_t index = (vector / group_ * pack_ + head) * group_ + of_group;
+  float largest =
+      layer.sinks.empty() ? -std::numeric_limits<float>::infinity() : layer.sinks[index];
   for (std::size_t t = 0; t < tokens; ++t) {
     const float* k = &layer.keys[t][base];
     float s = 0;
@@ -276,7 +255,12 @@ LpuReference::Lanes LpuReference::attend_head(const Layer& layer, const Lanes& q
     p[t] = round_to(kv_type_, e);
     left[t] = round_to(kv_type_, e - p[t]);
   }
-  const float part = special::recip(weighted_sum(p, left, ones));
+  float total = weighted_sum(p, left, ones);
+  if (!layer.sinks.empty()) {
+    const float share = special::exp(layer.sinks[index] - largest);
+    total += kv_type_ == ElementType::Fp8E4m3 ? share * 256.0F : share;
+  }
+  const float part = special::recip(total);
   Lanes result(lanes_);
   for (std::size_t d = head * head_dim_; d < (head + 1) * head_dim_; ++d) {
     for (std::size_t t = 0; t < tokens; ++t) v[t] = layer.values[t][base + d];
@@ -324,14 +308,16 @@ std::vector<float> LpuReference::forward(std::int32_t token) {
     const Lanes x = norm(hidden, weights_.layer(static_cast<std::int64_t>(l), "attention_norm"));
     const std::size_t live = at(network_.hidden);
     Lanes q = multiply(layer.q, x, live);
-    rotate(q, layer.q.scale);
+    rotate(q, layer.q.scale, layer.query);
     Lanes k = multiply(layer.k, x, live);
-    rotate(k, layer.k.scale);
+    rotate(k, layer.k.scale, layer.key);
     Lanes v = multiply(layer.v, x, live);
     for (float& value : v) value *= layer.v.scale;
+    for (std::size_t i = 0; i < layer.value_bias.size(); ++i) v[i] += layer.value_bias[i];
     layer.keys.push_back(round(k, kv_type_));
     layer.values.push_back(round(v, kv_type_));
     const Lanes attended = attend(layer, q);
+    for (std::size_t i = 0; i < layer.output_bias.size(); ++i) hidden[i] += layer.output_bias[i];
     const Lanes y = multiply(layer.o, attended, std::min(pack_ * head_dim_, lanes_));
     for (std::size_t i = 0; i < y.size(); ++i) hidden[i] = y[i] * layer.o.scale + hidden[i];
     feed_forward(layer, hidden, weights_.layer(static_cast<std::int64_t>(l), "ffn_norm"));

@@ -27,14 +27,25 @@ class LpuReference {
   struct Block {
     Matrix gate, up, down;
   };
+  struct Extras {
+    Lanes bias;  // by lane of every vector
+    Lanes norm;  // by channel of a head
+  };
+  struct Turn {
+    std::size_t partner = 0;
+    float cosine = 1, sine = 0;
+  };
   struct Layer {
     const LayerKind* kind = nullptr;
     Matrix q, k, v, o;
+    Extras query, key;
+    Lanes value_bias, output_bias, sinks;
     Block dense, shared;
     Matrix router;
     Lanes router_bias;
     std::vector<Block> experts;
-    std::vector<Lanes> keys, values;  // by token, packed lanes of all packs
+    std::vector<Lanes> expert_biases;  // of gate, up and down
+    std::vector<Lanes> keys, values;   // by token, packed lanes of all packs
   };
   struct Choice {
     std::size_t expert = 0;
@@ -59,7 +70,10 @@ class LpuReference {
   [[nodiscard]] Lanes round(const Lanes& values, ElementType type) const;
   [[nodiscard]] Lanes sum_over_lanes(const Lanes& values) const;
   [[nodiscard]] Lanes norm(const Lanes& x, const Tensor& weights) const;
-  void rotate(Lanes& x, float scale) const;
+  void make_extras(Layer& layer, std::int64_t index) const;
+  [[nodiscard]] Turn turn_of(std::size_t channel) const;
+  void rotate(Lanes& x, float scale, const Extras& extras) const;
+  [[nodiscard]] Lanes inverse_rms(const Lanes& x) const;
   Lanes attend(Layer& layer, const Lanes& q) const;
   Lanes attend_head(const Layer& layer, const Lanes& q, std::size_t vector, std::size_t head) const;
   [[nodiscard]] float weighted_sum(const std::vector<float>& p, const std::vector<float>& rest,
@@ -73,7 +87,8 @@ class LpuReference {
                                           const Lanes& scores,
                                           const std::vector<std::size_t>& order) const;
   [[nodiscard]] Lanes inner_of(const Layer& layer, const Block& block, const Lanes& x,
-                               const Lanes& weight) const;
+                               const Choice* choice) const;
+  void add_biases(const Layer& layer, const std::vector<Choice>& chosen, Lanes& hidden) const;
 
   const Weights& weights_;
   const NeuralNetwork& network_;

@@ -37,6 +37,12 @@ void LpuReference::make_experts(Layer& layer, std::int64_t index) const {
     const auto bias = tensor("experts.router_bias");
     layer.router_bias.assign(bias.begin(), bias.end());
   }
+  if (kind.bias) {
+    for (const char* name : {"experts.gate_bias", "experts.up_bias", "experts.down_bias"}) {
+      const auto bias = tensor(name);
+      layer.expert_biases.emplace_back(bias.begin(), bias.end());
+    }
+  }
   const auto scale = [&](const std::string& name) {
     float result = scale_of(tensor("experts." + name));
     if (kind.shared > 0) result = std::max(result, scale_of(tensor("shared." + name)));
@@ -146,19 +152,46 @@ std::vector<LpuReference::Choice> LpuReference::weigh(const ops::Router& router,
 }
 
 LpuReference::Lanes LpuReference::inner_of(const Layer& layer, const Block& block, const Lanes& x,
-                                           const Lanes& weight) const {
+                                           const Choice* choice) const {
   const std::size_t rows = (at(layer.kind->ffn.experts->intermediate) + lanes_ - 1) / lanes_;
   const std::size_t at_once = type_ == ElementType::Fp8E4m3 ? rows : 2 * rows;
-  const Lanes gate = multiply_parts(block.gate, x, at(network_.hidden), at_once);
-  const Lanes up = multiply_parts(block.up, x, at(network_.hidden), at_once);
+  Lanes gate = multiply_parts(block.gate, x, at(network_.hidden), at_once);
+  Lanes up = multiply_parts(block.up, x, at(network_.hidden), at_once);
+  if (choice != nullptr && !layer.expert_biases.empty()) {
+    const std::size_t width = at(layer.kind->ffn.experts->intermediate);
+    for (std::size_t i = 0; i < width; ++i) {
+      gate[i] += layer.expert_biases[0][choice->expert * width + i];
+      up[i] += layer.expert_biases[1][choice->expert * width + i];
+    }
+  }
   Lanes inner(gate.size());
   for (std::size_t i = 0; i < inner.size(); ++i) {
-    const float silu = gate[i] * special::recip(special::exp(-gate[i]) + 1.0F);
-    float product = silu * up[i];
-    if (!weight.empty()) product *= weight[i % lanes_];
+    float product = 0;
+    if (layer.kind->ffn.activation == ActivationKind::ClampedSwiglu) {
+      const float g = std::min(gate[i], 7.0F);
+      const float u = std::min(std::max(up[i], -7.0F), 7.0F);
+      product = g * special::recip(special::exp(-(g * 1.702F)) + 1.0F) * (u + 1.0F);
+    } else {
+      product = gate[i] * special::recip(special::exp(-gate[i]) + 1.0F) * up[i];
+    }
+    if (choice != nullptr) product *= choice->weight[i % lanes_];
     inner[i] = round_to(type_, product);
   }
   return inner;
+}
+
+void LpuReference::add_biases(const Layer& layer, const std::vector<Choice>& chosen,
+                              Lanes& hidden) const {
+  const std::size_t width = at(network_.hidden);
+  for (std::size_t i = 0; i < width; ++i) {
+    float sum = 0;
+    for (std::size_t j = 0; j < chosen.size(); ++j) {
+      const float bias = layer.expert_biases[2][chosen[j].expert * width + i];
+      const float part = chosen[j].weight[i % lanes_] * bias;
+      sum = j == 0 ? part : sum + part;
+    }
+    hidden[i] = sum + hidden[i];
+  }
 }
 
 void LpuReference::mix_experts(const Layer& layer, Lanes& hidden,
@@ -166,13 +199,15 @@ void LpuReference::mix_experts(const Layer& layer, Lanes& hidden,
   const Lanes x = norm(hidden, norm_weights);
   Lanes inputs;
   std::vector<const Matrix*> downs;
-  const auto add = [&](const Block& block, const Lanes& weight) {
-    const Lanes inner = inner_of(layer, block, x, weight);
+  const auto add = [&](const Block& block, const Choice* choice) {
+    const Lanes inner = inner_of(layer, block, x, choice);
     inputs.insert(inputs.end(), inner.begin(), inner.end());
     downs.push_back(&block.down);
   };
-  if (layer.kind->ffn.experts->shared > 0) add(layer.shared, {});
-  for (const Choice& choice : choose(layer, x)) add(layer.experts[choice.expert], choice.weight);
+  if (layer.kind->ffn.experts->shared > 0) add(layer.shared, nullptr);
+  const std::vector<Choice> chosen = choose(layer, x);
+  for (const Choice& choice : chosen) add(layer.experts[choice.expert], &choice);
+  if (!layer.expert_biases.empty()) add_biases(layer, chosen, hidden);
   Matrix all;
   all.outputs = hidden.size();
   all.inputs = inputs.size();

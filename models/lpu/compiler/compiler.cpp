@@ -8,23 +8,8 @@
 namespace tandem::lpu {
 namespace {
 
-constexpr std::uint16_t no_lane = 0xffff;
-
 std::size_t index_of(int value) {
   return static_cast<std::size_t>(value);
-}
-
-// The partner of each lane in a rotary pair.
-std::vector<std::uint16_t> rope_partners(const StageShape& shape, RopeLayout layout) {
-  std::vector<std::uint16_t> map(index_of(shape.lanes), no_lane);
-  const int half = shape.head_dim / 2;
-  for (int lane = 0; lane < shape.channels(); ++lane) {
-    const int within = lane % shape.head_dim;
-    int partner = lane ^ 1;
-    if (layout == RopeLayout::HalfSplit) partner = within < half ? lane + half : lane - half;
-    map[index_of(lane)] = static_cast<std::uint16_t>(partner);
-  }
-  return map;
 }
 
 std::array<std::uint16_t, host_registers> register_limits(const Geometry& geometry,
@@ -42,6 +27,8 @@ std::array<std::uint16_t, host_registers> register_limits(const Geometry& geomet
       auto& limit = limits[index_of(host_register::chosen_experts + j)];
       const std::int64_t rows = (router.experts - 1) * layer.experts->unit_rows;
       limit = std::max(limit, static_cast<std::uint16_t>(rows));
+      auto& index = limits[index_of(host_register::chosen_indices + j)];
+      index = std::max(index, static_cast<std::uint16_t>(router.experts - 1));
     }
   }
   for (int t = 0; t < layout.tokens; ++t) {
@@ -95,7 +82,7 @@ StageCompiler::StageCompiler(const Geometry& geometry, const LatencyTable& laten
       links_(links),
       scheduler_(geometry, latencies, latencies.barrier),
       accumulator_turn_(index_of(geometry.planes)) {
-  rope_map_ = add_map(rope_partners(layout.shape, layout.rope.layout));
+  rope_map_ = add_map(rope_partners(layout.shape, layout.rope));
   sum_map_ = add_map(std::vector<std::uint16_t>(
       index_of(geometry.lanes()), static_cast<std::uint16_t>(layout.shape.channels())));
 }

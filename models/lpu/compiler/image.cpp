@@ -4,42 +4,17 @@
 #include <cmath>
 #include <limits>
 
+#include "models/lpu/compiler/channel_map.hpp"
+
 namespace tandem::lpu {
 namespace {
 
 constexpr float largest_e4m3 = 448.0F;
-constexpr int absent = -1;
 // Below all scores of experts, and finite: its product with zero is zero.
 constexpr float far_below = -1e30F;
 
 std::size_t index_of(std::int64_t value) {
   return static_cast<std::size_t>(value);
-}
-
-// Channel of a matrix for every lane of every vector; `absent` for padding.
-using ChannelMap = std::vector<std::int64_t>;
-
-ChannelMap natural(std::int64_t first, std::int64_t width, int vectors, int lanes) {
-  ChannelMap map(index_of(std::int64_t{vectors} * lanes), absent);
-  for (std::int64_t i = 0; i < width; ++i) map[index_of(i)] = first + i;
-  return map;
-}
-
-// Lane d of head p of pack j carries channel d of kv head j * P + p, or of q head g of its group.
-ChannelMap packed(const StageShape& shape, int group) {
-  const int vectors = shape.packs * group;
-  ChannelMap map(index_of(std::int64_t{vectors} * shape.lanes), absent);
-  for (int vector = 0; vector < vectors; ++vector) {
-    const int j = vector / group;
-    for (int p = 0; p < shape.heads_in_pack(j); ++p) {
-      const std::int64_t head = std::int64_t{j * shape.pack_heads + p} * group + vector % group;
-      for (int d = 0; d < shape.head_dim; ++d) {
-        map[index_of(std::int64_t{vector} * shape.lanes + p * shape.head_dim + d)] =
-            head * shape.head_dim + d;
-      }
-    }
-  }
-  return map;
 }
 
 class ConstantWriter {
@@ -113,6 +88,69 @@ class ConstantWriter {
     matrix(layer.v, tensors.at("attention.value"), kv_heads, hidden);
     matrix(layer.o, tensors.at("attention.output"), hidden, heads);
     for (const PackLayout& pack : layer.packs) ones_column(pack);
+    write_head_vectors(layer.q_vectors, heads, tensors, "attention.query");
+    write_head_vectors(layer.k_vectors, kv_heads, tensors, "attention.key");
+    for (std::size_t j = 0; j < layer.v_bias.size(); ++j) {
+      const auto bias = tensors.at("attention.value_bias").floats();
+      value(layer.v_bias[j], Type::Float32, lanes_of(bias, kv_heads, j));
+    }
+    write_sinks(layer, tensors);
+    if (!layer.o_bias.empty()) vectors(layer.o_bias, tensors.at("attention.output_bias"));
+  }
+
+  // The channels of vector `index` of a map; zero where it has none.
+  [[nodiscard]] std::vector<float> lanes_of(std::span<const float> values, const ChannelMap& map,
+                                            std::size_t index) const {
+    const auto lanes = index_of(layout_.shape.lanes);
+    std::vector<float> result(lanes);
+    for (std::size_t lane = 0; lane < lanes; ++lane) {
+      const std::int64_t channel = map[index * lanes + lane];
+      if (channel != absent) result[lane] = values[index_of(channel)];
+    }
+    return result;
+  }
+
+  // Head p of a pack in q vector q is the q % group-th of its kv head's group.
+  void write_sinks(const LayerLayout& layer, const LayerTensors& tensors) {
+    const StageShape& s = layout_.shape;
+    if (layer.sinks.empty()) return;
+    const auto sinks = tensors.at("attention.sinks").floats();
+    for (int q = 0; q < s.q_vectors(); ++q) {
+      for (int p = 0; p < s.heads_in_pack(q / s.group); ++p) {
+        const int head = (q / s.group * s.pack_heads + p) * s.group + q % s.group;
+        const std::vector<float> lanes(index_of(s.lanes), sinks[index_of(head)]);
+        value(layer.sinks[layout_.head_slot(q, p, Hemisphere::West)], Type::Float32, lanes);
+      }
+    }
+  }
+
+  // What a vector's partners in the rotation have in its lanes.
+  [[nodiscard]] std::vector<float> partners_of(const std::vector<float>& values) const {
+    std::vector<float> result(values.size());
+    const auto partners = rope_partners(layout_.shape, layout_.rope);
+    for (std::size_t lane = 0; lane < values.size(); ++lane) {
+      if (partners[lane] < values.size()) result[lane] = values[partners[lane]];
+    }
+    return result;
+  }
+
+  void write_head_vectors(const std::vector<HeadVectors>& heads, const ChannelMap& channels,
+                          const LayerTensors& tensors, const std::string& name) {
+    for (std::size_t i = 0; i < heads.size(); ++i) {
+      if (!heads[i].bias.empty()) {
+        const auto bias = lanes_of(tensors.at(name + "_bias").floats(), channels, i);
+        value(heads[i].bias, Type::Float32, bias);
+        value(heads[i].partner_bias, Type::Float32, partners_of(bias));
+      }
+      if (heads[i].norm.empty()) continue;
+      std::vector<float> norm(index_of(layout_.shape.lanes));
+      const auto weight = tensors.at(name + "_norm").floats();
+      for (std::size_t lane = 0; lane < index_of(layout_.shape.channels()); ++lane) {
+        norm[lane] = weight[lane % weight.size()];
+      }
+      value(heads[i].norm, Type::Float32, norm);
+      value(heads[i].partner_norm, Type::Float32, partners_of(norm));
+    }
   }
 
   void write_dense_block(const LayerLayout& layer, const LayerTensors& tensors) {
@@ -149,6 +187,26 @@ class ConstantWriter {
       write_wide(layer, tensors, *parts, name);
     }
     write_down(layer, tensors);
+    write_bias_table(experts.gate_bias, tensors, "experts.gate_bias");
+    write_bias_table(experts.up_bias, tensors, "experts.up_bias");
+    write_bias_table(experts.down_bias, tensors, "experts.down_bias");
+  }
+
+  // Row e of table i: vector i of expert e.
+  void write_bias_table(const std::vector<Rows>& tables, const LayerTensors& tensors,
+                        const char* name) {
+    if (tables.empty()) return;
+    const Tensor& biases = tensors.at(name);
+    const auto width = index_of(biases.dim(1));
+    const auto lanes = index_of(layout_.shape.lanes);
+    for (std::int64_t e = 0; e < biases.dim(0); ++e) {
+      for (std::size_t i = 0; i < tables.size(); ++i) {
+        Rows rows = tables[i];
+        for (Place& place : rows) place.row += static_cast<int>(e);
+        const auto own = biases.floats().subspan(index_of(e) * width, width);
+        value(rows, Type::Float32, own.subspan(i * lanes, std::min(lanes, width - i * lanes)));
+      }
+    }
   }
 
   // One factor for routed and shared experts: the planes add both in one accumulator.
@@ -325,19 +383,6 @@ class ConstantWriter {
 };
 
 }  // namespace
-
-void write_vector(const Geometry& geometry, const Rows& rows, Type type,
-                  std::span<const float> values, const RowWriter& write) {
-  std::vector<std::vector<std::uint8_t>> bytes(
-      rows.size(), std::vector<std::uint8_t>(index_of(geometry.vector_bytes())));
-  for (std::size_t lane = 0; lane < values.size(); ++lane) {
-    const std::uint32_t bits = encode_element(element_type(type), values[lane]);
-    for (std::size_t b = 0; b < rows.size(); ++b) {
-      bytes[b][lane] = static_cast<std::uint8_t>(bits >> (8 * b));
-    }
-  }
-  for (std::size_t b = 0; b < rows.size(); ++b) write(rows[b], bytes[b]);
-}
 
 void write_constants(const Geometry& geometry, const StageLayout& layout, const Weights& weights,
                      const RowWriter& write) {

@@ -107,7 +107,13 @@ void LayoutMaker::make_vectors(LayerLayout& layer) {
        {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down}) {
     if (matrix->n_tiles > 0) make_scale(*matrix);
   }
-  if (layer.experts) make_experts_vectors(*layer.experts);
+  if (const auto* attention = std::get_if<GroupedAttention>(&layer.kind.mixer)) {
+    make_head_vectors(layer, *attention);
+  }
+  if (layer.experts) {
+    make_experts_vectors(*layer.experts);
+    make_expert_biases(*layer.kind.ffn.experts, *layer.experts);
+  }
 }
 
 void LayoutMaker::make_layer(std::int64_t index) {
@@ -213,6 +219,22 @@ TokenRegisters token_registers(const Geometry& geometry, int token) {
   }
   registers.value_ports = registers.key_ports + ports;
   return registers;
+}
+
+std::vector<std::uint16_t> rope_partners(const StageShape& shape, const ops::Rope& rope) {
+  constexpr std::uint16_t no_lane = 0xffff;
+  std::vector<std::uint16_t> map(static_cast<std::size_t>(shape.lanes), no_lane);
+  const bool whole = rope.partial == ops::PartialRotary::Proportional || rope.rotated == 0;
+  const int rotated = whole ? shape.head_dim : static_cast<int>(rope.rotated);
+  const int half = rotated / 2;
+  for (int lane = 0; lane < shape.channels(); ++lane) {
+    const int within = lane % shape.head_dim;
+    int partner = lane ^ 1;
+    if (rope.layout == RopeLayout::HalfSplit) partner = within < half ? lane + half : lane - half;
+    if (within >= rotated) partner = lane;
+    map[static_cast<std::size_t>(lane)] = static_cast<std::uint16_t>(partner);
+  }
+  return map;
 }
 
 int StageLayout::deepest_bank() const {

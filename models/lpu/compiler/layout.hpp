@@ -25,6 +25,8 @@ inline constexpr int column_ports = 16;  ///< K rows by port; V rows by port beh
 /// vector unit set them in the middle of a pass.
 inline constexpr int chosen_experts = 192;
 inline constexpr int most_chosen_experts = 8;
+/// Their indices, for tables with a row per expert.
+inline constexpr int chosen_indices = chosen_experts + most_chosen_experts;
 inline constexpr int delta_state = 178;  ///< rows to a request's recurrent states
 /// Rows to the convolution's input of as many tokens ago as registers further (0 = this token).
 inline constexpr int delta_ring = 179;
@@ -93,6 +95,8 @@ struct ExpertsLayout {
   std::vector<MatrixLayout> router;    ///< one row of tiles, cut along its inputs
   std::vector<MatrixLayout> gate, up;  ///< rows of tiles, each cut along its inputs
   MatrixLayout down;
+  /// Tables with a row per expert, by vector: biases; empty where there are none.
+  std::vector<Rows> gate_bias, up_bias, down_bias;
   /// Added to what experts are chosen by: the router's bias, and far below any score in lanes
   /// without an expert.
   Rows offset;
@@ -108,7 +112,15 @@ struct RoutingBuffers {
   Rows beyond;               ///< constant: 0 in lanes with an expert, far below any score elsewhere
   Rows inverse;              ///< factor of all weights
   std::vector<Rows> chosen;  ///< 16-bit rows of a chosen expert
+  std::vector<Rows> index;   ///< its 16-bit index
   std::vector<Rows> weight;  ///< fp32, of a chosen expert
+};
+
+/// What a vector of heads takes on before it is used; empty where the network has none. What
+/// rotation pairs a lane with is a lane of another channel, so its factors lie beside the lane's.
+struct HeadVectors {
+  Rows bias, partner_bias;
+  Rows norm, partner_norm;  ///< weights of the norm over each head
 };
 
 /// One layer: what it computes, and where what its two halves need lies. Members of halves that the
@@ -116,9 +128,13 @@ struct RoutingBuffers {
 struct LayerLayout {
   LayerKind kind;
   std::vector<Rows> attention_norm, ffn_norm;
-  MatrixLayout q, k, v, o;        ///< grouped attention
-  std::vector<PackLayout> packs;  ///< grouped attention
-  MatrixLayout gate, up, down;    ///< dense feed-forward block
+  MatrixLayout q, k, v, o;                        ///< grouped attention
+  std::vector<PackLayout> packs;                  ///< grouped attention
+  std::vector<HeadVectors> q_vectors, k_vectors;  ///< by vector of q, by pack
+  std::vector<Rows> v_bias;                       ///< by pack
+  std::vector<Rows> o_bias;                       ///< by vector of the hidden state
+  std::vector<Rows> sinks;      ///< by q head, in every lane: where its maximum begins
+  MatrixLayout gate, up, down;  ///< dense feed-forward block
   std::optional<ExpertsLayout> experts;
 };
 
@@ -179,6 +195,8 @@ struct StageLayout : TokenBuffers {
 
   std::vector<Rows> head_mask;               ///< by kv head of a pack: ones in its lanes
   std::array<std::vector<Rows>, 2> one_hot;  ///< by channel, kv type
+  /// Rotated heads and their inverse root mean squares, where heads are normed: q vectors, packs.
+  std::vector<Rows> rotated, inverse_rms;
   Rows logit_mask;  ///< minus infinity behind the last token of the head slice
   RoutingBuffers routing;
   std::vector<TokenBuffers> further_tokens;
@@ -203,6 +221,11 @@ struct StageLayout : TokenBuffers {
   /// Largest number of rows used in any bank.
   [[nodiscard]] int deepest_bank() const;
 };
+
+/// The partner of each lane in a rotary pair; 0xffff where a lane carries no channel. Channels that
+/// do not rotate are their own.
+[[nodiscard]] std::vector<std::uint16_t> rope_partners(const StageShape& shape,
+                                                       const ops::Rope& rope);
 
 /// Formats that planes multiply. Throws ModelError for others.
 [[nodiscard]] Type plane_type(ElementType type);

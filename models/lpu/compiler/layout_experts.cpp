@@ -131,6 +131,24 @@ void LayoutMaker::make_experts_vectors(ExpertsLayout& experts) {
   experts.offset = fp32();
 }
 
+// Rows of all experts behind each other, in pairs of slices by turns.
+Rows LayoutMaker::expert_table(std::int64_t experts) {
+  table_turn_ = (table_turn_ + 1) % (2 * allocator_.table_pairs());
+  const Hemisphere side = table_turn_ % 2 == 0 ? Hemisphere::West : Hemisphere::East;
+  return allocator_.table(side, table_turn_ / 2, static_cast<int>(experts));
+}
+
+void LayoutMaker::make_expert_biases(const Experts& kind, ExpertsLayout& experts) {
+  if (!kind.bias) return;
+  for (int i = 0; i < experts.vectors; ++i) {
+    experts.gate_bias.push_back(expert_table(kind.router.experts));
+    experts.up_bias.push_back(expert_table(kind.router.experts));
+  }
+  for (int k = 0; k < layout_.shape.hidden_vectors; ++k) {
+    experts.down_bias.push_back(expert_table(kind.router.experts));
+  }
+}
+
 void LayoutMaker::make_routing_buffers() {
   const ExpertsLayout* widest = nullptr;
   int chosen = 0;
@@ -156,6 +174,7 @@ void LayoutMaker::make_routing_buffers() {
   for (int j = 0; j < chosen; ++j) {
     routing.chosen.push_back(
         allocator_.buffer(j % 2 == 0 ? Hemisphere::East : Hemisphere::West, 2));
+    routing.index.push_back(allocator_.buffer(j % 2 == 0 ? Hemisphere::West : Hemisphere::East, 2));
     routing.weight.push_back(fp32());
   }
   // Every vector may be full: what lies beyond an expert's width is zero in its tiles.

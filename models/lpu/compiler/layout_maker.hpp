@@ -36,6 +36,8 @@ class LayoutMaker {
   void add_chosen(ExpertsLayout& experts, int chosen);
   [[nodiscard]] std::vector<MatrixLayout> parts(int rows, int at_once) const;
   void make_experts_vectors(ExpertsLayout& experts);
+  void make_expert_biases(const Experts& kind, ExpertsLayout& experts);
+  Rows expert_table(std::int64_t experts);
   void make_routing_buffers();
 
   // Vectors (layout.cpp).
@@ -50,6 +52,7 @@ class LayoutMaker {
 
   // Grouped attention (layout_attention.cpp).
   void make_grouped_attention(LayerLayout& layer);
+  void make_head_vectors(LayerLayout& layer, const GroupedAttention& attention);
   void make_kv();
   void place_kv(Hemisphere side, int tiles);
   void make_attention_vectors(int t);
@@ -62,6 +65,7 @@ class LayoutMaker {
   StageLayout& layout_;
   RowAllocator allocator_;
   bool turn_ = false;
+  int table_turn_ = 0;
 };
 
 inline constexpr std::array<Hemisphere, 2> both_sides{Hemisphere::West, Hemisphere::East};

@@ -220,12 +220,22 @@ void StageCompiler::find_chosen(const ExpertsLayout& experts, int count) {
     const Value offset =
         find.op(AluOp::Mul, lane, Work::constant(static_cast<float>(experts.unit_rows)));
     find.store(find.convert(offset, Type::Float32, Type::Int16), rows);
+    if (!experts.down_bias.empty()) {
+      find.store(find.convert(lane, Type::Float32, Type::Int16), routing.index[index_of(j)]);
+    }
     find.place();
-    Work flag(scheduler_);
-    const std::int64_t cycle = flag.flag(rows, host_register::chosen_experts + j);
-    flagged = std::max(flagged, flag.place() + cycle);
+    const auto set = [&](const Rows& from, int reg) {
+      Work flag(scheduler_);
+      const std::int64_t cycle = flag.flag(from, reg);
+      flagged = std::max(flagged, flag.place() + cycle);
+    };
+    set(rows, host_register::chosen_experts + j);
+    if (!experts.down_bias.empty()) {
+      set(routing.index[index_of(j)], host_register::chosen_indices + j);
+    }
   }
-  scheduler_.release(host_register::chosen_experts, count, flagged);
+  scheduler_.release(host_register::chosen_experts, 2 * host_register::most_chosen_experts,
+                     flagged);
 }
 
 // Weights of the chosen, best first: exp(score - best score), or the scores themselves, over their

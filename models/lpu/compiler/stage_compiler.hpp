@@ -97,6 +97,10 @@ class StageCompiler {
   void find_chosen(const ExpertsLayout& experts, int count);
   void weigh_chosen(const ops::Router& router);
   void advance_experts(const LayerLayout& layer);
+  void add_expert_biases(const LayerLayout& layer);
+  [[nodiscard]] static Rows row_of_chosen(const Rows& table, int chosen);
+  [[nodiscard]] Value logistic(Work& work, Value x);
+  [[nodiscard]] Value activated(Work& work, ActivationKind kind, Value gate, Value up);
   void gate_expert(const LayerLayout& layer, const PartedOutput& gate, const PartedOutput& up,
                    int vector);
 
@@ -113,10 +117,16 @@ class StageCompiler {
   // Attention (attention.cpp, attention_values.cpp).
   void attention(const LayerLayout& layer);
   void project_qkv(const LayerLayout& layer, const TokenRegisters& token);
-  [[nodiscard]] Value rotate(Work& work, const Output& output);
+  // What projections become on their way (attention_inputs.cpp).
+  [[nodiscard]] Value rotate(Work& work, const Output& output, const HeadVectors& heads);
+  [[nodiscard]] Value head_value(Work& work, const Output& output, const HeadVectors& heads,
+                                 int vector);
+  void norm_heads(const Output& output, const HeadVectors& heads, int vector);
   void split_heads(const LayerLayout& layer, int q, const Output& output);
-  void append_key(const PackLayout& pack, const Output& output, const TokenRegisters& token);
-  void append_value(const PackLayout& pack, const Output& output, const TokenRegisters& token);
+  void append_key(const LayerLayout& layer, int pack, const Output& output,
+                  const TokenRegisters& token);
+  void append_value(const LayerLayout& layer, int pack, const Output& output,
+                    const TokenRegisters& token);
   [[nodiscard]] std::vector<Rows> column_ports(const ColumnTile& tile, int first_register) const;
   void store_column(Work& work, Value value, const ColumnTile& tile,
                     const std::vector<Rows>& by_byte);
@@ -128,6 +138,15 @@ class StageCompiler {
   void value_loop(const LayerLayout& layer, const TokenRegisters& token);
   void weigh_values(const PackLayout& pack, int q, int p, int accumulator);
   void combine_heads(const LayerLayout& layer, int q);
+  /// Head p of the pack in q vector q.
+  struct HeadOfPack {
+    int q;
+    int p;
+  };
+  [[nodiscard]] Value with_sink(Work& work, Value sum, const LayerLayout& layer,
+                                const HeadOfPack& head, const Work::Options& at);
+  void begin_maxima(const LayerLayout& layer);
+  void add_bias_to_hidden(const std::vector<Rows>& bias);
   [[nodiscard]] std::map<int, int> loop_strides() const;
   [[nodiscard]] int value_accumulator(const LayerLayout& layer, int q, int p) const;
 
