@@ -1,0 +1,107 @@
+// Where grouped attention keeps its matrices, its KV packs and the vectors between its steps.
+#include <algorithm>
+
+#include "models/lpu/compiler/layout_maker.hpp"
+
+namespace tandem::lpu {
+
+void LayoutMaker::make_grouped_attention(LayerLayout& layer) {
+  const StageShape& s = layout_.shape;
+  layer.q = matrix(s.q_vectors(), s.hidden_vectors);
+  layer.k = matrix(s.packs, s.hidden_vectors);
+  layer.v = matrix(s.packs, s.hidden_vectors);
+  layer.o = matrix(s.hidden_vectors, s.q_vectors());
+}
+
+// Assigns packs to planes, turn by turn over layers so that both hemispheres fill evenly.
+void LayoutMaker::make_kv() {
+  const StageShape& s = layout_.shape;
+  const int pairs = geometry_.planes / 2;
+  std::array<int, 2> tiles{};
+  for (std::size_t l = 0; l < layout_.layers.size(); ++l) {
+    for (int j = 0; j < s.packs; ++j) {
+      PackLayout pack;
+      const int turn = j + static_cast<int>(l);
+      const int half = streams_of(s.kv) == 2 ? 0 : (turn / pairs) % 2;
+      pack.plane = 2 * (turn % pairs) + half;
+      pack.side = geometry_.plane_hemisphere(pack.plane);
+      tiles[pack.side == Hemisphere::East ? 1 : 0] += 1;
+      layout_.layers[l].packs.push_back(pack);
+    }
+  }
+  const int most = std::max(tiles[0], tiles[1]);
+  for (const Hemisphere side : both_sides) place_kv(side, most);
+}
+
+void LayoutMaker::place_kv(Hemisphere side, int tiles) {
+  int rows = 0;
+  const ColumnTile model = allocator_.moving_tiles(side, layout_.shape.kv, rows);
+  layout_.unit_rows = 2 * tiles * rows;
+  layout_.staging_rows = tiles * rows;
+  // One unit and one staging area more than requests need: what must not be kept goes there.
+  const int cache = allocator_.reserve_moving(model, (layout_.units() + 1) * layout_.unit_rows);
+  const int staging = allocator_.reserve_moving(model, (layout_.slots + 1) * layout_.staging_rows);
+  int index = 0;
+  for (LayerLayout& layer : layout_.layers) {
+    for (PackLayout& pack : layer.packs) {
+      if (pack.side != side) continue;
+      pack.keys = pack.values = pack.staged = model;
+      pack.keys.row = cache + 2 * index * rows;
+      pack.values.row = cache + (2 * index + 1) * rows;
+      pack.staged.row = staging + index * rows;
+      ++index;
+    }
+  }
+}
+
+void LayoutMaker::make_attention_vectors(int t) {
+  const StageShape& s = layout_.shape;
+  TokenBuffers& token = layout_.token(t);
+  token.cosine = fp32();
+  token.sine = fp32();
+  make_activations(token.attended, t, s.q_vectors(), s.channels(), false);
+}
+
+// Masks and one-hot vectors are the same for all tokens.
+void LayoutMaker::make_attention_buffers(int t) {
+  const StageShape& s = layout_.shape;
+  TokenBuffers& token = layout_.token(t);
+  if (t == 0) {
+    for (int p = 0; p < s.pack_heads; ++p) layout_.head_mask.push_back(fp32());
+    layout_.score_stride = s.q_vectors() * s.pack_heads;
+  }
+  for (const Hemisphere side : both_sides) {
+    if (t == 0) make_one_hot(side);
+    make_heads(token, side);
+    make_tables(token, side);
+  }
+  for (int q = 0; q < layout_.score_stride; ++q) token.maxima.push_back(fp32());
+}
+
+void LayoutMaker::make_one_hot(Hemisphere side) {
+  for (int c = 0; c < layout_.shape.channels(); ++c) {
+    layout_.one_hot[side == Hemisphere::East ? 1 : 0].push_back(
+        allocator_.buffer(side, streams_of(layout_.shape.kv)));
+  }
+}
+
+void LayoutMaker::make_heads(TokenBuffers& token, Hemisphere side) {
+  const int width = streams_of(layout_.shape.kv);
+  for (int q = 0; q < layout_.score_stride; ++q) {
+    token.q_heads.push_back(allocator_.buffer(side, width));
+    if (width == 2) token.q_rests.push_back(allocator_.buffer(side, width));
+  }
+}
+
+void LayoutMaker::make_tables(TokenBuffers& token, Hemisphere side) {
+  const int blocks = layout_.blocks_per_slot;
+  token.mask[side == Hemisphere::East ? 1 : 0] = allocator_.mask_table(side, blocks + 1);
+  const Rows table = allocator_.score_table(side, layout_.score_stride * blocks);
+  for (int q = 0; q < layout_.score_stride; ++q) {
+    Rows row = table;
+    for (Place& place : row) place.row += q;
+    token.scores.push_back(row);
+  }
+}
+
+}  // namespace tandem::lpu
