@@ -144,6 +144,47 @@ TEST(LpuExperts, TiesGoToTheLowerIndex) {
   EXPECT_EQ(chip.host->run_token(0, 0, embedding_row(weights, 5)).logits, reference.forward(5));
 }
 
+GroupedAttention& attention_of(NeuralNetwork& network) {
+  return std::get<GroupedAttention>(network.kinds.front().mixer);
+}
+
+// Several heads per vector and a head size whose rounds of rotations are of two radices.
+TEST(LpuHeads, NormsOverQueryAndKeyHeads) {
+  NeuralNetwork network = small_mixture(2, 100, 8, 2, 40);
+  attention_of(network).qk_norm = QkNorm::PerHead;
+  attention_of(network).shape.head_dim = 24;
+  attention_of(network).rope->rotated = 24;
+  attention_of(network).rope->layout = RopeLayout::HalfSplit;
+  expect_equal_to_reference(network, narrow_geometry(4), ElementType::Float16, 5);
+  expect_equal_to_reference(network, narrow_geometry(4), ElementType::Fp8E4m3, 3);
+}
+
+void make_like_gpt_oss(NeuralNetwork& network) {
+  GroupedAttention& attention = attention_of(network);
+  attention.qkv_bias = attention.output_bias = attention.sinks = true;
+  attention.rope->layout = RopeLayout::HalfSplit;
+  attention.rope->theta = 150000;
+  attention.rope->scaling = ops::YarnScaling{32, 4096, 32, 1, false, 1, 0};
+  network.kinds.front().ffn.activation = ActivationKind::ClampedSwiglu;
+  Experts& experts = mixture_of(network);
+  experts.bias = experts.router.bias = true;
+  experts.router.rule = RouterRule::TopkSoftmax;
+}
+
+TEST(LpuHeads, BiasesSinksAndYarnWithClampedExperts) {
+  NeuralNetwork network = small_mixture(2, 100, 8, 2, 70);
+  make_like_gpt_oss(network);
+  expect_equal_to_reference(network, narrow_geometry(4), ElementType::Float16, 5);
+  expect_equal_to_reference(network, narrow_geometry(4), ElementType::Fp8E4m3, 3);
+}
+
+TEST(LpuHeads, PartialRotationLeavesTheOtherChannels) {
+  NeuralNetwork network = small_mixture(1, 64, 8, 2, 24);
+  attention_of(network).rope->rotated = 4;
+  attention_of(network).rope->layout = RopeLayout::HalfSplit;
+  expect_equal_to_reference(network, narrow_geometry(4), ElementType::Float16, 5);
+}
+
 // The same weights in plain float: the tokens of the reference model.
 TEST(LpuExperts, DecodeTheTokensOfTheReferenceModel) {
   NeuralNetwork network = small_mixture(2, 64, 16, 4, 24);
