@@ -82,25 +82,38 @@ HostRegisters pass_registers(const Geometry& geometry, const StageLayout& layout
 
 ChipHost::ChipHost(const Geometry& geometry, const LatencyTable& latencies,
                    const CompiledStage& stage, const Weights& weights)
-    : geometry_(geometry), stage_(&stage), machine_(geometry, latencies, true) {
-  machine_.load(stage.program, {});
-  write_constants(geometry, stage.layout, dense_weights_of(weights, "lpu"),
+    : geometry_(geometry),
+      stage_(&stage),
+      own_(std::make_unique<Machine>(geometry, latencies, true)),
+      machine_(own_.get()) {
+  load_stage(weights);
+}
+
+ChipHost::ChipHost(const Geometry& geometry, const CompiledStage& stage, const Weights& weights,
+                   Machine& machine)
+    : geometry_(geometry), stage_(&stage), machine_(&machine) {
+  load_stage(weights);
+}
+
+void ChipHost::load_stage(const Weights& weights) {
+  machine_->load(stage_->program, {});
+  write_constants(geometry_, stage_->layout, dense_weights_of(weights, "lpu"),
                   [this](const Place& place, std::span<const std::uint8_t> bytes) {
-                    machine_.write_row(place.slice, place.bank, place.row, bytes);
+                    machine_->write_row(place.slice, place.bank, place.row, bytes);
                   });
 }
 
 void ChipHost::write_value(const Rows& rows, Type type, std::span<const float> values) {
   write_vector(geometry_, rows, type, values,
                [this](const Place& place, std::span<const std::uint8_t> bytes) {
-                 machine_.write_row(place.slice, place.bank, place.row, bytes);
+                 machine_->write_row(place.slice, place.bank, place.row, bytes);
                });
 }
 
 std::vector<float> ChipHost::read_value(const Rows& rows) const {
   std::vector<std::uint32_t> bits(index_of(geometry_.lanes()));
   for (std::size_t b = 0; b < rows.size(); ++b) {
-    const auto bytes = machine_.read_row(rows[b].slice, rows[b].bank, rows[b].row);
+    const auto bytes = machine_->read_row(rows[b].slice, rows[b].bank, rows[b].row);
     for (std::size_t lane = 0; lane < bits.size(); ++lane) {
       bits[lane] |= std::uint32_t{bytes[lane]} << (8 * b);
     }
@@ -154,7 +167,8 @@ std::vector<LinkVector> ChipHost::arrivals(std::span<const float> hidden) const 
 void ChipHost::read_results(PassResult& result) const {
   const StageLayout& layout = stage_->layout;
   const auto lanes = index_of(geometry_.lanes());
-  if (!result.run.outbound.empty()) {
+  // What the chips of a gang exchange leaves over links too.
+  if (!result.run.outbound.empty() && layout.ranks == 1) {
     std::vector<std::uint32_t> bits(layout.hidden.size() * lanes);
     for (std::size_t i = 0; i < result.run.outbound.size(); ++i) {
       for (std::size_t lane = 0; lane < lanes; ++lane) {
@@ -185,16 +199,24 @@ void ChipHost::read_results(PassResult& result) const {
   }
 }
 
-PassResult ChipHost::run_token(int slot, std::int64_t position, std::span<const float> hidden) {
+void ChipHost::prepare(int slot, std::int64_t position, std::span<const float> hidden) {
   write_descriptor(position, hidden);
   const HostRegisters registers = pass_registers(geometry_, stage_->layout, slot, position);
   for (int reg = 1; reg < host_registers; ++reg) {
-    machine_.set_register(reg, registers[index_of(reg)]);
+    machine_->set_register(reg, registers[index_of(reg)]);
   }
+}
+
+PassResult ChipHost::results(RunResult run) const {
   PassResult result;
-  result.run = machine_.run(arrivals(hidden));
+  result.run = std::move(run);
   read_results(result);
   return result;
+}
+
+PassResult ChipHost::run_token(int slot, std::int64_t position, std::span<const float> hidden) {
+  prepare(slot, position, hidden);
+  return results(machine_->run(arrivals(hidden)));
 }
 
 }  // namespace tandem::lpu

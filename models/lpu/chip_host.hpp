@@ -29,13 +29,20 @@ class ChipHost {
  public:
   ChipHost(const Geometry& geometry, const LatencyTable& latencies, const CompiledStage& stage,
            const Weights& weights);
+  /// A chip of a rack, whose machine others run; `stage` is its rank's (CompiledStage::of_rank).
+  ChipHost(const Geometry& geometry, const CompiledStage& stage, const Weights& weights,
+           Machine& machine);
   /// Runs one token at `position` of the request in `slot`. `hidden` is the residual stream that
   /// enters: the token's embedding in a first stage, else what the link brings.
   PassResult run_token(int slot, std::int64_t position, std::span<const float> hidden);
+  /// What run_token does before the run and after it.
+  void prepare(int slot, std::int64_t position, std::span<const float> hidden);
+  [[nodiscard]] PassResult results(RunResult run) const;
   [[nodiscard]] KvBlock read_kv(int slot, std::int64_t tokens) const;
   void write_kv(int slot, const KvBlock& block);
 
  private:
+  void load_stage(const Weights& weights);
   void write_value(const Rows& rows, Type type, std::span<const float> values);
   [[nodiscard]] std::vector<float> read_value(const Rows& rows) const;
   void write_descriptor(std::int64_t position, std::span<const float> hidden);
@@ -50,7 +57,8 @@ class ChipHost {
 
   Geometry geometry_;
   const CompiledStage* stage_;
-  Machine machine_;
+  std::unique_ptr<Machine> own_;
+  Machine* machine_;
 };
 
 /// Cosines, and sines with the sign of the rotation, of one position for every lane of a pack.

@@ -32,8 +32,9 @@ class LayoutMaker {
     if (layout_.stage.has_head()) make_head_vectors();
     for (int k = 0; k < shape.hidden_vectors; ++k) {
       layout_.hidden.push_back(allocator_.buffer(Hemisphere::West, 4, BufferUse::Updated));
-      if (!is_last()) layout_.outgoing.push_back(fp32(Hemisphere::East));
+      if (!is_last() && layout_.ranks == 1) layout_.outgoing.push_back(fp32(Hemisphere::East));
     }
+    if (layout_.ranks > 1) make_exchange();
     make_activations(layout_.normed, shape.hidden_vectors, layout_.network.hidden);
     if (layout_.stage.layers > 0) make_attention_buffers();
   }
@@ -41,6 +42,18 @@ class LayoutMaker {
  private:
   [[nodiscard]] bool is_last() const {
     return layout_.stage.head_end == layout_.network.vocabulary;
+  }
+  void make_exchange() {
+    const int vectors = ceil_div(layout_.shape.hidden_vectors, layout_.ranks) * layout_.ranks;
+    const auto block = [&](Hemisphere side) {
+      return VectorBlock{allocator_.buffer(side, 4, BufferUse::Any, vectors), vectors};
+    };
+    layout_.exchange.input = {block(Hemisphere::West), block(Hemisphere::East)};
+    layout_.exchange.inbox = block(Hemisphere::West);
+    layout_.exchange.output = block(Hemisphere::East);
+    if (is_last()) return;
+    const VectorBlock outgoing = block(Hemisphere::East);
+    for (int v = 0; v < vectors; ++v) layout_.outgoing.push_back(outgoing.at(v));
   }
   Rows fp32(Hemisphere side) { return allocator_.buffer(side, 4); }
   Rows fp32() {
@@ -64,11 +77,14 @@ class LayoutMaker {
       matrix.tiles.push_back(allocator_.weights(plane, matrix.type));
     }
   }
+  // Rows of tiles take turns on the planes, from where the matrix before ended: k and v of a single
+  // pack work side by side, and all planes hold about as many tiles.
   MatrixLayout matrix(int n_tiles, int k_tiles) {
     MatrixLayout result = matrix_shape(n_tiles, k_tiles);
-    for (int n = 0; n < n_tiles; ++n) add_tiles(result, n);
+    for (int n = 0; n < n_tiles; ++n) add_tiles(result, position_++);
     return result;
   }
+  void begin_at_even_plane() { position_ += position_ % 2; }
 
   std::vector<Rows> norm_weights() {
     std::vector<Rows> rows;
@@ -94,15 +110,18 @@ class LayoutMaker {
     layer.q = matrix(s.q_vectors(), s.hidden_vectors);
     layer.k = matrix(s.packs, s.hidden_vectors);
     layer.v = matrix(s.packs, s.hidden_vectors);
+    begin_at_even_plane();
     layer.o = matrix(s.hidden_vectors, s.q_vectors());
     // Gate and up tiles of one vector stand side by side, so that their planes finish together.
     layer.gate = matrix_shape(s.ffn_vectors, s.hidden_vectors);
     layer.up = matrix_shape(s.ffn_vectors, s.hidden_vectors);
+    begin_at_even_plane();
     for (int i = 0; i < s.ffn_vectors; ++i) {
-      add_tiles(layer.gate, 2 * i);
-      add_tiles(layer.up, 2 * i + 1);
+      add_tiles(layer.gate, position_++);
+      add_tiles(layer.up, position_++);
     }
     layer.down = matrix(s.hidden_vectors, s.ffn_vectors);
+    begin_at_even_plane();
     layout_.layers.push_back(std::move(layer));
   }
 
@@ -214,6 +233,7 @@ class LayoutMaker {
   StageLayout& layout_;
   RowAllocator allocator_;
   bool turn_ = false;
+  int position_ = 0;  ///< of the next row of tiles
   std::vector<Rows> q_west_, q_east_, rest_west_, rest_east_, score_west_, score_east_;
 };
 
@@ -260,13 +280,14 @@ Type plane_type(ElementType type) {
 }
 
 StageLayout make_layout(const Geometry& geometry, const Stage& stage, int slots,
-                        std::int64_t max_context) {
+                        std::int64_t max_context, int ranks) {
   if (geometry.lanes() != geometry.plane_columns || geometry.lanes() != geometry.plane_rows ||
       geometry.banks != 2 || geometry.planes % 2 != 0) {
     throw ModelError("lpu.compiler: needs square planes as wide as a vector, and two banks");
   }
   StageLayout layout;
   layout.stage = stage;
+  layout.ranks = ranks;
   layout.network = dense_decoder_of(stage.network, "lpu.compiler");
   layout.shape = shape_of(geometry, stage, layout.network);
   layout.slots = slots;

@@ -6,6 +6,7 @@
 #include <array>
 #include <vector>
 
+#include "models/lpu/collective/collective.hpp"
 #include "models/lpu/compiler/scheduler.hpp"
 #include "sim/describe/dense_decoder.hpp"
 #include "sim/lower/batch.hpp"
@@ -79,9 +80,11 @@ struct StageShape {
   }
 };
 
-/// The whole stage on one chip.
+/// The whole stage on one chip. In a gang of `ranks` chips, of the last one: the others have the
+/// same shape.
 struct StageLayout {
   Stage stage;
+  int ranks = 1;
   DenseDecoder network;  ///< the stage's
   StageShape shape;
   int slots = 0;            ///< requests
@@ -94,7 +97,8 @@ struct StageLayout {
   MatrixLayout head;
 
   std::vector<Rows> hidden;     ///< residual stream, fp32
-  std::vector<Rows> outgoing;   ///< copy for the link
+  std::vector<Rows> outgoing;   ///< copy for the link; of a gang, whole stripes in one block
+  StripedBlocks exchange;       ///< of a gang: contributions to the hidden state and their sums
   Rows cosine, sine;            ///< of the token's position
   std::array<Rows, 2> mask;     ///< first row of the mask table; zeros, then the tail's row
   std::vector<Rows> head_mask;  ///< by kv head of a pack: ones in its lanes
@@ -126,8 +130,9 @@ struct StageLayout {
 [[nodiscard]] Type plane_type(ElementType type);
 
 /// Lays out a stage for `slots` requests of up to `max_context` tokens. Throws ModelError for
-/// shapes the compiler does not support; whether it fits is for the caller to judge.
+/// shapes the compiler does not support; whether it fits is for the caller to judge. `ranks`: chips
+/// of the gang whose last rank the stage is.
 [[nodiscard]] StageLayout make_layout(const Geometry& geometry, const Stage& stage, int slots,
-                                      std::int64_t max_context);
+                                      std::int64_t max_context, int ranks = 1);
 
 }  // namespace tandem::lpu

@@ -98,7 +98,8 @@ class RowAllocator {
     return row;
   }
 
-  Rows buffer(Hemisphere side, int bytes, BufferUse use = BufferUse::Any) {
+  // `rows`: as many of these values, in rows that follow each other.
+  Rows buffer(Hemisphere side, int bytes, BufferUse use = BufferUse::Any, int rows = 1) {
     int& next = next_buffer_[side == Hemisphere::East ? 1 : 0][static_cast<std::size_t>(use)];
     const int need = bytes == 4 ? 2 : 1;
     for (int tries = 0; tries <= tables_; ++tries) {
@@ -109,7 +110,7 @@ class RowAllocator {
     }
     const int first = slice_of(side, next);
     next += need;
-    return take(first, bytes, 1);
+    return take(first, bytes, rows);
   }
   // Four bytes near the planes: in the slices of moving tiles, from the outermost, where those keep
   // to themselves; else with the other buffers.
