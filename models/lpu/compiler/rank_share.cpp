@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "sim/core/diagnostics.hpp"
-#include "sim/describe/dense_decoder.hpp"
 
 namespace tandem::lpu {
 namespace {
@@ -21,26 +20,42 @@ struct Channels {
   std::int64_t limit = 0;
 };
 
-// One rank's part of a dense decoder.
+// One rank's channels of a layer.
 struct Share {
-  DenseDecoder network;  ///< of the rank
   Channels query, key, inner;
 };
 
-Share share_of(const DenseDecoder& whole, int ranks, int rank) {
-  const bool divides = whole.kv_heads % ranks == 0 || ranks % whole.kv_heads == 0;
-  if (whole.heads % ranks != 0 || !divides) {
-    throw ModelError(fmt::format("lpu.compiler: {} heads on {} kv heads do not divide over {} LPUs",
-                                 whole.heads, whole.kv_heads, ranks));
+void require_dividing_heads(const ops::AttentionShape& shape, int ranks) {
+  const bool divides = shape.kv_heads % ranks == 0 || ranks % shape.kv_heads == 0;
+  if (shape.heads % ranks == 0 && divides) return;
+  throw ModelError(fmt::format("lpu.compiler: {} heads on {} kv heads do not divide over {} LPUs",
+                               shape.heads, shape.kv_heads, ranks));
+}
+
+// What one rank has of a layer.
+void cut(LayerKind& kind, int ranks, const std::string& network) {
+  auto* attention = std::get_if<GroupedAttention>(&kind.mixer);
+  if (attention == nullptr || kind.ffn.experts) {
+    throw ModelError("lpu.compiler: " + network +
+                     " has layers that are not shared among LPUs: only grouped attention and dense "
+                     "feed-forward blocks are");
   }
-  Share share{whole, {}, {}, {}};
-  share.network.heads = whole.heads / ranks;
-  share.network.kv_heads = std::max<std::int64_t>(1, whole.kv_heads / ranks);
-  share.network.intermediate = ceil_div(whole.intermediate, ranks);
-  const std::int64_t first_kv = rank * whole.kv_heads / ranks;
-  share.query = {rank * share.network.q_width(), share.network.q_width(), whole.q_width()};
-  share.key = {first_kv * whole.head_dim, share.network.kv_width(), whole.kv_width()};
-  share.inner = {rank * share.network.intermediate, share.network.intermediate, whole.intermediate};
+  require_dividing_heads(attention->shape, ranks);
+  attention->shape.heads /= ranks;
+  attention->shape.kv_heads = std::max<std::int64_t>(1, attention->shape.kv_heads / ranks);
+  kind.ffn.intermediate = ceil_div(kind.ffn.intermediate, ranks);
+}
+
+Share share_of(const LayerKind& whole, int ranks, int rank) {
+  const ops::AttentionShape& shape = std::get<GroupedAttention>(whole.mixer).shape;
+  const std::int64_t q_width = shape.heads / ranks * shape.head_dim;
+  const std::int64_t kv_heads = std::max<std::int64_t>(1, shape.kv_heads / ranks);
+  const std::int64_t inner = ceil_div(whole.ffn.intermediate, ranks);
+  Share share;
+  share.query = {rank * q_width, q_width, shape.heads * shape.head_dim};
+  share.key = {rank * shape.kv_heads / ranks * shape.head_dim, kv_heads * shape.head_dim,
+               shape.kv_heads * shape.head_dim};
+  share.inner = {rank * inner, inner, whole.ffn.intermediate};
   return share;
 }
 
@@ -73,8 +88,7 @@ Tensor cut_columns(const Tensor& tensor, const Channels& columns) {
 Stage rank_stage(const Stage& stage, int ranks, int rank) {
   if (ranks == 1) return stage;
   Stage result = stage;
-  const DenseDecoder whole = dense_decoder_of(stage.network, "lpu.compiler");
-  result.network = network_of(share_of(whole, ranks, rank).network);
+  for (LayerKind& kind : result.network.kinds) cut(kind, ranks, stage.network.name);
   if (!stage.has_head()) return result;
   const std::int64_t rows = ceil_div(stage.head_end - stage.head_begin, ranks);
   result.head_begin = std::min(stage.head_begin + rank * rows, stage.head_end - rows);
@@ -84,10 +98,10 @@ Stage rank_stage(const Stage& stage, int ranks, int rank) {
 
 Weights rank_weights(const Weights& weights, int ranks, int rank) {
   if (ranks == 1) return weights;
-  const Share share = share_of(dense_decoder_of(weights.network, "lpu.compiler"), ranks, rank);
   Weights result = weights;
-  result.network = network_of(share.network);
-  for (std::int64_t l = 0; l < share.network.layers; ++l) {
+  for (LayerKind& kind : result.network.kinds) cut(kind, ranks, weights.network.name);
+  for (std::int64_t l = 0; l < weights.network.layers(); ++l) {
+    const Share share = share_of(weights.network.layer(l), ranks, rank);
     const std::string layer = "layers." + std::to_string(l) + ".";
     const auto rows = [&](const char* name, const Channels& channels) {
       result.tensors[layer + name] = cut_rows(weights.layer(l, name), channels);
