@@ -51,6 +51,9 @@ std::vector<std::int64_t> starts_of(const Topology& topology, const Geometry& ge
   for (std::size_t s = 0; s < stages.size(); ++s) {
     if (s > 0) {
       const CompiledStage& before = stages[s - 1];
+      if (before.send_cycles.empty()) {
+        throw ModelError("lpu.rack: a gang that only holds a part of the head passes nothing on");
+      }
       start += before.send_cycles.front() + geometry.link_class(before.links.send_link).latency -
                stages[s].receive_cycles.front();
     }
@@ -128,7 +131,8 @@ RackHost::RackHost(const Topology& topology, const Geometry& chip, const Latency
 }
 
 RackPass RackHost::run_token(int slot, std::int64_t position, std::span<const float> embedding) {
-  for (const auto& host : hosts_) host->prepare(slot, position, embedding);
+  const TokenPlace place{slot, position};
+  for (const auto& host : hosts_) host->prepare({&place, 1}, {embedding});
   RackPass pass;
   pass.run = session_.run(program_.starts);
   collect(pass.run, pass);
@@ -141,7 +145,7 @@ void RackHost::collect(const RackResult& run, RackPass& pass) const {
   for (std::size_t i = 0; i < hosts_.size(); ++i) {
     const Stage& stage = program_.chips[i].layout.stage;
     if (!stage.has_head()) continue;
-    const PassResult part = hosts_[i]->results(run.chips[i]);
+    const TokenResult part = hosts_[i]->results(1, run.chips[i]).tokens.front();
     pass.logits.resize(std::max(pass.logits.size(), index_of(stage.head_end)));
     std::copy(part.logits.begin(), part.logits.end(), pass.logits.begin() + stage.head_begin);
     const bool better = pass.best_token < 0 || part.best_logit > best ||

@@ -37,13 +37,19 @@ void StageCompiler::join(const TensorGang& tensor, RankRows& rows) {
   own_register_ = rows.reg(ranks);
 }
 
-// `part`: this chip's part of vector `vector` of the sum, a value of `work`.
-void StageCompiler::contribute(Work& work, Value part, int vector) {
+const Rows& StageCompiler::hidden_row(int vector) const {
+  const int vectors = layout_.shape.hidden_vectors;
+  return layout_.token(vector / vectors).hidden[index_of(vector % vectors)];
+}
+
+// `part`: this chip's part of vector `vector` of a token's sum, a value of `work`.
+void StageCompiler::contribute(Work& work, Value part, int token, int vector) {
+  const int index = token * layout_.shape.hidden_vectors + vector;
   for (const VectorBlock& side : layout_.exchange.input) {
-    work.store(work.op(AluOp::Pass, part), side.at(vector));
+    work.store(work.op(AluOp::Pass, part), side.at(index));
   }
   work.place();
-  std::int64_t& ready = stripe_ready_[index_of(vector / layout_.ranks)];
+  std::int64_t& ready = stripe_ready_[index_of(index / layout_.ranks)];
   ready = std::max(ready, work.last_write() + scheduler_.latencies().mem_write_to_read);
 }
 
@@ -72,10 +78,10 @@ void StageCompiler::gather_hidden(const std::vector<std::int64_t>& ready, bool a
     const std::int64_t done =
         collective_->gather_stripe(layout_.exchange, stripe, ready[index_of(stripe)]);
     const int first = stripe * layout_.ranks;
-    const int end = std::min(first + layout_.ranks, layout_.shape.hidden_vectors);
+    const int end = std::min(first + layout_.ranks, exchanged());
     for (int n = first; n < end; ++n) {
       Work work(scheduler_);
-      const Rows& hidden = layout_.hidden[index_of(n)];
+      const Rows& hidden = hidden_row(n);
       const Value vector = work.memory(layout_.exchange.output.at(n));
       work.store(
           add ? work.op(AluOp::Add, vector, work.memory(hidden)) : work.op(AluOp::Pass, vector),
@@ -86,13 +92,13 @@ void StageCompiler::gather_hidden(const std::vector<std::int64_t>& ready, bool a
 }
 
 // Puts the hidden state where rows can be chosen by rank, for the last sum to be added to it.
-void StageCompiler::keep_outgoing() {
-  for (std::size_t n = 0; n < layout_.hidden.size(); ++n) {
+void StageCompiler::keep_shards() {
+  for (int n = 0; n < exchanged(); ++n) {
     Work copy(scheduler_);
-    copy.store(copy.op(AluOp::Pass, copy.memory(layout_.hidden[n])), layout_.outgoing[n]);
+    copy.store(copy.op(AluOp::Pass, copy.memory(hidden_row(n))), layout_.shards.at(n));
     copy.place();
-    outgoing_ready_ =
-        std::max(outgoing_ready_, copy.last_write() + scheduler_.latencies().mem_write_to_read);
+    shards_ready_ =
+        std::max(shards_ready_, copy.last_write() + scheduler_.latencies().mem_write_to_read);
   }
 }
 
@@ -107,11 +113,11 @@ void StageCompiler::send_shards() {
   std::int64_t ready = 0;
   std::int64_t offset = 0;
   for (int stripe = 0; stripe < static_cast<int>(summed.size()); ++stripe) {
-    const Rows out = own_row(layout_.outgoing.front(), stripe, layout_.ranks, own_register_);
+    const Rows out = own_row(layout_.shards.first, stripe, layout_.ranks, own_register_);
     const Rows sum = own_row(layout_.exchange.output.first, stripe, layout_.ranks, own_register_);
     Work work(scheduler_);
     work.store(work.op(AluOp::Add, work.memory(sum), work.memory(out)), out);
-    work.place(std::max(summed[index_of(stripe)], outgoing_ready_) - work.first_read());
+    work.place(std::max(summed[index_of(stripe)], shards_ready_) - work.first_read());
     ready = std::max(ready, work.last_write() + scheduler_.latencies().mem_write_to_read - offset);
     for (const Place& place : out) {
       send.send_row(place, links_.send_link, offset);
