@@ -317,8 +317,12 @@ BatchResult ChipHost::run_tokens(std::span<const TokenPlace> places,
 }
 
 PassResult ChipHost::run_token(int slot, std::int64_t position, std::span<const float> hidden) {
-  prepare(slot, position, hidden);
-  return results(machine_->run(arrivals(hidden)));
+  const TokenPlace place{slot, position};
+  BatchResult batch = run_tokens({&place, 1}, {hidden});
+  PassResult result;
+  static_cast<TokenResult&>(result) = std::move(batch.tokens.front());
+  result.run = std::move(batch.run);
+  return result;
 }
 
 }  // namespace tandem::lpu
