@@ -180,9 +180,10 @@ LpuReference::Lanes LpuReference::inner_of(const Layer& layer, const Block& bloc
   return inner;
 }
 
-void LpuReference::add_biases(const Layer& layer, const std::vector<Choice>& chosen,
-                              Lanes& hidden) const {
+LpuReference::Lanes LpuReference::biases_of(const Layer& layer,
+                                            const std::vector<Choice>& chosen) const {
   const std::size_t width = at(network_.hidden);
+  Lanes biases;
   for (std::size_t i = 0; i < width; ++i) {
     float sum = 0;
     for (std::size_t j = 0; j < chosen.size(); ++j) {
@@ -190,12 +191,13 @@ void LpuReference::add_biases(const Layer& layer, const std::vector<Choice>& cho
       const float part = chosen[j].weight[i % lanes_] * bias;
       sum = j == 0 ? part : sum + part;
     }
-    hidden[i] = sum + hidden[i];
+    biases.push_back(sum);
   }
+  return biases;
 }
 
-void LpuReference::mix_experts(const Layer& layer, Lanes& hidden,
-                               const Tensor& norm_weights) const {
+LpuReference::Lanes LpuReference::mix_experts(const Layer& layer, const Lanes& hidden,
+                                              const Tensor& norm_weights) {
   const Lanes x = norm(hidden, norm_weights);
   Lanes inputs;
   std::vector<const Matrix*> downs;
@@ -207,7 +209,7 @@ void LpuReference::mix_experts(const Layer& layer, Lanes& hidden,
   if (layer.kind->ffn.experts->shared > 0) add(layer.shared, nullptr);
   const std::vector<Choice> chosen = choose(layer, x);
   for (const Choice& choice : chosen) add(layer.experts[choice.expert], &choice);
-  if (!layer.expert_biases.empty()) add_biases(layer, chosen, hidden);
+  if (!layer.expert_biases.empty()) bias_ = biases_of(layer, chosen);
   Matrix all;
   all.outputs = hidden.size();
   all.inputs = inputs.size();
@@ -217,8 +219,9 @@ void LpuReference::mix_experts(const Layer& layer, Lanes& hidden,
       all.values.insert(all.values.end(), row, row + down->inputs);
     }
   }
-  const Lanes y = multiply(all, inputs, all.inputs);
-  for (std::size_t i = 0; i < y.size(); ++i) hidden[i] = y[i] * downs.front()->scale + hidden[i];
+  Lanes y = multiply(all, inputs, all.inputs);
+  for (float& value : y) value *= downs.front()->scale;
+  return y;
 }
 
 }  // namespace tandem::test
