@@ -29,7 +29,9 @@ std::vector<std::size_t> by_size(const std::vector<float>& values) {
 void LpuReference::make_experts(Layer& layer, std::int64_t index) const {
   const Experts& kind = *layer.kind->ffn.experts;
   const auto hidden = natural(network_.hidden);
-  const auto inner = natural(kind.intermediate);
+  // Experts that fit a vector together stand side by side in it.
+  const std::int64_t beside =
+      std::max<std::int64_t>(1, static_cast<std::int64_t>(lanes_) / kind.intermediate);
   const auto tensor = [&](const std::string& name) { return weights_.layer(index, name).floats(); };
   layer.router =
       make(weights_.layer(index, "experts.router"), natural(kind.router.experts), hidden);
@@ -53,6 +55,9 @@ void LpuReference::make_experts(Layer& layer, std::int64_t index) const {
   const float down = scale("down");
   for (std::int64_t e = 0; e < kind.router.experts; ++e) {
     const std::size_t size = at(kind.intermediate * network_.hidden);
+    std::vector<std::int64_t> inner(at(e % beside * kind.intermediate), -1);
+    for (std::int64_t i = 0; i < kind.intermediate; ++i) inner.push_back(i);
+    inner.resize((inner.size() + lanes_ - 1) / lanes_ * lanes_, -1);
     const auto part = [&](const char* name) { return tensor(name).subspan(at(e) * size, size); };
     layer.experts.push_back({make(part("experts.gate"), network_.hidden, gate, inner, hidden),
                              make(part("experts.up"), network_.hidden, up, inner, hidden),
@@ -159,9 +164,10 @@ LpuReference::Lanes LpuReference::inner_of(const Layer& layer, const Block& bloc
   Lanes up = multiply_parts(block.up, x, at(network_.hidden), at_once);
   if (choice != nullptr && !layer.expert_biases.empty()) {
     const std::size_t width = at(layer.kind->ffn.experts->intermediate);
+    const std::size_t first = choice->expert % std::max<std::size_t>(1, lanes_ / width) * width;
     for (std::size_t i = 0; i < width; ++i) {
-      gate[i] += layer.expert_biases[0][choice->expert * width + i];
-      up[i] += layer.expert_biases[1][choice->expert * width + i];
+      gate[first + i] += layer.expert_biases[0][choice->expert * width + i];
+      up[first + i] += layer.expert_biases[1][choice->expert * width + i];
     }
   }
   Lanes inner(gate.size());

@@ -26,7 +26,8 @@ std::array<std::uint16_t, host_registers> register_limits(const Geometry& geomet
     const ops::Router& router = layer.kind.ffn.experts->router;
     for (int j = 0; j < static_cast<int>(router.top_k); ++j) {
       auto& limit = limits[index_of(host_register::chosen_experts + j)];
-      const std::int64_t rows = (router.experts - 1) * layer.experts->unit_rows;
+      const std::int64_t last_unit = (router.experts - 1) / layer.experts->side_by_side;
+      const std::int64_t rows = last_unit * layer.experts->unit_rows;
       limit = std::max(limit, static_cast<std::uint16_t>(rows));
       auto& index = limits[index_of(host_register::chosen_indices + j)];
       index = std::max(index, static_cast<std::uint16_t>(router.experts - 1));

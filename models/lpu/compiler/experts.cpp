@@ -55,6 +55,9 @@ void StageCompiler::gate_expert(const LayerLayout& layer, const PartedOutput& ga
   Value product = activated(work, layer.kind.ffn.activation, x, other);
   if (routed >= 0) {
     product = work.op(AluOp::Mul, product, work.memory(layout_.routing.weight[index_of(chosen)]));
+    if (!experts.own_lanes.empty()) {
+      product = work.op(AluOp::Mul, product, work.memory(row_of_chosen(experts.own_lanes, chosen)));
+    }
   }
   store_activation(work, product, layout_.shape.weights, layout_.routed, vector);
   work.place();

@@ -1,26 +1,21 @@
 #include "models/lpu/compiler/image.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 
 #include "models/lpu/compiler/channel_map.hpp"
+#include "models/lpu/compiler/tile_writer.hpp"
 
 namespace tandem::lpu {
 namespace {
-
-constexpr float largest_e4m3 = 448.0F;
-// Below all scores of experts, and finite: its product with zero is zero.
-constexpr float far_below = -1e30F;
 
 std::size_t index_of(std::int64_t value) {
   return static_cast<std::size_t>(value);
 }
 
-class ConstantWriter {
+class ConstantWriter : private TileWriter {
  public:
-  ConstantWriter(const Geometry& geometry, const StageLayout& layout, const RowWriter& write)
-      : geometry_(geometry), layout_(layout), write_(write) {}
+  using TileWriter::TileWriter;
 
   void write_layer(const LayerLayout& layer, const Weights& weights, std::int64_t index) {
     const LayerTensors tensors{weights, index};
@@ -28,7 +23,7 @@ class ConstantWriter {
     vectors(layer.ffn_norm, tensors.at("ffn_norm"));
     write_grouped_attention(layer, tensors);
     if (layer.experts) {
-      write_experts(layer, tensors);
+      write_experts(*this, layer, tensors);
     } else {
       write_dense_block(layer, tensors);
     }
@@ -61,24 +56,10 @@ class ConstantWriter {
         value(side[channel], s.kv, one);
       }
     }
-    write_routing_tables();
+    write_routing_tables(*this);
   }
 
  private:
-  /// The tensors of one layer by name.
-  struct LayerTensors {
-    const Weights& weights;
-    std::int64_t layer;
-    [[nodiscard]] const Tensor& at(std::string_view name) const {
-      return weights.layer(layer, name);
-    }
-  };
-
-  [[nodiscard]] ChannelMap hidden_map() const {
-    const StageShape& s = layout_.shape;
-    return natural(0, layout_.network().hidden, s.hidden_vectors, s.lanes);
-  }
-
   void write_grouped_attention(const LayerLayout& layer, const LayerTensors& tensors) {
     const ChannelMap hidden = hidden_map();
     const ChannelMap heads = packed(layout_.shape, layout_.shape.group);
@@ -162,194 +143,6 @@ class ConstantWriter {
     matrix(layer.down, tensors.at("ffn.down"), hidden, ffn);
   }
 
-  // The router's bias in the lanes of experts; no score reaches what stands in the others.
-  void write_offset(const LayerLayout& layer, const LayerTensors& tensors) {
-    const Experts& experts = *layer.kind.ffn.experts;
-    std::vector<float> offset(index_of(layout_.shape.lanes), far_below);
-    std::fill_n(offset.begin(), experts.router.experts, 0.0F);
-    if (experts.router.bias) {
-      std::ranges::copy(tensors.at("experts.router_bias").floats(), offset.begin());
-    }
-    value(layer.experts->offset, Type::Float32, offset);
-  }
-
-  void write_experts(const LayerLayout& layer, const LayerTensors& tensors) {
-    const ExpertsLayout& experts = *layer.experts;
-    write_offset(layer, tensors);
-    const Tensor& router = tensors.at("experts.router");
-    const float scale = tensor_scale(experts.router.front(), router.floats());
-    const std::int64_t lanes = layout_.shape.lanes;
-    for (const MatrixLayout& part : experts.router) {
-      const Slab slab{router.floats(), layout_.network().hidden, scale};
-      tiles(part, slab, natural(0, router.dim(0), 1, static_cast<int>(lanes)), hidden_map(), {});
-    }
-    for (const auto& [parts, name] : {std::pair(&experts.gate, "gate"), {&experts.up, "up"}}) {
-      write_wide(layer, tensors, *parts, name);
-    }
-    write_down(layer, tensors);
-    write_bias_table(experts.gate_bias, tensors, "experts.gate_bias");
-    write_bias_table(experts.up_bias, tensors, "experts.up_bias");
-    write_bias_table(experts.down_bias, tensors, "experts.down_bias");
-  }
-
-  // Row e of table i: vector i of expert e.
-  void write_bias_table(const std::vector<Rows>& tables, const LayerTensors& tensors,
-                        const char* name) {
-    if (tables.empty()) return;
-    const Tensor& biases = tensors.at(name);
-    const auto width = index_of(biases.dim(1));
-    const auto lanes = index_of(layout_.shape.lanes);
-    for (std::int64_t e = 0; e < biases.dim(0); ++e) {
-      for (std::size_t i = 0; i < tables.size(); ++i) {
-        Rows rows = tables[i];
-        for (Place& place : rows) place.row += static_cast<int>(e);
-        const auto own = biases.floats().subspan(index_of(e) * width, width);
-        value(rows, Type::Float32, own.subspan(i * lanes, std::min(lanes, width - i * lanes)));
-      }
-    }
-  }
-
-  // One factor for routed and shared experts: the planes add both in one accumulator.
-  float experts_scale(const MatrixLayout& matrix, const LayerLayout& layer,
-                      const LayerTensors& tensors, const std::string& name) {
-    const auto routed = tensors.at("experts." + name).floats();
-    std::vector<float> all(routed.begin(), routed.end());
-    if (layer.experts->shared_vectors > 0) {
-      const auto shared = tensors.at("shared." + name).floats();
-      all.insert(all.end(), shared.begin(), shared.end());
-    }
-    return tensor_scale(matrix, all);
-  }
-
-  // Gate or up: rows of outputs, those of shared experts first.
-  void write_wide(const LayerLayout& layer, const LayerTensors& tensors,
-                  const std::vector<MatrixLayout>& parts, const std::string& name) {
-    const ExpertsLayout& experts = *layer.experts;
-    const Experts& kind = *layer.kind.ffn.experts;
-    const std::int64_t hidden = layout_.network().hidden;
-    const int lanes = layout_.shape.lanes;
-    const float scale = experts_scale(parts.front(), layer, tensors, name);
-    for (const MatrixLayout& part : parts) {
-      if (experts.shared_vectors > 0) {
-        const Slab shared{tensors.at("shared." + name).floats(), hidden, scale};
-        tiles(part, shared, natural(0, kind.shared_intermediate, experts.shared_vectors, lanes),
-              hidden_map(), {});
-      }
-      const ChannelMap outputs = natural(0, kind.intermediate, experts.vectors, lanes);
-      for (std::int64_t e = 0; e < kind.router.experts; ++e) {
-        const Slab slab = expert_slab(tensors.at("experts." + name), e, scale);
-        tiles(part, slab, outputs, hidden_map(),
-              {experts.shared_vectors, 0, row_shift(experts, e)});
-      }
-    }
-  }
-
-  void write_down(const LayerLayout& layer, const LayerTensors& tensors) {
-    const ExpertsLayout& experts = *layer.experts;
-    const Experts& kind = *layer.kind.ffn.experts;
-    const int lanes = layout_.shape.lanes;
-    const float scale = experts_scale(experts.down, layer, tensors, "down");
-    if (experts.shared_vectors > 0) {
-      const Slab shared{tensors.at("shared.down").floats(), kind.shared_intermediate, scale};
-      tiles(experts.down, shared, hidden_map(),
-            natural(0, kind.shared_intermediate, experts.shared_vectors, lanes), {});
-    }
-    const ChannelMap inputs = natural(0, kind.intermediate, experts.vectors, lanes);
-    for (std::int64_t e = 0; e < kind.router.experts; ++e) {
-      const Slab slab = expert_slab(tensors.at("experts.down"), e, scale);
-      tiles(experts.down, slab, hidden_map(), inputs,
-            {0, experts.shared_vectors, row_shift(experts, e)});
-    }
-  }
-
-  void write_routing_tables() {
-    const RoutingBuffers& routing = layout_.routing;
-    if (routing.lane_index.empty()) return;
-    const auto lanes = index_of(layout_.shape.lanes);
-    std::vector<float> index(lanes);
-    for (std::size_t lane = 0; lane < lanes; ++lane) index[lane] = static_cast<float>(lane);
-    value(routing.lane_index, Type::Float32, index);
-    std::int64_t experts = 0;
-    for (const LayerLayout& layer : layout_.layers) {
-      if (layer.experts) experts = layer.kind.ffn.experts->router.experts;
-    }
-    std::vector<float> beyond(lanes, far_below);
-    std::fill_n(beyond.begin(), experts, 0.0F);
-    value(routing.beyond, Type::Float32, beyond);
-  }
-
-  /// A matrix [out, width] and the factor its values are divided by.
-  struct Slab {
-    std::span<const float> values;
-    std::int64_t width = 0;
-    float scale = 1;
-  };
-  /// Where a matrix begins among the tiles of a layout, and rows by which those are moved.
-  struct TileOrigin {
-    int n = 0;
-    int k = 0;
-    int rows = 0;
-  };
-
-  static Slab expert_slab(const Tensor& all, std::int64_t expert, float scale) {
-    const std::size_t size = index_of(all.dim(1) * all.dim(2));
-    return {all.floats().subspan(index_of(expert) * size, size), all.dim(2), scale};
-  }
-  static int row_shift(const ExpertsLayout& experts, std::int64_t expert) {
-    return static_cast<int>(expert) * experts.unit_rows;
-  }
-
-  // As many tiles as the maps have vectors. A layout that is cut along its inputs takes its own.
-  void tiles(const MatrixLayout& matrix, const Slab& slab, const ChannelMap& outputs,
-             const ChannelMap& inputs, const TileOrigin& origin) {
-    const auto lanes = index_of(layout_.shape.lanes);
-    const int rows = static_cast<int>(outputs.size() / lanes);
-    const int columns = std::min(matrix.k_tiles - origin.k,
-                                 static_cast<int>(inputs.size() / lanes) - matrix.first_k);
-    for (int n = 0; n < rows; ++n) {
-      for (int k = 0; k < columns; ++k) {
-        ColumnTile tile = matrix.tile(origin.n + n, origin.k + k);
-        tile.row += origin.rows;
-        tile.reg = 0;
-        const auto from = index_of(k + matrix.first_k) * lanes;
-        write_tile(tile, matrix.type, slab, {&outputs[index_of(n) * lanes], lanes},
-                   {&inputs[from], lanes});
-      }
-    }
-  }
-
-  void write_tile(const ColumnTile& tile, Type type, const Slab& slab,
-                  std::span<const std::int64_t> outputs, std::span<const std::int64_t> inputs) {
-    std::vector<float> column(inputs.size());
-    for (std::size_t c = 0; c < outputs.size(); ++c) {
-      for (std::size_t lane = 0; lane < inputs.size(); ++lane) {
-        const bool exists = outputs[c] != absent && inputs[lane] != absent;
-        column[lane] =
-            exists ? slab.values[index_of(outputs[c] * slab.width + inputs[lane])] : 0.0F;
-        if (slab.scale != 1.0F) column[lane] /= slab.scale;
-      }
-      Rows rows;
-      for (int byte = 0; byte < tile.bytes; ++byte) {
-        rows.push_back(tile.place(geometry_, byte, static_cast<int>(c)));
-      }
-      value(rows, type, column);
-    }
-  }
-
-  void value(const Rows& rows, Type type, std::span<const float> values) {
-    write_vector(geometry_, rows, type, values, write_);
-  }
-
-  void vectors(const std::vector<Rows>& rows, const Tensor& tensor) {
-    const std::span<const float> values = tensor.floats();
-    const auto lanes = index_of(layout_.shape.lanes);
-    for (std::size_t k = 0; k < rows.size(); ++k) {
-      const std::size_t first = k * lanes;
-      value(rows[k], Type::Float32, values.subspan(first, std::min(lanes, values.size() - first)));
-    }
-  }
-
-  // The same column of ones in every KV unit.
   void ones_column(const PackLayout& pack) {
     const std::vector<float> ones(index_of(layout_.shape.lanes), 1.0F);
     for (int unit = 0; unit < layout_.units(); ++unit) {
@@ -362,24 +155,11 @@ class ConstantWriter {
     }
   }
 
-  float tensor_scale(const MatrixLayout& matrix, std::span<const float> values) {
-    if (matrix.scale.empty()) return 1.0F;
-    float largest = 0.0F;
-    for (const float v : values) largest = std::max(largest, std::fabs(v));
-    const float scale = largest > 0.0F ? largest / largest_e4m3 : 1.0F;
-    value(matrix.scale, Type::Float32, std::vector<float>(index_of(layout_.shape.lanes), scale));
-    return scale;
-  }
-
   void matrix(const MatrixLayout& matrix, const Tensor& tensor, const ChannelMap& outputs,
               const ChannelMap& inputs) {
     const float scale = tensor_scale(matrix, tensor.floats());
     tiles(matrix, {tensor.floats(), tensor.dim(1), scale}, outputs, inputs, {});
   }
-
-  const Geometry& geometry_;
-  const StageLayout& layout_;
-  const RowWriter& write_;
 };
 
 }  // namespace

@@ -112,7 +112,7 @@ void LayoutMaker::make_vectors(LayerLayout& layer) {
   }
   if (layer.experts) {
     make_experts_vectors(*layer.experts);
-    make_expert_biases(*layer.kind.ffn.experts, *layer.experts);
+    make_expert_tables(*layer.kind.ffn.experts, *layer.experts);
   }
 }
 

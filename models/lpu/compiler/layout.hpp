@@ -88,11 +88,13 @@ struct PackLayout {
 ///
 /// Weights of all experts lie alike: those of expert e are e * unit_rows rows behind those of
 /// expert 0, in every bank. Tiles of the chosen experts are those of expert 0 at a host register,
-/// so cycles do not depend on which they are.
+/// so cycles do not depend on which they are. Experts narrower than half a vector share tiles:
+/// `side_by_side` of them lie in the lanes of one, and what the others give is multiplied by zero.
 struct ExpertsLayout {
   int vectors = 0;         ///< of one routed expert
   int shared_vectors = 0;  ///< of all shared experts together
   int unit_rows = 0;
+  int side_by_side = 1;
   std::vector<MatrixLayout> router;    ///< one row of tiles, cut along its inputs
   std::vector<MatrixLayout> gate, up;  ///< rows of tiles, each cut along its inputs
   MatrixLayout down;
@@ -101,6 +103,9 @@ struct ExpertsLayout {
   /// Added to what experts are chosen by: the router's bias, and far below any score in lanes
   /// without an expert.
   Rows offset;
+  Rows lane_rows;  ///< by lane: rows to the unit of its expert
+  Rows own_lanes;  ///< table with a row per expert: ones in its lanes; empty where it has all
+  [[nodiscard]] bool needs_index() const { return !down_bias.empty() || !own_lanes.empty(); }
 };
 
 /// What a pass keeps between the steps of routing; all layers share it.

@@ -116,7 +116,10 @@ void LayoutMaker::make_experts(LayerLayout& layer) {
   position = 0;
   for (int i = 0; i < experts.vectors; ++i) add_wide_row(experts, position);
   add_down_tiles(experts, experts.shared_vectors, experts.vectors);
-  experts.unit_rows = allocator_.repeat_since(before, static_cast<int>(kind.router.experts));
+  const int beside = static_cast<int>(s.lanes / std::max<std::int64_t>(1, kind.intermediate));
+  experts.side_by_side = std::max(1, beside);
+  const int units = ceil_div(kind.router.experts, experts.side_by_side);
+  experts.unit_rows = allocator_.repeat_since(before, units);
   for (int j = 0; j < chosen; ++j) add_chosen(experts, j);
 }
 
@@ -129,6 +132,7 @@ void LayoutMaker::make_experts_vectors(ExpertsLayout& experts) {
     for (MatrixLayout& part : *matrices) part.scale = matrices->front().scale;
   }
   experts.offset = fp32();
+  experts.lane_rows = fp32();
 }
 
 // Rows of all experts behind each other, in pairs of slices by turns.
@@ -138,7 +142,8 @@ Rows LayoutMaker::expert_table(std::int64_t experts) {
   return allocator_.table(side, table_turn_ / 2, static_cast<int>(experts));
 }
 
-void LayoutMaker::make_expert_biases(const Experts& kind, ExpertsLayout& experts) {
+void LayoutMaker::make_expert_tables(const Experts& kind, ExpertsLayout& experts) {
+  if (experts.side_by_side > 1) experts.own_lanes = expert_table(kind.router.experts);
   if (!kind.bias) return;
   for (int i = 0; i < experts.vectors; ++i) {
     experts.gate_bias.push_back(expert_table(kind.router.experts));

@@ -41,7 +41,7 @@ class LayoutMaker {
   void add_chosen(ExpertsLayout& experts, int chosen);
   [[nodiscard]] std::vector<MatrixLayout> parts(int rows, int at_once) const;
   void make_experts_vectors(ExpertsLayout& experts);
-  void make_expert_biases(const Experts& kind, ExpertsLayout& experts);
+  void make_expert_tables(const Experts& kind, ExpertsLayout& experts);
   Rows expert_table(std::int64_t experts);
   void make_routing_buffers();
 

@@ -204,35 +204,33 @@ void StageCompiler::choose_experts(const LayerLayout& layer) {
   weigh_chosen(router);
 }
 
-// The lane of a rank, times the rows of an expert, becomes a register. All flags wait for one
-// release.
+// A constant by lane, in the lane of the j-th best expert, becomes a host register at the next
+// release. Returns the cycle of the flag.
+std::int64_t StageCompiler::flag_chosen(const Rows& by_lane, int chosen, const Rows& to, int reg) {
+  Work find(scheduler_);
+  const Value is_it = find.op(AluOp::CmpEqual, find.memory(layout_.routing.rank),
+                              Work::constant(static_cast<float>(chosen)));
+  const Value own = find.op(AluOp::Mul, is_it, find.memory(by_lane));
+  const Hemisphere side = chosen % 2 == 0 ? Hemisphere::East : Hemisphere::West;
+  const Value everywhere = reduce_lanes(find, own, AluOp::Add, side);
+  find.store(find.convert(everywhere, Type::Float32, Type::Int16), to);
+  find.place();
+  Work flag(scheduler_);
+  const std::int64_t cycle = flag.flag(to, reg);
+  return flag.place() + cycle;
+}
+
+// All flags wait for one release.
 void StageCompiler::find_chosen(const ExpertsLayout& experts, int count) {
   const RoutingBuffers& routing = layout_.routing;
   std::int64_t flagged = 0;
   for (int j = 0; j < count; ++j) {
-    const Rows& rows = routing.chosen[index_of(j)];
-    Work find(scheduler_);
-    const Value is_it =
-        find.op(AluOp::CmpEqual, find.memory(routing.rank), Work::constant(static_cast<float>(j)));
-    const Value index = find.op(AluOp::Mul, is_it, find.memory(routing.lane_index));
-    const Hemisphere side = j % 2 == 0 ? Hemisphere::East : Hemisphere::West;
-    const Value lane = reduce_lanes(find, index, AluOp::Add, side);
-    const Value offset =
-        find.op(AluOp::Mul, lane, Work::constant(static_cast<float>(experts.unit_rows)));
-    find.store(find.convert(offset, Type::Float32, Type::Int16), rows);
-    if (!experts.down_bias.empty()) {
-      find.store(find.convert(lane, Type::Float32, Type::Int16), routing.index[index_of(j)]);
-    }
-    find.place();
-    const auto set = [&](const Rows& from, int reg) {
-      Work flag(scheduler_);
-      const std::int64_t cycle = flag.flag(from, reg);
-      flagged = std::max(flagged, flag.place() + cycle);
-    };
-    set(rows, host_register::chosen_experts + j);
-    if (!experts.down_bias.empty()) {
-      set(routing.index[index_of(j)], host_register::chosen_indices + j);
-    }
+    flagged = std::max(flagged, flag_chosen(experts.lane_rows, j, routing.chosen[index_of(j)],
+                                            host_register::chosen_experts + j));
+  }
+  for (int j = 0; j < count && experts.needs_index(); ++j) {
+    flagged = std::max(flagged, flag_chosen(routing.lane_index, j, routing.index[index_of(j)],
+                                            host_register::chosen_indices + j));
   }
   scheduler_.release(host_register::chosen_experts, 2 * host_register::most_chosen_experts,
                      flagged);

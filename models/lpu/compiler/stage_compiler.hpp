@@ -112,6 +112,7 @@ class StageCompiler {
   void rank_groups(const ops::Router& router);
   [[nodiscard]] Value sum_in_groups(Work& work, Value value, int width);
   void choose_experts(const LayerLayout& layer);
+  std::int64_t flag_chosen(const Rows& by_lane, int chosen, const Rows& to, int reg);
   void find_chosen(const ExpertsLayout& experts, int count);
   void weigh_chosen(const ops::Router& router);
   void advance_experts(const LayerLayout& layer);
