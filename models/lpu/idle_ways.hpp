@@ -26,18 +26,19 @@ struct Ways {
         cross(t.sxm_cross),
         to_switch(t.mem_read + std::abs(geometry.sxm_position(Hemisphere::East)) - 1),
         from_switch(std::abs(geometry.sxm_position(Hemisphere::East))),
-        lanes(over_lanes(geometry, t)) {}
+        lanes(over_lanes(geometry, t, geometry.lanes())) {}
 
   // Read, product, and the sums back at the vector unit.
   [[nodiscard]] std::int64_t product() const { return to_plane + result + from_plane; }
 
- private:
-  // Rounds of rotations through the switch unit, radices 4, 5, 3 and 2; a round of four or three
-  // takes two operations after it, one of five three, one of two one.
-  static std::int64_t over_lanes(const Geometry& geometry, const LatencyTable& t) {
+  // A reduction over runs of `width` lanes: rounds of rotations through the switch unit, radices 4,
+  // 5, 3 and 2; a round of four or three takes two operations after it, one of five three, one of
+  // two one.
+  static std::int64_t over_lanes(const Geometry& geometry, const LatencyTable& t,
+                                 std::int64_t width) {
     const std::int64_t round = 2 * std::abs(geometry.sxm_position(Hemisphere::East)) + t.sxm_cross;
     std::int64_t total = 0;
-    int rest = geometry.lanes();
+    std::int64_t rest = width;
     for (const auto& [radix, operations] :
          {std::array{4, 2}, std::array{5, 3}, std::array{3, 2}, std::array{2, 1}}) {
       for (; rest % radix == 0; rest /= radix) total += round + operations * t.vxm_simple;

@@ -93,6 +93,9 @@ class FloorMaker {
   [[nodiscard]] std::int64_t over_alus(std::int64_t operations) const {
     return ceil_div(operations, geometry_.vxm_alus);
   }
+  [[nodiscard]] std::int64_t over_runs(std::int64_t lanes) const {
+    return Ways::over_lanes(geometry_, latencies_, lanes);
+  }
   [[nodiscard]] std::int64_t link_way() const {
     return latencies_.mem_read + std::abs(geometry_.c2c_position(Hemisphere::East)) - 1;
   }
@@ -170,9 +173,10 @@ class FloorMaker {
     const double weights =
         double(network_.hidden) * double(shape_.q_width() + 2 * shape_.kv_width());
     // Rotary embedding: the partner lanes pass the switch unit on their way.
-    // A norm over heads turns their squares within the head, in as many rounds as it has fours.
-    const std::int64_t rotated = ways_.cross + 2 * ways_.simple + scale_ +
-                                 (shape_.norms_heads ? ways_.lanes / 2 + ways_.special : 0);
+    // A norm over heads adds their squares within the head.
+    const std::int64_t rotated =
+        ways_.cross + 2 * ways_.simple + scale_ +
+        (shape_.norms_heads ? over_runs(shape_.head_dim) + ways_.special : 0);
     add_matrix("qkv", q_vectors_ + 2 * packs_, hidden_, weights,
                ways_.product() + rotated + 2 * ways_.simple + ways_.store, 8);
   }
@@ -248,7 +252,7 @@ class FloorMaker {
       const std::int64_t width = shape_.experts / shape_.groups;
       group.name = "groups of experts";
       group.latency =
-          sweep(width - 1) + sweep(shape_.groups - 1) + ways_.load + ways_.lanes / 2 + ways_.store;
+          sweep(width - 1) + sweep(shape_.groups - 1) + ways_.load + over_runs(width) + ways_.store;
       group.vxm = over_alus(4 * (width + shape_.groups));
       floor_.operators.push_back(group);
     }

@@ -102,8 +102,10 @@ Stage rank_stage(const Stage& stage, int ranks, int rank) {
 Weights rank_weights(const Weights& weights, int ranks, int rank) {
   if (ranks == 1) return weights;
   for (const LayerKind& kind : weights.network.kinds) {
-    if (kind.ffn.experts) {
-      throw ModelError("lpu.compiler: weights of experts are not cut among LPUs yet");
+    const auto* attention = std::get_if<GroupedAttention>(&kind.mixer);
+    const bool has_more = attention != nullptr && (attention->qkv_bias || attention->sinks);
+    if (kind.ffn.experts || has_more) {
+      throw ModelError("lpu.compiler: experts, biases and sinks are not cut among LPUs yet");
     }
   }
   Weights result = weights;
