@@ -163,7 +163,7 @@ CompiledStage compile_stage(const Geometry& geometry, const LatencyTable& latenc
   StageCompiler compiler(geometry, latencies, result.layout, links);
   compiler.compile();
   result.program.chip = chip;
-  result.program.queues = emit_queues(compiler.scheduler());
+  emit_queues(compiler.scheduler(), result.program);
   result.program.maps = compiler.maps();
   result.program.register_limits = register_limits(geometry, result.layout);
   for (const int rows : result.layout.rows_used) {
