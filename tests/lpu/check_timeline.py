@@ -54,7 +54,7 @@ def check_copy(tandem, folder):
     program = folder / "copy.lpu"
     subprocess.run([tandem, "lpu", "asm", folder / "copy.lpuasm", "-o", program], check=True)
     tracks = tracks_of(trace_of(tandem, program, folder))
-    starts = {name: [round(s["ts"] / CYCLE_US, 3) for s in spans] for name, spans in tracks.items()}
+    starts = {name: [round(s["ts"] / CYCLE_US, 2) for s in spans] for name, spans in tracks.items()}
     assert starts == {"MEM_W10": [0, 35, 39], "MEM_E4": [46, 50]}, starts
     assert [s["name"] for s in tracks["MEM_W10"]] == ["notify", "mem", "mem"]
 

@@ -1,4 +1,4 @@
-// Products whose cycles are published or follow from a published form: C4 (ISCA 2022, figure 14)
+// Products whose cycles are published or follow from a published form: C4 (ISCA 2022, figure 13)
 // and C5 (ISCA 2022, figure 14), both in fp16 on LPU v1. A pair of planes multiplies 160 rows by
 // 320 columns of a tile per cycle; two pairs work side by side.
 #include <gtest/gtest.h>

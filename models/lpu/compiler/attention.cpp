@@ -62,18 +62,18 @@ void StageCompiler::split_heads(const LayerLayout& layer, int q, const Output& o
   }
 }
 
-void StageCompiler::append_key(const PackLayout& pack, const Output& output) {
+void StageCompiler::append_key(const PackLayout& pack, const Output& output,
+                               const TokenRegisters& token) {
   Work work(scheduler_);
-  store_column(work, rotate(work, output), pack.keys,
-               column_ports(pack.keys, host_register::column_ports));
+  store_column(work, rotate(work, output), pack.keys, column_ports(pack.keys, token.key_ports));
   work.place();
 }
 
-void StageCompiler::append_value(const PackLayout& pack, const Output& output) {
+void StageCompiler::append_value(const PackLayout& pack, const Output& output,
+                                 const TokenRegisters& token) {
   Work work(scheduler_);
   const Value value = scaled(work, output, work.accumulator(output.plane, output.accumulator));
-  const int first = host_register::column_ports + geometry_.weight_streams_per_plane;
-  store_column(work, value, pack.staged, column_ports(pack.staged, first));
+  store_column(work, value, pack.staged, column_ports(pack.staged, token.value_ports));
   work.place();
 }
 
@@ -99,7 +99,7 @@ void StageCompiler::store_column(Work& work, Value value, const ColumnTile& tile
   }
 }
 
-void StageCompiler::project_qkv(const LayerLayout& layer) {
+void StageCompiler::project_qkv(const LayerLayout& layer, const TokenRegisters& token) {
   std::vector<TileRow> rows;
   const std::array scales{load_scale(layer.q, 0), load_scale(layer.k, 1), load_scale(layer.v, 2)};
   for (int n = 0; n < layer.q.n_tiles; ++n) {
@@ -109,14 +109,14 @@ void StageCompiler::project_qkv(const LayerLayout& layer) {
   }
   for (int j = 0; j < layer.k.n_tiles; ++j) {
     rows.push_back(
-        {&layer.k, j, [this, &layer, j, scales](int plane, int accumulator) {
-           append_key(layer.packs[index_of(j)], {&layer.k, plane, accumulator, scales[1]});
+        {&layer.k, j, [this, &layer, &token, j, scales](int plane, int accumulator) {
+           append_key(layer.packs[index_of(j)], {&layer.k, plane, accumulator, scales[1]}, token);
          }});
   }
   for (int j = 0; j < layer.v.n_tiles; ++j) {
     rows.push_back(
-        {&layer.v, j, [this, &layer, j, scales](int plane, int accumulator) {
-           append_value(layer.packs[index_of(j)], {&layer.v, plane, accumulator, scales[2]});
+        {&layer.v, j, [this, &layer, &token, j, scales](int plane, int accumulator) {
+           append_value(layer.packs[index_of(j)], {&layer.v, plane, accumulator, scales[2]}, token);
          }});
   }
   multiply(rows, layout_.normed);
@@ -142,7 +142,8 @@ std::map<int, int> StageCompiler::loop_strides() const {
 }
 
 // One q head against one block of keys: scores of all its tokens at once.
-void StageCompiler::score_head(const PackLayout& pack, int q, int p, int accumulator) {
+void StageCompiler::score_head(const PackLayout& pack, int q, int p, int accumulator,
+                               const TokenRegisters& token) {
   const StageShape& shape = layout_.shape;
   const std::size_t slot = layout_.head_slot(q, p, pack.side);
   const int halves = streams_of(shape.kv) == 2 && shape.channels() > shape.lanes / 2 ? 2 : 1;
@@ -160,14 +161,16 @@ void StageCompiler::score_head(const PackLayout& pack, int q, int p, int accumul
   const Value raw =
       work.op(AluOp::Mul, work.accumulator(pack.plane, accumulator), Work::constant(scale));
   const auto side = index_of(pack.side == Hemisphere::East ? 1 : 0);
-  const Value score = work.op(AluOp::Add, raw, work.memory(layout_.mask[side]));
+  Rows mask = layout_.mask[side];
+  for (Place& place : mask) place.reg = token.mask_start;
+  const Value score = work.op(AluOp::Add, raw, work.memory(mask));
   work.store(score, layout_.scores[slot]);
   const Rows& maximum = layout_.maxima[layout_.head_slot(q, p, Hemisphere::West)];
   work.store(work.op(AluOp::Max, score, work.memory(maximum)), maximum);
   work.place();
 }
 
-void StageCompiler::score_loop(const LayerLayout& layer) {
+void StageCompiler::score_loop(const LayerLayout& layer, const TokenRegisters& token) {
   const StageShape& shape = layout_.shape;
   for (const Rows& maximum : layout_.maxima) {
     Work work(scheduler_);
@@ -175,15 +178,15 @@ void StageCompiler::score_loop(const LayerLayout& layer) {
                maximum);
     work.place();
   }
-  scheduler_.begin_loop(host_register::iterations, loop_strides());
+  scheduler_.begin_loop(token.iterations, loop_strides());
   for (int j = 0; j < shape.packs; ++j) {
     const PackLayout& pack = layer.packs[index_of(j)];
     ColumnTile keys = pack.keys;
-    keys.reg = host_register::slot_base;
+    keys.reg = token.slot_base;
     scheduler_.load_tile(keys, pack.plane);
     for (int g = 0; g < shape.group; ++g) {
       for (int p = 0; p < shape.heads_in_pack(j); ++p) {
-        score_head(pack, j * shape.group + g, p, next_accumulator(pack.plane));
+        score_head(pack, j * shape.group + g, p, next_accumulator(pack.plane), token);
       }
     }
   }
@@ -192,19 +195,20 @@ void StageCompiler::score_loop(const LayerLayout& layer) {
 
 void StageCompiler::attention(const LayerLayout& layer) {
   const StageShape& shape = layout_.shape;
+  const TokenRegisters token = single_token_registers(geometry_);
   rms_norm(layer.attention_norm);
   scheduler_.begin_operator("qkv");
-  project_qkv(layer);
+  project_qkv(layer, token);
   scheduler_.begin_operator("scores");
-  score_loop(layer);
+  score_loop(layer, token);
   scheduler_.begin_operator("maximum over lanes");
   for (int q = 0; q < shape.q_vectors(); ++q) {
     for (int p = 0; p < shape.heads_in_pack(q / shape.group); ++p) maximum_over_lanes(q, p);
   }
   scheduler_.begin_operator("values transposed");
-  for (const PackLayout& pack : layer.packs) transpose_values(pack);
+  for (const PackLayout& pack : layer.packs) transpose_values(pack, token);
   scheduler_.begin_operator("values");
-  value_loop(layer);
+  value_loop(layer, token);
   scheduler_.begin_operator("heads combined");
   for (int q = 0; q < shape.q_vectors(); ++q) combine_heads(layer, q);
   scheduler_.begin_operator("output projection");

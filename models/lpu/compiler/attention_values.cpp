@@ -44,10 +44,10 @@ void StageCompiler::maximum_over_lanes(int q, int p) {
 
 // The planes turn V rows by token into columns by channel: a one-hot activation picks one channel
 // of every token.
-void StageCompiler::transpose_values(const PackLayout& pack) {
+void StageCompiler::transpose_values(const PackLayout& pack, const TokenRegisters& token) {
   const StageShape& shape = layout_.shape;
   ColumnTile staged = pack.staged;
-  staged.reg = host_register::staging_base;
+  staged.reg = token.staging_base;
   scheduler_.load_tile(staged, pack.plane);
   const auto side = index_of(pack.side == Hemisphere::East ? 1 : 0);
   for (int channel = 0; channel < shape.channels(); ++channel) {
@@ -60,7 +60,7 @@ void StageCompiler::transpose_values(const PackLayout& pack) {
     std::vector<Rows> column;
     for (int byte = 0; byte < pack.values.bytes; ++byte) {
       column.push_back({pack.values.place(geometry_, byte, channel)});
-      column.back().front().reg = host_register::tail_base;
+      column.back().front().reg = token.tail_base;
     }
     Work work(scheduler_);
     store_column(work, work.accumulator(pack.plane, accumulator), pack.values, column);
@@ -91,7 +91,7 @@ void StageCompiler::weigh_values(const PackLayout& pack, int q, int p, int accum
   work.place();
 }
 
-void StageCompiler::value_loop(const LayerLayout& layer) {
+void StageCompiler::value_loop(const LayerLayout& layer, const TokenRegisters& token) {
   const StageShape& shape = layout_.shape;
   for (int q = 0; q < shape.q_vectors(); ++q) {
     const PackLayout& pack = layer.packs[index_of(q / shape.group)];
@@ -102,11 +102,11 @@ void StageCompiler::value_loop(const LayerLayout& layer) {
       work.place();
     }
   }
-  scheduler_.begin_loop(host_register::iterations, loop_strides());
+  scheduler_.begin_loop(token.iterations, loop_strides());
   for (int j = 0; j < shape.packs; ++j) {
     const PackLayout& pack = layer.packs[index_of(j)];
     ColumnTile values = pack.values;
-    values.reg = host_register::slot_base;
+    values.reg = token.slot_base;
     scheduler_.load_tile(values, pack.plane);
     for (int q = j * shape.group; q < (j + 1) * shape.group; ++q) {
       for (int p = 0; p < shape.heads_in_pack(j); ++p) {

@@ -42,6 +42,9 @@ class StageCompiler {
     int accumulator;
     int scale;
   };
+  // Layers by kind (compiler.cpp).
+  void mix_tokens(const LayerLayout& layer);
+
   // Hidden state over links (link.cpp).
   void receive_hidden();
   void send_hidden();
@@ -71,19 +74,20 @@ class StageCompiler {
 
   // Attention (attention.cpp, attention_values.cpp).
   void attention(const LayerLayout& layer);
-  void project_qkv(const LayerLayout& layer);
+  void project_qkv(const LayerLayout& layer, const TokenRegisters& token);
   [[nodiscard]] Value rotate(Work& work, const Output& output);
   void split_heads(const LayerLayout& layer, int q, const Output& output);
-  void append_key(const PackLayout& pack, const Output& output);
-  void append_value(const PackLayout& pack, const Output& output);
+  void append_key(const PackLayout& pack, const Output& output, const TokenRegisters& token);
+  void append_value(const PackLayout& pack, const Output& output, const TokenRegisters& token);
   [[nodiscard]] std::vector<Rows> column_ports(const ColumnTile& tile, int first_register) const;
   void store_column(Work& work, Value value, const ColumnTile& tile,
                     const std::vector<Rows>& by_byte);
-  void score_loop(const LayerLayout& layer);
-  void score_head(const PackLayout& pack, int q, int p, int slot);
+  void score_loop(const LayerLayout& layer, const TokenRegisters& token);
+  void score_head(const PackLayout& pack, int q, int p, int accumulator,
+                  const TokenRegisters& token);
   void maximum_over_lanes(int q, int p);
-  void transpose_values(const PackLayout& pack);
-  void value_loop(const LayerLayout& layer);
+  void transpose_values(const PackLayout& pack, const TokenRegisters& token);
+  void value_loop(const LayerLayout& layer, const TokenRegisters& token);
   void weigh_values(const PackLayout& pack, int q, int p, int accumulator);
   void combine_heads(const LayerLayout& layer, int q);
   [[nodiscard]] std::map<int, int> loop_strides() const;

@@ -165,7 +165,7 @@ function paintBoxes(context, row) {
   const { queue, y } = row;
   const pixels = plotWidth() / (view.to - view.from);
   const from = Math.floor(view.from), to = Math.ceil(view.to);
-  for (let issue = issueAt(queue, from, to); issue; issue = issueAt(queue, issue.cycle + 1, to)) {
+  for (let issue = issueAt(queue, from, to); issue; issue = issueAt(queue, issue.cycle + issue.form.cycles, to)) {
     const x = Math.max(view.label, toX(issue.cycle));
     const end = toX(issue.cycle + issue.form.cycles);
     const mark = queue.mark[issue.item];

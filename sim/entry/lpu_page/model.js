@@ -18,7 +18,7 @@ function previousIssue(queue, cycle) {
   for (let width = 64; ; width *= 4) {
     const from = Math.max(0, cycle - width);
     let best = null;
-    for (let next = issueAt(queue, from, cycle); next; next = issueAt(queue, next.cycle + 1, cycle)) {
+    for (let next = issueAt(queue, from, cycle); next; next = issueAt(queue, next.cycle + next.form.cycles, cycle)) {
       best = next.cycle < cycle ? next : best;
     }
     if (best || from === 0) return best;
