@@ -82,8 +82,8 @@ void add_fit(CLI::App* group, Session& session) {
   CLI::App* command = group->add_subcommand(
       "fit", "How many chips and racks hold a model, and its shortest step by closed form");
   command->add_option("model", question->model, "Model file or name")->required();
-  command->add_option("--fabric", question->fabric, "Fabric file or name; its chip is used");
-  command->add_option("--chip", question->chip, "lp30 or lpu_v1: takes that chip's usual fabric");
+  command->add_option("--fabric", question->fabric, "Fabric file or name");
+  command->add_option("--chip", question->chip, "Chip file or name: another one on that fabric");
   command->add_option("--context", question->fit.context, "Tokens per request");
   command->add_option("--requests", question->fit.requests, "Requests in flight");
   command->add_option("--weight-bytes", question->fit.weight_bytes, "Per weight: 1 or 2");
