@@ -158,6 +158,22 @@ def check_small(page):
     page.run("window.schedule.find('')")
 
 
+def check_registers(page, folder, cycles):
+    """With a register in place of the loops' constant, as long as with it; beyond its limit, refused."""
+    source = folder / "looped.lpuasm"
+    source.write_text(SMALL.replace("loop 1", "loopreg r1").replace("operator load",
+                                                                   "limit r1 3\noperator load"))
+    program, target = folder / "looped.lpu", folder / "page.html"
+    tandem("lpu", "asm", source, "-o", program)
+    tandem("lpu", "view", program, "-o", target, "--register", "r1=1")
+    page.open(target)
+    shown = page.run("document.documentElement.dataset.cycles")
+    expect(shown == cycles, f"{shown} cycles with r1=1, {cycles} with a constant")
+    refused = subprocess.run([sys.argv[1], "lpu", "view", program, "-o", target, "--register", "r1=4"],
+                             capture_output=True, text=True, check=False, timeout=120)
+    expect(refused.returncode == 2 and "--register 'r1=4'" in refused.stderr, refused.stderr)
+
+
 def check_narrow(page):
     page.resize(500, 900)
     page.settle()
@@ -182,6 +198,7 @@ def check(page, folder):
     tandem("lpu", "asm", source, "-o", folder / "small.lpu")
     view(page, folder, folder / "small.lpu")
     check_small(page)
+    check_registers(page, folder, page.run("document.documentElement.dataset.cycles"))
     tandem("lpu", "compile", "little_tales_lpu", "--set", "model=little_tales", "-o", folder / "out")
     listing = view(page, folder, folder / "out" / "stage0.lpu")
     check_instructions(page, listing, 25)
