@@ -63,7 +63,7 @@ HostRegisters pass_registers(const Geometry& geometry, const StageLayout& layout
   if (block >= layout.blocks_per_slot || slot >= layout.slots) {
     throw ModelError("lpu.host: a position beyond the context or a slot that does not exist");
   }
-  set(host_register::iterations, block);
+  set(host_register::iterations, block / layout.blocks_per_iteration);
   set(host_register::slot_base, first_unit * layout.unit_rows);
   set(host_register::tail_base, (first_unit + block) * layout.unit_rows);
   set(host_register::staging_base, std::int64_t{slot} * layout.staging_rows);

@@ -35,7 +35,7 @@ std::array<std::uint16_t, host_registers> register_limits(const Geometry& geomet
   };
   const int units = layout.units();
   const int last_issue = geometry.lw_issues() - 1;
-  set(host_register::iterations, layout.blocks_per_slot - 1);
+  set(host_register::iterations, (layout.blocks_per_slot - 1) / layout.blocks_per_iteration);
   set(host_register::slot_base, std::int64_t{units - layout.blocks_per_slot} * layout.unit_rows);
   set(host_register::tail_base, std::int64_t{units - 1} * layout.unit_rows);
   set(host_register::staging_base, std::int64_t{layout.slots - 1} * layout.staging_rows);
@@ -150,7 +150,6 @@ void StageCompiler::compile() {
   }
   if (!layout_.outgoing.empty()) send_hidden();
   if (layout_.stage.has_head()) head();
-  scheduler_.finish();
 }
 
 CompiledStage compile_stage(const Geometry& geometry, const LatencyTable& latencies,
@@ -170,6 +169,8 @@ CompiledStage compile_stage(const Geometry& geometry, const LatencyTable& latenc
     result.program.rows_used.push_back(static_cast<std::uint16_t>(rows));
   }
   result.cycles = predict_cycles(compiler.scheduler());
+  result.cycles.blocks_per_iteration = result.layout.blocks_per_iteration;
+  result.loops = compiler.loop_uses();
   result.operators = operator_uses(compiler.scheduler());
   result.receive_cycles = compiler.receive_cycles();
   result.send_cycles = compiler.send_cycles();

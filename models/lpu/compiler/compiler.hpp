@@ -7,6 +7,7 @@
 
 #include "models/lpu/compiler/emitter.hpp"
 #include "models/lpu/compiler/layout.hpp"
+#include "models/lpu/compiler/loop_plan.hpp"
 #include "models/lpu/compiler/operator_use.hpp"
 #include "models/lpu/geometry.hpp"
 #include "models/lpu/isa.hpp"
@@ -31,6 +32,7 @@ struct CompiledStage {
   std::vector<std::int64_t> send_cycles;
   std::int64_t instructions = 0;       ///< words of all queues
   std::vector<OperatorUse> operators;  ///< in program order
+  std::vector<LoopUse> loops;          ///< over KV blocks, in program order
   [[nodiscard]] Bytes program_bytes() const { return Bytes(instructions * instruction_bytes); }
 };
 

@@ -84,6 +84,14 @@ class ConstantWriter {
       std::fill_n(mask.begin() + p * s.head_dim, s.head_dim, 1.0F);
       value(layout_.head_mask[index_of(p)], Type::Float32, mask);
     }
+    const std::vector<float> nothing(index_of(s.lanes), -std::numeric_limits<float>::infinity());
+    for (const Rows& table : layout_.mask) {
+      for (int spare = 1; spare <= layout_.spare_blocks && !table.empty(); ++spare) {
+        Rows rows = table;
+        for (Place& place : rows) place.row += layout_.blocks_per_slot + spare;
+        value(rows, Type::Float32, nothing);
+      }
+    }
     for (const auto& side : layout_.one_hot) {
       for (std::size_t channel = 0; channel < side.size(); ++channel) {
         std::vector<float> one(index_of(s.lanes), 0.0F);

@@ -141,8 +141,10 @@ class LayoutMaker {
     const ColumnTile model = allocator_.moving_tiles(side, layout_.shape.kv, rows);
     layout_.unit_rows = 2 * tiles * rows;
     layout_.staging_rows = tiles * rows;
-    // One unit and one staging area more than requests need: what must not be kept goes there.
-    const int cache = allocator_.reserve_moving(model, (layout_.units() + 1) * layout_.unit_rows);
+    // One unit and one staging area more than requests need: what must not be kept goes there. The
+    // last iteration may read blocks behind it.
+    const int cache = allocator_.reserve_moving(
+        model, (layout_.units() + 1 + layout_.spare_blocks) * layout_.unit_rows);
     const int staging =
         allocator_.reserve_moving(model, (layout_.slots + 1) * layout_.staging_rows);
     int index = 0;
@@ -186,13 +188,16 @@ class LayoutMaker {
         layout_.one_hot[index].push_back(allocator_.buffer(side, width));
       }
       for (int q = 0; q < s.q_vectors() * s.pack_heads; ++q) {
-        (index == 0 ? q_west_ : q_east_).push_back(allocator_.buffer(side, width));
+        (index == 0 ? q_west_ : q_east_)
+            .push_back(allocator_.buffer(side, width, BufferUse::LoopInput));
         if (width == 2) {
-          (index == 0 ? rest_west_ : rest_east_).push_back(allocator_.buffer(side, width));
+          (index == 0 ? rest_west_ : rest_east_)
+              .push_back(allocator_.buffer(side, width, BufferUse::LoopInput));
         }
       }
-      layout_.mask[index] = allocator_.mask_table(side, layout_.blocks_per_slot + 1);
-      const int rows = layout_.score_stride * layout_.blocks_per_slot;
+      layout_.mask[index] =
+          allocator_.mask_table(side, layout_.blocks_per_slot + 1 + layout_.spare_blocks);
+      const int rows = layout_.score_stride * (layout_.blocks_per_slot + layout_.spare_blocks);
       const Rows table = allocator_.score_table(side, rows);
       for (int q = 0; q < layout_.score_stride; ++q) {
         Rows row = table;
@@ -200,7 +205,10 @@ class LayoutMaker {
         (index == 0 ? score_west_ : score_east_).push_back(row);
       }
     }
-    for (int q = 0; q < layout_.score_stride; ++q) layout_.maxima.push_back(fp32());
+    for (int q = 0; q < layout_.score_stride; ++q) {
+      const Hemisphere side = q % 2 == 0 ? Hemisphere::West : Hemisphere::East;
+      layout_.maxima.push_back(allocator_.buffer(side, 4, BufferUse::LoopState));
+    }
     layout_.q_heads = q_west_;
     layout_.q_heads.insert(layout_.q_heads.end(), q_east_.begin(), q_east_.end());
     layout_.q_rests = rest_west_;
@@ -277,6 +285,7 @@ StageLayout make_layout(const Geometry& geometry, const Stage& stage, int slots,
   layout.shape = shape_of(geometry, stage, layout.network);
   layout.slots = slots;
   layout.blocks_per_slot = std::max(1, ceil_div(max_context, geometry.lanes()));
+  layout.spare_blocks = std::min(layout.blocks_per_slot, most_blocks_per_iteration) - 1;
   LayoutMaker(geometry, layout).make();
   return layout;
 }

@@ -71,6 +71,9 @@ struct LayerLayout {
   std::vector<PackLayout> packs;
 };
 
+/// Most KV blocks of one iteration of the attention loops.
+inline constexpr int most_blocks_per_iteration = 4;
+
 /// Shape constants that everything else is derived from.
 struct StageShape {
   int lanes = 0;
@@ -98,11 +101,13 @@ struct StageLayout {
   Stage stage;
   DenseDecoder network;  ///< the stage's
   StageShape shape;
-  int slots = 0;            ///< requests
-  int blocks_per_slot = 0;  ///< KV blocks of `lanes` tokens
-  int unit_rows = 0;        ///< rows of one KV unit: all K and V tiles of one block of one request
-  int staging_rows = 0;     ///< rows of the staged V tiles of one request
-  int score_stride = 0;     ///< rows of scores per block
+  int slots = 0;                 ///< requests
+  int blocks_per_slot = 0;       ///< KV blocks of `lanes` tokens
+  int blocks_per_iteration = 1;  ///< of the attention loops; the compiler's choice
+  int spare_blocks = 0;  ///< most blocks that the last iteration may have behind the context
+  int unit_rows = 0;     ///< rows of one KV unit: all K and V tiles of one block of one request
+  int staging_rows = 0;  ///< rows of the staged V tiles of one request
+  int score_stride = 0;  ///< rows of scores per block
   std::vector<LayerLayout> layers;
   std::vector<Rows> final_norm;
   MatrixLayout head;

@@ -15,10 +15,16 @@ namespace tandem::lpu {
 /// when the vector passes the VXM. A write from there fits that cycle in any slice; a read inward
 /// arrives two cycles later for every hop. So the hop count, modulo the period, decides which
 /// accesses can follow each other.
+///
+/// In a loop a slice's queue must do its part of an iteration within one interval. Inputs and state
+/// are wanted at different times, so they keep to different slices: state next to the VXM, where
+/// the way from write to read is shortest.
 enum class BufferUse : std::uint8_t {
   Any,
   Activation,  ///< for the planes of the other hemisphere: not in the cycle in which those install
   Updated,     ///< read as an operand, written back one operation of two cycles later
+  LoopInput,   ///< only read in the loops over KV blocks, on the way to the planes
+  LoopState,   ///< updated by every iteration of these loops
 };
 
 /// Slices of a hemisphere, from the VXM outwards: buffers, two for scores and two for the mask
@@ -101,9 +107,13 @@ class RowAllocator {
   Rows buffer(Hemisphere side, int bytes, BufferUse use = BufferUse::Any) {
     int& next = next_buffer_[side == Hemisphere::East ? 1 : 0][static_cast<std::size_t>(use)];
     const int need = bytes == 4 ? 2 : 1;
+    const int state = tables_ / 4 * 2;
+    const int begin = use == BufferUse::LoopInput ? state : 0;
+    const int end = use == BufferUse::LoopState ? state : tables_;
+    next = std::max(next, begin);
     for (int tries = 0; tries <= tables_; ++tries) {
       if (need == 2 && next % 2 != 0) ++next;
-      if (next + need > tables_) next = 0;
+      if (next + need > end) next = begin;
       if (suits(next, use)) break;
       next += need;
     }
@@ -138,7 +148,8 @@ class RowAllocator {
   }
   // Whether a slice has the hops that a use wants; see BufferUse.
   [[nodiscard]] bool suits(int index, BufferUse use) const {
-    if (!shares_slices_ || use == BufferUse::Any) return true;
+    if (!shares_slices_) return true;
+    if (use != BufferUse::Activation && use != BufferUse::Updated) return true;
     const int period = geometry_.lw_issues() + 1;
     const int hops = geometry_.mem_position(slice_of(Hemisphere::East, index)) % period;
     return hops == (use == BufferUse::Activation ? 1 % period : period - 1);
@@ -173,7 +184,7 @@ class RowAllocator {
   int first_moving_ = 0;  ///< of KV tiles
   int tables_ = 0;        ///< buffers come before it
   bool shares_slices_ = false;
-  std::array<std::array<int, 3>, 2> next_buffer_{};
+  std::array<std::array<int, 5>, 2> next_buffer_{};
   std::array<int, 2> next_outer_{};
 };
 
