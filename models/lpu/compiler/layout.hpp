@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "models/lpu/compiler/scheduler.hpp"
-#include "sim/describe/dense_decoder.hpp"
+#include "sim/describe/neural_network.hpp"
 #include "sim/lower/batch.hpp"
 
 namespace tandem::lpu {
@@ -20,6 +20,9 @@ inline constexpr int tail_base = 3;   ///< rows to the unit of the block that gr
 inline constexpr int staging_base = 4;
 inline constexpr int mask_start = 5;
 inline constexpr int column_ports = 16;  ///< K rows by port; V rows by port behind them
+inline constexpr int delta_state = 178;  ///< rows to a request's recurrent states
+/// Rows to the convolution's input of as many tokens ago as registers further (0 = this token).
+inline constexpr int delta_ring = 179;
 }  // namespace host_register
 
 /// The host registers that one token's attention uses: where its request's KV lies and how many
@@ -65,10 +68,14 @@ struct PackLayout {
   ColumnTile staged;  ///< V rows of the growing block; column = token
 };
 
+/// One layer: what it computes, and where what its two halves need lies. Members of halves that the
+/// kind does not have stay empty.
 struct LayerLayout {
+  LayerKind kind;
   std::vector<Rows> attention_norm, ffn_norm;
-  MatrixLayout q, k, v, o, gate, up, down;
-  std::vector<PackLayout> packs;
+  MatrixLayout q, k, v, o;        ///< grouped attention
+  std::vector<PackLayout> packs;  ///< grouped attention
+  MatrixLayout gate, up, down;    ///< dense feed-forward block
 };
 
 /// Most KV blocks of one iteration of the attention loops.
@@ -99,7 +106,7 @@ struct StageShape {
 /// The whole stage on one chip.
 struct StageLayout {
   Stage stage;
-  DenseDecoder network;  ///< the stage's
+  ops::Rope rope;  ///< of all its attention layers
   StageShape shape;
   int slots = 0;                 ///< requests
   int blocks_per_slot = 0;       ///< KV blocks of `lanes` tokens
@@ -137,6 +144,7 @@ struct StageLayout {
     const int index = q * shape.pack_heads + p;
     return static_cast<std::size_t>(index + (side == Hemisphere::East ? score_stride : 0));
   }
+  [[nodiscard]] const NeuralNetwork& network() const { return stage.network; }
   [[nodiscard]] int units() const { return slots * blocks_per_slot; }
   /// Largest number of rows used in any bank.
   [[nodiscard]] int deepest_bank() const;

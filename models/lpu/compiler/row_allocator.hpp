@@ -136,6 +136,12 @@ class RowAllocator {
     }
     return take(slice_of(side, first), 4, 1);
   }
+  /// Pairs of slices, from the VXM outwards, that hold buffers and tables.
+  [[nodiscard]] int table_pairs() const { return tables_ / 2; }
+  /// Rows behind each other in a pair of slices; four bytes wide. Returns the first.
+  Rows table(Hemisphere side, int pair, int rows) {
+    return take(slice_of(side, 2 * pair), 4, rows);
+  }
   Rows mask_table(Hemisphere side, int rows) { return take(slice_of(side, tables_ + 2), 4, rows); }
   Rows score_table(Hemisphere side, int rows) { return take(slice_of(side, tables_), 4, rows); }
 

@@ -20,6 +20,9 @@ struct Place {
   int bank = 0;
   int row = 0;
   int reg = 0;
+  /// Other registers may point at the same row: after a write the port rests until the row may be
+  /// read, whoever reads (H9 compares rows of two registers at their worst).
+  bool alone = false;
 };
 
 /// The rows of one vector value, lowest byte first: 1, 2 or 4 of them, all in one hemisphere.

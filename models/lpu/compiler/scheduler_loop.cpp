@@ -209,8 +209,9 @@ void Scheduler::take_over(const Scheduler& body, std::int64_t shift) {
   }
 }
 
-// Every queue that goes on afterwards has its loop, if only to wait. It begins as early as the queue
-// is free and one interval still holds its part of the body: what follows comes one interval later.
+// Every queue that goes on afterwards has its loop, if only to wait. It begins as early as the
+// queue is free and one interval still holds its part of the body: what follows comes one interval
+// later.
 void Scheduler::close_windows(const Scheduler& body, std::int64_t shift,
                               const std::vector<std::int64_t>& queue_end_before, Loop& loop) {
   for (int q = 0; q < geometry_.queue_count(); ++q) {

@@ -20,6 +20,11 @@ Value Work::memory(const Rows& rows) {
   return {Value::Kind::Source, static_cast<int>(sources_.size()) - 1, 0};
 }
 
+Value Work::memory_permuted(const Rows& rows, int map) {
+  sources_.push_back({Source::Kind::MemoryPermuted, rows, 0, 0, map});
+  return {Value::Kind::Source, static_cast<int>(sources_.size()) - 1, 0};
+}
+
 Value Work::accumulator(int plane, int accumulator) {
   sources_.push_back({Source::Kind::Accumulator, {}, plane, accumulator, 0});
   return {Value::Kind::Source, static_cast<int>(sources_.size()) - 1, 0};
@@ -73,6 +78,22 @@ int Work::permute(int in_flow, Hemisphere side, int map, std::int64_t cycle) {
   return flow;
 }
 
+int Work::permuted_memory_flow(const Source& source, std::int64_t z) {
+  const Geometry& geometry = scheduler_->geometry();
+  const Hemisphere side = side_of(geometry, source.rows);
+  const bool east = side == Hemisphere::East;
+  const int sxm = std::abs(geometry.sxm_position(side));
+  const std::int64_t cycle = z - sxm - scheduler_->latencies().sxm_cross;
+  const int flow =
+      add_flow(outward(side), static_cast<int>(source.rows.size()), !east, east, cycle - sxm);
+  for (std::size_t byte = 0; byte < source.rows.size(); ++byte) {
+    const int distance = std::abs(geometry.mem_position(source.rows[byte].slice));
+    memory_.push_back({cycle - sxm + distance - scheduler_->latencies().mem_read, source.rows[byte],
+                       MemAccess::Kind::Read, flow, static_cast<int>(byte)});
+  }
+  return permute(flow, side, source.map, cycle);
+}
+
 int Work::accumulator_flow(const Source& source, std::int64_t z) {
   const Geometry& geometry = scheduler_->geometry();
   const Hemisphere side = geometry.plane_hemisphere(source.plane);
@@ -104,8 +125,14 @@ int Work::flow_of(Value value, std::int64_t cycle) {
     if (use.source == value.index && use.z == cycle) return use.flow;
   }
   const Source source = sources_[static_cast<std::size_t>(value.index)];
-  const int flow = source.kind == Source::Kind::Memory ? memory_flow(source.rows, cycle)
-                                                       : accumulator_flow(source, cycle);
+  int flow = -1;
+  if (source.kind == Source::Kind::Memory) {
+    flow = memory_flow(source.rows, cycle);
+  } else if (source.kind == Source::Kind::MemoryPermuted) {
+    flow = permuted_memory_flow(source, cycle);
+  } else {
+    flow = accumulator_flow(source, cycle);
+  }
   uses_.push_back({value.index, cycle, flow});
   return flow;
 }
@@ -135,12 +162,36 @@ bool Work::share_a_port(const Value& x, const Value& y) const {
   if (x.kind != Value::Kind::Source || y.kind != Value::Kind::Source || x.index == y.index) {
     return false;
   }
-  for (const Place& a : sources_[static_cast<std::size_t>(x.index)].rows) {
-    for (const Place& b : sources_[static_cast<std::size_t>(y.index)].rows) {
+  const Source& first = sources_[static_cast<std::size_t>(x.index)];
+  const Source& second = sources_[static_cast<std::size_t>(y.index)];
+  if (first.kind != second.kind) return false;
+  for (const Place& a : first.rows) {
+    for (const Place& b : second.rows) {
       if (a.slice == b.slice && a.bank == b.bank) return true;
     }
   }
   return false;
+}
+
+bool Work::is_taken(const Place& place, std::int64_t cycle) const {
+  return std::any_of(memory_.begin(), memory_.end(), [&](const MemoryOp& op) {
+    return op.cycle == cycle && op.place.slice == place.slice && op.place.bank == place.bank;
+  });
+}
+
+// Whether bringing a source to the VXM in this cycle takes a port that this Work already uses then.
+bool Work::meets_a_port(const Value& value, std::int64_t cycle) const {
+  if (value.kind != Value::Kind::Source) return false;
+  const Source& source = sources_[static_cast<std::size_t>(value.index)];
+  if (source.kind != Source::Kind::Memory) return false;
+  const auto is_same = [&](const FlowUse& use) {
+    return use.source == value.index && use.z == cycle;
+  };
+  if (std::any_of(uses_.begin(), uses_.end(), is_same)) return false;
+  return std::any_of(source.rows.begin(), source.rows.end(), [&](const Place& place) {
+    const int distance = std::abs(scheduler_->geometry().mem_position(place.slice));
+    return is_taken(place, cycle - distance - scheduler_->latencies().mem_read);
+  });
 }
 
 Value Work::op(AluOp operation, Value x, Value y, const Options& options) {
@@ -153,6 +204,7 @@ Value Work::op(AluOp operation, Value x, Value y, const Options& options) {
   std::int64_t cycle = std::max<std::int64_t>(options.earliest, 0);
   if (x.kind == Value::Kind::Node) cycle = std::max(cycle, landing(x));
   if (y.kind == Value::Kind::Node) cycle = std::max(cycle, landing(y));
+  while (meets_a_port(x, cycle) || meets_a_port(y, cycle)) ++cycle;
   hold(x, cycle);
   hold(y, cycle);
   Node node;
@@ -199,7 +251,18 @@ Value Work::permuted(Value value, Hemisphere side, int map) {
   return {Value::Kind::Node, static_cast<int>(nodes_.size()) - 1, 0};
 }
 
+// Where a port is asked in the cycle in which the result would arrive, it comes one operation
+// later.
 void Work::store(Value value, const Rows& rows) {
+  const auto meets = [&](const Place& place) {
+    const int distance = std::abs(scheduler_->geometry().mem_position(place.slice));
+    return is_taken(place, landing(value) + distance);
+  };
+  while (std::any_of(rows.begin(), rows.end(), meets)) {
+    Options options;
+    options.type = nodes_[static_cast<std::size_t>(value.index)].options.type;
+    value = op(AluOp::Pass, value, {}, options);
+  }
   std::vector<Rows> by_byte;
   for (const Place& place : rows) by_byte.push_back({place});
   store_all(value, by_byte);

@@ -31,6 +31,8 @@ class Work {
 
   // Sources
   [[nodiscard]] Value memory(const Rows& rows);
+  /// The same after a lane permutation: the rows go out to the SXM of their hemisphere first.
+  [[nodiscard]] Value memory_permuted(const Rows& rows, int map);
   /// The accumulator of a plane (of the pair that begins with it).
   [[nodiscard]] Value accumulator(int plane, int accumulator);
   /// The same after a lane permutation in the SXM that it passes.
@@ -48,8 +50,8 @@ class Work {
     int pinned = -1;                   ///< on this ALU and no other
     int hold = 0;                      ///< cycles for which the ALU stays reserved afterwards
   };
-  /// Operations start as soon as their operands have landed; operands that land earlier are held in
-  /// their ALU.
+  /// Operations start as soon as their operands have landed and no port is asked twice in a cycle;
+  /// operands that land earlier are held in their ALU.
   Value op(AluOp operation, Value x, Value y, const Options& options);
   Value op(AluOp operation, Value x, Value y = {}) { return op(operation, x, y, Options{}); }
   Value convert(Value x, Type from, Type to);
@@ -91,7 +93,12 @@ class Work {
 
  private:
   struct Source {
-    enum class Kind : std::uint8_t { Memory, Accumulator, AccumulatorPermuted } kind;
+    enum class Kind : std::uint8_t {
+      Memory,
+      MemoryPermuted,
+      Accumulator,
+      AccumulatorPermuted
+    } kind;
     Rows rows;
     int plane = 0;
     int accumulator = 0;
@@ -142,10 +149,13 @@ class Work {
   int add_flow(Direction direction, int width, bool west, bool east, std::int64_t z);
   int flow_of(Value value, std::int64_t cycle);
   int memory_flow(const Rows& rows, std::int64_t z);
+  int permuted_memory_flow(const Source& source, std::int64_t z);
   int accumulator_flow(const Source& source, std::int64_t z);
   int permute(int in_flow, Hemisphere side, int map, std::int64_t cycle);
   int out_flow(int node, Hemisphere side);
   [[nodiscard]] bool share_a_port(const Value& x, const Value& y) const;
+  [[nodiscard]] bool is_taken(const Place& place, std::int64_t cycle) const;
+  [[nodiscard]] bool meets_a_port(const Value& value, std::int64_t cycle) const;
   [[nodiscard]] std::int64_t landing(const Value& value) const;
   void hold(const Value& value, std::int64_t cycle);
   [[nodiscard]] Instruction activation(const Target& target, std::int64_t& last) const;

@@ -82,7 +82,10 @@ std::int64_t Work::register_bound(const Node& node) const {
   }
   if (node.options.pinned < 0) return bound;
   const auto& state = scheduler_->alu_register(node.options.pinned);
-  return std::max({bound, state.last_read + 1 - node.cycle, state.written - node.cycle});
+  // A running sum is updated at issue: the next addend may follow in the next cycle.
+  const std::int64_t landing =
+      node.op == AluOp::AccAdd ? scheduler_->latencies().vxm_simple - 1 : 0;
+  return std::max({bound, state.last_read + 1 - node.cycle, state.written - landing - node.cycle});
 }
 
 bool Work::reserve_flows(std::int64_t start) {
@@ -164,8 +167,13 @@ bool Work::reserve(std::int64_t start) {
   const Geometry& geometry = scheduler_->geometry();
   for (const MemoryOp& op : memory_) {
     const std::int64_t at = start + op.cycle;
-    if (!take(scheduler_->port(op.place.slice, op.place.bank), at)) return false;
+    Timeline& port = scheduler_->port(op.place.slice, op.place.bank);
+    if (!take(port, at)) return false;
     if (!widen(geometry.mem_queue(op.place.slice), at, at + 1)) return false;
+    const bool rests = op.place.alone && op.kind == MemAccess::Kind::Write;
+    for (int c = 1; rests && c < scheduler_->latencies().mem_write_to_read; ++c) {
+      if (!take(port, at + c)) return false;
+    }
   }
   for (UnitOp& op : units_) {
     if (op.sxm_side >= 0) {

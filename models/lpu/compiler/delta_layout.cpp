@@ -1,0 +1,252 @@
+#include "models/lpu/compiler/delta_layout.hpp"
+
+#include <algorithm>
+#include <functional>
+
+#include "sim/core/diagnostics.hpp"
+#include "sim/numerics/special.hpp"
+
+namespace tandem::lpu {
+namespace {
+
+std::size_t index_of(std::int64_t value) {
+  return static_cast<std::size_t>(value);
+}
+
+int rows_of_pack(const DeltaPlan& plan) {
+  return (plan.key_dim() + delta_state_groups - 1) / delta_state_groups;
+}
+
+// Alternates between the hemispheres, so that operands of one operation rarely share a port.
+class Buffers {
+ public:
+  explicit Buffers(RowAllocator& allocator) : allocator_(allocator) {}
+  Rows one() {
+    turn_ = !turn_;
+    return allocator_.buffer(turn_ ? Hemisphere::East : Hemisphere::West, 4);
+  }
+  std::vector<Rows> many(int count) {
+    std::vector<Rows> rows;
+    for (int i = 0; i < count; ++i) rows.push_back(one());
+    return rows;
+  }
+
+ private:
+  RowAllocator& allocator_;
+  bool turn_ = false;
+};
+
+class LayerMaker {
+ public:
+  LayerMaker(const DeltaPlan& plan, RowAllocator& allocator, int slots)
+      : plan_(plan), allocator_(allocator), buffers_(allocator), slots_(slots) {}
+
+  DeltaLayerRows make() {
+    DeltaLayerRows layer;
+    for (int i = 0; i < plan_.key_vectors; ++i) {
+      layer.queries.push_back(channels());
+      layer.keys.push_back(channels());
+    }
+    for (std::size_t i = 0; i < plan_.packs.size(); ++i) layer.values.push_back(channels());
+    layer.dt_bias = buffers_.many(plan_.gate_vectors);
+    layer.rate = buffers_.many(plan_.gate_vectors);
+    layer.norm = buffers_.one();
+    make_state(layer);
+    return layer;
+  }
+
+ private:
+  DeltaChannels channels() {
+    DeltaChannels result;
+    result.weights = buffers_.many(plan_.taps());
+    ring_turn_ = (ring_turn_ + 1) % (2 * allocator_.table_pairs());
+    const Hemisphere side = ring_turn_ % 2 == 0 ? Hemisphere::West : Hemisphere::East;
+    result.ring = allocator_.table(side, ring_turn_ / 2, slots_ * plan_.taps());
+    for (Place& place : result.ring) {
+      place.reg = host_register::delta_ring;
+      place.alone = true;
+    }
+    return result;
+  }
+
+  // One pack behind the other in the same rows of all groups; the packs of the next request follow.
+  void make_state(DeltaLayerRows& layer) {
+    const int packs = static_cast<int>(plan_.packs.size());
+    const int rows = rows_of_pack(plan_);
+    std::array<Rows, delta_state_groups> groups;
+    for (int group = 0; group < delta_state_groups; ++group) {
+      const Hemisphere side = group % 2 == 0 ? Hemisphere::West : Hemisphere::East;
+      const int pair = group / 2 % allocator_.table_pairs();
+      groups[index_of(group)] = allocator_.table(side, pair, slots_ * packs * rows);
+      for (Place& place : groups[index_of(group)]) place.reg = host_register::delta_state;
+    }
+    for (int pack = 0; pack < packs; ++pack) {
+      layer.state.push_back(groups);
+      for (Rows& group : groups) {
+        for (Place& place : group) place.row += rows;
+      }
+    }
+  }
+
+  const DeltaPlan& plan_;
+  RowAllocator& allocator_;
+  Buffers buffers_;
+  int slots_;
+  int ring_turn_ = 0;
+};
+
+// The same sums on the same pair of planes, as two-byte tiles: ones are exact.
+SumTile sum_tile(RowAllocator& allocator, int plane) {
+  return {allocator.weights(plane, Type::Bfloat16), plane};
+}
+
+void write_tile(const Geometry& geometry, const SumTile& sum, std::span<const float> columns,
+                const RowWriter& write) {
+  const auto lanes = index_of(geometry.lanes());
+  for (std::size_t column = 0; column < lanes; ++column) {
+    Rows rows;
+    for (int byte = 0; byte < sum.tile.bytes; ++byte) {
+      rows.push_back(sum.tile.place(geometry, byte, static_cast<int>(column)));
+    }
+    write_vector(geometry, rows, Type::Bfloat16, columns.subspan(column * lanes, lanes), write);
+  }
+}
+
+class ConstantWriter {
+ public:
+  ConstantWriter(const Geometry& geometry, const DeltaPlan& plan, const DeltaConstants& constants,
+                 const RowWriter& write)
+      : geometry_(geometry), plan_(plan), constants_(constants), write_(write) {}
+
+  void write(const DeltaLayerRows& layer) {
+    const std::int64_t keys = plan_.shape.key_heads * plan_.shape.key_dim;
+    for (int v = 0; v < plan_.key_vectors; ++v) {
+      convolution(layer.queries[index_of(v)], plan_.key_channels(v), 0);
+      convolution(layer.keys[index_of(v)], plan_.key_channels(v), keys);
+    }
+    for (std::size_t p = 0; p < plan_.packs.size(); ++p) {
+      convolution(layer.values[p], plan_.value_channels(static_cast<int>(p)), 2 * keys);
+    }
+    for (int g = 0; g < plan_.gate_vectors; ++g) {
+      const auto heads = plan_.gate_channels(g, false);
+      lanes(layer.dt_bias[index_of(g)], heads,
+            [this](std::int64_t head) { return constants_.dt_bias[index_of(head)]; });
+      lanes(layer.rate[index_of(g)], heads,
+            [this](std::int64_t head) { return -special::exp(constants_.a_log[index_of(head)]); });
+    }
+    std::vector<std::int64_t> channels(index_of(plan_.lanes), -1);
+    for (int lane = 0; lane < plan_.value_lanes(); ++lane) {
+      channels[index_of(lane)] = lane % plan_.value_dim();
+    }
+    lanes(layer.norm, channels,
+          [this](std::int64_t channel) { return constants_.norm[index_of(channel)]; });
+  }
+
+ private:
+  void lanes(const Rows& rows, const std::vector<std::int64_t>& channels,
+             const std::function<float(std::int64_t)>& value) {
+    std::vector<float> values(channels.size(), 0.0F);
+    for (std::size_t lane = 0; lane < channels.size(); ++lane) {
+      if (channels[lane] >= 0) values[lane] = value(channels[lane]);
+    }
+    write_vector(geometry_, rows, Type::Float32, values, write_);
+  }
+
+  void convolution(const DeltaChannels& rows, const std::vector<std::int64_t>& channels,
+                   std::int64_t first) {
+    for (int tap = 0; tap < plan_.taps(); ++tap) {
+      lanes(rows.weights[index_of(tap)], channels, [&](std::int64_t channel) {
+        return constants_.conv[index_of((first + channel) * plan_.taps() + tap)];
+      });
+    }
+  }
+
+  const Geometry& geometry_;
+  const DeltaPlan& plan_;
+  const DeltaConstants& constants_;
+  const RowWriter& write_;
+};
+
+}  // namespace
+
+int delta_state_rows(const DeltaPlan& plan) {
+  return static_cast<int>(plan.packs.size()) * rows_of_pack(plan);
+}
+
+DeltaLayerRows make_delta_layer(const DeltaPlan& plan, RowAllocator& allocator, int slots) {
+  if (plan.taps() > delta_taps_limit) {
+    throw ModelError("lpu.compiler: a convolution longer than eight taps");
+  }
+  return LayerMaker(plan, allocator, slots).make();
+}
+
+DeltaBuffers make_delta_buffers(const Geometry& geometry, const DeltaPlan& plan,
+                                RowAllocator& allocator) {
+  DeltaBuffers b;
+  const int packs = static_cast<int>(plan.packs.size());
+  const int views = static_cast<int>(plan.views.size());
+  for (std::size_t i = 0; i < plan.patterns.size(); ++i) {
+    b.key_sums.push_back(sum_tile(allocator, 0));
+  }
+  b.value_sums = sum_tile(allocator, geometry.planes - 2);
+  // Keys and queries are spread by one switch unit each.
+  for (int v = 0; v < plan.key_vectors; ++v) {
+    b.keys.push_back(allocator.buffer(Hemisphere::West, 4));
+    b.queries.push_back(allocator.buffer(Hemisphere::East, 4));
+  }
+  Buffers buffers(allocator);
+  b.values = buffers.many(packs);
+  b.decay_by_head = buffers.many(plan.gate_vectors);
+  b.strength_by_head = buffers.many(plan.gate_vectors);
+  b.decay = buffers.many(packs);
+  b.strength = buffers.many(packs);
+  b.key_scale = buffers.many(views);
+  b.query_scale = buffers.many(views);
+  b.overlap = buffers.many(views);
+  b.seen = buffers.many(packs);
+  b.answered = buffers.many(packs);
+  b.change = buffers.many(packs);
+  b.mixed = buffers.many(packs);
+  b.gate = buffers.many(packs);
+  return b;
+}
+
+Rows delta_state_row(const DeltaLayerRows& layer, int pack, int i) {
+  Rows rows = layer.state[index_of(pack)][index_of(i % delta_state_groups)];
+  for (Place& place : rows) place.row += i / delta_state_groups;
+  return rows;
+}
+
+std::vector<std::uint16_t> delta_registers(const DeltaPlan& plan, int slot, std::int64_t position) {
+  std::vector<std::uint16_t> values{static_cast<std::uint16_t>(slot * delta_state_rows(plan))};
+  const int taps = plan.taps();
+  for (int ago = 0; ago < taps; ++ago) {
+    const auto turn = static_cast<int>((position + taps - ago) % taps);
+    values.push_back(static_cast<std::uint16_t>(slot * taps + turn));
+  }
+  return values;
+}
+
+std::vector<std::uint16_t> delta_register_limits(const DeltaPlan& plan, int slots) {
+  std::vector<std::uint16_t> limits = delta_registers(plan, slots - 1, 0);
+  for (std::size_t i = 1; i < limits.size(); ++i) {
+    limits[i] = static_cast<std::uint16_t>(slots * plan.taps() - 1);
+  }
+  return limits;
+}
+
+void write_delta_layer(const Geometry& geometry, const DeltaPlan& plan, const DeltaLayerRows& layer,
+                       const DeltaConstants& constants, const RowWriter& write) {
+  ConstantWriter(geometry, plan, constants, write).write(layer);
+}
+
+void write_delta_buffers(const Geometry& geometry, const DeltaPlan& plan,
+                         const DeltaBuffers& buffers, const RowWriter& write) {
+  for (std::size_t pattern = 0; pattern < plan.patterns.size(); ++pattern) {
+    write_tile(geometry, buffers.key_sums[pattern], plan.key_sums(static_cast<int>(pattern)),
+               write);
+  }
+  write_tile(geometry, buffers.value_sums, plan.value_sums(), write);
+}
+
+}  // namespace tandem::lpu
