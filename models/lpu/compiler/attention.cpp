@@ -123,7 +123,7 @@ void StageCompiler::project_qkv(const LayerLayout& layer, const TokenRegisters& 
 void StageCompiler::attention(const LayerLayout& layer) {
   const StageShape& shape = layout_.shape;
   const TokenRegisters token = single_token_registers(geometry_);
-  if (!plan_) choose_plan(layer, token);
+  settle_plan(layer, token);
   rms_norm(layer.attention_norm);
   scheduler_.begin_operator("qkv");
   project_qkv(layer, token);

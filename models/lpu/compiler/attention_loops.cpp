@@ -77,9 +77,9 @@ void StageCompiler::end_tile(const ColumnTile& tile, int plane, const LoopPlan& 
 
 // While one plane of a hemisphere takes activations, the other gives results: both share the ports
 // of mask and scores.
-std::int64_t StageCompiler::stagger(int plane) const {
-  return plane % 2 == 1 && scheduler_.interval() < sequential_interval ? scheduler_.interval() / 2
-                                                                       : 0;
+std::int64_t StageCompiler::lateness(int q) const {
+  const bool overlaps = scheduler_.interval() < sequential_interval;
+  return overlaps && layout_.shape.is_late(q, geometry_.planes) ? scheduler_.interval() / 2 : 0;
 }
 
 // One q head against one block of keys. With two-byte KV what rounding took from q follows.
@@ -90,7 +90,7 @@ void StageCompiler::multiply_keys(const PackLayout& pack, const BlockHead& head)
   Work product(scheduler_);
   product.activate_rows(layout_.q_heads[slot],
                         {{pack.plane, head.accumulator, false, halves, shape.kv}});
-  product.place(stagger(pack.plane));
+  product.place(lateness(head.q));
   if (layout_.q_rests.empty()) return;
   Work rest(scheduler_);
   rest.activate_rows(layout_.q_rests[slot],

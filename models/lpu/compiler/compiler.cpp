@@ -74,12 +74,14 @@ std::vector<int> reduction_radices(int lanes) {
 }
 
 StageCompiler::StageCompiler(const Geometry& geometry, const LatencyTable& latencies,
-                             StageLayout& layout, const LinkPlan& links)
+                             StageLayout& layout, const LinkPlan& links,
+                             const std::optional<LoopPlan>& loops)
     : geometry_(geometry),
       layout_(layout),
       links_(links),
       scheduler_(geometry, latencies, latencies.barrier),
-      accumulator_turn_(index_of(geometry.planes)) {
+      accumulator_turn_(index_of(geometry.planes)),
+      plan_(loops) {
   rope_map_ = add_map(rope_partners(layout.shape, layout.rope.layout));
   sum_map_ = add_map(std::vector<std::uint16_t>(
       index_of(geometry.lanes()), static_cast<std::uint16_t>(layout.shape.channels())));
@@ -159,12 +161,13 @@ void StageCompiler::compile() {
 
 CompiledStage compile_stage(const Geometry& geometry, const LatencyTable& latencies,
                             const std::string& chip, const Stage& stage, int slots,
-                            std::int64_t max_context, const LinkPlan& links) {
+                            std::int64_t max_context, const LinkPlan& links,
+                            const std::optional<LoopPlan>& loops) {
   CompiledStage result;
   result.links = links;
   result.layout = make_layout(geometry, stage, slots, max_context);
   check_fit(geometry, result.layout);
-  StageCompiler compiler(geometry, latencies, result.layout, links);
+  StageCompiler compiler(geometry, latencies, result.layout, links, loops);
   compiler.compile();
   result.program.chip = chip;
   result.program.queues = emit_queues(compiler.scheduler());

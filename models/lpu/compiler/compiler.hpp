@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "models/lpu/compiler/emitter.hpp"
@@ -36,11 +37,13 @@ struct CompiledStage {
   [[nodiscard]] Bytes program_bytes() const { return Bytes(instructions * instruction_bytes); }
 };
 
-/// Compiles a stage for `slots` requests of up to `max_context` tokens each. Deterministic. Throws
+/// Compiles a stage for `slots` requests of up to `max_context` tokens each. Loops over KV blocks
+/// follow `loops`, or else the plan with the fewest cycles over all contexts. Deterministic. Throws
 /// ModelError for shapes it does not support and for stages that do not fit the chip.
 [[nodiscard]] CompiledStage compile_stage(const Geometry& geometry, const LatencyTable& latencies,
                                           const std::string& chip, const Stage& stage, int slots,
-                                          std::int64_t max_context, const LinkPlan& links = {});
+                                          std::int64_t max_context, const LinkPlan& links = {},
+                                          const std::optional<LoopPlan>& loops = {});
 
 /// Radices whose product is `lanes`, for the cross-lane reductions: fours first, then 5, 3, 2.
 /// Throws ModelError where a larger prime remains.

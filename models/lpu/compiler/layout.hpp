@@ -96,6 +96,9 @@ struct StageShape {
   Type kv = Type::Float16;
   [[nodiscard]] int channels() const { return pack_heads * head_dim; }
   [[nodiscard]] int q_vectors() const { return packs * group; }
+  /// Whether the packs of q vector q are half an interval late in the loops over KV blocks: of the
+  /// two planes of a hemisphere, one takes activations while the other gives results.
+  [[nodiscard]] bool is_late(int q, int planes) const { return q / group / (planes / 2) % 2 == 1; }
   /// kv heads that pack j really holds.
   [[nodiscard]] int heads_in_pack(int j) const {
     const int left = kv_heads - j * pack_heads;

@@ -74,13 +74,12 @@ void LayoutMaker::make_attention_buffers() {
     for (int c = 0; c < s.channels(); ++c) {
       layout_.one_hot[index].push_back(allocator_.buffer(side, width));
     }
-    for (int q = 0; q < s.q_vectors() * s.pack_heads; ++q) {
-      (index == 0 ? q_west_ : q_east_)
-          .push_back(allocator_.buffer(side, width, BufferUse::LoopInput));
-      if (width == 2) {
-        (index == 0 ? rest_west_ : rest_east_)
-            .push_back(allocator_.buffer(side, width, BufferUse::LoopInput));
-      }
+    for (int q = 0; q < layout_.score_stride; ++q) {
+      const bool late = s.is_late(q / s.pack_heads, geometry_.planes);
+      const BufferUse use = late ? BufferUse::LateInput : BufferUse::LoopInput;
+      (index == 0 ? q_west_ : q_east_).push_back(allocator_.buffer(side, width, use));
+      if (width == 1) continue;
+      (index == 0 ? rest_west_ : rest_east_).push_back(allocator_.buffer(side, width, use));
     }
     layout_.mask[index] = allocator_.mask_table(side, blocks + 1);
     const int rows = layout_.score_stride * blocks;
@@ -93,7 +92,9 @@ void LayoutMaker::make_attention_buffers() {
   }
   for (int q = 0; q < layout_.score_stride; ++q) {
     const Hemisphere side = both_sides[static_cast<std::size_t>(q % 2)];
-    layout_.maxima.push_back(allocator_.buffer(side, 4, BufferUse::LoopState));
+    const bool late = s.is_late(q / s.pack_heads, geometry_.planes);
+    layout_.maxima.push_back(
+        allocator_.buffer(side, 4, late ? BufferUse::LateState : BufferUse::LoopState));
   }
   layout_.q_heads = q_west_;
   layout_.q_heads.insert(layout_.q_heads.end(), q_east_.begin(), q_east_.end());

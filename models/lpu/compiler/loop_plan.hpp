@@ -48,6 +48,9 @@ struct LoopUse {
   std::int64_t interval = 0;
   std::int64_t bound = 0;  ///< busy cycles of the busiest unit per iteration
   Resource busiest = Resource::SramPorts;
+  [[nodiscard]] double per_block(std::int64_t cycles) const {
+    return static_cast<double>(cycles) / plan.blocks;
+  }
 };
 
 /// Busy cycles of the units per iteration of a complete body. Ordinary and special operations are

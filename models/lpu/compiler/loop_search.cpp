@@ -70,8 +70,8 @@ void StageCompiler::choose_plan(const LayerLayout& layer, const TokenRegisters& 
       [&](const LoopPlan& plan) { score_body(layer, token, plan); },
       [&](const LoopPlan& plan) { value_body(layer, token, plan); }};
   std::vector<LoopPlan> plans{{LoopStrategy::Sequential, 1}};
-  const int most = std::min(most_blocks_per_iteration, layout_.blocks_per_slot);
-  for (int blocks = 1; blocks <= most && layout_.blocks_per_slot > 1; blocks *= 2) {
+  for (int blocks = 1; blocks <= layout_.spare_blocks + 1 && layout_.blocks_per_slot > 1;
+       blocks *= 2) {
     plans.push_back({LoopStrategy::Overlapped, blocks});
   }
   std::int64_t least = 0;
@@ -89,6 +89,12 @@ void StageCompiler::choose_plan(const LayerLayout& layer, const TokenRegisters& 
     least = total;
     plan_ = plan;
   }
+}
+
+// An iteration takes no more blocks than the layout has spare ones for.
+void StageCompiler::settle_plan(const LayerLayout& layer, const TokenRegisters& token) {
+  if (!plan_) choose_plan(layer, token);
+  plan_->blocks = std::min(plan_->blocks, layout_.spare_blocks + 1);
   layout_.blocks_per_iteration = plan_->blocks;
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "models/lpu/compiler/layout.hpp"
 #include "sim/core/diagnostics.hpp"
@@ -17,14 +18,17 @@ namespace tandem::lpu {
 /// accesses can follow each other.
 ///
 /// In a loop a slice's queue must do its part of an iteration within one interval. Inputs and state
-/// are wanted at different times, so they keep to different slices: state next to the VXM, where
-/// the way from write to read is shortest.
+/// are wanted at different times, and either by the two planes of a hemisphere half an interval
+/// apart: they keep to four zones of slices, state next to the VXM, where the way from write to
+/// read is shortest.
 enum class BufferUse : std::uint8_t {
   Any,
   Activation,  ///< for the planes of the other hemisphere: not in the cycle in which those install
   Updated,     ///< read as an operand, written back one operation of two cycles later
-  LoopInput,   ///< only read in the loops over KV blocks, on the way to the planes
-  LoopState,   ///< updated by every iteration of these loops
+  LoopState,   ///< updated by every iteration of the loops over KV blocks
+  LateState,   ///< likewise, half an interval later
+  LoopInput,   ///< read by every iteration, on the way to the planes
+  LateInput,   ///< likewise, half an interval later
 };
 
 /// Slices of a hemisphere, from the VXM outwards: buffers, two for scores and two for the mask
@@ -107,9 +111,7 @@ class RowAllocator {
   Rows buffer(Hemisphere side, int bytes, BufferUse use = BufferUse::Any) {
     int& next = next_buffer_[side == Hemisphere::East ? 1 : 0][static_cast<std::size_t>(use)];
     const int need = bytes == 4 ? 2 : 1;
-    const int state = tables_ / 4 * 2;
-    const int begin = use == BufferUse::LoopInput ? state : 0;
-    const int end = use == BufferUse::LoopState ? state : tables_;
+    const auto [begin, end] = zone_of(use);
     next = std::max(next, begin);
     for (int tries = 0; tries <= tables_; ++tries) {
       if (need == 2 && next % 2 != 0) ++next;
@@ -152,6 +154,14 @@ class RowAllocator {
   [[nodiscard]] int slice_of(Hemisphere side, int index) const {
     return index + (side == Hemisphere::East ? geometry_.mem_slices_per_hemisphere : 0);
   }
+  // First slice for a use, and behind its last.
+  [[nodiscard]] std::pair<int, int> zone_of(BufferUse use) const {
+    if (use < BufferUse::LoopState) return {0, tables_};
+    constexpr int zones = 4;
+    const int zone = static_cast<int>(use) - static_cast<int>(BufferUse::LoopState);
+    const int pairs = tables_ / 2;
+    return {zone * pairs / zones * 2, (zone + 1) * pairs / zones * 2};
+  }
   // Whether a slice has the hops that a use wants; see BufferUse.
   [[nodiscard]] bool suits(int index, BufferUse use) const {
     if (!shares_slices_) return true;
@@ -190,7 +200,7 @@ class RowAllocator {
   int first_moving_ = 0;  ///< of KV tiles
   int tables_ = 0;        ///< buffers come before it
   bool shares_slices_ = false;
-  std::array<std::array<int, 5>, 2> next_buffer_{};
+  std::array<std::array<int, 7>, 2> next_buffer_{};
   std::array<int, 2> next_outer_{};
 };
 

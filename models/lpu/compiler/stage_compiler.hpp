@@ -15,7 +15,7 @@ namespace tandem::lpu {
 class StageCompiler {
  public:
   StageCompiler(const Geometry& geometry, const LatencyTable& latencies, StageLayout& layout,
-                const LinkPlan& links);
+                const LinkPlan& links, const std::optional<LoopPlan>& loops = {});
   void compile();
   [[nodiscard]] const Scheduler& scheduler() const { return scheduler_; }
   [[nodiscard]] const std::vector<std::vector<std::uint16_t>>& maps() const { return maps_; }
@@ -107,7 +107,7 @@ class StageCompiler {
   void weigh_values(const PackLayout& pack, const BlockHead& head);
   void begin_tile(const ColumnTile& tile, int plane, const LoopPlan& plan);
   void end_tile(const ColumnTile& tile, int plane, const LoopPlan& plan);
-  [[nodiscard]] std::int64_t stagger(int plane) const;
+  [[nodiscard]] std::int64_t lateness(int q) const;
   [[nodiscard]] std::map<int, int> loop_strides(const LoopPlan& plan) const;
   [[nodiscard]] int value_accumulator(const LayerLayout& layer, int q, int p) const;
 
@@ -122,6 +122,7 @@ class StageCompiler {
   [[nodiscard]] LoopBody overlapped_body(const LoopFunction& body, const LoopPlan& plan,
                                          std::int64_t from);
   [[nodiscard]] LoopCost cost_of(const LoopFunction& body, const LoopPlan& plan);
+  void settle_plan(const LayerLayout& layer, const TokenRegisters& token);
   void choose_plan(const LayerLayout& layer, const TokenRegisters& token);
   void run_loop(const std::string& name, int reg, const LoopFunction& body);
 
