@@ -108,7 +108,7 @@ TEST(LpuLoops, NoPlanChangesABit) {
          {LoopPlan{LoopStrategy::Sequential, 1}, LoopPlan{LoopStrategy::Overlapped, 1},
           LoopPlan{LoopStrategy::Overlapped, 4}}) {
       const auto compiled =
-          lpu::compile_stage(geometry, LatencyTable{}, "chip", stage, 1, 8 * lanes, {}, plan);
+          lpu::compile_stage(geometry, LatencyTable{}, "chip", stage, 1, 8 * lanes, {}, 1, plan);
       ASSERT_EQ(compiled.loops[0].plan.strategy, plan.strategy);
       ASSERT_EQ(compiled.loops[0].plan.blocks, plan.blocks);
       lpu::ChipHost host(geometry, LatencyTable{}, compiled, weights);

@@ -124,7 +124,7 @@ class QueueEmitter {
     word.op = Opcode::LoopReg;
     word.width = static_cast<std::uint16_t>(words_.size() - first_word);
     word.interval = static_cast<std::uint16_t>(loop.interval);
-    word.reg = static_cast<std::uint8_t>(loop.reg);
+    word.reg = static_cast<std::uint16_t>(loop.reg);
     if (stride != loop.strides.end()) word.stride = static_cast<std::int16_t>(stride->second);
     words_.push_back(word);
     cursor_ = end;

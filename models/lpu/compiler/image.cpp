@@ -73,13 +73,8 @@ class ConstantWriter {
       std::fill_n(mask.begin() + p * s.head_dim, s.head_dim, 1.0F);
       value(layout_.head_mask[index_of(p)], Type::Float32, mask);
     }
-    const std::vector<float> nothing(index_of(s.lanes), -std::numeric_limits<float>::infinity());
-    for (const Rows& table : layout_.mask) {
-      for (int spare = 1; spare <= layout_.spare_blocks && !table.empty(); ++spare) {
-        Rows rows = table;
-        for (Place& place : rows) place.row += layout_.blocks_per_slot + spare;
-        value(rows, Type::Float32, nothing);
-      }
+    for (int t = 0; t < layout_.tokens; ++t) {
+      for (const Rows& table : layout_.token(t).mask) mask_spare_blocks(table);
     }
     for (const auto& side : layout_.one_hot) {
       for (std::size_t channel = 0; channel < side.size(); ++channel) {
@@ -91,6 +86,17 @@ class ConstantWriter {
   }
 
  private:
+  // Blocks behind the last one of a context.
+  void mask_spare_blocks(const Rows& table) {
+    const std::vector<float> nothing(index_of(layout_.shape.lanes),
+                                     -std::numeric_limits<float>::infinity());
+    for (int spare = 1; spare <= layout_.spare_blocks && !table.empty(); ++spare) {
+      Rows rows = table;
+      for (Place& place : rows) place.row += layout_.blocks_per_slot + spare;
+      value(rows, Type::Float32, nothing);
+    }
+  }
+
   /// The tensors of one layer by name.
   struct LayerTensors {
     const Weights& weights;
