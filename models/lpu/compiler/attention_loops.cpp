@@ -111,7 +111,7 @@ void StageCompiler::take_scores(const PackLayout& pack, const BlockHead& head,
   const Value score = work.op(AluOp::Add, raw, work.memory(mask));
   const std::size_t slot = layout_.head_slot(head.q, head.p, pack.side);
   work.store(score, moved(layout_.scores[slot], head.block * layout_.score_stride));
-  const Rows& maximum = layout_.maxima[layout_.head_slot(head.q, head.p, Hemisphere::West)];
+  const Rows& maximum = layout_.maxima[layout_.maximum_row(head.q, head.p, head.block)];
   work.store(work.op(AluOp::Max, score, work.memory(maximum)), maximum);
   work.place();
 }
@@ -142,10 +142,11 @@ void StageCompiler::score_body(const LayerLayout& layer, const TokenRegisters& t
 }
 
 void StageCompiler::score_loop(const LayerLayout& layer, const TokenRegisters& token) {
-  for (const Rows& maximum : layout_.maxima) {
+  const int maxima = layout_.blocks_per_iteration * layout_.score_stride;
+  for (int i = 0; i < maxima; ++i) {
     Work work(scheduler_);
     work.store(work.op(AluOp::Pass, Work::constant(-std::numeric_limits<float>::infinity())),
-               maximum);
+               layout_.maxima[index_of(i)]);
     work.place();
   }
   run_loop("scores", token.iterations,
@@ -159,7 +160,7 @@ void StageCompiler::weigh_values(const PackLayout& pack, const BlockHead& head) 
   const std::size_t slot = layout_.head_slot(head.q, head.p, pack.side);
   const Value distance = work.op(
       AluOp::Sub, work.memory(moved(layout_.scores[slot], head.block * layout_.score_stride)),
-      work.memory(layout_.maxima[layout_.head_slot(head.q, head.p, Hemisphere::West)]));
+      work.memory(layout_.maxima[layout_.maximum_row(head.q, head.p, 0)]));
   const Value weight = work.op(AluOp::Exp, distance);
   const Work::Target target{pack.plane, head.accumulator, true, streams_of(shape.kv), shape.kv};
   if (streams_of(shape.kv) == 1) {

@@ -16,9 +16,12 @@ std::size_t index_of(int value) {
 }  // namespace
 
 void StageCompiler::maximum_over_lanes(int q, int p) {
-  const Rows& maximum = layout_.maxima[layout_.head_slot(q, p, Hemisphere::West)];
+  const Rows& maximum = layout_.maxima[layout_.maximum_row(q, p, 0)];
   Work work(scheduler_);
-  const Value own = work.op(AluOp::Pass, work.memory(maximum));
+  Value own = work.op(AluOp::Pass, work.memory(maximum));
+  for (int block = 1; block < layout_.blocks_per_iteration; ++block) {
+    own = work.op(AluOp::Max, own, work.memory(layout_.maxima[layout_.maximum_row(q, p, block)]));
+  }
   const Hemisphere side = (q + p) % 2 == 0 ? Hemisphere::East : Hemisphere::West;
   work.store(reduce_lanes(work, own, AluOp::Max, side), maximum);
   work.place();

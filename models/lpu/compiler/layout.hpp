@@ -124,7 +124,7 @@ struct TokenBuffers {
   std::vector<Rows> q_heads;  ///< kv type, by head_slot(); one copy in each hemisphere
   std::vector<Rows> q_rests;  ///< two-byte KV: what rounding took from q_heads, rounded too
   std::vector<Rows> scores;   ///< fp32, first block, by head_slot(); likewise
-  std::vector<Rows> maxima;   ///< by q head: over blocks, then over lanes too
+  std::vector<Rows> maxima;   ///< by block of an iteration and q head; see maximum_row()
   std::vector<Rows> logits;
   Rows best_value, best_tile;
 };
@@ -159,6 +159,11 @@ struct StageLayout : TokenBuffers {
   [[nodiscard]] std::size_t head_slot(int q, int p, Hemisphere side) const {
     const int index = q * shape.pack_heads + p;
     return static_cast<std::size_t>(index + (side == Hemisphere::East ? score_stride : 0));
+  }
+  /// Maximum of the scores of head p in q vector q over iterations, of one block of each: a chain
+  /// through SRAM from block to block would be longer than a block's share of an iteration.
+  [[nodiscard]] std::size_t maximum_row(int q, int p, int block) const {
+    return head_slot(q, p, Hemisphere::West) + static_cast<std::size_t>(block * score_stride);
   }
   [[nodiscard]] const TokenBuffers& token(int index) const {
     return index == 0 ? *this : further_tokens[static_cast<std::size_t>(index - 1)];

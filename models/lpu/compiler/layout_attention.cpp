@@ -77,11 +77,11 @@ void LayoutMaker::make_attention_buffers(int t) {
     make_heads(token, side);
     make_tables(token, side);
   }
-  for (int q = 0; q < layout_.score_stride; ++q) {
-    const Hemisphere side = both_sides[static_cast<std::size_t>(q % 2)];
-    const bool late = layout_.shape.is_late(q / s.pack_heads, geometry_.planes);
-    token.maxima.push_back(
-        allocator_.buffer(side, 4, late ? BufferUse::LateState : BufferUse::LoopState));
+  for (int i = 0; i < (1 + layout_.spare_blocks) * layout_.score_stride; ++i) {
+    const int q = i % layout_.score_stride / s.pack_heads;
+    const BufferUse use =
+        s.is_late(q, geometry_.planes) ? BufferUse::LateState : BufferUse::LoopState;
+    token.maxima.push_back(allocator_.buffer(both_sides[static_cast<std::size_t>(i % 2)], 4, use));
   }
 }
 

@@ -161,10 +161,12 @@ class RowAllocator {
   // First slice for a use, and behind its last.
   [[nodiscard]] std::pair<int, int> zone_of(BufferUse use) const {
     if (use < BufferUse::LoopState) return {0, tables_};
-    constexpr int zones = 4;
-    const int zone = static_cast<int>(use) - static_cast<int>(BufferUse::LoopState);
+    // State is accessed twice per result, inputs once and a byte wide: shares of 2 : 2 : 1 : 1.
+    constexpr std::array bounds{0, 2, 4, 5, 6};
+    const auto zone =
+        static_cast<std::size_t>(use) - static_cast<std::size_t>(BufferUse::LoopState);
     const int pairs = tables_ / 2;
-    return {zone * pairs / zones * 2, (zone + 1) * pairs / zones * 2};
+    return {bounds[zone] * pairs / bounds.back() * 2, bounds[zone + 1] * pairs / bounds.back() * 2};
   }
   // Whether a slice has the hops that a use wants; see BufferUse.
   [[nodiscard]] bool suits(int index, BufferUse use, int variant = 0) const {

@@ -127,9 +127,20 @@ class StageCompiler {
   };
   [[nodiscard]] LoopBody schedule_body(const LoopFunction& body, const LoopPlan& plan,
                                        std::int64_t interval);
-  [[nodiscard]] LoopBody overlapped_body(const LoopFunction& body, const LoopPlan& plan,
-                                         std::int64_t from);
-  [[nodiscard]] LoopCost cost_of(const LoopFunction& body, const LoopPlan& plan);
+  [[nodiscard]] LoopBody sequential_body(const LoopFunction& body, int blocks);
+  /// At the shortest interval found in [from, end); empty where none fits.
+  [[nodiscard]] LoopBody shortest_body(const LoopFunction& body, const LoopPlan& plan,
+                                       std::int64_t from, std::int64_t end);
+  /// A loop while plans are compared.
+  struct PlannedLoop {
+    std::string name;
+    LoopFunction body;
+    std::int64_t bound_per_block = 1;
+    double cycles_per_block = 0;  ///< of the plan tried last
+  };
+  [[nodiscard]] LoopCost cost_of(PlannedLoop& loop, const LoopPlan& plan);
+  [[nodiscard]] LoopBody planned_body(const std::string& name, const LoopFunction& body,
+                                      LoopPlan& plan);
   void settle_plan(const LayerLayout& layer, const TokenRegisters& token);
   void choose_plan(const LayerLayout& layer, const TokenRegisters& token);
   void run_loop(const std::string& name, int reg, const LoopFunction& body);
