@@ -206,8 +206,13 @@ KernelCost LpuChip::simulate_run(const KernelRun& run) const {
 
 std::unique_ptr<LoadedStage> LpuChip::load(const Stage& stage, const Weights& weights,
                                            std::int64_t sequences, std::int64_t max_context) const {
+  std::optional<LoopPlan> loops;
+  {
+    const std::lock_guard lock(mutex_);
+    loops = timed(stage).compiled->plan;
+  }
   return make_loaded_stage(geometry_, latencies_, host_, chip_.name, stage, weights,
-                           static_cast<int>(sequences), max_context);
+                           static_cast<int>(sequences), max_context, loops);
 }
 
 Watts LpuChip::static_power() const {

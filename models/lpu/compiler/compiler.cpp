@@ -202,6 +202,7 @@ void fill(CompiledStage& result, StageCompiler& compiler, const std::string& chi
   result.cycles = predict_cycles(compiler.scheduler());
   result.cycles.blocks_per_iteration = result.layout.blocks_per_iteration;
   result.loops = compiler.loop_uses();
+  result.plan = compiler.plan();
   result.operators = operator_uses(compiler.scheduler());
   result.receive_cycles = compiler.receive_cycles();
   result.send_cycles = compiler.send_cycles();

@@ -44,6 +44,7 @@ struct CompiledStage {
   std::int64_t instructions = 0;       ///< words of all queues
   std::vector<OperatorUse> operators;  ///< in program order
   std::vector<LoopUse> loops;          ///< over KV blocks, in program order
+  std::optional<LoopPlan> plan;        ///< of these loops; empty where there are none
   [[nodiscard]] Program program_of(int rank) const { return rank_rows.bind(program, rank); }
   /// The same stage as one rank sees it: its rows in the program, its part of the head.
   [[nodiscard]] CompiledStage of_rank(const Stage& whole, int rank) const;

@@ -80,8 +80,8 @@ void StageCompiler::choose_plan(const LayerLayout& layer, const TokenRegisters& 
       {"scores", [&](const LoopPlan& plan) { score_body(layer, token, plan); }},
       {"values", [&](const LoopPlan& plan) { value_body(layer, token, plan); }}};
   std::vector<LoopPlan> plans{{LoopStrategy::Sequential, 1}};
-  for (int blocks = 1; blocks <= layout_.spare_blocks + 1 && layout_.blocks_per_slot > 1;
-       blocks *= 2) {
+  const int most = std::min(layout_.spare_blocks + 1, layout_.blocks_per_slot);
+  for (int blocks = 1; blocks <= most && most > 1; blocks *= 2) {
     plans.push_back({LoopStrategy::Overlapped, blocks});
   }
   std::int64_t least = 0;
@@ -118,9 +118,9 @@ StageCompiler::LoopBody StageCompiler::planned_body(const std::string& name,
     std::int64_t& known = intervals_[name];
     std::int64_t end = 2 * known;
     if (known == 0) {
-      const LoopBody sequential = sequential_body(body, plan.blocks);
-      known = std::max<std::int64_t>(1, use_of_body(*sequential.schedule).bound);
-      end = sequential.interval;
+      const LoopBody sequential = sequential_body(body, 1);
+      known = std::max<std::int64_t>(1, use_of_body(*sequential.schedule).bound) * plan.blocks;
+      end = sequential.interval * plan.blocks;
     }
     LoopBody found = shortest_body(body, plan, known, end);
     known = std::max(known, found.interval);

@@ -155,12 +155,20 @@ void Scheduler::load_tile(const ColumnTile& tile, int plane) {
   install(tiles);
 }
 
+// The earliest cycles in which the tile could be loaded bound its first Activate.
 void Scheduler::expect_tile(const ColumnTile& tile, int plane_index) {
   const std::vector<TileOnPlane> tiles{{tile, plane_index}};
-  for (const PlaneLoad& load : plane_loads(tiles)) {
+  const std::vector<PlaneLoad> loads = plane_loads(tiles);
+  std::int64_t at = begin_;
+  for (const PlaneLoad& load : loads) at = std::max(at, first_load(load));
+  const std::int64_t give_up = at + interval_;
+  const auto fits = [&](const PlaneLoad& load) { return load_fits(load, at); };
+  while (!std::all_of(loads.begin(), loads.end(), fits)) {
+    if (++at > give_up) throw LoopDoesNotFit("lpu.compiler: a load fits no cycle of a loop");
+  }
+  for (const PlaneLoad& load : loads) {
     Plane& on = plane(load.plane);
-    const std::int64_t loaded =
-        first_load(load) + load.offset + geometry_.lw_issues() - 1 + latencies_.mxm_load;
+    const std::int64_t loaded = at + load.offset + geometry_.lw_issues() - 1 + latencies_.mxm_load;
     on.installed = std::max(loaded, on.last_use + 1) + latencies_.mxm_install;
     on.first_use = std::numeric_limits<std::int64_t>::max();
   }

@@ -23,6 +23,7 @@ class StageCompiler {
   [[nodiscard]] const std::vector<std::vector<std::uint16_t>>& maps() const { return maps_; }
   [[nodiscard]] const std::vector<std::int64_t>& receive_cycles() const { return receives_; }
   [[nodiscard]] const std::vector<std::int64_t>& send_cycles() const { return sends_; }
+  [[nodiscard]] const std::optional<LoopPlan>& plan() const { return plan_; }
   /// The loops in program order, and how they are arranged.
   [[nodiscard]] const std::vector<LoopUse>& loop_uses() const { return loop_uses_; }
 
