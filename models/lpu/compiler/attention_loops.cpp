@@ -141,14 +141,21 @@ void StageCompiler::score_body(const LayerLayout& layer, const TokenRegisters& t
   }
 }
 
-void StageCompiler::score_loop(const LayerLayout& layer, const TokenRegisters& token) {
+// The first maximum is a head's sink, or less than any score.
+void StageCompiler::begin_maxima(const LayerLayout& layer) {
   const int maxima = layout_.blocks_per_iteration * layout_.score_stride;
   for (int i = 0; i < maxima; ++i) {
+    const bool has_sink = !layer.sinks.empty() && i < layout_.score_stride;
     Work work(scheduler_);
-    work.store(work.op(AluOp::Pass, Work::constant(-std::numeric_limits<float>::infinity())),
-               layout_.maxima[index_of(i)]);
+    const Value first = has_sink ? work.memory(layer.sinks[index_of(i)])
+                                 : Work::constant(-std::numeric_limits<float>::infinity());
+    work.store(work.op(AluOp::Pass, first), layout_.maxima[index_of(i)]);
     work.place();
   }
+}
+
+void StageCompiler::score_loop(const LayerLayout& layer, const TokenRegisters& token) {
+  begin_maxima(layer);
   run_loop("scores", token.iterations,
            [&](const LoopPlan& plan) { score_body(layer, token, plan); });
 }

@@ -65,6 +65,10 @@ Scheduler::RowState& Scheduler::row_state(const Place& place) {
 }
 
 std::int64_t Scheduler::readable(const Place& place) const {
+  if (!available_.empty() && place.reg != 0) {
+    const std::int64_t from = available(place.reg);
+    if (from != 0) return from;
+  }
   if (place.reg >= rank_registers) return 0;
   const auto& bank = rows_[index_of(place.slice * geometry_.banks + place.bank)];
   if (bank.size() <= index_of(place.row)) return 0;
@@ -83,6 +87,9 @@ std::int64_t Scheduler::writable(const Place& place) const {
 
 void Scheduler::add(const MemEvent& event) {
   mem_.push_back(event);
+  if (event.access.reg != 0 && available_.contains(event.access.reg)) {
+    last_flagged_access_ = std::max(last_flagged_access_, event.cycle);
+  }
   auto& end = queue_end_[index_of(geometry_.mem_queue(event.slice))];
   end = std::max(end, event.cycle + 1);
   const bool writes = event.access.kind == MemAccess::Kind::Write;

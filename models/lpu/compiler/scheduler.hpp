@@ -79,6 +79,12 @@ class LoopDoesNotFit : public ModelError {
   using ModelError::ModelError;
 };
 
+/// A cycle in which parked queues go on and values that flags have set become host registers.
+struct Release {
+  std::int64_t notify = 0;
+  std::int64_t cycle = 0;
+};
+
 /// Where the instructions of an operator begin in the lists of events.
 struct OperatorMark {
   std::string name;
@@ -175,6 +181,16 @@ class Scheduler {
   void expect_tile(const ColumnTile& tile, int plane);
   void load_expected(const ColumnTile& tile, int plane);
 
+  /// Releases all queues once, as early as possible behind cycle `flagged`, in which the last of
+  /// the flags of these registers issues; their rows may be accessed from the release on. Queues
+  /// park as late as they can, so nothing else waits for it. Returns the cycle of the release.
+  std::int64_t release(int first_register, int count, std::int64_t flagged);
+  [[nodiscard]] const std::vector<Release>& releases() const { return releases_; }
+  /// First cycle in which a host register has the value that this pass gives it.
+  [[nodiscard]] std::int64_t available(int reg) const;
+  /// Whether an instruction that occupies its queue for so long would keep it from parking.
+  [[nodiscard]] bool crosses_release(std::int64_t cycle, int cycles) const;
+
   /// The output register of an ALU that keeps a value over many pieces of schedule.
   struct AluRegister {
     std::int64_t written = -1000000;  ///< first cycle in which it may be read
@@ -224,6 +240,9 @@ class Scheduler {
   void close_windows(const Scheduler& body, std::int64_t shift,
                      const std::vector<std::int64_t>& queue_end_before, Loop& loop);
   void repeat_backwards(std::int64_t interval);
+  [[nodiscard]] std::int64_t last_release() const {
+    return releases_.empty() ? first_cycle_ : releases_.back().cycle;
+  }
   void commit_load(const PlaneLoad& load, std::int64_t at);
   [[nodiscard]] std::vector<PlaneLoad> plane_loads(const std::vector<TileOnPlane>& tiles) const;
 
@@ -231,8 +250,9 @@ class Scheduler {
   LatencyTable latencies_;
   std::int64_t first_cycle_;
   std::int64_t interval_ = 0;
-  std::int64_t begin_;        ///< see segment_begin()
-  std::int64_t horizon_ = 0;  ///< the next loop begins behind it
+  std::int64_t begin_;          ///< see segment_begin()
+  std::int64_t horizon_ = 0;    ///< the next loop begins behind it
+  std::int64_t loops_end_ = 0;  ///< every queue has left the last loop
   std::size_t first_queue_ = 0, first_link_ = 0, first_stream_ = 0;
   std::vector<Timeline> lines_;  ///< ports, queues, links, streams
   std::vector<QueueWindow> windows_;
@@ -243,6 +263,9 @@ class Scheduler {
   std::vector<AluRegister> registers_;
   std::vector<Loop> loops_;
   std::vector<OperatorMark> operators_;
+  std::vector<Release> releases_;
+  std::map<int, std::int64_t> available_;  ///< by host register that flags set
+  std::int64_t last_flagged_access_ = 0;   ///< at any of those registers
   std::vector<MemEvent> mem_;
   std::vector<QueueEvent> queue_;
   Taken taken_;

@@ -11,13 +11,14 @@ bool Scheduler::load_fits(const PlaneLoad& load, std::int64_t at) {
   const int mxm = std::abs(geometry_.mxm_position(load.tile->side));
   const int width = geometry_.weight_streams_per_plane;
   const int first = (load.plane % (geometry_.planes / 2)) * width;
+  const std::int64_t begin = std::max(segment_begin(), available(load.tile->reg));
   for (int issue = 0; issue < geometry_.lw_issues(); ++issue) {
     const std::int64_t z = at + load.offset + issue - mxm;
     for (int k = 0; k < width; ++k) {
       const Place place = load.tile->place(geometry_, load.byte, issue * width + k);
       const std::int64_t read =
           z + std::abs(geometry_.mem_position(place.slice)) - latencies_.mem_read;
-      if (read < segment_begin() || port(place.slice, place.bank).busy(read)) return false;
+      if (read < begin || port(place.slice, place.bank).busy(read)) return false;
       if (geometry_.has_wide_weight_path()) continue;
       if (stream(direction, first + k, load.tile->side).busy(z)) return false;
     }

@@ -150,7 +150,7 @@ std::int64_t Scheduler::plane_shift(const QueueEvent& event) const {
 // Rows behind a host register may be any row: a loop reads them after everything written so.
 std::int64_t Scheduler::earliest_shift(const Scheduler& body) const {
   std::int64_t shift = -unlimited;
-  const std::int64_t begin = std::max(begin_, horizon_);
+  const std::int64_t begin = std::max({begin_, horizon_, last_release()});
   for (std::size_t queue = 0; queue < windows_.size(); ++queue) {
     const QueueWindow& own = body.windows_[queue];
     if (!own.empty()) shift = std::max(shift, std::max(begin, queue_end_[queue]) - own.first);
@@ -159,6 +159,7 @@ std::int64_t Scheduler::earliest_shift(const Scheduler& body) const {
     const Place place{event.slice, event.access.bank, event.access.row, event.access.reg};
     const bool reads = event.access.kind == MemAccess::Kind::Read;
     shift = std::max(shift, (reads ? readable(place) : writable(place)) - event.cycle);
+    shift = std::max(shift, available(place.reg) - event.cycle);
     if (place.reg == 0 || !reads) continue;
     const auto& written = moved_written_[index_of(event.slice * geometry_.banks + place.bank)];
     shift = std::max(shift, written + latencies_.mem_write_to_read - event.cycle);
@@ -216,11 +217,13 @@ void Scheduler::close_windows(const Scheduler& body, std::int64_t shift,
                               const std::vector<std::int64_t>& queue_end_before, Loop& loop) {
   for (int q = 0; q < geometry_.queue_count(); ++q) {
     const QueueWindow& own = body.windows_[index_of(q)];
-    const std::int64_t free = queue_end_before[index_of(q)];
+    // A queue that waits for the loop before it has parked for a release would miss it.
+    const std::int64_t free = std::max(queue_end_before[index_of(q)], last_release());
     const std::int64_t first = own.empty() ? free : std::max(free, own.end + shift - loop.interval);
     const std::int64_t end = first + loop.interval;
     loop.first.push_back(first);
     queue_end_[index_of(q)] = end;
+    loops_end_ = std::max(loops_end_, end);
     for (std::int64_t cycle = begin_; cycle < end; ++cycle) {
       queue(q).take(cycle);
       if (q >= geometry_.mem_slices()) continue;
