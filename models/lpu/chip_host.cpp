@@ -28,7 +28,7 @@ class PassRegisters {
     if (block >= layout_.blocks_per_slot || place.slot >= layout_.slots) {
       throw ModelError("lpu.host: a position beyond the context or a slot that does not exist");
     }
-    set(token.iterations, block);
+    set(token.iterations, block / layout_.blocks_per_iteration);
     set(token.slot_base, first_unit * layout_.unit_rows);
     set(token.mask_start, layout_.blocks_per_slot - block);
     set_tail(token, first_unit + block, place.slot);

@@ -133,10 +133,12 @@ std::unique_ptr<LoadedStage> make_loaded_stage(const Geometry& geometry,
                                                const LatencyTable& latencies, const HostLink& host,
                                                const std::string& chip, const Stage& stage,
                                                const Weights& weights, int sequences,
-                                               std::int64_t max_context) {
+                                               std::int64_t max_context,
+                                               const std::optional<LoopPlan>& loops) {
   return std::make_unique<LpuLoadedStage>(
       geometry, latencies, host,
-      compile_stage(geometry, latencies, chip, stage, sequences, max_context), weights);
+      compile_stage(geometry, latencies, chip, stage, sequences, max_context, {}, 1, loops),
+      weights);
 }
 
 }  // namespace tandem::lpu

@@ -145,27 +145,30 @@ PassCost LpuChip::run_pass(const CompiledStage& compiled, std::int64_t blocks,
 }
 
 // A pass is straight code and loops of constant period, so cycles and counts are linear in the
-// blocks: the machine runs one and two blocks and the others follow exactly.
+// iterations: the machine runs one and two and the others follow exactly.
 PassCost LpuChip::pass_cost(const Stage& stage, std::int64_t blocks) const {
   const std::lock_guard lock(mutex_);
   Timed& entry = timed(stage);
   if (blocks > entry.compiled->layout.blocks_per_slot) {
     throw ModelError("lpu: a context longer than the chip's SRAM holds");
   }
+  const std::int64_t per_iteration = entry.compiled->layout.blocks_per_iteration;
+  const std::int64_t iterations = (blocks + per_iteration - 1) / per_iteration;
   const auto run = [&](std::int64_t n) -> const PassCost& {
     auto found = entry.passes.find(n);
     if (found == entry.passes.end()) {
-      found = entry.passes.emplace(n, run_pass(*entry.compiled, n, nullptr)).first;
+      const std::int64_t context = (n - 1) * per_iteration + 1;
+      found = entry.passes.emplace(n, run_pass(*entry.compiled, context, nullptr)).first;
     }
     return found->second;
   };
-  if (blocks <= 2) return run(blocks);
+  if (iterations <= 2) return run(iterations);
   const PassCost one = run(1);
   PassCost result = run(2);
-  result.cycles += (result.cycles - one.cycles) * (blocks - 2);
+  result.cycles += (result.cycles - one.cycles) * (iterations - 2);
   for (auto& [name, count] : result.counts) {
     const std::int64_t more = count - one.counts.at(name);
-    count += more * (blocks - 2);
+    count += more * (iterations - 2);
   }
   return result;
 }
@@ -203,8 +206,13 @@ KernelCost LpuChip::simulate_run(const KernelRun& run) const {
 
 std::unique_ptr<LoadedStage> LpuChip::load(const Stage& stage, const Weights& weights,
                                            std::int64_t sequences, std::int64_t max_context) const {
+  std::optional<LoopPlan> loops;
+  {
+    const std::lock_guard lock(mutex_);
+    loops = timed(stage).compiled->plan;
+  }
   return make_loaded_stage(geometry_, latencies_, host_, chip_.name, stage, weights,
-                           static_cast<int>(sequences), max_context);
+                           static_cast<int>(sequences), max_context, loops);
 }
 
 Watts LpuChip::static_power() const {

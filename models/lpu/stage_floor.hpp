@@ -23,6 +23,8 @@ struct OperatorFloor {
   std::int64_t link = 0;    ///< vectors times the initiation interval
   std::int64_t tiles = 0;   ///< weight tiles, padded ones included
   double useful_tiles = 0;  ///< weights over weights of a tile
+  /// The busiest of them for one further KV block. Every figure above is for one block.
+  std::int64_t per_block = 0;
 };
 
 /// The floor of a pass of one token.
@@ -31,9 +33,13 @@ struct StageFloor {
   std::int64_t latency = 0;     ///< longest dependency path on an idle chip
   std::int64_t throughput = 0;  ///< the busiest of stream, MXM, VXM and links over all operators
   std::string busiest;          ///< which one that is
-  int hops = 0;                 ///< of one all-reduce in a gang: 1 or 2, whichever gives less
-  double padding_loss = 0;      ///< share of tile elements that no weight fills
-  [[nodiscard]] std::int64_t cycles() const { return latency + throughput; }
+  /// Further KV blocks. Planes hold one tile beside the one in use, so while the loops over blocks
+  /// run hardly any weights stream; and neither loop can run beside the other, which needs the
+  /// maximum over all tokens. So what the busiest unit of each needs adds up.
+  std::int64_t further_blocks = 0;
+  int hops = 0;             ///< of one all-reduce in a gang: 1 or 2, whichever gives less
+  double padding_loss = 0;  ///< share of tile elements that no weight fills
+  [[nodiscard]] std::int64_t cycles() const { return latency + throughput + further_blocks; }
 };
 
 /// The floor of a pass of one token at `context` tokens. Tiles and vectors count padded; tiles

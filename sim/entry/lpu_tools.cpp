@@ -102,14 +102,17 @@ std::vector<CompiledPart> compile_scenario(const Context&, const Scenario& scena
     part.file = fmt::format("stage{}.lpu", parts.size());
     part.bytes = lpu::encode_program({compiled.program, {}}, geometry);
     part.summary = fmt::format(
-        "{}: {} layers from {}{}{}; {} cycles, {} more per further KV block; {} words, {} B",
+        "{}: {} layers from {}{}{}; {} cycles, {} more per further {} tokens; {} words, {} B",
         part.file, stage.layers, stage.first_layer, stage.has_embedding ? ", embedding" : "",
         stage.has_head() ? fmt::format(", head {}..{}", stage.head_begin, stage.head_end - 1) : "",
-        compiled.cycles.base, compiled.cycles.per_iteration, compiled.instructions,
+        compiled.cycles.base, compiled.cycles.per_iteration,
+        compiled.layout.blocks_per_iteration * geometry.lanes(), compiled.instructions,
         compiled.program_bytes().count());
     if (explain) {
-      part.explanation = explain_operators(
-          compiled, lpu::floor_of_stage(geometry, latencies, stage, geometry.lanes()));
+      const auto floor = [&](std::int64_t blocks) {
+        return lpu::floor_of_stage(geometry, latencies, stage, blocks * geometry.lanes());
+      };
+      part.explanation = explain_operators(compiled, floor(1)) + explain_loops(compiled, floor);
     }
     parts.push_back(std::move(part));
   }

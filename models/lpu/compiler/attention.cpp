@@ -1,8 +1,6 @@
-// Attention up to the scores: projections, rotary embedding, KV append, the loop over KV blocks
-// that multiplies keys.
+// Attention of a layer, and its part before the loops over KV blocks: projections, rotary
+// embedding, KV append.
 #include <array>
-#include <cmath>
-#include <limits>
 
 #include "models/lpu/compiler/stage_compiler.hpp"
 
@@ -75,84 +73,6 @@ void StageCompiler::project_qkv(const LayerLayout& layer, const TokenRegisters& 
   multiply(rows, &TokenBuffers::normed);
 }
 
-// Rows that move from one KV block to the next, by slice.
-std::map<int, int> StageCompiler::loop_strides() const {
-  std::map<int, int> strides;
-  for (const LayerLayout& layer : layout_.layers) {
-    for (const PackLayout& pack : layer.packs) {
-      for (int k = 0; k < geometry_.weight_streams_per_plane; ++k) {
-        strides[pack.keys.place(geometry_, 0, k).slice] = layout_.unit_rows;
-      }
-    }
-  }
-  for (const Rows& table : layout_.mask) {
-    for (const Place& place : table) strides[place.slice] = 1;
-  }
-  for (const Rows& row : layout_.scores) {
-    for (const Place& place : row) strides[place.slice] = layout_.score_stride;
-  }
-  return strides;
-}
-
-// One q head against one block of keys: scores of all its tokens at once.
-void StageCompiler::score_head(const PackLayout& pack, int q, int p, int accumulator,
-                               const TokenRegisters& token) {
-  const StageShape& shape = layout_.shape;
-  const std::size_t slot = layout_.head_slot(q, p, pack.side);
-  const int halves = streams_of(shape.kv) == 2 && shape.channels() > shape.lanes / 2 ? 2 : 1;
-  Work product(scheduler_);
-  product.activate_rows(layout_.q_heads[slot],
-                        {{pack.plane, accumulator, false, halves, shape.kv}});
-  product.place();
-  if (!layout_.q_rests.empty()) {
-    Work rest(scheduler_);
-    rest.activate_rows(layout_.q_rests[slot], {{pack.plane, accumulator, true, halves, shape.kv}});
-    rest.place(product.start() + halves);
-  }
-  Work work(scheduler_);
-  const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(shape.head_dim)));
-  const Value raw =
-      work.op(AluOp::Mul, work.accumulator(pack.plane, accumulator), Work::constant(scale));
-  const auto side = index_of(pack.side == Hemisphere::East ? 1 : 0);
-  Rows mask = layout_.mask[side];
-  for (Place& place : mask) place.reg = token.mask_start;
-  const Value score = work.op(AluOp::Add, raw, work.memory(mask));
-  work.store(score, layout_.scores[slot]);
-  const Rows& maximum = layout_.maxima[layout_.head_slot(q, p, Hemisphere::West)];
-  work.store(work.op(AluOp::Max, score, work.memory(maximum)), maximum);
-  work.place();
-}
-
-void StageCompiler::score_loop(const LayerLayout& layer, const TokenRegisters& token) {
-  const StageShape& shape = layout_.shape;
-  begin_maxima(layer);
-  scheduler_.begin_loop(token.iterations, loop_strides());
-  for (int j = 0; j < shape.packs; ++j) {
-    const PackLayout& pack = layer.packs[index_of(j)];
-    ColumnTile keys = pack.keys;
-    keys.reg = token.slot_base;
-    scheduler_.load_tile(keys, pack.plane);
-    for (int g = 0; g < shape.group; ++g) {
-      for (int p = 0; p < shape.heads_in_pack(j); ++p) {
-        score_head(pack, j * shape.group + g, p, next_accumulator(pack.plane), token);
-      }
-    }
-  }
-  scheduler_.end_loop();
-}
-
-// The first maximum is a head's sink, or less than any score.
-void StageCompiler::begin_maxima(const LayerLayout& layer) {
-  for (std::size_t i = 0; i < layout_.maxima.size(); ++i) {
-    Work work(scheduler_);
-    const Value first = layer.sinks.empty()
-                            ? Work::constant(-std::numeric_limits<float>::infinity())
-                            : work.memory(layer.sinks[i]);
-    work.store(work.op(AluOp::Pass, first), layout_.maxima[i]);
-    work.place();
-  }
-}
-
 // A bias of the hidden state's width joins it while the product is under way.
 void StageCompiler::add_bias_to_hidden(const std::vector<Rows>& bias) {
   for (std::size_t k = 0; k < bias.size(); ++k) {
@@ -166,6 +86,7 @@ void StageCompiler::add_bias_to_hidden(const std::vector<Rows>& bias) {
 void StageCompiler::attention(const LayerLayout& layer) {
   const StageShape& shape = layout_.shape;
   const TokenRegisters token = token_registers(geometry_, 0);
+  settle_plan(layer, token);
   rms_norm(layer.attention_norm);
   scheduler_.begin_operator("qkv");
   project_qkv(layer, token);

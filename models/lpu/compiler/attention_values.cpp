@@ -1,13 +1,10 @@
-// Attention from the scores on: maximum over lanes, transposition of the growing block of values,
-// the loop over KV blocks that weighs values, and the heads of a pack put together.
+// Attention around the loop over values: maximum over lanes, transposition of the growing block,
+// and the heads of a pack put together.
 #include "models/lpu/compiler/stage_compiler.hpp"
-#include "sim/core/diagnostics.hpp"
 
 namespace tandem::lpu {
 namespace {
 
-// Accumulators below these serve products in turn.
-constexpr int first_value_accumulator = 64;
 // Above this many heads in a pack, the two emissions of neighbouring heads would meet in one cycle
 // if the heads followed each other every cycle (they lie sxm_cross + vxm_special cycles apart).
 constexpr int dense_heads = 24;
@@ -18,25 +15,13 @@ std::size_t index_of(int value) {
 
 }  // namespace
 
-int StageCompiler::value_accumulator(const LayerLayout& layer, int q, int p) const {
-  const StageShape& shape = layout_.shape;
-  const int j = q / shape.group;
-  int before = 0;
-  for (int other = 0; other < j; ++other) {
-    if (layer.packs[index_of(other)].plane == layer.packs[index_of(j)].plane) ++before;
-  }
-  const int index =
-      first_value_accumulator + (before * shape.group + q % shape.group) * shape.pack_heads + p;
-  if (index >= geometry_.accumulators) {
-    throw ModelError("lpu.compiler: more heads on one plane than it has accumulators");
-  }
-  return index;
-}
-
 void StageCompiler::maximum_over_lanes(int q, int p) {
-  const Rows& maximum = layout_.maxima[layout_.head_slot(q, p, Hemisphere::West)];
+  const Rows& maximum = layout_.maxima[layout_.maximum_row(q, p, 0)];
   Work work(scheduler_);
-  const Value own = work.op(AluOp::Pass, work.memory(maximum));
+  Value own = work.op(AluOp::Pass, work.memory(maximum));
+  for (int block = 1; block < layout_.blocks_per_iteration; ++block) {
+    own = work.op(AluOp::Max, own, work.memory(layout_.maxima[layout_.maximum_row(q, p, block)]));
+  }
   const Hemisphere side = (q + p) % 2 == 0 ? Hemisphere::East : Hemisphere::West;
   work.store(reduce_lanes(work, own, AluOp::Max, side), maximum);
   work.place();
@@ -66,55 +51,6 @@ void StageCompiler::transpose_values(const PackLayout& pack, const TokenRegister
     store_column(work, work.accumulator(pack.plane, accumulator), pack.values, column);
     work.place();
   }
-}
-
-// exp(score - maximum) of one head and block goes straight from the vector unit to the plane.
-void StageCompiler::weigh_values(const PackLayout& pack, int q, int p, int accumulator) {
-  const StageShape& shape = layout_.shape;
-  Work work(scheduler_);
-  const Value distance =
-      work.op(AluOp::Sub, work.memory(layout_.scores[layout_.head_slot(q, p, pack.side)]),
-              work.memory(layout_.maxima[layout_.head_slot(q, p, Hemisphere::West)]));
-  const Value weight = work.op(AluOp::Exp, distance);
-  const Work::Target target{pack.plane, accumulator, true, streams_of(shape.kv), shape.kv};
-  if (streams_of(shape.kv) == 1) {
-    const Value larger = work.op(AluOp::Mul, weight, Work::constant(fp8_weight_scale));
-    work.activate(work.convert(larger, Type::Float32, shape.kv), target);
-  } else {
-    // What rounding takes away follows as a second activation.
-    const Value rounded = work.convert(weight, Type::Float32, shape.kv);
-    work.activate(rounded, target);
-    const Value kept = work.convert(rounded, shape.kv, Type::Float32);
-    const Value rest = work.op(AluOp::Sub, weight, kept);
-    work.activate(work.convert(rest, Type::Float32, shape.kv), target);
-  }
-  work.place();
-}
-
-void StageCompiler::value_loop(const LayerLayout& layer, const TokenRegisters& token) {
-  const StageShape& shape = layout_.shape;
-  for (int q = 0; q < shape.q_vectors(); ++q) {
-    const PackLayout& pack = layer.packs[index_of(q / shape.group)];
-    for (int p = 0; p < shape.heads_in_pack(q / shape.group); ++p) {
-      Work work(scheduler_);
-      work.activate(work.convert(Work::constant(0.0F), Type::Float32, shape.kv),
-                    {pack.plane, value_accumulator(layer, q, p), false, 1, shape.kv});
-      work.place();
-    }
-  }
-  scheduler_.begin_loop(token.iterations, loop_strides());
-  for (int j = 0; j < shape.packs; ++j) {
-    const PackLayout& pack = layer.packs[index_of(j)];
-    ColumnTile values = pack.values;
-    values.reg = token.slot_base;
-    scheduler_.load_tile(values, pack.plane);
-    for (int q = j * shape.group; q < (j + 1) * shape.group; ++q) {
-      for (int p = 0; p < shape.heads_in_pack(j); ++p) {
-        weigh_values(pack, q, p, value_accumulator(layer, q, p));
-      }
-    }
-  }
-  scheduler_.end_loop();
 }
 
 // A sink takes its share of the softmax and adds nothing: its exponential joins the sum.

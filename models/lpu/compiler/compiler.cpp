@@ -37,7 +37,7 @@ std::array<std::uint16_t, host_registers> register_limits(const Geometry& geomet
     const TokenRegisters token = token_registers(geometry, t);
     // Tokens that only fill up a pass grow the spare unit.
     const int spare = layout.tokens > 1 ? 1 : 0;
-    set(token.iterations, layout.blocks_per_slot - 1);
+    set(token.iterations, (layout.blocks_per_slot - 1) / layout.blocks_per_iteration);
     set(token.slot_base, std::int64_t{units - layout.blocks_per_slot} * layout.unit_rows);
     set(token.tail_base, std::int64_t{units - 1 + spare} * layout.unit_rows);
     set(token.staging_base, std::int64_t{layout.slots - 1 + spare} * layout.staging_rows);
@@ -85,12 +85,14 @@ std::vector<int> reduction_radices(int lanes) {
 }
 
 StageCompiler::StageCompiler(const Geometry& geometry, const LatencyTable& latencies,
-                             StageLayout& layout, const LinkPlan& links)
+                             StageLayout& layout, const LinkPlan& links,
+                             const std::optional<LoopPlan>& loops)
     : geometry_(geometry),
       layout_(layout),
       links_(links),
       scheduler_(geometry, latencies, latencies.barrier),
-      accumulator_turn_(index_of(geometry.planes)) {
+      accumulator_turn_(index_of(geometry.planes)),
+      plan_(loops) {
   rope_map_ = add_map(rope_partners(layout.shape, layout.rope));
   sum_map_ = add_map(std::vector<std::uint16_t>(
       index_of(geometry.lanes()), static_cast<std::uint16_t>(layout.shape.channels())));
@@ -188,7 +190,6 @@ void StageCompiler::compile() {
   }
   if (sends() && !collective_) send_hidden();
   if (layout_.stage.has_head()) head();
-  scheduler_.finish();
 }
 
 namespace {
@@ -205,6 +206,9 @@ void fill(CompiledStage& result, StageCompiler& compiler, const std::string& chi
     result.program.rows_used.push_back(static_cast<std::uint16_t>(rows));
   }
   result.cycles = predict_cycles(compiler.scheduler());
+  result.cycles.blocks_per_iteration = result.layout.blocks_per_iteration;
+  result.loops = compiler.loop_uses();
+  result.plan = compiler.plan();
   result.operators = operator_uses(compiler.scheduler());
   result.receive_cycles = compiler.receive_cycles();
   result.send_cycles = compiler.send_cycles();
@@ -217,12 +221,13 @@ void fill(CompiledStage& result, StageCompiler& compiler, const std::string& chi
 
 CompiledStage compile_stage(const Geometry& geometry, const LatencyTable& latencies,
                             const std::string& chip, const Stage& stage, int slots,
-                            std::int64_t max_context, const LinkPlan& links, int tokens) {
+                            std::int64_t max_context, const LinkPlan& links, int tokens,
+                            const std::optional<LoopPlan>& loops) {
   CompiledStage result;
   result.links = links;
   result.layout = make_layout(geometry, stage, slots, max_context, tokens);
   check_fit(geometry, result.layout);
-  StageCompiler compiler(geometry, latencies, result.layout, links);
+  StageCompiler compiler(geometry, latencies, result.layout, links, loops);
   fill(result, compiler, chip);
   return result;
 }

@@ -3,11 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "models/lpu/collective/gang.hpp"
 #include "models/lpu/compiler/emitter.hpp"
 #include "models/lpu/compiler/layout.hpp"
+#include "models/lpu/compiler/loop_plan.hpp"
 #include "models/lpu/compiler/operator_use.hpp"
 #include "models/lpu/geometry.hpp"
 #include "models/lpu/isa.hpp"
@@ -41,6 +43,8 @@ struct CompiledStage {
   std::vector<std::int64_t> send_cycles;
   std::int64_t instructions = 0;       ///< words of all queues
   std::vector<OperatorUse> operators;  ///< in program order
+  std::vector<LoopUse> loops;          ///< over KV blocks, in program order
+  std::optional<LoopPlan> plan;        ///< of these loops; empty where there are none
   [[nodiscard]] Program program_of(int rank) const { return rank_rows.bind(program, rank); }
   /// The same stage as one rank sees it: its rows in the program, its part of the head.
   [[nodiscard]] CompiledStage of_rank(const Stage& whole, int rank) const;
@@ -48,12 +52,14 @@ struct CompiledStage {
 };
 
 /// Compiles a stage for `slots` requests of up to `max_context` tokens each and passes of `tokens`
-/// tokens. Deterministic. Throws ModelError for shapes it does not support and for stages that do
+/// tokens. Loops over KV blocks follow `loops`, or else the plan with the fewest cycles over all
+/// contexts. Deterministic. Throws ModelError for shapes it does not support and for stages that do
 /// not fit the chip.
 [[nodiscard]] CompiledStage compile_stage(const Geometry& geometry, const LatencyTable& latencies,
                                           const std::string& chip, const Stage& stage, int slots,
                                           std::int64_t max_context, const LinkPlan& links = {},
-                                          int tokens = 1);
+                                          int tokens = 1,
+                                          const std::optional<LoopPlan>& loops = {});
 
 /// The same for a gang: every rank takes its share of the stage (rank_stage) and adds what it
 /// contributes to the hidden state to the others' by a TwoPhase all-reduce in stripes, in the order

@@ -49,6 +49,9 @@ class ConstantWriter : private TileWriter {
       std::fill_n(mask.begin() + p * s.head_dim, s.head_dim, 1.0F);
       value(layout_.head_mask[index_of(p)], Type::Float32, mask);
     }
+    for (int t = 0; t < layout_.tokens; ++t) {
+      for (const Rows& table : layout_.token(t).mask) mask_spare_blocks(table);
+    }
     for (const auto& side : layout_.one_hot) {
       for (std::size_t channel = 0; channel < side.size(); ++channel) {
         std::vector<float> one(index_of(s.lanes), 0.0F);
@@ -60,6 +63,17 @@ class ConstantWriter : private TileWriter {
   }
 
  private:
+  // Blocks behind the last one of a context.
+  void mask_spare_blocks(const Rows& table) {
+    const std::vector<float> nothing(index_of(layout_.shape.lanes),
+                                     -std::numeric_limits<float>::infinity());
+    for (int spare = 1; spare <= layout_.spare_blocks && !table.empty(); ++spare) {
+      Rows rows = table;
+      for (Place& place : rows) place.row += layout_.blocks_per_slot + spare;
+      value(rows, Type::Float32, nothing);
+    }
+  }
+
   void write_grouped_attention(const LayerLayout& layer, const LayerTensors& tensors) {
     const ChannelMap hidden = hidden_map();
     const ChannelMap heads = packed(layout_.shape, layout_.shape.group);

@@ -144,6 +144,9 @@ struct LayerLayout {
   std::optional<ExpertsLayout> experts;
 };
 
+/// Most KV blocks of one iteration of the attention loops.
+inline constexpr int most_blocks_per_iteration = 4;
+
 /// Shape constants that everything else is derived from.
 struct StageShape {
   int lanes = 0;
@@ -159,6 +162,9 @@ struct StageShape {
   Type kv = Type::Float16;
   [[nodiscard]] int channels() const { return pack_heads * head_dim; }
   [[nodiscard]] int q_vectors() const { return packs * group; }
+  /// Whether the packs of q vector q are half an interval late in the loops over KV blocks: of the
+  /// two planes of a hemisphere, one takes activations while the other gives results.
+  [[nodiscard]] bool is_late(int q, int planes) const { return q / group / (planes / 2) % 2 == 1; }
   /// kv heads that pack j really holds.
   [[nodiscard]] int heads_in_pack(int j) const {
     const int left = kv_heads - j * pack_heads;
@@ -179,7 +185,7 @@ struct TokenBuffers {
   std::vector<Rows> q_heads;  ///< kv type, by head_slot(); one copy in each hemisphere
   std::vector<Rows> q_rests;  ///< two-byte KV: what rounding took from q_heads, rounded too
   std::vector<Rows> scores;   ///< fp32, first block, by head_slot(); likewise
-  std::vector<Rows> maxima;   ///< by q head: over blocks, then over lanes too
+  std::vector<Rows> maxima;   ///< by block of an iteration and q head; see maximum_row()
   std::vector<Rows> logits;
   Rows best_value, best_tile;
 };
@@ -191,12 +197,14 @@ struct StageLayout : TokenBuffers {
   int ranks = 1;
   ops::Rope rope;  ///< of all its attention layers
   StageShape shape;
-  int slots = 0;            ///< requests
-  int tokens = 1;           ///< of one pass
-  int blocks_per_slot = 0;  ///< KV blocks of `lanes` tokens
-  int unit_rows = 0;        ///< rows of one KV unit: all K and V tiles of one block of one request
-  int staging_rows = 0;     ///< rows of the staged V tiles of one request
-  int score_stride = 0;     ///< rows of scores per block
+  int slots = 0;                 ///< requests
+  int tokens = 1;                ///< of one pass
+  int blocks_per_slot = 0;       ///< KV blocks of `lanes` tokens
+  int blocks_per_iteration = 1;  ///< of the attention loops; the compiler's choice
+  int spare_blocks = 0;  ///< most blocks that the last iteration may have behind the context
+  int unit_rows = 0;     ///< rows of one KV unit: all K and V tiles of one block of one request
+  int staging_rows = 0;  ///< rows of the staged V tiles of one request
+  int score_stride = 0;  ///< rows of scores per block
   std::vector<LayerLayout> layers;
   std::vector<Rows> final_norm;
   MatrixLayout head;
@@ -219,6 +227,11 @@ struct StageLayout : TokenBuffers {
   [[nodiscard]] std::size_t head_slot(int q, int p, Hemisphere side) const {
     const int index = q * shape.pack_heads + p;
     return static_cast<std::size_t>(index + (side == Hemisphere::East ? score_stride : 0));
+  }
+  /// Maximum of the scores of head p in q vector q over iterations, of one block of each: a chain
+  /// through SRAM from block to block would be longer than a block's share of an iteration.
+  [[nodiscard]] std::size_t maximum_row(int q, int p, int block) const {
+    return head_slot(q, p, Hemisphere::West) + static_cast<std::size_t>(block * score_stride);
   }
   [[nodiscard]] const TokenBuffers& token(int index) const {
     return index == 0 ? *this : further_tokens[static_cast<std::size_t>(index - 1)];

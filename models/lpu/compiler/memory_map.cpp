@@ -83,7 +83,8 @@ void add_layer(MapMaker& map, const LayerLayout& layer, std::size_t index) {
 void add_cache(MapMaker& map, const StageLayout& layout) {
   for (const LayerLayout& layer : layout.layers) {
     for (const PackLayout& pack : layer.packs) {
-      const int units = layout.units() + 1;  // the last takes what must not be kept
+      // Behind them the one for what must not be kept, and those that a last iteration may read.
+      const int units = layout.units() + 1 + layout.spare_blocks;
       map.add_units("KV cache", pack.keys, units, layout.unit_rows);
       map.add_units("KV cache", pack.values, units, layout.unit_rows);
       map.add_units("KV growing block", pack.staged, layout.slots + 1, layout.staging_rows);
@@ -96,14 +97,15 @@ void add_token(MapMaker& map, const StageLayout& layout, const TokenBuffers& tok
   map.add("residual stream, to send", token.outgoing);
   map.add("rotary vectors", token.cosine);
   map.add("rotary vectors", token.sine);
-  for (const Rows& table : token.mask) map.add("mask table", table, layout.blocks_per_slot + 1);
+  const int blocks = layout.blocks_per_slot + layout.spare_blocks;
+  for (const Rows& table : token.mask) map.add("mask table", table, blocks + 1);
   map.add("normed", token.normed);
   map.add("attended", token.attended);
   map.add("gated", token.gated);
   map.add("q by head", token.q_heads);
   map.add("q by head", token.q_rests);
   for (const Rows& first : token.scores) {
-    for (int block = 0; block < layout.blocks_per_slot; ++block) {
+    for (int block = 0; block < blocks; ++block) {
       Rows row = first;
       for (Place& place : row) place.row += block * layout.score_stride;
       map.add("scores", row);

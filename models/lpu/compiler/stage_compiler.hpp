@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "models/lpu/compiler/compiler.hpp"
+#include "models/lpu/compiler/loop_plan.hpp"
 #include "models/lpu/compiler/work.hpp"
 
 namespace tandem::lpu {
@@ -14,7 +15,7 @@ namespace tandem::lpu {
 class StageCompiler {
  public:
   StageCompiler(const Geometry& geometry, const LatencyTable& latencies, StageLayout& layout,
-                const LinkPlan& links);
+                const LinkPlan& links, const std::optional<LoopPlan>& loops = {});
   /// Makes this the schedule of a gang whose rows by rank `rows` keeps; before compile().
   void join(const TensorGang& tensor, RankRows& rows);
   void compile();
@@ -22,6 +23,9 @@ class StageCompiler {
   [[nodiscard]] const std::vector<std::vector<std::uint16_t>>& maps() const { return maps_; }
   [[nodiscard]] const std::vector<std::int64_t>& receive_cycles() const { return receives_; }
   [[nodiscard]] const std::vector<std::int64_t>& send_cycles() const { return sends_; }
+  [[nodiscard]] const std::optional<LoopPlan>& plan() const { return plan_; }
+  /// The loops in program order, and how they are arranged.
+  [[nodiscard]] const std::vector<LoopUse>& loop_uses() const { return loop_uses_; }
 
  private:
   /// One row of tiles of a matrix, and what to do with the finished outputs of every token.
@@ -149,13 +153,8 @@ class StageCompiler {
   [[nodiscard]] std::vector<Rows> column_ports(const ColumnTile& tile, int first_register) const;
   void store_column(Work& work, Value value, const ColumnTile& tile,
                     const std::vector<Rows>& by_byte);
-  void score_loop(const LayerLayout& layer, const TokenRegisters& token);
-  void score_head(const PackLayout& pack, int q, int p, int accumulator,
-                  const TokenRegisters& token);
   void maximum_over_lanes(int q, int p);
   void transpose_values(const PackLayout& pack, const TokenRegisters& token);
-  void value_loop(const LayerLayout& layer, const TokenRegisters& token);
-  void weigh_values(const PackLayout& pack, int q, int p, int accumulator);
   void combine_heads(const LayerLayout& layer, int q);
   /// Head p of the pack in q vector q.
   struct HeadOfPack {
@@ -166,8 +165,53 @@ class StageCompiler {
                                 const HeadOfPack& head, const Work::Options& at);
   void begin_maxima(const LayerLayout& layer);
   void add_bias_to_hidden(const std::vector<Rows>& bias);
-  [[nodiscard]] std::map<int, int> loop_strides() const;
+
+  // Loops over KV blocks (attention_loops.cpp).
+  /// Head p of the pack in q vector q against one block of an iteration.
+  struct BlockHead {
+    int block;
+    int q;
+    int p;
+    int accumulator;
+  };
+  void score_loop(const LayerLayout& layer, const TokenRegisters& token);
+  void score_body(const LayerLayout& layer, const TokenRegisters& token, const LoopPlan& plan);
+  void multiply_keys(const PackLayout& pack, const BlockHead& head);
+  void take_scores(const PackLayout& pack, const BlockHead& head, const TokenRegisters& token);
+  void value_loop(const LayerLayout& layer, const TokenRegisters& token);
+  void value_body(const LayerLayout& layer, const TokenRegisters& token, const LoopPlan& plan);
+  void weigh_values(const PackLayout& pack, const BlockHead& head);
+  void begin_tile(const ColumnTile& tile, int plane, const LoopPlan& plan);
+  void end_tile(const ColumnTile& tile, int plane, const LoopPlan& plan);
+  [[nodiscard]] std::int64_t lateness(int q) const;
+  [[nodiscard]] std::map<int, int> loop_strides(const LoopPlan& plan) const;
   [[nodiscard]] int value_accumulator(const LayerLayout& layer, int q, int p) const;
+
+  // Plans of these loops (loop_search.cpp).
+  using LoopFunction = std::function<void(const LoopPlan&)>;
+  struct LoopBody {
+    std::optional<Scheduler> schedule;  ///< empty: does not fit
+    std::int64_t interval = 0;
+  };
+  [[nodiscard]] LoopBody schedule_body(const LoopFunction& body, const LoopPlan& plan,
+                                       std::int64_t interval);
+  [[nodiscard]] LoopBody sequential_body(const LoopFunction& body, int blocks);
+  /// At the shortest interval found in [from, end); empty where none fits.
+  [[nodiscard]] LoopBody shortest_body(const LoopFunction& body, const LoopPlan& plan,
+                                       std::int64_t from, std::int64_t end);
+  /// A loop while plans are compared.
+  struct PlannedLoop {
+    std::string name;
+    LoopFunction body;
+    std::int64_t bound_per_block = 1;
+    double cycles_per_block = 0;  ///< of the plan tried last
+  };
+  [[nodiscard]] LoopCost cost_of(PlannedLoop& loop, const LoopPlan& plan);
+  [[nodiscard]] LoopBody planned_body(const std::string& name, const LoopFunction& body,
+                                      LoopPlan& plan);
+  void settle_plan(const LayerLayout& layer, const TokenRegisters& token);
+  void choose_plan(const LayerLayout& layer, const TokenRegisters& token);
+  void run_loop(const std::string& name, int reg, const LoopFunction& body);
 
   [[nodiscard]] int rotation_map(int distance);
   [[nodiscard]] int add_map(std::vector<std::uint16_t> map);
@@ -179,6 +223,9 @@ class StageCompiler {
   std::vector<std::vector<std::uint16_t>> maps_;
   std::vector<int> accumulator_turn_;
   std::vector<std::int64_t> receives_, sends_;
+  std::optional<LoopPlan> plan_;
+  std::map<std::string, std::int64_t> intervals_;  // found last, by name of the loop
+  std::vector<LoopUse> loop_uses_;
   std::optional<Collective> collective_;  // of a gang
   int own_register_ = 0;                  // of the row of a chip's own vector in a stripe
   std::int64_t shards_ready_ = 0;

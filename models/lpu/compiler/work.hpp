@@ -21,6 +21,9 @@ struct Value {
 /// The last ALUs keep values over several operations; expressions use the ones before.
 inline constexpr int pinned_alus = 6;
 
+/// Whether an ALU executes special (ordinary) operations of expressions.
+[[nodiscard]] bool serves_expressions(const Geometry& geometry, int alu, bool special);
+
 /// An expression with its operands and results. Build it, then place it once.
 class Work {
  public:
@@ -165,7 +168,10 @@ class Work {
   [[nodiscard]] bool reserve(std::int64_t start);
   [[nodiscard]] bool reserve_alus(std::int64_t start);
   [[nodiscard]] bool reserve_flows(std::int64_t start);
+  [[nodiscard]] bool alu_is_free(const Node& node, int alu, std::int64_t start) const;
+  [[nodiscard]] int choose_alu(const Node& node, std::int64_t start) const;
   [[nodiscard]] bool take(Timeline& line, std::int64_t cycle);
+  [[nodiscard]] bool widen(int queue, std::int64_t first, std::int64_t end);
   void roll_back();
   void commit(std::int64_t start);
   void commit_nodes(std::int64_t start);
@@ -178,7 +184,8 @@ class Work {
   std::vector<Node> nodes_;
   std::vector<MemoryOp> memory_;
   std::vector<UnitOp> units_;
-  std::vector<std::pair<Timeline*, std::int64_t>> taken_;
+  Scheduler::Taken taken_;
+  std::vector<std::pair<int, QueueWindow>> widened_;  // as they were before
   std::int64_t start_ = 0;
 };
 
