@@ -10,6 +10,7 @@
 #include "models/lpu/listing.hpp"
 #include "models/lpu/machine.hpp"
 #include "models/lpu/program_walk.hpp"
+#include "models/lpu/stage_gang.hpp"
 #include "models/lpu/verifier.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/entry/lpu_explain.hpp"
