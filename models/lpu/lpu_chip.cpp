@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "models/lpu/loaded_stage.hpp"
+#include "models/lpu/stage_gang.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/lower/floor.hpp"
 
@@ -45,7 +46,8 @@ StageCost cost_of_passes(const std::vector<PassCost>& passes, const Stage& stage
   kernel.memory_read = Bytes(vectors("mem_reads") * geometry.vector_bytes());
   kernel.memory_write = Bytes(vectors("mem_writes") * geometry.vector_bytes());
   const std::int64_t streaming =
-      vectors("weight_vectors_installed") / (geometry.planes * geometry.weight_streams_per_plane);
+      vectors("weight_vectors_installed") /
+      (stage.tensor * geometry.planes * geometry.weight_streams_per_plane);
   cost.bottleneck = 2 * streaming > cost.cycles.count() ? "weight_streams" : "dependencies";
   cost.floor = floor_of_passes(stage, batch, geometry);
   kernel.time = cost.time;
@@ -67,7 +69,7 @@ StageCost cost_of_passes(const std::vector<PassCost>& passes, const Stage& stage
 
 // All weights and KV pass the weight paths of the planes; products at the rate of all planes.
 Picoseconds floor_of_passes(const Stage& stage, const Batch& batch, const Geometry& geometry) {
-  const double hz = geometry.clock.count();
+  const double hz = geometry.clock.count() * static_cast<double>(stage.tensor);
   const double one_byte = 2.0 * geometry.planes * geometry.plane_rows * geometry.plane_columns * hz;
   const bool wide = bytes_of(stage.precision.weights) > 1 && bytes_of(stage.precision.kv_cache) > 1;
   Peaks peaks;
@@ -95,7 +97,7 @@ std::int64_t LpuChip::largest_block_count(const Stage& stage) const {
   const std::int64_t wanted =
       std::max<std::int64_t>(1, (stage.network.max_context + lanes - 1) / lanes);
   const auto fits = [&](std::int64_t blocks) {
-    return make_layout(geometry_, stage, 1, blocks * lanes).deepest_bank() <=
+    return layout_of_share(geometry_, stage, 1, blocks * lanes).deepest_bank() <=
            geometry_.rows_per_bank;
   };
   std::int64_t low = 0;
@@ -115,7 +117,7 @@ LpuChip::Timed& LpuChip::timed(const Stage& stage) const {
   Timed& entry = cache_[stage.key()];
   if (!entry.compiled) {
     entry.compiled = std::make_shared<CompiledStage>(
-        compile_stage(geometry_, latencies_, chip_.name, stage, 1,
+        compile_share(geometry_, latencies_, chip_.name, stage, 1,
                       largest_block_count(stage) * geometry_.lanes()));
   }
   return entry;
@@ -124,23 +126,20 @@ LpuChip::Timed& LpuChip::timed(const Stage& stage) const {
 PassCost LpuChip::run_pass(const CompiledStage& compiled, std::int64_t blocks,
                            TimelineRecorder* timeline) const {
   Machine machine(geometry_, latencies_, false);
-  machine.load(compiled.program, {});
+  machine.load(compiled.program_of(0), {});
   const std::int64_t position = (blocks - 1) * geometry_.lanes();
   const HostRegisters registers = pass_registers(geometry_, compiled.layout, 0, position);
   for (int reg = 1; reg < host_registers; ++reg) {
     machine.set_register(reg, registers[static_cast<std::size_t>(reg)]);
   }
-  std::vector<LinkVector> inbound;
-  for (const std::int64_t cycle : compiled.receive_cycles) {
-    inbound.push_back({compiled.links.receive_link, cycle, {}});
-  }
   RunTimeline record;
   record.recorder = timeline;
   record.group = chip_.name;
-  const RunResult run = machine.run(inbound, record);
+  RunResult run = run_share(machine, geometry_, compiled, record);
   if (run.cycles != compiled.cycles.at(blocks)) {
     throw std::logic_error("lpu: the machine did not take the cycles that the compiler predicted");
   }
+  for (auto& [name, count] : run.counts) count *= compiled.layout.ranks;
   return {run.cycles, run.counts};
 }
 
@@ -206,6 +205,9 @@ KernelCost LpuChip::simulate_run(const KernelRun& run) const {
 
 std::unique_ptr<LoadedStage> LpuChip::load(const Stage& stage, const Weights& weights,
                                            std::int64_t sequences, std::int64_t max_context) const {
+  if (stage.tensor != 1) {
+    throw ModelError("lpu: runs with numbers on gangs of LPUs are not part of scenarios yet");
+  }
   std::optional<LoopPlan> loops;
   {
     const std::lock_guard lock(mutex_);
@@ -235,7 +237,7 @@ std::map<std::string, Joules> LpuChip::energy_per_count() const {
 std::int64_t LpuChip::largest_slot_count(const Stage& stage, std::int64_t max_context,
                                          std::int64_t rows) const {
   const auto fits = [&](std::int64_t slots) {
-    return make_layout(geometry_, stage, static_cast<int>(slots), max_context).deepest_bank() <=
+    return layout_of_share(geometry_, stage, static_cast<int>(slots), max_context).deepest_bank() <=
            rows;
   };
   std::int64_t low = 0;
@@ -258,9 +260,9 @@ Fit LpuChip::fit(const Stage& stage, std::int64_t /*sequences*/, std::int64_t ma
   fit.capacity = geometry_.sram();
   const std::int64_t vector = geometry_.vector_bytes();
   const std::int64_t banks = std::int64_t{geometry_.mem_slices()} * geometry_.banks;
-  const StageLayout layout = make_layout(geometry_, stage, 1, max_context);
+  const StageLayout layout = layout_of_share(geometry_, stage, 1, max_context);
   fit.weights = Bytes(layout.weight_rows * vector);
-  const int least = make_layout(geometry_, stage, 1, 1).deepest_bank();
+  const int least = layout_of_share(geometry_, stage, 1, 1).deepest_bank();
   if (least > geometry_.rows_per_bank) {
     // Short by so many rows in the fullest bank, as if every bank were as full.
     fit.workspace =

@@ -9,7 +9,7 @@
 
 namespace tandem::lpu {
 
-/// What a pass over a given number of KV blocks takes.
+/// What a pass over a given number of KV blocks takes; counts are of all chips of a gang.
 struct PassCost {
   std::int64_t cycles = 0;
   std::map<std::string, std::int64_t> counts;

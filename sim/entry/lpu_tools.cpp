@@ -9,6 +9,7 @@
 #include "models/lpu/compiler/compiler.hpp"
 #include "models/lpu/machine.hpp"
 #include "models/lpu/program_walk.hpp"
+#include "models/lpu/stage_gang.hpp"
 #include "models/lpu/verifier.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/entry/lpu_explain.hpp"
@@ -93,14 +94,16 @@ std::vector<CompiledPart> compile_scenario(const Context&, const Scenario& scena
   const std::int64_t context = scenario.traffic.prompt_tokens + scenario.traffic.output_tokens;
   std::vector<CompiledPart> parts;
   std::set<std::uint64_t> seen;
-  for (const Stage& stage : partition_pipeline(scenario.model, placement.precision,
-                                               placement.pipeline, placement.head_chips)) {
+  for (const Stage& stage :
+       partition_pipeline(scenario.model, placement.precision, placement.pipeline,
+                          placement.head_chips, placement.tensor)) {
     if (!seen.insert(stage.key()).second) continue;
     const lpu::CompiledStage compiled =
-        lpu::compile_stage(geometry, latencies, chip.name, stage, 1, context);
+        lpu::compile_share(geometry, latencies, chip.name, stage, 1, context);
     CompiledPart part;
     part.file = fmt::format("stage{}.lpu", parts.size());
-    part.bytes = lpu::encode_program({compiled.program, {}}, geometry);
+    // Of the first rank: the others differ in rows of SRAM alone.
+    part.bytes = lpu::encode_program({compiled.program_of(0), {}}, geometry);
     part.summary = fmt::format(
         "{}: {} layers from {}{}{}; {} cycles, {} more per further {} tokens; {} words, {} B",
         part.file, stage.layers, stage.first_layer, stage.has_embedding ? ", embedding" : "",
@@ -110,7 +113,8 @@ std::vector<CompiledPart> compile_scenario(const Context&, const Scenario& scena
         compiled.program_bytes().count());
     if (explain) {
       const auto floor = [&](std::int64_t blocks) {
-        return lpu::floor_of_stage(geometry, latencies, stage, blocks * geometry.lanes());
+        return lpu::floor_of_stage(geometry, latencies, stage, blocks * geometry.lanes(),
+                                   static_cast<int>(stage.tensor));
       };
       part.explanation = explain_operators(compiled, floor(1)) + explain_loops(compiled, floor);
     }

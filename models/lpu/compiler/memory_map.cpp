@@ -117,6 +117,15 @@ void add_token(MapMaker& map, const StageLayout& layout, const TokenBuffers& tok
   map.add("best of the head", token.best_tile);
 }
 
+void add_exchange(MapMaker& map, const StageLayout& layout) {
+  const StripedBlocks& blocks = layout.exchange;
+  for (const VectorBlock* block :
+       {&blocks.input[0], &blocks.input[1], &blocks.inbox, &blocks.output}) {
+    map.add("exchange of the gang", block->first, block->vectors);
+  }
+  map.add("residual stream, to send", layout.shards.first, layout.shards.vectors);
+}
+
 std::vector<SliceFill> fill_of(const Geometry& geometry, const StageLayout& layout) {
   std::vector<SliceFill> fill;
   for (int slice = 0; slice < geometry.mem_slices(); ++slice) {
@@ -160,6 +169,7 @@ MemoryMap memory_map(const Geometry& geometry, const StageLayout& layout) {
   for (const auto& side : layout.one_hot) maker.add("one-hot vectors", side);
   maker.add("mask of the vocabulary", layout.logit_mask);
   for (int token = 0; token < layout.tokens; ++token) add_token(maker, layout, layout.token(token));
+  add_exchange(maker, layout);
   MemoryMap map;
   map.regions = maker.take();
   map.fill = fill_of(geometry, layout);
