@@ -87,6 +87,8 @@ void StageCompiler::combine_heads(const LayerLayout& layer, int q) {
     Work::Options running;
     running.pinned = pinned_alu::sum(geometry_);
     running.hold = spacing - 1;
+    // Ports that heads share may delay one of them; the sum takes them in order.
+    if (p > 0) running.earliest = work.time_of(total) + spacing;
     total = work.op(p == 0 ? AluOp::AccClear : AluOp::AccAdd, own, {}, running);
   }
   store_activation(work, total, shape.weights, layout_.attended, q);
