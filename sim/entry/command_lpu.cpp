@@ -29,6 +29,7 @@ struct Arguments {
   std::vector<std::string> registers;
   std::string timeline;
   bool explain = false;
+  bool map = false;
 };
 
 void write_bytes(const std::string& path, const std::vector<std::uint8_t>& bytes) {
@@ -61,6 +62,7 @@ void compile(const Arguments& arguments, const Context& context) {
   for (const CompiledPart& part : parts) {
     write_bytes(arguments.output + "/" + part.file, part.bytes);
     std::cout << part.summary << '\n' << part.explanation;
+    if (arguments.map) std::cout << part.map;
   }
 }
 
@@ -165,6 +167,7 @@ void add_lpu(CLI::App& app, Session& session) {
                             "Scenario file or name", arguments, true);
   compiler->add_flag("--explain", arguments->explain,
                      "What bounds every operator, against a floor");
+  compiler->add_flag("--map", arguments->map, "What lies where in SRAM");
   compiler->add_option("--set", arguments->overrides, "path=value, repeatable");
   compiler->callback([arguments, &session] { compile(*arguments, session.context); });
 

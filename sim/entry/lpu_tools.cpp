@@ -7,6 +7,7 @@
 
 #include "models/lpu/chip_params.hpp"
 #include "models/lpu/compiler/compiler.hpp"
+#include "models/lpu/compiler/memory_map.hpp"
 #include "models/lpu/machine.hpp"
 #include "models/lpu/program_walk.hpp"
 #include "models/lpu/stage_gang.hpp"
@@ -111,6 +112,7 @@ std::vector<CompiledPart> compile_scenario(const Context&, const Scenario& scena
         compiled.cycles.base, compiled.cycles.per_iteration,
         compiled.layout.blocks_per_iteration * geometry.lanes(), compiled.instructions,
         compiled.program_bytes().count());
+    part.map = lpu::memory_page(geometry, lpu::memory_map(geometry, compiled.layout));
     if (explain) {
       const auto floor = [&](std::int64_t blocks) {
         return lpu::floor_of_stage(geometry, latencies, stage, blocks * geometry.lanes(),

@@ -32,6 +32,7 @@ struct CompiledPart {
   std::vector<std::uint8_t> bytes;
   std::string summary;      ///< one line: layers, cycles, words, bytes
   std::string explanation;  ///< how busy every unit is and what bounds each operator
+  std::string map;          ///< what lies where in SRAM
 };
 
 /// Compiles each kind of stage that the scenario places on LPUs, without weights. Throws

@@ -194,6 +194,10 @@ std::string memory_page(const Geometry& geometry, const MemoryMap& map) {
         fmt::format("{}..{}", region.first_slice, region.last_slice), banks_text(region.banks),
         fmt::format("{}..{}", region.first_row, region.last_row), kilobytes(region.rows));
   }
+  std::int64_t listed = 0;
+  for (const MemoryRegion& region : map.regions) listed += region.rows;
+  page += fmt::format("{:<69} {:>12.1f}\n", "other: experts, routing, exchange in gangs, alignment",
+                      kilobytes(map.rows_used - listed));
   page += "rows of the fuller bank, by slice from the VXM outwards:";
   for (const SliceFill& fill : map.fill) {
     page += fmt::format(" {}{}..{}: {}", letter(fill.side), fill.first_slice, fill.last_slice,
