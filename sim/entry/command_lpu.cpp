@@ -56,6 +56,11 @@ void compile(const Arguments& arguments, const Context& context) {
   std::error_code failure;
   std::filesystem::create_directories(arguments.output, failure);
   if (failure) throw ConfigError(fmt::format("cannot make folder '{}'", arguments.output));
+  // Stages of an earlier scenario would look like this one's.
+  for (std::size_t old = parts.size();; ++old) {
+    const std::string file = fmt::format("{}/stage{}.lpu", arguments.output, old);
+    if (!std::filesystem::remove(file, failure)) break;
+  }
   const PoolPlacement& placement = lpu_placement(scenario);
   const std::string& chip = scenario.system.group(placement.pool).chip;
   std::cout << assumption_note(scenario.system.chips.at(chip));

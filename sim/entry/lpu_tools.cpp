@@ -64,6 +64,15 @@ std::vector<lpu::LinkVector> zeros_on_links(const OpenProgram& program) {
   return inbound;
 }
 
+// What longer contexts cost; nothing where the program holds a single block and was never made for
+// more.
+std::string further_tokens(const lpu::CompiledStage& stage, const lpu::Geometry& geometry) {
+  const lpu::StageLayout& layout = stage.layout;
+  if (layout.layers.empty() || layout.blocks_per_slot < 2) return {};
+  return fmt::format(", {} more per further {} tokens", stage.cycles.per_iteration,
+                     layout.blocks_per_iteration * geometry.lanes());
+}
+
 }  // namespace
 
 const PoolPlacement& lpu_placement(const Scenario& scenario) {
@@ -106,11 +115,10 @@ std::vector<CompiledPart> compile_scenario(const Context&, const Scenario& scena
     // Of the first rank: the others differ in rows of SRAM alone.
     part.bytes = lpu::encode_program({compiled.program_of(0), {}}, geometry);
     part.summary = fmt::format(
-        "{}: {} layers from {}{}{}; {} cycles, {} more per further {} tokens; {} words, {} B",
-        part.file, stage.layers, stage.first_layer, stage.has_embedding ? ", embedding" : "",
+        "{}: {} layers from {}{}{}; {} cycles{}; {} words, {} B", part.file, stage.layers,
+        stage.first_layer, stage.has_embedding ? ", embedding" : "",
         stage.has_head() ? fmt::format(", head {}..{}", stage.head_begin, stage.head_end - 1) : "",
-        compiled.cycles.base, compiled.cycles.per_iteration,
-        compiled.layout.blocks_per_iteration * geometry.lanes(), compiled.instructions,
+        compiled.cycles.base, further_tokens(compiled, geometry), compiled.instructions,
         compiled.program_bytes().count());
     part.map = lpu::memory_page(geometry, lpu::memory_map(geometry, compiled.layout));
     if (explain) {
