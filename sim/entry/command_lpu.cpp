@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <iostream>
 #include <memory>
+#include <sstream>
 
 #include "models/lpu/assembler.hpp"
 #include "models/lpu/chip_params.hpp"
@@ -128,6 +129,16 @@ CLI::App* tool(CLI::App* group, const char* name, const char* doc, const char* i
   return command;
 }
 
+void add_registers(CLI::App* command, const std::shared_ptr<Arguments>& arguments) {
+  command->add_option("--register", arguments->registers,
+                      "rN=VALUE, repeatable: host registers, which count iterations of loops");
+}
+lpu::HostRegisters registers_of(const Arguments& arguments, const OpenProgram& program) {
+  lpu::HostRegisters registers{};
+  for (const std::string& text : arguments.registers) set_register(text, program, registers);
+  return registers;
+}
+
 void add_run(CLI::App* group, Session& session) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* command = tool(
@@ -135,14 +146,17 @@ void add_run(CLI::App* group, Session& session) {
       "Program file", arguments, false);
   command->add_option("--timeline", arguments->timeline,
                       "Write a Chrome trace with a track for every queue");
+  add_registers(command, arguments);
   command->callback([arguments, &session] {
     const OpenProgram program = open_program(session.context, arguments->input);
+    const bool has_output = !arguments->output.empty();
     TimelineRecorder timeline;
-    const bool records = !arguments->timeline.empty();
-    write_or_print(arguments->output,
-                   run_program(program, !arguments->output.empty(), records ? &timeline : nullptr));
-    if (!records) return;
-    write_output(arguments->timeline, [&](std::ostream& out) { timeline.write_chrome_trace(out); });
+    std::ostringstream trace;
+    const std::string text = run_program(program, registers_of(*arguments, program), has_output,
+                                         arguments->timeline.empty() ? nullptr : &timeline);
+    if (!arguments->timeline.empty()) timeline.write_chrome_trace(trace);
+    write_outputs(
+        {{arguments->timeline, trace.str()}, {has_output ? arguments->output : "-", text}});
   });
 }
 
@@ -151,13 +165,10 @@ void add_view(CLI::App* group, Session& session) {
   CLI::App* command =
       tool(group, "view", "Writes the schedule as one HTML page: a timeline of every queue",
            "Program file", arguments, true);
-  command->add_option("--register", arguments->registers,
-                      "rN=VALUE, repeatable: host registers, which count iterations of loops");
+  add_registers(command, arguments);
   command->callback([arguments, &session] {
     const OpenProgram program = open_program(session.context, arguments->input);
-    lpu::HostRegisters registers{};
-    for (const std::string& text : arguments->registers) set_register(text, program, registers);
-    write_or_print(arguments->output, schedule_page(program, registers));
+    write_or_print(arguments->output, schedule_page(program, registers_of(*arguments, program)));
   });
 }
 

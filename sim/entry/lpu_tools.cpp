@@ -37,9 +37,9 @@ std::string chip_named_by(std::span<const std::uint8_t> bytes, const std::string
 
 /// Vectors of zeros for every Recv of a program, so that a stage from the middle of a pipeline
 /// runs.
-std::vector<lpu::LinkVector> zeros_on_links(const OpenProgram& program) {
+std::vector<lpu::LinkVector> zeros_on_links(const OpenProgram& program,
+                                            const lpu::HostRegisters& registers) {
   const lpu::Geometry& geometry = program.geometry;
-  const lpu::HostRegisters registers{};
   std::vector<lpu::LinkVector> inbound;
   for (int link = 0; link < geometry.link_count(); ++link) {
     const int queue = geometry.c2c_queue(link);
@@ -133,13 +133,17 @@ std::vector<CompiledPart> compile_scenario(const Context&, const Scenario& scena
   return parts;
 }
 
-std::string run_program(const OpenProgram& program, bool with_memory, TimelineRecorder* timeline) {
+std::string run_program(const OpenProgram& program, const lpu::HostRegisters& registers,
+                        bool with_memory, TimelineRecorder* timeline) {
   lpu::Machine machine(program.geometry, program.latencies, true);
   machine.load(program.image);
+  for (int reg = 1; reg < lpu::host_registers; ++reg) {
+    machine.set_register(reg, registers[static_cast<std::size_t>(reg)]);
+  }
   lpu::RunTimeline record;
   record.recorder = timeline;
   record.group = program.chip;
-  const lpu::RunResult run = machine.run(zeros_on_links(program), record);
+  const lpu::RunResult run = machine.run(zeros_on_links(program, registers), record);
   std::string text = fmt::format("cycles {}\n", run.cycles);
   for (const auto& [name, count] : run.counts) text += fmt::format("{} {}\n", name, count);
   if (!with_memory) return text;
