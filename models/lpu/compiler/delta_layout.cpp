@@ -69,20 +69,23 @@ class LayerMaker {
     return result;
   }
 
-  // One pack behind the other in the same rows of all groups; the packs of the next request follow.
+  // Packs take turns between two sets of groups; those of the next request follow behind all.
   void make_state(DeltaLayerRows& layer) {
-    const int packs = static_cast<int>(plan_.packs.size());
     const int rows = rows_of_pack(plan_);
-    std::array<Rows, delta_state_groups> groups;
-    for (int group = 0; group < delta_state_groups; ++group) {
-      const Hemisphere side = group % 2 == 0 ? Hemisphere::West : Hemisphere::East;
-      const int pair = group / 2 % allocator_.table_pairs();
-      groups[index_of(group)] = allocator_.table(side, pair, slots_ * packs * rows);
-      for (Place& place : groups[index_of(group)]) place.reg = host_register::delta_state;
+    std::array<std::array<Rows, delta_state_groups>, 2> sets;
+    for (int set = 0; set < 2; ++set) {
+      for (int group = 0; group < delta_state_groups; ++group) {
+        const Hemisphere side = group % 2 == 0 ? Hemisphere::West : Hemisphere::East;
+        const int pair = (2 * set + group / 2) % allocator_.table_pairs();
+        Rows table = allocator_.table(side, pair, slots_ * delta_state_rows(plan_));
+        for (Place& place : table) place.reg = host_register::delta_state;
+        sets[index_of(set)][index_of(group)] = std::move(table);
+      }
     }
-    for (int pack = 0; pack < packs; ++pack) {
-      layer.state.push_back(groups);
-      for (Rows& group : groups) {
+    for (std::size_t pack = 0; pack < plan_.packs.size(); ++pack) {
+      auto& set = sets[pack % 2];
+      layer.state.push_back(set);
+      for (Rows& group : set) {
         for (Place& place : group) place.row += rows;
       }
     }
@@ -170,7 +173,7 @@ class ConstantWriter {
 }  // namespace
 
 int delta_state_rows(const DeltaPlan& plan) {
-  return static_cast<int>(plan.packs.size()) * rows_of_pack(plan);
+  return (static_cast<int>(plan.packs.size()) + 1) / 2 * rows_of_pack(plan);
 }
 
 DeltaLayerRows make_delta_layer(const DeltaPlan& plan, RowAllocator& allocator, int slots) {

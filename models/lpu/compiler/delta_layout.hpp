@@ -11,9 +11,10 @@
 
 namespace tandem::lpu {
 
-/// Rows of a pack's state are dealt out to this many groups of ports, half of them in each
-/// hemisphere: an update reads a row and writes it back, which takes a group two cycles.
-inline constexpr int delta_state_groups = 8;
+/// Rows of a pack's state are dealt out to this many groups of ports: even rows West, odd rows
+/// East, in turn over two pairs of slices. The next pack has the two pairs beside them, so that two
+/// rows of two packs can be read in every cycle.
+inline constexpr int delta_state_groups = 4;
 
 /// Longest convolution: one host register for each tap.
 inline constexpr int delta_taps_limit = 8;
@@ -32,7 +33,7 @@ struct DeltaLayerRows {
   std::vector<Rows> rate;                    ///< fp32 by gate vector: -exp(A_log)
   Rows norm;  ///< fp32: the head's weights in the lanes of every head
   std::vector<std::array<Rows, delta_state_groups>>
-      state;  ///< fp32 by pack: row i in group i mod 8
+      state;  ///< fp32 by pack: row i in group i mod 4
 };
 
 /// A tile of ones that sums segments of a vector, and the pair of planes that takes it.

@@ -30,6 +30,7 @@ Scheduler::Scheduler(const Geometry& geometry, const LatencyTable& latencies,
   ports_.resize(index_of(ports));
   queues_.resize(index_of(geometry.queue_count()));
   links_.resize(index_of(geometry.link_count()));
+  issues_.resize(index_of(geometry.vxm_alus));
   streams_.resize(index_of(4 * geometry.total_streams_per_direction()));
   rows_.resize(index_of(ports));
   planes_.resize(index_of(geometry.planes));

@@ -43,6 +43,7 @@ struct Place {
   /// Other registers may point at the same row: after a write the port rests until the row may be
   /// read, whoever reads (H9 compares rows of two registers at their worst).
   bool alone = false;
+  bool operator==(const Place&) const = default;
 };
 
 /// The rows of one vector value, lowest byte first: 1, 2 or 4 of them, all in one hemisphere.
@@ -124,6 +125,9 @@ class Scheduler {
     return ports_[static_cast<std::size_t>(slice * geometry_.banks + bank)];
   }
   [[nodiscard]] Timeline& queue(int index) { return queues_[static_cast<std::size_t>(index)]; }
+  /// Cycles in which a special ALU issues; queue() of its queue has those in which results land,
+  /// less the latency of special operations.
+  [[nodiscard]] Timeline& issues(int alu) { return issues_[static_cast<std::size_t>(alu)]; }
   /// Cycles in which a link still carries a vector.
   [[nodiscard]] Timeline& link(int index) { return links_[static_cast<std::size_t>(index)]; }
   /// Streams are named by the cycle `z` in which their vector is at position 0 (or would be).
@@ -191,6 +195,7 @@ class Scheduler {
   std::vector<Timeline> ports_;
   std::vector<Timeline> queues_;
   std::vector<Timeline> links_;
+  std::vector<Timeline> issues_;
   std::vector<Timeline> streams_;
   std::vector<std::vector<RowState>> rows_;
   std::vector<Plane> planes_;

@@ -12,9 +12,16 @@ namespace {
 constexpr int special_every = 4;
 constexpr std::int64_t search_limit = 4'000'000;
 
+bool is_special_alu(int alu) {
+  return alu % special_every == special_every - 1;
+}
+
 bool fits_alu(const Geometry& geometry, int alu, bool special) {
-  const bool is_special_alu = alu % special_every == special_every - 1;
-  return is_special_alu == special && (special || alu < geometry.vxm_alus - pinned_alus);
+  return is_special_alu(alu) == special && (special || alu < geometry.vxm_alus - pinned_alus);
+}
+
+std::int64_t landing_shift(const LatencyTable& latencies, int alu, AluOp op) {
+  return is_special_alu(alu) && !is_special(op) ? latencies.vxm_special - latencies.vxm_simple : 0;
 }
 
 }  // namespace
@@ -104,25 +111,34 @@ bool Work::reserve_flows(std::int64_t start) {
   return true;
 }
 
+// On a special ALU results land at two distances from their issue, so cycles of landing are
+// reserved, named by the issue of a special operation; and cycles of issue apart.
+bool Work::is_free(int alu, const Node& node, std::int64_t start) const {
+  Timeline& queue = scheduler_->queue(scheduler_->geometry().vxm_queue(alu));
+  const std::int64_t issue = start + node.cycle;
+  if (is_special_alu(alu) && scheduler_->issues(alu).busy(issue)) return false;
+  const std::int64_t slot = issue - landing_shift(scheduler_->latencies(), alu, node.op);
+  for (std::int64_t c = 0; c <= node.hold; ++c) {
+    if (queue.busy(slot + c)) return false;
+  }
+  return true;
+}
+
 bool Work::reserve_alus(std::int64_t start) {
   const Geometry& geometry = scheduler_->geometry();
   for (Node& node : nodes_) {
     if (node.permuted_flow >= 0) continue;
     node.alu = node.options.pinned;
+    const bool special = is_special(node.op) || node.options.special;
     for (int alu = 0; alu < geometry.vxm_alus && node.alu < 0; ++alu) {
-      if (!fits_alu(geometry, alu, is_special(node.op))) continue;
-      bool is_free = true;
-      for (std::int64_t c = 0; c <= node.hold && is_free; ++c) {
-        is_free = !scheduler_->queue(geometry.vxm_queue(alu)).busy(start + node.cycle + c);
-      }
-      if (is_free) node.alu = alu;
+      if (fits_alu(geometry, alu, special) && is_free(alu, node, start)) node.alu = alu;
     }
-    if (node.alu < 0) return false;
-    for (std::int64_t c = 0; c <= node.hold; ++c) {
-      if (!take(scheduler_->queue(geometry.vxm_queue(node.alu)), start + node.cycle + c)) {
-        return false;
-      }
-    }
+    if (node.alu < 0 || !is_free(node.alu, node, start)) return false;
+    Timeline& queue = scheduler_->queue(geometry.vxm_queue(node.alu));
+    const std::int64_t issue = start + node.cycle;
+    const std::int64_t slot = issue - landing_shift(scheduler_->latencies(), node.alu, node.op);
+    for (std::int64_t c = 0; c <= node.hold; ++c) static_cast<void>(take(queue, slot + c));
+    if (is_special_alu(node.alu)) static_cast<void>(take(scheduler_->issues(node.alu), issue));
   }
   return true;
 }
