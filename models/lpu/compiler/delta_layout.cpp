@@ -192,10 +192,13 @@ DeltaBuffers make_delta_buffers(const Geometry& geometry, const DeltaPlan& plan,
     b.key_sums.push_back(sum_tile(allocator, 0));
   }
   b.value_sums = sum_tile(allocator, geometry.planes - 2);
-  // Keys and queries are spread by one switch unit each.
+  // Keys and queries are spread by one switch unit each, a row in every cycle: away from the states.
   for (int v = 0; v < plan.key_vectors; ++v) {
-    b.keys.push_back(allocator.buffer(Hemisphere::West, 4));
-    b.queries.push_back(allocator.buffer(Hemisphere::East, 4));
+    const auto row = [&](Hemisphere side) {
+      return v % 2 == 0 ? allocator.score_table(side, 1) : allocator.mask_table(side, 1);
+    };
+    b.keys.push_back(row(Hemisphere::West));
+    b.queries.push_back(row(Hemisphere::East));
   }
   Buffers buffers(allocator);
   b.values = buffers.many(packs);

@@ -12,6 +12,8 @@ namespace {
 constexpr int parts = 2;
 constexpr int bundle_packs = 2;
 constexpr int special_every = 4;
+// Rows that meet the write-back of earlier ones on their ports are passed by those behind them.
+constexpr std::int64_t look_back = 16;
 constexpr int norm_accumulators = 32;
 constexpr int first_norm_accumulator = 64;
 
@@ -163,7 +165,7 @@ void DeltaStep::update_states(const Bundle& packs) {
         update_row(work, pack, row);
       }
     }
-    row_from_ = work.place(row_from_);
+    row_from_ = work.place(row_from_ - look_back);
   }
 }
 
