@@ -31,18 +31,18 @@ double scaled_frequency(double frequency, const ops::Llama3Scaling& scaling) {
 
 }  // namespace
 
-void rotary_vectors(const DenseDecoder& network, const StageShape& shape, std::int64_t position,
+void rotary_vectors(const ops::Rope& rope, const StageShape& shape, std::int64_t position,
                     std::vector<float>& cosine, std::vector<float>& sine) {
   cosine.assign(index_of(shape.lanes), 0.0F);
   sine.assign(index_of(shape.lanes), 0.0F);
   const int half = shape.head_dim / 2;
-  const auto* scaling = std::get_if<ops::Llama3Scaling>(&network.rope.scaling);
+  const auto* scaling = std::get_if<ops::Llama3Scaling>(&rope.scaling);
   for (int lane = 0; lane < shape.channels(); ++lane) {
     const int within = lane % shape.head_dim;
-    const bool interleaved = network.rope.layout == RopeLayout::Interleaved;
+    const bool interleaved = rope.layout == RopeLayout::Interleaved;
     const int pair = interleaved ? within / 2 : within % half;
     const bool first = interleaved ? within % 2 == 0 : within < half;
-    double frequency = std::pow(network.rope.theta, -2.0 * pair / shape.head_dim);
+    double frequency = std::pow(rope.theta, -2.0 * pair / shape.head_dim);
     if (scaling != nullptr) frequency = scaled_frequency(frequency, *scaling);
     const double angle = static_cast<double>(position) * frequency;
     cosine[index_of(lane)] = static_cast<float>(std::cos(angle));
@@ -84,7 +84,7 @@ ChipHost::ChipHost(const Geometry& geometry, const LatencyTable& latencies,
                    const CompiledStage& stage, const Weights& weights)
     : geometry_(geometry), stage_(&stage), machine_(geometry, latencies, true) {
   machine_.load(stage.program, {});
-  write_constants(geometry, stage.layout, dense_weights_of(weights, "lpu"),
+  write_constants(geometry, stage.layout, weights,
                   [this](const Place& place, std::span<const std::uint8_t> bytes) {
                     machine_.write_row(place.slice, place.bank, place.row, bytes);
                   });
@@ -124,7 +124,7 @@ void ChipHost::write_descriptor(std::int64_t position, std::span<const float> hi
   }
   if (layout.layers.empty()) return;
   std::vector<float> cosine, sine;
-  rotary_vectors(layout.network, layout.shape, position, cosine, sine);
+  rotary_vectors(layout.rope, layout.shape, position, cosine, sine);
   write_value(layout.cosine, Type::Float32, cosine);
   write_value(layout.sine, Type::Float32, sine);
   std::vector<float> mask(lanes, -std::numeric_limits<float>::infinity());
@@ -162,7 +162,7 @@ void ChipHost::read_results(PassResult& result) const {
                                       << (8 * (i % 4));
       }
     }
-    bits.resize(index_of(layout.network.hidden));
+    bits.resize(index_of(layout.network().hidden));
     for (const std::uint32_t b : bits) result.hidden.push_back(std::bit_cast<float>(b));
   }
   if (!layout.stage.has_head()) return;

@@ -56,7 +56,7 @@ class ChipHost {
 /// Cosines, and sines with the sign of the rotation, of one position for every lane of a pack.
 /// Angles in double: position / theta^(2 i / head_dim), with Llama 3.1 scaling where the network
 /// has it. Sources: RoFormer (Su et al. 2021) eq. 34; Llama 3.1 reference code.
-void rotary_vectors(const DenseDecoder& network, const StageShape& shape, std::int64_t position,
+void rotary_vectors(const ops::Rope& rope, const StageShape& shape, std::int64_t position,
                     std::vector<float>& cosine, std::vector<float>& sine);
 
 }  // namespace tandem::lpu

@@ -68,7 +68,7 @@ KvBlock ChipHost::read_kv(int slot, std::int64_t tokens) const {
   const StageShape& shape = layout.shape;
   KvBlock block;
   block.type = element_type(shape.kv);
-  block.rope_layout = layout.network.rope.layout;
+  block.rope_layout = layout.rope.layout;
   block.first_layer = layout.stage.first_layer;
   block.layers = layout.stage.layers;
   block.tokens = tokens;
@@ -134,7 +134,7 @@ void ChipHost::write_kv(int slot, const KvBlock& block) {
   const StageLayout& layout = stage_->layout;
   const StageShape& shape = layout.shape;
   const bool fits =
-      block.type == element_type(shape.kv) && block.rope_layout == layout.network.rope.layout &&
+      block.type == element_type(shape.kv) && block.rope_layout == layout.rope.layout &&
       block.first_layer == layout.stage.first_layer && block.layers == layout.stage.layers &&
       block.kv_heads == shape.kv_heads && block.head_dim == shape.head_dim &&
       block.tokens <= std::int64_t{layout.blocks_per_slot} * geometry_.lanes() &&

@@ -99,7 +99,7 @@ class LpuLoadedStage final : public LoadedStage {
   }
 
   [[nodiscard]] std::vector<float> entering(const StageData& in, std::int64_t row) const {
-    const std::int64_t width = compiled_->layout.network.hidden;
+    const std::int64_t width = compiled_->layout.network().hidden;
     const bool embeds = compiled_->layout.stage.has_embedding;
     const Tensor& table = embeds ? embedding_ : in.hidden;
     const std::int64_t from = embeds ? in.tokens.at(static_cast<std::size_t>(row)) : row;

@@ -12,6 +12,7 @@
 #include "sim/entry/commands.hpp"
 #include "sim/entry/describe_page.hpp"
 #include "sim/entry/lpu_fit.hpp"
+#include "sim/entry/lpu_points.hpp"
 #include "sim/entry/lpu_tools.hpp"
 
 namespace tandem::entry {
@@ -89,6 +90,19 @@ void add_fit(CLI::App* group, Session& session) {
   command->callback([question, &session] { std::cout << fit_page(session.context, *question); });
 }
 
+void add_published(CLI::App* group, Session& session) {
+  auto file = std::make_shared<std::string>();
+  CLI::App* command = group->add_subcommand(
+      "published", "Published speeds of LPUs beside the closed form, assumptions swept");
+  command->add_option("file", *file, "Table of points (default: published/lpu_tokens.csv)");
+  command->callback([file, &session] {
+    const std::string table =
+        file->empty() ? session.context.loader.roots().workloads + "/published/lpu_tokens.csv"
+                      : *file;
+    std::cout << points_page(session.context, table);
+  });
+}
+
 CLI::App* tool(CLI::App* group, const char* name, const char* doc, const char* input,
                const std::shared_ptr<Arguments>& arguments, bool needs_output) {
   CLI::App* command = group->add_subcommand(name, doc);
@@ -136,6 +150,7 @@ void add_lpu(CLI::App& app, Session& session) {
   assembler->add_option("--chip", arguments->chip, "Chip the program is for");
   assembler->callback([arguments, &session] { assemble(*arguments, session.context); });
   add_fit(group, session);
+  add_published(group, session);
 }
 
 }  // namespace tandem::entry

@@ -124,14 +124,14 @@ std::string describe_parameters(const std::string& name, const ParameterSet& par
   return page;
 }
 
-std::string assumption_note(const Chip& chip) {
+std::string assumption_note(const Chip& chip, const char* consequence) {
   std::int64_t assumed = 0;
   for (const auto& [key, parameter] : chip.parameters.all()) {
     assumed += parameter.basis == Basis::Assumed && parameter.source != "model-default" ? 1 : 0;
   }
   if (assumed == 0) return {};
-  return fmt::format("{}: {} of {} numbers are assumed; these times carry no band\n", chip.name,
-                     assumed, chip.parameters.all().size());
+  return fmt::format("{}: {} of {} numbers are assumed; {}\n", chip.name, assumed,
+                     chip.parameters.all().size(), consequence);
 }
 
 std::string describe_system(const System& system) {

@@ -18,7 +18,8 @@ namespace tandem::entry {
 [[nodiscard]] std::string describe_scenario(const Scenario& scenario, const Catalogue& catalogue);
 
 /// "lp30: 41 of 60 numbers are assumed; these times carry no band", or nothing where none is.
-[[nodiscard]] std::string assumption_note(const Chip& chip);
+[[nodiscard]] std::string assumption_note(const Chip& chip,
+                                          const char* consequence = "these times carry no band");
 
 /// The value with an SI prefix that leaves 1 to 999 before the point: "1.5 GB".
 [[nodiscard]] std::string si_text(double value, const char* unit);

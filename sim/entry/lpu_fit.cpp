@@ -5,6 +5,7 @@
 #include "models/lpu/chip_params.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/entry/describe_page.hpp"
+#include "sim/entry/lpu_points.hpp"
 
 namespace tandem::entry {
 namespace {
@@ -38,16 +39,21 @@ class Table {
   Table(const Fabric& fabric, const Prices& prices, const Chip& chip)
       : fabric_(fabric), chip_(chip), price_("chips." + chip.name + ".capital"), prices_(prices) {}
 
-  [[nodiscard]] std::string row(const lpu::PartitionChoice& choice, const std::string& mark) const {
+  [[nodiscard]] std::string row(const lpu::PartitionChoice& choice, const StepRange& range,
+                                const std::string& mark) const {
     const std::int64_t rack = fabric_.parameters.count("rack_chips");
     const double step = static_cast<double>(choice.cycles) / chip_.parameters.value("clock");
     const auto chips = static_cast<double>(choice.chips);
     const std::string money = prices_.parameters.has(price_)
                                   ? banded(prices_.parameters.at(price_), chips / 1e6)
                                   : "unknown";
-    return fmt::format("{:>6} {:>7} {:>7} {:>6} {:>9.1f} {:>10.1f} {:>10.0f}  {:<24} {:<22} {}\n",
+    const std::string time = range.low < range.high
+                                 ? fmt::format("{:.1f} ({:.1f} to {:.1f})", step * 1e6,
+                                               range.low * 1e6, range.high * 1e6)
+                                 : fmt::format("{:.1f}", step * 1e6);
+    return fmt::format("{:>6} {:>7} {:>7} {:>6} {:>9.1f}  {:<26} {:>8.0f}  {:<24} {:<22} {}\n",
                        choice.tensor, choice.stages, choice.chips, (choice.chips + rack - 1) / rack,
-                       static_cast<double>(choice.bytes) / 1e9, step * 1e6, 1 / step,
+                       static_cast<double>(choice.bytes) / 1e9, time, 1 / step,
                        banded(fabric_.parameters.at("chip_power"), chips / 1e3), money, mark);
   }
 
@@ -73,20 +79,24 @@ std::string fit_page(const Context& context, const RackQuestion& question) {
   const auto choices =
       lpu::partitions_of(network, topology, topology.with_links(lpu::geometry_of(chip)),
                          lpu::latencies_of(chip), question.fit);
-  std::string page = assumption_note(chip);
+  std::string page =
+      assumption_note(chip, "ranges move every one of them to its ends, one at a time");
   page += fmt::format("{} on {} ({}): weights {} B, KV {} B, {} tokens x {} requests\n",
                       network.name, chip.name, fabric.name, question.fit.weight_bytes,
                       question.fit.kv_bytes, question.fit.context, question.fit.requests);
   page += "Closed form over padded tiles: an upper bound on speed, no software, no schedule.\n";
-  page += fmt::format("{:>6} {:>7} {:>7} {:>6} {:>9} {:>10} {:>10}  {:<24} {:<22}\n", "tensor",
+  page += fmt::format("{:>6} {:>7} {:>7} {:>6} {:>9}  {:<26} {:>8}  {:<24} {:<22}\n", "tensor",
                       "stages", "chips", "racks", "GB held", "us/token", "tokens/s", "kW",
                       "million USD");
+  PublishedPoint point;
+  point.fit = question.fit;
   const Table table(fabric, prices, chip);
   for (const lpu::PartitionChoice& choice : choices) {
     std::string mark;
     if (&choice == &lpu::fewest_chips(choices)) mark += "fewest chips ";
     if (&choice == &lpu::shortest_step(choices)) mark += "shortest step";
-    page += table.row(choice, mark);
+    point.tensor = choice.tensor;
+    page += table.row(choice, step_range(point, network, fabric, chip), mark);
   }
   return page;
 }

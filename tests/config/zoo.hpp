@@ -32,7 +32,8 @@ inline void PrintTo(const Entry& entry, std::ostream* out) {
   *out << entry.name;
 }
 
-// Derived elsewhere: every number but those of gpt-3-175b, kimi-k2.5, gemma-2-9b and gemma-3-27b.
+// Derived elsewhere: every number but those of gpt-3-175b, kimi-k2.5, gemma-2-9b, gemma-3-27b,
+// gemma-4-31b and the two of Llama 2, which are sums by hand over the sizes in their files.
 // That derivation differs in two places, and the totals here are its own plus:
 //  - deepseek-v3.2: the indexer of 61 layers, 61 x (64 x 128 x 1536 + 128 x 7168 + 2 x 128 +
 //    64 x 7168) = 851,524,864, and 58 routers' biases of 256 = 14,848;
@@ -57,6 +58,8 @@ inline constexpr std::array networks = {
           "text only"},
     Entry{"gemma-4-26b-a4b", "26 B", 2.6e+10, "4 B", 0.03, 25233141760, 3822530560, 10240, 102400,
           0, 0, "text only"},
+    Entry{"gemma-4-31b", "30.7 B", 3.07e+10, "", 0.01, 30697345280, 30697345280, 40960, 409600, 0,
+          0, "text only"},
     Entry{"gpt-3-175b", "175 B", 1.75e+11, "", 0.01, 174604259328, 174604259328, 2359296, 0, 0, 0,
           "windows of its sparse layers are not published"},
     Entry{"gpt-oss-120b", "116.8 B", 1.1683e+11, "5.1 B", 0.01, 116829156672, 5711982912, 18432,
@@ -67,6 +70,8 @@ inline constexpr std::array networks = {
           "published with one digit; 1.04 T in arXiv 2507.20534"},
     Entry{"kimi-k2.5", "1 T", 1e+12, "32 B", 0.03, 1026408232448, 32861500928, 35136, 0, 0, 0,
           "text only; published with one digit"},
+    Entry{"llama-2-70b", "70 B", 7e+10, "", 0.02, 68976648192, 68976648192, 163840, 0, 0, 0, ""},
+    Entry{"llama-2-7b", "7 B", 7e+9, "", 0.04, 6738415616, 6738415616, 262144, 0, 0, 0, ""},
     Entry{"llama-3.1-405b", "405 B", 4.05e+11, "", 0.01, 405853388800, 405853388800, 258048, 0, 0,
           0, ""},
     Entry{"llama-3.1-70b", "70.6 B", 7.06e+10, "", 0.01, 70553706496, 70553706496, 163840, 0, 0, 0,

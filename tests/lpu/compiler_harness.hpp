@@ -9,6 +9,7 @@
 
 #include "models/lpu/chip_host.hpp"
 #include "sim/core/random.hpp"
+#include "sim/describe/dense_decoder.hpp"
 
 namespace tandem::test {
 

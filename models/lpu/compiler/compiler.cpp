@@ -80,7 +80,7 @@ StageCompiler::StageCompiler(const Geometry& geometry, const LatencyTable& laten
       links_(links),
       scheduler_(geometry, latencies, latencies.barrier),
       accumulator_turn_(index_of(geometry.planes)) {
-  rope_map_ = add_map(rope_partners(layout.shape, layout.network.rope.layout));
+  rope_map_ = add_map(rope_partners(layout.shape, layout.rope.layout));
   sum_map_ = add_map(std::vector<std::uint16_t>(
       index_of(geometry.lanes()), static_cast<std::uint16_t>(layout.shape.channels())));
 }
@@ -142,10 +142,15 @@ void StageCompiler::send_hidden() {
   for (std::int64_t& cycle : sends_) cycle += start;
 }
 
+// The first half of a layer, by its kind; the second is feed_forward().
+void StageCompiler::mix_tokens(const LayerLayout& layer) {
+  attention(layer);
+}
+
 void StageCompiler::compile() {
   if (!layout_.stage.has_embedding) receive_hidden();
   for (const LayerLayout& layer : layout_.layers) {
-    attention(layer);
+    mix_tokens(layer);
     feed_forward(layer);
   }
   if (!layout_.outgoing.empty()) send_hidden();

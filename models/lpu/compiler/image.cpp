@@ -45,32 +45,21 @@ class ConstantWriter {
   ConstantWriter(const Geometry& geometry, const StageLayout& layout, const RowWriter& write)
       : geometry_(geometry), layout_(layout), write_(write) {}
 
-  void write_layer(const LayerLayout& layer, const DenseLayerWeights& weights) {
-    const StageShape& s = layout_.shape;
-    const DenseDecoder& network = layout_.network;
-    const ChannelMap hidden = natural(0, network.hidden, s.hidden_vectors, s.lanes);
-    const ChannelMap ffn = natural(0, network.intermediate, s.ffn_vectors, s.lanes);
-    const ChannelMap heads = packed(s, s.group);
-    const ChannelMap kv_heads = packed(s, 1);
-    vectors(layer.attention_norm, weights.attention_norm);
-    vectors(layer.ffn_norm, weights.ffn_norm);
-    matrix(layer.q, weights.wq, heads, hidden);
-    matrix(layer.k, weights.wk, kv_heads, hidden);
-    matrix(layer.v, weights.wv, kv_heads, hidden);
-    matrix(layer.o, weights.wo, hidden, heads);
-    matrix(layer.gate, weights.w_gate, ffn, hidden);
-    matrix(layer.up, weights.w_up, ffn, hidden);
-    matrix(layer.down, weights.w_down, hidden, ffn);
-    for (const PackLayout& pack : layer.packs) ones_column(pack);
+  void write_layer(const LayerLayout& layer, const Weights& weights, std::int64_t index) {
+    const LayerTensors tensors{weights, index};
+    vectors(layer.attention_norm, tensors.at("attention_norm"));
+    vectors(layer.ffn_norm, tensors.at("ffn_norm"));
+    write_grouped_attention(layer, tensors);
+    write_dense_block(layer, tensors);
   }
 
-  void write_head(const DenseWeights& weights) {
+  void write_head(const Weights& weights) {
     const StageShape& s = layout_.shape;
     const Stage& stage = layout_.stage;
     const std::int64_t rows = stage.head_end - stage.head_begin;
-    vectors(layout_.final_norm, weights.final_norm);
-    matrix(layout_.head, weights.head, natural(stage.head_begin, rows, s.head_vectors, s.lanes),
-           natural(0, layout_.network.hidden, s.hidden_vectors, s.lanes));
+    vectors(layout_.final_norm, weights.at("final_norm"));
+    matrix(layout_.head, weights.head(), natural(stage.head_begin, rows, s.head_vectors, s.lanes),
+           natural(0, layout_.network().hidden, s.hidden_vectors, s.lanes));
     std::vector<float> mask(index_of(s.lanes), 0.0F);
     const std::int64_t used = rows - std::int64_t{s.head_vectors - 1} * s.lanes;
     std::fill(mask.begin() + used, mask.end(), -std::numeric_limits<float>::infinity());
@@ -94,6 +83,40 @@ class ConstantWriter {
   }
 
  private:
+  /// The tensors of one layer by name.
+  struct LayerTensors {
+    const Weights& weights;
+    std::int64_t layer;
+    [[nodiscard]] const Tensor& at(std::string_view name) const {
+      return weights.layer(layer, name);
+    }
+  };
+
+  [[nodiscard]] ChannelMap hidden_map() const {
+    const StageShape& s = layout_.shape;
+    return natural(0, layout_.network().hidden, s.hidden_vectors, s.lanes);
+  }
+
+  void write_grouped_attention(const LayerLayout& layer, const LayerTensors& tensors) {
+    const ChannelMap hidden = hidden_map();
+    const ChannelMap heads = packed(layout_.shape, layout_.shape.group);
+    const ChannelMap kv_heads = packed(layout_.shape, 1);
+    matrix(layer.q, tensors.at("attention.query"), heads, hidden);
+    matrix(layer.k, tensors.at("attention.key"), kv_heads, hidden);
+    matrix(layer.v, tensors.at("attention.value"), kv_heads, hidden);
+    matrix(layer.o, tensors.at("attention.output"), hidden, heads);
+    for (const PackLayout& pack : layer.packs) ones_column(pack);
+  }
+
+  void write_dense_block(const LayerLayout& layer, const LayerTensors& tensors) {
+    const ChannelMap hidden = hidden_map();
+    const ChannelMap ffn =
+        natural(0, layer.kind.ffn.intermediate, layer.gate.n_tiles, layout_.shape.lanes);
+    matrix(layer.gate, tensors.at("ffn.gate"), ffn, hidden);
+    matrix(layer.up, tensors.at("ffn.up"), ffn, hidden);
+    matrix(layer.down, tensors.at("ffn.down"), hidden, ffn);
+  }
+
   void value(const Rows& rows, Type type, std::span<const float> values) {
     write_vector(geometry_, rows, type, values, write_);
   }
@@ -177,11 +200,12 @@ void write_vector(const Geometry& geometry, const Rows& rows, Type type,
   for (std::size_t b = 0; b < rows.size(); ++b) write(rows[b], bytes[b]);
 }
 
-void write_constants(const Geometry& geometry, const StageLayout& layout,
-                     const DenseWeights& weights, const RowWriter& write) {
+void write_constants(const Geometry& geometry, const StageLayout& layout, const Weights& weights,
+                     const RowWriter& write) {
   ConstantWriter writer(geometry, layout, write);
   for (std::size_t l = 0; l < layout.layers.size(); ++l) {
-    writer.write_layer(layout.layers[l], weights.layers[index_of(layout.stage.first_layer) + l]);
+    writer.write_layer(layout.layers[l], weights,
+                       layout.stage.first_layer + static_cast<std::int64_t>(l));
   }
   if (layout.stage.has_head()) writer.write_head(weights);
   writer.write_tables();

@@ -6,7 +6,7 @@
 #include <span>
 
 #include "models/lpu/compiler/layout.hpp"
-#include "sim/lower/dense_weights.hpp"
+#include "sim/lower/weights.hpp"
 
 namespace tandem::lpu {
 
@@ -19,7 +19,7 @@ void write_vector(const Geometry& geometry, const Rows& rows, Type type,
 
 /// Writes everything constant of a stage. One-byte weights get one factor per tensor, the largest
 /// magnitude over the largest finite value of the format.
-void write_constants(const Geometry& geometry, const StageLayout& layout,
-                     const DenseWeights& weights, const RowWriter& write);
+void write_constants(const Geometry& geometry, const StageLayout& layout, const Weights& weights,
+                     const RowWriter& write);
 
 }  // namespace tandem::lpu

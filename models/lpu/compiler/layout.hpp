@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "models/lpu/compiler/scheduler.hpp"
-#include "sim/describe/dense_decoder.hpp"
+#include "sim/describe/neural_network.hpp"
 #include "sim/lower/batch.hpp"
 
 namespace tandem::lpu {
@@ -68,10 +68,14 @@ struct PackLayout {
   ColumnTile staged;  ///< V rows of the growing block; column = token
 };
 
+/// One layer: what it computes, and where what its two halves need lies. Members of halves that the
+/// kind does not have stay empty.
 struct LayerLayout {
+  LayerKind kind;
   std::vector<Rows> attention_norm, ffn_norm;
-  MatrixLayout q, k, v, o, gate, up, down;
-  std::vector<PackLayout> packs;
+  MatrixLayout q, k, v, o;        ///< grouped attention
+  std::vector<PackLayout> packs;  ///< grouped attention
+  MatrixLayout gate, up, down;    ///< dense feed-forward block
 };
 
 /// Shape constants that everything else is derived from.
@@ -99,7 +103,7 @@ struct StageShape {
 /// The whole stage on one chip.
 struct StageLayout {
   Stage stage;
-  DenseDecoder network;  ///< the stage's
+  ops::Rope rope;  ///< of all its attention layers
   StageShape shape;
   int slots = 0;            ///< requests
   int blocks_per_slot = 0;  ///< KV blocks of `lanes` tokens
@@ -135,6 +139,7 @@ struct StageLayout {
     const int index = q * shape.pack_heads + p;
     return static_cast<std::size_t>(index + (side == Hemisphere::East ? score_stride : 0));
   }
+  [[nodiscard]] const NeuralNetwork& network() const { return stage.network; }
   [[nodiscard]] int units() const { return slots * blocks_per_slot; }
   /// Largest number of rows used in any bank.
   [[nodiscard]] int deepest_bank() const;

@@ -38,7 +38,7 @@ Value StageCompiler::reduce_lanes(Work& work, Value value, AluOp operation, Hemi
 
 void StageCompiler::rms_norm(const std::vector<Rows>& weights) {
   scheduler_.begin_operator("norm");
-  const DenseDecoder& network = layout_.network;
+  const NeuralNetwork& network = layout_.network();
   Work sum(scheduler_);
   Value squares;
   for (std::size_t k = 0; k < layout_.hidden.size(); ++k) {
@@ -54,7 +54,7 @@ void StageCompiler::rms_norm(const std::vector<Rows>& weights) {
   const auto mean_factor = static_cast<float>(1.0 / static_cast<double>(network.hidden));
   const Value mean = sum.op(AluOp::Mul, total, Work::constant(mean_factor));
   const Value shifted =
-      sum.op(AluOp::Add, mean, Work::constant(static_cast<float>(network.norm_epsilon)));
+      sum.op(AluOp::Add, mean, Work::constant(static_cast<float>(network.norm.epsilon)));
   Work::Options kept;
   kept.pinned = pinned_alu::inverse_rms(geometry_);
   sum.op(AluOp::Pass, sum.op(AluOp::Rsqrt, shifted), {}, kept);

@@ -42,6 +42,9 @@ class StageCompiler {
     int accumulator;
     int scale;
   };
+  // Layers by kind (compiler.cpp).
+  void mix_tokens(const LayerLayout& layer);
+
   // Hidden state over links (link.cpp).
   void receive_hidden();
   void send_hidden();

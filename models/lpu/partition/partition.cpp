@@ -148,35 +148,41 @@ std::int64_t stage_hop(const Geometry& geometry, const LatencyTable& latencies, 
 
 }  // namespace
 
-std::vector<PartitionChoice> partitions_of(const NeuralNetwork& network, const Topology& topology,
-                                           const Geometry& geometry, const LatencyTable& latencies,
-                                           const FitQuestion& question) {
+PartitionChoice partition_of(const NeuralNetwork& network, const Topology& topology,
+                             const Geometry& geometry, const LatencyTable& latencies,
+                             const FitQuestion& question, int tensor, std::int64_t least_stages) {
   if (question.reserve < 0 || question.reserve >= 1) {
     throw ModelError("lpu.partition: the reserve is a share of the SRAM in [0, 1)");
   }
   const auto usable = static_cast<std::int64_t>(
       std::floor(static_cast<double>(geometry.sram().count()) * (1 - question.reserve)));
   const std::int64_t vectors = ceil_divide(network.hidden, geometry.lanes());
+  PartitionChoice choice;
+  choice.tensor = tensor;
+  choice.all_reduce_cycles =
+      all_reduce_cycles(topology, geometry, latencies, tensor, static_cast<int>(vectors));
+  std::int64_t held = 0;
+  const auto add = [&](const LayerDemand& demand) {
+    held += demand.weights + demand.kv_per_token * demand.kv_tokens * question.requests;
+    choice.cycles += layer_cycles(demand, geometry, choice.all_reduce_cycles);
+  };
+  for (std::int64_t layer = 0; layer < network.layers(); ++layer) {
+    add(demand_of(network, network.layer(layer), geometry, latencies, question, tensor));
+  }
+  add(head_demand(network, geometry, latencies, question, tensor));
+  choice.stages = std::max(ceil_divide(held, usable), least_stages);
+  choice.chips = choice.stages * tensor;
+  choice.bytes = held * tensor;
+  choice.cycles += (choice.stages - 1) * stage_hop(geometry, latencies, tensor, vectors);
+  return choice;
+}
+
+std::vector<PartitionChoice> partitions_of(const NeuralNetwork& network, const Topology& topology,
+                                           const Geometry& geometry, const LatencyTable& latencies,
+                                           const FitQuestion& question) {
   std::vector<PartitionChoice> choices;
   for (int tensor = 1; tensor <= topology.chips_below(1); tensor *= 2) {
-    PartitionChoice choice;
-    choice.tensor = tensor;
-    choice.all_reduce_cycles =
-        all_reduce_cycles(topology, geometry, latencies, tensor, static_cast<int>(vectors));
-    std::int64_t held = 0;
-    const auto add = [&](const LayerDemand& demand) {
-      held += demand.weights + demand.kv_per_token * demand.kv_tokens * question.requests;
-      choice.cycles += layer_cycles(demand, geometry, choice.all_reduce_cycles);
-    };
-    for (std::int64_t layer = 0; layer < network.layers(); ++layer) {
-      add(demand_of(network, network.layer(layer), geometry, latencies, question, tensor));
-    }
-    add(head_demand(network, geometry, latencies, question, tensor));
-    choice.stages = ceil_divide(held, usable);
-    choice.chips = choice.stages * tensor;
-    choice.bytes = held * tensor;
-    choice.cycles += (choice.stages - 1) * stage_hop(geometry, latencies, tensor, vectors);
-    choices.push_back(choice);
+    choices.push_back(partition_of(network, topology, geometry, latencies, question, tensor));
   }
   return choices;
 }

@@ -55,8 +55,15 @@ struct PartitionChoice {
   std::int64_t cycles = 0;             ///< of one token through all stages
 };
 
+/// The choice for groups of `tensor` chips, of at least `least_stages` stages. Throws ModelError
+/// for a reserve outside [0, 1).
+[[nodiscard]] PartitionChoice partition_of(const NeuralNetwork& network, const Topology& topology,
+                                           const Geometry& geometry, const LatencyTable& latencies,
+                                           const FitQuestion& question, int tensor,
+                                           std::int64_t least_stages = 1);
+
 /// The choice for every tensor group that one unit of level 0 allows (powers of two), smallest
-/// first. Throws ModelError for a reserve outside [0, 1).
+/// first. Throws as partition_of().
 [[nodiscard]] std::vector<PartitionChoice> partitions_of(const NeuralNetwork& network,
                                                          const Topology& topology,
                                                          const Geometry& geometry,

@@ -1,0 +1,75 @@
+#include "models/lpu/compiler/layer_support.hpp"
+
+#include "sim/core/diagnostics.hpp"
+
+namespace tandem::lpu {
+namespace {
+
+std::string beyond_compiler(const GroupedAttention& a) {
+  if (a.shape.window > 0) return "sliding windows";
+  if (a.shape.scale != 0) return "a softmax scale of its own";
+  if (a.shape.softcap != 0) return "soft caps on attention scores";
+  if (!a.rope) return "attention without rotary embedding";
+  if (a.rope->rotated != a.shape.head_dim) return "partial rotary embedding";
+  if (a.rope->scaling.index() > 1) return "YaRN or linear rope scaling";
+  if (a.qk_norm != QkNorm::None) return "norms of queries and keys";
+  if (a.output_gate) return "gated attention outputs";
+  if (a.sinks) return "attention sinks";
+  if (a.qkv_bias || a.output_bias) return "biases in attention";
+  return a.keys_are_values || a.value_norm ? "values made from keys" : "";
+}
+
+std::string beyond_compiler(const FeedForward& ffn) {
+  if (ffn.experts) return "mixtures of experts";
+  if (!ffn.gated || ffn.activation != ActivationKind::Silu) return "a block other than SwiGLU";
+  return ffn.bias ? "biases in feed-forward blocks" : "";
+}
+
+std::string beyond_compiler(const NeuralNetwork& network) {
+  if (network.norm.kind != NormKind::Rms) return "LayerNorm";
+  if (network.norm.one_plus_weight) return "norms with 1 + w";
+  if (network.learned_positions) return "learned positions";
+  if (network.embedding_scale != 1) return "scaled embeddings";
+  return network.final_softcap != 0 ? "soft caps on logits" : "";
+}
+
+// One set of vectors between the steps of attention serves all layers.
+bool share_a_shape(const GroupedAttention& a, const GroupedAttention& b) {
+  return a.shape.heads == b.shape.heads && a.shape.kv_heads == b.shape.kv_heads &&
+         a.shape.head_dim == b.shape.head_dim && a.rope == b.rope;
+}
+
+void refuse(const Stage& stage, const std::string& what) {
+  throw ModelError("lpu.compiler: " + stage.network.name + " has " + what +
+                   ", which this chip model does not execute yet");
+}
+
+}  // namespace
+
+std::string beyond_compiler(const NeuralNetwork& network, const LayerKind& kind) {
+  const std::string in_network = beyond_compiler(network);
+  if (!in_network.empty()) return in_network;
+  if (kind.post_norms) return "norms after attention and feed-forward";
+  const auto* attention = std::get_if<GroupedAttention>(&kind.mixer);
+  if (attention == nullptr) {
+    return std::holds_alternative<GatedDelta>(kind.mixer) ? "Gated DeltaNet layers"
+                                                          : "latent attention";
+  }
+  const std::string in_attention = beyond_compiler(*attention);
+  return in_attention.empty() ? beyond_compiler(kind.ffn) : in_attention;
+}
+
+void check_supported(const Stage& stage) {
+  const GroupedAttention* first = nullptr;
+  for (std::int64_t l = 0; l < stage.layers; ++l) {
+    const LayerKind& kind = stage.network.layer(stage.first_layer + l);
+    const std::string obstacle = beyond_compiler(stage.network, kind);
+    if (!obstacle.empty()) refuse(stage, obstacle);
+    const auto* attention = std::get_if<GroupedAttention>(&kind.mixer);
+    if (attention == nullptr) continue;
+    if (first == nullptr) first = attention;
+    if (!share_a_shape(*first, *attention)) refuse(stage, "attention of different shapes");
+  }
+}
+
+}  // namespace tandem::lpu

@@ -1,0 +1,57 @@
+// Lays out one stage: who asks the allocator for what, and in which order. Inside of the compiler;
+// see layout.hpp.
+#pragma once
+
+#include "models/lpu/compiler/layout.hpp"
+#include "models/lpu/compiler/row_allocator.hpp"
+
+namespace tandem::lpu {
+
+/// Fills in a StageLayout whose stage, shape and slots are known.
+class LayoutMaker {
+ public:
+  LayoutMaker(const Geometry& geometry, StageLayout& layout)
+      : geometry_(geometry), layout_(layout), allocator_(geometry, layout) {}
+  void make();
+
+ private:
+  [[nodiscard]] bool is_last() const {
+    return layout_.stage.head_end == layout_.network().vocabulary;
+  }
+  Rows fp32(Hemisphere side) { return allocator_.buffer(side, 4); }
+  Rows fp32();
+
+  // Matrices (layout.cpp).
+  [[nodiscard]] MatrixLayout matrix_shape(int n_tiles, int k_tiles) const;
+  void add_tiles(MatrixLayout& matrix, int position);
+  MatrixLayout matrix(int n_tiles, int k_tiles);
+  void make_scale(MatrixLayout& matrix);
+  void make_layer(std::int64_t index);
+  void make_dense_block(LayerLayout& layer);
+
+  // Vectors (layout.cpp).
+  /// Of the widest dense block.
+  [[nodiscard]] std::int64_t intermediate() const;
+  std::vector<Rows> norm_weights();
+  void make_vectors(LayerLayout& layer);
+  void make_head_vectors();
+  void make_activations(Activations& activations, int vectors, std::int64_t width,
+                        bool lanes_per_vector = true);
+
+  // Grouped attention (layout_attention.cpp).
+  void make_grouped_attention(LayerLayout& layer);
+  void make_kv();
+  void place_kv(Hemisphere side, int tiles);
+  void make_attention_vectors();
+  void make_attention_buffers();
+
+  const Geometry& geometry_;
+  StageLayout& layout_;
+  RowAllocator allocator_;
+  bool turn_ = false;
+  std::vector<Rows> q_west_, q_east_, rest_west_, rest_east_, score_west_, score_east_;
+};
+
+inline constexpr std::array<Hemisphere, 2> both_sides{Hemisphere::West, Hemisphere::East};
+
+}  // namespace tandem::lpu

@@ -1,0 +1,82 @@
+#include "sim/entry/lpu_points.hpp"
+
+#include <gtest/gtest.h>
+
+#include "models/lpu/chip_params.hpp"
+
+namespace tandem::entry {
+namespace {
+
+constexpr const char* header =
+    "id,model,fabric,tensor,chips,context,weight_bytes,kv_bytes,tokens_per_s,mark,source,note\n";
+
+TEST(LpuPoints, EveryBrokenCellIsReportedWithItsPlace) {
+  const std::string text = std::string(header) +
+                           "a,llama-2-7b,lpu_v1_quadfour,8,,2048,1,2,750,vendor,s,\n"
+                           "b,llama-2-7b,lpu_v1_quadfour,8,12,0,1,2,fast,vendor,s,\n";
+  try {
+    static_cast<void>(read_points("p.csv", text));
+    FAIL() << "accepted";
+  } catch (const ConfigError& error) {
+    ASSERT_EQ(error.diagnostics().size(), 3U);
+    EXPECT_EQ(error.diagnostics()[0].message, "chips: no multiple of the tensor group");
+    EXPECT_EQ(error.diagnostics()[1].message, "context: '0' is no whole number from 1 on");
+    EXPECT_EQ(error.diagnostics()[2].message, "tokens_per_s: 'fast' is no whole number from 1 on");
+    EXPECT_EQ(error.diagnostics()[2].place.line, 3);
+  }
+}
+
+TEST(LpuPoints, ATableWithoutAColumnSaysWhich) {
+  EXPECT_THROW(static_cast<void>(read_points("p.csv", "id,model\nx,y\n")), ConfigError);
+}
+
+class ShippedPoints : public testing::Test {
+ protected:
+  Context context_ = make_context();
+  std::string file_ = context_.loader.roots().workloads + "/published/lpu_tokens.csv";
+
+  double bound(const PublishedPoint& point) {
+    const Fabric fabric = context_.loader.fabric(point.fabric);
+    const Chip chip = context_.loader.chip(fabric.chip);
+    const auto choice = predict(point, context_.loader.network(point.model), fabric, chip);
+    return chip.parameters.value("clock") / static_cast<double>(choice.cycles);
+  }
+};
+
+// Silicon without software is an upper bound of every figure that was measured on it.
+TEST_F(ShippedPoints, NoStatedSpeedIsAboveTheBound) {
+  for (const PublishedPoint& point : read_points(file_, read_file(file_))) {
+    EXPECT_GE(bound(point), point.tokens_per_s) << point.id;
+  }
+}
+
+// The bound counts cycles, so the clock changes none of them.
+TEST_F(ShippedPoints, TheClockChangesNoCycles) {
+  const PublishedPoint point = read_points(file_, read_file(file_)).front();
+  const Fabric fabric = context_.loader.fabric(point.fabric);
+  const NeuralNetwork network = context_.loader.network(point.model);
+  Chip chip = context_.loader.chip(fabric.chip);
+  const auto before = predict(point, network, fabric, chip).cycles;
+  Parameter clock = chip.parameters.at("clock");
+  clock.value *= 2;
+  chip.parameters.set("clock", clock);
+  EXPECT_EQ(predict(point, network, fabric, chip).cycles, before);
+}
+
+// More chips than needed: one more hop of the hidden state for every stage beyond.
+TEST_F(ShippedPoints, FurtherStagesAddHopsAndNothingElse) {
+  PublishedPoint point = read_points(file_, read_file(file_)).front();
+  const Fabric fabric = context_.loader.fabric(point.fabric);
+  const NeuralNetwork network = context_.loader.network(point.model);
+  const Chip chip = context_.loader.chip(fabric.chip);
+  const auto cycles = [&](std::int64_t chips) {
+    point.chips = chips;
+    return predict(point, network, fabric, chip).cycles;
+  };
+  const auto one = cycles(584) - cycles(576);
+  EXPECT_GT(one, 0);
+  EXPECT_EQ(cycles(600) - cycles(576), 3 * one);
+}
+
+}  // namespace
+}  // namespace tandem::entry
