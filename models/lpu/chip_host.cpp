@@ -1,10 +1,12 @@
 #include "models/lpu/chip_host.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
 
+#include "models/lpu/compiler/delta_layout.hpp"
 #include "models/lpu/compiler/image.hpp"
 #include "sim/core/diagnostics.hpp"
 
@@ -77,6 +79,10 @@ HostRegisters pass_registers(const Geometry& geometry, const StageLayout& layout
     set(host_register::column_ports + k, unit * layout.unit_rows + issue);
     set(host_register::column_ports + ports + k, area * layout.staging_rows + issue);
   }
+  if (layout.delta) {
+    const auto delta = delta_registers(*layout.delta, slot, position);
+    std::ranges::copy(delta, registers.begin() + host_register::delta_state);
+  }
   return registers;
 }
 
@@ -111,6 +117,17 @@ std::vector<float> ChipHost::read_value(const Rows& rows) const {
   values.reserve(bits.size());
   for (const std::uint32_t b : bits) values.push_back(decode_element(type, b));
   return values;
+}
+
+// A new request begins with states and inputs of convolutions of zeros.
+void ChipHost::clear_states(int slot) {
+  const StageLayout& layout = stage_->layout;
+  if (!layout.delta) return;
+  for (const LayerLayout& layer : layout.layers) {
+    for (const Rows& rows : delta_request_rows(*layout.delta, layer.delta_rows, slot)) {
+      write_value(rows, Type::Float32, {});
+    }
+  }
 }
 
 void ChipHost::write_descriptor(std::int64_t position, std::span<const float> hidden) {
@@ -186,6 +203,7 @@ void ChipHost::read_results(PassResult& result) const {
 }
 
 PassResult ChipHost::run_token(int slot, std::int64_t position, std::span<const float> hidden) {
+  if (position == 0) clear_states(slot);
   write_descriptor(position, hidden);
   const HostRegisters registers = pass_registers(geometry_, stage_->layout, slot, position);
   for (int reg = 1; reg < host_registers; ++reg) {

@@ -38,6 +38,7 @@ class ChipHost {
  private:
   void write_value(const Rows& rows, Type type, std::span<const float> values);
   [[nodiscard]] std::vector<float> read_value(const Rows& rows) const;
+  void clear_states(int slot);
   void write_descriptor(std::int64_t position, std::span<const float> hidden);
   [[nodiscard]] std::vector<LinkVector> arrivals(std::span<const float> hidden) const;
   void read_results(PassResult& result) const;

@@ -65,6 +65,8 @@ Rows ChipHost::staged_rows(const PackLayout& pack, int slot, std::int64_t token)
 
 KvBlock ChipHost::read_kv(int slot, std::int64_t tokens) const {
   const StageLayout& layout = stage_->layout;
+  if (layout.delta)
+    throw ModelError("lpu.host: states of Gated DeltaNet do not move between chips");
   const StageShape& shape = layout.shape;
   KvBlock block;
   block.type = element_type(shape.kv);

@@ -178,7 +178,7 @@ int delta_state_rows(const DeltaPlan& plan) {
 
 DeltaLayerRows make_delta_layer(const DeltaPlan& plan, RowAllocator& allocator, int slots) {
   if (plan.taps() > delta_taps_limit) {
-    throw ModelError("lpu.compiler: a convolution longer than eight taps");
+    throw ModelError("lpu.compiler: a convolution longer than five taps");
   }
   return LayerMaker(plan, allocator, slots).make();
 }
@@ -192,7 +192,8 @@ DeltaBuffers make_delta_buffers(const Geometry& geometry, const DeltaPlan& plan,
     b.key_sums.push_back(sum_tile(allocator, 0));
   }
   b.value_sums = sum_tile(allocator, geometry.planes - 2);
-  // Keys and queries are spread by one switch unit each, a row in every cycle: away from the states.
+  // Keys and queries are spread by one switch unit each, a row in every cycle: away from the
+  // states.
   for (int v = 0; v < plan.key_vectors; ++v) {
     const auto row = [&](Hemisphere side) {
       return v % 2 == 0 ? allocator.score_table(side, 1) : allocator.mask_table(side, 1);
@@ -223,6 +224,25 @@ Rows delta_state_row(const DeltaLayerRows& layer, int pack, int i) {
   return rows;
 }
 
+std::vector<Rows> delta_request_rows(const DeltaPlan& plan, const DeltaLayerRows& layer, int slot) {
+  std::vector<Rows> all;
+  const auto add = [&all](Rows rows, int further) {
+    for (Place& place : rows) place.row += further;
+    all.push_back(std::move(rows));
+  };
+  for (std::size_t pack = 0; pack < layer.state.size(); ++pack) {
+    for (int i = 0; i < plan.key_dim(); ++i) {
+      add(delta_state_row(layer, static_cast<int>(pack), i), slot * delta_state_rows(plan));
+    }
+  }
+  for (const auto* channels : {&layer.queries, &layer.keys, &layer.values}) {
+    for (const DeltaChannels& c : *channels) {
+      for (int tap = 0; tap < plan.taps(); ++tap) add(c.ring, slot * plan.taps() + tap);
+    }
+  }
+  return all;
+}
+
 std::vector<std::uint16_t> delta_registers(const DeltaPlan& plan, int slot, std::int64_t position) {
   std::vector<std::uint16_t> values{static_cast<std::uint16_t>(slot * delta_state_rows(plan))};
   const int taps = plan.taps();
@@ -239,6 +259,31 @@ std::vector<std::uint16_t> delta_register_limits(const DeltaPlan& plan, int slot
     limits[i] = static_cast<std::uint16_t>(slots * plan.taps() - 1);
   }
   return limits;
+}
+
+DeltaChannelMaps delta_channel_maps(const DeltaPlan& plan) {
+  DeltaChannelMaps maps;
+  const auto add = [](std::vector<std::int64_t>& to, const std::vector<std::int64_t>& channels,
+                      std::int64_t first) {
+    for (const std::int64_t c : channels) to.push_back(c < 0 ? c : first + c);
+  };
+  const std::int64_t keys = plan.shape.key_heads * plan.shape.key_dim;
+  for (const std::int64_t first : {keys, std::int64_t{0}}) {
+    for (int v = 0; v < plan.key_vectors; ++v) add(maps.qkv, plan.key_channels(v), first);
+  }
+  for (int p = 0; p < static_cast<int>(plan.packs.size()); ++p) {
+    add(maps.qkv, plan.value_channels(p), 2 * keys);
+    add(maps.values, plan.value_channels(p), 0);
+  }
+  for (int g = 0; g < plan.gate_vectors; ++g) {
+    std::vector<std::int64_t> both = plan.gate_channels(g, false);
+    const std::vector<std::int64_t> b = plan.gate_channels(g, true);
+    for (std::size_t lane = 0; lane < both.size(); ++lane) {
+      if (b[lane] >= 0) both[lane] = plan.shape.value_heads + b[lane];
+    }
+    add(maps.gates, both, 0);
+  }
+  return maps;
 }
 
 void write_delta_layer(const Geometry& geometry, const DeltaPlan& plan, const DeltaLayerRows& layer,

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "models/lpu/compiler/delta_layout.hpp"
+
 namespace tandem::lpu {
 namespace {
 
@@ -40,6 +42,14 @@ ChannelMap packed(const StageShape& shape, int group) {
   return map;
 }
 
+// Two matrices of equal width, the rows of one below those of the other.
+Tensor stacked(const Tensor& upper, const Tensor& lower) {
+  Tensor both(ElementType::Float32, {upper.dim(0) + lower.dim(0), upper.dim(1)});
+  const auto rest = std::ranges::copy(upper.floats(), both.floats().begin()).out;
+  std::ranges::copy(lower.floats(), rest);
+  return both;
+}
+
 class ConstantWriter {
  public:
   ConstantWriter(const Geometry& geometry, const StageLayout& layout, const RowWriter& write)
@@ -47,9 +57,13 @@ class ConstantWriter {
 
   void write_layer(const LayerLayout& layer, const Weights& weights, std::int64_t index) {
     const LayerTensors tensors{weights, index};
-    vectors(layer.attention_norm, tensors.at("attention_norm"));
-    vectors(layer.ffn_norm, tensors.at("ffn_norm"));
-    write_grouped_attention(layer, tensors);
+    norm(layer.attention_norm, tensors.at("attention_norm"));
+    norm(layer.ffn_norm, tensors.at("ffn_norm"));
+    if (std::holds_alternative<GatedDelta>(layer.kind.mixer)) {
+      write_delta(layer, tensors);
+    } else {
+      write_grouped_attention(layer, tensors);
+    }
     write_dense_block(layer, tensors);
   }
 
@@ -57,7 +71,7 @@ class ConstantWriter {
     const StageShape& s = layout_.shape;
     const Stage& stage = layout_.stage;
     const std::int64_t rows = stage.head_end - stage.head_begin;
-    vectors(layout_.final_norm, weights.at("final_norm"));
+    norm(layout_.final_norm, weights.at("final_norm"));
     matrix(layout_.head, weights.head(), natural(stage.head_begin, rows, s.head_vectors, s.lanes),
            natural(0, layout_.network().hidden, s.hidden_vectors, s.lanes));
     std::vector<float> mask(index_of(s.lanes), 0.0F);
@@ -79,6 +93,9 @@ class ConstantWriter {
         one[channel] = 1.0F;
         value(side[channel], s.kv, one);
       }
+    }
+    if (layout_.delta) {
+      write_delta_buffers(geometry_, *layout_.delta, layout_.delta_buffers, write_);
     }
   }
 
@@ -108,6 +125,20 @@ class ConstantWriter {
     for (const PackLayout& pack : layer.packs) ones_column(pack);
   }
 
+  void write_delta(const LayerLayout& layer, const LayerTensors& tensors) {
+    const DeltaChannelMaps maps = delta_channel_maps(*layout_.delta);
+    const ChannelMap hidden = hidden_map();
+    matrix(layer.delta.qkv, tensors.at("delta.qkv"), maps.qkv, hidden);
+    matrix(layer.delta.gates, stacked(tensors.at("delta.a"), tensors.at("delta.b")), maps.gates,
+           hidden);
+    matrix(layer.delta.z, tensors.at("delta.z"), maps.values, hidden);
+    matrix(layer.o, tensors.at("delta.output"), hidden, maps.values);
+    write_delta_layer(geometry_, *layout_.delta, layer.delta_rows,
+                      {tensors.at("delta.conv").floats(), tensors.at("delta.a_log").floats(),
+                       tensors.at("delta.dt_bias").floats(), tensors.at("delta.norm").floats()},
+                      write_);
+  }
+
   void write_dense_block(const LayerLayout& layer, const LayerTensors& tensors) {
     const ChannelMap hidden = hidden_map();
     const ChannelMap ffn =
@@ -121,8 +152,16 @@ class ConstantWriter {
     write_vector(geometry_, rows, type, values, write_);
   }
 
-  void vectors(const std::vector<Rows>& rows, const Tensor& tensor) {
-    const std::span<const float> values = tensor.floats();
+  // Weights of a norm, 1 + w where the network stores w.
+  void norm(const std::vector<Rows>& rows, const Tensor& tensor) {
+    std::vector<float> values(tensor.floats().begin(), tensor.floats().end());
+    if (layout_.network().norm.one_plus_weight) {
+      for (float& w : values) w = 1.0F + w;
+    }
+    vectors(rows, values);
+  }
+
+  void vectors(const std::vector<Rows>& rows, std::span<const float> values) {
     const auto lanes = index_of(layout_.shape.lanes);
     for (std::size_t k = 0; k < rows.size(); ++k) {
       const std::size_t first = k * lanes;

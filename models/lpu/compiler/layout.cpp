@@ -59,6 +59,15 @@ ops::Rope rope_of(const Stage& stage) {
   return {};
 }
 
+// The lanes that the stage's Gated DeltaNet layers share.
+std::optional<DeltaPlan> delta_of(const Stage& stage, int lanes) {
+  for (std::int64_t l = 0; l < stage.layers; ++l) {
+    const auto* delta = std::get_if<GatedDelta>(&layer_of(stage, l).mixer);
+    if (delta != nullptr) return DeltaPlan(delta->shape, lanes);
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 Rows LayoutMaker::fp32() {
@@ -107,12 +116,17 @@ void LayoutMaker::make_vectors(LayerLayout& layer) {
        {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down}) {
     if (matrix->n_tiles > 0) make_scale(*matrix);
   }
+  make_delta_vectors(layer);
 }
 
 void LayoutMaker::make_layer(std::int64_t index) {
   LayerLayout layer;
   layer.kind = layer_of(layout_.stage, index);
-  make_grouped_attention(layer);
+  if (std::holds_alternative<GatedDelta>(layer.kind.mixer)) {
+    make_delta(layer);
+  } else {
+    make_grouped_attention(layer);
+  }
   make_dense_block(layer);
   layout_.layers.push_back(std::move(layer));
 }
@@ -175,6 +189,7 @@ void LayoutMaker::make() {
   }
   make_activations(layout_.normed, shape.hidden_vectors, layout_.network().hidden);
   if (layout_.stage.layers == 0) return;
+  make_delta_buffers();
   make_attention_vectors();
   make_activations(layout_.gated, shape.ffn_vectors, intermediate());
   make_attention_buffers();
@@ -217,6 +232,7 @@ StageLayout make_layout(const Geometry& geometry, const Stage& stage, int slots,
   check_supported(stage);
   layout.rope = rope_of(stage);
   layout.shape = shape_of(geometry, stage);
+  layout.delta = delta_of(stage, geometry.lanes());
   layout.slots = slots;
   layout.blocks_per_slot = std::max(1, ceil_div(max_context, geometry.lanes()));
   LayoutMaker(geometry, layout).make();

@@ -4,8 +4,10 @@
 #pragma once
 
 #include <array>
+#include <optional>
 #include <vector>
 
+#include "models/lpu/compiler/delta_rows.hpp"
 #include "models/lpu/compiler/scheduler.hpp"
 #include "sim/describe/neural_network.hpp"
 #include "sim/lower/batch.hpp"
@@ -21,7 +23,8 @@ inline constexpr int staging_base = 4;
 inline constexpr int mask_start = 5;
 inline constexpr int column_ports = 16;  ///< K rows by port; V rows by port behind them
 inline constexpr int delta_state = 178;  ///< rows to a request's recurrent states
-/// Rows to the convolution's input of as many tokens ago as registers further (0 = this token).
+/// Rows to the convolution's input of as many tokens ago as registers further (0 = this token);
+/// five of them.
 inline constexpr int delta_ring = 179;
 }  // namespace host_register
 
@@ -68,6 +71,12 @@ struct PackLayout {
   ColumnTile staged;  ///< V rows of the growing block; column = token
 };
 
+/// The projections of a Gated DeltaNet layer. Vectors of outputs: those of keys, of queries, then
+/// packs of values; gates hold a and b.
+struct DeltaMatrices {
+  MatrixLayout qkv, gates, z;
+};
+
 /// One layer: what it computes, and where what its two halves need lies. Members of halves that the
 /// kind does not have stay empty.
 struct LayerLayout {
@@ -75,6 +84,8 @@ struct LayerLayout {
   std::vector<Rows> attention_norm, ffn_norm;
   MatrixLayout q, k, v, o;        ///< grouped attention
   std::vector<PackLayout> packs;  ///< grouped attention
+  DeltaMatrices delta;            ///< Gated DeltaNet; its output projection is o
+  DeltaLayerRows delta_rows;      ///< Gated DeltaNet
   MatrixLayout gate, up, down;    ///< dense feed-forward block
 };
 
@@ -111,6 +122,9 @@ struct StageLayout {
   int staging_rows = 0;     ///< rows of the staged V tiles of one request
   int score_stride = 0;     ///< rows of scores per block
   std::vector<LayerLayout> layers;
+  std::optional<DeltaPlan> delta;  ///< of all its Gated DeltaNet layers
+  DeltaBuffers delta_buffers;
+  Activations delta_outputs;  ///< by pack
   std::vector<Rows> final_norm;
   MatrixLayout head;
 

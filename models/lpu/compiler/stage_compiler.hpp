@@ -5,6 +5,7 @@
 #include <map>
 
 #include "models/lpu/compiler/compiler.hpp"
+#include "models/lpu/compiler/delta_step.hpp"
 #include "models/lpu/compiler/work.hpp"
 
 namespace tandem::lpu {
@@ -66,6 +67,12 @@ class StageCompiler {
   void gate(const Output& gate, const Output& up, int vector);
   void store_activation(Work& work, Value value, Type type, const Activations& to, int vector);
 
+  // Gated DeltaNet (delta_mixer.cpp).
+  void mix_by_delta(const LayerLayout& layer);
+  void project_delta(const LayerLayout& layer, DeltaStep& step);
+  [[nodiscard]] std::function<Value(Work&)> output_of(const MatrixLayout& matrix, int plane,
+                                                      int accumulator) const;
+
   // Norms, reductions and the head (norm.cpp).
   void rms_norm(const std::vector<Rows>& weights);
   [[nodiscard]] Value reduce_lanes(Work& work, Value value, AluOp operation, Hemisphere side);
@@ -93,7 +100,6 @@ class StageCompiler {
   [[nodiscard]] std::map<int, int> loop_strides() const;
   [[nodiscard]] int value_accumulator(const LayerLayout& layer, int q, int p) const;
 
-  [[nodiscard]] int rotation_map(int distance);
   [[nodiscard]] int add_map(std::vector<std::uint16_t> map);
 
   const Geometry geometry_;
@@ -104,6 +110,7 @@ class StageCompiler {
   std::vector<int> accumulator_turn_;
   std::vector<std::int64_t> receives_, sends_;
   std::int64_t best_from_ = 0;
+  DeltaMaps delta_maps_;
   int rope_map_ = 0;
   int sum_map_ = 0;
 };
