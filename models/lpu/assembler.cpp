@@ -25,7 +25,7 @@ class Assembler {
     if (first == "chip") {
       image_.program.chip = line.word("the chip's name");
     } else if (first == "limit") {
-      const std::uint8_t index = line.host_register();
+      const std::uint16_t index = line.host_register();
       image_.program.register_limits[index] =
           static_cast<std::uint16_t>(line.number("the limit", 0, 65535));
     } else if (first == "map") {

@@ -109,7 +109,7 @@ void parse_place(MemAccess& access, AssemblyLine& line) {
   access.generated = text.ends_with("+ag");
   if (access.generated) text.remove_suffix(3);
   if (const std::size_t plus = text.find("+r"); plus != std::string_view::npos) {
-    access.reg = static_cast<std::uint8_t>(
+    access.reg = static_cast<std::uint16_t>(
         line.parse_number(text.substr(plus + 2), "the host register", 0, host_registers - 1));
     text = text.substr(0, plus);
   }

@@ -74,12 +74,12 @@ std::int64_t AssemblyLine::number(std::string_view what, std::int64_t low, std::
   return parse_number(word(what), what, low, high);
 }
 
-std::uint8_t AssemblyLine::host_register() {
+std::uint16_t AssemblyLine::host_register() {
   const std::string_view text = word("a host register");
   if (text.empty() || text[0] != 'r') {
     fail(fmt::format("'{}' is not a host register such as r1", text));
   }
-  return static_cast<std::uint8_t>(
+  return static_cast<std::uint16_t>(
       parse_number(text.substr(1), "the host register", 0, host_registers - 1));
 }
 

@@ -28,7 +28,7 @@ class AssemblyLine {
   /// A decimal number in [low, high].
   [[nodiscard]] std::int64_t number(std::string_view what, std::int64_t low, std::int64_t high);
   /// A register such as r3.
-  [[nodiscard]] std::uint8_t host_register();
+  [[nodiscard]] std::uint16_t host_register();
   [[nodiscard]] StreamRef stream();
   [[nodiscard]] std::vector<std::uint8_t> hex_bytes();
   /// Fails at the word that was read last.

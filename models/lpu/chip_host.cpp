@@ -53,37 +53,102 @@ void rotary_vectors(const ops::Rope& rope, const StageShape& shape, std::int64_t
   }
 }
 
+namespace {
+
+// Registers by name, for one token after the other.
+class PassRegisters {
+ public:
+  PassRegisters(const Geometry& geometry, const StageLayout& layout)
+      : geometry_(geometry), layout_(layout) {}
+
+  void set_token(const TokenRegisters& token, const TokenPlace& place) {
+    const std::int64_t block = place.position / geometry_.lanes();
+    const std::int64_t first_unit = std::int64_t{place.slot} * layout_.blocks_per_slot;
+    if (block >= layout_.blocks_per_slot || place.slot >= layout_.slots) {
+      throw ModelError("lpu.host: a position beyond the context or a slot that does not exist");
+    }
+    set(token.iterations, block);
+    set(token.slot_base, first_unit * layout_.unit_rows);
+    set(token.mask_start, layout_.blocks_per_slot - block);
+    set_tail(token, first_unit + block, place.slot);
+    const auto column = static_cast<int>(place.position % geometry_.lanes());
+    set_column(token, column, first_unit + block, place.slot);
+  }
+
+  // What a token that only fills up its pass appends goes to the spare unit.
+  void set_filler(const TokenRegisters& token) {
+    set(token.mask_start, layout_.blocks_per_slot);
+    set_tail(token, layout_.units(), layout_.slots);
+    set_column(token, nowhere, layout_.units(), layout_.slots);
+  }
+
+  [[nodiscard]] const HostRegisters& values() const { return values_; }
+
+ private:
+  static constexpr int nowhere = -1;
+
+  void set(int reg, std::int64_t value) {
+    values_[index_of(reg)] = static_cast<std::uint16_t>(value);
+  }
+  void set_tail(const TokenRegisters& token, std::int64_t unit, std::int64_t area) {
+    set(token.tail_base, unit * layout_.unit_rows);
+    set(token.staging_base, area * layout_.staging_rows);
+  }
+  // One port takes the new column, the others write to the spare unit.
+  void set_column(const TokenRegisters& token, int column, std::int64_t unit, std::int64_t area) {
+    const int ports = geometry_.weight_streams_per_plane;
+    const int issue = std::max(column, 0) / ports;
+    for (int k = 0; k < ports; ++k) {
+      const bool mine = column != nowhere && k == column % ports;
+      set(token.key_ports + k, (mine ? unit : layout_.units()) * layout_.unit_rows + issue);
+      set(token.value_ports + k, (mine ? area : layout_.slots) * layout_.staging_rows + issue);
+    }
+  }
+
+  const Geometry& geometry_;
+  const StageLayout& layout_;
+  HostRegisters values_{};
+};
+
+void check_blocks(const Geometry& geometry, std::span<const TokenPlace> tokens) {
+  for (const TokenPlace& a : tokens) {
+    for (const TokenPlace& b : tokens) {
+      if (a.slot == b.slot && a.position / geometry.lanes() != b.position / geometry.lanes()) {
+        throw ModelError("lpu.host: tokens of one request in different KV blocks of one pass");
+      }
+    }
+  }
+}
+
+}  // namespace
+
+HostRegisters pass_registers(const Geometry& geometry, const StageLayout& layout,
+                             std::span<const TokenPlace> tokens) {
+  if (tokens.empty() || static_cast<int>(tokens.size()) > layout.tokens) {
+    throw ModelError("lpu.host: a pass of no tokens or more than its program has");
+  }
+  check_blocks(geometry, tokens);
+  PassRegisters registers(geometry, layout);
+  for (int t = 0; t < layout.tokens; ++t) {
+    const TokenRegisters token = token_registers(geometry, t);
+    if (index_of(t) < tokens.size()) {
+      registers.set_token(token, tokens[index_of(t)]);
+    } else {
+      registers.set_filler(token);
+    }
+  }
+  HostRegisters values = registers.values();
+  if (layout.delta) {
+    const auto delta = delta_registers(*layout.delta, tokens[0].slot, tokens[0].position);
+    std::ranges::copy(delta, values.begin() + host_register::delta_state);
+  }
+  return values;
+}
+
 HostRegisters pass_registers(const Geometry& geometry, const StageLayout& layout, int slot,
                              std::int64_t position) {
-  HostRegisters registers{};
-  const auto set = [&](int reg, std::int64_t value) {
-    registers[index_of(reg)] = static_cast<std::uint16_t>(value);
-  };
-  const std::int64_t block = position / geometry.lanes();
-  const int column = static_cast<int>(position % geometry.lanes());
-  const std::int64_t first_unit = std::int64_t{slot} * layout.blocks_per_slot;
-  if (block >= layout.blocks_per_slot || slot >= layout.slots) {
-    throw ModelError("lpu.host: a position beyond the context or a slot that does not exist");
-  }
-  set(host_register::iterations, block);
-  set(host_register::slot_base, first_unit * layout.unit_rows);
-  set(host_register::tail_base, (first_unit + block) * layout.unit_rows);
-  set(host_register::staging_base, std::int64_t{slot} * layout.staging_rows);
-  set(host_register::mask_start, layout.blocks_per_slot - block);
-  const int ports = geometry.weight_streams_per_plane;
-  const int issue = column / ports;
-  for (int k = 0; k < ports; ++k) {
-    const bool mine = k == column % ports;
-    const std::int64_t unit = mine ? first_unit + block : layout.units();
-    const std::int64_t area = mine ? slot : layout.slots;
-    set(host_register::column_ports + k, unit * layout.unit_rows + issue);
-    set(host_register::column_ports + ports + k, area * layout.staging_rows + issue);
-  }
-  if (layout.delta) {
-    const auto delta = delta_registers(*layout.delta, slot, position);
-    std::ranges::copy(delta, registers.begin() + host_register::delta_state);
-  }
-  return registers;
+  const TokenPlace place{slot, position};
+  return pass_registers(geometry, layout, {&place, 1});
 }
 
 ChipHost::ChipHost(const Geometry& geometry, const LatencyTable& latencies,
@@ -130,37 +195,47 @@ void ChipHost::clear_states(int slot) {
   }
 }
 
-void ChipHost::write_descriptor(std::int64_t position, std::span<const float> hidden) {
+void ChipHost::write_descriptor(const TokenBuffers& token, std::int64_t position,
+                                std::span<const float> hidden) {
   const StageLayout& layout = stage_->layout;
   const auto lanes = index_of(geometry_.lanes());
   if (layout.stage.has_embedding) {
-    for (std::size_t k = 0; k < layout.hidden.size(); ++k) {
-      write_value(layout.hidden[k], Type::Float32,
-                  hidden.subspan(k * lanes, std::min(lanes, hidden.size() - k * lanes)));
+    for (std::size_t k = 0; k < token.hidden.size(); ++k) {
+      const std::size_t first = std::min(k * lanes, hidden.size());
+      write_value(token.hidden[k], Type::Float32,
+                  hidden.subspan(first, std::min(lanes, hidden.size() - first)));
     }
   }
   if (layout.layers.empty()) return;
   std::vector<float> cosine, sine;
   rotary_vectors(layout.rope, layout.shape, position, cosine, sine);
-  write_value(layout.cosine, Type::Float32, cosine);
-  write_value(layout.sine, Type::Float32, sine);
-  std::vector<float> mask(lanes, -std::numeric_limits<float>::infinity());
+  write_value(token.cosine, Type::Float32, cosine);
+  write_value(token.sine, Type::Float32, sine);
+  write_mask(token, position);
+}
+
+void ChipHost::write_mask(const TokenBuffers& token, std::int64_t position) {
+  std::vector<float> mask(index_of(geometry_.lanes()), -std::numeric_limits<float>::infinity());
   std::fill_n(mask.begin(), position % geometry_.lanes() + 1, 0.0F);
-  for (Rows rows : layout.mask) {
-    for (Place& place : rows) place.row += layout.blocks_per_slot;
+  for (Rows rows : token.mask) {
+    for (Place& place : rows) place.row += stage_->layout.blocks_per_slot;
     write_value(rows, Type::Float32, mask);
   }
 }
 
-std::vector<LinkVector> ChipHost::arrivals(std::span<const float> hidden) const {
+std::vector<LinkVector> ChipHost::arrivals(
+    const std::vector<std::span<const float>>& hidden) const {
   std::vector<LinkVector> vectors;
   const auto lanes = index_of(geometry_.lanes());
+  const std::size_t per_token = stage_->receive_cycles.size() / index_of(stage_->layout.tokens);
   for (std::size_t i = 0; i < stage_->receive_cycles.size(); ++i) {
     LinkVector vector{stage_->links.receive_link, stage_->receive_cycles[i],
                       std::vector<std::uint8_t>(lanes)};
-    const std::size_t first = i / 4 * lanes;
-    for (std::size_t lane = 0; lane < lanes && first + lane < hidden.size(); ++lane) {
-      const auto bits = std::bit_cast<std::uint32_t>(hidden[first + lane]);
+    const std::size_t token = i / per_token;
+    const std::size_t first = i % per_token / 4 * lanes;
+    for (std::size_t lane = 0; lane < lanes && token < hidden.size(); ++lane) {
+      if (first + lane >= hidden[token].size()) break;
+      const auto bits = std::bit_cast<std::uint32_t>(hidden[token][first + lane]);
       vector.bytes[lane] = static_cast<std::uint8_t>(bits >> (8 * (i % 4)));
     }
     vectors.push_back(std::move(vector));
@@ -168,50 +243,81 @@ std::vector<LinkVector> ChipHost::arrivals(std::span<const float> hidden) const 
   return vectors;
 }
 
-void ChipHost::read_results(PassResult& result) const {
+std::vector<float> ChipHost::sent_hidden(int token, const RunResult& run) const {
   const StageLayout& layout = stage_->layout;
   const auto lanes = index_of(geometry_.lanes());
-  if (!result.run.outbound.empty()) {
-    std::vector<std::uint32_t> bits(layout.hidden.size() * lanes);
-    for (std::size_t i = 0; i < result.run.outbound.size(); ++i) {
-      for (std::size_t lane = 0; lane < lanes; ++lane) {
-        bits[i / 4 * lanes + lane] |= std::uint32_t{result.run.outbound[i].bytes[lane]}
-                                      << (8 * (i % 4));
-      }
+  const std::size_t per_token = run.outbound.size() / index_of(layout.tokens);
+  std::vector<std::uint32_t> bits(per_token / 4 * lanes);
+  for (std::size_t i = 0; i < per_token; ++i) {
+    const auto& vector = run.outbound[index_of(token) * per_token + i];
+    for (std::size_t lane = 0; lane < lanes; ++lane) {
+      bits[i / 4 * lanes + lane] |= std::uint32_t{vector.bytes[lane]} << (8 * (i % 4));
     }
-    bits.resize(index_of(layout.network().hidden));
-    for (const std::uint32_t b : bits) result.hidden.push_back(std::bit_cast<float>(b));
   }
-  if (!layout.stage.has_head()) return;
-  for (const Rows& rows : layout.logits) {
-    const auto values = read_value(rows);
-    result.logits.insert(result.logits.end(), values.begin(), values.end());
-  }
-  result.logits.resize(index_of(layout.stage.head_end - layout.stage.head_begin));
-  const auto best = read_value(layout.best_value);
-  const auto tile = read_value(layout.best_tile);
-  for (std::size_t lane = 0; lane < lanes; ++lane) {
-    const auto token = static_cast<std::int32_t>(
-        layout.stage.head_begin + static_cast<std::int64_t>(tile[lane]) * geometry_.lanes() +
-        static_cast<std::int64_t>(lane));
+  bits.resize(std::min(bits.size(), index_of(layout.network().hidden)));
+  std::vector<float> values;
+  for (const std::uint32_t b : bits) values.push_back(std::bit_cast<float>(b));
+  return values;
+}
+
+void ChipHost::read_best(const TokenBuffers& token, TokenResult& result) const {
+  const auto best = read_value(token.best_value);
+  const auto tile = read_value(token.best_tile);
+  for (std::size_t lane = 0; lane < index_of(geometry_.lanes()); ++lane) {
+    const auto id =
+        static_cast<std::int32_t>(stage_->layout.stage.head_begin +
+                                  static_cast<std::int64_t>(tile[lane]) * geometry_.lanes() +
+                                  static_cast<std::int64_t>(lane));
     const bool better = result.best_token < 0 || best[lane] > result.best_logit ||
-                        (best[lane] == result.best_logit && token < result.best_token);
+                        (best[lane] == result.best_logit && id < result.best_token);
     if (!better || std::isinf(best[lane])) continue;
-    result.best_token = token;
+    result.best_token = id;
     result.best_logit = best[lane];
   }
 }
 
-PassResult ChipHost::run_token(int slot, std::int64_t position, std::span<const float> hidden) {
-  if (position == 0) clear_states(slot);
-  write_descriptor(position, hidden);
-  const HostRegisters registers = pass_registers(geometry_, stage_->layout, slot, position);
+TokenResult ChipHost::read_results(int token, const RunResult& run) const {
+  const StageLayout& layout = stage_->layout;
+  const TokenBuffers& buffers = layout.token(token);
+  TokenResult result;
+  result.hidden = sent_hidden(token, run);
+  if (!layout.stage.has_head()) return result;
+  for (const Rows& rows : buffers.logits) {
+    const auto values = read_value(rows);
+    result.logits.insert(result.logits.end(), values.begin(), values.end());
+  }
+  result.logits.resize(index_of(layout.stage.head_end - layout.stage.head_begin));
+  read_best(buffers, result);
+  return result;
+}
+
+BatchResult ChipHost::run_tokens(std::span<const TokenPlace> places,
+                                 const std::vector<std::span<const float>>& hidden) {
+  const StageLayout& layout = stage_->layout;
+  const HostRegisters registers = pass_registers(geometry_, layout, places);
+  for (int t = 0; t < layout.tokens; ++t) {
+    const bool is_filler = index_of(t) >= places.size();
+    if (!is_filler && places[index_of(t)].position == 0) clear_states(places[index_of(t)].slot);
+    write_descriptor(layout.token(t), is_filler ? 0 : places[index_of(t)].position,
+                     is_filler ? std::span<const float>{} : hidden.at(index_of(t)));
+  }
   for (int reg = 1; reg < host_registers; ++reg) {
     machine_.set_register(reg, registers[index_of(reg)]);
   }
-  PassResult result;
+  BatchResult result;
   result.run = machine_.run(arrivals(hidden));
-  read_results(result);
+  for (int t = 0; t < static_cast<int>(places.size()); ++t) {
+    result.tokens.push_back(read_results(t, result.run));
+  }
+  return result;
+}
+
+PassResult ChipHost::run_token(int slot, std::int64_t position, std::span<const float> hidden) {
+  const TokenPlace place{slot, position};
+  BatchResult batch = run_tokens({&place, 1}, {hidden});
+  PassResult result;
+  static_cast<TokenResult&>(result) = std::move(batch.tokens.front());
+  result.run = std::move(batch.run);
   return result;
 }
 

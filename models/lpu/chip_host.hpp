@@ -11,17 +11,38 @@
 
 namespace tandem::lpu {
 
-/// Values of the host registers for one pass; equal for functional and timed-only runs.
+/// A token of a pass: its request's slot and its position in that request.
+struct TokenPlace {
+  int slot = 0;
+  std::int64_t position = 0;
+};
+
+/// Values of the host registers for one pass; equal for functional and timed-only runs. A pass may
+/// have fewer tokens than its program: the others grow a block that nobody reads. Throws ModelError
+/// for places that do not exist, and for tokens of one request that lie in different KV blocks (the
+/// staging area holds one block per request).
+[[nodiscard]] HostRegisters pass_registers(const Geometry& geometry, const StageLayout& layout,
+                                           std::span<const TokenPlace> tokens);
 [[nodiscard]] HostRegisters pass_registers(const Geometry& geometry, const StageLayout& layout,
                                            int slot, std::int64_t position);
 
-/// What one pass gave.
-struct PassResult {
-  RunResult run;
+/// What one pass gave for one of its tokens.
+struct TokenResult {
   std::vector<float> hidden;     ///< sent over the link; empty for a last stage
   std::vector<float> logits;     ///< of the head slice; empty without a head
   std::int32_t best_token = -1;  ///< of the head slice, from the two vectors that the chip keeps
   float best_logit = 0;
+};
+
+/// A pass of one token.
+struct PassResult : TokenResult {
+  RunResult run;
+};
+
+/// A pass of several tokens.
+struct BatchResult {
+  RunResult run;
+  std::vector<TokenResult> tokens;
 };
 
 /// One chip with a stage in it, functional.
@@ -32,16 +53,25 @@ class ChipHost {
   /// Runs one token at `position` of the request in `slot`. `hidden` is the residual stream that
   /// enters: the token's embedding in a first stage, else what the link brings.
   PassResult run_token(int slot, std::int64_t position, std::span<const float> hidden);
+  /// The same for as many tokens as the program has, or fewer. Tokens of one request follow each
+  /// other; each sees those before it.
+  BatchResult run_tokens(std::span<const TokenPlace> places,
+                         const std::vector<std::span<const float>>& hidden);
   [[nodiscard]] KvBlock read_kv(int slot, std::int64_t tokens) const;
   void write_kv(int slot, const KvBlock& block);
 
  private:
   void write_value(const Rows& rows, Type type, std::span<const float> values);
   [[nodiscard]] std::vector<float> read_value(const Rows& rows) const;
+  void write_descriptor(const TokenBuffers& token, std::int64_t position,
+                        std::span<const float> hidden);
+  void write_mask(const TokenBuffers& token, std::int64_t position);
+  [[nodiscard]] std::vector<LinkVector> arrivals(
+      const std::vector<std::span<const float>>& hidden) const;
+  [[nodiscard]] TokenResult read_results(int token, const RunResult& run) const;
+  [[nodiscard]] std::vector<float> sent_hidden(int token, const RunResult& run) const;
+  void read_best(const TokenBuffers& token, TokenResult& result) const;
   void clear_states(int slot);
-  void write_descriptor(std::int64_t position, std::span<const float> hidden);
-  [[nodiscard]] std::vector<LinkVector> arrivals(std::span<const float> hidden) const;
-  void read_results(PassResult& result) const;
   [[nodiscard]] Rows key_rows(const PackLayout& pack, int slot, std::int64_t token) const;
   [[nodiscard]] Rows value_rows(const PackLayout& pack, int slot, std::int64_t block,
                                 int channel) const;

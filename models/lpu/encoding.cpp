@@ -84,12 +84,12 @@ void stream(Codec& codec, Value& value) {
   codec.field(value.id, stream_id_bits);
 }
 
-// 3 + 4 + 8 + 1 + 16 + 11 + 11 = 54 bits, so two accesses and the opcode take 113.
+// 3 + 4 + 12 + 1 + 16 + 11 + 11 = 58 bits, so two accesses and the opcode take 121.
 template <class Codec, class Access>
 void mem_access(Codec& codec, Access& access) {
   codec.field(access.kind, 3, 5);
   codec.field(access.bank, 4);
-  codec.field(access.reg, 8);
+  codec.field(access.reg, host_register_bits);
   codec.field(access.generated, 1);
   codec.field(access.row, 16);
   stream(codec, access.stream);
@@ -122,7 +122,7 @@ void queue_fields(Codec& codec, Value& v) {
   const bool selects = v.op == Opcode::Select;
   const bool generates = v.op == Opcode::AGen;
   if (loops || selects || generates) codec.field(v.width, 16);
-  if (v.op == Opcode::LoopReg || selects) codec.field(v.reg, 8);
+  if (v.op == Opcode::LoopReg || selects) codec.field(v.reg, host_register_bits);
   if (v.op != Opcode::LoopReg) codec.field(v.count, 16);
   if (loops || selects || v.op == Opcode::Repeat) codec.field(v.interval, 16);
   if (loops || generates || v.op == Opcode::Repeat) codec.field(v.stride, 16);
@@ -184,7 +184,7 @@ void fields(Codec& codec, Value& v) {
     case Opcode::Ifetch:
       return stream(codec, v.in);
     case Opcode::Flag:
-      codec.field(v.reg, 8);
+      codec.field(v.reg, host_register_bits);
       return stream(codec, v.in);
     case Opcode::Mem:
       mem_access(codec, v.access[0]);

@@ -120,7 +120,7 @@ inline constexpr int type_count = 8;
 struct MemAccess {
   enum class Kind : std::uint8_t { None, Read, Write, Gather, Scatter } kind = Kind::None;
   std::uint8_t bank = 0;
-  std::uint8_t reg = 0;    ///< host address register added to the row; register 0 is always zero
+  std::uint16_t reg = 0;   ///< host address register added to the row; register 0 is always zero
   bool generated = false;  ///< the slice's address generator is added to the row too
   std::uint16_t row = 0;
   StreamRef stream;  ///< one stream; Gather and Scatter: data stream
@@ -192,7 +192,7 @@ struct Instruction {
   std::uint16_t width = 0;
   std::uint16_t interval = 0;
   std::int16_t stride = 0;
-  std::uint8_t reg = 0;
+  std::uint16_t reg = 0;
   // MEM: at most two accesses, on different banks
   std::array<MemAccess, 2> access{};
   // VXM
@@ -224,9 +224,12 @@ struct Instruction {
 using QueueProgram = std::vector<Instruction>;
 
 /// Host registers: 0 is always zero; the others are set while parked at Sync. There is one for each
-/// column port of a plane and more: appending a token to a column tile writes every port of the
-/// tile, each at its own register, all but one of them into a row that holds nothing.
-inline constexpr int host_registers = 256;
+/// column port of a plane and each token of a pass, and more: appending a token to a column tile
+/// writes every port of the tile, each at its own register, all but one of them into a row that
+/// holds nothing. A slice sees the registers of its own two ports only, so its file is small.
+inline constexpr int host_registers = 4096;
+/// Bits of a register's number in an instruction.
+inline constexpr int host_register_bits = 12;
 
 /// A place in SRAM that holds constants before the first instruction issues.
 struct MemoryImageRow {

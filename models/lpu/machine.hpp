@@ -73,7 +73,7 @@ class Machine {
   /// Host access to SRAM. Timed-only machines drop what is written and read zeros.
   void write_row(int slice, int bank, int row, std::span<const std::uint8_t> bytes);
   [[nodiscard]] std::vector<std::uint8_t> read_row(int slice, int bank, int row) const;
-  /// Sets a host register (1..255). Throws ModelError above the program's limit for it.
+  /// Sets a host register (1..4095). Throws ModelError above the program's limit for it.
   void set_register(int index, std::uint16_t value);
 
   /// Executes the program from cycle 0. Every inbound vector must be received in its very cycle.

@@ -38,9 +38,9 @@ void check_capacity(const Program& program, const Geometry& geometry,
 
 // Registers that decide what is issued: loops count by the first, Select chooses by the second.
 struct DecidingRegisters {
-  std::set<std::uint8_t> loops;
-  std::map<std::uint8_t, std::uint16_t> selects;  // with the fewest blocks of any Select
-  std::set<std::uint8_t> flags;
+  std::set<std::uint16_t> loops;
+  std::map<std::uint16_t, std::uint16_t> selects;  // with the fewest blocks of any Select
+  std::set<std::uint16_t> flags;
 };
 
 DecidingRegisters deciding_registers(const Program& program) {

@@ -59,6 +59,28 @@ void StreamingReplica::act(Picoseconds now, Phase phase) {
   }
 }
 
+// As many tokens as one pass has slots for, from the requests that wait, in their order: one of a
+// request that decodes, of a prompt as many as its KV block has room for.
+std::vector<StreamingReplica::Ready> StreamingReplica::take_pass(Batch& batch) {
+  const ChipModel& chip = setup_.estimator->pool().chip();
+  const std::int64_t block = chip.context_granularity();
+  std::int64_t room = chip.batch_limit();
+  std::vector<Ready> taken;
+  while (room > 0 && !ready_.empty()) {
+    const Ready next = ready_.front();
+    ready_.pop_front();
+    const std::int64_t left = next.request->known_tokens() - next.context;
+    const std::int64_t tokens = std::min({room, left, block - next.context % block});
+    batch.slices.push_back({.request = next.request->id,
+                            .context = next.context,
+                            .new_tokens = tokens,
+                            .wants_logits = tokens == left});
+    taken.push_back(next);
+    room -= tokens;
+  }
+  return taken;
+}
+
 // One pass enters when the first station is free; the next wish follows at the time it frees.
 void StreamingReplica::issue(Picoseconds now) {
   if (ready_.empty()) return;
@@ -66,24 +88,21 @@ void StreamingReplica::issue(Picoseconds now) {
     want_issue(pipeline_.first_free());
     return;
   }
-  const Ready pass = ready_.front();
-  ready_.pop_front();
-  const bool samples = pass.context + 1 == pass.request->known_tokens();
   Batch batch;
-  batch.slices.push_back({.request = pass.request->id,
-                          .context = pass.context,
-                          .new_tokens = 1,
-                          .wants_logits = samples});
+  const std::vector<Ready> taken = take_pass(batch);
   StepEstimate estimate;
   const Picoseconds end = run_pass(batch, now, estimate);
-  if (samples) {
-    landings_.push_back({end, pass.request, estimate.floor_latency});
-    setup_.agenda->wake(*this, end, Phase::Complete);
-  } else {
-    // The next prompt token may follow at once: stations compute a request's tokens in order. Of
-    // the floor only the distance to the next token counts; the last token adds the latency.
-    pass.request->floor_to_first += estimate.floor_period;
-    ready_.push_back({pass.request, pass.context + 1});
+  for (std::size_t i = 0; i < taken.size(); ++i) {
+    Request& request = *taken[i].request;
+    if (batch.slices[i].wants_logits) {
+      landings_.push_back({end, &request, estimate.floor_latency});
+      setup_.agenda->wake(*this, end, Phase::Complete);
+      continue;
+    }
+    // The next prompt tokens may follow at once: stations compute a request's tokens in order. Of
+    // the floor only the distance to the next pass counts; the last token adds the latency.
+    request.floor_to_first += estimate.floor_period;
+    ready_.push_back({&request, taken[i].context + batch.slices[i].new_tokens});
   }
   if (!ready_.empty()) want_issue(pipeline_.first_free());
 }

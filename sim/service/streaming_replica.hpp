@@ -1,6 +1,7 @@
-// A replica of chips with static schedules: every pass carries one token of one request, passes
-// follow each other through the stations, and a request has one decode pass under way at a time.
-// Prompt tokens of a request may follow each other directly. Requests occupy KV slots.
+// A replica of chips with static schedules: every pass carries up to as many tokens as a program
+// has batch slots, of those requests that wait when it enters. Passes follow each other through the
+// stations, and a request has one decode pass under way at a time. Prompt tokens of a request may
+// follow each other directly. Requests occupy KV slots.
 #pragma once
 
 #include <deque>
@@ -38,6 +39,7 @@ class StreamingReplica final : public Replica {
   };
   void admit(Picoseconds now);
   void issue(Picoseconds now);
+  std::vector<Ready> take_pass(Batch& batch);
   void land(Picoseconds now);
   void free_slot(Picoseconds now);
 

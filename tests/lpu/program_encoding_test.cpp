@@ -137,10 +137,10 @@ TEST(ProgramFile, NamesWhatIsWrong) {
   // Header: 4 magic, 4 version, 2 length, 6 name; the fingerprint lies at 16.
   EXPECT_THAT(refusal(good, lp30()),
               HasSubstr("offset 16: the program was made for chip 'lpu_v1'"));
-  // After it 8 fingerprint and 512 limits; the number of maps lies at 536.
+  // After it 8 fingerprint and 8192 limits; the number of maps lies at 8216.
   bytes = good;
-  bytes[539] = 0xff;
-  EXPECT_THAT(refusal(bytes, geometry), HasSubstr("offset 536"));
+  bytes[8219] = 0xff;
+  EXPECT_THAT(refusal(bytes, geometry), HasSubstr("offset 8216"));
 }
 
 }  // namespace

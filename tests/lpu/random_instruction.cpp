@@ -67,7 +67,7 @@ class Maker {
   }
   Instruction control(Instruction i) {
     if (i.op == Opcode::LoopReg) {
-      i.reg = static_cast<std::uint8_t>(1 + below(host_registers - 1));
+      i.reg = static_cast<std::uint16_t>(1 + below(host_registers - 1));
     } else {
       i.count = static_cast<std::uint16_t>(below(65536));
     }
@@ -93,7 +93,7 @@ class Maker {
     }
     if (i.op == Opcode::Select) i.interval = static_cast<std::uint16_t>(below(65536));
     if (i.op == Opcode::Select || i.op == Opcode::Flag) {
-      i.reg = static_cast<std::uint8_t>(1 + below(host_registers - 1));
+      i.reg = static_cast<std::uint16_t>(1 + below(host_registers - 1));
     }
     if (i.op == Opcode::Flag) {
       queue = g_.vxm_queue(below(g_.vxm_alus));
@@ -106,7 +106,7 @@ class Maker {
     MemAccess a;
     a.kind = static_cast<MemAccess::Kind>(1 + below(4));
     a.bank = static_cast<std::uint8_t>(bank);
-    a.reg = static_cast<std::uint8_t>(below(host_registers));
+    a.reg = static_cast<std::uint16_t>(below(host_registers));
     a.generated = below(4) == 0;
     a.row = static_cast<std::uint16_t>(below(g_.rows_per_bank));
     a.stream = group(1);

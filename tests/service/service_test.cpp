@@ -174,6 +174,20 @@ TEST(Service, PromptTokensFollowEachOtherThroughStaticChips) {
   EXPECT_NEAR(result.requests[0].tpot_ms, 4264e-6, 1e-12);
 }
 
+TEST(Service, PromptTokensShareThePassesOfStaticChipsWithBatchSlots) {
+  // The same with four batch slots: 8 passes of four tokens, 2 x (1000 + 4 x 10) ns per stage. The
+  // hidden states of four tokens take 100 + 64 ns, the token back 108 ns.
+  Scenario s = scenario();
+  fakes::set(s.system.chips["small"].parameters, "slots", 4);
+  s.placement.prefill.pool = "lpu";
+  s.placement.prefill.pipeline = 2;
+  s.placement.decode = s.placement.prefill;
+  const RunResult result = serve(s);
+  const double last = 2080 + 164 + 2080 + 108;
+  EXPECT_NEAR(result.requests[0].ttft_ms, (7 * 2080 + last) * 1e-6, 1e-12);
+  EXPECT_NEAR(result.requests[0].tpot_ms, 4264e-6, 1e-12);
+}
+
 TEST(Service, HeadChipsWorkSideBySide) {
   // Two stages of layers and two head chips: 500 ns of head each, in parallel. Hidden states reach
   // the second of them behind the first on an idle wire each: 116 ns; tokens return in 108 ns.

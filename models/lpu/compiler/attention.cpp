@@ -103,23 +103,24 @@ void StageCompiler::project_qkv(const LayerLayout& layer, const TokenRegisters& 
   std::vector<TileRow> rows;
   const std::array scales{load_scale(layer.q, 0), load_scale(layer.k, 1), load_scale(layer.v, 2)};
   for (int n = 0; n < layer.q.n_tiles; ++n) {
-    rows.push_back({&layer.q, n, [this, &layer, n, scales](int plane, int accumulator) {
-                      split_heads(layer, n, {&layer.q, plane, accumulator, scales[0]});
-                    }});
+    rows.push_back(
+        {&layer.q, n, [this, &layer, n, scales](int /*token*/, int plane, int accumulator) {
+           split_heads(layer, n, {&layer.q, plane, accumulator, scales[0]});
+         }});
   }
   for (int j = 0; j < layer.k.n_tiles; ++j) {
     rows.push_back(
-        {&layer.k, j, [this, &layer, &token, j, scales](int plane, int accumulator) {
+        {&layer.k, j, [this, &layer, &token, j, scales](int /*token*/, int plane, int accumulator) {
            append_key(layer.packs[index_of(j)], {&layer.k, plane, accumulator, scales[1]}, token);
          }});
   }
   for (int j = 0; j < layer.v.n_tiles; ++j) {
     rows.push_back(
-        {&layer.v, j, [this, &layer, &token, j, scales](int plane, int accumulator) {
+        {&layer.v, j, [this, &layer, &token, j, scales](int /*token*/, int plane, int accumulator) {
            append_value(layer.packs[index_of(j)], {&layer.v, plane, accumulator, scales[2]}, token);
          }});
   }
-  multiply(rows, layout_.normed);
+  multiply(rows, &TokenBuffers::normed);
 }
 
 // Rows that move from one KV block to the next, by slice.
@@ -195,7 +196,7 @@ void StageCompiler::score_loop(const LayerLayout& layer, const TokenRegisters& t
 
 void StageCompiler::attention(const LayerLayout& layer) {
   const StageShape& shape = layout_.shape;
-  const TokenRegisters token = single_token_registers(geometry_);
+  const TokenRegisters token = token_registers(geometry_, 0);
   rms_norm(layer.attention_norm);
   scheduler_.begin_operator("qkv");
   project_qkv(layer, token);
@@ -212,7 +213,7 @@ void StageCompiler::attention(const LayerLayout& layer) {
   scheduler_.begin_operator("heads combined");
   for (int q = 0; q < shape.q_vectors(); ++q) combine_heads(layer, q);
   scheduler_.begin_operator("output projection");
-  add_to_hidden(layer.o, layout_.attended);
+  add_to_hidden(layer.o, &TokenBuffers::attended);
 }
 
 }  // namespace tandem::lpu

@@ -37,16 +37,19 @@ std::array<std::uint16_t, host_registers> register_limits(const Geometry& geomet
   };
   const int units = layout.units();
   const int last_issue = geometry.lw_issues() - 1;
-  set(host_register::iterations, layout.blocks_per_slot - 1);
-  set(host_register::slot_base, std::int64_t{units - layout.blocks_per_slot} * layout.unit_rows);
-  set(host_register::tail_base, std::int64_t{units - 1} * layout.unit_rows);
-  set(host_register::staging_base, std::int64_t{layout.slots - 1} * layout.staging_rows);
-  set(host_register::mask_start, layout.blocks_per_slot);
-  const int ports = geometry.weight_streams_per_plane;
-  for (int k = 0; k < ports; ++k) {
-    set(host_register::column_ports + k, std::int64_t{units} * layout.unit_rows + last_issue);
-    set(host_register::column_ports + ports + k,
-        std::int64_t{layout.slots} * layout.staging_rows + last_issue);
+  for (int t = 0; t < layout.tokens; ++t) {
+    const TokenRegisters token = token_registers(geometry, t);
+    // Tokens that only fill up a pass grow the spare unit.
+    const int spare = layout.tokens > 1 ? 1 : 0;
+    set(token.iterations, layout.blocks_per_slot - 1);
+    set(token.slot_base, std::int64_t{units - layout.blocks_per_slot} * layout.unit_rows);
+    set(token.tail_base, std::int64_t{units - 1 + spare} * layout.unit_rows);
+    set(token.staging_base, std::int64_t{layout.slots - 1 + spare} * layout.staging_rows);
+    set(token.mask_start, layout.blocks_per_slot);
+    for (int k = 0; k < geometry.weight_streams_per_plane; ++k) {
+      set(token.key_ports + k, std::int64_t{units} * layout.unit_rows + last_issue);
+      set(token.value_ports + k, std::int64_t{layout.slots} * layout.staging_rows + last_issue);
+    }
   }
   if (layout.delta) {
     const auto delta = delta_register_limits(*layout.delta, layout.slots);
@@ -56,6 +59,9 @@ std::array<std::uint16_t, host_registers> register_limits(const Geometry& geomet
 }
 
 void check_fit(const Geometry& geometry, const StageLayout& layout) {
+  if (layout.tokens > 1 && !layout.layers.empty()) {
+    throw ModelError("lpu.compiler: attention of several tokens per pass");
+  }
   if (layout.deepest_bank() > geometry.rows_per_bank) {
     throw ModelError(
         fmt::format("lpu.compiler: the stage needs {} rows in its fullest bank, the chip has {}",
@@ -106,11 +112,13 @@ void StageCompiler::receive_hidden() {
   const int interval = geometry_.link_class(links_.receive_link).cycles_per_vector;
   Work work(scheduler_);
   std::int64_t offset = 0;
-  for (const Rows& rows : layout_.hidden) {
-    for (const Place& place : rows) {
-      work.receive_row(place, links_.receive_link, offset);
-      receives_.push_back(offset);
-      offset += interval;
+  for (int t = 0; t < layout_.tokens; ++t) {
+    for (const Rows& rows : layout_.token(t).hidden) {
+      for (const Place& place : rows) {
+        work.receive_row(place, links_.receive_link, offset);
+        receives_.push_back(offset);
+        offset += interval;
+      }
     }
   }
   const std::int64_t start = work.place();
@@ -119,17 +127,25 @@ void StageCompiler::receive_hidden() {
 
 void StageCompiler::send_hidden() {
   scheduler_.begin_operator("send");
-  for (std::size_t k = 0; k < layout_.hidden.size(); ++k) {
-    Work copy(scheduler_);
-    copy.store(copy.op(AluOp::Pass, copy.memory(layout_.hidden[k])), layout_.outgoing[k]);
-    copy.place();
+  for (int t = 0; t < layout_.tokens; ++t) {
+    const TokenBuffers& token = layout_.token(t);
+    for (std::size_t k = 0; k < token.hidden.size(); ++k) {
+      Work copy(scheduler_);
+      copy.store(copy.op(AluOp::Pass, copy.memory(token.hidden[k])), token.outgoing[k]);
+      copy.place();
+    }
   }
+  for (int t = 0; t < layout_.tokens; ++t) send_hidden(layout_.token(t));
+}
+
+void StageCompiler::send_hidden(const TokenBuffers& token) {
   const int interval = geometry_.link_class(links_.send_link).cycles_per_vector;
   const int position =
       std::abs(geometry_.c2c_position(geometry_.link_hemisphere(links_.send_link)));
+  const std::size_t first = sends_.size();
   Work work(scheduler_);
   std::int64_t offset = 0;
-  for (const Rows& rows : layout_.outgoing) {
+  for (const Rows& rows : token.outgoing) {
     for (const Place& place : rows) {
       work.send_row(place, links_.send_link, offset);
       sends_.push_back(offset + position);
@@ -137,7 +153,7 @@ void StageCompiler::send_hidden() {
     }
   }
   const std::int64_t start = work.place();
-  for (std::int64_t& cycle : sends_) cycle += start;
+  for (std::size_t i = first; i < sends_.size(); ++i) sends_[i] += start;
 }
 
 // The first half of a layer, by its kind; the second is feed_forward().
@@ -159,10 +175,10 @@ void StageCompiler::compile() {
 
 CompiledStage compile_stage(const Geometry& geometry, const LatencyTable& latencies,
                             const std::string& chip, const Stage& stage, int slots,
-                            std::int64_t max_context, const LinkPlan& links) {
+                            std::int64_t max_context, const LinkPlan& links, int tokens) {
   CompiledStage result;
   result.links = links;
-  result.layout = make_layout(geometry, stage, slots, max_context);
+  result.layout = make_layout(geometry, stage, slots, max_context, tokens);
   check_fit(geometry, result.layout);
   StageCompiler compiler(geometry, latencies, result.layout, links);
   compiler.compile();

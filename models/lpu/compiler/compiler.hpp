@@ -1,5 +1,5 @@
-// Turns a stage of a dense decoder into one program for a decode pass of one token, with the exact
-// cycle of every instruction, and predicts the cycles of that program.
+// Turns a stage of a dense decoder into one program for a pass of one or more tokens, with the
+// exact cycle of every instruction, and predicts the cycles of that program.
 #pragma once
 
 #include <cstdint>
@@ -34,11 +34,13 @@ struct CompiledStage {
   [[nodiscard]] Bytes program_bytes() const { return Bytes(instructions * instruction_bytes); }
 };
 
-/// Compiles a stage for `slots` requests of up to `max_context` tokens each. Deterministic. Throws
-/// ModelError for shapes it does not support and for stages that do not fit the chip.
+/// Compiles a stage for `slots` requests of up to `max_context` tokens each and passes of `tokens`
+/// tokens. Deterministic. Throws ModelError for shapes it does not support and for stages that do
+/// not fit the chip.
 [[nodiscard]] CompiledStage compile_stage(const Geometry& geometry, const LatencyTable& latencies,
                                           const std::string& chip, const Stage& stage, int slots,
-                                          std::int64_t max_context, const LinkPlan& links = {});
+                                          std::int64_t max_context, const LinkPlan& links = {},
+                                          int tokens = 1);
 
 /// Radices whose product is `lanes`, for the cross-lane reductions: fours first, then 5, 3, 2.
 /// Throws ModelError where a larger prime remains.

@@ -18,7 +18,7 @@ void StageCompiler::project_delta(const LayerLayout& layer, DeltaStep& step) {
   const DeltaPlan& plan = *layout_.delta;
   std::vector<TileRow> rows;
   const auto add = [&](const MatrixLayout& matrix, int n, auto take) {
-    rows.push_back({&matrix, n, [this, &matrix, take](int plane, int accumulator) {
+    rows.push_back({&matrix, n, [this, &matrix, take](int, int plane, int accumulator) {
                       take(output_of(matrix, plane, accumulator));
                     }});
   };
@@ -40,7 +40,7 @@ void StageCompiler::project_delta(const LayerLayout& layer, DeltaStep& step) {
   for (int p = 0; p < packs; ++p) {
     add(matrices.z, p, [&step, p](const Operand& x) { step.take_output_gate(p, x); });
   }
-  multiply(rows, layout_.normed);
+  multiply(rows, &TokenBuffers::normed);
 }
 
 void StageCompiler::mix_by_delta(const LayerLayout& layer) {
@@ -59,7 +59,7 @@ void StageCompiler::mix_by_delta(const LayerLayout& layer) {
     store_activation(work, output, layout_.shape.weights, layout_.delta_outputs, pack);
   });
   scheduler_.begin_operator("output projection");
-  add_to_hidden(layer.o, layout_.delta_outputs);
+  add_to_hidden(layer.o, &TokenBuffers::delta_outputs);
   scheduler_.begin_operator("delta states updated");
   step.update();
 }

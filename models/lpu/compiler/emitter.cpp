@@ -128,7 +128,7 @@ class QueueEmitter {
     loop.op = Opcode::LoopReg;
     loop.width = static_cast<std::uint16_t>(words_.size() - first_word);
     loop.interval = static_cast<std::uint16_t>(length);
-    loop.reg = static_cast<std::uint8_t>(segment.reg);
+    loop.reg = static_cast<std::uint16_t>(segment.reg);
     if (stride != segment.strides.end()) loop.stride = static_cast<std::int16_t>(stride->second);
     words_.push_back(loop);
     cursor_ = segment.end;

@@ -148,18 +148,28 @@ void LayoutMaker::make_head_vectors() {
   layout_.final_norm = norm_weights();
   make_scale(layout_.head);
   layout_.logit_mask = fp32();
-  for (int n = 0; n < layout_.shape.head_vectors; ++n) layout_.logits.push_back(fp32());
-  layout_.best_value = fp32();
-  layout_.best_tile = fp32();
+  for (int t = 0; t < layout_.tokens; ++t) {
+    TokenBuffers& token = layout_.token(t);
+    for (int n = 0; n < layout_.shape.head_vectors; ++n) token.logits.push_back(fp32());
+    token.best_value = fp32();
+    token.best_tile = fp32();
+  }
 }
 
-void LayoutMaker::make_activations(Activations& activations, int vectors, std::int64_t width,
-                                   bool lanes_per_vector) {
+void LayoutMaker::make_hidden(TokenBuffers& token) {
+  for (int k = 0; k < layout_.shape.hidden_vectors; ++k) {
+    token.hidden.push_back(allocator_.buffer(Hemisphere::West, 4, BufferUse::Updated));
+    if (!is_last()) token.outgoing.push_back(fp32(Hemisphere::East));
+  }
+}
+
+void LayoutMaker::make_activations(Activations& activations, int token, int vectors,
+                                   std::int64_t width, bool lanes_per_vector) {
   const StageShape& s = layout_.shape;
   for (int k = 0; k < vectors; ++k) {
     for (const Hemisphere side : both_sides) {
       activations.side[side == Hemisphere::East ? 1 : 0].push_back(
-          allocator_.buffer(side, streams_of(s.weights), BufferUse::Activation));
+          allocator_.buffer(side, streams_of(s.weights), BufferUse::Activation, token));
     }
     const std::int64_t used = lanes_per_vector ? width - std::int64_t{k} * s.lanes : width;
     activations.halves.push_back(streams_of(s.weights) == 2 && used > s.lanes / 2 ? 2 : 1);
@@ -183,22 +193,34 @@ void LayoutMaker::make() {
   // the first row that is free in all of them.
   for (LayerLayout& layer : layout_.layers) make_vectors(layer);
   if (layout_.stage.has_head()) make_head_vectors();
-  for (int k = 0; k < shape.hidden_vectors; ++k) {
-    layout_.hidden.push_back(allocator_.buffer(Hemisphere::West, 4, BufferUse::Updated));
-    if (!is_last()) layout_.outgoing.push_back(fp32(Hemisphere::East));
+  for (int t = 0; t < layout_.tokens; ++t) make_hidden(layout_.token(t));
+  for (int t = 0; t < layout_.tokens; ++t) {
+    make_activations(layout_.token(t).normed, t, shape.hidden_vectors, layout_.network().hidden);
   }
-  make_activations(layout_.normed, shape.hidden_vectors, layout_.network().hidden);
   if (layout_.stage.layers == 0) return;
   make_delta_buffers();
-  make_attention_vectors();
-  make_activations(layout_.gated, shape.ffn_vectors, intermediate());
-  make_attention_buffers();
+  for (int t = 0; t < layout_.tokens; ++t) {
+    make_attention_vectors(t);
+    make_activations(layout_.token(t).gated, t, shape.ffn_vectors, intermediate());
+    make_attention_buffers(t);
+  }
 }
 
-TokenRegisters single_token_registers(const Geometry& geometry) {
+TokenRegisters token_registers(const Geometry& geometry, int token) {
+  const int ports = geometry.weight_streams_per_plane;
   TokenRegisters registers;
   registers.key_ports = host_register::column_ports;
-  registers.value_ports = host_register::column_ports + geometry.weight_streams_per_plane;
+  if (token > 0) {
+    constexpr int bases = 5;
+    const int first = host_register::further_tokens + (token - 1) * (bases + 2 * ports);
+    registers.iterations = first;
+    registers.slot_base = first + 1;
+    registers.tail_base = first + 2;
+    registers.staging_base = first + 3;
+    registers.mask_start = first + 4;
+    registers.key_ports = first + bases;
+  }
+  registers.value_ports = registers.key_ports + ports;
   return registers;
 }
 
@@ -222,7 +244,7 @@ Type plane_type(ElementType type) {
 }
 
 StageLayout make_layout(const Geometry& geometry, const Stage& stage, int slots,
-                        std::int64_t max_context) {
+                        std::int64_t max_context, int tokens) {
   if (geometry.lanes() != geometry.plane_columns || geometry.lanes() != geometry.plane_rows ||
       geometry.banks != 2 || geometry.planes % 2 != 0) {
     throw ModelError("lpu.compiler: needs square planes as wide as a vector, and two banks");
@@ -233,7 +255,17 @@ StageLayout make_layout(const Geometry& geometry, const Stage& stage, int slots,
   layout.rope = rope_of(stage);
   layout.shape = shape_of(geometry, stage);
   layout.delta = delta_of(stage, geometry.lanes());
+  if (layout.delta && tokens > 1) {
+    throw ModelError("lpu.compiler: Gated DeltaNet layers take one token per pass");
+  }
+  if (tokens < 1 || tokens > most_tokens) {
+    throw ModelError(fmt::format("lpu.compiler: passes of {} tokens; 1 to {} are supported", tokens,
+                                 most_tokens));
+  }
   layout.slots = slots;
+  layout.tokens = tokens;
+  layout.further_tokens.resize(static_cast<std::size_t>(tokens - 1));
+  for (int t = 0; t < tokens; ++t) layout.token(t).registers = token_registers(geometry, t);
   layout.blocks_per_slot = std::max(1, ceil_div(max_context, geometry.lanes()));
   LayoutMaker(geometry, layout).make();
   return layout;

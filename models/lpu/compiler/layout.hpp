@@ -26,10 +26,13 @@ inline constexpr int delta_state = 178;  ///< rows to a request's recurrent stat
 /// Rows to the convolution's input of as many tokens ago as registers further (0 = this token);
 /// five of them.
 inline constexpr int delta_ring = 179;
+/// Those of the second and all further tokens of a pass, token by token.
+inline constexpr int further_tokens = 256;
 }  // namespace host_register
 
 /// The host registers that one token's attention uses: where its request's KV lies and how many
-/// blocks of it there are.
+/// blocks of it there are. The first token of a pass has those above, the others have theirs from
+/// further_tokens on.
 struct TokenRegisters {
   int iterations = host_register::iterations;
   int slot_base = host_register::slot_base;
@@ -39,8 +42,11 @@ struct TokenRegisters {
   int key_ports = 0;    ///< first of one per column port: rows of the new key
   int value_ports = 0;  ///< likewise, of the staged value
 };
-/// The registers of a pass with one token.
-[[nodiscard]] TokenRegisters single_token_registers(const Geometry& geometry);
+[[nodiscard]] TokenRegisters token_registers(const Geometry& geometry, int token);
+
+/// Most tokens of one pass: products have 64 accumulators per plane, of which two rounds of tiles
+/// are in use at a time.
+inline constexpr int most_tokens = 16;
 
 /// A weight matrix [out, in] cut into tiles of lanes x lanes. Tile n serves the outputs of vector
 /// n.
@@ -111,12 +117,31 @@ struct StageShape {
   }
 };
 
-/// The whole stage on one chip.
-struct StageLayout {
+/// What one token of a pass has for itself.
+struct TokenBuffers {
+  TokenRegisters registers;
+  std::vector<Rows> hidden;    ///< residual stream, fp32
+  std::vector<Rows> outgoing;  ///< copy for the link
+  Rows cosine, sine;           ///< of the token's position
+  std::array<Rows, 2> mask;    ///< first row of the mask table; zeros, then the tail's row. Read at
+                               ///< the token's mask_start
+  Activations normed, attended, gated;
+  Activations delta_outputs;  ///< of Gated DeltaNet, by pack
+  std::vector<Rows> q_heads;  ///< kv type, by head_slot(); one copy in each hemisphere
+  std::vector<Rows> q_rests;  ///< two-byte KV: what rounding took from q_heads, rounded too
+  std::vector<Rows> scores;   ///< fp32, first block, by head_slot(); likewise
+  std::vector<Rows> maxima;   ///< by q head: over blocks, then over lanes too
+  std::vector<Rows> logits;
+  Rows best_value, best_tile;
+};
+
+/// The whole stage on one chip. Its own buffers are those of the first token of a pass.
+struct StageLayout : TokenBuffers {
   Stage stage;
   ops::Rope rope;  ///< of all its attention layers
   StageShape shape;
   int slots = 0;            ///< requests
+  int tokens = 1;           ///< of one pass
   int blocks_per_slot = 0;  ///< KV blocks of `lanes` tokens
   int unit_rows = 0;        ///< rows of one KV unit: all K and V tiles of one block of one request
   int staging_rows = 0;     ///< rows of the staged V tiles of one request
@@ -124,25 +149,13 @@ struct StageLayout {
   std::vector<LayerLayout> layers;
   std::optional<DeltaPlan> delta;  ///< of all its Gated DeltaNet layers
   DeltaBuffers delta_buffers;
-  Activations delta_outputs;  ///< by pack
   std::vector<Rows> final_norm;
   MatrixLayout head;
 
-  std::vector<Rows> hidden;     ///< residual stream, fp32
-  std::vector<Rows> outgoing;   ///< copy for the link
-  Rows cosine, sine;            ///< of the token's position
-  std::array<Rows, 2> mask;     ///< first row of the mask table; zeros, then the tail's row. Read
-                                ///< at the token's mask_start
-  std::vector<Rows> head_mask;  ///< by kv head of a pack: ones in its lanes
+  std::vector<Rows> head_mask;               ///< by kv head of a pack: ones in its lanes
   std::array<std::vector<Rows>, 2> one_hot;  ///< by channel, kv type
-  Activations normed, attended, gated;
-  std::vector<Rows> q_heads;  ///< kv type, by head_slot(); one copy in each hemisphere
-  std::vector<Rows> q_rests;  ///< two-byte KV: what rounding took from q_heads, rounded too
-  std::vector<Rows> scores;   ///< fp32, first block, by head_slot(); likewise
-  std::vector<Rows> maxima;   ///< by q head: over blocks, then over lanes too
-  Rows logit_mask;            ///< minus infinity behind the last token of the head slice
-  std::vector<Rows> logits;
-  Rows best_value, best_tile;
+  Rows logit_mask;  ///< minus infinity behind the last token of the head slice
+  std::vector<TokenBuffers> further_tokens;
 
   std::vector<int> rows_used;    ///< by slice * banks + bank
   std::int64_t weight_rows = 0;  ///< rows of weight tiles in all
@@ -153,6 +166,12 @@ struct StageLayout {
     const int index = q * shape.pack_heads + p;
     return static_cast<std::size_t>(index + (side == Hemisphere::East ? score_stride : 0));
   }
+  [[nodiscard]] const TokenBuffers& token(int index) const {
+    return index == 0 ? *this : further_tokens[static_cast<std::size_t>(index - 1)];
+  }
+  [[nodiscard]] TokenBuffers& token(int index) {
+    return index == 0 ? *this : further_tokens[static_cast<std::size_t>(index - 1)];
+  }
   [[nodiscard]] const NeuralNetwork& network() const { return stage.network; }
   [[nodiscard]] int units() const { return slots * blocks_per_slot; }
   /// Largest number of rows used in any bank.
@@ -162,9 +181,10 @@ struct StageLayout {
 /// Formats that planes multiply. Throws ModelError for others.
 [[nodiscard]] Type plane_type(ElementType type);
 
-/// Lays out a stage for `slots` requests of up to `max_context` tokens. Throws ModelError for
-/// shapes the compiler does not support; whether it fits is for the caller to judge.
+/// Lays out a stage for `slots` requests of up to `max_context` tokens, `tokens` of them per pass.
+/// Throws ModelError for shapes the compiler does not support; whether it fits is for the caller to
+/// judge.
 [[nodiscard]] StageLayout make_layout(const Geometry& geometry, const Stage& stage, int slots,
-                                      std::int64_t max_context);
+                                      std::int64_t max_context, int tokens = 1);
 
 }  // namespace tandem::lpu

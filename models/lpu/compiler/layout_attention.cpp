@@ -55,45 +55,54 @@ void LayoutMaker::place_kv(Hemisphere side, int tiles) {
   }
 }
 
-void LayoutMaker::make_attention_vectors() {
+void LayoutMaker::make_attention_vectors(int t) {
   const StageShape& s = layout_.shape;
-  layout_.cosine = fp32();
-  layout_.sine = fp32();
-  make_activations(layout_.attended, s.q_vectors(), s.channels(), false);
+  TokenBuffers& token = layout_.token(t);
+  token.cosine = fp32();
+  token.sine = fp32();
+  make_activations(token.attended, t, s.q_vectors(), s.channels(), false);
 }
 
-void LayoutMaker::make_attention_buffers() {
+// Masks and one-hot vectors are the same for all tokens.
+void LayoutMaker::make_attention_buffers(int t) {
   const StageShape& s = layout_.shape;
-  for (int p = 0; p < s.pack_heads; ++p) layout_.head_mask.push_back(fp32());
-  const int width = streams_of(s.kv);
-  layout_.score_stride = s.q_vectors() * s.pack_heads;
-  for (const Hemisphere side : both_sides) {
-    const auto index = static_cast<std::size_t>(side == Hemisphere::East ? 1 : 0);
-    for (int c = 0; c < s.channels(); ++c) {
-      layout_.one_hot[index].push_back(allocator_.buffer(side, width));
-    }
-    for (int q = 0; q < s.q_vectors() * s.pack_heads; ++q) {
-      (index == 0 ? q_west_ : q_east_).push_back(allocator_.buffer(side, width));
-      if (width == 2) {
-        (index == 0 ? rest_west_ : rest_east_).push_back(allocator_.buffer(side, width));
-      }
-    }
-    layout_.mask[index] = allocator_.mask_table(side, layout_.blocks_per_slot + 1);
-    const int rows = layout_.score_stride * layout_.blocks_per_slot;
-    const Rows table = allocator_.score_table(side, rows);
-    for (int q = 0; q < layout_.score_stride; ++q) {
-      Rows row = table;
-      for (Place& place : row) place.row += q;
-      (index == 0 ? score_west_ : score_east_).push_back(row);
-    }
+  TokenBuffers& token = layout_.token(t);
+  if (t == 0) {
+    for (int p = 0; p < s.pack_heads; ++p) layout_.head_mask.push_back(fp32());
+    layout_.score_stride = s.q_vectors() * s.pack_heads;
   }
-  for (int q = 0; q < layout_.score_stride; ++q) layout_.maxima.push_back(fp32());
-  layout_.q_heads = q_west_;
-  layout_.q_heads.insert(layout_.q_heads.end(), q_east_.begin(), q_east_.end());
-  layout_.q_rests = rest_west_;
-  layout_.q_rests.insert(layout_.q_rests.end(), rest_east_.begin(), rest_east_.end());
-  layout_.scores = score_west_;
-  layout_.scores.insert(layout_.scores.end(), score_east_.begin(), score_east_.end());
+  for (const Hemisphere side : both_sides) {
+    if (t == 0) make_one_hot(side);
+    make_heads(token, side);
+    make_tables(token, side);
+  }
+  for (int q = 0; q < layout_.score_stride; ++q) token.maxima.push_back(fp32());
+}
+
+void LayoutMaker::make_one_hot(Hemisphere side) {
+  for (int c = 0; c < layout_.shape.channels(); ++c) {
+    layout_.one_hot[side == Hemisphere::East ? 1 : 0].push_back(
+        allocator_.buffer(side, streams_of(layout_.shape.kv)));
+  }
+}
+
+void LayoutMaker::make_heads(TokenBuffers& token, Hemisphere side) {
+  const int width = streams_of(layout_.shape.kv);
+  for (int q = 0; q < layout_.score_stride; ++q) {
+    token.q_heads.push_back(allocator_.buffer(side, width));
+    if (width == 2) token.q_rests.push_back(allocator_.buffer(side, width));
+  }
+}
+
+void LayoutMaker::make_tables(TokenBuffers& token, Hemisphere side) {
+  const int blocks = layout_.blocks_per_slot;
+  token.mask[side == Hemisphere::East ? 1 : 0] = allocator_.mask_table(side, blocks + 1);
+  const Rows table = allocator_.score_table(side, layout_.score_stride * blocks);
+  for (int q = 0; q < layout_.score_stride; ++q) {
+    Rows row = table;
+    for (Place& place : row) place.row += q;
+    token.scores.push_back(row);
+  }
 }
 
 }  // namespace tandem::lpu

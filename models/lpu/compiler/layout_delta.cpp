@@ -33,8 +33,8 @@ void LayoutMaker::make_delta_buffers() {
   if (!layout_.delta) return;
   const DeltaPlan& plan = *layout_.delta;
   layout_.delta_buffers = lpu::make_delta_buffers(geometry_, plan, allocator_);
-  make_activations(layout_.delta_outputs, static_cast<int>(plan.packs.size()), plan.value_lanes(),
-                   false);
+  make_activations(layout_.delta_outputs, 0, static_cast<int>(plan.packs.size()),
+                   plan.value_lanes(), false);
 }
 
 }  // namespace tandem::lpu

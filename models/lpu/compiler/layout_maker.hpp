@@ -35,7 +35,8 @@ class LayoutMaker {
   std::vector<Rows> norm_weights();
   void make_vectors(LayerLayout& layer);
   void make_head_vectors();
-  void make_activations(Activations& activations, int vectors, std::int64_t width,
+  void make_hidden(TokenBuffers& token);
+  void make_activations(Activations& activations, int token, int vectors, std::int64_t width,
                         bool lanes_per_vector = true);
 
   // Gated DeltaNet (layout_delta.cpp).
@@ -47,14 +48,16 @@ class LayoutMaker {
   void make_grouped_attention(LayerLayout& layer);
   void make_kv();
   void place_kv(Hemisphere side, int tiles);
-  void make_attention_vectors();
-  void make_attention_buffers();
+  void make_attention_vectors(int t);
+  void make_attention_buffers(int t);
+  void make_one_hot(Hemisphere side);
+  void make_heads(TokenBuffers& token, Hemisphere side);
+  void make_tables(TokenBuffers& token, Hemisphere side);
 
   const Geometry& geometry_;
   StageLayout& layout_;
   RowAllocator allocator_;
   bool turn_ = false;
-  std::vector<Rows> q_west_, q_east_, rest_west_, rest_east_, score_west_, score_east_;
 };
 
 inline constexpr std::array<Hemisphere, 2> both_sides{Hemisphere::West, Hemisphere::East};

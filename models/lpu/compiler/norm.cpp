@@ -19,11 +19,15 @@ Value StageCompiler::reduce_lanes(Work& work, Value value, AluOp operation, Hemi
 
 void StageCompiler::rms_norm(const std::vector<Rows>& weights) {
   scheduler_.begin_operator("norm");
+  for (int t = 0; t < layout_.tokens; ++t) rms_norm(weights, layout_.token(t));
+}
+
+void StageCompiler::rms_norm(const std::vector<Rows>& weights, const TokenBuffers& token) {
   const NeuralNetwork& network = layout_.network();
   Work sum(scheduler_);
   Value squares;
-  for (std::size_t k = 0; k < layout_.hidden.size(); ++k) {
-    const Value x = sum.memory(layout_.hidden[k]);
+  for (std::size_t k = 0; k < token.hidden.size(); ++k) {
+    const Value x = sum.memory(token.hidden[k]);
     Work::Options at;
     at.earliest = static_cast<std::int64_t>(k);
     const Value square = sum.op(AluOp::Mul, x, x, at);
@@ -42,24 +46,32 @@ void StageCompiler::rms_norm(const std::vector<Rows>& weights) {
   sum.place();
   for (int k = 0; k < layout_.shape.hidden_vectors; ++k) {
     Work work(scheduler_);
-    const Value scaled_x = work.op(AluOp::Mul, work.memory(layout_.hidden[index_of(k)]),
-                                   Work::register_of(kept.pinned));
+    const Value scaled_x =
+        work.op(AluOp::Mul, work.memory(token.hidden[index_of(k)]), Work::register_of(kept.pinned));
     const Value normed = work.op(AluOp::Mul, scaled_x, work.memory(weights[index_of(k)]));
-    store_activation(work, normed, layout_.shape.weights, layout_.normed, k);
+    store_activation(work, normed, layout_.shape.weights, token.normed, k);
     work.place();
   }
 }
 
-// Keeps, in every lane, the largest logit so far and the tile it stood in. A later equal logit does
-// not replace it, so the lowest token id wins.
-void StageCompiler::take_best(const Output& output, int tile) {
-  const auto n = index_of(tile);
+// Of several tokens the running bests would need as many registers: their logits are compared
+// afterwards, token by token.
+void StageCompiler::take_logit(const Output& output, int tile, const TokenBuffers& token) {
   Work work(scheduler_);
   Value logit = scaled(work, output, work.accumulator(output.plane, output.accumulator));
   const bool is_last = tile + 1 == layout_.head.n_tiles;
   logit = is_last ? work.op(AluOp::Add, logit, work.memory(layout_.logit_mask))
                   : work.op(AluOp::Pass, logit);
-  work.store(logit, layout_.logits[n]);
+  work.store(logit, token.logits[index_of(tile)]);
+  if (layout_.tokens == 1) compare_best(work, logit, tile);
+  const std::int64_t start = work.place(layout_.tokens == 1 ? best_from_ : 0);
+  // Each tile reads what the one before has left in the registers.
+  if (layout_.tokens == 1) best_from_ = start + scheduler_.latencies().vxm_simple;
+}
+
+// Keeps, in every lane, the largest logit so far and the tile it stood in. A later equal logit does
+// not replace it, so the lowest token id wins.
+void StageCompiler::compare_best(Work& work, Value logit, int tile) {
   Work::Options value_alu;
   value_alu.pinned = pinned_alu::best_value(geometry_);
   Work::Options tile_alu;
@@ -73,8 +85,16 @@ void StageCompiler::take_best(const Output& output, int tile) {
     work.op(AluOp::AccMax, logit, {}, value_alu);
     work.op(AluOp::Select, gain, Work::constant(static_cast<float>(tile)), tile_alu);
   }
-  // Each tile reads what the one before has left in the registers.
-  best_from_ = work.place(best_from_) + scheduler_.latencies().vxm_simple;
+}
+
+void StageCompiler::keep_best(const TokenBuffers& token) {
+  constexpr std::int64_t landed = 16;  // operations of the last tile, at least
+  Work work(scheduler_);
+  work.store(work.op(AluOp::Pass, Work::register_of(pinned_alu::best_value(geometry_))),
+             token.best_value);
+  work.store(work.op(AluOp::Pass, Work::register_of(pinned_alu::best_tile(geometry_))),
+             token.best_tile);
+  best_from_ = work.place(best_from_ + landed);
 }
 
 void StageCompiler::head() {
@@ -83,18 +103,24 @@ void StageCompiler::head() {
   std::vector<TileRow> rows;
   const int scale = load_scale(layout_.head, 0);
   for (int n = 0; n < layout_.head.n_tiles; ++n) {
-    rows.push_back({&layout_.head, n, [this, n, scale](int plane, int accumulator) {
-                      take_best({&layout_.head, plane, accumulator, scale}, n);
-                    }});
+    rows.push_back(
+        {&layout_.head, n, [this, n, scale](int token, int plane, int accumulator) {
+           take_logit({&layout_.head, plane, accumulator, scale}, n, layout_.token(token));
+         }});
   }
-  multiply(rows, layout_.normed);
-  constexpr std::int64_t landed = 16;  // operations of the last tile, at least
-  Work work(scheduler_);
-  work.store(work.op(AluOp::Pass, Work::register_of(pinned_alu::best_value(geometry_))),
-             layout_.best_value);
-  work.store(work.op(AluOp::Pass, Work::register_of(pinned_alu::best_tile(geometry_))),
-             layout_.best_tile);
-  work.place(best_from_ + landed);
+  multiply(rows, &TokenBuffers::normed);
+  if (layout_.tokens == 1) return keep_best(layout_);
+  scheduler_.begin_operator("best tokens");
+  for (int t = 0; t < layout_.tokens; ++t) find_best(layout_.token(t));
+}
+
+void StageCompiler::find_best(const TokenBuffers& token) {
+  for (int n = 0; n < layout_.head.n_tiles; ++n) {
+    Work work(scheduler_);
+    compare_best(work, work.op(AluOp::Pass, work.memory(token.logits[index_of(n)])), n);
+    best_from_ = work.place(best_from_) + scheduler_.latencies().vxm_simple;
+  }
+  keep_best(token);
 }
 
 }  // namespace tandem::lpu

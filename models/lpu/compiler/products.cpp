@@ -28,10 +28,13 @@ std::vector<StageCompiler::RowGroup> StageCompiler::row_groups(const std::vector
     const int plane = row.matrix->plane[index_of(row.n)];
     const bool beside = !groups.empty() && groups.back().rows.size() == 1 &&
                         streams_of(row.matrix->type) == 1 && plane % 2 == 1 &&
-                        groups.back().targets.front().plane == plane - 1;
+                        groups.back().first_plane() == plane - 1;
     if (!beside) groups.emplace_back();
     groups.back().rows.push_back(&row);
-    groups.back().targets.push_back({plane, next_accumulator(plane), false, 1, row.matrix->type});
+    groups.back().targets.resize(index_of(layout_.tokens));
+    for (auto& targets : groups.back().targets) {
+      targets.push_back({plane, next_accumulator(plane), false, 1, row.matrix->type});
+    }
   }
   return groups;
 }
@@ -39,12 +42,12 @@ std::vector<StageCompiler::RowGroup> StageCompiler::row_groups(const std::vector
 // Groups on different planes advance side by side, tile by tile. Outputs are taken up after the
 // next groups have got their cycles on the weight path: the vector unit's accesses then fill the
 // gaps between tiles instead of making new ones.
-void StageCompiler::multiply(const std::vector<TileRow>& rows, const Activations& activations) {
+void StageCompiler::multiply(const std::vector<TileRow>& rows, ActivationsOf activations) {
   std::vector<RowGroup> groups = row_groups(rows);
   std::vector<Round> rounds;
   for (RowGroup& group : groups) {
     const auto shares = [&](const RowGroup* other) {
-      return other->targets.front().plane / 2 == group.targets.front().plane / 2;
+      return other->first_plane() / 2 == group.first_plane() / 2;
     };
     if (rounds.empty() || std::any_of(rounds.back().begin(), rounds.back().end(), shares)) {
       rounds.emplace_back();
@@ -60,9 +63,12 @@ void StageCompiler::multiply(const std::vector<TileRow>& rows, const Activations
 }
 
 void StageCompiler::finish_round(const Round& round) {
-  for (const RowGroup* group : round) {
-    for (std::size_t i = 0; i < group->rows.size(); ++i) {
-      group->rows[i]->done(group->targets[i].plane, group->targets[i].accumulator);
+  for (int token = 0; token < layout_.tokens; ++token) {
+    for (const RowGroup* group : round) {
+      const auto& targets = group->targets[index_of(token)];
+      for (std::size_t i = 0; i < group->rows.size(); ++i) {
+        group->rows[i]->done(token, targets[i].plane, targets[i].accumulator);
+      }
     }
   }
 }
@@ -70,7 +76,7 @@ void StageCompiler::finish_round(const Round& round) {
 // The next tile is loaded ahead of the product wherever the activation finds a way beside it: on a
 // wide weight path, or in the cycle in which the other plane of the hemisphere installs.
 void StageCompiler::multiply_round(const Round& round, const Round* next,
-                                   const Activations& activations) {
+                                   ActivationsOf activations) {
   const MatrixLayout& matrix = *round.front()->rows.front()->matrix;
   const bool ahead = geometry_.has_wide_weight_path() || streams_of(matrix.type) == 1;
   const auto load_next = [&](int k) {
@@ -80,7 +86,9 @@ void StageCompiler::multiply_round(const Round& round, const Round* next,
   for (int k = 0; k < matrix.k_tiles; ++k) {
     for (const RowGroup* group : round) install_tiles(*group, k);
     if (ahead) load_next(k);
-    for (RowGroup* group : round) activate_tiles(*group, k, activations);
+    for (int token = 0; token < layout_.tokens; ++token) {
+      for (RowGroup* group : round) activate_tiles(*group, k, token, activations);
+    }
     if (!ahead) load_next(k);
   }
 }
@@ -95,7 +103,8 @@ void StageCompiler::load_round(const Round& round, int k) {
 void StageCompiler::load_tiles(const RowGroup& group, int k) {
   std::vector<Scheduler::TileOnPlane> tiles;
   for (std::size_t i = 0; i < group.rows.size(); ++i) {
-    tiles.emplace_back(group.rows[i]->matrix->tile(group.rows[i]->n, k), group.targets[i].plane);
+    tiles.emplace_back(group.rows[i]->matrix->tile(group.rows[i]->n, k),
+                       group.targets.front()[i].plane);
   }
   if (geometry_.has_wide_weight_path()) {
     static_cast<void>(scheduler_.load(tiles));
@@ -110,7 +119,8 @@ void StageCompiler::load_tiles(const RowGroup& group, int k) {
 void StageCompiler::install_tiles(const RowGroup& group, int k) {
   std::vector<Scheduler::TileOnPlane> tiles;
   for (std::size_t i = 0; i < group.rows.size(); ++i) {
-    tiles.emplace_back(group.rows[i]->matrix->tile(group.rows[i]->n, k), group.targets[i].plane);
+    tiles.emplace_back(group.rows[i]->matrix->tile(group.rows[i]->n, k),
+                       group.targets.front()[i].plane);
   }
   if (geometry_.has_wide_weight_path()) return scheduler_.install(tiles);
   for (const auto& tile : tiles) scheduler_.install({tile});
@@ -118,12 +128,14 @@ void StageCompiler::install_tiles(const RowGroup& group, int k) {
 
 // With a wide weight path every port of the planes' own hemisphere works for the next tile;
 // activations come from the other one.
-void StageCompiler::activate_tiles(RowGroup& group, int k, const Activations& activations) {
+void StageCompiler::activate_tiles(RowGroup& group, int k, int token, ActivationsOf which) {
+  const Activations& activations = layout_.token(token).*which;
   const bool is_wide = geometry_.has_wide_weight_path();
-  const Hemisphere side = geometry_.plane_hemisphere(group.targets.front().plane);
+  const Hemisphere side = geometry_.plane_hemisphere(group.first_plane());
   const bool from_east = (side == Hemisphere::East) != is_wide;
   const Rows& rows = activations.side[from_east ? 1 : 0][index_of(k)];
-  for (Work::Target& target : group.targets) {
+  std::vector<Work::Target>& targets = group.targets[index_of(token)];
+  for (Work::Target& target : targets) {
     target.add = k > 0;
     target.halves = activations.halves[index_of(k)];
     if (is_wide) continue;
@@ -133,7 +145,7 @@ void StageCompiler::activate_tiles(RowGroup& group, int k, const Activations& ac
   }
   if (!is_wide) return;
   Work work(scheduler_);
-  work.activate_rows(rows, group.targets);
+  work.activate_rows(rows, targets);
   work.place();
 }
 
@@ -162,16 +174,16 @@ void StageCompiler::store_activation(Work& work, Value value, Type type, const A
 }
 
 // hidden += W a
-void StageCompiler::add_to_hidden(const MatrixLayout& matrix, const Activations& activations) {
+void StageCompiler::add_to_hidden(const MatrixLayout& matrix, ActivationsOf activations) {
   std::vector<TileRow> rows;
   const int scale = load_scale(matrix, 0);
   for (int n = 0; n < matrix.n_tiles; ++n) {
-    rows.push_back({&matrix, n, [this, &matrix, n, scale](int plane, int accumulator) {
+    rows.push_back({&matrix, n, [this, &matrix, n, scale](int token, int plane, int accumulator) {
                       Work work(scheduler_);
                       const Output output{&matrix, plane, accumulator, scale};
                       const Value product =
                           scaled(work, output, work.accumulator(plane, accumulator));
-                      const Rows& hidden = layout_.hidden[index_of(n)];
+                      const Rows& hidden = layout_.token(token).hidden[index_of(n)];
                       work.store(work.op(AluOp::Add, product, work.memory(hidden)), hidden);
                       work.place();
                     }});
@@ -180,7 +192,7 @@ void StageCompiler::add_to_hidden(const MatrixLayout& matrix, const Activations&
 }
 
 // silu(gate) * up, silu(x) = x / (1 + exp(-x)).
-void StageCompiler::gate(const Output& gate, const Output& up, int vector) {
+void StageCompiler::gate(const Output& gate, const Output& up, int vector, int token) {
   Work work(scheduler_);
   const Value x = scaled(work, gate, work.accumulator(gate.plane, gate.accumulator));
   const Value grown = work.op(AluOp::Exp, work.op(AluOp::Neg, x));
@@ -188,7 +200,7 @@ void StageCompiler::gate(const Output& gate, const Output& up, int vector) {
   const Value silu = work.op(AluOp::Mul, x, part);
   const Value other = scaled(work, up, work.accumulator(up.plane, up.accumulator));
   const Value product = work.op(AluOp::Mul, silu, other);
-  store_activation(work, product, layout_.shape.weights, layout_.gated, vector);
+  store_activation(work, product, layout_.shape.weights, layout_.token(token).gated, vector);
   work.place();
 }
 
@@ -196,20 +208,24 @@ void StageCompiler::feed_forward(const LayerLayout& layer) {
   rms_norm(layer.ffn_norm);
   scheduler_.begin_operator("gate and up");
   std::vector<TileRow> rows;
-  std::vector<Output> gates(index_of(layer.gate.n_tiles));
+  std::vector<std::vector<Output>> gates(index_of(layout_.tokens));
+  for (auto& of_token : gates) of_token.resize(index_of(layer.gate.n_tiles));
   const int gate_scale = load_scale(layer.gate, 1);
   const int up_scale = load_scale(layer.up, 2);
   for (int i = 0; i < layer.gate.n_tiles; ++i) {
-    rows.push_back({&layer.gate, i, [&gates, &layer, i, gate_scale](int plane, int accumulator) {
-                      gates[index_of(i)] = {&layer.gate, plane, accumulator, gate_scale};
-                    }});
-    rows.push_back({&layer.up, i, [this, &gates, &layer, i, up_scale](int plane, int accumulator) {
-                      gate(gates[index_of(i)], {&layer.up, plane, accumulator, up_scale}, i);
-                    }});
+    rows.push_back(
+        {&layer.gate, i, [&gates, &layer, i, gate_scale](int token, int plane, int accumulator) {
+           gates[index_of(token)][index_of(i)] = {&layer.gate, plane, accumulator, gate_scale};
+         }});
+    rows.push_back(
+        {&layer.up, i, [this, &gates, &layer, i, up_scale](int token, int plane, int accumulator) {
+           gate(gates[index_of(token)][index_of(i)], {&layer.up, plane, accumulator, up_scale}, i,
+                token);
+         }});
   }
-  multiply(rows, layout_.normed);
+  multiply(rows, &TokenBuffers::normed);
   scheduler_.begin_operator("down");
-  add_to_hidden(layer.down, layout_.gated);
+  add_to_hidden(layer.down, &TokenBuffers::gated);
 }
 
 }  // namespace tandem::lpu

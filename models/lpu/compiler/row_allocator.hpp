@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
+#include <utility>
 
 #include "models/lpu/compiler/layout.hpp"
 #include "sim/core/diagnostics.hpp"
@@ -98,13 +100,16 @@ class RowAllocator {
     return row;
   }
 
-  Rows buffer(Hemisphere side, int bytes, BufferUse use = BufferUse::Any) {
-    int& next = next_buffer_[side == Hemisphere::East ? 1 : 0][static_cast<std::size_t>(use)];
+  // Activations of different tokens (`turn`) lie at different hops where that matters, so that all
+  // can be read in one resting cycle and reach their plane one behind the other.
+  Rows buffer(Hemisphere side, int bytes, BufferUse use = BufferUse::Any, int turn = 0) {
+    const int variant = use == BufferUse::Activation ? turn % geometry_.lw_issues() : 0;
+    int& next = next_buffer_[side == Hemisphere::East ? 1 : 0][{use, variant}];
     const int need = bytes == 4 ? 2 : 1;
     for (int tries = 0; tries <= tables_; ++tries) {
       if (need == 2 && next % 2 != 0) ++next;
       if (next + need > tables_) next = 0;
-      if (suits(next, use)) break;
+      if (suits(next, use, variant)) break;
       next += need;
     }
     const int first = slice_of(side, next);
@@ -143,11 +148,11 @@ class RowAllocator {
     return index + (side == Hemisphere::East ? geometry_.mem_slices_per_hemisphere : 0);
   }
   // Whether a slice has the hops that a use wants; see BufferUse.
-  [[nodiscard]] bool suits(int index, BufferUse use) const {
+  [[nodiscard]] bool suits(int index, BufferUse use, int variant = 0) const {
     if (!shares_slices_ || use == BufferUse::Any) return true;
     const int period = geometry_.lw_issues() + 1;
     const int hops = geometry_.mem_position(slice_of(Hemisphere::East, index)) % period;
-    return hops == (use == BufferUse::Activation ? 1 % period : period - 1);
+    return hops == (use == BufferUse::Activation ? (1 + variant) % period : period - 1);
   }
   int& used(int slice, int bank) {
     return layout_.rows_used[static_cast<std::size_t>(slice * geometry_.banks + bank)];
@@ -179,7 +184,7 @@ class RowAllocator {
   int first_moving_ = 0;  ///< of KV tiles
   int tables_ = 0;        ///< buffers come before it
   bool shares_slices_ = false;
-  std::array<std::array<int, 3>, 2> next_buffer_{};
+  std::array<std::map<std::pair<BufferUse, int>, int>, 2> next_buffer_;
   std::array<int, 2> next_outer_{};
 };
 

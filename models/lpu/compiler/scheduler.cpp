@@ -149,7 +149,7 @@ void Scheduler::commit_load(const PlaneLoad& load, std::int64_t at) {
       MemAccess access;
       access.kind = MemAccess::Kind::Read;
       access.bank = static_cast<std::uint8_t>(place.bank);
-      access.reg = static_cast<std::uint8_t>(place.reg);
+      access.reg = static_cast<std::uint16_t>(place.reg);
       access.row = static_cast<std::uint16_t>(place.row);
       access.stream = ref;
       add(MemEvent{read, place.slice, access});

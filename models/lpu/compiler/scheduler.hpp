@@ -63,8 +63,9 @@ struct ColumnTile {
   [[nodiscard]] Place place(const Geometry& geometry, int byte, int column) const;
 };
 
-/// Host registers from here on stand for rows that differ between chips of one schedule.
-inline constexpr int rank_registers = 192;
+/// Host registers from here on stand for rows that differ between chips of one schedule. Those of a
+/// pass's tokens come before.
+inline constexpr int rank_registers = 3840;
 
 struct MemEvent {
   std::int64_t cycle = 0;

@@ -22,17 +22,20 @@ class StageCompiler {
   [[nodiscard]] const std::vector<std::int64_t>& send_cycles() const { return sends_; }
 
  private:
-  /// One row of tiles of a matrix, and what to do with the finished outputs.
+  /// One row of tiles of a matrix, and what to do with the finished outputs of every token.
   struct TileRow {
     const MatrixLayout* matrix;
     int n;
-    std::function<void(int plane, int accumulator)> done;
+    std::function<void(int token, int plane, int accumulator)> done;
   };
   /// Rows of tiles that advance together, and their accumulators.
   struct RowGroup {
     std::vector<const TileRow*> rows;
-    std::vector<Work::Target> targets;
+    std::vector<std::vector<Work::Target>> targets;  ///< by token, then row
+    [[nodiscard]] int first_plane() const { return targets.front().front().plane; }
   };
+  /// Which of a token's activations a product takes.
+  using ActivationsOf = Activations TokenBuffers::*;
   /// Groups on different planes; all have the same number of tiles along their inputs.
   using Round = std::vector<RowGroup*>;
   /// Outputs of a matrix in an accumulator; `scaled` applies the factor of one-byte weights, which
@@ -49,22 +52,23 @@ class StageCompiler {
   // Hidden state over links (link.cpp).
   void receive_hidden();
   void send_hidden();
+  void send_hidden(const TokenBuffers& token);
 
   // Products (products.cpp).
-  void multiply(const std::vector<TileRow>& rows, const Activations& activations);
+  void multiply(const std::vector<TileRow>& rows, ActivationsOf activations);
   [[nodiscard]] std::vector<RowGroup> row_groups(const std::vector<TileRow>& rows);
-  void multiply_round(const Round& round, const Round* next, const Activations& activations);
+  void multiply_round(const Round& round, const Round* next, ActivationsOf activations);
   void finish_round(const Round& round);
   void load_round(const Round& round, int k);
   void load_tiles(const RowGroup& group, int k);
   void install_tiles(const RowGroup& group, int k);
-  void activate_tiles(RowGroup& group, int k, const Activations& activations);
+  void activate_tiles(RowGroup& group, int k, int token, ActivationsOf activations);
   [[nodiscard]] int load_scale(const MatrixLayout& matrix, int turn);
   [[nodiscard]] Value scaled(Work& work, const Output& output, Value value) const;
   [[nodiscard]] int next_accumulator(int plane);
-  void add_to_hidden(const MatrixLayout& matrix, const Activations& activations);
+  void add_to_hidden(const MatrixLayout& matrix, ActivationsOf activations);
   void feed_forward(const LayerLayout& layer);
-  void gate(const Output& gate, const Output& up, int vector);
+  void gate(const Output& gate, const Output& up, int vector, int token);
   void store_activation(Work& work, Value value, Type type, const Activations& to, int vector);
 
   // Gated DeltaNet (delta_mixer.cpp).
@@ -75,9 +79,13 @@ class StageCompiler {
 
   // Norms, reductions and the head (norm.cpp).
   void rms_norm(const std::vector<Rows>& weights);
+  void rms_norm(const std::vector<Rows>& weights, const TokenBuffers& token);
   [[nodiscard]] Value reduce_lanes(Work& work, Value value, AluOp operation, Hemisphere side);
   void head();
-  void take_best(const Output& output, int tile);
+  void take_logit(const Output& output, int tile, const TokenBuffers& token);
+  void compare_best(Work& work, Value logit, int tile);
+  void find_best(const TokenBuffers& token);
+  void keep_best(const TokenBuffers& token);
 
   // Attention (attention.cpp, attention_values.cpp).
   void attention(const LayerLayout& layer);

@@ -235,7 +235,7 @@ void Work::commit(std::int64_t start) {
     MemAccess access;
     access.kind = op.kind;
     access.bank = static_cast<std::uint8_t>(op.place.bank);
-    access.reg = static_cast<std::uint8_t>(op.place.reg);
+    access.reg = static_cast<std::uint16_t>(op.place.reg);
     access.row = static_cast<std::uint16_t>(op.place.row);
     access.stream = stream_of(op.flow, op.byte);
     scheduler_->add(MemEvent{start + op.cycle, op.place.slice, access});
