@@ -9,15 +9,10 @@ void LayoutMaker::make_delta(LayerLayout& layer) {
   const DeltaPlan& plan = *layout_.delta;
   const int hidden = layout_.shape.hidden_vectors;
   const int packs = static_cast<int>(plan.packs.size());
-  int position = 0;
-  const auto rows = [&](int n_tiles) {
-    MatrixLayout result = matrix_shape(n_tiles, hidden);
-    for (int n = 0; n < n_tiles; ++n) add_tiles(result, position++);
-    return result;
-  };
-  layer.delta.qkv = rows(2 * plan.key_vectors + packs);
-  layer.delta.gates = rows(plan.gate_vectors);
-  layer.delta.z = rows(packs);
+  layer.delta.qkv = matrix(2 * plan.key_vectors + packs, hidden);
+  layer.delta.gates = matrix(plan.gate_vectors, hidden);
+  layer.delta.z = matrix(packs, hidden);
+  begin_at_even_plane();
   layer.o = matrix(hidden, packs);
 }
 
