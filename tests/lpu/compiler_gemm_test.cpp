@@ -135,6 +135,18 @@ TEST(LpuGemm, MoreRowsThanAccumulators) {
   expect_product(narrow_geometry(2), {130, 40, 70, Type::Float16});
 }
 
+TEST(LpuGemm, AnyShapeAndFormatEqualsTheSumOfItsTiles) {
+  RandomStream random(8, "products");
+  constexpr Type types[] = {Type::Int8, Type::Fp8E4m3, Type::Float16, Type::Bfloat16};
+  for (int turn = 0; turn < 12; ++turn) {
+    const GemmShape shape{random.integer(1, 20), random.integer(1, 150), random.integer(1, 150),
+                          types[turn % 4]};
+    SCOPED_TRACE(turn);
+    expect_product(narrow_geometry(static_cast<int>(random.integer(1, 5))), shape);
+    if (HasFatalFailure()) return;
+  }
+}
+
 TEST(LpuGemm, OddShapesOnTheWideWeightPath) {
   expect_product(lp30_geometry(), {1, 700, 330, Type::Fp8E4m3});
   expect_product(lp30_geometry(), {5, 400, 650, Type::Float16});

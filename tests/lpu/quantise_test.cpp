@@ -8,8 +8,10 @@
 #include <cmath>
 
 #include "models/lpu/compiler/image.hpp"
+#include "models/lpu/compiler/quantised_product.hpp"
 #include "models/lpu/machine.hpp"
 #include "models/lpu/verifier.hpp"
+#include "sim/numerics/dot.hpp"
 #include "sim/numerics/element.hpp"
 #include "sim/numerics/special.hpp"
 #include "tests/lpu/compiler_harness.hpp"
@@ -121,6 +123,101 @@ TEST(LpuQuantise, ZerosHaveAFiniteFactorAndValuesBeyondATensorsFactorSaturate) {
   // 1000 / 1 is beyond 127 and 448.
   expect_codes(narrow_geometry(2), {1000.0F, -1000.0F}, cases[0], 1.0F);
   expect_codes(narrow_geometry(2), {1000.0F, -1000.0F}, cases[1], 1.0F);
+}
+
+// Products with activations quantised as they come: int8 sums are exact, e4m3 sums are rounded once
+// a tile.
+void expect_product(const lpu::Geometry& geometry, int k, int n, const Case& c) {
+  const auto product =
+      lpu::compile_quantised_product(geometry, LatencyTable{}, "chip", {k, n, c.type});
+  const auto lanes = static_cast<std::size_t>(geometry.lanes());
+  const auto width = static_cast<std::size_t>(product.k_tiles) * lanes;
+  RandomStream random(6, "product");
+  const ElementType element = lpu::element_type(c.type);
+  lpu::Machine machine(geometry, LatencyTable{}, true);
+  machine.load(product.program, {});
+  const lpu::RowWriter write = [&](const lpu::Place& place, std::span<const std::uint8_t> bytes) {
+    machine.write_row(place.slice, place.bank, place.row, bytes);
+  };
+  std::vector<float> x = random_values(static_cast<std::size_t>(k), 3, random);
+  x.resize(width);
+  for (std::size_t v = 0; v < width; v += lanes) {
+    lpu::write_vector(geometry, product.input.values[v / lanes], Type::Float32,
+                      std::span<const float>(x).subspan(v, lanes), write);
+  }
+  float amax = 0;
+  for (const float value : x) amax = std::max(amax, std::fabs(value));
+  const float factor = amax * (1.0F / c.largest);
+  std::vector<std::uint32_t> codes;
+  for (const float value : x) {
+    codes.push_back(encode_element(element, value * special::recip(factor)) & 0xffU);
+  }
+  std::vector<std::vector<std::uint32_t>> w;
+  std::vector<float> factors;
+  for (int row = 0; row < n; ++row) {
+    std::vector<float> values;
+    for (int i = 0; i < k; ++i) {
+      values.push_back(static_cast<float>(random.integer(-100, 100)));
+    }
+    values.resize(width);
+    w.emplace_back();
+    for (const float value : values) w.back().push_back(encode_element(element, value) & 0xffU);
+    factors.push_back(static_cast<float>(0.01 + random.uniform()));
+    const auto column = static_cast<std::size_t>(row);
+    for (int t = 0; t < product.k_tiles; ++t) {
+      const auto& tile =
+          product.weights[column / lanes * static_cast<std::size_t>(product.k_tiles) +
+                          static_cast<std::size_t>(t)];
+      lpu::write_vector(
+          geometry, {tile.place(geometry, 0, static_cast<int>(column % lanes))}, c.type,
+          std::span<const float>(values).subspan(static_cast<std::size_t>(t) * lanes, lanes),
+          write);
+    }
+  }
+  for (std::size_t v = 0; v < product.factors.size(); ++v) {
+    const std::size_t count = std::min(lanes, factors.size() - v * lanes);
+    lpu::write_vector(geometry, product.factors[v], Type::Float32,
+                      std::span<const float>(factors).subspan(v * lanes, count), write);
+  }
+  EXPECT_EQ(machine.run().cycles, product.cycles);
+  for (std::size_t row = 0; row < w.size(); ++row) {
+    float sum = 0;
+    for (std::size_t first = 0; first < width; first += lanes) {
+      float tile =
+          0;  // integers this small are exact in float, and so are e4m3 sums of a few lanes
+      std::vector<std::uint8_t> a, b;
+      for (std::size_t i = first; i < first + lanes; ++i) {
+        a.push_back(static_cast<std::uint8_t>(codes[i]));
+        b.push_back(static_cast<std::uint8_t>(w[row][i]));
+        tile += decode_element(element, codes[i]) * decode_element(element, w[row][i]);
+      }
+      sum += c.type == Type::Int8 ? tile : dot_fp8_e4m3(a, b);
+    }
+    const float expected = (sum * factors[row]) * factor;
+    ASSERT_EQ(read(machine, product.outputs[row / lanes])[row % lanes],
+              std::bit_cast<std::uint32_t>(expected))
+        << row;
+  }
+  for (const auto& fault : lpu::verify(product.program, geometry, LatencyTable{})) {
+    ADD_FAILURE() << lpu::format_violation(fault);
+  }
+}
+
+TEST(LpuQuantise, ProductsOfQuantisedTokensHaveTheBitsOfTheReference) {
+  RandomStream random(2, "products");
+  for (int turn = 0; turn < 3; ++turn) {
+    for (const Case& c : {cases[0], cases[1]}) {
+      const lpu::Geometry geometry = narrow_geometry(static_cast<int>(random.integer(1, 4)));
+      expect_product(geometry, static_cast<int>(random.integer(1, 150)),
+                     static_cast<int>(random.integer(1, 150)), c);
+      if (HasFatalFailure()) return;
+    }
+  }
+  expect_product(lpu_v1_geometry(), 400, 330, cases[0]);
+  expect_product(lp30_geometry(), 330, 400, cases[1]);
+  EXPECT_THROW(lpu::compile_quantised_product(narrow_geometry(1), LatencyTable{}, "chip",
+                                              {4, 4, Type::Fp8E5m2}),
+               ModelError);
 }
 
 TEST(LpuQuantise, OnlyOneByteTypesAreCodes) {
