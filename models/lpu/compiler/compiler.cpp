@@ -191,7 +191,7 @@ void fill(CompiledStage& result, StageCompiler& compiler, const std::string& chi
   const Geometry& geometry = compiler.scheduler().geometry();
   compiler.compile();
   result.program.chip = chip;
-  result.program.queues = emit_queues(compiler.scheduler());
+  emit_queues(compiler.scheduler(), result.program);
   result.program.maps = compiler.maps();
   result.program.register_limits = register_limits(geometry, result.layout);
   for (const int rows : result.layout.rows_used) {
