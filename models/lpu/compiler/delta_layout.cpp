@@ -212,7 +212,11 @@ DeltaBuffers make_delta_buffers(const Geometry& geometry, const DeltaPlan& plan,
   b.overlap = buffers.many(views);
   b.seen = buffers.many(packs);
   b.answered = buffers.many(packs);
-  b.change = buffers.many(packs);
+  // Read in every cycle of an update, two packs at a time.
+  for (int pack = 0; pack < packs; ++pack) {
+    b.change.push_back(pack % 2 == 0 ? allocator.score_table(Hemisphere::East, 1)
+                                     : allocator.mask_table(Hemisphere::East, 1));
+  }
   b.mixed = buffers.many(packs);
   b.gate = buffers.many(packs);
   return b;

@@ -8,7 +8,7 @@ namespace {
 
 // Rows of even and of odd number are summed apart, then together; two rows of two packs pass the
 // vector unit in every cycle, which keeps all its ALUs busy: eight products and eight sums when the
-// states are asked; eight products, four sums and four kept factors when they are updated.
+// states are asked; eight products, four sums and two kept factors when they are updated.
 constexpr int parts = 2;
 constexpr int bundle_packs = 2;
 constexpr int special_every = 4;
@@ -37,11 +37,9 @@ int sum_alu(const Geometry& geometry, int n) {
   return (n - ordinary) * special_every + special_every - 1;
 }
 
+// The first and the third: norms, which follow the update, use the others.
 int decay_alu(const Geometry& geometry, int pack) {
   return ordinary_alu(geometry, pack % bundle_packs * 2);
-}
-int change_alu(const Geometry& geometry, int pack) {
-  return ordinary_alu(geometry, pack % bundle_packs * 2 + 1);
 }
 
 }  // namespace
@@ -147,16 +145,11 @@ void DeltaStep::update() {
 void DeltaStep::update_states(const Bundle& packs) {
   const Geometry& geometry = scheduler_.geometry();
   for (const int pack : packs) {
-    const std::pair<const Rows*, int> kept[] = {
-        {&buffers_.decay[index_of(pack)], decay_alu(geometry, pack)},
-        {&buffers_.change[index_of(pack)], change_alu(geometry, pack)}};
-    for (const auto& [rows, alu] : kept) {
-      Work work(scheduler_);
-      Work::Options options;
-      options.pinned = alu;
-      work.op(AluOp::Pass, work.memory(*rows), {}, options);
-      work.place();
-    }
+    Work work(scheduler_);
+    Work::Options options;
+    options.pinned = decay_alu(geometry, pack);
+    work.op(AluOp::Pass, work.memory(buffers_.decay[index_of(pack)]), {}, options);
+    work.place();
   }
   for (int i = 0; i < plan_.key_dim(); i += parts) {
     Work work(scheduler_);
@@ -177,7 +170,7 @@ void DeltaStep::update_row(Work& work, int pack, int i) const {
   const Value kept =
       work.op(AluOp::Mul, work.memory(rows), Work::register_of(decay_alu(geometry, pack)));
   const Value key = work.memory_permuted(buffers_.keys[vector], spread(pack, i));
-  const Value added = work.op(AluOp::Mul, key, Work::register_of(change_alu(geometry, pack)));
+  const Value added = work.op(AluOp::Mul, key, work.memory(buffers_.change[index_of(pack)]));
   Work::Options options;
   options.special = true;
   work.store(work.op(AluOp::Add, kept, added, options), rows);
