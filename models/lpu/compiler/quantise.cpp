@@ -111,7 +111,7 @@ CompiledQuantise compile_quantise(const Geometry& geometry, const LatencyTable& 
   dequantise(scheduler, result.back, type);
   scheduler.finish();
   result.program.chip = chip;
-  result.program.queues = emit_queues(scheduler);
+  emit_queues(scheduler, result.program);
   result.cycles = predict_cycles(scheduler).base;
   return result;
 }

@@ -103,7 +103,7 @@ CompiledQuantisedProduct compile_quantised_product(const Geometry& geometry,
   for (int n = 0; n < product.n_tiles; ++n) multiply(scheduler, product, n);
   scheduler.finish();
   product.program.chip = chip;
-  product.program.queues = emit_queues(scheduler);
+  emit_queues(scheduler, product.program);
   product.cycles = predict_cycles(scheduler).base;
   return product;
 }
