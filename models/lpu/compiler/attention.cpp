@@ -29,54 +29,6 @@ std::vector<Rows> StageCompiler::column_ports(const ColumnTile& tile, int first_
   return ports;
 }
 
-// x cos + swap(x) sin, the sign of the rotation in the sine vector.
-Value StageCompiler::rotate(Work& work, const Output& output) {
-  const Value kept = work.op(AluOp::Mul, work.accumulator(output.plane, output.accumulator),
-                             work.memory(layout_.cosine));
-  const Value swapped =
-      work.op(AluOp::Mul, work.accumulator_permuted(output.plane, output.accumulator, rope_map_),
-              work.memory(layout_.sine));
-  return scaled(work, output, work.op(AluOp::Add, kept, swapped));
-}
-
-// Each q head alone in its lanes, the lanes of the other heads of the pack zero: a product with a
-// tile of keys then sees one head. With two-byte KV what rounding takes away is kept as a second
-// activation: an error in a score grows exponentially in the softmax.
-void StageCompiler::split_heads(const LayerLayout& layer, int q, const Output& output) {
-  const int j = q / layout_.shape.group;
-  const Hemisphere side = layer.packs[index_of(j)].side;
-  for (int p = 0; p < layout_.shape.heads_in_pack(j); ++p) {
-    Work work(scheduler_);
-    const Value head =
-        work.op(AluOp::Mul, rotate(work, output), work.memory(layout_.head_mask[index_of(p)]));
-    const Type type = layout_.shape.kv;
-    const Value rounded = work.convert(head, Type::Float32, type);
-    const std::size_t slot = layout_.head_slot(q, p, side);
-    work.store(rounded, layout_.q_heads[slot]);
-    if (!layout_.q_rests.empty()) {
-      const Value kept = work.convert(rounded, type, Type::Float32);
-      const Value rest = work.op(AluOp::Sub, head, kept);
-      work.store(work.convert(rest, Type::Float32, type), layout_.q_rests[slot]);
-    }
-    work.place();
-  }
-}
-
-void StageCompiler::append_key(const PackLayout& pack, const Output& output,
-                               const TokenRegisters& token) {
-  Work work(scheduler_);
-  store_column(work, rotate(work, output), pack.keys, column_ports(pack.keys, token.key_ports));
-  work.place();
-}
-
-void StageCompiler::append_value(const PackLayout& pack, const Output& output,
-                                 const TokenRegisters& token) {
-  Work work(scheduler_);
-  const Value value = scaled(work, output, work.accumulator(output.plane, output.accumulator));
-  store_column(work, value, pack.staged, column_ports(pack.staged, token.value_ports));
-  work.place();
-}
-
 // Converts a vector to the KV type and writes it as a column. Where both bytes lie behind the same
 // ports, the second follows a cycle later.
 void StageCompiler::store_column(Work& work, Value value, const ColumnTile& tile,
@@ -111,13 +63,13 @@ void StageCompiler::project_qkv(const LayerLayout& layer, const TokenRegisters& 
   for (int j = 0; j < layer.k.n_tiles; ++j) {
     rows.push_back(
         {&layer.k, j, [this, &layer, &token, j, scales](int /*token*/, int plane, int accumulator) {
-           append_key(layer.packs[index_of(j)], {&layer.k, plane, accumulator, scales[1]}, token);
+           append_key(layer, j, {&layer.k, plane, accumulator, scales[1]}, token);
          }});
   }
   for (int j = 0; j < layer.v.n_tiles; ++j) {
     rows.push_back(
         {&layer.v, j, [this, &layer, &token, j, scales](int /*token*/, int plane, int accumulator) {
-           append_value(layer.packs[index_of(j)], {&layer.v, plane, accumulator, scales[2]}, token);
+           append_value(layer, j, {&layer.v, plane, accumulator, scales[2]}, token);
          }});
   }
   multiply(rows, &TokenBuffers::normed);
@@ -173,12 +125,7 @@ void StageCompiler::score_head(const PackLayout& pack, int q, int p, int accumul
 
 void StageCompiler::score_loop(const LayerLayout& layer, const TokenRegisters& token) {
   const StageShape& shape = layout_.shape;
-  for (const Rows& maximum : layout_.maxima) {
-    Work work(scheduler_);
-    work.store(work.op(AluOp::Pass, Work::constant(-std::numeric_limits<float>::infinity())),
-               maximum);
-    work.place();
-  }
+  begin_maxima(layer);
   scheduler_.begin_loop(token.iterations, loop_strides());
   for (int j = 0; j < shape.packs; ++j) {
     const PackLayout& pack = layer.packs[index_of(j)];
@@ -192,6 +139,28 @@ void StageCompiler::score_loop(const LayerLayout& layer, const TokenRegisters& t
     }
   }
   scheduler_.end_loop();
+}
+
+// The first maximum is a head's sink, or less than any score.
+void StageCompiler::begin_maxima(const LayerLayout& layer) {
+  for (std::size_t i = 0; i < layout_.maxima.size(); ++i) {
+    Work work(scheduler_);
+    const Value first = layer.sinks.empty()
+                            ? Work::constant(-std::numeric_limits<float>::infinity())
+                            : work.memory(layer.sinks[i]);
+    work.store(work.op(AluOp::Pass, first), layout_.maxima[i]);
+    work.place();
+  }
+}
+
+// A bias of the hidden state's width joins it while the product is under way.
+void StageCompiler::add_bias_to_hidden(const std::vector<Rows>& bias) {
+  for (std::size_t k = 0; k < bias.size(); ++k) {
+    Work work(scheduler_);
+    const Value sum = work.op(AluOp::Add, work.memory(layout_.hidden[k]), work.memory(bias[k]));
+    work.store(sum, layout_.hidden[k]);
+    work.place();
+  }
 }
 
 void StageCompiler::attention(const LayerLayout& layer) {
@@ -213,6 +182,7 @@ void StageCompiler::attention(const LayerLayout& layer) {
   scheduler_.begin_operator("heads combined");
   for (int q = 0; q < shape.q_vectors(); ++q) combine_heads(layer, q);
   scheduler_.begin_operator("output projection");
+  add_bias_to_hidden(layer.o_bias);
   add_to_hidden(layer.o, &TokenBuffers::attended);
 }
 

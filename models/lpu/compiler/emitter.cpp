@@ -95,8 +95,20 @@ class QueueEmitter {
     return count;
   }
 
-  // Events before `end`, with Repeat where it pays.
+  // Events before `end`. A queue that goes on behind a release parks for it.
   void emit_events(std::int64_t end_cycle) {
+    const auto& releases = scheduler_.releases();
+    for (; release_ < releases.size() && releases[release_].cycle <= end_cycle; ++release_) {
+      emit_run(releases[release_].cycle);
+      if (next_ >= events_.size()) return;
+      add(Opcode::Sync);
+      cursor_ = releases[release_].cycle;
+    }
+    emit_run(end_cycle);
+  }
+
+  // The same between releases, with Repeat where it pays.
+  void emit_run(std::int64_t end_cycle) {
     std::size_t end = next_;
     while (end < events_.size() && events_[end].cycle < end_cycle) ++end;
     while (next_ < end) {
@@ -149,6 +161,7 @@ class QueueEmitter {
   QueueProgram words_;
   std::vector<OperatorSpan> marks_;
   std::size_t next_ = 0;
+  std::size_t release_ = 0;  ///< the next one
   std::int64_t cursor_ = 0;
 };
 

@@ -81,6 +81,20 @@ class RowAllocator {
     return tile;
   }
 
+  // Makes room for `copies` of all that was taken since `before`, one behind the other with the
+  // same distance in every bank; returns the distance.
+  int repeat_since(const std::vector<int>& before, int copies) {
+    int rows = 0;
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      rows = std::max(rows, layout_.rows_used[i] - before[i]);
+      layout_.weight_rows += std::int64_t{copies - 1} * (layout_.rows_used[i] - before[i]);
+    }
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      if (layout_.rows_used[i] > before[i]) layout_.rows_used[i] = before[i] + copies * rows;
+    }
+    return rows;
+  }
+
   // Column tiles that move with the loop over blocks: `tiles` of them per unit and hemisphere.
   ColumnTile moving_tiles(Hemisphere side, Type type, int& rows_per_tile) const {
     ColumnTile tile;
