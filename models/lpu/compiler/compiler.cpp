@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "models/lpu/compiler/rank_share.hpp"
 #include "models/lpu/compiler/stage_compiler.hpp"
 #include "sim/core/diagnostics.hpp"
@@ -46,6 +48,10 @@ std::array<std::uint16_t, host_registers> register_limits(const Geometry& geomet
       set(token.key_ports + k, std::int64_t{units} * layout.unit_rows + last_issue);
       set(token.value_ports + k, std::int64_t{layout.slots} * layout.staging_rows + last_issue);
     }
+  }
+  if (layout.delta) {
+    const auto delta = delta_register_limits(*layout.delta, layout.slots);
+    std::ranges::copy(delta, limits.begin() + host_register::delta_state);
   }
   return limits;
 }
@@ -106,14 +112,6 @@ int StageCompiler::add_map(std::vector<std::uint16_t> map) {
   return static_cast<int>(maps_.size()) - 1;
 }
 
-int StageCompiler::rotation_map(int distance) {
-  std::vector<std::uint16_t> map(index_of(geometry_.lanes()));
-  for (int lane = 0; lane < geometry_.lanes(); ++lane) {
-    map[index_of(lane)] = static_cast<std::uint16_t>((lane + distance) % geometry_.lanes());
-  }
-  return add_map(std::move(map));
-}
-
 // The bytes of the hidden state arrive one link interval apart, vector by vector, lowest byte
 // first.
 void StageCompiler::receive_hidden() {
@@ -168,6 +166,7 @@ void StageCompiler::send_hidden(const TokenBuffers& token) {
 
 // The first half of a layer, by its kind.
 void StageCompiler::mix_tokens(const LayerLayout& layer) {
+  if (std::holds_alternative<GatedDelta>(layer.kind.mixer)) return mix_by_delta(layer);
   attention(layer);
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "models/lpu/collective/collective.hpp"
+#include "models/lpu/compiler/delta_rows.hpp"
 #include "models/lpu/compiler/scheduler.hpp"
 #include "sim/describe/neural_network.hpp"
 #include "sim/lower/batch.hpp"
@@ -29,7 +30,8 @@ inline constexpr int most_chosen_experts = 8;
 /// Their indices, for tables with a row per expert.
 inline constexpr int chosen_indices = chosen_experts + most_chosen_experts;
 inline constexpr int delta_state = 178;  ///< rows to a request's recurrent states
-/// Rows to the convolution's input of as many tokens ago as registers further (0 = this token).
+/// Rows to the convolution's input of as many tokens ago as registers further (0 = this token);
+/// five of them.
 inline constexpr int delta_ring = 179;
 /// Those of the second and all further tokens of a pass, token by token.
 inline constexpr int further_tokens = 256;
@@ -81,6 +83,12 @@ struct PackLayout {
   ColumnTile keys;    ///< column = token of the block
   ColumnTile values;  ///< column = channel of the pack; then a column of ones
   ColumnTile staged;  ///< V rows of the growing block; column = token
+};
+
+/// The projections of a Gated DeltaNet layer. Vectors of outputs: those of keys, of queries, then
+/// packs of values; gates hold a and b.
+struct DeltaMatrices {
+  MatrixLayout qkv, gates, z;
 };
 
 /// A mixture of experts. The chosen experts advance side by side, as if they were one block as wide
@@ -140,6 +148,8 @@ struct LayerLayout {
   std::vector<Rows> v_bias;                       ///< by pack
   std::vector<Rows> o_bias;                       ///< by vector of the hidden state
   std::vector<Rows> sinks;      ///< by q head, in every lane: where its maximum begins
+  DeltaMatrices delta;          ///< Gated DeltaNet; its output projection is o
+  DeltaLayerRows delta_rows;    ///< Gated DeltaNet
   MatrixLayout gate, up, down;  ///< dense feed-forward block
   std::optional<ExpertsLayout> experts;
 };
@@ -181,6 +191,7 @@ struct TokenBuffers {
   std::array<Rows, 2> mask;    ///< first row of the mask table; zeros, then the tail's row. Read at
                                ///< the token's mask_start
   Activations normed, attended, gated;
+  Activations delta_outputs;  ///< of Gated DeltaNet, by pack
   Activations routed;         ///< what the experts' gates give
   std::vector<Rows> q_heads;  ///< kv type, by head_slot(); one copy in each hemisphere
   std::vector<Rows> q_rests;  ///< two-byte KV: what rounding took from q_heads, rounded too
@@ -206,6 +217,8 @@ struct StageLayout : TokenBuffers {
   int staging_rows = 0;  ///< rows of the staged V tiles of one request
   int score_stride = 0;  ///< rows of scores per block
   std::vector<LayerLayout> layers;
+  std::optional<DeltaPlan> delta;  ///< of all its Gated DeltaNet layers
+  DeltaBuffers delta_buffers;
   std::vector<Rows> final_norm;
   MatrixLayout head;
 

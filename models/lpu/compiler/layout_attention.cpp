@@ -46,7 +46,8 @@ void LayoutMaker::make_kv() {
   const int pairs = geometry_.planes / 2;
   std::array<int, 2> tiles{};
   for (std::size_t l = 0; l < layout_.layers.size(); ++l) {
-    for (int j = 0; j < s.packs; ++j) {
+    const bool attends = std::holds_alternative<GroupedAttention>(layout_.layers[l].kind.mixer);
+    for (int j = 0; attends && j < s.packs; ++j) {
       PackLayout pack;
       const int turn = j + static_cast<int>(l);
       const int half = streams_of(s.kv) == 2 ? 0 : (turn / pairs) % 2;

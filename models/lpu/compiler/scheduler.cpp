@@ -38,7 +38,8 @@ Scheduler::Scheduler(const Geometry& geometry, const LatencyTable& latencies,
   first_queue_ = ports;
   first_link_ = first_queue_ + queues;
   first_stream_ = first_link_ + index_of(geometry.link_count());
-  lines_.resize(first_stream_ + index_of(4 * geometry.total_streams_per_direction()));
+  first_issue_ = first_stream_ + index_of(4 * geometry.total_streams_per_direction());
+  lines_.resize(first_issue_ + index_of(geometry.vxm_alus));
   windows_.resize(queues);
   queue_end_.assign(queues, first_cycle);
   moved_written_.assign(ports, never);

@@ -23,6 +23,7 @@ struct Place {
   /// Other registers may point at the same row: after a write the port rests until the row may be
   /// read, whoever reads (H9 compares rows of two registers at their worst).
   bool alone = false;
+  bool operator==(const Place&) const = default;
 };
 
 /// The rows of one vector value, lowest byte first: 1, 2 or 4 of them, all in one hemisphere.
@@ -145,6 +146,11 @@ class Scheduler {
   [[nodiscard]] Timeline& queue(int index) {
     return lines_[first_queue_ + static_cast<std::size_t>(index)];
   }
+  /// Cycles in which a special ALU issues; queue() of its queue has those in which results land,
+  /// less the latency of special operations.
+  [[nodiscard]] Timeline& issues(int alu) {
+    return lines_[first_issue_ + static_cast<std::size_t>(alu)];
+  }
   /// Cycles in which a link still carries a vector.
   [[nodiscard]] Timeline& link(int index) {
     return lines_[first_link_ + static_cast<std::size_t>(index)];
@@ -253,8 +259,8 @@ class Scheduler {
   std::int64_t begin_;          ///< see segment_begin()
   std::int64_t horizon_ = 0;    ///< the next loop begins behind it
   std::int64_t loops_end_ = 0;  ///< every queue has left the last loop
-  std::size_t first_queue_ = 0, first_link_ = 0, first_stream_ = 0;
-  std::vector<Timeline> lines_;  ///< ports, queues, links, streams
+  std::size_t first_queue_ = 0, first_link_ = 0, first_stream_ = 0, first_issue_ = 0;
+  std::vector<Timeline> lines_;  ///< ports, queues, links, streams, issues
   std::vector<QueueWindow> windows_;
   std::vector<std::int64_t> queue_end_;                   ///< behind the last instruction
   std::vector<std::int64_t> moved_written_, moved_read_;  ///< by port: last, at a host register

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "models/lpu/compiler/compiler.hpp"
+#include "models/lpu/compiler/delta_step.hpp"
 #include "models/lpu/compiler/loop_plan.hpp"
 #include "models/lpu/compiler/work.hpp"
 
@@ -93,6 +94,12 @@ class StageCompiler {
   void dense_block(const LayerLayout& layer);
   void gate(const Output& gate, const Output& up, int vector, int token);
   void store_activation(Work& work, Value value, Type type, const Activations& to, int vector);
+
+  // Gated DeltaNet (delta_mixer.cpp).
+  void mix_by_delta(const LayerLayout& layer);
+  void project_delta(const LayerLayout& layer, DeltaStep& step);
+  [[nodiscard]] std::function<Value(Work&)> output_of(const MatrixLayout& matrix, int plane,
+                                                      int accumulator) const;
 
   // Mixtures of experts (routing.cpp, experts.cpp).
   /// A matrix that is cut along its inputs, in accumulators.
@@ -213,7 +220,6 @@ class StageCompiler {
   void choose_plan(const LayerLayout& layer, const TokenRegisters& token);
   void run_loop(const std::string& name, int reg, const LoopFunction& body);
 
-  [[nodiscard]] int rotation_map(int distance);
   [[nodiscard]] int add_map(std::vector<std::uint16_t> map);
 
   const Geometry geometry_;
@@ -232,6 +238,7 @@ class StageCompiler {
   bool last_exchange_ = false;              // the sum leaves for the next stage
   std::vector<std::int64_t> stripe_ready_;  // by stripe: first cycle to read its contributions
   std::int64_t best_from_ = 0;
+  DeltaMaps delta_maps_;
   int rope_map_ = 0;
   int sum_map_ = 0;
 };

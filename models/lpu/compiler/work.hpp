@@ -48,6 +48,7 @@ class Work {
     Type from = Type::Float32;         ///< Convert: of the operand
     std::int64_t earliest = -1000000;  ///< not before this cycle of the Work
     int pinned = -1;                   ///< on this ALU and no other
+    bool special = false;              ///< on a special ALU, though any could do it
     int hold = 0;                      ///< cycles for which the ALU stays reserved afterwards
   };
   /// Operations start as soon as their operands have landed and no port is asked twice in a cycle;
@@ -107,6 +108,11 @@ class Work {
     int accumulator = 0;
     int map = 0;
   };
+  struct OutwardUse {  // rows on their way to the SXM
+    Place first;
+    std::int64_t z;
+    int flow;
+  };
   struct Flow {  // an aligned group of streams; at position 0 in cycle z
     Direction direction;
     int width;
@@ -149,9 +155,11 @@ class Work {
     int link = -1;      // Send: busy for the link's interval
   };
 
+  Value add_source(Source source);
   int add_flow(Direction direction, int width, bool west, bool east, std::int64_t z);
   int flow_of(Value value, std::int64_t cycle);
   int memory_flow(const Rows& rows, std::int64_t z);
+  int outward_flow(const Rows& rows, std::int64_t z);
   int permuted_memory_flow(const Source& source, std::int64_t z);
   int accumulator_flow(const Source& source, std::int64_t z);
   int permute(int in_flow, Hemisphere side, int map, std::int64_t cycle);
@@ -181,6 +189,7 @@ class Work {
   std::vector<Source> sources_;
   std::vector<Flow> flows_;
   std::vector<FlowUse> uses_;
+  std::vector<OutwardUse> outward_;
   std::vector<Node> nodes_;
   std::vector<MemoryOp> memory_;
   std::vector<UnitOp> units_;

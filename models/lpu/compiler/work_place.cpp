@@ -12,11 +12,18 @@ namespace {
 constexpr int special_every = 4;
 constexpr std::int64_t search_limit = 4'000'000;
 
+bool is_special_alu(int alu) {
+  return alu % special_every == special_every - 1;
+}
+
+std::int64_t landing_shift(const LatencyTable& latencies, int alu, AluOp op) {
+  return is_special_alu(alu) && !is_special(op) ? latencies.vxm_special - latencies.vxm_simple : 0;
+}
+
 }  // namespace
 
 bool serves_expressions(const Geometry& geometry, int alu, bool special) {
-  const bool is_special_alu = alu % special_every == special_every - 1;
-  return is_special_alu == special && (special || alu < geometry.vxm_alus - pinned_alus);
+  return is_special_alu(alu) == special && (special || alu < geometry.vxm_alus - pinned_alus);
 }
 
 bool Work::take(Timeline& line, std::int64_t cycle) {
@@ -117,11 +124,15 @@ bool Work::reserve_flows(std::int64_t start) {
   return true;
 }
 
+// On a special ALU results land at two distances from their issue, so cycles of landing are
+// reserved, named by the issue of a special operation; and cycles of issue apart.
 bool Work::alu_is_free(const Node& node, int alu, std::int64_t start) const {
-  const Geometry& geometry = scheduler_->geometry();
-  if (!serves_expressions(geometry, alu, is_special(node.op))) return false;
+  Timeline& queue = scheduler_->queue(scheduler_->geometry().vxm_queue(alu));
+  const std::int64_t issue = start + node.cycle;
+  if (is_special_alu(alu) && scheduler_->issues(alu).busy(issue)) return false;
+  const std::int64_t slot = issue - landing_shift(scheduler_->latencies(), alu, node.op);
   for (std::int64_t c = 0; c <= node.hold; ++c) {
-    if (scheduler_->queue(geometry.vxm_queue(alu)).busy(start + node.cycle + c)) return false;
+    if (queue.busy(slot + c)) return false;
   }
   return true;
 }
@@ -131,10 +142,11 @@ bool Work::alu_is_free(const Node& node, int alu, std::int64_t start) const {
 int Work::choose_alu(const Node& node, std::int64_t start) const {
   const Geometry& geometry = scheduler_->geometry();
   const std::int64_t at = start + node.cycle;
+  const bool special = is_special(node.op) || node.options.special;
   int best = -1;
   std::int64_t least = scheduler_->interval() + 1;
   for (int alu = 0; alu < geometry.vxm_alus; ++alu) {
-    if (!alu_is_free(node, alu, start)) continue;
+    if (!serves_expressions(geometry, alu, special) || !alu_is_free(node, alu, start)) continue;
     if (scheduler_->interval() == 0) return alu;
     const QueueWindow& own = scheduler_->window(geometry.vxm_queue(alu));
     const std::int64_t length = own.end - own.first;
@@ -152,13 +164,16 @@ bool Work::reserve_alus(std::int64_t start) {
   for (Node& node : nodes_) {
     if (node.permuted_flow >= 0) continue;
     node.alu = node.options.pinned >= 0 ? node.options.pinned : choose_alu(node, start);
-    if (node.alu < 0) return false;
-    const int queue = geometry.vxm_queue(node.alu);
-    const std::int64_t at = start + node.cycle;
-    if (!widen(queue, at, at + 1)) return false;
+    if (node.alu < 0 || !alu_is_free(node, node.alu, start)) return false;
+    const int unit = geometry.vxm_queue(node.alu);
+    Timeline& queue = scheduler_->queue(unit);
+    const std::int64_t issue = start + node.cycle;
+    if (!widen(unit, issue, issue + 1)) return false;
+    const std::int64_t slot = issue - landing_shift(scheduler_->latencies(), node.alu, node.op);
     for (std::int64_t c = 0; c <= node.hold; ++c) {
-      if (!take(scheduler_->queue(queue), at + c)) return false;
+      if (!take(queue, slot + c)) return false;
     }
+    if (is_special_alu(node.alu) && !take(scheduler_->issues(node.alu), issue)) return false;
   }
   return true;
 }
