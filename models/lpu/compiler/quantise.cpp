@@ -109,7 +109,6 @@ CompiledQuantise compile_quantise(const Geometry& geometry, const LatencyTable& 
     quantise_tensor(scheduler, result.rows, type, alus);
   }
   dequantise(scheduler, result.back, type);
-  scheduler.finish();
   result.program.chip = chip;
   emit_queues(scheduler, result.program);
   result.cycles = predict_cycles(scheduler).base;

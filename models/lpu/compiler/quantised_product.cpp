@@ -101,7 +101,6 @@ CompiledQuantisedProduct compile_quantised_product(const Geometry& geometry,
                  {geometry.vxm_alus - 2, geometry.vxm_alus - 3});
   copy_codes(scheduler, product);
   for (int n = 0; n < product.n_tiles; ++n) multiply(scheduler, product, n);
-  scheduler.finish();
   product.program.chip = chip;
   emit_queues(scheduler, product.program);
   product.cycles = predict_cycles(scheduler).base;
