@@ -53,7 +53,7 @@ void compile(const Arguments& arguments, const Context& context) {
                     "--set model=little_tales",
                     scenario.name));
   }
-  const auto parts = compile_scenario(context, scenario, arguments.explain);
+  const auto parts = compile_scenario(context, scenario, arguments.explain, arguments.map);
   std::error_code failure;
   std::filesystem::create_directories(arguments.output, failure);
   if (failure) throw ConfigError(fmt::format("cannot make folder '{}'", arguments.output));
@@ -67,8 +67,7 @@ void compile(const Arguments& arguments, const Context& context) {
   std::cout << assumption_note(scenario.system.chips.at(chip));
   for (const CompiledPart& part : parts) {
     write_bytes(arguments.output + "/" + part.file, part.bytes);
-    std::cout << part.summary << '\n' << part.explanation;
-    if (arguments.map) std::cout << part.map;
+    std::cout << part.summary << '\n' << part.explanation << part.map;
   }
 }
 

@@ -96,7 +96,8 @@ OpenProgram open_program(const Context& context, const std::string& path) {
   return program;
 }
 
-std::vector<CompiledPart> compile_scenario(const Context&, const Scenario& scenario, bool explain) {
+std::vector<CompiledPart> compile_scenario(const Context&, const Scenario& scenario, bool explain,
+                                           bool map) {
   const PoolPlacement& placement = lpu_placement(scenario);
   const Chip& chip = scenario.system.chips.at(scenario.system.group(placement.pool).chip);
   const lpu::Geometry geometry = lpu::geometry_of(chip);
@@ -120,7 +121,7 @@ std::vector<CompiledPart> compile_scenario(const Context&, const Scenario& scena
         stage.has_head() ? fmt::format(", head {}..{}", stage.head_begin, stage.head_end - 1) : "",
         compiled.cycles.base, further_tokens(compiled, geometry), compiled.instructions,
         compiled.program_bytes().count());
-    part.map = lpu::memory_page(geometry, lpu::memory_map(geometry, compiled.layout));
+    if (map) part.map = lpu::memory_page(geometry, lpu::memory_map(geometry, compiled.layout));
     if (explain) {
       const auto floor = [&](std::int64_t blocks) {
         return lpu::floor_of_stage(geometry, latencies, stage, blocks * geometry.lanes(),

@@ -33,13 +33,14 @@ struct CompiledPart {
   std::vector<std::uint8_t> bytes;
   std::string summary;      ///< one line: layers, cycles, words, bytes
   std::string explanation;  ///< how busy every unit is and what bounds each operator
-  std::string map;          ///< what lies where in SRAM
+  std::string map;          ///< what lies where in SRAM; empty unless asked for
 };
 
 /// Compiles each kind of stage that the scenario places on LPUs, without weights. Throws
 /// ConfigError when it places none.
 [[nodiscard]] std::vector<CompiledPart> compile_scenario(const Context& context,
-                                                         const Scenario& scenario, bool explain);
+                                                         const Scenario& scenario, bool explain,
+                                                         bool map);
 
 /// Runs a program on a functional machine, with zeros for what it receives and the host registers
 /// as given (they count iterations of loops): cycles, counts and, as

@@ -78,6 +78,13 @@ TEST(LpuTensorLayer, Of70bOnATrayOfLp30IsWithinAQuarterOfItsFloor) {
   EXPECT_LE(ratio_to_floor(ShippedFabric("lp30_lpx", {1, 1}), ElementType::Fp8E4m3), 1.25);
 }
 
+// Sanitizers slow everything down by several times.
+#ifdef __SANITIZE_ADDRESS__
+constexpr double most_seconds = 50;
+#else
+constexpr double most_seconds = 5;
+#endif
+
 double cpu_seconds() {
   return double(std::clock()) / CLOCKS_PER_SEC;
 }
@@ -103,8 +110,8 @@ TEST(LpuTensorPrograms, Of70bCompileInFiveSeconds) {
   const double v1 = compile_all("lpu_v1", partition_pipeline(network, byte, 80, 1, 8));
   testing::Test::RecordProperty("lp30_seconds", std::to_string(lp30));
   testing::Test::RecordProperty("lpu_v1_seconds", std::to_string(v1));
-  EXPECT_LE(lp30, 5.0);
-  EXPECT_LE(v1, 5.0);
+  EXPECT_LE(lp30, most_seconds);
+  EXPECT_LE(v1, most_seconds);
 }
 
 }  // namespace
