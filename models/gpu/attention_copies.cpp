@@ -9,8 +9,8 @@ namespace {
 
 /// A thread copies four elements of two bytes (PyTorch, aten/src/ATen/native/cuda/CUDALoops.cuh,
 /// elementwise_kernel with 128 threads and 4 elements per thread).
-constexpr std::int64_t threads = 128;
-constexpr std::int64_t cta_bytes = threads * 4 * 2;
+constexpr std::int64_t copy_threads = 128;
+constexpr std::int64_t cta_bytes = copy_threads * 4 * 2;
 /// Large copies are simulated in at most this many CTAs.
 constexpr std::int64_t most_ctas = 16'384;
 /// Where the copy transposes, the place of an element in both tensors takes a division by a
@@ -68,7 +68,7 @@ AttentionCopies attention_copies(const GpuParams& params, const AttentionKernel&
 PlanPhase copy_phase(const GpuParams& params, Bytes bytes, bool strided, std::int64_t tile) {
   PlanPhase phase;
   phase.program = std::make_shared<CopyProgram>(bytes, strided, tile);
-  phase.ctas_per_sm = ctas_per_sm(params, {Bytes(0), Bytes(threads * 32 * 4), threads});
+  phase.ctas_per_sm = ctas_per_sm(params, {Bytes(0), Bytes(copy_threads * 32 * 4), copy_threads});
   phase.stages = 1;
   return phase;
 }

@@ -3,18 +3,16 @@
 #include <algorithm>
 #include <numeric>
 
+#include "sim/core/integers.hpp"
+
 namespace tandem::gpu {
 namespace {
 
 /// Main-loop turns of one kernel that are all simulated. Of longer ones, heads and requests that
 /// repeat each other are skipped, and neighbouring turns of long sequences are merged.
-constexpr std::int64_t turn_budget = 40'000;
+constexpr std::int64_t attention_turn_budget = 40'000;
 /// Turns that a CTA keeps when neighbours are merged: enough for its pipeline and the mask.
 constexpr std::int64_t turns_kept = 64;
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
-  return (a + b - 1) / b;
-}
 
 class Scheduler {
  public:
@@ -46,7 +44,7 @@ class Scheduler {
       }
     }
     schedule_.neighbour_tile = schedule_.tiles++;
-    if (has_equal_spans() && total_turns() / schedule_.merged > turn_budget) {
+    if (has_equal_spans() && total_turns() / schedule_.merged > attention_turn_budget) {
       schedule_.period = static_cast<std::int64_t>(schedule_.ctas.size()) / repetitions();
     }
     return std::move(schedule_);
@@ -95,7 +93,7 @@ class Scheduler {
     }
     const std::int64_t most =
         std::max<std::int64_t>(1, longest / schedule_.tiling.keys / turns_kept);
-    return std::clamp<std::int64_t>(simulated / turn_budget, 1, most);
+    return std::clamp<std::int64_t>(simulated / attention_turn_budget, 1, most);
   }
 
   [[nodiscard]] std::int64_t total_turns() const {

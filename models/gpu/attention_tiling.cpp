@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "models/gpu/plan_math.hpp"
 #include "models/gpu/shared_constants.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::gpu {
 namespace {

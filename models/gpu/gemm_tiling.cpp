@@ -2,12 +2,10 @@
 
 #include <algorithm>
 
+#include "models/gpu/lane_units.hpp"
+
 namespace tandem::gpu {
-namespace {
-
-constexpr std::int64_t warpgroup_rows = 64;
-
-}  // namespace
+namespace {}  // namespace
 
 std::int64_t slice_bytes(const ProductFormat& format, const GemmTiling& t) {
   return format.a_bytes(t.tile_m, t.slice_k) + format.b_bytes(t.tile_n, t.slice_k);

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "models/gpu/plan_gemm.hpp"
-#include "models/gpu/plan_math.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::gpu {
 

@@ -2,8 +2,8 @@
 #include <algorithm>
 
 #include "models/gpu/plan_latent.hpp"
-#include "models/gpu/plan_math.hpp"
 #include "sim/core/diagnostics.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::gpu {
 namespace {
@@ -51,7 +51,7 @@ std::int64_t tensor_memory_rows(const GpuParams& params, const LatentAttentionKe
 std::int64_t query_bytes(const LatentAttentionKernel& shape, std::int64_t rows) {
   return rows * (shape.kv_rank + shape.rope_dim) * bytes_of(shape.query_type());
 }
-std::int64_t turn_bytes(const LatentAttentionKernel& shape, std::int64_t keys) {
+std::int64_t latent_turn_bytes(const LatentAttentionKernel& shape, std::int64_t keys) {
   return keys * (shape.kv_rank + shape.rope_dim) *
          std::max(bytes_of(shape.kv), bytes_of(shape.query_type()));
 }
@@ -199,12 +199,12 @@ LatentTiling latent_tiling(const GpuParams& params, const LatentAttentionKernel&
     tiling.dealt = true;
   }
   const auto room = [&] { return params.shared_memory.count() - query_bytes(shape, tiling.rows); };
-  while (room() < 2 * turn_bytes(shape, tiling.keys)) {
+  while (room() < 2 * latent_turn_bytes(shape, tiling.keys)) {
     (tiling.keys > 16 ? tiling.keys : tiling.rows) /= 2;
     if (tiling.rows < 8) throw ModelError("gpu: latents do not fit the shared memory of an SM");
   }
   tiling.stages =
-      tiling.dealt ? 2 : std::min<std::int64_t>(8, room() / turn_bytes(shape, tiling.keys));
+      tiling.dealt ? 2 : std::min<std::int64_t>(8, room() / latent_turn_bytes(shape, tiling.keys));
   return tiling;
 }
 

@@ -8,15 +8,12 @@
 #include "models/gpu/attention_schedule.hpp"
 #include "models/gpu/plan_reduce.hpp"
 #include "sim/core/diagnostics.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::gpu {
 namespace {
 
 constexpr std::int64_t partial_bytes = 4;
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
-  return (a + b - 1) / b;
-}
 
 /// A launch that prepares a few words for the kernel behind it.
 class PreparingProgram final : public CtaProgram {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "models/gpu/lane_units.hpp"
 #include "models/gpu/plan_even.hpp"
 
 namespace tandem::gpu {
@@ -14,7 +15,6 @@ constexpr std::int64_t per_thread = 8;
 constexpr std::int64_t narrow = 64;
 constexpr std::int64_t wide = 128;
 constexpr std::int64_t update_threads = 64;
-constexpr std::int64_t warp = 32;
 
 /// Warp instructions, counted along the source. Silu is x / (1 + expf(-x)) without fast math: range
 /// reduction, ex2 and scaling of expf (8), the sum, an IEEE division (reciprocal, five corrections,

@@ -2,17 +2,16 @@
 
 #include <algorithm>
 
+#include "models/gpu/lane_units.hpp"
 #include "models/gpu/plan_delta_state.hpp"
 #include "models/gpu/plan_even.hpp"
-#include "models/gpu/plan_math.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::gpu {
 namespace {
 
-constexpr std::int64_t warp = 32;
-constexpr std::int64_t line = 128;       ///< bytes of a cache line
-constexpr std::int64_t accumulator = 4;  ///< bytes
-constexpr std::int64_t width = 2;        ///< of activations: Triton's dots take 16-bit operands
+constexpr std::int64_t delta_width =
+    2;  ///< bytes of an activation: Triton's dots take 16-bit operands
 /// Columns of the state that one warp of the recurrent kernel holds (BV), state rows whole.
 constexpr std::int64_t recurrent_columns = 8;
 
@@ -111,7 +110,7 @@ PlanPhase key_products(const GpuParams& params, const Chunked& c, const Parts& p
   const std::int64_t keys = c.chunk * c.shape.key_dim;
   const std::int64_t pairs = c.chunk * c.chunk;
   grid.tensor_padded = Flops(2 * pairs * c.shape.key_dim * c.units);
-  grid.loads = {{Operand::Activation, c.tile(K), Bytes(c.rows * c.shape.key_dim * width),
+  grid.loads = {{Operand::Activation, c.tile(K), Bytes(c.rows * c.shape.key_dim * delta_width),
                  c.heads_per_key(), 0},
                 {Operand::Workspace, c.tile(Gates), Bytes(c.rows * accumulator), 1, 0}};
   grid.workspace = Bytes(c.rows * c.chunk * accumulator);
@@ -119,10 +118,10 @@ PlanPhase key_products(const GpuParams& params, const Chunked& c, const Parts& p
   grid.chain = dot_chain(params, 1, c.shape.key_dim);
   // Scaling of k: unpack, multiply, pack, store for the tensor unit; decay: difference, test,
   // exponential (8), product, mask.
-  grid.issue =
-      tile_issue_slots(keys / warp * 4 + pairs / warp * 14 + 300,
-                       c.rows * (2 + (c.shape.key_dim * width + c.chunk * accumulator) / line));
-  return phase_of(params, std::move(grid), {Bytes(3 * keys * width), Bytes(0), 128}, 1);
+  grid.issue = tile_issue_slots(
+      keys / warp * 4 + pairs / warp * 14 + 300,
+      c.rows * (2 + (c.shape.key_dim * delta_width + c.chunk * accumulator) / line));
+  return phase_of(params, std::move(grid), {Bytes(3 * keys * delta_width), Bytes(0), 128}, 1);
 }
 
 /// Four blocks of 16 x 16 by forward substitution: 15 rows one after the other, each a load, a
@@ -147,7 +146,7 @@ PlanPhase merged_inverse(const GpuParams& params, const Chunked& c, const Parts&
   grid.loads = {
       {Operand::Workspace, c.tile(A), Bytes(c.rows * c.chunk * accumulator * 3 / 8), 1, 0},
       {Operand::Workspace, c.tile(Diagonal), Bytes(c.rows * 16 * accumulator), 1, 0}};
-  grid.workspace = Bytes(c.rows * c.chunk * width);
+  grid.workspace = Bytes(c.rows * c.chunk * delta_width);
   grid.first_workspace = c.tile(Inverse);
   // Per product 128 warp FMAs, about as many loads from shared memory, and both conversions.
   grid.issue = tile_issue_slots(16 * 290 + 500, 3 * c.rows);
@@ -163,17 +162,18 @@ PlanPhase keys_and_values(const GpuParams& params, const Chunked& c, const Parts
   const std::int64_t both = c.shape.key_dim + c.shape.value_dim;
   grid.steps = static_cast<int>(std::max<std::int64_t>(2, ceil_div(both, columns)));
   grid.tensor_padded = Flops(2 * n * n * both * c.units);
-  grid.loads = {{Operand::Workspace, c.tile(Inverse), Bytes(c.rows * n * width), 1, 0},
+  grid.loads = {{Operand::Workspace, c.tile(Inverse), Bytes(c.rows * n * delta_width), 1, 0},
                 {Operand::Activation, c.tile(V),
-                 Bytes(c.rows * (c.shape.value_dim * width + accumulator)), 1, 0},
-                {Operand::Activation, c.tile(K), Bytes(c.rows * c.shape.key_dim * width),
+                 Bytes(c.rows * (c.shape.value_dim * delta_width + accumulator)), 1, 0},
+                {Operand::Activation, c.tile(K), Bytes(c.rows * c.shape.key_dim * delta_width),
                  c.heads_per_key(), grid.steps / 2}};
-  grid.workspace = Bytes(c.rows * both * width);
+  grid.workspace = Bytes(c.rows * both * delta_width);
   grid.first_workspace = c.tile(W);
   grid.chain = dot_chain(params, 1, n);
   // Per input element: unpack, one or two factors, pack, store; per result: read, pack, store.
-  grid.issue = tile_issue_slots((n * columns / warp * 9 + 250),
-                                c.rows * (3 * columns * width / line) + 2 * c.rows / grid.steps);
+  grid.issue =
+      tile_issue_slots((n * columns / warp * 9 + 250),
+                       c.rows * (3 * columns * delta_width / line) + 2 * c.rows / grid.steps);
   return phase_of(params, std::move(grid), {Bytes(40 * 1024), Bytes(0), 128}, 1);
 }
 
@@ -187,19 +187,20 @@ PlanPhase outputs(const GpuParams& params, const Chunked& c, const Parts& parts)
   grid.ctas = c.units * halves;
   grid.steps = 2;
   grid.tensor_padded = Flops(2 * n * (k * columns + n * k + n * columns) * grid.ctas);
-  grid.loads = {{Operand::Activation, c.tile(Q), Bytes(2 * c.rows * k * width),
-                 halves * c.heads_per_key(), 0},
-                {Operand::Workspace, c.tile(State), Bytes(k * columns * width), 1, 0},
-                {Operand::Workspace, c.new_value_tile(), Bytes(c.rows * columns * width), 1, 1}};
+  grid.loads = {
+      {Operand::Activation, c.tile(Q), Bytes(2 * c.rows * k * delta_width),
+       halves * c.heads_per_key(), 0},
+      {Operand::Workspace, c.tile(State), Bytes(k * columns * delta_width), 1, 0},
+      {Operand::Workspace, c.new_value_tile(), Bytes(c.rows * columns * delta_width), 1, 1}};
   grid.output = Bytes(c.work.write_bytes.count());
   grid.chain = dot_chain(params, 1, k);
   // Decay of the scores as in K K^T; scaling and sum of the outputs.
   grid.issue = tile_issue_slots(
       (n * n / warp * 14 + n * columns / warp * 8 + 600) / 2,
-      (2 * c.rows * k + k * columns + 2 * c.rows * columns) * width / line / 2 + c.rows / 2);
-  return phase_of(params, std::move(grid),
-                  {Bytes((2 * n * k + k * columns + n * columns + n * n) * width), Bytes(0), 128},
-                  1);
+      (2 * c.rows * k + k * columns + 2 * c.rows * columns) * delta_width / line / 2 + c.rows / 2);
+  return phase_of(
+      params, std::move(grid),
+      {Bytes((2 * n * k + k * columns + n * columns + n * n) * delta_width), Bytes(0), 128}, 1);
 }
 
 KernelPlan plan_chunked(const GpuParams& params, const Kernel& kernel,

@@ -2,15 +2,13 @@
 
 #include <algorithm>
 
+#include "models/gpu/lane_units.hpp"
 #include "models/gpu/plan_even.hpp"
 
 namespace tandem::gpu {
 namespace {
 
-constexpr std::int64_t warp = 32;
-constexpr std::int64_t line = 128;
-constexpr std::int64_t accumulator = 4;
-constexpr std::int64_t width = 2;
+constexpr std::int64_t state_width = 2;
 
 /// Each chunk takes two steps: W S with its loads and the new values, which nothing fetches ahead;
 /// then the decay, whose gates are loaded when they are needed, and K^T V'.
@@ -61,17 +59,19 @@ class DeltaStateProgram final : public CtaProgram {
         std::max<std::int64_t>(1, s_.value_heads / std::max<std::int64_t>(1, s_.key_heads));
     if (is_first) {
       // W and U of a unit are one tile; the columns of U that others take stay in it.
-      out.add({tiles_.w + unit, Bytes(rows * (k + s_.value_dim) * width), Operand::Workspace, 1});
-      out.store = {Bytes(0), Bytes(k * stored * width), tiles_.state + tile};
-      out.issue = tile_issue_slots(k * columns_ / warp * 5 + n * columns_ / warp * 5 + 250,
-                                   (rows * k + k * columns_ + rows * columns_) * width / line);
+      out.add(
+          {tiles_.w + unit, Bytes(rows * (k + s_.value_dim) * state_width), Operand::Workspace, 1});
+      out.store = {Bytes(0), Bytes(k * stored * state_width), tiles_.state + tile};
+      out.issue =
+          tile_issue_slots(k * columns_ / warp * 5 + n * columns_ / warp * 5 + 250,
+                           (rows * k + k * columns_ + rows * columns_) * state_width / line);
       if (index == 0) add_initial_state(cta, out);
     } else {
-      out.add({tiles_.k + unit / ratio, Bytes(rows * k * width), Operand::Activation, 1});
+      out.add({tiles_.k + unit / ratio, Bytes(rows * k * state_width), Operand::Activation, 1});
       out.add({tiles_.gates + unit, Bytes(rows * accumulator), Operand::Workspace, 1});
-      out.store = {Bytes(0), Bytes(rows * stored * width), tiles_.new_value + tile};
+      out.store = {Bytes(0), Bytes(rows * stored * state_width), tiles_.new_value + tile};
       out.issue = tile_issue_slots(k * columns_ / warp * 3 + n * columns_ / warp * 5 + 250,
-                                   (rows + rows * columns_ / k) * k * width / line + rows);
+                                   (rows + rows * columns_ / k) * k * state_width / line + rows);
     }
   }
 
@@ -116,7 +116,8 @@ PlanPhase delta_state_phase(const GpuParams& params, const GatedDeltaKernel& sha
   // Two stages of W and K, and both operands that go through shared memory.
   const ops::GatedDeltaShape& s = shape.shape;
   const std::int64_t shared =
-      (2 * 2 * s.chunk * s.key_dim + s.key_dim * state_columns + s.chunk * state_columns) * width;
+      (2 * 2 * s.chunk * s.key_dim + s.key_dim * state_columns + s.chunk * state_columns) *
+      state_width;
   phase.ctas_per_sm =
       std::max<std::int64_t>(1, ctas_per_sm(params, {Bytes(shared), Bytes(0), 128}));
   phase.stages = 1;

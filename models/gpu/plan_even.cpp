@@ -5,12 +5,12 @@
 #include <numeric>
 #include <utility>
 
+#include "models/gpu/lane_units.hpp"
 #include "models/gpu/shared_constants.hpp"
 
 namespace tandem::gpu {
 namespace {
 
-constexpr std::int64_t warp = 32;
 constexpr std::int64_t scheduler_lanes = 128;
 /// Elements along k that one tensor instruction of 16-bit operands takes (PTX ISA, mma and wgmma
 /// shapes).

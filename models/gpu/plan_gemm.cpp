@@ -13,7 +13,7 @@ namespace tandem::gpu {
 namespace {
 
 /// Main-loop turns of one plan that are all simulated; above it, rounds of equal tiles are skipped.
-constexpr std::int64_t turn_budget = 40'000;
+constexpr std::int64_t gemm_turn_budget = 40'000;
 
 class GemmProgram final : public CtaProgram {
  public:
@@ -200,7 +200,7 @@ KernelPlan plan_gemm_with(const GpuParams& params, const GemmKernel& gemm,
   main.overlaps_epilogue = overlaps_epilogue(params, tiling);
   main.program = program;
   // Tiles at the edges do less; their share of so many is small.
-  if (turns > turn_budget && tiling.split == 1) main.period = 1;
+  if (turns > gemm_turn_budget && tiling.split == 1) main.period = 1;
   plan.phases.push_back(main);
   if (tiling.split > 1) {
     plan.phases.push_back(reduce_phase(params, program->reduction(), program->tiles()));

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "models/gpu/gemm_tiling.hpp"
+#include "models/gpu/lane_units.hpp"
 #include "models/gpu/plan_walk.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/numerics/formats/quant_format.hpp"
@@ -14,9 +15,7 @@ namespace tandem::gpu {
 namespace {
 
 /// Main-loop turns of one plan that are simulated one by one; above it, slices are merged.
-constexpr std::int64_t turn_budget = 24'000;
-constexpr std::int64_t warpgroup_rows = 64;
-constexpr std::int64_t warp = 32;
+constexpr std::int64_t grouped_turn_budget = 24'000;
 
 std::int64_t slice_bytes(const ProductFormat& format, const GroupedTiling& t) {
   return format.a_bytes(t.tile_m, t.slice_k) + format.b_bytes(t.tile_n, t.slice_k);
@@ -34,7 +33,7 @@ GemmTiling plain(const GroupedTiling& t) {
 }
 
 /// Elements along K after which sums of block-scaled operands are scaled.
-constexpr std::int64_t block_k = 128;
+constexpr std::int64_t scaled_block_k = 128;
 
 /// Block scales without units for them: sums are scaled on CUDA cores block by block (DeepGEMM,
 /// two-level accumulation). Chips with fp4 units scale inside the tensor pipe.
@@ -53,7 +52,7 @@ bool widens_weights(const ProductFormat& format) {
 /// memory, conversion, scale, change of layout through shared memory.
 std::int64_t loop_instructions(const GpuParams& params, const GroupedGemmKernel& gemm,
                                const GroupedTiling& t, std::int64_t k) {
-  if (promotes_sums(params, gemm)) return t.tile_m * t.tile_n * ceil_div(k, block_k);
+  if (promotes_sums(params, gemm)) return t.tile_m * t.tile_n * ceil_div(k, scaled_block_k);
   return widens_weights(product_format(gemm)) ? 8 * t.tile_n * k : 0;
 }
 
@@ -330,8 +329,8 @@ KernelPlan plan_grouped_with(const GpuParams& params, const GroupedGemmKernel& g
   GroupedGemmKernel actual = gemm;
   actual.tuned_rows = 0;
   const std::int64_t total = count(actual, tiling).ctas * ceil_div(gemm.k, tiling.slice_k);
-  const std::int64_t largest =
-      std::max(std::max<std::int64_t>(1, tiling.stages / 2), merged_turns(total, turn_budget));
+  const std::int64_t largest = std::max(std::max<std::int64_t>(1, tiling.stages / 2),
+                                        merged_turns(total, grouped_turn_budget));
   PlanPhase phase;
   phase.program = std::make_shared<GroupedProgram>(params, gemm, tiling, largest);
   phase.ctas_per_sm = tiling.ctas_per_sm;

@@ -4,6 +4,7 @@
 
 #include "models/gpu/plan_reduce.hpp"
 #include "sim/core/diagnostics.hpp"
+#include "sim/core/integers.hpp"
 #include "sim/lower/kernel_work.hpp"
 
 namespace tandem::gpu {
@@ -16,16 +17,12 @@ constexpr std::int64_t least_run = 256;
 constexpr std::int64_t tile_rows = 128;
 constexpr std::int64_t score_bytes = 4;
 constexpr std::int64_t index_bytes = 4;
-constexpr std::int64_t turn_budget = 40'000;
+constexpr std::int64_t indexer_turn_budget = 40'000;
 /// A query's choice: a CTA of 512 threads with one load outstanding each walks its scores four
 /// times, a histogram and a selection over leading and over further bits; once where all are chosen
 /// (TensorRT-LLM, indexerTopK.cu, topKPerRowJob and processHistogramStep).
 constexpr std::int64_t choice_threads = 512;
 constexpr std::int64_t choice_walks = 4;
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
-  return (a + b - 1) / b;
-}
 
 /// Queries [first, last) of a span against keys [begin, end).
 struct ScoreCta {
@@ -133,7 +130,7 @@ ScoreSchedule schedule_of(const GpuParams& params, const IndexerKernel& shape) {
   for (const QuerySpan& span : shape.spans) {
     turns += ceil_div(span.q_len, together) * ceil_div(span.kv_len, tile_keys);
   }
-  schedule.turn_keys = tile_keys * merged_turns(turns, turn_budget);
+  schedule.turn_keys = tile_keys * merged_turns(turns, indexer_turn_budget);
   for (const QuerySpan& span : shape.spans) {
     schedule.first_key_tile.push_back(schedule.tiles);
     schedule.tiles += ceil_div(span.kv_len, schedule.turn_keys) + 1;

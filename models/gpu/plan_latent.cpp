@@ -4,25 +4,22 @@
 #include <array>
 #include <map>
 
+#include "models/gpu/lane_units.hpp"
 #include "models/gpu/plan_reduce.hpp"
 #include "sim/core/diagnostics.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::gpu {
 namespace {
 
-constexpr std::int64_t partial_bytes = 4;
+constexpr std::int64_t latent_partial_bytes = 4;
 /// Main-loop turns of one plan that are simulated one by one; above it, turns are merged.
-constexpr std::int64_t turn_budget = 40'000;
-constexpr std::int64_t warpgroup_rows = 64;
+constexpr std::int64_t latent_turn_budget = 40'000;
 /// Partial results in flight of the combining loop: the next one while it adds the last.
 constexpr std::int64_t combine_unroll = 2;
 
 /// From this many rows per CTA a kernel of its own combines, one CTA per row.
 constexpr std::int64_t row_granule_of_combine = 32;
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
-  return (a + b - 1) / b;
-}
 
 /// Turns of a CTA: runs of `merge` tiles of keys. Tile numbers: latents first, then queries, then
 /// partial results.
@@ -35,7 +32,7 @@ class LatentProgram final : public CtaProgram {
     for (const LatentSegment& s : segments_) {
       turns += ceil_div(s.key_end - s.key_begin, tiling_.keys);
     }
-    turn_keys_ = tiling_.keys * merged_turns(turns, turn_budget);
+    turn_keys_ = tiling_.keys * merged_turns(turns, latent_turn_budget);
     for (const QuerySpan& span : shape_.spans) {
       first_tile_.push_back(tiles_);
       tiles_ += ceil_div(span.kv_len, turn_keys_) + 1;
@@ -84,7 +81,7 @@ class LatentProgram final : public CtaProgram {
     const LatentSegment& s = at(cta);
     const std::int64_t rows = s.head_end - s.head_begin;
     if (s.parts > 1) {
-      out.workspace_store = Bytes(rows * (shape_.kv_rank + 2) * partial_bytes);
+      out.workspace_store = Bytes(rows * (shape_.kv_rank + 2) * latent_partial_bytes);
       out.store_tile = partial_tile(s);
       return;
     }
@@ -167,7 +164,7 @@ std::vector<ReduceTask> LatentProgram::reduction() const {
     const std::int64_t together = tiling_.rows < row_granule_of_combine ? rows : 1;
     task.first_tile = partial_tile(s);
     task.parts = s.parts;
-    task.part_bytes = Bytes(together * (shape_.kv_rank + 2) * partial_bytes);
+    task.part_bytes = Bytes(together * (shape_.kv_rank + 2) * latent_partial_bytes);
     finish(together, task.epilogue);
     tasks.insert(tasks.end(), static_cast<std::size_t>(rows / together), task);
   }

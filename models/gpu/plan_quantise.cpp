@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "models/gpu/plan_math.hpp"
 #include "models/gpu/shared_constants.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::gpu {
 namespace {
@@ -20,7 +20,7 @@ constexpr std::int64_t block_exchanges = 3;
 constexpr std::int64_t group_exchanges = 2;
 
 /// What one launch does with the tensor.
-struct Pass {
+struct LaunchedPass {
   std::int64_t ctas = 1, threads = 256;
   std::int64_t access = 16;         ///< bytes of one access, addressed once
   std::int64_t bytes_per_turn = 1;  ///< of one CTA: threads x access x loads outstanding
@@ -33,7 +33,7 @@ struct Pass {
 /// CTAs take neighbouring chunks; chunks beyond the last CTA's share do not exist.
 class PassProgram final : public CtaProgram {
  public:
-  PassProgram(const Pass& pass, std::int64_t chunks)
+  PassProgram(const LaunchedPass& pass, std::int64_t chunks)
       : pass_(pass), chunks_(chunks), ctas_(pass.ctas) {}
 
   [[nodiscard]] std::int64_t ctas() const override { return ctas_; }
@@ -69,12 +69,12 @@ class PassProgram final : public CtaProgram {
     return part(total, chunk + 1) - part(total, chunk);
   }
 
-  Pass pass_;
+  LaunchedPass pass_;
   std::int64_t chunks_;
   std::int64_t ctas_;
 };
 
-PlanPhase phase_of(const GpuParams& params, const Pass& pass, std::int64_t chunks) {
+PlanPhase phase_of(const GpuParams& params, const LaunchedPass& pass, std::int64_t chunks) {
   PlanPhase phase;
   phase.program = std::make_shared<PassProgram>(pass, chunks);
   phase.ctas_per_sm =
@@ -84,13 +84,13 @@ PlanPhase phase_of(const GpuParams& params, const Pass& pass, std::int64_t chunk
   return phase;
 }
 
-Pass clear_pass() {
+LaunchedPass clear_pass() {
   return {};
 }
 
 /// Two operations per element: magnitude and comparison.
-Pass search_pass(const QuantiseKernel& shape, const KernelWork& work) {
-  Pass pass;
+LaunchedPass search_pass(const QuantiseKernel& shape, const KernelWork& work) {
+  LaunchedPass pass;
   pass.threads = shape.search_ctas > 0 ? 1024 : 256;
   pass.ctas = shape.search_ctas > 0 ? shape.search_ctas : shape.rows;
   pass.access = shape.search_access * read_unroll;
@@ -104,8 +104,9 @@ Pass search_pass(const QuantiseKernel& shape, const KernelWork& work) {
 
 /// Whatever the search has not done. A grid of fixed size walks a tensor of narrow accesses; wide
 /// accesses come with one CTA per 256 of them.
-Pass convert_pass(const GpuParams& params, const QuantiseKernel& shape, const KernelWork& work) {
-  Pass pass;
+LaunchedPass convert_pass(const GpuParams& params, const QuantiseKernel& shape,
+                          const KernelWork& work) {
+  LaunchedPass pass;
   const std::int64_t fixed_grid = shape.search_ctas > 0 ? shape.search_ctas : 8 * params.sms;
   pass.threads = shape.convert_threads;
   pass.access = shape.convert_access;
@@ -129,19 +130,19 @@ Pass convert_pass(const GpuParams& params, const QuantiseKernel& shape, const Ke
 KernelPlan plan_quantise(const GpuParams& params, const Kernel& kernel,
                          const QuantiseKernel& shape) {
   const KernelWork work = work_of(kernel);
-  std::vector<Pass> passes;
+  std::vector<LaunchedPass> passes;
   if (shape.scales == ScaleOrigin::Tensor) {
     passes.push_back(clear_pass());
     passes.push_back(search_pass(shape, work));
   }
   passes.push_back(convert_pass(params, shape, work));
   std::int64_t turn = 1;
-  for (const Pass& pass : passes) turn = std::max(turn, pass.bytes_per_turn);
+  for (const LaunchedPass& pass : passes) turn = std::max(turn, pass.bytes_per_turn);
   const std::int64_t chunks =
       std::clamp<std::int64_t>(ceil_div(work.read_bytes.count(), turn), 1, most_chunks);
   KernelPlan plan;
   plan.algorithm = "quantise";
-  for (Pass& pass : passes) {
+  for (LaunchedPass& pass : passes) {
     if (!pass.updates_shared_word) pass.ctas = std::min(pass.ctas, chunks);
     plan.phases.push_back(phase_of(params, pass, chunks));
     plan.phases.back().is_launched = plan.phases.size() > 1;

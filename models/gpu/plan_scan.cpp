@@ -2,25 +2,23 @@
 
 #include <algorithm>
 
+#include "models/gpu/lane_units.hpp"
 #include "models/gpu/plan_even.hpp"
-#include "models/gpu/plan_math.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::gpu {
 namespace {
 
-constexpr std::int64_t warp = 32;
-constexpr std::int64_t line = 128;
-constexpr std::int64_t accumulator = 4;  ///< bytes
-constexpr std::int64_t width = 2;        ///< of activations
+constexpr std::int64_t scan_width = 2;  ///< bytes of an activation
 /// Rows and columns of an output tile, and turn along the chunk: the autotuned kernels offer tiles
 /// of 32 to 256.
-constexpr std::int64_t tile_rows = 64;
+constexpr std::int64_t scan_tile_rows = 64;
 constexpr std::int64_t tile_columns = 64;
 constexpr std::int64_t turn = 32;
 
 /// Tiles in blocks of `units`: sums of decays, states of chunks, states that enter chunks, C B^T,
 /// x, B, C.
-enum Block { Decays, ChunkStates, Products = 3, X, B, C, States };
+enum ScanBlock { Decays, ChunkStates, Products = 3, X, B, C, States };
 
 /// A unit is one chunk of one head.
 struct Scan {
@@ -29,7 +27,7 @@ struct Scan {
   std::int64_t rows = 0;  ///< tokens of a chunk, on average: absent ones are masked, not loaded
   std::int64_t states_read = 0;  ///< sequences that bring a state
   KernelWork work;
-  [[nodiscard]] std::int64_t tile(Block block) const { return block * units; }
+  [[nodiscard]] std::int64_t tile(ScanBlock block) const { return block * units; }
   [[nodiscard]] std::int64_t tiles() const {
     const std::int64_t pieces = ceil_div(shape.head_dim * shape.state_dim, 1024);
     return tile(States) + 2 * (pieces + 1) * (units + shape.heads * chunks);
@@ -42,12 +40,12 @@ struct Scan {
   }
 };
 
-struct Parts {
+struct ScanParts {
   std::vector<std::int64_t> matrix, vector, special;
 };
 
 /// Weights follow the terms of work_of (kernel_work_delta.cpp), per chunk and head.
-Parts parts_of(const Scan& s) {
+ScanParts parts_of(const Scan& s) {
   const std::int64_t c = s.shape.chunk;
   const std::int64_t p = s.shape.head_dim;
   const std::int64_t n = s.shape.state_dim;
@@ -61,7 +59,7 @@ Parts parts_of(const Scan& s) {
           split_by(s.work.special.count(), special)};
 }
 
-EvenGrid grid_of(const Scan& s, const Parts& parts, std::size_t phase, std::int64_t ctas) {
+EvenGrid grid_of(const Scan& s, const ScanParts& parts, std::size_t phase, std::int64_t ctas) {
   EvenGrid grid;
   grid.ctas = std::max<std::int64_t>(1, ctas);
   grid.tiles = s.tiles();
@@ -71,8 +69,8 @@ EvenGrid grid_of(const Scan& s, const Parts& parts, std::size_t phase, std::int6
   return grid;
 }
 
-PlanPhase phase_of(const GpuParams& params, EvenGrid grid, const CtaDemand& demand,
-                   std::int64_t stages) {
+PlanPhase scan_phase(const GpuParams& params, EvenGrid grid, const CtaDemand& demand,
+                     std::int64_t stages) {
   PlanPhase phase;
   phase.ctas_per_sm = std::max<std::int64_t>(1, ctas_per_sm(params, demand));
   phase.program = even_program(std::move(grid));
@@ -83,28 +81,28 @@ PlanPhase phase_of(const GpuParams& params, EvenGrid grid, const CtaDemand& dema
 }
 
 /// Softplus of dt and its running sums times A: a column of a [tokens][heads] array.
-PlanPhase decay_sums(const GpuParams& params, const Scan& s, const Parts& parts) {
+PlanPhase decay_sums(const GpuParams& params, const Scan& s, const ScanParts& parts) {
   EvenGrid grid = grid_of(s, parts, 0, s.units);
-  grid.loads = {{Operand::Activation, s.tile(X), Bytes(s.rows * width), 1, 0}};
+  grid.loads = {{Operand::Activation, s.tile(X), Bytes(s.rows * scan_width), 1, 0}};
   grid.workspace = Bytes(2 * s.rows * accumulator);
   grid.first_workspace = s.tile(Decays);
   grid.issue = tile_issue_slots(s.shape.chunk / warp * 40 + 60, s.rows * 2);
-  return phase_of(params, std::move(grid), {Bytes(0), Bytes(0), 128}, 1);
+  return scan_phase(params, std::move(grid), {Bytes(0), Bytes(0), 128}, 1);
 }
 
 /// X^T (decay dt B) of every chunk, in turns along it.
-PlanPhase chunk_states(const GpuParams& params, const Scan& s, const Parts& parts) {
+PlanPhase chunk_states(const GpuParams& params, const Scan& s, const ScanParts& parts) {
   EvenGrid grid = grid_of(s, parts, 1, s.units);
   const std::int64_t p = s.shape.head_dim;
   const std::int64_t n = s.shape.state_dim;
-  const std::int64_t tiles = ceil_div(p, tile_rows) * ceil_div(n, tile_columns);
+  const std::int64_t tiles = ceil_div(p, scan_tile_rows) * ceil_div(n, tile_columns);
   grid.steps = static_cast<int>(std::max<std::int64_t>(1, ceil_div(s.rows, turn)));
   const std::int64_t rows = std::min(s.rows, turn);
   grid.tensor_padded = Flops(2 * p * n * turn * grid.steps * s.units);
   grid.loads = {
       {Operand::Workspace, s.tile(Decays), Bytes(2 * s.rows * accumulator), 1, 0},
-      {Operand::Activation, s.tile(X), Bytes(s.rows * p * width), 1, 0},
-      {Operand::Activation, s.tile(B), Bytes(s.rows * n * width), s.heads_per_group(), 0}};
+      {Operand::Activation, s.tile(X), Bytes(s.rows * p * scan_width), 1, 0},
+      {Operand::Activation, s.tile(B), Bytes(s.rows * n * scan_width), s.heads_per_group(), 0}};
   grid.workspace = Bytes(s.state_bytes());
   grid.first_workspace = s.tile(ChunkStates);
   grid.chain = dot_chain(params, 1, turn);
@@ -112,15 +110,15 @@ PlanPhase chunk_states(const GpuParams& params, const Scan& s, const Parts& part
   // difference, product) and the masks of partial tiles.
   grid.issue = tile_issue_slots(
       tiles * (turn * tile_columns / warp * 5 + 250) + p * n / warp * 4 / grid.steps,
-      tiles * rows * (tile_rows + tile_columns) * width / line + 2 * rows * tiles);
-  return phase_of(params, std::move(grid),
-                  {Bytes(32 * 1024), Bytes(128 * 168 * 4 * tiles), 128 * tiles}, 2);
+      tiles * rows * (scan_tile_rows + tile_columns) * scan_width / line + 2 * rows * tiles);
+  return scan_phase(params, std::move(grid),
+                    {Bytes(32 * 1024), Bytes(128 * 168 * 4 * tiles), 128 * tiles}, 2);
 }
 
 /// S <- e^a S + the chunk's own, chunk after chunk, element-wise. A hardware CTA holds 64 elements
 /// in 128 threads; a CTA of the plan stands for the 16 of them that fill an SM. Each chunk waits
 /// for its state.
-PlanPhase recurrence(const GpuParams& params, const Scan& s, const Parts& parts) {
+PlanPhase recurrence(const GpuParams& params, const Scan& s, const ScanParts& parts) {
   constexpr std::int64_t elements = 64;
   constexpr std::int64_t threads = 128;
   const std::int64_t together = std::max<std::int64_t>(1, params.max_threads / threads);
@@ -134,60 +132,61 @@ PlanPhase recurrence(const GpuParams& params, const Scan& s, const Parts& parts)
     grid.loads.push_back(
         {Operand::Kv, s.tile(Products), Bytes(s.state_bytes()), blocks, 0, blocks});
   }
-  grid.step_workspace = Bytes(elements * together * width);
+  grid.step_workspace = Bytes(elements * together * scan_width);
   grid.first_workspace = s.tile(States);
   grid.issue =
       tile_issue_slots(together * threads / warp * 24, together * elements * accumulator / line);
-  return phase_of(params, std::move(grid), {Bytes(0), Bytes(0), params.max_threads}, 1);
+  return scan_phase(params, std::move(grid), {Bytes(0), Bytes(0), params.max_threads}, 1);
 }
 
 /// C B^T of every chunk and group, in float.
-PlanPhase chunk_products(const GpuParams& params, const Scan& s, const Parts& parts) {
+PlanPhase chunk_products(const GpuParams& params, const Scan& s, const ScanParts& parts) {
   EvenGrid grid = grid_of(s, parts, 3, ceil_div(s.units, s.heads_per_group()));
   const std::int64_t c = s.shape.chunk;
   const std::int64_t n = s.shape.state_dim;
-  const std::int64_t tiles = ceil_div(c, tile_rows) * ceil_div(c, tile_columns);
+  const std::int64_t tiles = ceil_div(c, scan_tile_rows) * ceil_div(c, tile_columns);
   grid.tensor_padded = Flops(2 * c * c * n * grid.ctas);
-  grid.loads = {{Operand::Activation, s.tile(B), Bytes(s.rows * n * width), 1, 0},
-                {Operand::Activation, s.tile(C), Bytes(s.rows * n * width), 1, 0}};
+  grid.loads = {{Operand::Activation, s.tile(B), Bytes(s.rows * n * scan_width), 1, 0},
+                {Operand::Activation, s.tile(C), Bytes(s.rows * n * scan_width), 1, 0}};
   grid.workspace = Bytes(s.rows * c * accumulator);
   grid.first_workspace = s.tile(Products);
   grid.chain = dot_chain(params, ceil_div(n, tile_columns), tile_columns);
-  grid.issue =
-      tile_issue_slots(tiles * (tile_rows * tile_columns / warp * 6 + 500),
-                       tiles * 2 * tile_rows * n * width / line + s.rows * c * accumulator / line);
-  return phase_of(params, std::move(grid),
-                  {Bytes(48 * 1024), Bytes(0), 128 * std::min<std::int64_t>(4, tiles)}, 1);
+  grid.issue = tile_issue_slots(
+      tiles * (scan_tile_rows * tile_columns / warp * 6 + 500),
+      tiles * 2 * scan_tile_rows * n * scan_width / line + s.rows * c * accumulator / line);
+  return scan_phase(params, std::move(grid),
+                    {Bytes(48 * 1024), Bytes(0), 128 * std::min<std::int64_t>(4, tiles)}, 1);
 }
 
 /// Y = e^a C S + (decay dt C B^T) X + D X, one CTA per tile of rows, turns along its visible part
 /// of the chunk.
-PlanPhase outputs(const GpuParams& params, const Scan& s, const Parts& parts) {
+PlanPhase outputs(const GpuParams& params, const Scan& s, const ScanParts& parts) {
   const std::int64_t c = s.shape.chunk;
   const std::int64_t p = s.shape.head_dim;
   const std::int64_t n = s.shape.state_dim;
-  const std::int64_t row_tiles = ceil_div(c, tile_rows);
+  const std::int64_t row_tiles = ceil_div(c, scan_tile_rows);
   EvenGrid grid = grid_of(s, parts, 4, s.units);
   // A CTA sees half of the turns on average.
-  const std::int64_t visible = (row_tiles + 1) * tile_rows / 2;
+  const std::int64_t visible = (row_tiles + 1) * scan_tile_rows / 2;
   grid.steps =
       static_cast<int>(1 + std::max<std::int64_t>(1, ceil_div(std::min(visible, s.rows), turn)));
   grid.tensor_padded = Flops((2 * c * n * p + 2 * c * c * p) * s.units);
-  grid.loads = {{Operand::Activation, s.tile(C), Bytes(s.rows * n * width), s.heads_per_group(), 0},
-                {Operand::Workspace, s.tile(States), Bytes(n * p * width), 1, 0},
-                {Operand::Workspace, s.tile(Products), Bytes(s.rows * c * accumulator),
-                 s.heads_per_group(), 1},
-                {Operand::Activation, s.tile(X), Bytes(s.rows * p * width), 1, 1}};
+  grid.loads = {
+      {Operand::Activation, s.tile(C), Bytes(s.rows * n * scan_width), s.heads_per_group(), 0},
+      {Operand::Workspace, s.tile(States), Bytes(n * p * scan_width), 1, 0},
+      {Operand::Workspace, s.tile(Products), Bytes(s.rows * c * accumulator), s.heads_per_group(),
+       1},
+      {Operand::Activation, s.tile(X), Bytes(s.rows * p * scan_width), 1, 1}};
   grid.output = s.work.write_bytes;
   grid.chain = dot_chain(params, 1, turn);
   // Per pair of a turn: difference, exponential (8), two products, mask, pack, store; the frame.
-  const std::int64_t pairs = row_tiles * tile_rows * turn;
+  const std::int64_t pairs = row_tiles * scan_tile_rows * turn;
   grid.issue = tile_issue_slots(
-      pairs / warp * 15 + row_tiles * (300 + tile_rows * p / warp * 8 / grid.steps),
-      row_tiles * (tile_rows * turn * accumulator + turn * p * width) / line);
-  return phase_of(params, std::move(grid),
-                  {Bytes(32 * 1024 * row_tiles), Bytes(128 * 168 * 4 * row_tiles), 128 * row_tiles},
-                  2);
+      pairs / warp * 15 + row_tiles * (300 + scan_tile_rows * p / warp * 8 / grid.steps),
+      row_tiles * (scan_tile_rows * turn * accumulator + turn * p * scan_width) / line);
+  return scan_phase(
+      params, std::move(grid),
+      {Bytes(32 * 1024 * row_tiles), Bytes(128 * 168 * 4 * row_tiles), 128 * row_tiles}, 2);
 }
 
 }  // namespace
@@ -206,7 +205,7 @@ KernelPlan plan_scan(const GpuParams& params, const Kernel& kernel,
   s.chunks = std::max<std::int64_t>(1, s.chunks);
   s.units = s.chunks * shape.heads;
   s.rows = std::max<std::int64_t>(1, ceil_div(tokens, s.chunks));
-  const Parts parts = parts_of(s);
+  const ScanParts parts = parts_of(s);
   KernelPlan plan;
   plan.algorithm = "state-space scan";
   plan.phases = {decay_sums(params, s, parts), chunk_states(params, s, parts),

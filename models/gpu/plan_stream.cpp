@@ -7,10 +7,10 @@ namespace {
 
 /// Loads of one turn: 256 threads with one 16-byte load each.
 constexpr std::int64_t turn_bytes = 4096;
-constexpr std::int64_t threads = 256;
+constexpr std::int64_t stream_threads = 256;
 /// Turns a CTA keeps outstanding: four loads per thread.
 constexpr std::int64_t unroll = 4;
-constexpr std::int64_t turn_budget = 32'768;
+constexpr std::int64_t stream_turn_budget = 32'768;
 
 class StreamProgram final : public CtaProgram {
  public:
@@ -70,14 +70,14 @@ KernelPlan plan_strided(const GpuParams& params, const Kernel& kernel, const Rop
   const KernelWork work = work_of(kernel);
   const std::int64_t bytes = std::max(work.read_bytes.count(), work.write_bytes.count());
   const std::int64_t natural = turn_bytes * (rope.heads + 2 * rope.kv_heads) / rope.heads;
-  const std::int64_t turn = std::max(natural, bytes / turn_budget);
+  const std::int64_t turn = std::max(natural, bytes / stream_turn_budget);
   const std::int64_t turns = std::max<std::int64_t>(1, (bytes + turn - 1) / turn);
-  const std::int64_t wave = params.sms * (strided_threads / threads);
+  const std::int64_t wave = params.sms * (strided_threads / stream_threads);
   PlanPhase phase;
   phase.program =
       std::make_shared<StreamProgram>(work, Operand::Activation, turns, (turns + wave - 1) / wave,
                                       reads_in_a_row * ((turn + natural - 1) / natural));
-  phase.ctas_per_sm = strided_threads / threads;
+  phase.ctas_per_sm = strided_threads / stream_threads;
   phase.stages = 1;
   KernelPlan plan;
   plan.algorithm = "strided";
@@ -97,7 +97,7 @@ KernelPlan plan_stream(const GpuParams& params, const Kernel& kernel) {
   if (const RopeKernel* rope = strided_rope(kernel)) return plan_strided(params, kernel, *rope);
   const KernelWork work = work_of(kernel);
   const std::int64_t bytes = std::max(work.read_bytes.count(), work.write_bytes.count());
-  const std::int64_t turn = std::max(turn_bytes, bytes / turn_budget);
+  const std::int64_t turn = std::max(turn_bytes, bytes / stream_turn_budget);
   std::int64_t turns = std::max<std::int64_t>(1, (bytes + turn - 1) / turn);
   std::int64_t per_cta = unroll;
   if (const std::int64_t rows = whole_rows(kernel); rows > 0) {
@@ -113,7 +113,8 @@ KernelPlan plan_stream(const GpuParams& params, const Kernel& kernel) {
       work, is_table ? Operand::Weight : Operand::Activation, turns, per_cta, 1);
   const std::int64_t by_flight = params.max_bytes_in_flight.count() / (unroll * turn_bytes);
   phase.ctas_per_sm = std::clamp<std::int64_t>(
-      by_flight, 1, ctas_per_sm(params, {Bytes(0), Bytes(threads * 64 * 4), threads}));
+      by_flight, 1,
+      ctas_per_sm(params, {Bytes(0), Bytes(stream_threads * 64 * 4), stream_threads}));
   phase.stages = unroll;
   phase.has_setup = !std::holds_alternative<ElementwiseKernel>(kernel.shape);
   KernelPlan plan;

@@ -3,14 +3,14 @@
 #include <algorithm>
 
 #include "models/gpu/plan_even.hpp"
-#include "models/gpu/plan_math.hpp"
 #include "models/gpu/plan_stream.hpp"
 #include "models/gpu/shared_constants.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::gpu {
 namespace {
 
-constexpr std::int64_t threads = 256;
+constexpr std::int64_t walk_threads = 256;
 /// Steps in which a CTA's rows are simulated, at most; rows of one step follow each other.
 constexpr std::int64_t most_steps = 16;
 /// A row's place is read before its data.
@@ -111,7 +111,7 @@ KernelPlan plan_walk(const GpuParams& params, const Kernel& kernel, const RowWal
   if (shape.ctas_per_sm == 0 || rows.written == 0) {
     KernelPlan plan = plan_stream(params, kernel);
     if (shape.idle_ctas > 0) {
-      plan.phases.push_back(idle_phase(shape.idle_ctas, params.max_threads / threads));
+      plan.phases.push_back(idle_phase(shape.idle_ctas, params.max_threads / walk_threads));
     }
     return plan;
   }
@@ -123,8 +123,9 @@ KernelPlan plan_walk(const GpuParams& params, const Kernel& kernel, const RowWal
   walk.steps = std::clamp<std::int64_t>(walk.rows / walk.ctas, 1, most_steps);
   // A whole CTA passes through each row, whatever the row's width.
   const std::int64_t accesses = ceil_div(walk.work.write_bytes.count(), walk.rows * shape.access);
-  walk.operations_per_row = shared::operations_per_access *
-                            ((shape.searches_expert ? threads : 0) + std::max(accesses, threads));
+  walk.operations_per_row =
+      shared::operations_per_access *
+      ((shape.searches_expert ? walk_threads : 0) + std::max(accesses, walk_threads));
   walk.padding_rows = shape.padding_rows;
   walk.padding_bytes = shape.padding_bytes;
   walk.padding_steps = shape.padding_rows > 0 ? 1 : 0;

@@ -7,15 +7,9 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "sim/core/integers.hpp"
+
 namespace tandem::link {
-namespace {
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
-  return (a + b - 1) / b;
-}
-
-}  // namespace
-
 Network::Network(Topology topology, NetworkOptions options)
     : topology_(std::move(topology)),
       options_(options),

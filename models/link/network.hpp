@@ -144,7 +144,7 @@ class Network {
   Topology topology_;
   NetworkOptions options_;
   mutable std::map<std::pair<NodeId, NodeId>, std::vector<Route>> known_routes_;
-  mutable Router router_;  // keeps distances; answers depend on the topology alone
+  mutable RouteFinder router_;  // keeps distances; answers depend on the topology alone
   CalendarQueue<Event> queue_;
   std::map<MessageId, Message> messages_;
   std::vector<LinkState> links_;

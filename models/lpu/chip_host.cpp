@@ -9,13 +9,10 @@
 #include "models/lpu/compiler/delta_layout.hpp"
 #include "models/lpu/compiler/image.hpp"
 #include "sim/core/diagnostics.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::lpu {
 namespace {
-
-std::size_t index_of(std::int64_t value) {
-  return static_cast<std::size_t>(value);
-}
 
 // Registers by name, for one token after the other.
 class PassRegisters {

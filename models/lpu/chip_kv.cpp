@@ -5,13 +5,10 @@
 #include "models/lpu/chip_host.hpp"
 #include "models/lpu/compiler/image.hpp"
 #include "sim/core/diagnostics.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::lpu {
 namespace {
-
-std::size_t index_of(std::int64_t value) {
-  return static_cast<std::size_t>(value);
-}
 
 float load(const KvBlock& block, std::size_t element) {
   const auto width = static_cast<std::size_t>(bytes_of(block.type));

@@ -4,13 +4,10 @@
 
 #include "models/lpu/compiler/rank_share.hpp"
 #include "sim/core/diagnostics.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::lpu {
 namespace {
-
-std::size_t index_of(std::int64_t value) {
-  return static_cast<std::size_t>(value);
-}
 
 std::vector<Gang> gangs_of(const Topology& topology, const RackPlan& plan) {
   if (static_cast<int>(plan.stages.size()) * plan.tensor > topology.chips()) {

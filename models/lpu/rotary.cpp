@@ -3,13 +3,10 @@
 #include <cmath>
 
 #include "models/lpu/chip_host.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::lpu {
 namespace {
-
-std::size_t index_of(std::int64_t value) {
-  return static_cast<std::size_t>(value);
-}
 
 // Llama 3.1: long wavelengths are stretched by `factor`, the ones between interpolate.
 double scaled_frequency(double frequency, const ops::Llama3Scaling& scaling) {

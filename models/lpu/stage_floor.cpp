@@ -5,14 +5,11 @@
 
 #include "models/lpu/idle_ways.hpp"
 #include "sim/core/diagnostics.hpp"
+#include "sim/core/integers.hpp"
 #include "sim/describe/neural_network.hpp"
 
 namespace tandem::lpu {
 namespace {
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
-  return (a + b - 1) / b;
-}
 
 // What one of `ranks` chips computes of a layer.
 struct LayerShape {

@@ -7,7 +7,7 @@
 namespace tandem::config {
 namespace {
 
-std::vector<std::string> split(const std::string& name) {
+std::vector<std::string> pattern_parts(const std::string& name) {
   std::vector<std::string> words(1);
   for (const char c : name) {
     if (c == '.') {
@@ -68,7 +68,7 @@ class ParameterWalk {
   void visit_entry(const TreeEntry& entry, const std::vector<std::string>& words) {
     const std::string name = fmt::format("{}", fmt::join(words, "."));
     for (const ParameterSpec& spec : schema_) {
-      const std::vector<std::string> pattern = split(spec.name);
+      const std::vector<std::string> pattern = pattern_parts(spec.name);
       if (!matches_front(pattern, words)) continue;
       if (pattern.size() > words.size()) return visit_inner(entry, words, name);
       ParameterSpec own = spec;
@@ -101,7 +101,7 @@ class ParameterWalk {
     std::vector<std::string> known;
     const std::vector<std::string> above(words.begin(), words.end() - 1);
     for (const ParameterSpec& spec : schema_) {
-      const std::vector<std::string> pattern = split(spec.name);
+      const std::vector<std::string> pattern = pattern_parts(spec.name);
       if (pattern.size() > above.size() && matches_front(pattern, above)) {
         known.push_back(pattern[above.size()]);
       }

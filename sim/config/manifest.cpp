@@ -9,6 +9,7 @@
 #include <span>
 
 #include "sim/config/tree.hpp"
+#include "sim/config/unit_text.hpp"
 #include "sim/config/yaml_reader.hpp"
 
 namespace tandem {
@@ -33,19 +34,12 @@ const Names& system_keys() {
 }
 
 /// Factors to milliseconds and to watts.
-struct Unit {
+struct ColumnUnit {
   const char* name;
   double scale;
 };
-constexpr Unit time_units[] = {{"s", 1e3}, {"ms", 1}, {"us", 1e-3}, {"ns", 1e-6}};
-constexpr Unit power_units[] = {{"W", 1}, {"mW", 1e-3}, {"kW", 1e3}};
-
-std::optional<double> number_of(const std::string& text) {
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
+constexpr ColumnUnit time_units[] = {{"s", 1e3}, {"ms", 1}, {"us", 1e-3}, {"ns", 1e-6}};
+constexpr ColumnUnit power_units[] = {{"W", 1}, {"mW", 1e-3}, {"kW", 1e3}};
 
 /// Reads the parts of a manifest, collecting complaints.
 class ManifestReader {
@@ -113,7 +107,7 @@ class ManifestReader {
     table.target = target == "power" ? ManifestTarget::Power : ManifestTarget::Latency;
     std::vector<std::string> known;
     const auto look_up = [&](const auto& units) {
-      for (const Unit& unit : units) {
+      for (const ColumnUnit& unit : units) {
         known.emplace_back(unit.name);
         if (table.unit == unit.name) table.scale = unit.scale;
       }
@@ -185,7 +179,7 @@ class ManifestReader {
     filter.place = column.key_place;
     if (kind == "min") {
       filter.kind = ManifestFilter::Kind::Minimum;
-      const auto bound = number_of(column.value.text);
+      const auto bound = plain_number(column.value.text);
       if (!column.value.is_scalar() || !bound) {
         problems_.report(column.value.place,
                          fmt::format("'min' of '{}' needs a number", column.key));

@@ -19,7 +19,7 @@ void set_place(Tree& tree, const SourcePlace& place) {
   }
 }
 
-std::vector<std::string> split(const std::string& path) {
+std::vector<std::string> path_parts(const std::string& path) {
   std::vector<std::string> parts(1);
   for (const char c : path) {
     if (c == '.') {
@@ -47,7 +47,7 @@ std::vector<ParsedOverride> parse_overrides(const std::vector<Override>& overrid
   for (const Override& override_text : overrides) {
     ParsedOverride change;
     change.place = {"--set " + override_text.path, 0, 0};
-    change.path = split(override_text.path);
+    change.path = path_parts(override_text.path);
     if (std::any_of(change.path.begin(), change.path.end(),
                     [](const std::string& part) { return part.empty(); })) {
       problems.report(change.place, "the path is dotted words, e.g. traffic.concurrency");

@@ -10,8 +10,8 @@
 namespace tandem::config {
 namespace {
 
-constexpr std::array bases = {Basis::Datasheet, Basis::Measured, Basis::Published,
-                              Basis::Derived,   Basis::Fitted,   Basis::Assumed};
+constexpr std::array all_bases = {Basis::Datasheet, Basis::Measured, Basis::Published,
+                                  Basis::Derived,   Basis::Fitted,   Basis::Assumed};
 
 /// Reads the text of a number and checks its bounds; the lowest legal fraction is 0, the highest 1.
 std::optional<double> read_number(const Tree& tree, const ParameterSpec& spec, Problems& problems) {
@@ -56,7 +56,7 @@ void read_source(const Tree& tree, const ParameterSpec& spec, Parameter& paramet
 void read_basis(const Tree& tree, const ParameterSpec& spec, Parameter& parameter,
                 ReadContext& context) {
   std::vector<std::string> names;
-  for (const Basis basis : bases) names.emplace_back(name_of(basis));
+  for (const Basis basis : all_bases) names.emplace_back(name_of(basis));
   const Tree* basis = tree.find("basis");
   if (basis == nullptr || !basis->is_scalar()) {
     context.problems.report(
@@ -70,7 +70,7 @@ void read_basis(const Tree& tree, const ParameterSpec& spec, Parameter& paramete
                                                       basis->text, suggestion(basis->text, names)));
     return;
   }
-  parameter.basis = bases.at(static_cast<std::size_t>(found - names.begin()));
+  parameter.basis = all_bases.at(static_cast<std::size_t>(found - names.begin()));
 }
 
 void read_range(const Tree& tree, const ParameterSpec& spec, Parameter& parameter,

@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <filesystem>
 #include <optional>
 
 #include "sim/config/tree.hpp"
+#include "sim/config/unit_text.hpp"
 #include "sim/config/yaml_reader.hpp"
 
 namespace tandem {
@@ -51,13 +51,6 @@ std::string text_of(const Tree& tree, const std::string& key, const std::string&
   return value->text;
 }
 
-std::optional<double> number_of(const std::string& text) {
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
-
 /// A relative tolerance: "0.1 %" or "0".
 std::optional<double> tolerance_of(std::string text) {
   double scale = 1;
@@ -66,7 +59,7 @@ std::optional<double> tolerance_of(std::string text) {
     text.pop_back();
     while (!text.empty() && text.back() == ' ') text.pop_back();
   }
-  const auto value = number_of(text);
+  const auto value = plain_number(text);
   if (!value || *value < 0) return std::nullopt;
   return *value * scale;
 }
@@ -87,7 +80,7 @@ std::vector<std::string> range_values(const Tree& tree, Problems& problems) {
   std::vector<std::int64_t> numbers;
   for (const char* key : {"from", "to", "step"}) {
     const std::string text = text_of(tree, key, "a range", problems);
-    const auto value = number_of(text);
+    const auto value = plain_number(text);
     if (!text.empty() &&
         (!value || *value != static_cast<double>(static_cast<std::int64_t>(*value)))) {
       problems.report(tree.find(key)->place,
@@ -134,7 +127,7 @@ ExpectedFigure read_figure(const config::TreeEntry& entry, Problems& problems) {
   check_keys(entry.value, "an expected figure", {"value", "tolerance"}, problems);
   const std::string value = text_of(entry.value, "value", "an expected figure", problems);
   const std::string tolerance = text_of(entry.value, "tolerance", "an expected figure", problems);
-  const auto number = number_of(value);
+  const auto number = plain_number(value);
   const auto relative = tolerance_of(tolerance);
   if (!value.empty() && !number) {
     problems.report(entry.value.find("value")->place,

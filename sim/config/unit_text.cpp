@@ -214,6 +214,13 @@ ParsedNumber parse_number(std::string_view text, Dimension dimension) {
   return {value, {}};
 }
 
+std::optional<double> plain_number(const std::string& text) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
 std::string print_number(double value, Dimension dimension) {
   if (takes_no_unit(dimension) && dimension != Dimension::RequestRate) {
     return fmt::format("{}", value);

@@ -1,6 +1,7 @@
 // Numbers with units, as text: "3.35 TB/s" <-> 3.35e12 bytes per second.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,6 +22,9 @@ struct ParsedNumber {
 /// Plain numbers, counts and fractions take no unit (`%` for fractions is allowed; a request rate
 /// may leave its unit out); everything else needs one.
 [[nodiscard]] ParsedNumber parse_number(std::string_view text, Dimension dimension);
+
+/// The whole of `text` as a number without a unit; nothing when it is none.
+[[nodiscard]] std::optional<double> plain_number(const std::string& text);
 
 /// Writes a value so that parse_number() gives back exactly the same double: the largest unit that
 /// leaves at least 1, or a smaller one where the larger does not round-trip.

@@ -17,7 +17,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-struct Arguments {
+struct CheckArguments {
   std::string baseline;
   std::string junit;
   std::string reason;
@@ -56,7 +56,7 @@ double figure_of(const Json& result, const ExpectedFigure& figure) {
   return at->get<double>();
 }
 
-std::vector<Comparison> compare(const Baseline& baseline, const Arguments& arguments,
+std::vector<Comparison> compare(const Baseline& baseline, const CheckArguments& arguments,
                                 const Context& context) {
   std::vector<Comparison> comparisons;
   for (const BaselineEntry& entry : baseline.entries) {
@@ -126,7 +126,7 @@ void update(Baseline baseline, const std::vector<Comparison>& comparisons,
   }
 }
 
-int run_check(const Arguments& arguments, const Context& context) {
+int run_check(const CheckArguments& arguments, const Context& context) {
   if (arguments.update && arguments.reason.empty()) {
     throw ConfigError("--update needs --reason TEXT: why did the figures move?");
   }
@@ -152,7 +152,7 @@ int run_check(const Arguments& arguments, const Context& context) {
 }  // namespace
 
 void add_check(CLI::App& app, Session& session) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<CheckArguments>();
   CLI::App* command = app.add_subcommand(
       "check", "Compares scenarios with the figures of a baseline; exit 1 when one has moved");
   command->add_option("baseline", arguments->baseline, "Baseline file or name")->required();

@@ -8,7 +8,7 @@
 namespace tandem::entry {
 namespace {
 
-struct Arguments {
+struct GenerateArguments {
   GenerateRequest request;
   std::vector<std::string> overrides;
   std::string json;
@@ -17,7 +17,7 @@ struct Arguments {
   std::string store;
 };
 
-void run_generate(Arguments& arguments, const Context& context) {
+void run_generate(GenerateArguments& arguments, const Context& context) {
   arguments.request.overrides = parse_overrides(arguments.overrides);
   arguments.request.with_timeline = !arguments.timeline.empty();
   const GenerateAnswer answer = generate_text_of(context, arguments.request);
@@ -30,7 +30,7 @@ void run_generate(Arguments& arguments, const Context& context) {
 }  // namespace
 
 void add_generate(CLI::App& app, Session& session) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<GenerateArguments>();
   GenerateRequest& request = arguments->request;
   CLI::App* command = app.add_subcommand(
       "generate", "Runs a small model for real on the simulated chips and prints its text");

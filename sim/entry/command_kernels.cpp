@@ -13,7 +13,7 @@
 namespace tandem::entry {
 namespace {
 
-struct Arguments {
+struct KernelsArguments {
   std::string chip;
   std::string op;
   std::string csv;
@@ -26,7 +26,7 @@ struct Arguments {
 };
 
 /// Overrides of the software layer ("software.KEY"), or of the chip (all others).
-std::vector<Override> overrides_of(const Arguments& arguments, bool of_software) {
+std::vector<Override> overrides_of(const KernelsArguments& arguments, bool of_software) {
   constexpr std::string_view prefix = "software.";
   std::vector<Override> own;
   for (Override change : parse_overrides(arguments.overrides)) {
@@ -80,7 +80,7 @@ std::string power_cell(Watts power) {
   return power.count() > 0 ? fmt::format("{:.6g}", power.count()) : std::string{};
 }
 
-void predict(const Arguments& arguments, const Context& context) {
+void predict(const KernelsArguments& arguments, const Context& context) {
   const CsvTable table(arguments.csv, read_file(arguments.csv));
   const Software software =
       context.loader.software(arguments.software, overrides_of(arguments, true));
@@ -113,7 +113,7 @@ void predict(const Arguments& arguments, const Context& context) {
 }  // namespace
 
 void add_kernels(CLI::App& app, Session& session) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<KernelsArguments>();
   CLI::App* command =
       app.add_subcommand("kernels", "Predicts the time of single kernels, one per CSV row");
   command->add_option("--chip", arguments->chip, "Chip name")->required();

@@ -22,7 +22,7 @@
 namespace tandem::entry {
 namespace {
 
-struct Arguments {
+struct LpuArguments {
   std::string input;
   std::string output;
   std::string chip = "lpu_v1";
@@ -44,7 +44,7 @@ void write_or_print(const std::string& path, const std::string& text) {
   write_output(path.empty() ? "-" : path, [&](std::ostream& out) { out << text; });
 }
 
-void compile(const Arguments& arguments, const Context& context) {
+void compile(const LpuArguments& arguments, const Context& context) {
   const Scenario scenario =
       context.loader.scenario(arguments.input, parse_overrides(arguments.overrides));
   if (scenario.model.layers() == 0) {
@@ -71,14 +71,14 @@ void compile(const Arguments& arguments, const Context& context) {
   }
 }
 
-int verify(const Arguments& arguments, const Context& context) {
+int verify(const LpuArguments& arguments, const Context& context) {
   const std::vector<std::string> hazards = hazards_of(open_program(context, arguments.input));
   for (const std::string& hazard : hazards) std::cout << hazard << '\n';
   std::cout << fmt::format("{} hazards\n", hazards.size());
   return hazards.empty() ? good : check_failed;
 }
 
-void assemble(const Arguments& arguments, const Context& context) {
+void assemble(const LpuArguments& arguments, const Context& context) {
   const lpu::Geometry geometry = lpu::geometry_of(context.loader.chip(arguments.chip));
   lpu::ProgramImage image = lpu::assemble(read_file(arguments.input), geometry, arguments.input);
   image.program.chip = arguments.chip;
@@ -121,25 +121,25 @@ void add_published(CLI::App* group, Session& session) {
 }
 
 CLI::App* tool(CLI::App* group, const char* name, const char* doc, const char* input,
-               const std::shared_ptr<Arguments>& arguments, bool needs_output) {
+               const std::shared_ptr<LpuArguments>& arguments, bool needs_output) {
   CLI::App* command = group->add_subcommand(name, doc);
   command->add_option("input", arguments->input, input)->required();
   command->add_option("-o,--output", arguments->output, "Where to write")->required(needs_output);
   return command;
 }
 
-void add_registers(CLI::App* command, const std::shared_ptr<Arguments>& arguments) {
+void add_registers(CLI::App* command, const std::shared_ptr<LpuArguments>& arguments) {
   command->add_option("--register", arguments->registers,
                       "rN=VALUE, repeatable: host registers, which count iterations of loops");
 }
-lpu::HostRegisters registers_of(const Arguments& arguments, const OpenProgram& program) {
+lpu::HostRegisters registers_of(const LpuArguments& arguments, const OpenProgram& program) {
   lpu::HostRegisters registers{};
   for (const std::string& text : arguments.registers) set_register(text, program, registers);
   return registers;
 }
 
 void add_run(CLI::App* group, Session& session) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<LpuArguments>();
   CLI::App* command = tool(
       group, "run", "Runs a program (zeros on its links): cycles, counts; -o: final memory too",
       "Program file", arguments, false);
@@ -160,7 +160,7 @@ void add_run(CLI::App* group, Session& session) {
 }
 
 void add_view(CLI::App* group, Session& session) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<LpuArguments>();
   CLI::App* command =
       tool(group, "view", "Writes the schedule as one HTML page: a timeline of every queue",
            "Program file", arguments, true);
@@ -176,7 +176,7 @@ void add_view(CLI::App* group, Session& session) {
 void add_lpu(CLI::App& app, Session& session) {
   CLI::App* group = app.add_subcommand("lpu", "Programs of LPUs");
   group->require_subcommand(1);
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<LpuArguments>();
 
   CLI::App* compiler = tool(group, "compile", "Compiles a scenario's stages into programs",
                             "Scenario file or name", arguments, true);

@@ -17,7 +17,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-struct Arguments {
+struct SweepArguments {
   std::string sweep;
   std::string database;
   std::string store = "none";
@@ -72,7 +72,7 @@ PointResult result_of(const Point& point, const std::string& answer) {
   return result;
 }
 
-void run_sweep(const Arguments& arguments, const Context& context) {
+void run_sweep(const SweepArguments& arguments, const Context& context) {
   if (arguments.workers < 1) throw ConfigError("--workers must be at least 1");
   const Sweep sweep = load_sweep(context.loader.roots(), arguments.sweep);
   const std::vector<Point> points = checked_points(sweep, context.loader);
@@ -119,7 +119,7 @@ std::string answer_task(const Context& context, const std::string& line) {
 }  // namespace
 
 void add_sweep(CLI::App& app, Session& session) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<SweepArguments>();
   CLI::App* command =
       app.add_subcommand("sweep", "Runs a grid of changed scenarios into a SQLite database");
   command->add_option("sweep", arguments->sweep, "Sweep file or name")->required();

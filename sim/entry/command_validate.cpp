@@ -11,7 +11,7 @@
 namespace tandem::entry {
 namespace {
 
-struct Arguments {
+struct ValidateArguments {
   ValidationRequest request;
   std::int64_t sample = 0;
   std::vector<std::string> overrides;
@@ -21,7 +21,7 @@ struct Arguments {
   std::string store;
 };
 
-void run(Arguments& arguments, const Context& context, bool has_sample) {
+void run(ValidateArguments& arguments, const Context& context, bool has_sample) {
   ValidationRequest& request = arguments.request;
   if (has_sample && arguments.sample < 1) throw ConfigError("--sample must be at least 1");
   if (request.predictor.workers < 1) throw ConfigError("--workers must be at least 1");
@@ -38,7 +38,7 @@ void run(Arguments& arguments, const Context& context, bool has_sample) {
 }  // namespace
 
 void add_validate(CLI::App& app, Session& session) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<ValidateArguments>();
   ValidationRequest& request = arguments->request;
   CLI::App* command = app.add_subcommand(
       "validate", "Compares predictions with the measured tables that DIR/manifest.yaml describes");

@@ -13,7 +13,7 @@
 namespace tandem::entry {
 namespace {
 
-std::string bytes_text(std::int64_t bytes) {
+std::string size_text(std::int64_t bytes) {
   return si_text(static_cast<double>(bytes), "B");
 }
 
@@ -109,7 +109,7 @@ void add_weights(const NeuralNetwork& network, std::string& page) {
   for (const char* name : {"bfloat16", "fp8_block", "int8_wo", "int4_wo", "nvfp4", "mxfp4"}) {
     page +=
         fmt::format("    {:<18}{}\n", name,
-                    bytes_text(weight_bytes(network, formats::find_precision(name), false, false)));
+                    size_text(weight_bytes(network, formats::find_precision(name), false, false)));
   }
   const std::string& published = network.checkpoint_format;
   if (published.empty() || published == "bfloat16") return;
@@ -125,10 +125,10 @@ void add_weights(const NeuralNetwork& network, std::string& page) {
   }
   const bool experts_only = published.ends_with("_experts");
   page += fmt::format("    {:<18}{} (as published: {})\n", "checkpoint",
-                      bytes_text(weight_bytes(network, precision, experts_only, false)), published);
+                      size_text(weight_bytes(network, precision, experts_only, false)), published);
   if (network.mtp.modules > 0) {
     page += fmt::format("    {:<18}{} with multi-token prediction in the same formats\n", "",
-                        bytes_text(weight_bytes(network, precision, experts_only, true)));
+                        size_text(weight_bytes(network, precision, experts_only, true)));
   }
 }
 
@@ -146,7 +146,7 @@ void add_caches(const NeuralNetwork& network, std::string& page) {
   }
   if (windows > 0) {
     page += fmt::format("  window caches       {} per sequence at most, in bfloat16\n",
-                        bytes_text(windows * width));
+                        size_text(windows * width));
   }
   if (const std::int64_t state = recurrent_state_elements(network); state > 0) {
     page += fmt::format(

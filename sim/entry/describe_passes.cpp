@@ -16,7 +16,7 @@ namespace {
 constexpr std::int64_t most_sequences = 1'000'000;
 constexpr std::int64_t usual_length = 2048;
 
-std::string bytes_text(Bytes bytes) {
+std::string moved_text(Bytes bytes) {
   return si_text(static_cast<double>(bytes.count()), "B");
 }
 
@@ -28,8 +28,8 @@ void add_row(const RoleTotal& total, std::string& page) {
   const KernelWork& work = total.work;
   page += fmt::format("    {:<27}{:>6}{:>12}{:>12}{:>12}{:>13}{:>13}{:>13}{:>11.4g}\n", total.role,
                       total.kernels, count_text(work.matrix), count_text(work.vector),
-                      count_text(work.special), bytes_text(work.weight_bytes),
-                      bytes_text(work.read_bytes), bytes_text(work.write_bytes), total.intensity());
+                      count_text(work.special), moved_text(work.weight_bytes),
+                      moved_text(work.read_bytes), moved_text(work.write_bytes), total.intensity());
 }
 
 void merge(const std::vector<RoleTotal>& more, std::vector<RoleTotal>& totals) {

@@ -15,7 +15,7 @@
 namespace tandem::entry {
 namespace {
 
-using Json = nlohmann::json;
+using PageJson = nlohmann::json;
 
 // Kinds of instructions that the page colours apart, in the order of its legend.
 enum class Kind : std::uint8_t {
@@ -124,18 +124,18 @@ class Templates {
     if (is_new) entries_.push_back(describe(form, text));
     return entry->second;
   }
-  [[nodiscard]] Json take() { return std::move(entries_); }
+  [[nodiscard]] PageJson take() { return std::move(entries_); }
 
  private:
-  static Json streams(const std::vector<lpu::StreamUse>& uses) {
-    Json list = Json::array();
+  static PageJson streams(const std::vector<lpu::StreamUse>& uses) {
+    PageJson list = PageJson::array();
     for (const lpu::StreamUse& use : uses) {
       const int east = use.first.direction == lpu::Direction::East ? 1 : 0;
       list.push_back({east, use.first.id, use.count, use.latency});
     }
     return list;
   }
-  Json describe(const lpu::Instruction& word, const std::string& text) const {
+  PageJson describe(const lpu::Instruction& word, const std::string& text) const {
     const int cycles = lpu::queue_cycles(word);
     const bool sends = word.op == lpu::Opcode::Send || word.op == lpu::Opcode::Transmit;
     const int busy = sends ? program_.geometry.link_class(word.link).cycles_per_vector : cycles;
@@ -146,7 +146,7 @@ class Templates {
 
   const OpenProgram& program_;
   std::map<std::string, std::size_t> index_;
-  Json entries_ = Json::array();
+  PageJson entries_ = PageJson::array();
 };
 
 // One queue after the other: a count of items, then runs and loops, a loop before its body.
@@ -241,10 +241,10 @@ std::string unit_of(const lpu::Geometry& geometry, int queue) {
   return "C2C";
 }
 
-Json head_of(const OpenProgram& program, const lpu::ScheduleMap& map, Json templates,
-             const lpu::HostRegisters& registers) {
+PageJson head_of(const OpenProgram& program, const lpu::ScheduleMap& map, PageJson templates,
+                 const lpu::HostRegisters& registers) {
   const lpu::Geometry& geometry = program.geometry;
-  Json queues = Json::array();
+  PageJson queues = PageJson::array();
   std::size_t words = 0;
   for (int queue = 0; queue < geometry.queue_count(); ++queue) {
     const std::size_t length = program.image.program.queues[static_cast<std::size_t>(queue)].size();
@@ -252,7 +252,7 @@ Json head_of(const OpenProgram& program, const lpu::ScheduleMap& map, Json templ
     queues.push_back({geometry.queue_name(queue), unit_of(geometry, queue),
                       geometry.queue_position(queue), length});
   }
-  Json limits = Json::object();
+  PageJson limits = PageJson::object();
   for (std::size_t reg = 0; reg < registers.size(); ++reg) {
     const int limit = program.image.program.register_limits[reg];
     if (limit != 0) limits[std::to_string(reg)] = {limit, registers[reg]};
@@ -271,7 +271,7 @@ Json head_of(const OpenProgram& program, const lpu::ScheduleMap& map, Json templ
 }
 
 // JSON inside a script element: a name may not end the element.
-std::string script_text(const Json& value) {
+std::string script_text(const PageJson& value) {
   std::string text;
   for (const char c : value.dump()) {
     if (c == '<') {

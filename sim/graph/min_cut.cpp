@@ -9,14 +9,14 @@ namespace tandem {
 namespace {
 
 using Traits = boost::adjacency_list_traits<boost::vecS, boost::vecS, boost::directedS>;
-using Graph = boost::adjacency_list<
+using FlowGraph = boost::adjacency_list<
     boost::vecS, boost::vecS, boost::directedS, boost::no_property,
     boost::property<
         boost::edge_capacity_t, std::int64_t,
         boost::property<boost::edge_residual_capacity_t, std::int64_t,
                         boost::property<boost::edge_reverse_t, Traits::edge_descriptor>>>>;
 
-void add_flow_edge(Graph& graph, std::size_t from, std::size_t to, std::int64_t capacity) {
+void add_flow_edge(FlowGraph& graph, std::size_t from, std::size_t to, std::int64_t capacity) {
   const auto there = boost::add_edge(from, to, graph).first;
   const auto back = boost::add_edge(to, from, graph).first;
   boost::put(boost::edge_capacity, graph, there, capacity);
@@ -43,7 +43,7 @@ BytesPerSecond min_cut(const Topology& topology, const std::vector<NodeId>& from
   };
   const std::size_t source = 2 * topology.nodes().size();
   const std::size_t sink = source + 1;
-  Graph graph(sink + 1);
+  FlowGraph graph(sink + 1);
   std::int64_t total = 0;
   for (const TopologyLink& link : topology.links()) {
     const auto capacity = static_cast<std::int64_t>(std::llround(link.bandwidth.count()));

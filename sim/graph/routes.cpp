@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::int64_t unreachable = -1;
 using Cost = boost::property<boost::edge_weight_t, std::int64_t>;
-using Graph =
+using RouteGraph =
     boost::adjacency_list<boost::vecS, boost::vecS, boost::directedS, boost::no_property, Cost>;
 
 // Vertices of the search: 2n is node n being left, 2n+1 node n being reached. They are one vertex
@@ -27,12 +27,12 @@ std::size_t reaching(const Topology& topology, NodeId node) {
 }  // namespace
 
 // Links backwards, so that one search from a target gives the distances from all nodes.
-struct Router::Search {
+struct RouteFinder::Search {
   explicit Search(std::size_t vertices) : reversed(vertices) {}
-  Graph reversed;
+  RouteGraph reversed;
 };
 
-Router::Router(const Topology& topology, Bytes reference_size)
+RouteFinder::RouteFinder(const Topology& topology, Bytes reference_size)
     : topology_(topology), search_(std::make_unique<Search>(2 * topology.nodes().size())) {
   cost_.reserve(topology.links().size());
   for (const TopologyLink& link : topology.links()) {
@@ -42,12 +42,12 @@ Router::Router(const Topology& topology, Bytes reference_size)
   }
 }
 
-Router::~Router() = default;
+RouteFinder::~RouteFinder() = default;
 
-const Router::Distances& Router::distances_to(NodeId target) {
+const RouteFinder::Distances& RouteFinder::distances_to(NodeId target) {
   const auto known = distances_.find(target);
   if (known != distances_.end()) return known->second;
-  const Graph& reversed = search_->reversed;
+  const RouteGraph& reversed = search_->reversed;
   constexpr std::int64_t infinite = std::numeric_limits<std::int64_t>::max();
   std::vector<std::int64_t> found(boost::num_vertices(reversed), infinite);
   boost::dijkstra_shortest_paths(
@@ -65,11 +65,11 @@ const Router::Distances& Router::distances_to(NodeId target) {
   return distances_.emplace(target, std::move(distances)).first->second;
 }
 
-Route Router::route(NodeId from, NodeId to) {
+Route RouteFinder::route(NodeId from, NodeId to) {
   return equal_routes(from, to, 1).front();
 }
 
-std::vector<Route> Router::equal_routes(NodeId from, NodeId to, std::size_t limit) {
+std::vector<Route> RouteFinder::equal_routes(NodeId from, NodeId to, std::size_t limit) {
   const Distances& distance = distances_to(to);
   const Picoseconds total = distance[to_index(from)];
   if (total.count() == unreachable) {

@@ -20,12 +20,12 @@ struct Route {
 /// Finds routes. Paths pass only through nodes that forward. Among equal paths the one whose next
 /// node, then next link, has the lowest id comes first, so routes do not depend on anything but the
 /// topology. Keeps what it found per target.
-class Router {
+class RouteFinder {
  public:
-  Router(const Topology& topology, Bytes reference_size);
-  ~Router();
-  Router(const Router&) = delete;
-  Router& operator=(const Router&) = delete;
+  RouteFinder(const Topology& topology, Bytes reference_size);
+  ~RouteFinder();
+  RouteFinder(const RouteFinder&) = delete;
+  RouteFinder& operator=(const RouteFinder&) = delete;
   /// The first of equal_routes(). Throws ModelError when there is no path. Empty for from == to.
   [[nodiscard]] Route route(NodeId from, NodeId to);
   /// All routes of least cost, at most `limit` of them, in the order of the tie-break.

@@ -11,7 +11,7 @@
 namespace tandem {
 namespace {
 
-using Graph = boost::adjacency_list<boost::vecS, boost::vecS, boost::directedS>;
+using DependencyGraph = boost::adjacency_list<boost::vecS, boost::vecS, boost::directedS>;
 
 /// Vertices in an order in which every dependency comes before what depends on it.
 std::vector<std::size_t> execution_order(const WeightedDag& dag) {
@@ -19,7 +19,7 @@ std::vector<std::size_t> execution_order(const WeightedDag& dag) {
   if (dag.duration.size() != count || (!dag.label.empty() && dag.label.size() != count)) {
     throw ModelError("dependency graph: durations and labels must be one per vertex");
   }
-  Graph graph(count);
+  DependencyGraph graph(count);
   for (std::size_t vertex = 0; vertex < count; ++vertex) {
     for (const std::int32_t dependency : dag.depends_on[vertex]) {
       if (dependency < 0 || static_cast<std::size_t>(dependency) >= count) {

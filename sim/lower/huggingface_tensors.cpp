@@ -14,8 +14,8 @@ namespace {
 constexpr std::int64_t scale_block = 128;
 constexpr std::int64_t mx_group = 32;
 
-[[noreturn]] void fail(const SafetensorsReader& reader, const std::string& name,
-                       const std::string& what) {
+[[noreturn]] void fail_tensor(const SafetensorsReader& reader, const std::string& name,
+                              const std::string& what) {
   throw ConfigError(SourcePlace{reader.file_of(reader.at(name)), 0, 0},
                     fmt::format("tensor '{}': {}", name, what));
 }
@@ -37,11 +37,11 @@ Tensor read_scaled(const SafetensorsReader& reader, const std::string& name) {
   const std::string scale_name = name + "_scale_inv";
   if (!reader.contains(scale_name)) return tensor;
   const Tensor scales = reader.read(scale_name);
-  if (tensor.shape().size() != 2) fail(reader, name, "has block scales but is no matrix");
+  if (tensor.shape().size() != 2) fail_tensor(reader, name, "has block scales but is no matrix");
   const std::int64_t columns = tensor.dim(1);
   const std::vector<std::int64_t> expected{blocks_of(tensor.dim(0)), blocks_of(columns)};
   if (scales.shape() != expected) {
-    fail(
+    fail_tensor(
         reader, scale_name,
         fmt::format("is [{}], needs [{}]: a scale per {}x{} block", fmt::join(scales.shape(), ", "),
                     fmt::join(expected, ", "), scale_block, scale_block));
@@ -63,14 +63,16 @@ Tensor read_packed_int4(const SafetensorsReader& reader, const std::string& name
   const Tensor sizes = reader.read(name + "_shape");
   if (packed.dtype != "I32" || packed.shape.size() != 2 || sizes.elements() != 2 ||
       scales.shape().size() != 2) {
-    fail(reader, packed_name, "is no I32 matrix with a matrix of scales and a pair of sizes");
+    fail_tensor(reader, packed_name,
+                "is no I32 matrix with a matrix of scales and a pair of sizes");
   }
   const std::int64_t rows = packed.shape[0];
   const auto columns = static_cast<std::int64_t>(sizes.load(1));
   const std::int64_t groups = scales.dim(1);
   const bool fits = sizes.load(0) == static_cast<float>(rows) && scales.dim(0) == rows &&
                     packed.shape[1] == (columns + 7) / 8 && groups > 0 && columns % groups == 0;
-  if (!fits) fail(reader, packed_name, "its size differs from its scales' or from its shape");
+  if (!fits)
+    fail_tensor(reader, packed_name, "its size differs from its scales' or from its shape");
   const std::vector<std::byte> bytes = reader.read_bytes(packed_name);
   Tensor tensor(ElementType::Float32, {rows, columns});
   std::int64_t index = 0;
@@ -97,7 +99,7 @@ Tensor read_mxfp4(const SafetensorsReader& reader, const std::string& name) {
   expected.push_back(mx_group / 2);
   if (scales.shape.empty() || blocks.shape != expected || blocks.dtype != "U8" ||
       scales.bytes != product(scales.shape)) {
-    fail(reader, blocks_name, "is no U8 [..., groups, 16] with byte scales [..., groups]");
+    fail_tensor(reader, blocks_name, "is no U8 [..., groups, 16] with byte scales [..., groups]");
   }
   std::vector<std::int64_t> shape = scales.shape;
   shape.back() *= mx_group;

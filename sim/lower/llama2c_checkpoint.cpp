@@ -27,11 +27,11 @@ constexpr std::int64_t largest_width = 1 << 20;
 constexpr std::int64_t largest_layers = 1 << 12;
 constexpr std::int64_t largest_count = 1 << 24;
 
-[[noreturn]] void fail(const std::string& path, const std::string& what) {
+[[noreturn]] void fail_checkpoint(const std::string& path, const std::string& what) {
   throw ConfigError(SourcePlace{path, 0, 0}, what);
 }
 
-struct Header {
+struct Llama2cHeader {
   std::int64_t hidden, intermediate, layers, heads, kv_heads, vocabulary, context;
   bool tied;
 };
@@ -39,13 +39,15 @@ struct Header {
 void check_range(const std::string& path, const char* name, std::int64_t value,
                  std::int64_t largest) {
   if (value < 1 || value > largest) {
-    fail(path, fmt::format("checkpoint header: {} is {}; must be between 1 and {}", name, value,
-                           largest));
+    fail_checkpoint(path, fmt::format("checkpoint header: {} is {}; must be between 1 and {}", name,
+                                      value, largest));
   }
 }
 
-Header parse_header(const std::string& path, const std::array<std::int32_t, header_words>& words) {
-  Header h{words[0], words[1], words[2], words[3], words[4], words[5], words[6], words[5] > 0};
+Llama2cHeader parse_header(const std::string& path,
+                           const std::array<std::int32_t, header_words>& words) {
+  Llama2cHeader h{words[0], words[1], words[2], words[3],
+                  words[4], words[5], words[6], words[5] > 0};
   if (h.vocabulary < 0) {  // the sign says that the classifier is a tensor of its own
     h.vocabulary = -h.vocabulary;
   }
@@ -57,17 +59,19 @@ Header parse_header(const std::string& path, const std::array<std::int32_t, head
   check_range(path, "vocab_size", h.vocabulary, largest_count);
   check_range(path, "seq_len", h.context, largest_count);
   if (h.hidden % h.heads != 0 || (h.hidden / h.heads) % 2 != 0) {
-    fail(path, fmt::format("checkpoint header: dim {} does not split into {} heads of even width",
-                           h.hidden, h.heads));
+    fail_checkpoint(
+        path, fmt::format("checkpoint header: dim {} does not split into {} heads of even width",
+                          h.hidden, h.heads));
   }
   if (h.heads % h.kv_heads != 0) {
-    fail(path, fmt::format("checkpoint header: n_heads {} is not a multiple of n_kv_heads {}",
-                           h.heads, h.kv_heads));
+    fail_checkpoint(path,
+                    fmt::format("checkpoint header: n_heads {} is not a multiple of n_kv_heads {}",
+                                h.heads, h.kv_heads));
   }
   return h;
 }
 
-DenseDecoder decoder_of(const Header& h, const std::string& path) {
+DenseDecoder decoder_of(const Llama2cHeader& h, const std::string& path) {
   DenseDecoder net;
   net.name = std::filesystem::path(path).stem().string();
   net.source = "header of the llama2.c checkpoint";
@@ -100,7 +104,7 @@ class FloatReader {
     stream_.read(reinterpret_cast<char*>(tensor.bytes().data()),
                  static_cast<std::streamsize>(tensor.bytes().size()));
     if (!stream_) {
-      fail(path_, "checkpoint could not be read to its end");
+      fail_checkpoint(path_, "checkpoint could not be read to its end");
     }
     return tensor;
   }
@@ -144,17 +148,19 @@ Weights read_llama2c_checkpoint(const std::string& path) {
   const auto size = static_cast<std::int64_t>(std::filesystem::file_size(path, error));
   std::ifstream stream(path, std::ios::binary);
   if (error || !stream) {
-    fail(path, "checkpoint cannot be opened for reading");
+    fail_checkpoint(path, "checkpoint cannot be opened for reading");
   }
   std::array<std::int32_t, header_words> words{};
   if (size < header_bytes || !stream.read(reinterpret_cast<char*>(words.data()), header_bytes)) {
-    fail(path, fmt::format("not a llama2.c checkpoint: {} bytes, the header alone has {}", size,
-                           header_bytes));
+    fail_checkpoint(
+        path, fmt::format("not a llama2.c checkpoint: {} bytes, the header alone has {}", size,
+                          header_bytes));
   }
   const DenseDecoder net = decoder_of(parse_header(path, words), path);
   const std::int64_t expected = expected_file_bytes(net);
   if (size != expected) {
-    fail(path, fmt::format("checkpoint has {} bytes; its header asks for {}", size, expected));
+    fail_checkpoint(path,
+                    fmt::format("checkpoint has {} bytes; its header asks for {}", size, expected));
   }
   Weights weights;
   weights.network = network_of(net);

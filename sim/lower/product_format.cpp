@@ -3,14 +3,11 @@
 #include <string>
 
 #include "sim/core/diagnostics.hpp"
+#include "sim/core/integers.hpp"
 #include "sim/numerics/formats/quant_format.hpp"
 
 namespace tandem {
 namespace {
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
-  return (a + b - 1) / b;
-}
 
 std::int64_t operand_bytes(std::int64_t rows, std::int64_t k, std::int64_t bits) {
   return rows * ceil_div(k * bits, 8);

@@ -19,7 +19,7 @@ using reference::LayerTensors;
 using reference::row_of;
 using reference::size_of;
 
-const Weights& checked(const Weights& weights) {
+const Weights& checked_weights(const Weights& weights) {
   check_weights(weights);
   return weights;
 }
@@ -40,7 +40,7 @@ std::vector<float> factors_of(const Norm& norm, std::span<const float> weight) {
 }  // namespace
 
 ReferenceModel::ReferenceModel(const Weights& weights, const ReferenceOptions& options)
-    : weights_(checked(weights)),
+    : weights_(checked_weights(weights)),
       options_(options),
       final_norm_(weights.network.norm, LayerTensors(weights, ""), "final_norm"),
       embedding_(LayerTensors(weights, "").at("embedding")),

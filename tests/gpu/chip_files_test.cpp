@@ -10,6 +10,7 @@
 #include "sim/config/loader.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/numerics/formats/quant_format.hpp"
+#include "tests/gpu/plan_harness.hpp"
 #include "tests/gpu/test_chips.hpp"
 
 namespace tandem::gpu {
@@ -23,10 +24,6 @@ const Loader& loader() {
 
 Chip load_chip(const std::string& name) {
   return loader().chip(name);
-}
-
-Kernel kernel_of(KernelShape shape) {
-  return {"test", -1, ElementType::Bfloat16, std::move(shape), {}};
 }
 
 /// A chip file and what its data sheet or whitepaper says.

@@ -13,7 +13,7 @@
 namespace tandem::gpu {
 namespace {
 
-Loader shipped() {
+Loader shipped_files() {
   const std::string root = TANDEM_SOURCE_DIR;
   return Loader({root + "/hw_configs", root + "/workloads"}, {{"gpu", gpu_schema()}});
 }
@@ -55,7 +55,7 @@ Batch random_batch(RandomStream& random, bool is_decode) {
 class Composition : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(Composition, APassIsTheSumOfItsReusedKernelsWithinTwoPercent) {
-  const Loader loader = shipped();
+  const Loader loader = shipped_files();
   const NeuralNetwork network = loader.network(GetParam());
   const char* chips[] = {"h100_sxm", "a100_sxm", "b200_sxm"};
   RandomStream random(7, GetParam());
@@ -79,7 +79,7 @@ TEST_P(Composition, APassIsTheSumOfItsReusedKernelsWithinTwoPercent) {
 // Vector and special-function work on padding and masked pairs is done and counted too; plan totals
 // hold the useful part (plan_test.cpp).
 TEST(ActivityCounters, UsefulOperationsEqualTheClosedFormsOfTheKernels) {
-  const Loader loader = shipped();
+  const Loader loader = shipped_files();
   const GpuChip chip(loader.chip("h100_sxm"), Software{});
   RandomStream random(3, "counters");
   const Stage stage = two_layers(loader.network("llama-3.1-8b"), random);

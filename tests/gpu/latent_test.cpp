@@ -5,30 +5,16 @@
 #include "models/gpu/plan_indexer.hpp"
 #include "models/gpu/plan_latent.hpp"
 #include "sim/core/random.hpp"
+#include "tests/gpu/plan_harness.hpp"
 #include "tests/gpu/test_chips.hpp"
 
 namespace tandem::gpu {
 namespace {
 
-Kernel kernel_of(KernelShape shape) {
-  return {"test", -1, ElementType::Bfloat16, std::move(shape), {}};
-}
-
 GpuParams with_tensor_memory() {
   GpuParams params = params_of(large_chip());
   params.matrix_issue = MatrixIssue::TensorMemory;
   return params;
-}
-
-void expect_closed_forms(const GpuParams& params, const Kernel& kernel) {
-  const KernelWork work = work_of(kernel);
-  const PlanTotals totals = totals_of(plan_kernel(params, kernel));
-  EXPECT_EQ(totals.tensor, work.matrix);
-  EXPECT_EQ(totals.vector, work.vector);
-  EXPECT_EQ(totals.special, work.special);
-  EXPECT_EQ(totals.store, work.write_bytes);
-  EXPECT_GE(totals.requested, work.weight_bytes + work.read_bytes);
-  EXPECT_GE(totals.tensor_padded, totals.tensor);
 }
 
 LatentAttentionKernel decode(std::int64_t requests, std::int64_t keys, std::int64_t heads) {

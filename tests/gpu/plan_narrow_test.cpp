@@ -7,6 +7,7 @@
 #include "models/gpu/machine.hpp"
 #include "sim/core/random.hpp"
 #include "sim/numerics/formats/quant_format.hpp"
+#include "tests/gpu/plan_harness.hpp"
 #include "tests/gpu/test_chips.hpp"
 
 namespace tandem::gpu {
@@ -31,21 +32,6 @@ GemmKernel product(std::int64_t m, std::int64_t n, std::int64_t k, const char* p
   GemmKernel gemm{m, n, k, ElementType::Bfloat16, ElementType::Bfloat16};
   gemm.precision = &formats::find_precision(precision);
   return gemm;
-}
-
-Kernel kernel_of(KernelShape shape) {
-  return {"test", -1, ElementType::Bfloat16, std::move(shape), {}};
-}
-
-void expect_closed_forms(const GpuParams& params, const Kernel& kernel) {
-  const KernelWork work = work_of(kernel);
-  const PlanTotals totals = totals_of(plan_kernel(params, kernel));
-  EXPECT_EQ(totals.tensor, work.matrix);
-  EXPECT_EQ(totals.vector, work.vector);
-  EXPECT_EQ(totals.special, work.special);
-  EXPECT_EQ(totals.store, work.write_bytes);
-  EXPECT_GE(totals.requested, work.weight_bytes + work.read_bytes);
-  EXPECT_GE(totals.tensor_padded, totals.tensor);
 }
 
 struct Tile {

@@ -6,14 +6,11 @@
 
 #include "models/gpu/machine.hpp"
 #include "sim/core/random.hpp"
+#include "tests/gpu/plan_harness.hpp"
 #include "tests/gpu/test_chips.hpp"
 
 namespace tandem::gpu {
 namespace {
-
-Kernel kernel_of(KernelShape shape) {
-  return {"test", -1, ElementType::Bfloat16, std::move(shape), {}};
-}
 
 void expect_closed_forms(const GpuParams& params, const Kernel& kernel, Bytes workspace) {
   const KernelWork work = work_of(kernel);

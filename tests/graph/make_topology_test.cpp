@@ -69,7 +69,7 @@ TEST(MakeTopology, SwitchedNodesMeetInOneFabric) {
   // 4 chips, 2 node switches, 1 fabric; 4 duplex near + 4 duplex far.
   EXPECT_EQ(t.nodes().size(), 7U);
   EXPECT_EQ(t.links().size(), 16U);
-  Router router(t, 1_KiB);
+  RouteFinder router(t, 1_KiB);
   EXPECT_THAT(classes_of(t, router.route(t.chip("gpu", 0), t.chip("gpu", 1))),
               ElementsAre("near", "near"));
   EXPECT_THAT(classes_of(t, router.route(t.chip("gpu", 0), t.chip("gpu", 2))),
@@ -87,7 +87,7 @@ TEST(MakeTopology, LpxRackIsAllToAllInTheTrayAndSameIndexAcross) {
   // In trays: 16 trays * 16 * 15 directed. Across: 16 indices * 16 * 15 directed.
   EXPECT_EQ(t.nodes().size(), 256U);
   EXPECT_EQ(t.links().size(), 2U * 16 * 16 * 15);
-  Router router(t, 1_KiB);
+  RouteFinder router(t, 1_KiB);
   // Tray 0 index 3 to tray 5 index 3: direct; to tray 5 index 4: two hops, in either order.
   EXPECT_THAT(classes_of(t, router.route(t.chip("lpu", 3), t.chip("lpu", 83))), ElementsAre("far"));
   const auto routes = router.equal_routes(t.chip("lpu", 3), t.chip("lpu", 84), 8);
@@ -105,7 +105,7 @@ TEST(MakeTopology, BridgeWithoutRepeatedClassIsOneChainPerLane) {
   const Topology t = make_topology(
       system_with({group("gpu", 2, 2, "near", "switch"), group("lpu", 4, 4, "near", "mesh")},
                   {bridge({"port", "eth"}, 2)}));
-  Router router(t, 1_KiB);
+  RouteFinder router(t, 1_KiB);
   // Lane 0: lpu 0 - gpu 0; lane 1: lpu 2 - gpu 1.
   EXPECT_THAT(classes_of(t, router.route(t.chip("lpu", 2), t.chip("gpu", 1))),
               ElementsAre("port", "eth"));
@@ -121,7 +121,7 @@ TEST(MakeTopology, RepeatedClassMeetsInASwitchSharedByAllLanes) {
       system_with({group("gpu", 2, 2, "near", "switch"), group("lpu", 4, 4, "near", "mesh")},
                   {bridge({"port", "eth", "eth"}, 4)});
   const Topology t = make_topology(system);
-  Router router(t, 1_KiB);
+  RouteFinder router(t, 1_KiB);
   // Every LPU reaches every GPU: 4 ports on the LPU side, but only 2 NICs, one per GPU.
   for (int l = 0; l < 4; ++l) {
     for (int g = 0; g < 2; ++g) {

@@ -50,7 +50,7 @@ struct Diamond {
 
 TEST(Router, TakesTheCheapestPathAndBreaksTiesByNodeId) {
   Diamond g;
-  Router router(g.topology, 84_B);
+  RouteFinder router(g.topology, 84_B);
   // 84 B + 16 B at 1 GB/s = 100 ns; two hops cost 2 * (100 + 10) = 220 ns, the direct link 500 ns.
   const Route route = router.route(g.a, g.d);
   EXPECT_THAT(route.links, ElementsAre(g.ab, g.bd));
@@ -59,14 +59,14 @@ TEST(Router, TakesTheCheapestPathAndBreaksTiesByNodeId) {
 
 TEST(Router, ReferenceSizeDecidesBetweenLatencyAndHops) {
   Diamond g;
-  Router router(g.topology, 1000_B);
+  RouteFinder router(g.topology, 1000_B);
   // 1000 B in 4 packets = 1064 B = 1064 ns: direct 1464 ns, two hops 2 * 1074 = 2148 ns.
   EXPECT_THAT(router.route(g.a, g.d).links, ElementsAre(g.ad));
 }
 
 TEST(Router, ListsEqualPathsUpToTheLimit) {
   Diamond g;
-  Router router(g.topology, 84_B);
+  RouteFinder router(g.topology, 84_B);
   const auto routes = router.equal_routes(g.a, g.d, 8);
   ASSERT_EQ(routes.size(), 2U);
   EXPECT_THAT(routes[0].links, ElementsAre(g.ab, g.bd));
@@ -76,7 +76,7 @@ TEST(Router, ListsEqualPathsUpToTheLimit) {
 
 TEST(Router, DirectedLinksAreNotTakenBackwards) {
   Diamond g;
-  Router router(g.topology, 84_B);
+  RouteFinder router(g.topology, 84_B);
   EXPECT_THROW((void)router.route(g.d, g.a), ModelError);
   EXPECT_TRUE(router.route(g.d, g.d).links.empty());
 }
@@ -88,7 +88,7 @@ TEST(Router, DoesNotPassThroughAChipThatDoesNotForward) {
   const NodeId c = topology.add_chip("gpu", 2, false);
   topology.add_duplex(wire(a, b, 1_GBps, 1_ns));
   topology.add_duplex(wire(b, c, 1_GBps, 1_ns));
-  Router router(topology, 84_B);
+  RouteFinder router(topology, 84_B);
   EXPECT_EQ(router.route(a, b).links.size(), 1U);
   EXPECT_THROW((void)router.route(a, c), ModelError);
 }

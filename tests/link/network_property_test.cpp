@@ -60,7 +60,7 @@ TEST(NetworkProperty, AloneEqualsThePacketPipelineAndIsNeverBelowTheFloor) {
     const auto size = 1 + below(random, 2000000);
     network.send(Picoseconds(0), nodes.front(), nodes.back(), Bytes(size));
     const Picoseconds time = network.pop_delivery().time;
-    Router router(t, Bytes(1024));
+    RouteFinder router(t, Bytes(1024));
     const auto route = router.route(nodes.front(), nodes.back()).links;
     const double exact = packet_pipeline(t, route, size);
     // A last piece is the difference of two rounded times, so it may lose 1 ps on each of at most

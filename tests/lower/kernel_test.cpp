@@ -21,7 +21,7 @@ Batch mixed_batch() {
   return {{{7, 3, 1, true}, {8, 0, 4, false}}};
 }
 
-std::vector<std::string_view> roles_of(const KernelGraph& graph) {
+std::vector<std::string_view> ordered_roles(const KernelGraph& graph) {
   std::vector<std::string_view> roles;
   for (const Kernel& kernel : graph.kernels) roles.push_back(kernel.role);
   return roles;
@@ -46,7 +46,7 @@ TEST(Lower, roles_in_order) {
   std::vector<std::string_view> expected{"embedding"};
   for (int i = 0; i < 2; ++i) expected.insert(expected.end(), layer.begin(), layer.end());
   for (const char* role : {"final_norm", "lm_head", "sample"}) expected.emplace_back(role);
-  EXPECT_EQ(roles_of(graph), expected);
+  EXPECT_EQ(ordered_roles(graph), expected);
   EXPECT_EQ(graph.kernels[0].layer, -1);
   EXPECT_EQ(graph.kernels[1].layer, 0);
   EXPECT_EQ(graph.kernels[10].layer, 1);
@@ -98,7 +98,8 @@ TEST(Lower, a_head_stage_computes_its_rows_for_sampled_tokens_only) {
   stage.head_begin = 4;
   stage.head_end = 7;
   const KernelGraph graph = lower(stage, mixed_batch());
-  EXPECT_EQ(roles_of(graph), (std::vector<std::string_view>{"final_norm", "lm_head", "sample"}));
+  EXPECT_EQ(ordered_roles(graph),
+            (std::vector<std::string_view>{"final_norm", "lm_head", "sample"}));
   const auto& gemm = std::get<GemmKernel>(graph.kernels[1].shape);
   EXPECT_EQ(gemm.m, 1);
   EXPECT_EQ(gemm.n, 3);

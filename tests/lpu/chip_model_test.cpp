@@ -65,7 +65,7 @@ Batch one_token(std::int64_t context) {
   return batch;
 }
 
-const Precision half = precision_of(ElementType::Float16, ElementType::Float16);
+const Precision fp16 = precision_of(ElementType::Float16, ElementType::Float16);
 const Precision byte = precision_of(ElementType::Fp8E4m3, ElementType::Fp8E4m3);
 
 DenseDecoder small() {
@@ -82,7 +82,7 @@ DenseDecoder llama8b() {
 
 TEST(LpuChip, TakesLongerThanItsFloorAtEveryContext) {
   const auto chip = lpu::make_lpu_chip(chip_of(narrow_geometry(4)), Software{});
-  for (const Precision& precision : {half, byte}) {
+  for (const Precision& precision : {fp16, byte}) {
     const Stage stage = whole_model(small(), precision);
     for (const std::int64_t context : {0, 63, 64, 500, 639}) {
       EXPECT_GT(chip->simulate(stage, one_token(context)).time,
@@ -104,7 +104,7 @@ TEST(LpuChip, RunsALayerOfLlama8bAtAQuarterOfTheWeightPathOrBetter) {
 TEST(LpuChip, FitsAsManyTokensOfKvAsCanBeLoaded) {
   const lpu::Geometry geometry = narrow_geometry(4);
   const auto chip = lpu::make_lpu_chip(chip_of(geometry), Software{});
-  const Stage stage = whole_model(small(), half);
+  const Stage stage = whole_model(small(), fp16);
   const Fit fit = chip->fit(stage, 1, 64);
   EXPECT_EQ(fit.capacity, geometry.sram());
   EXPECT_TRUE(fit.holds_weights());
@@ -125,7 +125,7 @@ TEST(LpuChip, FitsAsManyTokensOfKvAsCanBeLoaded) {
 TEST(LpuChip, SaysThatALayerOfLlama8bDoesNotFitLpuV1InHalfPrecision) {
   // 218 M weights x 2 B = 436 MB against 230.7 MB.
   const auto chip = lpu::make_lpu_chip(chip_of(lpu_v1_geometry()), Software{});
-  const Fit fit = chip->fit(partition_pipeline(network_of(llama8b()), half, 32, 2)[1], 1, 1024);
+  const Fit fit = chip->fit(partition_pipeline(network_of(llama8b()), fp16, 32, 2)[1], 1, 1024);
   EXPECT_FALSE(fit.holds_weights());
   EXPECT_EQ(fit.kv_tokens(), 0);
 }
@@ -133,7 +133,7 @@ TEST(LpuChip, SaysThatALayerOfLlama8bDoesNotFitLpuV1InHalfPrecision) {
 TEST(LpuStage, RunsInTheCyclesAndCountsOfTheTimedMachine) {
   const auto chip = lpu::make_lpu_chip(chip_of(narrow_geometry(2)), Software{});
   const Weights weights = spread_weights(small(), 11);
-  const Stage stage = whole_model(small(), half);
+  const Stage stage = whole_model(small(), fp16);
   const auto loaded = chip->load(stage, weights, 2, 96);
   Batch prompt;
   prompt.slices.push_back({7, 0, 35, true});
@@ -151,7 +151,7 @@ TEST(LpuStage, RunsInTheCyclesAndCountsOfTheTimedMachine) {
 TEST(LpuStage, GoesOnFromImportedKvAndGuardsItsRequests) {
   const auto chip = lpu::make_lpu_chip(chip_of(narrow_geometry(2)), Software{});
   const Weights weights = spread_weights(small(), 12);
-  const auto loaded = chip->load(whole_model(small(), half), weights, 2, 96);
+  const auto loaded = chip->load(whole_model(small(), fp16), weights, 2, 96);
   StageData in, first, second;
   in.tokens = {3, 5, 8};
   Batch prompt;

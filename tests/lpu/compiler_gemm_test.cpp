@@ -5,6 +5,7 @@
 #include "models/lpu/compiler/gemm.hpp"
 #include "models/lpu/machine.hpp"
 #include "models/lpu/verifier.hpp"
+#include "sim/core/integers.hpp"
 #include "sim/numerics/dot.hpp"
 #include "sim/numerics/element.hpp"
 #include "tests/lpu/compiler_harness.hpp"
@@ -17,23 +18,19 @@ using lpu::GemmShape;
 using lpu::LatencyTable;
 using lpu::Type;
 
-std::size_t at(std::int64_t i) {
-  return static_cast<std::size_t>(i);
-}
-
 // Codes of a row-major matrix padded to whole tiles.
 struct Codes {
   std::int64_t width;
   std::vector<std::uint32_t> bits;
   Codes(std::int64_t rows, std::int64_t columns, std::int64_t padded, Type type,
         RandomStream& random)
-      : width(padded), bits(at(rows * padded)) {
+      : width(padded), bits(index_of(rows * padded)) {
     for (std::int64_t r = 0; r < rows; ++r) {
       for (std::int64_t c = 0; c < columns; ++c) {
         const auto value = static_cast<float>(4 * random.uniform() - 2);
-        bits[at(r * width + c)] = type == Type::Int8
-                                      ? static_cast<std::uint8_t>(random.integer(-128, 127))
-                                      : encode_element(element_type(type), value);
+        bits[index_of(r * width + c)] = type == Type::Int8
+                                            ? static_cast<std::uint8_t>(random.integer(-128, 127))
+                                            : encode_element(element_type(type), value);
       }
     }
   }
@@ -41,7 +38,8 @@ struct Codes {
                                                 std::size_t byte) const {
     std::vector<std::uint8_t> result;
     for (int i = 0; i < lanes; ++i) {
-      result.push_back(static_cast<std::uint8_t>(bits[at(row * width + from + i)] >> (8 * byte)));
+      result.push_back(
+          static_cast<std::uint8_t>(bits[index_of(row * width + from + i)] >> (8 * byte)));
     }
     return result;
   }
@@ -64,8 +62,9 @@ void add_tile(const GemmShape& shape, const Codes& a, std::int64_t row, const Co
   }
   std::vector<float> u, v;
   for (int i = 0; i < lanes; ++i) {
-    u.push_back(decode_element(element_type(shape.type), a.bits[at(row * a.width + from + i)]));
-    v.push_back(decode_element(element_type(shape.type), w.bits[at(n * w.width + from + i)]));
+    u.push_back(
+        decode_element(element_type(shape.type), a.bits[index_of(row * a.width + from + i)]));
+    v.push_back(decode_element(element_type(shape.type), w.bits[index_of(n * w.width + from + i)]));
   }
   const std::size_t half = u.size() / 2;
   const std::span<const float> us(u), vs(v);
@@ -91,16 +90,16 @@ void expect_product(const lpu::Geometry& geometry, const GemmShape& shape, bool 
     const std::int64_t from = std::int64_t{k} * lanes;
     for (std::int64_t row = 0; row < shape.m; ++row) {
       for (const std::size_t side : {0, 1}) {
-        const lpu::Rows& rows = gemm.activations[side][at(row * gemm.k_tiles + k)];
+        const lpu::Rows& rows = gemm.activations[side][index_of(row * gemm.k_tiles + k)];
         const std::int64_t held = row + (side == 1 ? eastern : 0);
         for (std::size_t b = 0; b < rows.size(); ++b) write(rows[b], a.bytes(held, from, lanes, b));
       }
     }
     for (std::int64_t n = 0; n < shape.n; ++n) {
-      const lpu::ColumnTile& tile = gemm.weights[at(n / lanes * gemm.k_tiles + k)];
+      const lpu::ColumnTile& tile = gemm.weights[index_of(n / lanes * gemm.k_tiles + k)];
       for (int b = 0; b < tile.bytes; ++b) {
         write(tile.place(geometry, b, static_cast<int>(n % lanes)),
-              w.bytes(n % columns, from, lanes, at(b)));
+              w.bytes(n % columns, from, lanes, index_of(b)));
       }
     }
   }
@@ -114,10 +113,10 @@ void expect_product(const lpu::Geometry& geometry, const GemmShape& shape, bool 
                  lanes, sum, integer);
       }
       std::uint32_t bits = 0;
-      const lpu::Rows& rows = gemm.outputs[at(row * gemm.n_tiles + n / lanes)];
+      const lpu::Rows& rows = gemm.outputs[index_of(row * gemm.n_tiles + n / lanes)];
       for (std::size_t b = 0; b < 4; ++b) {
         const auto bytes = machine.read_row(rows[b].slice, rows[b].bank, rows[b].row);
-        bits |= std::uint32_t{bytes[at(n % lanes)]} << (8 * b);
+        bits |= std::uint32_t{bytes[index_of(n % lanes)]} << (8 * b);
       }
       const auto expected = shape.type == Type::Int8 ? static_cast<std::uint32_t>(integer)
                                                      : std::bit_cast<std::uint32_t>(sum);

@@ -12,7 +12,7 @@
 namespace tandem::test {
 namespace {
 
-struct Case {
+struct NumericsCase {
   const char* name;
   DenseDecoder network;
   lpu::Geometry geometry;
@@ -26,7 +26,7 @@ std::int32_t greedy(const std::vector<float>& logits) {
 }
 
 // Runs `positions` tokens and compares logits, the token that the chip picked, and cycles.
-void expect_equal_to_reference(const Case& c) {
+void expect_equal_to_reference(const NumericsCase& c) {
   SCOPED_TRACE(c.name);
   const Weights weights = spread_weights(c.network, 7);
   const Stage stage = whole_model(c.network, precision_of(c.weights, c.kv));

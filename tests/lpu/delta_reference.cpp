@@ -3,16 +3,13 @@
 #include <algorithm>
 #include <cmath>
 
+#include "sim/core/integers.hpp"
 #include "sim/numerics/dot.hpp"
 #include "sim/numerics/element.hpp"
 #include "sim/numerics/special.hpp"
 
 namespace tandem::test {
 namespace {
-
-std::size_t at(std::int64_t value) {
-  return static_cast<std::size_t>(value);
-}
 
 float sigmoid(float x) {
   return special::recip(special::exp(-x) + 1.0F);
@@ -45,9 +42,9 @@ DeltaReference::DeltaReference(const ops::GatedDeltaShape& shape, const DeltaWei
     : shape_(shape),
       weights_(weights),
       epsilon_(epsilon),
-      lanes_(at(lanes)),
-      history_(at(shape.conv_taps), std::vector<float>(at(shape.conv_channels()))),
-      state_(at(shape.state_elements())) {}
+      lanes_(index_of(lanes)),
+      history_(index_of(shape.conv_taps), std::vector<float>(index_of(shape.conv_channels()))),
+      state_(index_of(shape.state_elements())) {}
 
 // The values are the `place`-th segment of a vector; three pieces of bfloat16 against ones, half a
 // vector at a time, the upper half only where heads reach it.
@@ -89,14 +86,14 @@ std::vector<float> DeltaReference::convolve(const std::vector<float>& input) {
 
 std::vector<float> DeltaReference::head_step(std::size_t head, const std::vector<float>& channels,
                                              float decay, float strength) {
-  const std::size_t dk = at(shape_.key_dim);
-  const std::size_t dv = at(shape_.value_dim);
-  const std::size_t group = at(shape_.value_heads / shape_.key_heads);
+  const std::size_t dk = index_of(shape_.key_dim);
+  const std::size_t dv = index_of(shape_.value_dim);
+  const std::size_t group = index_of(shape_.value_heads / shape_.key_heads);
   const std::size_t key_head = head / group;
-  const std::size_t keys_per_vector = std::min(at(shape_.key_heads), lanes_ / dk);
+  const std::size_t keys_per_vector = std::min(index_of(shape_.key_heads), lanes_ / dk);
   const std::size_t key_place = key_head % keys_per_vector;
   const std::size_t key_lanes = keys_per_vector * dk;
-  const std::size_t key_width = at(shape_.key_heads) * dk;
+  const std::size_t key_width = index_of(shape_.key_heads) * dk;
   const std::vector<float> q = part(channels, key_head * dk, dk);
   const std::vector<float> k = part(channels, key_width + key_head * dk, dk);
   const std::vector<float> v = part(channels, 2 * key_width + head * dv, dv);
@@ -129,15 +126,16 @@ std::vector<float> DeltaReference::head_step(std::size_t head, const std::vector
 
 std::vector<float> DeltaReference::step(const DeltaInputs& inputs) {
   const std::vector<float> channels = convolve(inputs.channels);
-  const std::size_t dv = at(shape_.value_dim);
-  const std::size_t group = at(shape_.value_heads / shape_.key_heads);
-  const std::size_t keys_per_vector = std::min(at(shape_.key_heads), lanes_ / at(shape_.key_dim));
+  const std::size_t dv = index_of(shape_.value_dim);
+  const std::size_t group = index_of(shape_.value_heads / shape_.key_heads);
+  const std::size_t keys_per_vector =
+      std::min(index_of(shape_.key_heads), lanes_ / index_of(shape_.key_dim));
   // A pack ends where its key vector does.
   const std::size_t heads_per_key_vector = group * keys_per_vector;
   const std::size_t pack_heads =
-      std::min({lanes_ / dv, lanes_ / 2, heads_per_key_vector, at(shape_.value_heads)});
+      std::min({lanes_ / dv, lanes_ / 2, heads_per_key_vector, index_of(shape_.value_heads)});
   std::vector<float> outputs;
-  for (std::size_t head = 0; head < at(shape_.value_heads); ++head) {
+  for (std::size_t head = 0; head < index_of(shape_.value_heads); ++head) {
     const float rate = -special::exp(weights_.a_log[head]);
     const float decay = special::exp(softplus(inputs.a[head] + weights_.dt_bias[head]) * rate);
     const std::vector<float> o = head_step(head, channels, decay, sigmoid(inputs.b[head]));

@@ -30,7 +30,7 @@ Precision half_precision() {
   return precision_of(ElementType::Float16, ElementType::Float16);
 }
 
-std::int32_t largest(std::span<const float> logits) {
+std::int32_t likeliest(std::span<const float> logits) {
   return static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
 }
 
@@ -48,7 +48,7 @@ TEST(DeltaStage, FollowsTheFloatModelOver34Tokens) {
     for (std::size_t i = 0; i < pass.logits.size(); ++i) {
       difference = std::max(difference, std::fabs(pass.logits[i] - exact.floats()[i]));
     }
-    agreeing += largest(pass.logits) == largest(exact.floats()) ? 1 : 0;
+    agreeing += likeliest(pass.logits) == likeliest(exact.floats()) ? 1 : 0;
     ASSERT_EQ(pass.run.cycles, chip.compiled.cycles.at(t / 32 + 1)) << t;
   }
   // Weights and activations of eleven bits: logits of order one agree to about a hundredth.

@@ -11,6 +11,7 @@
 #include "models/lpu/compiler/delta.hpp"
 #include "models/lpu/machine.hpp"
 #include "models/lpu/verifier.hpp"
+#include "sim/core/integers.hpp"
 #include "tests/lpu/compiler_harness.hpp"
 #include "tests/lpu/delta_reference.hpp"
 
@@ -22,12 +23,8 @@ using ops::GatedDeltaShape;
 
 constexpr float epsilon = 1e-6F;
 
-std::size_t at(std::int64_t value) {
-  return static_cast<std::size_t>(value);
-}
-
 std::vector<float> uniform(std::int64_t count, double from, double to, RandomStream& random) {
-  std::vector<float> values(at(count));
+  std::vector<float> values(index_of(count));
   for (float& v : values) v = static_cast<float>(from + (to - from) * random.uniform());
   return values;
 }
@@ -68,7 +65,7 @@ class DeltaUnderTest {
       machine_.set_register(lpu::host_register::delta_state + static_cast<int>(i), registers[i]);
     }
     cycles = machine_.run().cycles;
-    std::vector<float> outputs(at(compiled.plan.shape.value_width()));
+    std::vector<float> outputs(index_of(compiled.plan.shape.value_width()));
     for (std::size_t pack = 0; pack < compiled.outputs.size(); ++pack) {
       gather(compiled.outputs[pack], compiled.plan.value_channels(static_cast<int>(pack)), outputs);
     }
@@ -77,7 +74,7 @@ class DeltaUnderTest {
 
   [[nodiscard]] std::vector<float> state(int slot) const {
     const lpu::DeltaPlan& plan = compiled.plan;
-    std::vector<float> result(at(plan.shape.state_elements()));
+    std::vector<float> result(index_of(plan.shape.state_elements()));
     for (int pack = 0; pack < static_cast<int>(plan.packs.size()); ++pack) {
       const auto channels = plan.value_channels(pack);
       for (int i = 0; i < plan.key_dim(); ++i) {
@@ -105,7 +102,7 @@ class DeltaUnderTest {
   void scatter(const lpu::Rows& rows, const std::vector<std::int64_t>& channels,
                std::span<const float> values) {
     std::vector<float> lanes;
-    for (const std::int64_t c : channels) lanes.push_back(c >= 0 ? values[at(c)] : 0.0F);
+    for (const std::int64_t c : channels) lanes.push_back(c >= 0 ? values[index_of(c)] : 0.0F);
     lpu::write_vector(geometry_, rows, lpu::Type::Float32, lanes, writer());
   }
 
@@ -117,21 +114,21 @@ class DeltaUnderTest {
       for (std::size_t l = 0; l < bits.size(); ++l) bits[l] |= std::uint32_t{bytes[l]} << (8 * b);
     }
     for (std::size_t l = 0; l < bits.size(); ++l) {
-      if (channels[l] >= 0) values[at(channels[l])] = std::bit_cast<float>(bits[l]);
+      if (channels[l] >= 0) values[index_of(channels[l])] = std::bit_cast<float>(bits[l]);
     }
   }
 
   void write_inputs(const DeltaInputs& inputs) {
     const lpu::DeltaPlan& plan = compiled.plan;
     const std::span<const float> all(inputs.channels);
-    const std::size_t keys = at(plan.shape.key_heads * plan.shape.key_dim);
+    const std::size_t keys = index_of(plan.shape.key_heads * plan.shape.key_dim);
     for (int v = 0; v < plan.key_vectors; ++v) {
-      scatter(compiled.queries[at(v)], plan.key_channels(v), all.first(keys));
-      scatter(compiled.keys[at(v)], plan.key_channels(v), all.subspan(keys, keys));
+      scatter(compiled.queries[index_of(v)], plan.key_channels(v), all.first(keys));
+      scatter(compiled.keys[index_of(v)], plan.key_channels(v), all.subspan(keys, keys));
     }
     for (int p = 0; p < static_cast<int>(plan.packs.size()); ++p) {
-      scatter(compiled.values[at(p)], plan.value_channels(p), all.subspan(2 * keys));
-      scatter(compiled.z[at(p)], plan.value_channels(p), inputs.z);
+      scatter(compiled.values[index_of(p)], plan.value_channels(p), all.subspan(2 * keys));
+      scatter(compiled.z[index_of(p)], plan.value_channels(p), inputs.z);
     }
     std::vector<float> both = inputs.a;
     both.insert(both.end(), inputs.b.begin(), inputs.b.end());
@@ -141,7 +138,7 @@ class DeltaUnderTest {
       for (std::size_t l = 0; l < channels.size(); ++l) {
         if (of_b[l] >= 0) channels[l] = of_b[l] + plan.shape.value_heads;
       }
-      scatter(compiled.gates[at(g)], channels, both);
+      scatter(compiled.gates[index_of(g)], channels, both);
     }
   }
 

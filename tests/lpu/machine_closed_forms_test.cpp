@@ -8,12 +8,11 @@ namespace tandem::lpu {
 namespace {
 
 using testing::data_line;
+using testing::east;
 using testing::fault_of;
 using ::testing::HasSubstr;
 using testing::ramp;
 using testing::run_program;
-
-constexpr int east = 44;
 
 std::string nop(int cycles) {
   return cycles > 0 ? "nop " + std::to_string(cycles) + "\n" : "";

@@ -9,14 +9,13 @@ namespace {
 
 using testing::data_line;
 using testing::data_of_words;
+using testing::east;
 using testing::execute;
 using testing::fault_of;
 using ::testing::HasSubstr;
 using testing::lpu_v1;
 using testing::ramp;
 using testing::run_program;
-
-constexpr int east = 44;
 
 // Block 0 takes two cycles, block 1 `nops` + 1; the read behind them is in 35 + 10 either way.
 std::string two_blocks(int nops) {

@@ -13,6 +13,8 @@
 
 namespace tandem::lpu::testing {
 
+inline constexpr int east = 44;  ///< slice number of MEM_E0 on LPU v1
+
 /// A machine that has run a program, and what the run reported.
 struct Ran {
   Machine machine;

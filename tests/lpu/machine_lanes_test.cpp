@@ -6,10 +6,9 @@ namespace tandem::lpu {
 namespace {
 
 using testing::data_line;
+using testing::east;
 using testing::ramp;
 using testing::run_program;
-
-constexpr int east = 44;
 
 TEST(HandLanes, ChainsTwoAlusThroughARegister) {
   // 1.5 = 0x3fc00000 in W0..W3: W2, W3 (2 away) read in 0, W0, W1 in 1; at the VXM in 4. Twice the

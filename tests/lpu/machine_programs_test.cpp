@@ -10,12 +10,12 @@ namespace tandem::lpu {
 namespace {
 
 using testing::data_line;
+using testing::east;
 using testing::ramp;
 using testing::Ran;
 using testing::run_program;
 
-constexpr int west = 0;   // slice number of MEM_W0
-constexpr int east = 44;  // slice number of MEM_E0
+constexpr int west = 0;  // slice number of MEM_W0
 
 TEST(HandProgram, CopiesAVectorToTheOtherHemisphere) {
   // Read in 35 puts the vector into E0 at -6 (MEM_W10) in 37; +3 (MEM_E4) is 9 further: 46.

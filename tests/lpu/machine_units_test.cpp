@@ -10,11 +10,10 @@ namespace tandem::lpu {
 namespace {
 
 using testing::data_line;
+using testing::east;
 using testing::ramp;
 using testing::Ran;
 using testing::run_program;
-
-constexpr int east = 44;
 
 std::uint32_t bits(float value) {
   return std::bit_cast<std::uint32_t>(value);

@@ -10,7 +10,7 @@ namespace {
 using lpu::Hemisphere;
 
 // Two layers, the head, two slots of two blocks, on vectors of 320.
-lpu::StageLayout two_layers() {
+lpu::StageLayout layout_of_two_layers() {
   DenseDecoder network;
   network.layers = 2;
   network.hidden = 640;
@@ -43,7 +43,7 @@ std::int64_t rows_of(const lpu::MemoryMap& map, const std::string& name) {
 // of q, 1 of k and v, from 2 vectors of the hidden state. One fp32 factor per output vector set:
 // four rows per matrix.
 TEST(LpuMemoryMap, WeightsTakeTheirTilesAndFactors) {
-  const lpu::MemoryMap map = lpu::memory_map(lpu_v1_geometry(), two_layers());
+  const lpu::MemoryMap map = lpu::memory_map(lpu_v1_geometry(), layout_of_two_layers());
   EXPECT_EQ(rows_of(map, "layer 0: q"), 2 * 2 * 320 + 4);
   EXPECT_EQ(rows_of(map, "layer 1: k"), 1 * 2 * 320 + 4);
   EXPECT_EQ(rows_of(map, "layer 1: gate"), 3 * 2 * 320 + 4);
@@ -53,7 +53,7 @@ TEST(LpuMemoryMap, WeightsTakeTheirTilesAndFactors) {
 }
 
 TEST(LpuMemoryMap, TilesAndCacheAreWhatTheLayoutCounts) {
-  const lpu::StageLayout layout = two_layers();
+  const lpu::StageLayout layout = layout_of_two_layers();
   const lpu::MemoryMap map = lpu::memory_map(lpu_v1_geometry(), layout);
   EXPECT_EQ(rows_of(map, "KV "), layout.kv_rows);
   std::int64_t tiles = -15 * rows_of_factors;  // seven matrices in two layers, the head
@@ -71,7 +71,7 @@ TEST(LpuMemoryMap, TilesAndCacheAreWhatTheLayoutCounts) {
 // Nothing lies outside of what is handed out, and the runs of slices cover the chip once.
 TEST(LpuMemoryMap, RegionsLieWithinTheFilledRows) {
   const lpu::Geometry geometry = lpu_v1_geometry();
-  const lpu::MemoryMap map = lpu::memory_map(geometry, two_layers());
+  const lpu::MemoryMap map = lpu::memory_map(geometry, layout_of_two_layers());
   int slices = 0;
   for (const auto& fill : map.fill) slices += fill.last_slice - fill.first_slice + 1;
   EXPECT_EQ(slices, geometry.mem_slices());

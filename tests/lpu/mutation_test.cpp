@@ -27,11 +27,11 @@ struct Row {
   }
 };
 
-constexpr std::uint64_t seed = 31;
+constexpr std::uint64_t mutation_seed = 31;
 
 Row mutants_of(int hazard, int wanted, std::string& first_miss) {
   const Geometry geometry = testing::lpu_v1();
-  RandomStream random(seed, "mutants " + std::to_string(hazard));
+  RandomStream random(mutation_seed, "mutants " + std::to_string(hazard));
   Row row;
   const std::string own = "H" + std::to_string(hazard);
   for (int made = 0; made < wanted;) {
@@ -77,8 +77,9 @@ TEST(Mutation, EveryMutantIsRejectedOrHarmlessAndEveryRejectedOneIsHarmful) {
     table += line_of(hazard, row);
     rejected += row.rejected();
     false_rejects += row.of(Verdict::RejectedAndSame);
-    EXPECT_EQ(row.of(Verdict::AcceptedAndFaults), 0) << "H" << hazard << ", seed " << seed;
-    EXPECT_EQ(row.of(Verdict::AcceptedAndDiffers), 0) << "H" << hazard << ", seed " << seed;
+    EXPECT_EQ(row.of(Verdict::AcceptedAndFaults), 0) << "H" << hazard << ", seed " << mutation_seed;
+    EXPECT_EQ(row.of(Verdict::AcceptedAndDiffers), 0)
+        << "H" << hazard << ", seed " << mutation_seed;
   }
   EXPECT_EQ(first_miss, "");
   EXPECT_LE(100 * false_rejects, rejected);

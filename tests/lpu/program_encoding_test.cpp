@@ -15,19 +15,20 @@ using testing::lp30;
 using testing::lpu_v1;
 using testing::random_instruction;
 
-constexpr std::uint64_t seed = 20261;
+constexpr std::uint64_t encoding_seed = 20261;
 
 TEST(Encoding, EveryLegalInstructionDecodesToItself) {
-  RandomStream random(seed, "encoding");
+  RandomStream random(encoding_seed, "encoding");
   for (const Geometry& geometry : {lpu_v1(), lp30()}) {
     const auto maps = legal_maps(geometry);
     for (int i = 0; i < 2000; ++i) {
       int queue = 0;
       const Instruction instruction = random_instruction(random, geometry, queue);
       const auto bad = find_illegality(instruction, queue, geometry, maps);
-      ASSERT_FALSE(bad.has_value()) << "seed " << seed << " case " << i << ": " << bad->message;
+      ASSERT_FALSE(bad.has_value())
+          << "seed " << encoding_seed << " case " << i << ": " << bad->message;
       const EncodedInstruction word = encode(instruction);
-      ASSERT_EQ(decode(word), instruction) << "seed " << seed << " case " << i;
+      ASSERT_EQ(decode(word), instruction) << "seed " << encoding_seed << " case " << i;
     }
   }
 }
@@ -68,7 +69,7 @@ TEST(Encoding, RefusesUnknownOpcodesAndUnusedBits) {
 }
 
 ProgramImage random_program(const Geometry& geometry) {
-  RandomStream random(seed, "program");
+  RandomStream random(encoding_seed, "program");
   ProgramImage image;
   Program& program = image.program;
   program.chip = "lpu_v1";

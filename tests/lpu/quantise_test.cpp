@@ -22,11 +22,12 @@ namespace {
 using lpu::LatencyTable;
 using lpu::Type;
 
-struct Case {
+struct QuantiseCase {
   Type type;
   float largest;
 };
-constexpr Case cases[] = {{Type::Int8, 127.0F}, {Type::Fp8E4m3, 448.0F}, {Type::Fp8E5m2, 57344.0F}};
+constexpr QuantiseCase cases[] = {
+    {Type::Int8, 127.0F}, {Type::Fp8E4m3, 448.0F}, {Type::Fp8E5m2, 57344.0F}};
 
 std::vector<std::uint32_t> read(const lpu::Machine& machine, const lpu::Rows& rows) {
   std::vector<std::uint32_t> bits;
@@ -39,8 +40,8 @@ std::vector<std::uint32_t> read(const lpu::Machine& machine, const lpu::Rows& ro
 }
 
 // `values` over vectors of the chip; a factor of 0 asks for one of the token's own.
-void expect_codes(const lpu::Geometry& geometry, const std::vector<float>& values, const Case& c,
-                  float tensor_factor) {
+void expect_codes(const lpu::Geometry& geometry, const std::vector<float>& values,
+                  const QuantiseCase& c, float tensor_factor) {
   const auto lanes = static_cast<std::size_t>(geometry.lanes());
   const int vectors = static_cast<int>((values.size() + lanes - 1) / lanes);
   const bool per_token = tensor_factor == 0.0F;
@@ -105,7 +106,7 @@ TEST(LpuQuantise, ATokenGetsTheFactorOfItsLargestMagnitude) {
 
 TEST(LpuQuantise, AnyShapeAndTypeHasTheBitsOfTheReference) {
   RandomStream random(1, "quantise");
-  for (const Case& c : cases) {
+  for (const QuantiseCase& c : cases) {
     for (int turn = 0; turn < 4; ++turn) {
       const lpu::Geometry geometry = narrow_geometry(static_cast<int>(random.integer(1, 5)));
       const auto count = static_cast<std::size_t>(random.integer(1, 300));
@@ -119,7 +120,7 @@ TEST(LpuQuantise, AnyShapeAndTypeHasTheBitsOfTheReference) {
 }
 
 TEST(LpuQuantise, ZerosHaveAFiniteFactorAndValuesBeyondATensorsFactorSaturate) {
-  for (const Case& c : cases) expect_codes(narrow_geometry(2), {0.0F, 0.0F, 0.0F}, c, 0.0F);
+  for (const QuantiseCase& c : cases) expect_codes(narrow_geometry(2), {0.0F, 0.0F, 0.0F}, c, 0.0F);
   // 1000 / 1 is beyond 127 and 448.
   expect_codes(narrow_geometry(2), {1000.0F, -1000.0F}, cases[0], 1.0F);
   expect_codes(narrow_geometry(2), {1000.0F, -1000.0F}, cases[1], 1.0F);
@@ -127,7 +128,7 @@ TEST(LpuQuantise, ZerosHaveAFiniteFactorAndValuesBeyondATensorsFactorSaturate) {
 
 // Products with activations quantised as they come: int8 sums are exact, e4m3 sums are rounded once
 // a tile.
-void expect_product(const lpu::Geometry& geometry, int k, int n, const Case& c) {
+void expect_product(const lpu::Geometry& geometry, int k, int n, const QuantiseCase& c) {
   const auto product =
       lpu::compile_quantised_product(geometry, LatencyTable{}, "chip", {k, n, c.type});
   const auto lanes = static_cast<std::size_t>(geometry.lanes());
@@ -206,7 +207,7 @@ void expect_product(const lpu::Geometry& geometry, int k, int n, const Case& c) 
 TEST(LpuQuantise, ProductsOfQuantisedTokensHaveTheBitsOfTheReference) {
   RandomStream random(2, "products");
   for (int turn = 0; turn < 3; ++turn) {
-    for (const Case& c : {cases[0], cases[1]}) {
+    for (const QuantiseCase& c : {cases[0], cases[1]}) {
       const lpu::Geometry geometry = narrow_geometry(static_cast<int>(random.integer(1, 4)));
       expect_product(geometry, static_cast<int>(random.integer(1, 150)),
                      static_cast<int>(random.integer(1, 150)), c);

@@ -5,9 +5,10 @@
 namespace tandem::lpu::testing {
 namespace {
 
-class Maker {
+class InstructionMaker {
  public:
-  Maker(RandomStream& random, const Geometry& geometry) : random_(random), g_(geometry) {}
+  InstructionMaker(RandomStream& random, const Geometry& geometry)
+      : random_(random), g_(geometry) {}
 
   Instruction make(int& queue) {
     const auto op = static_cast<Opcode>(below(opcode_count));
@@ -201,7 +202,7 @@ class Maker {
 }  // namespace
 
 Instruction random_instruction(RandomStream& random, const Geometry& geometry, int& queue) {
-  return Maker(random, geometry).make(queue);
+  return InstructionMaker(random, geometry).make(queue);
 }
 
 std::vector<std::vector<std::uint16_t>> legal_maps(const Geometry& geometry) {

@@ -5,7 +5,7 @@
 namespace tandem::lpu::testing {
 namespace {
 
-class Maker : public UnusualFlows {
+class ProgramMaker : public UnusualFlows {
  public:
   using UnusualFlows::UnusualFlows;
 
@@ -378,7 +378,7 @@ class Maker : public UnusualFlows {
 }  // namespace
 
 RandomProgram random_program(RandomStream& random, const Geometry& geometry) {
-  return Maker(random, geometry).make();
+  return ProgramMaker(random, geometry).make();
 }
 
 }  // namespace tandem::lpu::testing

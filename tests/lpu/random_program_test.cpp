@@ -16,7 +16,7 @@ using testing::Place;
 using testing::random_program;
 using testing::RandomProgram;
 
-constexpr std::uint64_t seed = 2027;
+constexpr std::uint64_t program_seed = 2027;
 
 std::vector<std::uint8_t> row_of(const Machine& machine, const Place& place) {
   return machine.read_row(place.slice, place.bank, place.row);
@@ -24,10 +24,10 @@ std::vector<std::uint8_t> row_of(const Machine& machine, const Place& place) {
 
 TEST(RandomProgram, RunsInThePredictedCyclesAndCopies) {
   const Geometry geometry = testing::lpu_v1();
-  RandomStream random(seed, "random programs");
+  RandomStream random(program_seed, "random programs");
   Machine timed(geometry, {}, false);
   for (int round = 0; round < tandem::test::property_cases(1000); ++round) {
-    SCOPED_TRACE("seed " + std::to_string(seed) + " round " + std::to_string(round));
+    SCOPED_TRACE("seed " + std::to_string(program_seed) + " round " + std::to_string(round));
     const RandomProgram program = random_program(random, geometry);
     const ProgramImage image = emit(program, geometry);
     const auto found = verify(image.program, geometry, {});

@@ -15,13 +15,13 @@ using testing::Place;
 using testing::random_program;
 using testing::RandomProgram;
 
-constexpr std::uint64_t seed = 41;
+constexpr std::uint64_t skew_seed = 41;
 
 TEST(SkewMachine, AgreesWithTheFrameOfSuperlaneZero) {
   const Geometry geometry = testing::lpu_v1();
-  RandomStream random(seed, "skew");
+  RandomStream random(skew_seed, "skew");
   for (int round = 0; round < tandem::test::property_cases(10); ++round) {
-    SCOPED_TRACE("seed " + std::to_string(seed) + " round " + std::to_string(round));
+    SCOPED_TRACE("seed " + std::to_string(skew_seed) + " round " + std::to_string(round));
     const RandomProgram program = random_program(random, geometry);
     const ProgramImage image = emit(program, geometry);
     Machine framed(geometry, {}, true);
@@ -53,7 +53,7 @@ std::string fault_of(AnyMachine& machine, const ProgramImage& image, const Rando
 
 TEST(SkewMachine, FindsTheOperandsThatAreMissing) {
   const Geometry geometry = testing::lpu_v1();
-  RandomStream random(seed, "skewed faults");
+  RandomStream random(skew_seed, "skewed faults");
   int faults = 0;
   for (int round = 0; round < tandem::test::property_cases(10); ++round) {
     const RandomProgram program = random_program(random, geometry);
@@ -64,7 +64,7 @@ TEST(SkewMachine, FindsTheOperandsThatAreMissing) {
     const std::string expected = fault_of(framed, *mutant, program);
     if (expected != "H4" && expected != "runs") continue;
     SkewMachine skewed(geometry, {});
-    EXPECT_EQ(fault_of(skewed, *mutant, program), expected) << "seed " << seed << " " << round;
+    EXPECT_EQ(fault_of(skewed, *mutant, program), expected) << "seed " << skew_seed << " " << round;
     if (expected == "H4") ++faults;
   }
   EXPECT_GT(faults, 2);

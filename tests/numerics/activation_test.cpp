@@ -14,12 +14,12 @@
 #include "sim/numerics/ops/gate.hpp"
 #include "sim/numerics/ops/mtp.hpp"
 #include "sim/numerics/ops/swiglu.hpp"
+#include "tests/numerics/special_values.hpp"
 #include "tests/support/property.hpp"
 
 namespace tandem::ops {
 namespace {
 
-constexpr float infinity = std::numeric_limits<float>::infinity();
 using Values = std::vector<float>;
 
 TEST(Activation, values_on_paper) {

@@ -6,11 +6,10 @@
 #include <cmath>
 #include <limits>
 
+#include "tests/numerics/special_values.hpp"
+
 namespace tandem {
 namespace {
-
-constexpr float infinity = std::numeric_limits<float>::infinity();
-constexpr float quiet_nan = std::numeric_limits<float>::quiet_NaN();
 
 class EveryCode : public testing::TestWithParam<ElementType> {};
 

@@ -145,7 +145,7 @@ Values normals(RandomStream& random, std::int64_t count, double deviation) {
   return values;
 }
 
-struct Case {
+struct MixCase {
   std::int64_t hidden = 0;
   ActivationKind kind = ActivationKind::Silu;
   std::vector<Block> blocks;
@@ -173,8 +173,8 @@ Block random_block(RandomStream& random, std::int64_t hidden, std::int64_t inner
   return b;
 }
 
-Case random_case(RandomStream& random) {
-  Case c;
+MixCase random_mix_case(RandomStream& random) {
+  MixCase c;
   c.hidden = random.integer(1, 12);
   c.kind = static_cast<ActivationKind>(random.integer(0, 3));
   const std::int64_t inner = random.integer(1, 12);
@@ -247,7 +247,8 @@ void add_block(const Block& b, ActivationKind kind, double factor, const std::ve
 }
 
 /// Dense over all experts: each with the sum of its routes' weights, most of them zero.
-std::vector<double> brute_force(const Case& c, const std::vector<Route>& routes, const Values& x) {
+std::vector<double> brute_force(const MixCase& c, const std::vector<Route>& routes,
+                                const Values& x) {
   const std::vector<double> wide(x.begin(), x.end());
   std::vector<double> sum(x.size(), 0.0);
   for (std::size_t e = 0; e < c.blocks.size(); ++e) {
@@ -269,7 +270,7 @@ TEST(ExpertMixProperty, equals_the_dense_sum_over_all_experts) {
   for (int i = 0; i < test::property_cases(500); ++i) {
     SCOPED_TRACE("case " + std::to_string(i));
     RandomStream random(static_cast<std::uint64_t>(i), "expert mix");
-    const Case c = random_case(random);
+    const MixCase c = random_mix_case(random);
     const auto count = static_cast<std::int64_t>(c.blocks.size());
     const auto routes = random_routes(random, count, random.integer(1, count));
     const Values x = normals(random, c.hidden, 1);
@@ -319,7 +320,7 @@ TEST(SpreadTokensProperty, grouped_by_expert_gives_what_each_token_gives_alone) 
   for (int i = 0; i < test::property_cases(100); ++i) {
     SCOPED_TRACE("case " + std::to_string(i));
     RandomStream random(static_cast<std::uint64_t>(i), "spread tokens");
-    Case c = random_case(random);
+    MixCase c = random_mix_case(random);
     c.shared = {};
     const auto experts = static_cast<std::int64_t>(c.blocks.size());
     const std::int64_t top_k = random.integer(1, experts);

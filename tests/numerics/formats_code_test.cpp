@@ -11,12 +11,10 @@
 #include "sim/core/random.hpp"
 #include "sim/numerics/formats/code.hpp"
 #include "sim/numerics/formats/packing.hpp"
+#include "tests/numerics/special_values.hpp"
 
 namespace tandem::formats {
 namespace {
-
-constexpr float infinity = std::numeric_limits<float>::infinity();
-constexpr float quiet_nan = std::numeric_limits<float>::quiet_NaN();
 
 class EveryCodeType : public testing::TestWithParam<CodeType> {};
 

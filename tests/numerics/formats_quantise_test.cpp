@@ -7,12 +7,10 @@
 
 #include "sim/core/diagnostics.hpp"
 #include "sim/numerics/formats/quantised_tensor.hpp"
+#include "tests/numerics/special_values.hpp"
 
 namespace tandem::formats {
 namespace {
-
-constexpr float infinity = std::numeric_limits<float>::infinity();
-constexpr float quiet_nan = std::numeric_limits<float>::quiet_NaN();
 
 /// `head`, then zeros up to `size` elements.
 std::vector<float> padded(std::vector<float> head, std::size_t size) {

@@ -13,7 +13,7 @@
 namespace tandem::ops {
 namespace {
 
-struct Case {
+struct DeltaCase {
   GatedDeltaShape shape;
   std::int64_t count = 0;
   std::vector<float> q, k, v, g, beta, state;
@@ -50,9 +50,9 @@ float edgy(RandomStream& random, float low_edge, float high_edge) {
   return pick == 1 ? high_edge : static_cast<float>(random.uniform());
 }
 
-Case make_case(const GatedDeltaShape& shape, std::int64_t count, bool zero_state,
-               RandomStream& random) {
-  Case c;
+DeltaCase make_case(const GatedDeltaShape& shape, std::int64_t count, bool zero_state,
+                    RandomStream& random) {
+  DeltaCase c;
   c.shape = shape;
   c.count = count;
   c.q = normals(random, count * shape.key_heads * shape.key_dim);
@@ -69,7 +69,7 @@ Case make_case(const GatedDeltaShape& shape, std::int64_t count, bool zero_state
   return c;
 }
 
-Case random_case(RandomStream& random) {
+DeltaCase random_delta_case(RandomStream& random) {
   GatedDeltaShape shape;
   shape.key_heads = random.integer(1, 3);
   shape.value_heads = shape.key_heads * random.integer(1, 3);
@@ -91,7 +91,7 @@ struct Oracle {
   std::vector<float> out, state;
 };
 
-Oracle oracle(const Case& c) {
+Oracle oracle(const DeltaCase& c) {
   const auto dk = static_cast<std::size_t>(c.shape.key_dim);
   const auto dv = static_cast<std::size_t>(c.shape.value_dim);
   const auto heads = static_cast<std::size_t>(c.shape.value_heads);
@@ -129,7 +129,7 @@ Oracle oracle(const Case& c) {
   return result;
 }
 
-void check_forms(const Case& c) {
+void check_forms(const DeltaCase& c) {
   const Oracle expected = oracle(c);
   auto state = c.state;
   auto out = c.out();
@@ -147,7 +147,7 @@ TEST(GatedDeltaProperty, chunked_equals_recurrent_equals_the_matrix_recurrence) 
   for (int i = 0; i < test::property_cases(400); ++i) {
     SCOPED_TRACE("case " + std::to_string(i));
     RandomStream random(static_cast<std::uint64_t>(i), "gated delta");
-    check_forms(random_case(random));
+    check_forms(random_delta_case(random));
     if (HasFatalFailure()) return;
   }
 }
@@ -180,8 +180,8 @@ TEST(GatedDeltaProperty, grouped_value_heads_equal_repeated_key_heads) {
   for (int i = 0; i < test::property_cases(50); ++i) {
     SCOPED_TRACE("case " + std::to_string(i));
     RandomStream random(static_cast<std::uint64_t>(i), "grouped heads");
-    const Case c = random_case(random);
-    Case repeated = c;
+    const DeltaCase c = random_delta_case(random);
+    DeltaCase repeated = c;
     repeated.shape.key_heads = c.shape.value_heads;
     const auto repeat = [&](const std::vector<float>& from) {
       std::vector<float> to;
@@ -209,7 +209,7 @@ TEST(GatedDeltaProperty, grouped_value_heads_equal_repeated_key_heads) {
 }
 
 /// Runs the convolution over tokens [begin, end) of `inputs`.
-std::vector<float> convolve(const Case& c, const std::vector<float>& weight,
+std::vector<float> convolve(const DeltaCase& c, const std::vector<float>& weight,
                             const std::vector<float>& inputs, std::int64_t begin, std::int64_t end,
                             std::vector<float>& conv) {
   const auto channels = static_cast<std::size_t>(c.shape.conv_channels());
@@ -226,7 +226,7 @@ TEST(GatedDeltaProperty, the_convolution_in_pieces_equals_one_pass) {
   for (int i = 0; i < test::property_cases(50); ++i) {
     SCOPED_TRACE("case " + std::to_string(i));
     RandomStream random(static_cast<std::uint64_t>(i), "convolution");
-    Case c = random_case(random);
+    DeltaCase c = random_delta_case(random);
     c.shape.conv_taps = random.integer(1, 5);
     const std::int64_t channels = c.shape.conv_channels();
     const auto weight = normals(random, channels * c.shape.conv_taps);
@@ -256,7 +256,7 @@ TEST(GatedDeltaProperty, the_convolution_in_pieces_equals_one_pass) {
 }
 
 /// One layer's memory run over tokens [begin, end).
-std::vector<float> advance(const Case& c, const std::vector<float>& weight,
+std::vector<float> advance(const DeltaCase& c, const std::vector<float>& weight,
                            const std::vector<float>& inputs, std::int64_t begin, std::int64_t end,
                            GatedDeltaState& state) {
   auto out = convolve(c, weight, inputs, begin, end, state.conv);
@@ -270,7 +270,7 @@ TEST(GatedDeltaProperty, putting_a_snapshot_back_undoes_tokens_exactly) {
   for (int i = 0; i < test::property_cases(50); ++i) {
     SCOPED_TRACE("case " + std::to_string(i));
     RandomStream random(static_cast<std::uint64_t>(i), "snapshot");
-    const Case c = random_case(random);
+    const DeltaCase c = random_delta_case(random);
     const std::int64_t channels = c.shape.conv_channels();
     const auto weight = normals(random, channels * c.shape.conv_taps);
     const auto inputs = normals(random, c.count * channels);

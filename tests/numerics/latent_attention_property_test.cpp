@@ -7,6 +7,7 @@
 #include <numeric>
 #include <vector>
 
+#include "sim/core/integers.hpp"
 #include "sim/core/random.hpp"
 #include "sim/numerics/ops/latent_attention.hpp"
 #include "tests/numerics/draw.hpp"
@@ -15,7 +16,7 @@
 namespace tandem::ops {
 namespace {
 
-struct Case {
+struct LatentCase {
   LatentShape shape;
   std::int64_t tokens = 0;
   std::int64_t stride = 0;  ///< of latent and rotated key in one row, as serving systems keep them
@@ -28,13 +29,9 @@ struct Case {
   }
 };
 
-std::size_t elements(std::int64_t count) {
-  return static_cast<std::size_t>(count);
-}
-
-Case draw_case(int number) {
+LatentCase draw_latent_case(int number) {
   RandomStream random(static_cast<std::uint64_t>(number), "latent attention");
-  Case drawn;
+  LatentCase drawn;
   drawn.shape.heads = number % 5 == 0 ? 1 : random.integer(1, 6);
   drawn.shape.kv_rank = random.integer(1, 24);
   drawn.shape.nope_dim = random.integer(1, 16);
@@ -43,13 +40,13 @@ Case draw_case(int number) {
   drawn.shape.scale_factor = number % 2 == 0 ? 1.0 : 1.873854;
   drawn.tokens = number % 7 == 0 ? 1 : random.integer(1, 40);
   drawn.stride = drawn.shape.cached_elements() + random.integer(0, 3);
-  drawn.q = test::draw_normals(random, elements(drawn.shape.heads * drawn.shape.query_dim()));
+  drawn.q = test::draw_normals(random, index_of(drawn.shape.heads * drawn.shape.query_dim()));
   drawn.up = test::draw_normals(
       random,
-      elements(drawn.shape.heads * (drawn.shape.nope_dim + drawn.shape.value_dim) *
+      index_of(drawn.shape.heads * (drawn.shape.nope_dim + drawn.shape.value_dim) *
                drawn.shape.kv_rank),
       1 / std::sqrt(static_cast<double>(drawn.shape.kv_rank)));
-  drawn.rows = test::draw_normals(random, elements(drawn.tokens * drawn.stride));
+  drawn.rows = test::draw_normals(random, index_of(drawn.tokens * drawn.stride));
   if (number % 3 == 0) {
     for (std::int32_t t = 0; t < drawn.tokens; ++t) {
       if (random.uniform() < 0.5 || t + 1 == drawn.tokens) drawn.chosen.push_back(t);
@@ -64,19 +61,19 @@ struct Looked {
   std::vector<double> value;
 };
 
-Looked look(const Case& c, std::int64_t head, std::int64_t token) {
+Looked look(const LatentCase& c, std::int64_t head, std::int64_t token) {
   const LatentShape& s = c.shape;
   const auto at_row = [&](std::int64_t i) {
-    return static_cast<double>(c.rows[elements(token * c.stride + i)]);
+    return static_cast<double>(c.rows[index_of(token * c.stride + i)]);
   };
   const auto query = [&](std::int64_t i) {
-    return static_cast<double>(c.q[elements(head * s.query_dim() + i)]);
+    return static_cast<double>(c.q[index_of(head * s.query_dim() + i)]);
   };
   const auto taken_up = [&](std::int64_t row) {
     double sum = 0;
     for (std::int64_t r = 0; r < s.kv_rank; ++r) {
       const std::int64_t line = head * (s.nope_dim + s.value_dim) + row;
-      sum += static_cast<double>(c.up[elements(line * s.kv_rank + r)]) * at_row(r);
+      sum += static_cast<double>(c.up[index_of(line * s.kv_rank + r)]) * at_row(r);
     }
     return sum;
   };
@@ -90,8 +87,8 @@ Looked look(const Case& c, std::int64_t head, std::int64_t token) {
   return result;
 }
 
-std::vector<double> derived(const Case& c) {
-  std::vector<double> out(elements(c.shape.heads * c.shape.value_dim), 0.0);
+std::vector<double> latent_by_hand(const LatentCase& c) {
+  std::vector<double> out(index_of(c.shape.heads * c.shape.value_dim), 0.0);
   for (std::int64_t head = 0; head < c.shape.heads; ++head) {
     double sum = 0;
     for (std::int32_t token = 0; token < c.tokens; ++token) {
@@ -101,11 +98,11 @@ std::vector<double> derived(const Case& c) {
       const Looked looked = look(c, head, token);
       sum += std::exp(looked.score);
       for (std::size_t i = 0; i < looked.value.size(); ++i) {
-        out[elements(head * c.shape.value_dim) + i] += std::exp(looked.score) * looked.value[i];
+        out[index_of(head * c.shape.value_dim) + i] += std::exp(looked.score) * looked.value[i];
       }
     }
     for (std::int64_t i = 0; i < c.shape.value_dim; ++i) {
-      out[elements(head * c.shape.value_dim + i)] /= sum;
+      out[index_of(head * c.shape.value_dim + i)] /= sum;
     }
   }
   return out;
@@ -115,9 +112,9 @@ struct Both {
   std::vector<float> naive, absorbed;
 };
 
-Both run(const Case& c, const Arithmetic& arithmetic) {
+Both run(const LatentCase& c, const Arithmetic& arithmetic) {
   Both both;
-  both.naive.resize(elements(c.shape.heads * c.shape.value_dim));
+  both.naive.resize(index_of(c.shape.heads * c.shape.value_dim));
   both.absorbed.resize(both.naive.size());
   latent_attention_naive(c.shape, c.q, c.up, c.latent(), c.rope_keys(), c.chosen, arithmetic,
                          both.naive);
@@ -129,8 +126,8 @@ Both run(const Case& c, const Arithmetic& arithmetic) {
 TEST(LatentAttentionProperty, both_forms_are_the_formula) {
   for (int number = 0; number < test::property_cases(160); ++number) {
     SCOPED_TRACE(number);
-    const Case c = draw_case(number);
-    const auto expected = derived(c);
+    const LatentCase c = draw_latent_case(number);
+    const auto expected = latent_by_hand(c);
     const Both both = run(c, {});
     double largest = 1;
     for (const double value : expected) largest = std::max(largest, std::abs(value));
@@ -148,11 +145,11 @@ TEST(LatentAttentionProperty, both_forms_stay_near_in_float16) {
   const Arithmetic half{ElementType::Float16};
   for (int number = 0; number < test::property_cases(40); ++number) {
     SCOPED_TRACE(number);
-    Case c = draw_case(number + 1000);
+    LatentCase c = draw_latent_case(number + 1000);
     half.round(c.q);
     half.round(c.up);
     half.round(c.rows);
-    const auto expected = derived(c);
+    const auto expected = latent_by_hand(c);
     const Both both = run(c, half);
     for (std::size_t i = 0; i < expected.size(); ++i) {
       ASSERT_NEAR(both.naive[i], expected[i], 0.02);
@@ -169,31 +166,31 @@ TEST(IndexerProperty, agrees_with_double_and_with_a_full_sort) {
     const IndexerShape shape{random.integer(1, 8), random.integer(1, 16), random.integer(1, 50)};
     const std::int64_t tokens = random.integer(1, 60);
     const std::int64_t stride = shape.head_dim + random.integer(0, 3);
-    const auto q = test::draw_normals(random, elements(shape.heads * shape.head_dim));
-    const auto weights = test::draw_normals(random, elements(shape.heads));
-    const auto keys = test::draw_normals(random, elements(tokens * stride));
+    const auto q = test::draw_normals(random, index_of(shape.heads * shape.head_dim));
+    const auto weights = test::draw_normals(random, index_of(shape.heads));
+    const auto keys = test::draw_normals(random, index_of(tokens * stride));
     const auto scores = index_scores(shape, q, weights, {keys, stride, tokens}, {});
     for (std::int64_t t = 0; t < tokens; ++t) {
       double expected = 0;
       for (std::int64_t h = 0; h < shape.heads; ++h) {
         double product = 0;
         for (std::int64_t i = 0; i < shape.head_dim; ++i) {
-          product += static_cast<double>(q[elements(h * shape.head_dim + i)]) *
-                     keys[elements(t * stride + i)];
+          product += static_cast<double>(q[index_of(h * shape.head_dim + i)]) *
+                     keys[index_of(t * stride + i)];
         }
-        expected += weights[elements(h)] * std::max(product, 0.0);
+        expected += weights[index_of(h)] * std::max(product, 0.0);
       }
-      ASSERT_NEAR(scores[elements(t)], expected, 1e-4);
+      ASSERT_NEAR(scores[index_of(t)], expected, 1e-4);
     }
     // Few distinct values, so that ties are common.
-    std::vector<float> ties(elements(tokens));
+    std::vector<float> ties(index_of(tokens));
     for (float& value : ties) value = static_cast<float>(random.integer(0, 4));
     std::vector<std::int32_t> order(ties.size());
     std::iota(order.begin(), order.end(), 0);
     std::stable_sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) {
-      return ties[elements(a)] > ties[elements(b)];
+      return ties[index_of(a)] > ties[index_of(b)];
     });
-    order.resize(std::min(order.size(), elements(shape.top_k)));
+    order.resize(std::min(order.size(), index_of(shape.top_k)));
     std::sort(order.begin(), order.end());
     ASSERT_EQ(choose_top(ties, shape.top_k), order);
   }

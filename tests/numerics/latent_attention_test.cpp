@@ -8,11 +8,11 @@
 namespace tandem::ops {
 namespace {
 
-using Form = void (*)(const LatentShape&, std::span<const float>, LatentUp, const CacheRows&,
-                      const CacheRows&, std::span<const std::int32_t>, const Arithmetic&,
-                      std::span<float>);
+using LatentForm = void (*)(const LatentShape&, std::span<const float>, LatentUp, const CacheRows&,
+                            const CacheRows&, std::span<const std::int32_t>, const Arithmetic&,
+                            std::span<float>);
 
-class LatentAttention : public testing::TestWithParam<Form> {
+class LatentAttention : public testing::TestWithParam<LatentForm> {
  protected:
   /// One head, every width 1; W_uk = 2, W_uv = 3; latents 0 and 1, rotated keys 0 and `key`.
   static float attend(const LatentShape& shape, std::vector<float> q, float key,
@@ -45,7 +45,7 @@ TEST_P(LatentAttention, sees_only_the_chosen_tokens) {
 
 INSTANTIATE_TEST_SUITE_P(Forms, LatentAttention,
                          testing::Values(&latent_attention_naive, &latent_attention_absorbed),
-                         [](const testing::TestParamInfo<Form>& form) {
+                         [](const testing::TestParamInfo<LatentForm>& form) {
                            return form.index == 0 ? "naive" : "absorbed";
                          });
 

@@ -15,7 +15,7 @@
 namespace tandem::ops {
 namespace {
 
-struct Case {
+struct RopeCase {
   Rope rope;
   std::int64_t head_dim = 0;
   std::int64_t heads = 0;
@@ -36,9 +36,9 @@ RopeScaling draw_scaling(int number, RandomStream& random) {
   }
 }
 
-Case draw_case(int number) {
+RopeCase draw_rope_case(int number) {
   RandomStream random(static_cast<std::uint64_t>(number), "rope");
-  Case drawn;
+  RopeCase drawn;
   drawn.rope.theta = std::pow(10.0, 2 + 5 * random.uniform());
   drawn.rope.rotated = number % 6 == 0 ? 2 : 2 * random.integer(1, 32);
   drawn.head_dim = drawn.rope.rotated + (number % 3 == 0 ? 0 : 2 * random.integer(0, 9));
@@ -91,7 +91,7 @@ double derived_frequency(const Rope& rope, std::int64_t head_dim, std::int64_t p
 TEST(RopeProperty, frequencies_are_the_formulas) {
   for (int number = 0; number < test::property_cases(160); ++number) {
     SCOPED_TRACE(number);
-    const Case c = draw_case(number);
+    const RopeCase c = draw_rope_case(number);
     const auto f = rope_frequencies(c.rope, c.head_dim);
     const bool whole = c.rope.partial == PartialRotary::Proportional;
     ASSERT_EQ(2 * static_cast<std::int64_t>(f.size()), whole ? c.head_dim : c.rope.rotated);
@@ -105,7 +105,7 @@ TEST(RopeProperty, frequencies_are_the_formulas) {
 TEST(RopeProperty, rotations_are_complex_products) {
   for (int number = 0; number < test::property_cases(120); ++number) {
     SCOPED_TRACE(number);
-    const Case c = draw_case(number + 1000);
+    const RopeCase c = draw_rope_case(number + 1000);
     RandomStream random(static_cast<std::uint64_t>(number), "rope heads");
     const auto f = rope_frequencies(c.rope, c.head_dim);
     const double magnitude = rope_magnitude(c.rope);
@@ -143,7 +143,7 @@ double product(const std::vector<float>& a, const std::vector<float>& b) {
 TEST(RopeProperty, products_see_relative_positions_only_and_norms_stay) {
   for (int number = 0; number < test::property_cases(100); ++number) {
     SCOPED_TRACE(number);
-    const Case c = draw_case(number + 2000);
+    const RopeCase c = draw_rope_case(number + 2000);
     RandomStream random(static_cast<std::uint64_t>(number), "rope products");
     const auto f = rope_frequencies(c.rope, c.head_dim);
     const auto q = test::draw_normals(random, static_cast<std::size_t>(c.head_dim));
@@ -167,7 +167,7 @@ TEST(RopeProperty, products_see_relative_positions_only_and_norms_stay) {
 TEST(RopeProperty, layouts_are_one_rotation_permuted) {
   for (int number = 0; number < test::property_cases(60); ++number) {
     SCOPED_TRACE(number);
-    const Case c = draw_case(number + 3000);
+    const RopeCase c = draw_rope_case(number + 3000);
     RandomStream random(static_cast<std::uint64_t>(number), "rope layouts");
     const auto f = rope_frequencies(c.rope, c.head_dim);
     auto pairs = test::draw_normals(random, static_cast<std::size_t>(c.head_dim));

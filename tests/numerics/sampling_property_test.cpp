@@ -16,15 +16,15 @@
 namespace tandem::ops {
 namespace {
 
-struct Case {
+struct SamplingCase {
   std::vector<float> logits;
   Sampling sampling;
   std::vector<std::int32_t> history;
 };
 
-Case draw_case(int number) {
+SamplingCase draw_sampling_case(int number) {
   RandomStream random(static_cast<std::uint64_t>(number), "sampling cases");
-  Case drawn;
+  SamplingCase drawn;
   const std::int64_t vocabulary = number % 9 == 0 ? 1 : random.integer(1, 60);
   drawn.logits = test::draw_normals(random, static_cast<std::size_t>(vocabulary), 3);
   if (number % 5 == 0) {
@@ -43,7 +43,7 @@ Case draw_case(int number) {
 
 /// The distribution in double. `margin` becomes the least distance of a threshold from what it was
 /// compared with: below the rounding of float, either side is right.
-std::vector<double> derived(const Case& c, double& margin) {
+std::vector<double> sampling_by_hand(const SamplingCase& c, double& margin) {
   const std::size_t size = c.logits.size();
   std::vector<double> logit(c.logits.begin(), c.logits.end());
   for (const std::int32_t token : std::set<std::int32_t>(c.history.begin(), c.history.end())) {
@@ -85,9 +85,9 @@ TEST(SamplingProperty, distributions_are_the_definitions) {
   const int cases = test::property_cases(240);
   for (int number = 0; number < cases; ++number) {
     SCOPED_TRACE(number);
-    const Case c = draw_case(number);
+    const SamplingCase c = draw_sampling_case(number);
     double margin = 1;
-    const auto expected = derived(c, margin);
+    const auto expected = sampling_by_hand(c, margin);
     const auto found = sampling_probabilities(c.logits, c.sampling, c.history);
     if (margin < 1e-5) continue;
     ++compared;

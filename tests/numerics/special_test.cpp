@@ -9,12 +9,10 @@
 #include <limits>
 
 #include "sim/core/random.hpp"
+#include "tests/numerics/special_values.hpp"
 
 namespace tandem {
 namespace {
-
-constexpr float infinity = std::numeric_limits<float>::infinity();
-constexpr float quiet_nan = std::numeric_limits<float>::quiet_NaN();
 
 /// Distance in units of the last place of a float of the size of `exact`.
 double error_in_ulp(float value, long double exact) {

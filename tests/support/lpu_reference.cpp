@@ -4,18 +4,13 @@
 #include <cmath>
 #include <limits>
 
+#include "sim/core/integers.hpp"
 #include "sim/numerics/dot.hpp"
 #include "sim/numerics/element.hpp"
 #include "sim/numerics/special.hpp"
 
 namespace tandem::test {
-namespace {
-
-std::size_t at(std::int64_t value) {
-  return static_cast<std::size_t>(value);
-}
-
-}  // namespace
+namespace {}  // namespace
 
 LpuReference::LpuReference(const Weights& weights, ElementType weight_type, ElementType kv_type,
                            int lanes)
@@ -25,12 +20,12 @@ LpuReference::LpuReference(const Weights& weights, ElementType weight_type, Elem
       rope_(*std::get<GroupedAttention>(network_.kinds.front().mixer).rope),
       type_(weight_type),
       kv_type_(kv_type),
-      lanes_(at(lanes)),
-      head_dim_(at(attention_.head_dim)) {
-  const std::size_t kv_heads = at(attention_.kv_heads);
+      lanes_(index_of(lanes)),
+      head_dim_(index_of(attention_.head_dim)) {
+  const std::size_t kv_heads = index_of(attention_.kv_heads);
   pack_ = std::min(kv_heads, (lanes_ - 1) / head_dim_);
   packs_ = (kv_heads + pack_ - 1) / pack_;
-  group_ = at(attention_.heads / attention_.kv_heads);
+  group_ = index_of(attention_.heads / attention_.kv_heads);
   const auto hidden = natural(network_.hidden);
   const auto heads = packed(attention_.heads / attention_.kv_heads);
   const auto kv = packed(1);
@@ -56,20 +51,20 @@ LpuReference::LpuReference(const Weights& weights, ElementType weight_type, Elem
 }
 
 std::vector<std::int64_t> LpuReference::natural(std::int64_t width) const {
-  const std::size_t padded = (at(width) + lanes_ - 1) / lanes_ * lanes_;
+  const std::size_t padded = (index_of(width) + lanes_ - 1) / lanes_ * lanes_;
   std::vector<std::int64_t> map(padded, -1);
-  for (std::int64_t i = 0; i < width; ++i) map[at(i)] = i;
+  for (std::int64_t i = 0; i < width; ++i) map[index_of(i)] = i;
   return map;
 }
 
 // Vector (pack j, member g of the group), lanes of kv head p of the pack.
 std::vector<std::int64_t> LpuReference::packed(std::int64_t group) const {
-  std::vector<std::int64_t> map(packs_ * at(group) * lanes_, -1);
+  std::vector<std::int64_t> map(packs_ * index_of(group) * lanes_, -1);
   for (std::int64_t kv = 0; kv < attention_.kv_heads; ++kv) {
-    const std::size_t j = at(kv) / pack_;
-    const std::size_t p = at(kv) % pack_;
+    const std::size_t j = index_of(kv) / pack_;
+    const std::size_t p = index_of(kv) % pack_;
     for (std::int64_t g = 0; g < group; ++g) {
-      const std::size_t first = (j * at(group) + at(g)) * lanes_ + p * head_dim_;
+      const std::size_t first = (j * index_of(group) + index_of(g)) * lanes_ + p * head_dim_;
       for (std::size_t d = 0; d < head_dim_; ++d) {
         map[first + d] = (kv * group + g) * attention_.head_dim + static_cast<std::int64_t>(d);
       }
@@ -101,7 +96,7 @@ LpuReference::Matrix LpuReference::make(std::span<const float> values, std::int6
   for (std::size_t o = 0; o < outputs.size(); ++o) {
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       if (outputs[o] < 0 || inputs[i] < 0) continue;
-      const float w = values[at(outputs[o] * width + inputs[i])];
+      const float w = values[index_of(outputs[o] * width + inputs[i])];
       matrix.values[o * inputs.size() + i] = round_to(type_, w / matrix.scale);
     }
   }
@@ -191,7 +186,8 @@ LpuReference::Lanes LpuReference::norm(const Lanes& x, const Tensor& weights) co
   }
   Lanes y(x.size());
   for (std::size_t i = 0; i < x.size(); ++i) {
-    const float w = i < at(weights.elements()) ? weights.load(static_cast<std::int64_t>(i)) : 0.0F;
+    const float w =
+        i < index_of(weights.elements()) ? weights.load(static_cast<std::int64_t>(i)) : 0.0F;
     y[i] = round_to(type_, (x[i] * inverse[i % lanes_]) * w);
   }
   return y;
@@ -273,7 +269,7 @@ LpuReference::Lanes LpuReference::attend(Layer& layer, const Lanes& q) const {
   Lanes result(q.size());
   for (std::size_t vector = 0; vector < packs_ * group_; ++vector) {
     const std::size_t j = vector / group_;
-    const std::size_t heads = std::min(pack_, at(attention_.kv_heads) - j * pack_);
+    const std::size_t heads = std::min(pack_, index_of(attention_.kv_heads) - j * pack_);
     for (std::size_t p = 0; p < heads; ++p) {
       const Lanes o = attend_head(layer, q, vector, p);
       for (std::size_t l = 0; l < lanes_; ++l) result[vector * lanes_ + l] += o[l];
@@ -288,8 +284,8 @@ LpuReference::Lanes LpuReference::feed_forward_part(std::size_t index, const Lan
   bias_.clear();
   if (layer.kind->ffn.experts) return mix_experts(layer, hidden, norm_weights);
   const Lanes x = norm(hidden, norm_weights);
-  const Lanes gate = multiply(layer.dense.gate, x, at(network_.hidden));
-  const Lanes up = multiply(layer.dense.up, x, at(network_.hidden));
+  const Lanes gate = multiply(layer.dense.gate, x, index_of(network_.hidden));
+  const Lanes up = multiply(layer.dense.up, x, index_of(network_.hidden));
   Lanes inner(gate.size());
   for (std::size_t i = 0; i < gate.size(); ++i) {
     const float g = gate[i] * layer.dense.gate.scale;
@@ -300,15 +296,15 @@ LpuReference::Lanes LpuReference::feed_forward_part(std::size_t index, const Lan
     trace_["ffn norm"] = x;
     trace_["gated"] = inner;
   }
-  Lanes y = multiply(layer.dense.down, inner, at(layer.kind->ffn.intermediate));
+  Lanes y = multiply(layer.dense.down, inner, index_of(layer.kind->ffn.intermediate));
   for (float& value : y) value *= layer.dense.down.scale;
   return y;
 }
 
 LpuReference::Lanes LpuReference::embed(std::int32_t token) const {
-  Lanes hidden((at(network_.hidden) + lanes_ - 1) / lanes_ * lanes_);
+  Lanes hidden((index_of(network_.hidden) + lanes_ - 1) / lanes_ * lanes_);
   for (std::int64_t i = 0; i < network_.hidden; ++i) {
-    hidden[at(i)] = weights_.at("embedding").load(token * network_.hidden + i);
+    hidden[index_of(i)] = weights_.at("embedding").load(token * network_.hidden + i);
   }
   return hidden;
 }
@@ -316,7 +312,7 @@ LpuReference::Lanes LpuReference::embed(std::int32_t token) const {
 LpuReference::Lanes LpuReference::attention_part(std::size_t index, const Lanes& hidden) {
   Layer& layer = layers_[index];
   const Lanes x = norm(hidden, weights_.layer(static_cast<std::int64_t>(index), "attention_norm"));
-  const std::size_t live = at(network_.hidden);
+  const std::size_t live = index_of(network_.hidden);
   Lanes q = multiply(layer.q, x, live);
   rotate(q, layer.q.scale, layer.query);
   Lanes k = multiply(layer.k, x, live);
@@ -339,9 +335,9 @@ LpuReference::Lanes LpuReference::attention_part(std::size_t index, const Lanes&
 
 std::vector<float> LpuReference::logits(const Lanes& hidden) {
   const Lanes x = norm(hidden, weights_.at("final_norm"));
-  Lanes logits = multiply(head_, x, at(network_.hidden));
+  Lanes logits = multiply(head_, x, index_of(network_.hidden));
   for (float& value : logits) value *= head_.scale;
-  logits.resize(at(network_.vocabulary));
+  logits.resize(index_of(network_.vocabulary));
   trace_["logits"] = logits;
   trace_["best token"] = {
       static_cast<float>(std::max_element(logits.begin(), logits.end()) - logits.begin())};

@@ -4,16 +4,13 @@
 #include <cmath>
 #include <numeric>
 
+#include "sim/core/integers.hpp"
 #include "sim/numerics/element.hpp"
 #include "sim/numerics/special.hpp"
 #include "tests/support/lpu_reference.hpp"
 
 namespace tandem::test {
 namespace {
-
-std::size_t at(std::int64_t value) {
-  return static_cast<std::size_t>(value);
-}
 
 // Indices of the largest values, best first, equal ones by index.
 std::vector<std::size_t> by_size(const std::vector<float>& values) {
@@ -54,11 +51,13 @@ void LpuReference::make_experts(Layer& layer, std::int64_t index) const {
   const float up = scale("up");
   const float down = scale("down");
   for (std::int64_t e = 0; e < kind.router.experts; ++e) {
-    const std::size_t size = at(kind.intermediate * network_.hidden);
-    std::vector<std::int64_t> inner(at(e % beside * kind.intermediate), -1);
+    const std::size_t size = index_of(kind.intermediate * network_.hidden);
+    std::vector<std::int64_t> inner(index_of(e % beside * kind.intermediate), -1);
     for (std::int64_t i = 0; i < kind.intermediate; ++i) inner.push_back(i);
     inner.resize((inner.size() + lanes_ - 1) / lanes_ * lanes_, -1);
-    const auto part = [&](const char* name) { return tensor(name).subspan(at(e) * size, size); };
+    const auto part = [&](const char* name) {
+      return tensor(name).subspan(index_of(e) * size, size);
+    };
     layer.experts.push_back({make(part("experts.gate"), network_.hidden, gate, inner, hidden),
                              make(part("experts.up"), network_.hidden, up, inner, hidden),
                              make(part("experts.down"), kind.intermediate, down, hidden, inner)});
@@ -88,9 +87,9 @@ LpuReference::Lanes LpuReference::multiply_parts(const Matrix& matrix, const Lan
 }
 
 std::vector<bool> LpuReference::open_groups(const ops::Router& router, const Lanes& keys) const {
-  const std::size_t width = keys.size() / at(router.groups);
+  const std::size_t width = keys.size() / index_of(router.groups);
   std::vector<float> scores;
-  for (std::size_t g = 0; g < at(router.groups); ++g) {
+  for (std::size_t g = 0; g < index_of(router.groups); ++g) {
     const Lanes own(keys.begin() + static_cast<std::ptrdiff_t>(g * width),
                     keys.begin() + static_cast<std::ptrdiff_t>((g + 1) * width));
     const auto order = by_size(own);
@@ -99,7 +98,7 @@ std::vector<bool> LpuReference::open_groups(const ops::Router& router, const Lan
   }
   std::vector<bool> open(keys.size());
   const auto order = by_size(scores);
-  for (std::size_t i = 0; i < at(router.top_groups); ++i) {
+  for (std::size_t i = 0; i < index_of(router.top_groups); ++i) {
     for (std::size_t e = 0; e < width; ++e) open[order[i] * width + e] = true;
   }
   return open;
@@ -107,8 +106,8 @@ std::vector<bool> LpuReference::open_groups(const ops::Router& router, const Lan
 
 std::vector<LpuReference::Choice> LpuReference::choose(const Layer& layer, const Lanes& x) const {
   const ops::Router& router = layer.kind->ffn.experts->router;
-  Lanes scores = multiply_parts(layer.router, x, at(network_.hidden), 1);
-  scores.resize(at(router.experts));
+  Lanes scores = multiply_parts(layer.router, x, index_of(network_.hidden), 1);
+  scores.resize(index_of(router.experts));
   Lanes keys = scores;
   if (router.rule == ops::RouterRule::SigmoidBias) {
     for (float& s : scores) s = special::recip(special::exp(-s) + 1.0F);
@@ -131,7 +130,7 @@ std::vector<LpuReference::Choice> LpuReference::weigh(const ops::Router& router,
   const bool sums_all = router.rule == ops::RouterRule::SoftmaxTopk && !router.renormalise;
   const float best = scores[order[0]];
   std::vector<float> own;
-  for (std::size_t j = 0; j < at(router.top_k); ++j) {
+  for (std::size_t j = 0; j < index_of(router.top_k); ++j) {
     const float score = scores[order[j]];
     own.push_back(is_sigmoid ? score : special::exp(score - best));
   }
@@ -158,12 +157,12 @@ std::vector<LpuReference::Choice> LpuReference::weigh(const ops::Router& router,
 
 LpuReference::Lanes LpuReference::inner_of(const Layer& layer, const Block& block, const Lanes& x,
                                            const Choice* choice) const {
-  const std::size_t rows = (at(layer.kind->ffn.experts->intermediate) + lanes_ - 1) / lanes_;
+  const std::size_t rows = (index_of(layer.kind->ffn.experts->intermediate) + lanes_ - 1) / lanes_;
   const std::size_t at_once = type_ == ElementType::Fp8E4m3 ? rows : 2 * rows;
-  Lanes gate = multiply_parts(block.gate, x, at(network_.hidden), at_once);
-  Lanes up = multiply_parts(block.up, x, at(network_.hidden), at_once);
+  Lanes gate = multiply_parts(block.gate, x, index_of(network_.hidden), at_once);
+  Lanes up = multiply_parts(block.up, x, index_of(network_.hidden), at_once);
   if (choice != nullptr && !layer.expert_biases.empty()) {
-    const std::size_t width = at(layer.kind->ffn.experts->intermediate);
+    const std::size_t width = index_of(layer.kind->ffn.experts->intermediate);
     const std::size_t first = choice->expert % std::max<std::size_t>(1, lanes_ / width) * width;
     for (std::size_t i = 0; i < width; ++i) {
       gate[first + i] += layer.expert_biases[0][choice->expert * width + i];
@@ -188,7 +187,7 @@ LpuReference::Lanes LpuReference::inner_of(const Layer& layer, const Block& bloc
 
 LpuReference::Lanes LpuReference::biases_of(const Layer& layer,
                                             const std::vector<Choice>& chosen) const {
-  const std::size_t width = at(network_.hidden);
+  const std::size_t width = index_of(network_.hidden);
   Lanes biases;
   for (std::size_t i = 0; i < width; ++i) {
     float sum = 0;

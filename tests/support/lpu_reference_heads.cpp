@@ -2,17 +2,12 @@
 #include <algorithm>
 #include <cmath>
 
+#include "sim/core/integers.hpp"
 #include "sim/numerics/special.hpp"
 #include "tests/support/lpu_reference.hpp"
 
 namespace tandem::test {
-namespace {
-
-std::size_t at(std::int64_t value) {
-  return static_cast<std::size_t>(value);
-}
-
-}  // namespace
+namespace {}  // namespace
 
 void LpuReference::make_extras(Layer& layer, std::int64_t index) const {
   const auto& kind = std::get<GroupedAttention>(layer.kind->mixer);
@@ -20,7 +15,7 @@ void LpuReference::make_extras(Layer& layer, std::int64_t index) const {
   const auto spread = [](std::span<const float> values, const std::vector<std::int64_t>& map) {
     Lanes lanes;
     for (const std::int64_t channel : map) {
-      lanes.push_back(channel < 0 ? 0.0F : values[at(channel)]);
+      lanes.push_back(channel < 0 ? 0.0F : values[index_of(channel)]);
     }
     return lanes;
   };
@@ -42,7 +37,7 @@ void LpuReference::make_extras(Layer& layer, std::int64_t index) const {
 
 // Angle and partner of a channel, and whether it is the first of its pair.
 LpuReference::Turn LpuReference::turn_of(std::size_t channel) const {
-  const std::size_t rotated = rope_.rotated == 0 ? head_dim_ : at(rope_.rotated);
+  const std::size_t rotated = rope_.rotated == 0 ? head_dim_ : index_of(rope_.rotated);
   if (channel >= rotated) return {channel, 1.0F, 0.0F};
   const bool pairs = rope_.layout == RopeLayout::Interleaved;
   const std::size_t half = rotated / 2;

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "models/lpu/collective/collective.hpp"
+#include "models/lpu/compiler/pieces.hpp"
 #include "sim/core/diagnostics.hpp"
 
 namespace tandem::lpu {
@@ -31,10 +32,6 @@ bool units_meet(const Gang& gang, int unit, int shift) {
   });
 }
 
-int ceil_divide(int a, int b) {
-  return (a + b - 1) / b;
-}
-
 // Lanes of a ring that lead to another unit without going round it.
 std::vector<Lane> ring_lanes(const Gang& gang, int units) {
   std::vector<Lane> lanes = gang.lanes_of(1);
@@ -58,7 +55,7 @@ bool allows(const Gang& gang, const Topology& topology, ReducePlan plan) {
 int shard_vectors(const Gang& gang, const Topology& topology, ReducePlan plan, int vectors) {
   const int unit = unit_of(gang, topology);
   if (plan == ReducePlan::Direct) return vectors;
-  return ceil_divide(vectors, plan == ReducePlan::RingParts ? unit / 2 : unit);
+  return pieces_of(vectors, plan == ReducePlan::RingParts ? unit / 2 : unit);
 }
 
 int input_vectors(const Gang& gang, const Topology& topology, ReducePlan plan, int vectors) {

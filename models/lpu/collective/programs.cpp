@@ -8,13 +8,10 @@
 #include "models/lpu/compiler/emitter.hpp"
 #include "models/lpu/compiler/work.hpp"
 #include "sim/core/diagnostics.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::lpu {
 namespace {
-
-std::size_t index_of(int value) {
-  return static_cast<std::size_t>(value);
-}
 
 // Four slices of a hemisphere next to the vector unit, a byte in each.
 VectorBlock block_at(const Geometry& geometry, Hemisphere side, int bank, int row, int vectors) {

@@ -3,16 +3,9 @@
 #include <array>
 
 #include "models/lpu/compiler/stage_compiler.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::lpu {
-namespace {
-
-std::size_t index_of(int value) {
-  return static_cast<std::size_t>(value);
-}
-
-}  // namespace
-
 // Places for one column in every port of a tile, each with a register of its own. The host points
 // all but one of them at the spare unit.
 std::vector<Rows> StageCompiler::column_ports(const ColumnTile& tile, int first_register) const {

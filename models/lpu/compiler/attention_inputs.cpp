@@ -1,16 +1,9 @@
 // What the projections of attention become before they are used: biases, norms of heads, rotary
 // embedding, q heads apart, K and V appended.
 #include "models/lpu/compiler/stage_compiler.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::lpu {
-namespace {
-
-std::size_t index_of(int value) {
-  return static_cast<std::size_t>(value);
-}
-
-}  // namespace
-
 // x cos + swap(x) sin, the sign of the rotation in the sine vector. A bias and the weights of a
 // head's norm come first, in the lane as in its partner.
 Value StageCompiler::rotate(Work& work, const Output& output, const HeadVectors& heads) {

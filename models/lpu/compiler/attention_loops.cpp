@@ -6,16 +6,13 @@
 
 #include "models/lpu/compiler/stage_compiler.hpp"
 #include "sim/core/diagnostics.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::lpu {
 namespace {
 
 // Accumulators below these serve products in turn.
 constexpr int first_value_accumulator = 64;
-
-std::size_t index_of(int value) {
-  return static_cast<std::size_t>(value);
-}
 
 Rows moved(Rows rows, int by) {
   for (Place& place : rows) place.row += by;

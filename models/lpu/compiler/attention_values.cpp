@@ -1,6 +1,7 @@
 // Attention around the loop over values: maximum over lanes, transposition of the growing block,
 // and the heads of a pack put together.
 #include "models/lpu/compiler/stage_compiler.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::lpu {
 namespace {
@@ -8,10 +9,6 @@ namespace {
 // Above this many heads in a pack, the two emissions of neighbouring heads would meet in one cycle
 // if the heads followed each other every cycle (they lie sxm_cross + vxm_special cycles apart).
 constexpr int dense_heads = 24;
-
-std::size_t index_of(int value) {
-  return static_cast<std::size_t>(value);
-}
 
 }  // namespace
 

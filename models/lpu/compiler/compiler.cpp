@@ -7,13 +7,10 @@
 #include "models/lpu/compiler/rank_share.hpp"
 #include "models/lpu/compiler/stage_compiler.hpp"
 #include "sim/core/diagnostics.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::lpu {
 namespace {
-
-std::size_t index_of(int value) {
-  return static_cast<std::size_t>(value);
-}
 
 std::array<std::uint16_t, host_registers> register_limits(const Geometry& geometry,
                                                           const StageLayout& layout) {

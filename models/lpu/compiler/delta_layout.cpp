@@ -4,14 +4,11 @@
 #include <functional>
 
 #include "sim/core/diagnostics.hpp"
+#include "sim/core/integers.hpp"
 #include "sim/numerics/special.hpp"
 
 namespace tandem::lpu {
 namespace {
-
-std::size_t index_of(std::int64_t value) {
-  return static_cast<std::size_t>(value);
-}
 
 int rows_of_pack(const DeltaPlan& plan) {
   return (plan.key_dim() + delta_state_groups - 1) / delta_state_groups;
@@ -115,10 +112,10 @@ void write_tile(const Geometry& geometry, const SumTile& sum, std::span<const fl
   }
 }
 
-class ConstantWriter {
+class DeltaConstantWriter {
  public:
-  ConstantWriter(const Geometry& geometry, const DeltaPlan& plan, const DeltaConstants& constants,
-                 const RowWriter& write)
+  DeltaConstantWriter(const Geometry& geometry, const DeltaPlan& plan,
+                      const DeltaConstants& constants, const RowWriter& write)
       : geometry_(geometry), plan_(plan), constants_(constants), write_(write) {}
 
   void write(const DeltaLayerRows& layer) {
@@ -292,7 +289,7 @@ DeltaChannelMaps delta_channel_maps(const DeltaPlan& plan) {
 
 void write_delta_layer(const Geometry& geometry, const DeltaPlan& plan, const DeltaLayerRows& layer,
                        const DeltaConstants& constants, const RowWriter& write) {
-  ConstantWriter(geometry, plan, constants, write).write(layer);
+  DeltaConstantWriter(geometry, plan, constants, write).write(layer);
 }
 
 void write_delta_buffers(const Geometry& geometry, const DeltaPlan& plan,

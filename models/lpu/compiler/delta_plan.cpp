@@ -4,20 +4,14 @@
 
 #include <algorithm>
 
+#include "models/lpu/compiler/pieces.hpp"
 #include "sim/core/diagnostics.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::lpu {
 namespace {
 
 constexpr std::uint16_t no_lane = 0xffff;
-
-std::size_t index_of(std::int64_t value) {
-  return static_cast<std::size_t>(value);
-}
-
-int ceil_div(std::int64_t a, std::int64_t b) {
-  return static_cast<int>((a + b - 1) / b);
-}
 
 }  // namespace
 
@@ -30,7 +24,7 @@ DeltaPlan::DeltaPlan(const ops::GatedDeltaShape& wanted, int width) : shape(want
   }
   keys_per_vector =
       static_cast<int>(std::min<std::int64_t>(shape.key_heads, lanes / shape.key_dim));
-  key_vectors = ceil_div(shape.key_heads, keys_per_vector);
+  key_vectors = pieces_of(shape.key_heads, keys_per_vector);
   gate_heads = static_cast<int>(std::min<std::int64_t>(shape.value_heads, lanes / 2));
   make_packs();
 }

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "models/lpu/compiler/delta_step.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::lpu {
 namespace {
@@ -11,15 +12,10 @@ namespace {
 // states are asked; eight products, four sums and two kept factors when they are updated.
 constexpr int parts = 2;
 constexpr int bundle_packs = 2;
-constexpr int special_every = 4;
 // Rows that meet the write-back of earlier ones on their ports are passed by those behind them.
 constexpr std::int64_t look_back = 16;
 constexpr int norm_accumulators = 32;
 constexpr int first_norm_accumulator = 64;
-
-std::size_t index_of(int value) {
-  return static_cast<std::size_t>(value);
-}
 
 // The n-th ordinary ALU among the pinned ones.
 int ordinary_alu(const Geometry& geometry, int n) {

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "sim/core/diagnostics.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::lpu {
 namespace {
@@ -14,10 +15,6 @@ namespace {
 constexpr int first_sum_accumulator = 64;
 constexpr float key_epsilon = 1e-6F;  // of ops::l2_normalise_heads
 constexpr float ln2 = 0x1.62e43p-1F;
-
-std::size_t index_of(int value) {
-  return static_cast<std::size_t>(value);
-}
 
 Rows tokens_ago(const Rows& ring, int ago) {
   Rows rows = ring;

@@ -8,13 +8,10 @@
 #include <cstdlib>
 
 #include "models/lpu/compiler/stage_compiler.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::lpu {
 namespace {
-
-std::size_t index_of(int value) {
-  return static_cast<std::size_t>(value);
-}
 
 // The first stripe's row of a chip's own vector; stripe s is s * ranks rows further.
 Rows own_row(const Rows& first, int stripe, int ranks, int own) {

@@ -2,16 +2,9 @@
 // multiply what enters the second product, whose accumulators then add all experts, shared ones
 // first, then best first.
 #include "models/lpu/compiler/stage_compiler.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::lpu {
-namespace {
-
-std::size_t index_of(int value) {
-  return static_cast<std::size_t>(value);
-}
-
-}  // namespace
-
 // 1 / (1 + exp(-x)).
 Value StageCompiler::logistic(Work& work, Value x) {
   const Value grown = work.op(AluOp::Exp, work.op(AluOp::Neg, x));

@@ -6,20 +6,14 @@
 #include <deque>
 
 #include "models/lpu/compiler/emitter.hpp"
+#include "models/lpu/compiler/pieces.hpp"
 #include "models/lpu/compiler/row_allocator.hpp"
 #include "models/lpu/compiler/work.hpp"
 #include "sim/core/diagnostics.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::lpu {
 namespace {
-
-std::size_t index_of(std::int64_t value) {
-  return static_cast<std::size_t>(value);
-}
-
-int ceil_div(std::int64_t a, std::int64_t b) {
-  return static_cast<int>((a + b - 1) / b);
-}
 
 // Places of all operands.
 void lay_out(const Geometry& geometry, CompiledGemm& gemm) {
@@ -262,7 +256,7 @@ class GemmScheduler {
 
 std::int64_t CompiledGemm::tile_steps(const Geometry& geometry) const {
   const int units = geometry.planes / streams_of(shape.type);
-  return std::int64_t{ceil_div(n_tiles, units)} * k_tiles;
+  return std::int64_t{pieces_of(n_tiles, units)} * k_tiles;
 }
 
 CompiledGemm compile_gemm(const Geometry& geometry, const LatencyTable& latencies,
@@ -272,8 +266,8 @@ CompiledGemm compile_gemm(const Geometry& geometry, const LatencyTable& latencie
   }
   CompiledGemm gemm;
   gemm.shape = shape;
-  gemm.k_tiles = ceil_div(shape.k, geometry.lanes());
-  gemm.n_tiles = ceil_div(shape.n, geometry.lanes());
+  gemm.k_tiles = pieces_of(shape.k, geometry.lanes());
+  gemm.n_tiles = pieces_of(shape.n, geometry.lanes());
   lay_out(geometry, gemm);
   GemmScheduler scheduler(geometry, latencies, gemm);
   const Scheduler& schedule = scheduler.run();

@@ -6,13 +6,10 @@
 #include "models/lpu/compiler/channel_map.hpp"
 #include "models/lpu/compiler/delta_layout.hpp"
 #include "models/lpu/compiler/tile_writer.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::lpu {
 namespace {
-
-std::size_t index_of(std::int64_t value) {
-  return static_cast<std::size_t>(value);
-}
 
 // Two matrices of equal width, the rows of one below those of the other.
 Tensor stacked(const Tensor& upper, const Tensor& lower) {

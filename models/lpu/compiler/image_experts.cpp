@@ -3,16 +3,13 @@
 #include <string>
 
 #include "models/lpu/compiler/tile_writer.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::lpu {
 namespace {
 
 // Below all scores of experts, and finite: its product with zero is zero.
 constexpr float far_below = -1e30F;
-
-std::size_t index_of(std::int64_t value) {
-  return static_cast<std::size_t>(value);
-}
 
 class ExpertsWriter : private TileWriter {
  public:

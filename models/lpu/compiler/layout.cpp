@@ -6,14 +6,11 @@
 
 #include "models/lpu/compiler/layer_support.hpp"
 #include "models/lpu/compiler/layout_maker.hpp"
+#include "models/lpu/compiler/pieces.hpp"
 #include "sim/core/diagnostics.hpp"
 
 namespace tandem::lpu {
 namespace {
-
-int ceil_div(std::int64_t a, std::int64_t b) {
-  return static_cast<int>((a + b - 1) / b);
-}
 
 const LayerKind& layer_of(const Stage& stage, std::int64_t index) {
   return stage.network.layer(stage.first_layer + index);
@@ -29,7 +26,7 @@ void add_attention(const GroupedAttention& attention, StageShape& shape) {
     throw ModelError(fmt::format("lpu.compiler: heads of {} channels do not fit a vector of {}",
                                  shape.head_dim, shape.lanes));
   }
-  shape.packs = ceil_div(shape.kv_heads, shape.pack_heads);
+  shape.packs = pieces_of(shape.kv_heads, shape.pack_heads);
 }
 
 StageShape shape_of(const Geometry& geometry, const Stage& stage) {
@@ -39,14 +36,14 @@ StageShape shape_of(const Geometry& geometry, const Stage& stage) {
   shape.kv = plane_type(stage.precision.kv_cache);
   for (std::int64_t l = 0; l < stage.layers; ++l) {
     const LayerKind& kind = layer_of(stage, l);
-    const int inner = ceil_div(kind.ffn.intermediate, shape.lanes);
+    const int inner = pieces_of(kind.ffn.intermediate, shape.lanes);
     shape.ffn_vectors = std::max(shape.ffn_vectors, inner);
     if (const auto* attention = std::get_if<GroupedAttention>(&kind.mixer)) {
       add_attention(*attention, shape);
     }
   }
-  shape.hidden_vectors = ceil_div(stage.network.hidden, shape.lanes);
-  shape.head_vectors = ceil_div(stage.head_end - stage.head_begin, shape.lanes);
+  shape.hidden_vectors = pieces_of(stage.network.hidden, shape.lanes);
+  shape.head_vectors = pieces_of(stage.head_end - stage.head_begin, shape.lanes);
   return shape;
 }
 
@@ -147,7 +144,7 @@ void LayoutMaker::make_layer(std::int64_t index) {
 // Gate and up tiles of one vector stand side by side, so that their planes finish together.
 void LayoutMaker::make_dense_block(LayerLayout& layer) {
   const int hidden = layout_.shape.hidden_vectors;
-  const int inner = ceil_div(layer.kind.ffn.intermediate, layout_.shape.lanes);
+  const int inner = pieces_of(layer.kind.ffn.intermediate, layout_.shape.lanes);
   layer.gate = matrix_shape(inner, hidden);
   layer.up = matrix_shape(inner, hidden);
   for (int i = 0; i < inner; ++i) {
@@ -223,7 +220,7 @@ void LayoutMaker::make() {
 
 void LayoutMaker::make_exchange() {
   const int stripes =
-      ceil_div(std::int64_t{layout_.tokens} * layout_.shape.hidden_vectors, layout_.ranks);
+      pieces_of(std::int64_t{layout_.tokens} * layout_.shape.hidden_vectors, layout_.ranks);
   const int vectors = stripes * layout_.ranks;
   const auto block = [&](Hemisphere side) {
     return VectorBlock{allocator_.buffer(side, 4, BufferUse::Any, 0, vectors), vectors};
@@ -311,7 +308,7 @@ StageLayout make_layout(const Geometry& geometry, const Stage& stage, int slots,
   layout.tokens = tokens;
   layout.further_tokens.resize(static_cast<std::size_t>(tokens - 1));
   for (int t = 0; t < tokens; ++t) layout.token(t).registers = token_registers(geometry, t);
-  layout.blocks_per_slot = std::max(1, ceil_div(max_context, geometry.lanes()));
+  layout.blocks_per_slot = std::max(1, pieces_of(max_context, geometry.lanes()));
   layout.spare_blocks = most_blocks_per_iteration - 1;
   LayoutMaker(geometry, layout).make();
   return layout;

@@ -5,21 +5,11 @@
 #include <numeric>
 
 #include "models/lpu/compiler/layout_maker.hpp"
+#include "models/lpu/compiler/pieces.hpp"
 #include "sim/core/diagnostics.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::lpu {
-namespace {
-
-int ceil_div(std::int64_t a, std::int64_t b) {
-  return static_cast<int>((a + b - 1) / b);
-}
-
-std::size_t index_of(int value) {
-  return static_cast<std::size_t>(value);
-}
-
-}  // namespace
-
 // A few rows of tiles leave planes idle; they are cut along their inputs until those that are
 // multiplied at once fill all pairs of planes, which take their activations together.
 std::vector<MatrixLayout> LayoutMaker::parts(int rows, int at_once) const {
@@ -95,8 +85,8 @@ void LayoutMaker::make_experts(LayerLayout& layer) {
         chosen, kind.router.experts, s.lanes, host_register::most_chosen_experts));
   }
   ExpertsLayout& experts = layer.experts.emplace();
-  experts.vectors = ceil_div(kind.intermediate, s.lanes);
-  experts.shared_vectors = kind.shared > 0 ? ceil_div(kind.shared_intermediate, s.lanes) : 0;
+  experts.vectors = pieces_of(kind.intermediate, s.lanes);
+  experts.shared_vectors = kind.shared > 0 ? pieces_of(kind.shared_intermediate, s.lanes) : 0;
   const int vectors = experts.shared_vectors + chosen * experts.vectors;
   const int width = streams_of(s.weights);
   experts.router = parts(1, 1);
@@ -118,7 +108,7 @@ void LayoutMaker::make_experts(LayerLayout& layer) {
   add_down_tiles(experts, experts.shared_vectors, experts.vectors);
   const int beside = static_cast<int>(s.lanes / std::max<std::int64_t>(1, kind.intermediate));
   experts.side_by_side = std::max(1, beside);
-  const int units = ceil_div(kind.router.experts, experts.side_by_side);
+  const int units = pieces_of(kind.router.experts, experts.side_by_side);
   experts.unit_rows = allocator_.repeat_since(before, units);
   for (int j = 0; j < chosen; ++j) add_chosen(experts, j);
 }

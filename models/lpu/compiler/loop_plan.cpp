@@ -3,13 +3,10 @@
 #include <algorithm>
 
 #include "models/lpu/compiler/work.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::lpu {
 namespace {
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
-  return (a + b - 1) / b;
-}
 
 std::int64_t vector_unit_cycles(const Scheduler& body) {
   std::int64_t special = 0;

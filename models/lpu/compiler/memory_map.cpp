@@ -145,7 +145,7 @@ std::vector<SliceFill> fill_of(const Geometry& geometry, const StageLayout& layo
   return fill;
 }
 
-const char* letter(Hemisphere side) {
+const char* side_letter(Hemisphere side) {
   return side == Hemisphere::East ? "E" : "W";
 }
 
@@ -190,7 +190,7 @@ std::string memory_page(const Geometry& geometry, const MemoryMap& map) {
       "hemisphere", "slices", "banks", "rows", "KB");
   for (const MemoryRegion& region : map.regions) {
     page += fmt::format(
-        "{:<28} {:<10} {:<9} {:<5} {:<13} {:>12.1f}\n", region.name, letter(region.side),
+        "{:<28} {:<10} {:<9} {:<5} {:<13} {:>12.1f}\n", region.name, side_letter(region.side),
         fmt::format("{}..{}", region.first_slice, region.last_slice), banks_text(region.banks),
         fmt::format("{}..{}", region.first_row, region.last_row), kilobytes(region.rows));
   }
@@ -200,7 +200,7 @@ std::string memory_page(const Geometry& geometry, const MemoryMap& map) {
                       kilobytes(map.rows_used - listed));
   page += "rows of the fuller bank, by slice from the VXM outwards:";
   for (const SliceFill& fill : map.fill) {
-    page += fmt::format(" {}{}..{}: {}", letter(fill.side), fill.first_slice, fill.last_slice,
+    page += fmt::format(" {}{}..{}: {}", side_letter(fill.side), fill.first_slice, fill.last_slice,
                         fill.rows);
   }
   return page + "\n";

@@ -1,16 +1,9 @@
 // RMSNorm, reductions over lanes, and the language-model head with its running best token.
 #include "models/lpu/compiler/lane_reduction.hpp"
 #include "models/lpu/compiler/stage_compiler.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::lpu {
-namespace {
-
-std::size_t index_of(int value) {
-  return static_cast<std::size_t>(value);
-}
-
-}  // namespace
-
 Value StageCompiler::reduce_lanes(Work& work, Value value, AluOp operation, Hemisphere side) {
   return lpu::reduce_lanes(
       work, value, operation, side, geometry_.lanes(),

@@ -3,12 +3,10 @@
 #include <algorithm>
 #include <limits>
 
+#include "sim/core/integers.hpp"
+
 namespace tandem::lpu {
 namespace {
-
-std::size_t index_of(int value) {
-  return static_cast<std::size_t>(value);
-}
 
 // Counts one operator's cycles on every unit.
 class UseCounter {

@@ -2,16 +2,13 @@
 #include <algorithm>
 
 #include "models/lpu/compiler/stage_compiler.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::lpu {
 namespace {
 
 // Accumulators 0..63 serve products in turn; attention keeps its sums in the others.
 constexpr int product_accumulators = 64;
-
-std::size_t index_of(int value) {
-  return static_cast<std::size_t>(value);
-}
 
 }  // namespace
 

@@ -1,22 +1,15 @@
 #include "models/lpu/compiler/quantised_product.hpp"
 
+#include "models/lpu/compiler/layout_maker.hpp"
+#include "models/lpu/compiler/pieces.hpp"
 #include "models/lpu/compiler/row_allocator.hpp"
 #include "sim/core/diagnostics.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::lpu {
 namespace {
 
-constexpr std::array both_sides{Hemisphere::West, Hemisphere::East};
-
-std::size_t index_of(int value) {
-  return static_cast<std::size_t>(value);
-}
-
-int ceil_div(int a, int b) {
-  return (a + b - 1) / b;
-}
-
-void lay_out(const Geometry& geometry, CompiledQuantisedProduct& product) {
+void lay_out_product(const Geometry& geometry, CompiledQuantisedProduct& product) {
   StageLayout layout;
   RowAllocator allocator(geometry, layout);
   for (int n = 0; n < product.n_tiles; ++n) {
@@ -89,9 +82,9 @@ CompiledQuantisedProduct compile_quantised_product(const Geometry& geometry,
   }
   CompiledQuantisedProduct product;
   product.shape = shape;
-  product.k_tiles = ceil_div(shape.k, geometry.lanes());
-  product.n_tiles = ceil_div(shape.n, geometry.lanes());
-  lay_out(geometry, product);
+  product.k_tiles = pieces_of(shape.k, geometry.lanes());
+  product.n_tiles = pieces_of(shape.n, geometry.lanes());
+  lay_out_product(geometry, product);
   Scheduler scheduler(geometry, latencies, latencies.barrier);
   const AddMap add_map = [&](std::vector<std::uint16_t> map) {
     product.program.maps.push_back(std::move(map));

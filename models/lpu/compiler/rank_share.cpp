@@ -7,13 +7,10 @@
 #include <vector>
 
 #include "sim/core/diagnostics.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::lpu {
 namespace {
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
-  return (a + b - 1) / b;
-}
 
 // A run of channels; those from `limit` on do not exist and are zeros.
 struct Channels {

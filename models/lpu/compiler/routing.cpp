@@ -6,13 +6,10 @@
 // index, ranks differ, and the rounds of a search for the best k, each of which crosses all lanes,
 // become one comparison per distance between lanes.
 #include "models/lpu/compiler/stage_compiler.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::lpu {
 namespace {
-
-std::size_t index_of(std::int64_t value) {
-  return static_cast<std::size_t>(value);
-}
 
 int to_int(std::int64_t value) {
   return static_cast<int>(value);

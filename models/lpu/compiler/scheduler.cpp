@@ -4,15 +4,12 @@
 #include <cstdlib>
 
 #include "sim/core/diagnostics.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::lpu {
 namespace {
 
 constexpr std::int64_t never = -1000000;
-
-std::size_t index_of(int value) {
-  return static_cast<std::size_t>(value);
-}
 
 }  // namespace
 

@@ -13,15 +13,12 @@
 #include <tuple>
 
 #include "models/lpu/compiler/scheduler.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::lpu {
 namespace {
 
 constexpr std::int64_t unlimited = std::numeric_limits<std::int64_t>::max() / 2;
-
-std::size_t index_of(int value) {
-  return static_cast<std::size_t>(value);
-}
 
 // Streams are named by a cycle that may lie this much before their first vector exists.
 std::int64_t stream_margin(const Geometry& geometry) {

@@ -3,14 +3,12 @@
 #include <algorithm>
 #include <cmath>
 
+#include "sim/core/integers.hpp"
+
 namespace tandem::lpu {
 namespace {
 
 constexpr float largest_e4m3 = 448.0F;
-
-std::size_t index_of(std::int64_t value) {
-  return static_cast<std::size_t>(value);
-}
 
 }  // namespace
 

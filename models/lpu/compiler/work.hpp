@@ -21,6 +21,9 @@ struct Value {
 /// The last ALUs keep values over several operations; expressions use the ones before.
 inline constexpr int pinned_alus = 6;
 
+/// One ALU in this many executes special operations, the last of each group.
+inline constexpr int special_every = 4;
+
 /// Whether an ALU executes special (ordinary) operations of expressions.
 [[nodiscard]] bool serves_expressions(const Geometry& geometry, int alu, bool special);
 

@@ -9,7 +9,6 @@ namespace tandem::lpu {
 namespace {
 
 // Running values live in the last ordinary ALUs; everything else uses the ones before.
-constexpr int special_every = 4;
 constexpr std::int64_t search_limit = 4'000'000;
 
 bool is_special_alu(int alu) {

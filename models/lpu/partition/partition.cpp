@@ -8,20 +8,17 @@
 #include "models/lpu/collective/programs.hpp"
 #include "models/lpu/compiler/compiler.hpp"
 #include "sim/core/diagnostics.hpp"
+#include "sim/core/integers.hpp"
 #include "sim/describe/tensors.hpp"
 
 namespace tandem::lpu {
 namespace {
 
-std::int64_t ceil_divide(std::int64_t a, std::int64_t b) {
-  return (a + b - 1) / b;
-}
-
 // Tiles of a matrix on the fullest of `tensor` chips.
 std::int64_t tiles_of(std::int64_t out, std::int64_t in, std::int64_t lanes, int tensor) {
-  const std::int64_t rows = ceil_divide(out, lanes);
-  const std::int64_t columns = ceil_divide(in, lanes);
-  return std::min(ceil_divide(rows, tensor) * columns, rows * ceil_divide(columns, tensor));
+  const std::int64_t rows = ceil_div(out, lanes);
+  const std::int64_t columns = ceil_div(in, lanes);
+  return std::min(ceil_div(rows, tensor) * columns, rows * ceil_div(columns, tensor));
 }
 
 /// Latencies of what a token's operators do one after the other, nothing in their way.
@@ -90,7 +87,7 @@ LayerDemand demand_of(const NeuralNetwork& network, const LayerKind& kind, const
   add_matrices(network, kind, geometry, question, tensor, demand);
   const std::int64_t lanes = geometry.lanes();
   const std::int64_t kv = kv_elements_per_token(kind) * question.kv_bytes;
-  demand.kv_per_token = ceil_divide(ceil_divide(kv, tensor), lanes) * lanes;
+  demand.kv_per_token = ceil_div(ceil_div(kv, tensor), lanes) * lanes;
   const std::int64_t window = cache_window(kind);
   demand.kv_tokens = window > 0 ? std::min(window, question.context) : question.context;
   const Chain chain(geometry, latencies);
@@ -120,7 +117,7 @@ std::int64_t layer_cycles(const LayerDemand& demand, const Geometry& geometry,
   const std::int64_t rate =
       std::int64_t{1} * geometry.planes * geometry.weight_streams_per_plane * geometry.lanes();
   const std::int64_t streamed = demand.active + demand.kv_per_token * demand.kv_tokens;
-  return ceil_divide(streamed, rate) + demand.chain + demand.all_reduces * all_reduce_cycles;
+  return ceil_div(streamed, rate) + demand.chain + demand.all_reduces * all_reduce_cycles;
 }
 
 namespace {
@@ -143,7 +140,7 @@ std::int64_t stage_hop(const Geometry& geometry, const LatencyTable& latencies, 
   const LinkClass& link = geometry.links.front();
   const std::int64_t chip = latencies.mem_read + latencies.mem_write_to_read +
                             std::int64_t{geometry.c2c_position(Hemisphere::East)};
-  return link.latency + chip + (ceil_divide(4 * vectors, tensor) - 1) * link.cycles_per_vector;
+  return link.latency + chip + (ceil_div(4 * vectors, tensor) - 1) * link.cycles_per_vector;
 }
 
 }  // namespace
@@ -156,7 +153,7 @@ PartitionChoice partition_of(const NeuralNetwork& network, const Topology& topol
   }
   const auto usable = static_cast<std::int64_t>(
       std::floor(static_cast<double>(geometry.sram().count()) * (1 - question.reserve)));
-  const std::int64_t vectors = ceil_divide(network.hidden, geometry.lanes());
+  const std::int64_t vectors = ceil_div(network.hidden, geometry.lanes());
   PartitionChoice choice;
   choice.tensor = tensor;
   choice.all_reduce_cycles =
@@ -170,7 +167,7 @@ PartitionChoice partition_of(const NeuralNetwork& network, const Topology& topol
     add(demand_of(network, network.layer(layer), geometry, latencies, question, tensor));
   }
   add(head_demand(network, geometry, latencies, question, tensor));
-  choice.stages = std::max(ceil_divide(held, usable), least_stages);
+  choice.stages = std::max(ceil_div(held, usable), least_stages);
   choice.chips = choice.stages * tensor;
   choice.bytes = held * tensor;
   choice.cycles += (choice.stages - 1) * stage_hop(geometry, latencies, tensor, vectors);

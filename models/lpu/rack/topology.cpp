@@ -6,13 +6,10 @@
 #include <bit>
 
 #include "sim/core/diagnostics.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::lpu {
 namespace {
-
-std::size_t index_of(int value) {
-  return static_cast<std::size_t>(value);
-}
 
 LinkClass link_class_of(const FabricLevel& level, int software_hop) {
   const ParameterSet& numbers = level.parameters;

@@ -58,7 +58,7 @@ void add_spans(RowReader& row, QuerySpan span, AttentionKernel& shape) {
   shape.spans.insert(shape.spans.end(), static_cast<std::size_t>(row.batch()), span);
 }
 
-std::vector<Kernel> prefill(RowReader& row, const Software& software) {
+std::vector<Kernel> grouped_prefill(RowReader& row, const Software& software) {
   AttentionKernel shape = read_shape(row, software);
   const QuerySpan span{row.integer("q_len", 1), row.integer("kv_len", 1)};
   add_spans(row, span, shape);
@@ -79,7 +79,7 @@ std::vector<Kernel> prefill(RowReader& row, const Software& software) {
   return kernels;
 }
 
-std::vector<Kernel> decode(RowReader& row, const Software& software) {
+std::vector<Kernel> grouped_decode(RowReader& row, const Software& software) {
   AttentionKernel shape = read_shape(row, software);
   add_spans(row, {row.integer("q_len", 1, 1), row.integer("kv_len", 1)}, shape);
   return run_of(shape, "attention_decode", true, shape.kv, software);
@@ -98,8 +98,11 @@ std::vector<Kernel> mixed(RowReader& row, const Software& software) {
 std::vector<RowOperator> attention_operators() {
   const std::vector<std::string> mixed_columns = {"q_len",         "kv_len_prefill", "batch",
                                                   "kv_len_decode", "heads",          "kv_heads"};
-  return {{"attention_prefill", {"batch", "q_len", "kv_len", "heads", "kv_heads"}, prefill, true},
-          {"attention_decode", {"batch", "kv_len", "heads", "kv_heads"}, decode, true},
+  return {{"attention_prefill",
+           {"batch", "q_len", "kv_len", "heads", "kv_heads"},
+           grouped_prefill,
+           true},
+          {"attention_decode", {"batch", "kv_len", "heads", "kv_heads"}, grouped_decode, true},
           {"attention_mixed", mixed_columns, mixed, true}};
 }
 

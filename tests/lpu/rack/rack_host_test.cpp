@@ -25,20 +25,21 @@ using lpu::RackHost;
 using lpu::RackPlan;
 using lpu::testing::ShippedFabric;
 
-constexpr ElementType half = ElementType::Float16;
+constexpr ElementType half_type = ElementType::Float16;
 
 // A model decodes so many tokens from its first one.
-int positions() {
+int rack_positions() {
   const char* value = std::getenv("TANDEM_LPU_POSITIONS");
   return value != nullptr ? std::atoi(value) : 2;
 }
 
-std::int32_t largest(std::span<const float> logits) {
+std::int32_t likeliest_token(std::span<const float> logits) {
   return static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
 }
 
 RackPlan plan_of(const Weights& weights, int tensor, int pipeline, int head_stages = 0) {
-  return {partition_pipeline(weights.network, precision_of(half, half), pipeline, head_stages),
+  return {partition_pipeline(weights.network, precision_of(half_type, half_type), pipeline,
+                             head_stages),
           tensor};
 }
 
@@ -71,11 +72,11 @@ void expect_decodes(const Weights& weights, const RackPlan& plan) {
   const ShippedFabric fabric("lpu_v1_quadfour", {1});
   RackHost rack(fabric.topology, fabric.geometry, fabric.latencies, plan, 1, 128, weights);
   expect_sound(fabric, rack.program());
-  GangReference gang(shares_of(weights, plan.tensor), half, half, 320);
-  LpuReference one_chip(weights, half, half, 320);
+  GangReference gang(shares_of(weights, plan.tensor), half_type, half_type, 320);
+  LpuReference one_chip(weights, half_type, half_type, 320);
   std::int32_t token = 1;
   float difference = 0;
-  for (int position = 0; position < positions(); ++position) {
+  for (int position = 0; position < rack_positions(); ++position) {
     const auto pass = rack.run_token(0, position, embedding_row(weights, token));
     const auto expected = one_chip.forward(token);
     ASSERT_EQ(pass.logits, gang.forward(token)) << position;
@@ -83,7 +84,7 @@ void expect_decodes(const Weights& weights, const RackPlan& plan) {
     for (std::size_t i = 0; i < expected.size(); ++i) {
       difference = std::max(difference, std::fabs(pass.logits[i] - expected[i]));
     }
-    EXPECT_EQ(pass.best_token, largest(expected));
+    EXPECT_EQ(pass.best_token, likeliest_token(expected));
     token = pass.best_token;
   }
   // Roundings of fp16 activations that sums in another order push over an edge.

@@ -9,7 +9,7 @@
 namespace tandem::test {
 namespace {
 
-Precision one_byte() {
+Precision fp8() {
   return precision_of(ElementType::Fp8E4m3, ElementType::Fp8E4m3);
 }
 
@@ -18,7 +18,7 @@ const GroupedAttention& attention_of(const Stage& stage) {
 }
 
 TEST(LpuRankShare, SplitsHeadsColumnsAndHeadRows) {
-  const Stage stage = whole_model(small_network(1, 8192, 64, 8, 128, 28672, 128256), one_byte());
+  const Stage stage = whole_model(small_network(1, 8192, 64, 8, 128, 28672, 128256), fp8());
   const Stage eight = lpu::rank_stage(stage, 8, 3);
   EXPECT_EQ(attention_of(eight).shape.heads, 8);
   EXPECT_EQ(attention_of(eight).shape.kv_heads, 1);
@@ -35,7 +35,7 @@ TEST(LpuRankShare, SplitsHeadsColumnsAndHeadRows) {
 TEST(LpuRankShare, UnevenHeadRowsOverlapAndUnevenColumnsArePadded) {
   // 10 rows over 4 ranks: 3 each, from 0, 3, 6 and 7. 170 columns over 4: 43, the last one zeros.
   const DenseDecoder network = small_network(1, 64, 4, 2, 8, 170, 10);
-  const Stage stage = whole_model(network, one_byte());
+  const Stage stage = whole_model(network, fp8());
   const std::vector<std::int64_t> begins{0, 3, 6, 7};
   const Weights weights = spread_weights(network, 1);
   for (int rank = 0; rank < 4; ++rank) {
@@ -61,13 +61,13 @@ TEST(LpuRankShare, UnevenHeadRowsOverlapAndUnevenColumnsArePadded) {
 }
 
 TEST(LpuRankShare, RefusesHeadsThatDoNotDivide) {
-  const Stage stage = whole_model(small_network(1, 64, 4, 2, 8, 170, 10), one_byte());
+  const Stage stage = whole_model(small_network(1, 64, 4, 2, 8, 170, 10), fp8());
   EXPECT_THROW(static_cast<void>(lpu::rank_stage(stage, 8, 0)), ModelError);
   EXPECT_THROW(static_cast<void>(lpu::rank_stage(stage, 3, 0)), ModelError);
 }
 
 TEST(LpuGangFloor, CountsHopsOnThePathAndVectorsOnTheLinks) {
-  const Stage stage = whole_model(small_network(1, 640, 8, 8, 64, 2560, 2560), one_byte());
+  const Stage stage = whole_model(small_network(1, 640, 8, 8, 64, 2560, 2560), fp8());
   const auto floor = lpu::floor_of_stage(lpu_v1_geometry(), lpu::LatencyTable{}, stage, 1, 8);
   // Both ways put as many vectors on a link: 2 whole ones, or 1 out and 1 back. One hop is shorter.
   EXPECT_EQ(floor.hops, 1);
