@@ -1,5 +1,6 @@
 // Attention up to the scores: projections, rotary embedding, KV append, the loop over KV blocks
 // that multiplies keys.
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
@@ -30,50 +31,52 @@ std::vector<Rows> StageCompiler::column_ports(const ColumnTile& tile, int first_
 }
 
 // x cos + swap(x) sin, the sign of the rotation in the sine vector.
-Value StageCompiler::rotate(Work& work, const Output& output) {
+Value StageCompiler::rotate(Work& work, const Output& output, const TokenBuffers& token) const {
   const Value kept = work.op(AluOp::Mul, work.accumulator(output.plane, output.accumulator),
-                             work.memory(layout_.cosine));
+                             work.memory(token.cosine));
   const Value swapped =
       work.op(AluOp::Mul, work.accumulator_permuted(output.plane, output.accumulator, rope_map_),
-              work.memory(layout_.sine));
+              work.memory(token.sine));
   return scaled(work, output, work.op(AluOp::Add, kept, swapped));
 }
 
 // Each q head alone in its lanes, the lanes of the other heads of the pack zero: a product with a
 // tile of keys then sees one head. With two-byte KV what rounding takes away is kept as a second
 // activation: an error in a score grows exponentially in the softmax.
-void StageCompiler::split_heads(const LayerLayout& layer, int q, const Output& output) {
+void StageCompiler::split_heads(const LayerLayout& layer, int q, const Output& output,
+                                const TokenBuffers& token) {
   const int j = q / layout_.shape.group;
   const Hemisphere side = layer.packs[index_of(j)].side;
   for (int p = 0; p < layout_.shape.heads_in_pack(j); ++p) {
     Work work(scheduler_);
-    const Value head =
-        work.op(AluOp::Mul, rotate(work, output), work.memory(layout_.head_mask[index_of(p)]));
+    const Value head = work.op(AluOp::Mul, rotate(work, output, token),
+                               work.memory(layout_.head_mask[index_of(p)]));
     const Type type = layout_.shape.kv;
     const Value rounded = work.convert(head, Type::Float32, type);
     const std::size_t slot = layout_.head_slot(q, p, side);
-    work.store(rounded, layout_.q_heads[slot]);
-    if (!layout_.q_rests.empty()) {
+    work.store(rounded, token.q_heads[slot]);
+    if (!token.q_rests.empty()) {
       const Value kept = work.convert(rounded, type, Type::Float32);
       const Value rest = work.op(AluOp::Sub, head, kept);
-      work.store(work.convert(rest, Type::Float32, type), layout_.q_rests[slot]);
+      work.store(work.convert(rest, Type::Float32, type), token.q_rests[slot]);
     }
     work.place();
   }
 }
 
 void StageCompiler::append_key(const PackLayout& pack, const Output& output,
-                               const TokenRegisters& token) {
+                               const TokenBuffers& token) {
   Work work(scheduler_);
-  store_column(work, rotate(work, output), pack.keys, column_ports(pack.keys, token.key_ports));
+  store_column(work, rotate(work, output, token), pack.keys,
+               column_ports(pack.keys, token.registers.key_ports));
   work.place();
 }
 
 void StageCompiler::append_value(const PackLayout& pack, const Output& output,
-                                 const TokenRegisters& token) {
+                                 const TokenBuffers& token) {
   Work work(scheduler_);
   const Value value = scaled(work, output, work.accumulator(output.plane, output.accumulator));
-  store_column(work, value, pack.staged, column_ports(pack.staged, token.value_ports));
+  store_column(work, value, pack.staged, column_ports(pack.staged, token.registers.value_ports));
   work.place();
 }
 
@@ -99,26 +102,26 @@ void StageCompiler::store_column(Work& work, Value value, const ColumnTile& tile
   }
 }
 
-void StageCompiler::project_qkv(const LayerLayout& layer, const TokenRegisters& token) {
+void StageCompiler::project_qkv(const LayerLayout& layer) {
   std::vector<TileRow> rows;
   const std::array scales{load_scale(layer.q, 0), load_scale(layer.k, 1), load_scale(layer.v, 2)};
   for (int n = 0; n < layer.q.n_tiles; ++n) {
     rows.push_back(
-        {&layer.q, n, [this, &layer, n, scales](int /*token*/, int plane, int accumulator) {
-           split_heads(layer, n, {&layer.q, plane, accumulator, scales[0]});
+        {&layer.q, n, [this, &layer, n, scales](int t, int plane, int accumulator) {
+           split_heads(layer, n, {&layer.q, plane, accumulator, scales[0]}, layout_.token(t));
          }});
   }
   for (int j = 0; j < layer.k.n_tiles; ++j) {
-    rows.push_back(
-        {&layer.k, j, [this, &layer, &token, j, scales](int /*token*/, int plane, int accumulator) {
-           append_key(layer.packs[index_of(j)], {&layer.k, plane, accumulator, scales[1]}, token);
-         }});
+    rows.push_back({&layer.k, j, [this, &layer, j, scales](int t, int plane, int accumulator) {
+                      append_key(layer.packs[index_of(j)],
+                                 {&layer.k, plane, accumulator, scales[1]}, layout_.token(t));
+                    }});
   }
   for (int j = 0; j < layer.v.n_tiles; ++j) {
-    rows.push_back(
-        {&layer.v, j, [this, &layer, &token, j, scales](int /*token*/, int plane, int accumulator) {
-           append_value(layer.packs[index_of(j)], {&layer.v, plane, accumulator, scales[2]}, token);
-         }});
+    rows.push_back({&layer.v, j, [this, &layer, j, scales](int t, int plane, int accumulator) {
+                      append_value(layer.packs[index_of(j)],
+                                   {&layer.v, plane, accumulator, scales[2]}, layout_.token(t));
+                    }});
   }
   multiply(rows, &TokenBuffers::normed);
 }
@@ -144,17 +147,16 @@ std::map<int, int> StageCompiler::loop_strides() const {
 
 // One q head against one block of keys: scores of all its tokens at once.
 void StageCompiler::score_head(const PackLayout& pack, int q, int p, int accumulator,
-                               const TokenRegisters& token) {
+                               const TokenBuffers& token) {
   const StageShape& shape = layout_.shape;
   const std::size_t slot = layout_.head_slot(q, p, pack.side);
   const int halves = streams_of(shape.kv) == 2 && shape.channels() > shape.lanes / 2 ? 2 : 1;
   Work product(scheduler_);
-  product.activate_rows(layout_.q_heads[slot],
-                        {{pack.plane, accumulator, false, halves, shape.kv}});
+  product.activate_rows(token.q_heads[slot], {{pack.plane, accumulator, false, halves, shape.kv}});
   product.place();
-  if (!layout_.q_rests.empty()) {
+  if (!token.q_rests.empty()) {
     Work rest(scheduler_);
-    rest.activate_rows(layout_.q_rests[slot], {{pack.plane, accumulator, true, halves, shape.kv}});
+    rest.activate_rows(token.q_rests[slot], {{pack.plane, accumulator, true, halves, shape.kv}});
     rest.place(product.start() + halves);
   }
   Work work(scheduler_);
@@ -162,28 +164,28 @@ void StageCompiler::score_head(const PackLayout& pack, int q, int p, int accumul
   const Value raw =
       work.op(AluOp::Mul, work.accumulator(pack.plane, accumulator), Work::constant(scale));
   const auto side = index_of(pack.side == Hemisphere::East ? 1 : 0);
-  Rows mask = layout_.mask[side];
-  for (Place& place : mask) place.reg = token.mask_start;
+  Rows mask = token.mask[side];
+  for (Place& place : mask) place.reg = token.registers.mask_start;
   const Value score = work.op(AluOp::Add, raw, work.memory(mask));
-  work.store(score, layout_.scores[slot]);
-  const Rows& maximum = layout_.maxima[layout_.head_slot(q, p, Hemisphere::West)];
+  work.store(score, token.scores[slot]);
+  const Rows& maximum = token.maxima[layout_.head_slot(q, p, Hemisphere::West)];
   work.store(work.op(AluOp::Max, score, work.memory(maximum)), maximum);
   work.place();
 }
 
-void StageCompiler::score_loop(const LayerLayout& layer, const TokenRegisters& token) {
+void StageCompiler::score_loop(const LayerLayout& layer, const TokenBuffers& token) {
   const StageShape& shape = layout_.shape;
-  for (const Rows& maximum : layout_.maxima) {
+  for (const Rows& maximum : token.maxima) {
     Work work(scheduler_);
     work.store(work.op(AluOp::Pass, Work::constant(-std::numeric_limits<float>::infinity())),
                maximum);
     work.place();
   }
-  scheduler_.begin_loop(token.iterations, loop_strides());
+  scheduler_.begin_loop(token.registers.iterations, loop_strides());
   for (int j = 0; j < shape.packs; ++j) {
     const PackLayout& pack = layer.packs[index_of(j)];
     ColumnTile keys = pack.keys;
-    keys.reg = token.slot_base;
+    keys.reg = token.registers.slot_base;
     scheduler_.load_tile(keys, pack.plane);
     for (int g = 0; g < shape.group; ++g) {
       for (int p = 0; p < shape.heads_in_pack(j); ++p) {
@@ -194,26 +196,40 @@ void StageCompiler::score_loop(const LayerLayout& layer, const TokenRegisters& t
   scheduler_.end_loop();
 }
 
+// All tokens of the pass append their keys and values before the first scores are taken, so that a
+// token sees those before it; what comes after it is masked.
 void StageCompiler::attention(const LayerLayout& layer) {
-  const StageShape& shape = layout_.shape;
-  const TokenRegisters token = token_registers(geometry_, 0);
   rms_norm(layer.attention_norm);
   scheduler_.begin_operator("qkv");
-  project_qkv(layer, token);
-  scheduler_.begin_operator("scores");
-  score_loop(layer, token);
-  scheduler_.begin_operator("maximum over lanes");
-  for (int q = 0; q < shape.q_vectors(); ++q) {
-    for (int p = 0; p < shape.heads_in_pack(q / shape.group); ++p) maximum_over_lanes(q, p);
+  project_qkv(layer);
+  const int at_once = std::min(layout_.tokens, tokens_at_once(layer));
+  for (int first = 0; first < layout_.tokens; first += at_once) {
+    attend(layer, first, std::min(layout_.tokens, first + at_once));
   }
-  scheduler_.begin_operator("values transposed");
-  for (const PackLayout& pack : layer.packs) transpose_values(pack, token);
-  scheduler_.begin_operator("values");
-  value_loop(layer, token);
-  scheduler_.begin_operator("heads combined");
-  for (int q = 0; q < shape.q_vectors(); ++q) combine_heads(layer, q);
   scheduler_.begin_operator("output projection");
   add_to_hidden(layer.o, &TokenBuffers::attended);
+}
+
+// Tokens `first` to `end`: as many as there are accumulators for. The loops follow each other, so
+// that every token has its own number of blocks; everything between them overlaps.
+void StageCompiler::attend(const LayerLayout& layer, int first, int end) {
+  const StageShape& shape = layout_.shape;
+  scheduler_.begin_operator("scores");
+  for (int t = first; t < end; ++t) score_loop(layer, layout_.token(t));
+  scheduler_.begin_operator("maximum over lanes");
+  for (int t = first; t < end; ++t) maximum_over_lanes(layout_.token(t));
+  scheduler_.begin_operator("values transposed");
+  for (int t = first; t < end; ++t) {
+    for (const PackLayout& pack : layer.packs) transpose_values(pack, layout_.token(t));
+  }
+  scheduler_.begin_operator("values");
+  for (int t = first; t < end; ++t) value_loop(layer, layout_.token(t), t - first);
+  scheduler_.begin_operator("heads combined");
+  for (int t = first; t < end; ++t) {
+    for (int q = 0; q < shape.q_vectors(); ++q) {
+      combine_heads(layer, q, layout_.token(t), t - first);
+    }
+  }
 }
 
 }  // namespace tandem::lpu

@@ -53,9 +53,6 @@ std::array<std::uint16_t, host_registers> register_limits(const Geometry& geomet
 }
 
 void check_fit(const Geometry& geometry, const StageLayout& layout) {
-  if (layout.tokens > 1 && !layout.layers.empty()) {
-    throw ModelError("lpu.compiler: attention of several tokens per pass");
-  }
   if (layout.deepest_bank() > geometry.rows_per_bank) {
     throw ModelError(
         fmt::format("lpu.compiler: the stage needs {} rows in its fullest bank, the chip has {}",
@@ -174,6 +171,12 @@ void StageCompiler::compile() {
   scheduler_.finish();
 }
 
+std::int64_t CompiledStage::cycles_of(const std::vector<std::int64_t>& blocks) const {
+  std::int64_t total = cycles.base;
+  for (std::size_t t = 0; t < blocks.size(); ++t) total += iteration_cycles[t] * (blocks[t] - 1);
+  return total;
+}
+
 CompiledStage compile_stage(const Geometry& geometry, const LatencyTable& latencies,
                             const std::string& chip, const Stage& stage, int slots,
                             std::int64_t max_context, const LinkPlan& links, int tokens) {
@@ -191,6 +194,11 @@ CompiledStage compile_stage(const Geometry& geometry, const LatencyTable& latenc
     result.program.rows_used.push_back(static_cast<std::uint16_t>(rows));
   }
   result.cycles = predict_cycles(compiler.scheduler());
+  const auto by_register = iteration_cycles(compiler.scheduler());
+  for (int t = 0; t < tokens; ++t) {
+    const auto found = by_register.find(result.layout.token(t).registers.iterations);
+    result.iteration_cycles.push_back(found == by_register.end() ? 0 : found->second);
+  }
   result.operators = operator_uses(compiler.scheduler());
   result.receive_cycles = compiler.receive_cycles();
   result.send_cycles = compiler.send_cycles();

@@ -24,6 +24,7 @@ struct CompiledStage {
   StageLayout layout;
   Program program;
   CyclePrediction cycles;
+  std::vector<std::int64_t> iteration_cycles;  ///< of one further KV block, by token of a pass
   LinkPlan links;
   /// Cycles (from the Notify) in which the hidden state's bytes arrive or leave, in the order
   /// vector, byte. Empty for a first (last) stage.
@@ -31,6 +32,8 @@ struct CompiledStage {
   std::vector<std::int64_t> send_cycles;
   std::int64_t instructions = 0;       ///< words of all queues
   std::vector<OperatorUse> operators;  ///< in program order
+  /// Cycles of a pass whose tokens have so many KV blocks; missing tokens fill it up.
+  [[nodiscard]] std::int64_t cycles_of(const std::vector<std::int64_t>& blocks) const;
   [[nodiscard]] Bytes program_bytes() const { return Bytes(instructions * instruction_bytes); }
 };
 

@@ -202,4 +202,12 @@ CyclePrediction predict_cycles(const Scheduler& scheduler) {
   return prediction;
 }
 
+std::map<int, std::int64_t> iteration_cycles(const Scheduler& scheduler) {
+  std::map<int, std::int64_t> cycles;
+  for (const Segment& segment : scheduler.segments()) {
+    if (segment.reg != 0) cycles[segment.reg] += segment.end - segment.begin;
+  }
+  return cycles;
+}
+
 }  // namespace tandem::lpu

@@ -2,6 +2,8 @@
 // arithmetic runs, LoopReg for loop segments in every queue that goes on afterwards.
 #pragma once
 
+#include <map>
+
 #include "models/lpu/compiler/scheduler.hpp"
 #include "models/lpu/isa.hpp"
 
@@ -20,5 +22,7 @@ struct CyclePrediction {
   }
 };
 [[nodiscard]] CyclePrediction predict_cycles(const Scheduler& scheduler);
+/// Cycles of one further iteration of all loops that a host register counts, by register.
+[[nodiscard]] std::map<int, std::int64_t> iteration_cycles(const Scheduler& scheduler);
 
 }  // namespace tandem::lpu

@@ -82,24 +82,30 @@ class StageCompiler {
 
   // Attention (attention.cpp, attention_values.cpp).
   void attention(const LayerLayout& layer);
-  void project_qkv(const LayerLayout& layer, const TokenRegisters& token);
-  [[nodiscard]] Value rotate(Work& work, const Output& output);
-  void split_heads(const LayerLayout& layer, int q, const Output& output);
-  void append_key(const PackLayout& pack, const Output& output, const TokenRegisters& token);
-  void append_value(const PackLayout& pack, const Output& output, const TokenRegisters& token);
+  void attend(const LayerLayout& layer, int first, int end);
+  void project_qkv(const LayerLayout& layer);
+  [[nodiscard]] Value rotate(Work& work, const Output& output, const TokenBuffers& token) const;
+  void split_heads(const LayerLayout& layer, int q, const Output& output,
+                   const TokenBuffers& token);
+  void append_key(const PackLayout& pack, const Output& output, const TokenBuffers& token);
+  void append_value(const PackLayout& pack, const Output& output, const TokenBuffers& token);
   [[nodiscard]] std::vector<Rows> column_ports(const ColumnTile& tile, int first_register) const;
   void store_column(Work& work, Value value, const ColumnTile& tile,
                     const std::vector<Rows>& by_byte);
-  void score_loop(const LayerLayout& layer, const TokenRegisters& token);
-  void score_head(const PackLayout& pack, int q, int p, int accumulator,
-                  const TokenRegisters& token);
-  void maximum_over_lanes(int q, int p);
-  void transpose_values(const PackLayout& pack, const TokenRegisters& token);
-  void value_loop(const LayerLayout& layer, const TokenRegisters& token);
-  void weigh_values(const PackLayout& pack, int q, int p, int accumulator);
-  void combine_heads(const LayerLayout& layer, int q);
+  void score_loop(const LayerLayout& layer, const TokenBuffers& token);
+  void score_head(const PackLayout& pack, int q, int p, int accumulator, const TokenBuffers& token);
+  void maximum_over_lanes(const TokenBuffers& token);
+  void transpose_values(const PackLayout& pack, const TokenBuffers& token);
+  void value_loop(const LayerLayout& layer, const TokenBuffers& token, int turn);
+  void weigh_values(const PackLayout& pack, int q, int p, int accumulator,
+                    const TokenBuffers& token);
+  void combine_heads(const LayerLayout& layer, int q, const TokenBuffers& token, int turn);
   [[nodiscard]] std::map<int, int> loop_strides() const;
-  [[nodiscard]] int value_accumulator(const LayerLayout& layer, int q, int p) const;
+  /// Of the token that comes `turn`-th in its group.
+  [[nodiscard]] int value_accumulator(const LayerLayout& layer, int q, int p, int turn) const;
+  [[nodiscard]] int value_accumulators(const LayerLayout& layer) const;
+  [[nodiscard]] static int packs_before(const LayerLayout& layer, int pack);
+  [[nodiscard]] int tokens_at_once(const LayerLayout& layer) const;
 
   [[nodiscard]] int rotation_map(int distance);
   [[nodiscard]] int add_map(std::vector<std::uint16_t> map);
