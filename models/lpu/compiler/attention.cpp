@@ -202,9 +202,9 @@ void StageCompiler::attention(const LayerLayout& layer) {
   rms_norm(layer.attention_norm);
   scheduler_.begin_operator("qkv");
   project_qkv(layer);
-  const int at_once = std::min(layout_.tokens, tokens_at_once(layer));
-  for (int first = 0; first < layout_.tokens; first += at_once) {
-    attend(layer, first, std::min(layout_.tokens, first + at_once));
+  const int at_once = std::min(tokens_, tokens_at_once(layer));
+  for (int first = 0; first < tokens_; first += at_once) {
+    attend(layer, first, std::min(tokens_, first + at_once));
   }
   scheduler_.begin_operator("output projection");
   add_to_hidden(layer.o, &TokenBuffers::attended);

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "models/lpu/compiler/stage_compiler.hpp"
 #include "sim/core/diagnostics.hpp"
 
@@ -77,10 +79,11 @@ std::vector<int> reduction_radices(int lanes) {
 }
 
 StageCompiler::StageCompiler(const Geometry& geometry, const LatencyTable& latencies,
-                             StageLayout& layout, const LinkPlan& links)
+                             StageLayout& layout, const LinkPlan& links, int tokens)
     : geometry_(geometry),
       layout_(layout),
       links_(links),
+      tokens_(tokens),
       scheduler_(geometry, latencies, latencies.barrier),
       accumulator_turn_(index_of(geometry.planes)) {
   rope_map_ = add_map(rope_partners(layout.shape, layout.rope.layout));
@@ -111,7 +114,7 @@ void StageCompiler::receive_hidden() {
   const int interval = geometry_.link_class(links_.receive_link).cycles_per_vector;
   Work work(scheduler_);
   std::int64_t offset = 0;
-  for (int t = 0; t < layout_.tokens; ++t) {
+  for (int t = 0; t < tokens_; ++t) {
     for (const Rows& rows : layout_.token(t).hidden) {
       for (const Place& place : rows) {
         work.receive_row(place, links_.receive_link, offset);
@@ -126,7 +129,7 @@ void StageCompiler::receive_hidden() {
 
 void StageCompiler::send_hidden() {
   scheduler_.begin_operator("send");
-  for (int t = 0; t < layout_.tokens; ++t) {
+  for (int t = 0; t < tokens_; ++t) {
     const TokenBuffers& token = layout_.token(t);
     for (std::size_t k = 0; k < token.hidden.size(); ++k) {
       Work copy(scheduler_);
@@ -134,7 +137,7 @@ void StageCompiler::send_hidden() {
       copy.place();
     }
   }
-  for (int t = 0; t < layout_.tokens; ++t) send_hidden(layout_.token(t));
+  for (int t = 0; t < tokens_; ++t) send_hidden(layout_.token(t));
 }
 
 void StageCompiler::send_hidden(const TokenBuffers& token) {
@@ -179,12 +182,13 @@ std::int64_t CompiledStage::cycles_of(const std::vector<std::int64_t>& blocks) c
 
 CompiledStage compile_stage(const Geometry& geometry, const LatencyTable& latencies,
                             const std::string& chip, const Stage& stage, int slots,
-                            std::int64_t max_context, const LinkPlan& links, int tokens) {
+                            std::int64_t max_context, const LinkPlan& links, int tokens, int room) {
   CompiledStage result;
   result.links = links;
-  result.layout = make_layout(geometry, stage, slots, max_context, tokens);
+  result.tokens = tokens;
+  result.layout = make_layout(geometry, stage, slots, max_context, std::max(tokens, room));
   check_fit(geometry, result.layout);
-  StageCompiler compiler(geometry, latencies, result.layout, links);
+  StageCompiler compiler(geometry, latencies, result.layout, links, tokens);
   compiler.compile();
   result.program.chip = chip;
   result.program.queues = emit_queues(compiler.scheduler());

@@ -22,6 +22,7 @@ struct LinkPlan {
 /// A compiled stage. `layout` says where things are; `program` is all the machine gets.
 struct CompiledStage {
   StageLayout layout;
+  int tokens = 1;  ///< of a pass
   Program program;
   CyclePrediction cycles;
   std::vector<std::int64_t> iteration_cycles;  ///< of one further KV block, by token of a pass
@@ -38,12 +39,13 @@ struct CompiledStage {
 };
 
 /// Compiles a stage for `slots` requests of up to `max_context` tokens each and passes of `tokens`
-/// tokens. Deterministic. Throws ModelError for shapes it does not support and for stages that do
-/// not fit the chip.
+/// tokens. Programs of one stage for several numbers of tokens share their SRAM, and thus weights
+/// and KV, where all are compiled with `room` for the most of them. Deterministic. Throws
+/// ModelError for shapes it does not support and for stages that do not fit the chip.
 [[nodiscard]] CompiledStage compile_stage(const Geometry& geometry, const LatencyTable& latencies,
                                           const std::string& chip, const Stage& stage, int slots,
                                           std::int64_t max_context, const LinkPlan& links = {},
-                                          int tokens = 1);
+                                          int tokens = 1, int room = 1);
 
 /// Radices whose product is `lanes`, for the cross-lane reductions: fours first, then 5, 3, 2.
 /// Throws ModelError where a larger prime remains.

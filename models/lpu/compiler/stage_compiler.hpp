@@ -12,8 +12,9 @@ namespace tandem::lpu {
 /// Schedules the operators of one stage in order on one Scheduler.
 class StageCompiler {
  public:
+  /// `tokens` of a pass: as many as the layout has buffers for, or fewer.
   StageCompiler(const Geometry& geometry, const LatencyTable& latencies, StageLayout& layout,
-                const LinkPlan& links);
+                const LinkPlan& links, int tokens);
   void compile();
   [[nodiscard]] const Scheduler& scheduler() const { return scheduler_; }
   [[nodiscard]] const std::vector<std::vector<std::uint16_t>>& maps() const { return maps_; }
@@ -113,6 +114,7 @@ class StageCompiler {
   const Geometry geometry_;
   StageLayout& layout_;
   LinkPlan links_;
+  const int tokens_;
   Scheduler scheduler_;
   std::vector<std::vector<std::uint16_t>> maps_;
   std::vector<int> accumulator_turn_;
