@@ -147,31 +147,44 @@ HostRegisters pass_registers(const Geometry& geometry, const StageLayout& layout
 
 ChipHost::ChipHost(const Geometry& geometry, const LatencyTable& latencies,
                    const CompiledStage& stage, const Weights& weights)
-    : geometry_(geometry), stage_(&stage), machine_(geometry, latencies, true) {
-  machine_.load(stage.program, {});
-  write_constants(geometry, stage.layout, weights,
+    : geometry_(geometry),
+      stage_(&stage),
+      own_(std::make_unique<Machine>(geometry, latencies, true)),
+      machine_(own_.get()) {
+  load_stage(weights);
+}
+
+ChipHost::ChipHost(const Geometry& geometry, const CompiledStage& stage, const Weights& weights,
+                   Machine& machine)
+    : geometry_(geometry), stage_(&stage), machine_(&machine) {
+  load_stage(weights);
+}
+
+void ChipHost::load_stage(const Weights& weights) {
+  machine_->load(stage_->program, {});
+  write_constants(geometry_, stage_->layout, weights,
                   [this](const Place& place, std::span<const std::uint8_t> bytes) {
-                    machine_.write_row(place.slice, place.bank, place.row, bytes);
+                    machine_->write_row(place.slice, place.bank, place.row, bytes);
                   });
 }
 
 void ChipHost::use(const CompiledStage& stage) {
   if (stage_ == &stage) return;
   stage_ = &stage;
-  machine_.load(stage.program, {});
+  machine_->load(stage.program, {});
 }
 
 void ChipHost::write_value(const Rows& rows, Type type, std::span<const float> values) {
   write_vector(geometry_, rows, type, values,
                [this](const Place& place, std::span<const std::uint8_t> bytes) {
-                 machine_.write_row(place.slice, place.bank, place.row, bytes);
+                 machine_->write_row(place.slice, place.bank, place.row, bytes);
                });
 }
 
 std::vector<float> ChipHost::read_value(const Rows& rows) const {
   std::vector<std::uint32_t> bits(index_of(geometry_.lanes()));
   for (std::size_t b = 0; b < rows.size(); ++b) {
-    const auto bytes = machine_.read_row(rows[b].slice, rows[b].bank, rows[b].row);
+    const auto bytes = machine_->read_row(rows[b].slice, rows[b].bank, rows[b].row);
     for (std::size_t lane = 0; lane < bits.size(); ++lane) {
       bits[lane] |= std::uint32_t{bytes[lane]} << (8 * b);
     }
@@ -235,6 +248,8 @@ std::vector<LinkVector> ChipHost::arrivals(
 std::vector<float> ChipHost::sent_hidden(int token, const RunResult& run) const {
   const StageLayout& layout = stage_->layout;
   const auto lanes = index_of(geometry_.lanes());
+  // What the chips of a gang exchange leaves over links too.
+  if (layout.ranks > 1) return {};
   const std::size_t per_token = run.outbound.size() / index_of(stage_->tokens);
   std::vector<std::uint32_t> bits(per_token / 4 * lanes);
   for (std::size_t i = 0; i < per_token; ++i) {
@@ -280,8 +295,8 @@ TokenResult ChipHost::read_results(int token, const RunResult& run) const {
   return result;
 }
 
-BatchResult ChipHost::run_tokens(std::span<const TokenPlace> places,
-                                 const std::vector<std::span<const float>>& hidden) {
+void ChipHost::prepare(std::span<const TokenPlace> places,
+                       const std::vector<std::span<const float>>& hidden) {
   const StageLayout& layout = stage_->layout;
   if (static_cast<int>(places.size()) > stage_->tokens) {
     throw ModelError("lpu.host: more tokens than the program has");
@@ -293,14 +308,21 @@ BatchResult ChipHost::run_tokens(std::span<const TokenPlace> places,
                      is_filler ? std::span<const float>{} : hidden.at(index_of(t)));
   }
   for (int reg = 1; reg < host_registers; ++reg) {
-    machine_.set_register(reg, registers[index_of(reg)]);
+    machine_->set_register(reg, registers[index_of(reg)]);
   }
+}
+
+BatchResult ChipHost::results(int tokens, RunResult run) const {
   BatchResult result;
-  result.run = machine_.run(arrivals(hidden));
-  for (int t = 0; t < static_cast<int>(places.size()); ++t) {
-    result.tokens.push_back(read_results(t, result.run));
-  }
+  result.run = std::move(run);
+  for (int t = 0; t < tokens; ++t) result.tokens.push_back(read_results(t, result.run));
   return result;
+}
+
+BatchResult ChipHost::run_tokens(std::span<const TokenPlace> places,
+                                 const std::vector<std::span<const float>>& hidden) {
+  prepare(places, hidden);
+  return results(static_cast<int>(places.size()), machine_->run(arrivals(hidden)));
 }
 
 PassResult ChipHost::run_token(int slot, std::int64_t position, std::span<const float> hidden) {

@@ -50,6 +50,9 @@ class ChipHost {
  public:
   ChipHost(const Geometry& geometry, const LatencyTable& latencies, const CompiledStage& stage,
            const Weights& weights);
+  /// A chip of a rack, whose machine others run; `stage` is its rank's (CompiledStage::of_rank).
+  ChipHost(const Geometry& geometry, const CompiledStage& stage, const Weights& weights,
+           Machine& machine);
   /// Goes on with another program of the same layout: SRAM stays as it is.
   void use(const CompiledStage& stage);
   /// Runs one token at `position` of the request in `slot`. `hidden` is the residual stream that
@@ -59,10 +62,15 @@ class ChipHost {
   /// other; each sees those before it.
   BatchResult run_tokens(std::span<const TokenPlace> places,
                          const std::vector<std::span<const float>>& hidden);
+  /// What run_tokens does before the run and after it.
+  void prepare(std::span<const TokenPlace> places,
+               const std::vector<std::span<const float>>& hidden);
+  [[nodiscard]] BatchResult results(int tokens, RunResult run) const;
   [[nodiscard]] KvBlock read_kv(int slot, std::int64_t tokens) const;
   void write_kv(int slot, const KvBlock& block);
 
  private:
+  void load_stage(const Weights& weights);
   void write_value(const Rows& rows, Type type, std::span<const float> values);
   [[nodiscard]] std::vector<float> read_value(const Rows& rows) const;
   void write_descriptor(const TokenBuffers& token, std::int64_t position,
@@ -82,7 +90,8 @@ class ChipHost {
 
   Geometry geometry_;
   const CompiledStage* stage_;
-  Machine machine_;
+  std::unique_ptr<Machine> own_;
+  Machine* machine_;
 };
 
 /// Cosines, and sines with the sign of the rotation, of one position for every lane of a pack.

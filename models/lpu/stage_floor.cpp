@@ -47,13 +47,21 @@ struct Ways {
   }
 };
 
+// What one of `ranks` chips computes of every layer.
+DenseDecoder share_of(DenseDecoder network, std::int64_t ranks) {
+  network.heads /= ranks;
+  network.kv_heads = std::max<std::int64_t>(1, network.kv_heads / ranks);
+  network.intermediate = ceil_div(network.intermediate, ranks);
+  return network;
+}
+
 class FloorMaker {
  public:
   FloorMaker(const Geometry& geometry, const LatencyTable& latencies, const Stage& stage,
-             std::int64_t context)
+             std::int64_t context, std::int64_t ranks, int hops)
       : geometry_(geometry),
         latencies_(latencies),
-        network_(dense_decoder_of(stage.network, "lpu.floor")),
+        network_(share_of(dense_decoder_of(stage.network, "lpu.floor"), ranks)),
         stage_(stage),
         ways_(geometry, latencies),
         lanes_(geometry.lanes()),
@@ -62,19 +70,24 @@ class FloorMaker {
         weight_bytes_(static_cast<int>(bytes_of(stage.precision.weights))),
         kv_bytes_(static_cast<int>(bytes_of(stage.precision.kv_cache))),
         scale_(weight_bytes_ == 1 ? ways_.simple : 0),
-        blocks_(std::max<std::int64_t>(1, ceil_div(context, lanes_))) {
+        blocks_(std::max<std::int64_t>(1, ceil_div(context, lanes_))),
+        ranks_(ranks),
+        hops_(hops) {
     pack_heads_ = std::min<std::int64_t>(network_.kv_heads, (lanes_ - 1) / network_.head_dim);
     packs_ = ceil_div(network_.kv_heads, std::max<std::int64_t>(1, pack_heads_));
     q_vectors_ = packs_ * (network_.heads / network_.kv_heads);
   }
 
   StageFloor make() {
-    if (!stage_.has_embedding) add_link("receive", link_way());
-    for (std::int64_t l = 0; l < stage_.layers; ++l) add_layer();
-    if (stage_.head_end != network_.vocabulary) add_link("send", link_way());
+    const bool sends = stage_.head_end != network_.vocabulary;
+    if (!stage_.has_embedding) add_receive();
+    for (std::int64_t l = 0; l < stage_.layers; ++l) {
+      add_layer(sends && l + 1 == stage_.layers);
+    }
+    if (sends) add_link("send", link_way());
     if (stage_.has_head()) {
       add_norm();
-      const std::int64_t rows = stage_.head_end - stage_.head_begin;
+      const std::int64_t rows = ceil_div(stage_.head_end - stage_.head_begin, ranks_);
       add_matrix("head", ceil_div(rows, lanes_), hidden_, double(rows) * double(network_.hidden),
                  ways_.product() + scale_ + 3 * ways_.simple + ways_.store, 6);
     }
@@ -93,8 +106,52 @@ class FloorMaker {
   }
 
   void add_link(const char* name, std::int64_t latency) {
-    const int interval = geometry_.link_count() > 0 ? geometry_.link_class(0).cycles_per_vector : 0;
-    floor_.operators.push_back({name, latency, 0, 0, 0, 4 * hidden_ * interval, 0, 0});
+    const std::int64_t vectors = ranks_ > 1 ? ceil_div(hidden_, ranks_) : hidden_;
+    floor_.operators.push_back({name, latency, 0, 0, 0, 4 * vectors * interval(), 0, 0});
+  }
+  [[nodiscard]] std::int64_t interval() const {
+    return geometry_.link_count() > 0 ? geometry_.link_class(0).cycles_per_vector : 0;
+  }
+
+  // In a gang every chip gets its own part and passes it on to the others.
+  void add_receive() {
+    add_link("receive", link_way());
+    if (ranks_ == 1) return;
+    add_exchange("gather", 1, link_hop() + ways_.load + ways_.simple + ways_.store,
+                 ceil_div(hidden_, ranks_));
+  }
+
+  // From the SRAM of one chip to that of another.
+  [[nodiscard]] std::int64_t link_hop() const {
+    return link_way() + geometry_.link_class(0).latency + link_way() - latencies_.mem_read +
+           latencies_.mem_write_to_read;
+  }
+
+  // `vectors` per link.
+  void add_exchange(const char* name, std::int64_t terms, std::int64_t latency,
+                    std::int64_t vectors) {
+    OperatorFloor exchange;
+    exchange.name = name;
+    exchange.latency = latency;
+    exchange.vxm = over_alus(terms * hidden_);
+    exchange.link = 4 * vectors * interval();
+    floor_.operators.push_back(exchange);
+    links_ += exchange.link;
+  }
+
+  // Behind the contributions: hops, sums by rank, and the sum added to the hidden state. A stage
+  // that sends passes the sums on after the first hop.
+  void add_all_reduce(bool sends) {
+    if (ranks_ == 1) return;
+    const std::int64_t part = ceil_div(hidden_, ranks_);
+    const std::int64_t sum = ways_.load + (ranks_ - 1) * ways_.simple + ways_.store;
+    const std::int64_t added = ways_.load + ways_.simple + ways_.store;
+    if (hops_ == 1 && !sends) {
+      // The sum and the hidden state in one go.
+      return add_exchange("all-reduce", ranks_, link_hop() + sum + ways_.simple, hidden_);
+    }
+    const int hops = sends ? 1 : 2;
+    add_exchange("all-reduce", 2, hops * link_hop() + sum + added, hops * part);
   }
 
   void add_norm() {
@@ -178,7 +235,7 @@ class FloorMaker {
     floor_.operators.push_back(combined);
   }
 
-  void add_layer() {
+  void add_layer(bool sends) {
     const double hidden = static_cast<double>(network_.hidden);
     const double inner = static_cast<double>(network_.intermediate);
     const std::int64_t added = ways_.product() + scale_ + ways_.simple + ways_.store;
@@ -189,10 +246,12 @@ class FloorMaker {
     add_values();
     add_matrix("output projection", hidden_, q_vectors_, hidden * double(network_.q_width()), added,
                2);
+    add_all_reduce(false);
     add_norm();
     add_matrix("gate and up", 2 * inner_, hidden_, 2 * hidden * inner,
                ways_.product() + scale_ + 5 * ways_.simple + 2 * ways_.special + ways_.store, 5);
     add_matrix("down", hidden_, inner_, hidden * inner, added, 2);
+    add_all_reduce(sends);
   }
 
   StageFloor total() {
@@ -215,6 +274,8 @@ class FloorMaker {
     }
     // Receiving and sending use different links.
     for (const OperatorFloor& part : floor_.operators) consider("links", part.link);
+    consider("links", links_);
+    floor_.hops = ranks_ > 1 ? hops_ : 0;
     floor_.latency += latencies_.barrier + geometry_.superlanes;
     floor_.padding_loss = tiles > 0 ? 1 - useful / tiles : 0;
     return std::move(floor_);
@@ -233,6 +294,9 @@ class FloorMaker {
   const std::int64_t lanes_, hidden_, inner_;
   const int weight_bytes_, kv_bytes_;
   const std::int64_t scale_, blocks_;
+  const std::int64_t ranks_;
+  const int hops_;
+  std::int64_t links_ = 0;  ///< that join the gang
   std::int64_t pack_heads_ = 0, packs_ = 0, q_vectors_ = 0;
   StageFloor floor_;
 };
@@ -246,8 +310,14 @@ std::int64_t padded_stream_cycles(const Geometry& geometry, std::int64_t tiles,
 }
 
 StageFloor floor_of_stage(const Geometry& geometry, const LatencyTable& latencies,
-                          const Stage& stage, std::int64_t context) {
-  return FloorMaker(geometry, latencies, stage, context).make();
+                          const Stage& stage, std::int64_t context, int ranks) {
+  const auto with_hops = [&](int hops) {
+    return FloorMaker(geometry, latencies, stage, context, ranks, hops).make();
+  };
+  StageFloor two = with_hops(2);
+  if (ranks == 1) return two;
+  StageFloor one = with_hops(1);
+  return one.cycles() < two.cycles() ? one : two;
 }
 
 }  // namespace tandem::lpu

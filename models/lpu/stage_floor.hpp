@@ -31,6 +31,7 @@ struct StageFloor {
   std::int64_t latency = 0;     ///< longest dependency path on an idle chip
   std::int64_t throughput = 0;  ///< the busiest of stream, MXM, VXM and links over all operators
   std::string busiest;          ///< which one that is
+  int hops = 0;                 ///< of one all-reduce in a gang: 1 or 2, whichever gives less
   double padding_loss = 0;      ///< share of tile elements that no weight fills
   [[nodiscard]] std::int64_t cycles() const { return latency + throughput; }
 };
@@ -38,8 +39,15 @@ struct StageFloor {
 /// The floor of a pass of one token at `context` tokens. Tiles and vectors count padded; tiles
 /// spread evenly over all planes. Reductions over lanes cost their rounds of rotations, the order
 /// of sums that the chip's numerics fix. Throws ModelError for networks that are no dense decoder.
+///
+/// `ranks`: chips that share the stage, joined by links of the geometry's first class; figures are
+/// of one of them. Attention and the feed-forward network each end in an all-reduce: its hops and
+/// sums (by rank, one after the other) are on the path, its vectors times the interval go to the
+/// links. Either every chip sends all vectors to every other one (one hop), or each adds up its
+/// part and passes it on (two); the floor is the lesser of both, whatever the programs do. Between
+/// stages of a pipeline every chip passes on its part alone.
 [[nodiscard]] StageFloor floor_of_stage(const Geometry& geometry, const LatencyTable& latencies,
-                                        const Stage& stage, std::int64_t context);
+                                        const Stage& stage, std::int64_t context, int ranks = 1);
 
 /// Cycles that `tiles` tiles occupy one plane's weight queue when all planes (pairs of planes for
 /// two-byte weights) share them: LW issues and one install each.

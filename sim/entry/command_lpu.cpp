@@ -13,6 +13,7 @@
 #include "sim/entry/describe_page.hpp"
 #include "sim/entry/lpu_fit.hpp"
 #include "sim/entry/lpu_points.hpp"
+#include "sim/entry/lpu_products.hpp"
 #include "sim/entry/lpu_tools.hpp"
 
 namespace tandem::entry {
@@ -91,15 +92,20 @@ void add_fit(CLI::App* group, Session& session) {
 }
 
 void add_published(CLI::App* group, Session& session) {
-  auto file = std::make_shared<std::string>();
   CLI::App* command = group->add_subcommand(
       "published", "Published speeds of LPUs beside the closed form, assumptions swept");
-  command->add_option("file", *file, "Table of points (default: published/lpu_tokens.csv)");
-  command->callback([file, &session] {
-    const std::string table =
-        file->empty() ? session.context.loader.roots().workloads + "/published/lpu_tokens.csv"
-                      : *file;
-    std::cout << points_page(session.context, table);
+  auto tokens = std::make_shared<std::string>();
+  auto products = std::make_shared<std::string>();
+  command->add_option("--tokens", *tokens, "Table (default: published/lpu_tokens.csv)");
+  command->add_option("--products", *products, "Table (default: published/lpu_products.csv)");
+  command->callback([tokens, products, &session] {
+    const std::string folder = session.context.loader.roots().workloads + "/published/";
+    const auto file = [&](const std::string& given, const char* usual) {
+      return given.empty() ? folder + usual : given;
+    };
+    const std::string page = points_page(session.context, file(*tokens, "lpu_tokens.csv")) +
+                             products_section(session.context, file(*products, "lpu_products.csv"));
+    std::cout << page;
   });
 }
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "models/lpu/chip_params.hpp"
+#include "sim/entry/lpu_products.hpp"
 
 namespace tandem::entry {
 namespace {
@@ -76,6 +77,31 @@ TEST_F(ShippedPoints, FurtherStagesAddHopsAndNothingElse) {
   const auto one = cycles(584) - cycles(576);
   EXPECT_GT(one, 0);
   EXPECT_EQ(cycles(600) - cycles(576), 3 * one);
+}
+
+TEST(LpuProducts, EveryBrokenCellIsReported) {
+  const std::string text =
+      "id,chip,type,products,stated,unit,mark,source,note\n"
+      "a,lpu_v1,float16,2:1:320:320;1:1:2,5,us,v,s,\n"
+      "b,lpu_v1,float99,1:1:320:320,x,hours,v,s,\n";
+  try {
+    static_cast<void>(read_products("p.csv", text));
+    FAIL() << "accepted";
+  } catch (const ConfigError& error) {
+    ASSERT_EQ(error.diagnostics().size(), 4U);
+    EXPECT_EQ(error.diagnostics()[0].message, "'1:1:2' is not times:m:k:n");
+    EXPECT_EQ(error.diagnostics()[3].message, "'hours' where us or percent of peak is needed");
+  }
+}
+
+TEST_F(ShippedPoints, PartsAddUpByTheirTimes) {
+  const Chip chip = context_.loader.chip("lpu_v1");
+  const auto rows =
+      read_products("p.csv",
+                    "id,chip,type,products,stated,unit,mark,source,note\n"
+                    "a,lpu_v1,int8,1:4:320:320,5,us,v,s,\nb,lpu_v1,int8,1:8:320:640,5,us,v,s,\n"
+                    "c,lpu_v1,int8,3:4:320:320;2:8:320:640,5,us,v,s,\n");
+  EXPECT_EQ(cycles_of(rows[2], chip), 3 * cycles_of(rows[0], chip) + 2 * cycles_of(rows[1], chip));
 }
 
 }  // namespace

@@ -1,13 +1,13 @@
 #include "tests/lpu/random_program.hpp"
 
-#include "tests/lpu/flow_builder.hpp"
+#include "tests/lpu/random_flows.hpp"
 
 namespace tandem::lpu::testing {
 namespace {
 
-class Maker : public FlowBuilder {
+class Maker : public UnusualFlows {
  public:
-  using FlowBuilder::FlowBuilder;
+  using UnusualFlows::UnusualFlows;
 
   RandomProgram make() {
     const int flows = 4 + below(9);
@@ -31,7 +31,7 @@ class Maker : public FlowBuilder {
 
  private:
   void flow() {
-    switch (below(12)) {
+    switch (below(15)) {
       case 0:
         return copy_once();
       case 1:
@@ -54,6 +54,12 @@ class Maker : public FlowBuilder {
         return write_and_read_again();
       case 10:
         return pair_of_copies();
+      case 11:
+        return scatter();
+      case 12:
+        return transpose();
+      case 13:
+        return transmit();
       default:
         return generate();
     }
@@ -334,26 +340,6 @@ class Maker : public FlowBuilder {
   std::int64_t key_of(int source, int consumer, int id, std::int64_t issue) const {
     const bool east = toward(source, consumer, id).direction == Direction::East;
     return issue + read_latency - (east ? at(source) : -at(source));
-  }
-
-  // Both banks of a slice in one word.
-  void pair_of_copies() {
-    const int source = any_slice();
-    const std::int64_t issue = start();
-    std::array<MemAccess, 2> reads;
-    std::array<Place, 2> from;
-    std::array<int, 2> targets{any_slice(), any_slice()};
-    for (int bank = 0; bank < 2; ++bank) {
-      const auto i = static_cast<std::size_t>(bank);
-      from[i] = {source, bank, new_row(source, bank)};
-      fill(from[i]);
-      reads[i] = access(MemAccess::Kind::Read, from[i], toward(source, targets[i], below(32)));
-    }
-    add(Role::Pair, source, issue, 1, {mem(reads[0], reads[1])});
-    for (std::size_t i = 0; i < 2; ++i) {
-      const Place to = write_from(source, issue, issue + read_latency, reads[i].stream, targets[i]);
-      program_.copies.emplace_back(from[i], to);
-    }
   }
 
   // Reads whose rows the slice's address generator gives.

@@ -36,6 +36,7 @@ enum class Role : std::uint8_t {
   Emit,
   Send,
   Receive,
+  Transmit,
   ReadAgain,
   Pair
 };

@@ -278,9 +278,9 @@ LpuReference::Lanes LpuReference::attend(Layer& layer, const Lanes& q) const {
   return round(result, type_);
 }
 
-void LpuReference::feed_forward(const Layer& layer, Lanes& hidden,
-                                const Tensor& norm_weights) const {
-  const Lanes x = norm(hidden, norm_weights);
+LpuReference::Lanes LpuReference::feed_forward_part(std::size_t index, const Lanes& hidden) const {
+  const Layer& layer = layers_[index];
+  const Lanes x = norm(hidden, weights_.layers[index].ffn_norm);
   const Lanes gate = multiply(layer.gate, x, at(network_.hidden));
   const Lanes up = multiply(layer.up, x, at(network_.hidden));
   Lanes inner(gate.size());
@@ -289,37 +289,80 @@ void LpuReference::feed_forward(const Layer& layer, Lanes& hidden,
     const float silu = g * special::recip(special::exp(-g) + 1.0F);
     inner[i] = round_to(type_, silu * (up[i] * layer.up.scale));
   }
-  const Lanes y = multiply(layer.down, inner, at(network_.intermediate));
-  for (std::size_t i = 0; i < y.size(); ++i) hidden[i] = y[i] * layer.down.scale + hidden[i];
+  Lanes y = multiply(layer.down, inner, at(network_.intermediate));
+  for (float& value : y) value *= layer.down.scale;
+  return y;
 }
 
-std::vector<float> LpuReference::forward(std::int32_t token) {
+LpuReference::Lanes LpuReference::embed(std::int32_t token) const {
   Lanes hidden((at(network_.hidden) + lanes_ - 1) / lanes_ * lanes_);
   for (std::int64_t i = 0; i < network_.hidden; ++i) {
     hidden[at(i)] = weights_.embedding.load(token * network_.hidden + i);
   }
-  for (std::size_t l = 0; l < layers_.size(); ++l) {
-    Layer& layer = layers_[l];
-    const Lanes x = norm(hidden, weights_.layers[l].attention_norm);
-    const std::size_t live = at(network_.hidden);
-    Lanes q = multiply(layer.q, x, live);
-    rotate(q, layer.q.scale);
-    Lanes k = multiply(layer.k, x, live);
-    rotate(k, layer.k.scale);
-    Lanes v = multiply(layer.v, x, live);
-    for (float& value : v) value *= layer.v.scale;
-    layer.keys.push_back(round(k, kv_type_));
-    layer.values.push_back(round(v, kv_type_));
-    const Lanes attended = attend(layer, q);
-    const Lanes y = multiply(layer.o, attended, std::min(pack_ * head_dim_, lanes_));
-    for (std::size_t i = 0; i < y.size(); ++i) hidden[i] = y[i] * layer.o.scale + hidden[i];
-    feed_forward(layer, hidden, weights_.layers[l].ffn_norm);
-  }
+  return hidden;
+}
+
+LpuReference::Lanes LpuReference::attention_part(std::size_t index, const Lanes& hidden) {
+  Layer& layer = layers_[index];
+  const Lanes x = norm(hidden, weights_.layers[index].attention_norm);
+  const std::size_t live = at(network_.hidden);
+  Lanes q = multiply(layer.q, x, live);
+  rotate(q, layer.q.scale);
+  Lanes k = multiply(layer.k, x, live);
+  rotate(k, layer.k.scale);
+  Lanes v = multiply(layer.v, x, live);
+  for (float& value : v) value *= layer.v.scale;
+  layer.keys.push_back(round(k, kv_type_));
+  layer.values.push_back(round(v, kv_type_));
+  const Lanes attended = attend(layer, q);
+  Lanes y = multiply(layer.o, attended, std::min(pack_ * head_dim_, lanes_));
+  for (float& value : y) value *= layer.o.scale;
+  return y;
+}
+
+std::vector<float> LpuReference::logits(const Lanes& hidden) {
   const Lanes x = norm(hidden, weights_.final_norm);
   Lanes logits = multiply(head_, x, at(network_.hidden));
   for (float& value : logits) value *= head_.scale;
   logits.resize(at(network_.vocabulary));
   ++position_;
+  return logits;
+}
+
+std::vector<float> LpuReference::forward(std::int32_t token) {
+  Lanes hidden = embed(token);
+  const auto add = [&](const Lanes& part) {
+    for (std::size_t i = 0; i < part.size(); ++i) hidden[i] = part[i] + hidden[i];
+  };
+  for (std::size_t l = 0; l < layers_.size(); ++l) {
+    add(attention_part(l, hidden));
+    add(feed_forward_part(l, hidden));
+  }
+  return logits(hidden);
+}
+
+GangReference::GangReference(std::vector<Weights> shares, ElementType weight_type,
+                             ElementType kv_type, int lanes)
+    : shares_(std::move(shares)) {
+  for (const Weights& share : shares_) ranks_.emplace_back(share, weight_type, kv_type, lanes);
+}
+
+std::vector<float> GangReference::forward(std::int32_t token) {
+  LpuReference::Lanes hidden = ranks_.front().embed(token);
+  const auto add_parts = [&](auto part) {
+    LpuReference::Lanes sum = part(ranks_.front());
+    for (std::size_t r = 1; r < ranks_.size(); ++r) {
+      const LpuReference::Lanes next = part(ranks_[r]);
+      for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += next[i];
+    }
+    for (std::size_t i = 0; i < sum.size(); ++i) hidden[i] = sum[i] + hidden[i];
+  };
+  for (std::size_t l = 0; l < ranks_.front().layers(); ++l) {
+    add_parts([&](LpuReference& rank) { return rank.attention_part(l, hidden); });
+    add_parts([&](LpuReference& rank) { return rank.feed_forward_part(l, hidden); });
+  }
+  std::vector<float> logits;
+  for (LpuReference& rank : ranks_) logits = rank.logits(hidden);
   return logits;
 }
 

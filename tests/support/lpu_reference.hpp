@@ -14,11 +14,20 @@ namespace tandem::test {
 class LpuReference {
  public:
   LpuReference(const Weights& weights, ElementType weight_type, ElementType kv_type, int lanes);
+  using Lanes = std::vector<float>;
   /// Logits after `token` at the next position.
   std::vector<float> forward(std::int32_t token);
 
+  // The same in steps, for several chips that add up what each contributes (GangReference).
+  [[nodiscard]] Lanes embed(std::int32_t token) const;
+  /// What attention and the feed-forward network of a layer add to the hidden state.
+  Lanes attention_part(std::size_t layer, const Lanes& hidden);
+  [[nodiscard]] Lanes feed_forward_part(std::size_t layer, const Lanes& hidden) const;
+  /// Ends the position.
+  std::vector<float> logits(const Lanes& hidden);
+  [[nodiscard]] std::size_t layers() const { return layers_.size(); }
+
  private:
-  using Lanes = std::vector<float>;
   struct Matrix {  // padded: [output lanes][input lanes], rounded to the weight type
     std::vector<float> values;
     std::size_t outputs = 0, inputs = 0;
@@ -43,7 +52,6 @@ class LpuReference {
   Lanes attend_head(const Layer& layer, const Lanes& q, std::size_t vector, std::size_t head) const;
   [[nodiscard]] float weighted_sum(const std::vector<float>& p, const std::vector<float>& rest,
                                    const std::vector<float>& v) const;
-  void feed_forward(const Layer& layer, Lanes& hidden, const Tensor& norm_weights) const;
 
   DenseWeights weights_;
   DenseDecoder network_;
@@ -53,6 +61,19 @@ class LpuReference {
   std::vector<Layer> layers_;
   Matrix head_;
   std::int64_t position_ = 0;
+};
+
+/// Ranks that each hold a share of the weights: contributions to the hidden state are added rank by
+/// rank, then to it.
+class GangReference {
+ public:
+  GangReference(std::vector<Weights> shares, ElementType weight_type, ElementType kv_type,
+                int lanes);
+  std::vector<float> forward(std::int32_t token);
+
+ private:
+  std::vector<Weights> shares_;
+  std::vector<LpuReference> ranks_;  // look into shares_
 };
 
 }  // namespace tandem::test

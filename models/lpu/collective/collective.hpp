@@ -12,6 +12,7 @@
 // cycle returned stand in for it.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -59,6 +60,16 @@ enum class ReducePlan : std::uint8_t {
   RingParts,
 };
 
+/// What an all-reduce works on that goes on while its vectors are still being made. Vector
+/// s n + k of a gang of n belongs to stripe s and is added on chip k. All blocks hold whole
+/// stripes; rows of `input` that no vector has are sent along and should hold zeros.
+struct StripedBlocks {
+  std::array<VectorBlock, 2>
+      input;  ///< the same in West and East: each feeds the links of its side
+  VectorBlock inbox;
+  VectorBlock output;
+};
+
 /// Whether a gang's lanes allow a plan.
 [[nodiscard]] bool allows(const Gang& gang, const Topology& topology, ReducePlan plan);
 /// Shard size of an all-reduce of `vectors`, and vectors that its input and its inbox take.
@@ -86,6 +97,13 @@ class Collective {
   /// Every chip gets all shards, by rank.
   std::int64_t all_gather(const CollectiveBlocks& blocks, int vectors, std::int64_t ready);
 
+  /// The first hop of a striped TwoPhase all-reduce: chip k adds vector k of a stripe by rank, into
+  /// its own row of the output. `ready`: first cycle in which the stripe's inputs may be read.
+  /// Returns the first cycle in which the sum may be read.
+  std::int64_t reduce_stripe(const StripedBlocks& blocks, int stripe, std::int64_t ready);
+  /// The second hop: every chip gets the sums of the others. Returns as all_reduce does.
+  std::int64_t gather_stripe(const StripedBlocks& blocks, int stripe, std::int64_t ready);
+
  private:
   [[nodiscard]] static std::size_t index_of(int rank) { return static_cast<std::size_t>(rank); }
   void require(ReducePlan plan) const;
@@ -93,6 +111,7 @@ class Collective {
   template <class OfRank>
   [[nodiscard]] int reg(OfRank of_rank);
   std::int64_t move(const Lane& lane, const Rows& from, const Rows& to, std::int64_t ready);
+  std::int64_t move_apart(const Lane& lane, const Rows& from, const Rows& to, std::int64_t ready);
   std::int64_t sum(const std::vector<Rows>& terms, const Rows& to, std::int64_t ready);
   std::vector<std::int64_t> scatter(const CollectiveBlocks& blocks, int shard, int parts,
                                     const VectorBlock& to, int to_reg, std::int64_t ready);

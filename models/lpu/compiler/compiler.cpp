@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "models/lpu/compiler/rank_share.hpp"
 #include "models/lpu/compiler/stage_compiler.hpp"
 #include "sim/core/diagnostics.hpp"
 
@@ -64,6 +65,13 @@ void check_fit(const Geometry& geometry, const StageLayout& layout) {
 
 }  // namespace
 
+CompiledStage CompiledStage::of_rank(const Stage& whole, int rank) const {
+  CompiledStage result = *this;
+  result.program = program_of(rank);
+  result.layout.stage = rank_stage(whole, layout.ranks, rank);
+  return result;
+}
+
 std::vector<int> reduction_radices(int lanes) {
   std::vector<int> radices;
   for (const int radix : {4, 5, 3, 2}) {
@@ -110,6 +118,7 @@ int StageCompiler::rotation_map(int distance) {
 // The bytes of the hidden state arrive one link interval apart, vector by vector, lowest byte
 // first.
 void StageCompiler::receive_hidden() {
+  if (collective_) return receive_shards();
   scheduler_.begin_operator("receive");
   const int interval = geometry_.link_class(links_.receive_link).cycles_per_vector;
   Work work(scheduler_);
@@ -167,28 +176,20 @@ void StageCompiler::compile() {
   if (!layout_.stage.has_embedding) receive_hidden();
   for (const LayerLayout& layer : layout_.layers) {
     mix_tokens(layer);
+    last_exchange_ = &layer == &layout_.layers.back() && sends();
+    if (last_exchange_ && collective_) keep_shards();
     feed_forward(layer);
   }
-  if (!layout_.outgoing.empty()) send_hidden();
+  if (sends() && !collective_) send_hidden();
   if (layout_.stage.has_head()) head();
   scheduler_.finish();
 }
 
-std::int64_t CompiledStage::cycles_of(const std::vector<std::int64_t>& blocks) const {
-  std::int64_t total = cycles.base;
-  for (std::size_t t = 0; t < blocks.size(); ++t) total += iteration_cycles[t] * (blocks[t] - 1);
-  return total;
-}
+namespace {
 
-CompiledStage compile_stage(const Geometry& geometry, const LatencyTable& latencies,
-                            const std::string& chip, const Stage& stage, int slots,
-                            std::int64_t max_context, const LinkPlan& links, int tokens, int room) {
-  CompiledStage result;
-  result.links = links;
-  result.tokens = tokens;
-  result.layout = make_layout(geometry, stage, slots, max_context, std::max(tokens, room));
-  check_fit(geometry, result.layout);
-  StageCompiler compiler(geometry, latencies, result.layout, links, tokens);
+// Compiles, and takes over what came out.
+void fill(CompiledStage& result, StageCompiler& compiler, const std::string& chip) {
+  const Geometry& geometry = compiler.scheduler().geometry();
   compiler.compile();
   result.program.chip = chip;
   result.program.queues = emit_queues(compiler.scheduler());
@@ -199,7 +200,7 @@ CompiledStage compile_stage(const Geometry& geometry, const LatencyTable& latenc
   }
   result.cycles = predict_cycles(compiler.scheduler());
   const auto by_register = iteration_cycles(compiler.scheduler());
-  for (int t = 0; t < tokens; ++t) {
+  for (int t = 0; t < result.tokens; ++t) {
     const auto found = by_register.find(result.layout.token(t).registers.iterations);
     result.iteration_cycles.push_back(found == by_register.end() ? 0 : found->second);
   }
@@ -209,6 +210,48 @@ CompiledStage compile_stage(const Geometry& geometry, const LatencyTable& latenc
   for (const QueueProgram& queue : result.program.queues) {
     result.instructions += static_cast<std::int64_t>(queue.size());
   }
+}
+
+}  // namespace
+
+std::int64_t CompiledStage::cycles_of(const std::vector<std::int64_t>& blocks) const {
+  std::int64_t total = cycles.base;
+  for (std::size_t t = 0; t < blocks.size(); ++t) total += iteration_cycles[t] * (blocks[t] - 1);
+  return total;
+}
+
+CompiledStage compile_stage(const Geometry& geometry, const LatencyTable& latencies,
+                            const std::string& chip, const Stage& stage, int slots,
+                            std::int64_t max_context, const LinkPlan& links, int tokens, int room) {
+  if (tokens < 1) throw ModelError("lpu.compiler: a pass of no tokens");
+  CompiledStage result;
+  result.links = links;
+  result.tokens = tokens;
+  result.layout = make_layout(geometry, stage, slots, max_context, std::max(tokens, room));
+  check_fit(geometry, result.layout);
+  StageCompiler compiler(geometry, latencies, result.layout, links, tokens);
+  fill(result, compiler, chip);
+  return result;
+}
+
+CompiledStage compile_gang_stage(const Geometry& geometry, const LatencyTable& latencies,
+                                 const std::string& chip, const Stage& stage, int slots,
+                                 std::int64_t max_context, const TensorGang& tensor,
+                                 const LinkPlan& links, int tokens) {
+  const int ranks = tensor.gang->size();
+  if (ranks == 1) {
+    return compile_stage(geometry, latencies, chip, stage, slots, max_context, links, tokens);
+  }
+  CompiledStage result;
+  result.links = links;
+  result.tokens = tokens;
+  // The last rank's: where its rows of the head end, the vocabulary ends.
+  const Stage share = rank_stage(stage, ranks, ranks - 1);
+  result.layout = make_layout(geometry, share, slots, max_context, tokens, ranks);
+  check_fit(geometry, result.layout);
+  StageCompiler compiler(geometry, latencies, result.layout, links, tokens);
+  compiler.join(tensor, result.rank_rows);
+  fill(result, compiler, chip);
   return result;
 }
 

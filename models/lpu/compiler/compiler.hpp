@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "models/lpu/collective/gang.hpp"
 #include "models/lpu/compiler/emitter.hpp"
 #include "models/lpu/compiler/layout.hpp"
 #include "models/lpu/compiler/operator_use.hpp"
@@ -19,11 +20,20 @@ struct LinkPlan {
   int send_link = 1;     ///< odd: East
 };
 
-/// A compiled stage. `layout` says where things are; `program` is all the machine gets.
+/// The chips that hold a stage together, and the network they are in.
+struct TensorGang {
+  const Topology* topology;
+  const Gang* gang;
+};
+
+/// A compiled stage. `layout` says where things are; `program` is all the machine gets. A gang has
+/// one schedule: `program` names rows that differ by rank by registers, program_of() puts a rank's
+/// rows in.
 struct CompiledStage {
   StageLayout layout;
   int tokens = 1;  ///< of a pass
   Program program;
+  RankRows rank_rows;
   CyclePrediction cycles;
   std::vector<std::int64_t> iteration_cycles;  ///< of one further KV block, by token of a pass
   LinkPlan links;
@@ -35,6 +45,9 @@ struct CompiledStage {
   std::vector<OperatorUse> operators;  ///< in program order
   /// Cycles of a pass whose tokens have so many KV blocks; missing tokens fill it up.
   [[nodiscard]] std::int64_t cycles_of(const std::vector<std::int64_t>& blocks) const;
+  [[nodiscard]] Program program_of(int rank) const { return rank_rows.bind(program, rank); }
+  /// The same stage as one rank sees it: its rows in the program, its part of the head.
+  [[nodiscard]] CompiledStage of_rank(const Stage& whole, int rank) const;
   [[nodiscard]] Bytes program_bytes() const { return Bytes(instructions * instruction_bytes); }
 };
 
@@ -46,6 +59,17 @@ struct CompiledStage {
                                           const std::string& chip, const Stage& stage, int slots,
                                           std::int64_t max_context, const LinkPlan& links = {},
                                           int tokens = 1, int room = 1);
+
+/// The same for a gang: every rank takes its share of the stage (rank_stage) and adds what it
+/// contributes to the hidden state to the others' by a TwoPhase all-reduce in stripes, in the order
+/// of ranks. `geometry` has the topology's links. Throws ModelError where heads do not divide or
+/// the gang's links do not join every chip to every other.
+[[nodiscard]] CompiledStage compile_gang_stage(const Geometry& geometry,
+                                               const LatencyTable& latencies,
+                                               const std::string& chip, const Stage& stage,
+                                               int slots, std::int64_t max_context,
+                                               const TensorGang& tensor, const LinkPlan& links = {},
+                                               int tokens = 1);
 
 /// Radices whose product is `lanes`, for the cross-lane reductions: fours first, then 5, 3, 2.
 /// Throws ModelError where a larger prime remains.

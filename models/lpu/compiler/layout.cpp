@@ -86,7 +86,7 @@ void LayoutMaker::add_tiles(MatrixLayout& matrix, int position) {
 
 MatrixLayout LayoutMaker::matrix(int n_tiles, int k_tiles) {
   MatrixLayout result = matrix_shape(n_tiles, k_tiles);
-  for (int n = 0; n < n_tiles; ++n) add_tiles(result, n);
+  for (int n = 0; n < n_tiles; ++n) add_tiles(result, position_++);
   return result;
 }
 
@@ -113,7 +113,9 @@ void LayoutMaker::make_layer(std::int64_t index) {
   LayerLayout layer;
   layer.kind = layer_of(layout_.stage, index);
   make_grouped_attention(layer);
+  begin_at_even_plane();
   make_dense_block(layer);
+  begin_at_even_plane();
   layout_.layers.push_back(std::move(layer));
 }
 
@@ -124,8 +126,8 @@ void LayoutMaker::make_dense_block(LayerLayout& layer) {
   layer.gate = matrix_shape(inner, hidden);
   layer.up = matrix_shape(inner, hidden);
   for (int i = 0; i < inner; ++i) {
-    add_tiles(layer.gate, 2 * i);
-    add_tiles(layer.up, 2 * i + 1);
+    add_tiles(layer.gate, position_++);
+    add_tiles(layer.up, position_++);
   }
   layer.down = matrix(hidden, inner);
 }
@@ -145,7 +147,7 @@ void LayoutMaker::make_head_vectors() {
 void LayoutMaker::make_hidden(TokenBuffers& token) {
   for (int k = 0; k < layout_.shape.hidden_vectors; ++k) {
     token.hidden.push_back(allocator_.buffer(Hemisphere::West, 4, BufferUse::Updated));
-    if (!is_last()) token.outgoing.push_back(fp32(Hemisphere::East));
+    if (!is_last() && layout_.ranks == 1) token.outgoing.push_back(fp32(Hemisphere::East));
   }
 }
 
@@ -180,6 +182,7 @@ void LayoutMaker::make() {
   for (LayerLayout& layer : layout_.layers) make_vectors(layer);
   if (layout_.stage.has_head()) make_head_vectors();
   for (int t = 0; t < layout_.tokens; ++t) make_hidden(layout_.token(t));
+  if (layout_.ranks > 1) make_exchange();
   for (int t = 0; t < layout_.tokens; ++t) {
     make_activations(layout_.token(t).normed, t, shape.hidden_vectors, layout_.network().hidden);
   }
@@ -189,6 +192,19 @@ void LayoutMaker::make() {
     make_activations(layout_.token(t).gated, t, shape.ffn_vectors, intermediate());
     make_attention_buffers(t);
   }
+}
+
+void LayoutMaker::make_exchange() {
+  const int stripes =
+      ceil_div(std::int64_t{layout_.tokens} * layout_.shape.hidden_vectors, layout_.ranks);
+  const int vectors = stripes * layout_.ranks;
+  const auto block = [&](Hemisphere side) {
+    return VectorBlock{allocator_.buffer(side, 4, BufferUse::Any, 0, vectors), vectors};
+  };
+  layout_.exchange.input = {block(Hemisphere::West), block(Hemisphere::East)};
+  layout_.exchange.inbox = block(Hemisphere::West);
+  layout_.exchange.output = block(Hemisphere::East);
+  if (!is_last()) layout_.shards = block(Hemisphere::East);
 }
 
 TokenRegisters token_registers(const Geometry& geometry, int token) {
@@ -229,13 +245,14 @@ Type plane_type(ElementType type) {
 }
 
 StageLayout make_layout(const Geometry& geometry, const Stage& stage, int slots,
-                        std::int64_t max_context, int tokens) {
+                        std::int64_t max_context, int tokens, int ranks) {
   if (geometry.lanes() != geometry.plane_columns || geometry.lanes() != geometry.plane_rows ||
       geometry.banks != 2 || geometry.planes % 2 != 0) {
     throw ModelError("lpu.compiler: needs square planes as wide as a vector, and two banks");
   }
   StageLayout layout;
   layout.stage = stage;
+  layout.ranks = ranks;
   check_supported(stage);
   layout.rope = rope_of(stage);
   layout.shape = shape_of(geometry, stage);

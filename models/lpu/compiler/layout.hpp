@@ -6,6 +6,7 @@
 #include <array>
 #include <vector>
 
+#include "models/lpu/collective/collective.hpp"
 #include "models/lpu/compiler/scheduler.hpp"
 #include "sim/describe/neural_network.hpp"
 #include "sim/lower/batch.hpp"
@@ -123,9 +124,11 @@ struct TokenBuffers {
   Rows best_value, best_tile;
 };
 
-/// The whole stage on one chip. Its own buffers are those of the first token of a pass.
+/// The whole stage on one chip. Its own buffers are those of the first token of a pass. In a gang
+/// of `ranks` chips, of the last one: the others have the same shape.
 struct StageLayout : TokenBuffers {
   Stage stage;
+  int ranks = 1;
   ops::Rope rope;  ///< of all its attention layers
   StageShape shape;
   int slots = 0;            ///< requests
@@ -138,6 +141,8 @@ struct StageLayout : TokenBuffers {
   std::vector<Rows> final_norm;
   MatrixLayout head;
 
+  StripedBlocks exchange;                    ///< of a gang: parts of all tokens' hidden states
+  VectorBlock shards;                        ///< of a gang that sends: the hidden states
   std::vector<Rows> head_mask;               ///< by kv head of a pack: ones in its lanes
   std::array<std::vector<Rows>, 2> one_hot;  ///< by channel, kv type
   Rows logit_mask;  ///< minus infinity behind the last token of the head slice
@@ -169,8 +174,8 @@ struct StageLayout : TokenBuffers {
 
 /// Lays out a stage for `slots` requests of up to `max_context` tokens, `tokens` of them per pass.
 /// Throws ModelError for shapes the compiler does not support; whether it fits is for the caller to
-/// judge.
+/// judge. `ranks`: chips of the gang whose last rank the stage is.
 [[nodiscard]] StageLayout make_layout(const Geometry& geometry, const Stage& stage, int slots,
-                                      std::int64_t max_context, int tokens = 1);
+                                      std::int64_t max_context, int tokens = 1, int ranks = 1);
 
 }  // namespace tandem::lpu

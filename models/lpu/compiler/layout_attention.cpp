@@ -10,6 +10,7 @@ void LayoutMaker::make_grouped_attention(LayerLayout& layer) {
   layer.q = matrix(s.q_vectors(), s.hidden_vectors);
   layer.k = matrix(s.packs, s.hidden_vectors);
   layer.v = matrix(s.packs, s.hidden_vectors);
+  begin_at_even_plane();
   layer.o = matrix(s.hidden_vectors, s.q_vectors());
 }
 

@@ -18,13 +18,18 @@ class LayoutMaker {
   [[nodiscard]] bool is_last() const {
     return layout_.stage.head_end == layout_.network().vocabulary;
   }
+  // Of a gang (layout.cpp).
+  void make_exchange();
   Rows fp32(Hemisphere side) { return allocator_.buffer(side, 4); }
   Rows fp32();
 
   // Matrices (layout.cpp).
   [[nodiscard]] MatrixLayout matrix_shape(int n_tiles, int k_tiles) const;
   void add_tiles(MatrixLayout& matrix, int position);
+  /// Rows of tiles take turns on the planes, from where the matrix before ended: k and v of a
+  /// single pack work side by side, and all planes hold about as many tiles.
   MatrixLayout matrix(int n_tiles, int k_tiles);
+  void begin_at_even_plane() { position_ += position_ % 2; }
   void make_scale(MatrixLayout& matrix);
   void make_layer(std::int64_t index);
   void make_dense_block(LayerLayout& layer);
@@ -53,6 +58,7 @@ class LayoutMaker {
   StageLayout& layout_;
   RowAllocator allocator_;
   bool turn_ = false;
+  int position_ = 0;  ///< of the next row of tiles
 };
 
 inline constexpr std::array<Hemisphere, 2> both_sides{Hemisphere::West, Hemisphere::East};

@@ -183,12 +183,14 @@ void StageCompiler::add_to_hidden(const MatrixLayout& matrix, ActivationsOf acti
                       const Output output{&matrix, plane, accumulator, scale};
                       const Value product =
                           scaled(work, output, work.accumulator(plane, accumulator));
+                      if (collective_) return contribute(work, product, token, n);
                       const Rows& hidden = layout_.token(token).hidden[index_of(n)];
                       work.store(work.op(AluOp::Add, product, work.memory(hidden)), hidden);
                       work.place();
                     }});
   }
   multiply(rows, activations);
+  if (collective_) exchange_hidden();
 }
 
 // silu(gate) * up, silu(x) = x / (1 + exp(-x)).

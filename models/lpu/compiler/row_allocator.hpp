@@ -101,8 +101,10 @@ class RowAllocator {
   }
 
   // Activations of different tokens (`turn`) lie at different hops where that matters, so that all
-  // can be read in one resting cycle and reach their plane one behind the other.
-  Rows buffer(Hemisphere side, int bytes, BufferUse use = BufferUse::Any, int turn = 0) {
+  // can be read in one resting cycle and reach their plane one behind the other. `rows`: as many of
+  // these values, in rows that follow each other.
+  Rows buffer(Hemisphere side, int bytes, BufferUse use = BufferUse::Any, int turn = 0,
+              int rows = 1) {
     const int variant = use == BufferUse::Activation ? turn % geometry_.lw_issues() : 0;
     int& next = next_buffer_[side == Hemisphere::East ? 1 : 0][{use, variant}];
     const int need = bytes == 4 ? 2 : 1;
@@ -114,7 +116,7 @@ class RowAllocator {
     }
     const int first = slice_of(side, next);
     next += need;
-    return take(first, bytes, 1);
+    return take(first, bytes, rows);
   }
   // Four bytes near the planes: in the slices of moving tiles, from the outermost, where those keep
   // to themselves; else with the other buffers.

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 
 #include "models/lpu/compiler/compiler.hpp"
 #include "models/lpu/compiler/work.hpp"
@@ -15,6 +16,8 @@ class StageCompiler {
   /// `tokens` of a pass: as many as the layout has buffers for, or fewer.
   StageCompiler(const Geometry& geometry, const LatencyTable& latencies, StageLayout& layout,
                 const LinkPlan& links, int tokens);
+  /// Makes this the schedule of a gang whose rows by rank `rows` keeps; before compile().
+  void join(const TensorGang& tensor, RankRows& rows);
   void compile();
   [[nodiscard]] const Scheduler& scheduler() const { return scheduler_; }
   [[nodiscard]] const std::vector<std::vector<std::uint16_t>>& maps() const { return maps_; }
@@ -53,6 +56,21 @@ class StageCompiler {
   void receive_hidden();
   void send_hidden();
   void send_hidden(const TokenBuffers& token);
+
+  // What a gang's chips add to each other's hidden state (exchange.cpp).
+  void contribute(Work& work, Value part, int token, int vector);
+  void exchange_hidden();
+  [[nodiscard]] std::vector<std::int64_t> reduce_stripes();
+  void gather_hidden(const std::vector<std::int64_t>& ready, bool add);
+  void keep_shards();
+  [[nodiscard]] bool sends() const {
+    return layout_.stage.head_end != layout_.network().vocabulary;
+  }
+  /// Hidden states of all tokens, one behind the other.
+  [[nodiscard]] int exchanged() const { return layout_.tokens * layout_.shape.hidden_vectors; }
+  [[nodiscard]] const Rows& hidden_row(int vector) const;
+  void receive_shards();
+  void send_shards();
 
   // Products (products.cpp).
   void multiply(const std::vector<TileRow>& rows, ActivationsOf activations);
@@ -119,6 +137,11 @@ class StageCompiler {
   std::vector<std::vector<std::uint16_t>> maps_;
   std::vector<int> accumulator_turn_;
   std::vector<std::int64_t> receives_, sends_;
+  std::optional<Collective> collective_;  // of a gang
+  int own_register_ = 0;                  // of the row of a chip's own vector in a stripe
+  std::int64_t shards_ready_ = 0;
+  bool last_exchange_ = false;              // the sum leaves for the next stage
+  std::vector<std::int64_t> stripe_ready_;  // by stripe: first cycle to read its contributions
   std::int64_t best_from_ = 0;
   int rope_map_ = 0;
   int sum_map_ = 0;
