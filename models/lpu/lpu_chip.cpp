@@ -163,12 +163,14 @@ LpuChip::Timed& LpuChip::timed(const Stage& stage, int room, int slots) const {
   return entry;
 }
 
-PassCost LpuChip::run_pass(const CompiledStage& compiled, std::int64_t blocks,
+PassCost LpuChip::run_pass(const CompiledStage& compiled, const std::vector<std::int64_t>& blocks,
                            TimelineRecorder* timeline) const {
   Machine machine(geometry_, latencies_, false);
   machine.load(compiled.program, {});
-  const std::vector<TokenPlace> places(static_cast<std::size_t>(compiled.tokens),
-                                       {0, (blocks - 1) * geometry_.lanes()});
+  std::vector<TokenPlace> places;
+  for (const std::int64_t n : blocks) {
+    places.push_back({static_cast<int>(places.size()), (n - 1) * geometry_.lanes()});
+  }
   const HostRegisters registers = pass_registers(geometry_, compiled.layout, places);
   for (int reg = 1; reg < host_registers; ++reg) {
     machine.set_register(reg, registers[static_cast<std::size_t>(reg)]);
@@ -181,30 +183,36 @@ PassCost LpuChip::run_pass(const CompiledStage& compiled, std::int64_t blocks,
   record.recorder = timeline;
   record.group = chip_.name;
   const RunResult run = machine.run(inbound, record);
-  if (run.cycles != compiled.cycles_of(std::vector<std::int64_t>(places.size(), blocks))) {
+  if (run.cycles != compiled.cycles_of(blocks)) {
     throw std::logic_error("lpu: the machine did not take the cycles that the compiler predicted");
   }
   return {run.cycles, run.counts, Picoseconds(0)};
 }
 
+// The pass in which no token has more than one iteration (0), or token `which` - 1 alone has two.
+const PassCost& LpuChip::base_pass(Timed& entry, std::size_t which) const {
+  const auto found = entry.passes.find(which);
+  if (found != entry.passes.end()) return found->second;
+  const CompiledStage& compiled = *entry.compiled;
+  std::vector<std::int64_t> blocks(static_cast<std::size_t>(compiled.tokens), 1);
+  if (which > 0) blocks[which - 1] += 1;
+  return entry.passes.emplace(which, run_pass(compiled, blocks, nullptr)).first->second;
+}
+
 // A pass is straight code and loops of constant period, so cycles and counts are linear in the
-// blocks of every token: the machine runs one and two blocks, the others follow exactly.
+// iterations of every token: the machine runs one and two, the others follow exactly.
 PassCost LpuChip::pass_cost(Timed& entry, const std::vector<std::int64_t>& blocks) const {
   const CompiledStage& compiled = *entry.compiled;
-  const auto run = [&](std::int64_t n) -> const PassCost& {
-    auto found = entry.passes.find(n);
-    if (found == entry.passes.end()) {
-      found = entry.passes.emplace(n, run_pass(compiled, n, nullptr)).first;
-    }
-    return found->second;
-  };
-  PassCost result = run(1);
+  const PassCost& base = base_pass(entry, 0);
+  PassCost result = base;
   result.cycles = compiled.cycles_of(blocks);
-  std::int64_t further = 0;
-  for (const std::int64_t n : blocks) further += n - 1;
-  if (further == 0) return result;
-  for (auto& [name, count] : result.counts) {
-    count += (run(2).counts.at(name) - count) / compiled.tokens * further;
+  for (std::size_t t = 0; t < blocks.size(); ++t) {
+    const std::int64_t further = blocks[t] - 1;
+    if (further == 0) continue;
+    const PassCost& longer = base_pass(entry, t + 1);
+    for (auto& [name, count] : result.counts) {
+      count += (longer.counts.at(name) - base.counts.at(name)) * further;
+    }
   }
   return result;
 }
@@ -233,7 +241,7 @@ StageCost LpuChip::simulate(const Stage& stage, const Batch& batch,
     passes.push_back(pass_cost(entry, blocks));
     passes.back().host = host_time(entry.compiled->layout, geometry_, host_, pass.slots);
     if (timeline != nullptr && passes.size() == 1) {
-      static_cast<void>(run_pass(*entry.compiled, blocks.front(), timeline));
+      static_cast<void>(run_pass(*entry.compiled, blocks, timeline));
     }
   }
   return cost_of_passes(passes, stage, batch, geometry_);

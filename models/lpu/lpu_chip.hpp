@@ -56,7 +56,7 @@ class LpuChip final : public ChipModel {
  private:
   struct Timed {
     std::shared_ptr<const CompiledStage> compiled;
-    std::map<std::int64_t, PassCost> passes;  ///< by KV blocks
+    std::map<std::size_t, PassCost> passes;  ///< see base_pass()
   };
   /// KV blocks of one request that fit beside the buffers of 1, 2, 4 ... tokens.
   struct Rooms {
@@ -73,9 +73,11 @@ class LpuChip final : public ChipModel {
                                                 std::int64_t rows, int room) const;
   /// Of all programs of up to `room` tokens.
   [[nodiscard]] Bytes program_bytes(const Stage& stage, int room) const;
-  /// One pass of a full program, every token with so many blocks.
-  [[nodiscard]] PassCost run_pass(const CompiledStage& compiled, std::int64_t blocks,
+  /// One pass whose tokens have so many blocks.
+  [[nodiscard]] PassCost run_pass(const CompiledStage& compiled,
+                                  const std::vector<std::int64_t>& blocks,
                                   TimelineRecorder* timeline) const;
+  const PassCost& base_pass(Timed& entry, std::size_t which) const;
   [[nodiscard]] PassCost pass_cost(Timed& entry, const std::vector<std::int64_t>& blocks) const;
   [[nodiscard]] Picoseconds pass_time(const CompiledStage& compiled) const;
 
