@@ -1,5 +1,8 @@
 #!/usr/bin/env bash
 # Installs what Tandem needs on Debian 12, if anything is missing. Asks for nothing.
+#
+# install_dependencies.sh [PACKAGE ...]: these too. Tests of pages need chromium (116 MB to fetch, 372
+# MB on disk), which no build does.
 set -euo pipefail
 
 packages=(
@@ -10,6 +13,8 @@ packages=(
   python3-matplotlib python3-pytest python3-nbconvert jupyter-nbconvert python3-ipykernel
   clang-format-14
 )
+
+packages+=("$@")
 
 missing=()
 for package in "${packages[@]}"; do

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 started=$SECONDS
 
-scripts/install_dependencies.sh
+scripts/install_dependencies.sh chromium
 scripts/check_format.sh
 echo "== build (ci preset, warnings are errors)"
 scripts/build.sh ci

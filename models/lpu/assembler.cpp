@@ -40,6 +40,10 @@ class Assembler {
           static_cast<std::uint16_t>(line.number("the number of rows", 0, geometry_.rows_per_bank));
     } else if (first == "data") {
       read_data(line);
+    } else if (first == "operator") {
+      read_operator(line);
+    } else if (first == "of") {
+      read_owner(line);
     } else {
       return read_instruction(first, line);
     }
@@ -97,6 +101,24 @@ class Assembler {
     }
     row.bytes.resize(size);
     image_.rows.push_back(std::move(row));
+  }
+  void read_operator(AssemblyLine& line) {
+    std::string name(line.word("the operator's name"));
+    while (!line.at_end()) name += fmt::format(" {}", line.word("the operator's name"));
+    image_.program.marks.operators.push_back(std::move(name));
+    image_.program.marks.queues.resize(image_.program.queues.size());
+  }
+  // The words that follow belong to this operator.
+  void read_owner(AssemblyLine& line) {
+    if (queue_ < 0) line.fail("an operator's words before the first 'queue'");
+    const auto queue = static_cast<std::size_t>(queue_);
+    const auto count = static_cast<std::int64_t>(image_.program.marks.operators.size());
+    const auto mark =
+        line.accept("none") ? std::int64_t{no_operator} : line.number("the operator", 0, count - 1);
+    image_.program.marks.queues.resize(image_.program.queues.size());
+    image_.program.marks.queues[queue].push_back(
+        {static_cast<std::uint32_t>(image_.program.queues[queue].size()),
+         static_cast<std::uint16_t>(mark)});
   }
   void read_instruction(std::string_view mnemonic, AssemblyLine& line) {
     const Instruction instruction = parse_instruction(mnemonic, line);

@@ -16,44 +16,6 @@ std::size_t index_of(std::int64_t value) {
   return static_cast<std::size_t>(value);
 }
 
-// Llama 3.1: long wavelengths are stretched by `factor`, the ones between interpolate.
-double scaled_frequency(double frequency, const ops::Llama3Scaling& scaling) {
-  const double pi = 3.14159265358979323846;
-  const double wavelength = 2 * pi / frequency;
-  const auto original = static_cast<double>(scaling.original_context);
-  const double low = original / scaling.low_frequency_factor;
-  const double high = original / scaling.high_frequency_factor;
-  if (wavelength < high) return frequency;
-  if (wavelength > low) return frequency / scaling.factor;
-  const double smooth = (original / wavelength - scaling.low_frequency_factor) /
-                        (scaling.high_frequency_factor - scaling.low_frequency_factor);
-  return (1 - smooth) * frequency / scaling.factor + smooth * frequency;
-}
-
-}  // namespace
-
-void rotary_vectors(const ops::Rope& rope, const StageShape& shape, std::int64_t position,
-                    std::vector<float>& cosine, std::vector<float>& sine) {
-  cosine.assign(index_of(shape.lanes), 0.0F);
-  sine.assign(index_of(shape.lanes), 0.0F);
-  const int half = shape.head_dim / 2;
-  const auto* scaling = std::get_if<ops::Llama3Scaling>(&rope.scaling);
-  for (int lane = 0; lane < shape.channels(); ++lane) {
-    const int within = lane % shape.head_dim;
-    const bool interleaved = rope.layout == RopeLayout::Interleaved;
-    const int pair = interleaved ? within / 2 : within % half;
-    const bool first = interleaved ? within % 2 == 0 : within < half;
-    double frequency = std::pow(rope.theta, -2.0 * pair / shape.head_dim);
-    if (scaling != nullptr) frequency = scaled_frequency(frequency, *scaling);
-    const double angle = static_cast<double>(position) * frequency;
-    cosine[index_of(lane)] = static_cast<float>(std::cos(angle));
-    const auto s = static_cast<float>(std::sin(angle));
-    sine[index_of(lane)] = first ? -s : s;
-  }
-}
-
-namespace {
-
 // Registers by name, for one token after the other.
 class PassRegisters {
  public:

@@ -95,8 +95,9 @@ class ChipHost {
 };
 
 /// Cosines, and sines with the sign of the rotation, of one position for every lane of a pack.
-/// Angles in double: position / theta^(2 i / head_dim), with Llama 3.1 scaling where the network
-/// has it. Sources: RoFormer (Su et al. 2021) eq. 34; Llama 3.1 reference code.
+/// Angles in double: position / theta^(2 i / rotated), scaled as the network says (Llama 3.1, YaRN,
+/// linear). Channels that do not rotate have cosine 1. Sources: RoFormer (Su et al. 2021) eq. 34;
+/// those of ops::Rope's scalings.
 void rotary_vectors(const ops::Rope& rope, const StageShape& shape, std::int64_t position,
                     std::vector<float>& cosine, std::vector<float>& sine);
 

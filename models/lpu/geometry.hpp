@@ -56,11 +56,14 @@ struct Geometry {
   /// path): then weight streams are ids streams_per_direction.. of the outward direction and carry
   /// nothing else. Otherwise planes load from the general outward streams.
   [[nodiscard]] bool has_wide_weight_path() const {
-    return 2 * weight_streams_per_plane > streams_per_direction;
+    return weight_streams_per_hemisphere() > streams_per_direction;
+  }
+  [[nodiscard]] int weight_streams_per_hemisphere() const {
+    return planes / 2 * weight_streams_per_plane;
   }
   /// Streams a direction has in all, wide weight streams included.
   [[nodiscard]] int total_streams_per_direction() const {
-    return streams_per_direction + (has_wide_weight_path() ? 2 * weight_streams_per_plane : 0);
+    return streams_per_direction + (has_wide_weight_path() ? weight_streams_per_hemisphere() : 0);
   }
   [[nodiscard]] int lw_issues() const { return plane_columns / weight_streams_per_plane; }
 

@@ -240,6 +240,21 @@ struct MemoryImageRow {
   bool operator==(const MemoryImageRow&) const = default;
 };
 
+/// From a word of a queue on, words belong to an operator; `no_operator` ends it.
+struct OperatorSpan {
+  std::uint32_t first_word = 0;
+  std::uint16_t mark = 0;
+  bool operator==(const OperatorSpan&) const = default;
+};
+inline constexpr std::uint16_t no_operator = 65535;
+
+/// Which operator of the model each word came from. For people: no machine reads it.
+struct ProgramMarks {
+  std::vector<std::string> operators;             ///< in program order; names may repeat
+  std::vector<std::vector<OperatorSpan>> queues;  ///< one per queue, or none at all
+  bool operator==(const ProgramMarks&) const = default;
+};
+
 /// One chip's program: what the machine runs, and nothing else it needs to know.
 struct Program {
   std::string chip;                              ///< name of the chip it was made for
@@ -253,6 +268,7 @@ struct Program {
   /// Rows used by data, for the capacity check: one count per (slice, bank).
   /// Index slice * banks + bank; empty = nothing declared.
   std::vector<std::uint16_t> rows_used;
+  ProgramMarks marks;
   bool operator==(const Program&) const = default;
 };
 

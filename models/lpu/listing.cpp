@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <span>
 #include <vector>
 
 namespace tandem::lpu {
@@ -140,6 +141,29 @@ struct Cursor {
   }
 };
 
+// The lines that say to which operator the words below belong.
+class OperatorLines {
+ public:
+  OperatorLines(const ProgramMarks& marks, std::size_t queue) : marks_(marks) {
+    if (queue < marks.queues.size()) spans_ = marks.queues[queue];
+  }
+  void list(std::size_t word, Out out) {
+    for (; next_ < spans_.size() && spans_[next_].first_word == word; ++next_) {
+      const std::uint16_t mark = spans_[next_].mark;
+      if (mark == no_operator) {
+        fmt::format_to(out, " of none\n");
+      } else {
+        fmt::format_to(out, " of {:<46} ; {}\n", mark, marks_.operators[mark]);
+      }
+    }
+  }
+
+ private:
+  const ProgramMarks& marks_;
+  std::span<const OperatorSpan> spans_;
+  std::size_t next_ = 0;
+};
+
 void list_head(const ProgramImage& image, const Geometry& geometry, Out out) {
   const Program& program = image.program;
   if (!program.chip.empty()) fmt::format_to(out, "chip {}\n", program.chip);
@@ -168,6 +192,9 @@ void list_head(const ProgramImage& image, const Geometry& geometry, Out out) {
     if (program.rows_used[i] == 0) continue;
     const auto banks = static_cast<std::size_t>(geometry.banks);
     fmt::format_to(out, "rows {} {} {}\n", i / banks, i % banks, program.rows_used[i]);
+  }
+  for (const std::string& name : program.marks.operators) {
+    fmt::format_to(out, "operator {}\n", name);
   }
   for (const MemoryImageRow& row : image.rows) {
     fmt::format_to(out, "data {} {} {} ", row.slice, row.bank, row.row);
@@ -220,6 +247,7 @@ std::string list_instruction(const Instruction& i) {
 }
 
 std::string list_program(const ProgramImage& image, const Geometry& geometry) {
+  const ProgramMarks& marks = image.program.marks;
   std::string text;
   const Out out(text);
   list_head(image, geometry, out);
@@ -228,7 +256,9 @@ std::string list_program(const ProgramImage& image, const Geometry& geometry) {
     if (words.empty()) continue;
     fmt::format_to(out, "\nqueue {}\n", geometry.queue_name(static_cast<int>(queue)));
     Cursor cursor;
+    OperatorLines operators(marks, queue);
     for (const Instruction& word : words) {
+      operators.list(cursor.starts.size(), out);
       const std::string line = list_instruction(word);
       fmt::format_to(out, "  {:<48} ; {}\n", line, cursor.step(word));
     }

@@ -98,6 +98,14 @@ LpuChip::LpuChip(const Chip& chip, const Software& /*software*/)
 
 namespace {
 
+// Routing has buffers for one token (models/lpu/compiler/layout_experts.cpp).
+bool has_experts(const Stage& stage) {
+  for (std::int64_t l = 0; l < stage.layers; ++l) {
+    if (stage.network.layer(stage.first_layer + l).ffn.experts) return true;
+  }
+  return false;
+}
+
 // The largest number up to `high` that fits; 0 if not even 1 does.
 template <class Fits>
 std::int64_t largest_that(std::int64_t high, const Fits& fits) {
@@ -132,7 +140,8 @@ std::int64_t LpuChip::largest_block_count(const Stage& stage, int room) const {
 const LpuChip::Rooms& LpuChip::rooms(const Stage& stage) const {
   Rooms& rooms = rooms_[stage.key()];
   if (!rooms.blocks.empty()) return rooms;
-  for (int room = 1; room <= most_tokens; room *= 2) {
+  const int most = has_experts(stage) ? 1 : most_tokens;
+  for (int room = 1; room <= most; room *= 2) {
     const std::int64_t blocks = largest_block_count(stage, room);
     rooms.blocks.push_back(room == 1 ? std::max<std::int64_t>(blocks, 1) : blocks);
   }

@@ -10,7 +10,7 @@ namespace tandem::lpu {
 namespace {
 
 constexpr std::string_view magic = "TLPU";
-constexpr std::uint32_t format_version = 2;
+constexpr std::uint32_t format_version = 3;
 
 std::uint64_t checksum(std::span<const std::uint8_t> bytes) {
   return Hasher()
@@ -176,6 +176,50 @@ void read_rows(ByteReader& reader, const Geometry& geometry, ProgramImage& image
   }
 }
 
+void read_marks(ByteReader& reader, Program& program) {
+  ProgramMarks& marks = program.marks;
+  marks.operators.resize(reader.count(2, "operators"));
+  for (std::string& name : marks.operators) {
+    const auto bytes = reader.take(reader.get<std::uint16_t>("an operator"), "an operator's name");
+    name.assign(bytes.begin(), bytes.end());
+  }
+  const std::size_t offset = reader.at();
+  marks.queues.resize(reader.count(4, "queues of operators"));
+  if (!marks.queues.empty() && marks.queues.size() != program.queues.size()) {
+    reader.fail_at(offset, fmt::format("operators of {} queues; the program has {}",
+                                       marks.queues.size(), program.queues.size()));
+  }
+  for (std::size_t queue = 0; queue < marks.queues.size(); ++queue) {
+    marks.queues[queue].resize(reader.count(6, "words of operators"));
+    for (OperatorSpan& span : marks.queues[queue]) {
+      const std::size_t place = reader.at();
+      span.first_word = reader.get<std::uint32_t>("an operator's word");
+      span.mark = reader.get<std::uint16_t>("a word's operator");
+      if (span.first_word >= program.queues[queue].size() ||
+          (span.mark != no_operator && span.mark >= marks.operators.size())) {
+        reader.fail_at(place, fmt::format("operator {} from word {} is not in the program",
+                                          span.mark, span.first_word));
+      }
+    }
+  }
+}
+
+void write_marks(ByteWriter& writer, const ProgramMarks& marks) {
+  writer.count(marks.operators.size());
+  for (const std::string& name : marks.operators) {
+    writer.put(static_cast<std::uint16_t>(name.size()));
+    writer.append(name);
+  }
+  writer.count(marks.queues.size());
+  for (const auto& spans : marks.queues) {
+    writer.count(spans.size());
+    for (const OperatorSpan& span : spans) {
+      writer.put(span.first_word);
+      writer.put(span.mark);
+    }
+  }
+}
+
 void write_image(ByteWriter& writer, const ProgramImage& image, const Geometry& geometry) {
   writer.count(image.program.rows_used.size());
   for (const auto rows : image.program.rows_used) writer.put(rows);
@@ -232,6 +276,7 @@ std::vector<std::uint8_t> encode_program(const ProgramImage& image, const Geomet
   writer.count(program.preloaded.size());
   for (const auto words : program.preloaded) writer.put(words);
   write_image(writer, image, geometry);
+  write_marks(writer, program.marks);
   writer.put(checksum(writer.bytes));
   return std::move(writer.bytes);
 }
@@ -245,6 +290,7 @@ ProgramImage decode_program(std::span<const std::uint8_t> bytes, const Geometry&
   read_queues(reader, geometry, image.program);
   read_preloaded(reader, image.program);
   read_rows(reader, geometry, image);
+  read_marks(reader, image.program);
   const std::size_t end = reader.at();
   if (reader.get<std::uint64_t>("the checksum") != checksum(bytes.first(end))) {
     reader.fail_at(end, "the checksum does not match; the file is damaged");

@@ -7,6 +7,8 @@
 //   u32 counts + u16 preloaded words per queue
 //   u32 counts + u16 rows used per (slice, bank)
 //   u32 image rows, each u16 slice, u8 bank, u16 row, vector bytes
+//   u32 operators, each u16 length + name; u32 queues (0 or all), each u32 spans, each u32 first
+//   word, u16 operator
 //   u64 FNV-1a checksum of all bytes before it
 #pragma once
 

@@ -1,10 +1,11 @@
 #include "models/lpu/stage_floor.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cstdlib>
 
-#include "sim/describe/dense_decoder.hpp"
+#include "models/lpu/idle_ways.hpp"
+#include "sim/core/diagnostics.hpp"
+#include "sim/describe/neural_network.hpp"
 
 namespace tandem::lpu {
 namespace {
@@ -13,47 +14,33 @@ std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
   return (a + b - 1) / b;
 }
 
-// Ways of one vector over an idle chip. SRAM means the slice next to the vector unit.
-struct Ways {
-  std::int64_t simple, special, load, store, to_plane, from_plane, result, install, cross, lanes;
+// What one of `ranks` chips computes of a layer.
+struct LayerShape {
+  std::int64_t heads = 0, kv_heads = 0, head_dim = 0;
+  std::int64_t dense = 0;  ///< width of a dense block; 0: experts
+  std::int64_t expert = 0, shared = 0, experts = 0, chosen = 0;
+  std::int64_t groups = 1;
+  bool norms_heads = false;
 
-  Ways(const Geometry& geometry, const LatencyTable& t)
-      : simple(t.vxm_simple),
-        special(t.vxm_special),
-        load(t.mem_read + 1),
-        store(1 + t.mem_write_to_read),
-        to_plane(t.mem_read + std::abs(geometry.mxm_position(Hemisphere::East)) - 1),
-        from_plane(std::abs(geometry.mxm_position(Hemisphere::East))),
-        result(t.mxm_result),
-        install(geometry.lw_issues() - 1 + t.mxm_load + t.mxm_install),
-        cross(t.sxm_cross),
-        lanes(over_lanes(geometry, t)) {}
-
-  // Read, product, and the sums back at the vector unit.
-  [[nodiscard]] std::int64_t product() const { return to_plane + result + from_plane; }
-
- private:
-  // Rounds of rotations through the switch unit, radices 4, 5, 3 and 2; a round of four or three
-  // takes two operations after it, one of five three, one of two one.
-  static std::int64_t over_lanes(const Geometry& geometry, const LatencyTable& t) {
-    const std::int64_t round = 2 * std::abs(geometry.sxm_position(Hemisphere::East)) + t.sxm_cross;
-    std::int64_t total = 0;
-    int rest = geometry.lanes();
-    for (const auto& [radix, operations] :
-         {std::array{4, 2}, std::array{5, 3}, std::array{3, 2}, std::array{2, 1}}) {
-      for (; rest % radix == 0; rest /= radix) total += round + operations * t.vxm_simple;
-    }
-    return total;
+  LayerShape(const LayerKind& kind, std::int64_t ranks) {
+    const auto* attention = std::get_if<GroupedAttention>(&kind.mixer);
+    if (attention == nullptr) throw ModelError("lpu.floor: layers without grouped attention");
+    heads = attention->shape.heads / ranks;
+    kv_heads = std::max<std::int64_t>(1, attention->shape.kv_heads / ranks);
+    head_dim = attention->shape.head_dim;
+    norms_heads = attention->qk_norm != QkNorm::None;
+    dense = ceil_div(kind.ffn.intermediate, ranks);
+    if (!kind.ffn.experts) return;
+    const Experts& mixture = *kind.ffn.experts;
+    expert = ceil_div(mixture.intermediate, ranks);
+    shared = mixture.shared > 0 ? ceil_div(mixture.shared_intermediate, ranks) : 0;
+    experts = mixture.router.experts;
+    chosen = mixture.router.top_k;
+    groups = mixture.router.groups;
   }
+  [[nodiscard]] std::int64_t q_width() const { return heads * head_dim; }
+  [[nodiscard]] std::int64_t kv_width() const { return kv_heads * head_dim; }
 };
-
-// What one of `ranks` chips computes of every layer.
-DenseDecoder share_of(DenseDecoder network, std::int64_t ranks) {
-  network.heads /= ranks;
-  network.kv_heads = std::max<std::int64_t>(1, network.kv_heads / ranks);
-  network.intermediate = ceil_div(network.intermediate, ranks);
-  return network;
-}
 
 class FloorMaker {
  public:
@@ -61,27 +48,24 @@ class FloorMaker {
              std::int64_t context, std::int64_t ranks, int hops)
       : geometry_(geometry),
         latencies_(latencies),
-        network_(share_of(dense_decoder_of(stage.network, "lpu.floor"), ranks)),
+        network_(stage.network),
+        shape_(stage.network.kinds.front(), ranks),
         stage_(stage),
         ways_(geometry, latencies),
         lanes_(geometry.lanes()),
         hidden_(ceil_div(network_.hidden, lanes_)),
-        inner_(ceil_div(network_.intermediate, lanes_)),
         weight_bytes_(static_cast<int>(bytes_of(stage.precision.weights))),
         kv_bytes_(static_cast<int>(bytes_of(stage.precision.kv_cache))),
         scale_(weight_bytes_ == 1 ? ways_.simple : 0),
         blocks_(std::max<std::int64_t>(1, ceil_div(context, lanes_))),
         ranks_(ranks),
-        hops_(hops) {
-    pack_heads_ = std::min<std::int64_t>(network_.kv_heads, (lanes_ - 1) / network_.head_dim);
-    packs_ = ceil_div(network_.kv_heads, std::max<std::int64_t>(1, pack_heads_));
-    q_vectors_ = packs_ * (network_.heads / network_.kv_heads);
-  }
+        hops_(hops) {}
 
   StageFloor make() {
     const bool sends = stage_.head_end != network_.vocabulary;
     if (!stage_.has_embedding) add_receive();
     for (std::int64_t l = 0; l < stage_.layers; ++l) {
+      take_shape(LayerShape(network_.layer(stage_.first_layer + l), ranks_));
       add_layer(sends && l + 1 == stage_.layers);
     }
     if (sends) add_link("send", link_way());
@@ -95,11 +79,22 @@ class FloorMaker {
   }
 
  private:
+  void take_shape(const LayerShape& shape) {
+    shape_ = shape;
+    inner_ = ceil_div(shape.dense, lanes_);
+    pack_heads_ = std::min<std::int64_t>(shape.kv_heads, (lanes_ - 1) / shape.head_dim);
+    packs_ = ceil_div(shape.kv_heads, std::max<std::int64_t>(1, pack_heads_));
+    q_vectors_ = packs_ * (shape.heads / shape.kv_heads);
+  }
+
   [[nodiscard]] std::int64_t units(int bytes) const {
     return bytes == 2 ? geometry_.planes / 2 : geometry_.planes;
   }
   [[nodiscard]] std::int64_t over_alus(std::int64_t operations) const {
     return ceil_div(operations, geometry_.vxm_alus);
+  }
+  [[nodiscard]] std::int64_t over_runs(std::int64_t lanes) const {
+    return Ways::over_lanes(geometry_, latencies_, lanes);
   }
   [[nodiscard]] std::int64_t link_way() const {
     return latencies_.mem_read + std::abs(geometry_.c2c_position(Hemisphere::East)) - 1;
@@ -176,9 +171,12 @@ class FloorMaker {
 
   void add_qkv() {
     const double weights =
-        double(network_.hidden) * double(network_.q_width() + 2 * network_.kv_width());
+        double(network_.hidden) * double(shape_.q_width() + 2 * shape_.kv_width());
     // Rotary embedding: the partner lanes pass the switch unit on their way.
-    const std::int64_t rotated = ways_.cross + 2 * ways_.simple + scale_;
+    // A norm over heads adds their squares within the head.
+    const std::int64_t rotated =
+        ways_.cross + 2 * ways_.simple + scale_ +
+        (shape_.norms_heads ? over_runs(shape_.head_dim) + ways_.special : 0);
     add_matrix("qkv", q_vectors_ + 2 * packs_, hidden_, weights,
                ways_.product() + rotated + 2 * ways_.simple + ways_.store, 8);
   }
@@ -211,8 +209,8 @@ class FloorMaker {
     turn.name = "values transposed";
     turn.latency = std::max<std::int64_t>(0, own - beside);
     turn.stream = padded_stream_cycles(geometry_, packs_, kv_bytes_);
-    turn.mxm = ceil_div(packs_ * pack_heads_ * network_.head_dim * kv_bytes_, units(kv_bytes_));
-    turn.vxm = over_alus(packs_ * pack_heads_ * network_.head_dim);
+    turn.mxm = ceil_div(packs_ * pack_heads_ * shape_.head_dim * kv_bytes_, units(kv_bytes_));
+    turn.vxm = over_alus(packs_ * pack_heads_ * shape_.head_dim);
     floor_.operators.push_back(turn);
   }
 
@@ -235,22 +233,69 @@ class FloorMaker {
     floor_.operators.push_back(combined);
   }
 
+  [[nodiscard]] std::int64_t gate_way() const {
+    return ways_.product() + scale_ + 5 * ways_.simple + 2 * ways_.special + ways_.store;
+  }
+
+  // Two comparisons and two counts for every other expert, one way through the switch unit; then
+  // the index of every rank over the lanes, into SRAM and back as a flag.
+  void add_routing() {
+    const std::int64_t hidden = network_.hidden;
+    add_matrix("router", 1, hidden_, double(hidden) * double(shape_.experts),
+               ways_.product() + scale_ + 2 * ways_.simple + ways_.store, 4);
+    const std::int64_t turned = ways_.to_switch + ways_.cross + ways_.from_switch;
+    const auto sweep = [&](std::int64_t rivals) {
+      return turned + rivals + 4 * ways_.simple + ways_.store;
+    };
+    if (shape_.groups > 1) {
+      OperatorFloor group;
+      const std::int64_t width = shape_.experts / shape_.groups;
+      group.name = "groups of experts";
+      group.latency =
+          sweep(width - 1) + sweep(shape_.groups - 1) + ways_.load + over_runs(width) + ways_.store;
+      group.vxm = over_alus(4 * (width + shape_.groups));
+      floor_.operators.push_back(group);
+    }
+    OperatorFloor best;
+    best.name = "top-k";
+    best.latency = sweep(shape_.experts - 1) + ways_.load + 2 * ways_.simple + ways_.lanes +
+                   2 * ways_.simple + ways_.store + ways_.load;
+    best.vxm = over_alus(4 * (shape_.experts - 1) + 13 * shape_.chosen);
+    floor_.operators.push_back(best);
+  }
+
+  // Weights of the experts are found beside their first product.
+  void add_experts() {
+    const double hidden = static_cast<double>(network_.hidden);
+    const std::int64_t vectors =
+        ceil_div(shape_.shared, lanes_) + shape_.chosen * ceil_div(shape_.expert, lanes_);
+    const double inner = double(shape_.shared) + double(shape_.chosen) * double(shape_.expert);
+    add_matrix("experts: gate and up", 2 * vectors, hidden_, 2 * hidden * inner,
+               gate_way() + ways_.simple, 6);
+    add_matrix("experts: down", hidden_, vectors, hidden * inner,
+               ways_.product() + scale_ + ways_.simple + ways_.store, 2);
+  }
+
   void add_layer(bool sends) {
     const double hidden = static_cast<double>(network_.hidden);
-    const double inner = static_cast<double>(network_.intermediate);
     const std::int64_t added = ways_.product() + scale_ + ways_.simple + ways_.store;
     add_norm();
     add_qkv();
     add_scores();
     add_transposition();
     add_values();
-    add_matrix("output projection", hidden_, q_vectors_, hidden * double(network_.q_width()), added,
+    add_matrix("output projection", hidden_, q_vectors_, hidden * double(shape_.q_width()), added,
                2);
     add_all_reduce(false);
     add_norm();
-    add_matrix("gate and up", 2 * inner_, hidden_, 2 * hidden * inner,
-               ways_.product() + scale_ + 5 * ways_.simple + 2 * ways_.special + ways_.store, 5);
-    add_matrix("down", hidden_, inner_, hidden * inner, added, 2);
+    if (shape_.experts > 0) {
+      add_routing();
+      add_experts();
+    } else {
+      const double inner = static_cast<double>(shape_.dense);
+      add_matrix("gate and up", 2 * inner_, hidden_, 2 * hidden * inner, gate_way(), 5);
+      add_matrix("down", hidden_, inner_, hidden * inner, added, 2);
+    }
     add_all_reduce(sends);
   }
 
@@ -288,10 +333,12 @@ class FloorMaker {
 
   const Geometry& geometry_;
   const LatencyTable& latencies_;
-  const DenseDecoder network_;
+  const NeuralNetwork& network_;
+  LayerShape shape_;
   const Stage& stage_;
   const Ways ways_;
-  const std::int64_t lanes_, hidden_, inner_;
+  const std::int64_t lanes_, hidden_;
+  std::int64_t inner_ = 0;
   const int weight_bytes_, kv_bytes_;
   const std::int64_t scale_, blocks_;
   const std::int64_t ranks_;

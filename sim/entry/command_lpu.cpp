@@ -9,12 +9,14 @@
 #include "models/lpu/chip_params.hpp"
 #include "models/lpu/listing.hpp"
 #include "sim/core/diagnostics.hpp"
+#include "sim/core/timeline.hpp"
 #include "sim/entry/commands.hpp"
 #include "sim/entry/describe_page.hpp"
 #include "sim/entry/lpu_fit.hpp"
 #include "sim/entry/lpu_points.hpp"
 #include "sim/entry/lpu_products.hpp"
 #include "sim/entry/lpu_tools.hpp"
+#include "sim/entry/lpu_view.hpp"
 
 namespace tandem::entry {
 namespace {
@@ -24,6 +26,8 @@ struct Arguments {
   std::string output;
   std::string chip = "lpu_v1";
   std::vector<std::string> overrides;
+  std::vector<std::string> registers;
+  std::string timeline;
   bool explain = false;
 };
 
@@ -79,8 +83,8 @@ void add_fit(CLI::App* group, Session& session) {
   CLI::App* command = group->add_subcommand(
       "fit", "How many chips and racks hold a model, and its shortest step by closed form");
   command->add_option("model", question->model, "Model file or name")->required();
-  command->add_option("--fabric", question->fabric, "Fabric file or name; its chip is used");
-  command->add_option("--chip", question->chip, "lp30 or lpu_v1: takes that chip's usual fabric");
+  command->add_option("--fabric", question->fabric, "Fabric file or name");
+  command->add_option("--chip", question->chip, "Chip file or name: another one on that fabric");
   command->add_option("--context", question->fit.context, "Tokens per request");
   command->add_option("--requests", question->fit.requests, "Requests in flight");
   command->add_option("--weight-bytes", question->fit.weight_bytes, "Per weight: 1 or 2");
@@ -117,6 +121,39 @@ CLI::App* tool(CLI::App* group, const char* name, const char* doc, const char* i
   return command;
 }
 
+void add_run(CLI::App* group, Session& session) {
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* command = tool(
+      group, "run", "Runs a program (zeros on its links): cycles, counts; -o: final memory too",
+      "Program file", arguments, false);
+  command->add_option("--timeline", arguments->timeline,
+                      "Write a Chrome trace with a track for every queue");
+  command->callback([arguments, &session] {
+    const OpenProgram program = open_program(session.context, arguments->input);
+    TimelineRecorder timeline;
+    const bool records = !arguments->timeline.empty();
+    write_or_print(arguments->output,
+                   run_program(program, !arguments->output.empty(), records ? &timeline : nullptr));
+    if (!records) return;
+    write_output(arguments->timeline, [&](std::ostream& out) { timeline.write_chrome_trace(out); });
+  });
+}
+
+void add_view(CLI::App* group, Session& session) {
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* command =
+      tool(group, "view", "Writes the schedule as one HTML page: a timeline of every queue",
+           "Program file", arguments, true);
+  command->add_option("--register", arguments->registers,
+                      "rN=VALUE, repeatable: host registers, which count iterations of loops");
+  command->callback([arguments, &session] {
+    const OpenProgram program = open_program(session.context, arguments->input);
+    lpu::HostRegisters registers{};
+    for (const std::string& text : arguments->registers) set_register(text, program, registers);
+    write_or_print(arguments->output, schedule_page(program, registers));
+  });
+}
+
 }  // namespace
 
 void add_lpu(CLI::App& app, Session& session) {
@@ -135,22 +172,13 @@ void add_lpu(CLI::App& app, Session& session) {
        "Program file", arguments, false)
       ->callback(
           [arguments, &session] { session.exit_code = verify(*arguments, session.context); });
-  tool(group, "run", "Runs a program (zeros on its links): cycles, counts; -o: final memory too",
-       "Program file", arguments, false)
-      ->callback([arguments, &session] {
-        const OpenProgram program = open_program(session.context, arguments->input);
-        write_or_print(arguments->output, run_program(program, !arguments->output.empty()));
-      });
+  add_run(group, session);
   tool(group, "list", "Prints a program as assembly with cycles", "Program file", arguments, false)
       ->callback([arguments, &session] {
         const OpenProgram program = open_program(session.context, arguments->input);
         write_or_print(arguments->output, lpu::list_program(program.image, program.geometry));
       });
-  tool(group, "view", "Writes the listing as an HTML page", "Program file", arguments, true)
-      ->callback([arguments, &session] {
-        write_or_print(arguments->output,
-                       listing_html(open_program(session.context, arguments->input)));
-      });
+  add_view(group, session);
   CLI::App* assembler =
       tool(group, "asm", "Assembles a program", "Assembly file (.lpuasm)", arguments, true);
   assembler->add_option("--chip", arguments->chip, "Chip the program is for");

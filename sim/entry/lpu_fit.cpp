@@ -68,9 +68,11 @@ class Table {
 
 std::string fit_page(const Context& context, const RackQuestion& question) {
   check(question.fit);
-  const Fabric fabric = context.loader.fabric(question.fabric.empty() ? usual_fabric(question.chip)
-                                                                      : question.fabric);
-  const Chip chip = context.loader.chip(fabric.chip);
+  const Fabric fabric =
+      context.loader.fabric(!question.fabric.empty() ? question.fabric
+                            : question.chip.empty()  ? "lp30_lpx"
+                                                     : usual_fabric(question.chip));
+  const Chip chip = context.loader.chip(question.chip.empty() ? fabric.chip : question.chip);
   const NeuralNetwork network = context.loader.network(question.model);
   const Prices prices = context.loader.prices(question.prices);
   // One unit of the innermost level is enough: tensor groups do not leave it.

@@ -11,8 +11,8 @@ namespace tandem::entry {
 /// What the command asks.
 struct RackQuestion {
   std::string model;
-  std::string chip = "lp30";
-  std::string fabric;  ///< empty: the usual one of the chip
+  std::string chip;    ///< empty: the fabric's
+  std::string fabric;  ///< empty: the usual one of the chip; of LP30 where neither is named
   std::string prices = "default_2026";
   lpu::FitQuestion fit;
 };

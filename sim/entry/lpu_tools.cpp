@@ -7,7 +7,6 @@
 
 #include "models/lpu/chip_params.hpp"
 #include "models/lpu/compiler/compiler.hpp"
-#include "models/lpu/listing.hpp"
 #include "models/lpu/machine.hpp"
 #include "models/lpu/program_walk.hpp"
 #include "models/lpu/verifier.hpp"
@@ -117,10 +116,13 @@ std::vector<CompiledPart> compile_scenario(const Context&, const Scenario& scena
   return parts;
 }
 
-std::string run_program(const OpenProgram& program, bool with_memory) {
+std::string run_program(const OpenProgram& program, bool with_memory, TimelineRecorder* timeline) {
   lpu::Machine machine(program.geometry, program.latencies, true);
   machine.load(program.image);
-  const lpu::RunResult run = machine.run(zeros_on_links(program));
+  lpu::RunTimeline record;
+  record.recorder = timeline;
+  record.group = program.chip;
+  const lpu::RunResult run = machine.run(zeros_on_links(program), record);
   std::string text = fmt::format("cycles {}\n", run.cycles);
   for (const auto& [name, count] : run.counts) text += fmt::format("{} {}\n", name, count);
   if (!with_memory) return text;
@@ -148,23 +150,6 @@ std::vector<std::string> hazards_of(const OpenProgram& program) {
     lines.push_back(lpu::format_violation(violation));
   }
   return lines;
-}
-
-std::string listing_html(const OpenProgram& program) {
-  std::string escaped;
-  for (const char c : lpu::list_program(program.image, program.geometry)) {
-    if (c == '<') {
-      escaped += "&lt;";
-    } else if (c == '&') {
-      escaped += "&amp;";
-    } else {
-      escaped += c;
-    }
-  }
-  return fmt::format(
-      "<!doctype html><meta charset=\"utf-8\"><title>program for {}</title>\n"
-      "<pre>{}</pre>\n",
-      program.chip, escaped);
 }
 
 }  // namespace tandem::entry

@@ -7,6 +7,7 @@
 
 #include "models/lpu/geometry.hpp"
 #include "models/lpu/program_file.hpp"
+#include "sim/core/timeline.hpp"
 #include "sim/entry/context.hpp"
 
 namespace tandem::entry {
@@ -39,13 +40,12 @@ struct CompiledPart {
                                                          const Scenario& scenario, bool explain);
 
 /// Runs a program on a functional machine, with zeros for what it receives: cycles, counts and, as
-/// `data` lines, all rows that are not zero afterwards.
-[[nodiscard]] std::string run_program(const OpenProgram& program, bool with_memory);
+/// `data` lines, all rows that are not zero afterwards. Every issue becomes a span on the track of
+/// its queue where `timeline` is given.
+[[nodiscard]] std::string run_program(const OpenProgram& program, bool with_memory,
+                                      TimelineRecorder* timeline = nullptr);
 
 /// The hazards of a program, a line each; empty when it is free of them.
 [[nodiscard]] std::vector<std::string> hazards_of(const OpenProgram& program);
-
-/// A page that shows the listing in a browser.
-[[nodiscard]] std::string listing_html(const OpenProgram& program);
 
 }  // namespace tandem::entry

@@ -38,12 +38,20 @@ Picoseconds Replica::run_pass(const Batch& batch, Picoseconds now, StepEstimate&
   const auto sequences = static_cast<std::int64_t>(batch.slices.size());
   const Picoseconds ready = now + setup_.step_overhead + setup_.sequence_overhead * sequences;
   const Picoseconds end = pipeline_.enter(ready, estimate);
-  if (setup_.timeline != nullptr) {
-    const auto track =
-        setup_.timeline->track(setup_.name + " steps", fmt::format("replica {}", setup_.index));
-    setup_.timeline->span(track, label_of(batch), end - estimate.latency(), end);
-  }
+  if (setup_.timeline != nullptr) record_pass(batch, end - estimate.latency(), end);
   return end;
+}
+
+// Spans of a track may not overlap: passes that are in a pipeline together get tracks of their own.
+void Replica::record_pass(const Batch& batch, Picoseconds start, Picoseconds end) {
+  std::size_t lane = 0;
+  while (lane < lane_ends_.size() && lane_ends_[lane] > start) ++lane;
+  if (lane == lane_ends_.size()) lane_ends_.emplace_back();
+  lane_ends_[lane] = end;
+  std::string name = fmt::format("replica {}", setup_.index);
+  if (lane > 0) name += fmt::format(", pass {} in flight", lane + 1);
+  const auto track = setup_.timeline->track(setup_.name + " steps", name);
+  setup_.timeline->span(track, label_of(batch), start, end);
 }
 
 void Replica::want_issue(Picoseconds at) {

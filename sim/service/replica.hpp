@@ -103,7 +103,10 @@ class Replica : public Component {
   Picoseconds floor_busy_{0};
 
  private:
+  void record_pass(const Batch& batch, Picoseconds start, Picoseconds end);
+
   std::optional<Picoseconds> planned_issue_;
+  std::vector<Picoseconds> lane_ends_;  ///< of the timeline: when the last span of a track ends
 };
 
 }  // namespace tandem

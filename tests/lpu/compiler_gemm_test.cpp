@@ -73,11 +73,14 @@ void add_tile(const GemmShape& shape, const Codes& a, std::int64_t row, const Co
   if (shape.k - from > lanes / 2) sum += dot_wide(us.subspan(half), vs.subspan(half));
 }
 
-void expect_product(const lpu::Geometry& geometry, const GemmShape& shape) {
+// `apart`: the hemispheres hold other rows, and both the same tile of weights (two-byte types).
+void expect_product(const lpu::Geometry& geometry, const GemmShape& shape, bool apart = false) {
   const CompiledGemm gemm = lpu::compile_gemm(geometry, LatencyTable{}, "chip", shape);
   const int lanes = geometry.lanes();
   RandomStream random(3, "gemm");
-  const Codes a(shape.m, shape.k, std::int64_t{gemm.k_tiles} * lanes, shape.type, random);
+  const std::int64_t eastern = apart ? shape.m : 0;
+  const std::int64_t columns = apart ? shape.n / 2 : shape.n;
+  const Codes a(shape.m + eastern, shape.k, std::int64_t{gemm.k_tiles} * lanes, shape.type, random);
   const Codes w(shape.n, shape.k, std::int64_t{gemm.k_tiles} * lanes, shape.type, random);
   lpu::Machine machine(geometry, LatencyTable{}, true);
   machine.load(gemm.program, {});
@@ -87,15 +90,17 @@ void expect_product(const lpu::Geometry& geometry, const GemmShape& shape) {
   for (int k = 0; k < gemm.k_tiles; ++k) {
     const std::int64_t from = std::int64_t{k} * lanes;
     for (std::int64_t row = 0; row < shape.m; ++row) {
-      for (const auto& side : gemm.activations) {
-        const lpu::Rows& rows = side[at(row * gemm.k_tiles + k)];
-        for (std::size_t b = 0; b < rows.size(); ++b) write(rows[b], a.bytes(row, from, lanes, b));
+      for (const std::size_t side : {0, 1}) {
+        const lpu::Rows& rows = gemm.activations[side][at(row * gemm.k_tiles + k)];
+        const std::int64_t held = row + (side == 1 ? eastern : 0);
+        for (std::size_t b = 0; b < rows.size(); ++b) write(rows[b], a.bytes(held, from, lanes, b));
       }
     }
     for (std::int64_t n = 0; n < shape.n; ++n) {
       const lpu::ColumnTile& tile = gemm.weights[at(n / lanes * gemm.k_tiles + k)];
       for (int b = 0; b < tile.bytes; ++b) {
-        write(tile.place(geometry, b, static_cast<int>(n % lanes)), w.bytes(n, from, lanes, at(b)));
+        write(tile.place(geometry, b, static_cast<int>(n % lanes)),
+              w.bytes(n % columns, from, lanes, at(b)));
       }
     }
   }
@@ -105,7 +110,8 @@ void expect_product(const lpu::Geometry& geometry, const GemmShape& shape) {
       float sum = 0;
       std::int32_t integer = 0;
       for (int k = 0; k < gemm.k_tiles; ++k) {
-        add_tile(shape, a, row, w, n, std::int64_t{k} * lanes, lanes, sum, integer);
+        add_tile(shape, a, row + n / columns * eastern, w, n % columns, std::int64_t{k} * lanes,
+                 lanes, sum, integer);
       }
       std::uint32_t bits = 0;
       const lpu::Rows& rows = gemm.outputs[at(row * gemm.n_tiles + n / lanes)];
@@ -133,6 +139,13 @@ TEST(LpuGemm, EveryFormatEqualsTheSumOfItsTiles) {
 TEST(LpuGemm, MoreRowsThanAccumulators) {
   expect_product(narrow_geometry(2), {270, 70, 100, Type::Fp8E4m3});
   expect_product(narrow_geometry(2), {130, 40, 70, Type::Float16});
+}
+
+// A last column of tiles that leaves half the planes idle: both hemispheres hold it, each for half
+// of the rows.
+TEST(LpuGemm, HemispheresMayHoldOtherRowsForTheSameTile) {
+  const lpu::Geometry geometry = narrow_geometry(2);
+  expect_product(geometry, {5, 70, 2 * std::int64_t{geometry.lanes()}, Type::Float16}, true);
 }
 
 TEST(LpuGemm, OddShapesOnTheWideWeightPath) {

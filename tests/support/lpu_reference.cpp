@@ -19,32 +19,40 @@ std::size_t at(std::int64_t value) {
 
 LpuReference::LpuReference(const Weights& weights, ElementType weight_type, ElementType kv_type,
                            int lanes)
-    : weights_(dense_weights_of(weights, "reference")),
-      network_(weights_.network),
+    : weights_(weights),
+      network_(weights.network),
+      attention_(std::get<GroupedAttention>(network_.kinds.front().mixer).shape),
+      rope_(*std::get<GroupedAttention>(network_.kinds.front().mixer).rope),
       type_(weight_type),
       kv_type_(kv_type),
       lanes_(at(lanes)),
-      head_dim_(at(network_.head_dim)) {
-  const std::size_t kv_heads = at(network_.kv_heads);
+      head_dim_(at(attention_.head_dim)) {
+  const std::size_t kv_heads = at(attention_.kv_heads);
   pack_ = std::min(kv_heads, (lanes_ - 1) / head_dim_);
   packs_ = (kv_heads + pack_ - 1) / pack_;
-  group_ = at(network_.heads / network_.kv_heads);
+  group_ = at(attention_.heads / attention_.kv_heads);
   const auto hidden = natural(network_.hidden);
-  const auto inner = natural(network_.intermediate);
-  const auto heads = packed(network_.heads / network_.kv_heads);
+  const auto heads = packed(attention_.heads / attention_.kv_heads);
   const auto kv = packed(1);
-  for (const DenseLayerWeights& w : weights_.layers) {
+  for (std::int64_t l = 0; l < network_.layers(); ++l) {
     Layer layer;
-    layer.q = make(w.wq, heads, hidden);
-    layer.k = make(w.wk, kv, hidden);
-    layer.v = make(w.wv, kv, hidden);
-    layer.o = make(w.wo, hidden, heads);
-    layer.gate = make(w.w_gate, inner, hidden);
-    layer.up = make(w.w_up, inner, hidden);
-    layer.down = make(w.w_down, hidden, inner);
+    layer.kind = &network_.layer(l);
+    layer.q = make(weights.layer(l, "attention.query"), heads, hidden);
+    layer.k = make(weights.layer(l, "attention.key"), kv, hidden);
+    layer.v = make(weights.layer(l, "attention.value"), kv, hidden);
+    layer.o = make(weights.layer(l, "attention.output"), hidden, heads);
+    make_extras(layer, l);
+    if (layer.kind->ffn.experts) {
+      make_experts(layer, l);
+    } else {
+      const auto inner = natural(layer.kind->ffn.intermediate);
+      layer.dense = {make(weights.layer(l, "ffn.gate"), inner, hidden),
+                     make(weights.layer(l, "ffn.up"), inner, hidden),
+                     make(weights.layer(l, "ffn.down"), hidden, inner)};
+    }
     layers_.push_back(std::move(layer));
   }
-  head_ = make(weights_.head, natural(network_.vocabulary), hidden);
+  head_ = make(weights.head(), natural(network_.vocabulary), hidden);
 }
 
 std::vector<std::int64_t> LpuReference::natural(std::int64_t width) const {
@@ -57,37 +65,43 @@ std::vector<std::int64_t> LpuReference::natural(std::int64_t width) const {
 // Vector (pack j, member g of the group), lanes of kv head p of the pack.
 std::vector<std::int64_t> LpuReference::packed(std::int64_t group) const {
   std::vector<std::int64_t> map(packs_ * at(group) * lanes_, -1);
-  for (std::int64_t kv = 0; kv < network_.kv_heads; ++kv) {
+  for (std::int64_t kv = 0; kv < attention_.kv_heads; ++kv) {
     const std::size_t j = at(kv) / pack_;
     const std::size_t p = at(kv) % pack_;
     for (std::int64_t g = 0; g < group; ++g) {
       const std::size_t first = (j * at(group) + at(g)) * lanes_ + p * head_dim_;
       for (std::size_t d = 0; d < head_dim_; ++d) {
-        map[first + d] = (kv * group + g) * network_.head_dim + static_cast<std::int64_t>(d);
+        map[first + d] = (kv * group + g) * attention_.head_dim + static_cast<std::int64_t>(d);
       }
     }
   }
   return map;
 }
 
+float LpuReference::scale_of(std::span<const float> values) const {
+  float largest = 0;
+  for (const float value : values) largest = std::max(largest, std::fabs(value));
+  return type_ == ElementType::Fp8E4m3 && largest > 0 ? largest / 448.0F : 1.0F;
+}
+
 LpuReference::Matrix LpuReference::make(const Tensor& tensor,
                                         const std::vector<std::int64_t>& outputs,
                                         const std::vector<std::int64_t>& inputs) const {
+  return make(tensor.floats(), tensor.dim(1), scale_of(tensor.floats()), outputs, inputs);
+}
+
+LpuReference::Matrix LpuReference::make(std::span<const float> values, std::int64_t width,
+                                        float scale, const std::vector<std::int64_t>& outputs,
+                                        const std::vector<std::int64_t>& inputs) const {
   Matrix matrix;
+  matrix.scale = scale;
   matrix.outputs = outputs.size();
   matrix.inputs = inputs.size();
   matrix.values.resize(outputs.size() * inputs.size());
-  if (type_ == ElementType::Fp8E4m3) {
-    float largest = 0;
-    for (std::int64_t i = 0; i < tensor.elements(); ++i) {
-      largest = std::max(largest, std::fabs(tensor.load(i)));
-    }
-    if (largest > 0) matrix.scale = largest / 448.0F;
-  }
   for (std::size_t o = 0; o < outputs.size(); ++o) {
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       if (outputs[o] < 0 || inputs[i] < 0) continue;
-      const float w = tensor.load(outputs[o] * tensor.dim(1) + inputs[i]);
+      const float w = values[at(outputs[o] * width + inputs[i])];
       matrix.values[o * inputs.size() + i] = round_to(type_, w / matrix.scale);
     }
   }
@@ -113,11 +127,18 @@ float LpuReference::dot(const float* a, const float* b) const {
 // `live`: input lanes of each vector that carry anything; an upper half without any is skipped.
 LpuReference::Lanes LpuReference::multiply(const Matrix& matrix, const Lanes& input,
                                            std::size_t live) const {
+  return multiply(matrix, input, live, 0, matrix.inputs);
+}
+
+// Of the input lanes from `begin` to `end` alone.
+LpuReference::Lanes LpuReference::multiply(const Matrix& matrix, const Lanes& input,
+                                           std::size_t live, std::size_t begin,
+                                           std::size_t end) const {
   Lanes result(matrix.outputs);
   const std::size_t half = lanes_ / 2;
   for (std::size_t o = 0; o < matrix.outputs; ++o) {
     float sum = 0;
-    for (std::size_t first = 0; first < matrix.inputs; first += lanes_) {
+    for (std::size_t first = begin; first < end; first += lanes_) {
       const float* w = &matrix.values[o * matrix.inputs + first];
       if (type_ == ElementType::Fp8E4m3) {
         sum += dot(&input[first], w);
@@ -166,7 +187,7 @@ LpuReference::Lanes LpuReference::norm(const Lanes& x, const Tensor& weights) co
   Lanes inverse;
   for (const float total : sum_over_lanes(squares)) {
     const float mean = total * factor;
-    inverse.push_back(special::rsqrt(mean + static_cast<float>(network_.norm_epsilon)));
+    inverse.push_back(special::rsqrt(mean + static_cast<float>(network_.norm.epsilon)));
   }
   Lanes y(x.size());
   for (std::size_t i = 0; i < x.size(); ++i) {
@@ -174,31 +195,6 @@ LpuReference::Lanes LpuReference::norm(const Lanes& x, const Tensor& weights) co
     y[i] = round_to(type_, (x[i] * inverse[i % lanes_]) * w);
   }
   return y;
-}
-
-void LpuReference::rotate(Lanes& x, float scale) const {
-  const Lanes old = x;
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    const std::size_t lane = i % lanes_;
-    const std::size_t d = lane % head_dim_;
-    if (lane >= pack_ * head_dim_) {
-      x[i] = 0;
-      continue;
-    }
-    const bool pairs = network_.rope.layout == RopeLayout::Interleaved;
-    const std::size_t half = head_dim_ / 2;
-    const std::size_t index = pairs ? d / 2 : d % half;
-    const bool first = pairs ? d % 2 == 0 : d < half;
-    const std::size_t partner = pairs ? i ^ 1U : (first ? i + half : i - half);
-    const double angle = static_cast<double>(position_) *
-                         std::pow(network_.rope.theta, -2.0 * static_cast<double>(index) /
-                                                           static_cast<double>(head_dim_));
-    const auto c = static_cast<float>(std::cos(angle));
-    const auto s = static_cast<float>(std::sin(angle));
-    const float a = old[i] * c;
-    const float b = old[partner] * (first ? -s : s);
-    x[i] = (a + b) * scale;
-  }
 }
 
 // Blocks of `lanes` tokens in order; within a block halves for two-byte types, first of the rounded
@@ -232,7 +228,10 @@ LpuReference::Lanes LpuReference::attend_head(const Layer& layer, const Lanes& q
   }
   const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim_)));
   std::vector<float> scores(tokens);
-  float largest = -std::numeric_limits<float>::infinity();
+  const std::size_t of_group = vector % group_;
+  const std::size_t index = (vector / group_ * pack_ + head) * group_ + of_group;
+  float largest =
+      layer.sinks.empty() ? -std::numeric_limits<float>::infinity() : layer.sinks[index];
   for (std::size_t t = 0; t < tokens; ++t) {
     const float* k = &layer.keys[t][base];
     float s = 0;
@@ -256,7 +255,12 @@ LpuReference::Lanes LpuReference::attend_head(const Layer& layer, const Lanes& q
     p[t] = round_to(kv_type_, e);
     left[t] = round_to(kv_type_, e - p[t]);
   }
-  const float part = special::recip(weighted_sum(p, left, ones));
+  float total = weighted_sum(p, left, ones);
+  if (!layer.sinks.empty()) {
+    const float share = special::exp(layer.sinks[index] - largest);
+    total += kv_type_ == ElementType::Fp8E4m3 ? share * 256.0F : share;
+  }
+  const float part = special::recip(total);
   Lanes result(lanes_);
   for (std::size_t d = head * head_dim_; d < (head + 1) * head_dim_; ++d) {
     for (std::size_t t = 0; t < tokens; ++t) v[t] = layer.values[t][base + d];
@@ -269,7 +273,7 @@ LpuReference::Lanes LpuReference::attend(Layer& layer, const Lanes& q) const {
   Lanes result(q.size());
   for (std::size_t vector = 0; vector < packs_ * group_; ++vector) {
     const std::size_t j = vector / group_;
-    const std::size_t heads = std::min(pack_, at(network_.kv_heads) - j * pack_);
+    const std::size_t heads = std::min(pack_, at(attention_.kv_heads) - j * pack_);
     for (std::size_t p = 0; p < heads; ++p) {
       const Lanes o = attend_head(layer, q, vector, p);
       for (std::size_t l = 0; l < lanes_; ++l) result[vector * lanes_ + l] += o[l];
@@ -278,42 +282,47 @@ LpuReference::Lanes LpuReference::attend(Layer& layer, const Lanes& q) const {
   return round(result, type_);
 }
 
-LpuReference::Lanes LpuReference::feed_forward_part(std::size_t index, const Lanes& hidden) const {
+LpuReference::Lanes LpuReference::feed_forward_part(std::size_t index, const Lanes& hidden) {
   const Layer& layer = layers_[index];
-  const Lanes x = norm(hidden, weights_.layers[index].ffn_norm);
-  const Lanes gate = multiply(layer.gate, x, at(network_.hidden));
-  const Lanes up = multiply(layer.up, x, at(network_.hidden));
+  const Tensor& norm_weights = weights_.layer(static_cast<std::int64_t>(index), "ffn_norm");
+  bias_.clear();
+  if (layer.kind->ffn.experts) return mix_experts(layer, hidden, norm_weights);
+  const Lanes x = norm(hidden, norm_weights);
+  const Lanes gate = multiply(layer.dense.gate, x, at(network_.hidden));
+  const Lanes up = multiply(layer.dense.up, x, at(network_.hidden));
   Lanes inner(gate.size());
   for (std::size_t i = 0; i < gate.size(); ++i) {
-    const float g = gate[i] * layer.gate.scale;
+    const float g = gate[i] * layer.dense.gate.scale;
     const float silu = g * special::recip(special::exp(-g) + 1.0F);
-    inner[i] = round_to(type_, silu * (up[i] * layer.up.scale));
+    inner[i] = round_to(type_, silu * (up[i] * layer.dense.up.scale));
   }
-  Lanes y = multiply(layer.down, inner, at(network_.intermediate));
-  for (float& value : y) value *= layer.down.scale;
+  Lanes y = multiply(layer.dense.down, inner, at(layer.kind->ffn.intermediate));
+  for (float& value : y) value *= layer.dense.down.scale;
   return y;
 }
 
 LpuReference::Lanes LpuReference::embed(std::int32_t token) const {
   Lanes hidden((at(network_.hidden) + lanes_ - 1) / lanes_ * lanes_);
   for (std::int64_t i = 0; i < network_.hidden; ++i) {
-    hidden[at(i)] = weights_.embedding.load(token * network_.hidden + i);
+    hidden[at(i)] = weights_.at("embedding").load(token * network_.hidden + i);
   }
   return hidden;
 }
 
 LpuReference::Lanes LpuReference::attention_part(std::size_t index, const Lanes& hidden) {
   Layer& layer = layers_[index];
-  const Lanes x = norm(hidden, weights_.layers[index].attention_norm);
+  const Lanes x = norm(hidden, weights_.layer(static_cast<std::int64_t>(index), "attention_norm"));
   const std::size_t live = at(network_.hidden);
   Lanes q = multiply(layer.q, x, live);
-  rotate(q, layer.q.scale);
+  rotate(q, layer.q.scale, layer.query);
   Lanes k = multiply(layer.k, x, live);
-  rotate(k, layer.k.scale);
+  rotate(k, layer.k.scale, layer.key);
   Lanes v = multiply(layer.v, x, live);
   for (float& value : v) value *= layer.v.scale;
+  for (std::size_t i = 0; i < layer.value_bias.size(); ++i) v[i] += layer.value_bias[i];
   layer.keys.push_back(round(k, kv_type_));
   layer.values.push_back(round(v, kv_type_));
+  bias_ = layer.output_bias;
   const Lanes attended = attend(layer, q);
   Lanes y = multiply(layer.o, attended, std::min(pack_ * head_dim_, lanes_));
   for (float& value : y) value *= layer.o.scale;
@@ -321,7 +330,7 @@ LpuReference::Lanes LpuReference::attention_part(std::size_t index, const Lanes&
 }
 
 std::vector<float> LpuReference::logits(const Lanes& hidden) {
-  const Lanes x = norm(hidden, weights_.final_norm);
+  const Lanes x = norm(hidden, weights_.at("final_norm"));
   Lanes logits = multiply(head_, x, at(network_.hidden));
   for (float& value : logits) value *= head_.scale;
   logits.resize(at(network_.vocabulary));
@@ -332,6 +341,7 @@ std::vector<float> LpuReference::logits(const Lanes& hidden) {
 std::vector<float> LpuReference::forward(std::int32_t token) {
   Lanes hidden = embed(token);
   const auto add = [&](const Lanes& part) {
+    for (std::size_t i = 0; i < bias_.size(); ++i) hidden[i] = bias_[i] + hidden[i];
     for (std::size_t i = 0; i < part.size(); ++i) hidden[i] = part[i] + hidden[i];
   };
   for (std::size_t l = 0; l < layers_.size(); ++l) {

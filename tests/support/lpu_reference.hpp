@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "sim/lower/dense_weights.hpp"
+#include "sim/lower/weights.hpp"
 
 namespace tandem::test {
 
@@ -22,7 +22,7 @@ class LpuReference {
   [[nodiscard]] Lanes embed(std::int32_t token) const;
   /// What attention and the feed-forward network of a layer add to the hidden state.
   Lanes attention_part(std::size_t layer, const Lanes& hidden);
-  [[nodiscard]] Lanes feed_forward_part(std::size_t layer, const Lanes& hidden) const;
+  [[nodiscard]] Lanes feed_forward_part(std::size_t layer, const Lanes& hidden);
   /// Ends the position.
   std::vector<float> logits(const Lanes& hidden);
   [[nodiscard]] std::size_t layers() const { return layers_.size(); }
@@ -33,34 +33,83 @@ class LpuReference {
     std::size_t outputs = 0, inputs = 0;
     float scale = 1;
   };
+  struct Block {
+    Matrix gate, up, down;
+  };
+  struct Extras {
+    Lanes bias;  // by lane of every vector
+    Lanes norm;  // by channel of a head
+  };
+  struct Turn {
+    std::size_t partner = 0;
+    float cosine = 1, sine = 0;
+  };
   struct Layer {
-    Matrix q, k, v, o, gate, up, down;
-    std::vector<Lanes> keys, values;  // by token, packed lanes of all packs
+    const LayerKind* kind = nullptr;
+    Matrix q, k, v, o;
+    Extras query, key;
+    Lanes value_bias, output_bias, sinks;
+    Block dense, shared;
+    Matrix router;
+    Lanes router_bias;
+    std::vector<Block> experts;
+    std::vector<Lanes> expert_biases;  // of gate, up and down
+    std::vector<Lanes> keys, values;   // by token, packed lanes of all packs
+  };
+  struct Choice {
+    std::size_t expert = 0;
+    Lanes weight;
   };
 
   Matrix make(const Tensor& tensor, const std::vector<std::int64_t>& outputs,
               const std::vector<std::int64_t>& inputs) const;
+  [[nodiscard]] Matrix make(std::span<const float> values, std::int64_t width, float scale,
+                            const std::vector<std::int64_t>& outputs,
+                            const std::vector<std::int64_t>& inputs) const;
+  [[nodiscard]] float scale_of(std::span<const float> values) const;
+  void make_experts(Layer& layer, std::int64_t index) const;
   [[nodiscard]] std::vector<std::int64_t> natural(std::int64_t width) const;
   [[nodiscard]] std::vector<std::int64_t> packed(std::int64_t group) const;
   [[nodiscard]] float dot(const float* a, const float* b) const;
   [[nodiscard]] Lanes multiply(const Matrix& matrix, const Lanes& input, std::size_t live) const;
+  [[nodiscard]] Lanes multiply(const Matrix& matrix, const Lanes& input, std::size_t live,
+                               std::size_t first, std::size_t end) const;
+  [[nodiscard]] Lanes multiply_parts(const Matrix& matrix, const Lanes& input, std::size_t live,
+                                     std::size_t at_once) const;
   [[nodiscard]] Lanes round(const Lanes& values, ElementType type) const;
   [[nodiscard]] Lanes sum_over_lanes(const Lanes& values) const;
   [[nodiscard]] Lanes norm(const Lanes& x, const Tensor& weights) const;
-  void rotate(Lanes& x, float scale) const;
+  void make_extras(Layer& layer, std::int64_t index) const;
+  [[nodiscard]] Turn turn_of(std::size_t channel) const;
+  void rotate(Lanes& x, float scale, const Extras& extras) const;
+  [[nodiscard]] Lanes inverse_rms(const Lanes& x) const;
   Lanes attend(Layer& layer, const Lanes& q) const;
   Lanes attend_head(const Layer& layer, const Lanes& q, std::size_t vector, std::size_t head) const;
   [[nodiscard]] float weighted_sum(const std::vector<float>& p, const std::vector<float>& rest,
                                    const std::vector<float>& v) const;
+  // Mixtures of experts (lpu_reference_experts.cpp).
+  [[nodiscard]] Lanes mix_experts(const Layer& layer, const Lanes& hidden,
+                                  const Tensor& norm_weights);
+  [[nodiscard]] std::vector<Choice> choose(const Layer& layer, const Lanes& x) const;
+  [[nodiscard]] std::vector<bool> open_groups(const ops::Router& router, const Lanes& keys) const;
+  [[nodiscard]] std::vector<Choice> weigh(const ops::Router& router, const Lanes& keys,
+                                          const Lanes& scores,
+                                          const std::vector<std::size_t>& order) const;
+  [[nodiscard]] Lanes inner_of(const Layer& layer, const Block& block, const Lanes& x,
+                               const Choice* choice) const;
+  [[nodiscard]] Lanes biases_of(const Layer& layer, const std::vector<Choice>& chosen) const;
 
-  DenseWeights weights_;
-  DenseDecoder network_;
+  const Weights& weights_;
+  const NeuralNetwork& network_;
+  ops::AttentionShape attention_;
+  ops::Rope rope_;
   ElementType type_, kv_type_;
   std::size_t lanes_;
   std::size_t head_dim_, pack_, group_, packs_;
   std::vector<Layer> layers_;
   Matrix head_;
   std::int64_t position_ = 0;
+  Lanes bias_;  // joins the hidden state before the last part that was asked for
 };
 
 /// Ranks that each hold a share of the weights: contributions to the hidden state are added rank by

@@ -7,7 +7,7 @@
 //   ... the layer stores its partial sums (fp32) into `work.input`, in cycles before `ready` ...
 //   const auto done = collective.all_reduce(work, ready);
 //   ... reads of work.output come in cycle `done` or later ...
-//   emit_queues(scheduler), then rank_rows.bind(program, rank) for every chip.
+//   emit_queues(scheduler, program), then rank_rows.bind(program, rank) for every chip.
 // Rows of blocks are outside the scheduler's own read-after-write bookkeeping; `ready` and the
 // cycle returned stand in for it.
 #pragma once

@@ -56,7 +56,7 @@ CollectiveProgram compile(const Topology& topology, const Gang& gang, const Coll
   place(collective);
   scheduler.finish();
   Program program;
-  program.queues = emit_queues(scheduler);
+  emit_queues(scheduler, program);
   program.rows_used = rows_used(chip.geometry, blocks);
   CollectiveProgram result{{}, blocks, vectors, predict_cycles(scheduler).base};
   for (int rank = 0; rank < gang.size(); ++rank) {
@@ -172,7 +172,7 @@ CollectiveProgram compile_broadcast(const Topology& topology, const CollectiveCh
     }
     scheduler.finish();
     Program& program = result.programs[index_of(tree[i].chip)];
-    program.queues = emit_queues(scheduler);
+    emit_queues(scheduler, program);
     program.rows_used = rows_used(chip.geometry, blocks);
     result.cycles = std::max(result.cycles, predict_cycles(scheduler).base);
   }

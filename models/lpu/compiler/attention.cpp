@@ -30,56 +30,6 @@ std::vector<Rows> StageCompiler::column_ports(const ColumnTile& tile, int first_
   return ports;
 }
 
-// x cos + swap(x) sin, the sign of the rotation in the sine vector.
-Value StageCompiler::rotate(Work& work, const Output& output, const TokenBuffers& token) const {
-  const Value kept = work.op(AluOp::Mul, work.accumulator(output.plane, output.accumulator),
-                             work.memory(token.cosine));
-  const Value swapped =
-      work.op(AluOp::Mul, work.accumulator_permuted(output.plane, output.accumulator, rope_map_),
-              work.memory(token.sine));
-  return scaled(work, output, work.op(AluOp::Add, kept, swapped));
-}
-
-// Each q head alone in its lanes, the lanes of the other heads of the pack zero: a product with a
-// tile of keys then sees one head. With two-byte KV what rounding takes away is kept as a second
-// activation: an error in a score grows exponentially in the softmax.
-void StageCompiler::split_heads(const LayerLayout& layer, int q, const Output& output,
-                                const TokenBuffers& token) {
-  const int j = q / layout_.shape.group;
-  const Hemisphere side = layer.packs[index_of(j)].side;
-  for (int p = 0; p < layout_.shape.heads_in_pack(j); ++p) {
-    Work work(scheduler_);
-    const Value head = work.op(AluOp::Mul, rotate(work, output, token),
-                               work.memory(layout_.head_mask[index_of(p)]));
-    const Type type = layout_.shape.kv;
-    const Value rounded = work.convert(head, Type::Float32, type);
-    const std::size_t slot = layout_.head_slot(q, p, side);
-    work.store(rounded, token.q_heads[slot]);
-    if (!token.q_rests.empty()) {
-      const Value kept = work.convert(rounded, type, Type::Float32);
-      const Value rest = work.op(AluOp::Sub, head, kept);
-      work.store(work.convert(rest, Type::Float32, type), token.q_rests[slot]);
-    }
-    work.place();
-  }
-}
-
-void StageCompiler::append_key(const PackLayout& pack, const Output& output,
-                               const TokenBuffers& token) {
-  Work work(scheduler_);
-  store_column(work, rotate(work, output, token), pack.keys,
-               column_ports(pack.keys, token.registers.key_ports));
-  work.place();
-}
-
-void StageCompiler::append_value(const PackLayout& pack, const Output& output,
-                                 const TokenBuffers& token) {
-  Work work(scheduler_);
-  const Value value = scaled(work, output, work.accumulator(output.plane, output.accumulator));
-  store_column(work, value, pack.staged, column_ports(pack.staged, token.registers.value_ports));
-  work.place();
-}
-
 // Converts a vector to the KV type and writes it as a column. Where both bytes lie behind the same
 // ports, the second follows a cycle later.
 void StageCompiler::store_column(Work& work, Value value, const ColumnTile& tile,
@@ -112,16 +62,16 @@ void StageCompiler::project_qkv(const LayerLayout& layer) {
          }});
   }
   for (int j = 0; j < layer.k.n_tiles; ++j) {
-    rows.push_back({&layer.k, j, [this, &layer, j, scales](int t, int plane, int accumulator) {
-                      append_key(layer.packs[index_of(j)],
-                                 {&layer.k, plane, accumulator, scales[1]}, layout_.token(t));
-                    }});
+    rows.push_back(
+        {&layer.k, j, [this, &layer, j, scales](int t, int plane, int accumulator) {
+           append_key(layer, j, {&layer.k, plane, accumulator, scales[1]}, layout_.token(t));
+         }});
   }
   for (int j = 0; j < layer.v.n_tiles; ++j) {
-    rows.push_back({&layer.v, j, [this, &layer, j, scales](int t, int plane, int accumulator) {
-                      append_value(layer.packs[index_of(j)],
-                                   {&layer.v, plane, accumulator, scales[2]}, layout_.token(t));
-                    }});
+    rows.push_back(
+        {&layer.v, j, [this, &layer, j, scales](int t, int plane, int accumulator) {
+           append_value(layer, j, {&layer.v, plane, accumulator, scales[2]}, layout_.token(t));
+         }});
   }
   multiply(rows, &TokenBuffers::normed);
 }
@@ -175,12 +125,7 @@ void StageCompiler::score_head(const PackLayout& pack, int q, int p, int accumul
 
 void StageCompiler::score_loop(const LayerLayout& layer, const TokenBuffers& token) {
   const StageShape& shape = layout_.shape;
-  for (const Rows& maximum : token.maxima) {
-    Work work(scheduler_);
-    work.store(work.op(AluOp::Pass, Work::constant(-std::numeric_limits<float>::infinity())),
-               maximum);
-    work.place();
-  }
+  begin_maxima(layer, token);
   scheduler_.begin_loop(token.registers.iterations, loop_strides());
   for (int j = 0; j < shape.packs; ++j) {
     const PackLayout& pack = layer.packs[index_of(j)];
@@ -196,6 +141,31 @@ void StageCompiler::score_loop(const LayerLayout& layer, const TokenBuffers& tok
   scheduler_.end_loop();
 }
 
+// The first maximum is a head's sink, or less than any score.
+void StageCompiler::begin_maxima(const LayerLayout& layer, const TokenBuffers& token) {
+  for (std::size_t i = 0; i < token.maxima.size(); ++i) {
+    Work work(scheduler_);
+    const Value first = layer.sinks.empty()
+                            ? Work::constant(-std::numeric_limits<float>::infinity())
+                            : work.memory(layer.sinks[i]);
+    work.store(work.op(AluOp::Pass, first), token.maxima[i]);
+    work.place();
+  }
+}
+
+// A bias of the hidden state's width joins it while the product is under way.
+void StageCompiler::add_bias_to_hidden(const std::vector<Rows>& bias) {
+  for (int t = 0; t < tokens_; ++t) {
+    const std::vector<Rows>& hidden = layout_.token(t).hidden;
+    for (std::size_t k = 0; k < bias.size(); ++k) {
+      Work work(scheduler_);
+      const Value sum = work.op(AluOp::Add, work.memory(hidden[k]), work.memory(bias[k]));
+      work.store(sum, hidden[k]);
+      work.place();
+    }
+  }
+}
+
 // All tokens of the pass append their keys and values before the first scores are taken, so that a
 // token sees those before it; what comes after it is masked.
 void StageCompiler::attention(const LayerLayout& layer) {
@@ -207,6 +177,7 @@ void StageCompiler::attention(const LayerLayout& layer) {
     attend(layer, first, std::min(tokens_, first + at_once));
   }
   scheduler_.begin_operator("output projection");
+  add_bias_to_hidden(layer.o_bias);
   add_to_hidden(layer.o, &TokenBuffers::attended);
 }
 

@@ -141,6 +141,20 @@ void StageCompiler::value_loop(const LayerLayout& layer, const TokenBuffers& tok
   scheduler_.end_loop();
 }
 
+// A sink takes its share of the softmax and adds nothing: its exponential joins the sum.
+Value StageCompiler::with_sink(Work& work, Value sum, const LayerLayout& layer,
+                               const HeadOfPack& head, const TokenBuffers& token,
+                               const Work::Options& at) {
+  const std::size_t index = layout_.head_slot(head.q, head.p, Hemisphere::West);
+  const Value distance =
+      work.op(AluOp::Sub, work.memory(layer.sinks[index]), work.memory(token.maxima[index]), at);
+  Value share = work.op(AluOp::Exp, distance);
+  if (streams_of(layout_.shape.kv) == 1) {
+    share = work.op(AluOp::Mul, share, Work::constant(fp8_weight_scale));
+  }
+  return work.op(AluOp::Add, sum, share);
+}
+
 // Divides every head by its sum (the lane of the ones column, spread over all lanes), keeps its own
 // lanes and adds the heads of the pack into one activation.
 void StageCompiler::combine_heads(const LayerLayout& layer, int q, const TokenBuffers& token,
@@ -155,8 +169,9 @@ void StageCompiler::combine_heads(const LayerLayout& layer, int q, const TokenBu
     const int accumulator = value_accumulator(layer, q, p, turn);
     Work::Options at;
     at.earliest = std::int64_t{p} * spacing;
-    const Value part =
-        work.op(AluOp::Recip, work.accumulator_permuted(pack.plane, accumulator, sum_map_), {}, at);
+    Value sum = work.accumulator_permuted(pack.plane, accumulator, sum_map_);
+    if (!layer.sinks.empty()) sum = with_sink(work, sum, layer, {q, p}, token, at);
+    const Value part = work.op(AluOp::Recip, sum, {}, at);
     const Value mean = work.op(AluOp::Mul, work.accumulator(pack.plane, accumulator), part);
     const Value own = work.op(AluOp::Mul, mean, work.memory(layout_.head_mask[index_of(p)]));
     Work::Options running;

@@ -11,23 +11,8 @@
 namespace tandem::lpu {
 namespace {
 
-constexpr std::uint16_t no_lane = 0xffff;
-
 std::size_t index_of(int value) {
   return static_cast<std::size_t>(value);
-}
-
-// The partner of each lane in a rotary pair.
-std::vector<std::uint16_t> rope_partners(const StageShape& shape, RopeLayout layout) {
-  std::vector<std::uint16_t> map(index_of(shape.lanes), no_lane);
-  const int half = shape.head_dim / 2;
-  for (int lane = 0; lane < shape.channels(); ++lane) {
-    const int within = lane % shape.head_dim;
-    int partner = lane ^ 1;
-    if (layout == RopeLayout::HalfSplit) partner = within < half ? lane + half : lane - half;
-    map[index_of(lane)] = static_cast<std::uint16_t>(partner);
-  }
-  return map;
 }
 
 std::array<std::uint16_t, host_registers> register_limits(const Geometry& geometry,
@@ -38,6 +23,18 @@ std::array<std::uint16_t, host_registers> register_limits(const Geometry& geomet
   };
   const int units = layout.units();
   const int last_issue = geometry.lw_issues() - 1;
+  for (const LayerLayout& layer : layout.layers) {
+    if (!layer.experts) continue;
+    const ops::Router& router = layer.kind.ffn.experts->router;
+    for (int j = 0; j < static_cast<int>(router.top_k); ++j) {
+      auto& limit = limits[index_of(host_register::chosen_experts + j)];
+      const std::int64_t last_unit = (router.experts - 1) / layer.experts->side_by_side;
+      const std::int64_t rows = last_unit * layer.experts->unit_rows;
+      limit = std::max(limit, static_cast<std::uint16_t>(rows));
+      auto& index = limits[index_of(host_register::chosen_indices + j)];
+      index = std::max(index, static_cast<std::uint16_t>(router.experts - 1));
+    }
+  }
   for (int t = 0; t < layout.tokens; ++t) {
     const TokenRegisters token = token_registers(geometry, t);
     // Tokens that only fill up a pass grow the spare unit.
@@ -94,7 +91,7 @@ StageCompiler::StageCompiler(const Geometry& geometry, const LatencyTable& laten
       tokens_(tokens),
       scheduler_(geometry, latencies, latencies.barrier),
       accumulator_turn_(index_of(geometry.planes)) {
-  rope_map_ = add_map(rope_partners(layout.shape, layout.rope.layout));
+  rope_map_ = add_map(rope_partners(layout.shape, layout.rope));
   sum_map_ = add_map(std::vector<std::uint16_t>(
       index_of(geometry.lanes()), static_cast<std::uint16_t>(layout.shape.channels())));
 }
@@ -167,9 +164,18 @@ void StageCompiler::send_hidden(const TokenBuffers& token) {
   for (std::size_t i = first; i < sends_.size(); ++i) sends_[i] += start;
 }
 
-// The first half of a layer, by its kind; the second is feed_forward().
+// The first half of a layer, by its kind.
 void StageCompiler::mix_tokens(const LayerLayout& layer) {
   attention(layer);
+}
+
+// The second half.
+void StageCompiler::feed_forward(const LayerLayout& layer) {
+  rms_norm(layer.ffn_norm);
+  if (!layer.experts) return dense_block(layer);
+  score_experts(layer);
+  choose_experts(layer);
+  advance_experts(layer);
 }
 
 void StageCompiler::compile() {
@@ -192,7 +198,7 @@ void fill(CompiledStage& result, StageCompiler& compiler, const std::string& chi
   const Geometry& geometry = compiler.scheduler().geometry();
   compiler.compile();
   result.program.chip = chip;
-  result.program.queues = emit_queues(compiler.scheduler());
+  emit_queues(compiler.scheduler(), result.program);
   result.program.maps = compiler.maps();
   result.program.register_limits = register_limits(geometry, result.layout);
   for (const int rows : result.layout.rows_used) {

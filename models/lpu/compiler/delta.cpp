@@ -78,7 +78,7 @@ CompiledDelta compile_delta(const Geometry& geometry, const LatencyTable& latenc
   step.update();
   scheduler.finish();
   delta.program.chip = chip;
-  delta.program.queues = emit_queues(scheduler);
+  emit_queues(scheduler, delta.program);
   delta.cycles = predict_cycles(scheduler).base;
   set_limits(delta, slots, delta.program);
   return delta;

@@ -14,6 +14,7 @@ constexpr std::size_t shortest_run = 3;
 struct Timed {
   std::int64_t cycle;
   Instruction word;
+  std::uint16_t mark;
 };
 
 // Moves all rows of a MEM word.
@@ -33,6 +34,7 @@ class QueueEmitter {
   QueueEmitter(const Scheduler& scheduler, int queue, std::vector<Timed> events)
       : scheduler_(scheduler), queue_(queue), events_(std::move(events)) {}
 
+  /// The words; marks() tells whose they are.
   QueueProgram emit() {
     if (queue_ == 0) add(Opcode::Notify);
     if (events_.empty() && queue_ != 0) return {};
@@ -48,12 +50,18 @@ class QueueEmitter {
     }
     return std::move(words_);
   }
+  [[nodiscard]] std::vector<OperatorSpan> marks() { return std::move(marks_); }
 
  private:
   void add(Opcode op) {
     Instruction word;
     word.op = op;
     words_.push_back(word);
+  }
+
+  void note_operator(std::uint16_t mark) {
+    if (mark == (marks_.empty() ? no_operator : marks_.back().mark)) return;
+    marks_.push_back({static_cast<std::uint32_t>(words_.size()), mark});
   }
 
   void wait_until(std::int64_t cycle) {
@@ -87,8 +95,20 @@ class QueueEmitter {
     return count;
   }
 
-  // Events before `end`, with Repeat where it pays.
+  // Events before `end`. A queue that goes on behind a release parks for it.
   void emit_events(std::int64_t end_cycle) {
+    const auto& releases = scheduler_.releases();
+    for (; release_ < releases.size() && releases[release_].cycle <= end_cycle; ++release_) {
+      emit_run(releases[release_].cycle);
+      if (next_ >= events_.size()) return;
+      add(Opcode::Sync);
+      cursor_ = releases[release_].cycle;
+    }
+    emit_run(end_cycle);
+  }
+
+  // The same between releases, with Repeat where it pays.
+  void emit_run(std::int64_t end_cycle) {
     std::size_t end = next_;
     while (end < events_.size() && events_[end].cycle < end_cycle) ++end;
     while (next_ < end) {
@@ -96,6 +116,7 @@ class QueueEmitter {
       std::int64_t interval = 0;
       int stride = 0;
       const std::size_t count = run_length(next_, end, interval, stride);
+      note_operator(events_[next_].mark);
       words_.push_back(events_[next_].word);
       if (count >= shortest_run) {
         Instruction repeat;
@@ -138,17 +159,25 @@ class QueueEmitter {
   int queue_;
   std::vector<Timed> events_;
   QueueProgram words_;
+  std::vector<OperatorSpan> marks_;
   std::size_t next_ = 0;
+  std::size_t release_ = 0;  ///< the next one
   std::int64_t cursor_ = 0;
 };
 
-// Two accesses of a slice in one cycle share a word.
-std::vector<Timed> merged_words(std::vector<MemEvent> events) {
-  std::sort(events.begin(), events.end(), [](const MemEvent& a, const MemEvent& b) {
-    return a.cycle != b.cycle ? a.cycle < b.cycle : a.access.bank < b.access.bank;
+struct MarkedAccess {
+  MemEvent event;
+  std::uint16_t mark;
+};
+
+// Two accesses of a slice in one cycle share a word, which belongs to the operator of the first.
+std::vector<Timed> merged_words(std::vector<MarkedAccess> accesses) {
+  std::sort(accesses.begin(), accesses.end(), [](const MarkedAccess& a, const MarkedAccess& b) {
+    return a.event.cycle != b.event.cycle ? a.event.cycle < b.event.cycle
+                                          : a.event.access.bank < b.event.access.bank;
   });
   std::vector<Timed> words;
-  for (const MemEvent& event : events) {
+  for (const auto& [event, mark] : accesses) {
     if (!words.empty() && words.back().cycle == event.cycle) {
       words.back().word.access[1] = event.access;
       continue;
@@ -156,35 +185,65 @@ std::vector<Timed> merged_words(std::vector<MemEvent> events) {
     Instruction word;
     word.op = Opcode::Mem;
     word.access[0] = event.access;
-    words.push_back({event.cycle, word});
+    words.push_back({event.cycle, word, mark});
   }
   return words;
 }
 
-}  // namespace
-
-std::vector<QueueProgram> emit_queues(const Scheduler& scheduler) {
-  const Geometry& geometry = scheduler.geometry();
-  const auto queues = static_cast<std::size_t>(geometry.queue_count());
-  std::vector<std::vector<MemEvent>> memory(static_cast<std::size_t>(geometry.mem_slices()));
-  for (const MemEvent& event : scheduler.mem_events()) {
-    memory[static_cast<std::size_t>(event.slice)].push_back(event);
+// The operator that an event belongs to; events are asked for in their order.
+class OperatorCursor {
+ public:
+  OperatorCursor(const std::vector<OperatorMark>& marks, std::size_t OperatorMark::*first)
+      : marks_(marks), first_(first) {}
+  std::uint16_t mark_of(std::size_t event) {
+    while (next_ < marks_.size() && marks_[next_].*first_ <= event) ++next_;
+    return next_ == 0 ? no_operator : static_cast<std::uint16_t>(next_ - 1);
   }
-  std::vector<std::vector<Timed>> events(queues);
+
+ private:
+  const std::vector<OperatorMark>& marks_;
+  std::size_t OperatorMark::*first_;
+  std::size_t next_ = 0;
+};
+
+// What every queue issues, not yet in order of cycles.
+std::vector<std::vector<Timed>> events_by_queue(const Scheduler& scheduler) {
+  const Geometry& geometry = scheduler.geometry();
+  std::vector<std::vector<MarkedAccess>> memory(static_cast<std::size_t>(geometry.mem_slices()));
+  OperatorCursor owner(scheduler.operators(), &OperatorMark::mem_events);
+  for (std::size_t i = 0; i < scheduler.mem_events().size(); ++i) {
+    const MemEvent& event = scheduler.mem_events()[i];
+    memory[static_cast<std::size_t>(event.slice)].push_back({event, owner.mark_of(i)});
+  }
+  std::vector<std::vector<Timed>> events(static_cast<std::size_t>(geometry.queue_count()));
   for (std::size_t slice = 0; slice < memory.size(); ++slice) {
     events[slice] = merged_words(std::move(memory[slice]));
   }
-  for (const QueueEvent& event : scheduler.queue_events()) {
-    events[static_cast<std::size_t>(event.queue)].push_back({event.cycle, event.instruction});
+  OperatorCursor queue_owner(scheduler.operators(), &OperatorMark::queue_events);
+  for (std::size_t i = 0; i < scheduler.queue_events().size(); ++i) {
+    const QueueEvent& event = scheduler.queue_events()[i];
+    events[static_cast<std::size_t>(event.queue)].push_back(
+        {event.cycle, event.instruction, queue_owner.mark_of(i)});
   }
-  std::vector<QueueProgram> result;
-  for (std::size_t queue = 0; queue < queues; ++queue) {
+  return events;
+}
+
+}  // namespace
+
+void emit_queues(const Scheduler& scheduler, Program& program) {
+  program.queues.clear();
+  program.marks = {};
+  for (const OperatorMark& mark : scheduler.operators()) {
+    program.marks.operators.push_back(mark.name);
+  }
+  std::vector<std::vector<Timed>> events = events_by_queue(scheduler);
+  for (std::size_t queue = 0; queue < events.size(); ++queue) {
     std::stable_sort(events[queue].begin(), events[queue].end(),
                      [](const Timed& a, const Timed& b) { return a.cycle < b.cycle; });
-    result.push_back(
-        QueueEmitter(scheduler, static_cast<int>(queue), std::move(events[queue])).emit());
+    QueueEmitter emitter(scheduler, static_cast<int>(queue), std::move(events[queue]));
+    program.queues.push_back(emitter.emit());
+    if (!program.marks.operators.empty()) program.marks.queues.push_back(emitter.marks());
   }
-  return result;
 }
 
 CyclePrediction predict_cycles(const Scheduler& scheduler) {

@@ -9,9 +9,10 @@
 
 namespace tandem::lpu {
 
-/// The queues of a finished schedule. Queue 0 gives the Notify that releases all others `barrier`
-/// cycles later, in the scheduler's first cycle.
-[[nodiscard]] std::vector<QueueProgram> emit_queues(const Scheduler& scheduler);
+/// The queues of a finished schedule, and which operator each word came from (a Repeat of words of
+/// several operators belongs to the first). Queue 0 gives the Notify that releases all others
+/// `barrier` cycles later, in the scheduler's first cycle.
+void emit_queues(const Scheduler& scheduler, Program& program);
 
 /// Cycles of a finished schedule as the machine counts them: a + b * further iterations.
 struct CyclePrediction {

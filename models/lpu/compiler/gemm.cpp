@@ -79,6 +79,7 @@ class GemmScheduler {
         blocks_.push_back({n, row, std::min(block_, gemm_.shape.m - row)});
       }
     }
+    scheduler_.begin_operator("product");
     load(blocks_.front(), 0);
     for (std::size_t b = 0; b < blocks_.size(); ++b) multiply(b);
     while (!pending_.empty()) emit_oldest();
@@ -278,7 +279,7 @@ CompiledGemm compile_gemm(const Geometry& geometry, const LatencyTable& latencie
   GemmScheduler scheduler(geometry, latencies, gemm);
   const Scheduler& schedule = scheduler.run();
   gemm.program.chip = chip;
-  gemm.program.queues = emit_queues(schedule);
+  emit_queues(schedule, gemm.program);
   gemm.cycles = predict_cycles(schedule).base;
   return gemm;
 }

@@ -1,56 +1,32 @@
 #include "models/lpu/compiler/image.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
+
+#include "models/lpu/compiler/channel_map.hpp"
+#include "models/lpu/compiler/tile_writer.hpp"
 
 namespace tandem::lpu {
 namespace {
-
-constexpr float largest_e4m3 = 448.0F;
-constexpr int absent = -1;
 
 std::size_t index_of(std::int64_t value) {
   return static_cast<std::size_t>(value);
 }
 
-// Channel of a matrix for every lane of every vector; `absent` for padding.
-using ChannelMap = std::vector<std::int64_t>;
-
-ChannelMap natural(std::int64_t first, std::int64_t width, int vectors, int lanes) {
-  ChannelMap map(index_of(std::int64_t{vectors} * lanes), absent);
-  for (std::int64_t i = 0; i < width; ++i) map[index_of(i)] = first + i;
-  return map;
-}
-
-// Lane d of head p of pack j carries channel d of kv head j * P + p, or of q head g of its group.
-ChannelMap packed(const StageShape& shape, int group) {
-  const int vectors = shape.packs * group;
-  ChannelMap map(index_of(std::int64_t{vectors} * shape.lanes), absent);
-  for (int vector = 0; vector < vectors; ++vector) {
-    const int j = vector / group;
-    for (int p = 0; p < shape.heads_in_pack(j); ++p) {
-      const std::int64_t head = std::int64_t{j * shape.pack_heads + p} * group + vector % group;
-      for (int d = 0; d < shape.head_dim; ++d) {
-        map[index_of(std::int64_t{vector} * shape.lanes + p * shape.head_dim + d)] =
-            head * shape.head_dim + d;
-      }
-    }
-  }
-  return map;
-}
-
-class ConstantWriter {
+class ConstantWriter : private TileWriter {
  public:
-  ConstantWriter(const Geometry& geometry, const StageLayout& layout, const RowWriter& write)
-      : geometry_(geometry), layout_(layout), write_(write) {}
+  using TileWriter::TileWriter;
 
   void write_layer(const LayerLayout& layer, const Weights& weights, std::int64_t index) {
     const LayerTensors tensors{weights, index};
     vectors(layer.attention_norm, tensors.at("attention_norm"));
     vectors(layer.ffn_norm, tensors.at("ffn_norm"));
     write_grouped_attention(layer, tensors);
-    write_dense_block(layer, tensors);
+    if (layer.experts) {
+      write_experts(*this, layer, tensors);
+    } else {
+      write_dense_block(layer, tensors);
+    }
   }
 
   void write_head(const Weights& weights) {
@@ -80,23 +56,10 @@ class ConstantWriter {
         value(side[channel], s.kv, one);
       }
     }
+    write_routing_tables(*this);
   }
 
  private:
-  /// The tensors of one layer by name.
-  struct LayerTensors {
-    const Weights& weights;
-    std::int64_t layer;
-    [[nodiscard]] const Tensor& at(std::string_view name) const {
-      return weights.layer(layer, name);
-    }
-  };
-
-  [[nodiscard]] ChannelMap hidden_map() const {
-    const StageShape& s = layout_.shape;
-    return natural(0, layout_.network().hidden, s.hidden_vectors, s.lanes);
-  }
-
   void write_grouped_attention(const LayerLayout& layer, const LayerTensors& tensors) {
     const ChannelMap hidden = hidden_map();
     const ChannelMap heads = packed(layout_.shape, layout_.shape.group);
@@ -106,6 +69,69 @@ class ConstantWriter {
     matrix(layer.v, tensors.at("attention.value"), kv_heads, hidden);
     matrix(layer.o, tensors.at("attention.output"), hidden, heads);
     for (const PackLayout& pack : layer.packs) ones_column(pack);
+    write_head_vectors(layer.q_vectors, heads, tensors, "attention.query");
+    write_head_vectors(layer.k_vectors, kv_heads, tensors, "attention.key");
+    for (std::size_t j = 0; j < layer.v_bias.size(); ++j) {
+      const auto bias = tensors.at("attention.value_bias").floats();
+      value(layer.v_bias[j], Type::Float32, lanes_of(bias, kv_heads, j));
+    }
+    write_sinks(layer, tensors);
+    if (!layer.o_bias.empty()) vectors(layer.o_bias, tensors.at("attention.output_bias"));
+  }
+
+  // The channels of vector `index` of a map; zero where it has none.
+  [[nodiscard]] std::vector<float> lanes_of(std::span<const float> values, const ChannelMap& map,
+                                            std::size_t index) const {
+    const auto lanes = index_of(layout_.shape.lanes);
+    std::vector<float> result(lanes);
+    for (std::size_t lane = 0; lane < lanes; ++lane) {
+      const std::int64_t channel = map[index * lanes + lane];
+      if (channel != absent) result[lane] = values[index_of(channel)];
+    }
+    return result;
+  }
+
+  // Head p of a pack in q vector q is the q % group-th of its kv head's group.
+  void write_sinks(const LayerLayout& layer, const LayerTensors& tensors) {
+    const StageShape& s = layout_.shape;
+    if (layer.sinks.empty()) return;
+    const auto sinks = tensors.at("attention.sinks").floats();
+    for (int q = 0; q < s.q_vectors(); ++q) {
+      for (int p = 0; p < s.heads_in_pack(q / s.group); ++p) {
+        const int head = (q / s.group * s.pack_heads + p) * s.group + q % s.group;
+        const std::vector<float> lanes(index_of(s.lanes), sinks[index_of(head)]);
+        value(layer.sinks[layout_.head_slot(q, p, Hemisphere::West)], Type::Float32, lanes);
+      }
+    }
+  }
+
+  // What a vector's partners in the rotation have in its lanes.
+  [[nodiscard]] std::vector<float> partners_of(const std::vector<float>& values) const {
+    std::vector<float> result(values.size());
+    const auto partners = rope_partners(layout_.shape, layout_.rope);
+    for (std::size_t lane = 0; lane < values.size(); ++lane) {
+      if (partners[lane] < values.size()) result[lane] = values[partners[lane]];
+    }
+    return result;
+  }
+
+  void write_head_vectors(const std::vector<HeadVectors>& heads, const ChannelMap& channels,
+                          const LayerTensors& tensors, const std::string& name) {
+    for (std::size_t i = 0; i < heads.size(); ++i) {
+      if (!heads[i].bias.empty()) {
+        const auto bias = lanes_of(tensors.at(name + "_bias").floats(), channels, i);
+        value(heads[i].bias, Type::Float32, bias);
+        value(heads[i].partner_bias, Type::Float32, partners_of(bias));
+      }
+      if (heads[i].norm.empty()) continue;
+      std::vector<float> norm(index_of(layout_.shape.lanes));
+      const auto weight = tensors.at(name + "_norm").floats();
+      for (std::size_t lane = 0; lane < index_of(layout_.shape.channels()); ++lane) {
+        norm[lane] = weight[lane % weight.size()];
+      }
+      value(heads[i].norm, Type::Float32, norm);
+      value(heads[i].partner_norm, Type::Float32, partners_of(norm));
+    }
   }
 
   void write_dense_block(const LayerLayout& layer, const LayerTensors& tensors) {
@@ -117,20 +143,6 @@ class ConstantWriter {
     matrix(layer.down, tensors.at("ffn.down"), hidden, ffn);
   }
 
-  void value(const Rows& rows, Type type, std::span<const float> values) {
-    write_vector(geometry_, rows, type, values, write_);
-  }
-
-  void vectors(const std::vector<Rows>& rows, const Tensor& tensor) {
-    const std::span<const float> values = tensor.floats();
-    const auto lanes = index_of(layout_.shape.lanes);
-    for (std::size_t k = 0; k < rows.size(); ++k) {
-      const std::size_t first = k * lanes;
-      value(rows[k], Type::Float32, values.subspan(first, std::min(lanes, values.size() - first)));
-    }
-  }
-
-  // The same column of ones in every KV unit.
   void ones_column(const PackLayout& pack) {
     const std::vector<float> ones(index_of(layout_.shape.lanes), 1.0F);
     for (int unit = 0; unit < layout_.units(); ++unit) {
@@ -143,62 +155,14 @@ class ConstantWriter {
     }
   }
 
-  float tensor_scale(const MatrixLayout& matrix, std::span<const float> values) {
-    if (matrix.scale.empty()) return 1.0F;
-    float largest = 0.0F;
-    for (const float v : values) largest = std::max(largest, std::fabs(v));
-    const float scale = largest > 0.0F ? largest / largest_e4m3 : 1.0F;
-    value(matrix.scale, Type::Float32, std::vector<float>(index_of(layout_.shape.lanes), scale));
-    return scale;
-  }
-
   void matrix(const MatrixLayout& matrix, const Tensor& tensor, const ChannelMap& outputs,
               const ChannelMap& inputs) {
-    const std::span<const float> values = tensor.floats();
-    const float scale = tensor_scale(matrix, values);
-    const auto lanes = index_of(layout_.shape.lanes);
-    const auto width = index_of(tensor.dim(1));
-    std::vector<float> column(lanes);
-    for (int n = 0; n < matrix.n_tiles; ++n) {
-      for (int k = 0; k < matrix.k_tiles; ++k) {
-        const ColumnTile& tile = matrix.tile(n, k);
-        for (std::size_t c = 0; c < lanes; ++c) {
-          const std::int64_t output = outputs[index_of(n) * lanes + c];
-          for (std::size_t lane = 0; lane < lanes; ++lane) {
-            const std::int64_t input = inputs[index_of(k) * lanes + lane];
-            const bool exists = output != absent && input != absent;
-            column[lane] = exists ? values[index_of(output) * width + index_of(input)] : 0.0F;
-            if (scale != 1.0F) column[lane] /= scale;
-          }
-          Rows rows;
-          for (int byte = 0; byte < tile.bytes; ++byte) {
-            rows.push_back(tile.place(geometry_, byte, static_cast<int>(c)));
-          }
-          value(rows, matrix.type, column);
-        }
-      }
-    }
+    const float scale = tensor_scale(matrix, tensor.floats());
+    tiles(matrix, {tensor.floats(), tensor.dim(1), scale}, outputs, inputs, {});
   }
-
-  const Geometry& geometry_;
-  const StageLayout& layout_;
-  const RowWriter& write_;
 };
 
 }  // namespace
-
-void write_vector(const Geometry& geometry, const Rows& rows, Type type,
-                  std::span<const float> values, const RowWriter& write) {
-  std::vector<std::vector<std::uint8_t>> bytes(
-      rows.size(), std::vector<std::uint8_t>(index_of(geometry.vector_bytes())));
-  for (std::size_t lane = 0; lane < values.size(); ++lane) {
-    const std::uint32_t bits = encode_element(element_type(type), values[lane]);
-    for (std::size_t b = 0; b < rows.size(); ++b) {
-      bytes[b][lane] = static_cast<std::uint8_t>(bits >> (8 * b));
-    }
-  }
-  for (std::size_t b = 0; b < rows.size(); ++b) write(rows[b], bytes[b]);
-}
 
 void write_constants(const Geometry& geometry, const StageLayout& layout, const Weights& weights,
                      const RowWriter& write) {

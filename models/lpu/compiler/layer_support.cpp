@@ -10,18 +10,30 @@ std::string beyond_compiler(const GroupedAttention& a) {
   if (a.shape.scale != 0) return "a softmax scale of its own";
   if (a.shape.softcap != 0) return "soft caps on attention scores";
   if (!a.rope) return "attention without rotary embedding";
-  if (a.rope->rotated != a.shape.head_dim) return "partial rotary embedding";
-  if (a.rope->scaling.index() > 1) return "YaRN or linear rope scaling";
-  if (a.qk_norm != QkNorm::None) return "norms of queries and keys";
+  if (a.qk_norm == QkNorm::AllHeads) return "norms over all query heads";
   if (a.output_gate) return "gated attention outputs";
-  if (a.sinks) return "attention sinks";
-  if (a.qkv_bias || a.output_bias) return "biases in attention";
   return a.keys_are_values || a.value_norm ? "values made from keys" : "";
 }
 
+std::string beyond_compiler(const Experts& experts) {
+  const bool masks_softmax =
+      experts.router.groups > 1 && experts.router.rule != ops::RouterRule::SigmoidBias;
+  if (masks_softmax) return "groups of experts under a softmax";
+  if (experts.shared_gate) return "gated shared experts";
+  if (experts.router_norm) return "a norm before the router";
+  return experts.expert_scale ? "factors of experts" : "";
+}
+
 std::string beyond_compiler(const FeedForward& ffn) {
-  if (ffn.experts) return "mixtures of experts";
-  if (!ffn.gated || ffn.activation != ActivationKind::Silu) return "a block other than SwiGLU";
+  if (ffn.experts) {
+    const std::string in_experts = beyond_compiler(*ffn.experts);
+    if (!in_experts.empty()) return in_experts;
+    if (ffn.intermediate > 0) return "experts beside a dense block";
+  }
+  const bool clamps = ffn.experts && ffn.activation == ActivationKind::ClampedSwiglu;
+  if (!ffn.gated || (ffn.activation != ActivationKind::Silu && !clamps)) {
+    return "a block other than SwiGLU";
+  }
   return ffn.bias ? "biases in feed-forward blocks" : "";
 }
 

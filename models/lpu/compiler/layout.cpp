@@ -107,6 +107,13 @@ void LayoutMaker::make_vectors(LayerLayout& layer) {
        {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down}) {
     if (matrix->n_tiles > 0) make_scale(*matrix);
   }
+  if (const auto* attention = std::get_if<GroupedAttention>(&layer.kind.mixer)) {
+    make_head_vectors(layer, *attention);
+  }
+  if (layer.experts) {
+    make_experts_vectors(*layer.experts);
+    make_expert_tables(*layer.kind.ffn.experts, *layer.experts);
+  }
 }
 
 void LayoutMaker::make_layer(std::int64_t index) {
@@ -114,7 +121,11 @@ void LayoutMaker::make_layer(std::int64_t index) {
   layer.kind = layer_of(layout_.stage, index);
   make_grouped_attention(layer);
   begin_at_even_plane();
-  make_dense_block(layer);
+  if (layer.kind.ffn.experts) {
+    make_experts(layer);
+  } else {
+    make_dense_block(layer);
+  }
   begin_at_even_plane();
   layout_.layers.push_back(std::move(layer));
 }
@@ -192,6 +203,7 @@ void LayoutMaker::make() {
     make_activations(layout_.token(t).gated, t, shape.ffn_vectors, intermediate());
     make_attention_buffers(t);
   }
+  make_routing_buffers();
 }
 
 void LayoutMaker::make_exchange() {
@@ -223,6 +235,22 @@ TokenRegisters token_registers(const Geometry& geometry, int token) {
   }
   registers.value_ports = registers.key_ports + ports;
   return registers;
+}
+
+std::vector<std::uint16_t> rope_partners(const StageShape& shape, const ops::Rope& rope) {
+  constexpr std::uint16_t no_lane = 0xffff;
+  std::vector<std::uint16_t> map(static_cast<std::size_t>(shape.lanes), no_lane);
+  const bool whole = rope.partial == ops::PartialRotary::Proportional || rope.rotated == 0;
+  const int rotated = whole ? shape.head_dim : static_cast<int>(rope.rotated);
+  const int half = rotated / 2;
+  for (int lane = 0; lane < shape.channels(); ++lane) {
+    const int within = lane % shape.head_dim;
+    int partner = lane ^ 1;
+    if (rope.layout == RopeLayout::HalfSplit) partner = within < half ? lane + half : lane - half;
+    if (within >= rotated) partner = lane;
+    map[static_cast<std::size_t>(lane)] = static_cast<std::uint16_t>(partner);
+  }
+  return map;
 }
 
 int StageLayout::deepest_bank() const {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <optional>
 #include <vector>
 
 #include "models/lpu/collective/collective.hpp"
@@ -21,6 +22,12 @@ inline constexpr int tail_base = 3;   ///< rows to the unit of the block that gr
 inline constexpr int staging_base = 4;
 inline constexpr int mask_start = 5;
 inline constexpr int column_ports = 16;  ///< K rows by port; V rows by port behind them
+/// Rows from the first expert's weights to those of a token's chosen ones, best first. Flags of the
+/// vector unit set them in the middle of a pass.
+inline constexpr int chosen_experts = 192;
+inline constexpr int most_chosen_experts = 8;
+/// Their indices, for tables with a row per expert.
+inline constexpr int chosen_indices = chosen_experts + most_chosen_experts;
 inline constexpr int delta_state = 178;  ///< rows to a request's recurrent states
 /// Rows to the convolution's input of as many tokens ago as registers further (0 = this token).
 inline constexpr int delta_ring = 179;
@@ -51,6 +58,7 @@ inline constexpr int most_tokens = 16;
 struct MatrixLayout {
   int n_tiles = 0;
   int k_tiles = 0;
+  int first_k = 0;  ///< vector of the inputs that tile 0 of a row takes
   Type type = Type::Float16;
   std::vector<int> plane;         ///< by n
   std::vector<ColumnTile> tiles;  ///< n * k_tiles + k
@@ -75,14 +83,65 @@ struct PackLayout {
   ColumnTile staged;  ///< V rows of the growing block; column = token
 };
 
+/// A mixture of experts. The chosen experts advance side by side, as if they were one block as wide
+/// as all of them: vectors of shared experts come first, then those of the chosen ones, best first.
+///
+/// Weights of all experts lie alike: those of expert e are e * unit_rows rows behind those of
+/// expert 0, in every bank. Tiles of the chosen experts are those of expert 0 at a host register,
+/// so cycles do not depend on which they are. Experts narrower than half a vector share tiles:
+/// `side_by_side` of them lie in the lanes of one, and what the others give is multiplied by zero.
+struct ExpertsLayout {
+  int vectors = 0;         ///< of one routed expert
+  int shared_vectors = 0;  ///< of all shared experts together
+  int unit_rows = 0;
+  int side_by_side = 1;
+  std::vector<MatrixLayout> router;    ///< one row of tiles, cut along its inputs
+  std::vector<MatrixLayout> gate, up;  ///< rows of tiles, each cut along its inputs
+  MatrixLayout down;
+  /// Tables with a row per expert, by vector: biases; empty where there are none.
+  std::vector<Rows> gate_bias, up_bias, down_bias;
+  /// Added to what experts are chosen by: the router's bias, and far below any score in lanes
+  /// without an expert.
+  Rows offset;
+  Rows lane_rows;  ///< by lane: rows to the unit of its expert
+  Rows own_lanes;  ///< table with a row per expert: ones in its lanes; empty where it has all
+  [[nodiscard]] bool needs_index() const { return !down_bias.empty() || !own_lanes.empty(); }
+};
+
+/// What a pass keeps between the steps of routing; all layers share it.
+struct RoutingBuffers {
+  std::array<Rows, 2> keys;   ///< what experts are chosen by; a copy in each hemisphere
+  std::array<Rows, 2> group;  ///< keys of expert groups, likewise
+  Rows score;                 ///< what weights are made from, where that differs from the keys
+  Rows rank;                  ///< of each lane's expert among all
+  Rows lane_index;            ///< constant: 0, 1, 2, ...
+  Rows beyond;               ///< constant: 0 in lanes with an expert, far below any score elsewhere
+  Rows inverse;              ///< factor of all weights
+  std::vector<Rows> chosen;  ///< 16-bit rows of a chosen expert
+  std::vector<Rows> index;   ///< its 16-bit index
+  std::vector<Rows> weight;  ///< fp32, of a chosen expert
+};
+
+/// What a vector of heads takes on before it is used; empty where the network has none. What
+/// rotation pairs a lane with is a lane of another channel, so its factors lie beside the lane's.
+struct HeadVectors {
+  Rows bias, partner_bias;
+  Rows norm, partner_norm;  ///< weights of the norm over each head
+};
+
 /// One layer: what it computes, and where what its two halves need lies. Members of halves that the
 /// kind does not have stay empty.
 struct LayerLayout {
   LayerKind kind;
   std::vector<Rows> attention_norm, ffn_norm;
-  MatrixLayout q, k, v, o;        ///< grouped attention
-  std::vector<PackLayout> packs;  ///< grouped attention
-  MatrixLayout gate, up, down;    ///< dense feed-forward block
+  MatrixLayout q, k, v, o;                        ///< grouped attention
+  std::vector<PackLayout> packs;                  ///< grouped attention
+  std::vector<HeadVectors> q_vectors, k_vectors;  ///< by vector of q, by pack
+  std::vector<Rows> v_bias;                       ///< by pack
+  std::vector<Rows> o_bias;                       ///< by vector of the hidden state
+  std::vector<Rows> sinks;      ///< by q head, in every lane: where its maximum begins
+  MatrixLayout gate, up, down;  ///< dense feed-forward block
+  std::optional<ExpertsLayout> experts;
 };
 
 /// Shape constants that everything else is derived from.
@@ -116,6 +175,7 @@ struct TokenBuffers {
   std::array<Rows, 2> mask;    ///< first row of the mask table; zeros, then the tail's row. Read at
                                ///< the token's mask_start
   Activations normed, attended, gated;
+  Activations routed;         ///< what the experts' gates give
   std::vector<Rows> q_heads;  ///< kv type, by head_slot(); one copy in each hemisphere
   std::vector<Rows> q_rests;  ///< two-byte KV: what rounding took from q_heads, rounded too
   std::vector<Rows> scores;   ///< fp32, first block, by head_slot(); likewise
@@ -145,7 +205,10 @@ struct StageLayout : TokenBuffers {
   VectorBlock shards;                        ///< of a gang that sends: the hidden states
   std::vector<Rows> head_mask;               ///< by kv head of a pack: ones in its lanes
   std::array<std::vector<Rows>, 2> one_hot;  ///< by channel, kv type
+  /// Rotated heads and their inverse root mean squares, where heads are normed: q vectors, packs.
+  std::vector<Rows> rotated, inverse_rms;
   Rows logit_mask;  ///< minus infinity behind the last token of the head slice
+  RoutingBuffers routing;
   std::vector<TokenBuffers> further_tokens;
 
   std::vector<int> rows_used;    ///< by slice * banks + bank
@@ -168,6 +231,11 @@ struct StageLayout : TokenBuffers {
   /// Largest number of rows used in any bank.
   [[nodiscard]] int deepest_bank() const;
 };
+
+/// The partner of each lane in a rotary pair; 0xffff where a lane carries no channel. Channels that
+/// do not rotate are their own.
+[[nodiscard]] std::vector<std::uint16_t> rope_partners(const StageShape& shape,
+                                                       const ops::Rope& rope);
 
 /// Formats that planes multiply. Throws ModelError for others.
 [[nodiscard]] Type plane_type(ElementType type);

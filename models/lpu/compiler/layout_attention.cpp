@@ -14,6 +14,32 @@ void LayoutMaker::make_grouped_attention(LayerLayout& layer) {
   layer.o = matrix(s.hidden_vectors, s.q_vectors());
 }
 
+void LayoutMaker::make_head_vectors(LayerLayout& layer, const GroupedAttention& attention) {
+  const StageShape& s = layout_.shape;
+  layer.q_vectors.resize(static_cast<std::size_t>(s.q_vectors()));
+  layer.k_vectors.resize(static_cast<std::size_t>(s.packs));
+  for (auto* vectors : {&layer.q_vectors, &layer.k_vectors}) {
+    for (HeadVectors& heads : *vectors) {
+      if (attention.qkv_bias) heads.bias = fp32();
+      if (attention.qkv_bias) heads.partner_bias = fp32();
+      if (attention.qk_norm != QkNorm::None) heads.norm = fp32();
+      if (attention.qk_norm != QkNorm::None) heads.partner_norm = fp32();
+    }
+  }
+  for (int j = 0; j < s.packs && attention.qkv_bias; ++j) layer.v_bias.push_back(fp32());
+  for (int k = 0; k < s.hidden_vectors && attention.output_bias; ++k) {
+    layer.o_bias.push_back(fp32());
+  }
+  for (int h = 0; h < s.q_vectors() * s.pack_heads && attention.sinks; ++h) {
+    layer.sinks.push_back(fp32());
+  }
+  if (attention.qk_norm == QkNorm::None || !layout_.rotated.empty()) return;
+  for (int i = 0; i < s.q_vectors() + s.packs; ++i) {
+    layout_.rotated.push_back(fp32());
+    layout_.inverse_rms.push_back(fp32());
+  }
+}
+
 // Assigns packs to planes, turn by turn over layers so that both hemispheres fill evenly.
 void LayoutMaker::make_kv() {
   const StageShape& s = layout_.shape;

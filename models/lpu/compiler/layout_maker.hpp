@@ -34,6 +34,17 @@ class LayoutMaker {
   void make_layer(std::int64_t index);
   void make_dense_block(LayerLayout& layer);
 
+  // Mixtures of experts (layout_experts.cpp).
+  void make_experts(LayerLayout& layer);
+  void add_wide_row(ExpertsLayout& experts, int& position);
+  void add_down_tiles(ExpertsLayout& experts, int first, int count);
+  void add_chosen(ExpertsLayout& experts, int chosen);
+  [[nodiscard]] std::vector<MatrixLayout> parts(int rows, int at_once) const;
+  void make_experts_vectors(ExpertsLayout& experts);
+  void make_expert_tables(const Experts& kind, ExpertsLayout& experts);
+  Rows expert_table(std::int64_t experts);
+  void make_routing_buffers();
+
   // Vectors (layout.cpp).
   /// Of the widest dense block.
   [[nodiscard]] std::int64_t intermediate() const;
@@ -46,6 +57,7 @@ class LayoutMaker {
 
   // Grouped attention (layout_attention.cpp).
   void make_grouped_attention(LayerLayout& layer);
+  void make_head_vectors(LayerLayout& layer, const GroupedAttention& attention);
   void make_kv();
   void place_kv(Hemisphere side, int tiles);
   void make_attention_vectors(int t);
@@ -58,6 +70,7 @@ class LayoutMaker {
   StageLayout& layout_;
   RowAllocator allocator_;
   bool turn_ = false;
+  int table_turn_ = 0;
   int position_ = 0;  ///< of the next row of tiles
 };
 

@@ -28,7 +28,8 @@ std::vector<StageCompiler::RowGroup> StageCompiler::row_groups(const std::vector
     const int plane = row.matrix->plane[index_of(row.n)];
     const bool beside = !groups.empty() && groups.back().rows.size() == 1 &&
                         streams_of(row.matrix->type) == 1 && plane % 2 == 1 &&
-                        groups.back().first_plane() == plane - 1;
+                        groups.back().first_plane() == plane - 1 &&
+                        groups.back().rows.front()->matrix->first_k == row.matrix->first_k;
     if (!beside) groups.emplace_back();
     groups.back().rows.push_back(&row);
     groups.back().targets.resize(index_of(tokens_));
@@ -79,22 +80,30 @@ void StageCompiler::multiply_round(const Round& round, const Round* next,
                                    ActivationsOf activations) {
   const MatrixLayout& matrix = *round.front()->rows.front()->matrix;
   const bool ahead = geometry_.has_wide_weight_path() || streams_of(matrix.type) == 1;
+  int k_tiles = 0;
+  for (const RowGroup* group : round) k_tiles = std::max(k_tiles, group->k_tiles());
   const auto load_next = [&](int k) {
-    if (k + 1 < matrix.k_tiles) return load_round(round, k + 1);
+    if (k + 1 < k_tiles) return load_round(round, k + 1);
     if (next != nullptr) load_round(*next, 0);
   };
-  for (int k = 0; k < matrix.k_tiles; ++k) {
-    for (const RowGroup* group : round) install_tiles(*group, k);
+  for (int k = 0; k < k_tiles; ++k) {
+    for (const RowGroup* group : round) {
+      if (k < group->k_tiles()) install_tiles(*group, k);
+    }
     if (ahead) load_next(k);
     for (int token = 0; token < tokens_; ++token) {
-      for (RowGroup* group : round) activate_tiles(*group, k, token, activations);
+      for (RowGroup* group : round) {
+        if (k < group->k_tiles()) activate_tiles(*group, k, token, activations);
+      }
     }
     if (!ahead) load_next(k);
   }
 }
 
 void StageCompiler::load_round(const Round& round, int k) {
-  for (const RowGroup* group : round) load_tiles(*group, k);
+  for (const RowGroup* group : round) {
+    if (k < group->k_tiles()) load_tiles(*group, k);
+  }
 }
 
 // On a wide weight path both planes load in the same cycles, so that both banks of a slice rest in
@@ -133,11 +142,12 @@ void StageCompiler::activate_tiles(RowGroup& group, int k, int token, Activation
   const bool is_wide = geometry_.has_wide_weight_path();
   const Hemisphere side = geometry_.plane_hemisphere(group.first_plane());
   const bool from_east = (side == Hemisphere::East) != is_wide;
-  const Rows& rows = activations.side[from_east ? 1 : 0][index_of(k)];
+  const int vector = group.rows.front()->matrix->first_k + k;
+  const Rows& rows = activations.side[from_east ? 1 : 0][index_of(vector)];
   std::vector<Work::Target>& targets = group.targets[index_of(token)];
   for (Work::Target& target : targets) {
     target.add = k > 0;
-    target.halves = activations.halves[index_of(k)];
+    target.halves = activations.halves[index_of(vector)];
     if (is_wide) continue;
     Work work(scheduler_);
     work.activate_rows(rows, {target});
@@ -206,8 +216,7 @@ void StageCompiler::gate(const Output& gate, const Output& up, int vector, int t
   work.place();
 }
 
-void StageCompiler::feed_forward(const LayerLayout& layer) {
-  rms_norm(layer.ffn_norm);
+void StageCompiler::dense_block(const LayerLayout& layer) {
   scheduler_.begin_operator("gate and up");
   std::vector<TileRow> rows;
   std::vector<std::vector<Output>> gates(index_of(tokens_));

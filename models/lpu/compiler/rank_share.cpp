@@ -35,15 +35,18 @@ void require_dividing_heads(const ops::AttentionShape& shape, int ranks) {
 // What one rank has of a layer.
 void cut(LayerKind& kind, int ranks, const std::string& network) {
   auto* attention = std::get_if<GroupedAttention>(&kind.mixer);
-  if (attention == nullptr || kind.ffn.experts) {
+  if (attention == nullptr) {
     throw ModelError("lpu.compiler: " + network +
-                     " has layers that are not shared among LPUs: only grouped attention and dense "
-                     "feed-forward blocks are");
+                     " has layers that are not shared among LPUs: only grouped attention is");
   }
   require_dividing_heads(attention->shape, ranks);
   attention->shape.heads /= ranks;
   attention->shape.kv_heads = std::max<std::int64_t>(1, attention->shape.kv_heads / ranks);
   kind.ffn.intermediate = ceil_div(kind.ffn.intermediate, ranks);
+  if (!kind.ffn.experts) return;
+  Experts& experts = *kind.ffn.experts;
+  experts.intermediate = ceil_div(experts.intermediate, ranks);
+  experts.shared_intermediate = ceil_div(experts.shared_intermediate, ranks);
 }
 
 Share share_of(const LayerKind& whole, int ranks, int rank) {
@@ -98,6 +101,13 @@ Stage rank_stage(const Stage& stage, int ranks, int rank) {
 
 Weights rank_weights(const Weights& weights, int ranks, int rank) {
   if (ranks == 1) return weights;
+  for (const LayerKind& kind : weights.network.kinds) {
+    const auto* attention = std::get_if<GroupedAttention>(&kind.mixer);
+    const bool has_more = attention != nullptr && (attention->qkv_bias || attention->sinks);
+    if (kind.ffn.experts || has_more) {
+      throw ModelError("lpu.compiler: experts, biases and sinks are not cut among LPUs yet");
+    }
+  }
   Weights result = weights;
   for (LayerKind& kind : result.network.kinds) cut(kind, ranks, weights.network.name);
   for (std::int64_t l = 0; l < weights.network.layers(); ++l) {

@@ -33,7 +33,10 @@ class RowAllocator {
       : geometry_(geometry), layout_(layout) {
     const int slices = geometry.mem_slices_per_hemisphere;
     const int width = geometry.weight_streams_per_plane;
-    groups_ = std::max(1, (slices - moving_slices - buffer_slices) / width);
+    pairs_ = std::max(1, geometry.planes / 4);
+    const bool is_wide = geometry.has_wide_weight_path();
+    groups_ =
+        is_wide ? slices / width : std::max(1, (slices - moving_slices - buffer_slices) / width);
     if (width > slices) throw ModelError("lpu.compiler: fewer slices than weight streams");
     layout.rows_used.resize(static_cast<std::size_t>(geometry.mem_slices() * geometry.banks));
     first_weight_ = slices - groups_ * width;
@@ -51,7 +54,10 @@ class RowAllocator {
     const int width = geometry_.weight_streams_per_plane;
     int best = 0;
     int best_row = 1 << 30;
-    for (int group = 0; group < groups_; ++group) {
+    // Pairs of planes that load side by side read from different slices where there are enough.
+    const int pair = plane % std::max(1, geometry_.planes / 2) / 2;
+    const int step = groups_ >= pairs_ ? pairs_ : 1;
+    for (int group = step > 1 ? pair : 0; group < groups_; group += step) {
       int row = 0;
       for (int b = 0; b < tile.bytes; ++b) {
         for (int k = 0; k < width; ++k) {
@@ -73,6 +79,20 @@ class RowAllocator {
     }
     layout_.weight_rows += std::int64_t{tile.bytes} * width * geometry_.lw_issues();
     return tile;
+  }
+
+  // Makes room for `copies` of all that was taken since `before`, one behind the other with the
+  // same distance in every bank; returns the distance.
+  int repeat_since(const std::vector<int>& before, int copies) {
+    int rows = 0;
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      rows = std::max(rows, layout_.rows_used[i] - before[i]);
+      layout_.weight_rows += std::int64_t{copies - 1} * (layout_.rows_used[i] - before[i]);
+    }
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      if (layout_.rows_used[i] > before[i]) layout_.rows_used[i] = before[i] + copies * rows;
+    }
+    return rows;
   }
 
   // Column tiles that move with the loop over blocks: `tiles` of them per unit and hemisphere.
@@ -181,7 +201,8 @@ class RowAllocator {
 
   const Geometry& geometry_;
   StageLayout& layout_;
-  int groups_ = 1;
+  int groups_ = 1;        ///< of slices, each wide enough for the streams of a plane
+  int pairs_ = 1;         ///< of planes in a hemisphere
   int first_weight_ = 0;  ///< slice of a hemisphere, like those that follow
   int first_moving_ = 0;  ///< of KV tiles
   int tables_ = 0;        ///< buffers come before it

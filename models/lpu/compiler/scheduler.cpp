@@ -55,6 +55,10 @@ Scheduler::RowState& Scheduler::row_state(const Place& place) {
 }
 
 std::int64_t Scheduler::readable(const Place& place) const {
+  if (!available_.empty() && place.reg != 0) {
+    const std::int64_t from = available(place.reg);
+    if (from != 0) return from;
+  }
   if (place.reg >= rank_registers) return 0;
   const auto& bank = rows_[index_of(place.slice * geometry_.banks + place.bank)];
   if (bank.size() <= index_of(place.row)) return 0;
@@ -70,6 +74,9 @@ std::int64_t Scheduler::writable(const Place& place) const {
 
 void Scheduler::add(const MemEvent& event) {
   mem_.push_back(event);
+  if (event.access.reg != 0 && available_.contains(event.access.reg)) {
+    last_flagged_access_ = std::max(last_flagged_access_, event.cycle);
+  }
   RowState untracked;
   RowState& state = event.access.reg >= rank_registers
                         ? untracked
@@ -116,13 +123,14 @@ bool Scheduler::load_fits(const PlaneLoad& load, std::int64_t at) {
   const int mxm = std::abs(geometry_.mxm_position(load.tile->side));
   const int width = geometry_.weight_streams_per_plane;
   const int first = (load.plane % (geometry_.planes / 2)) * width;
+  const std::int64_t begin = std::max(segment_begin(), available(load.tile->reg));
   for (int issue = 0; issue < geometry_.lw_issues(); ++issue) {
     const std::int64_t z = at + load.offset + issue - mxm;
     for (int k = 0; k < width; ++k) {
       const Place place = load.tile->place(geometry_, load.byte, issue * width + k);
       const std::int64_t read =
           z + std::abs(geometry_.mem_position(place.slice)) - latencies_.mem_read;
-      if (read < segment_begin() || port(place.slice, place.bank).busy(read)) return false;
+      if (read < begin || port(place.slice, place.bank).busy(read)) return false;
       if (geometry_.has_wide_weight_path()) continue;
       if (stream(direction, first + k, load.tile->side).busy(z)) return false;
     }

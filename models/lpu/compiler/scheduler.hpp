@@ -86,6 +86,12 @@ struct Segment {
   std::map<int, int> strides;  ///< MEM rows per iteration, by slice; absent = 0
 };
 
+/// A cycle in which parked queues go on and values that flags have set become host registers.
+struct Release {
+  std::int64_t notify = 0;
+  std::int64_t cycle = 0;
+};
+
 /// Where the instructions of an operator begin in the lists of events.
 struct OperatorMark {
   std::string name;
@@ -148,6 +154,16 @@ class Scheduler {
   /// Both at once.
   void load_tile(const ColumnTile& tile, int plane);
 
+  /// Releases all queues once, as early as possible behind cycle `flagged`, in which the last of
+  /// the flags of these registers issues; their rows may be accessed from the release on. Queues
+  /// park as late as they can, so nothing else waits for it. Returns the cycle of the release.
+  std::int64_t release(int first_register, int count, std::int64_t flagged);
+  [[nodiscard]] const std::vector<Release>& releases() const { return releases_; }
+  /// First cycle in which a host register has the value that this pass gives it.
+  [[nodiscard]] std::int64_t available(int reg) const;
+  /// Whether an instruction that occupies its queue for so long would keep it from parking.
+  [[nodiscard]] bool crosses_release(std::int64_t cycle, int cycles) const;
+
   /// The output register of an ALU that keeps a value over many pieces of schedule.
   struct AluRegister {
     std::int64_t written = -1000000;  ///< first cycle in which it may be read
@@ -198,6 +214,9 @@ class Scheduler {
   std::vector<AluRegister> registers_;
   std::vector<Segment> segments_;
   std::vector<OperatorMark> operators_;
+  std::vector<Release> releases_;
+  std::map<int, std::int64_t> available_;  ///< by host register that flags set
+  std::int64_t last_flagged_access_ = 0;   ///< at any of those registers
   std::vector<MemEvent> mem_;
   std::vector<QueueEvent> queue_;
   std::int64_t landed_ = 0;  ///< first cycle in which nothing placed so far is in flight

@@ -36,6 +36,7 @@ class StageCompiler {
     std::vector<const TileRow*> rows;
     std::vector<std::vector<Work::Target>> targets;  ///< by token, then row
     [[nodiscard]] int first_plane() const { return targets.front().front().plane; }
+    [[nodiscard]] int k_tiles() const { return rows.front()->matrix->k_tiles; }
   };
   /// Which of a token's activations a product takes.
   using ActivationsOf = Activations TokenBuffers::*;
@@ -51,6 +52,7 @@ class StageCompiler {
   };
   // Layers by kind (compiler.cpp).
   void mix_tokens(const LayerLayout& layer);
+  void feed_forward(const LayerLayout& layer);
 
   // Hidden state over links (link.cpp).
   void receive_hidden();
@@ -85,9 +87,42 @@ class StageCompiler {
   [[nodiscard]] Value scaled(Work& work, const Output& output, Value value) const;
   [[nodiscard]] int next_accumulator(int plane);
   void add_to_hidden(const MatrixLayout& matrix, ActivationsOf activations);
-  void feed_forward(const LayerLayout& layer);
+  void dense_block(const LayerLayout& layer);
   void gate(const Output& gate, const Output& up, int vector, int token);
   void store_activation(Work& work, Value value, Type type, const Activations& to, int vector);
+
+  // Mixtures of experts (routing.cpp, experts.cpp).
+  /// A matrix that is cut along its inputs, in accumulators.
+  struct PartedOutput {
+    const std::vector<MatrixLayout>* matrix;
+    std::vector<std::pair<int, int>> sums;  ///< plane and accumulator, in the order of the parts
+    int scale;
+  };
+  [[nodiscard]] Value sum_of(Work& work, const PartedOutput& output);
+  void score_experts(const LayerLayout& layer);
+  void store_keys(const LayerLayout& layer, const PartedOutput& logits);
+  void store_twice(Work& work, Value value, const std::array<Rows, 2>& to);
+  /// Lanes that a lane is compared with, one step away each: those that come behind it in the
+  /// order of lanes and those before it. What a lane lacks is a lane far below all others.
+  struct Rivals {
+    std::vector<int> behind, before;  ///< maps
+  };
+  [[nodiscard]] Rivals rivals_in(int lanes, int step, int run);
+  [[nodiscard]] Value rank(Work& work, const std::array<Rows, 2>& keys, const Rivals& rivals);
+  void keep_best_groups(const LayerLayout& layer);
+  void rank_groups(const ops::Router& router);
+  [[nodiscard]] Value sum_in_groups(Work& work, Value value, int width);
+  void choose_experts(const LayerLayout& layer);
+  std::int64_t flag_chosen(const Rows& by_lane, int chosen, const Rows& to, int reg);
+  void find_chosen(const ExpertsLayout& experts, int count);
+  void weigh_chosen(const ops::Router& router);
+  void advance_experts(const LayerLayout& layer);
+  void add_expert_biases(const LayerLayout& layer);
+  [[nodiscard]] static Rows row_of_chosen(const Rows& table, int chosen);
+  [[nodiscard]] Value logistic(Work& work, Value x);
+  [[nodiscard]] Value activated(Work& work, ActivationKind kind, Value gate, Value up);
+  void gate_expert(const LayerLayout& layer, const PartedOutput& gate, const PartedOutput& up,
+                   int vector);
 
   // Norms, reductions and the head (norm.cpp).
   void rms_norm(const std::vector<Rows>& weights);
@@ -103,11 +138,19 @@ class StageCompiler {
   void attention(const LayerLayout& layer);
   void attend(const LayerLayout& layer, int first, int end);
   void project_qkv(const LayerLayout& layer);
-  [[nodiscard]] Value rotate(Work& work, const Output& output, const TokenBuffers& token) const;
+  // What projections become on their way (attention_inputs.cpp).
+  [[nodiscard]] Value rotate(Work& work, const Output& output, const HeadVectors& heads,
+                             const TokenBuffers& token);
+  [[nodiscard]] Value head_value(Work& work, const Output& output, const HeadVectors& heads,
+                                 int vector, const TokenBuffers& token);
+  void norm_heads(const Output& output, const HeadVectors& heads, int vector,
+                  const TokenBuffers& token);
   void split_heads(const LayerLayout& layer, int q, const Output& output,
                    const TokenBuffers& token);
-  void append_key(const PackLayout& pack, const Output& output, const TokenBuffers& token);
-  void append_value(const PackLayout& pack, const Output& output, const TokenBuffers& token);
+  void append_key(const LayerLayout& layer, int pack, const Output& output,
+                  const TokenBuffers& token);
+  void append_value(const LayerLayout& layer, int pack, const Output& output,
+                    const TokenBuffers& token);
   [[nodiscard]] std::vector<Rows> column_ports(const ColumnTile& tile, int first_register) const;
   void store_column(Work& work, Value value, const ColumnTile& tile,
                     const std::vector<Rows>& by_byte);
@@ -119,6 +162,16 @@ class StageCompiler {
   void weigh_values(const PackLayout& pack, int q, int p, int accumulator,
                     const TokenBuffers& token);
   void combine_heads(const LayerLayout& layer, int q, const TokenBuffers& token, int turn);
+  /// Head p of the pack in q vector q.
+  struct HeadOfPack {
+    int q;
+    int p;
+  };
+  [[nodiscard]] Value with_sink(Work& work, Value sum, const LayerLayout& layer,
+                                const HeadOfPack& head, const TokenBuffers& token,
+                                const Work::Options& at);
+  void begin_maxima(const LayerLayout& layer, const TokenBuffers& token);
+  void add_bias_to_hidden(const std::vector<Rows>& bias);
   [[nodiscard]] std::map<int, int> loop_strides() const;
   /// Of the token that comes `turn`-th in its group.
   [[nodiscard]] int value_accumulator(const LayerLayout& layer, int q, int p, int turn) const;

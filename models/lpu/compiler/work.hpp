@@ -73,6 +73,9 @@ class Work {
   /// Sends rows from SRAM to one or both planes of a hemisphere as an activation. Rows of the other
   /// hemisphere pass the vector unit on their way.
   void activate_rows(const Rows& rows, const std::vector<Target>& targets);
+  /// Lane 0 of a 16-bit integer in SRAM becomes the value of a host register at the next release.
+  /// Returns the cycle of the Work in which the flag issues.
+  std::int64_t flag(const Rows& rows, int reg);
   /// Sends a row from SRAM over a link in cycle `offset` (plus a constant) of the Work.
   void send_row(const Place& place, int link, std::int64_t offset);
   /// Takes a vector that arrives over a link in cycle `offset` of the Work into a row.

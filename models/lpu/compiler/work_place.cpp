@@ -148,6 +148,7 @@ bool Work::reserve(std::int64_t start) {
       if (!found) return false;
       continue;
     }
+    if (op.cycles > 1 && scheduler_->crosses_release(start + op.cycle, op.cycles)) return false;
     for (int c = 0; c < op.cycles; ++c) {
       if (!take(scheduler_->queue(op.queue), start + op.cycle + c)) return false;
     }

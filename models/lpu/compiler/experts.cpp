@@ -1,0 +1,113 @@
+// The blocks of the chosen and of the shared experts, as one product each way: weights of experts
+// multiply what enters the second product, whose accumulators then add all experts, shared ones
+// first, then best first.
+#include "models/lpu/compiler/stage_compiler.hpp"
+
+namespace tandem::lpu {
+namespace {
+
+std::size_t index_of(int value) {
+  return static_cast<std::size_t>(value);
+}
+
+}  // namespace
+
+// 1 / (1 + exp(-x)).
+Value StageCompiler::logistic(Work& work, Value x) {
+  const Value grown = work.op(AluOp::Exp, work.op(AluOp::Neg, x));
+  return work.op(AluOp::Recip, work.op(AluOp::Add, grown, Work::constant(1.0F)));
+}
+
+// What stands between the two products of a block; formulas as in ops::ActivationKind.
+Value StageCompiler::activated(Work& work, ActivationKind kind, Value gate, Value up) {
+  if (kind == ActivationKind::ClampedSwiglu) {
+    constexpr float limit = 7.0F;
+    const Value g = work.op(AluOp::Min, gate, Work::constant(limit));
+    const Value least = work.op(AluOp::Max, up, Work::constant(-limit));
+    const Value u = work.op(AluOp::Min, least, Work::constant(limit));
+    const Value part = logistic(work, work.op(AluOp::Mul, g, Work::constant(1.702F)));
+    const Value shifted = work.op(AluOp::Add, u, Work::constant(1.0F));
+    return work.op(AluOp::Mul, work.op(AluOp::Mul, g, part), shifted);
+  }
+  return work.op(AluOp::Mul, work.op(AluOp::Mul, gate, logistic(work, gate)), up);
+}
+
+// The row of a chosen expert in a table.
+Rows StageCompiler::row_of_chosen(const Rows& table, int chosen) {
+  Rows rows = table;
+  for (Place& place : rows) place.reg = host_register::chosen_indices + chosen;
+  return rows;
+}
+
+void StageCompiler::gate_expert(const LayerLayout& layer, const PartedOutput& gate,
+                                const PartedOutput& up, int vector) {
+  const ExpertsLayout& experts = *layer.experts;
+  const int routed = vector - experts.shared_vectors;
+  const int chosen = routed < 0 ? 0 : routed / experts.vectors;
+  Work work(scheduler_);
+  Value x = sum_of(work, gate);
+  Value other = sum_of(work, up);
+  if (routed >= 0 && !experts.gate_bias.empty()) {
+    const auto i = index_of(routed % experts.vectors);
+    x = work.op(AluOp::Add, x, work.memory(row_of_chosen(experts.gate_bias[i], chosen)));
+    other = work.op(AluOp::Add, other, work.memory(row_of_chosen(experts.up_bias[i], chosen)));
+  }
+  Value product = activated(work, layer.kind.ffn.activation, x, other);
+  if (routed >= 0) {
+    product = work.op(AluOp::Mul, product, work.memory(layout_.routing.weight[index_of(chosen)]));
+    if (!experts.own_lanes.empty()) {
+      product = work.op(AluOp::Mul, product, work.memory(row_of_chosen(experts.own_lanes, chosen)));
+    }
+  }
+  store_activation(work, product, layout_.shape.weights, layout_.routed, vector);
+  work.place();
+}
+
+// hidden += sum of weight * bias over the chosen experts, best first.
+void StageCompiler::add_expert_biases(const LayerLayout& layer) {
+  const ExpertsLayout& experts = *layer.experts;
+  const auto count = static_cast<int>(layer.kind.ffn.experts->router.top_k);
+  for (std::size_t k = 0; k < experts.down_bias.size(); ++k) {
+    Work work(scheduler_);
+    Value sum;
+    for (int j = 0; j < count; ++j) {
+      const Value bias = work.memory(row_of_chosen(experts.down_bias[k], j));
+      const Value part =
+          work.op(AluOp::Mul, work.memory(layout_.routing.weight[index_of(j)]), bias);
+      sum = j == 0 ? part : work.op(AluOp::Add, sum, part);
+    }
+    work.store(work.op(AluOp::Add, sum, work.memory(layout_.hidden[k])), layout_.hidden[k]);
+    work.place();
+  }
+}
+
+void StageCompiler::advance_experts(const LayerLayout& layer) {
+  scheduler_.begin_operator("experts: gate and up");
+  const ExpertsLayout& experts = *layer.experts;
+  const int vectors = experts.down.k_tiles;
+  const int gate_scale = load_scale(experts.gate.front(), 1);
+  const int up_scale = load_scale(experts.up.front(), 2);
+  std::vector<PartedOutput> gates(index_of(vectors), {&experts.gate, {}, gate_scale});
+  std::vector<PartedOutput> ups(index_of(vectors), {&experts.up, {}, up_scale});
+  std::vector<TileRow> rows;
+  for (int i = 0; i < vectors; ++i) {
+    for (std::size_t s = 0; s < experts.gate.size(); ++s) {
+      rows.push_back({&experts.gate[s], i, [&gates, i](int /*token*/, int plane, int accumulator) {
+                        gates[index_of(i)].sums.emplace_back(plane, accumulator);
+                      }});
+      rows.push_back({&experts.up[s], i,
+                      [this, &layer, &gates, &ups, i](int /*token*/, int plane, int accumulator) {
+                        PartedOutput& up = ups[index_of(i)];
+                        up.sums.emplace_back(plane, accumulator);
+                        if (up.sums.size() < up.matrix->size()) return;
+                        gate_expert(layer, gates[index_of(i)], up, i);
+                      }});
+    }
+  }
+  multiply(rows, &TokenBuffers::normed);
+  scheduler_.begin_operator("experts: down");
+  add_expert_biases(layer);
+  add_to_hidden(experts.down, &TokenBuffers::routed);
+}
+
+}  // namespace tandem::lpu

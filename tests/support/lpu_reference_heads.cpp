@@ -1,0 +1,123 @@
+// What heads take on in the order of the LPU: biases, norms over heads, rotary embedding.
+#include <algorithm>
+#include <cmath>
+
+#include "sim/numerics/special.hpp"
+#include "tests/support/lpu_reference.hpp"
+
+namespace tandem::test {
+namespace {
+
+std::size_t at(std::int64_t value) {
+  return static_cast<std::size_t>(value);
+}
+
+}  // namespace
+
+void LpuReference::make_extras(Layer& layer, std::int64_t index) const {
+  const auto& kind = std::get<GroupedAttention>(layer.kind->mixer);
+  const auto tensor = [&](const char* name) { return weights_.layer(index, name).floats(); };
+  const auto spread = [](std::span<const float> values, const std::vector<std::int64_t>& map) {
+    Lanes lanes;
+    for (const std::int64_t channel : map) {
+      lanes.push_back(channel < 0 ? 0.0F : values[at(channel)]);
+    }
+    return lanes;
+  };
+  if (kind.qkv_bias) {
+    layer.query.bias =
+        spread(tensor("attention.query_bias"), packed(attention_.heads / attention_.kv_heads));
+    layer.key.bias = spread(tensor("attention.key_bias"), packed(1));
+    layer.value_bias = spread(tensor("attention.value_bias"), packed(1));
+  }
+  const auto copy = [](std::span<const float> values) {
+    return Lanes(values.begin(), values.end());
+  };
+  if (kind.output_bias) layer.output_bias = copy(tensor("attention.output_bias"));
+  if (kind.sinks) layer.sinks = copy(tensor("attention.sinks"));
+  if (kind.qk_norm == QkNorm::None) return;
+  layer.query.norm = copy(tensor("attention.query_norm"));
+  layer.key.norm = copy(tensor("attention.key_norm"));
+}
+
+// Angle and partner of a channel, and whether it is the first of its pair.
+LpuReference::Turn LpuReference::turn_of(std::size_t channel) const {
+  const std::size_t rotated = rope_.rotated == 0 ? head_dim_ : at(rope_.rotated);
+  if (channel >= rotated) return {channel, 1.0F, 0.0F};
+  const bool pairs = rope_.layout == RopeLayout::Interleaved;
+  const std::size_t half = rotated / 2;
+  const std::size_t index = pairs ? channel / 2 : channel % half;
+  const bool first = pairs ? channel % 2 == 0 : channel < half;
+  const std::size_t partner = pairs ? channel ^ 1U : (first ? channel + half : channel - half);
+  double frequency =
+      std::pow(rope_.theta, -2.0 * static_cast<double>(index) / static_cast<double>(rotated));
+  double magnitude = 1;
+  if (const auto* yarn = std::get_if<ops::YarnScaling>(&rope_.scaling)) {
+    const ops::YarnRange range = ops::yarn_range(rope_);
+    const double ramp =
+        std::clamp((static_cast<double>(index) - range.low) / (range.high - range.low), 0.0, 1.0);
+    frequency = frequency / yarn->factor * ramp + frequency * (1 - ramp);
+    magnitude = ops::rope_magnitude(rope_);
+  }
+  const double angle = static_cast<double>(position_) * frequency;
+  const auto sine = static_cast<float>(magnitude * std::sin(angle));
+  return {partner, static_cast<float>(magnitude * std::cos(angle)), first ? -sine : sine};
+}
+
+// A bias and the weights of a norm come before the rotation, what the norm divides by after it.
+void LpuReference::rotate(Lanes& x, float scale, const Extras& extras) const {
+  const bool is_plain = extras.bias.empty() && extras.norm.empty();
+  Lanes old = x;
+  Lanes inverse;
+  if (!is_plain) {
+    for (float& value : old) value *= scale;
+    for (std::size_t i = 0; i < extras.bias.size(); ++i) old[i] += extras.bias[i];
+    if (!extras.norm.empty()) inverse = inverse_rms(old);
+    for (std::size_t i = 0; i < old.size() && !extras.norm.empty(); ++i) {
+      old[i] *= extras.norm[i % lanes_ % head_dim_];
+    }
+  }
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const std::size_t lane = i % lanes_;
+    if (lane >= pack_ * head_dim_) {
+      x[i] = 0;
+      continue;
+    }
+    const Turn turn = turn_of(lane % head_dim_);
+    const float a = old[i] * turn.cosine;
+    const float b = old[i - lane % head_dim_ + turn.partner] * turn.sine;
+    x[i] = is_plain ? (a + b) * scale : a + b;
+    if (!inverse.empty()) x[i] *= inverse[i];
+  }
+}
+
+// Over the channels of each head: rounds of rotations within it, terms of a round in order.
+LpuReference::Lanes LpuReference::inverse_rms(const Lanes& x) const {
+  Lanes sums;
+  for (const float value : x) sums.push_back(value * value);
+  std::size_t rest = head_dim_;
+  std::size_t distance = head_dim_;
+  for (const std::size_t radix : {4UL, 5UL, 3UL, 2UL}) {
+    while (rest % radix == 0) {
+      rest /= radix;
+      distance /= radix;
+      const Lanes old = sums;
+      for (std::size_t i = 0; i < old.size(); ++i) {
+        const std::size_t lane = i % lanes_;
+        if (lane >= pack_ * head_dim_) continue;
+        const std::size_t first = i - lane % head_dim_;
+        sums[i] = old[i];
+        for (std::size_t c = 1; c < radix; ++c) {
+          sums[i] = sums[i] + old[first + (i - first + c * distance) % head_dim_];
+        }
+      }
+    }
+  }
+  const auto part = static_cast<float>(1.0 / static_cast<double>(head_dim_));
+  for (float& sum : sums) {
+    sum = special::rsqrt(sum * part + static_cast<float>(network_.norm.epsilon));
+  }
+  return sums;
+}
+
+}  // namespace tandem::test
