@@ -2,6 +2,8 @@
 #pragma once
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "models/link/network.hpp"
 #include "sim/lower/network_model.hpp"
@@ -23,6 +25,8 @@ class SystemNetwork : public NetworkModel {
 
  private:
   Network network_;
+  std::vector<std::string> classes_;   ///< of links, each once
+  std::vector<std::size_t> class_of_;  ///< by link
 };
 
 /// Makes a SystemNetwork; the NetworkFactory of the engine. Throws ModelError when the system

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <limits>
 
+#include "models/lpu/compiler/delta_layout.hpp"
 #include "models/lpu/compiler/image.hpp"
 #include "sim/core/diagnostics.hpp"
 
@@ -28,7 +29,7 @@ class PassRegisters {
     if (block >= layout_.blocks_per_slot || place.slot >= layout_.slots) {
       throw ModelError("lpu.host: a position beyond the context or a slot that does not exist");
     }
-    set(token.iterations, block);
+    set(token.iterations, block / layout_.blocks_per_iteration);
     set(token.slot_base, first_unit * layout_.unit_rows);
     set(token.mask_start, layout_.blocks_per_slot - block);
     set_tail(token, first_unit + block, place.slot);
@@ -98,7 +99,12 @@ HostRegisters pass_registers(const Geometry& geometry, const StageLayout& layout
       registers.set_filler(token);
     }
   }
-  return registers.values();
+  HostRegisters values = registers.values();
+  if (layout.delta) {
+    const auto delta = delta_registers(*layout.delta, tokens[0].slot, tokens[0].position);
+    std::ranges::copy(delta, values.begin() + host_register::delta_state);
+  }
+  return values;
 }
 
 HostRegisters pass_registers(const Geometry& geometry, const StageLayout& layout, int slot,
@@ -143,7 +149,7 @@ void ChipHost::write_value(const Rows& rows, Type type, std::span<const float> v
                });
 }
 
-std::vector<float> ChipHost::read_value(const Rows& rows) const {
+std::vector<float> ChipHost::read_vector(const Rows& rows, Type type) const {
   std::vector<std::uint32_t> bits(index_of(geometry_.lanes()));
   for (std::size_t b = 0; b < rows.size(); ++b) {
     const auto bytes = machine_->read_row(rows[b].slice, rows[b].bank, rows[b].row);
@@ -151,12 +157,25 @@ std::vector<float> ChipHost::read_value(const Rows& rows) const {
       bits[lane] |= std::uint32_t{bytes[lane]} << (8 * b);
     }
   }
-  const ElementType type =
-      rows.size() == 4 ? ElementType::Float32 : element_type(stage_->layout.shape.kv);
   std::vector<float> values;
   values.reserve(bits.size());
-  for (const std::uint32_t b : bits) values.push_back(decode_element(type, b));
+  for (const std::uint32_t b : bits) values.push_back(decode_element(element_type(type), b));
   return values;
+}
+
+std::vector<float> ChipHost::read_value(const Rows& rows) const {
+  return read_vector(rows, rows.size() == 4 ? Type::Float32 : stage_->layout.shape.kv);
+}
+
+// A new request begins with states and inputs of convolutions of zeros.
+void ChipHost::clear_states(int slot) {
+  const StageLayout& layout = stage_->layout;
+  if (!layout.delta) return;
+  for (const LayerLayout& layer : layout.layers) {
+    for (const Rows& rows : delta_request_rows(*layout.delta, layer.delta_rows, slot)) {
+      write_value(rows, Type::Float32, {});
+    }
+  }
 }
 
 void ChipHost::write_descriptor(const TokenBuffers& token, std::int64_t position,
@@ -266,6 +285,7 @@ void ChipHost::prepare(std::span<const TokenPlace> places,
   const HostRegisters registers = pass_registers(geometry_, layout, places);
   for (int t = 0; t < stage_->tokens; ++t) {
     const bool is_filler = index_of(t) >= places.size();
+    if (!is_filler && places[index_of(t)].position == 0) clear_states(places[index_of(t)].slot);
     write_descriptor(layout.token(t), is_filler ? 0 : places[index_of(t)].position,
                      is_filler ? std::span<const float>{} : hidden.at(index_of(t)));
   }

@@ -66,6 +66,8 @@ class ChipHost {
   void prepare(std::span<const TokenPlace> places,
                const std::vector<std::span<const float>>& hidden);
   [[nodiscard]] BatchResult results(int tokens, RunResult run) const;
+  /// The lanes of a vector in SRAM, decoded; for tests of single operators.
+  [[nodiscard]] std::vector<float> read_vector(const Rows& rows, Type type) const;
   [[nodiscard]] KvBlock read_kv(int slot, std::int64_t tokens) const;
   void write_kv(int slot, const KvBlock& block);
 
@@ -81,6 +83,7 @@ class ChipHost {
   [[nodiscard]] TokenResult read_results(int token, const RunResult& run) const;
   [[nodiscard]] std::vector<float> sent_hidden(int token, const RunResult& run) const;
   void read_best(const TokenBuffers& token, TokenResult& result) const;
+  void clear_states(int slot);
   [[nodiscard]] Rows key_rows(const PackLayout& pack, int slot, std::int64_t token) const;
   [[nodiscard]] Rows value_rows(const PackLayout& pack, int slot, std::int64_t block,
                                 int channel) const;

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "models/lpu/chip_params.hpp"
+#include "models/lpu/compiler/loop_plan.hpp"
 #include "sim/lower/chip_model.hpp"
 
 namespace tandem::lpu {
@@ -18,6 +20,8 @@ struct StageSetup {
   int sequences = 1;  ///< KV slots
   std::int64_t max_context = 1;
   int room = 1;  ///< most tokens of a pass, a power of two
+  /// Of the timed programs, so that both take the same cycles.
+  std::optional<LoopPlan> loops;
 };
 
 /// Compiles, loads weights and constants, and keeps the KV slots.

@@ -4,6 +4,7 @@
 
 #include "models/lpu/loaded_stage.hpp"
 #include "models/lpu/pass_plan.hpp"
+#include "models/lpu/stage_gang.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/lower/floor.hpp"
 
@@ -53,7 +54,8 @@ StageCost cost_of_passes(const std::vector<PassCost>& passes, const Stage& stage
   kernel.memory_read = Bytes(vectors("mem_reads") * geometry.vector_bytes());
   kernel.memory_write = Bytes(vectors("mem_writes") * geometry.vector_bytes());
   const std::int64_t streaming =
-      vectors("weight_vectors_installed") / (geometry.planes * geometry.weight_streams_per_plane);
+      vectors("weight_vectors_installed") /
+      (stage.tensor * geometry.planes * geometry.weight_streams_per_plane);
   cost.bottleneck = 2 * streaming > cost.cycles.count() ? "weight_streams" : "dependencies";
   cost.floor = floor_of_passes(stage, batch, geometry);
   kernel.time = cost.time;
@@ -75,7 +77,7 @@ StageCost cost_of_passes(const std::vector<PassCost>& passes, const Stage& stage
 
 // All weights and KV pass the weight paths of the planes; products at the rate of all planes.
 Picoseconds floor_of_passes(const Stage& stage, const Batch& batch, const Geometry& geometry) {
-  const double hz = geometry.clock.count();
+  const double hz = geometry.clock.count() * static_cast<double>(stage.tensor);
   const double one_byte = 2.0 * geometry.planes * geometry.plane_rows * geometry.plane_columns * hz;
   const bool wide = bytes_of(stage.precision.weights) > 1 && bytes_of(stage.precision.kv_cache) > 1;
   Peaks peaks;
@@ -98,10 +100,11 @@ LpuChip::LpuChip(const Chip& chip, const Software& /*software*/)
 
 namespace {
 
-// Routing has buffers for one token (models/lpu/compiler/layout_experts.cpp).
-bool has_experts(const Stage& stage) {
+// Routing and the states of Gated DeltaNet have buffers for one token.
+bool takes_one_token(const Stage& stage) {
   for (std::int64_t l = 0; l < stage.layers; ++l) {
-    if (stage.network.layer(stage.first_layer + l).ffn.experts) return true;
+    const LayerKind& kind = stage.network.layer(stage.first_layer + l);
+    if (kind.ffn.experts || std::holds_alternative<GatedDelta>(kind.mixer)) return true;
   }
   return false;
 }
@@ -130,8 +133,7 @@ std::int64_t LpuChip::largest_block_count(const Stage& stage, int room) const {
   const std::int64_t wanted =
       std::max<std::int64_t>(1, (stage.network.max_context + lanes - 1) / lanes);
   return largest_that(wanted, [&](std::int64_t blocks) {
-    return make_layout(geometry_, stage, room, blocks * lanes, room).deepest_bank() <=
-           geometry_.rows_per_bank;
+    return fits_chip(layout_of_share(geometry_, stage, room, blocks * lanes, room));
   });
 }
 
@@ -140,7 +142,7 @@ std::int64_t LpuChip::largest_block_count(const Stage& stage, int room) const {
 const LpuChip::Rooms& LpuChip::rooms(const Stage& stage) const {
   Rooms& rooms = rooms_[stage.key()];
   if (!rooms.blocks.empty()) return rooms;
-  const int most = has_experts(stage) ? 1 : most_tokens;
+  const int most = takes_one_token(stage) ? 1 : most_tokens;
   for (int room = 1; room <= most; room *= 2) {
     const std::int64_t blocks = largest_block_count(stage, room);
     rooms.blocks.push_back(room == 1 ? std::max<std::int64_t>(blocks, 1) : blocks);
@@ -161,13 +163,20 @@ int LpuChip::room_for(const Stage& stage, std::int64_t blocks) const {
   return room / 2;
 }
 
+bool LpuChip::fits_chip(const StageLayout& layout) const {
+  return layout.deepest_bank() <= geometry_.rows_per_bank;
+}
+
+// The loops of every token follow the plan that is best for one.
 LpuChip::Timed& LpuChip::timed(const Stage& stage, int room, int slots) const {
+  std::optional<LoopPlan> loops;
+  if (slots > 1) loops = timed(stage, room, 1).compiled->plan;
   Timed& entry = cache_[{stage.key(), room, slots}];
   if (!entry.compiled) {
     const std::int64_t blocks = largest_block_count(stage, room);
     entry.compiled = std::make_shared<CompiledStage>(
-        compile_stage(geometry_, latencies_, chip_.name, stage, room,
-                      std::max<std::int64_t>(blocks, 1) * geometry_.lanes(), {}, slots, room));
+        compile_share(geometry_, latencies_, chip_.name, stage, room,
+                      std::max<std::int64_t>(blocks, 1) * geometry_.lanes(), {slots, room, loops}));
   }
   return entry;
 }
@@ -175,7 +184,7 @@ LpuChip::Timed& LpuChip::timed(const Stage& stage, int room, int slots) const {
 PassCost LpuChip::run_pass(const CompiledStage& compiled, const std::vector<std::int64_t>& blocks,
                            TimelineRecorder* timeline) const {
   Machine machine(geometry_, latencies_, false);
-  machine.load(compiled.program, {});
+  machine.load(compiled.program_of(0), {});
   std::vector<TokenPlace> places;
   for (const std::int64_t n : blocks) {
     places.push_back({static_cast<int>(places.size()), (n - 1) * geometry_.lanes()});
@@ -184,17 +193,14 @@ PassCost LpuChip::run_pass(const CompiledStage& compiled, const std::vector<std:
   for (int reg = 1; reg < host_registers; ++reg) {
     machine.set_register(reg, registers[static_cast<std::size_t>(reg)]);
   }
-  std::vector<LinkVector> inbound;
-  for (const std::int64_t cycle : compiled.receive_cycles) {
-    inbound.push_back({compiled.links.receive_link, cycle, {}});
-  }
   RunTimeline record;
   record.recorder = timeline;
   record.group = chip_.name;
-  const RunResult run = machine.run(inbound, record);
+  RunResult run = run_share(machine, geometry_, compiled, record);
   if (run.cycles != compiled.cycles_of(blocks)) {
     throw std::logic_error("lpu: the machine did not take the cycles that the compiler predicted");
   }
+  for (auto& [name, count] : run.counts) count *= compiled.layout.ranks;
   return {run.cycles, run.counts, Picoseconds(0)};
 }
 
@@ -204,7 +210,7 @@ const PassCost& LpuChip::base_pass(Timed& entry, std::size_t which) const {
   if (found != entry.passes.end()) return found->second;
   const CompiledStage& compiled = *entry.compiled;
   std::vector<std::int64_t> blocks(static_cast<std::size_t>(compiled.tokens), 1);
-  if (which > 0) blocks[which - 1] += 1;
+  if (which > 0) blocks[which - 1] += compiled.cycles.blocks_per_iteration;
   return entry.passes.emplace(which, run_pass(compiled, blocks, nullptr)).first->second;
 }
 
@@ -216,7 +222,7 @@ PassCost LpuChip::pass_cost(Timed& entry, const std::vector<std::int64_t>& block
   PassCost result = base;
   result.cycles = compiled.cycles_of(blocks);
   for (std::size_t t = 0; t < blocks.size(); ++t) {
-    const std::int64_t further = blocks[t] - 1;
+    const std::int64_t further = compiled.cycles.further_iterations(blocks[t]);
     if (further == 0) continue;
     const PassCost& longer = base_pass(entry, t + 1);
     for (auto& [name, count] : result.counts) {
@@ -268,16 +274,19 @@ KernelCost LpuChip::simulate_run(const KernelRun& run) const {
 
 std::unique_ptr<LoadedStage> LpuChip::load(const Stage& stage, const Weights& weights,
                                            std::int64_t sequences, std::int64_t max_context) const {
+  if (stage.tensor != 1) {
+    throw ModelError("lpu: runs with numbers on gangs of LPUs are not part of scenarios yet");
+  }
   const std::lock_guard lock(mutex_);
   const std::int64_t blocks = (max_context + geometry_.lanes() - 1) / geometry_.lanes();
   const auto slots = static_cast<int>(sequences);
   int room = room_for(stage, std::max<std::int64_t>(blocks, 1));
-  while (room > 1 && make_layout(geometry_, stage, slots, max_context, room).deepest_bank() >
-                         geometry_.rows_per_bank) {
+  while (room > 1 && !fits_chip(layout_of_share(geometry_, stage, slots, max_context, room))) {
     room /= 2;
   }
+  const std::optional<LoopPlan> loops = timed(stage, room, 1).compiled->plan;
   return make_loaded_stage(
-      {geometry_, latencies_, host_, chip_.name, stage, slots, max_context, room}, weights);
+      {geometry_, latencies_, host_, chip_.name, stage, slots, max_context, room, loops}, weights);
 }
 
 Watts LpuChip::static_power() const {
@@ -300,7 +309,7 @@ std::map<std::string, Joules> LpuChip::energy_per_count() const {
 std::int64_t LpuChip::largest_slot_count(const Stage& stage, std::int64_t max_context,
                                          std::int64_t rows, int room) const {
   return largest_that(geometry_.rows_per_bank, [&](std::int64_t slots) {
-    return make_layout(geometry_, stage, static_cast<int>(slots), max_context, room)
+    return layout_of_share(geometry_, stage, static_cast<int>(slots), max_context, room)
                .deepest_bank() <= rows;
   });
 }
@@ -323,8 +332,9 @@ Fit LpuChip::fit(const Stage& stage, std::int64_t /*sequences*/, std::int64_t ma
   fit.capacity = geometry_.sram();
   const std::int64_t vector = geometry_.vector_bytes();
   const std::int64_t banks = std::int64_t{geometry_.mem_slices()} * geometry_.banks;
-  fit.weights = Bytes(make_layout(geometry_, stage, 1, 1).weight_rows * vector);
-  const int least = make_layout(geometry_, stage, 1, 1).deepest_bank();
+  const StageLayout smallest = layout_of_share(geometry_, stage, 1, 1);
+  fit.weights = Bytes(smallest.weight_rows * vector);
+  const int least = smallest.deepest_bank();
   if (least > geometry_.rows_per_bank) {
     // Short by so many rows in the fullest bank, as if every bank were as full.
     fit.workspace =
@@ -334,7 +344,7 @@ Fit LpuChip::fit(const Stage& stage, std::int64_t /*sequences*/, std::int64_t ma
   const std::lock_guard lock(mutex_);
   const std::int64_t blocks = (max_context + geometry_.lanes() - 1) / geometry_.lanes();
   const int room = blocks > rooms(stage).blocks.front() ? 1 : room_for(stage, blocks);
-  const StageLayout layout = make_layout(geometry_, stage, 1, max_context, room);
+  const StageLayout layout = layout_of_share(geometry_, stage, 1, max_context, room);
   fit.program = program_bytes(stage, room);
   if (layout.layers.empty()) {
     for (const int rows : layout.rows_used) fit.workspace += Bytes(rows * vector);

@@ -10,7 +10,7 @@
 
 namespace tandem::lpu {
 
-/// What a pass over a given number of KV blocks takes.
+/// What a pass over a given number of KV blocks takes; counts are of all chips of a gang.
 struct PassCost {
   std::int64_t cycles = 0;
   std::map<std::string, std::int64_t> counts;
@@ -62,6 +62,7 @@ class LpuChip final : public ChipModel {
   struct Rooms {
     std::vector<std::int64_t> blocks;
   };
+  [[nodiscard]] bool fits_chip(const StageLayout& layout) const;
   [[nodiscard]] const Rooms& rooms(const Stage& stage) const;
   /// Most tokens of a pass of requests with so many KV blocks. Throws ModelError where not even one
   /// request fits.

@@ -182,15 +182,18 @@ class FloorMaker {
   }
 
   void add_scores() {
-    const std::int64_t products = blocks_ * q_vectors_ * pack_heads_;
+    const std::int64_t products = q_vectors_ * pack_heads_;
     const std::int64_t halves = kv_bytes_ == 2 ? 4 : 1;
     OperatorFloor scores;
     scores.name = "scores";
     scores.latency = ways_.to_plane + ways_.install + ways_.result + ways_.from_plane +
                      3 * ways_.simple + ways_.store;
-    scores.stream = padded_stream_cycles(geometry_, blocks_ * packs_, kv_bytes_);
+    scores.stream = padded_stream_cycles(geometry_, packs_, kv_bytes_);
     scores.mxm = ceil_div(products * halves, units(kv_bytes_));
     scores.vxm = over_alus(3 * products);
+    // A plane's queue issues the scores' way out too.
+    const std::int64_t queue = ceil_div(products * (halves + 1), units(kv_bytes_));
+    scores.per_block = std::max({scores.stream, queue, scores.vxm});
     floor_.operators.push_back(scores);
     OperatorFloor maximum;
     maximum.name = "maximum over lanes";
@@ -215,16 +218,17 @@ class FloorMaker {
   }
 
   void add_values() {
-    const std::int64_t products = blocks_ * q_vectors_ * pack_heads_;
+    const std::int64_t products = q_vectors_ * pack_heads_;
     // Two-byte weights of the softmax pass twice: rounded, and what rounding took away.
     const std::int64_t rounding = kv_bytes_ == 2 ? 4 * ways_.simple : 2 * ways_.simple;
     OperatorFloor values;
     values.name = "values";
     values.latency = ways_.load + ways_.simple + ways_.special + rounding + ways_.from_plane +
                      ways_.result + ways_.from_plane;
-    values.stream = padded_stream_cycles(geometry_, blocks_ * packs_, kv_bytes_);
+    values.stream = padded_stream_cycles(geometry_, packs_, kv_bytes_);
     values.mxm = ceil_div(products * (kv_bytes_ == 2 ? 4 : 1), units(kv_bytes_));
-    values.vxm = over_alus(4 * products);
+    values.vxm = std::max(over_alus(4 * products), ceil_div(products, geometry_.vxm_alus / 4));
+    values.per_block = std::max({values.stream, values.mxm, values.vxm});
     floor_.operators.push_back(values);
     OperatorFloor combined;
     combined.name = "heads combined";
@@ -308,6 +312,7 @@ class FloorMaker {
     double useful = 0;
     for (const OperatorFloor& part : floor_.operators) {
       floor_.latency += part.latency;
+      floor_.further_blocks += (blocks_ - 1) * part.per_block;
       tiles += static_cast<double>(part.tiles);
       useful += part.useful_tiles;
     }
@@ -361,7 +366,7 @@ std::int64_t StageFloor::cycles_of(int tokens) const {
     operations += tokens * part.vxm;
     links = std::max(links, tokens * part.link);
   }
-  return latency + std::max({stream, products, operations, links});
+  return latency + std::max({stream, products, operations, links}) + tokens * further_blocks;
 }
 
 std::int64_t padded_stream_cycles(const Geometry& geometry, std::int64_t tiles,

@@ -33,11 +33,6 @@ PoolPlacement build_pool(const Tree& tree, const MapReader& reader, ReadContext&
   pool.head_chips = reader.count("head_chips");
   pool.precision = build_precision(reader.child("precision"), context);
   pool.place = tree.place;
-  if (pool.tensor != 1) {
-    reader.report("tensor", fmt::format("'tensor: {}' is not supported yet; write 'tensor: 1' and "
-                                        "use 'pipeline' to spread a model over chips",
-                                        pool.tensor));
-  }
   return pool;
 }
 

@@ -28,7 +28,7 @@ class PhaseCheck {
     check_stages();
   }
   [[nodiscard]] std::int64_t chips() const {
-    return (placement_.tensor * placement_.pipeline + placement_.head_chips) * placement_.replicas;
+    return placement_.tensor * (placement_.pipeline + placement_.head_chips) * placement_.replicas;
   }
 
  private:
@@ -48,12 +48,14 @@ class PhaseCheck {
     if (chips() + taken <= group.count) return;
     problems_.report(
         place_of(tree_, "pool"),
-        fmt::format("placement needs {} chips of pool '{}' (({} pipeline + {} head) x {} replicas"
-                    "{}), {} more than the {} that system '{}' has",
-                    chips() + taken, placement_.pool, placement_.pipeline, placement_.head_chips,
-                    placement_.replicas,
-                    taken > 0 ? fmt::format(" + {} of the other phase", taken) : std::string{},
-                    chips() + taken - group.count, group.count, scenario_.system.name));
+        fmt::format(
+            "placement needs {} chips of pool '{}' ({}({} pipeline + {} head) x {} replicas"
+            "{}), {} more than the {} that system '{}' has",
+            chips() + taken, placement_.pool,
+            placement_.tensor > 1 ? fmt::format("{} tensor x ", placement_.tensor) : std::string{},
+            placement_.pipeline, placement_.head_chips, placement_.replicas,
+            taken > 0 ? fmt::format(" + {} of the other phase", taken) : std::string{},
+            chips() + taken - group.count, group.count, scenario_.system.name));
   }
   void check_stages() const {
     const NeuralNetwork& network = scenario_.model;
@@ -90,7 +92,31 @@ void check_bridge(const Scenario& scenario, const Tree& tree, Problems& problems
                                           scenario.system.name, from, to));
 }
 
+void check_tensor(const Scenario& scenario, const PoolPlacement& placement, const Tree& tree,
+                  Problems& problems) {
+  if (placement.tensor == 1) return;
+  const auto of_pool = [&](const ChipGroup& group) { return group.pool == placement.pool; };
+  const auto& groups = scenario.system.groups;
+  const auto group = std::find_if(groups.begin(), groups.end(), of_pool);
+  if (group != groups.end() && scenario.system.chips.at(group->chip).model == "lpu") return;
+  problems.report(place_of(tree, "tensor"),
+                  fmt::format("'tensor: {}' is not supported yet; write 'tensor: 1' and use "
+                              "'pipeline' to spread a model over chips",
+                              placement.tensor));
+}
+
 }  // namespace
+
+void check_tensor(const Scenario& scenario, const Tree& tree, Problems& problems) {
+  const Placement& placement = scenario.placement;
+  if (placement.mode == PlacementMode::Monolithic) {
+    return check_tensor(scenario, placement.decode, tree, problems);
+  }
+  const Tree* prefill = tree.find("prefill");
+  const Tree* decode = tree.find("decode");
+  if (prefill != nullptr) check_tensor(scenario, placement.prefill, *prefill, problems);
+  if (decode != nullptr) check_tensor(scenario, placement.decode, *decode, problems);
+}
 
 void check_placement(const Scenario& scenario, const Tree& tree, Problems& problems) {
   const Placement& placement = scenario.placement;

@@ -65,12 +65,13 @@ Section pool_section() {
       {
           required(text("pool", "A group of the system.")),
           number("tensor", Dimension::Count, "1", 1, 1e6,
-                 "Chips that share each layer; only 1 for now."),
+                 "Chips that share each layer; more than 1 on LPUs only."),
           number("pipeline", Dimension::Count, "1", 1, 1e6,
-                 "Stages, each of whole layers on a chip of its own."),
+                 "Stages, each of whole layers on a chip (or `tensor` chips) of its own."),
           number("replicas", Dimension::Count, "1", 1, 1e6, "Copies side by side."),
-          number("head_chips", Dimension::Count, "0", 0, 1e6,
-                 "Further chips that split the LM head by vocabulary; 0: the last stage holds it."),
+          number(
+              "head_chips", Dimension::Count, "0", 0, 1e6,
+              "Further stages that split the LM head by vocabulary; 0: the last stage holds it."),
           map("precision", "Element types."),
       },
       {"expert", "data", "attention_data", "context", "micro_batches", "spares"}};

@@ -105,7 +105,10 @@ void build_load(const Tree& tree, Scenario& scenario, ReadContext& context) {
 void build_and_check(const Tree& tree, Scenario& scenario, ReadContext& context) {
   const std::size_t before_placement = context.problems.size();
   const Tree* placement = tree.find("placement");
-  if (placement != nullptr) scenario.placement = config::build_placement(*placement, context);
+  if (placement != nullptr) {
+    scenario.placement = config::build_placement(*placement, context);
+    config::check_tensor(scenario, *placement, context.problems);
+  }
   if (placement != nullptr && context.problems.size() == before_placement &&
       !scenario.system.groups.empty()) {
     config::check_placement(scenario, *placement, context.problems);

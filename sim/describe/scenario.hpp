@@ -75,7 +75,7 @@ struct PoolPlacement {
   std::int64_t tensor = 1;
   std::int64_t pipeline = 1;
   std::int64_t replicas = 1;
-  std::int64_t head_chips = 0;  ///< chips that split the LM head by vocabulary; 0 = decided by fit
+  std::int64_t head_chips = 0;  ///< stages that split the LM head by vocabulary; 0 = decided by fit
   Precision precision;
   SourcePlace place;  ///< where the user wrote it, for placement errors
 };

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <iostream>
 #include <memory>
+#include <sstream>
 
 #include "models/lpu/assembler.hpp"
 #include "models/lpu/chip_params.hpp"
@@ -29,6 +30,7 @@ struct Arguments {
   std::vector<std::string> registers;
   std::string timeline;
   bool explain = false;
+  bool map = false;
 };
 
 void write_bytes(const std::string& path, const std::vector<std::uint8_t>& bytes) {
@@ -51,16 +53,21 @@ void compile(const Arguments& arguments, const Context& context) {
                     "--set model=little_tales",
                     scenario.name));
   }
-  const auto parts = compile_scenario(context, scenario, arguments.explain);
+  const auto parts = compile_scenario(context, scenario, arguments.explain, arguments.map);
   std::error_code failure;
   std::filesystem::create_directories(arguments.output, failure);
   if (failure) throw ConfigError(fmt::format("cannot make folder '{}'", arguments.output));
+  // Stages of an earlier scenario would look like this one's.
+  for (std::size_t old = parts.size();; ++old) {
+    const std::string file = fmt::format("{}/stage{}.lpu", arguments.output, old);
+    if (!std::filesystem::remove(file, failure)) break;
+  }
   const PoolPlacement& placement = lpu_placement(scenario);
   const std::string& chip = scenario.system.group(placement.pool).chip;
   std::cout << assumption_note(scenario.system.chips.at(chip));
   for (const CompiledPart& part : parts) {
     write_bytes(arguments.output + "/" + part.file, part.bytes);
-    std::cout << part.summary << '\n' << part.explanation;
+    std::cout << part.summary << '\n' << part.explanation << part.map;
   }
 }
 
@@ -121,6 +128,16 @@ CLI::App* tool(CLI::App* group, const char* name, const char* doc, const char* i
   return command;
 }
 
+void add_registers(CLI::App* command, const std::shared_ptr<Arguments>& arguments) {
+  command->add_option("--register", arguments->registers,
+                      "rN=VALUE, repeatable: host registers, which count iterations of loops");
+}
+lpu::HostRegisters registers_of(const Arguments& arguments, const OpenProgram& program) {
+  lpu::HostRegisters registers{};
+  for (const std::string& text : arguments.registers) set_register(text, program, registers);
+  return registers;
+}
+
 void add_run(CLI::App* group, Session& session) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* command = tool(
@@ -128,14 +145,17 @@ void add_run(CLI::App* group, Session& session) {
       "Program file", arguments, false);
   command->add_option("--timeline", arguments->timeline,
                       "Write a Chrome trace with a track for every queue");
+  add_registers(command, arguments);
   command->callback([arguments, &session] {
     const OpenProgram program = open_program(session.context, arguments->input);
+    const bool has_output = !arguments->output.empty();
     TimelineRecorder timeline;
-    const bool records = !arguments->timeline.empty();
-    write_or_print(arguments->output,
-                   run_program(program, !arguments->output.empty(), records ? &timeline : nullptr));
-    if (!records) return;
-    write_output(arguments->timeline, [&](std::ostream& out) { timeline.write_chrome_trace(out); });
+    std::ostringstream trace;
+    const std::string text = run_program(program, registers_of(*arguments, program), has_output,
+                                         arguments->timeline.empty() ? nullptr : &timeline);
+    if (!arguments->timeline.empty()) timeline.write_chrome_trace(trace);
+    write_outputs(
+        {{arguments->timeline, trace.str()}, {has_output ? arguments->output : "-", text}});
   });
 }
 
@@ -144,13 +164,10 @@ void add_view(CLI::App* group, Session& session) {
   CLI::App* command =
       tool(group, "view", "Writes the schedule as one HTML page: a timeline of every queue",
            "Program file", arguments, true);
-  command->add_option("--register", arguments->registers,
-                      "rN=VALUE, repeatable: host registers, which count iterations of loops");
+  add_registers(command, arguments);
   command->callback([arguments, &session] {
     const OpenProgram program = open_program(session.context, arguments->input);
-    lpu::HostRegisters registers{};
-    for (const std::string& text : arguments->registers) set_register(text, program, registers);
-    write_or_print(arguments->output, schedule_page(program, registers));
+    write_or_print(arguments->output, schedule_page(program, registers_of(*arguments, program)));
   });
 }
 
@@ -165,6 +182,7 @@ void add_lpu(CLI::App& app, Session& session) {
                             "Scenario file or name", arguments, true);
   compiler->add_flag("--explain", arguments->explain,
                      "What bounds every operator, against a floor");
+  compiler->add_flag("--map", arguments->map, "What lies where in SRAM");
   compiler->add_option("--set", arguments->overrides, "path=value, repeatable");
   compiler->callback([arguments, &session] { compile(*arguments, session.context); });
 

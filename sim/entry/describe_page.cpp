@@ -41,12 +41,14 @@ void add_pool(std::string& page, const Scenario& scenario, const Catalogue& cata
               const char* phase, const PoolPlacement& placement) {
   const auto model = make_chip_model(scenario, catalogue, placement.pool);
   const std::int64_t context = scenario.traffic.prompt_tokens + scenario.traffic.output_tokens;
-  page += fmt::format("\n  {} on pool '{}' ({}), pipeline {}, replicas {}\n", phase, placement.pool,
-                      model->chip().name, placement.pipeline, placement.replicas);
+  page += fmt::format("\n  {} on pool '{}' ({}), {}pipeline {}, replicas {}\n", phase,
+                      placement.pool, model->chip().name,
+                      placement.tensor > 1 ? fmt::format("tensor {}, ", placement.tensor) : "",
+                      placement.pipeline, placement.replicas);
   page += fmt::format("    {:>3} {:<26}{:>12}{:>12}{:>12}{:>12}{:>12}{:>12}\n", "", "part",
                       "weights", "program", "workspace", "KV/token", "capacity", "KV tokens");
   const auto stages = partition_pipeline(scenario.model, placement.precision, placement.pipeline,
-                                         placement.head_chips);
+                                         placement.head_chips, placement.tensor);
   for (std::size_t i = 0; i < stages.size(); ++i) {
     add_fit_row(page, i, stages[i], model->fit(stages[i], scenario.serving.max_sequences, context));
   }

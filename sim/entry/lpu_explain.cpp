@@ -50,7 +50,57 @@ std::string bound_of(const OperatorKind& kind) {
   return fmt::format("latency ({} {:.0f} % busy)", name_of(busiest), share);
 }
 
+/// One loop of each name: the slowest of all layers.
+std::vector<lpu::LoopUse> slowest_by_name(const std::vector<lpu::LoopUse>& loops) {
+  std::vector<lpu::LoopUse> kinds;
+  for (const lpu::LoopUse& loop : loops) {
+    const auto known = std::find_if(kinds.begin(), kinds.end(),
+                                    [&](const lpu::LoopUse& k) { return k.name == loop.name; });
+    if (known == kinds.end()) {
+      kinds.push_back(loop);
+    } else if (loop.interval > known->interval) {
+      *known = loop;
+    }
+  }
+  return kinds;
+}
+
+/// Ten lengths in blocks, or all there are, from one to `most`.
+std::vector<std::int64_t> shown_contexts(std::int64_t most) {
+  constexpr std::int64_t shown = 10;
+  std::vector<std::int64_t> contexts;
+  for (std::int64_t i = 0; i < shown; ++i) {
+    const std::int64_t blocks = 1 + (most - 1) * i / (shown - 1);
+    if (contexts.empty() || blocks > contexts.back()) contexts.push_back(blocks);
+  }
+  return contexts;
+}
+
 }  // namespace
+
+std::string explain_loops(const lpu::CompiledStage& stage,
+                          const std::function<lpu::StageFloor(std::int64_t blocks)>& floor) {
+  if (stage.loops.empty()) return {};
+  const lpu::StageLayout& layout = stage.layout;
+  const int tokens = layout.blocks_per_iteration * layout.shape.lanes;
+  std::string text = fmt::format("    loops over KV blocks, {} tokens per iteration\n", tokens);
+  for (const lpu::LoopUse& loop : slowest_by_name(stage.loops)) {
+    text += fmt::format(
+        "    {:<20}{}, {:.1f} cycles per block, bound by {} at {:.1f} ({:.2f} of it)\n", loop.name,
+        name_of(loop.plan.strategy), loop.per_block(loop.interval), name_of(loop.busiest),
+        loop.per_block(loop.bound), double(loop.interval) / double(loop.bound));
+  }
+  text += fmt::format("    cycles = {} + {} x (ceil(tokens / {}) - 1)\n", stage.cycles.base,
+                      stage.cycles.per_iteration, tokens);
+  text += fmt::format("    {:<20}{:>9}{:>9}{:>10}\n", "context", "cycles", "floor", "ratio");
+  for (const std::int64_t blocks : shown_contexts(layout.blocks_per_slot)) {
+    const std::int64_t cycles = stage.cycles.at(blocks);
+    const std::int64_t least = floor(blocks).cycles();
+    text += fmt::format("    {:<20}{:>9}{:>9}{:>10.2f}\n", blocks * layout.shape.lanes, cycles,
+                        least, double(cycles) / double(least));
+  }
+  return text;
+}
 
 std::string explain_operators(const lpu::CompiledStage& stage, const lpu::StageFloor& floor) {
   std::string text = fmt::format("    {:<20}{:>9}{:>9}{:>10}  bound by\n", "operator", "cycles",

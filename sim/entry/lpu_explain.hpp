@@ -1,6 +1,7 @@
 // What bounds each operator of a compiled stage, as text.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "models/lpu/compiler/compiler.hpp"
@@ -13,5 +14,11 @@ namespace tandem::entry {
 /// floor, with the loss to padding apart.
 [[nodiscard]] std::string explain_operators(const lpu::CompiledStage& stage,
                                             const lpu::StageFloor& floor);
+
+/// How the loops over KV blocks are arranged, what bounds them, and the cycles of the pass on ten
+/// context lengths: base + interval x further iterations, against `floor` of that many blocks.
+[[nodiscard]] std::string explain_loops(
+    const lpu::CompiledStage& stage,
+    const std::function<lpu::StageFloor(std::int64_t blocks)>& floor);
 
 }  // namespace tandem::entry

@@ -10,15 +10,23 @@
 namespace tandem::entry {
 namespace {
 
+// Bytes of KV stay far from the end of 64 bits: 1e7 tokens x 1e6 requests x 1e5 B.
+constexpr std::int64_t largest_count = 10'000'000;
+constexpr double largest_reserve = 0.99;
+
 void check(const lpu::FitQuestion& fit) {
   const auto is_width = [](std::int64_t bytes) { return bytes == 1 || bytes == 2; };
   if (!is_width(fit.weight_bytes) || !is_width(fit.kv_bytes)) {
     throw ConfigError("--weight-bytes and --kv-bytes are 1 or 2");
   }
-  if (fit.context < 1 || fit.requests < 1) {
-    throw ConfigError("--context and --requests are at least 1");
+  const auto is_count = [](std::int64_t n) { return n >= 1 && n <= largest_count; };
+  if (!is_count(fit.context) || !is_count(fit.requests)) {
+    throw ConfigError(fmt::format("--context and --requests are 1 to {}", largest_count));
   }
-  if (fit.reserve < 0 || fit.reserve >= 1) throw ConfigError("--reserve is a share in [0, 1)");
+  // Written so that "not a number" is refused too.
+  if (!(fit.reserve >= 0 && fit.reserve <= largest_reserve)) {
+    throw ConfigError(fmt::format("--reserve is a share from 0 to {}", largest_reserve));
+  }
 }
 
 std::string usual_fabric(const std::string& chip) {
@@ -51,9 +59,13 @@ class Table {
                                  ? fmt::format("{:.1f} ({:.1f} to {:.1f})", step * 1e6,
                                                range.low * 1e6, range.high * 1e6)
                                  : fmt::format("{:.1f}", step * 1e6);
-    return fmt::format("{:>6} {:>7} {:>7} {:>6} {:>9.1f}  {:<26} {:>8.0f}  {:<24} {:<22} {}\n",
+    const std::string rate =
+        range.low < range.high
+            ? fmt::format("{:.0f} ({:.0f} to {:.0f})", 1 / step, 1 / range.high, 1 / range.low)
+            : fmt::format("{:.0f}", 1 / step);
+    return fmt::format("{:>6} {:>7} {:>7} {:>6} {:>9.1f}  {:<26} {:<22}  {:<24} {:<22} {}\n",
                        choice.tensor, choice.stages, choice.chips, (choice.chips + rack - 1) / rack,
-                       static_cast<double>(choice.bytes) / 1e9, time, 1 / step,
+                       static_cast<double>(choice.bytes) / 1e9, time, rate,
                        banded(fabric_.parameters.at("chip_power"), chips / 1e3), money, mark);
   }
 
@@ -86,8 +98,11 @@ std::string fit_page(const Context& context, const RackQuestion& question) {
   page += fmt::format("{} on {} ({}): weights {} B, KV {} B, {} tokens x {} requests\n",
                       network.name, chip.name, fabric.name, question.fit.weight_bytes,
                       question.fit.kv_bytes, question.fit.context, question.fit.requests);
-  page += "Closed form over padded tiles: an upper bound on speed, no software, no schedule.\n";
-  page += fmt::format("{:>6} {:>7} {:>7} {:>6} {:>9}  {:<26} {:>8}  {:<24} {:<22}\n", "tensor",
+  page +=
+      "Closed form over padded tiles, no software, no schedule: fewest chips and shortest time; "
+      "programs "
+      "need more (docs/deviations.md 55).\n";
+  page += fmt::format("{:>6} {:>7} {:>7} {:>6} {:>9}  {:<26} {:<22}  {:<24} {:<22}\n", "tensor",
                       "stages", "chips", "racks", "GB held", "us/token", "tokens/s", "kW",
                       "million USD");
   PublishedPoint point;

@@ -7,8 +7,10 @@
 
 #include "models/lpu/chip_params.hpp"
 #include "models/lpu/compiler/compiler.hpp"
+#include "models/lpu/compiler/memory_map.hpp"
 #include "models/lpu/machine.hpp"
 #include "models/lpu/program_walk.hpp"
+#include "models/lpu/stage_gang.hpp"
 #include "models/lpu/verifier.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/entry/lpu_explain.hpp"
@@ -35,9 +37,9 @@ std::string chip_named_by(std::span<const std::uint8_t> bytes, const std::string
 
 /// Vectors of zeros for every Recv of a program, so that a stage from the middle of a pipeline
 /// runs.
-std::vector<lpu::LinkVector> zeros_on_links(const OpenProgram& program) {
+std::vector<lpu::LinkVector> zeros_on_links(const OpenProgram& program,
+                                            const lpu::HostRegisters& registers) {
   const lpu::Geometry& geometry = program.geometry;
-  const lpu::HostRegisters registers{};
   std::vector<lpu::LinkVector> inbound;
   for (int link = 0; link < geometry.link_count(); ++link) {
     const int queue = geometry.c2c_queue(link);
@@ -60,6 +62,15 @@ std::vector<lpu::LinkVector> zeros_on_links(const OpenProgram& program) {
     }
   }
   return inbound;
+}
+
+// What longer contexts cost; nothing where the program holds a single block and was never made for
+// more.
+std::string further_tokens(const lpu::CompiledStage& stage, const lpu::Geometry& geometry) {
+  const lpu::StageLayout& layout = stage.layout;
+  if (layout.layers.empty() || layout.blocks_per_slot < 2) return {};
+  return fmt::format(", {} more per further {} tokens", stage.cycles.per_iteration,
+                     layout.blocks_per_iteration * geometry.lanes());
 }
 
 }  // namespace
@@ -85,7 +96,8 @@ OpenProgram open_program(const Context& context, const std::string& path) {
   return program;
 }
 
-std::vector<CompiledPart> compile_scenario(const Context&, const Scenario& scenario, bool explain) {
+std::vector<CompiledPart> compile_scenario(const Context&, const Scenario& scenario, bool explain,
+                                           bool map) {
   const PoolPlacement& placement = lpu_placement(scenario);
   const Chip& chip = scenario.system.chips.at(scenario.system.group(placement.pool).chip);
   const lpu::Geometry geometry = lpu::geometry_of(chip);
@@ -93,36 +105,46 @@ std::vector<CompiledPart> compile_scenario(const Context&, const Scenario& scena
   const std::int64_t context = scenario.traffic.prompt_tokens + scenario.traffic.output_tokens;
   std::vector<CompiledPart> parts;
   std::set<std::uint64_t> seen;
-  for (const Stage& stage : partition_pipeline(scenario.model, placement.precision,
-                                               placement.pipeline, placement.head_chips)) {
+  for (const Stage& stage :
+       partition_pipeline(scenario.model, placement.precision, placement.pipeline,
+                          placement.head_chips, placement.tensor)) {
     if (!seen.insert(stage.key()).second) continue;
     const lpu::CompiledStage compiled =
-        lpu::compile_stage(geometry, latencies, chip.name, stage, 1, context);
+        lpu::compile_share(geometry, latencies, chip.name, stage, 1, context);
     CompiledPart part;
     part.file = fmt::format("stage{}.lpu", parts.size());
-    part.bytes = lpu::encode_program({compiled.program, {}}, geometry);
+    // Of the first rank: the others differ in rows of SRAM alone.
+    part.bytes = lpu::encode_program({compiled.program_of(0), {}}, geometry);
     part.summary = fmt::format(
-        "{}: {} layers from {}{}{}; {} cycles, {} more per further KV block; {} words, {} B",
-        part.file, stage.layers, stage.first_layer, stage.has_embedding ? ", embedding" : "",
+        "{}: {} layers from {}{}{}; {} cycles{}; {} words, {} B", part.file, stage.layers,
+        stage.first_layer, stage.has_embedding ? ", embedding" : "",
         stage.has_head() ? fmt::format(", head {}..{}", stage.head_begin, stage.head_end - 1) : "",
-        compiled.cycles.base, compiled.cycles.per_iteration, compiled.instructions,
+        compiled.cycles.base, further_tokens(compiled, geometry), compiled.instructions,
         compiled.program_bytes().count());
+    if (map) part.map = lpu::memory_page(geometry, lpu::memory_map(geometry, compiled.layout));
     if (explain) {
-      part.explanation = explain_operators(
-          compiled, lpu::floor_of_stage(geometry, latencies, stage, geometry.lanes()));
+      const auto floor = [&](std::int64_t blocks) {
+        return lpu::floor_of_stage(geometry, latencies, stage, blocks * geometry.lanes(),
+                                   static_cast<int>(stage.tensor));
+      };
+      part.explanation = explain_operators(compiled, floor(1)) + explain_loops(compiled, floor);
     }
     parts.push_back(std::move(part));
   }
   return parts;
 }
 
-std::string run_program(const OpenProgram& program, bool with_memory, TimelineRecorder* timeline) {
+std::string run_program(const OpenProgram& program, const lpu::HostRegisters& registers,
+                        bool with_memory, TimelineRecorder* timeline) {
   lpu::Machine machine(program.geometry, program.latencies, true);
   machine.load(program.image);
+  for (int reg = 1; reg < lpu::host_registers; ++reg) {
+    machine.set_register(reg, registers[static_cast<std::size_t>(reg)]);
+  }
   lpu::RunTimeline record;
   record.recorder = timeline;
   record.group = program.chip;
-  const lpu::RunResult run = machine.run(zeros_on_links(program), record);
+  const lpu::RunResult run = machine.run(zeros_on_links(program, registers), record);
   std::string text = fmt::format("cycles {}\n", run.cycles);
   for (const auto& [name, count] : run.counts) text += fmt::format("{} {}\n", name, count);
   if (!with_memory) return text;

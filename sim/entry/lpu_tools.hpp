@@ -7,6 +7,7 @@
 
 #include "models/lpu/geometry.hpp"
 #include "models/lpu/program_file.hpp"
+#include "models/lpu/program_walk.hpp"
 #include "sim/core/timeline.hpp"
 #include "sim/entry/context.hpp"
 
@@ -32,17 +33,21 @@ struct CompiledPart {
   std::vector<std::uint8_t> bytes;
   std::string summary;      ///< one line: layers, cycles, words, bytes
   std::string explanation;  ///< how busy every unit is and what bounds each operator
+  std::string map;          ///< what lies where in SRAM; empty unless asked for
 };
 
 /// Compiles each kind of stage that the scenario places on LPUs, without weights. Throws
 /// ConfigError when it places none.
 [[nodiscard]] std::vector<CompiledPart> compile_scenario(const Context& context,
-                                                         const Scenario& scenario, bool explain);
+                                                         const Scenario& scenario, bool explain,
+                                                         bool map);
 
-/// Runs a program on a functional machine, with zeros for what it receives: cycles, counts and, as
+/// Runs a program on a functional machine, with zeros for what it receives and the host registers
+/// as given (they count iterations of loops): cycles, counts and, as
 /// `data` lines, all rows that are not zero afterwards. Every issue becomes a span on the track of
 /// its queue where `timeline` is given.
-[[nodiscard]] std::string run_program(const OpenProgram& program, bool with_memory,
+[[nodiscard]] std::string run_program(const OpenProgram& program,
+                                      const lpu::HostRegisters& registers, bool with_memory,
                                       TimelineRecorder* timeline = nullptr);
 
 /// The hazards of a program, a line each; empty when it is free of them.

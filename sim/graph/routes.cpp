@@ -26,22 +26,28 @@ std::size_t reaching(const Topology& topology, NodeId node) {
 
 }  // namespace
 
-Router::Router(const Topology& topology, Bytes reference_size) : topology_(topology) {
+// Links backwards, so that one search from a target gives the distances from all nodes.
+struct Router::Search {
+  explicit Search(std::size_t vertices) : reversed(vertices) {}
+  Graph reversed;
+};
+
+Router::Router(const Topology& topology, Bytes reference_size)
+    : topology_(topology), search_(std::make_unique<Search>(2 * topology.nodes().size())) {
   cost_.reserve(topology.links().size());
   for (const TopologyLink& link : topology.links()) {
     cost_.push_back(link.latency + serialisation_time(link, reference_size));
+    boost::add_edge(reaching(topology_, link.to), leaving(link.from), Cost(cost_.back().count()),
+                    search_->reversed);
   }
 }
+
+Router::~Router() = default;
 
 const Router::Distances& Router::distances_to(NodeId target) {
   const auto known = distances_.find(target);
   if (known != distances_.end()) return known->second;
-  Graph reversed(2 * topology_.nodes().size());
-  for (std::size_t i = 0; i < topology_.links().size(); ++i) {
-    const TopologyLink& link = topology_.links()[i];
-    boost::add_edge(reaching(topology_, link.to), leaving(link.from), Cost(cost_[i].count()),
-                    reversed);
-  }
+  const Graph& reversed = search_->reversed;
   constexpr std::int64_t infinite = std::numeric_limits<std::int64_t>::max();
   std::vector<std::int64_t> found(boost::num_vertices(reversed), infinite);
   boost::dijkstra_shortest_paths(

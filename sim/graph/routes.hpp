@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <vector>
 
 #include "sim/core/units.hpp"
@@ -22,6 +23,9 @@ struct Route {
 class Router {
  public:
   Router(const Topology& topology, Bytes reference_size);
+  ~Router();
+  Router(const Router&) = delete;
+  Router& operator=(const Router&) = delete;
   /// The first of equal_routes(). Throws ModelError when there is no path. Empty for from == to.
   [[nodiscard]] Route route(NodeId from, NodeId to);
   /// All routes of least cost, at most `limit` of them, in the order of the tie-break.
@@ -32,8 +36,11 @@ class Router {
   using Distances = std::vector<Picoseconds>;
   const Distances& distances_to(NodeId target);
 
+  struct Search;
+
   const Topology& topology_;
-  std::vector<Picoseconds> cost_;  // by link
+  std::vector<Picoseconds> cost_;   // by link
+  std::unique_ptr<Search> search_;  // the graph that all searches run on
   std::map<NodeId, Distances> distances_;
 };
 

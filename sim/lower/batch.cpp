@@ -89,6 +89,7 @@ std::uint64_t Stage::key() const {
     hash.add(network.pattern[static_cast<std::size_t>(first_layer + i)]);
   }
   hash.add(layers).add(has_embedding).add(head_begin).add(head_end);
+  if (tensor != 1) hash.add(tensor);
   return hash.value();
 }
 
@@ -103,7 +104,8 @@ Stage whole_model(const NeuralNetwork& network, const Precision& precision) {
 }
 
 std::vector<Stage> partition_pipeline(const NeuralNetwork& network, const Precision& precision,
-                                      std::int64_t pipeline, std::int64_t head_chips) {
+                                      std::int64_t pipeline, std::int64_t head_chips,
+                                      std::int64_t tensor) {
   if (pipeline < 1 || pipeline > network.layers()) {
     throw ModelError("placement: a pipeline needs between 1 and " +
                      std::to_string(network.layers()) + " layer stages");
@@ -134,6 +136,7 @@ std::vector<Stage> partition_pipeline(const NeuralNetwork& network, const Precis
     stage.head_end = network.vocabulary * (i + 1) / head_chips;
     stages.push_back(stage);
   }
+  for (Stage& stage : stages) stage.tensor = tensor;
   return stages;
 }
 

@@ -26,7 +26,7 @@ struct Batch {
   bool operator==(const Batch&) const = default;
 };
 
-/// A contiguous part of a model that one chip runs.
+/// A contiguous part of a model that one chip runs, or a gang of chips that share its layers.
 struct Stage {
   NeuralNetwork network;
   Precision precision;
@@ -37,6 +37,7 @@ struct Stage {
   /// norm.
   std::int64_t head_begin = 0;
   std::int64_t head_end = 0;
+  std::int64_t tensor = 1;  ///< chips of the gang; all else counts them together
   [[nodiscard]] bool has_head() const { return head_end > head_begin; }
   [[nodiscard]] std::int64_t weight_parameters() const;
   [[nodiscard]] Bytes weight_bytes() const;
@@ -59,9 +60,10 @@ struct Stage {
 /// longer, plus `head_chips` stages that each hold an equal share of the LM head's rows. With
 /// head_chips = 0 the last stage holds the head itself. Throws ModelError for a pipeline of less
 /// than one or more stages than layers, or head_chips that are negative or more than the
-/// vocabulary.
+/// vocabulary. Every stage, those of the head too, is shared by `tensor` chips.
 [[nodiscard]] std::vector<Stage> partition_pipeline(const NeuralNetwork& network,
                                                     const Precision& precision,
-                                                    std::int64_t pipeline, std::int64_t head_chips);
+                                                    std::int64_t pipeline, std::int64_t head_chips,
+                                                    std::int64_t tensor = 1);
 
 }  // namespace tandem

@@ -177,7 +177,7 @@ class ServiceRun {
       for (std::size_t i = 0; i < pool.stations().size(); ++i) {
         const double share = to_seconds(replica->pipeline().busy()[i]) / seconds;
         use.bottleneck_busy = std::max(use.bottleneck_busy, share);
-        busy += share * static_cast<double>(pool.stations()[i].stages.size());
+        busy += share * static_cast<double>(pool.stations()[i].chips());
       }
     }
     use.busy = busy / static_cast<double>(use.chips);

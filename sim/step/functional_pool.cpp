@@ -41,7 +41,7 @@ FunctionalPool::FunctionalPool(const ChipModel& chip, const PoolPlacement& place
       hidden_type_(chip.hidden_type(placement.precision)),
       schedules_links_(chip.schedules_links()),
       stages_(partition_pipeline(weights.network, placement.precision, placement.pipeline,
-                                 placement.head_chips)),
+                                 placement.head_chips, placement.tensor)),
       network_(network),
       timeline_(timeline) {
   for (std::size_t s = 0; s < stages_.size(); ++s) {
@@ -61,7 +61,7 @@ FunctionalPool::FunctionalPool(const ChipModel& chip, const PoolPlacement& place
 }
 
 ChipAddress FunctionalPool::address(std::size_t stage) const {
-  return {pool_, first_chip_ + static_cast<std::int64_t>(stage)};
+  return {pool_, first_chip_ + static_cast<std::int64_t>(stage) * stages_.front().tensor};
 }
 
 /// Moves the hidden rows to the chips [first_target, last_target); returns when each has them.

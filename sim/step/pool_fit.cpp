@@ -83,8 +83,8 @@ PoolFit fit_with_heads(const FitQuestion& question, const PoolPlacement& placeme
                        std::int64_t head_chips) {
   PoolFit result;
   result.head_chips = head_chips;
-  result.stages =
-      partition_pipeline(question.network, placement.precision, placement.pipeline, head_chips);
+  result.stages = partition_pipeline(question.network, placement.precision, placement.pipeline,
+                                     head_chips, placement.tensor);
   // Chips with dynamic schedules keep the workspace of max_sequences whatever is in flight.
   const std::int64_t planned = question.chip.batch_limit() > 0 ? 1 : question.max_sequences;
   for (const Stage& stage : result.stages) {
@@ -120,7 +120,8 @@ std::string advice(const FitQuestion& question, PoolPlacement placement) {
     const PoolFit fit = fit_pool(question, placement);
     if (!fit.fits()) continue;
     return fmt::format("the smallest that would do is pipeline: {} ({} chips per replica)",
-                       placement.pipeline, fit.stages.size());
+                       placement.pipeline,
+                       placement.tensor * static_cast<std::int64_t>(fit.stages.size()));
   }
   return fmt::format("no pipeline of up to {} chips would do", question.network.layers());
 }

@@ -31,7 +31,7 @@ std::vector<Station> make_stations(const PoolFit& fit) {
     }
     stations.back().stages.push_back(stage);
     stations.back().keys.push_back(stage.key());
-    ++chip;
+    chip += stage.tensor;
   }
   return stations;
 }
@@ -41,6 +41,16 @@ std::int64_t longest(std::int64_t tokens, double spread) {
 }
 
 }  // namespace
+
+std::int64_t Station::chips() const {
+  return first_chip_of(stages.size()) - first_chip;
+}
+
+std::int64_t Station::first_chip_of(std::size_t stage) const {
+  std::int64_t chip = first_chip;
+  for (std::size_t i = 0; i < stage; ++i) chip += stages[i].tensor;
+  return chip;
+}
 
 Picoseconds StepCost::latency() const {
   Picoseconds total{0};
@@ -87,13 +97,10 @@ PoolModel::PoolModel(const Scenario& scenario, const PoolPlacement& placement,
       hidden_(scenario.model.hidden),
       network_(make_network(scenario.system)),
       store_(store) {
-  if (placement.tensor != 1) {
-    throw ConfigError(placement.place, "'tensor' must be 1: only pipelines and replicas are built");
-  }
   const PoolFit fit = require_fit(fit_question(scenario, *chip_), placement);
   stations_ = make_stations(fit);
   kv_room_ = fit.room;
-  chips_per_replica_ = static_cast<std::int64_t>(fit.stages.size());
+  for (const Station& station : stations_) chips_per_replica_ += station.chips();
   const ChipGroup& group = scenario.system.group(placement.pool);
   const std::int64_t needed = first_chip + chips_per_replica_ * placement.replicas;
   if (needed > group.count) {
@@ -162,7 +169,7 @@ PoolModel::Hop PoolModel::hand_over(std::size_t from_station, const Batch& batch
           : hidden_bytes(batch);
   Hop result{};
   for (std::size_t i = 0; i < to.stages.size(); ++i) {
-    const std::int64_t target = to.first_chip + static_cast<std::int64_t>(i);
+    const std::int64_t target = to.first_chip_of(i);
     const Hop& one = hop(from.first_chip, target, size);
     // A static program contains its sends and receives: the hop adds the flight of a vector only.
     const Hop& flight = chip_->schedules_links() ? hop(from.first_chip, target, Bytes(1)) : one;
@@ -179,7 +186,7 @@ PoolModel::Hop PoolModel::return_tokens(const Batch& batch) {
   const Station& last = stations_.back();
   const Bytes size(batch.sampled() * bytes_per_candidate);
   for (std::size_t i = 0; i < last.stages.size(); ++i) {
-    const std::int64_t chip = last.first_chip + static_cast<std::int64_t>(i);
+    const std::int64_t chip = last.first_chip_of(i);
     if (chip == 0) continue;
     const Hop& one = hop(chip, 0, size);
     result.time = std::max(result.time, one.time);

@@ -17,9 +17,12 @@ namespace tandem {
 
 /// One place of the pipeline: a single chip, or the chips that share the LM head side by side.
 struct Station {
-  std::vector<Stage> stages;        ///< one per chip
+  std::vector<Stage> stages;        ///< one per chip or gang of chips
   std::vector<std::uint64_t> keys;  ///< their content keys
   std::int64_t first_chip = 0;      ///< index of the first of them within the replica
+  [[nodiscard]] std::int64_t chips() const;
+  /// Index within the replica of the first chip of a stage.
+  [[nodiscard]] std::int64_t first_chip_of(std::size_t stage) const;
 };
 
 /// Cost of one forward pass over all stations, cycle clock.
@@ -105,7 +108,7 @@ class PoolModel {
   std::unique_ptr<ChipModel> chip_;
   std::uint64_t chip_key_ = 0;
   std::vector<Station> stations_;
-  std::int64_t chips_per_replica_ = 1;
+  std::int64_t chips_per_replica_ = 0;
   std::int64_t max_context_ = 0;
   KvRoom kv_room_;
   std::int64_t hidden_ = 0;

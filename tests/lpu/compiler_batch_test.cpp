@@ -26,7 +26,7 @@ class BatchUnderTest {
         stage_(whole_model(network, precision_of(type, type))),
         single_(geometry, stage_, weights_, requests, context_limit),
         compiled_(lpu::compile_stage(geometry, LatencyTable{}, "chip", stage_, requests,
-                                     context_limit, {}, tokens)),
+                                     context_limit, {}, {tokens})),
         host_(geometry, LatencyTable{}, compiled_, weights_) {}
 
   /// A token of the prompt that every request makes up from its number.
@@ -145,7 +145,7 @@ TEST(Batch, OfOneTokenIsTheProgramOfASinglePass) {
   const Stage stage =
       whole_model(two_layers(), precision_of(ElementType::Float16, ElementType::Float16));
   const auto one =
-      lpu::compile_stage(narrow_geometry(2), LatencyTable{}, "chip", stage, 2, 64, {}, 1);
+      lpu::compile_stage(narrow_geometry(2), LatencyTable{}, "chip", stage, 2, 64);
   const auto plain = lpu::compile_stage(narrow_geometry(2), LatencyTable{}, "chip", stage, 2, 64);
   EXPECT_EQ(one.program, plain.program);
 }
@@ -155,10 +155,10 @@ TEST(Batch, RefusesWhatAPassCannotHold) {
       whole_model(two_layers(), precision_of(ElementType::Float16, ElementType::Float16));
   const auto geometry = narrow_geometry(2);
   for (const int tokens : {0, lpu::most_tokens + 1}) {
-    EXPECT_THROW(lpu::compile_stage(geometry, LatencyTable{}, "c", stage, 1, 64, {}, tokens),
+    EXPECT_THROW(lpu::compile_stage(geometry, LatencyTable{}, "c", stage, 1, 64, {}, {tokens}),
                  ModelError);
   }
-  const auto compiled = lpu::compile_stage(geometry, LatencyTable{}, "c", stage, 3, 64, {}, 2);
+  const auto compiled = lpu::compile_stage(geometry, LatencyTable{}, "c", stage, 3, 64, {}, {2});
   const auto registers = [&](const std::vector<TokenPlace>& places) {
     return lpu::pass_registers(geometry, compiled.layout, places);
   };
@@ -176,7 +176,7 @@ TEST(Verifier, FindsNothingInProgramsOfSeveralTokens) {
     const auto geometry = narrow_geometry(2);
     for (const Stage& stage : partition_pipeline(network_of(two_layers()), precision, 2, 1)) {
       const auto compiled =
-          lpu::compile_stage(geometry, LatencyTable{}, "chip", stage, 3, 70, {}, 4);
+          lpu::compile_stage(geometry, LatencyTable{}, "chip", stage, 3, 70, {}, {4});
       for (const auto& fault : lpu::verify(compiled.program, geometry, LatencyTable{})) {
         ADD_FAILURE() << lpu::format_violation(fault);
       }

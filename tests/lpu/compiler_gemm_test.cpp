@@ -141,6 +141,18 @@ TEST(LpuGemm, MoreRowsThanAccumulators) {
   expect_product(narrow_geometry(2), {130, 40, 70, Type::Float16});
 }
 
+TEST(LpuGemm, AnyShapeAndFormatEqualsTheSumOfItsTiles) {
+  RandomStream random(8, "products");
+  constexpr Type types[] = {Type::Int8, Type::Fp8E4m3, Type::Float16, Type::Bfloat16};
+  for (int turn = 0; turn < 12; ++turn) {
+    const GemmShape shape{random.integer(1, 20), random.integer(1, 150), random.integer(1, 150),
+                          types[turn % 4]};
+    SCOPED_TRACE(turn);
+    expect_product(narrow_geometry(static_cast<int>(random.integer(1, 5))), shape);
+    if (HasFatalFailure()) return;
+  }
+}
+
 // A last column of tiles that leaves half the planes idle: both hemispheres hold it, each for half
 // of the rows.
 TEST(LpuGemm, HemispheresMayHoldOtherRowsForTheSameTile) {

@@ -20,14 +20,8 @@ struct LayerCase {
 NeuralNetwork one_layer(std::int64_t hidden, std::int64_t heads, std::int64_t kv_heads,
                         std::int64_t head_dim, std::int64_t experts, std::int64_t top_k,
                         std::int64_t intermediate) {
-  NeuralNetwork network = network_of(small_network(1, hidden, heads, kv_heads, head_dim, 1, 320));
-  Experts mixture;
-  mixture.router.experts = experts;
-  mixture.router.top_k = top_k;
-  mixture.intermediate = intermediate;
-  network.kinds.front().ffn.intermediate = 0;
-  network.kinds.front().ffn.experts = mixture;
-  return network;
+  return with_experts(small_network(1, hidden, heads, kv_heads, head_dim, 1, 320), experts, top_k,
+                      intermediate);
 }
 
 // Shapes of workloads/models, with a head of one vector.

@@ -82,7 +82,7 @@ void expect_exact_batches(const Weights& weights,
   for (const int tokens : {2, 4, 8}) {
     const auto geometry = lpu_v1_geometry();
     const auto compiled =
-        lpu::compile_stage(geometry, lpu::LatencyTable{}, "chip", stage, tokens, 128, {}, tokens);
+        lpu::compile_stage(geometry, lpu::LatencyTable{}, "chip", stage, tokens, 128, {}, {tokens});
     lpu::ChipHost host(geometry, lpu::LatencyTable{}, compiled, weights);
     std::vector<LpuReference> references;
     for (int r = 0; r < tokens; ++r) {

@@ -111,14 +111,14 @@ std::vector<float> DeltaReference::head_step(std::size_t head, const std::vector
   for (std::size_t j = 0; j < dv; ++j) {
     float seen[2] = {s[j] * k[0], 0};
     float answered[2] = {s[j] * q[0], 0};
-    for (std::size_t i = 1; i < dk; ++i) {
-      const float by_key = s[i * dv + j] * k[i];
-      const float by_query = s[i * dv + j] * q[i];
+    for (std::size_t i = 1; i < dk + dk % 2; ++i) {  // a missing odd row counts as zeros
+      const float by_key = i < dk ? s[i * dv + j] * k[i] : 0.0F;
+      const float by_query = i < dk ? s[i * dv + j] * q[i] : 0.0F;
       seen[i % 2] = i == 1 ? by_key : seen[i % 2] + by_key;
       answered[i % 2] = i == 1 ? by_query : answered[i % 2] + by_query;
     }
-    if (dk > 1) seen[0] = seen[0] + seen[1];
-    if (dk > 1) answered[0] = answered[0] + answered[1];
+    seen[0] = seen[0] + seen[1];
+    answered[0] = answered[0] + answered[1];
     const float delta = (v[j] - decay * key_scale * seen[0]) * strength;
     output.push_back(decay * query_scale * answered[0] + delta * overlap);
     const float change = delta * key_scale;

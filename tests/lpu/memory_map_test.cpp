@@ -29,6 +29,8 @@ lpu::StageLayout two_layers() {
   return lpu::make_layout(lpu_v1_geometry(), stage, 2, 640);
 }
 
+constexpr std::int64_t rows_of_factors = 4;  // of a one-byte matrix, fp32
+
 std::int64_t rows_of(const lpu::MemoryMap& map, const std::string& name) {
   std::int64_t rows = 0;
   for (const auto& region : map.regions) {
@@ -54,6 +56,12 @@ TEST(LpuMemoryMap, TilesAndCacheAreWhatTheLayoutCounts) {
   const lpu::StageLayout layout = two_layers();
   const lpu::MemoryMap map = lpu::memory_map(lpu_v1_geometry(), layout);
   EXPECT_EQ(rows_of(map, "KV "), layout.kv_rows);
+  std::int64_t tiles = -15 * rows_of_factors;  // seven matrices in two layers, the head
+  for (const char* matrix : {": q", ": k", ": v", ": o", ": gate", ": up", ": down"}) {
+    tiles += rows_of(map, matrix);
+  }
+  for (const auto& region : map.regions) tiles += region.name == "head" ? region.rows : 0;
+  EXPECT_EQ(tiles, layout.weight_rows);
   std::int64_t all = 0;
   for (const auto& region : map.regions) all += region.rows;
   EXPECT_LE(all, map.rows_used);

@@ -14,10 +14,10 @@ namespace tandem::test {
 
 using ops::RouterRule;
 
-/// Grouped attention as in small_network(), experts in every layer.
-inline NeuralNetwork small_mixture(std::int64_t layers, std::int64_t hidden, std::int64_t experts,
-                                   std::int64_t top_k, std::int64_t intermediate) {
-  NeuralNetwork network = network_of(small_network(layers, hidden, 4, 2, 8, 1, 60));
+/// A decoder whose one kind of layer has experts in place of its dense block.
+inline NeuralNetwork with_experts(const DenseDecoder& decoder, std::int64_t experts,
+                                  std::int64_t top_k, std::int64_t intermediate) {
+  NeuralNetwork network = network_of(decoder);
   Experts mixture;
   mixture.router.experts = experts;
   mixture.router.top_k = top_k;
@@ -25,6 +25,12 @@ inline NeuralNetwork small_mixture(std::int64_t layers, std::int64_t hidden, std
   network.kinds.front().ffn.intermediate = 0;
   network.kinds.front().ffn.experts = mixture;
   return network;
+}
+
+/// Grouped attention as in small_network(), experts in every layer.
+inline NeuralNetwork small_mixture(std::int64_t layers, std::int64_t hidden, std::int64_t experts,
+                                   std::int64_t top_k, std::int64_t intermediate) {
+  return with_experts(small_network(layers, hidden, 4, 2, 8, 1, 60), experts, top_k, intermediate);
 }
 
 inline Experts& mixture_of(NeuralNetwork& network) {

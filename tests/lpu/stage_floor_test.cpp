@@ -55,6 +55,22 @@ TEST(StageFloor, CountsPaddedTilesAndTheirLoss) {
   EXPECT_DOUBLE_EQ(floor.padding_loss, 1 - weights / (32 * 320.0 * 320.0));
 }
 
+TEST(StageFloor, FurtherBlocksCostWhatTheBusiestUnitOfEachLoopNeeds) {
+  // Two kv heads share a vector: one tile of keys and one of values per block, four q heads. On v1
+  // either tile takes 20 + 1 cycles; four activations and four results on four planes take 2.
+  const Stage stage = whole_model(small_network(1, 640, 4, 2, 64, 960, 320), one_byte());
+  const auto one = lpu::floor_of_stage(lpu_v1_geometry(), LatencyTable{}, stage, 320);
+  const auto three = lpu::floor_of_stage(lpu_v1_geometry(), LatencyTable{}, stage, 3 * 320);
+  EXPECT_EQ(one.further_blocks, 0);
+  EXPECT_EQ(three.further_blocks, 2 * (21 + 21));
+  EXPECT_EQ(three.cycles() - one.cycles(), 84);
+  // Llama-3.1-8B on LP30: 32 heads on 4 planes, 8 activations and 8 results each for scores; for
+  // values 8 activations, and 32 exponentials on 4 ALUs.
+  const Stage layer = whole_model(small_network(1, 4096, 32, 8, 128, 14336, 320), one_byte());
+  const auto two = lpu::floor_of_stage(lp30_geometry(), LatencyTable{}, layer, 2 * 320);
+  EXPECT_EQ(two.further_blocks, 16 + 8);
+}
+
 TEST(StageFloor, NoScheduleIsBelowEitherPart) {
   for (const auto& geometry : {lpu_v1_geometry(), lp30_geometry()}) {
     const Stage stage = whole_model(small_network(2, 640, 4, 2, 64, 960, 320), one_byte());
@@ -89,7 +105,7 @@ TEST(StageFloor, NoScheduleOfSeveralTokensIsBelowIt) {
     EXPECT_EQ(floor.cycles_of(1), floor.cycles());
     for (const int tokens : {2, 4}) {
       const auto compiled =
-          lpu::compile_stage(geometry, LatencyTable{}, "chip", stage, tokens, 320, {}, tokens);
+          lpu::compile_stage(geometry, LatencyTable{}, "chip", stage, tokens, 320, {}, {tokens});
       EXPECT_GE(compiled.cycles.base, floor.cycles_of(tokens));
     }
   }

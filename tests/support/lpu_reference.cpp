@@ -296,6 +296,10 @@ LpuReference::Lanes LpuReference::feed_forward_part(std::size_t index, const Lan
     const float silu = g * special::recip(special::exp(-g) + 1.0F);
     inner[i] = round_to(type_, silu * (up[i] * layer.dense.up.scale));
   }
+  if (index == 0) {
+    trace_["ffn norm"] = x;
+    trace_["gated"] = inner;
+  }
   Lanes y = multiply(layer.dense.down, inner, at(layer.kind->ffn.intermediate));
   for (float& value : y) value *= layer.dense.down.scale;
   return y;
@@ -324,6 +328,10 @@ LpuReference::Lanes LpuReference::attention_part(std::size_t index, const Lanes&
   layer.values.push_back(round(v, kv_type_));
   bias_ = layer.output_bias;
   const Lanes attended = attend(layer, q);
+  if (index == 0) {
+    trace_["rotated queries"] = round(q, kv_type_);
+    trace_["attended"] = attended;
+  }
   Lanes y = multiply(layer.o, attended, std::min(pack_ * head_dim_, lanes_));
   for (float& value : y) value *= layer.o.scale;
   return y;
@@ -334,6 +342,9 @@ std::vector<float> LpuReference::logits(const Lanes& hidden) {
   Lanes logits = multiply(head_, x, at(network_.hidden));
   for (float& value : logits) value *= head_.scale;
   logits.resize(at(network_.vocabulary));
+  trace_["logits"] = logits;
+  trace_["best token"] = {
+      static_cast<float>(std::max_element(logits.begin(), logits.end()) - logits.begin())};
   ++position_;
   return logits;
 }
@@ -347,6 +358,7 @@ std::vector<float> LpuReference::forward(std::int32_t token) {
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     add(attention_part(l, hidden));
     add(feed_forward_part(l, hidden));
+    if (l == 0) trace_["hidden"] = hidden;
   }
   return logits(hidden);
 }

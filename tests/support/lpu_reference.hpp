@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "sim/lower/weights.hpp"
@@ -17,6 +19,11 @@ class LpuReference {
   using Lanes = std::vector<float>;
   /// Logits after `token` at the next position.
   std::vector<float> forward(std::int32_t token);
+  /// What operators gave in the first layer, or in the head, of the last forward(): "ffn norm",
+  /// "rotated queries" (rounded), "attended", "gated", "hidden"; "logits", "best token".
+  [[nodiscard]] const std::vector<float>& trace(const std::string& result) const {
+    return trace_.at(result);
+  }
 
   // The same in steps, for several chips that add up what each contributes (GangReference).
   [[nodiscard]] Lanes embed(std::int32_t token) const;
@@ -108,6 +115,7 @@ class LpuReference {
   std::size_t head_dim_, pack_, group_, packs_;
   std::vector<Layer> layers_;
   Matrix head_;
+  std::map<std::string, Lanes> trace_;
   std::int64_t position_ = 0;
   Lanes bias_;  // joins the hidden state before the last part that was asked for
 };

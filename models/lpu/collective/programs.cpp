@@ -54,7 +54,6 @@ CollectiveProgram compile(const Topology& topology, const Gang& gang, const Coll
   RankRows rank_rows;
   Collective collective(scheduler, topology, gang, rank_rows);
   place(collective);
-  scheduler.finish();
   Program program;
   emit_queues(scheduler, program);
   program.rows_used = rows_used(chip.geometry, blocks);
@@ -170,7 +169,6 @@ CollectiveProgram compile_broadcast(const Topology& topology, const CollectiveCh
         arrivals[index_of(child)].push_back(start + out + tree[index_of(child)].latency);
       }
     }
-    scheduler.finish();
     Program& program = result.programs[index_of(tree[i].chip)];
     emit_queues(scheduler, program);
     program.rows_used = rows_used(chip.geometry, blocks);

@@ -1,9 +1,7 @@
-// Attention up to the scores: projections, rotary embedding, KV append, the loop over KV blocks
-// that multiplies keys.
+// Attention of a layer, and its part before the loops over KV blocks: projections, rotary
+// embedding, KV append.
 #include <algorithm>
 #include <array>
-#include <cmath>
-#include <limits>
 
 #include "models/lpu/compiler/stage_compiler.hpp"
 
@@ -76,83 +74,6 @@ void StageCompiler::project_qkv(const LayerLayout& layer) {
   multiply(rows, &TokenBuffers::normed);
 }
 
-// Rows that move from one KV block to the next, by slice.
-std::map<int, int> StageCompiler::loop_strides() const {
-  std::map<int, int> strides;
-  for (const LayerLayout& layer : layout_.layers) {
-    for (const PackLayout& pack : layer.packs) {
-      for (int k = 0; k < geometry_.weight_streams_per_plane; ++k) {
-        strides[pack.keys.place(geometry_, 0, k).slice] = layout_.unit_rows;
-      }
-    }
-  }
-  for (const Rows& table : layout_.mask) {
-    for (const Place& place : table) strides[place.slice] = 1;
-  }
-  for (const Rows& row : layout_.scores) {
-    for (const Place& place : row) strides[place.slice] = layout_.score_stride;
-  }
-  return strides;
-}
-
-// One q head against one block of keys: scores of all its tokens at once.
-void StageCompiler::score_head(const PackLayout& pack, int q, int p, int accumulator,
-                               const TokenBuffers& token) {
-  const StageShape& shape = layout_.shape;
-  const std::size_t slot = layout_.head_slot(q, p, pack.side);
-  const int halves = streams_of(shape.kv) == 2 && shape.channels() > shape.lanes / 2 ? 2 : 1;
-  Work product(scheduler_);
-  product.activate_rows(token.q_heads[slot], {{pack.plane, accumulator, false, halves, shape.kv}});
-  product.place();
-  if (!token.q_rests.empty()) {
-    Work rest(scheduler_);
-    rest.activate_rows(token.q_rests[slot], {{pack.plane, accumulator, true, halves, shape.kv}});
-    rest.place(product.start() + halves);
-  }
-  Work work(scheduler_);
-  const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(shape.head_dim)));
-  const Value raw =
-      work.op(AluOp::Mul, work.accumulator(pack.plane, accumulator), Work::constant(scale));
-  const auto side = index_of(pack.side == Hemisphere::East ? 1 : 0);
-  Rows mask = token.mask[side];
-  for (Place& place : mask) place.reg = token.registers.mask_start;
-  const Value score = work.op(AluOp::Add, raw, work.memory(mask));
-  work.store(score, token.scores[slot]);
-  const Rows& maximum = token.maxima[layout_.head_slot(q, p, Hemisphere::West)];
-  work.store(work.op(AluOp::Max, score, work.memory(maximum)), maximum);
-  work.place();
-}
-
-void StageCompiler::score_loop(const LayerLayout& layer, const TokenBuffers& token) {
-  const StageShape& shape = layout_.shape;
-  begin_maxima(layer, token);
-  scheduler_.begin_loop(token.registers.iterations, loop_strides());
-  for (int j = 0; j < shape.packs; ++j) {
-    const PackLayout& pack = layer.packs[index_of(j)];
-    ColumnTile keys = pack.keys;
-    keys.reg = token.registers.slot_base;
-    scheduler_.load_tile(keys, pack.plane);
-    for (int g = 0; g < shape.group; ++g) {
-      for (int p = 0; p < shape.heads_in_pack(j); ++p) {
-        score_head(pack, j * shape.group + g, p, next_accumulator(pack.plane), token);
-      }
-    }
-  }
-  scheduler_.end_loop();
-}
-
-// The first maximum is a head's sink, or less than any score.
-void StageCompiler::begin_maxima(const LayerLayout& layer, const TokenBuffers& token) {
-  for (std::size_t i = 0; i < token.maxima.size(); ++i) {
-    Work work(scheduler_);
-    const Value first = layer.sinks.empty()
-                            ? Work::constant(-std::numeric_limits<float>::infinity())
-                            : work.memory(layer.sinks[i]);
-    work.store(work.op(AluOp::Pass, first), token.maxima[i]);
-    work.place();
-  }
-}
-
 // A bias of the hidden state's width joins it while the product is under way.
 void StageCompiler::add_bias_to_hidden(const std::vector<Rows>& bias) {
   for (int t = 0; t < tokens_; ++t) {
@@ -169,6 +90,7 @@ void StageCompiler::add_bias_to_hidden(const std::vector<Rows>& bias) {
 // All tokens of the pass append their keys and values before the first scores are taken, so that a
 // token sees those before it; what comes after it is masked.
 void StageCompiler::attention(const LayerLayout& layer) {
+  settle_plan(layer, layout_);
   rms_norm(layer.attention_norm);
   scheduler_.begin_operator("qkv");
   project_qkv(layer);

@@ -42,7 +42,7 @@ void StageCompiler::norm_heads(const Output& output, const HeadVectors& heads, i
                                const TokenBuffers& token) {
   if (heads.norm.empty()) return;
   Work turn(scheduler_);
-  turn.store(rotate(turn, output, heads, token), layout_.rotated[index_of(vector)]);
+  turn.store(rotate(turn, output, heads, token), token.rotated[index_of(vector)]);
   turn.place();
   const int width = layout_.shape.head_dim;
   Work work(scheduler_);
@@ -54,15 +54,15 @@ void StageCompiler::norm_heads(const Output& output, const HeadVectors& heads, i
   const auto epsilon = static_cast<float>(layout_.network().norm.epsilon);
   const Value mean = work.op(AluOp::Mul, sum, Work::constant(part));
   const Value shifted = work.op(AluOp::Add, mean, Work::constant(epsilon));
-  work.store(work.op(AluOp::Rsqrt, shifted), layout_.inverse_rms[index_of(vector)]);
+  work.store(work.op(AluOp::Rsqrt, shifted), token.inverse_rms[index_of(vector)]);
   work.place();
 }
 
 Value StageCompiler::head_value(Work& work, const Output& output, const HeadVectors& heads,
                                 int vector, const TokenBuffers& token) {
   if (heads.norm.empty()) return rotate(work, output, heads, token);
-  return work.op(AluOp::Mul, work.memory(layout_.rotated[index_of(vector)]),
-                 work.memory(layout_.inverse_rms[index_of(vector)]));
+  return work.op(AluOp::Mul, work.memory(token.rotated[index_of(vector)]),
+                 work.memory(token.inverse_rms[index_of(vector)]));
 }
 
 // Each q head alone in its lanes, the lanes of the other heads of the pack zero: a product with a

@@ -39,7 +39,7 @@ std::array<std::uint16_t, host_registers> register_limits(const Geometry& geomet
     const TokenRegisters token = token_registers(geometry, t);
     // Tokens that only fill up a pass grow the spare unit.
     const int spare = layout.tokens > 1 ? 1 : 0;
-    set(token.iterations, layout.blocks_per_slot - 1);
+    set(token.iterations, (layout.blocks_per_slot - 1) / layout.blocks_per_iteration);
     set(token.slot_base, std::int64_t{units - layout.blocks_per_slot} * layout.unit_rows);
     set(token.tail_base, std::int64_t{units - 1 + spare} * layout.unit_rows);
     set(token.staging_base, std::int64_t{layout.slots - 1 + spare} * layout.staging_rows);
@@ -48,6 +48,10 @@ std::array<std::uint16_t, host_registers> register_limits(const Geometry& geomet
       set(token.key_ports + k, std::int64_t{units} * layout.unit_rows + last_issue);
       set(token.value_ports + k, std::int64_t{layout.slots} * layout.staging_rows + last_issue);
     }
+  }
+  if (layout.delta) {
+    const auto delta = delta_register_limits(*layout.delta, layout.slots);
+    std::ranges::copy(delta, limits.begin() + host_register::delta_state);
   }
   return limits;
 }
@@ -84,13 +88,15 @@ std::vector<int> reduction_radices(int lanes) {
 }
 
 StageCompiler::StageCompiler(const Geometry& geometry, const LatencyTable& latencies,
-                             StageLayout& layout, const LinkPlan& links, int tokens)
+                             StageLayout& layout, const LinkPlan& links, int tokens,
+                             const std::optional<LoopPlan>& loops)
     : geometry_(geometry),
       layout_(layout),
       links_(links),
       tokens_(tokens),
       scheduler_(geometry, latencies, latencies.barrier),
-      accumulator_turn_(index_of(geometry.planes)) {
+      accumulator_turn_(index_of(geometry.planes)),
+      plan_(loops) {
   rope_map_ = add_map(rope_partners(layout.shape, layout.rope));
   sum_map_ = add_map(std::vector<std::uint16_t>(
       index_of(geometry.lanes()), static_cast<std::uint16_t>(layout.shape.channels())));
@@ -102,14 +108,6 @@ int StageCompiler::add_map(std::vector<std::uint16_t> map) {
   }
   maps_.push_back(std::move(map));
   return static_cast<int>(maps_.size()) - 1;
-}
-
-int StageCompiler::rotation_map(int distance) {
-  std::vector<std::uint16_t> map(index_of(geometry_.lanes()));
-  for (int lane = 0; lane < geometry_.lanes(); ++lane) {
-    map[index_of(lane)] = static_cast<std::uint16_t>((lane + distance) % geometry_.lanes());
-  }
-  return add_map(std::move(map));
 }
 
 // The bytes of the hidden state arrive one link interval apart, vector by vector, lowest byte
@@ -166,6 +164,7 @@ void StageCompiler::send_hidden(const TokenBuffers& token) {
 
 // The first half of a layer, by its kind.
 void StageCompiler::mix_tokens(const LayerLayout& layer) {
+  if (std::holds_alternative<GatedDelta>(layer.kind.mixer)) return mix_by_delta(layer);
   attention(layer);
 }
 
@@ -188,7 +187,6 @@ void StageCompiler::compile() {
   }
   if (sends() && !collective_) send_hidden();
   if (layout_.stage.has_head()) head();
-  scheduler_.finish();
 }
 
 namespace {
@@ -210,6 +208,9 @@ void fill(CompiledStage& result, StageCompiler& compiler, const std::string& chi
     const auto found = by_register.find(result.layout.token(t).registers.iterations);
     result.iteration_cycles.push_back(found == by_register.end() ? 0 : found->second);
   }
+  result.cycles.blocks_per_iteration = result.layout.blocks_per_iteration;
+  result.loops = compiler.loop_uses();
+  result.plan = compiler.plan();
   result.operators = operator_uses(compiler.scheduler());
   result.receive_cycles = compiler.receive_cycles();
   result.send_cycles = compiler.send_cycles();
@@ -222,20 +223,24 @@ void fill(CompiledStage& result, StageCompiler& compiler, const std::string& chi
 
 std::int64_t CompiledStage::cycles_of(const std::vector<std::int64_t>& blocks) const {
   std::int64_t total = cycles.base;
-  for (std::size_t t = 0; t < blocks.size(); ++t) total += iteration_cycles[t] * (blocks[t] - 1);
+  for (std::size_t t = 0; t < blocks.size(); ++t) {
+    total += iteration_cycles[t] * cycles.further_iterations(blocks[t]);
+  }
   return total;
 }
 
 CompiledStage compile_stage(const Geometry& geometry, const LatencyTable& latencies,
                             const std::string& chip, const Stage& stage, int slots,
-                            std::int64_t max_context, const LinkPlan& links, int tokens, int room) {
-  if (tokens < 1) throw ModelError("lpu.compiler: a pass of no tokens");
+                            std::int64_t max_context, const LinkPlan& links,
+                            const PassShape& pass) {
+  if (pass.tokens < 1) throw ModelError("lpu.compiler: a pass of no tokens");
   CompiledStage result;
   result.links = links;
-  result.tokens = tokens;
-  result.layout = make_layout(geometry, stage, slots, max_context, std::max(tokens, room));
+  result.tokens = pass.tokens;
+  result.layout =
+      make_layout(geometry, stage, slots, max_context, std::max(pass.tokens, pass.room));
   check_fit(geometry, result.layout);
-  StageCompiler compiler(geometry, latencies, result.layout, links, tokens);
+  StageCompiler compiler(geometry, latencies, result.layout, links, pass.tokens, pass.loops);
   fill(result, compiler, chip);
   return result;
 }
@@ -243,19 +248,20 @@ CompiledStage compile_stage(const Geometry& geometry, const LatencyTable& latenc
 CompiledStage compile_gang_stage(const Geometry& geometry, const LatencyTable& latencies,
                                  const std::string& chip, const Stage& stage, int slots,
                                  std::int64_t max_context, const TensorGang& tensor,
-                                 const LinkPlan& links, int tokens) {
+                                 const LinkPlan& links, const PassShape& pass) {
   const int ranks = tensor.gang->size();
   if (ranks == 1) {
-    return compile_stage(geometry, latencies, chip, stage, slots, max_context, links, tokens);
+    return compile_stage(geometry, latencies, chip, stage, slots, max_context, links, pass);
   }
   CompiledStage result;
   result.links = links;
-  result.tokens = tokens;
+  result.tokens = pass.tokens;
   // The last rank's: where its rows of the head end, the vocabulary ends.
   const Stage share = rank_stage(stage, ranks, ranks - 1);
-  result.layout = make_layout(geometry, share, slots, max_context, tokens, ranks);
+  result.layout = make_layout(geometry, share, slots, max_context,
+                              std::max(pass.tokens, pass.room), ranks);
   check_fit(geometry, result.layout);
-  StageCompiler compiler(geometry, latencies, result.layout, links, tokens);
+  StageCompiler compiler(geometry, latencies, result.layout, links, pass.tokens, pass.loops);
   compiler.join(tensor, result.rank_rows);
   fill(result, compiler, chip);
   return result;

@@ -76,7 +76,6 @@ CompiledDelta compile_delta(const Geometry& geometry, const LatencyTable& latenc
   });
   delta.answered = predict_cycles(scheduler).base;
   step.update();
-  scheduler.finish();
   delta.program.chip = chip;
   emit_queues(scheduler, delta.program);
   delta.cycles = predict_cycles(scheduler).base;

@@ -69,20 +69,23 @@ class LayerMaker {
     return result;
   }
 
-  // One pack behind the other in the same rows of all groups; the packs of the next request follow.
+  // Packs take turns between two sets of groups; those of the next request follow behind all.
   void make_state(DeltaLayerRows& layer) {
-    const int packs = static_cast<int>(plan_.packs.size());
     const int rows = rows_of_pack(plan_);
-    std::array<Rows, delta_state_groups> groups;
-    for (int group = 0; group < delta_state_groups; ++group) {
-      const Hemisphere side = group % 2 == 0 ? Hemisphere::West : Hemisphere::East;
-      const int pair = group / 2 % allocator_.table_pairs();
-      groups[index_of(group)] = allocator_.table(side, pair, slots_ * packs * rows);
-      for (Place& place : groups[index_of(group)]) place.reg = host_register::delta_state;
+    std::array<std::array<Rows, delta_state_groups>, 2> sets;
+    for (int set = 0; set < 2; ++set) {
+      for (int group = 0; group < delta_state_groups; ++group) {
+        const Hemisphere side = group % 2 == 0 ? Hemisphere::West : Hemisphere::East;
+        const int pair = (2 * set + group / 2) % allocator_.table_pairs();
+        Rows table = allocator_.table(side, pair, slots_ * delta_state_rows(plan_));
+        for (Place& place : table) place.reg = host_register::delta_state;
+        sets[index_of(set)][index_of(group)] = std::move(table);
+      }
     }
-    for (int pack = 0; pack < packs; ++pack) {
-      layer.state.push_back(groups);
-      for (Rows& group : groups) {
+    for (std::size_t pack = 0; pack < plan_.packs.size(); ++pack) {
+      auto& set = sets[pack % 2];
+      layer.state.push_back(set);
+      for (Rows& group : set) {
         for (Place& place : group) place.row += rows;
       }
     }
@@ -170,12 +173,12 @@ class ConstantWriter {
 }  // namespace
 
 int delta_state_rows(const DeltaPlan& plan) {
-  return static_cast<int>(plan.packs.size()) * rows_of_pack(plan);
+  return (static_cast<int>(plan.packs.size()) + 1) / 2 * rows_of_pack(plan);
 }
 
 DeltaLayerRows make_delta_layer(const DeltaPlan& plan, RowAllocator& allocator, int slots) {
   if (plan.taps() > delta_taps_limit) {
-    throw ModelError("lpu.compiler: a convolution longer than eight taps");
+    throw ModelError("lpu.compiler: a convolution longer than five taps");
   }
   return LayerMaker(plan, allocator, slots).make();
 }
@@ -189,10 +192,14 @@ DeltaBuffers make_delta_buffers(const Geometry& geometry, const DeltaPlan& plan,
     b.key_sums.push_back(sum_tile(allocator, 0));
   }
   b.value_sums = sum_tile(allocator, geometry.planes - 2);
-  // Keys and queries are spread by one switch unit each.
+  // Keys and queries are spread by one switch unit each, a row in every cycle: away from the
+  // states.
   for (int v = 0; v < plan.key_vectors; ++v) {
-    b.keys.push_back(allocator.buffer(Hemisphere::West, 4));
-    b.queries.push_back(allocator.buffer(Hemisphere::East, 4));
+    const auto row = [&](Hemisphere side) {
+      return v % 2 == 0 ? allocator.score_table(side, 1) : allocator.mask_table(side, 1);
+    };
+    b.keys.push_back(row(Hemisphere::West));
+    b.queries.push_back(row(Hemisphere::East));
   }
   Buffers buffers(allocator);
   b.values = buffers.many(packs);
@@ -205,7 +212,11 @@ DeltaBuffers make_delta_buffers(const Geometry& geometry, const DeltaPlan& plan,
   b.overlap = buffers.many(views);
   b.seen = buffers.many(packs);
   b.answered = buffers.many(packs);
-  b.change = buffers.many(packs);
+  // Read in every cycle of an update, two packs at a time.
+  for (int pack = 0; pack < packs; ++pack) {
+    b.change.push_back(pack % 2 == 0 ? allocator.score_table(Hemisphere::East, 1)
+                                     : allocator.mask_table(Hemisphere::East, 1));
+  }
   b.mixed = buffers.many(packs);
   b.gate = buffers.many(packs);
   return b;
@@ -215,6 +226,25 @@ Rows delta_state_row(const DeltaLayerRows& layer, int pack, int i) {
   Rows rows = layer.state[index_of(pack)][index_of(i % delta_state_groups)];
   for (Place& place : rows) place.row += i / delta_state_groups;
   return rows;
+}
+
+std::vector<Rows> delta_request_rows(const DeltaPlan& plan, const DeltaLayerRows& layer, int slot) {
+  std::vector<Rows> all;
+  const auto add = [&all](Rows rows, int further) {
+    for (Place& place : rows) place.row += further;
+    all.push_back(std::move(rows));
+  };
+  for (std::size_t pack = 0; pack < layer.state.size(); ++pack) {
+    for (int i = 0; i < plan.key_dim(); ++i) {
+      add(delta_state_row(layer, static_cast<int>(pack), i), slot * delta_state_rows(plan));
+    }
+  }
+  for (const auto* channels : {&layer.queries, &layer.keys, &layer.values}) {
+    for (const DeltaChannels& c : *channels) {
+      for (int tap = 0; tap < plan.taps(); ++tap) add(c.ring, slot * plan.taps() + tap);
+    }
+  }
+  return all;
 }
 
 std::vector<std::uint16_t> delta_registers(const DeltaPlan& plan, int slot, std::int64_t position) {
@@ -233,6 +263,31 @@ std::vector<std::uint16_t> delta_register_limits(const DeltaPlan& plan, int slot
     limits[i] = static_cast<std::uint16_t>(slots * plan.taps() - 1);
   }
   return limits;
+}
+
+DeltaChannelMaps delta_channel_maps(const DeltaPlan& plan) {
+  DeltaChannelMaps maps;
+  const auto add = [](std::vector<std::int64_t>& to, const std::vector<std::int64_t>& channels,
+                      std::int64_t first) {
+    for (const std::int64_t c : channels) to.push_back(c < 0 ? c : first + c);
+  };
+  const std::int64_t keys = plan.shape.key_heads * plan.shape.key_dim;
+  for (const std::int64_t first : {keys, std::int64_t{0}}) {
+    for (int v = 0; v < plan.key_vectors; ++v) add(maps.qkv, plan.key_channels(v), first);
+  }
+  for (int p = 0; p < static_cast<int>(plan.packs.size()); ++p) {
+    add(maps.qkv, plan.value_channels(p), 2 * keys);
+    add(maps.values, plan.value_channels(p), 0);
+  }
+  for (int g = 0; g < plan.gate_vectors; ++g) {
+    std::vector<std::int64_t> both = plan.gate_channels(g, false);
+    const std::vector<std::int64_t> b = plan.gate_channels(g, true);
+    for (std::size_t lane = 0; lane < both.size(); ++lane) {
+      if (b[lane] >= 0) both[lane] = plan.shape.value_heads + b[lane];
+    }
+    add(maps.gates, both, 0);
+  }
+  return maps;
 }
 
 void write_delta_layer(const Geometry& geometry, const DeltaPlan& plan, const DeltaLayerRows& layer,

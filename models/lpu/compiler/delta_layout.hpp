@@ -1,59 +1,14 @@
-// Where a Gated DeltaNet layer keeps its constants, its state and the buffers of a pass.
+// Lays out the constants, states and buffers of Gated DeltaNet layers and fills in the constants.
 #pragma once
 
-#include <array>
 #include <span>
 #include <vector>
 
-#include "models/lpu/compiler/delta_plan.hpp"
+#include "models/lpu/compiler/delta_rows.hpp"
 #include "models/lpu/compiler/image.hpp"
 #include "models/lpu/compiler/row_allocator.hpp"
 
 namespace tandem::lpu {
-
-/// Rows of a pack's state are dealt out to this many groups of ports, half of them in each
-/// hemisphere: an update reads a row and writes it back, which takes a group two cycles.
-inline constexpr int delta_state_groups = 8;
-
-/// Longest convolution: one host register for each tap.
-inline constexpr int delta_taps_limit = 8;
-
-/// One vector of channels of the convolution.
-struct DeltaChannels {
-  std::vector<Rows> weights;  ///< fp32 by tap, oldest first
-  Rows ring;                  ///< fp32, first of `taps` rows per request: the last inputs
-};
-
-/// What each layer has of its own. Rows of states and rings are repeated for every request.
-struct DeltaLayerRows {
-  std::vector<DeltaChannels> queries, keys;  ///< by key vector
-  std::vector<DeltaChannels> values;         ///< by pack
-  std::vector<Rows> dt_bias;                 ///< fp32 by gate vector, zero in the lanes of b
-  std::vector<Rows> rate;                    ///< fp32 by gate vector: -exp(A_log)
-  Rows norm;  ///< fp32: the head's weights in the lanes of every head
-  std::vector<std::array<Rows, delta_state_groups>>
-      state;  ///< fp32 by pack: row i in group i mod 8
-};
-
-/// A tile of ones that sums segments of a vector, and the pair of planes that takes it.
-struct SumTile {
-  ColumnTile tile;
-  int plane = 0;
-};
-
-/// Buffers of a pass, shared by all layers of equal shape. fp32 throughout.
-struct DeltaBuffers {
-  std::vector<SumTile> key_sums;  ///< by pattern
-  SumTile value_sums;
-  std::vector<Rows> queries, keys;                    ///< by key vector, after the convolution
-  std::vector<Rows> values;                           ///< by pack, after the convolution
-  std::vector<Rows> decay_by_head, strength_by_head;  ///< by gate vector: alpha, beta
-  std::vector<Rows> decay, strength;                  ///< by pack, in the lanes of its heads
-  std::vector<Rows> key_scale, query_scale, overlap;  ///< by view
-  std::vector<Rows> seen, answered;                   ///< by pack: S^T k, S^T q
-  std::vector<Rows> change;                           ///< by pack: the vector that k is added with
-  std::vector<Rows> mixed, gate;                      ///< by pack: output of the rule; silu(z) w
-};
 
 /// Rows of one request's states (of its ring) in every bank that holds some.
 [[nodiscard]] int delta_state_rows(const DeltaPlan& plan);
@@ -66,11 +21,23 @@ struct DeltaBuffers {
 /// Row i of a pack's state, through the request's register.
 [[nodiscard]] Rows delta_state_row(const DeltaLayerRows& layer, int pack, int i);
 
+/// What a request keeps in a layer: all rows of its states and of its convolution's inputs.
+[[nodiscard]] std::vector<Rows> delta_request_rows(const DeltaPlan& plan,
+                                                   const DeltaLayerRows& layer, int slot);
+
 /// Values of host registers from delta_state on, for a request's slot and the token's position.
 [[nodiscard]] std::vector<std::uint16_t> delta_registers(const DeltaPlan& plan, int slot,
                                                          std::int64_t position);
 /// The largest of them.
 [[nodiscard]] std::vector<std::uint16_t> delta_register_limits(const DeltaPlan& plan, int slots);
+
+/// Rows of the projections' tensors by lane of their vectors; -1: none.
+struct DeltaChannelMaps {
+  std::vector<std::int64_t> qkv;     ///< of delta.qkv: keys, queries, values
+  std::vector<std::int64_t> gates;   ///< of delta.a, then delta.b
+  std::vector<std::int64_t> values;  ///< channels of value heads, pack by pack
+};
+[[nodiscard]] DeltaChannelMaps delta_channel_maps(const DeltaPlan& plan);
 
 /// Tensors of a layer as checkpoints have them: conv [channel][tap] with channels q, k, v by head;
 /// a_log and dt_bias by value head; norm by channel of a head.

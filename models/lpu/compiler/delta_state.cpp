@@ -6,8 +6,14 @@
 namespace tandem::lpu {
 namespace {
 
-// Rows of even and of odd number are summed apart, then together.
+// Rows of even and of odd number are summed apart, then together; two rows of two packs pass the
+// vector unit in every cycle, which keeps all its ALUs busy: eight products and eight sums when the
+// states are asked; eight products, four sums and two kept factors when they are updated.
 constexpr int parts = 2;
+constexpr int bundle_packs = 2;
+constexpr int special_every = 4;
+// Rows that meet the write-back of earlier ones on their ports are passed by those behind them.
+constexpr std::int64_t look_back = 16;
 constexpr int norm_accumulators = 32;
 constexpr int first_norm_accumulator = 64;
 
@@ -15,14 +21,25 @@ std::size_t index_of(int value) {
   return static_cast<std::size_t>(value);
 }
 
-// The n-th ordinary ALU among the pinned ones: every fourth is a special one.
-int pinned(const Geometry& geometry, int n) {
-  constexpr int special_every = 4;
+// The n-th ordinary ALU among the pinned ones.
+int ordinary_alu(const Geometry& geometry, int n) {
   int alu = geometry.vxm_alus - pinned_alus;
   for (;; ++alu) {
     if (alu % special_every == special_every - 1) continue;
     if (n-- == 0) return alu;
   }
+}
+
+// ALU of a running sum: the ordinary ones that are kept apart, then the special ones.
+int sum_alu(const Geometry& geometry, int n) {
+  constexpr int ordinary = 4;
+  if (n < ordinary) return ordinary_alu(geometry, n);
+  return (n - ordinary) * special_every + special_every - 1;
+}
+
+// The first and the third: norms, which follow the update, use the others.
+int decay_alu(const Geometry& geometry, int pack) {
+  return ordinary_alu(geometry, pack % bundle_packs * 2);
 }
 
 }  // namespace
@@ -35,38 +52,53 @@ int DeltaStep::spread(int pack, int i) const {
   return maps_.spread[index_of(view_of(pack).pattern)][index_of(i)];
 }
 
-// Row i of the state, times element i of k and of q in the lanes of each head.
-void DeltaStep::ask_row(int pack, int i) {
-  const auto vector = index_of(view_of(pack).key_vector);
-  Work work(scheduler_);
-  const Value state = work.memory(delta_state_row(layer_, pack, i));
-  const Rows* operands[] = {&buffers_.keys[vector], &buffers_.queries[vector]};
-  for (int which = 0; which < 2; ++which) {
-    const Value spread_out = work.memory_permuted(*operands[which], spread(pack, i));
+std::vector<DeltaStep::Bundle> DeltaStep::bundles() const {
+  std::vector<Bundle> result;
+  for (int pack = 0; pack < static_cast<int>(plan_.packs.size()); ++pack) {
+    if (pack % bundle_packs == 0) result.emplace_back();
+    result.back().push_back(pack);
+  }
+  return result;
+}
+
+// Rows i and i + 1 of a state, times elements i and i + 1 of a vector in the lanes of each head,
+// into two running sums; a row beyond the last counts as zeros. The result is the sum of both.
+Value DeltaStep::add_rows(Work& work, int pack, int i, int sum, const Rows& vector) const {
+  Value total;
+  for (int part = 0; part < parts; ++part) {
+    Value term = Work::constant(0.0F);
+    if (i + part < plan_.key_dim()) {
+      const Value element = work.memory_permuted(vector, spread(pack, i + part));
+      term = work.op(AluOp::Mul, work.memory(delta_state_row(layer_, pack, i + part)), element);
+    }
     Work::Options running;
-    running.pinned = pinned(scheduler_.geometry(), which * parts + i % parts);
-    const AluOp first = i < parts ? AluOp::AccClear : AluOp::AccAdd;
-    work.op(first, work.op(AluOp::Mul, state, spread_out), {}, running);
+    running.pinned = sum_alu(scheduler_.geometry(), sum + part);
+    running.earliest = scheduler_.latencies().vxm_simple;
+    const Value part_sum = work.op(i == 0 ? AluOp::AccClear : AluOp::AccAdd, term, {}, running);
+    const bool is_last = i + parts >= plan_.key_dim();
+    if (is_last) total = part == 0 ? part_sum : work.op(AluOp::Add, total, part_sum);
+  }
+  return total;
+}
+
+void DeltaStep::ask_rows(const Bundle& packs, int i) {
+  Work work(scheduler_);
+  int sum = 0;
+  for (const int pack : packs) {
+    const auto p = index_of(pack);
+    const auto vector = index_of(view_of(pack).key_vector);
+    const Value seen = add_rows(work, pack, i, sum, buffers_.keys[vector]);
+    const Value answered = add_rows(work, pack, i, sum + parts, buffers_.queries[vector]);
+    sum += 2 * parts;
+    if (i + parts < plan_.key_dim()) continue;
+    work.store(seen, buffers_.seen[p]);
+    work.store(answered, buffers_.answered[p]);
   }
   row_from_ = work.place(row_from_);
 }
 
-void DeltaStep::ask_states(int pack) {
-  for (int i = 0; i < plan_.key_dim(); ++i) ask_row(pack, i);
-  keep_answers(pack);
-}
-
-// Frees the running sums for the next pack.
-void DeltaStep::keep_answers(int pack) {
-  const Rows* kept[] = {&buffers_.seen[index_of(pack)], &buffers_.answered[index_of(pack)]};
-  for (int which = 0; which < 2; ++which) {
-    Work work(scheduler_);
-    const Value even = Work::register_of(pinned(scheduler_.geometry(), which * parts));
-    const Value odd = Work::register_of(pinned(scheduler_.geometry(), which * parts + 1));
-    work.store(plan_.key_dim() > 1 ? work.op(AluOp::Add, even, odd) : work.op(AluOp::Pass, even),
-               *kept[which]);
-    work.place();
-  }
+void DeltaStep::ask_states(const Bundle& packs) {
+  for (int i = 0; i < plan_.key_dim(); i += parts) ask_rows(packs, i);
 }
 
 void DeltaStep::answer(int pack) {
@@ -107,33 +139,41 @@ void DeltaStep::norm(int pack, const DeltaSink& sink) {
 
 void DeltaStep::update() {
   row_from_ = 0;
-  for (int pack = 0; pack < static_cast<int>(plan_.packs.size()); ++pack) {
-    const int turn = pack % 2 * 2;
-    const int decay_alu = pinned(scheduler_.geometry(), turn);
-    const int change_alu = pinned(scheduler_.geometry(), turn + 1);
-    const std::pair<const Rows*, int> kept[] = {{&buffers_.decay[index_of(pack)], decay_alu},
-                                                {&buffers_.change[index_of(pack)], change_alu}};
-    for (const auto& [rows, alu] : kept) {
-      Work work(scheduler_);
-      Work::Options options;
-      options.pinned = alu;
-      work.op(AluOp::Pass, work.memory(*rows), {}, options);
-      work.place();
+  for (const Bundle& bundle : bundles()) update_states(bundle);
+}
+
+void DeltaStep::update_states(const Bundle& packs) {
+  const Geometry& geometry = scheduler_.geometry();
+  for (const int pack : packs) {
+    Work work(scheduler_);
+    Work::Options options;
+    options.pinned = decay_alu(geometry, pack);
+    work.op(AluOp::Pass, work.memory(buffers_.decay[index_of(pack)]), {}, options);
+    work.place();
+  }
+  for (int i = 0; i < plan_.key_dim(); i += parts) {
+    Work work(scheduler_);
+    for (const int pack : packs) {
+      for (int row = i; row < std::min(i + parts, plan_.key_dim()); ++row) {
+        update_row(work, pack, row);
+      }
     }
-    for (int i = 0; i < plan_.key_dim(); ++i) update_row(pack, i, decay_alu, change_alu);
+    row_from_ = work.place(row_from_ - look_back);
   }
 }
 
 // S[i] <- alpha S[i] + k[i] (r_k delta).
-void DeltaStep::update_row(int pack, int i, int decay_alu, int change_alu) {
+void DeltaStep::update_row(Work& work, int pack, int i) const {
+  const Geometry& geometry = scheduler_.geometry();
   const Rows rows = delta_state_row(layer_, pack, i);
   const auto vector = index_of(view_of(pack).key_vector);
-  Work work(scheduler_);
-  const Value kept = work.op(AluOp::Mul, work.memory(rows), Work::register_of(decay_alu));
+  const Value kept =
+      work.op(AluOp::Mul, work.memory(rows), Work::register_of(decay_alu(geometry, pack)));
   const Value key = work.memory_permuted(buffers_.keys[vector], spread(pack, i));
-  const Value added = work.op(AluOp::Mul, key, Work::register_of(change_alu));
-  work.store(work.op(AluOp::Add, kept, added), rows);
-  row_from_ = work.place(row_from_);
+  const Value added = work.op(AluOp::Mul, key, work.memory(buffers_.change[index_of(pack)]));
+  Work::Options options;
+  options.special = true;
+  work.store(work.op(AluOp::Add, kept, added, options), rows);
 }
 
 }  // namespace tandem::lpu

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "sim/core/diagnostics.hpp"
+
 namespace tandem::lpu {
 namespace {
 
@@ -57,7 +59,12 @@ DeltaStep::DeltaStep(Scheduler& scheduler, const DeltaPlan& plan, const DeltaMap
       maps_(maps),
       layer_(layer),
       buffers_(buffers),
-      norm_epsilon_(norm_epsilon) {}
+      norm_epsilon_(norm_epsilon) {
+  constexpr int alus = 16;
+  if (scheduler.geometry().vxm_alus < alus) {
+    throw ModelError("lpu.compiler: gated delta layers need sixteen ALUs");
+  }
+}
 
 // ((w0 x[t-3] + w1 x[t-2]) + w2 x[t-1]) + w3 x[t], then silu; x[t] takes the ring's oldest place.
 Value DeltaStep::convolve(Work& work, const Operand& projected, const DeltaChannels& channels) {
@@ -211,7 +218,7 @@ void DeltaStep::mix(const DeltaSink& sink) {
   const int packs = static_cast<int>(plan_.packs.size());
   view_sums();
   row_from_ = 0;
-  for (int pack = 0; pack < packs; ++pack) ask_states(pack);
+  for (const Bundle& bundle : bundles()) ask_states(bundle);
   scheduler_.load_tile(buffers_.value_sums.tile, buffers_.value_sums.plane);
   // A sum is read before another pack takes its accumulator.
   constexpr int under_way = 16;

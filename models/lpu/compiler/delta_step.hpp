@@ -50,17 +50,21 @@ class DeltaStep {
   void update();
 
  private:
+  /// Packs whose states go through the vector unit side by side.
+  using Bundle = std::vector<int>;
+  [[nodiscard]] std::vector<Bundle> bundles() const;
   [[nodiscard]] Value convolve(Work& work, const Operand& projected, const DeltaChannels& channels);
   void spread_gates(int pack);
   void sum_keys(const DeltaView& view, const Rows& x, const Rows& y, int accumulator);
   void scale_keys(int view, int plane, int accumulator);
   void view_sums();
-  void ask_states(int pack);
-  void ask_row(int pack, int i);
-  void keep_answers(int pack);
+  void ask_states(const Bundle& packs);
+  void ask_rows(const Bundle& packs, int i);
+  [[nodiscard]] Value add_rows(Work& work, int pack, int i, int sum, const Rows& vector) const;
   void answer(int pack);
   void norm(int pack, const DeltaSink& sink);
-  void update_row(int pack, int i, int decay_alu, int change_alu);
+  void update_states(const Bundle& packs);
+  void update_row(Work& work, int pack, int i) const;
   void activate_sum(Work& work, Value value, const SumTile& sum, int accumulator, int lanes) const;
   [[nodiscard]] int spread(int pack, int i) const;
   [[nodiscard]] const DeltaView& view_of(int pack) const;

@@ -39,15 +39,13 @@ class QueueEmitter {
     if (queue_ == 0) add(Opcode::Notify);
     if (events_.empty() && queue_ != 0) return {};
     add(Opcode::Sync);
-    for (const Segment& segment : scheduler_.segments()) {
+    cursor_ = scheduler_.first_cycle();
+    for (const Loop& loop : scheduler_.loops()) {
+      emit_events(loop.first[static_cast<std::size_t>(queue_)]);
       if (next_ >= events_.size()) break;
-      cursor_ = segment.begin;
-      if (segment.reg == 0) {
-        emit_straight(segment);
-      } else {
-        emit_loop(segment);
-      }
+      emit_loop(loop);
     }
+    emit_events(std::numeric_limits<std::int64_t>::max());
     return std::move(words_);
   }
   [[nodiscard]] std::vector<OperatorSpan> marks() { return std::move(marks_); }
@@ -133,26 +131,24 @@ class QueueEmitter {
     }
   }
 
-  void emit_straight(const Segment& segment) {
-    emit_events(segment.end);
-    if (next_ < events_.size()) wait_until(segment.end);
-  }
-
-  void emit_loop(const Segment& segment) {
+  // A queue that has nothing to do in a loop waits for it.
+  void emit_loop(const Loop& loop) {
+    const std::int64_t first = loop.first[static_cast<std::size_t>(queue_)];
+    wait_until(first);
     const std::size_t first_word = words_.size();
-    const std::int64_t length = segment.end - segment.begin;
-    if (length > longest_nop) throw ModelError("lpu.compiler: a loop body is too long");
-    emit_events(segment.end);
-    if (words_.size() == first_word) wait_until(segment.end);
-    const auto stride = segment.strides.find(queue_);
-    Instruction loop;
-    loop.op = Opcode::LoopReg;
-    loop.width = static_cast<std::uint16_t>(words_.size() - first_word);
-    loop.interval = static_cast<std::uint16_t>(length);
-    loop.reg = static_cast<std::uint16_t>(segment.reg);
-    if (stride != segment.strides.end()) loop.stride = static_cast<std::int16_t>(stride->second);
-    words_.push_back(loop);
-    cursor_ = segment.end;
+    const std::int64_t end = first + loop.interval;
+    if (loop.interval > longest_nop) throw ModelError("lpu.compiler: a loop body is too long");
+    emit_events(end);
+    if (words_.size() == first_word) wait_until(end);
+    const auto stride = loop.strides.find(queue_);
+    Instruction word;
+    word.op = Opcode::LoopReg;
+    word.width = static_cast<std::uint16_t>(words_.size() - first_word);
+    word.interval = static_cast<std::uint16_t>(loop.interval);
+    word.reg = static_cast<std::uint16_t>(loop.reg);
+    if (stride != loop.strides.end()) word.stride = static_cast<std::int16_t>(stride->second);
+    words_.push_back(word);
+    cursor_ = end;
   }
 
   const Scheduler& scheduler_;
@@ -255,17 +251,13 @@ CyclePrediction predict_cycles(const Scheduler& scheduler) {
   }
   // The last superlane ends superlanes cycles later (ISCA 2020, eq. 4).
   prediction.base = last + scheduler.geometry().superlanes;
-  for (const Segment& segment : scheduler.segments()) {
-    if (segment.reg != 0) prediction.per_iteration += segment.end - segment.begin;
-  }
+  for (const Loop& loop : scheduler.loops()) prediction.per_iteration += loop.interval;
   return prediction;
 }
 
 std::map<int, std::int64_t> iteration_cycles(const Scheduler& scheduler) {
   std::map<int, std::int64_t> cycles;
-  for (const Segment& segment : scheduler.segments()) {
-    if (segment.reg != 0) cycles[segment.reg] += segment.end - segment.begin;
-  }
+  for (const Loop& loop : scheduler.loops()) cycles[loop.reg] += loop.interval;
   return cycles;
 }
 

@@ -18,8 +18,14 @@ void emit_queues(const Scheduler& scheduler, Program& program);
 struct CyclePrediction {
   std::int64_t base = 0;           ///< every loop runs once
   std::int64_t per_iteration = 0;  ///< all loops together
-  [[nodiscard]] std::int64_t at(std::int64_t iterations) const {
-    return base + per_iteration * (iterations - 1);
+  int blocks_per_iteration = 1;    ///< KV blocks
+  /// Of a loop over `blocks` KV blocks, behind the first.
+  [[nodiscard]] std::int64_t further_iterations(std::int64_t blocks) const {
+    return (blocks - 1) / blocks_per_iteration;
+  }
+  /// Cycles of a pass over `blocks` KV blocks.
+  [[nodiscard]] std::int64_t at(std::int64_t blocks) const {
+    return base + per_iteration * further_iterations(blocks);
   }
 };
 [[nodiscard]] CyclePrediction predict_cycles(const Scheduler& scheduler);

@@ -83,7 +83,6 @@ class GemmScheduler {
     load(blocks_.front(), 0);
     for (std::size_t b = 0; b < blocks_.size(); ++b) multiply(b);
     while (!pending_.empty()) emit_oldest();
-    scheduler_.finish();
     return scheduler_;
   }
 

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "models/lpu/compiler/channel_map.hpp"
+#include "models/lpu/compiler/delta_layout.hpp"
 #include "models/lpu/compiler/tile_writer.hpp"
 
 namespace tandem::lpu {
@@ -13,15 +14,27 @@ std::size_t index_of(std::int64_t value) {
   return static_cast<std::size_t>(value);
 }
 
+// Two matrices of equal width, the rows of one below those of the other.
+Tensor stacked(const Tensor& upper, const Tensor& lower) {
+  Tensor both(ElementType::Float32, {upper.dim(0) + lower.dim(0), upper.dim(1)});
+  const auto rest = std::ranges::copy(upper.floats(), both.floats().begin()).out;
+  std::ranges::copy(lower.floats(), rest);
+  return both;
+}
+
 class ConstantWriter : private TileWriter {
  public:
   using TileWriter::TileWriter;
 
   void write_layer(const LayerLayout& layer, const Weights& weights, std::int64_t index) {
     const LayerTensors tensors{weights, index};
-    vectors(layer.attention_norm, tensors.at("attention_norm"));
-    vectors(layer.ffn_norm, tensors.at("ffn_norm"));
-    write_grouped_attention(layer, tensors);
+    norm(layer.attention_norm, tensors.at("attention_norm"));
+    norm(layer.ffn_norm, tensors.at("ffn_norm"));
+    if (std::holds_alternative<GatedDelta>(layer.kind.mixer)) {
+      write_delta(layer, tensors);
+    } else {
+      write_grouped_attention(layer, tensors);
+    }
     if (layer.experts) {
       write_experts(*this, layer, tensors);
     } else {
@@ -33,7 +46,7 @@ class ConstantWriter : private TileWriter {
     const StageShape& s = layout_.shape;
     const Stage& stage = layout_.stage;
     const std::int64_t rows = stage.head_end - stage.head_begin;
-    vectors(layout_.final_norm, weights.at("final_norm"));
+    norm(layout_.final_norm, weights.at("final_norm"));
     matrix(layout_.head, weights.head(), natural(stage.head_begin, rows, s.head_vectors, s.lanes),
            natural(0, layout_.network().hidden, s.hidden_vectors, s.lanes));
     std::vector<float> mask(index_of(s.lanes), 0.0F);
@@ -49,6 +62,9 @@ class ConstantWriter : private TileWriter {
       std::fill_n(mask.begin() + p * s.head_dim, s.head_dim, 1.0F);
       value(layout_.head_mask[index_of(p)], Type::Float32, mask);
     }
+    for (int t = 0; t < layout_.tokens; ++t) {
+      for (const Rows& table : layout_.token(t).mask) mask_spare_blocks(table);
+    }
     for (const auto& side : layout_.one_hot) {
       for (std::size_t channel = 0; channel < side.size(); ++channel) {
         std::vector<float> one(index_of(s.lanes), 0.0F);
@@ -56,10 +72,24 @@ class ConstantWriter : private TileWriter {
         value(side[channel], s.kv, one);
       }
     }
+    if (layout_.delta) {
+      write_delta_buffers(geometry_, *layout_.delta, layout_.delta_buffers, write_);
+    }
     write_routing_tables(*this);
   }
 
  private:
+  // Blocks behind the last one of a context.
+  void mask_spare_blocks(const Rows& table) {
+    const std::vector<float> nothing(index_of(layout_.shape.lanes),
+                                     -std::numeric_limits<float>::infinity());
+    for (int spare = 1; spare <= layout_.spare_blocks && !table.empty(); ++spare) {
+      Rows rows = table;
+      for (Place& place : rows) place.row += layout_.blocks_per_slot + spare;
+      value(rows, Type::Float32, nothing);
+    }
+  }
+
   void write_grouped_attention(const LayerLayout& layer, const LayerTensors& tensors) {
     const ChannelMap hidden = hidden_map();
     const ChannelMap heads = packed(layout_.shape, layout_.shape.group);
@@ -134,6 +164,20 @@ class ConstantWriter : private TileWriter {
     }
   }
 
+  void write_delta(const LayerLayout& layer, const LayerTensors& tensors) {
+    const DeltaChannelMaps maps = delta_channel_maps(*layout_.delta);
+    const ChannelMap hidden = hidden_map();
+    matrix(layer.delta.qkv, tensors.at("delta.qkv"), maps.qkv, hidden);
+    matrix(layer.delta.gates, stacked(tensors.at("delta.a"), tensors.at("delta.b")), maps.gates,
+           hidden);
+    matrix(layer.delta.z, tensors.at("delta.z"), maps.values, hidden);
+    matrix(layer.o, tensors.at("delta.output"), hidden, maps.values);
+    write_delta_layer(geometry_, *layout_.delta, layer.delta_rows,
+                      {tensors.at("delta.conv").floats(), tensors.at("delta.a_log").floats(),
+                       tensors.at("delta.dt_bias").floats(), tensors.at("delta.norm").floats()},
+                      write_);
+  }
+
   void write_dense_block(const LayerLayout& layer, const LayerTensors& tensors) {
     const ChannelMap hidden = hidden_map();
     const ChannelMap ffn =
@@ -143,6 +187,15 @@ class ConstantWriter : private TileWriter {
     matrix(layer.down, tensors.at("ffn.down"), hidden, ffn);
   }
 
+  // Weights of a norm, 1 + w where the network stores w.
+  void norm(const std::vector<Rows>& rows, const Tensor& tensor) {
+    if (!layout_.network().norm.one_plus_weight) return vectors(rows, tensor);
+    Tensor weights = tensor;
+    for (float& w : weights.floats()) w = 1.0F + w;
+    vectors(rows, weights);
+  }
+
+  // The same column of ones in every KV unit.
   void ones_column(const PackLayout& pack) {
     const std::vector<float> ones(index_of(layout_.shape.lanes), 1.0F);
     for (int unit = 0; unit < layout_.units(); ++unit) {

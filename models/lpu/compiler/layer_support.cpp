@@ -39,7 +39,6 @@ std::string beyond_compiler(const FeedForward& ffn) {
 
 std::string beyond_compiler(const NeuralNetwork& network) {
   if (network.norm.kind != NormKind::Rms) return "LayerNorm";
-  if (network.norm.one_plus_weight) return "norms with 1 + w";
   if (network.learned_positions) return "learned positions";
   if (network.embedding_scale != 1) return "scaled embeddings";
   return network.final_softcap != 0 ? "soft caps on logits" : "";
@@ -62,21 +61,24 @@ std::string beyond_compiler(const NeuralNetwork& network, const LayerKind& kind)
   const std::string in_network = beyond_compiler(network);
   if (!in_network.empty()) return in_network;
   if (kind.post_norms) return "norms after attention and feed-forward";
+  if (std::holds_alternative<GatedDelta>(kind.mixer)) return beyond_compiler(kind.ffn);
   const auto* attention = std::get_if<GroupedAttention>(&kind.mixer);
-  if (attention == nullptr) {
-    return std::holds_alternative<GatedDelta>(kind.mixer) ? "Gated DeltaNet layers"
-                                                          : "latent attention";
-  }
+  if (attention == nullptr) return "latent attention";
   const std::string in_attention = beyond_compiler(*attention);
   return in_attention.empty() ? beyond_compiler(kind.ffn) : in_attention;
 }
 
 void check_supported(const Stage& stage) {
   const GroupedAttention* first = nullptr;
+  const GatedDelta* delta = nullptr;
   for (std::int64_t l = 0; l < stage.layers; ++l) {
     const LayerKind& kind = stage.network.layer(stage.first_layer + l);
     const std::string obstacle = beyond_compiler(stage.network, kind);
     if (!obstacle.empty()) refuse(stage, obstacle);
+    if (const auto* mixer = std::get_if<GatedDelta>(&kind.mixer)) {
+      if (delta != nullptr && *delta != *mixer) refuse(stage, "delta layers of different shapes");
+      delta = mixer;
+    }
     const auto* attention = std::get_if<GroupedAttention>(&kind.mixer);
     if (attention == nullptr) continue;
     if (first == nullptr) first = attention;

@@ -59,6 +59,15 @@ ops::Rope rope_of(const Stage& stage) {
   return {};
 }
 
+// The lanes that the stage's Gated DeltaNet layers share.
+std::optional<DeltaPlan> delta_of(const Stage& stage, int lanes) {
+  for (std::int64_t l = 0; l < stage.layers; ++l) {
+    const auto* delta = std::get_if<GatedDelta>(&layer_of(stage, l).mixer);
+    if (delta != nullptr) return DeltaPlan(delta->shape, lanes);
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 Rows LayoutMaker::fp32() {
@@ -107,6 +116,7 @@ void LayoutMaker::make_vectors(LayerLayout& layer) {
        {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down}) {
     if (matrix->n_tiles > 0) make_scale(*matrix);
   }
+  make_delta_vectors(layer);
   if (const auto* attention = std::get_if<GroupedAttention>(&layer.kind.mixer)) {
     make_head_vectors(layer, *attention);
   }
@@ -119,7 +129,11 @@ void LayoutMaker::make_vectors(LayerLayout& layer) {
 void LayoutMaker::make_layer(std::int64_t index) {
   LayerLayout layer;
   layer.kind = layer_of(layout_.stage, index);
-  make_grouped_attention(layer);
+  if (std::holds_alternative<GatedDelta>(layer.kind.mixer)) {
+    make_delta(layer);
+  } else {
+    make_grouped_attention(layer);
+  }
   begin_at_even_plane();
   if (layer.kind.ffn.experts) {
     make_experts(layer);
@@ -198,6 +212,7 @@ void LayoutMaker::make() {
     make_activations(layout_.token(t).normed, t, shape.hidden_vectors, layout_.network().hidden);
   }
   if (layout_.stage.layers == 0) return;
+  make_delta_buffers();
   for (int t = 0; t < layout_.tokens; ++t) {
     make_attention_vectors(t);
     make_activations(layout_.token(t).gated, t, shape.ffn_vectors, intermediate());
@@ -284,6 +299,10 @@ StageLayout make_layout(const Geometry& geometry, const Stage& stage, int slots,
   check_supported(stage);
   layout.rope = rope_of(stage);
   layout.shape = shape_of(geometry, stage);
+  layout.delta = delta_of(stage, geometry.lanes());
+  if (layout.delta && tokens > 1) {
+    throw ModelError("lpu.compiler: Gated DeltaNet layers take one token per pass");
+  }
   if (tokens < 1 || tokens > most_tokens) {
     throw ModelError(fmt::format("lpu.compiler: passes of {} tokens; 1 to {} are supported", tokens,
                                  most_tokens));
@@ -293,6 +312,7 @@ StageLayout make_layout(const Geometry& geometry, const Stage& stage, int slots,
   layout.further_tokens.resize(static_cast<std::size_t>(tokens - 1));
   for (int t = 0; t < tokens; ++t) layout.token(t).registers = token_registers(geometry, t);
   layout.blocks_per_slot = std::max(1, ceil_div(max_context, geometry.lanes()));
+  layout.spare_blocks = most_blocks_per_iteration - 1;
   LayoutMaker(geometry, layout).make();
   return layout;
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "models/lpu/collective/collective.hpp"
+#include "models/lpu/compiler/delta_rows.hpp"
 #include "models/lpu/compiler/scheduler.hpp"
 #include "sim/describe/neural_network.hpp"
 #include "sim/lower/batch.hpp"
@@ -29,7 +30,8 @@ inline constexpr int most_chosen_experts = 8;
 /// Their indices, for tables with a row per expert.
 inline constexpr int chosen_indices = chosen_experts + most_chosen_experts;
 inline constexpr int delta_state = 178;  ///< rows to a request's recurrent states
-/// Rows to the convolution's input of as many tokens ago as registers further (0 = this token).
+/// Rows to the convolution's input of as many tokens ago as registers further (0 = this token);
+/// five of them.
 inline constexpr int delta_ring = 179;
 /// Those of the second and all further tokens of a pass, token by token.
 inline constexpr int further_tokens = 256;
@@ -81,6 +83,12 @@ struct PackLayout {
   ColumnTile keys;    ///< column = token of the block
   ColumnTile values;  ///< column = channel of the pack; then a column of ones
   ColumnTile staged;  ///< V rows of the growing block; column = token
+};
+
+/// The projections of a Gated DeltaNet layer. Vectors of outputs: those of keys, of queries, then
+/// packs of values; gates hold a and b.
+struct DeltaMatrices {
+  MatrixLayout qkv, gates, z;
 };
 
 /// A mixture of experts. The chosen experts advance side by side, as if they were one block as wide
@@ -140,9 +148,14 @@ struct LayerLayout {
   std::vector<Rows> v_bias;                       ///< by pack
   std::vector<Rows> o_bias;                       ///< by vector of the hidden state
   std::vector<Rows> sinks;      ///< by q head, in every lane: where its maximum begins
+  DeltaMatrices delta;          ///< Gated DeltaNet; its output projection is o
+  DeltaLayerRows delta_rows;    ///< Gated DeltaNet
   MatrixLayout gate, up, down;  ///< dense feed-forward block
   std::optional<ExpertsLayout> experts;
 };
+
+/// Most KV blocks of one iteration of the attention loops.
+inline constexpr int most_blocks_per_iteration = 4;
 
 /// Shape constants that everything else is derived from.
 struct StageShape {
@@ -159,6 +172,9 @@ struct StageShape {
   Type kv = Type::Float16;
   [[nodiscard]] int channels() const { return pack_heads * head_dim; }
   [[nodiscard]] int q_vectors() const { return packs * group; }
+  /// Whether the packs of q vector q are half an interval late in the loops over KV blocks: of the
+  /// two planes of a hemisphere, one takes activations while the other gives results.
+  [[nodiscard]] bool is_late(int q, int planes) const { return q / group / (planes / 2) % 2 == 1; }
   /// kv heads that pack j really holds.
   [[nodiscard]] int heads_in_pack(int j) const {
     const int left = kv_heads - j * pack_heads;
@@ -174,12 +190,15 @@ struct TokenBuffers {
   Rows cosine, sine;           ///< of the token's position
   std::array<Rows, 2> mask;    ///< first row of the mask table; zeros, then the tail's row. Read at
                                ///< the token's mask_start
+  /// Rotated heads and their inverse root mean squares, where heads are normed: q vectors, packs.
+  std::vector<Rows> rotated, inverse_rms;
   Activations normed, attended, gated;
+  Activations delta_outputs;  ///< of Gated DeltaNet, by pack
   Activations routed;         ///< what the experts' gates give
   std::vector<Rows> q_heads;  ///< kv type, by head_slot(); one copy in each hemisphere
   std::vector<Rows> q_rests;  ///< two-byte KV: what rounding took from q_heads, rounded too
   std::vector<Rows> scores;   ///< fp32, first block, by head_slot(); likewise
-  std::vector<Rows> maxima;   ///< by q head: over blocks, then over lanes too
+  std::vector<Rows> maxima;   ///< by block of an iteration and q head; see maximum_row()
   std::vector<Rows> logits;
   Rows best_value, best_tile;
 };
@@ -191,13 +210,17 @@ struct StageLayout : TokenBuffers {
   int ranks = 1;
   ops::Rope rope;  ///< of all its attention layers
   StageShape shape;
-  int slots = 0;            ///< requests
-  int tokens = 1;           ///< of one pass
-  int blocks_per_slot = 0;  ///< KV blocks of `lanes` tokens
-  int unit_rows = 0;        ///< rows of one KV unit: all K and V tiles of one block of one request
-  int staging_rows = 0;     ///< rows of the staged V tiles of one request
-  int score_stride = 0;     ///< rows of scores per block
+  int slots = 0;                 ///< requests
+  int tokens = 1;                ///< of one pass
+  int blocks_per_slot = 0;       ///< KV blocks of `lanes` tokens
+  int blocks_per_iteration = 1;  ///< of the attention loops; the compiler's choice
+  int spare_blocks = 0;  ///< most blocks that the last iteration may have behind the context
+  int unit_rows = 0;     ///< rows of one KV unit: all K and V tiles of one block of one request
+  int staging_rows = 0;  ///< rows of the staged V tiles of one request
+  int score_stride = 0;  ///< rows of scores per block
   std::vector<LayerLayout> layers;
+  std::optional<DeltaPlan> delta;  ///< of all its Gated DeltaNet layers
+  DeltaBuffers delta_buffers;
   std::vector<Rows> final_norm;
   MatrixLayout head;
 
@@ -205,8 +228,6 @@ struct StageLayout : TokenBuffers {
   VectorBlock shards;                        ///< of a gang that sends: the hidden states
   std::vector<Rows> head_mask;               ///< by kv head of a pack: ones in its lanes
   std::array<std::vector<Rows>, 2> one_hot;  ///< by channel, kv type
-  /// Rotated heads and their inverse root mean squares, where heads are normed: q vectors, packs.
-  std::vector<Rows> rotated, inverse_rms;
   Rows logit_mask;  ///< minus infinity behind the last token of the head slice
   RoutingBuffers routing;
   std::vector<TokenBuffers> further_tokens;
@@ -219,6 +240,11 @@ struct StageLayout : TokenBuffers {
   [[nodiscard]] std::size_t head_slot(int q, int p, Hemisphere side) const {
     const int index = q * shape.pack_heads + p;
     return static_cast<std::size_t>(index + (side == Hemisphere::East ? score_stride : 0));
+  }
+  /// Maximum of the scores of head p in q vector q over iterations, of one block of each: a chain
+  /// through SRAM from block to block would be longer than a block's share of an iteration.
+  [[nodiscard]] std::size_t maximum_row(int q, int p, int block) const {
+    return head_slot(q, p, Hemisphere::West) + static_cast<std::size_t>(block * score_stride);
   }
   [[nodiscard]] const TokenBuffers& token(int index) const {
     return index == 0 ? *this : further_tokens[static_cast<std::size_t>(index - 1)];

@@ -34,9 +34,12 @@ void LayoutMaker::make_head_vectors(LayerLayout& layer, const GroupedAttention& 
     layer.sinks.push_back(fp32());
   }
   if (attention.qk_norm == QkNorm::None || !layout_.rotated.empty()) return;
-  for (int i = 0; i < s.q_vectors() + s.packs; ++i) {
-    layout_.rotated.push_back(fp32());
-    layout_.inverse_rms.push_back(fp32());
+  for (int t = 0; t < layout_.tokens; ++t) {
+    TokenBuffers& token = layout_.token(t);
+    for (int i = 0; i < s.q_vectors() + s.packs; ++i) {
+      token.rotated.push_back(fp32());
+      token.inverse_rms.push_back(fp32());
+    }
   }
 }
 
@@ -46,7 +49,8 @@ void LayoutMaker::make_kv() {
   const int pairs = geometry_.planes / 2;
   std::array<int, 2> tiles{};
   for (std::size_t l = 0; l < layout_.layers.size(); ++l) {
-    for (int j = 0; j < s.packs; ++j) {
+    const bool attends = std::holds_alternative<GroupedAttention>(layout_.layers[l].kind.mixer);
+    for (int j = 0; attends && j < s.packs; ++j) {
       PackLayout pack;
       const int turn = j + static_cast<int>(l);
       const int half = streams_of(s.kv) == 2 ? 0 : (turn / pairs) % 2;
@@ -65,8 +69,10 @@ void LayoutMaker::place_kv(Hemisphere side, int tiles) {
   const ColumnTile model = allocator_.moving_tiles(side, layout_.shape.kv, rows);
   layout_.unit_rows = 2 * tiles * rows;
   layout_.staging_rows = tiles * rows;
-  // One unit and one staging area more than requests need: what must not be kept goes there.
-  const int cache = allocator_.reserve_moving(model, (layout_.units() + 1) * layout_.unit_rows);
+  // One unit and one staging area more than requests need: what must not be kept goes there. The
+  // last iteration of a loop may read blocks behind it.
+  const int units = layout_.units() + 1 + layout_.spare_blocks;
+  const int cache = allocator_.reserve_moving(model, units * layout_.unit_rows);
   const int staging = allocator_.reserve_moving(model, (layout_.slots + 1) * layout_.staging_rows);
   int index = 0;
   for (LayerLayout& layer : layout_.layers) {
@@ -102,7 +108,12 @@ void LayoutMaker::make_attention_buffers(int t) {
     make_heads(token, side);
     make_tables(token, side);
   }
-  for (int q = 0; q < layout_.score_stride; ++q) token.maxima.push_back(fp32());
+  for (int i = 0; i < (1 + layout_.spare_blocks) * layout_.score_stride; ++i) {
+    const int q = i % layout_.score_stride / s.pack_heads;
+    const BufferUse use =
+        s.is_late(q, geometry_.planes) ? BufferUse::LateState : BufferUse::LoopState;
+    token.maxima.push_back(allocator_.buffer(both_sides[static_cast<std::size_t>(i % 2)], 4, use));
+  }
 }
 
 void LayoutMaker::make_one_hot(Hemisphere side) {
@@ -115,13 +126,15 @@ void LayoutMaker::make_one_hot(Hemisphere side) {
 void LayoutMaker::make_heads(TokenBuffers& token, Hemisphere side) {
   const int width = streams_of(layout_.shape.kv);
   for (int q = 0; q < layout_.score_stride; ++q) {
-    token.q_heads.push_back(allocator_.buffer(side, width));
-    if (width == 2) token.q_rests.push_back(allocator_.buffer(side, width));
+    const bool late = layout_.shape.is_late(q / layout_.shape.pack_heads, geometry_.planes);
+    const BufferUse use = late ? BufferUse::LateInput : BufferUse::LoopInput;
+    token.q_heads.push_back(allocator_.buffer(side, width, use));
+    if (width == 2) token.q_rests.push_back(allocator_.buffer(side, width, use));
   }
 }
 
 void LayoutMaker::make_tables(TokenBuffers& token, Hemisphere side) {
-  const int blocks = layout_.blocks_per_slot;
+  const int blocks = layout_.blocks_per_slot + layout_.spare_blocks;
   token.mask[side == Hemisphere::East ? 1 : 0] = allocator_.mask_table(side, blocks + 1);
   const Rows table = allocator_.score_table(side, layout_.score_stride * blocks);
   for (int q = 0; q < layout_.score_stride; ++q) {

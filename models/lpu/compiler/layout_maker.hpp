@@ -55,6 +55,11 @@ class LayoutMaker {
   void make_activations(Activations& activations, int token, int vectors, std::int64_t width,
                         bool lanes_per_vector = true);
 
+  // Gated DeltaNet (layout_delta.cpp).
+  void make_delta(LayerLayout& layer);
+  void make_delta_vectors(LayerLayout& layer);
+  void make_delta_buffers();
+
   // Grouped attention (layout_attention.cpp).
   void make_grouped_attention(LayerLayout& layer);
   void make_head_vectors(LayerLayout& layer, const GroupedAttention& attention);

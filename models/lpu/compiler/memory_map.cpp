@@ -83,7 +83,8 @@ void add_layer(MapMaker& map, const LayerLayout& layer, std::size_t index) {
 void add_cache(MapMaker& map, const StageLayout& layout) {
   for (const LayerLayout& layer : layout.layers) {
     for (const PackLayout& pack : layer.packs) {
-      const int units = layout.units() + 1;  // the last takes what must not be kept
+      // Behind them the one for what must not be kept, and those that a last iteration may read.
+      const int units = layout.units() + 1 + layout.spare_blocks;
       map.add_units("KV cache", pack.keys, units, layout.unit_rows);
       map.add_units("KV cache", pack.values, units, layout.unit_rows);
       map.add_units("KV growing block", pack.staged, layout.slots + 1, layout.staging_rows);
@@ -96,14 +97,15 @@ void add_token(MapMaker& map, const StageLayout& layout, const TokenBuffers& tok
   map.add("residual stream, to send", token.outgoing);
   map.add("rotary vectors", token.cosine);
   map.add("rotary vectors", token.sine);
-  for (const Rows& table : token.mask) map.add("mask table", table, layout.blocks_per_slot + 1);
+  const int blocks = layout.blocks_per_slot + layout.spare_blocks;
+  for (const Rows& table : token.mask) map.add("mask table", table, blocks + 1);
   map.add("normed", token.normed);
   map.add("attended", token.attended);
   map.add("gated", token.gated);
   map.add("q by head", token.q_heads);
   map.add("q by head", token.q_rests);
   for (const Rows& first : token.scores) {
-    for (int block = 0; block < layout.blocks_per_slot; ++block) {
+    for (int block = 0; block < blocks; ++block) {
       Rows row = first;
       for (Place& place : row) place.row += block * layout.score_stride;
       map.add("scores", row);
@@ -113,6 +115,15 @@ void add_token(MapMaker& map, const StageLayout& layout, const TokenBuffers& tok
   map.add("logits", token.logits);
   map.add("best of the head", token.best_value);
   map.add("best of the head", token.best_tile);
+}
+
+void add_exchange(MapMaker& map, const StageLayout& layout) {
+  const StripedBlocks& blocks = layout.exchange;
+  for (const VectorBlock* block :
+       {&blocks.input[0], &blocks.input[1], &blocks.inbox, &blocks.output}) {
+    map.add("exchange of the gang", block->first, block->vectors);
+  }
+  map.add("residual stream, to send", layout.shards.first, layout.shards.vectors);
 }
 
 std::vector<SliceFill> fill_of(const Geometry& geometry, const StageLayout& layout) {
@@ -158,6 +169,7 @@ MemoryMap memory_map(const Geometry& geometry, const StageLayout& layout) {
   for (const auto& side : layout.one_hot) maker.add("one-hot vectors", side);
   maker.add("mask of the vocabulary", layout.logit_mask);
   for (int token = 0; token < layout.tokens; ++token) add_token(maker, layout, layout.token(token));
+  add_exchange(maker, layout);
   MemoryMap map;
   map.regions = maker.take();
   map.fill = fill_of(geometry, layout);
@@ -182,6 +194,10 @@ std::string memory_page(const Geometry& geometry, const MemoryMap& map) {
         fmt::format("{}..{}", region.first_slice, region.last_slice), banks_text(region.banks),
         fmt::format("{}..{}", region.first_row, region.last_row), kilobytes(region.rows));
   }
+  std::int64_t listed = 0;
+  for (const MemoryRegion& region : map.regions) listed += region.rows;
+  page += fmt::format("{:<69} {:>12.1f}\n", "other: experts, routing, exchange in gangs, alignment",
+                      kilobytes(map.rows_used - listed));
   page += "rows of the fuller bank, by slice from the VXM outwards:";
   for (const SliceFill& fill : map.fill) {
     page += fmt::format(" {}{}..{}: {}", letter(fill.side), fill.first_slice, fill.last_slice,

@@ -30,7 +30,8 @@ struct SliceFill {
   int rows = 0;  ///< of the fuller bank
 };
 
-/// Everything that a stage keeps, in the order: weights, KV, constants, buffers.
+/// What a stage keeps, in the order: weights, KV, constants, buffers. Experts and what routes to
+/// them are not told apart.
 struct MemoryMap {
   std::vector<MemoryRegion> regions;
   std::vector<SliceFill> fill;

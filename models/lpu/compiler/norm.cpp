@@ -1,4 +1,5 @@
 // RMSNorm, reductions over lanes, and the language-model head with its running best token.
+#include "models/lpu/compiler/lane_reduction.hpp"
 #include "models/lpu/compiler/stage_compiler.hpp"
 
 namespace tandem::lpu {
@@ -10,30 +11,10 @@ std::size_t index_of(int value) {
 
 }  // namespace
 
-// Every lane of the result is the reduction of all lanes: rounds of rotations by multiples of a
-// falling distance, each combined as ((0 1) (2 3)) 4.
 Value StageCompiler::reduce_lanes(Work& work, Value value, AluOp operation, Hemisphere side) {
-  int distance = geometry_.lanes();
-  for (const int radix : reduction_radices(geometry_.lanes())) {
-    distance /= radix;
-    std::vector<Value> copies;
-    for (int i = 0; i < radix; ++i) {
-      copies.push_back(work.permuted(value, side, rotation_map(i * distance)));
-    }
-    const Value first = work.op(operation, copies[0], copies[1]);
-    if (radix == 2) {
-      value = first;
-    } else if (radix == 3) {
-      const Value last = work.op(AluOp::Pass, copies[2]);
-      value = work.op(operation, first, last);
-    } else {
-      const Value second = work.op(operation, copies[2], copies[3]);
-      const Value last = radix == 5 ? work.op(AluOp::Pass, copies[4]) : Value{};
-      value = work.op(operation, first, second);
-      if (radix == 5) value = work.op(operation, value, last);
-    }
-  }
-  return value;
+  return lpu::reduce_lanes(
+      work, value, operation, side, geometry_.lanes(),
+      [this](std::vector<std::uint16_t> map) { return add_map(std::move(map)); });
 }
 
 void StageCompiler::rms_norm(const std::vector<Rows>& weights) {

@@ -106,6 +106,13 @@ const char* name_of(Resource resource) {
   return "";
 }
 
+std::array<std::int64_t, resource_count> busy_cycles(const Scheduler& scheduler) {
+  UseCounter counter(scheduler.geometry());
+  for (const MemEvent& event : scheduler.mem_events()) counter.count(event);
+  for (const QueueEvent& event : scheduler.queue_events()) counter.count(event);
+  return counter.busy();
+}
+
 // Of equals the later: a port that feeds a plane is as busy as the weight stream behind it.
 Resource OperatorUse::busiest() const {
   Resource best = Resource::SramPorts;
@@ -117,7 +124,7 @@ Resource OperatorUse::busiest() const {
 
 std::vector<OperatorUse> operator_uses(const Scheduler& scheduler) {
   std::vector<OperatorUse> uses;
-  std::int64_t end = scheduler.segments().front().begin;
+  std::int64_t end = scheduler.first_cycle();
   const auto& marks = scheduler.operators();
   for (std::size_t i = 0; i < marks.size(); ++i) {
     const bool is_last = i + 1 == marks.size();

@@ -30,6 +30,9 @@ struct OperatorUse {
   [[nodiscard]] std::int64_t span() const { return last - first + 1; }
 };
 
+/// Cycles in which the busiest unit of each kind works for everything in `scheduler`.
+[[nodiscard]] std::array<std::int64_t, resource_count> busy_cycles(const Scheduler& scheduler);
+
 /// The operators in program order.
 [[nodiscard]] std::vector<OperatorUse> operator_uses(const Scheduler& scheduler);
 

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <string>
+#include <vector>
 
 #include "sim/core/diagnostics.hpp"
 
@@ -20,9 +22,9 @@ struct Channels {
   std::int64_t limit = 0;
 };
 
-// One rank's channels of a layer.
+// One rank's channels of a layer's attention.
 struct Share {
-  Channels query, key, inner;
+  Channels query, key;
 };
 
 void require_dividing_heads(const ops::AttentionShape& shape, int ranks) {
@@ -32,16 +34,32 @@ void require_dividing_heads(const ops::AttentionShape& shape, int ranks) {
                                shape.heads, shape.kv_heads, ranks));
 }
 
+void cut(GroupedAttention& attention, int ranks) {
+  require_dividing_heads(attention.shape, ranks);
+  attention.shape.heads /= ranks;
+  attention.shape.kv_heads = std::max<std::int64_t>(1, attention.shape.kv_heads / ranks);
+}
+
+void cut(GatedDelta& delta, int ranks) {
+  if (delta.shape.key_heads % ranks != 0) {
+    throw ModelError(fmt::format("lpu.compiler: {} key heads do not divide over {} LPUs",
+                                 delta.shape.key_heads, ranks));
+  }
+  delta.shape.key_heads /= ranks;
+  delta.shape.value_heads /= ranks;
+}
+
 // What one rank has of a layer.
 void cut(LayerKind& kind, int ranks, const std::string& network) {
   auto* attention = std::get_if<GroupedAttention>(&kind.mixer);
-  if (attention == nullptr) {
+  auto* delta = std::get_if<GatedDelta>(&kind.mixer);
+  if (attention == nullptr && delta == nullptr) {
     throw ModelError("lpu.compiler: " + network +
-                     " has layers that are not shared among LPUs: only grouped attention is");
+                     " has layers that are not shared among LPUs: only grouped attention and Gated "
+                     "DeltaNet are");
   }
-  require_dividing_heads(attention->shape, ranks);
-  attention->shape.heads /= ranks;
-  attention->shape.kv_heads = std::max<std::int64_t>(1, attention->shape.kv_heads / ranks);
+  if (attention != nullptr) cut(*attention, ranks);
+  if (delta != nullptr) cut(*delta, ranks);
   kind.ffn.intermediate = ceil_div(kind.ffn.intermediate, ranks);
   if (!kind.ffn.experts) return;
   Experts& experts = *kind.ffn.experts;
@@ -49,16 +67,13 @@ void cut(LayerKind& kind, int ranks, const std::string& network) {
   experts.shared_intermediate = ceil_div(experts.shared_intermediate, ranks);
 }
 
-Share share_of(const LayerKind& whole, int ranks, int rank) {
-  const ops::AttentionShape& shape = std::get<GroupedAttention>(whole.mixer).shape;
+Share share_of(const ops::AttentionShape& shape, int ranks, int rank) {
   const std::int64_t q_width = shape.heads / ranks * shape.head_dim;
   const std::int64_t kv_heads = std::max<std::int64_t>(1, shape.kv_heads / ranks);
-  const std::int64_t inner = ceil_div(whole.ffn.intermediate, ranks);
   Share share;
   share.query = {rank * q_width, q_width, shape.heads * shape.head_dim};
   share.key = {rank * shape.kv_heads / ranks * shape.head_dim, kv_heads * shape.head_dim,
                shape.kv_heads * shape.head_dim};
-  share.inner = {rank * inner, inner, whole.ffn.intermediate};
   return share;
 }
 
@@ -86,6 +101,79 @@ Tensor cut_columns(const Tensor& tensor, const Channels& columns) {
   return result;
 }
 
+Tensor stacked(const std::vector<Tensor>& parts) {
+  std::int64_t rows = 0;
+  for (const Tensor& part : parts) rows += part.dim(0);
+  Tensor result(ElementType::Float32, {rows, parts.front().dim(1)});
+  std::int64_t at = 0;
+  for (const Tensor& part : parts) {
+    for (std::int64_t i = 0; i < part.elements(); ++i) result.store(at++, part.load(i));
+  }
+  return result;
+}
+
+// Cuts the tensors of one layer into those of a rank.
+class LayerCutter {
+ public:
+  LayerCutter(const Weights& whole, std::int64_t layer, Weights& result)
+      : whole_(whole), layer_(layer), result_(result) {}
+
+  void cut_attention(const Share& share) {
+    rows("attention.query", {share.query});
+    rows("attention.key", {share.key});
+    rows("attention.value", {share.key});
+    columns("attention.output", share.query);
+  }
+
+  // Key heads in order, each with its value heads; the norm serves all heads.
+  void cut_delta(const ops::GatedDeltaShape& shape, int ranks, int rank) {
+    const std::int64_t keys = shape.key_heads * shape.key_dim;
+    const std::int64_t values = shape.value_width();
+    const std::vector<Channels> qkv{
+        {rank * keys / ranks, keys / ranks, keys},
+        {keys + rank * keys / ranks, keys / ranks, 2 * keys},
+        {2 * keys + rank * values / ranks, values / ranks, 2 * keys + values}};
+    const Channels value{rank * values / ranks, values / ranks, values};
+    const std::int64_t heads = shape.value_heads / ranks;
+    const Channels head{rank * heads, heads, shape.value_heads};
+    rows("delta.qkv", qkv);
+    rows("delta.conv", qkv);
+    rows("delta.z", {value});
+    for (const char* name : {"delta.a", "delta.b"}) rows(name, {head});
+    for (const char* name : {"delta.a_log", "delta.dt_bias"}) elements(name, head);
+    columns("delta.output", value);
+  }
+
+  void cut_block(const Channels& inner) {
+    rows("ffn.gate", {inner});
+    rows("ffn.up", {inner});
+    columns("ffn.down", inner);
+  }
+
+ private:
+  [[nodiscard]] const Tensor& tensor(const char* name) const { return whole_.layer(layer_, name); }
+  void put(const char* name, Tensor tensor) {
+    result_.tensors["layers." + std::to_string(layer_) + "." + name] = std::move(tensor);
+  }
+  void rows(const char* name, const std::vector<Channels>& runs) {
+    std::vector<Tensor> parts;
+    for (const Channels& run : runs) parts.push_back(cut_rows(tensor(name), run));
+    put(name, stacked(parts));
+  }
+  void columns(const char* name, const Channels& channels) {
+    put(name, cut_columns(tensor(name), channels));
+  }
+  void elements(const char* name, const Channels& run) {
+    Tensor part(ElementType::Float32, {run.count});
+    for (std::int64_t i = 0; i < run.count; ++i) part.store(i, tensor(name).load(run.first + i));
+    put(name, std::move(part));
+  }
+
+  const Weights& whole_;
+  std::int64_t layer_;
+  Weights& result_;
+};
+
 }  // namespace
 
 Stage rank_stage(const Stage& stage, int ranks, int rank) {
@@ -111,21 +199,15 @@ Weights rank_weights(const Weights& weights, int ranks, int rank) {
   Weights result = weights;
   for (LayerKind& kind : result.network.kinds) cut(kind, ranks, weights.network.name);
   for (std::int64_t l = 0; l < weights.network.layers(); ++l) {
-    const Share share = share_of(weights.network.layer(l), ranks, rank);
-    const std::string layer = "layers." + std::to_string(l) + ".";
-    const auto rows = [&](const char* name, const Channels& channels) {
-      result.tensors[layer + name] = cut_rows(weights.layer(l, name), channels);
-    };
-    const auto columns = [&](const char* name, const Channels& channels) {
-      result.tensors[layer + name] = cut_columns(weights.layer(l, name), channels);
-    };
-    rows("attention.query", share.query);
-    rows("attention.key", share.key);
-    rows("attention.value", share.key);
-    columns("attention.output", share.query);
-    rows("ffn.gate", share.inner);
-    rows("ffn.up", share.inner);
-    columns("ffn.down", share.inner);
+    const LayerKind& kind = weights.network.layer(l);
+    LayerCutter cutter(weights, l, result);
+    if (const auto* attention = std::get_if<GroupedAttention>(&kind.mixer)) {
+      cutter.cut_attention(share_of(attention->shape, ranks, rank));
+    } else {
+      cutter.cut_delta(std::get<GatedDelta>(kind.mixer).shape, ranks, rank);
+    }
+    const std::int64_t inner = ceil_div(kind.ffn.intermediate, ranks);
+    cutter.cut_block({rank * inner, inner, kind.ffn.intermediate});
   }
   return result;
 }

@@ -11,6 +11,7 @@ namespace tandem::lpu {
 /// The stage of one rank. All ranks get the same shape, so that one schedule serves them:
 ///  - heads / ranks query heads in order; kv_heads / ranks of them, or one that ranks / kv_heads
 ///    neighbouring ranks hold each
+///  - key_heads / ranks key heads of Gated DeltaNet with their value heads
 ///  - ceil(intermediate / ranks) columns of the feed-forward network; the last ranks may hold
 ///    fewer, padded with zeros
 ///  - ceil(rows / ranks) rows of the head; the last ranks' slices may overlap the ones before

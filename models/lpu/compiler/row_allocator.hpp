@@ -17,10 +17,19 @@ namespace tandem::lpu {
 /// when the vector passes the VXM. A write from there fits that cycle in any slice; a read inward
 /// arrives two cycles later for every hop. So the hop count, modulo the period, decides which
 /// accesses can follow each other.
+///
+/// In a loop a slice's queue must do its part of an iteration within one interval. Inputs and state
+/// are wanted at different times, and either by the two planes of a hemisphere half an interval
+/// apart: they keep to four zones of slices, state next to the VXM, where the way from write to
+/// read is shortest.
 enum class BufferUse : std::uint8_t {
   Any,
   Activation,  ///< for the planes of the other hemisphere: not in the cycle in which those install
   Updated,     ///< read as an operand, written back one operation of two cycles later
+  LoopState,   ///< updated by every iteration of the loops over KV blocks
+  LateState,   ///< likewise, half an interval later
+  LoopInput,   ///< read by every iteration, on the way to the planes
+  LateInput,   ///< likewise, half an interval later
 };
 
 /// Slices of a hemisphere, from the VXM outwards: buffers, two for scores and two for the mask
@@ -128,9 +137,11 @@ class RowAllocator {
     const int variant = use == BufferUse::Activation ? turn % geometry_.lw_issues() : 0;
     int& next = next_buffer_[side == Hemisphere::East ? 1 : 0][{use, variant}];
     const int need = bytes == 4 ? 2 : 1;
+    const auto [begin, end] = zone_of(use);
+    next = std::max(next, begin);
     for (int tries = 0; tries <= tables_; ++tries) {
       if (need == 2 && next % 2 != 0) ++next;
-      if (next + need > tables_) next = 0;
+      if (next + need > end) next = begin;
       if (suits(next, use, variant)) break;
       next += need;
     }
@@ -169,9 +180,20 @@ class RowAllocator {
   [[nodiscard]] int slice_of(Hemisphere side, int index) const {
     return index + (side == Hemisphere::East ? geometry_.mem_slices_per_hemisphere : 0);
   }
+  // First slice for a use, and behind its last.
+  [[nodiscard]] std::pair<int, int> zone_of(BufferUse use) const {
+    if (use < BufferUse::LoopState) return {0, tables_};
+    // State is accessed twice per result, inputs once and a byte wide: shares of 2 : 2 : 1 : 1.
+    constexpr std::array bounds{0, 2, 4, 5, 6};
+    const auto zone =
+        static_cast<std::size_t>(use) - static_cast<std::size_t>(BufferUse::LoopState);
+    const int pairs = tables_ / 2;
+    return {bounds[zone] * pairs / bounds.back() * 2, bounds[zone + 1] * pairs / bounds.back() * 2};
+  }
   // Whether a slice has the hops that a use wants; see BufferUse.
   [[nodiscard]] bool suits(int index, BufferUse use, int variant = 0) const {
-    if (!shares_slices_ || use == BufferUse::Any) return true;
+    if (!shares_slices_) return true;
+    if (use != BufferUse::Activation && use != BufferUse::Updated) return true;
     const int period = geometry_.lw_issues() + 1;
     const int hops = geometry_.mem_position(slice_of(Hemisphere::East, index)) % period;
     return hops == (use == BufferUse::Activation ? (1 + variant) % period : period - 1);

@@ -23,9 +23,9 @@ bool Scheduler::crosses_release(std::int64_t cycle, int cycles) const {
 std::int64_t Scheduler::release(int first_register, int count, std::int64_t flagged) {
   const int queue_index =
       geometry_.sxm_queue(Hemisphere::East, geometry_.sxm_queues_per_hemisphere - 1);
-  std::int64_t cycle =
-      std::max({flagged + 1, last_flagged_access_ + 1, segment_begin() + latencies_.barrier,
-                releases_.empty() ? 0 : releases_.back().cycle + latencies_.barrier});
+  std::int64_t cycle = std::max(
+      {flagged + 1, last_flagged_access_ + 1, loops_end_ + 1, segment_begin() + latencies_.barrier,
+       releases_.empty() ? 0 : releases_.back().cycle + latencies_.barrier});
   const auto fits = [&] {
     for (std::int64_t c = cycle - latencies_.barrier; c < cycle; ++c) {
       if (queue(queue_index).busy(c)) return false;

@@ -6,6 +6,8 @@
 #include <optional>
 
 #include "models/lpu/compiler/compiler.hpp"
+#include "models/lpu/compiler/delta_step.hpp"
+#include "models/lpu/compiler/loop_plan.hpp"
 #include "models/lpu/compiler/work.hpp"
 
 namespace tandem::lpu {
@@ -15,7 +17,7 @@ class StageCompiler {
  public:
   /// `tokens` of a pass: as many as the layout has buffers for, or fewer.
   StageCompiler(const Geometry& geometry, const LatencyTable& latencies, StageLayout& layout,
-                const LinkPlan& links, int tokens);
+                const LinkPlan& links, int tokens, const std::optional<LoopPlan>& loops = {});
   /// Makes this the schedule of a gang whose rows by rank `rows` keeps; before compile().
   void join(const TensorGang& tensor, RankRows& rows);
   void compile();
@@ -23,6 +25,9 @@ class StageCompiler {
   [[nodiscard]] const std::vector<std::vector<std::uint16_t>>& maps() const { return maps_; }
   [[nodiscard]] const std::vector<std::int64_t>& receive_cycles() const { return receives_; }
   [[nodiscard]] const std::vector<std::int64_t>& send_cycles() const { return sends_; }
+  [[nodiscard]] const std::optional<LoopPlan>& plan() const { return plan_; }
+  /// The loops in program order, and how they are arranged.
+  [[nodiscard]] const std::vector<LoopUse>& loop_uses() const { return loop_uses_; }
 
  private:
   /// One row of tiles of a matrix, and what to do with the finished outputs of every token.
@@ -69,7 +74,7 @@ class StageCompiler {
     return layout_.stage.head_end != layout_.network().vocabulary;
   }
   /// Hidden states of all tokens, one behind the other.
-  [[nodiscard]] int exchanged() const { return layout_.tokens * layout_.shape.hidden_vectors; }
+  [[nodiscard]] int exchanged() const { return tokens_ * layout_.shape.hidden_vectors; }
   [[nodiscard]] const Rows& hidden_row(int vector) const;
   void receive_shards();
   void send_shards();
@@ -90,6 +95,12 @@ class StageCompiler {
   void dense_block(const LayerLayout& layer);
   void gate(const Output& gate, const Output& up, int vector, int token);
   void store_activation(Work& work, Value value, Type type, const Activations& to, int vector);
+
+  // Gated DeltaNet (delta_mixer.cpp).
+  void mix_by_delta(const LayerLayout& layer);
+  void project_delta(const LayerLayout& layer, DeltaStep& step);
+  [[nodiscard]] std::function<Value(Work&)> output_of(const MatrixLayout& matrix, int plane,
+                                                      int accumulator) const;
 
   // Mixtures of experts (routing.cpp, experts.cpp).
   /// A matrix that is cut along its inputs, in accumulators.
@@ -154,32 +165,73 @@ class StageCompiler {
   [[nodiscard]] std::vector<Rows> column_ports(const ColumnTile& tile, int first_register) const;
   void store_column(Work& work, Value value, const ColumnTile& tile,
                     const std::vector<Rows>& by_byte);
-  void score_loop(const LayerLayout& layer, const TokenBuffers& token);
-  void score_head(const PackLayout& pack, int q, int p, int accumulator, const TokenBuffers& token);
-  void maximum_over_lanes(const TokenBuffers& token);
   void transpose_values(const PackLayout& pack, const TokenBuffers& token);
-  void value_loop(const LayerLayout& layer, const TokenBuffers& token, int turn);
-  void weigh_values(const PackLayout& pack, int q, int p, int accumulator,
-                    const TokenBuffers& token);
   void combine_heads(const LayerLayout& layer, int q, const TokenBuffers& token, int turn);
   /// Head p of the pack in q vector q.
   struct HeadOfPack {
     int q;
     int p;
   };
+  void maximum_over_lanes(const TokenBuffers& token);
+  void maximum_over_lanes(const TokenBuffers& token, const HeadOfPack& head);
   [[nodiscard]] Value with_sink(Work& work, Value sum, const LayerLayout& layer,
-                                const HeadOfPack& head, const TokenBuffers& token,
+                                const TokenBuffers& token, const HeadOfPack& head,
                                 const Work::Options& at);
   void begin_maxima(const LayerLayout& layer, const TokenBuffers& token);
   void add_bias_to_hidden(const std::vector<Rows>& bias);
-  [[nodiscard]] std::map<int, int> loop_strides() const;
+
+  // Loops over KV blocks (attention_loops.cpp).
+  /// Head p of the pack in q vector q against one block of an iteration.
+  struct BlockHead {
+    int block;
+    int q;
+    int p;
+    int accumulator;
+  };
+  void score_loop(const LayerLayout& layer, const TokenBuffers& token);
+  void score_body(const LayerLayout& layer, const TokenBuffers& token, const LoopPlan& plan);
+  void multiply_keys(const PackLayout& pack, const BlockHead& head, const TokenBuffers& token);
+  void take_scores(const PackLayout& pack, const BlockHead& head, const TokenBuffers& token);
+  void value_loop(const LayerLayout& layer, const TokenBuffers& token, int turn);
+  void value_body(const LayerLayout& layer, const TokenBuffers& token, int turn,
+                  const LoopPlan& plan);
+  void weigh_values(const PackLayout& pack, const BlockHead& head, const TokenBuffers& token);
+  void begin_tile(const ColumnTile& tile, int plane, const LoopPlan& plan);
+  void end_tile(const ColumnTile& tile, int plane, const LoopPlan& plan);
+  [[nodiscard]] std::int64_t lateness(int q) const;
+  [[nodiscard]] std::map<int, int> loop_strides(const LoopPlan& plan) const;
   /// Of the token that comes `turn`-th in its group.
   [[nodiscard]] int value_accumulator(const LayerLayout& layer, int q, int p, int turn) const;
   [[nodiscard]] int value_accumulators(const LayerLayout& layer) const;
   [[nodiscard]] static int packs_before(const LayerLayout& layer, int pack);
   [[nodiscard]] int tokens_at_once(const LayerLayout& layer) const;
 
-  [[nodiscard]] int rotation_map(int distance);
+  // Plans of these loops (loop_search.cpp).
+  using LoopFunction = std::function<void(const LoopPlan&)>;
+  struct LoopBody {
+    std::optional<Scheduler> schedule;  ///< empty: does not fit
+    std::int64_t interval = 0;
+  };
+  [[nodiscard]] LoopBody schedule_body(const LoopFunction& body, const LoopPlan& plan,
+                                       std::int64_t interval);
+  [[nodiscard]] LoopBody sequential_body(const LoopFunction& body, int blocks);
+  /// At the shortest interval found in [from, end); empty where none fits.
+  [[nodiscard]] LoopBody shortest_body(const LoopFunction& body, const LoopPlan& plan,
+                                       std::int64_t from, std::int64_t end);
+  /// A loop while plans are compared.
+  struct PlannedLoop {
+    std::string name;
+    LoopFunction body;
+    std::int64_t bound_per_block = 1;
+    double cycles_per_block = 0;  ///< of the plan tried last
+  };
+  [[nodiscard]] LoopCost cost_of(PlannedLoop& loop, const LoopPlan& plan);
+  [[nodiscard]] LoopBody planned_body(const std::string& name, const LoopFunction& body,
+                                      LoopPlan& plan);
+  void settle_plan(const LayerLayout& layer, const TokenBuffers& token);
+  void choose_plan(const LayerLayout& layer, const TokenBuffers& token);
+  void run_loop(const std::string& name, int reg, const LoopFunction& body);
+
   [[nodiscard]] int add_map(std::vector<std::uint16_t> map);
 
   const Geometry geometry_;
@@ -190,12 +242,16 @@ class StageCompiler {
   std::vector<std::vector<std::uint16_t>> maps_;
   std::vector<int> accumulator_turn_;
   std::vector<std::int64_t> receives_, sends_;
+  std::optional<LoopPlan> plan_;
+  std::map<std::string, std::int64_t> intervals_;  // found last, by name of the loop
+  std::vector<LoopUse> loop_uses_;
   std::optional<Collective> collective_;  // of a gang
   int own_register_ = 0;                  // of the row of a chip's own vector in a stripe
   std::int64_t shards_ready_ = 0;
   bool last_exchange_ = false;              // the sum leaves for the next stage
   std::vector<std::int64_t> stripe_ready_;  // by stripe: first cycle to read its contributions
   std::int64_t best_from_ = 0;
+  DeltaMaps delta_maps_;
   int rope_map_ = 0;
   int sum_map_ = 0;
 };

@@ -15,14 +15,22 @@ Hemisphere side_of(const Geometry& geometry, const Rows& rows) {
 
 }  // namespace
 
+// The same rows are one source: what uses them in the same cycle shares a read.
+Value Work::add_source(Source source) {
+  const auto same = std::find_if(sources_.begin(), sources_.end(), [&](const Source& other) {
+    return other.kind == source.kind && other.rows == source.rows && other.map == source.map;
+  });
+  const auto index = same - sources_.begin();
+  if (same == sources_.end()) sources_.push_back(std::move(source));
+  return {Value::Kind::Source, static_cast<int>(index), 0};
+}
+
 Value Work::memory(const Rows& rows) {
-  sources_.push_back({Source::Kind::Memory, rows});
-  return {Value::Kind::Source, static_cast<int>(sources_.size()) - 1, 0};
+  return add_source({Source::Kind::Memory, rows});
 }
 
 Value Work::memory_permuted(const Rows& rows, int map) {
-  sources_.push_back({Source::Kind::MemoryPermuted, rows, 0, 0, map});
-  return {Value::Kind::Source, static_cast<int>(sources_.size()) - 1, 0};
+  return add_source({Source::Kind::MemoryPermuted, rows, 0, 0, map});
 }
 
 Value Work::accumulator(int plane, int accumulator) {
@@ -78,20 +86,31 @@ int Work::permute(int in_flow, Hemisphere side, int map, std::int64_t cycle) {
   return flow;
 }
 
+// Permutations of the same rows in the same cycle take them from one flow.
+int Work::outward_flow(const Rows& rows, std::int64_t z) {
+  const Place& first = rows.front();
+  for (const OutwardUse& use : outward_) {
+    if (use.z == z && use.first == first) return use.flow;
+  }
+  const Geometry& geometry = scheduler_->geometry();
+  const Hemisphere side = side_of(geometry, rows);
+  const bool east = side == Hemisphere::East;
+  const int flow = add_flow(outward(side), static_cast<int>(rows.size()), !east, east, z);
+  for (std::size_t byte = 0; byte < rows.size(); ++byte) {
+    const int distance = std::abs(geometry.mem_position(rows[byte].slice));
+    memory_.push_back({z + distance - scheduler_->latencies().mem_read, rows[byte],
+                       MemAccess::Kind::Read, flow, static_cast<int>(byte)});
+  }
+  outward_.push_back({first, z, flow});
+  return flow;
+}
+
 int Work::permuted_memory_flow(const Source& source, std::int64_t z) {
   const Geometry& geometry = scheduler_->geometry();
   const Hemisphere side = side_of(geometry, source.rows);
-  const bool east = side == Hemisphere::East;
   const int sxm = std::abs(geometry.sxm_position(side));
   const std::int64_t cycle = z - sxm - scheduler_->latencies().sxm_cross;
-  const int flow =
-      add_flow(outward(side), static_cast<int>(source.rows.size()), !east, east, cycle - sxm);
-  for (std::size_t byte = 0; byte < source.rows.size(); ++byte) {
-    const int distance = std::abs(geometry.mem_position(source.rows[byte].slice));
-    memory_.push_back({cycle - sxm + distance - scheduler_->latencies().mem_read, source.rows[byte],
-                       MemAccess::Kind::Read, flow, static_cast<int>(byte)});
-  }
-  return permute(flow, side, source.map, cycle);
+  return permute(outward_flow(source.rows, cycle - sxm), side, source.map, cycle);
 }
 
 int Work::accumulator_flow(const Source& source, std::int64_t z) {
@@ -182,15 +201,27 @@ bool Work::is_taken(const Place& place, std::int64_t cycle) const {
 // Whether bringing a source to the VXM in this cycle takes a port that this Work already uses then.
 bool Work::meets_a_port(const Value& value, std::int64_t cycle) const {
   if (value.kind != Value::Kind::Source) return false;
+  const Geometry& geometry = scheduler_->geometry();
   const Source& source = sources_[static_cast<std::size_t>(value.index)];
-  if (source.kind != Source::Kind::Memory) return false;
+  if (source.rows.empty()) return false;
+  std::int64_t z = cycle;
+  int inwards = -1;
+  if (source.kind == Source::Kind::MemoryPermuted) {
+    z -= scheduler_->latencies().sxm_cross +
+         2 * std::abs(geometry.sxm_position(side_of(geometry, source.rows)));
+    inwards = 1;
+    const auto is_same = [&](const OutwardUse& use) {
+      return use.z == z && use.first == source.rows.front();
+    };
+    if (std::any_of(outward_.begin(), outward_.end(), is_same)) return false;
+  }
   const auto is_same = [&](const FlowUse& use) {
     return use.source == value.index && use.z == cycle;
   };
   if (std::any_of(uses_.begin(), uses_.end(), is_same)) return false;
   return std::any_of(source.rows.begin(), source.rows.end(), [&](const Place& place) {
-    const int distance = std::abs(scheduler_->geometry().mem_position(place.slice));
-    return is_taken(place, cycle - distance - scheduler_->latencies().mem_read);
+    const int distance = std::abs(geometry.mem_position(place.slice));
+    return is_taken(place, z + inwards * distance - scheduler_->latencies().mem_read);
   });
 }
 

@@ -21,6 +21,9 @@ struct Value {
 /// The last ALUs keep values over several operations; expressions use the ones before.
 inline constexpr int pinned_alus = 6;
 
+/// Whether an ALU executes special (ordinary) operations of expressions.
+[[nodiscard]] bool serves_expressions(const Geometry& geometry, int alu, bool special);
+
 /// An expression with its operands and results. Build it, then place it once.
 class Work {
  public:
@@ -45,6 +48,7 @@ class Work {
     Type from = Type::Float32;         ///< Convert: of the operand
     std::int64_t earliest = -1000000;  ///< not before this cycle of the Work
     int pinned = -1;                   ///< on this ALU and no other
+    bool special = false;              ///< on a special ALU, though any could do it
     int hold = 0;                      ///< cycles for which the ALU stays reserved afterwards
   };
   /// Operations start as soon as their operands have landed and no port is asked twice in a cycle;
@@ -104,6 +108,11 @@ class Work {
     int accumulator = 0;
     int map = 0;
   };
+  struct OutwardUse {  // rows on their way to the SXM
+    Place first;
+    std::int64_t z;
+    int flow;
+  };
   struct Flow {  // an aligned group of streams; at position 0 in cycle z
     Direction direction;
     int width;
@@ -146,9 +155,11 @@ class Work {
     int link = -1;      // Send: busy for the link's interval
   };
 
+  Value add_source(Source source);
   int add_flow(Direction direction, int width, bool west, bool east, std::int64_t z);
   int flow_of(Value value, std::int64_t cycle);
   int memory_flow(const Rows& rows, std::int64_t z);
+  int outward_flow(const Rows& rows, std::int64_t z);
   int permuted_memory_flow(const Source& source, std::int64_t z);
   int accumulator_flow(const Source& source, std::int64_t z);
   int permute(int in_flow, Hemisphere side, int map, std::int64_t cycle);
@@ -165,7 +176,10 @@ class Work {
   [[nodiscard]] bool reserve(std::int64_t start);
   [[nodiscard]] bool reserve_alus(std::int64_t start);
   [[nodiscard]] bool reserve_flows(std::int64_t start);
+  [[nodiscard]] bool alu_is_free(const Node& node, int alu, std::int64_t start) const;
+  [[nodiscard]] int choose_alu(const Node& node, std::int64_t start) const;
   [[nodiscard]] bool take(Timeline& line, std::int64_t cycle);
+  [[nodiscard]] bool widen(int queue, std::int64_t first, std::int64_t end);
   void roll_back();
   void commit(std::int64_t start);
   void commit_nodes(std::int64_t start);
@@ -175,10 +189,12 @@ class Work {
   std::vector<Source> sources_;
   std::vector<Flow> flows_;
   std::vector<FlowUse> uses_;
+  std::vector<OutwardUse> outward_;
   std::vector<Node> nodes_;
   std::vector<MemoryOp> memory_;
   std::vector<UnitOp> units_;
-  std::vector<std::pair<Timeline*, std::int64_t>> taken_;
+  Scheduler::Taken taken_;
+  std::vector<std::pair<int, QueueWindow>> widened_;  // as they were before
   std::int64_t start_ = 0;
 };
 

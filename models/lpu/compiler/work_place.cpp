@@ -12,12 +12,19 @@ namespace {
 constexpr int special_every = 4;
 constexpr std::int64_t search_limit = 4'000'000;
 
-bool fits_alu(const Geometry& geometry, int alu, bool special) {
-  const bool is_special_alu = alu % special_every == special_every - 1;
-  return is_special_alu == special && (special || alu < geometry.vxm_alus - pinned_alus);
+bool is_special_alu(int alu) {
+  return alu % special_every == special_every - 1;
+}
+
+std::int64_t landing_shift(const LatencyTable& latencies, int alu, AluOp op) {
+  return is_special_alu(alu) && !is_special(op) ? latencies.vxm_special - latencies.vxm_simple : 0;
 }
 
 }  // namespace
+
+bool serves_expressions(const Geometry& geometry, int alu, bool special) {
+  return is_special_alu(alu) == special && (special || alu < geometry.vxm_alus - pinned_alus);
+}
 
 bool Work::take(Timeline& line, std::int64_t cycle) {
   if (line.busy(cycle)) return false;
@@ -26,9 +33,22 @@ bool Work::take(Timeline& line, std::int64_t cycle) {
   return true;
 }
 
+// In a loop a queue must do its part of an iteration within one interval.
+bool Work::widen(int queue, std::int64_t first, std::int64_t end) {
+  if (scheduler_->interval() == 0) return true;
+  const QueueWindow before = scheduler_->window(queue);
+  if (!scheduler_->widen(queue, first, end)) return false;
+  widened_.emplace_back(queue, before);
+  return true;
+}
+
 void Work::roll_back() {
   for (const auto& [line, cycle] : taken_) line->release(cycle);
   taken_.clear();
+  for (auto was = widened_.rbegin(); was != widened_.rend(); ++was) {
+    scheduler_->window(was->first) = was->second;
+  }
+  widened_.clear();
 }
 
 std::int64_t Work::lower_bound(std::int64_t earliest) const {
@@ -104,25 +124,56 @@ bool Work::reserve_flows(std::int64_t start) {
   return true;
 }
 
+// On a special ALU results land at two distances from their issue, so cycles of landing are
+// reserved, named by the issue of a special operation; and cycles of issue apart.
+bool Work::alu_is_free(const Node& node, int alu, std::int64_t start) const {
+  Timeline& queue = scheduler_->queue(scheduler_->geometry().vxm_queue(alu));
+  const std::int64_t issue = start + node.cycle;
+  if (is_special_alu(alu) && scheduler_->issues(alu).busy(issue)) return false;
+  const std::int64_t slot = issue - landing_shift(scheduler_->latencies(), alu, node.op);
+  for (std::int64_t c = 0; c <= node.hold; ++c) {
+    if (queue.busy(slot + c)) return false;
+  }
+  return true;
+}
+
+// The first that is free; in a loop the one whose window grows least, so that ALUs keep to one part
+// of the iteration. -1: none.
+int Work::choose_alu(const Node& node, std::int64_t start) const {
+  const Geometry& geometry = scheduler_->geometry();
+  const std::int64_t at = start + node.cycle;
+  const bool special = is_special(node.op) || node.options.special;
+  int best = -1;
+  std::int64_t least = scheduler_->interval() + 1;
+  for (int alu = 0; alu < geometry.vxm_alus; ++alu) {
+    if (!serves_expressions(geometry, alu, special) || !alu_is_free(node, alu, start)) continue;
+    if (scheduler_->interval() == 0) return alu;
+    const QueueWindow& own = scheduler_->window(geometry.vxm_queue(alu));
+    const std::int64_t length = own.end - own.first;
+    const std::int64_t wider =
+        own.empty() ? 1 : std::max(own.end, at + 1) - std::min(own.first, at);
+    if (wider > scheduler_->interval() || wider - length >= least) continue;
+    best = alu;
+    least = wider - length;
+  }
+  return best;
+}
+
 bool Work::reserve_alus(std::int64_t start) {
   const Geometry& geometry = scheduler_->geometry();
   for (Node& node : nodes_) {
     if (node.permuted_flow >= 0) continue;
-    node.alu = node.options.pinned;
-    for (int alu = 0; alu < geometry.vxm_alus && node.alu < 0; ++alu) {
-      if (!fits_alu(geometry, alu, is_special(node.op))) continue;
-      bool is_free = true;
-      for (std::int64_t c = 0; c <= node.hold && is_free; ++c) {
-        is_free = !scheduler_->queue(geometry.vxm_queue(alu)).busy(start + node.cycle + c);
-      }
-      if (is_free) node.alu = alu;
-    }
-    if (node.alu < 0) return false;
+    node.alu = node.options.pinned >= 0 ? node.options.pinned : choose_alu(node, start);
+    if (node.alu < 0 || !alu_is_free(node, node.alu, start)) return false;
+    const int unit = geometry.vxm_queue(node.alu);
+    Timeline& queue = scheduler_->queue(unit);
+    const std::int64_t issue = start + node.cycle;
+    if (!widen(unit, issue, issue + 1)) return false;
+    const std::int64_t slot = issue - landing_shift(scheduler_->latencies(), node.alu, node.op);
     for (std::int64_t c = 0; c <= node.hold; ++c) {
-      if (!take(scheduler_->queue(geometry.vxm_queue(node.alu)), start + node.cycle + c)) {
-        return false;
-      }
+      if (!take(queue, slot + c)) return false;
     }
+    if (is_special_alu(node.alu) && !take(scheduler_->issues(node.alu), issue)) return false;
   }
   return true;
 }
@@ -130,11 +181,13 @@ bool Work::reserve_alus(std::int64_t start) {
 bool Work::reserve(std::int64_t start) {
   const Geometry& geometry = scheduler_->geometry();
   for (const MemoryOp& op : memory_) {
+    const std::int64_t at = start + op.cycle;
     Timeline& port = scheduler_->port(op.place.slice, op.place.bank);
-    if (!take(port, start + op.cycle)) return false;
+    if (!take(port, at)) return false;
+    if (!widen(geometry.mem_queue(op.place.slice), at, at + 1)) return false;
     const bool rests = op.place.alone && op.kind == MemAccess::Kind::Write;
     for (int c = 1; rests && c < scheduler_->latencies().mem_write_to_read; ++c) {
-      if (!take(port, start + op.cycle + c)) return false;
+      if (!take(port, at + c)) return false;
     }
   }
   for (UnitOp& op : units_) {
@@ -143,7 +196,8 @@ bool Work::reserve(std::int64_t start) {
       bool found = false;
       for (int unit = 0; unit < geometry.sxm_queues_per_hemisphere && !found; ++unit) {
         op.queue = geometry.sxm_queue(side, unit);
-        found = take(scheduler_->queue(op.queue), start + op.cycle);
+        const std::int64_t at = start + op.cycle;
+        found = take(scheduler_->queue(op.queue), at) && widen(op.queue, at, at + 1);
       }
       if (!found) return false;
       continue;
@@ -152,6 +206,7 @@ bool Work::reserve(std::int64_t start) {
     for (int c = 0; c < op.cycles; ++c) {
       if (!take(scheduler_->queue(op.queue), start + op.cycle + c)) return false;
     }
+    if (!widen(op.queue, start + op.cycle, start + op.cycle + op.cycles)) return false;
     const int busy = op.link < 0 ? 0 : geometry.link_class(op.link).cycles_per_vector;
     for (int c = 0; c < busy; ++c) {
       if (!take(scheduler_->link(op.link), start + op.cycle + c)) return false;
@@ -236,8 +291,9 @@ void Work::commit(std::int64_t start) {
     if (word.op == Opcode::Activate) {
       const int planes = streams_of(word.type);
       for (int p = word.plane; p < word.plane + planes; ++p) {
-        auto& used = scheduler_->plane(p).last_use;
-        used = std::max(used, at + op.cycles - 1);
+        auto& used = scheduler_->plane(p);
+        used.last_use = std::max(used.last_use, at + op.cycles - 1);
+        used.first_use = std::min(used.first_use, at);
       }
       auto& accumulator = plane.accumulators[word.accumulator];
       accumulator.ready = std::max(accumulator.ready, at + op.lands_after);
@@ -250,11 +306,13 @@ void Work::commit(std::int64_t start) {
 
 std::int64_t Work::place(std::int64_t earliest) {
   std::int64_t start = lower_bound(earliest);
-  const std::int64_t give_up = start + search_limit;
+  const std::int64_t interval = scheduler_->interval();
+  const std::int64_t give_up = start + (interval == 0 ? search_limit : interval);
   while (!reserve(start)) {
     roll_back();
-    if (++start > give_up) throw ModelError("lpu.compiler: a piece of schedule fits nowhere");
+    if (++start > give_up) throw LoopDoesNotFit("lpu.compiler: a piece of schedule fits nowhere");
   }
+  scheduler_->keep(taken_);
   commit(start);
   start_ = start;
   return start;

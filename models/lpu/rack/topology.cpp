@@ -57,6 +57,21 @@ Topology::Topology(const Fabric& fabric, std::span<const int> units, HopMode mod
   }
 }
 
+Topology Topology::node_of(const Geometry& chip, int chips) {
+  if (chip.links.empty() || chip.links.front().count < chips - 1) {
+    throw ModelError(
+        fmt::format("lpu.rack: a chip's links do not join it to {} others", chips - 1));
+  }
+  Topology node;
+  node.chips_ = chips;
+  node.classes_ = chip.links;
+  node.units_.assign(chip.links.size(), 1);
+  node.units_.front() = chips;
+  node.peers_.resize(index_of(chips * node.links_per_chip()));
+  node.wire(0, Wiring::Complete);
+  return node;
+}
+
 int Topology::links_per_chip() const {
   return first_link(levels());
 }

@@ -42,6 +42,9 @@ class Topology {
   /// does not reach keep theirs. Throws ModelError for units that the ports do not allow.
   explicit Topology(const Fabric& fabric, std::span<const int> units = {},
                     HopMode mode = HopMode::Scheduled);
+  /// So many chips joined all to all by the first class of the chip's own links; further ports stay
+  /// open. Throws ModelError where it has too few.
+  [[nodiscard]] static Topology node_of(const Geometry& chip, int chips);
 
   [[nodiscard]] int chips() const { return chips_; }
   [[nodiscard]] int levels() const { return static_cast<int>(classes_.size()); }
@@ -65,6 +68,7 @@ class Topology {
   [[nodiscard]] int diameter() const;
 
  private:
+  Topology() = default;
   void wire(int level, Wiring wiring);
   void wire_complete(int level, int unit, int chip, int port);
   void wire_dragonfly(int level, int unit, int chip, int port);

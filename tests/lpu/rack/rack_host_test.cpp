@@ -12,6 +12,7 @@
 #include "models/lpu/compiler/rank_share.hpp"
 #include "models/lpu/verifier.hpp"
 #include "sim/lower/llama2c_checkpoint.hpp"
+#include "sim/lower/reference_model.hpp"
 #include "tests/lpu/compiler_harness.hpp"
 #include "tests/lpu/rack/shipped_fabrics.hpp"
 #include "tests/support/lpu_reference.hpp"
@@ -127,6 +128,32 @@ TEST(LpuRackHost, StoriesOnEightChips) {
     expect_decodes(weights, plan_of(weights, tensor, pipeline));
   }
   expect_decodes(weights, plan_of(weights, 1, 5, 3));
+}
+
+// Heads of Gated DeltaNet divide over a gang like those of attention: the float model's tokens.
+TEST(LpuRackHost, RecurrentLayersOnTensorGangs) {
+  NeuralNetwork network = network_of(small_network(3, 64, 4, 2, 16, 96, 50));
+  LayerKind delta = network.kinds.front();
+  delta.mixer = GatedDelta{{2, 4, 16, 16, 4, 64}};
+  network.kinds.push_back(delta);
+  network.pattern = {1, 0, 1};
+  const Weights weights = random_weights(network, 12);
+  const ShippedFabric fabric("lpu_v1_quadfour", {1});
+  RackHost rack(fabric.topology, fabric.geometry, fabric.latencies, plan_of(weights, 2, 1), 1, 128,
+                weights);
+  expect_sound(fabric, rack.program());
+  ReferenceModel plain(weights);
+  for (int position = 0; position < 5; ++position) {
+    const std::int32_t token = position * 11 % 50;
+    const auto pass = rack.run_token(0, position, embedding_row(weights, token));
+    const Tensor expected = plain.forward(token, position);
+    ASSERT_EQ(pass.run.cycles, rack.program().cycles(1));
+    ASSERT_EQ(pass.logits.size(), expected.floats().size());
+    for (std::size_t i = 0; i < pass.logits.size(); ++i) {
+      // Logits of order one from weights and activations of eleven bits.
+      ASSERT_NEAR(pass.logits[i], expected.floats()[i], 0.02F) << position;
+    }
+  }
 }
 
 }  // namespace
