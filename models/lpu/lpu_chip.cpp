@@ -126,26 +126,29 @@ std::int64_t largest_that(std::int64_t high, const Fits& fits) {
 
 }  // namespace
 
-// Cycles do not depend on how many rows the KV cache has, so one program per stage and number of
-// tokens, with as much KV as fits, answers for every context.
-std::int64_t LpuChip::largest_block_count(const Stage& stage, int room) const {
+// In the rows of every bank that the programs leave.
+std::int64_t LpuChip::largest_block_count(const Stage& stage, int room, std::int64_t rows) const {
   const std::int64_t lanes = geometry_.lanes();
   const std::int64_t wanted =
       std::max<std::int64_t>(1, (stage.network.max_context + lanes - 1) / lanes);
   return largest_that(wanted, [&](std::int64_t blocks) {
-    return fits_chip(layout_of_share(geometry_, stage, room, blocks * lanes, room));
+    return layout_of_share(geometry_, stage, room, blocks * lanes, room).deepest_bank() <= rows;
   });
 }
 
-// As many requests as tokens must fit, and their scores and masks: long contexts get passes of
-// fewer tokens.
+// As many requests as tokens must fit, their scores and masks, and the programs: long contexts get
+// passes of fewer tokens.
 const LpuChip::Rooms& LpuChip::rooms(const Stage& stage) const {
   Rooms& rooms = rooms_[stage.key()];
   if (!rooms.blocks.empty()) return rooms;
-  const int most = takes_one_token(stage) ? 1 : most_tokens;
-  for (int room = 1; room <= most; room *= 2) {
-    const std::int64_t blocks = largest_block_count(stage, room);
-    rooms.blocks.push_back(room == 1 ? std::max<std::int64_t>(blocks, 1) : blocks);
+  const std::int64_t rows = geometry_.rows_per_bank;
+  rooms.blocks.push_back(std::max<std::int64_t>(largest_block_count(stage, 1, rows), 1));
+  if (takes_one_token(stage) || largest_block_count(stage, 2, rows) == 0) return rooms;
+  for (int room = 2; room <= most_tokens; room *= 2) {
+    const std::int64_t left = rows - rows_of(program_bytes(stage, room));
+    const std::int64_t blocks = largest_block_count(stage, room, left);
+    if (blocks == 0) break;
+    rooms.blocks.push_back(blocks);
   }
   return rooms;
 }
@@ -163,17 +166,22 @@ int LpuChip::room_for(const Stage& stage, std::int64_t blocks) const {
   return room / 2;
 }
 
-bool LpuChip::fits_chip(const StageLayout& layout) const {
-  return layout.deepest_bank() <= geometry_.rows_per_bank;
+// Rows of every bank that so many bytes take.
+std::int64_t LpuChip::rows_of(Bytes bytes) const {
+  const std::int64_t row =
+      std::int64_t{geometry_.mem_slices()} * geometry_.banks * geometry_.vector_bytes();
+  return (bytes.count() + row - 1) / row;
 }
 
-// The loops of every token follow the plan that is best for one.
+// Cycles do not depend on how many rows the KV cache has, so one program per stage, room and number
+// of tokens, with as much KV as fits, answers for every context. The loops of every token follow
+// the plan that is best for one.
 LpuChip::Timed& LpuChip::timed(const Stage& stage, int room, int slots) const {
   std::optional<LoopPlan> loops;
-  if (slots > 1) loops = timed(stage, room, 1).compiled->plan;
+  if (room > 1) loops = timed(stage, 1, 1).compiled->plan;
   Timed& entry = cache_[{stage.key(), room, slots}];
   if (!entry.compiled) {
-    const std::int64_t blocks = largest_block_count(stage, room);
+    const std::int64_t blocks = largest_block_count(stage, room, geometry_.rows_per_bank);
     entry.compiled = std::make_shared<CompiledStage>(
         compile_share(geometry_, latencies_, chip_.name, stage, room,
                       std::max<std::int64_t>(blocks, 1) * geometry_.lanes(), {slots, room, loops}));
@@ -281,10 +289,12 @@ std::unique_ptr<LoadedStage> LpuChip::load(const Stage& stage, const Weights& we
   const std::int64_t blocks = (max_context + geometry_.lanes() - 1) / geometry_.lanes();
   const auto slots = static_cast<int>(sequences);
   int room = room_for(stage, std::max<std::int64_t>(blocks, 1));
-  while (room > 1 && !fits_chip(layout_of_share(geometry_, stage, slots, max_context, room))) {
-    room /= 2;
-  }
-  const std::optional<LoopPlan> loops = timed(stage, room, 1).compiled->plan;
+  const auto fits = [&](int tokens) {
+    return layout_of_share(geometry_, stage, slots, max_context, tokens).deepest_bank() <=
+           geometry_.rows_per_bank;
+  };
+  while (room > 1 && !fits(room)) room /= 2;
+  const std::optional<LoopPlan> loops = timed(stage, 1, 1).compiled->plan;
   return make_loaded_stage(
       {geometry_, latencies_, host_, chip_.name, stage, slots, max_context, room, loops}, weights);
 }
@@ -317,9 +327,9 @@ std::int64_t LpuChip::largest_slot_count(const Stage& stage, std::int64_t max_co
 // Programs for 1, 2, 4 ... tokens. Every token adds the same words, so two programs tell the size
 // of the others.
 Bytes LpuChip::program_bytes(const Stage& stage, int room) const {
-  const Bytes one = timed(stage, room, 1).compiled->program_bytes();
+  const Bytes one = timed(stage, 1, 1).compiled->program_bytes();
   if (room == 1) return one;
-  const Bytes more = timed(stage, room, 2).compiled->program_bytes() - one;
+  const Bytes more = timed(stage, 2, 2).compiled->program_bytes() - one;
   Bytes total{0};
   for (int slots = 1; slots <= room; slots *= 2) total += one + more * (slots - 1);
   return total;
@@ -351,9 +361,8 @@ Fit LpuChip::fit(const Stage& stage, std::int64_t /*sequences*/, std::int64_t ma
     fit.workspace -= fit.weights;
     return fit;
   }
-  const std::int64_t program_rows = (fit.program.count() + banks * vector - 1) / (banks * vector);
   const std::int64_t slots =
-      largest_slot_count(stage, max_context, geometry_.rows_per_bank - program_rows, room);
+      largest_slot_count(stage, max_context, geometry_.rows_per_bank - rows_of(fit.program), room);
   const int ports = geometry_.weight_streams_per_plane *
                     (streams_of(layout.shape.kv) == 2 && !geometry_.has_wide_weight_path() ? 2 : 1);
   const std::int64_t unit_bytes = 2 * std::int64_t{ports} * layout.unit_rows * vector;

@@ -62,14 +62,15 @@ class LpuChip final : public ChipModel {
   struct Rooms {
     std::vector<std::int64_t> blocks;
   };
-  [[nodiscard]] bool fits_chip(const StageLayout& layout) const;
+  [[nodiscard]] std::int64_t rows_of(Bytes bytes) const;
   [[nodiscard]] const Rooms& rooms(const Stage& stage) const;
   /// Most tokens of a pass of requests with so many KV blocks. Throws ModelError where not even one
   /// request fits.
   [[nodiscard]] int room_for(const Stage& stage, std::int64_t blocks) const;
   /// The program for `slots` tokens beside buffers for `room`.
   [[nodiscard]] Timed& timed(const Stage& stage, int room, int slots) const;
-  [[nodiscard]] std::int64_t largest_block_count(const Stage& stage, int room) const;
+  [[nodiscard]] std::int64_t largest_block_count(const Stage& stage, int room,
+                                                 std::int64_t rows) const;
   [[nodiscard]] std::int64_t largest_slot_count(const Stage& stage, std::int64_t max_context,
                                                 std::int64_t rows, int room) const;
   /// Of all programs of up to `room` tokens.
