@@ -144,8 +144,7 @@ TEST(Batch, EveryTokenPaysForItsOwnBlocks) {
 TEST(Batch, OfOneTokenIsTheProgramOfASinglePass) {
   const Stage stage =
       whole_model(two_layers(), precision_of(ElementType::Float16, ElementType::Float16));
-  const auto one =
-      lpu::compile_stage(narrow_geometry(2), LatencyTable{}, "chip", stage, 2, 64);
+  const auto one = lpu::compile_stage(narrow_geometry(2), LatencyTable{}, "chip", stage, 2, 64);
   const auto plain = lpu::compile_stage(narrow_geometry(2), LatencyTable{}, "chip", stage, 2, 64);
   EXPECT_EQ(one.program, plain.program);
 }

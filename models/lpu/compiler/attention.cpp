@@ -71,6 +71,7 @@ void StageCompiler::project_qkv(const LayerLayout& layer) {
            append_value(layer, j, {&layer.v, plane, accumulator, scales[2]}, layout_.token(t));
          }});
   }
+  add_output_gates(layer, scales[0], rows);
   multiply(rows, &TokenBuffers::normed);
 }
 

@@ -103,7 +103,8 @@ void StageCompiler::combine_heads(const LayerLayout& layer, int q, const TokenBu
     if (p > 0) running.earliest = work.time_of(total) + spacing;
     total = work.op(p == 0 ? AluOp::AccClear : AluOp::AccAdd, own, {}, running);
   }
-  store_activation(work, total, shape.weights, token.attended, q);
+  const Value output = gated_output(work, total, layer, q, token);
+  store_activation(work, output, shape.weights, token.attended, q);
   work.place();
 }
 

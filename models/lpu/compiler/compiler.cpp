@@ -258,8 +258,8 @@ CompiledStage compile_gang_stage(const Geometry& geometry, const LatencyTable& l
   result.tokens = pass.tokens;
   // The last rank's: where its rows of the head end, the vocabulary ends.
   const Stage share = rank_stage(stage, ranks, ranks - 1);
-  result.layout = make_layout(geometry, share, slots, max_context,
-                              std::max(pass.tokens, pass.room), ranks);
+  result.layout =
+      make_layout(geometry, share, slots, max_context, std::max(pass.tokens, pass.room), ranks);
   check_fit(geometry, result.layout);
   StageCompiler compiler(geometry, latencies, result.layout, links, pass.tokens, pass.loops);
   compiler.join(tensor, result.rank_rows);

@@ -47,8 +47,8 @@ struct CompiledStage {
   std::vector<OperatorUse> operators;  ///< in program order
   /// Cycles of a pass whose tokens have so many KV blocks; missing tokens fill it up.
   [[nodiscard]] std::int64_t cycles_of(const std::vector<std::int64_t>& blocks) const;
-  std::vector<LoopUse> loops;          ///< over KV blocks, in program order
-  std::optional<LoopPlan> plan;        ///< of these loops; empty where there are none
+  std::vector<LoopUse> loops;    ///< over KV blocks, in program order
+  std::optional<LoopPlan> plan;  ///< of these loops; empty where there are none
   [[nodiscard]] Program program_of(int rank) const { return rank_rows.bind(program, rank); }
   /// The same stage as one rank sees it: its rows in the program, its part of the head.
   [[nodiscard]] CompiledStage of_rank(const Stage& whole, int rank) const;
@@ -64,8 +64,8 @@ struct PassShape {
   std::optional<LoopPlan> loops{};
 };
 
-/// Compiles a stage for `slots` requests of up to `max_context` tokens each. Deterministic. Throws ModelError for shapes it does not support and for stages that do
-/// not fit the chip.
+/// Compiles a stage for `slots` requests of up to `max_context` tokens each. Deterministic. Throws
+/// ModelError for shapes it does not support and for stages that do not fit the chip.
 [[nodiscard]] CompiledStage compile_stage(const Geometry& geometry, const LatencyTable& latencies,
                                           const std::string& chip, const Stage& stage, int slots,
                                           std::int64_t max_context, const LinkPlan& links = {},

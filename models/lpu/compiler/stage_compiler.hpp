@@ -167,6 +167,11 @@ class StageCompiler {
                     const std::vector<Rows>& by_byte);
   void transpose_values(const PackLayout& pack, const TokenBuffers& token);
   void combine_heads(const LayerLayout& layer, int q, const TokenBuffers& token, int turn);
+  // Gated outputs (gates.cpp).
+  void add_output_gates(const LayerLayout& layer, int scale, std::vector<TileRow>& rows);
+  [[nodiscard]] Value gated_output(Work& work, Value heads, const LayerLayout& layer, int q,
+                                   const TokenBuffers& token);
+  void keep_shared_gate(const LayerLayout& layer, const PartedOutput& logits);
   /// Head p of the pack in q vector q.
   struct HeadOfPack {
     int q;
