@@ -3,61 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/lpu/chip_harness.hpp"
 #include "tests/lpu/compiler_harness.hpp"
 
 namespace tandem::test {
 namespace {
-
-// A chip file's parameters from a geometry, default latencies and round costs.
-Chip chip_of(const lpu::Geometry& geometry) {
-  Chip chip;
-  chip.name = "test_lpu";
-  chip.model = "lpu";
-  const lpu::LatencyTable t;
-  const lpu::LinkClass& link = geometry.links.front();
-  const std::vector<std::pair<const char*, double>> values = {
-      {"clock", geometry.clock.count()},
-      {"superlanes", geometry.superlanes},
-      {"lanes_per_superlane", geometry.lanes_per_superlane},
-      {"streams_per_direction", geometry.streams_per_direction},
-      {"mem_slices_per_hemisphere", geometry.mem_slices_per_hemisphere},
-      {"banks", geometry.banks},
-      {"rows_per_bank", geometry.rows_per_bank},
-      {"mem_slices_per_sr", geometry.mem_slices_per_sr},
-      {"planes", geometry.planes},
-      {"plane_columns", geometry.plane_columns},
-      {"weight_streams_per_plane", geometry.weight_streams_per_plane},
-      {"accumulators", geometry.accumulators},
-      {"vxm_alus", geometry.vxm_alus},
-      {"sxm_queues", geometry.sxm_queues_per_hemisphere},
-      {"hac_period", geometry.hac_period},
-      {"link_ports", link.count},
-      {"link_interval", link.cycles_per_vector},
-      {"link_latency", link.latency},
-      {"latency_mem_read", t.mem_read},
-      {"latency_mem_write_to_read", t.mem_write_to_read},
-      {"latency_mem_gather", t.mem_gather},
-      {"latency_vxm_simple", t.vxm_simple},
-      {"latency_vxm_special", t.vxm_special},
-      {"latency_mxm_load", t.mxm_load},
-      {"latency_mxm_install", t.mxm_install},
-      {"latency_mxm_result", t.mxm_result},
-      {"latency_sxm_cross", t.sxm_cross},
-      {"latency_sxm_distribute", t.sxm_distribute},
-      {"latency_sxm_transpose", t.sxm_transpose},
-      {"latency_sxm_rotate", t.sxm_rotate},
-      {"latency_icu_fetch", t.icu_fetch},
-      {"latency_barrier", t.barrier},
-      {"host_bandwidth", 32e9},
-      {"host_latency", 1e-6},
-      {"static_power", 60}};
-  for (const auto& [name, value] : values) {
-    Parameter parameter;
-    parameter.value = value;
-    chip.parameters.set(name, parameter);
-  }
-  return chip;
-}
 
 Batch one_token(std::int64_t context) {
   Batch batch;
@@ -113,7 +63,9 @@ TEST(LpuChip, FitsAsManyTokensOfKvAsCanBeLoaded) {
   const std::int64_t slots = fit.kv_tokens() / geometry.lanes();
   ASSERT_GT(slots, 10);
   const auto rows_of = [&](std::int64_t n) {
-    return lpu::make_layout(geometry, stage, static_cast<int>(n), geometry.lanes()).deepest_bank();
+    return lpu::make_layout(geometry, stage, static_cast<int>(n), geometry.lanes(),
+                            lpu::most_tokens)
+        .deepest_bank();
   };
   const std::int64_t bank_bytes =
       geometry.sram().count() / geometry.rows_per_bank;  // one row in every bank
@@ -146,6 +98,65 @@ TEST(LpuStage, RunsInTheCyclesAndCountsOfTheTimedMachine) {
   EXPECT_EQ(functional.floor, chip->floor(stage, prompt));
   EXPECT_EQ(functional.activity.counts, timed.activity.counts);
   EXPECT_EQ(out.logits.shape(), (std::vector<std::int64_t>{1, 200}));
+}
+
+TEST(LpuChip, BatchesTakeLessThanTheirRequestsOneByOne) {
+  const auto chip = lpu::make_lpu_chip(chip_of(narrow_geometry(4)), Software{});
+  const Stage stage = whole_model(small(), half);
+  Picoseconds before = chip->simulate(stage, one_token(70)).time;
+  for (const int tokens : {2, 4, 8}) {
+    Batch batch;
+    for (int r = 0; r < tokens; ++r) batch.slices.push_back({r, 70, 1, true});
+    const StageCost cost = chip->simulate(stage, batch);
+    EXPECT_LT(cost.time, 2 * before);  // a pass of twice the tokens is shorter than two passes
+    EXPECT_GT(cost.time, before);
+    EXPECT_GT(cost.time, chip->floor(stage, batch));
+    before = cost.time;
+  }
+}
+
+// Prompts of different lengths in one batch, then both requests decode side by side: the logits of
+// each request by itself, in the cycles and counts of the timed machine.
+TEST(LpuStage, BatchesGiveTheLogitsOfEachRequestByItself) {
+  const auto chip = lpu::make_lpu_chip(chip_of(narrow_geometry(2)), Software{});
+  const Weights weights = spread_weights(small(), 13);
+  const Stage stage = whole_model(small(), half);
+  const auto together = chip->load(stage, weights, 2, 96);
+  const auto alone = chip->load(stage, weights, 2, 96);
+  Batch batch;
+  batch.slices = {{1, 0, 30, true}, {2, 0, 3, true}};
+  StageData in, out, own_in, own_out;
+  for (int t = 0; t < 33; ++t) in.tokens.push_back(5 * t % 200);
+  for (int round = 0; round < 4; ++round) {
+    const StageCost functional = together->run(batch, in, out);
+    const StageCost timed = chip->simulate(stage, batch);
+    EXPECT_EQ(functional.cycles, timed.cycles) << round;
+    EXPECT_EQ(functional.time, timed.time) << round;
+    EXPECT_EQ(functional.activity.counts, timed.activity.counts) << round;
+    std::size_t first = 0;
+    for (std::size_t i = 0; i < 2; ++i) {
+      SequenceSlice& slice = batch.slices[i];
+      const auto count = static_cast<std::size_t>(slice.new_tokens);
+      for (std::size_t t = 0; t < count; ++t) {
+        Batch single;
+        const auto at = static_cast<std::int64_t>(t);
+        single.slices.push_back({slice.request, slice.context + at, 1, true});
+        own_in.tokens = {in.tokens[first + t]};
+        static_cast<void>(alone->run(single, own_in, own_out));
+      }
+      first += count;
+      const std::span<const float> logits = out.logits.floats();
+      const std::vector<float> mine(logits.begin() + static_cast<std::ptrdiff_t>(200 * i),
+                                    logits.begin() + static_cast<std::ptrdiff_t>(200 * (i + 1)));
+      const std::span<const float> expected = own_out.logits.floats();
+      EXPECT_EQ(mine, std::vector<float>(expected.begin(), expected.end())) << round << " " << i;
+      slice.context += slice.new_tokens;
+      slice.new_tokens = 1;
+    }
+    EXPECT_EQ(together->export_kv(1), alone->export_kv(1));
+    EXPECT_EQ(together->export_kv(2), alone->export_kv(2));
+    in.tokens = {17 + round, 90 + round};
+  }
 }
 
 TEST(LpuStage, GoesOnFromImportedKvAndGuardsItsRequests) {

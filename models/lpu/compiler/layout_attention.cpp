@@ -10,6 +10,8 @@ void LayoutMaker::make_grouped_attention(LayerLayout& layer) {
   layer.q = matrix(s.q_vectors(), s.hidden_vectors);
   layer.k = matrix(s.packs, s.hidden_vectors);
   layer.v = matrix(s.packs, s.hidden_vectors);
+  const auto& attention = std::get<GroupedAttention>(layer.kind.mixer);
+  if (attention.output_gate) layer.output_gate = matrix(s.q_vectors(), s.hidden_vectors);
   begin_at_even_plane();
   layer.o = matrix(s.hidden_vectors, s.q_vectors());
 }
@@ -34,9 +36,12 @@ void LayoutMaker::make_head_vectors(LayerLayout& layer, const GroupedAttention& 
     layer.sinks.push_back(fp32());
   }
   if (attention.qk_norm == QkNorm::None || !layout_.rotated.empty()) return;
-  for (int i = 0; i < s.q_vectors() + s.packs; ++i) {
-    layout_.rotated.push_back(fp32());
-    layout_.inverse_rms.push_back(fp32());
+  for (int t = 0; t < layout_.tokens; ++t) {
+    TokenBuffers& token = layout_.token(t);
+    for (int i = 0; i < s.q_vectors() + s.packs; ++i) {
+      token.rotated.push_back(fp32());
+      token.inverse_rms.push_back(fp32());
+    }
   }
 }
 
@@ -90,6 +95,9 @@ void LayoutMaker::make_attention_vectors(int t) {
   token.cosine = fp32();
   token.sine = fp32();
   make_activations(token.attended, t, s.q_vectors(), s.channels(), false);
+  const bool gates = std::ranges::any_of(
+      layout_.layers, [](const LayerLayout& layer) { return layer.output_gate.n_tiles > 0; });
+  for (int q = 0; gates && q < s.q_vectors(); ++q) token.output_gates.push_back(fp32());
 }
 
 // Masks and one-hot vectors are the same for all tokens.
