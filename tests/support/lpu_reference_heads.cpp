@@ -64,7 +64,7 @@ void LpuReference::make_queries(Layer& layer, std::int64_t index) const {
 
 LpuReference::Lanes LpuReference::gates_of(const Layer& layer, const Lanes& x) const {
   if (layer.gate.outputs == 0) return {};
-  Lanes gates = multiply(layer.gate, x, at(network_.hidden));
+  Lanes gates = multiply(layer.gate, x, index_of(network_.hidden));
   for (float& gate : gates) {
     gate = special::recip(special::exp(-(gate * layer.gate.scale)) + 1.0F);
   }
