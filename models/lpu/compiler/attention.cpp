@@ -74,21 +74,11 @@ void StageCompiler::project_qkv(const LayerLayout& layer, const TokenRegisters& 
   multiply(rows, &TokenBuffers::normed);
 }
 
-// A bias of the hidden state's width joins it while the product is under way.
-void StageCompiler::add_bias_to_hidden(const std::vector<Rows>& bias) {
-  for (std::size_t k = 0; k < bias.size(); ++k) {
-    Work work(scheduler_);
-    const Value sum = work.op(AluOp::Add, work.memory(layout_.hidden[k]), work.memory(bias[k]));
-    work.store(sum, layout_.hidden[k]);
-    work.place();
-  }
-}
-
 void StageCompiler::attention(const LayerLayout& layer) {
   const StageShape& shape = layout_.shape;
   const TokenRegisters token = token_registers(geometry_, 0);
   settle_plan(layer, token);
-  rms_norm(layer.attention_norm);
+  norm(layer.attention_norm);
   scheduler_.begin_operator("qkv");
   project_qkv(layer, token);
   scheduler_.begin_operator("scores");
@@ -104,8 +94,8 @@ void StageCompiler::attention(const LayerLayout& layer) {
   scheduler_.begin_operator("heads combined");
   for (int q = 0; q < shape.q_vectors(); ++q) combine_heads(layer, q);
   scheduler_.begin_operator("output projection");
-  add_bias_to_hidden(layer.o_bias);
-  add_to_hidden(layer.o, &TokenBuffers::attended);
+  add_to_hidden(layer.o, &TokenBuffers::attended, layer.o_bias,
+                residual(layer.attention_post_norm));
 }
 
 }  // namespace tandem::lpu
