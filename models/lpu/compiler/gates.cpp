@@ -21,7 +21,8 @@ void StageCompiler::add_output_gates(const LayerLayout& layer, int scale,
                       Work work(scheduler_);
                       const Output output{&matrix, plane, accumulator, scale};
                       const Value gate = scaled(work, output, work.accumulator(plane, accumulator));
-                      work.store(logistic(work, gate), layout_.token(token).output_gates[index_of(q)]);
+                      work.store(logistic(work, gate),
+                                 layout_.token(token).output_gates[index_of(q)]);
                       work.place();
                     }});
   }

@@ -141,7 +141,7 @@ void LayoutMaker::make_vectors(LayerLayout& layer) {
        {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down}) {
     if (matrix->n_tiles > 0) make_scale(*matrix);
   }
-  layer.output_gate.scale = layer.q.scale;
+  if (layer.output_gate.n_tiles > 0) layer.output_gate.scale = layer.q.scale;
   make_delta_vectors(layer);
   if (const auto* attention = std::get_if<GroupedAttention>(&layer.kind.mixer)) {
     make_head_vectors(layer, *attention);

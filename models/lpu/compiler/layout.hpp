@@ -208,12 +208,12 @@ struct TokenBuffers {
                                ///< the token's mask_start
   Activations normed, attended, gated;
   std::vector<Rows> output_gates;  ///< fp32, by q vector: what gated attention multiplies with
-  Activations delta_outputs;  ///< of Gated DeltaNet, by pack
-  Activations routed;         ///< what the experts' gates give
-  std::vector<Rows> q_heads;  ///< kv type, by head_slot(); one copy in each hemisphere
-  std::vector<Rows> q_rests;  ///< two-byte KV: what rounding took from q_heads, rounded too
-  std::vector<Rows> scores;   ///< fp32, first block, by head_slot(); likewise
-  std::vector<Rows> maxima;   ///< by block of an iteration and q head; see maximum_row()
+  Activations delta_outputs;       ///< of Gated DeltaNet, by pack
+  Activations routed;              ///< what the experts' gates give
+  std::vector<Rows> q_heads;       ///< kv type, by head_slot(); one copy in each hemisphere
+  std::vector<Rows> q_rests;       ///< two-byte KV: what rounding took from q_heads, rounded too
+  std::vector<Rows> scores;        ///< fp32, first block, by head_slot(); likewise
+  std::vector<Rows> maxima;        ///< by block of an iteration and q head; see maximum_row()
   std::vector<Rows> logits;
   Rows best_value, best_tile;
 };

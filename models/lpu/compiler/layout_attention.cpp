@@ -92,9 +92,8 @@ void LayoutMaker::make_attention_vectors(int t) {
   token.cosine = fp32();
   token.sine = fp32();
   make_activations(token.attended, t, s.q_vectors(), s.channels(), false);
-  const bool gates = std::ranges::any_of(layout_.layers, [](const LayerLayout& layer) {
-    return layer.output_gate.n_tiles > 0;
-  });
+  const bool gates = std::ranges::any_of(
+      layout_.layers, [](const LayerLayout& layer) { return layer.output_gate.n_tiles > 0; });
   for (int q = 0; gates && q < s.q_vectors(); ++q) token.output_gates.push_back(fp32());
 }
 
