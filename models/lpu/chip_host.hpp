@@ -54,7 +54,8 @@ class ChipHost {
   ChipHost(const Geometry& geometry, const CompiledStage& stage, const Weights& weights,
            Machine& machine);
   /// Runs one token at `position` of the request in `slot`. `hidden` is the residual stream that
-  /// enters: the token's embedding in a first stage, else what the link brings.
+  /// enters: the token's row of the embedding table in a first stage (scaled, and added to a
+  /// learned position's, in here), else what the link brings.
   PassResult run_token(int slot, std::int64_t position, std::span<const float> hidden);
   /// The same for as many tokens as the program has, or fewer. Tokens of one request follow each
   /// other; each sees those before it.
@@ -75,6 +76,8 @@ class ChipHost {
   [[nodiscard]] std::vector<float> read_value(const Rows& rows) const;
   void write_descriptor(const TokenBuffers& token, std::int64_t position,
                         std::span<const float> hidden);
+  void write_embedding(const TokenBuffers& token, std::int64_t position,
+                       std::span<const float> row);
   void write_mask(const TokenBuffers& token, std::int64_t position);
   [[nodiscard]] std::vector<LinkVector> arrivals(
       const std::vector<std::span<const float>>& hidden) const;
@@ -93,6 +96,7 @@ class ChipHost {
   const CompiledStage* stage_;
   std::unique_ptr<Machine> own_;
   Machine* machine_;
+  Tensor positions_;  ///< learned ones; empty elsewhere
 };
 
 /// Cosines, and sines with the sign of the rotation, of one position for every lane of a pack.
