@@ -222,9 +222,9 @@ LpuReference::Lanes LpuReference::attend_head(const Layer& layer, const Lanes& q
       s += dot_wide({rest.data(), half}, {k, half});
       if (upper) s += dot_wide({&rest[half], half}, {k + half, half});
     }
-    scores[t] = cap == 0 ? s * static_cast<float>(scale)
-                         : special::tanh(s * static_cast<float>(scale / cap)) *
-                               static_cast<float>(cap);
+    scores[t] = cap == 0
+                    ? s * static_cast<float>(scale)
+                    : special::tanh(s * static_cast<float>(scale / cap)) * static_cast<float>(cap);
     largest = std::max(largest, scores[t]);
   }
   std::vector<float> p(blocks * lanes_), left(p), v(p), ones(blocks * lanes_, 1.0F);

@@ -45,7 +45,7 @@ class LpuReference {
   };
   struct Block {
     Matrix gate, up, down;
-    Lanes gate_bias, up_bias, down_bias;
+    Lanes gate_bias{}, up_bias{}, down_bias{};
   };
   struct Extras {
     Lanes bias;  // by lane of every vector
@@ -66,7 +66,7 @@ class LpuReference {
     std::vector<Block> experts;
     std::vector<Lanes> expert_biases;  // of gate, up and down
     Lanes expert_factors;
-    std::vector<Lanes> keys, values;   // by token, packed lanes of all packs
+    std::vector<Lanes> keys, values;  // by token, packed lanes of all packs
   };
   struct Choice {
     std::size_t expert = 0;

@@ -120,8 +120,8 @@ LpuReference::Lanes LpuReference::dense_part(std::size_t index, const Lanes& x) 
 LpuReference::Lanes LpuReference::both_parts(std::size_t index, const Lanes& hidden) {
   const Layer& layer = layers_[index];
   const std::string prefix = prefix_of(index);
-  const Lanes dense = plain_norm(dense_part(index, norm(hidden, prefix + "ffn_norm")),
-                                 prefix + "ffn.post_norm");
+  const Lanes dense =
+      plain_norm(dense_part(index, norm(hidden, prefix + "ffn_norm")), prefix + "ffn.post_norm");
   const Lanes x = norm(hidden, prefix + "experts.norm");
   Lanes scored = x;
   if (layer.kind->ffn.experts->router_norm) {

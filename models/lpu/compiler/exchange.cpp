@@ -86,8 +86,8 @@ void StageCompiler::gather_vectors(const std::vector<std::int64_t>& ready,
       Work work(scheduler_);
       const Rows& own = row_of(to, n);
       const Value vector = work.memory(layout_.exchange.output.at(n));
-      work.store(
-          add ? work.op(AluOp::Add, vector, work.memory(own)) : work.op(AluOp::Pass, vector), own);
+      work.store(add ? work.op(AluOp::Add, vector, work.memory(own)) : work.op(AluOp::Pass, vector),
+                 own);
       work.place(done - work.first_read());
     }
   }

@@ -71,8 +71,7 @@ void StageCompiler::layer_norm(const std::vector<Rows>& weights, const TokenBuff
         work.op(AluOp::Sub, work.memory(token.hidden[index_of(k)]), Work::register_of(mean));
     const Value even = work.op(AluOp::Mul, distance, Work::register_of(inverse));
     const Value weighed = work.op(AluOp::Mul, even, work.memory(weights[index_of(k)]));
-    const Value normed =
-        work.op(AluOp::Add, weighed, work.memory(weights[index_of(vectors + k)]));
+    const Value normed = work.op(AluOp::Add, weighed, work.memory(weights[index_of(vectors + k)]));
     store_activation(work, normed, layout_.shape.weights, to, k);
     work.place();
   }

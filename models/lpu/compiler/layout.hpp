@@ -152,16 +152,16 @@ struct LayerLayout {
   /// Where a dense block and experts stand side by side: of either one's sum, and before the
   /// experts.
   std::vector<Rows> dense_post_norm, experts_norm, experts_post_norm;
-  MatrixLayout q, k, v, o;                        ///< grouped attention
+  MatrixLayout q, k, v, o;   ///< grouped attention
   MatrixLayout output_gate;  ///< as q, for gated outputs; its factor is q's: one tensor holds both
   std::vector<PackLayout> packs;                  ///< grouped attention
   std::vector<HeadVectors> q_vectors, k_vectors;  ///< by vector of q, by pack
   std::vector<Rows> v_bias;                       ///< by pack
   std::vector<Rows> o_bias;                       ///< by vector of the hidden state
-  std::vector<Rows> sinks;      ///< by q head, in every lane: where its maximum begins
-  DeltaMatrices delta;          ///< Gated DeltaNet; its output projection is o
-  DeltaLayerRows delta_rows;    ///< Gated DeltaNet
-  MatrixLayout gate, up, down;  ///< dense feed-forward block
+  std::vector<Rows> sinks;               ///< by q head, in every lane: where its maximum begins
+  DeltaMatrices delta;                   ///< Gated DeltaNet; its output projection is o
+  DeltaLayerRows delta_rows;             ///< Gated DeltaNet
+  MatrixLayout gate, up, down;           ///< dense feed-forward block
   std::vector<Rows> gate_bias, up_bias;  ///< of the dense block, by vector of its width
   std::vector<Rows> down_bias;           ///< by vector of the hidden state
   std::optional<ExpertsLayout> experts;
@@ -223,8 +223,8 @@ struct TokenBuffers {
 struct StageLayout : TokenBuffers {
   Stage stage;
   int ranks = 1;
-  ops::Rope rope;  ///< of all its attention layers
-  bool rotates = true;           ///< whether they have a rotary embedding
+  ops::Rope rope;                 ///< of all its attention layers
+  bool rotates = true;            ///< whether they have a rotary embedding
   ops::AttentionShape attention;  ///< of all its attention layers: scale and cap of scores
   StageShape shape;
   int slots = 0;                 ///< requests
@@ -248,7 +248,7 @@ struct StageLayout : TokenBuffers {
   /// Rotated heads and their inverse root mean squares, where heads are normed: q vectors, packs.
   std::vector<Rows> rotated, inverse_rms;
   Rows hidden_mask;  ///< ones in the lanes of the last vector of the hidden state; LayerNorm only
-  Rows logit_mask;  ///< minus infinity behind the last token of the head slice
+  Rows logit_mask;   ///< minus infinity behind the last token of the head slice
   RoutingBuffers routing;
   std::vector<TokenBuffers> further_tokens;
 

@@ -16,8 +16,8 @@ StageCompiler::Residual StageCompiler::residual(const std::vector<Rows>& post_no
   return {&TokenBuffers::branch, &post_norm};
 }
 
-// hidden += bias + W a, or the norm over both. A bias of the hidden state joins it while the product
-// is under way; one under a norm waits for the sum over the ranks of a gang.
+// hidden += bias + W a, or the norm over both. A bias of the hidden state joins it while the
+// product is under way; one under a norm waits for the sum over the ranks of a gang.
 void StageCompiler::add_to_hidden(const MatrixLayout& matrix, ActivationsOf activations,
                                   const std::vector<Rows>& bias, const Residual& to) {
   const bool is_plain = to.to == &TokenBuffers::hidden;
@@ -46,8 +46,8 @@ void StageCompiler::product_to(const MatrixLayout& matrix, ActivationsOf activat
            Value product = scaled(work, output, work.accumulator(plane, accumulator));
            if (collective_) return contribute(work, product, token, n);
            const Rows& own = (layout_.token(token).*to)[index_of(n)];
-           product = add ? work.op(AluOp::Add, product, work.memory(own))
-                         : work.op(AluOp::Pass, product);
+           product =
+               add ? work.op(AluOp::Add, product, work.memory(own)) : work.op(AluOp::Pass, product);
            work.store(product, own);
            work.place();
          }});

@@ -57,7 +57,6 @@ class StageCompiler {
   // Layers by kind (compiler.cpp).
   void mix_tokens(const LayerLayout& layer);
   void feed_forward(const LayerLayout& layer);
-  void mix_experts(const LayerLayout& layer, const Residual& to);
 
   // What a half of a layer adds to the hidden state (residual.cpp).
   /// Where a product goes: into the hidden state, or apart for the norm over it.
@@ -74,6 +73,7 @@ class StageCompiler {
   void add_normed(const std::vector<Rows>& weights, std::vector<Rows> TokenBuffers::*from,
                   std::vector<Rows> TokenBuffers::*to, bool add);
   void feed_forward_side_by_side(const LayerLayout& layer);
+  void mix_experts(const LayerLayout& layer, const Residual& to);
 
   // Hidden state over links (link.cpp).
   void receive_hidden();
@@ -164,8 +164,7 @@ class StageCompiler {
 
   // Norms, reductions and the head (norm.cpp).
   void norm(const std::vector<Rows>& weights, ActivationsOf to = &TokenBuffers::normed);
-  void rms_norm(const std::vector<Rows>& weights, const TokenBuffers& token,
-                const Activations& to);
+  void rms_norm(const std::vector<Rows>& weights, const TokenBuffers& token, const Activations& to);
   void layer_norm(const std::vector<Rows>& weights, const TokenBuffers& token,
                   const Activations& to);
   int keep_inverse_rms(const std::vector<Rows>& x);
