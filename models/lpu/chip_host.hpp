@@ -53,6 +53,8 @@ class ChipHost {
   /// A chip of a rack, whose machine others run; `stage` is its rank's (CompiledStage::of_rank).
   ChipHost(const Geometry& geometry, const CompiledStage& stage, const Weights& weights,
            Machine& machine);
+  /// Goes on with another program of the same layout: SRAM stays as it is.
+  void use(const CompiledStage& stage);
   /// Runs one token at `position` of the request in `slot`. `hidden` is the residual stream that
   /// enters: the token's row of the embedding table in a first stage (scaled, and added to a
   /// learned position's, in here), else what the link brings.

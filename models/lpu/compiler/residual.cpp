@@ -56,7 +56,7 @@ void StageCompiler::product_to(const MatrixLayout& matrix, ActivationsOf activat
 }
 
 void StageCompiler::add_bias(const std::vector<Rows>& bias, std::vector<Rows> TokenBuffers::*to) {
-  for (int t = 0; t < layout_.tokens; ++t) {
+  for (int t = 0; t < tokens_; ++t) {
     const std::vector<Rows>& rows = layout_.token(t).*to;
     for (std::size_t k = 0; k < bias.size(); ++k) {
       Work work(scheduler_);
@@ -71,7 +71,7 @@ void StageCompiler::add_normed(const std::vector<Rows>& weights,
                                std::vector<Rows> TokenBuffers::*from,
                                std::vector<Rows> TokenBuffers::*to, bool add) {
   scheduler_.begin_operator("norm of a half");
-  for (int t = 0; t < layout_.tokens; ++t) {
+  for (int t = 0; t < tokens_; ++t) {
     const TokenBuffers& token = layout_.token(t);
     const int inverse = keep_inverse_rms(token.*from);
     for (std::size_t k = 0; k < (token.*from).size(); ++k) {

@@ -15,8 +15,9 @@ namespace tandem::lpu {
 /// Schedules the operators of one stage in order on one Scheduler.
 class StageCompiler {
  public:
+  /// `tokens` of a pass: as many as the layout has buffers for, or fewer.
   StageCompiler(const Geometry& geometry, const LatencyTable& latencies, StageLayout& layout,
-                const LinkPlan& links, const std::optional<LoopPlan>& loops = {});
+                const LinkPlan& links, int tokens, const std::optional<LoopPlan>& loops = {});
   /// Makes this the schedule of a gang whose rows by rank `rows` keeps; before compile().
   void join(const TensorGang& tensor, RankRows& rows);
   void compile();
@@ -92,7 +93,7 @@ class StageCompiler {
     return layout_.stage.head_end != layout_.network().vocabulary;
   }
   /// Hidden states of all tokens, one behind the other.
-  [[nodiscard]] int exchanged() const { return layout_.tokens * layout_.shape.hidden_vectors; }
+  [[nodiscard]] int exchanged() const { return tokens_ * layout_.shape.hidden_vectors; }
   [[nodiscard]] const Rows& row_of(std::vector<Rows> TokenBuffers::*rows, int vector) const;
   [[nodiscard]] const Rows& hidden_row(int vector) const {
     return row_of(&TokenBuffers::hidden, vector);
@@ -182,37 +183,43 @@ class StageCompiler {
 
   // Attention (attention.cpp, attention_values.cpp).
   void attention(const LayerLayout& layer);
-  void project_qkv(const LayerLayout& layer, const TokenRegisters& token);
+  void attend(const LayerLayout& layer, int first, int end);
+  void project_qkv(const LayerLayout& layer);
   // What projections become on their way (attention_inputs.cpp).
-  [[nodiscard]] Value rotate(Work& work, const Output& output, const HeadVectors& heads);
+  [[nodiscard]] Value rotate(Work& work, const Output& output, const HeadVectors& heads,
+                             const TokenBuffers& token);
   [[nodiscard]] Value unrotated(Work& work, const Output& output, const HeadVectors& heads);
   [[nodiscard]] Value head_value(Work& work, const Output& output, const HeadVectors& heads,
-                                 int vector);
-  void norm_heads(const Output& output, const HeadVectors& heads, int vector);
-  void split_heads(const LayerLayout& layer, int q, const Output& output);
+                                 int vector, const TokenBuffers& token);
+  void norm_heads(const Output& output, const HeadVectors& heads, int vector,
+                  const TokenBuffers& token);
+  void split_heads(const LayerLayout& layer, int q, const Output& output,
+                   const TokenBuffers& token);
   void append_key(const LayerLayout& layer, int pack, const Output& output,
-                  const TokenRegisters& token);
+                  const TokenBuffers& token);
   void append_value(const LayerLayout& layer, int pack, const Output& output,
-                    const TokenRegisters& token);
+                    const TokenBuffers& token);
   [[nodiscard]] std::vector<Rows> column_ports(const ColumnTile& tile, int first_register) const;
   void store_column(Work& work, Value value, const ColumnTile& tile,
                     const std::vector<Rows>& by_byte);
+  void transpose_values(const PackLayout& pack, const TokenBuffers& token);
+  void combine_heads(const LayerLayout& layer, int q, const TokenBuffers& token, int turn);
   // Gated outputs (gates.cpp).
   void add_output_gates(const LayerLayout& layer, int scale, std::vector<TileRow>& rows);
   [[nodiscard]] Value gated_output(Work& work, Value heads, const LayerLayout& layer, int q,
                                    const TokenBuffers& token);
   void keep_shared_gate(const LayerLayout& layer, const PartedOutput& logits);
-  void maximum_over_lanes(int q, int p);
-  void transpose_values(const PackLayout& pack, const TokenRegisters& token);
-  void combine_heads(const LayerLayout& layer, int q);
   /// Head p of the pack in q vector q.
   struct HeadOfPack {
     int q;
     int p;
   };
+  void maximum_over_lanes(const TokenBuffers& token);
+  void maximum_over_lanes(const TokenBuffers& token, const HeadOfPack& head);
   [[nodiscard]] Value with_sink(Work& work, Value sum, const LayerLayout& layer,
-                                const HeadOfPack& head, const Work::Options& at);
-  void begin_maxima(const LayerLayout& layer);
+                                const TokenBuffers& token, const HeadOfPack& head,
+                                const Work::Options& at);
+  void begin_maxima(const LayerLayout& layer, const TokenBuffers& token);
 
   // Loops over KV blocks (attention_loops.cpp).
   /// Head p of the pack in q vector q against one block of an iteration.
@@ -222,18 +229,23 @@ class StageCompiler {
     int p;
     int accumulator;
   };
-  void score_loop(const LayerLayout& layer, const TokenRegisters& token);
-  void score_body(const LayerLayout& layer, const TokenRegisters& token, const LoopPlan& plan);
-  void multiply_keys(const PackLayout& pack, const BlockHead& head);
-  void take_scores(const PackLayout& pack, const BlockHead& head, const TokenRegisters& token);
-  void value_loop(const LayerLayout& layer, const TokenRegisters& token);
-  void value_body(const LayerLayout& layer, const TokenRegisters& token, const LoopPlan& plan);
-  void weigh_values(const PackLayout& pack, const BlockHead& head);
+  void score_loop(const LayerLayout& layer, const TokenBuffers& token);
+  void score_body(const LayerLayout& layer, const TokenBuffers& token, const LoopPlan& plan);
+  void multiply_keys(const PackLayout& pack, const BlockHead& head, const TokenBuffers& token);
+  void take_scores(const PackLayout& pack, const BlockHead& head, const TokenBuffers& token);
+  void value_loop(const LayerLayout& layer, const TokenBuffers& token, int turn);
+  void value_body(const LayerLayout& layer, const TokenBuffers& token, int turn,
+                  const LoopPlan& plan);
+  void weigh_values(const PackLayout& pack, const BlockHead& head, const TokenBuffers& token);
   void begin_tile(const ColumnTile& tile, int plane, const LoopPlan& plan);
   void end_tile(const ColumnTile& tile, int plane, const LoopPlan& plan);
   [[nodiscard]] std::int64_t lateness(int q) const;
   [[nodiscard]] std::map<int, int> loop_strides(const LoopPlan& plan) const;
-  [[nodiscard]] int value_accumulator(const LayerLayout& layer, int q, int p) const;
+  /// Of the token that comes `turn`-th in its group.
+  [[nodiscard]] int value_accumulator(const LayerLayout& layer, int q, int p, int turn) const;
+  [[nodiscard]] int value_accumulators(const LayerLayout& layer) const;
+  [[nodiscard]] static int packs_before(const LayerLayout& layer, int pack);
+  [[nodiscard]] int tokens_at_once(const LayerLayout& layer) const;
 
   // Plans of these loops (loop_search.cpp).
   using LoopFunction = std::function<void(const LoopPlan&)>;
@@ -257,8 +269,8 @@ class StageCompiler {
   [[nodiscard]] LoopCost cost_of(PlannedLoop& loop, const LoopPlan& plan);
   [[nodiscard]] LoopBody planned_body(const std::string& name, const LoopFunction& body,
                                       LoopPlan& plan);
-  void settle_plan(const LayerLayout& layer, const TokenRegisters& token);
-  void choose_plan(const LayerLayout& layer, const TokenRegisters& token);
+  void settle_plan(const LayerLayout& layer, const TokenBuffers& token);
+  void choose_plan(const LayerLayout& layer, const TokenBuffers& token);
   void run_loop(const std::string& name, int reg, const LoopFunction& body);
 
   [[nodiscard]] int add_map(std::vector<std::uint16_t> map);
@@ -266,6 +278,7 @@ class StageCompiler {
   const Geometry geometry_;
   StageLayout& layout_;
   LinkPlan links_;
+  const int tokens_;
   Scheduler scheduler_;
   std::vector<std::vector<std::uint16_t>> maps_;
   std::vector<int> accumulator_turn_;
