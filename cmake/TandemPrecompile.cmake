@@ -11,8 +11,8 @@ endif()
 option(TANDEM_PRECOMPILE "Precompile the headers that most files read" ${precompile_default})
 
 # GCC 12 sees overlaps, overflows and overreads in std::string where there are none, more of them with a
-# precompiled header (GCC bugs 105329 and 105651). Builds without one keep the warnings.
-if(TANDEM_PRECOMPILE AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND
+# precompiled header or many files at a time (GCC bugs 105329 and 105651). Other builds keep the warnings.
+if((TANDEM_PRECOMPILE OR TANDEM_UNITY) AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND
    CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   target_compile_options(tandem_options INTERFACE
     -Wno-restrict -Wno-array-bounds -Wno-stringop-overflow -Wno-stringop-overread)
