@@ -195,8 +195,9 @@ PassCost LpuChip::run_pass(const CompiledStage& compiled, const std::vector<std:
   RunTimeline record;
   record.recorder = timeline;
   record.group = chip_.name;
-  RunResult run = run_share(machine, geometry_, compiled, record);
-  if (run.cycles != compiled.cycles_of(blocks)) {
+  const std::int64_t predicted = compiled.cycles_of(blocks);
+  RunResult run = run_share(machine, geometry_, compiled, predicted, record);
+  if (run.cycles != predicted) {
     throw std::logic_error("lpu: the machine did not take the cycles that the compiler predicted");
   }
   for (auto& [name, count] : run.counts) count *= compiled.layout.ranks;
