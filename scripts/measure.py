@@ -87,7 +87,7 @@ def measure_exactness(recorder):
              "TANDEM_LPU_MUTANTS": "2000",
              "TANDEM_PROPERTY_CASES": "100000"}
     for folder_name, program in (("lpu", "lpu_model_tests"), ("lpu", "lpu_compiler_tests"),
-                                 ("lpu", "lpu_machine_tests"), ("gpu", "gpu_system_test"),
+                                 ("lpu", "lpu_machine_tests"), ("gpu", "gpu_floor_test"),
                                  ("link", "link_test")):
         with tempfile.TemporaryDirectory() as folder:
             out = pathlib.Path(folder) / "out.json"
