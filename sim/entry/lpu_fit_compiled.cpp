@@ -17,8 +17,7 @@ ElementType weights_of(std::int64_t bytes) {
 bool has_room(const ChipModel& chip, const lpu::Geometry& geometry, const Stage& stage,
               const lpu::FitQuestion& question) {
   const auto requests = static_cast<int>(question.requests);
-  const lpu::StageLayout layout =
-      lpu::layout_of_share(geometry, stage, requests, question.context);
+  const lpu::StageLayout layout = lpu::layout_of_share(geometry, stage, requests, question.context);
   if (layout.deepest_bank() > geometry.rows_per_bank) return false;
   const Fit fit = chip.fit(stage, question.requests, question.context);
   return fit.holds_weights() && fit.kv_tokens() >= question.requests * question.context;
