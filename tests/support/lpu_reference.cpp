@@ -15,14 +15,30 @@ std::size_t at(std::int64_t value) {
   return static_cast<std::size_t>(value);
 }
 
+// Of latent attention: one key, of which what rotates counts.
+ops::AttentionShape shape_of(const Mixer& mixer) {
+  if (const auto* grouped = std::get_if<GroupedAttention>(&mixer)) return grouped->shape;
+  const ops::LatentShape& latent = std::get<LatentAttention>(mixer).shape;
+  ops::AttentionShape shape;
+  shape.heads = latent.heads;
+  shape.kv_heads = 1;
+  shape.head_dim = latent.rope_dim;
+  return shape;
+}
+
+ops::Rope rope_of(const Mixer& mixer) {
+  if (const auto* grouped = std::get_if<GroupedAttention>(&mixer)) return *grouped->rope;
+  return std::get<LatentAttention>(mixer).rope;
+}
+
 }  // namespace
 
 LpuReference::LpuReference(const Weights& weights, ElementType weight_type, ElementType kv_type,
                            int lanes)
     : weights_(weights),
       network_(weights.network),
-      attention_(std::get<GroupedAttention>(network_.kinds.front().mixer).shape),
-      rope_(*std::get<GroupedAttention>(network_.kinds.front().mixer).rope),
+      attention_(shape_of(network_.kinds.front().mixer)),
+      rope_(rope_of(network_.kinds.front().mixer)),
       type_(weight_type),
       kv_type_(kv_type),
       lanes_(at(lanes)),
@@ -37,11 +53,15 @@ LpuReference::LpuReference(const Weights& weights, ElementType weight_type, Elem
   for (std::int64_t l = 0; l < network_.layers(); ++l) {
     Layer layer;
     layer.kind = &network_.layer(l);
-    layer.q = make(weights.layer(l, "attention.query"), heads, hidden);
-    layer.k = make(weights.layer(l, "attention.key"), kv, hidden);
-    layer.v = make(weights.layer(l, "attention.value"), kv, hidden);
-    layer.o = make(weights.layer(l, "attention.output"), hidden, heads);
-    make_extras(layer, l);
+    if (std::holds_alternative<LatentAttention>(layer.kind->mixer)) {
+      make_latent(layer, l);
+    } else {
+      layer.q = make(weights.layer(l, "attention.query"), heads, hidden);
+      layer.k = make(weights.layer(l, "attention.key"), kv, hidden);
+      layer.v = make(weights.layer(l, "attention.value"), kv, hidden);
+      layer.o = make(weights.layer(l, "attention.output"), hidden, heads);
+      make_extras(layer, l);
+    }
     if (layer.kind->ffn.experts) {
       make_experts(layer, l);
     } else {
@@ -315,6 +335,7 @@ LpuReference::Lanes LpuReference::embed(std::int32_t token) const {
 
 LpuReference::Lanes LpuReference::attention_part(std::size_t index, const Lanes& hidden) {
   Layer& layer = layers_[index];
+  if (!layer.key_up.empty()) return latent_part(index, hidden);
   const Lanes x = norm(hidden, weights_.layer(static_cast<std::int64_t>(index), "attention_norm"));
   const std::size_t live = at(network_.hidden);
   Lanes q = multiply(layer.q, x, live);

@@ -59,9 +59,11 @@ class LpuReference {
     Block dense, shared;
     Matrix router;
     Lanes router_bias;
+    Matrix query_down, kv_down, query_up;     // latent attention
+    std::vector<Matrix> key_up, value_up;     // likewise, by head
     std::vector<Block> experts;
     std::vector<Lanes> expert_biases;  // of gate, up and down
-    std::vector<Lanes> keys, values;   // by token, packed lanes of all packs
+    std::vector<Lanes> keys, values;   // by token, packed lanes of all packs; keys alone: latents
   };
   struct Choice {
     std::size_t expert = 0;
@@ -94,6 +96,15 @@ class LpuReference {
   Lanes attend_head(const Layer& layer, const Lanes& q, std::size_t vector, std::size_t head) const;
   [[nodiscard]] float weighted_sum(const std::vector<float>& p, const std::vector<float>& rest,
                                    const std::vector<float>& v) const;
+  // Latent attention (lpu_reference_latent.cpp).
+  struct LatentLanes;
+  void make_latent(Layer& layer, std::int64_t index) const;
+  [[nodiscard]] Lanes latent_norm(const Lanes& x, const Tensor& weights) const;
+  void append_latent(Layer& layer, std::int64_t index, const Lanes& x) const;
+  [[nodiscard]] Lanes latent_query(const Layer& layer, const Lanes& up, std::size_t head) const;
+  [[nodiscard]] float latent_score(const Lanes& own, const Lanes& rest, const Lanes& key) const;
+  [[nodiscard]] Lanes mean_latent(const Layer& layer, const Lanes& query) const;
+  Lanes latent_part(std::size_t index, const Lanes& hidden);
   // Mixtures of experts (lpu_reference_experts.cpp).
   [[nodiscard]] Lanes mix_experts(const Layer& layer, const Lanes& hidden,
                                   const Tensor& norm_weights);

@@ -42,6 +42,7 @@ void LayoutMaker::make_head_vectors(LayerLayout& layer, const GroupedAttention& 
 
 // Assigns packs to planes, turn by turn over layers so that both hemispheres fill evenly.
 void LayoutMaker::make_kv() {
+  if (layout_.latent) return make_latent_cache();
   const StageShape& s = layout_.shape;
   const int pairs = geometry_.planes / 2;
   std::array<int, 2> tiles{};
@@ -65,7 +66,8 @@ void LayoutMaker::place_kv(Hemisphere side, int tiles) {
   int rows = 0;
   const ColumnTile model = allocator_.moving_tiles(side, layout_.shape.kv, rows);
   layout_.unit_rows = 2 * tiles * rows;
-  layout_.staging_rows = tiles * rows;
+  // Latents are keys too: what turns them into values reads them from there.
+  layout_.staging_rows = layout_.latent ? 0 : tiles * rows;
   // One unit and one staging area more than requests need: what must not be kept goes there. The
   // last iteration of a loop may read blocks behind it.
   const int units = layout_.units() + 1 + layout_.spare_blocks;
@@ -78,7 +80,7 @@ void LayoutMaker::place_kv(Hemisphere side, int tiles) {
       pack.keys = pack.values = pack.staged = model;
       pack.keys.row = cache + 2 * index * rows;
       pack.values.row = cache + (2 * index + 1) * rows;
-      pack.staged.row = staging + index * rows;
+      pack.staged.row = layout_.latent ? pack.keys.row : staging + index * rows;
       ++index;
     }
   }
