@@ -44,7 +44,7 @@ LpuReference::LpuReference(const Weights& weights, ElementType weight_type, Elem
       lanes_(at(lanes)),
       head_dim_(at(attention_.head_dim)) {
   const std::size_t kv_heads = at(attention_.kv_heads);
-  pack_ = std::min(kv_heads, (lanes_ - 1) / head_dim_);
+  pack_ = std::max<std::size_t>(1, std::min(kv_heads, (lanes_ - 1) / head_dim_));
   packs_ = (kv_heads + pack_ - 1) / pack_;
   group_ = at(attention_.heads / attention_.kv_heads);
   const auto hidden = natural(network_.hidden);
