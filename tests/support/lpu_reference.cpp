@@ -56,7 +56,7 @@ LpuReference::LpuReference(const Weights& weights, ElementType weight_type, Elem
     if (std::holds_alternative<LatentAttention>(layer.kind->mixer)) {
       make_latent(layer, l);
     } else {
-      layer.q = make(weights.layer(l, "attention.query"), heads, hidden);
+      make_queries(layer, l);
       layer.k = make(weights.layer(l, "attention.key"), kv, hidden);
       layer.v = make(weights.layer(l, "attention.value"), kv, hidden);
       layer.o = make(weights.layer(l, "attention.output"), hidden, heads);
@@ -211,7 +211,8 @@ LpuReference::Lanes LpuReference::norm(const Lanes& x, const Tensor& weights) co
   }
   Lanes y(x.size());
   for (std::size_t i = 0; i < x.size(); ++i) {
-    const float w = i < at(weights.elements()) ? weights.load(static_cast<std::int64_t>(i)) : 0.0F;
+    if (i >= at(weights.elements())) continue;
+    const float w = norm_weight(weights.load(static_cast<std::int64_t>(i)));
     y[i] = round_to(type_, (x[i] * inverse[i % lanes_]) * w);
   }
   return y;
@@ -289,7 +290,7 @@ LpuReference::Lanes LpuReference::attend_head(const Layer& layer, const Lanes& q
   return result;
 }
 
-LpuReference::Lanes LpuReference::attend(Layer& layer, const Lanes& q) const {
+LpuReference::Lanes LpuReference::attend(Layer& layer, const Lanes& q, const Lanes& gates) const {
   Lanes result(q.size());
   for (std::size_t vector = 0; vector < packs_ * group_; ++vector) {
     const std::size_t j = vector / group_;
@@ -299,6 +300,7 @@ LpuReference::Lanes LpuReference::attend(Layer& layer, const Lanes& q) const {
       for (std::size_t l = 0; l < lanes_; ++l) result[vector * lanes_ + l] += o[l];
     }
   }
+  for (std::size_t i = 0; i < gates.size(); ++i) result[i] *= gates[i];
   return round(result, type_);
 }
 
@@ -348,7 +350,7 @@ LpuReference::Lanes LpuReference::attention_part(std::size_t index, const Lanes&
   layer.keys.push_back(round(k, kv_type_));
   layer.values.push_back(round(v, kv_type_));
   bias_ = layer.output_bias;
-  const Lanes attended = attend(layer, q);
+  const Lanes attended = attend(layer, q, gates_of(layer, x));
   if (index == 0) {
     trace_["rotated queries"] = round(q, kv_type_);
     trace_["attended"] = attended;

@@ -53,11 +53,11 @@ class LpuReference {
   };
   struct Layer {
     const LayerKind* kind = nullptr;
-    Matrix q, k, v, o;
+    Matrix q, k, v, o, gate;
     Extras query, key;
     Lanes value_bias, output_bias, sinks;
     Block dense, shared;
-    Matrix router;
+    Matrix router;  // and the gate of the shared experts behind it
     Lanes router_bias;
     Matrix query_down, kv_down, query_up;     // latent attention
     std::vector<Matrix> key_up, value_up;     // likewise, by head
@@ -88,11 +88,16 @@ class LpuReference {
   [[nodiscard]] Lanes round(const Lanes& values, ElementType type) const;
   [[nodiscard]] Lanes sum_over_lanes(const Lanes& values) const;
   [[nodiscard]] Lanes norm(const Lanes& x, const Tensor& weights) const;
+  void make_queries(Layer& layer, std::int64_t index) const;
   void make_extras(Layer& layer, std::int64_t index) const;
+  [[nodiscard]] Lanes gates_of(const Layer& layer, const Lanes& x) const;
   [[nodiscard]] Turn turn_of(std::size_t channel) const;
   void rotate(Lanes& x, float scale, const Extras& extras) const;
   [[nodiscard]] Lanes inverse_rms(const Lanes& x) const;
-  Lanes attend(Layer& layer, const Lanes& q) const;
+  [[nodiscard]] static std::vector<std::int64_t> half_of_pairs(std::vector<std::int64_t> map,
+                                                               std::int64_t width, int which);
+  [[nodiscard]] float norm_weight(float stored) const;
+  Lanes attend(Layer& layer, const Lanes& q, const Lanes& gates) const;
   Lanes attend_head(const Layer& layer, const Lanes& q, std::size_t vector, std::size_t head) const;
   [[nodiscard]] float weighted_sum(const std::vector<float>& p, const std::vector<float>& rest,
                                    const std::vector<float>& v) const;
@@ -108,13 +113,13 @@ class LpuReference {
   // Mixtures of experts (lpu_reference_experts.cpp).
   [[nodiscard]] Lanes mix_experts(const Layer& layer, const Lanes& hidden,
                                   const Tensor& norm_weights);
-  [[nodiscard]] std::vector<Choice> choose(const Layer& layer, const Lanes& x) const;
+  [[nodiscard]] std::vector<Choice> choose(const Layer& layer, Lanes scores) const;
   [[nodiscard]] std::vector<bool> open_groups(const ops::Router& router, const Lanes& keys) const;
   [[nodiscard]] std::vector<Choice> weigh(const ops::Router& router, const Lanes& keys,
                                           const Lanes& scores,
                                           const std::vector<std::size_t>& order) const;
   [[nodiscard]] Lanes inner_of(const Layer& layer, const Block& block, const Lanes& x,
-                               const Choice* choice) const;
+                               const Choice* choice, float shared_gate) const;
   [[nodiscard]] Lanes biases_of(const Layer& layer, const std::vector<Choice>& chosen) const;
 
   const Weights& weights_;

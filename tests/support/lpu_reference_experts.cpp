@@ -33,8 +33,14 @@ void LpuReference::make_experts(Layer& layer, std::int64_t index) const {
   const std::int64_t beside =
       std::max<std::int64_t>(1, static_cast<std::int64_t>(lanes_) / kind.intermediate);
   const auto tensor = [&](const std::string& name) { return weights_.layer(index, name).floats(); };
-  layer.router =
-      make(weights_.layer(index, "experts.router"), natural(kind.router.experts), hidden);
+  const auto rows = tensor("experts.router");
+  Lanes router(rows.begin(), rows.end());
+  if (kind.shared_gate) {
+    const auto gate = tensor("shared.switch");
+    router.insert(router.end(), gate.begin(), gate.end());
+  }
+  layer.router = make(router, network_.hidden, scale_of(router),
+                      natural(static_cast<std::int64_t>(router.size()) / network_.hidden), hidden);
   if (kind.router.bias) {
     const auto bias = tensor("experts.router_bias");
     layer.router_bias.assign(bias.begin(), bias.end());
@@ -105,9 +111,8 @@ std::vector<bool> LpuReference::open_groups(const ops::Router& router, const Lan
   return open;
 }
 
-std::vector<LpuReference::Choice> LpuReference::choose(const Layer& layer, const Lanes& x) const {
+std::vector<LpuReference::Choice> LpuReference::choose(const Layer& layer, Lanes scores) const {
   const ops::Router& router = layer.kind->ffn.experts->router;
-  Lanes scores = multiply_parts(layer.router, x, at(network_.hidden), 1);
   scores.resize(at(router.experts));
   Lanes keys = scores;
   if (router.rule == ops::RouterRule::SigmoidBias) {
@@ -157,7 +162,7 @@ std::vector<LpuReference::Choice> LpuReference::weigh(const ops::Router& router,
 }
 
 LpuReference::Lanes LpuReference::inner_of(const Layer& layer, const Block& block, const Lanes& x,
-                                           const Choice* choice) const {
+                                           const Choice* choice, float shared_gate) const {
   const std::size_t rows = (at(layer.kind->ffn.experts->intermediate) + lanes_ - 1) / lanes_;
   const std::size_t at_once = type_ == ElementType::Fp8E4m3 ? rows : 2 * rows;
   Lanes gate = multiply_parts(block.gate, x, at(network_.hidden), at_once);
@@ -180,7 +185,7 @@ LpuReference::Lanes LpuReference::inner_of(const Layer& layer, const Block& bloc
     } else {
       product = gate[i] * special::recip(special::exp(-gate[i]) + 1.0F) * up[i];
     }
-    if (choice != nullptr) product *= choice->weight[i % lanes_];
+    product *= choice != nullptr ? choice->weight[i % lanes_] : shared_gate;
     inner[i] = round_to(type_, product);
   }
   return inner;
@@ -205,15 +210,19 @@ LpuReference::Lanes LpuReference::biases_of(const Layer& layer,
 LpuReference::Lanes LpuReference::mix_experts(const Layer& layer, const Lanes& hidden,
                                               const Tensor& norm_weights) {
   const Lanes x = norm(hidden, norm_weights);
+  const Lanes scores = multiply_parts(layer.router, x, at(network_.hidden), 1);
+  const Experts& kind = *layer.kind->ffn.experts;
+  const float score = kind.shared_gate ? scores[at(kind.router.experts)] : 0.0F;
+  const float shared_gate = kind.shared_gate ? special::recip(special::exp(-score) + 1.0F) : 1.0F;
   Lanes inputs;
   std::vector<const Matrix*> downs;
   const auto add = [&](const Block& block, const Choice* choice) {
-    const Lanes inner = inner_of(layer, block, x, choice);
+    const Lanes inner = inner_of(layer, block, x, choice, shared_gate);
     inputs.insert(inputs.end(), inner.begin(), inner.end());
     downs.push_back(&block.down);
   };
-  if (layer.kind->ffn.experts->shared > 0) add(layer.shared, nullptr);
-  const std::vector<Choice> chosen = choose(layer, x);
+  if (kind.shared > 0) add(layer.shared, nullptr);
+  const std::vector<Choice> chosen = choose(layer, scores);
   for (const Choice& choice : chosen) add(layer.experts[choice.expert], &choice);
   if (!layer.expert_biases.empty()) bias_ = biases_of(layer, chosen);
   Matrix all;

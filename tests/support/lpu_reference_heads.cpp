@@ -38,6 +38,42 @@ void LpuReference::make_extras(Layer& layer, std::int64_t index) const {
   if (kind.qk_norm == QkNorm::None) return;
   layer.query.norm = copy(tensor("attention.query_norm"));
   layer.key.norm = copy(tensor("attention.key_norm"));
+  for (float& weight : layer.query.norm) weight = norm_weight(weight);
+  for (float& weight : layer.key.norm) weight = norm_weight(weight);
+}
+
+float LpuReference::norm_weight(float stored) const {
+  return network_.norm.one_plus_weight ? 1.0F + stored : stored;
+}
+
+// A matrix of queries and gates: a head's queries, then its gates.
+std::vector<std::int64_t> LpuReference::half_of_pairs(std::vector<std::int64_t> map,
+                                                      std::int64_t width, int which) {
+  for (std::int64_t& channel : map) {
+    if (channel >= 0) channel = channel / width * 2 * width + which * width + channel % width;
+  }
+  return map;
+}
+
+void LpuReference::make_queries(Layer& layer, std::int64_t index) const {
+  const Tensor& query = weights_.layer(index, "attention.query");
+  const auto heads = packed(attention_.heads / attention_.kv_heads);
+  const auto hidden = natural(network_.hidden);
+  if (!std::get<GroupedAttention>(layer.kind->mixer).output_gate) {
+    layer.q = make(query, heads, hidden);
+    return;
+  }
+  layer.q = make(query, half_of_pairs(heads, attention_.head_dim, 0), hidden);
+  layer.gate = make(query, half_of_pairs(heads, attention_.head_dim, 1), hidden);
+}
+
+LpuReference::Lanes LpuReference::gates_of(const Layer& layer, const Lanes& x) const {
+  if (layer.gate.outputs == 0) return {};
+  Lanes gates = multiply(layer.gate, x, at(network_.hidden));
+  for (float& gate : gates) {
+    gate = special::recip(special::exp(-(gate * layer.gate.scale)) + 1.0F);
+  }
+  return gates;
 }
 
 // Angle and partner of a channel, and whether it is the first of its pair.

@@ -70,6 +70,7 @@ void StageCompiler::project_qkv(const LayerLayout& layer, const TokenRegisters& 
            append_value(layer, j, {&layer.v, plane, accumulator, scales[2]}, token);
          }});
   }
+  add_output_gates(layer, scales[0], rows);
   multiply(rows, &TokenBuffers::normed);
 }
 

@@ -91,7 +91,8 @@ void StageCompiler::combine_heads(const LayerLayout& layer, int q) {
     if (p > 0) running.earliest = work.time_of(total) + spacing;
     total = work.op(p == 0 ? AluOp::AccClear : AluOp::AccAdd, own, {}, running);
   }
-  store_activation(work, total, shape.weights, layout_.attended, q);
+  const Value output = gated_output(work, total, layer, q, layout_);
+  store_activation(work, output, shape.weights, layout_.attended, q);
   work.place();
 }
 

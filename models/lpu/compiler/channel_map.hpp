@@ -37,4 +37,13 @@ inline ChannelMap packed(const StageShape& shape, int group) {
   return map;
 }
 
+/// Channels of a matrix that holds two runs of `width` channels for every head, one behind the
+/// other: those of run `which` in place of a head's own.
+inline ChannelMap half_of_pairs(ChannelMap map, std::int64_t width, int which) {
+  for (std::int64_t& channel : map) {
+    if (channel != absent) channel += (channel / width + which) * width;
+  }
+  return map;
+}
+
 }  // namespace tandem::lpu

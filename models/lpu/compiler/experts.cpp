@@ -53,6 +53,9 @@ void StageCompiler::gate_expert(const LayerLayout& layer, const PartedOutput& ga
     other = work.op(AluOp::Add, other, work.memory(row_of_chosen(experts.up_bias[i], chosen)));
   }
   Value product = activated(work, layer.kind.ffn.activation, x, other);
+  if (routed < 0 && layer.kind.ffn.experts->shared_gate) {
+    product = work.op(AluOp::Mul, product, work.memory(layout_.routing.shared_gate));
+  }
   if (routed >= 0) {
     product = work.op(AluOp::Mul, product, work.memory(layout_.routing.weight[index_of(chosen)]));
     if (!experts.own_lanes.empty()) {

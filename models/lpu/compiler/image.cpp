@@ -97,7 +97,14 @@ class ConstantWriter : private TileWriter {
     const ChannelMap hidden = hidden_map();
     const ChannelMap heads = packed(layout_.shape, layout_.shape.group);
     const ChannelMap kv_heads = packed(layout_.shape, 1);
-    matrix(layer.q, tensors.at("attention.query"), heads, hidden);
+    const Tensor& query = tensors.at("attention.query");
+    if (layer.output_gate.n_tiles > 0) {
+      const auto width = std::int64_t{layout_.shape.head_dim};
+      matrix(layer.q, query, half_of_pairs(heads, width, 0), hidden);
+      matrix(layer.output_gate, query, half_of_pairs(heads, width, 1), hidden);
+    } else {
+      matrix(layer.q, query, heads, hidden);
+    }
     matrix(layer.k, tensors.at("attention.key"), kv_heads, hidden);
     matrix(layer.v, tensors.at("attention.value"), kv_heads, hidden);
     matrix(layer.o, tensors.at("attention.output"), hidden, heads);
@@ -160,7 +167,7 @@ class ConstantWriter : private TileWriter {
       std::vector<float> norm(index_of(layout_.shape.lanes));
       const auto weight = tensors.at(name + "_norm").floats();
       for (std::size_t lane = 0; lane < index_of(layout_.shape.channels()); ++lane) {
-        norm[lane] = weight[lane % weight.size()];
+        norm[lane] = norm_weight(weight[lane % weight.size()]);
       }
       value(heads[i].norm, Type::Float32, norm);
       value(heads[i].partner_norm, Type::Float32, partners_of(norm));
@@ -190,11 +197,15 @@ class ConstantWriter : private TileWriter {
     matrix(layer.down, tensors.at("ffn.down"), hidden, ffn);
   }
 
-  // Weights of a norm, 1 + w where the network stores w.
+  // 1 + w where the network stores w.
+  [[nodiscard]] float norm_weight(float stored) const {
+    return layout_.network().norm.one_plus_weight ? 1.0F + stored : stored;
+  }
+
   void norm(const std::vector<Rows>& rows, const Tensor& tensor) {
     if (!layout_.network().norm.one_plus_weight) return vectors(rows, tensor);
     Tensor weights = tensor;
-    for (float& w : weights.floats()) w = 1.0F + w;
+    for (float& w : weights.floats()) w = norm_weight(w);
     vectors(rows, weights);
   }
 

@@ -33,12 +33,13 @@ class ExpertsWriter : private TileWriter {
     const ExpertsLayout& experts = *layer.experts;
     write_offset(layer, tensors);
     write_places(layer);
-    const Tensor& router = tensors.at("experts.router");
-    const float scale = tensor_scale(experts.router.front(), router.floats());
+    const std::vector<float> router = router_rows(layer, tensors);
+    const float scale = tensor_scale(experts.router.front(), router);
     const std::int64_t lanes = layout().shape.lanes;
     for (const MatrixLayout& part : experts.router) {
-      const Slab slab{router.floats(), layout().network().hidden, scale};
-      tiles(part, slab, natural(0, router.dim(0), 1, static_cast<int>(lanes)), hidden_map(), {});
+      const Slab slab{router, layout().network().hidden, scale};
+      const std::int64_t rows = static_cast<std::int64_t>(router.size()) / slab.width;
+      tiles(part, slab, natural(0, rows, 1, static_cast<int>(lanes)), hidden_map(), {});
     }
     for (const auto& [parts, name] : {std::pair(&experts.gate, "gate"), {&experts.up, "up"}}) {
       write_wide(layer, tensors, *parts, name);
@@ -47,6 +48,16 @@ class ExpertsWriter : private TileWriter {
     write_bias_table(experts.gate_bias, tensors, "experts.gate_bias", experts.side_by_side);
     write_bias_table(experts.up_bias, tensors, "experts.up_bias", experts.side_by_side);
     write_bias_table(experts.down_bias, tensors, "experts.down_bias", 1);
+  }
+
+  // A row per expert, then that of the shared experts' gate.
+  static std::vector<float> router_rows(const LayerLayout& layer, const LayerTensors& tensors) {
+    const auto router = tensors.at("experts.router").floats();
+    std::vector<float> rows(router.begin(), router.end());
+    if (!layer.kind.ffn.experts->shared_gate) return rows;
+    const auto gate = tensors.at("shared.switch").floats();
+    rows.insert(rows.end(), gate.begin(), gate.end());
+    return rows;
   }
 
   // Row e of table i: vector i of expert e, in its own lanes.

@@ -11,7 +11,7 @@ std::string beyond_compiler(const GroupedAttention& a) {
   if (a.shape.softcap != 0) return "soft caps on attention scores";
   if (!a.rope) return "attention without rotary embedding";
   if (a.qk_norm == QkNorm::AllHeads) return "norms over all query heads";
-  if (a.output_gate) return "gated attention outputs";
+  if (a.output_gate && a.qkv_bias) return "biases of gated attention outputs";
   return a.keys_are_values || a.value_norm ? "values made from keys" : "";
 }
 
@@ -23,7 +23,6 @@ std::string beyond_compiler(const Experts& experts) {
   const bool masks_softmax =
       experts.router.groups > 1 && experts.router.rule != ops::RouterRule::SigmoidBias;
   if (masks_softmax) return "groups of experts under a softmax";
-  if (experts.shared_gate) return "gated shared experts";
   if (experts.router_norm) return "a norm before the router";
   return experts.expert_scale ? "factors of experts" : "";
 }

@@ -137,6 +137,7 @@ void LayoutMaker::make_vectors(LayerLayout& layer) {
        {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down}) {
     if (matrix->n_tiles > 0) make_scale(*matrix);
   }
+  if (layer.output_gate.n_tiles > 0) layer.output_gate.scale = layer.q.scale;
   make_delta_vectors(layer);
   make_latent_weights(layer);
   if (const auto* attention = std::get_if<GroupedAttention>(&layer.kind.mixer)) {

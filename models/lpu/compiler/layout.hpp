@@ -138,6 +138,7 @@ struct RoutingBuffers {
   Rows lane_index;            ///< constant: 0, 1, 2, ...
   Rows beyond;               ///< constant: 0 in lanes with an expert, far below any score elsewhere
   Rows inverse;              ///< factor of all weights
+  Rows shared_gate;          ///< factor of the shared experts, in every lane
   std::vector<Rows> chosen;  ///< 16-bit rows of a chosen expert
   std::vector<Rows> index;   ///< its 16-bit index
   std::vector<Rows> weight;  ///< fp32, of a chosen expert
@@ -155,7 +156,8 @@ struct HeadVectors {
 struct LayerLayout {
   LayerKind kind;
   std::vector<Rows> attention_norm, ffn_norm;
-  MatrixLayout q, k, v, o;                        ///< grouped attention
+  MatrixLayout q, k, v, o;   ///< grouped attention
+  MatrixLayout output_gate;  ///< as q, for gated outputs; its factor is q's: one tensor holds both
   std::vector<PackLayout> packs;                  ///< grouped attention
   std::vector<HeadVectors> q_vectors, k_vectors;  ///< by vector of q, by pack
   std::vector<Rows> v_bias;                       ///< by pack
@@ -217,12 +219,13 @@ struct TokenBuffers : LatentBuffers {
   std::array<Rows, 2> mask;    ///< first row of the mask table; zeros, then the tail's row. Read at
                                ///< the token's mask_start
   Activations normed, attended, gated;
-  Activations delta_outputs;  ///< of Gated DeltaNet, by pack
-  Activations routed;         ///< what the experts' gates give
-  std::vector<Rows> q_heads;  ///< kv type, by head_slot(); one copy in each hemisphere
-  std::vector<Rows> q_rests;  ///< two-byte KV: what rounding took from q_heads, rounded too
-  std::vector<Rows> scores;   ///< fp32, first block, by head_slot(); likewise
-  std::vector<Rows> maxima;   ///< by block of an iteration and q head; see maximum_row()
+  std::vector<Rows> output_gates;  ///< fp32, by q vector: what gated attention multiplies with
+  Activations delta_outputs;       ///< of Gated DeltaNet, by pack
+  Activations routed;              ///< what the experts' gates give
+  std::vector<Rows> q_heads;       ///< kv type, by head_slot(); one copy in each hemisphere
+  std::vector<Rows> q_rests;       ///< two-byte KV: what rounding took from q_heads, rounded too
+  std::vector<Rows> scores;        ///< fp32, first block, by head_slot(); likewise
+  std::vector<Rows> maxima;        ///< by block of an iteration and q head; see maximum_row()
   std::vector<Rows> logits;
   Rows best_value, best_tile;
 };

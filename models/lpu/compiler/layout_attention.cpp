@@ -10,6 +10,8 @@ void LayoutMaker::make_grouped_attention(LayerLayout& layer) {
   layer.q = matrix(s.q_vectors(), s.hidden_vectors);
   layer.k = matrix(s.packs, s.hidden_vectors);
   layer.v = matrix(s.packs, s.hidden_vectors);
+  const auto& attention = std::get<GroupedAttention>(layer.kind.mixer);
+  if (attention.output_gate) layer.output_gate = matrix(s.q_vectors(), s.hidden_vectors);
   begin_at_even_plane();
   layer.o = matrix(s.hidden_vectors, s.q_vectors());
 }
@@ -92,6 +94,9 @@ void LayoutMaker::make_attention_vectors(int t) {
   token.cosine = fp32();
   token.sine = fp32();
   make_activations(token.attended, t, s.q_vectors(), s.channels(), false);
+  const bool gates = std::ranges::any_of(
+      layout_.layers, [](const LayerLayout& layer) { return layer.output_gate.n_tiles > 0; });
+  for (int q = 0; gates && q < s.q_vectors(); ++q) token.output_gates.push_back(fp32());
 }
 
 // Masks and one-hot vectors are the same for all tokens.

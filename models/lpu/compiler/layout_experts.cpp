@@ -172,8 +172,8 @@ void LayoutMaker::make_routing_buffers() {
     routing.keys[index] = fp32(side);
     routing.group[index] = fp32(side);
   }
-  for (Rows* rows :
-       {&routing.score, &routing.rank, &routing.lane_index, &routing.beyond, &routing.inverse}) {
+  for (Rows* rows : {&routing.score, &routing.rank, &routing.lane_index, &routing.beyond,
+                     &routing.inverse, &routing.shared_gate}) {
     *rows = fp32();
   }
   for (int j = 0; j < chosen; ++j) {

@@ -72,6 +72,7 @@ void add_layer(MapMaker& map, const LayerLayout& layer, std::size_t index) {
   map.add(name("q"), layer.q);
   map.add(name("k"), layer.k);
   map.add(name("v"), layer.v);
+  map.add(name("output gate"), layer.output_gate);
   map.add(name("o"), layer.o);
   map.add(name("gate"), layer.gate);
   map.add(name("up"), layer.up);
@@ -123,6 +124,7 @@ void add_token(MapMaker& map, const StageLayout& layout, const TokenBuffers& tok
   map.add("normed", token.normed);
   map.add("attended", token.attended);
   map.add("gated", token.gated);
+  map.add("output gates", token.output_gates);
   map.add("q by head", token.q_heads);
   map.add("q by head", token.q_rests);
   for (const Rows& first : token.scores) {

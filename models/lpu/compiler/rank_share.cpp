@@ -119,8 +119,11 @@ class LayerCutter {
   LayerCutter(const Weights& whole, std::int64_t layer, Weights& result)
       : whole_(whole), layer_(layer), result_(result) {}
 
-  void cut_attention(const Share& share) {
-    rows("attention.query", {share.query});
+  // Queries and their gates lie head by head, so a rank's are as many channels of each.
+  void cut_attention(const Share& share, bool has_gates) {
+    const std::int64_t runs = has_gates ? 2 : 1;
+    rows("attention.query",
+         {{share.query.first * runs, share.query.count * runs, share.query.limit * runs}});
     rows("attention.key", {share.key});
     rows("attention.value", {share.key});
     columns("attention.output", share.query);
@@ -214,7 +217,7 @@ Weights rank_weights(const Weights& weights, int ranks, int rank) {
     const LayerKind& kind = weights.network.layer(l);
     LayerCutter cutter(weights, l, result);
     if (const auto* attention = std::get_if<GroupedAttention>(&kind.mixer)) {
-      cutter.cut_attention(share_of(attention->shape, ranks, rank));
+      cutter.cut_attention(share_of(attention->shape, ranks, rank), attention->output_gate);
     } else if (const auto* latent = std::get_if<LatentAttention>(&kind.mixer)) {
       cutter.cut_latent(latent->shape, ranks, rank);
     } else {

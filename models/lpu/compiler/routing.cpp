@@ -48,6 +48,7 @@ void StageCompiler::score_experts(const LayerLayout& layer) {
   }
   multiply(rows, &TokenBuffers::normed);
   store_keys(layer, logits);
+  keep_shared_gate(layer, logits);
 }
 
 // Keys are logits with the router's bias (a softmax keeps their order), or the logistic function of

@@ -160,6 +160,11 @@ class StageCompiler {
   [[nodiscard]] std::vector<Rows> column_ports(const ColumnTile& tile, int first_register) const;
   void store_column(Work& work, Value value, const ColumnTile& tile,
                     const std::vector<Rows>& by_byte);
+  // Gated outputs (gates.cpp).
+  void add_output_gates(const LayerLayout& layer, int scale, std::vector<TileRow>& rows);
+  [[nodiscard]] Value gated_output(Work& work, Value heads, const LayerLayout& layer, int q,
+                                   const TokenBuffers& token);
+  void keep_shared_gate(const LayerLayout& layer, const PartedOutput& logits);
   void maximum_over_lanes(int q, int p);
   void transpose_values(const PackLayout& pack, const TokenRegisters& token);
   void combine_heads(const LayerLayout& layer, int q);
