@@ -1,56 +1,46 @@
-// Latent attention on the LPU: the bits of the reference over random shapes.
+// Latent attention on one LPU: the bits of the reference over random shapes, lanes that follow by
+// hand, and what is refused.
 #include <gtest/gtest.h>
 
 #include <array>
 
-#include "tests/lpu/mixture_harness.hpp"
+#include "tests/lpu/latent_harness.hpp"
 
 namespace tandem::test {
 namespace {
 
-NeuralNetwork latent_network(const ops::LatentShape& shape, std::int64_t layers,
-                             std::int64_t hidden, std::int64_t intermediate,
-                             std::int64_t vocabulary) {
-  NeuralNetwork network =
-      network_of(small_network(layers, hidden, 1, 1, 2, intermediate, vocabulary));
-  LatentAttention latent;
-  latent.shape = shape;
-  latent.rope.rotated = shape.rope_dim;
-  latent.rope.layout = ops::RopeLayout::Interleaved;
-  network.kinds.front().mixer = latent;
-  return network;
+// DeepSeek-V3 on vectors of 320 lanes, a rank of 16: 512 = 320 + 192 channels of the latent, 64
+// rotated ones behind them; 2 x 128 of 320 lanes hold parts of heads, 5 x 64 those that rotate.
+TEST(LpuLatentPlan, FillsLanesAsCountedByHand) {
+  const lpu::LatentPlan plan(latent_shape(8, 1536, 512, 128, 64, 128), 320);
+  EXPECT_EQ(plan.query_vectors, 5);
+  EXPECT_EQ(plan.latent_vectors, 2);
+  EXPECT_EQ(plan.key_vectors, 2);
+  EXPECT_EQ(plan.value_vectors, 2);
+  EXPECT_TRUE(plan.shares_vector());
+  EXPECT_EQ(plan.rope_lane, 192);
+  EXPECT_EQ(plan.key_lanes(1), 256);
+  EXPECT_EQ(plan.ones_vector(), 1);
+  EXPECT_EQ(plan.ones_lane(), 192);
+  EXPECT_EQ(plan.nope_vectors, 4);
+  EXPECT_EQ(plan.rope_vectors, 2);
+  EXPECT_EQ(plan.heads_of_nope(3), 2);
+  EXPECT_EQ(plan.output_vectors, 4);
 }
 
-ops::LatentShape shape_of(std::int64_t heads, std::int64_t query_rank, std::int64_t kv_rank,
-                          std::int64_t nope, std::int64_t rope, std::int64_t value) {
-  ops::LatentShape shape;
-  shape.heads = heads;
-  shape.query_rank = query_rank;
-  shape.kv_rank = kv_rank;
-  shape.nope_dim = nope;
-  shape.rope_dim = rope;
-  shape.value_dim = value;
-  return shape;
-}
-
-// Runs `positions` tokens on one chip and in the reference; logits and cycles.
-void expect_bits(const NeuralNetwork& network, const lpu::Geometry& geometry, ElementType weights,
-                 ElementType kv, int positions, std::uint64_t seed) {
-  const Weights values = random_weights(network, seed);
-  const Stage stage = tandem::whole_model(network, precision_of(weights, kv));
-  StageUnderTest chip(geometry, stage, values, 1, positions);
-  LpuReference reference(values, weights, kv, geometry.lanes());
-  for (const auto& fault : lpu::verify(chip.compiled.program, geometry, lpu::LatencyTable{})) {
-    ADD_FAILURE() << lpu::format_violation(fault);
-  }
-  std::int32_t token = 1;
-  for (int position = 0; position < positions; ++position) {
-    const auto pass = chip.host->run_token(0, position, embedding_row(values, token));
-    const auto expected = reference.forward(token);
-    ASSERT_EQ(pass.logits, expected) << "position " << position;
-    ASSERT_EQ(pass.run.cycles, chip.compiled.cycles.at(position / geometry.lanes() + 1));
-    token = (greedy(expected) + 7 * position) % static_cast<std::int32_t>(network.vocabulary);
-  }
+// Where the latent fills its vectors the rotated part and the column of ones need one more each.
+TEST(LpuLatentPlan, TakesAFurtherVectorWhereThePartThatRotatesFindsNoRoom) {
+  const lpu::LatentPlan full(latent_shape(3, 0, 32, 16, 8, 16), 16);
+  EXPECT_EQ(full.latent_vectors, 2);
+  EXPECT_EQ(full.key_vectors, 3);
+  EXPECT_EQ(full.rope_lane, 0);
+  EXPECT_EQ(full.value_vectors, 3);
+  EXPECT_EQ(full.ones_lane(), 0);
+  const lpu::LatentPlan straddling(latent_shape(3, 0, 26, 16, 8, 16), 16);
+  EXPECT_EQ(straddling.latent_vectors, 2);
+  EXPECT_EQ(straddling.key_vectors, 3);
+  EXPECT_EQ(straddling.value_vectors, 2);
+  EXPECT_THROW(lpu::LatentPlan(latent_shape(3, 0, 26, 17, 8, 16), 16), ModelError);
 }
 
 TEST(LpuLatent, EqualsTheReferenceOnRandomShapesAndFormats) {
@@ -61,20 +51,34 @@ TEST(LpuLatent, EqualsTheReferenceOnRandomShapesAndFormats) {
     const auto geometry = narrow_geometry(static_cast<int>(random.integer(1, 3)));
     const std::int64_t lanes = geometry.lanes();
     const auto shape =
-        shape_of(random.integer(1, 6), random.integer(0, 1) * random.integer(3, 70),
-                 random.integer(2, 4 * lanes), random.integer(1, lanes),
-                 2 * random.integer(1, lanes / 2), random.integer(1, lanes));
-    const NeuralNetwork network =
+        latent_shape(random.integer(1, 6), random.integer(0, 1) * random.integer(3, 70),
+                     random.integer(2, 3 * lanes), random.integer(1, lanes),
+                     2 * random.integer(1, lanes / 2), random.integer(1, lanes));
+    NeuralNetwork network =
         latent_network(shape, random.integer(1, 2), random.integer(3, 70), 20, 30);
-    expect_bits(network, geometry, types[seed % 3], types[seed / 2 % 2], 3, seed);
+    auto& latent = std::get<LatentAttention>(network.kinds.front().mixer);
+    if (seed % 4 == 1) latent.rope.layout = ops::RopeLayout::HalfSplit;
+    if (seed % 4 == 2) latent.shape.scale_factor = 1.3;
+    expect_latent_bits(random_weights(network, seed), geometry, types[seed % 3],
+                       types[seed / 2 % 2], 3);
   }
 }
 
-TEST(LpuLatent, EqualsTheReferenceOverSeveralBlocks) {
-  const NeuralNetwork network = latent_network(shape_of(5, 20, 26, 7, 6, 9), 1, 30, 20, 30);
-  for (const ElementType kv : {ElementType::Float16, ElementType::Fp8E4m3}) {
-    expect_bits(network, narrow_geometry(1), ElementType::Float16, kv, 150, 3);
-  }
+TEST(LpuLatent, IsRefusedByNameWithAnIndexerOrBesideOtherLayers) {
+  const auto compile = [](const NeuralNetwork& network) {
+    const Stage stage =
+        tandem::whole_model(network, precision_of(ElementType::Float16, ElementType::Float16));
+    static_cast<void>(
+        lpu::compile_stage(narrow_geometry(2), lpu::LatencyTable{}, "chip", stage, 1, 8));
+  };
+  NeuralNetwork sparse = latent_network(latent_shape(2, 0, 16, 8, 4, 8), 1, 20, 20, 30);
+  EXPECT_NO_THROW(compile(sparse));
+  NeuralNetwork mixed = sparse;
+  std::get<LatentAttention>(sparse.kinds.front().mixer).indexer = ops::IndexerShape{2, 8, 4};
+  EXPECT_THROW(compile(sparse), ModelError);
+  mixed.kinds.push_back(network_of(small_network(1, 20, 2, 1, 8, 20, 30)).kinds.front());
+  mixed.pattern = {0, 1};
+  EXPECT_THROW(compile(mixed), ModelError);
 }
 
 }  // namespace

@@ -59,8 +59,8 @@ class LpuReference {
     Block dense, shared;
     Matrix router;  // and the gate of the shared experts behind it
     Lanes router_bias;
-    Matrix query_down, kv_down, query_up;     // latent attention
-    std::vector<Matrix> key_up, value_up;     // likewise, by head
+    Matrix query_down, kv_down, query_up;  // latent attention
+    std::vector<Matrix> key_up, value_up;  // likewise, by head
     std::vector<Block> experts;
     std::vector<Lanes> expert_biases;  // of gate, up and down
     std::vector<Lanes> keys, values;   // by token, packed lanes of all packs; keys alone: latents

@@ -204,8 +204,7 @@ LpuReference::Lanes LpuReference::latent_part(std::size_t index, const Lanes& hi
   if (s.query_rank > 0) {
     latent = multiply(layer.query_down, x, at(network_.hidden));
     for (float& value : latent) value *= layer.query_down.scale;
-    latent =
-        round(latent_norm(latent, weights_.layer(number, "attention.query_norm")), type_);
+    latent = round(latent_norm(latent, weights_.layer(number, "attention.query_norm")), type_);
   }
   append_latent(layer, number, x);
   const Lanes up =

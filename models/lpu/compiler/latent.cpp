@@ -1,6 +1,6 @@
 // Multi-head latent attention in its absorbed form (DeepSeek-V2, arXiv 2405.04434, section 2.1):
-// projections, norms and rotation before the loops over KV blocks, and the way from the latents that
-// they give to the hidden state. docs/decisions/lpu_latent.md has the layout and the counts.
+// projections, norms and rotation before the loops over KV blocks, and the way from the latents
+// that they give to the hidden state. docs/decisions/lpu_latent.md has the layout and the counts.
 #include "models/lpu/compiler/stage_compiler.hpp"
 
 namespace tandem::lpu {
@@ -135,8 +135,7 @@ Value StageCompiler::normed(Work& work, const Rows& raw, const Rows& rms, const 
   return work.op(AluOp::Mul, x, work.memory(weight));
 }
 
-void StageCompiler::append_latent(const LayerLayout& layer, int vector,
-                                  const TokenBuffers& token) {
+void StageCompiler::append_latent(const LayerLayout& layer, int vector, const TokenBuffers& token) {
   const LatentPlan& plan = *layout_.latent;
   const bool rotates = vector + 1 == plan.key_vectors;
   const auto v = index_of(vector);
@@ -261,8 +260,8 @@ void StageCompiler::average_latent(const LayerLayout& layer, int head, const Tok
                                           static_cast<std::uint16_t>(plan.ones_lane()));
   const int ones = plan.ones_vector();
   Work work(scheduler_);
-  const Value sum = work.accumulator_permuted(
-      layer.packs[index_of(ones)].plane, latent_accumulator(head, ones), add_map(spread));
+  const Value sum = work.accumulator_permuted(layer.packs[index_of(ones)].plane,
+                                              latent_accumulator(head, ones), add_map(spread));
   const Value part = work.op(AluOp::Recip, sum);
   for (int v = 0; v < plan.latent_vectors; ++v) {
     Work::Options at;
@@ -281,15 +280,14 @@ void StageCompiler::project_values(const LayerLayout& layer) {
   std::vector<TileRow> rows;
   int vector = 0;
   for (const MatrixLayout& matrix : layer.latent.value_up) {
-    rows.push_back({&matrix, 0, [this, &matrix, vector, scale](int t, int plane, int accumulator) {
-                      Work work(scheduler_);
-                      const Output output{&matrix, plane, accumulator, scale};
-                      const Value value =
-                          scaled(work, output, work.accumulator(plane, accumulator));
-                      store_activation(work, value, layout_.shape.weights,
-                                       layout_.token(t).attended, vector);
-                      work.place();
-                    }});
+    rows.push_back(
+        {&matrix, 0, [this, &matrix, vector, scale](int t, int plane, int accumulator) {
+           Work work(scheduler_);
+           const Output output{&matrix, plane, accumulator, scale};
+           const Value value = scaled(work, output, work.accumulator(plane, accumulator));
+           store_activation(work, value, layout_.shape.weights, layout_.token(t).attended, vector);
+           work.place();
+         }});
     ++vector;
   }
   multiply(rows, &TokenBuffers::latent_outputs);

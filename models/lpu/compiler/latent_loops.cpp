@@ -1,7 +1,7 @@
 // Latent attention's loops over KV blocks: scores of all tokens and their running maximum, then
-// latents weighed by exp(score - maximum). The vectors of a key lie in both hemispheres in turn; the
-// parts of a score are added in the vector unit. Blocks of an iteration take turns on the planes of
-// a hemisphere, as far as formats leave two, and on the tables of both.
+// latents weighed by exp(score - maximum). The vectors of a key lie in both hemispheres in turn;
+// the parts of a score are added in the vector unit. Blocks of an iteration take turns on the
+// planes of a hemisphere, as far as formats leave two, and on the tables of both.
 #include "models/lpu/compiler/stage_compiler.hpp"
 #include "sim/core/diagnostics.hpp"
 
@@ -216,9 +216,9 @@ void StageCompiler::weigh_latents(const LayerLayout& layer, const LatentScore& h
   const int width = streams_of(type);
   Work work(scheduler_);
   const std::size_t slot = layout_.head_slot(head.head, 0, side_of_block(head.block));
-  const Value distance = work.op(
-      AluOp::Sub, work.memory(moved(token.scores[slot], head.block * layout_.score_stride)),
-      work.memory(token.maxima[layout_.maximum_row(head.head, 0, 0)]));
+  const Value distance =
+      work.op(AluOp::Sub, work.memory(moved(token.scores[slot], head.block * layout_.score_stride)),
+              work.memory(token.maxima[layout_.maximum_row(head.head, 0, 0)]));
   Value weight = work.op(AluOp::Exp, distance);
   if (width == 1) weight = work.op(AluOp::Mul, weight, Work::constant(fp8_weight_scale));
   Value rounded;

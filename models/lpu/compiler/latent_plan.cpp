@@ -32,8 +32,9 @@ LatentPlan::LatentPlan(const ops::LatentShape& shape, int vector_lanes)
       rope(static_cast<int>(shape.rope_dim)),
       value(static_cast<int>(shape.value_dim)) {
   if (std::max({nope, rope, value}) > lanes || std::min({nope, rope, value}) < 1) {
-    throw ModelError("lpu.compiler: latent attention whose heads have parts of no channels or more "
-                     "than a vector");
+    throw ModelError(
+        "lpu.compiler: latent attention whose heads have parts of no channels or more "
+        "than a vector");
   }
   query_vectors = ceil_div(query_rank, lanes);
   latent_vectors = ceil_div(rank, lanes);
@@ -47,8 +48,8 @@ LatentPlan::LatentPlan(const ops::LatentShape& shape, int vector_lanes)
   nope_vectors = ceil_div(heads, nope_heads);
   rope_vectors = ceil_div(heads, rope_heads);
   output_vectors = ceil_div(heads, value_heads);
-  score_scale = static_cast<float>(shape.scale_factor /
-                                   std::sqrt(static_cast<double>(shape.query_dim())));
+  score_scale =
+      static_cast<float>(shape.scale_factor / std::sqrt(static_cast<double>(shape.query_dim())));
 }
 
 int LatentPlan::latent_lanes(int vector) const {

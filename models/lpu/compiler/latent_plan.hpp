@@ -18,16 +18,16 @@ namespace tandem::lpu {
 struct LatentPlan {
   int lanes = 0;
   int heads = 0;
-  int query_rank = 0;  ///< 0: queries come straight from the hidden state
-  int rank = 0;        ///< channels of the latent
+  int query_rank = 0;                 ///< 0: queries come straight from the hidden state
+  int rank = 0;                       ///< channels of the latent
   int nope = 0, rope = 0, value = 0;  ///< channels of a head: that rotate not, that do, of values
   int query_vectors = 0;              ///< of the queries' latent
   int latent_vectors = 0;
   int key_vectors = 0;    ///< latent and rotated part
   int value_vectors = 0;  ///< latent and ones
   int rope_lane = 0;      ///< of the rotated part, in the last key vector
-  int nope_heads = 0, rope_heads = 0, value_heads = 0;        ///< heads in a vector of these parts
-  int nope_vectors = 0, rope_vectors = 0, output_vectors = 0; ///< of all heads
+  int nope_heads = 0, rope_heads = 0, value_heads = 0;         ///< heads in a vector of these parts
+  int nope_vectors = 0, rope_vectors = 0, output_vectors = 0;  ///< of all heads
   float score_scale = 1;
 
   LatentPlan() = default;

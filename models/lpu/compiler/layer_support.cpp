@@ -72,9 +72,9 @@ std::string beyond_compiler(const NeuralNetwork& network, const LayerKind& kind)
   if (kind.post_norms) return "norms after attention and feed-forward";
   if (std::holds_alternative<GatedDelta>(kind.mixer)) return beyond_compiler(kind.ffn);
   const auto* latent = std::get_if<LatentAttention>(&kind.mixer);
-  const std::string in_attention =
-      latent != nullptr ? beyond_compiler(*latent)
-                        : beyond_compiler(std::get<GroupedAttention>(kind.mixer));
+  const std::string in_attention = latent != nullptr
+                                       ? beyond_compiler(*latent)
+                                       : beyond_compiler(std::get<GroupedAttention>(kind.mixer));
   return in_attention.empty() ? beyond_compiler(kind.ffn) : in_attention;
 }
 

@@ -96,11 +96,11 @@ struct DeltaMatrices {
 /// heads as fit: those of keys below each other in their inputs, those of values beside each other
 /// in their outputs, zero where a head meets another's latent.
 struct LatentMatrices {
-  MatrixLayout query_down;              ///< no tiles where queries come from the hidden state
-  MatrixLayout kv_down;                 ///< outputs: key vectors
-  MatrixLayout query_up;                ///< outputs: parts that do not rotate, then those that do
-  std::vector<MatrixLayout> key_up;     ///< by head; heads of one vector share their tiles
-  std::vector<MatrixLayout> value_up;   ///< by vector of outputs
+  MatrixLayout query_down;             ///< no tiles where queries come from the hidden state
+  MatrixLayout kv_down;                ///< outputs: key vectors
+  MatrixLayout query_up;               ///< outputs: parts that do not rotate, then those that do
+  std::vector<MatrixLayout> key_up;    ///< by head; heads of one vector share their tiles
+  std::vector<MatrixLayout> value_up;  ///< by vector of outputs
   std::vector<Rows> query_norm, kv_norm;
 };
 
@@ -162,7 +162,7 @@ struct LayerLayout {
   std::vector<HeadVectors> q_vectors, k_vectors;  ///< by vector of q, by pack
   std::vector<Rows> v_bias;                       ///< by pack
   std::vector<Rows> o_bias;                       ///< by vector of the hidden state
-  std::vector<Rows> sinks;      ///< by q head, in every lane: where its maximum begins
+  std::vector<Rows> sinks;  ///< by q head, in every lane: where its maximum begins
   /// Latent attention; pack n holds key vector n, and vector n of its latents as values.
   LatentMatrices latent;
   DeltaMatrices delta;          ///< Gated DeltaNet; its output projection is o

@@ -51,9 +51,10 @@ void cut(GatedDelta& delta, int ranks) {
 
 void cut(LatentAttention& latent, int ranks) {
   if (latent.shape.heads % ranks != 0) {
-    throw ModelError(fmt::format("lpu.compiler: {} heads of latent attention do not divide over {} "
-                                 "LPUs",
-                                 latent.shape.heads, ranks));
+    throw ModelError(
+        fmt::format("lpu.compiler: {} heads of latent attention do not divide over {} "
+                    "LPUs",
+                    latent.shape.heads, ranks));
   }
   latent.shape.heads /= ranks;
 }

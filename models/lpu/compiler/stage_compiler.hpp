@@ -211,16 +211,14 @@ class StageCompiler {
     std::array<int, 2> accumulator;
   };
   void attend_latents(const LayerLayout& layer);
-  void latent_score_body(const LayerLayout& layer, const TokenBuffers& token,
-                         const LoopPlan& plan);
+  void latent_score_body(const LayerLayout& layer, const TokenBuffers& token, const LoopPlan& plan);
   void ask_latents(int plane, const LatentScore& score, int vector, const TokenBuffers& token);
   void take_latent_score(const LayerLayout& layer, const LatentScore& score,
                          const TokenBuffers& token);
   void transpose_latents(const LayerLayout& layer, const TokenBuffers& token);
   void transpose_channel(const PackLayout& pack, int plane, int channel, const TokenBuffers& token);
   void clear_latent_sums(const LayerLayout& layer);
-  void latent_value_body(const LayerLayout& layer, const TokenBuffers& token,
-                         const LoopPlan& plan);
+  void latent_value_body(const LayerLayout& layer, const TokenBuffers& token, const LoopPlan& plan);
   void weigh_latents(const LayerLayout& layer, const LatentScore& head, int first,
                      const TokenBuffers& token);
   [[nodiscard]] int latent_accumulator(int head, int vector) const;
