@@ -136,6 +136,12 @@ void ChipHost::load_stage(const Weights& weights) {
                   });
 }
 
+void ChipHost::use(const CompiledStage& stage) {
+  if (stage_ == &stage) return;
+  stage_ = &stage;
+  machine_->load(stage.program, {});
+}
+
 void ChipHost::write_value(const Rows& rows, Type type, std::span<const float> values) {
   write_vector(geometry_, rows, type, values,
                [this](const Place& place, std::span<const std::uint8_t> bytes) {
@@ -208,7 +214,7 @@ std::vector<LinkVector> ChipHost::arrivals(
     const std::vector<std::span<const float>>& hidden) const {
   std::vector<LinkVector> vectors;
   const auto lanes = index_of(geometry_.lanes());
-  const std::size_t per_token = stage_->receive_cycles.size() / index_of(stage_->layout.tokens);
+  const std::size_t per_token = stage_->receive_cycles.size() / index_of(stage_->tokens);
   for (std::size_t i = 0; i < stage_->receive_cycles.size(); ++i) {
     LinkVector vector{stage_->links.receive_link, stage_->receive_cycles[i],
                       std::vector<std::uint8_t>(lanes)};
@@ -229,7 +235,7 @@ std::vector<float> ChipHost::sent_hidden(int token, const RunResult& run) const 
   const auto lanes = index_of(geometry_.lanes());
   // What the chips of a gang exchange leaves over links too.
   if (layout.ranks > 1) return {};
-  const std::size_t per_token = run.outbound.size() / index_of(layout.tokens);
+  const std::size_t per_token = run.outbound.size() / index_of(stage_->tokens);
   std::vector<std::uint32_t> bits(per_token / 4 * lanes);
   for (std::size_t i = 0; i < per_token; ++i) {
     const auto& vector = run.outbound[index_of(token) * per_token + i];
@@ -277,8 +283,11 @@ TokenResult ChipHost::read_results(int token, const RunResult& run) const {
 void ChipHost::prepare(std::span<const TokenPlace> places,
                        const std::vector<std::span<const float>>& hidden) {
   const StageLayout& layout = stage_->layout;
+  if (static_cast<int>(places.size()) > stage_->tokens) {
+    throw ModelError("lpu.host: more tokens than the program has");
+  }
   const HostRegisters registers = pass_registers(geometry_, layout, places);
-  for (int t = 0; t < layout.tokens; ++t) {
+  for (int t = 0; t < stage_->tokens; ++t) {
     const bool is_filler = index_of(t) >= places.size();
     if (!is_filler && places[index_of(t)].position == 0) clear_states(places[index_of(t)].slot);
     write_descriptor(layout.token(t), is_filler ? 0 : places[index_of(t)].position,

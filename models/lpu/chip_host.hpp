@@ -53,6 +53,8 @@ class ChipHost {
   /// A chip of a rack, whose machine others run; `stage` is its rank's (CompiledStage::of_rank).
   ChipHost(const Geometry& geometry, const CompiledStage& stage, const Weights& weights,
            Machine& machine);
+  /// Goes on with another program of the same layout: SRAM stays as it is.
+  void use(const CompiledStage& stage);
   /// Runs one token at `position` of the request in `slot`. `hidden` is the residual stream that
   /// enters: the token's embedding in a first stage, else what the link brings.
   PassResult run_token(int slot, std::int64_t position, std::span<const float> hidden);

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "models/lpu/lpu_chip.hpp"
+#include "models/lpu/pass_plan.hpp"
 #include "sim/core/diagnostics.hpp"
 
 namespace tandem::lpu {
@@ -12,43 +13,24 @@ namespace {
 
 class LpuLoadedStage final : public LoadedStage {
  public:
-  LpuLoadedStage(const Geometry& geometry, const LatencyTable& latencies, const HostLink& host,
-                 CompiledStage compiled, const Weights& weights)
-      : geometry_(geometry),
-        compiled_(std::make_unique<CompiledStage>(std::move(compiled))),
-        embedding_(compiled_->layout.stage.has_embedding ? weights.at("embedding") : Tensor{}),
-        host_time_(host_time(compiled_->layout, geometry, host)),
-        chip_(geometry, latencies, *compiled_, weights) {
-    for (int slot = compiled_->layout.slots - 1; slot >= 0; --slot) free_slots_.push_back(slot);
+  LpuLoadedStage(const StageSetup& setup, const Weights& weights)
+      : setup_(setup),
+        embedding_(setup.stage.has_embedding ? weights.at("embedding") : Tensor{}),
+        chip_(setup.geometry, setup.latencies, program(1), weights) {
+    for (int slot = setup.sequences - 1; slot >= 0; --slot) free_slots_.push_back(slot);
   }
 
   StageCost run(const Batch& batch, const StageData& in, StageData& out) override {
-    const Stage& stage = compiled_->layout.stage;
-    out = StageData{};
-    if (!compiled_->send_cycles.empty()) {
-      out.hidden = Tensor(ElementType::Float32, {batch.tokens(), stage.network.hidden});
-    }
-    if (stage.has_head()) {
-      out.logits =
-          Tensor(ElementType::Float32, {batch.sampled(), stage.head_end - stage.head_begin});
-    }
+    prepare(batch, out);
+    std::vector<Place> places = places_of(batch);
+    const auto time = [&](int slots) { return pass_time(program(slots)); };
     std::vector<PassCost> passes;
     std::int64_t row = 0;
-    std::int64_t sampled = 0;
-    for (const SequenceSlice& slice : batch.slices) {
-      Request& request = request_of(slice);
-      for (std::int64_t i = 0; i < slice.new_tokens; ++i, ++row) {
-        const std::vector<float> hidden = entering(in, row);
-        const PassResult pass = chip_.run_token(request.slot, request.tokens, hidden);
-        ++request.tokens;
-        passes.push_back({pass.run.cycles, pass.run.counts});
-        copy_row(pass.hidden, out.hidden, row);
-        if (i + 1 == slice.new_tokens && slice.wants_logits) {
-          copy_row(pass.logits, out.logits, sampled++);
-        }
-      }
+    for (const PlannedPass& pass : plan_passes(batch, setup_.geometry.lanes(), setup_.room, time)) {
+      passes.push_back(run_pass(pass, batch, places, in, row, out));
+      row += static_cast<std::int64_t>(pass.tokens.size());
     }
-    return cost_of_passes(passes, stage, batch, geometry_, host_time_);
+    return cost_of_passes(passes, setup_.stage, batch, setup_.geometry);
   }
 
   [[nodiscard]] KvBlock export_kv(std::int64_t request) const override {
@@ -81,7 +63,7 @@ class LpuLoadedStage final : public LoadedStage {
 
   Request& add(std::int64_t request) {
     if (free_slots_.empty()) {
-      throw ModelError(fmt::format("lpu: all {} KV slots are taken", compiled_->layout.slots));
+      throw ModelError(fmt::format("lpu: all {} KV slots are taken", setup_.sequences));
     }
     const int slot = free_slots_.back();
     free_slots_.pop_back();
@@ -98,9 +80,79 @@ class LpuLoadedStage final : public LoadedStage {
     return request;
   }
 
+  /// Where the results of a slice go: its request and its row of logits.
+  struct Place {
+    Request* request;
+    std::int64_t sampled;
+  };
+
+  const CompiledStage& program(int slots) {
+    auto& compiled = programs_[slots];
+    if (!compiled) {
+      compiled = std::make_unique<CompiledStage>(compile_stage(
+          setup_.geometry, setup_.latencies, setup_.chip, setup_.stage, setup_.sequences,
+          setup_.max_context, {}, {slots, setup_.room, setup_.loops}));
+    }
+    return *compiled;
+  }
+
+  [[nodiscard]] Picoseconds host_of(const CompiledStage& compiled) const {
+    return host_time(compiled.layout, setup_.geometry, setup_.host, compiled.tokens);
+  }
+  [[nodiscard]] Picoseconds pass_time(const CompiledStage& compiled) const {
+    return ClockDomain(setup_.geometry.clock).time_of(Cycles(compiled.cycles.base)) +
+           host_of(compiled);
+  }
+
+  void prepare(const Batch& batch, StageData& out) {
+    const Stage& stage = setup_.stage;
+    out = StageData{};
+    if (!program(1).send_cycles.empty()) {
+      out.hidden = Tensor(ElementType::Float32, {batch.tokens(), stage.network.hidden});
+    }
+    if (stage.has_head()) {
+      out.logits =
+          Tensor(ElementType::Float32, {batch.sampled(), stage.head_end - stage.head_begin});
+    }
+  }
+
+  std::vector<Place> places_of(const Batch& batch) {
+    std::vector<Place> places;
+    std::int64_t sampled = 0;
+    for (const SequenceSlice& slice : batch.slices) {
+      places.push_back({&request_of(slice), sampled});
+      if (slice.wants_logits) ++sampled;
+    }
+    return places;
+  }
+
+  // Tokens of a pass stand in rows from `row` on.
+  PassCost run_pass(const PlannedPass& pass, const Batch& batch, std::vector<Place>& places,
+                    const StageData& in, std::int64_t row, StageData& out) {
+    const CompiledStage& compiled = program(pass.slots);
+    chip_.use(compiled);
+    std::vector<TokenPlace> tokens;
+    std::vector<std::vector<float>> hidden;
+    for (const PlannedToken& token : pass.tokens) {
+      tokens.push_back({places[token.slice].request->slot, token.position});
+      hidden.push_back(entering(in, row + static_cast<std::int64_t>(hidden.size())));
+    }
+    const BatchResult result = chip_.run_tokens(tokens, {hidden.begin(), hidden.end()});
+    for (std::size_t i = 0; i < pass.tokens.size(); ++i) {
+      const PlannedToken& token = pass.tokens[i];
+      const SequenceSlice& slice = batch.slices[token.slice];
+      ++places[token.slice].request->tokens;
+      copy_row(result.tokens[i].hidden, out.hidden, row + static_cast<std::int64_t>(i));
+      if (slice.wants_logits && token.position + 1 == slice.context + slice.new_tokens) {
+        copy_row(result.tokens[i].logits, out.logits, places[token.slice].sampled);
+      }
+    }
+    return {result.run.cycles, result.run.counts, host_of(compiled)};
+  }
+
   [[nodiscard]] std::vector<float> entering(const StageData& in, std::int64_t row) const {
-    const std::int64_t width = compiled_->layout.network().hidden;
-    const bool embeds = compiled_->layout.stage.has_embedding;
+    const std::int64_t width = setup_.stage.network.hidden;
+    const bool embeds = setup_.stage.has_embedding;
     const Tensor& table = embeds ? embedding_ : in.hidden;
     const std::int64_t from = embeds ? in.tokens.at(static_cast<std::size_t>(row)) : row;
     if (from < 0 || table.shape().empty() || from >= table.dim(0)) {
@@ -118,10 +170,9 @@ class LpuLoadedStage final : public LoadedStage {
     }
   }
 
-  Geometry geometry_;
-  std::unique_ptr<CompiledStage> compiled_;
+  StageSetup setup_;
+  std::map<int, std::unique_ptr<CompiledStage>> programs_;  // by tokens of a pass
   Tensor embedding_;
-  Picoseconds host_time_;
   ChipHost chip_;
   std::vector<int> free_slots_;
   std::map<std::int64_t, Request> requests_;
@@ -129,16 +180,8 @@ class LpuLoadedStage final : public LoadedStage {
 
 }  // namespace
 
-std::unique_ptr<LoadedStage> make_loaded_stage(const Geometry& geometry,
-                                               const LatencyTable& latencies, const HostLink& host,
-                                               const std::string& chip, const Stage& stage,
-                                               const Weights& weights, int sequences,
-                                               std::int64_t max_context,
-                                               const std::optional<LoopPlan>& loops) {
-  return std::make_unique<LpuLoadedStage>(
-      geometry, latencies, host,
-      compile_stage(geometry, latencies, chip, stage, sequences, max_context, {}, 1, loops),
-      weights);
+std::unique_ptr<LoadedStage> make_loaded_stage(const StageSetup& setup, const Weights& weights) {
+  return std::make_unique<LpuLoadedStage>(setup, weights);
 }
 
 }  // namespace tandem::lpu

@@ -1,4 +1,4 @@
-// A stage on an LPU that runs with real numbers, one token pass after the other.
+// A stage on an LPU that runs with real numbers, one pass after the other.
 #pragma once
 
 #include <memory>
@@ -10,11 +10,22 @@
 
 namespace tandem::lpu {
 
-/// Compiles, loads weights and constants, and keeps KV slots for up to `sequences` requests.
-/// `loops` is the plan of the timed program, so that both take the same cycles.
-[[nodiscard]] std::unique_ptr<LoadedStage> make_loaded_stage(
-    const Geometry& geometry, const LatencyTable& latencies, const HostLink& host,
-    const std::string& chip, const Stage& stage, const Weights& weights, int sequences,
-    std::int64_t max_context, const std::optional<LoopPlan>& loops);
+/// What is loaded, and for whom.
+struct StageSetup {
+  Geometry geometry;
+  LatencyTable latencies;
+  HostLink host;
+  std::string chip;
+  Stage stage;
+  int sequences = 1;  ///< KV slots
+  std::int64_t max_context = 1;
+  int room = 1;  ///< most tokens of a pass, a power of two
+  /// Of the timed programs, so that both take the same cycles.
+  std::optional<LoopPlan> loops;
+};
+
+/// Compiles, loads weights and constants, and keeps the KV slots.
+[[nodiscard]] std::unique_ptr<LoadedStage> make_loaded_stage(const StageSetup& setup,
+                                                             const Weights& weights);
 
 }  // namespace tandem::lpu

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "models/lpu/loaded_stage.hpp"
+#include "models/lpu/pass_plan.hpp"
 #include "models/lpu/stage_gang.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/lower/floor.hpp"
@@ -10,32 +11,39 @@
 namespace tandem::lpu {
 namespace {
 
-constexpr std::int64_t registers_bytes = 2 * host_registers;
+constexpr std::int64_t bytes_of_register = 2;
+
+// Bases, loop count and mask of a token, and one register per column port for K and for V.
+std::int64_t registers_of_token(const Geometry& geometry) {
+  return host_register::column_ports + 2 * std::int64_t{geometry.weight_streams_per_plane};
+}
 
 }  // namespace
 
 // First stage: embedding, rotary vectors, mask row and registers go in. Last stage: best values and
 // their tiles come out. Chips between get their descriptor while the token is on its way.
-Picoseconds host_time(const StageLayout& layout, const Geometry& geometry, const HostLink& link) {
+Picoseconds host_time(const StageLayout& layout, const Geometry& geometry, const HostLink& link,
+                      int tokens) {
   const std::int64_t fp32 = 4 * geometry.vector_bytes();
   Picoseconds total;
   if (layout.stage.has_embedding) {
     const auto vectors = static_cast<std::int64_t>(layout.hidden.size()) + 4;
-    total += link.latency + Bytes(vectors * fp32 + registers_bytes) / link.bandwidth;
+    const std::int64_t registers = registers_of_token(geometry) * bytes_of_register;
+    total += link.latency + Bytes(tokens * (vectors * fp32 + registers)) / link.bandwidth;
   }
-  if (layout.stage.has_head()) total += link.latency + Bytes(2 * fp32) / link.bandwidth;
+  if (layout.stage.has_head()) total += link.latency + Bytes(tokens * 2 * fp32) / link.bandwidth;
   return total;
 }
 
 StageCost cost_of_passes(const std::vector<PassCost>& passes, const Stage& stage,
-                         const Batch& batch, const Geometry& geometry, Picoseconds host_per_pass) {
+                         const Batch& batch, const Geometry& geometry) {
   StageCost cost;
   const ClockDomain clock(geometry.clock);
   KernelCost kernel;
   kernel.role = "decode_pass";
   for (const PassCost& pass : passes) {
     cost.cycles += Cycles(pass.cycles);
-    cost.time += clock.time_of(Cycles(pass.cycles)) + host_per_pass;
+    cost.time += clock.time_of(Cycles(pass.cycles)) + pass.host;
     for (const auto& [name, count] : pass.counts) cost.activity.counts[name] += count;
   }
   const auto& counts = cost.activity.counts;
@@ -90,18 +98,21 @@ LpuChip::LpuChip(const Chip& chip, const Software& /*software*/)
       latencies_(latencies_of(chip)),
       host_(host_link_of(chip)) {}
 
-// Cycles do not depend on how many rows the KV cache has, so one program per stage, with as much KV
-// as fits, answers for every context.
-std::int64_t LpuChip::largest_block_count(const Stage& stage) const {
-  const std::int64_t lanes = geometry_.lanes();
-  const std::int64_t wanted =
-      std::max<std::int64_t>(1, (stage.network.max_context + lanes - 1) / lanes);
-  const auto fits = [&](std::int64_t blocks) {
-    return layout_of_share(geometry_, stage, 1, blocks * lanes).deepest_bank() <=
-           geometry_.rows_per_bank;
-  };
+namespace {
+
+// Routing and the states of Gated DeltaNet have buffers for one token.
+bool takes_one_token(const Stage& stage) {
+  for (std::int64_t l = 0; l < stage.layers; ++l) {
+    const LayerKind& kind = stage.network.layer(stage.first_layer + l);
+    if (kind.ffn.experts || std::holds_alternative<GatedDelta>(kind.mixer)) return true;
+  }
+  return false;
+}
+
+// The largest number up to `high` that fits; 0 if not even 1 does.
+template <class Fits>
+std::int64_t largest_that(std::int64_t high, const Fits& fits) {
   std::int64_t low = 0;
-  std::int64_t high = wanted;
   while (low < high) {
     const std::int64_t middle = (low + high + 1) / 2;
     if (fits(middle)) {
@@ -110,25 +121,74 @@ std::int64_t LpuChip::largest_block_count(const Stage& stage) const {
       high = middle - 1;
     }
   }
-  return std::max<std::int64_t>(low, 1);
+  return low;
 }
 
-LpuChip::Timed& LpuChip::timed(const Stage& stage) const {
-  Timed& entry = cache_[stage.key()];
+}  // namespace
+
+// In the rows of every bank that the programs leave.
+std::int64_t LpuChip::largest_block_count(const Stage& stage, int room, std::int64_t rows) const {
+  const std::int64_t lanes = geometry_.lanes();
+  const std::int64_t wanted =
+      std::max<std::int64_t>(1, (stage.network.max_context + lanes - 1) / lanes);
+  return largest_that(wanted, [&](std::int64_t blocks) {
+    return layout_of_share(geometry_, stage, room, blocks * lanes, room).deepest_bank() <= rows;
+  });
+}
+
+// The widest passes that cost no more than an eighth of the requests: every token needs vectors of
+// its own, and every number of tokens a program. As many requests as tokens must fit.
+int LpuChip::room_for(const Stage& stage, std::int64_t blocks) const {
+  const auto [found, is_new] = rooms_.try_emplace({stage.key(), blocks}, 1);
+  if (!is_new) return found->second;
+  const std::int64_t rows = geometry_.rows_per_bank;
+  if (takes_one_token(stage) || largest_block_count(stage, 2, rows) < blocks) return 1;
+  const std::int64_t alone = largest_slot_count(stage, blocks, 1);
+  for (int room = 2; room <= most_tokens; room *= 2) {
+    const std::int64_t slots = largest_slot_count(stage, blocks, room);
+    if (slots < std::max<std::int64_t>(room, alone - alone / 8)) break;
+    found->second = room;
+  }
+  return found->second;
+}
+
+void LpuChip::check_context(const Stage& stage, std::int64_t blocks) const {
+  if (blocks <= timed(stage, 1, 1).compiled->layout.blocks_per_slot) return;
+  throw ModelError("lpu: a context longer than the chip's SRAM holds");
+}
+
+// Rows of every bank that so many bytes take.
+std::int64_t LpuChip::rows_of(Bytes bytes) const {
+  const std::int64_t row =
+      std::int64_t{geometry_.mem_slices()} * geometry_.banks * geometry_.vector_bytes();
+  return (bytes.count() + row - 1) / row;
+}
+
+// Cycles do not depend on how many rows the KV cache has, so one program per stage, room and number
+// of tokens, with as much KV as fits, answers for every context. The loops of every token follow
+// the plan that is best for one.
+LpuChip::Timed& LpuChip::timed(const Stage& stage, int room, int slots) const {
+  std::optional<LoopPlan> loops;
+  if (room > 1) loops = timed(stage, 1, 1).compiled->plan;
+  Timed& entry = cache_[{stage.key(), room, slots}];
   if (!entry.compiled) {
+    const std::int64_t blocks = largest_block_count(stage, room, geometry_.rows_per_bank);
     entry.compiled = std::make_shared<CompiledStage>(
-        compile_share(geometry_, latencies_, chip_.name, stage, 1,
-                      largest_block_count(stage) * geometry_.lanes()));
+        compile_share(geometry_, latencies_, chip_.name, stage, room,
+                      std::max<std::int64_t>(blocks, 1) * geometry_.lanes(), {slots, room, loops}));
   }
   return entry;
 }
 
-PassCost LpuChip::run_pass(const CompiledStage& compiled, std::int64_t blocks,
+PassCost LpuChip::run_pass(const CompiledStage& compiled, const std::vector<std::int64_t>& blocks,
                            TimelineRecorder* timeline) const {
   Machine machine(geometry_, latencies_, false);
   machine.load(compiled.program_of(0), {});
-  const std::int64_t position = (blocks - 1) * geometry_.lanes();
-  const HostRegisters registers = pass_registers(geometry_, compiled.layout, 0, position);
+  std::vector<TokenPlace> places;
+  for (const std::int64_t n : blocks) {
+    places.push_back({static_cast<int>(places.size()), (n - 1) * geometry_.lanes()});
+  }
+  const HostRegisters registers = pass_registers(geometry_, compiled.layout, places);
   for (int reg = 1; reg < host_registers; ++reg) {
     machine.set_register(reg, registers[static_cast<std::size_t>(reg)]);
   }
@@ -136,61 +196,70 @@ PassCost LpuChip::run_pass(const CompiledStage& compiled, std::int64_t blocks,
   record.recorder = timeline;
   record.group = chip_.name;
   RunResult run = run_share(machine, geometry_, compiled, record);
-  if (run.cycles != compiled.cycles.at(blocks)) {
+  if (run.cycles != compiled.cycles_of(blocks)) {
     throw std::logic_error("lpu: the machine did not take the cycles that the compiler predicted");
   }
   for (auto& [name, count] : run.counts) count *= compiled.layout.ranks;
-  return {run.cycles, run.counts};
+  return {run.cycles, run.counts, Picoseconds(0)};
+}
+
+// The pass in which no token has more than one iteration (0), or token `which` - 1 alone has two.
+const PassCost& LpuChip::base_pass(Timed& entry, std::size_t which) const {
+  const auto found = entry.passes.find(which);
+  if (found != entry.passes.end()) return found->second;
+  const CompiledStage& compiled = *entry.compiled;
+  std::vector<std::int64_t> blocks(static_cast<std::size_t>(compiled.tokens), 1);
+  if (which > 0) blocks[which - 1] += compiled.cycles.blocks_per_iteration;
+  return entry.passes.emplace(which, run_pass(compiled, blocks, nullptr)).first->second;
 }
 
 // A pass is straight code and loops of constant period, so cycles and counts are linear in the
-// iterations: the machine runs one and two and the others follow exactly.
-PassCost LpuChip::pass_cost(const Stage& stage, std::int64_t blocks) const {
-  const std::lock_guard lock(mutex_);
-  Timed& entry = timed(stage);
-  if (blocks > entry.compiled->layout.blocks_per_slot) {
-    throw ModelError("lpu: a context longer than the chip's SRAM holds");
-  }
-  const std::int64_t per_iteration = entry.compiled->layout.blocks_per_iteration;
-  const std::int64_t iterations = (blocks + per_iteration - 1) / per_iteration;
-  const auto run = [&](std::int64_t n) -> const PassCost& {
-    auto found = entry.passes.find(n);
-    if (found == entry.passes.end()) {
-      const std::int64_t context = (n - 1) * per_iteration + 1;
-      found = entry.passes.emplace(n, run_pass(*entry.compiled, context, nullptr)).first;
+// iterations of every token: the machine runs one and two, the others follow exactly.
+PassCost LpuChip::pass_cost(Timed& entry, const std::vector<std::int64_t>& blocks) const {
+  const CompiledStage& compiled = *entry.compiled;
+  const PassCost& base = base_pass(entry, 0);
+  PassCost result = base;
+  result.cycles = compiled.cycles_of(blocks);
+  for (std::size_t t = 0; t < blocks.size(); ++t) {
+    const std::int64_t further = compiled.cycles.further_iterations(blocks[t]);
+    if (further == 0) continue;
+    const PassCost& longer = base_pass(entry, t + 1);
+    for (auto& [name, count] : result.counts) {
+      count += (longer.counts.at(name) - base.counts.at(name)) * further;
     }
-    return found->second;
-  };
-  if (iterations <= 2) return run(iterations);
-  const PassCost one = run(1);
-  PassCost result = run(2);
-  result.cycles += (result.cycles - one.cycles) * (iterations - 2);
-  for (auto& [name, count] : result.counts) {
-    const std::int64_t more = count - one.counts.at(name);
-    count += more * (iterations - 2);
   }
   return result;
 }
 
+Picoseconds LpuChip::pass_time(const CompiledStage& compiled) const {
+  return ClockDomain(geometry_.clock).time_of(Cycles(compiled.cycles.base)) +
+         host_time(compiled.layout, geometry_, host_, compiled.tokens);
+}
+
 StageCost LpuChip::simulate(const Stage& stage, const Batch& batch,
                             TimelineRecorder* timeline) const {
-  std::vector<PassCost> passes;
+  const std::lock_guard lock(mutex_);
+  std::int64_t longest = 1;
   for (const SequenceSlice& slice : batch.slices) {
-    for (std::int64_t i = 0; i < slice.new_tokens; ++i) {
-      passes.push_back(pass_cost(stage, (slice.context + i) / geometry_.lanes() + 1));
+    longest = std::max(longest, (slice.context + slice.new_tokens - 1) / geometry_.lanes() + 1);
+  }
+  check_context(stage, longest);
+  const int room = room_for(stage, longest);
+  const auto time = [&](int slots) { return pass_time(*timed(stage, room, slots).compiled); };
+  std::vector<PassCost> passes;
+  for (const PlannedPass& pass : plan_passes(batch, geometry_.lanes(), room, time)) {
+    Timed& entry = timed(stage, room, pass.slots);
+    std::vector<std::int64_t> blocks;
+    for (const PlannedToken& token : pass.tokens) {
+      blocks.push_back(token.position / geometry_.lanes() + 1);
+    }
+    passes.push_back(pass_cost(entry, blocks));
+    passes.back().host = host_time(entry.compiled->layout, geometry_, host_, pass.slots);
+    if (timeline != nullptr && passes.size() == 1) {
+      static_cast<void>(run_pass(*entry.compiled, blocks, timeline));
     }
   }
-  Picoseconds host;
-  {
-    const std::lock_guard lock(mutex_);
-    const CompiledStage& compiled = *timed(stage).compiled;
-    host = host_time(compiled.layout, geometry_, host_);
-    if (timeline != nullptr && !batch.slices.empty()) {
-      const std::int64_t blocks = batch.slices.front().context / geometry_.lanes() + 1;
-      static_cast<void>(run_pass(compiled, blocks, timeline));
-    }
-  }
-  return cost_of_passes(passes, stage, batch, geometry_, host);
+  return cost_of_passes(passes, stage, batch, geometry_);
 }
 
 Picoseconds LpuChip::floor(const Stage& stage, const Batch& batch) const {
@@ -208,13 +277,18 @@ std::unique_ptr<LoadedStage> LpuChip::load(const Stage& stage, const Weights& we
   if (stage.tensor != 1) {
     throw ModelError("lpu: runs with numbers on gangs of LPUs are not part of scenarios yet");
   }
-  std::optional<LoopPlan> loops;
-  {
-    const std::lock_guard lock(mutex_);
-    loops = timed(stage).compiled->plan;
-  }
-  return make_loaded_stage(geometry_, latencies_, host_, chip_.name, stage, weights,
-                           static_cast<int>(sequences), max_context, loops);
+  const std::lock_guard lock(mutex_);
+  const std::int64_t blocks = (max_context + geometry_.lanes() - 1) / geometry_.lanes();
+  const auto slots = static_cast<int>(sequences);
+  int room = room_for(stage, std::max<std::int64_t>(blocks, 1));
+  const auto fits = [&](int tokens) {
+    return layout_of_share(geometry_, stage, slots, max_context, tokens).deepest_bank() <=
+           geometry_.rows_per_bank;
+  };
+  while (room > 1 && !fits(room)) room /= 2;
+  const std::optional<LoopPlan> loops = timed(stage, 1, 1).compiled->plan;
+  return make_loaded_stage(
+      {geometry_, latencies_, host_, chip_.name, stage, slots, max_context, room, loops}, weights);
 }
 
 Watts LpuChip::static_power() const {
@@ -234,23 +308,25 @@ std::map<std::string, Joules> LpuChip::energy_per_count() const {
           {"instructions", joules("energy_instruction")}};
 }
 
-std::int64_t LpuChip::largest_slot_count(const Stage& stage, std::int64_t max_context,
-                                         std::int64_t rows) const {
-  const auto fits = [&](std::int64_t slots) {
-    return layout_of_share(geometry_, stage, static_cast<int>(slots), max_context).deepest_bank() <=
-           rows;
-  };
-  std::int64_t low = 0;
-  std::int64_t high = geometry_.rows_per_bank;
-  while (low < high) {
-    const std::int64_t middle = (low + high + 1) / 2;
-    if (fits(middle)) {
-      low = middle;
-    } else {
-      high = middle - 1;
-    }
-  }
-  return low;
+// Requests of so many KV blocks that fit beside the programs for up to `room` tokens.
+std::int64_t LpuChip::largest_slot_count(const Stage& stage, std::int64_t blocks, int room) const {
+  const std::int64_t rows = geometry_.rows_per_bank - rows_of(program_bytes(stage, room));
+  const std::int64_t context = blocks * geometry_.lanes();
+  return largest_that(geometry_.rows_per_bank, [&](std::int64_t slots) {
+    return layout_of_share(geometry_, stage, static_cast<int>(slots), context, room)
+               .deepest_bank() <= rows;
+  });
+}
+
+// Programs for 1, 2, 4 ... tokens. Every token adds the same words, so two programs tell the size
+// of the others.
+Bytes LpuChip::program_bytes(const Stage& stage, int room) const {
+  const Bytes one = timed(stage, 1, 1).compiled->program_bytes();
+  if (room == 1) return one;
+  const Bytes more = timed(stage, 2, 2).compiled->program_bytes() - one;
+  Bytes total{0};
+  for (int slots = 1; slots <= room; slots *= 2) total += one + more * (slots - 1);
+  return total;
 }
 
 // KV lies in column tiles, in the ports that can feed a plane, in whole blocks of whole requests;
@@ -260,27 +336,26 @@ Fit LpuChip::fit(const Stage& stage, std::int64_t /*sequences*/, std::int64_t ma
   fit.capacity = geometry_.sram();
   const std::int64_t vector = geometry_.vector_bytes();
   const std::int64_t banks = std::int64_t{geometry_.mem_slices()} * geometry_.banks;
-  const StageLayout layout = layout_of_share(geometry_, stage, 1, max_context);
-  fit.weights = Bytes(layout.weight_rows * vector);
-  const int least = layout_of_share(geometry_, stage, 1, 1).deepest_bank();
+  const StageLayout smallest = layout_of_share(geometry_, stage, 1, 1);
+  fit.weights = Bytes(smallest.weight_rows * vector);
+  const int least = smallest.deepest_bank();
   if (least > geometry_.rows_per_bank) {
     // Short by so many rows in the fullest bank, as if every bank were as full.
     fit.workspace =
         fit.capacity - fit.weights + Bytes((least - geometry_.rows_per_bank) * banks * vector);
     return fit;
   }
-  {
-    const std::lock_guard lock(mutex_);
-    fit.program = timed(stage).compiled->program_bytes();
-  }
+  const std::lock_guard lock(mutex_);
+  const std::int64_t blocks = (max_context + geometry_.lanes() - 1) / geometry_.lanes();
+  const int room = room_for(stage, blocks);
+  const StageLayout layout = layout_of_share(geometry_, stage, 1, max_context, room);
+  fit.program = program_bytes(stage, room);
   if (layout.layers.empty()) {
     for (const int rows : layout.rows_used) fit.workspace += Bytes(rows * vector);
     fit.workspace -= fit.weights;
     return fit;
   }
-  const std::int64_t program_rows = (fit.program.count() + banks * vector - 1) / (banks * vector);
-  const std::int64_t slots =
-      largest_slot_count(stage, max_context, geometry_.rows_per_bank - program_rows);
+  const std::int64_t slots = largest_slot_count(stage, blocks, room);
   const int ports = geometry_.weight_streams_per_plane *
                     (streams_of(layout.shape.kv) == 2 && !geometry_.has_wide_weight_path() ? 2 : 1);
   const std::int64_t unit_bytes = 2 * std::int64_t{ports} * layout.unit_rows * vector;

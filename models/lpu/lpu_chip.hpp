@@ -3,6 +3,7 @@
 
 #include <map>
 #include <mutex>
+#include <tuple>
 
 #include "models/lpu/chip_host.hpp"
 #include "models/lpu/chip_model.hpp"
@@ -13,20 +14,20 @@ namespace tandem::lpu {
 struct PassCost {
   std::int64_t cycles = 0;
   std::map<std::string, std::int64_t> counts;
+  Picoseconds host;  ///< spent at the host
 };
 
-/// Time that a pass spends at the host, by what the stage exchanges with it.
+/// Time that a pass of so many tokens spends at the host, by what the stage exchanges with it.
 [[nodiscard]] Picoseconds host_time(const StageLayout& layout, const Geometry& geometry,
-                                    const HostLink& link);
+                                    const HostLink& link, int tokens);
 /// Lower bound of a batch from the rates of the weight paths, planes and ALUs; no schedule.
 [[nodiscard]] Picoseconds floor_of_passes(const Stage& stage, const Batch& batch,
                                           const Geometry& geometry);
 /// The cost of passes with the given numbers of KV blocks, in sequence.
 [[nodiscard]] StageCost cost_of_passes(const std::vector<PassCost>& passes, const Stage& stage,
-                                       const Batch& batch, const Geometry& geometry,
-                                       Picoseconds host_per_pass);
+                                       const Batch& batch, const Geometry& geometry);
 
-/// LPU of any geometry. Every pass is one token of one request: batches run one after the other.
+/// LPU of any geometry. A batch runs in passes of 1, 2, 4 ... tokens, whichever split takes least.
 class LpuChip final : public ChipModel {
  public:
   LpuChip(const Chip& chip, const Software& software);
@@ -34,7 +35,7 @@ class LpuChip final : public ChipModel {
   [[nodiscard]] Hertz clock() const override { return geometry_.clock; }
   [[nodiscard]] Fit fit(const Stage& stage, std::int64_t sequences,
                         std::int64_t max_context) const override;
-  [[nodiscard]] std::int64_t batch_limit() const override { return 1; }
+  [[nodiscard]] std::int64_t batch_limit() const override { return most_tokens; }
   /// The residual stream, whatever the activations of the planes are.
   [[nodiscard]] ElementType hidden_type(const Precision&) const override {
     return ElementType::Float32;
@@ -55,22 +56,38 @@ class LpuChip final : public ChipModel {
  private:
   struct Timed {
     std::shared_ptr<const CompiledStage> compiled;
-    std::map<std::int64_t, PassCost> passes;  ///< by KV blocks
+    std::map<std::size_t, PassCost> passes;  ///< see base_pass()
   };
-  [[nodiscard]] Timed& timed(const Stage& stage) const;
-  [[nodiscard]] std::int64_t largest_block_count(const Stage& stage) const;
-  [[nodiscard]] std::int64_t largest_slot_count(const Stage& stage, std::int64_t max_context,
-                                                std::int64_t rows) const;
-  [[nodiscard]] PassCost run_pass(const CompiledStage& compiled, std::int64_t blocks,
+  [[nodiscard]] std::int64_t rows_of(Bytes bytes) const;
+  /// Most tokens of a pass of requests with so many KV blocks.
+  [[nodiscard]] int room_for(const Stage& stage, std::int64_t blocks) const;
+  /// The program for `slots` tokens beside buffers for `room`.
+  [[nodiscard]] Timed& timed(const Stage& stage, int room, int slots) const;
+  [[nodiscard]] std::int64_t largest_block_count(const Stage& stage, int room,
+                                                 std::int64_t rows) const;
+  /// Throws ModelError where not even one request of so many KV blocks fits.
+  void check_context(const Stage& stage, std::int64_t blocks) const;
+  [[nodiscard]] std::int64_t largest_slot_count(const Stage& stage, std::int64_t blocks,
+                                                int room) const;
+  /// Of all programs of up to `room` tokens.
+  [[nodiscard]] Bytes program_bytes(const Stage& stage, int room) const;
+  /// One pass whose tokens have so many blocks.
+  [[nodiscard]] PassCost run_pass(const CompiledStage& compiled,
+                                  const std::vector<std::int64_t>& blocks,
                                   TimelineRecorder* timeline) const;
-  [[nodiscard]] PassCost pass_cost(const Stage& stage, std::int64_t blocks) const;
+  const PassCost& base_pass(Timed& entry, std::size_t which) const;
+  [[nodiscard]] PassCost pass_cost(Timed& entry, const std::vector<std::int64_t>& blocks) const;
+  [[nodiscard]] Picoseconds pass_time(const CompiledStage& compiled) const;
 
   Chip chip_;
   Geometry geometry_;
   LatencyTable latencies_;
   HostLink host_;
   mutable std::mutex mutex_;
-  mutable std::map<std::uint64_t, Timed> cache_;  ///< by stage key; changes no answer
+  /// By stage key, room and slots; changes no answer.
+  mutable std::map<std::tuple<std::uint64_t, int, int>, Timed> cache_;
+  /// Answers of room_for, by stage key and blocks.
+  mutable std::map<std::pair<std::uint64_t, std::int64_t>, int> rooms_;
 };
 
 }  // namespace tandem::lpu

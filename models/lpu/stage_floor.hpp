@@ -42,6 +42,9 @@ struct StageFloor {
   int hops = 0;             ///< of one all-reduce in a gang: 1 or 2, whichever gives less
   double padding_loss = 0;  ///< share of tile elements that no weight fills
   [[nodiscard]] std::int64_t cycles() const { return latency + throughput + further_blocks; }
+  /// The floor of a pass of several tokens of different requests: weight tiles pass the streams
+  /// once, everything else counts for every token.
+  [[nodiscard]] std::int64_t cycles_of(int tokens) const;
 };
 
 /// The floor of a pass of one token at `context` tokens. Tiles and vectors count padded; tiles

@@ -60,20 +60,21 @@ NodeGang node_gang(const Geometry& geometry, std::int64_t chips) {
 }
 
 StageLayout layout_of_share(const Geometry& geometry, const Stage& stage, int slots,
-                            std::int64_t max_context) {
+                            std::int64_t max_context, int tokens) {
   const int ranks = static_cast<int>(stage.tensor);
-  return make_layout(geometry, rank_stage(stage, ranks, ranks - 1), slots, max_context, 1, ranks);
+  return make_layout(geometry, rank_stage(stage, ranks, ranks - 1), slots, max_context, tokens,
+                     ranks);
 }
 
 CompiledStage compile_share(const Geometry& geometry, const LatencyTable& latencies,
                             const std::string& chip, const Stage& stage, int slots,
-                            std::int64_t max_context) {
+                            std::int64_t max_context, const PassShape& pass) {
   if (stage.tensor == 1) {
-    return compile_stage(geometry, latencies, chip, stage, slots, max_context);
+    return compile_stage(geometry, latencies, chip, stage, slots, max_context, {}, pass);
   }
   const NodeGang node = node_gang(geometry, stage.tensor);
   return compile_gang_stage(geometry, latencies, chip, stage, slots, max_context,
-                            {&node.topology, &node.gang}, node.links);
+                            {&node.topology, &node.gang}, node.links, pass);
 }
 
 RunResult run_share(Machine& machine, const Geometry& geometry, const CompiledStage& stage,

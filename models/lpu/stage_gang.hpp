@@ -22,12 +22,12 @@ struct NodeGang {
 
 /// make_layout for what one of the stage's chips holds.
 [[nodiscard]] StageLayout layout_of_share(const Geometry& geometry, const Stage& stage, int slots,
-                                          std::int64_t max_context);
+                                          std::int64_t max_context, int tokens = 1);
 
 /// compile_stage or compile_gang_stage, by the stage's gang.
 [[nodiscard]] CompiledStage compile_share(const Geometry& geometry, const LatencyTable& latencies,
                                           const std::string& chip, const Stage& stage, int slots,
-                                          std::int64_t max_context);
+                                          std::int64_t max_context, const PassShape& pass = {});
 
 /// Runs the first rank's program on a machine without numbers, with what the stage before sends and
 /// what the gang's other chips send: the same in the same cycles as this one. The machine has the

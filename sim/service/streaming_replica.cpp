@@ -59,12 +59,42 @@ void StreamingReplica::act(Picoseconds now, Phase phase) {
   }
 }
 
-// As many tokens as one pass has slots for, from the requests that wait, in their order: one of a
-// request that decodes, of a prompt as many as its KV block has room for.
+// Tokens that the replica could compute now: those of prompts that wait, one of each request that
+// decodes, also of those on their way.
+std::int64_t StreamingReplica::tokens_at_hand() const {
+  auto tokens = static_cast<std::int64_t>(landings_.size());
+  for (const Ready& ready : ready_) tokens += ready.request->known_tokens() - ready.context;
+  return tokens;
+}
+
+// Wide passes compute more tokens per second, but every token takes longer from station to station.
+// Of the widths that the program has, the one with which all tokens at hand are through first.
+std::int64_t StreamingReplica::width_of_pass() {
+  const std::int64_t tokens = tokens_at_hand();
+  const Ready& first = ready_.front();
+  std::int64_t best = 1;
+  Picoseconds least{0};
+  for (std::int64_t width = 1; width <= setup_.estimator->pool().chip().batch_limit(); width *= 2) {
+    Batch pass;
+    for (std::int64_t i = 0; i < width; ++i) {
+      pass.slices.push_back({.request = i, .context = first.context, .new_tokens = 1});
+    }
+    const StepEstimate estimate = setup_.estimator->expect(pass);
+    const std::int64_t further = (tokens + width - 1) / width - 1;
+    const Picoseconds through = estimate.latency() + estimate.period() * further;
+    if (width > 1 && through >= least) break;
+    best = width;
+    least = through;
+    if (width >= tokens) break;
+  }
+  return best;
+}
+
+// Tokens of the requests that wait, in their order: one of a request that decodes, of a prompt as
+// many as its KV block has room for.
 std::vector<StreamingReplica::Ready> StreamingReplica::take_pass(Batch& batch) {
-  const ChipModel& chip = setup_.estimator->pool().chip();
-  const std::int64_t block = chip.context_granularity();
-  std::int64_t room = chip.batch_limit();
+  const std::int64_t block = setup_.estimator->pool().chip().context_granularity();
+  std::int64_t room = width_of_pass();
   std::vector<Ready> taken;
   while (room > 0 && !ready_.empty()) {
     const Ready next = ready_.front();

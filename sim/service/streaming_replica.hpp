@@ -39,6 +39,8 @@ class StreamingReplica final : public Replica {
   };
   void admit(Picoseconds now);
   void issue(Picoseconds now);
+  [[nodiscard]] std::int64_t tokens_at_hand() const;
+  [[nodiscard]] std::int64_t width_of_pass();
   std::vector<Ready> take_pass(Batch& batch);
   void land(Picoseconds now);
   void free_slot(Picoseconds now);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <tuple>
 
 namespace tandem {
 namespace {
@@ -61,7 +63,7 @@ StepEstimator::StepEstimator(PoolModel& pool, Fidelity fidelity, bool exact)
     : pool_(pool), fidelity_(fidelity), exact_(exact) {}
 
 // On chips with static schedules the KV length counts in whole blocks: the longest pass of the
-// same trip count stands for all, and is simulated exactly.
+// same trip counts stands for all, whatever the order of its requests, and is simulated exactly.
 Batch StepEstimator::canonical(const Batch& batch) const {
   const std::int64_t block = pool_.chip().context_granularity();
   Batch result = batch;
@@ -70,6 +72,9 @@ Batch StepEstimator::canonical(const Batch& batch) const {
     const std::int64_t length = slice.context + slice.new_tokens;
     slice.context = (length + block - 1) / block * block - slice.new_tokens;
   }
+  std::ranges::stable_sort(result.slices, std::ranges::greater{}, [](const SequenceSlice& slice) {
+    return std::tuple(slice.new_tokens, slice.context, slice.wants_logits);
+  });
   return result;
 }
 
@@ -141,6 +146,16 @@ void StepEstimator::split_floor(const Batch& batch, const StepFloor& floor) {
   }
   totals_.prefill_floor_s += share * to_seconds(floor.period);
   totals_.decode_floor_s += (1 - share) * to_seconds(floor.period);
+}
+
+StepEstimate StepEstimator::expect(const Batch& batch) {
+  const StepFloor floor = pool_.floor(batch);
+  StepEstimate estimate = analytical(floor);
+  if (fidelity_ == Fidelity::Analytical) return estimate;
+  const StepCost& cost = simulated_step(canonical(batch));
+  estimate.stations = cost.stations;
+  estimate.hops = cost.hops;
+  return estimate;
 }
 
 StepEstimate StepEstimator::execute(const Batch& batch) {

@@ -55,6 +55,8 @@ class StepEstimator {
   StepEstimator(PoolModel& pool, Fidelity fidelity, bool exact);
   /// Estimates a pass and counts it as executed.
   StepEstimate execute(const Batch& batch);
+  /// Times of a pass that may not come to be: not counted. For chips with static schedules.
+  [[nodiscard]] StepEstimate expect(const Batch& batch);
   [[nodiscard]] const PoolTotals& totals() const { return totals_; }
   /// Distinct passes that were simulated to answer.
   [[nodiscard]] std::int64_t simulated() const {

@@ -113,7 +113,9 @@ TEST(LpuChip, FitsAsManyTokensOfKvAsCanBeLoaded) {
   const std::int64_t slots = fit.kv_tokens() / geometry.lanes();
   ASSERT_GT(slots, 10);
   const auto rows_of = [&](std::int64_t n) {
-    return lpu::make_layout(geometry, stage, static_cast<int>(n), geometry.lanes()).deepest_bank();
+    return lpu::make_layout(geometry, stage, static_cast<int>(n), geometry.lanes(),
+                            lpu::most_tokens)
+        .deepest_bank();
   };
   const std::int64_t bank_bytes =
       geometry.sram().count() / geometry.rows_per_bank;  // one row in every bank
@@ -146,6 +148,65 @@ TEST(LpuStage, RunsInTheCyclesAndCountsOfTheTimedMachine) {
   EXPECT_EQ(functional.floor, chip->floor(stage, prompt));
   EXPECT_EQ(functional.activity.counts, timed.activity.counts);
   EXPECT_EQ(out.logits.shape(), (std::vector<std::int64_t>{1, 200}));
+}
+
+TEST(LpuChip, BatchesTakeLessThanTheirRequestsOneByOne) {
+  const auto chip = lpu::make_lpu_chip(chip_of(narrow_geometry(4)), Software{});
+  const Stage stage = whole_model(small(), half);
+  Picoseconds before = chip->simulate(stage, one_token(70)).time;
+  for (const int tokens : {2, 4, 8}) {
+    Batch batch;
+    for (int r = 0; r < tokens; ++r) batch.slices.push_back({r, 70, 1, true});
+    const StageCost cost = chip->simulate(stage, batch);
+    EXPECT_LT(cost.time, 2 * before);  // a pass of twice the tokens is shorter than two passes
+    EXPECT_GT(cost.time, before);
+    EXPECT_GT(cost.time, chip->floor(stage, batch));
+    before = cost.time;
+  }
+}
+
+// Prompts of different lengths in one batch, then both requests decode side by side: the logits of
+// each request by itself, in the cycles and counts of the timed machine.
+TEST(LpuStage, BatchesGiveTheLogitsOfEachRequestByItself) {
+  const auto chip = lpu::make_lpu_chip(chip_of(narrow_geometry(2)), Software{});
+  const Weights weights = spread_weights(small(), 13);
+  const Stage stage = whole_model(small(), half);
+  const auto together = chip->load(stage, weights, 2, 96);
+  const auto alone = chip->load(stage, weights, 2, 96);
+  Batch batch;
+  batch.slices = {{1, 0, 30, true}, {2, 0, 3, true}};
+  StageData in, out, own_in, own_out;
+  for (int t = 0; t < 33; ++t) in.tokens.push_back(5 * t % 200);
+  for (int round = 0; round < 4; ++round) {
+    const StageCost functional = together->run(batch, in, out);
+    const StageCost timed = chip->simulate(stage, batch);
+    EXPECT_EQ(functional.cycles, timed.cycles) << round;
+    EXPECT_EQ(functional.time, timed.time) << round;
+    EXPECT_EQ(functional.activity.counts, timed.activity.counts) << round;
+    std::size_t first = 0;
+    for (std::size_t i = 0; i < 2; ++i) {
+      SequenceSlice& slice = batch.slices[i];
+      const auto count = static_cast<std::size_t>(slice.new_tokens);
+      for (std::size_t t = 0; t < count; ++t) {
+        Batch single;
+        const auto at = static_cast<std::int64_t>(t);
+        single.slices.push_back({slice.request, slice.context + at, 1, true});
+        own_in.tokens = {in.tokens[first + t]};
+        static_cast<void>(alone->run(single, own_in, own_out));
+      }
+      first += count;
+      const std::span<const float> logits = out.logits.floats();
+      const std::vector<float> mine(logits.begin() + static_cast<std::ptrdiff_t>(200 * i),
+                                    logits.begin() + static_cast<std::ptrdiff_t>(200 * (i + 1)));
+      const std::span<const float> expected = own_out.logits.floats();
+      EXPECT_EQ(mine, std::vector<float>(expected.begin(), expected.end())) << round << " " << i;
+      slice.context += slice.new_tokens;
+      slice.new_tokens = 1;
+    }
+    EXPECT_EQ(together->export_kv(1), alone->export_kv(1));
+    EXPECT_EQ(together->export_kv(2), alone->export_kv(2));
+    in.tokens = {17 + round, 90 + round};
+  }
 }
 
 TEST(LpuStage, GoesOnFromImportedKvAndGuardsItsRequests) {

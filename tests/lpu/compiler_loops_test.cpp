@@ -107,8 +107,8 @@ TEST(LpuLoops, NoPlanChangesABit) {
     for (const LoopPlan& plan :
          {LoopPlan{LoopStrategy::Sequential, 1}, LoopPlan{LoopStrategy::Overlapped, 2},
           LoopPlan{LoopStrategy::Overlapped, 4}}) {
-      const auto compiled =
-          lpu::compile_stage(geometry, LatencyTable{}, "chip", stage, 1, 8 * lanes, {}, 1, plan);
+      const auto compiled = lpu::compile_stage(geometry, LatencyTable{}, "chip", stage, 1,
+                                               8 * lanes, {}, {1, 1, plan});
       ASSERT_EQ(compiled.layout.blocks_per_iteration, plan.blocks);
       for (const auto& loop : compiled.loops) {
         overlapped += loop.plan.strategy == LoopStrategy::Overlapped ? 1 : 0;

@@ -73,6 +73,57 @@ void expect_exact(const Weights& weights, const std::vector<std::vector<std::int
   testing::Test::RecordProperty("difference", std::to_string(difference));
 }
 
+// As many requests as a pass has tokens, each one position behind the one before it: the logits of
+// every request are those of the reference, whatever its neighbours are.
+void expect_exact_batches(const Weights& weights,
+                          const std::vector<std::vector<std::int32_t>>& runs) {
+  const Stage stage =
+      whole_model(weights.network, precision_of(ElementType::Float16, ElementType::Float16));
+  for (const int tokens : {2, 4, 8}) {
+    const auto geometry = lpu_v1_geometry();
+    const auto compiled =
+        lpu::compile_stage(geometry, lpu::LatencyTable{}, "chip", stage, tokens, 128, {}, {tokens});
+    lpu::ChipHost host(geometry, lpu::LatencyTable{}, compiled, weights);
+    std::vector<LpuReference> references;
+    for (int r = 0; r < tokens; ++r) {
+      references.emplace_back(weights, ElementType::Float16, ElementType::Float16, 320);
+    }
+    for (int pass = 0; pass < positions() + tokens - 1; ++pass) {
+      std::vector<lpu::TokenPlace> places;
+      std::vector<std::span<const float>> hidden;
+      std::vector<std::vector<float>> expected;
+      for (int r = 0; r < tokens && r <= pass; ++r) {
+        if (pass - r >= positions()) continue;
+        const auto& run = runs[static_cast<std::size_t>(r) % runs.size()];
+        const std::int32_t token = run.at(static_cast<std::size_t>(pass - r));
+        places.push_back({r, pass - r});
+        hidden.push_back(embedding_row(weights, token));
+        expected.push_back(references[static_cast<std::size_t>(r)].forward(token));
+      }
+      const auto result = host.run_tokens(places, hidden);
+      ASSERT_EQ(result.run.cycles, compiled.cycles.base);
+      for (std::size_t i = 0; i < places.size(); ++i) {
+        ASSERT_EQ(result.tokens[i].logits, expected[i]) << tokens << " " << pass << " " << i;
+        EXPECT_EQ(result.tokens[i].best_token, largest(expected[i]));
+      }
+    }
+  }
+}
+
+TEST(Stories260K, InBatchesOnLpuV1EqualsTheReferenceBitForBit) {
+  if (!has_stories()) GTEST_SKIP() << no_stories;
+  expect_exact_batches(
+      read_llama2c_checkpoint((stories_folder() / "stories260K.bin").string()),
+      forced_tokens(stories_folder() / "greedy_reference.json", "input_token_at_each_pos"));
+}
+
+TEST(LittleTales, InBatchesOnLpuV1EqualsTheReferenceBitForBit) {
+  const std::filesystem::path folder =
+      std::filesystem::path(TANDEM_SOURCE_DIR) / "workloads" / "checkpoints" / "little_tales";
+  expect_exact_batches(read_llama2c_checkpoint((folder / "model.bin").string()),
+                       forced_tokens(folder / "expected_greedy.json", "token_ids"));
+}
+
 TEST(Stories260K, OnLpuV1EqualsTheReferenceBitForBitAndFloatClosely) {
   if (!has_stories()) GTEST_SKIP() << no_stories;
   expect_exact(

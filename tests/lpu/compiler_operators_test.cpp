@@ -148,8 +148,8 @@ TEST_P(LpuOperator, HasTheBitsOfTheReferenceOnRandomShapes) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Each, LpuOperator, testing::ValuesIn(operators),
-                         [](const testing::TestParamInfo<Operator>& info) {
-                           std::string name = info.param.name;
+                         [](const testing::TestParamInfo<Operator>& tested) {
+                           std::string name = tested.param.name;
                            std::erase_if(name, [](char c) { return c == ' '; });
                            return name;
                          });

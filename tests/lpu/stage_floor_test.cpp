@@ -81,6 +81,36 @@ TEST(StageFloor, NoScheduleIsBelowEitherPart) {
   }
 }
 
+TEST(StageFloor, SeveralTokensShareWeightTiles) {
+  lpu::StageFloor floor;
+  // A matrix: 100 cycles of streams, 30 of the planes per token. Keys: 10 of streams per token.
+  lpu::OperatorFloor matrix;
+  matrix.tiles = 20;
+  matrix.stream = 100;
+  matrix.mxm = 30;
+  lpu::OperatorFloor keys;
+  keys.stream = 10;
+  keys.mxm = 5;
+  floor.operators = {matrix, keys};
+  floor.latency = 1000;
+  EXPECT_EQ(floor.cycles_of(1), 1000 + 110);
+  EXPECT_EQ(floor.cycles_of(2), 1000 + 120);
+  EXPECT_EQ(floor.cycles_of(4), 1000 + 4 * 35);
+}
+
+TEST(StageFloor, NoScheduleOfSeveralTokensIsBelowIt) {
+  const Stage stage = whole_model(small_network(1, 640, 4, 2, 64, 960, 320), one_byte());
+  for (const auto& geometry : {lpu_v1_geometry(), lp30_geometry()}) {
+    const auto floor = lpu::floor_of_stage(geometry, LatencyTable{}, stage, 1);
+    EXPECT_EQ(floor.cycles_of(1), floor.cycles());
+    for (const int tokens : {2, 4}) {
+      const auto compiled =
+          lpu::compile_stage(geometry, LatencyTable{}, "chip", stage, tokens, 320, {}, {tokens});
+      EXPECT_GE(compiled.cycles.base, floor.cycles_of(tokens));
+    }
+  }
+}
+
 TEST(OperatorUse, CyclesAddUpToTheProgram) {
   const Stage stage = whole_model(small_network(2, 640, 4, 2, 64, 960, 320), one_byte());
   const auto compiled = lpu::compile_stage(lp30_geometry(), LatencyTable{}, "chip", stage, 1, 320);

@@ -188,6 +188,23 @@ TEST(Service, PromptTokensShareThePassesOfStaticChipsWithBatchSlots) {
   EXPECT_NEAR(result.requests[0].tpot_ms, 4264e-6, 1e-12);
 }
 
+TEST(Service, PassesOfStaticChipsAreNoWiderThanTheirTokensGain) {
+  // 10 ns per layer and 1000 ns per token: two tokens at once would take 4020 ns per stage, and
+  // the four tokens of the prompt 4020 + 2 x 4020 + 132 + 108 ns. One by one, they enter every
+  // 2020 ns and the last needs 4264 ns.
+  Scenario s = scenario();
+  ParameterSet& chip = s.system.chips["small"].parameters;
+  fakes::set(chip, "slots", 4);
+  fakes::set(chip, "base", 10);
+  fakes::set(chip, "token", 1000);
+  s.placement.prefill.pool = "lpu";
+  s.placement.prefill.pipeline = 2;
+  s.placement.decode = s.placement.prefill;
+  s.traffic.prompt_tokens = 4;
+  const RunResult result = serve(s);
+  EXPECT_NEAR(result.requests[0].ttft_ms, (3 * 2020 + 4264) * 1e-6, 1e-12);
+}
+
 TEST(Service, HeadChipsWorkSideBySide) {
   // Two stages of layers and two head chips: 500 ns of head each, in parallel. Hidden states reach
   // the second of them behind the first on an idle wire each: 116 ns; tokens return in 108 ns.

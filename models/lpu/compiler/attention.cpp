@@ -1,5 +1,6 @@
 // Attention of a layer, and its part before the loops over KV blocks: projections, rotary
 // embedding, KV append.
+#include <algorithm>
 #include <array>
 
 #include "models/lpu/compiler/stage_compiler.hpp"
@@ -49,25 +50,25 @@ void StageCompiler::store_column(Work& work, Value value, const ColumnTile& tile
   }
 }
 
-void StageCompiler::project_qkv(const LayerLayout& layer, const TokenRegisters& token) {
+void StageCompiler::project_qkv(const LayerLayout& layer) {
   std::vector<TileRow> rows;
   const std::array scales{load_scale(layer.q, 0), load_scale(layer.k, 1), load_scale(layer.v, 2)};
   for (int n = 0; n < layer.q.n_tiles; ++n) {
     rows.push_back(
-        {&layer.q, n, [this, &layer, n, scales](int /*token*/, int plane, int accumulator) {
-           split_heads(layer, n, {&layer.q, plane, accumulator, scales[0]});
+        {&layer.q, n, [this, &layer, n, scales](int t, int plane, int accumulator) {
+           split_heads(layer, n, {&layer.q, plane, accumulator, scales[0]}, layout_.token(t));
          }});
   }
   for (int j = 0; j < layer.k.n_tiles; ++j) {
     rows.push_back(
-        {&layer.k, j, [this, &layer, &token, j, scales](int /*token*/, int plane, int accumulator) {
-           append_key(layer, j, {&layer.k, plane, accumulator, scales[1]}, token);
+        {&layer.k, j, [this, &layer, j, scales](int t, int plane, int accumulator) {
+           append_key(layer, j, {&layer.k, plane, accumulator, scales[1]}, layout_.token(t));
          }});
   }
   for (int j = 0; j < layer.v.n_tiles; ++j) {
     rows.push_back(
-        {&layer.v, j, [this, &layer, &token, j, scales](int /*token*/, int plane, int accumulator) {
-           append_value(layer, j, {&layer.v, plane, accumulator, scales[2]}, token);
+        {&layer.v, j, [this, &layer, j, scales](int t, int plane, int accumulator) {
+           append_value(layer, j, {&layer.v, plane, accumulator, scales[2]}, layout_.token(t));
          }});
   }
   add_output_gates(layer, scales[0], rows);
@@ -76,36 +77,53 @@ void StageCompiler::project_qkv(const LayerLayout& layer, const TokenRegisters& 
 
 // A bias of the hidden state's width joins it while the product is under way.
 void StageCompiler::add_bias_to_hidden(const std::vector<Rows>& bias) {
-  for (std::size_t k = 0; k < bias.size(); ++k) {
-    Work work(scheduler_);
-    const Value sum = work.op(AluOp::Add, work.memory(layout_.hidden[k]), work.memory(bias[k]));
-    work.store(sum, layout_.hidden[k]);
-    work.place();
+  for (int t = 0; t < tokens_; ++t) {
+    const std::vector<Rows>& hidden = layout_.token(t).hidden;
+    for (std::size_t k = 0; k < bias.size(); ++k) {
+      Work work(scheduler_);
+      const Value sum = work.op(AluOp::Add, work.memory(hidden[k]), work.memory(bias[k]));
+      work.store(sum, hidden[k]);
+      work.place();
+    }
   }
 }
 
+// All tokens of the pass append their keys and values before the first scores are taken, so that a
+// token sees those before it; what comes after it is masked.
 void StageCompiler::attention(const LayerLayout& layer) {
-  const StageShape& shape = layout_.shape;
-  const TokenRegisters token = token_registers(geometry_, 0);
-  settle_plan(layer, token);
+  settle_plan(layer, layout_);
   rms_norm(layer.attention_norm);
   scheduler_.begin_operator("qkv");
-  project_qkv(layer, token);
-  scheduler_.begin_operator("scores");
-  score_loop(layer, token);
-  scheduler_.begin_operator("maximum over lanes");
-  for (int q = 0; q < shape.q_vectors(); ++q) {
-    for (int p = 0; p < shape.heads_in_pack(q / shape.group); ++p) maximum_over_lanes(q, p);
+  project_qkv(layer);
+  const int at_once = std::min(tokens_, tokens_at_once(layer));
+  for (int first = 0; first < tokens_; first += at_once) {
+    attend(layer, first, std::min(tokens_, first + at_once));
   }
-  scheduler_.begin_operator("values transposed");
-  for (const PackLayout& pack : layer.packs) transpose_values(pack, token);
-  scheduler_.begin_operator("values");
-  value_loop(layer, token);
-  scheduler_.begin_operator("heads combined");
-  for (int q = 0; q < shape.q_vectors(); ++q) combine_heads(layer, q);
   scheduler_.begin_operator("output projection");
   add_bias_to_hidden(layer.o_bias);
   add_to_hidden(layer.o, &TokenBuffers::attended);
+}
+
+// Tokens `first` to `end`: as many as there are accumulators for. The loops follow each other, so
+// that every token has its own number of blocks; everything between them overlaps.
+void StageCompiler::attend(const LayerLayout& layer, int first, int end) {
+  const StageShape& shape = layout_.shape;
+  scheduler_.begin_operator("scores");
+  for (int t = first; t < end; ++t) score_loop(layer, layout_.token(t));
+  scheduler_.begin_operator("maximum over lanes");
+  for (int t = first; t < end; ++t) maximum_over_lanes(layout_.token(t));
+  scheduler_.begin_operator("values transposed");
+  for (int t = first; t < end; ++t) {
+    for (const PackLayout& pack : layer.packs) transpose_values(pack, layout_.token(t));
+  }
+  scheduler_.begin_operator("values");
+  for (int t = first; t < end; ++t) value_loop(layer, layout_.token(t), t - first);
+  scheduler_.begin_operator("heads combined");
+  for (int t = first; t < end; ++t) {
+    for (int q = 0; q < shape.q_vectors(); ++q) {
+      combine_heads(layer, q, layout_.token(t), t - first);
+    }
+  }
 }
 
 }  // namespace tandem::lpu

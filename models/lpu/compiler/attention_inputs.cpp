@@ -13,7 +13,8 @@ std::size_t index_of(int value) {
 
 // x cos + swap(x) sin, the sign of the rotation in the sine vector. A bias and the weights of a
 // head's norm come first, in the lane as in its partner.
-Value StageCompiler::rotate(Work& work, const Output& output, const HeadVectors& heads) {
+Value StageCompiler::rotate(Work& work, const Output& output, const HeadVectors& heads,
+                            const TokenBuffers& token) {
   Value own = work.accumulator(output.plane, output.accumulator);
   Value partner = work.accumulator_permuted(output.plane, output.accumulator, rope_map_);
   const bool is_plain = heads.bias.empty() && heads.norm.empty();
@@ -29,18 +30,19 @@ Value StageCompiler::rotate(Work& work, const Output& output, const HeadVectors&
     own = work.op(AluOp::Mul, own, work.memory(heads.norm));
     partner = work.op(AluOp::Mul, partner, work.memory(heads.partner_norm));
   }
-  const Value kept = work.op(AluOp::Mul, own, work.memory(layout_.cosine));
-  const Value swapped = work.op(AluOp::Mul, partner, work.memory(layout_.sine));
+  const Value kept = work.op(AluOp::Mul, own, work.memory(token.cosine));
+  const Value swapped = work.op(AluOp::Mul, partner, work.memory(token.sine));
   const Value sum = work.op(AluOp::Add, kept, swapped);
   return is_plain ? scaled(work, output, sum) : sum;
 }
 
 // Both partners of a rotation belong to one head, so its inverse root mean square may follow. It
 // crosses the switch unit while the rotated heads wait in SRAM.
-void StageCompiler::norm_heads(const Output& output, const HeadVectors& heads, int vector) {
+void StageCompiler::norm_heads(const Output& output, const HeadVectors& heads, int vector,
+                               const TokenBuffers& token) {
   if (heads.norm.empty()) return;
   Work turn(scheduler_);
-  turn.store(rotate(turn, output, heads), layout_.rotated[index_of(vector)]);
+  turn.store(rotate(turn, output, heads, token), token.rotated[index_of(vector)]);
   turn.place();
   const int width = layout_.shape.head_dim;
   Work work(scheduler_);
@@ -52,63 +54,64 @@ void StageCompiler::norm_heads(const Output& output, const HeadVectors& heads, i
   const auto epsilon = static_cast<float>(layout_.network().norm.epsilon);
   const Value mean = work.op(AluOp::Mul, sum, Work::constant(part));
   const Value shifted = work.op(AluOp::Add, mean, Work::constant(epsilon));
-  work.store(work.op(AluOp::Rsqrt, shifted), layout_.inverse_rms[index_of(vector)]);
+  work.store(work.op(AluOp::Rsqrt, shifted), token.inverse_rms[index_of(vector)]);
   work.place();
 }
 
 Value StageCompiler::head_value(Work& work, const Output& output, const HeadVectors& heads,
-                                int vector) {
-  if (heads.norm.empty()) return rotate(work, output, heads);
-  return work.op(AluOp::Mul, work.memory(layout_.rotated[index_of(vector)]),
-                 work.memory(layout_.inverse_rms[index_of(vector)]));
+                                int vector, const TokenBuffers& token) {
+  if (heads.norm.empty()) return rotate(work, output, heads, token);
+  return work.op(AluOp::Mul, work.memory(token.rotated[index_of(vector)]),
+                 work.memory(token.inverse_rms[index_of(vector)]));
 }
 
 // Each q head alone in its lanes, the lanes of the other heads of the pack zero: a product with a
 // tile of keys then sees one head. With two-byte KV what rounding takes away is kept as a second
 // activation: an error in a score grows exponentially in the softmax.
-void StageCompiler::split_heads(const LayerLayout& layer, int q, const Output& output) {
+void StageCompiler::split_heads(const LayerLayout& layer, int q, const Output& output,
+                                const TokenBuffers& token) {
   const int j = q / layout_.shape.group;
   const Hemisphere side = layer.packs[index_of(j)].side;
   const HeadVectors& heads = layer.q_vectors[index_of(q)];
-  norm_heads(output, heads, q);
+  norm_heads(output, heads, q, token);
   for (int p = 0; p < layout_.shape.heads_in_pack(j); ++p) {
     Work work(scheduler_);
-    const Value head = work.op(AluOp::Mul, head_value(work, output, heads, q),
+    const Value head = work.op(AluOp::Mul, head_value(work, output, heads, q, token),
                                work.memory(layout_.head_mask[index_of(p)]));
     const Type type = layout_.shape.kv;
     const Value rounded = work.convert(head, Type::Float32, type);
     const std::size_t slot = layout_.head_slot(q, p, side);
-    work.store(rounded, layout_.q_heads[slot]);
-    if (!layout_.q_rests.empty()) {
+    work.store(rounded, token.q_heads[slot]);
+    if (!token.q_rests.empty()) {
       const Value kept = work.convert(rounded, type, Type::Float32);
       const Value rest = work.op(AluOp::Sub, head, kept);
-      work.store(work.convert(rest, Type::Float32, type), layout_.q_rests[slot]);
+      work.store(work.convert(rest, Type::Float32, type), token.q_rests[slot]);
     }
     work.place();
   }
 }
 
 void StageCompiler::append_key(const LayerLayout& layer, int pack, const Output& output,
-                               const TokenRegisters& token) {
+                               const TokenBuffers& token) {
   const HeadVectors& heads = layer.k_vectors[index_of(pack)];
   const int vector = layout_.shape.q_vectors() + pack;
-  norm_heads(output, heads, vector);
+  norm_heads(output, heads, vector, token);
   const ColumnTile& keys = layer.packs[index_of(pack)].keys;
   Work work(scheduler_);
-  store_column(work, head_value(work, output, heads, vector), keys,
-               column_ports(keys, token.key_ports));
+  store_column(work, head_value(work, output, heads, vector, token), keys,
+               column_ports(keys, token.registers.key_ports));
   work.place();
 }
 
 void StageCompiler::append_value(const LayerLayout& layer, int pack, const Output& output,
-                                 const TokenRegisters& token) {
+                                 const TokenBuffers& token) {
   const ColumnTile& staged = layer.packs[index_of(pack)].staged;
   Work work(scheduler_);
   Value value = scaled(work, output, work.accumulator(output.plane, output.accumulator));
   if (!layer.v_bias.empty()) {
     value = work.op(AluOp::Add, value, work.memory(layer.v_bias[index_of(pack)]));
   }
-  store_column(work, value, staged, column_ports(staged, token.value_ports));
+  store_column(work, value, staged, column_ports(staged, token.registers.value_ports));
   work.place();
 }
 

@@ -1,6 +1,7 @@
 // The two loops over KV blocks: scores of all tokens and their running maximum, then values weighed
 // by exp(score - maximum). An iteration takes `plan.blocks` blocks; those behind the context are
 // masked, so their weights are zero.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -30,19 +31,35 @@ ColumnTile tile_of_block(ColumnTile tile, int reg, int rows) {
 
 }  // namespace
 
-int StageCompiler::value_accumulator(const LayerLayout& layer, int q, int p) const {
-  const StageShape& shape = layout_.shape;
-  const int j = q / shape.group;
+// Heads that share the planes of pack `pack` and come before it, in packs.
+int StageCompiler::packs_before(const LayerLayout& layer, int pack) {
   int before = 0;
-  for (int other = 0; other < j; ++other) {
-    if (layer.packs[index_of(other)].plane == layer.packs[index_of(j)].plane) ++before;
+  for (int other = 0; other < pack; ++other) {
+    if (layer.packs[index_of(other)].plane == layer.packs[index_of(pack)].plane) ++before;
   }
-  const int index =
-      first_value_accumulator + (before * shape.group + q % shape.group) * shape.pack_heads + p;
-  if (index >= geometry_.accumulators) {
+  return before;
+}
+
+// Accumulators that one token needs on the plane with most packs.
+int StageCompiler::value_accumulators(const LayerLayout& layer) const {
+  int most = 0;
+  for (int j = 0; j < layout_.shape.packs; ++j) most = std::max(most, packs_before(layer, j) + 1);
+  return most * layout_.shape.group * layout_.shape.pack_heads;
+}
+
+int StageCompiler::tokens_at_once(const LayerLayout& layer) const {
+  const int needed = value_accumulators(layer);
+  const int tokens = (geometry_.accumulators - first_value_accumulator) / needed;
+  if (tokens < 1) {
     throw ModelError("lpu.compiler: more heads on one plane than it has accumulators");
   }
-  return index;
+  return tokens;
+}
+
+int StageCompiler::value_accumulator(const LayerLayout& layer, int q, int p, int turn) const {
+  const StageShape& shape = layout_.shape;
+  const int head = packs_before(layer, q / shape.group) * shape.group + q % shape.group;
+  return first_value_accumulator + turn * value_accumulators(layer) + head * shape.pack_heads + p;
 }
 
 // Rows that move from one iteration to the next, by slice.
@@ -55,11 +72,13 @@ std::map<int, int> StageCompiler::loop_strides(const LoopPlan& plan) const {
       }
     }
   }
-  for (const Rows& table : layout_.mask) {
-    for (const Place& place : table) strides[place.slice] = plan.blocks;
-  }
-  for (const Rows& row : layout_.scores) {
-    for (const Place& place : row) strides[place.slice] = plan.blocks * layout_.score_stride;
+  for (int t = 0; t < tokens_; ++t) {
+    for (const Rows& table : layout_.token(t).mask) {
+      for (const Place& place : table) strides[place.slice] = plan.blocks;
+    }
+    for (const Rows& row : layout_.token(t).scores) {
+      for (const Place& place : row) strides[place.slice] = plan.blocks * layout_.score_stride;
+    }
   }
   return strides;
 }
@@ -83,54 +102,55 @@ std::int64_t StageCompiler::lateness(int q) const {
 }
 
 // One q head against one block of keys. With two-byte KV what rounding took from q follows.
-void StageCompiler::multiply_keys(const PackLayout& pack, const BlockHead& head) {
+void StageCompiler::multiply_keys(const PackLayout& pack, const BlockHead& head,
+                                  const TokenBuffers& token) {
   const StageShape& shape = layout_.shape;
   const std::size_t slot = layout_.head_slot(head.q, head.p, pack.side);
   const int halves = streams_of(shape.kv) == 2 && shape.channels() > shape.lanes / 2 ? 2 : 1;
   Work product(scheduler_);
-  product.activate_rows(layout_.q_heads[slot],
+  product.activate_rows(token.q_heads[slot],
                         {{pack.plane, head.accumulator, false, halves, shape.kv}});
   product.place(lateness(head.q));
-  if (layout_.q_rests.empty()) return;
+  if (token.q_rests.empty()) return;
   Work rest(scheduler_);
-  rest.activate_rows(layout_.q_rests[slot],
-                     {{pack.plane, head.accumulator, true, halves, shape.kv}});
+  rest.activate_rows(token.q_rests[slot], {{pack.plane, head.accumulator, true, halves, shape.kv}});
   rest.place(product.start() + halves);
 }
 
 // The scores of all tokens of the block at once, and the running maximum of every lane.
 void StageCompiler::take_scores(const PackLayout& pack, const BlockHead& head,
-                                const TokenRegisters& token) {
+                                const TokenBuffers& token) {
   Work work(scheduler_);
   const auto scale =
       static_cast<float>(1.0 / std::sqrt(static_cast<double>(layout_.shape.head_dim)));
   const Value raw =
       work.op(AluOp::Mul, work.accumulator(pack.plane, head.accumulator), Work::constant(scale));
-  Rows mask = moved(layout_.mask[index_of(pack.side == Hemisphere::East ? 1 : 0)], head.block);
-  for (Place& place : mask) place.reg = token.mask_start;
+  Rows mask = moved(token.mask[index_of(pack.side == Hemisphere::East ? 1 : 0)], head.block);
+  for (Place& place : mask) place.reg = token.registers.mask_start;
   const Value score = work.op(AluOp::Add, raw, work.memory(mask));
   const std::size_t slot = layout_.head_slot(head.q, head.p, pack.side);
-  work.store(score, moved(layout_.scores[slot], head.block * layout_.score_stride));
-  const Rows& maximum = layout_.maxima[layout_.maximum_row(head.q, head.p, head.block)];
+  work.store(score, moved(token.scores[slot], head.block * layout_.score_stride));
+  const Rows& maximum = token.maxima[layout_.maximum_row(head.q, head.p, head.block)];
   work.store(work.op(AluOp::Max, score, work.memory(maximum)), maximum);
   work.place();
 }
 
 // All products come first: results follow a plane's latency later, and take the cycles that the
 // products of later blocks leave.
-void StageCompiler::score_body(const LayerLayout& layer, const TokenRegisters& token,
+void StageCompiler::score_body(const LayerLayout& layer, const TokenBuffers& token,
                                const LoopPlan& plan) {
   const StageShape& shape = layout_.shape;
   std::vector<BlockHead> heads;
   for (int block = 0; block < plan.blocks; ++block) {
     for (int j = 0; j < shape.packs; ++j) {
       const PackLayout& pack = layer.packs[index_of(j)];
-      const ColumnTile keys = tile_of_block(pack.keys, token.slot_base, block * layout_.unit_rows);
+      const ColumnTile keys =
+          tile_of_block(pack.keys, token.registers.slot_base, block * layout_.unit_rows);
       begin_tile(keys, pack.plane, plan);
       for (int g = 0; g < shape.group; ++g) {
         for (int p = 0; p < shape.heads_in_pack(j); ++p) {
           heads.push_back({block, j * shape.group + g, p, next_accumulator(pack.plane)});
-          multiply_keys(pack, heads.back());
+          multiply_keys(pack, heads.back(), token);
         }
       }
       end_tile(keys, pack.plane, plan);
@@ -142,32 +162,33 @@ void StageCompiler::score_body(const LayerLayout& layer, const TokenRegisters& t
 }
 
 // The first maximum is a head's sink, or less than any score.
-void StageCompiler::begin_maxima(const LayerLayout& layer) {
+void StageCompiler::begin_maxima(const LayerLayout& layer, const TokenBuffers& token) {
   const int maxima = layout_.blocks_per_iteration * layout_.score_stride;
   for (int i = 0; i < maxima; ++i) {
     const bool has_sink = !layer.sinks.empty() && i < layout_.score_stride;
     Work work(scheduler_);
     const Value first = has_sink ? work.memory(layer.sinks[index_of(i)])
                                  : Work::constant(-std::numeric_limits<float>::infinity());
-    work.store(work.op(AluOp::Pass, first), layout_.maxima[index_of(i)]);
+    work.store(work.op(AluOp::Pass, first), token.maxima[index_of(i)]);
     work.place();
   }
 }
 
-void StageCompiler::score_loop(const LayerLayout& layer, const TokenRegisters& token) {
-  begin_maxima(layer);
-  run_loop("scores", token.iterations,
+void StageCompiler::score_loop(const LayerLayout& layer, const TokenBuffers& token) {
+  begin_maxima(layer, token);
+  run_loop("scores", token.registers.iterations,
            [&](const LoopPlan& plan) { score_body(layer, token, plan); });
 }
 
 // exp(score - maximum) of one head and block goes straight from the vector unit to the plane.
-void StageCompiler::weigh_values(const PackLayout& pack, const BlockHead& head) {
+void StageCompiler::weigh_values(const PackLayout& pack, const BlockHead& head,
+                                 const TokenBuffers& token) {
   const StageShape& shape = layout_.shape;
   Work work(scheduler_);
   const std::size_t slot = layout_.head_slot(head.q, head.p, pack.side);
-  const Value distance = work.op(
-      AluOp::Sub, work.memory(moved(layout_.scores[slot], head.block * layout_.score_stride)),
-      work.memory(layout_.maxima[layout_.maximum_row(head.q, head.p, 0)]));
+  const Value distance =
+      work.op(AluOp::Sub, work.memory(moved(token.scores[slot], head.block * layout_.score_stride)),
+              work.memory(token.maxima[layout_.maximum_row(head.q, head.p, 0)]));
   const Value weight = work.op(AluOp::Exp, distance);
   const Work::Target target{pack.plane, head.accumulator, true, streams_of(shape.kv), shape.kv};
   if (streams_of(shape.kv) == 1) {
@@ -184,18 +205,18 @@ void StageCompiler::weigh_values(const PackLayout& pack, const BlockHead& head) 
   work.place();
 }
 
-void StageCompiler::value_body(const LayerLayout& layer, const TokenRegisters& token,
+void StageCompiler::value_body(const LayerLayout& layer, const TokenBuffers& token, int turn,
                                const LoopPlan& plan) {
   const StageShape& shape = layout_.shape;
   for (int block = 0; block < plan.blocks; ++block) {
     for (int j = 0; j < shape.packs; ++j) {
       const PackLayout& pack = layer.packs[index_of(j)];
       const ColumnTile values =
-          tile_of_block(pack.values, token.slot_base, block * layout_.unit_rows);
+          tile_of_block(pack.values, token.registers.slot_base, block * layout_.unit_rows);
       begin_tile(values, pack.plane, plan);
       for (int q = j * shape.group; q < (j + 1) * shape.group; ++q) {
         for (int p = 0; p < shape.heads_in_pack(j); ++p) {
-          weigh_values(pack, {block, q, p, value_accumulator(layer, q, p)});
+          weigh_values(pack, {block, q, p, value_accumulator(layer, q, p, turn)}, token);
         }
       }
       end_tile(values, pack.plane, plan);
@@ -203,19 +224,19 @@ void StageCompiler::value_body(const LayerLayout& layer, const TokenRegisters& t
   }
 }
 
-void StageCompiler::value_loop(const LayerLayout& layer, const TokenRegisters& token) {
+void StageCompiler::value_loop(const LayerLayout& layer, const TokenBuffers& token, int turn) {
   const StageShape& shape = layout_.shape;
   for (int q = 0; q < shape.q_vectors(); ++q) {
     const PackLayout& pack = layer.packs[index_of(q / shape.group)];
     for (int p = 0; p < shape.heads_in_pack(q / shape.group); ++p) {
       Work work(scheduler_);
       work.activate(work.convert(Work::constant(0.0F), Type::Float32, shape.kv),
-                    {pack.plane, value_accumulator(layer, q, p), false, 1, shape.kv});
+                    {pack.plane, value_accumulator(layer, q, p, turn), false, 1, shape.kv});
       work.place();
     }
   }
-  run_loop("values", token.iterations,
-           [&](const LoopPlan& plan) { value_body(layer, token, plan); });
+  run_loop("values", token.registers.iterations,
+           [&](const LoopPlan& plan) { value_body(layer, token, turn, plan); });
 }
 
 }  // namespace tandem::lpu

@@ -15,12 +15,22 @@ std::size_t index_of(int value) {
 
 }  // namespace
 
-void StageCompiler::maximum_over_lanes(int q, int p) {
-  const Rows& maximum = layout_.maxima[layout_.maximum_row(q, p, 0)];
+void StageCompiler::maximum_over_lanes(const TokenBuffers& token) {
+  const StageShape& shape = layout_.shape;
+  for (int q = 0; q < shape.q_vectors(); ++q) {
+    for (int p = 0; p < shape.heads_in_pack(q / shape.group); ++p) {
+      maximum_over_lanes(token, {q, p});
+    }
+  }
+}
+
+void StageCompiler::maximum_over_lanes(const TokenBuffers& token, const HeadOfPack& head) {
+  const auto [q, p] = head;
+  const Rows& maximum = token.maxima[layout_.maximum_row(q, p, 0)];
   Work work(scheduler_);
   Value own = work.op(AluOp::Pass, work.memory(maximum));
   for (int block = 1; block < layout_.blocks_per_iteration; ++block) {
-    own = work.op(AluOp::Max, own, work.memory(layout_.maxima[layout_.maximum_row(q, p, block)]));
+    own = work.op(AluOp::Max, own, work.memory(token.maxima[layout_.maximum_row(q, p, block)]));
   }
   const Hemisphere side = (q + p) % 2 == 0 ? Hemisphere::East : Hemisphere::West;
   work.store(reduce_lanes(work, own, AluOp::Max, side), maximum);
@@ -29,10 +39,10 @@ void StageCompiler::maximum_over_lanes(int q, int p) {
 
 // The planes turn V rows by token into columns by channel: a one-hot activation picks one channel
 // of every token.
-void StageCompiler::transpose_values(const PackLayout& pack, const TokenRegisters& token) {
+void StageCompiler::transpose_values(const PackLayout& pack, const TokenBuffers& token) {
   const StageShape& shape = layout_.shape;
   ColumnTile staged = pack.staged;
-  staged.reg = token.staging_base;
+  staged.reg = token.registers.staging_base;
   scheduler_.load_tile(staged, pack.plane);
   const auto side = index_of(pack.side == Hemisphere::East ? 1 : 0);
   for (int channel = 0; channel < shape.channels(); ++channel) {
@@ -45,7 +55,7 @@ void StageCompiler::transpose_values(const PackLayout& pack, const TokenRegister
     std::vector<Rows> column;
     for (int byte = 0; byte < pack.values.bytes; ++byte) {
       column.push_back({pack.values.place(geometry_, byte, channel)});
-      column.back().front().reg = token.tail_base;
+      column.back().front().reg = token.registers.tail_base;
     }
     Work work(scheduler_);
     store_column(work, work.accumulator(pack.plane, accumulator), pack.values, column);
@@ -55,10 +65,11 @@ void StageCompiler::transpose_values(const PackLayout& pack, const TokenRegister
 
 // A sink takes its share of the softmax and adds nothing: its exponential joins the sum.
 Value StageCompiler::with_sink(Work& work, Value sum, const LayerLayout& layer,
-                               const HeadOfPack& head, const Work::Options& at) {
+                               const TokenBuffers& token, const HeadOfPack& head,
+                               const Work::Options& at) {
   const std::size_t index = layout_.head_slot(head.q, head.p, Hemisphere::West);
   const Value distance =
-      work.op(AluOp::Sub, work.memory(layer.sinks[index]), work.memory(layout_.maxima[index]), at);
+      work.op(AluOp::Sub, work.memory(layer.sinks[index]), work.memory(token.maxima[index]), at);
   Value share = work.op(AluOp::Exp, distance);
   if (streams_of(layout_.shape.kv) == 1) {
     share = work.op(AluOp::Mul, share, Work::constant(fp8_weight_scale));
@@ -68,7 +79,8 @@ Value StageCompiler::with_sink(Work& work, Value sum, const LayerLayout& layer,
 
 // Divides every head by its sum (the lane of the ones column, spread over all lanes), keeps its own
 // lanes and adds the heads of the pack into one activation.
-void StageCompiler::combine_heads(const LayerLayout& layer, int q) {
+void StageCompiler::combine_heads(const LayerLayout& layer, int q, const TokenBuffers& token,
+                                  int turn) {
   const StageShape& shape = layout_.shape;
   const int j = q / shape.group;
   const PackLayout& pack = layer.packs[index_of(j)];
@@ -76,11 +88,11 @@ void StageCompiler::combine_heads(const LayerLayout& layer, int q) {
   Work work(scheduler_);
   Value total;
   for (int p = 0; p < shape.heads_in_pack(j); ++p) {
-    const int accumulator = value_accumulator(layer, q, p);
+    const int accumulator = value_accumulator(layer, q, p, turn);
     Work::Options at;
     at.earliest = std::int64_t{p} * spacing;
     Value sum = work.accumulator_permuted(pack.plane, accumulator, sum_map_);
-    if (!layer.sinks.empty()) sum = with_sink(work, sum, layer, {q, p}, at);
+    if (!layer.sinks.empty()) sum = with_sink(work, sum, layer, token, {q, p}, at);
     const Value part = work.op(AluOp::Recip, sum, {}, at);
     const Value mean = work.op(AluOp::Mul, work.accumulator(pack.plane, accumulator), part);
     const Value own = work.op(AluOp::Mul, mean, work.memory(layout_.head_mask[index_of(p)]));
@@ -91,8 +103,8 @@ void StageCompiler::combine_heads(const LayerLayout& layer, int q) {
     if (p > 0) running.earliest = work.time_of(total) + spacing;
     total = work.op(p == 0 ? AluOp::AccClear : AluOp::AccAdd, own, {}, running);
   }
-  const Value output = gated_output(work, total, layer, q, layout_);
-  store_activation(work, output, shape.weights, layout_.attended, q);
+  const Value output = gated_output(work, total, layer, q, token);
+  store_activation(work, output, shape.weights, token.attended, q);
   work.place();
 }
 

@@ -57,9 +57,6 @@ std::array<std::uint16_t, host_registers> register_limits(const Geometry& geomet
 }
 
 void check_fit(const Geometry& geometry, const StageLayout& layout) {
-  if (layout.tokens > 1 && !layout.layers.empty()) {
-    throw ModelError("lpu.compiler: attention of several tokens per pass");
-  }
   if (layout.deepest_bank() > geometry.rows_per_bank) {
     throw ModelError(
         fmt::format("lpu.compiler: the stage needs {} rows in its fullest bank, the chip has {}",
@@ -91,11 +88,12 @@ std::vector<int> reduction_radices(int lanes) {
 }
 
 StageCompiler::StageCompiler(const Geometry& geometry, const LatencyTable& latencies,
-                             StageLayout& layout, const LinkPlan& links,
+                             StageLayout& layout, const LinkPlan& links, int tokens,
                              const std::optional<LoopPlan>& loops)
     : geometry_(geometry),
       layout_(layout),
       links_(links),
+      tokens_(tokens),
       scheduler_(geometry, latencies, latencies.barrier),
       accumulator_turn_(index_of(geometry.planes)),
       plan_(loops) {
@@ -120,7 +118,7 @@ void StageCompiler::receive_hidden() {
   const int interval = geometry_.link_class(links_.receive_link).cycles_per_vector;
   Work work(scheduler_);
   std::int64_t offset = 0;
-  for (int t = 0; t < layout_.tokens; ++t) {
+  for (int t = 0; t < tokens_; ++t) {
     for (const Rows& rows : layout_.token(t).hidden) {
       for (const Place& place : rows) {
         work.receive_row(place, links_.receive_link, offset);
@@ -135,7 +133,7 @@ void StageCompiler::receive_hidden() {
 
 void StageCompiler::send_hidden() {
   scheduler_.begin_operator("send");
-  for (int t = 0; t < layout_.tokens; ++t) {
+  for (int t = 0; t < tokens_; ++t) {
     const TokenBuffers& token = layout_.token(t);
     for (std::size_t k = 0; k < token.hidden.size(); ++k) {
       Work copy(scheduler_);
@@ -143,7 +141,7 @@ void StageCompiler::send_hidden() {
       copy.place();
     }
   }
-  for (int t = 0; t < layout_.tokens; ++t) send_hidden(layout_.token(t));
+  for (int t = 0; t < tokens_; ++t) send_hidden(layout_.token(t));
 }
 
 void StageCompiler::send_hidden(const TokenBuffers& token) {
@@ -206,6 +204,11 @@ void fill(CompiledStage& result, StageCompiler& compiler, const std::string& chi
     result.program.rows_used.push_back(static_cast<std::uint16_t>(rows));
   }
   result.cycles = predict_cycles(compiler.scheduler());
+  const auto by_register = iteration_cycles(compiler.scheduler());
+  for (int t = 0; t < result.tokens; ++t) {
+    const auto found = by_register.find(result.layout.token(t).registers.iterations);
+    result.iteration_cycles.push_back(found == by_register.end() ? 0 : found->second);
+  }
   result.cycles.blocks_per_iteration = result.layout.blocks_per_iteration;
   result.loops = compiler.loop_uses();
   result.plan = compiler.plan();
@@ -219,15 +222,26 @@ void fill(CompiledStage& result, StageCompiler& compiler, const std::string& chi
 
 }  // namespace
 
+std::int64_t CompiledStage::cycles_of(const std::vector<std::int64_t>& blocks) const {
+  std::int64_t total = cycles.base;
+  for (std::size_t t = 0; t < blocks.size(); ++t) {
+    total += iteration_cycles[t] * cycles.further_iterations(blocks[t]);
+  }
+  return total;
+}
+
 CompiledStage compile_stage(const Geometry& geometry, const LatencyTable& latencies,
                             const std::string& chip, const Stage& stage, int slots,
-                            std::int64_t max_context, const LinkPlan& links, int tokens,
-                            const std::optional<LoopPlan>& loops) {
+                            std::int64_t max_context, const LinkPlan& links,
+                            const PassShape& pass) {
+  if (pass.tokens < 1) throw ModelError("lpu.compiler: a pass of no tokens");
   CompiledStage result;
   result.links = links;
-  result.layout = make_layout(geometry, stage, slots, max_context, tokens);
+  result.tokens = pass.tokens;
+  result.layout =
+      make_layout(geometry, stage, slots, max_context, std::max(pass.tokens, pass.room));
   check_fit(geometry, result.layout);
-  StageCompiler compiler(geometry, latencies, result.layout, links, loops);
+  StageCompiler compiler(geometry, latencies, result.layout, links, pass.tokens, pass.loops);
   fill(result, compiler, chip);
   return result;
 }
@@ -235,18 +249,20 @@ CompiledStage compile_stage(const Geometry& geometry, const LatencyTable& latenc
 CompiledStage compile_gang_stage(const Geometry& geometry, const LatencyTable& latencies,
                                  const std::string& chip, const Stage& stage, int slots,
                                  std::int64_t max_context, const TensorGang& tensor,
-                                 const LinkPlan& links, int tokens) {
+                                 const LinkPlan& links, const PassShape& pass) {
   const int ranks = tensor.gang->size();
   if (ranks == 1) {
-    return compile_stage(geometry, latencies, chip, stage, slots, max_context, links, tokens);
+    return compile_stage(geometry, latencies, chip, stage, slots, max_context, links, pass);
   }
   CompiledStage result;
   result.links = links;
+  result.tokens = pass.tokens;
   // The last rank's: where its rows of the head end, the vocabulary ends.
   const Stage share = rank_stage(stage, ranks, ranks - 1);
-  result.layout = make_layout(geometry, share, slots, max_context, tokens, ranks);
+  result.layout =
+      make_layout(geometry, share, slots, max_context, std::max(pass.tokens, pass.room), ranks);
   check_fit(geometry, result.layout);
-  StageCompiler compiler(geometry, latencies, result.layout, links);
+  StageCompiler compiler(geometry, latencies, result.layout, links, pass.tokens, pass.loops);
   compiler.join(tensor, result.rank_rows);
   fill(result, compiler, chip);
   return result;

@@ -33,9 +33,11 @@ struct TensorGang {
 /// rows in.
 struct CompiledStage {
   StageLayout layout;
+  int tokens = 1;  ///< of a pass
   Program program;
   RankRows rank_rows;
   CyclePrediction cycles;
+  std::vector<std::int64_t> iteration_cycles;  ///< of one further KV block, by token of a pass
   LinkPlan links;
   /// Cycles (from the Notify) in which the hidden state's bytes arrive or leave, in the order
   /// vector, byte. Empty for a first (last) stage.
@@ -43,23 +45,31 @@ struct CompiledStage {
   std::vector<std::int64_t> send_cycles;
   std::int64_t instructions = 0;       ///< words of all queues
   std::vector<OperatorUse> operators;  ///< in program order
-  std::vector<LoopUse> loops;          ///< over KV blocks, in program order
-  std::optional<LoopPlan> plan;        ///< of these loops; empty where there are none
+  /// Cycles of a pass whose tokens have so many KV blocks; missing tokens fill it up.
+  [[nodiscard]] std::int64_t cycles_of(const std::vector<std::int64_t>& blocks) const;
+  std::vector<LoopUse> loops;    ///< over KV blocks, in program order
+  std::optional<LoopPlan> plan;  ///< of these loops; empty where there are none
   [[nodiscard]] Program program_of(int rank) const { return rank_rows.bind(program, rank); }
   /// The same stage as one rank sees it: its rows in the program, its part of the head.
   [[nodiscard]] CompiledStage of_rank(const Stage& whole, int rank) const;
   [[nodiscard]] Bytes program_bytes() const { return Bytes(instructions * instruction_bytes); }
 };
 
-/// Compiles a stage for `slots` requests of up to `max_context` tokens each and passes of `tokens`
-/// tokens. Loops over KV blocks follow `loops`, or else the plan with the fewest cycles over all
-/// contexts. Deterministic. Throws ModelError for shapes it does not support and for stages that do
-/// not fit the chip.
+/// What passes a program is for. Programs of one stage for several numbers of tokens share their
+/// SRAM, and thus weights and KV, where all are compiled with `room` for the most of them.
+struct PassShape {
+  int tokens = 1;
+  int room = 1;
+  /// Of the loops over KV blocks; empty: the plan with the fewest cycles over all contexts.
+  std::optional<LoopPlan> loops{};
+};
+
+/// Compiles a stage for `slots` requests of up to `max_context` tokens each. Deterministic. Throws
+/// ModelError for shapes it does not support and for stages that do not fit the chip.
 [[nodiscard]] CompiledStage compile_stage(const Geometry& geometry, const LatencyTable& latencies,
                                           const std::string& chip, const Stage& stage, int slots,
                                           std::int64_t max_context, const LinkPlan& links = {},
-                                          int tokens = 1,
-                                          const std::optional<LoopPlan>& loops = {});
+                                          const PassShape& pass = {});
 
 /// The same for a gang: every rank takes its share of the stage (rank_stage) and adds what it
 /// contributes to the hidden state to the others' by a TwoPhase all-reduce in stripes, in the order
@@ -70,7 +80,7 @@ struct CompiledStage {
                                                const std::string& chip, const Stage& stage,
                                                int slots, std::int64_t max_context,
                                                const TensorGang& tensor, const LinkPlan& links = {},
-                                               int tokens = 1);
+                                               const PassShape& pass = {});
 
 /// Radices whose product is `lanes`, for the cross-lane reductions: fours first, then 5, 3, 2.
 /// Throws ModelError where a larger prime remains.

@@ -255,4 +255,10 @@ CyclePrediction predict_cycles(const Scheduler& scheduler) {
   return prediction;
 }
 
+std::map<int, std::int64_t> iteration_cycles(const Scheduler& scheduler) {
+  std::map<int, std::int64_t> cycles;
+  for (const Loop& loop : scheduler.loops()) cycles[loop.reg] += loop.interval;
+  return cycles;
+}
+
 }  // namespace tandem::lpu

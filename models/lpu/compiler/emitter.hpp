@@ -2,6 +2,8 @@
 // arithmetic runs, LoopReg for loop segments in every queue that goes on afterwards.
 #pragma once
 
+#include <map>
+
 #include "models/lpu/compiler/scheduler.hpp"
 #include "models/lpu/isa.hpp"
 
@@ -17,11 +19,17 @@ struct CyclePrediction {
   std::int64_t base = 0;           ///< every loop runs once
   std::int64_t per_iteration = 0;  ///< all loops together
   int blocks_per_iteration = 1;    ///< KV blocks
+  /// Of a loop over `blocks` KV blocks, behind the first.
+  [[nodiscard]] std::int64_t further_iterations(std::int64_t blocks) const {
+    return (blocks - 1) / blocks_per_iteration;
+  }
   /// Cycles of a pass over `blocks` KV blocks.
   [[nodiscard]] std::int64_t at(std::int64_t blocks) const {
-    return base + per_iteration * ((blocks - 1) / blocks_per_iteration);
+    return base + per_iteration * further_iterations(blocks);
   }
 };
 [[nodiscard]] CyclePrediction predict_cycles(const Scheduler& scheduler);
+/// Cycles of one further iteration of all loops that a host register counts, by register.
+[[nodiscard]] std::map<int, std::int64_t> iteration_cycles(const Scheduler& scheduler);
 
 }  // namespace tandem::lpu

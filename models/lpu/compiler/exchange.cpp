@@ -30,7 +30,7 @@ Rows own_row(const Rows& first, int stripe, int ranks, int own) {
 
 void StageCompiler::join(const TensorGang& tensor, RankRows& rows) {
   collective_.emplace(scheduler_, *tensor.topology, *tensor.gang, rows);
-  const int stripes = layout_.exchange.output.vectors / layout_.ranks;
+  const int stripes = (exchanged() + layout_.ranks - 1) / layout_.ranks;
   stripe_ready_.assign(index_of(stripes), 0);
   std::vector<int> ranks(index_of(layout_.ranks));
   for (int rank = 0; rank < layout_.ranks; ++rank) ranks[index_of(rank)] = rank;

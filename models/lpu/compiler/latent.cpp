@@ -1,6 +1,8 @@
 // Multi-head latent attention in its absorbed form (DeepSeek-V2, arXiv 2405.04434, section 2.1):
 // projections, norms and rotation before the loops over KV blocks, and the way from the latents
 // that they give to the hidden state. docs/decisions/lpu_latent.md has the layout and the counts.
+#include <algorithm>
+
 #include "models/lpu/compiler/stage_compiler.hpp"
 
 namespace tandem::lpu {
@@ -13,22 +15,21 @@ std::size_t index_of(int value) {
 }  // namespace
 
 void StageCompiler::mix_by_latents(const LayerLayout& layer) {
-  const LatentPlan& plan = *layout_.latent;
-  settle_plan(layer, layout_.registers);
+  settle_plan(layer, layout_);
   rms_norm(layer.attention_norm);
   scheduler_.begin_operator("latents down");
   project_down(layer);
   scheduler_.begin_operator("norms of latents");
-  for (int t = 0; t < layout_.tokens; ++t) norm_latents(layer, layout_.token(t));
+  for (int t = 0; t < tokens_; ++t) norm_latents(layer, layout_.token(t));
   scheduler_.begin_operator("q up");
   project_queries(layer);
   scheduler_.begin_operator("q by keys");
   absorb_keys(layer);
-  attend_latents(layer);
-  scheduler_.begin_operator("values up");
-  for (int t = 0; t < layout_.tokens; ++t) {
-    for (int h = 0; h < plan.heads; ++h) average_latent(layer, h, layout_.token(t));
+  const int at_once = std::min(tokens_, latents_at_once());
+  for (int first = 0; first < tokens_; first += at_once) {
+    attend_latents(layer, first, std::min(tokens_, first + at_once));
   }
+  scheduler_.begin_operator("values up");
   project_values(layer);
   scheduler_.begin_operator("output projection");
   add_to_hidden(layer.o, &TokenBuffers::attended);
@@ -254,20 +255,21 @@ void StageCompiler::keep_query(const Output& output, int head, int vector,
 
 // The latents' mean under the softmax: its sum stands in the lane of the column of ones. Vectors on
 // one plane leave it one behind the other.
-void StageCompiler::average_latent(const LayerLayout& layer, int head, const TokenBuffers& token) {
+void StageCompiler::average_latent(const LayerLayout& layer, int head, int turn,
+                                   const TokenBuffers& token) {
   const LatentPlan& plan = *layout_.latent;
   const std::vector<std::uint16_t> spread(index_of(plan.lanes),
                                           static_cast<std::uint16_t>(plan.ones_lane()));
   const int ones = plan.ones_vector();
   Work work(scheduler_);
-  const Value sum = work.accumulator_permuted(layer.packs[index_of(ones)].plane,
-                                              latent_accumulator(head, ones), add_map(spread));
+  const Value sum = work.accumulator_permuted(
+      layer.packs[index_of(ones)].plane, latent_accumulator(head, ones, turn), add_map(spread));
   const Value part = work.op(AluOp::Recip, sum);
   for (int v = 0; v < plan.latent_vectors; ++v) {
     Work::Options at;
     at.earliest = work.time_of(part) + scheduler_.latencies().vxm_special + v / 2;
     const Value total =
-        work.accumulator(layer.packs[index_of(v)].plane, latent_accumulator(head, v));
+        work.accumulator(layer.packs[index_of(v)].plane, latent_accumulator(head, v, turn));
     const Value mean = work.op(AluOp::Mul, total, part, at);
     store_activation(work, mean, layout_.shape.weights, token.latent_outputs,
                      head * plan.latent_vectors + v);

@@ -32,12 +32,21 @@ Hemisphere side_of_block(int block) {
 
 }  // namespace
 
-int StageCompiler::latent_accumulator(int head, int vector) const {
-  const int index = first_value_accumulator + vector / 2 * layout_.latent->heads + head;
-  if (index >= geometry_.accumulators) {
+// Accumulators of one token: one per head for every pair of vectors.
+int StageCompiler::latent_sums() const {
+  return (layout_.latent->value_vectors + 1) / 2 * layout_.latent->heads;
+}
+
+int StageCompiler::latents_at_once() const {
+  const int tokens = (geometry_.accumulators - first_value_accumulator) / latent_sums();
+  if (tokens < 1) {
     throw ModelError("lpu.compiler: more heads of latent attention than planes have accumulators");
   }
-  return index;
+  return tokens;
+}
+
+int StageCompiler::latent_accumulator(int head, int vector, int turn) const {
+  return first_value_accumulator + turn * latent_sums() + vector / 2 * layout_.latent->heads + head;
 }
 
 // One-byte tiles of every second block go to the other plane of the hemisphere.
@@ -45,22 +54,30 @@ int StageCompiler::plane_of_block(const PackLayout& pack, int block) const {
   return pack.plane + (streams_of(layout_.shape.kv) == 1 ? block % 2 : 0);
 }
 
-void StageCompiler::attend_latents(const LayerLayout& layer) {
-  const LatentPlan& plan = *layout_.latent;
-  for (int t = 0; t < layout_.tokens; ++t) {
+// Tokens `first` to `end`: as many as there are accumulators for.
+void StageCompiler::attend_latents(const LayerLayout& layer, int first, int end) {
+  scheduler_.begin_operator("scores");
+  for (int t = first; t < end; ++t) {
     const TokenBuffers& token = layout_.token(t);
-    scheduler_.begin_operator("scores");
-    begin_maxima(layer);
+    begin_maxima(layer, token);
     run_loop("scores", token.registers.iterations,
              [&](const LoopPlan& loop) { latent_score_body(layer, token, loop); });
-    scheduler_.begin_operator("maximum over lanes");
-    for (int h = 0; h < plan.heads; ++h) maximum_over_lanes(h, 0);
-    scheduler_.begin_operator("values transposed");
-    transpose_latents(layer, token);
-    scheduler_.begin_operator("values");
-    clear_latent_sums(layer);
+  }
+  scheduler_.begin_operator("maximum over lanes");
+  for (int t = first; t < end; ++t) maximum_over_lanes(layout_.token(t));
+  scheduler_.begin_operator("values transposed");
+  for (int t = first; t < end; ++t) transpose_latents(layer, layout_.token(t));
+  scheduler_.begin_operator("values");
+  for (int t = first; t < end; ++t) {
+    const TokenBuffers& token = layout_.token(t);
+    clear_latent_sums(layer, t - first);
     run_loop("values", token.registers.iterations,
-             [&](const LoopPlan& loop) { latent_value_body(layer, token, loop); });
+             [&](const LoopPlan& loop) { latent_value_body(layer, token, t - first, loop); });
+  }
+  scheduler_.begin_operator("means of latents");
+  for (int t = first; t < end; ++t) {
+    for (int h = 0; h < layout_.latent->heads; ++h)
+      average_latent(layer, h, t - first, layout_.token(t));
   }
 }
 
@@ -173,20 +190,21 @@ void StageCompiler::transpose_channel(const PackLayout& pack, int plane, int cha
   work.place();
 }
 
-void StageCompiler::clear_latent_sums(const LayerLayout& layer) {
+void StageCompiler::clear_latent_sums(const LayerLayout& layer, int turn) {
   const LatentPlan& latent = *layout_.latent;
   const Type type = layout_.shape.kv;
   for (int v = 0; v < latent.value_vectors; ++v) {
     for (int h = 0; h < latent.heads; ++h) {
       Work work(scheduler_);
-      work.activate(work.convert(Work::constant(0.0F), Type::Float32, type),
-                    {layer.packs[index_of(v)].plane, latent_accumulator(h, v), false, 1, type});
+      work.activate(
+          work.convert(Work::constant(0.0F), Type::Float32, type),
+          {layer.packs[index_of(v)].plane, latent_accumulator(h, v, turn), false, 1, type});
       work.place();
     }
   }
 }
 
-void StageCompiler::latent_value_body(const LayerLayout& layer, const TokenBuffers& token,
+void StageCompiler::latent_value_body(const LayerLayout& layer, const TokenBuffers& token, int turn,
                                       const LoopPlan& plan) {
   const LatentPlan& latent = *layout_.latent;
   for (int block = 0; block < plan.blocks; ++block) {
@@ -199,7 +217,7 @@ void StageCompiler::latent_value_body(const LayerLayout& layer, const TokenBuffe
             tile_of_block(pack.values, token.registers.slot_base, block * layout_.unit_rows));
         begin_tile(tiles.back(), pack.plane, plan);
       }
-      for (int h = 0; h < latent.heads; ++h) weigh_latents(layer, {block, h, {}}, first, token);
+      for (int h = 0; h < latent.heads; ++h) weigh_latents(layer, {block, h, turn}, first, token);
       for (int v = first; v < end; ++v) {
         end_tile(tiles[index_of(v - first)], layer.packs[index_of(v)].plane, plan);
       }
@@ -209,7 +227,7 @@ void StageCompiler::latent_value_body(const LayerLayout& layer, const TokenBuffe
 
 // exp(score - maximum) of one head and block goes straight from the vector unit to the planes of
 // both hemispheres; with two bytes what rounding takes away follows as a second activation.
-void StageCompiler::weigh_latents(const LayerLayout& layer, const LatentScore& head, int first,
+void StageCompiler::weigh_latents(const LayerLayout& layer, const LatentHead& head, int first,
                                   const TokenBuffers& token) {
   const LatentPlan& latent = *layout_.latent;
   const Type type = layout_.shape.kv;
@@ -225,8 +243,8 @@ void StageCompiler::weigh_latents(const LayerLayout& layer, const LatentScore& h
   const auto send = [&](Value value) {
     for (int v = first; v < std::min(first + 2, latent.value_vectors); ++v) {
       rounded = work.convert(value, Type::Float32, type);
-      work.activate(rounded, {layer.packs[index_of(v)].plane, latent_accumulator(head.head, v),
-                              true, width, type});
+      work.activate(rounded, {layer.packs[index_of(v)].plane,
+                              latent_accumulator(head.head, v, head.turn), true, width, type});
     }
   };
   send(weight);

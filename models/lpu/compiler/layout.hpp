@@ -218,6 +218,8 @@ struct TokenBuffers : LatentBuffers {
   Rows cosine, sine;           ///< of the token's position
   std::array<Rows, 2> mask;    ///< first row of the mask table; zeros, then the tail's row. Read at
                                ///< the token's mask_start
+  /// Rotated heads and their inverse root mean squares, where heads are normed: q vectors, packs.
+  std::vector<Rows> rotated, inverse_rms;
   Activations normed, attended, gated;
   std::vector<Rows> output_gates;  ///< fp32, by q vector: what gated attention multiplies with
   Activations delta_outputs;       ///< of Gated DeltaNet, by pack
@@ -258,8 +260,6 @@ struct StageLayout : TokenBuffers {
   VectorBlock shards;                        ///< of a gang that sends: the hidden states
   std::vector<Rows> head_mask;               ///< by kv head of a pack: ones in its lanes
   std::array<std::vector<Rows>, 2> one_hot;  ///< by channel, kv type
-  /// Rotated heads and their inverse root mean squares, where heads are normed: q vectors, packs.
-  std::vector<Rows> rotated, inverse_rms;
   Rows logit_mask;  ///< minus infinity behind the last token of the head slice
   RoutingBuffers routing;
   std::vector<TokenBuffers> further_tokens;

@@ -36,9 +36,12 @@ void LayoutMaker::make_head_vectors(LayerLayout& layer, const GroupedAttention& 
     layer.sinks.push_back(fp32());
   }
   if (attention.qk_norm == QkNorm::None || !layout_.rotated.empty()) return;
-  for (int i = 0; i < s.q_vectors() + s.packs; ++i) {
-    layout_.rotated.push_back(fp32());
-    layout_.inverse_rms.push_back(fp32());
+  for (int t = 0; t < layout_.tokens; ++t) {
+    TokenBuffers& token = layout_.token(t);
+    for (int i = 0; i < s.q_vectors() + s.packs; ++i) {
+      token.rotated.push_back(fp32());
+      token.inverse_rms.push_back(fp32());
+    }
   }
 }
 

@@ -75,13 +75,13 @@ LoopCost StageCompiler::cost_of(PlannedLoop& loop, const LoopPlan& plan) {
 }
 
 // The plan whose loops take the fewest cycles, summed over all contexts that a request may have.
-void StageCompiler::choose_plan(const LayerLayout& layer, const TokenRegisters& token) {
+void StageCompiler::choose_plan(const LayerLayout& layer, const TokenBuffers& token) {
   std::vector<PlannedLoop> loops{
       {"scores", [&](const LoopPlan& plan) { score_body(layer, token, plan); }},
-      {"values", [&](const LoopPlan& plan) { value_body(layer, token, plan); }}};
+      {"values", [&](const LoopPlan& plan) { value_body(layer, token, 0, plan); }}};
   if (layout_.latent) {
-    loops[0].body = [&](const LoopPlan& plan) { latent_score_body(layer, layout_, plan); };
-    loops[1].body = [&](const LoopPlan& plan) { latent_value_body(layer, layout_, plan); };
+    loops[0].body = [&](const LoopPlan& plan) { latent_score_body(layer, token, plan); };
+    loops[1].body = [&](const LoopPlan& plan) { latent_value_body(layer, token, 0, plan); };
   }
   std::vector<LoopPlan> plans{{LoopStrategy::Sequential, 1}};
   const int most = std::min(layout_.spare_blocks + 1, layout_.blocks_per_slot);
@@ -109,7 +109,7 @@ void StageCompiler::choose_plan(const LayerLayout& layer, const TokenRegisters& 
 }
 
 // An iteration takes no more blocks than the layout has spare ones for.
-void StageCompiler::settle_plan(const LayerLayout& layer, const TokenRegisters& token) {
+void StageCompiler::settle_plan(const LayerLayout& layer, const TokenBuffers& token) {
   if (!plan_) choose_plan(layer, token);
   plan_->blocks = std::min(plan_->blocks, layout_.spare_blocks + 1);
   layout_.blocks_per_iteration = plan_->blocks;

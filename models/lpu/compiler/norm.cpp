@@ -19,7 +19,7 @@ Value StageCompiler::reduce_lanes(Work& work, Value value, AluOp operation, Hemi
 
 void StageCompiler::rms_norm(const std::vector<Rows>& weights) {
   scheduler_.begin_operator("norm");
-  for (int t = 0; t < layout_.tokens; ++t) rms_norm(weights, layout_.token(t));
+  for (int t = 0; t < tokens_; ++t) rms_norm(weights, layout_.token(t));
 }
 
 void StageCompiler::rms_norm(const std::vector<Rows>& weights, const TokenBuffers& token) {
@@ -63,10 +63,10 @@ void StageCompiler::take_logit(const Output& output, int tile, const TokenBuffer
   logit = is_last ? work.op(AluOp::Add, logit, work.memory(layout_.logit_mask))
                   : work.op(AluOp::Pass, logit);
   work.store(logit, token.logits[index_of(tile)]);
-  if (layout_.tokens == 1) compare_best(work, logit, tile);
-  const std::int64_t start = work.place(layout_.tokens == 1 ? best_from_ : 0);
+  if (tokens_ == 1) compare_best(work, logit, tile);
+  const std::int64_t start = work.place(tokens_ == 1 ? best_from_ : 0);
   // Each tile reads what the one before has left in the registers.
-  if (layout_.tokens == 1) best_from_ = start + scheduler_.latencies().vxm_simple;
+  if (tokens_ == 1) best_from_ = start + scheduler_.latencies().vxm_simple;
 }
 
 // Keeps, in every lane, the largest logit so far and the tile it stood in. A later equal logit does
@@ -109,9 +109,9 @@ void StageCompiler::head() {
          }});
   }
   multiply(rows, &TokenBuffers::normed);
-  if (layout_.tokens == 1) return keep_best(layout_);
+  if (tokens_ == 1) return keep_best(layout_);
   scheduler_.begin_operator("best tokens");
-  for (int t = 0; t < layout_.tokens; ++t) find_best(layout_.token(t));
+  for (int t = 0; t < tokens_; ++t) find_best(layout_.token(t));
 }
 
 void StageCompiler::find_best(const TokenBuffers& token) {

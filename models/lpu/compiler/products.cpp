@@ -32,7 +32,7 @@ std::vector<StageCompiler::RowGroup> StageCompiler::row_groups(const std::vector
                         groups.back().rows.front()->matrix->first_k == row.matrix->first_k;
     if (!beside) groups.emplace_back();
     groups.back().rows.push_back(&row);
-    groups.back().targets.resize(index_of(layout_.tokens));
+    groups.back().targets.resize(index_of(tokens_));
     for (auto& targets : groups.back().targets) {
       targets.push_back({plane, next_accumulator(plane), false, 1, row.matrix->type});
     }
@@ -64,7 +64,7 @@ void StageCompiler::multiply(const std::vector<TileRow>& rows, ActivationsOf act
 }
 
 void StageCompiler::finish_round(const Round& round) {
-  for (int token = 0; token < layout_.tokens; ++token) {
+  for (int token = 0; token < tokens_; ++token) {
     for (const RowGroup* group : round) {
       const auto& targets = group->targets[index_of(token)];
       for (std::size_t i = 0; i < group->rows.size(); ++i) {
@@ -91,7 +91,7 @@ void StageCompiler::multiply_round(const Round& round, const Round* next,
       if (k < group->k_tiles()) install_tiles(*group, k);
     }
     if (ahead) load_next(k);
-    for (int token = 0; token < layout_.tokens; ++token) {
+    for (int token = 0; token < tokens_; ++token) {
       for (RowGroup* group : round) {
         if (k < group->k_tiles()) activate_tiles(*group, k, token, activations);
       }
@@ -219,7 +219,7 @@ void StageCompiler::gate(const Output& gate, const Output& up, int vector, int t
 void StageCompiler::dense_block(const LayerLayout& layer) {
   scheduler_.begin_operator("gate and up");
   std::vector<TileRow> rows;
-  std::vector<std::vector<Output>> gates(index_of(layout_.tokens));
+  std::vector<std::vector<Output>> gates(index_of(tokens_));
   for (auto& of_token : gates) of_token.resize(index_of(layer.gate.n_tiles));
   const int gate_scale = load_scale(layer.gate, 1);
   const int up_scale = load_scale(layer.up, 2);

@@ -15,8 +15,9 @@ namespace tandem::lpu {
 /// Schedules the operators of one stage in order on one Scheduler.
 class StageCompiler {
  public:
+  /// `tokens` of a pass: as many as the layout has buffers for, or fewer.
   StageCompiler(const Geometry& geometry, const LatencyTable& latencies, StageLayout& layout,
-                const LinkPlan& links, const std::optional<LoopPlan>& loops = {});
+                const LinkPlan& links, int tokens, const std::optional<LoopPlan>& loops = {});
   /// Makes this the schedule of a gang whose rows by rank `rows` keeps; before compile().
   void join(const TensorGang& tensor, RankRows& rows);
   void compile();
@@ -73,7 +74,7 @@ class StageCompiler {
     return layout_.stage.head_end != layout_.network().vocabulary;
   }
   /// Hidden states of all tokens, one behind the other.
-  [[nodiscard]] int exchanged() const { return layout_.tokens * layout_.shape.hidden_vectors; }
+  [[nodiscard]] int exchanged() const { return tokens_ * layout_.shape.hidden_vectors; }
   [[nodiscard]] const Rows& hidden_row(int vector) const;
   void receive_shards();
   void send_shards();
@@ -146,36 +147,42 @@ class StageCompiler {
 
   // Attention (attention.cpp, attention_values.cpp).
   void attention(const LayerLayout& layer);
-  void project_qkv(const LayerLayout& layer, const TokenRegisters& token);
+  void attend(const LayerLayout& layer, int first, int end);
+  void project_qkv(const LayerLayout& layer);
   // What projections become on their way (attention_inputs.cpp).
-  [[nodiscard]] Value rotate(Work& work, const Output& output, const HeadVectors& heads);
+  [[nodiscard]] Value rotate(Work& work, const Output& output, const HeadVectors& heads,
+                             const TokenBuffers& token);
   [[nodiscard]] Value head_value(Work& work, const Output& output, const HeadVectors& heads,
-                                 int vector);
-  void norm_heads(const Output& output, const HeadVectors& heads, int vector);
-  void split_heads(const LayerLayout& layer, int q, const Output& output);
+                                 int vector, const TokenBuffers& token);
+  void norm_heads(const Output& output, const HeadVectors& heads, int vector,
+                  const TokenBuffers& token);
+  void split_heads(const LayerLayout& layer, int q, const Output& output,
+                   const TokenBuffers& token);
   void append_key(const LayerLayout& layer, int pack, const Output& output,
-                  const TokenRegisters& token);
+                  const TokenBuffers& token);
   void append_value(const LayerLayout& layer, int pack, const Output& output,
-                    const TokenRegisters& token);
+                    const TokenBuffers& token);
   [[nodiscard]] std::vector<Rows> column_ports(const ColumnTile& tile, int first_register) const;
   void store_column(Work& work, Value value, const ColumnTile& tile,
                     const std::vector<Rows>& by_byte);
+  void transpose_values(const PackLayout& pack, const TokenBuffers& token);
+  void combine_heads(const LayerLayout& layer, int q, const TokenBuffers& token, int turn);
   // Gated outputs (gates.cpp).
   void add_output_gates(const LayerLayout& layer, int scale, std::vector<TileRow>& rows);
   [[nodiscard]] Value gated_output(Work& work, Value heads, const LayerLayout& layer, int q,
                                    const TokenBuffers& token);
   void keep_shared_gate(const LayerLayout& layer, const PartedOutput& logits);
-  void maximum_over_lanes(int q, int p);
-  void transpose_values(const PackLayout& pack, const TokenRegisters& token);
-  void combine_heads(const LayerLayout& layer, int q);
   /// Head p of the pack in q vector q.
   struct HeadOfPack {
     int q;
     int p;
   };
+  void maximum_over_lanes(const TokenBuffers& token);
+  void maximum_over_lanes(const TokenBuffers& token, const HeadOfPack& head);
   [[nodiscard]] Value with_sink(Work& work, Value sum, const LayerLayout& layer,
-                                const HeadOfPack& head, const Work::Options& at);
-  void begin_maxima(const LayerLayout& layer);
+                                const TokenBuffers& token, const HeadOfPack& head,
+                                const Work::Options& at);
+  void begin_maxima(const LayerLayout& layer, const TokenBuffers& token);
   void add_bias_to_hidden(const std::vector<Rows>& bias);
 
   // Latent attention (latent.cpp).
@@ -200,7 +207,7 @@ class StageCompiler {
   void store_query(Work& work, Value value, int head, int vector, const TokenBuffers& token);
   void absorb_keys(const LayerLayout& layer);
   void keep_query(const Output& output, int head, int vector, const TokenBuffers& token);
-  void average_latent(const LayerLayout& layer, int head, const TokenBuffers& token);
+  void average_latent(const LayerLayout& layer, int head, int turn, const TokenBuffers& token);
   void project_values(const LayerLayout& layer);
 
   // Its loops over KV blocks (latent_loops.cpp).
@@ -210,18 +217,27 @@ class StageCompiler {
     int head;
     std::array<int, 2> accumulator;
   };
-  void attend_latents(const LayerLayout& layer);
+  /// The same with the token's turn among those that have sums under way.
+  struct LatentHead {
+    int block;
+    int head;
+    int turn;
+  };
+  void attend_latents(const LayerLayout& layer, int first, int end);
   void latent_score_body(const LayerLayout& layer, const TokenBuffers& token, const LoopPlan& plan);
   void ask_latents(int plane, const LatentScore& score, int vector, const TokenBuffers& token);
   void take_latent_score(const LayerLayout& layer, const LatentScore& score,
                          const TokenBuffers& token);
   void transpose_latents(const LayerLayout& layer, const TokenBuffers& token);
   void transpose_channel(const PackLayout& pack, int plane, int channel, const TokenBuffers& token);
-  void clear_latent_sums(const LayerLayout& layer);
-  void latent_value_body(const LayerLayout& layer, const TokenBuffers& token, const LoopPlan& plan);
-  void weigh_latents(const LayerLayout& layer, const LatentScore& head, int first,
+  void clear_latent_sums(const LayerLayout& layer, int turn);
+  void latent_value_body(const LayerLayout& layer, const TokenBuffers& token, int turn,
+                         const LoopPlan& plan);
+  void weigh_latents(const LayerLayout& layer, const LatentHead& head, int first,
                      const TokenBuffers& token);
-  [[nodiscard]] int latent_accumulator(int head, int vector) const;
+  [[nodiscard]] int latent_sums() const;
+  [[nodiscard]] int latents_at_once() const;
+  [[nodiscard]] int latent_accumulator(int head, int vector, int turn) const;
   [[nodiscard]] int plane_of_block(const PackLayout& pack, int block) const;
 
   // Loops over KV blocks (attention_loops.cpp).
@@ -232,18 +248,23 @@ class StageCompiler {
     int p;
     int accumulator;
   };
-  void score_loop(const LayerLayout& layer, const TokenRegisters& token);
-  void score_body(const LayerLayout& layer, const TokenRegisters& token, const LoopPlan& plan);
-  void multiply_keys(const PackLayout& pack, const BlockHead& head);
-  void take_scores(const PackLayout& pack, const BlockHead& head, const TokenRegisters& token);
-  void value_loop(const LayerLayout& layer, const TokenRegisters& token);
-  void value_body(const LayerLayout& layer, const TokenRegisters& token, const LoopPlan& plan);
-  void weigh_values(const PackLayout& pack, const BlockHead& head);
+  void score_loop(const LayerLayout& layer, const TokenBuffers& token);
+  void score_body(const LayerLayout& layer, const TokenBuffers& token, const LoopPlan& plan);
+  void multiply_keys(const PackLayout& pack, const BlockHead& head, const TokenBuffers& token);
+  void take_scores(const PackLayout& pack, const BlockHead& head, const TokenBuffers& token);
+  void value_loop(const LayerLayout& layer, const TokenBuffers& token, int turn);
+  void value_body(const LayerLayout& layer, const TokenBuffers& token, int turn,
+                  const LoopPlan& plan);
+  void weigh_values(const PackLayout& pack, const BlockHead& head, const TokenBuffers& token);
   void begin_tile(const ColumnTile& tile, int plane, const LoopPlan& plan);
   void end_tile(const ColumnTile& tile, int plane, const LoopPlan& plan);
   [[nodiscard]] std::int64_t lateness(int q) const;
   [[nodiscard]] std::map<int, int> loop_strides(const LoopPlan& plan) const;
-  [[nodiscard]] int value_accumulator(const LayerLayout& layer, int q, int p) const;
+  /// Of the token that comes `turn`-th in its group.
+  [[nodiscard]] int value_accumulator(const LayerLayout& layer, int q, int p, int turn) const;
+  [[nodiscard]] int value_accumulators(const LayerLayout& layer) const;
+  [[nodiscard]] static int packs_before(const LayerLayout& layer, int pack);
+  [[nodiscard]] int tokens_at_once(const LayerLayout& layer) const;
 
   // Plans of these loops (loop_search.cpp).
   using LoopFunction = std::function<void(const LoopPlan&)>;
@@ -267,8 +288,8 @@ class StageCompiler {
   [[nodiscard]] LoopCost cost_of(PlannedLoop& loop, const LoopPlan& plan);
   [[nodiscard]] LoopBody planned_body(const std::string& name, const LoopFunction& body,
                                       LoopPlan& plan);
-  void settle_plan(const LayerLayout& layer, const TokenRegisters& token);
-  void choose_plan(const LayerLayout& layer, const TokenRegisters& token);
+  void settle_plan(const LayerLayout& layer, const TokenBuffers& token);
+  void choose_plan(const LayerLayout& layer, const TokenBuffers& token);
   void run_loop(const std::string& name, int reg, const LoopFunction& body);
 
   [[nodiscard]] int add_map(std::vector<std::uint16_t> map);
@@ -276,6 +297,7 @@ class StageCompiler {
   const Geometry geometry_;
   StageLayout& layout_;
   LinkPlan links_;
+  const int tokens_;
   Scheduler scheduler_;
   std::vector<std::vector<std::uint16_t>> maps_;
   std::vector<int> accumulator_turn_;

@@ -1,0 +1,35 @@
+// How the tokens of a batch are split into passes of programs with one, two, four ... batch slots.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "sim/core/units.hpp"
+#include "sim/lower/batch.hpp"
+
+namespace tandem::lpu {
+
+/// One token of a batch.
+struct PlannedToken {
+  std::size_t slice = 0;      ///< of the batch
+  std::int64_t position = 0;  ///< in its request
+};
+
+/// A pass: the program's batch slots, and the tokens that take part (never more).
+struct PlannedPass {
+  int slots = 1;
+  std::vector<PlannedToken> tokens;
+};
+
+/// What a pass with so many batch slots takes, whatever its tokens are.
+using PassTime = std::function<Picoseconds(int slots)>;
+
+/// The passes of a batch in the order of its tokens, with at most `most_slots` slots each (a power
+/// of two): of the ways to split a number of tokens into powers of two, the last one possibly
+/// larger than what is left, the one that takes least by `time`. Tokens of one request whose KV
+/// blocks (of `block` tokens) differ never share a pass.
+[[nodiscard]] std::vector<PlannedPass> plan_passes(const Batch& batch, std::int64_t block,
+                                                   int most_slots, const PassTime& time);
+
+}  // namespace tandem::lpu
