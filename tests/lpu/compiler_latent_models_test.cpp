@@ -2,10 +2,13 @@
 // layers of the published one.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <chrono>
+#include <cstdio>
 
 #include "models/lpu/compiler/rank_share.hpp"
 #include "models/lpu/rack_host.hpp"
+#include "models/lpu/stage_floor.hpp"
 #include "sim/lower/reference_model.hpp"
 #include "tests/lower/seeded_weights.hpp"
 #include "tests/lower/tiny_networks.hpp"
@@ -79,6 +82,71 @@ TEST(LpuLatentModels, OfGangsHaveTheBitsOfTheReferenceThatAddsByRank) {
       ASSERT_EQ(pass.logits, gang.forward(token)) << position;
       ASSERT_EQ(pass.run.cycles, rack.program().cycles(position / 32 + 1));
     }
+  }
+}
+
+// Requests at different positions and a chunk of a prompt in one pass: what single tokens give.
+TEST(LpuLatentModels, PassesOfSeveralTokensGiveTheBitsOfSingleOnes) {
+  const NeuralNetwork network = latent_network(latent_shape(20, 24, 20, 10, 6, 12), 2, 50, 40, 40);
+  const Weights weights = random_weights(network, 9);
+  const auto geometry = narrow_geometry(1);
+  const Stage stage = tandem::whole_model(network, precision_of(half, byte));
+  StageUnderTest single(geometry, stage, weights, 2, 48);
+  const auto compiled =
+      lpu::compile_stage(geometry, lpu::LatencyTable{}, "chip", stage, 2, 48, {}, {3});
+  for (const auto& fault : lpu::verify(compiled.program, geometry, lpu::LatencyTable{})) {
+    ADD_FAILURE() << lpu::format_violation(fault);
+  }
+  lpu::ChipHost host(geometry, lpu::LatencyTable{}, compiled, weights);
+  for (int pass = 0; pass < 14; ++pass) {
+    std::vector<lpu::TokenPlace> places{{0, 2 * pass}, {0, 2 * pass + 1}};
+    if (pass >= 3) places.push_back({1, pass - 3});
+    std::vector<std::span<const float>> hidden;
+    for (const auto& [slot, position] : places) {
+      hidden.push_back(embedding_row(weights, static_cast<std::int32_t>(position * 3 + slot) % 40));
+    }
+    const auto batch = host.run_tokens(places, hidden);
+    for (std::size_t i = 0; i < places.size(); ++i) {
+      const auto alone = single.host->run_token(places[i].slot, places[i].position, hidden[i]);
+      ASSERT_EQ(batch.tokens[i].logits, alone.logits) << pass << " " << i;
+    }
+  }
+}
+
+struct Layer {
+  const char* name;
+  lpu::Geometry geometry;
+  bool has_experts;
+  int ranks;
+  std::int64_t context;
+};
+
+// A rank's share of one layer of DeepSeek-V3 with a head of one vector. LPU v1 holds one of experts
+// on 72 chips.
+TEST(LpuLatentModels, LayersOfDeepseekV3CompileFastAndComeNearTheirFloor) {
+  const std::array layers{Layer{"dense on LP30", lp30_geometry(), false, 16, 320},
+                          Layer{"experts on LP30", lp30_geometry(), true, 32, 320},
+                          Layer{"dense on LP30, 10,240 tokens", lp30_geometry(), false, 16, 10240},
+                          Layer{"dense on LPU v1", lpu_v1_geometry(), false, 16, 320},
+                          Layer{"experts on LPU v1", lpu_v1_geometry(), true, 64, 320}};
+  for (const Layer& layer : layers) {
+    SCOPED_TRACE(layer.name);
+    const Stage whole =
+        tandem::whole_model(deepseek_v3_layer(layer.has_experts), precision_of(byte, byte));
+    Stage share = lpu::rank_stage(whole, layer.ranks, layer.ranks - 1);
+    share.network.vocabulary = share.head_end;
+    const auto begin = std::chrono::steady_clock::now();
+    const auto compiled =
+        lpu::compile_stage(layer.geometry, lpu::LatencyTable{}, "chip", share, 1, layer.context);
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+    const auto floor =
+        lpu::floor_of_stage(layer.geometry, lpu::LatencyTable{}, share, layer.context);
+    const std::int64_t cycles = compiled.cycles.at((layer.context + 319) / 320);
+    const double ratio = double(cycles) / double(floor.cycles());
+    EXPECT_GE(ratio, 1.0);
+    EXPECT_LE(ratio, 1.25);
+    std::printf("%s: %ld cycles, %.3f of the floor, %.2f s\n", layer.name, long(cycles), ratio,
+                seconds.count());
   }
 }
 

@@ -15,29 +15,13 @@ std::size_t at(std::int64_t value) {
   return static_cast<std::size_t>(value);
 }
 
-// Of latent attention: one key, of which what rotates counts.
-ops::AttentionShape shape_of(const Mixer& mixer) {
-  if (const auto* grouped = std::get_if<GroupedAttention>(&mixer)) return grouped->shape;
-  const ops::LatentShape& latent = std::get<LatentAttention>(mixer).shape;
-  ops::AttentionShape shape;
-  shape.heads = latent.heads;
-  shape.kv_heads = 1;
-  shape.head_dim = latent.rope_dim;
-  return shape;
-}
-
-ops::Rope rope_of(const Mixer& mixer) {
-  if (const auto* grouped = std::get_if<GroupedAttention>(&mixer)) return *grouped->rope;
-  return std::get<LatentAttention>(mixer).rope;
-}
-
 }  // namespace
 
 LpuReference::LpuReference(const Weights& weights, ElementType weight_type, ElementType kv_type,
                            int lanes)
     : weights_(weights),
       network_(weights.network),
-      attention_(shape_of(network_.kinds.front().mixer)),
+      attention_(heads_of(network_.kinds.front().mixer)),
       rope_(rope_of(network_.kinds.front().mixer)),
       type_(weight_type),
       kv_type_(kv_type),

@@ -103,6 +103,8 @@ class LpuReference {
                                    const std::vector<float>& v) const;
   // Latent attention (lpu_reference_latent.cpp).
   struct LatentLanes;
+  [[nodiscard]] static ops::AttentionShape heads_of(const Mixer& mixer);
+  [[nodiscard]] static ops::Rope rope_of(const Mixer& mixer);
   void make_latent(Layer& layer, std::int64_t index) const;
   [[nodiscard]] Lanes latent_norm(const Lanes& x, const Tensor& weights) const;
   void append_latent(Layer& layer, std::int64_t index, const Lanes& x) const;

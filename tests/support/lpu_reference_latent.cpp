@@ -42,6 +42,22 @@ struct LpuReference::LatentLanes {
   [[nodiscard]] std::size_t latent_width() const { return (rank + lanes - 1) / lanes * lanes; }
 };
 
+// Of latent attention: one key, of which what rotates counts.
+ops::AttentionShape LpuReference::heads_of(const Mixer& mixer) {
+  if (const auto* grouped = std::get_if<GroupedAttention>(&mixer)) return grouped->shape;
+  const ops::LatentShape& latent = std::get<LatentAttention>(mixer).shape;
+  ops::AttentionShape shape;
+  shape.heads = latent.heads;
+  shape.kv_heads = 1;
+  shape.head_dim = latent.rope_dim;
+  return shape;
+}
+
+ops::Rope LpuReference::rope_of(const Mixer& mixer) {
+  if (const auto* grouped = std::get_if<GroupedAttention>(&mixer)) return *grouped->rope;
+  return std::get<LatentAttention>(mixer).rope;
+}
+
 void LpuReference::make_latent(Layer& layer, std::int64_t index) const {
   const auto& s = std::get<LatentAttention>(layer.kind->mixer).shape;
   const LatentLanes l(s, lanes_);
