@@ -70,7 +70,8 @@ class ChipHost final : public StageHost {
            Machine& machine);
   void use(const CompiledStage& stage) override;
   /// Runs one token at `position` of the request in `slot`. `hidden` is the residual stream that
-  /// enters: the token's embedding in a first stage, else what the link brings.
+  /// enters: the token's row of the embedding table in a first stage (scaled, and added to a
+  /// learned position's, in here), else what the link brings.
   PassResult run_token(int slot, std::int64_t position, std::span<const float> hidden);
   BatchResult run_tokens(std::span<const TokenPlace> places,
                          const std::vector<std::span<const float>>& hidden) override;
@@ -89,6 +90,8 @@ class ChipHost final : public StageHost {
   [[nodiscard]] std::vector<float> read_value(const Rows& rows) const;
   void write_descriptor(const TokenBuffers& token, std::int64_t position,
                         std::span<const float> hidden);
+  void write_embedding(const TokenBuffers& token, std::int64_t position,
+                       std::span<const float> row);
   void write_mask(const TokenBuffers& token, std::int64_t position);
   [[nodiscard]] std::vector<LinkVector> arrivals(
       const std::vector<std::span<const float>>& hidden) const;
@@ -107,6 +110,7 @@ class ChipHost final : public StageHost {
   const CompiledStage* stage_;
   std::unique_ptr<Machine> own_;
   Machine* machine_;
+  Tensor positions_;  ///< learned ones; empty elsewhere
 };
 
 /// Cosines, and sines with the sign of the rotation, of one position for every lane of a pack.

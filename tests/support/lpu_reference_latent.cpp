@@ -53,8 +53,8 @@ ops::AttentionShape LpuReference::heads_of(const Mixer& mixer) {
   return shape;
 }
 
-ops::Rope LpuReference::rope_of(const Mixer& mixer) {
-  if (const auto* grouped = std::get_if<GroupedAttention>(&mixer)) return *grouped->rope;
+std::optional<ops::Rope> LpuReference::rope_of(const Mixer& mixer) {
+  if (const auto* grouped = std::get_if<GroupedAttention>(&mixer)) return grouped->rope;
   return std::get<LatentAttention>(mixer).rope;
 }
 
@@ -215,7 +215,7 @@ LpuReference::Lanes LpuReference::latent_part(std::size_t index, const Lanes& hi
   const auto number = static_cast<std::int64_t>(index);
   const auto& s = std::get<LatentAttention>(layer.kind->mixer).shape;
   const LatentLanes l(s, lanes_);
-  const Lanes x = norm(hidden, weights_.layer(number, "attention_norm"));
+  const Lanes x = norm(hidden, prefix_of(index) + "attention_norm");
   Lanes latent = x;
   if (s.query_rank > 0) {
     latent = multiply(layer.query_down, x, at(network_.hidden));

@@ -16,7 +16,7 @@ std::size_t index_of(int value) {
 
 void StageCompiler::mix_by_latents(const LayerLayout& layer) {
   settle_plan(layer, layout_);
-  rms_norm(layer.attention_norm);
+  norm(layer.attention_norm);
   scheduler_.begin_operator("latents down");
   project_down(layer);
   scheduler_.begin_operator("norms of latents");
@@ -32,7 +32,7 @@ void StageCompiler::mix_by_latents(const LayerLayout& layer) {
   scheduler_.begin_operator("values up");
   project_values(layer);
   scheduler_.begin_operator("output projection");
-  add_to_hidden(layer.o, &TokenBuffers::attended);
+  add_to_hidden(layer.o, &TokenBuffers::attended, {}, residual(layer.attention_post_norm));
 }
 
 // Queries first: they have the longer way to the scores.
