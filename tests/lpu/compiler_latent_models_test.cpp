@@ -4,7 +4,7 @@
 
 #include <array>
 #include <chrono>
-#include <cstdio>
+#include <string>
 
 #include "models/lpu/compiler/rank_share.hpp"
 #include "models/lpu/rack_host.hpp"
@@ -145,8 +145,14 @@ TEST(LpuLatentModels, LayersOfDeepseekV3CompileFastAndComeNearTheirFloor) {
     const double ratio = double(cycles) / double(floor.cycles());
     EXPECT_GE(ratio, 1.0);
     EXPECT_LE(ratio, 1.25);
-    std::printf("%s: %ld cycles, %.3f of the floor, %.2f s\n", layer.name, long(cycles), ratio,
-                seconds.count());
+    const std::string name = layer.name;
+    RecordProperty(name + " cycles", std::to_string(cycles));
+    RecordProperty(name + " ratio", std::to_string(ratio));
+    RecordProperty(name + " seconds", std::to_string(seconds.count()));
+    for (const lpu::LoopUse& loop : compiled.loops) {
+      RecordProperty(name + " cycles per block, " + loop.name,
+                     std::to_string(loop.per_block(loop.interval)));
+    }
   }
 }
 

@@ -371,7 +371,7 @@ StageLayout make_layout(const Geometry& geometry, const Stage& stage, int slots,
   layout.further_tokens.resize(static_cast<std::size_t>(tokens - 1));
   for (int t = 0; t < tokens; ++t) layout.token(t).registers = token_registers(geometry, t);
   layout.blocks_per_slot = std::max(1, ceil_div(max_context, geometry.lanes()));
-  layout.spare_blocks = (layout.latent ? most_latent_blocks : most_blocks_per_iteration) - 1;
+  layout.spare_blocks = most_blocks_per_iteration - 1;
   LayoutMaker(geometry, layout).make();
   return layout;
 }

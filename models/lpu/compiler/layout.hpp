@@ -183,9 +183,6 @@ struct LayerLayout {
 
 /// Most KV blocks of one iteration of the attention loops.
 inline constexpr int most_blocks_per_iteration = 4;
-/// Of latent attention, whose heads share a block's tiles: more of them fill the way from a product
-/// to its result.
-inline constexpr int most_latent_blocks = 8;
 
 /// Shape constants that everything else is derived from.
 struct StageShape {
