@@ -10,6 +10,8 @@ tandem_headers(tandem_test_headers
 
 # Rooms whose tests also run under the sanitizers (scripts/test.sh builds just these there).
 set(TANDEM_SANITIZED_ROOMS core numerics config lpu)
+# Rooms whose cases ctest knows one by one, as ROOM.SUITE.CASE.
+set(TANDEM_ROOMS_BY_CASE lpu)
 add_custom_target(sanitized_tests)
 
 # tandem_test(NAME LABEL label [UNSANITIZED] SOURCES ... LIBRARIES ...): one GoogleTest executable.
@@ -27,6 +29,13 @@ function(tandem_test name)
      NOT "tandem::catalog" IN_LIST ARG_LIBRARIES)
     list(APPEND labels sanitized)
     add_dependencies(sanitized_tests ${name})
+  endif()
+  if(room IN_LIST TANDEM_ROOMS_BY_CASE)
+    # Discovered tests take one label; `ctest -L` searches in it.
+    string(REPLACE ";" "_" labels "${labels}")
+    gtest_discover_tests(${name} TEST_PREFIX ${room}. DISCOVERY_TIMEOUT 120
+      PROPERTIES LABELS "${labels}")
+    return()
   endif()
   # One ctest entry per executable keeps start-up cost low; GoogleTest names the failing case.
   add_test(NAME ${name} COMMAND ${name})

@@ -5,29 +5,12 @@
 #include <cmath>
 #include <limits>
 
+#include "models/lpu/compiler/block_tiles.hpp"
 #include "models/lpu/compiler/stage_compiler.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/integers.hpp"
 
 namespace tandem::lpu {
-namespace {
-
-// Accumulators below these serve products in turn.
-constexpr int first_value_accumulator = 64;
-
-Rows moved(Rows rows, int by) {
-  for (Place& place : rows) place.row += by;
-  return rows;
-}
-
-ColumnTile tile_of_block(ColumnTile tile, int reg, int rows) {
-  tile.reg = reg;
-  tile.row += rows;
-  return tile;
-}
-
-}  // namespace
-
 // Heads that share the planes of pack `pack` and come before it, in packs.
 int StageCompiler::packs_before(const LayerLayout& layer, int pack) {
   int before = 0;
