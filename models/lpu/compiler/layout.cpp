@@ -255,17 +255,24 @@ void LayoutMaker::make() {
   make_routing_buffers();
 }
 
+StripedBlocks LayoutMaker::striped_blocks(int vectors) {
+  const auto block = [&](Hemisphere side) {
+    return VectorBlock{allocator_.buffer(side, 4, BufferUse::Any, 0, vectors), vectors};
+  };
+  StripedBlocks blocks;
+  blocks.input = {block(Hemisphere::West), block(Hemisphere::East)};
+  blocks.inbox = block(Hemisphere::West);
+  blocks.output = block(Hemisphere::East);
+  return blocks;
+}
+
 void LayoutMaker::make_exchange() {
   const int stripes =
       ceil_div(std::int64_t{layout_.tokens} * layout_.shape.hidden_vectors, layout_.ranks);
   const int vectors = stripes * layout_.ranks;
-  const auto block = [&](Hemisphere side) {
-    return VectorBlock{allocator_.buffer(side, 4, BufferUse::Any, 0, vectors), vectors};
-  };
-  layout_.exchange.input = {block(Hemisphere::West), block(Hemisphere::East)};
-  layout_.exchange.inbox = block(Hemisphere::West);
-  layout_.exchange.output = block(Hemisphere::East);
-  if (!is_last()) layout_.shards = block(Hemisphere::East);
+  layout_.exchange = striped_blocks(vectors);
+  if (is_last()) return;
+  layout_.shards = {allocator_.buffer(Hemisphere::East, 4, BufferUse::Any, 0, vectors), vectors};
 }
 
 TokenRegisters token_registers(const Geometry& geometry, int token) {
