@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 
 #include "models/lpu/compiler/channel_map.hpp"
 #include "models/lpu/compiler/delta_layout.hpp"
@@ -57,6 +58,10 @@ class ConstantWriter : private TileWriter {
     const std::int64_t used = rows - std::int64_t{s.head_vectors - 1} * s.lanes;
     std::fill(mask.begin() + used, mask.end(), -std::numeric_limits<float>::infinity());
     value(layout_.logit_mask, Type::Float32, mask);
+    if (layout_.lane_index.empty()) return;
+    std::vector<float> index(index_of(s.lanes));
+    std::iota(index.begin(), index.end(), 0.0F);
+    value(layout_.lane_index, Type::Float32, index);
   }
 
   void write_hidden_mask() {

@@ -185,11 +185,14 @@ void LayoutMaker::make_head_vectors() {
   layout_.final_norm = norm_weights();
   make_scale(layout_.head);
   layout_.logit_mask = fp32();
+  if (layout_.top > 0) layout_.lane_index = fp32();
   for (int t = 0; t < layout_.tokens; ++t) {
     TokenBuffers& token = layout_.token(t);
     for (int n = 0; n < layout_.shape.head_vectors; ++n) token.logits.push_back(fp32());
     token.best_value = fp32();
     token.best_tile = fp32();
+    token.top_logits = fp32_vectors(layout_.top);
+    token.top_indices = fp32_vectors(layout_.top);
   }
 }
 
@@ -329,7 +332,7 @@ Type plane_type(ElementType type) {
 }
 
 StageLayout make_layout(const Geometry& geometry, const Stage& stage, int slots,
-                        std::int64_t max_context, int tokens, int ranks) {
+                        std::int64_t max_context, int tokens, int ranks, int top) {
   if (geometry.lanes() != geometry.plane_columns || geometry.lanes() != geometry.plane_rows ||
       geometry.banks != 2 || geometry.planes % 2 != 0) {
     throw ModelError("lpu.compiler: needs square planes as wide as a vector, and two banks");
@@ -337,6 +340,11 @@ StageLayout make_layout(const Geometry& geometry, const Stage& stage, int slots,
   StageLayout layout;
   layout.stage = stage;
   layout.ranks = ranks;
+  layout.top = top;
+  if (top < 0 || top > std::min<std::int64_t>(most_top_tokens, stage.head_end - stage.head_begin)) {
+    throw ModelError(fmt::format("lpu.compiler: the best {} tokens; up to {} of the head are given",
+                                 top, most_top_tokens));
+  }
   check_supported(stage);
   take_attention(layout);
   layout.shape = shape_of(geometry, stage);

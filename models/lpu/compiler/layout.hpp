@@ -174,6 +174,9 @@ struct LayerLayout {
   std::optional<ExpertsLayout> experts;
 };
 
+/// Most of a head's best tokens that leave the chip.
+inline constexpr int most_top_tokens = 64;
+
 /// Most KV blocks of one iteration of the attention loops.
 inline constexpr int most_blocks_per_iteration = 4;
 
@@ -229,6 +232,7 @@ struct TokenBuffers {
   std::vector<Rows> maxima;        ///< by block of an iteration and q head; see maximum_row()
   std::vector<Rows> logits;
   Rows best_value, best_tile;
+  std::vector<Rows> top_logits, top_indices;  ///< of the best k, in every lane; index in the slice
 };
 
 /// The whole stage on one chip. Its own buffers are those of the first token of a pass. In a gang
@@ -242,6 +246,7 @@ struct StageLayout : TokenBuffers {
   StageShape shape;
   int slots = 0;                 ///< requests
   int tokens = 1;                ///< of one pass
+  int top = 0;                   ///< best tokens that the head gives, 0 to most_top_tokens
   int blocks_per_slot = 0;       ///< KV blocks of `lanes` tokens
   int blocks_per_iteration = 1;  ///< of the attention loops; the compiler's choice
   int spare_blocks = 0;  ///< most blocks that the last iteration may have behind the context
@@ -260,6 +265,7 @@ struct StageLayout : TokenBuffers {
   std::vector<Rows> head_mask;  ///< by kv head of a pack: ones in its lanes
   std::array<std::vector<Rows>, 2> one_hot;  ///< by channel, kv type
   Rows hidden_mask;  ///< ones in the lanes of the last vector of the hidden state; LayerNorm only
+  Rows lane_index;   ///< constant: 0, 1, 2, ...; where the best k tokens are asked for
   Rows logit_mask;   ///< minus infinity behind the last token of the head slice
   RoutingBuffers routing;
   std::vector<TokenBuffers> further_tokens;
@@ -300,8 +306,10 @@ struct StageLayout : TokenBuffers {
 
 /// Lays out a stage for `slots` requests of up to `max_context` tokens, `tokens` of them per pass.
 /// Throws ModelError for shapes the compiler does not support; whether it fits is for the caller to
-/// judge. `ranks`: chips of the gang whose last rank the stage is.
+/// judge. `ranks`: chips of the gang whose last rank the stage is. `top`: tokens that the head
+/// gives with their logits beside the best one.
 [[nodiscard]] StageLayout make_layout(const Geometry& geometry, const Stage& stage, int slots,
-                                      std::int64_t max_context, int tokens = 1, int ranks = 1);
+                                      std::int64_t max_context, int tokens = 1, int ranks = 1,
+                                      int top = 0);
 
 }  // namespace tandem::lpu

@@ -185,6 +185,11 @@ class StageCompiler {
   void compare_best(Work& work, Value logit, int tile);
   void find_best(const TokenBuffers& token);
   void keep_best(const TokenBuffers& token);
+  // The best k of the head (top_tokens.cpp).
+  void find_top(const TokenBuffers& token);
+  void find_next(const TokenBuffers& token);
+  void take_winner(const TokenBuffers& token, int place);
+  [[nodiscard]] Value token_index(Work& work, Value tile);
 
   // Attention (attention.cpp, attention_values.cpp).
   void attention(const LayerLayout& layer);
