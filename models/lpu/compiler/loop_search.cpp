@@ -79,6 +79,10 @@ void StageCompiler::choose_plan(const LayerLayout& layer, const TokenBuffers& to
   std::vector<PlannedLoop> loops{
       {"scores", [&](const LoopPlan& plan) { score_body(layer, token, plan); }},
       {"values", [&](const LoopPlan& plan) { value_body(layer, token, 0, plan); }}};
+  if (layout_.latent) {
+    loops[0].body = [&](const LoopPlan& plan) { latent_score_body(layer, token, plan); };
+    loops[1].body = [&](const LoopPlan& plan) { latent_value_body(layer, token, 0, plan); };
+  }
   std::vector<LoopPlan> plans{{LoopStrategy::Sequential, 1}};
   const int most = std::min(layout_.spare_blocks + 1, layout_.blocks_per_slot);
   for (int blocks = 1; blocks <= most && most > 1; blocks *= 2) {
