@@ -289,6 +289,11 @@ TokenResult ChipHost::read_results(int token, const RunResult& run) const {
   }
   result.logits.resize(index_of(layout.stage.head_end - layout.stage.head_begin));
   read_best(buffers, result);
+  for (std::size_t i = 0; i < buffers.top_logits.size(); ++i) {
+    const auto index = static_cast<std::int64_t>(read_value(buffers.top_indices[i]).front());
+    result.top.emplace_back(static_cast<std::int32_t>(layout.stage.head_begin + index),
+                            read_value(buffers.top_logits[i]).front());
+  }
   return result;
 }
 

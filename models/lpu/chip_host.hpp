@@ -32,6 +32,8 @@ struct TokenResult {
   std::vector<float> logits;     ///< of the head slice; empty without a head
   std::int32_t best_token = -1;  ///< of the head slice, from the two vectors that the chip keeps
   float best_logit = 0;
+  /// The best tokens that the program was asked for, best first, equal ones by index.
+  std::vector<std::pair<std::int32_t, float>> top;
 };
 
 /// A pass of one token.

@@ -6,7 +6,7 @@
 #include <cstdlib>
 
 #include "sim/lower/reference_model.hpp"
-#include "tests/lpu/mixture_harness.hpp"
+#include "tests/lpu/layer_kinds.hpp"
 
 namespace tandem::test {
 namespace {
@@ -87,18 +87,6 @@ TEST(LpuHeads, NormsOverQueryAndKeyHeads) {
   attention_of(network).rope->layout = RopeLayout::HalfSplit;
   expect_equal_to_reference(network, narrow_geometry(4), ElementType::Float16, 5);
   expect_equal_to_reference(network, narrow_geometry(4), ElementType::Fp8E4m3, 3);
-}
-
-void make_like_gpt_oss(NeuralNetwork& network) {
-  GroupedAttention& attention = attention_of(network);
-  attention.qkv_bias = attention.output_bias = attention.sinks = true;
-  attention.rope->layout = RopeLayout::HalfSplit;
-  attention.rope->theta = 150000;
-  attention.rope->scaling = ops::YarnScaling{32, 4096, 32, 1, false, 1, 0};
-  network.kinds.front().ffn.activation = ActivationKind::ClampedSwiglu;
-  Experts& experts = mixture_of(network);
-  experts.bias = experts.router.bias = true;
-  experts.router.rule = RouterRule::TopkSoftmax;
 }
 
 TEST(LpuHeads, BiasesSinksAndYarnWithClampedExperts) {

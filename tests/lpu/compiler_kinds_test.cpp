@@ -4,7 +4,7 @@
 
 #include "sim/lower/reference_model.hpp"
 #include "tests/lower/tiny_networks.hpp"
-#include "tests/lpu/mixture_harness.hpp"
+#include "tests/lpu/layer_kinds.hpp"
 
 namespace tandem::test {
 namespace {
@@ -31,24 +31,6 @@ TEST(LpuKinds, GatedSharedExperts) {
   expect_equal_to_reference(network, narrow_geometry(3), ElementType::Fp8E4m3, 3);
 }
 
-// All that Gemma 2 and 3 change, windows apart.
-NeuralNetwork like_gemma() {
-  NeuralNetwork network = network_of(small_network(2, 100, 6, 2, 12, 75, 60));
-  network.norm.one_plus_weight = true;
-  network.embedding_scale = 10;
-  network.final_softcap = 3;
-  LayerKind& kind = network.kinds.front();
-  kind.post_norms = true;
-  kind.ffn.activation = ActivationKind::GeluTanh;
-  GroupedAttention& attention = attention_of(network);
-  attention.qk_norm = QkNorm::PerHead;
-  attention.shape.scale = 0.25;
-  attention.shape.softcap = 2;
-  attention.rope->layout = RopeLayout::HalfSplit;
-  attention.rope->scaling = ops::LinearScaling{8};
-  return network;
-}
-
 TEST(LpuKinds, NormsAfterHalvesSoftCapsAndGeglu) {
   expect_equal_to_reference(like_gemma(), narrow_geometry(4), ElementType::Float16, 5);
   expect_equal_to_reference(like_gemma(), narrow_geometry(2), ElementType::Fp8E4m3, 3);
@@ -70,24 +52,40 @@ TEST(LpuKinds, ExpertsBesideADenseBlock) {
   expect_equal_to_reference(network, narrow_geometry(3), ElementType::Fp8E4m3, 2);
 }
 
-// GPT-2: LayerNorm, learned positions, biases everywhere, a block without a gate, no rotation.
-NeuralNetwork like_gpt2(std::int64_t hidden) {
-  NeuralNetwork network = network_of(small_network(2, hidden, 4, 4, 12, 75, 60));
-  network.norm.kind = NormKind::Layer;
-  network.learned_positions = true;
-  LayerKind& kind = network.kinds.front();
-  kind.ffn.gated = false;
-  kind.ffn.bias = true;
-  kind.ffn.activation = ActivationKind::GeluTanh;
-  GroupedAttention& attention = attention_of(network);
-  attention.qkv_bias = attention.output_bias = true;
-  attention.rope.reset();
-  return network;
-}
-
 TEST(LpuKinds, LayerNormsLearnedPositionsAndPlainBlocks) {
   expect_equal_to_reference(like_gpt2(100), narrow_geometry(4), ElementType::Float16, 4);
   expect_equal_to_reference(like_gpt2(64), narrow_geometry(2), ElementType::Fp8E4m3, 3);
+}
+
+TEST(LpuKinds, NormsOverAllHeads) {
+  expect_equal_to_reference(like_minimax(), narrow_geometry(2), ElementType::Float16, 4);
+  NeuralNetwork network = like_minimax();
+  attention_of(network).qkv_bias = true;
+  expect_equal_to_reference(network, narrow_geometry(4), ElementType::Fp8E4m3, 3);
+}
+
+// Gemma 4's global layers: one projection gives keys and values, which have a norm without weights.
+TEST(LpuKinds, ValuesFromKeys) {
+  NeuralNetwork network = like_gemma();
+  attention_of(network).keys_are_values = attention_of(network).value_norm = true;
+  expect_equal_to_reference(network, narrow_geometry(4), ElementType::Float16, 4);
+  attention_of(network).keys_are_values = false;
+  attention_of(network).qk_norm = QkNorm::None;
+  expect_equal_to_reference(network, narrow_geometry(2), ElementType::Fp8E4m3, 3);
+}
+
+// 70 experts on vectors of 32 lanes: three runs of 24, of which the last is not full.
+TEST(LpuKinds, ExpertsOverSeveralVectors) {
+  NeuralNetwork network = small_mixture(1, 60, 70, 10, 12);
+  add_shared(network, 20);
+  mixture_of(network).shared_gate = true;
+  expect_equal_to_reference(network, narrow_geometry(2), ElementType::Float16, 3);
+  mixture_of(network).router.renormalise = false;
+  expect_equal_to_reference(network, narrow_geometry(2), ElementType::Fp8E4m3, 2);
+  mixture_of(network).router.rule = RouterRule::SigmoidBias;
+  mixture_of(network).router.bias = true;
+  mixture_of(network).router.experts = 35;
+  expect_equal_to_reference(network, narrow_geometry(2), ElementType::Bfloat16, 2);
 }
 
 // Greedy decoding in two-byte weights against the same weights in plain float.

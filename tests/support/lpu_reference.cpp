@@ -35,7 +35,9 @@ LpuReference::LpuReference(const Weights& weights, ElementType weight_type, Elem
     } else {
       make_queries(layer, l);
       layer.k = make(weights.layer(l, "attention.key"), kv, hidden);
-      layer.v = make(weights.layer(l, "attention.value"), kv, hidden);
+      if (!std::get<GroupedAttention>(layer.kind->mixer).keys_are_values) {
+        layer.v = make(weights.layer(l, "attention.value"), kv, hidden);
+      }
       layer.o = make(weights.layer(l, "attention.output"), hidden, heads);
       make_extras(layer, l);
     }
@@ -267,10 +269,8 @@ LpuReference::Lanes LpuReference::attention_part(std::size_t index, const Lanes&
   Lanes q = multiply(layer.q, x, live);
   rotate(q, layer.q.scale, layer.query);
   Lanes k = multiply(layer.k, x, live);
+  const Lanes v = value_of(layer, x, k);
   rotate(k, layer.k.scale, layer.key);
-  Lanes v = multiply(layer.v, x, live);
-  for (float& value : v) value *= layer.v.scale;
-  for (std::size_t i = 0; i < layer.value_bias.size(); ++i) v[i] += layer.value_bias[i];
   layer.keys.push_back(round(k, kv_type_));
   layer.values.push_back(round(v, kv_type_));
   bias_ = layer.output_bias;
@@ -318,6 +318,19 @@ GangReference::GangReference(std::vector<Weights> shares, ElementType weight_typ
   for (const Weights& share : shares_) ranks_.emplace_back(share, weight_type, kv_type, lanes);
 }
 
+// Norms over all heads: squares by rank.
+void GangReference::share_squares(std::size_t layer, const LpuReference::Lanes& hidden) {
+  auto sums = ranks_.front().head_squares(layer, hidden);
+  for (std::size_t r = 1; r < ranks_.size(); ++r) {
+    const auto next = ranks_[r].head_squares(layer, hidden);
+    for (std::size_t which = 0; which < 2; ++which) {
+      for (std::size_t i = 0; i < next[which].size(); ++i) sums[which][i] += next[which][i];
+    }
+  }
+  const auto count = static_cast<std::int64_t>(ranks_.size());
+  for (LpuReference& rank : ranks_) rank.give_squares(sums, count);
+}
+
 std::vector<float> GangReference::forward(std::int32_t token) {
   LpuReference::Lanes hidden = ranks_.front().embed(token);
   const auto add_parts = [&](auto part, std::size_t l, const char* norm) {
@@ -329,6 +342,7 @@ std::vector<float> GangReference::forward(std::int32_t token) {
     ranks_.front().add_half(hidden, std::move(sum), l, norm);
   };
   for (std::size_t l = 0; l < ranks_.front().layers(); ++l) {
+    share_squares(l, hidden);
     add_parts([&](LpuReference& rank) { return rank.attention_part(l, hidden); }, l,
               "attention_post_norm");
     add_parts([&](LpuReference& rank) { return rank.feed_forward_part(l, hidden); }, l,

@@ -2,6 +2,7 @@
 // Shares with the chip only element conversions, dot products and special functions.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -33,6 +34,10 @@ class LpuReference {
   [[nodiscard]] Lanes feed_forward_part(std::size_t layer, const Lanes& hidden);
   /// Adds such a sum, with its bias and under its norm where the layer has one.
   void add_half(Lanes& hidden, Lanes sum, std::size_t layer, const std::string& norm) const;
+  /// Squares of a layer's queries and of its keys, by lane, for norms over all heads; and the sums
+  /// over the ranks of a gang of so many, which the next attention_part() uses in their place.
+  [[nodiscard]] std::array<Lanes, 2> head_squares(std::size_t layer, const Lanes& hidden);
+  void give_squares(const std::array<Lanes, 2>& sums, std::int64_t ranks);
   /// Ends the position.
   std::vector<float> logits(const Lanes& hidden);
   [[nodiscard]] std::size_t layers() const { return layers_.size(); }
@@ -49,7 +54,9 @@ class LpuReference {
   };
   struct Extras {
     Lanes bias;  // by lane of every vector
-    Lanes norm;  // by channel of a head
+    Lanes norm;  // by channel of a head; by lane of every vector where all heads are normed
+    bool all_heads = false;
+    std::size_t which = 0;  // 0: queries, 1: keys
   };
   struct Turn {
     std::size_t partner = 0;
@@ -109,6 +116,9 @@ class LpuReference {
   [[nodiscard]] Turn turn_of(std::size_t channel) const;
   void rotate(Lanes& x, float scale, const Extras& extras) const;
   [[nodiscard]] Lanes inverse_rms(const Lanes& x) const;
+  [[nodiscard]] Lanes sum_of_squares(const Lanes& x) const;
+  [[nodiscard]] Lanes inverse_of_all(const Lanes& x, const Extras& extras) const;
+  [[nodiscard]] Lanes value_of(const Layer& layer, const Lanes& x, Lanes key) const;
   [[nodiscard]] static std::vector<std::int64_t> half_of_pairs(std::vector<std::int64_t> map,
                                                                std::int64_t width, int which);
   [[nodiscard]] float norm_weight(float stored) const;
@@ -137,6 +147,7 @@ class LpuReference {
                                           const std::vector<std::size_t>& order) const;
   [[nodiscard]] Lanes inner_of(const Layer& layer, const Block& block, const Lanes& x,
                                const Choice* choice, float shared_gate) const;
+  [[nodiscard]] std::size_t router_vectors(const Experts& kind) const;
   [[nodiscard]] Lanes biases_of(const Layer& layer, const std::vector<Choice>& chosen) const;
 
   const Weights& weights_;
@@ -150,6 +161,8 @@ class LpuReference {
   Matrix head_;
   std::map<std::string, Lanes> trace_;
   std::int64_t position_ = 0;
+  std::array<Lanes, 2> given_squares_;
+  std::int64_t ranks_ = 1;
   Lanes bias_;  // joins the hidden state before the last part that was asked for
 };
 
@@ -162,6 +175,7 @@ class GangReference {
   std::vector<float> forward(std::int32_t token);
 
  private:
+  void share_squares(std::size_t layer, const LpuReference::Lanes& hidden);
   std::vector<Weights> shares_;
   std::vector<LpuReference> ranks_;  // look into shares_
 };

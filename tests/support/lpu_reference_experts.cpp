@@ -149,7 +149,11 @@ std::vector<LpuReference::Choice> LpuReference::weigh(const ops::Router& router,
   }
   if (sums_all) {
     std::fill(total.begin(), total.end(), 0.0F);
-    for (std::size_t e = 0; e < keys.size(); ++e) total[e] = special::exp(keys[e] - best);
+    const std::size_t vectors = (keys.size() + lanes_ - 2) / (lanes_ - 1);
+    const std::size_t run = (keys.size() + vectors - 1) / vectors;
+    for (std::size_t e = 0; e < keys.size(); ++e) {
+      total[e % run] = total[e % run] + special::exp(keys[e] - best);
+    }
     total = sum_over_lanes(total);
   }
   const auto scale = static_cast<float>(router.scale);
@@ -210,10 +214,16 @@ LpuReference::Lanes LpuReference::biases_of(const Layer& layer,
   return biases;
 }
 
+// Vectors of the router's outputs: experts beyond one vector stand in equal runs.
+std::size_t LpuReference::router_vectors(const Experts& kind) const {
+  return (index_of(kind.router.experts) + lanes_ - 2) / (lanes_ - 1);
+}
+
 LpuReference::Lanes LpuReference::mix_experts(const Layer& layer, const Lanes& x,
                                               const Lanes& scored) {
-  const Lanes scores = multiply_parts(layer.router, scored, index_of(network_.hidden), 1);
   const Experts& kind = *layer.kind->ffn.experts;
+  const Lanes scores =
+      multiply_parts(layer.router, scored, index_of(network_.hidden), router_vectors(kind));
   const float score = kind.shared_gate ? scores[index_of(kind.router.experts)] : 0.0F;
   const float shared_gate = kind.shared_gate ? special::recip(special::exp(-score) + 1.0F) : 1.0F;
   Lanes inputs;

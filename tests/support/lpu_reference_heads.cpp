@@ -21,7 +21,8 @@ void LpuReference::make_extras(Layer& layer, std::int64_t index) const {
     layer.query.bias =
         spread(tensor("attention.query_bias"), packed(attention_.heads / attention_.kv_heads));
     layer.key.bias = spread(tensor("attention.key_bias"), packed(1));
-    layer.value_bias = spread(tensor("attention.value_bias"), packed(1));
+    layer.value_bias = spread(
+        tensor(kind.keys_are_values ? "attention.key_bias" : "attention.value_bias"), packed(1));
   }
   const auto copy = [](std::span<const float> values) {
     return Lanes(values.begin(), values.end());
@@ -31,8 +32,14 @@ void LpuReference::make_extras(Layer& layer, std::int64_t index) const {
   if (kind.qk_norm == QkNorm::None) return;
   layer.query.norm = copy(tensor("attention.query_norm"));
   layer.key.norm = copy(tensor("attention.key_norm"));
-  for (float& weight : layer.query.norm) weight = norm_weight(weight);
-  for (float& weight : layer.key.norm) weight = norm_weight(weight);
+  layer.key.which = 1;
+  layer.query.all_heads = layer.key.all_heads = kind.qk_norm == QkNorm::AllHeads;
+  for (auto* extras : {&layer.query, &layer.key}) {
+    for (float& weight : extras->norm) weight = norm_weight(weight);
+  }
+  if (kind.qk_norm != QkNorm::AllHeads) return;
+  layer.query.norm = spread(layer.query.norm, packed(attention_.heads / attention_.kv_heads));
+  layer.key.norm = spread(layer.key.norm, packed(1));
 }
 
 float LpuReference::norm_weight(float stored) const {
@@ -108,9 +115,11 @@ void LpuReference::rotate(Lanes& x, float scale, const Extras& extras) const {
   if (!is_plain) {
     for (float& value : old) value *= scale;
     for (std::size_t i = 0; i < extras.bias.size(); ++i) old[i] += extras.bias[i];
-    if (!extras.norm.empty()) inverse = inverse_rms(old);
+    if (!extras.norm.empty()) {
+      inverse = extras.all_heads ? inverse_of_all(old, extras) : inverse_rms(old);
+    }
     for (std::size_t i = 0; i < old.size() && !extras.norm.empty(); ++i) {
-      old[i] *= extras.norm[i % lanes_ % head_dim_];
+      old[i] *= extras.norm[extras.all_heads ? i : i % lanes_ % head_dim_];
     }
   }
   for (std::size_t i = 0; i < x.size(); ++i) {
@@ -130,6 +139,63 @@ void LpuReference::rotate(Lanes& x, float scale, const Extras& extras) const {
     x[i] = is_plain ? (a + b) * scale : a + b;
     if (!inverse.empty()) x[i] *= inverse[i];
   }
+}
+
+// Lane by lane over the vectors.
+LpuReference::Lanes LpuReference::sum_of_squares(const Lanes& x) const {
+  Lanes sums(lanes_);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    sums[i % lanes_] = i < lanes_ ? x[i] * x[i] : sums[i % lanes_] + x[i] * x[i];
+  }
+  return sums;
+}
+
+LpuReference::Lanes LpuReference::inverse_of_all(const Lanes& x, const Extras& extras) const {
+  const Lanes& given = given_squares_[extras.which];
+  Lanes sums = sum_over_lanes(given.empty() ? sum_of_squares(x) : given);
+  const std::int64_t heads = extras.which == 0 ? attention_.heads : attention_.kv_heads;
+  const auto part =
+      static_cast<float>(1.0 / static_cast<double>(heads * attention_.head_dim * ranks_));
+  Lanes inverse;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const float mean = sums[i % lanes_] * part;
+    inverse.push_back(special::rsqrt(mean + static_cast<float>(network_.norm.epsilon)));
+  }
+  return inverse;
+}
+
+std::array<LpuReference::Lanes, 2> LpuReference::head_squares(std::size_t index,
+                                                              const Lanes& hidden) {
+  const Layer& layer = layers_[index];
+  if (!layer.query.all_heads) return {};
+  const Lanes x = norm(hidden, prefix_of(index) + "attention_norm");
+  const auto squares = [&](const Matrix& matrix, const Extras& extras) {
+    Lanes y = multiply(matrix, x, index_of(network_.hidden));
+    for (float& value : y) value *= matrix.scale;
+    for (std::size_t i = 0; i < extras.bias.size(); ++i) y[i] += extras.bias[i];
+    return sum_of_squares(y);
+  };
+  return {squares(layer.q, layer.query), squares(layer.k, layer.key)};
+}
+
+void LpuReference::give_squares(const std::array<Lanes, 2>& sums, std::int64_t ranks) {
+  given_squares_ = sums;
+  ranks_ = ranks;
+}
+
+// Of its own projection or that of the keys, before their norm and rotation.
+LpuReference::Lanes LpuReference::value_of(const Layer& layer, const Lanes& x, Lanes key) const {
+  const auto& kind = std::get<GroupedAttention>(layer.kind->mixer);
+  const Matrix& matrix = kind.keys_are_values ? layer.k : layer.v;
+  Lanes v = kind.keys_are_values ? std::move(key) : multiply(layer.v, x, index_of(network_.hidden));
+  for (float& value : v) value *= matrix.scale;
+  for (std::size_t i = 0; i < layer.value_bias.size(); ++i) v[i] += layer.value_bias[i];
+  if (!kind.value_norm) return v;
+  const Lanes inverse = inverse_rms(v);
+  for (std::size_t i = 0; i < v.size(); ++i) {
+    if (i % lanes_ < pack_ * head_dim_) v[i] *= inverse[i];
+  }
+  return v;
 }
 
 // Over the channels of each head: rounds of rotations within it, terms of a round in order.

@@ -53,10 +53,11 @@ void StageCompiler::project_qkv(const LayerLayout& layer) {
          }});
   }
   for (int j = 0; j < layer.k.n_tiles; ++j) {
-    rows.push_back(
-        {&layer.k, j, [this, &layer, j, scales](int t, int plane, int accumulator) {
-           append_key(layer, j, {&layer.k, plane, accumulator, scales[1]}, layout_.token(t));
-         }});
+    rows.push_back({&layer.k, j, [this, &layer, j, scales](int t, int plane, int accumulator) {
+                      const Output key{&layer.k, plane, accumulator, scales[1]};
+                      append_key(layer, j, key, layout_.token(t));
+                      if (layer.v.n_tiles == 0) append_value(layer, j, key, layout_.token(t));
+                    }});
   }
   for (int j = 0; j < layer.v.n_tiles; ++j) {
     rows.push_back(
@@ -66,6 +67,7 @@ void StageCompiler::project_qkv(const LayerLayout& layer) {
   }
   add_output_gates(layer, scales[0], rows);
   multiply(rows, &TokenBuffers::normed);
+  if (norms_all_heads(layer)) norm_all_heads(layer);
 }
 
 // All tokens of the pass append their keys and values before the first scores are taken, so that a

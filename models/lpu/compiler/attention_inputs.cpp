@@ -45,17 +45,27 @@ void StageCompiler::norm_heads(const Output& output, const HeadVectors& heads, i
   Work turn(scheduler_);
   turn.store(rotate(turn, output, heads, token), token.rotated[index_of(vector)]);
   turn.place();
+  keep_inverse_of_heads(output, heads.bias, token.inverse_rms[index_of(vector)]);
+}
+
+Value StageCompiler::square_of(Work& work, const Output& output, const Rows& bias) const {
+  Value x = scaled(work, output, work.accumulator(output.plane, output.accumulator));
+  if (!bias.empty()) x = work.op(AluOp::Add, x, work.memory(bias));
+  return work.op(AluOp::Mul, x, x);
+}
+
+Value StageCompiler::inverse_root_of(Work& work, Value squares, std::int64_t terms) const {
+  const auto part = static_cast<float>(1.0 / static_cast<double>(terms));
+  const auto epsilon = static_cast<float>(layout_.network().norm.epsilon);
+  const Value mean = work.op(AluOp::Mul, squares, Work::constant(part));
+  return work.op(AluOp::Rsqrt, work.op(AluOp::Add, mean, Work::constant(epsilon)));
+}
+
+void StageCompiler::keep_inverse_of_heads(const Output& output, const Rows& bias, const Rows& to) {
   const int width = layout_.shape.head_dim;
   Work work(scheduler_);
-  Value x = scaled(work, output, work.accumulator(output.plane, output.accumulator));
-  if (!heads.bias.empty()) x = work.op(AluOp::Add, x, work.memory(heads.bias));
-  const Value square = work.op(AluOp::Mul, x, x);
-  const Value sum = sum_in_groups(work, square, width);
-  const auto part = static_cast<float>(1.0 / static_cast<double>(width));
-  const auto epsilon = static_cast<float>(layout_.network().norm.epsilon);
-  const Value mean = work.op(AluOp::Mul, sum, Work::constant(part));
-  const Value shifted = work.op(AluOp::Add, mean, Work::constant(epsilon));
-  work.store(work.op(AluOp::Rsqrt, shifted), token.inverse_rms[index_of(vector)]);
+  const Value sum = sum_in_groups(work, square_of(work, output, bias), width);
+  work.store(inverse_root_of(work, sum, width), to);
   work.place();
 }
 
@@ -66,15 +76,22 @@ Value StageCompiler::head_value(Work& work, const Output& output, const HeadVect
                  work.memory(token.inverse_rms[index_of(vector)]));
 }
 
+void StageCompiler::split_heads(const LayerLayout& layer, int q, const Output& output,
+                                const TokenBuffers& token) {
+  const HeadVectors& heads = layer.q_vectors[index_of(q)];
+  if (norms_all_heads(layer)) return keep_square(output, heads, q, token);
+  norm_heads(output, heads, q, token);
+  store_heads(layer, q, output, token);
+}
+
 // Each q head alone in its lanes, the lanes of the other heads of the pack zero: a product with a
 // tile of keys then sees one head. With two-byte KV what rounding takes away is kept as a second
 // activation: an error in a score grows exponentially in the softmax.
-void StageCompiler::split_heads(const LayerLayout& layer, int q, const Output& output,
+void StageCompiler::store_heads(const LayerLayout& layer, int q, const Output& output,
                                 const TokenBuffers& token) {
   const int j = q / layout_.shape.group;
   const Hemisphere side = layer.packs[index_of(j)].side;
   const HeadVectors& heads = layer.q_vectors[index_of(q)];
-  norm_heads(output, heads, q, token);
   for (int p = 0; p < layout_.shape.heads_in_pack(j); ++p) {
     Work work(scheduler_);
     const Value head = work.op(AluOp::Mul, head_value(work, output, heads, q, token),
@@ -96,7 +113,15 @@ void StageCompiler::append_key(const LayerLayout& layer, int pack, const Output&
                                const TokenBuffers& token) {
   const HeadVectors& heads = layer.k_vectors[index_of(pack)];
   const int vector = layout_.shape.q_vectors() + pack;
+  if (norms_all_heads(layer)) return keep_square(output, heads, vector, token);
   norm_heads(output, heads, vector, token);
+  store_key(layer, pack, output, token);
+}
+
+void StageCompiler::store_key(const LayerLayout& layer, int pack, const Output& output,
+                              const TokenBuffers& token) {
+  const HeadVectors& heads = layer.k_vectors[index_of(pack)];
+  const int vector = layout_.shape.q_vectors() + pack;
   const ColumnTile& keys = layer.packs[index_of(pack)].keys;
   Work work(scheduler_);
   store_column(work, head_value(work, output, heads, vector, token), keys,
@@ -107,10 +132,15 @@ void StageCompiler::append_key(const LayerLayout& layer, int pack, const Output&
 void StageCompiler::append_value(const LayerLayout& layer, int pack, const Output& output,
                                  const TokenBuffers& token) {
   const ColumnTile& staged = layer.packs[index_of(pack)].staged;
+  const Rows bias = layer.v_bias.empty() ? Rows{} : layer.v_bias[index_of(pack)];
+  const bool is_normed = std::get<GroupedAttention>(layer.kind.mixer).value_norm;
+  const int vector = layout_.shape.q_vectors() + layout_.shape.packs + pack;
+  if (is_normed) keep_inverse_of_heads(output, bias, token.inverse_rms[index_of(vector)]);
   Work work(scheduler_);
   Value value = scaled(work, output, work.accumulator(output.plane, output.accumulator));
-  if (!layer.v_bias.empty()) {
-    value = work.op(AluOp::Add, value, work.memory(layer.v_bias[index_of(pack)]));
+  if (!bias.empty()) value = work.op(AluOp::Add, value, work.memory(bias));
+  if (is_normed) {
+    value = work.op(AluOp::Mul, value, work.memory(token.inverse_rms[index_of(vector)]));
   }
   store_column(work, value, staged, column_ports(staged, token.registers.value_ports));
   work.place();

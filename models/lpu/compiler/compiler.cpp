@@ -248,8 +248,8 @@ CompiledStage compile_stage(const Geometry& geometry, const LatencyTable& latenc
   CompiledStage result;
   result.links = links;
   result.tokens = pass.tokens;
-  result.layout =
-      make_layout(geometry, stage, slots, max_context, std::max(pass.tokens, pass.room));
+  result.layout = make_layout(geometry, stage, slots, max_context, std::max(pass.tokens, pass.room),
+                              1, stage.has_head() ? pass.top : 0);
   check_fit(geometry, result.layout);
   StageCompiler compiler(geometry, latencies, result.layout, links, pass.tokens, pass.loops);
   fill(result, compiler, chip);
@@ -269,8 +269,8 @@ CompiledStage compile_gang_stage(const Geometry& geometry, const LatencyTable& l
   result.tokens = pass.tokens;
   // The last rank's: where its rows of the head end, the vocabulary ends.
   const Stage share = rank_stage(stage, ranks, ranks - 1);
-  result.layout =
-      make_layout(geometry, share, slots, max_context, std::max(pass.tokens, pass.room), ranks);
+  result.layout = make_layout(geometry, share, slots, max_context, std::max(pass.tokens, pass.room),
+                              ranks, share.has_head() ? pass.top : 0);
   check_fit(geometry, result.layout);
   StageCompiler compiler(geometry, latencies, result.layout, links, pass.tokens, pass.loops);
   compiler.join(tensor, result.rank_rows);

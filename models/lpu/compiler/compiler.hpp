@@ -65,6 +65,7 @@ struct PassShape {
   int room = 1;
   /// Of the loops over KV blocks; empty: the plan with the fewest cycles over all contexts.
   std::optional<LoopPlan> loops{};
+  int top = 0;  ///< best tokens that a head gives with their logits; up to most_top_tokens
 };
 
 /// Compiles a stage for `slots` requests of up to `max_context` tokens each. Deterministic. Throws

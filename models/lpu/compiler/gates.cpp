@@ -28,12 +28,14 @@ Value StageCompiler::gated_output(Work& work, Value heads, const LayerLayout& la
 }
 
 // The gate of the shared experts is one more row of the router: its output stands in the lane
-// behind those of the experts, and one permutation spreads it.
+// behind those of the last vector's experts, and one permutation spreads it. `logits`: of that
+// vector.
 void StageCompiler::keep_shared_gate(const LayerLayout& layer, const PartedOutput& logits) {
   const Experts& experts = *layer.kind.ffn.experts;
   if (!experts.shared_gate) return;
   const int spread = add_map(std::vector<std::uint16_t>(
-      index_of(geometry_.lanes()), static_cast<std::uint16_t>(experts.router.experts)));
+      index_of(geometry_.lanes()), static_cast<std::uint16_t>(layer.experts->lanes_of_last(
+                                       static_cast<int>(experts.router.experts)))));
   Work work(scheduler_);
   const Value scores = work.op(AluOp::Pass, sum_of(work, logits));
   const Value gate = work.permuted(scores, Hemisphere::East, spread);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 
 #include "models/lpu/compiler/channel_map.hpp"
 #include "models/lpu/compiler/delta_layout.hpp"
@@ -56,6 +57,10 @@ class ConstantWriter : private TileWriter {
     const std::int64_t used = rows - std::int64_t{s.head_vectors - 1} * s.lanes;
     std::fill(mask.begin() + used, mask.end(), -std::numeric_limits<float>::infinity());
     value(layout_.logit_mask, Type::Float32, mask);
+    if (layout_.lane_index.empty()) return;
+    std::vector<float> index(index_of(s.lanes));
+    std::iota(index.begin(), index.end(), 0.0F);
+    value(layout_.lane_index, Type::Float32, index);
   }
 
   void write_hidden_mask() {
@@ -114,13 +119,15 @@ class ConstantWriter : private TileWriter {
       matrix(layer.q, query, heads, hidden);
     }
     matrix(layer.k, tensors.at("attention.key"), kv_heads, hidden);
-    matrix(layer.v, tensors.at("attention.value"), kv_heads, hidden);
+    if (layer.v.n_tiles > 0) matrix(layer.v, tensors.at("attention.value"), kv_heads, hidden);
     matrix(layer.o, tensors.at("attention.output"), hidden, heads);
     for (const PackLayout& pack : layer.packs) ones_column(pack);
     write_head_vectors(layer.q_vectors, heads, tensors, "attention.query");
     write_head_vectors(layer.k_vectors, kv_heads, tensors, "attention.key");
     for (std::size_t j = 0; j < layer.v_bias.size(); ++j) {
-      const auto bias = tensors.at("attention.value_bias").floats();
+      const bool from_keys = layer.v.n_tiles == 0;
+      const auto bias =
+          tensors.at(from_keys ? "attention.key_bias" : "attention.value_bias").floats();
       value(layer.v_bias[j], Type::Float32, lanes_of(bias, kv_heads, j));
     }
     write_sinks(layer, tensors);
@@ -172,14 +179,22 @@ class ConstantWriter : private TileWriter {
         value(heads[i].partner_bias, Type::Float32, partners_of(bias));
       }
       if (heads[i].norm.empty()) continue;
-      std::vector<float> norm(index_of(layout_.shape.lanes));
-      const auto weight = tensors.at(name + "_norm").floats();
-      for (std::size_t lane = 0; lane < index_of(layout_.shape.channels()); ++lane) {
-        norm[lane] = norm_weight(weight[lane % weight.size()]);
-      }
+      const auto norm = head_norm(tensors.at(name + "_norm").floats(), channels, i);
       value(heads[i].norm, Type::Float32, norm);
       value(heads[i].partner_norm, Type::Float32, partners_of(norm));
     }
+  }
+
+  // Weights per channel of a head, or of all heads.
+  [[nodiscard]] std::vector<float> head_norm(std::span<const float> weights,
+                                             const ChannelMap& channels, std::size_t index) const {
+    const auto lanes = index_of(layout_.shape.lanes);
+    std::vector<float> norm(lanes);
+    for (std::size_t lane = 0; lane < index_of(layout_.shape.channels()); ++lane) {
+      const std::int64_t channel = channels[index * lanes + lane];
+      if (channel != absent) norm[lane] = norm_weight(weights[index_of(channel) % weights.size()]);
+    }
+    return norm;
   }
 
   void write_delta(const LayerLayout& layer, const LayerTensors& tensors) {

@@ -1,6 +1,7 @@
 // Weights of experts: one layout for all, moved from expert to expert.
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <string>
 
 #include "models/lpu/compiler/tile_writer.hpp"
@@ -19,12 +20,38 @@ class ExpertsWriter : private TileWriter {
   // The router's bias in the lanes of experts; no score reaches what stands in the others.
   void write_offset(const LayerLayout& layer, const LayerTensors& tensors) {
     const Experts& experts = *layer.kind.ffn.experts;
-    std::vector<float> offset(index_of(layout().shape.lanes), far_below);
-    std::fill_n(offset.begin(), experts.router.experts, 0.0F);
+    std::vector<float> bias(index_of(experts.router.experts));
     if (experts.router.bias) {
-      std::ranges::copy(tensors.at("experts.router_bias").floats(), offset.begin());
+      std::ranges::copy(tensors.at("experts.router_bias").floats(), bias.begin());
     }
-    value(layer.experts->offset, Type::Float32, offset);
+    for (std::size_t v = 0; v < layer.experts->offset.size(); ++v) {
+      value(layer.experts->offset[v], Type::Float32, run_of(layer, bias, v, far_below));
+    }
+  }
+
+  // The experts of one vector, and what stands in the other lanes.
+  [[nodiscard]] std::vector<float> run_of(const LayerLayout& layer, const std::vector<float>& all,
+                                          std::size_t vector, float elsewhere) const {
+    std::vector<float> lanes(index_of(layout().shape.lanes), elsewhere);
+    const auto run = index_of(layer.experts->per_vector);
+    const std::size_t first = vector * run;
+    const std::size_t end = std::min(first + run, all.size());
+    std::copy(all.begin() + static_cast<std::ptrdiff_t>(first),
+              all.begin() + static_cast<std::ptrdiff_t>(end), lanes.begin());
+    return lanes;
+  }
+
+  // Rows of the router in the lanes of its vectors; the gate of the shared experts follows.
+  [[nodiscard]] ChannelMap router_map(const LayerLayout& layer, std::int64_t rows) const {
+    const auto lanes = index_of(layout().shape.lanes);
+    const std::size_t vectors = layer.experts->offset.size();
+    const auto run = index_of(layer.experts->per_vector);
+    ChannelMap map(vectors * lanes, absent);
+    for (std::size_t row = 0; row < index_of(rows); ++row) {
+      const std::size_t vector = std::min(row / run, vectors - 1);
+      map[vector * lanes + row - vector * run] = static_cast<std::int64_t>(row);
+    }
+    return map;
   }
 
   void write_experts(const LayerLayout& layer, const LayerTensors& tensors) {
@@ -34,11 +61,10 @@ class ExpertsWriter : private TileWriter {
     write_router_norm(layer, tensors);
     const std::vector<float> router = router_rows(layer, tensors);
     const float scale = tensor_scale(experts.router.front(), router);
-    const std::int64_t lanes = layout().shape.lanes;
     for (const MatrixLayout& part : experts.router) {
       const Slab slab{router, layout().network().hidden, scale};
       const std::int64_t rows = static_cast<std::int64_t>(router.size()) / slab.width;
-      tiles(part, slab, natural(0, rows, 1, static_cast<int>(lanes)), hidden_map(), {});
+      tiles(part, slab, router_map(layer, rows), hidden_map(), {});
     }
     for (const auto& [parts, name] : {std::pair(&experts.gate, "gate"), {&experts.up, "up"}}) {
       write_wide(layer, tensors, *parts, name);
@@ -185,12 +211,14 @@ class ExpertsWriter : private TileWriter {
   void write_places(const LayerLayout& layer) {
     const ExpertsLayout& experts = *layer.experts;
     const auto lanes = index_of(layout().shape.lanes);
-    std::vector<float> rows(lanes);
     const auto count = layer.kind.ffn.experts->router.experts;
+    std::vector<float> rows(index_of(count));
     for (std::int64_t e = 0; e < count; ++e) {
       rows[index_of(e)] = static_cast<float>(row_shift(experts, e));
     }
-    value(experts.lane_rows, Type::Float32, rows);
+    for (std::size_t v = 0; v < experts.lane_rows.size(); ++v) {
+      value(experts.lane_rows[v], Type::Float32, run_of(layer, rows, v, 0.0F));
+    }
     for (std::int64_t e = 0; e < count && !experts.own_lanes.empty(); ++e) {
       std::vector<float> ones(lanes);
       const std::int64_t width = layer.kind.ffn.experts->intermediate;
@@ -205,15 +233,18 @@ class ExpertsWriter : private TileWriter {
     const RoutingBuffers& routing = layout().routing;
     if (routing.lane_index.empty()) return;
     const auto lanes = index_of(layout().shape.lanes);
-    std::vector<float> index(lanes);
-    for (std::size_t lane = 0; lane < lanes; ++lane) index[lane] = static_cast<float>(lane);
-    value(routing.lane_index, Type::Float32, index);
-    std::int64_t experts = 0;
+    const LayerLayout* any = nullptr;
     for (const LayerLayout& layer : layout().layers) {
-      if (layer.experts) experts = layer.kind.ffn.experts->router.experts;
+      if (layer.experts) any = &layer;
+    }
+    const auto count = any->kind.ffn.experts->router.experts;
+    std::vector<float> index(index_of(count));
+    std::iota(index.begin(), index.end(), 0.0F);
+    for (std::size_t v = 0; v < routing.lane_index.size(); ++v) {
+      value(routing.lane_index[v], Type::Float32, run_of(*any, index, v, 0.0F));
     }
     std::vector<float> beyond(lanes, far_below);
-    std::fill_n(beyond.begin(), experts, 0.0F);
+    std::fill_n(beyond.begin(), any->experts->per_vector, 0.0F);
     value(routing.beyond, Type::Float32, beyond);
   }
 

@@ -9,9 +9,8 @@ namespace {
 
 std::string beyond_compiler(const GroupedAttention& a) {
   if (a.shape.window > 0) return "sliding windows";
-  if (a.qk_norm == QkNorm::AllHeads) return "norms over all query heads";
   if (a.output_gate && a.qkv_bias) return "biases of gated attention outputs";
-  return a.keys_are_values || a.value_norm ? "values made from keys" : "";
+  return "";
 }
 
 std::string beyond_compiler(const LatentAttention& a) {

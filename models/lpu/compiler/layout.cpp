@@ -206,11 +206,14 @@ void LayoutMaker::make_head_vectors() {
   layout_.final_norm = norm_weights();
   make_scale(layout_.head);
   layout_.logit_mask = fp32();
+  if (layout_.top > 0) layout_.lane_index = fp32();
   for (int t = 0; t < layout_.tokens; ++t) {
     TokenBuffers& token = layout_.token(t);
     for (int n = 0; n < layout_.shape.head_vectors; ++n) token.logits.push_back(fp32());
     token.best_value = fp32();
     token.best_tile = fp32();
+    token.top_logits = fp32_vectors(layout_.top);
+    token.top_indices = fp32_vectors(layout_.top);
   }
 }
 
@@ -276,17 +279,24 @@ void LayoutMaker::make() {
   make_routing_buffers();
 }
 
+StripedBlocks LayoutMaker::striped_blocks(int vectors) {
+  const auto block = [&](Hemisphere side) {
+    return VectorBlock{allocator_.buffer(side, 4, BufferUse::Any, 0, vectors), vectors};
+  };
+  StripedBlocks blocks;
+  blocks.input = {block(Hemisphere::West), block(Hemisphere::East)};
+  blocks.inbox = block(Hemisphere::West);
+  blocks.output = block(Hemisphere::East);
+  return blocks;
+}
+
 void LayoutMaker::make_exchange() {
   const int stripes =
       pieces_of(std::int64_t{layout_.tokens} * layout_.shape.hidden_vectors, layout_.ranks);
   const int vectors = stripes * layout_.ranks;
-  const auto block = [&](Hemisphere side) {
-    return VectorBlock{allocator_.buffer(side, 4, BufferUse::Any, 0, vectors), vectors};
-  };
-  layout_.exchange.input = {block(Hemisphere::West), block(Hemisphere::East)};
-  layout_.exchange.inbox = block(Hemisphere::West);
-  layout_.exchange.output = block(Hemisphere::East);
-  if (!is_last()) layout_.shards = block(Hemisphere::East);
+  layout_.exchange = striped_blocks(vectors);
+  if (is_last()) return;
+  layout_.shards = {allocator_.buffer(Hemisphere::East, 4, BufferUse::Any, 0, vectors), vectors};
 }
 
 TokenRegisters token_registers(const Geometry& geometry, int token) {
@@ -343,7 +353,7 @@ Type plane_type(ElementType type) {
 }
 
 StageLayout make_layout(const Geometry& geometry, const Stage& stage, int slots,
-                        std::int64_t max_context, int tokens, int ranks) {
+                        std::int64_t max_context, int tokens, int ranks, int top) {
   if (geometry.lanes() != geometry.plane_columns || geometry.lanes() != geometry.plane_rows ||
       geometry.banks != 2 || geometry.planes % 2 != 0) {
     throw ModelError("lpu.compiler: needs square planes as wide as a vector, and two banks");
@@ -351,6 +361,11 @@ StageLayout make_layout(const Geometry& geometry, const Stage& stage, int slots,
   StageLayout layout;
   layout.stage = stage;
   layout.ranks = ranks;
+  layout.top = top;
+  if (top < 0 || top > std::min<std::int64_t>(most_top_tokens, stage.head_end - stage.head_begin)) {
+    throw ModelError(fmt::format("lpu.compiler: the best {} tokens; up to {} of the head are given",
+                                 top, most_top_tokens));
+  }
   check_supported(stage);
   take_attention(layout);
   layout.shape = shape_of(geometry, stage);

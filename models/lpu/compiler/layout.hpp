@@ -27,7 +27,7 @@ inline constexpr int column_ports = 16;  ///< K rows by port; V rows by port beh
 /// Rows from the first expert's weights to those of a token's chosen ones, best first. Flags of the
 /// vector unit set them in the middle of a pass.
 inline constexpr int chosen_experts = 192;
-inline constexpr int most_chosen_experts = 8;
+inline constexpr int most_chosen_experts = 16;
 /// Their indices, for tables with a row per expert.
 inline constexpr int chosen_indices = chosen_experts + most_chosen_experts;
 inline constexpr int delta_state = 178;  ///< rows to a request's recurrent states
@@ -116,18 +116,24 @@ struct ExpertsLayout {
   int shared_vectors = 0;  ///< of all shared experts together
   int unit_rows = 0;
   int side_by_side = 1;
-  std::vector<MatrixLayout> router;    ///< one row of tiles, cut along its inputs
+  /// Experts of one vector of the router's outputs: all, or equal runs where a vector is too short.
+  int per_vector = 0;
+  std::vector<MatrixLayout> router;    ///< a row of tiles per vector, cut along its inputs
   std::vector<MatrixLayout> gate, up;  ///< rows of tiles, each cut along its inputs
   MatrixLayout down;
   /// Tables with a row per expert, by vector: biases; empty where there are none.
   std::vector<Rows> gate_bias, up_bias, down_bias;
   /// Added to what experts are chosen by: the router's bias, and far below any score in lanes
-  /// without an expert.
-  Rows offset;
+  /// without an expert. By vector of experts.
+  std::vector<Rows> offset;
   std::vector<Rows> router_norm;  ///< weights of the router's own norm; empty where it has none
-  Rows factor;     ///< table with a row per expert: what its weight is multiplied by, or empty
-  Rows lane_rows;  ///< by lane: rows to the unit of its expert
+  Rows factor;  ///< table with a row per expert: what its weight is multiplied by, or empty
+  std::vector<Rows> lane_rows;  ///< by vector of experts and lane: rows to the unit of its expert
   Rows own_lanes;  ///< table with a row per expert: ones in its lanes; empty where it has all
+  /// Experts in the last of their vectors.
+  [[nodiscard]] int lanes_of_last(int experts) const {
+    return experts - (static_cast<int>(offset.size()) - 1) * per_vector;
+  }
   [[nodiscard]] bool needs_index() const {
     return !down_bias.empty() || !own_lanes.empty() || !factor.empty();
   }
@@ -135,11 +141,12 @@ struct ExpertsLayout {
 
 /// What a pass keeps between the steps of routing; all layers share it.
 struct RoutingBuffers {
-  std::array<Rows, 2> keys;   ///< what experts are chosen by; a copy in each hemisphere
+  /// What experts are chosen by, by vector of them; a copy in each hemisphere.
+  std::vector<std::array<Rows, 2>> keys;
   std::array<Rows, 2> group;  ///< keys of expert groups, likewise
-  Rows score;                 ///< what weights are made from, where that differs from the keys
-  Rows rank;                  ///< of each lane's expert among all
-  Rows lane_index;            ///< constant: 0, 1, 2, ...
+  /// By vector of experts: what weights are made from, where that differs from the keys; the rank
+  /// of each lane's expert among all; the constants 0, 1, 2, ...
+  std::vector<Rows> score, rank, lane_index;
   Rows beyond;               ///< constant: 0 in lanes with an expert, far below any score elsewhere
   Rows inverse;              ///< factor of all weights
   Rows shared_gate;          ///< factor of the shared experts, in every lane
@@ -180,6 +187,9 @@ struct LayerLayout {
   std::vector<Rows> down_bias;           ///< by vector of the hidden state
   std::optional<ExpertsLayout> experts;
 };
+
+/// Most of a head's best tokens that leave the chip.
+inline constexpr int most_top_tokens = 64;
 
 /// Most KV blocks of one iteration of the attention loops.
 inline constexpr int most_blocks_per_iteration = 4;
@@ -233,6 +243,10 @@ struct TokenBuffers : LatentBuffers {
                                ///< the token's mask_start
   /// Rotated heads and their inverse root mean squares, where heads are normed: q vectors, packs.
   std::vector<Rows> rotated, inverse_rms;
+  /// Of norms over all heads, of queries and of keys: sums of a chip's squares, in a gang in both
+  /// hemispheres, and where those of all chips come.
+  std::array<std::vector<Rows>, 2> square_sums;
+  std::array<Rows, 2> summed_squares;
   Activations normed, attended, gated;
   std::vector<Rows> output_gates;  ///< fp32, by q vector: what gated attention multiplies with
   Activations delta_outputs;       ///< of Gated DeltaNet, by pack
@@ -243,6 +257,7 @@ struct TokenBuffers : LatentBuffers {
   std::vector<Rows> maxima;        ///< by block of an iteration and q head; see maximum_row()
   std::vector<Rows> logits;
   Rows best_value, best_tile;
+  std::vector<Rows> top_logits, top_indices;  ///< of the best k, in every lane; index in the slice
 };
 
 /// The whole stage on one chip. Its own buffers are those of the first token of a pass. In a gang
@@ -256,6 +271,7 @@ struct StageLayout : TokenBuffers {
   StageShape shape;
   int slots = 0;                 ///< requests
   int tokens = 1;                ///< of one pass
+  int top = 0;                   ///< best tokens that the head gives, 0 to most_top_tokens
   int blocks_per_slot = 0;       ///< KV blocks of `lanes` tokens
   int blocks_per_iteration = 1;  ///< of the attention loops; the compiler's choice
   int spare_blocks = 0;  ///< most blocks that the last iteration may have behind the context
@@ -272,11 +288,13 @@ struct StageLayout : TokenBuffers {
   std::vector<Rows> final_norm;
   MatrixLayout head;
 
-  StripedBlocks exchange;                    ///< of a gang: parts of all tokens' hidden states
-  VectorBlock shards;                        ///< of a gang that sends: the hidden states
-  std::vector<Rows> head_mask;               ///< by kv head of a pack: ones in its lanes
+  StripedBlocks exchange;       ///< of a gang: parts of all tokens' hidden states
+  StripedBlocks norm_exchange;  ///< of a gang that norms all heads: their sums, token by token
+  VectorBlock shards;           ///< of a gang that sends: the hidden states
+  std::vector<Rows> head_mask;  ///< by kv head of a pack: ones in its lanes
   std::array<std::vector<Rows>, 2> one_hot;  ///< by channel, kv type
   Rows hidden_mask;  ///< ones in the lanes of the last vector of the hidden state; LayerNorm only
+  Rows lane_index;   ///< constant: 0, 1, 2, ...; where the best k tokens are asked for
   Rows logit_mask;   ///< minus infinity behind the last token of the head slice
   RoutingBuffers routing;
   std::vector<TokenBuffers> further_tokens;
@@ -317,8 +335,10 @@ struct StageLayout : TokenBuffers {
 
 /// Lays out a stage for `slots` requests of up to `max_context` tokens, `tokens` of them per pass.
 /// Throws ModelError for shapes the compiler does not support; whether it fits is for the caller to
-/// judge. `ranks`: chips of the gang whose last rank the stage is.
+/// judge. `ranks`: chips of the gang whose last rank the stage is. `top`: tokens that the head
+/// gives with their logits beside the best one.
 [[nodiscard]] StageLayout make_layout(const Geometry& geometry, const Stage& stage, int slots,
-                                      std::int64_t max_context, int tokens = 1, int ranks = 1);
+                                      std::int64_t max_context, int tokens = 1, int ranks = 1,
+                                      int top = 0);
 
 }  // namespace tandem::lpu

@@ -9,8 +9,8 @@ void LayoutMaker::make_grouped_attention(LayerLayout& layer) {
   const StageShape& s = layout_.shape;
   layer.q = matrix(s.q_vectors(), s.hidden_vectors);
   layer.k = matrix(s.packs, s.hidden_vectors);
-  layer.v = matrix(s.packs, s.hidden_vectors);
   const auto& attention = std::get<GroupedAttention>(layer.kind.mixer);
+  if (!attention.keys_are_values) layer.v = matrix(s.packs, s.hidden_vectors);
   if (attention.output_gate) layer.output_gate = matrix(s.q_vectors(), s.hidden_vectors);
   begin_at_even_plane();
   layer.o = matrix(s.hidden_vectors, s.q_vectors());
@@ -35,12 +35,36 @@ void LayoutMaker::make_head_vectors(LayerLayout& layer, const GroupedAttention& 
   for (int h = 0; h < s.q_vectors() * s.pack_heads && attention.sinks; ++h) {
     layer.sinks.push_back(fp32());
   }
-  if (attention.qk_norm == QkNorm::None || !layout_.rotated.empty()) return;
+  const int normed = attention.qk_norm == QkNorm::None ? 0 : s.q_vectors() + s.packs;
+  const int values = attention.value_norm ? s.q_vectors() + 2 * s.packs : 0;
   for (int t = 0; t < layout_.tokens; ++t) {
     TokenBuffers& token = layout_.token(t);
-    for (int i = 0; i < s.q_vectors() + s.packs; ++i) {
+    for (int i = static_cast<int>(token.rotated.size()); i < std::max(normed, values); ++i) {
       token.rotated.push_back(fp32());
       token.inverse_rms.push_back(fp32());
+    }
+  }
+  if (attention.qk_norm == QkNorm::AllHeads) make_square_sums();
+}
+
+// In a gang the sums of a token's queries and keys follow each other in stripes of as many vectors
+// as there are ranks.
+void LayoutMaker::make_square_sums() {
+  if (!layout_.square_sums[0].empty()) return;
+  const int vectors = (2 * layout_.tokens + layout_.ranks - 1) / layout_.ranks * layout_.ranks;
+  StripedBlocks& blocks = layout_.norm_exchange;
+  if (layout_.ranks > 1) blocks = striped_blocks(vectors);
+  for (int t = 0; t < layout_.tokens; ++t) {
+    TokenBuffers& token = layout_.token(t);
+    for (int which = 0; which < 2; ++which) {
+      auto& sums = token.square_sums[static_cast<std::size_t>(which)];
+      if (layout_.ranks == 1) {
+        sums = {fp32()};
+        continue;
+      }
+      const int index = 2 * t + which;
+      sums = {blocks.input[0].at(index), blocks.input[1].at(index)};
+      token.summed_squares[static_cast<std::size_t>(which)] = blocks.output.at(index);
     }
   }
 }

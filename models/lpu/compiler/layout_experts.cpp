@@ -78,20 +78,26 @@ void LayoutMaker::make_experts(LayerLayout& layer) {
   const Experts& kind = *layer.kind.ffn.experts;
   const StageShape& s = layout_.shape;
   const int chosen = static_cast<int>(kind.router.top_k);
-  if (kind.router.experts >= s.lanes || kind.router.top_k >= kind.router.experts ||
-      chosen > host_register::most_chosen_experts) {
+  if (kind.router.top_k >= kind.router.experts || chosen > host_register::most_chosen_experts) {
     throw ModelError(fmt::format(
-        "lpu.compiler: {} of {} experts; a vector of {} holds fewer, and at most {} are chosen",
-        chosen, kind.router.experts, s.lanes, host_register::most_chosen_experts));
+        "lpu.compiler: {} of {} experts; fewer than all of them are chosen, and at most {}", chosen,
+        kind.router.experts, host_register::most_chosen_experts));
   }
   ExpertsLayout& experts = layer.experts.emplace();
+  const int router_vectors = pieces_of(kind.router.experts, s.lanes - 1);
+  if (router_vectors > 1 && kind.router.groups > 1) {
+    throw ModelError("lpu.compiler: groups of experts over several vectors");
+  }
+  experts.per_vector = pieces_of(kind.router.experts, router_vectors);
   experts.vectors = pieces_of(kind.intermediate, s.lanes);
   experts.shared_vectors = kind.shared > 0 ? pieces_of(kind.shared_intermediate, s.lanes) : 0;
   const int vectors = experts.shared_vectors + chosen * experts.vectors;
   const int width = streams_of(s.weights);
-  experts.router = parts(1, 1);
-  for (std::size_t p = 0; p < experts.router.size(); ++p) {
-    add_tiles(experts.router[p], static_cast<int>(p) * 2 / width);
+  experts.router = parts(router_vectors, router_vectors);
+  for (int v = 0; v < router_vectors; ++v) {
+    for (std::size_t p = 0; p < experts.router.size(); ++p) {
+      add_tiles(experts.router[p], (v + static_cast<int>(p)) * 2 / width);
+    }
   }
   experts.gate = parts(vectors, experts.vectors * width);
   experts.up = experts.gate;
@@ -121,8 +127,10 @@ void LayoutMaker::make_experts_vectors(ExpertsLayout& experts) {
   for (auto* matrices : {&experts.router, &experts.gate, &experts.up}) {
     for (MatrixLayout& part : *matrices) part.scale = matrices->front().scale;
   }
-  experts.offset = fp32();
-  experts.lane_rows = fp32();
+  for (int v = 0; v < experts.router.front().n_tiles; ++v) {
+    experts.offset.push_back(fp32());
+    experts.lane_rows.push_back(fp32());
+  }
 }
 
 // Rows of all experts behind each other, in pairs of slices by turns.
@@ -149,9 +157,11 @@ void LayoutMaker::make_expert_tables(const Experts& kind, ExpertsLayout& experts
 void LayoutMaker::make_routing_buffers() {
   const ExpertsLayout* widest = nullptr;
   int chosen = 0;
+  int router_vectors = 0;
   for (const LayerLayout& layer : layout_.layers) {
     if (!layer.experts) continue;
     chosen = std::max(chosen, static_cast<int>(layer.kind.ffn.experts->router.top_k));
+    router_vectors = std::max(router_vectors, layer.experts->router.front().n_tiles);
     if (widest == nullptr || layer.experts->down.k_tiles > widest->down.k_tiles) {
       widest = &*layer.experts;
     }
@@ -161,13 +171,15 @@ void LayoutMaker::make_routing_buffers() {
   RoutingBuffers& routing = layout_.routing;
   for (const Hemisphere side : both_sides) {
     const std::size_t index = side == Hemisphere::East ? 1 : 0;
-    routing.keys[index] = fp32(side);
     routing.group[index] = fp32(side);
   }
-  for (Rows* rows : {&routing.score, &routing.rank, &routing.lane_index, &routing.beyond,
-                     &routing.inverse, &routing.shared_gate}) {
-    *rows = fp32();
+  for (int v = 0; v < router_vectors; ++v) {
+    routing.keys.push_back({fp32(Hemisphere::West), fp32(Hemisphere::East)});
+    for (auto* rows : {&routing.score, &routing.rank, &routing.lane_index}) {
+      rows->push_back(fp32());
+    }
   }
+  for (Rows* rows : {&routing.beyond, &routing.inverse, &routing.shared_gate}) *rows = fp32();
   for (int j = 0; j < chosen; ++j) {
     routing.chosen.push_back(
         allocator_.buffer(j % 2 == 0 ? Hemisphere::East : Hemisphere::West, 2));

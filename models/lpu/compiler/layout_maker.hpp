@@ -20,6 +20,7 @@ class LayoutMaker {
   }
   // Of a gang (layout.cpp).
   void make_exchange();
+  StripedBlocks striped_blocks(int vectors);
   Rows fp32(Hemisphere side) { return allocator_.buffer(side, 4); }
   Rows fp32();
 
@@ -73,6 +74,7 @@ class LayoutMaker {
   // Grouped attention (layout_attention.cpp).
   void make_grouped_attention(LayerLayout& layer);
   void make_head_vectors(LayerLayout& layer, const GroupedAttention& attention);
+  void make_square_sums();
   void make_kv();
   void place_kv(Hemisphere side, int tiles);
   void make_attention_vectors(int t);

@@ -134,6 +134,8 @@ void add_token(MapMaker& map, const StageLayout& layout, const TokenBuffers& tok
   map.add("attended", token.attended);
   map.add("gated", token.gated);
   map.add("output gates", token.output_gates);
+  map.add("best tokens of the head", token.top_logits);
+  map.add("best tokens of the head", token.top_indices);
   map.add("q by head", token.q_heads);
   map.add("q by head", token.q_rests);
   for (const Rows& first : token.scores) {

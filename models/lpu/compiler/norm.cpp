@@ -125,9 +125,15 @@ void StageCompiler::head() {
          }});
   }
   multiply(rows, &TokenBuffers::normed);
-  if (tokens_ == 1) return keep_best(layout_);
-  scheduler_.begin_operator("best tokens");
-  for (int t = 0; t < tokens_; ++t) find_best(layout_.token(t));
+  if (tokens_ == 1) {
+    keep_best(layout_);
+    return find_top(layout_);
+  }
+  for (int t = 0; t < tokens_; ++t) {
+    scheduler_.begin_operator("best tokens");
+    find_best(layout_.token(t));
+    find_top(layout_.token(t));
+  }
 }
 
 void StageCompiler::find_best(const TokenBuffers& token) {

@@ -22,6 +22,7 @@ struct Channels {
 // One rank's channels of a layer's attention.
 struct Share {
   Channels query, key;
+  Channels heads;  ///< of queries
 };
 
 void require_dividing_heads(const ops::AttentionShape& shape, int ranks) {
@@ -70,6 +71,7 @@ Share share_of(const ops::AttentionShape& shape, int ranks, int rank) {
   const std::int64_t q_width = shape.heads / ranks * shape.head_dim;
   const std::int64_t kv_heads = std::max<std::int64_t>(1, shape.kv_heads / ranks);
   Share share;
+  share.heads = {rank * shape.heads / ranks, shape.heads / ranks, shape.heads};
   share.query = {rank * q_width, q_width, shape.heads * shape.head_dim};
   share.key = {rank * shape.kv_heads / ranks * shape.head_dim, kv_heads * shape.head_dim,
                shape.kv_heads * shape.head_dim};
@@ -111,6 +113,33 @@ Tensor stacked(const std::vector<Tensor>& parts) {
   return result;
 }
 
+// Rows of every matrix of a tensor [experts, rows, width].
+Tensor cut_wide(const Tensor& tensor, const Channels& rows) {
+  const std::int64_t size = tensor.dim(1) * tensor.dim(2);
+  Tensor result(ElementType::Float32, {tensor.dim(0), rows.count, tensor.dim(2)});
+  const std::int64_t live = std::clamp<std::int64_t>(rows.limit - rows.first, 0, rows.count);
+  for (std::int64_t e = 0; e < tensor.dim(0); ++e) {
+    for (std::int64_t i = 0; i < live * tensor.dim(2); ++i) {
+      result.store(e * rows.count * tensor.dim(2) + i,
+                   tensor.load(e * size + rows.first * tensor.dim(2) + i));
+    }
+  }
+  return result;
+}
+
+// Columns of every matrix of a tensor [experts, rows, width].
+Tensor cut_last(const Tensor& tensor, const Channels& columns) {
+  Tensor result(ElementType::Float32, {tensor.dim(0), tensor.dim(1), columns.count});
+  const std::int64_t live =
+      std::clamp<std::int64_t>(columns.limit - columns.first, 0, columns.count);
+  for (std::int64_t row = 0; row < tensor.dim(0) * tensor.dim(1); ++row) {
+    for (std::int64_t c = 0; c < live; ++c) {
+      result.store(row * columns.count + c, tensor.load(row * tensor.dim(2) + columns.first + c));
+    }
+  }
+  return result;
+}
+
 // Cuts the tensors of one layer into those of a rank.
 class LayerCutter {
  public:
@@ -123,8 +152,14 @@ class LayerCutter {
     rows("attention.query",
          {{share.query.first * runs, share.query.count * runs, share.query.limit * runs}});
     rows("attention.key", {share.key});
-    rows("attention.value", {share.key});
+    if (has("attention.value")) rows("attention.value", {share.key});
     columns("attention.output", share.query);
+    for (const char* tail : {"_bias", "_norm"}) {
+      cut_by_channel("attention.query", tail, share.query);
+      cut_by_channel("attention.key", tail, share.key);
+      cut_by_channel("attention.value", tail, share.key);
+    }
+    if (has("attention.sinks")) elements("attention.sinks", share.heads);
   }
 
   // Heads in order, each with its rows of keys and of values; what makes latents is whole.
@@ -157,7 +192,28 @@ class LayerCutter {
     columns("delta.output", value);
   }
 
+  // A head's own norm stays whole.
+  void cut_by_channel(const std::string& matrix, const char* tail, const Channels& share) {
+    const std::string name = matrix + tail;
+    if (has(name) && tensor(name).elements() == share.limit) elements(name, share);
+  }
+
+  // Of every expert, and of the shared ones, a run of its width.
+  void cut_experts(const Channels& routed, const Channels& shared) {
+    for (const char* name : {"experts.gate", "experts.up"}) {
+      put(name, cut_wide(tensor(name), routed));
+      const std::string bias = std::string(name) + "_bias";
+      if (has(bias)) put(bias, cut_columns(tensor(bias), routed));
+    }
+    put("experts.down", cut_last(tensor("experts.down"), routed));
+    if (!has("shared.gate")) return;
+    rows("shared.gate", {shared});
+    rows("shared.up", {shared});
+    columns("shared.down", shared);
+  }
+
   void cut_block(const Channels& inner) {
+    if (!has("ffn.up")) return;
     for (const char* name : {"ffn.gate", "ffn.up"}) {
       if (has(name)) rows(name, {inner});
       const std::string bias = std::string(name) + "_bias";
@@ -214,13 +270,6 @@ Stage rank_stage(const Stage& stage, int ranks, int rank) {
 
 Weights rank_weights(const Weights& weights, int ranks, int rank) {
   if (ranks == 1) return weights;
-  for (const LayerKind& kind : weights.network.kinds) {
-    const auto* attention = std::get_if<GroupedAttention>(&kind.mixer);
-    const bool has_more = attention != nullptr && (attention->qkv_bias || attention->sinks);
-    if (kind.ffn.experts || has_more) {
-      throw ModelError("lpu.compiler: experts, biases and sinks are not cut among LPUs yet");
-    }
-  }
   Weights result = weights;
   for (LayerKind& kind : result.network.kinds) cut(kind, ranks);
   for (std::int64_t l = 0; l < weights.network.layers(); ++l) {
@@ -233,8 +282,14 @@ Weights rank_weights(const Weights& weights, int ranks, int rank) {
     } else {
       cutter.cut_delta(std::get<GatedDelta>(kind.mixer).shape, ranks, rank);
     }
-    const std::int64_t inner = ceil_div(kind.ffn.intermediate, ranks);
-    cutter.cut_block({rank * inner, inner, kind.ffn.intermediate});
+    const auto run = [&](std::int64_t width) {
+      const std::int64_t part = ceil_div(width, ranks);
+      return Channels{rank * part, part, width};
+    };
+    cutter.cut_block(run(kind.ffn.intermediate));
+    if (!kind.ffn.experts) continue;
+    const Experts& experts = *kind.ffn.experts;
+    cutter.cut_experts(run(experts.intermediate), run(experts.shared_intermediate));
   }
   return result;
 }

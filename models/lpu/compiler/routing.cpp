@@ -4,7 +4,8 @@
 // A lane's rank is the number of lanes that come before it: those behind it in the order of lanes
 // with a larger key, and those before it whose key is not smaller. So equal keys go to the lower
 // index, ranks differ, and the rounds of a search for the best k, each of which crosses all lanes,
-// become one comparison per distance between lanes.
+// become one comparison per distance between lanes. Experts that fill more than a vector stand in
+// equal runs, whose lanes are compared likewise.
 #include "models/lpu/compiler/stage_compiler.hpp"
 #include "sim/core/integers.hpp"
 
@@ -36,32 +37,37 @@ void StageCompiler::store_twice(Work& work, Value value, const std::array<Rows, 
 void StageCompiler::score_experts(const LayerLayout& layer) {
   scheduler_.begin_operator("router");
   const ExpertsLayout& experts = *layer.experts;
-  PartedOutput logits{&experts.router, {}, load_scale(experts.router.front(), 0)};
+  const int vectors = experts.router.front().n_tiles;
+  const int scale = load_scale(experts.router.front(), 0);
+  std::vector<PartedOutput> logits(index_of(vectors), {&experts.router, {}, scale});
   std::vector<TileRow> rows;
-  for (const MatrixLayout& part : experts.router) {
-    rows.push_back({&part, 0, [&logits](int /*token*/, int plane, int accumulator) {
-                      logits.sums.emplace_back(plane, accumulator);
-                    }});
+  for (int v = 0; v < vectors; ++v) {
+    for (const MatrixLayout& part : experts.router) {
+      rows.push_back({&part, v, [&logits, v](int /*token*/, int plane, int accumulator) {
+                        logits[index_of(v)].sums.emplace_back(plane, accumulator);
+                      }});
+    }
   }
   const bool has_norm = !experts.router_norm.empty();
   multiply(rows, has_norm ? &TokenBuffers::router_input : &TokenBuffers::normed);
-  store_keys(layer, logits);
-  keep_shared_gate(layer, logits);
+  for (int v = 0; v < vectors; ++v) store_keys(layer, logits[index_of(v)], v);
+  keep_shared_gate(layer, logits.back());
 }
 
 // Keys are logits with the router's bias (a softmax keeps their order), or the logistic function of
 // the logits, to which the bias is added for the choice only.
-void StageCompiler::store_keys(const LayerLayout& layer, const PartedOutput& logits) {
+void StageCompiler::store_keys(const LayerLayout& layer, const PartedOutput& logits, int vector) {
   const RoutingBuffers& routing = layout_.routing;
   Work work(scheduler_);
   Value score = sum_of(work, logits);
   if (layer.kind.ffn.experts->router.rule == ops::RouterRule::SigmoidBias) {
     const Value grown = work.op(AluOp::Exp, work.op(AluOp::Neg, score));
     score = work.op(AluOp::Recip, work.op(AluOp::Add, grown, Work::constant(1.0F)));
-    work.store(work.op(AluOp::Pass, score), routing.score);
+    work.store(work.op(AluOp::Pass, score), routing.score[index_of(vector)]);
   }
-  const Value key = work.op(AluOp::Add, score, work.memory(layer.experts->offset));
-  store_twice(work, key, routing.keys);
+  const Value key =
+      work.op(AluOp::Add, score, work.memory(layer.experts->offset[index_of(vector)]));
+  store_twice(work, key, routing.keys[index_of(vector)]);
   work.place();
 }
 
@@ -152,12 +158,13 @@ void StageCompiler::keep_best_groups(const LayerLayout& layer) {
   const int width = experts / to_int(router.groups);
   const float counted = router.group_score == ops::GroupScore::SumOfTop2 ? 1.5F : 0.5F;
   Work in_group(scheduler_);
-  const Value place = rank(in_group, routing.keys, rivals_in(experts, 1, width));
+  const auto& keys = routing.keys.front();
+  const Value place = rank(in_group, keys, rivals_in(experts, 1, width));
   const Value counts = in_group.op(AluOp::CmpGreater, Work::constant(counted), place);
-  in_group.store(in_group.op(AluOp::Mul, counts, in_group.memory(routing.keys[0])), routing.rank);
+  in_group.store(in_group.op(AluOp::Mul, counts, in_group.memory(keys[0])), routing.rank.front());
   in_group.place();
   Work sums(scheduler_);
-  const Value own = sums.op(AluOp::Pass, sums.memory(routing.rank));
+  const Value own = sums.op(AluOp::Pass, sums.memory(routing.rank.front()));
   const Value sum = sum_in_groups(sums, own, width);
   store_twice(sums, sums.op(AluOp::Add, sum, sums.memory(routing.beyond)), routing.group);
   sums.place();
@@ -171,12 +178,12 @@ void StageCompiler::rank_groups(const ops::Router& router) {
   Work work(scheduler_);
   const Value place = rank(work, routing.group, rivals_in(experts, experts / groups, groups));
   const auto limit = static_cast<float>(router.top_groups) - 0.5F;
-  work.store(work.op(AluOp::CmpGreater, Work::constant(limit), place), routing.rank);
+  work.store(work.op(AluOp::CmpGreater, Work::constant(limit), place), routing.rank.front());
   work.place();
   constexpr float far_below = -1e30F;
-  for (const Rows& keys : routing.keys) {
+  for (const Rows& keys : routing.keys.front()) {
     Work mask(scheduler_);
-    const Value open = mask.op(AluOp::Pass, mask.memory(routing.rank));
+    const Value open = mask.op(AluOp::Pass, mask.memory(routing.rank.front()));
     Value key = mask.op(AluOp::Mul, open, mask.memory(keys));
     if (router.group_mask == ops::GroupMask::MinusInfinity) {
       const Value closed = mask.op(AluOp::Sub, Work::constant(1.0F), open);
@@ -189,121 +196,70 @@ void StageCompiler::rank_groups(const ops::Router& router) {
   }
 }
 
+// Places within each vector first, then those that the other vectors take.
+void StageCompiler::rank_experts(const ExpertsLayout& experts) {
+  const int vectors = to_int(static_cast<std::int64_t>(experts.offset.size()));
+  for (int v = 0; v < vectors; ++v) {
+    Work work(scheduler_);
+    const Rivals rivals = rivals_in(experts.per_vector, 1, experts.per_vector);
+    work.store(rank(work, layout_.routing.keys[index_of(v)], rivals),
+               layout_.routing.rank[index_of(v)]);
+    work.place();
+    for (int other = 0; other < vectors; ++other) {
+      if (other != v) add_rivals(experts, v, other);
+    }
+  }
+}
+
+// Of a vector behind, lanes with a larger key come first; of one before, those whose key is not
+// smaller. Lanes without an expert have keys below all others.
+void StageCompiler::add_rivals(const ExpertsLayout& experts, int vector, int other) {
+  const int own = pinned_alu::scale(geometry_, 0);
+  const int lanes = experts.per_vector;
+  const auto& keys = layout_.routing.keys;
+  Work load(scheduler_);
+  Work::Options kept;
+  kept.pinned = own;
+  load.op(AluOp::Pass, load.memory(keys[index_of(vector)][0]), {}, kept);
+  load.place();
+  Work work(scheduler_);
+  Value count;
+  for (int distance = 0; distance < lanes; ++distance) {
+    std::vector<std::uint16_t> map(index_of(geometry_.lanes()), static_cast<std::uint16_t>(lanes));
+    for (int lane = 0; lane < lanes; ++lane) {
+      map[index_of(lane)] = static_cast<std::uint16_t>((lane + distance) % lanes);
+    }
+    const Rows& copy = keys[index_of(other)][index_of(distance % 2)];
+    const Value theirs = work.memory_permuted(copy, add_map(std::move(map)));
+    const Value mine = Work::register_of(own);
+    Work::Options at;
+    at.earliest = distance;
+    const Value wins = other > vector ? work.op(AluOp::CmpGreater, theirs, mine, at)
+                                      : work.op(AluOp::CmpGreater, mine, theirs, at);
+    Work::Options running;
+    running.pinned = pinned_alu::best_tile(geometry_);
+    // Copies of either hemisphere come at their own times; the count takes them in order.
+    if (distance > 0) running.earliest = work.time_of(count) + 1;
+    count = work.op(distance == 0 ? AluOp::AccClear : AluOp::AccAdd, wins, {}, running);
+  }
+  const Rows& place = layout_.routing.rank[index_of(vector)];
+  const Value before = work.memory(place);
+  if (other < vector) {
+    const auto all = static_cast<float>(lanes);
+    count = work.op(AluOp::Sub, Work::constant(all), count);
+  }
+  work.store(work.op(AluOp::Add, count, before), place);
+  work.place();
+}
+
 void StageCompiler::choose_experts(const LayerLayout& layer) {
   const ops::Router& router = layer.kind.ffn.experts->router;
   keep_best_groups(layer);
   scheduler_.begin_operator("top-k");
-  const int experts = to_int(router.experts);
-  Work work(scheduler_);
-  work.store(rank(work, layout_.routing.keys, rivals_in(experts, 1, experts)),
-             layout_.routing.rank);
-  work.place();
+  rank_experts(*layer.experts);
   find_chosen(*layer.experts, to_int(router.top_k));
   scheduler_.begin_operator("expert weights");
   weigh_chosen(layer);
-}
-
-// A constant by lane, in the lane of the j-th best expert, becomes a host register at the next
-// release. Returns the cycle of the flag.
-std::int64_t StageCompiler::flag_chosen(const Rows& by_lane, int chosen, const Rows& to, int reg) {
-  Work find(scheduler_);
-  const Value is_it = find.op(AluOp::CmpEqual, find.memory(layout_.routing.rank),
-                              Work::constant(static_cast<float>(chosen)));
-  const Value own = find.op(AluOp::Mul, is_it, find.memory(by_lane));
-  const Hemisphere side = chosen % 2 == 0 ? Hemisphere::East : Hemisphere::West;
-  const Value everywhere = reduce_lanes(find, own, AluOp::Add, side);
-  find.store(find.convert(everywhere, Type::Float32, Type::Int16), to);
-  find.place();
-  Work flag(scheduler_);
-  const std::int64_t cycle = flag.flag(to, reg);
-  return flag.place() + cycle;
-}
-
-// All flags wait for one release.
-void StageCompiler::find_chosen(const ExpertsLayout& experts, int count) {
-  const RoutingBuffers& routing = layout_.routing;
-  std::int64_t flagged = 0;
-  for (int j = 0; j < count; ++j) {
-    flagged = std::max(flagged, flag_chosen(experts.lane_rows, j, routing.chosen[index_of(j)],
-                                            host_register::chosen_experts + j));
-  }
-  for (int j = 0; j < count && experts.needs_index(); ++j) {
-    flagged = std::max(flagged, flag_chosen(routing.lane_index, j, routing.index[index_of(j)],
-                                            host_register::chosen_indices + j));
-  }
-  scheduler_.release(host_register::chosen_experts, 2 * host_register::most_chosen_experts,
-                     flagged);
-}
-
-// Weights of the chosen, best first: exp(score - best score), or the scores themselves, over their
-// sum. Sums run best first; a softmax over all experts that is not renormalised sums over lanes.
-void StageCompiler::weigh_chosen(const LayerLayout& layer) {
-  const ops::Router& router = layer.kind.ffn.experts->router;
-  const RoutingBuffers& routing = layout_.routing;
-  const bool is_sigmoid = router.rule == ops::RouterRule::SigmoidBias;
-  const Rows& score = is_sigmoid ? routing.score : routing.keys[0];
-  const int count = to_int(router.top_k);
-  for (int j = 0; j < count; ++j) {
-    Work find(scheduler_);
-    const Value is_it =
-        find.op(AluOp::CmpEqual, find.memory(routing.rank), Work::constant(static_cast<float>(j)));
-    const Value own = find.op(AluOp::Mul, is_it, find.memory(score));
-    const Hemisphere side = j % 2 == 0 ? Hemisphere::East : Hemisphere::West;
-    find.store(reduce_lanes(find, own, AluOp::Add, side), routing.weight[index_of(j)]);
-    find.place();
-  }
-  const bool sums_all = router.rule == ops::RouterRule::SoftmaxTopk && !router.renormalise;
-  const bool divides = !is_sigmoid || router.renormalise;
-  if (sums_all) {
-    Work all(scheduler_);
-    const Value distance =
-        all.op(AluOp::Sub, all.memory(routing.keys[0]), all.memory(routing.weight[0]));
-    const Value total =
-        reduce_lanes(all, all.op(AluOp::Exp, distance), AluOp::Add, Hemisphere::East);
-    const Value part = all.op(AluOp::Recip, total);
-    all.store(all.op(AluOp::Mul, part, Work::constant(static_cast<float>(router.scale))),
-              routing.inverse);
-    all.place();
-  }
-  // The best score is taken from all others before it makes room for its own weight.
-  for (int j = count - 1; j >= 0 && !is_sigmoid; --j) {
-    Work grow(scheduler_);
-    const Value distance = grow.op(AluOp::Sub, grow.memory(routing.weight[index_of(j)]),
-                                   grow.memory(routing.weight[0]));
-    grow.store(grow.op(AluOp::Exp, distance), routing.weight[index_of(j)]);
-    grow.place();
-  }
-  if (divides && !sums_all) {
-    Work sum(scheduler_);
-    Value total = sum.op(AluOp::Pass, sum.memory(routing.weight[0]));
-    for (int j = 1; j < count; ++j) {
-      total = sum.op(AluOp::Add, total, sum.memory(routing.weight[index_of(j)]));
-    }
-    if (is_sigmoid) total = sum.op(AluOp::Add, total, Work::constant(1e-20F));
-    const Value part = sum.op(AluOp::Recip, total);
-    sum.store(sum.op(AluOp::Mul, part, Work::constant(static_cast<float>(router.scale))),
-              routing.inverse);
-    sum.place();
-  }
-  scale_weights(*layer.experts, router, divides);
-}
-
-// The factors of a learned scale per expert lie in a table, at the chosen one's index.
-void StageCompiler::scale_weights(const ExpertsLayout& experts, const ops::Router& router,
-                                  bool divides) {
-  const RoutingBuffers& routing = layout_.routing;
-  for (int j = 0; j < to_int(router.top_k); ++j) {
-    Work weigh(scheduler_);
-    const Rows& rows = routing.weight[index_of(j)];
-    const Value factor =
-        divides ? weigh.memory(routing.inverse) : Work::constant(static_cast<float>(router.scale));
-    Value weight = weigh.op(AluOp::Mul, weigh.memory(rows), factor);
-    if (!experts.factor.empty()) {
-      weight = weigh.op(AluOp::Mul, weight, weigh.memory(row_of_chosen(experts.factor, j)));
-    }
-    weigh.store(weight, rows);
-    weigh.place();
-  }
 }
 
 }  // namespace tandem::lpu

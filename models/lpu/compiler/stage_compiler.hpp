@@ -8,6 +8,7 @@
 #include "models/lpu/compiler/compiler.hpp"
 #include "models/lpu/compiler/delta_step.hpp"
 #include "models/lpu/compiler/loop_plan.hpp"
+#include "models/lpu/compiler/pinned_alu.hpp"
 #include "models/lpu/compiler/work.hpp"
 
 namespace tandem::lpu {
@@ -137,7 +138,7 @@ class StageCompiler {
   };
   [[nodiscard]] Value sum_of(Work& work, const PartedOutput& output);
   void score_experts(const LayerLayout& layer);
-  void store_keys(const LayerLayout& layer, const PartedOutput& logits);
+  void store_keys(const LayerLayout& layer, const PartedOutput& logits, int vector);
   void store_twice(Work& work, Value value, const std::array<Rows, 2>& to);
   /// Lanes that a lane is compared with, one step away each: those that come behind it in the
   /// order of lanes and those before it. What a lane lacks is a lane far below all others.
@@ -146,13 +147,18 @@ class StageCompiler {
   };
   [[nodiscard]] Rivals rivals_in(int lanes, int step, int run);
   [[nodiscard]] Value rank(Work& work, const std::array<Rows, 2>& keys, const Rivals& rivals);
+  void rank_experts(const ExpertsLayout& experts);
+  void add_rivals(const ExpertsLayout& experts, int vector, int other);
   void keep_best_groups(const LayerLayout& layer);
   void rank_groups(const ops::Router& router);
   [[nodiscard]] Value sum_in_groups(Work& work, Value value, int width);
   void choose_experts(const LayerLayout& layer);
-  std::int64_t flag_chosen(const Rows& by_lane, int chosen, const Rows& to, int reg);
+  [[nodiscard]] Value value_of_chosen(Work& work, const std::vector<Rows>& by_lane, int chosen);
+  std::int64_t flag_chosen(const std::vector<Rows>& by_lane, int chosen, const Rows& to, int reg);
   void find_chosen(const ExpertsLayout& experts, int count);
   void weigh_chosen(const LayerLayout& layer);
+  void sum_exponentials(const std::vector<Rows>& scores, double scale);
+  void sum_weights(const ops::Router& router);
   void scale_weights(const ExpertsLayout& experts, const ops::Router& router, bool divides);
   void advance_experts(const LayerLayout& layer, const Residual& to);
   void add_expert_biases(const LayerLayout& layer);
@@ -180,6 +186,11 @@ class StageCompiler {
   void compare_best(Work& work, Value logit, int tile);
   void find_best(const TokenBuffers& token);
   void keep_best(const TokenBuffers& token);
+  // The best k of the head (top_tokens.cpp).
+  void find_top(const TokenBuffers& token);
+  void find_next(const TokenBuffers& token);
+  void take_winner(const TokenBuffers& token, int place);
+  [[nodiscard]] Value token_index(Work& work, Value tile);
 
   // Attention (attention.cpp, attention_values.cpp).
   void attention(const LayerLayout& layer);
@@ -193,12 +204,34 @@ class StageCompiler {
                                  int vector, const TokenBuffers& token);
   void norm_heads(const Output& output, const HeadVectors& heads, int vector,
                   const TokenBuffers& token);
+  [[nodiscard]] Value square_of(Work& work, const Output& output, const Rows& bias) const;
+  [[nodiscard]] Value inverse_root_of(Work& work, Value squares, std::int64_t terms) const;
+  void keep_inverse_of_heads(const Output& output, const Rows& bias, const Rows& to);
+  void store_heads(const LayerLayout& layer, int q, const Output& output,
+                   const TokenBuffers& token);
+  void store_key(const LayerLayout& layer, int pack, const Output& output,
+                 const TokenBuffers& token);
   void split_heads(const LayerLayout& layer, int q, const Output& output,
                    const TokenBuffers& token);
   void append_key(const LayerLayout& layer, int pack, const Output& output,
                   const TokenBuffers& token);
   void append_value(const LayerLayout& layer, int pack, const Output& output,
                     const TokenBuffers& token);
+  // Norms over all heads of a layer (head_norms.cpp).
+  void keep_square(const Output& output, const HeadVectors& heads, int vector,
+                   const TokenBuffers& token);
+  [[nodiscard]] static bool norms_all_heads(const LayerLayout& layer);
+  void norm_all_heads(const LayerLayout& layer);
+  /// Vectors `first` to `end` of a token's queries or keys, and which of its sums is theirs.
+  struct NormedRun {
+    int first;
+    int end;
+    int sum;
+    std::int64_t channels;
+  };
+  [[nodiscard]] std::int64_t sum_squares(const TokenBuffers& token, const NormedRun& run);
+  void keep_inverse_of_all(const TokenBuffers& token, const NormedRun& run, std::int64_t ready);
+  [[nodiscard]] std::int64_t sum_over_ranks(std::int64_t ready);
   [[nodiscard]] std::vector<Rows> column_ports(const ColumnTile& tile, int first_register) const;
   void store_column(Work& work, Value value, const ColumnTile& tile,
                     const std::vector<Rows>& by_byte);
@@ -351,29 +384,6 @@ class StageCompiler {
   int rope_map_ = 0;
   int sum_map_ = 0;
 };
-
-/// ALUs that keep a running value, a selection or a factor over several operations; nothing else
-/// uses them. Every fourth ALU is a special one.
-namespace pinned_alu {
-[[nodiscard]] constexpr int sum(const Geometry& geometry) {
-  return geometry.vxm_alus - 2;
-}
-[[nodiscard]] constexpr int best_value(const Geometry& geometry) {
-  return geometry.vxm_alus - 3;
-}
-[[nodiscard]] constexpr int best_tile(const Geometry& geometry) {
-  return geometry.vxm_alus - 4;
-}
-/// Factor of a one-byte matrix; up to three matrices are under way at a time. The first is also
-/// that of the head, the others serve its running best meanwhile.
-[[nodiscard]] constexpr int scale(const Geometry& geometry, int turn) {
-  return turn == 0 ? geometry.vxm_alus - 6 : geometry.vxm_alus - 5 + turn;
-}
-/// Inverse root mean square of the norm under way.
-[[nodiscard]] constexpr int inverse_rms(const Geometry& geometry) {
-  return scale(geometry, 1);
-}
-}  // namespace pinned_alu
 
 /// exp(score - maximum) is multiplied by this before it becomes fp8: e4m3 reaches 448 and keeps
 /// weights down to 2^-17 of the largest that way. The sum in the ones column carries it too.
