@@ -91,7 +91,7 @@ class LpuLoadedStage final : public LoadedStage {
     if (!compiled) {
       compiled = std::make_unique<CompiledStage>(compile_stage(
           setup_.geometry, setup_.latencies, setup_.chip, setup_.stage, setup_.sequences,
-          setup_.max_context, {}, {slots, setup_.room, setup_.loops}));
+          setup_.max_context, {}, {slots, setup_.room, setup_.loops, setup_.window_loops}));
     }
     return *compiled;
   }

@@ -37,7 +37,8 @@ struct CompiledStage {
   Program program;
   RankRows rank_rows;
   CyclePrediction cycles;
-  std::vector<std::int64_t> iteration_cycles;  ///< of one further KV block, by token of a pass
+  std::vector<std::int64_t> iteration_cycles;  ///< of one further iteration, by token of a pass
+  std::vector<std::int64_t> window_iteration_cycles;  ///< likewise, of layers with a window
   LinkPlan links;
   /// Cycles (from the Notify) in which the hidden state's bytes arrive or leave, in the order
   /// vector, byte. Empty for a first (last) stage.
@@ -48,7 +49,8 @@ struct CompiledStage {
   /// Cycles of a pass whose tokens have so many KV blocks; missing tokens fill it up.
   [[nodiscard]] std::int64_t cycles_of(const std::vector<std::int64_t>& blocks) const;
   std::vector<LoopUse> loops;    ///< over KV blocks, in program order
-  std::optional<LoopPlan> plan;  ///< of these loops; empty where there are none
+  std::optional<LoopPlan> plan;  ///< of those over all blocks; empty where there are none
+  std::optional<LoopPlan> window_plan;  ///< of those over the blocks of a window
   [[nodiscard]] Program program_of(int rank) const { return rank_rows.bind(program, rank); }
   /// The same stage as one rank sees it: its rows in the program, its part of the head.
   [[nodiscard]] CompiledStage of_rank(const Stage& whole, int rank) const;
@@ -62,6 +64,8 @@ struct PassShape {
   int room = 1;
   /// Of the loops over KV blocks; empty: the plan with the fewest cycles over all contexts.
   std::optional<LoopPlan> loops{};
+  /// The same for layers with a window.
+  std::optional<LoopPlan> window_loops{};
 };
 
 /// Compiles a stage for `slots` requests of up to `max_context` tokens each. Deterministic. Throws

@@ -59,6 +59,15 @@ ops::Rope rope_of(const Stage& stage) {
   return {};
 }
 
+// The window that layers of the stage share; 0 where none has one.
+std::int64_t window_of(const Stage& stage) {
+  for (std::int64_t l = 0; l < stage.layers; ++l) {
+    const auto* attention = std::get_if<GroupedAttention>(&layer_of(stage, l).mixer);
+    if (attention != nullptr && attention->shape.window > 0) return attention->shape.window;
+  }
+  return 0;
+}
+
 // The lanes that the stage's Gated DeltaNet layers share.
 std::optional<DeltaPlan> delta_of(const Stage& stage, int lanes) {
   for (std::int64_t l = 0; l < stage.layers; ++l) {
@@ -240,13 +249,16 @@ TokenRegisters token_registers(const Geometry& geometry, int token) {
   TokenRegisters registers;
   registers.key_ports = host_register::column_ports;
   if (token > 0) {
-    constexpr int bases = 5;
+    constexpr int bases = 8;
     const int first = host_register::further_tokens + (token - 1) * (bases + 2 * ports);
     registers.iterations = first;
     registers.slot_base = first + 1;
     registers.tail_base = first + 2;
     registers.staging_base = first + 3;
     registers.mask_start = first + 4;
+    registers.window_iterations = first + 5;
+    registers.window_base = first + 6;
+    registers.window_mask_start = first + 7;
     registers.key_ports = first + bases;
   }
   registers.value_ports = registers.key_ports + ports;
@@ -314,6 +326,9 @@ StageLayout make_layout(const Geometry& geometry, const Stage& stage, int slots,
   for (int t = 0; t < tokens; ++t) layout.token(t).registers = token_registers(geometry, t);
   layout.blocks_per_slot = std::max(1, ceil_div(max_context, geometry.lanes()));
   layout.spare_blocks = most_blocks_per_iteration - 1;
+  if (const std::int64_t window = window_of(stage); window > 0) {
+    layout.window = WindowLayout(window, geometry.lanes(), layout.blocks_per_slot);
+  }
   LayoutMaker(geometry, layout).make();
   return layout;
 }

@@ -139,8 +139,15 @@ void LayoutMaker::make_heads(TokenBuffers& token, Hemisphere side) {
 }
 
 void LayoutMaker::make_tables(TokenBuffers& token, Hemisphere side) {
-  const int blocks = layout_.blocks_per_slot + layout_.spare_blocks;
-  token.mask[side == Hemisphere::East ? 1 : 0] = allocator_.mask_table(side, blocks + 1);
+  const std::size_t index = side == Hemisphere::East ? 1 : 0;
+  const int spare = layout_.spare_blocks;
+  if (layout_.sees_all()) {
+    token.mask[index] = allocator_.mask_table(side, layout_.blocks_per_slot + 1 + spare);
+  }
+  if (layout_.window.exists()) {
+    token.window_mask[index] = allocator_.mask_table(side, layout_.window.blocks + spare);
+  }
+  const int blocks = layout_.longest_loop() + spare;
   const Rows table = allocator_.score_table(side, layout_.score_stride * blocks);
   for (int q = 0; q < layout_.score_stride; ++q) {
     Rows row = table;

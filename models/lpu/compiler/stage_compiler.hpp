@@ -1,6 +1,7 @@
 // The operators of a decoder as pieces of schedule. Inside of the compiler; see compiler.hpp.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <map>
 #include <optional>
@@ -17,7 +18,8 @@ class StageCompiler {
  public:
   /// `tokens` of a pass: as many as the layout has buffers for, or fewer.
   StageCompiler(const Geometry& geometry, const LatencyTable& latencies, StageLayout& layout,
-                const LinkPlan& links, int tokens, const std::optional<LoopPlan>& loops = {});
+                const LinkPlan& links, int tokens, const std::optional<LoopPlan>& loops = {},
+                const std::optional<LoopPlan>& window_loops = {});
   /// Makes this the schedule of a gang whose rows by rank `rows` keeps; before compile().
   void join(const TensorGang& tensor, RankRows& rows);
   void compile();
@@ -25,7 +27,10 @@ class StageCompiler {
   [[nodiscard]] const std::vector<std::vector<std::uint16_t>>& maps() const { return maps_; }
   [[nodiscard]] const std::vector<std::int64_t>& receive_cycles() const { return receives_; }
   [[nodiscard]] const std::vector<std::int64_t>& send_cycles() const { return sends_; }
-  [[nodiscard]] const std::optional<LoopPlan>& plan() const { return plan_; }
+  /// Of loops over all blocks, or over those of a window.
+  [[nodiscard]] const std::optional<LoopPlan>& plan(bool window) const {
+    return plans_[window ? 1 : 0];
+  }
   /// The loops in program order, and how they are arranged.
   [[nodiscard]] const std::vector<LoopUse>& loop_uses() const { return loop_uses_; }
 
@@ -177,8 +182,8 @@ class StageCompiler {
     int q;
     int p;
   };
-  void maximum_over_lanes(const TokenBuffers& token);
-  void maximum_over_lanes(const TokenBuffers& token, const HeadOfPack& head);
+  void maximum_over_lanes(const LayerLayout& layer, const TokenBuffers& token);
+  void maximum_over_lanes(const TokenBuffers& token, const HeadOfPack& head, int blocks);
   [[nodiscard]] Value with_sink(Work& work, Value sum, const LayerLayout& layer,
                                 const TokenBuffers& token, const HeadOfPack& head,
                                 const Work::Options& at);
@@ -193,10 +198,19 @@ class StageCompiler {
     int p;
     int accumulator;
   };
+  /// The KV blocks that a layer's loops run over, for one token.
+  struct KvSpan {
+    int iterations, slot_base, mask_start;  ///< host registers
+    const std::array<Rows, 2>* mask;
+  };
+  [[nodiscard]] static KvSpan span_of(const LayerLayout& layer, const TokenBuffers& token);
+  [[nodiscard]] int blocks_per_iteration(const LayerLayout& layer) const {
+    return plan(layer.has_window())->blocks;
+  }
   void score_loop(const LayerLayout& layer, const TokenBuffers& token);
   void score_body(const LayerLayout& layer, const TokenBuffers& token, const LoopPlan& plan);
   void multiply_keys(const PackLayout& pack, const BlockHead& head, const TokenBuffers& token);
-  void take_scores(const PackLayout& pack, const BlockHead& head, const TokenBuffers& token);
+  void take_scores(const LayerLayout& layer, const BlockHead& head, const TokenBuffers& token);
   void value_loop(const LayerLayout& layer, const TokenBuffers& token, int turn);
   void value_body(const LayerLayout& layer, const TokenBuffers& token, int turn,
                   const LoopPlan& plan);
@@ -235,7 +249,9 @@ class StageCompiler {
                                       LoopPlan& plan);
   void settle_plan(const LayerLayout& layer, const TokenBuffers& token);
   void choose_plan(const LayerLayout& layer, const TokenBuffers& token);
-  void run_loop(const std::string& name, int reg, const LoopFunction& body);
+  [[nodiscard]] std::vector<LoopPlan> possible_plans(bool window) const;
+  void run_loop(const std::string& name, const LayerLayout& layer, int reg,
+                const LoopFunction& body);
 
   [[nodiscard]] int add_map(std::vector<std::uint16_t> map);
 
@@ -247,7 +263,7 @@ class StageCompiler {
   std::vector<std::vector<std::uint16_t>> maps_;
   std::vector<int> accumulator_turn_;
   std::vector<std::int64_t> receives_, sends_;
-  std::optional<LoopPlan> plan_;
+  std::array<std::optional<LoopPlan>, 2> plans_;  // over all blocks, over those of a window
   std::map<std::string, std::int64_t> intervals_;  // found last, by name of the loop
   std::vector<LoopUse> loop_uses_;
   std::optional<Collective> collective_;  // of a gang
