@@ -140,34 +140,25 @@ std::int64_t LpuChip::largest_block_count(const Stage& stage, int room, std::int
   });
 }
 
-// As many requests as tokens must fit, their scores and masks, and the programs: long contexts get
-// passes of fewer tokens.
-const LpuChip::Rooms& LpuChip::rooms(const Stage& stage) const {
-  Rooms& rooms = rooms_[stage.key()];
-  if (!rooms.blocks.empty()) return rooms;
+// The widest passes that cost no more than an eighth of the requests: every token needs vectors of
+// its own, and every number of tokens a program. As many requests as tokens must fit.
+int LpuChip::room_for(const Stage& stage, std::int64_t blocks) const {
+  const auto [found, is_new] = rooms_.try_emplace({stage.key(), blocks}, 1);
+  if (!is_new) return found->second;
   const std::int64_t rows = geometry_.rows_per_bank;
-  rooms.blocks.push_back(std::max<std::int64_t>(largest_block_count(stage, 1, rows), 1));
-  if (takes_one_token(stage) || largest_block_count(stage, 2, rows) == 0) return rooms;
+  if (takes_one_token(stage) || largest_block_count(stage, 2, rows) < blocks) return 1;
+  const std::int64_t alone = largest_slot_count(stage, blocks, 1);
   for (int room = 2; room <= most_tokens; room *= 2) {
-    const std::int64_t left = rows - rows_of(program_bytes(stage, room));
-    const std::int64_t blocks = largest_block_count(stage, room, left);
-    if (blocks == 0) break;
-    rooms.blocks.push_back(blocks);
+    const std::int64_t slots = largest_slot_count(stage, blocks, room);
+    if (slots < std::max<std::int64_t>(room, alone - alone / 8)) break;
+    found->second = room;
   }
-  return rooms;
+  return found->second;
 }
 
-int LpuChip::room_for(const Stage& stage, std::int64_t blocks) const {
-  const Rooms& known = rooms(stage);
-  if (blocks > known.blocks.front()) {
-    throw ModelError("lpu: a context longer than the chip's SRAM holds");
-  }
-  int room = 1;
-  for (const std::int64_t most : known.blocks) {
-    if (most < blocks) break;
-    room *= 2;
-  }
-  return room / 2;
+void LpuChip::check_context(const Stage& stage, std::int64_t blocks) const {
+  if (blocks <= timed(stage, 1, 1).compiled->layout.blocks_per_slot) return;
+  throw ModelError("lpu: a context longer than the chip's SRAM holds");
 }
 
 // Rows of every bank that so many bytes take.
@@ -281,6 +272,7 @@ StageCost LpuChip::simulate(const Stage& stage, const Batch& batch,
   for (const SequenceSlice& slice : batch.slices) {
     longest = std::max(longest, (slice.context + slice.new_tokens - 1) / geometry_.lanes() + 1);
   }
+  check_context(stage, longest);
   const int room = room_for(stage, longest);
   const auto time = [&](int slots) { return pass_time(*timed(stage, room, slots).compiled); };
   std::vector<PassCost> passes;
@@ -348,10 +340,12 @@ std::map<std::string, Joules> LpuChip::energy_per_count() const {
           {"instructions", joules("energy_instruction")}};
 }
 
-std::int64_t LpuChip::largest_slot_count(const Stage& stage, std::int64_t max_context,
-                                         std::int64_t rows, int room) const {
+// Requests of so many KV blocks that fit beside the programs for up to `room` tokens.
+std::int64_t LpuChip::largest_slot_count(const Stage& stage, std::int64_t blocks, int room) const {
+  const std::int64_t rows = geometry_.rows_per_bank - rows_of(program_bytes(stage, room));
+  const std::int64_t context = blocks * geometry_.lanes();
   return largest_that(geometry_.rows_per_bank, [&](std::int64_t slots) {
-    return layout_of_share(geometry_, stage, static_cast<int>(slots), max_context, room)
+    return layout_of_share(geometry_, stage, static_cast<int>(slots), context, room)
                .deepest_bank() <= rows;
   });
 }
@@ -385,7 +379,7 @@ Fit LpuChip::fit(const Stage& stage, std::int64_t /*sequences*/, std::int64_t ma
   }
   const std::lock_guard lock(mutex_);
   const std::int64_t blocks = (max_context + geometry_.lanes() - 1) / geometry_.lanes();
-  const int room = blocks > rooms(stage).blocks.front() ? 1 : room_for(stage, blocks);
+  const int room = room_for(stage, blocks);
   const StageLayout layout = layout_of_share(geometry_, stage, 1, max_context, room);
   fit.program = program_bytes(stage, room);
   if (layout.layers.empty()) {
@@ -393,8 +387,7 @@ Fit LpuChip::fit(const Stage& stage, std::int64_t /*sequences*/, std::int64_t ma
     fit.workspace -= fit.weights;
     return fit;
   }
-  const std::int64_t slots =
-      largest_slot_count(stage, max_context, geometry_.rows_per_bank - rows_of(fit.program), room);
+  const std::int64_t slots = largest_slot_count(stage, blocks, room);
   const int ports = geometry_.weight_streams_per_plane *
                     (streams_of(layout.shape.kv) == 2 && !geometry_.has_wide_weight_path() ? 2 : 1);
   const std::int64_t unit_bytes = 2 * std::int64_t{ports} * layout.unit_rows * vector;

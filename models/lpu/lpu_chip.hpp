@@ -58,21 +58,17 @@ class LpuChip final : public ChipModel {
     std::shared_ptr<const CompiledStage> compiled;
     std::map<std::size_t, PassCost> passes;  ///< see base_pass()
   };
-  /// KV blocks of one request that fit beside the buffers of 1, 2, 4 ... tokens.
-  struct Rooms {
-    std::vector<std::int64_t> blocks;
-  };
   [[nodiscard]] std::int64_t rows_of(Bytes bytes) const;
-  [[nodiscard]] const Rooms& rooms(const Stage& stage) const;
-  /// Most tokens of a pass of requests with so many KV blocks. Throws ModelError where not even one
-  /// request fits.
+  /// Most tokens of a pass of requests with so many KV blocks.
   [[nodiscard]] int room_for(const Stage& stage, std::int64_t blocks) const;
   /// The program for `slots` tokens beside buffers for `room`.
   [[nodiscard]] Timed& timed(const Stage& stage, int room, int slots) const;
   [[nodiscard]] std::int64_t largest_block_count(const Stage& stage, int room,
                                                  std::int64_t rows) const;
-  [[nodiscard]] std::int64_t largest_slot_count(const Stage& stage, std::int64_t max_context,
-                                                std::int64_t rows, int room) const;
+  /// Throws ModelError where not even one request of so many KV blocks fits.
+  void check_context(const Stage& stage, std::int64_t blocks) const;
+  [[nodiscard]] std::int64_t largest_slot_count(const Stage& stage, std::int64_t blocks,
+                                                int room) const;
   /// Of all programs of up to `room` tokens.
   [[nodiscard]] Bytes program_bytes(const Stage& stage, int room) const;
   /// One pass whose tokens have so many blocks.
@@ -90,7 +86,8 @@ class LpuChip final : public ChipModel {
   mutable std::mutex mutex_;
   /// By stage key, room and slots; changes no answer.
   mutable std::map<std::tuple<std::uint64_t, int, int>, Timed> cache_;
-  mutable std::map<std::uint64_t, Rooms> rooms_;  ///< by stage key
+  /// Answers of room_for, by stage key and blocks.
+  mutable std::map<std::pair<std::uint64_t, std::int64_t>, int> rooms_;
 };
 
 }  // namespace tandem::lpu
