@@ -17,7 +17,8 @@ std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
 // What one of `ranks` chips computes of a layer.
 struct LayerShape {
   std::int64_t heads = 0, kv_heads = 0, head_dim = 0;
-  std::int64_t dense = 0;  ///< width of a dense block; 0: experts
+  std::int64_t window = 0;  ///< tokens that one sees; 0: all
+  std::int64_t dense = 0;   ///< width of a dense block; 0: experts
   std::int64_t expert = 0, shared = 0, experts = 0, chosen = 0;
   std::int64_t groups = 1;
   bool norms_heads = false;
@@ -28,6 +29,7 @@ struct LayerShape {
     heads = attention->shape.heads / ranks;
     kv_heads = std::max<std::int64_t>(1, attention->shape.kv_heads / ranks);
     head_dim = attention->shape.head_dim;
+    window = attention->shape.window;
     norms_heads = attention->qk_norm != QkNorm::None;
     dense = ceil_div(kind.ffn.intermediate, ranks);
     if (!kind.ffn.experts) return;
@@ -85,6 +87,8 @@ class FloorMaker {
     pack_heads_ = std::min<std::int64_t>(shape.kv_heads, (lanes_ - 1) / shape.head_dim);
     packs_ = ceil_div(shape.kv_heads, std::max<std::int64_t>(1, pack_heads_));
     q_vectors_ = packs_ * (shape.heads / shape.kv_heads);
+    // As many tokens fill no fewer blocks, wherever in a block they begin.
+    seen_blocks_ = shape.window > 0 ? std::min(blocks_, ceil_div(shape.window, lanes_)) : blocks_;
   }
 
   [[nodiscard]] std::int64_t units(int bytes) const {
@@ -194,6 +198,7 @@ class FloorMaker {
     // A plane's queue issues the scores' way out too.
     const std::int64_t queue = ceil_div(products * (halves + 1), units(kv_bytes_));
     scores.per_block = std::max({scores.stream, queue, scores.vxm});
+    floor_.further_blocks += (seen_blocks_ - 1) * scores.per_block;
     floor_.operators.push_back(scores);
     OperatorFloor maximum;
     maximum.name = "maximum over lanes";
@@ -229,6 +234,7 @@ class FloorMaker {
     values.mxm = ceil_div(products * (kv_bytes_ == 2 ? 4 : 1), units(kv_bytes_));
     values.vxm = std::max(over_alus(4 * products), ceil_div(products, geometry_.vxm_alus / 4));
     values.per_block = std::max({values.stream, values.mxm, values.vxm});
+    floor_.further_blocks += (seen_blocks_ - 1) * values.per_block;
     floor_.operators.push_back(values);
     OperatorFloor combined;
     combined.name = "heads combined";
@@ -312,7 +318,6 @@ class FloorMaker {
     double useful = 0;
     for (const OperatorFloor& part : floor_.operators) {
       floor_.latency += part.latency;
-      floor_.further_blocks += (blocks_ - 1) * part.per_block;
       tiles += static_cast<double>(part.tiles);
       useful += part.useful_tiles;
     }
@@ -344,6 +349,7 @@ class FloorMaker {
   const Ways ways_;
   const std::int64_t lanes_, hidden_;
   std::int64_t inner_ = 0;
+  std::int64_t seen_blocks_ = 1;  ///< KV blocks that the layer under way reads at least
   const int weight_bytes_, kv_bytes_;
   const std::int64_t scale_, blocks_;
   const std::int64_t ranks_;

@@ -80,8 +80,8 @@ std::map<int, int> StageCompiler::loop_strides(const LoopPlan& plan) const {
   }
   for (int t = 0; t < tokens_; ++t) {
     const TokenBuffers& token = layout_.token(t);
-    for (const Rows& table : {token.mask[0], token.mask[1], token.window_mask[0],
-                              token.window_mask[1]}) {
+    for (const Rows& table :
+         {token.mask[0], token.mask[1], token.window_mask[0], token.window_mask[1]}) {
       for (const Place& place : table) strides[place.slice] = plan.blocks;
     }
     for (const Rows& row : token.scores) {
@@ -155,8 +155,7 @@ void StageCompiler::score_body(const LayerLayout& layer, const TokenBuffers& tok
   for (int block = 0; block < plan.blocks; ++block) {
     for (int j = 0; j < shape.packs; ++j) {
       const PackLayout& pack = layer.packs[index_of(j)];
-      const ColumnTile keys =
-          tile_of_block(pack.keys, slot_base, block * layout_.unit_rows);
+      const ColumnTile keys = tile_of_block(pack.keys, slot_base, block * layout_.unit_rows);
       begin_tile(keys, pack.plane, plan);
       for (int g = 0; g < shape.group; ++g) {
         for (int p = 0; p < shape.heads_in_pack(j); ++p) {
@@ -221,8 +220,7 @@ void StageCompiler::value_body(const LayerLayout& layer, const TokenBuffers& tok
   for (int block = 0; block < plan.blocks; ++block) {
     for (int j = 0; j < shape.packs; ++j) {
       const PackLayout& pack = layer.packs[index_of(j)];
-      const ColumnTile values =
-          tile_of_block(pack.values, slot_base, block * layout_.unit_rows);
+      const ColumnTile values = tile_of_block(pack.values, slot_base, block * layout_.unit_rows);
       begin_tile(values, pack.plane, plan);
       for (int q = j * shape.group; q < (j + 1) * shape.group; ++q) {
         for (int p = 0; p < shape.heads_in_pack(j); ++p) {

@@ -93,9 +93,11 @@ std::vector<LoopPlan> StageCompiler::possible_plans(bool window) const {
 
 // The plan whose loops take the fewest cycles, summed over all contexts that a request may have.
 void StageCompiler::choose_plan(const LayerLayout& layer, const TokenBuffers& token) {
-  std::vector<PlannedLoop> loops{
-      {name_of_loop(layer, "scores"), [&](const LoopPlan& plan) { score_body(layer, token, plan); }},
-      {name_of_loop(layer, "values"), [&](const LoopPlan& plan) { value_body(layer, token, 0, plan); }}};
+  std::vector<PlannedLoop> loops{{name_of_loop(layer, "scores"),
+                                  [&](const LoopPlan& plan) { score_body(layer, token, plan); }},
+                                 {name_of_loop(layer, "values"), [&](const LoopPlan& plan) {
+                                    value_body(layer, token, 0, plan);
+                                  }}};
   const bool window = layer.has_window();
   const int read = window ? layout_.window.blocks : layout_.blocks_per_slot;
   std::int64_t least = 0;
