@@ -139,6 +139,10 @@ ChipHost::ChipHost(const Geometry& geometry, const CompiledStage& stage, const W
 }
 
 void ChipHost::load_stage(const Weights& weights) {
+  const StageLayout& layout = stage_->layout;
+  if (layout.stage.has_embedding && layout.network().learned_positions) {
+    positions_ = weights.at("positions");
+  }
   machine_->load(stage_->program, {});
   write_constants(geometry_, stage_->layout, weights,
                   [this](const Place& place, std::span<const std::uint8_t> bytes) {
@@ -191,20 +195,31 @@ void ChipHost::clear_states(int slot) {
 void ChipHost::write_descriptor(const TokenBuffers& token, std::int64_t position,
                                 std::span<const float> hidden) {
   const StageLayout& layout = stage_->layout;
-  const auto lanes = index_of(geometry_.lanes());
-  if (layout.stage.has_embedding) {
-    for (std::size_t k = 0; k < token.hidden.size(); ++k) {
-      const std::size_t first = std::min(k * lanes, hidden.size());
-      write_value(token.hidden[k], Type::Float32,
-                  hidden.subspan(first, std::min(lanes, hidden.size() - first)));
-    }
-  }
+  if (layout.stage.has_embedding) write_embedding(token, position, hidden);
   if (layout.layers.empty()) return;
   std::vector<float> cosine, sine;
   rotary_vectors(layout.rope, layout.shape, position, cosine, sine);
   write_value(token.cosine, Type::Float32, cosine);
   write_value(token.sine, Type::Float32, sine);
   write_mask(token, position);
+}
+
+// The row of the table, scaled, and that of the position where those are learned.
+void ChipHost::write_embedding(const TokenBuffers& token, std::int64_t position,
+                               std::span<const float> row) {
+  const auto lanes = index_of(geometry_.lanes());
+  const auto scale = static_cast<float>(stage_->layout.network().embedding_scale);
+  std::vector<float> hidden(row.begin(), row.end());
+  for (std::size_t i = 0; i < hidden.size(); ++i) {
+    hidden[i] *= scale;
+    if (positions_.shape().empty()) continue;
+    hidden[i] += positions_.load(position * positions_.dim(1) + static_cast<std::int64_t>(i));
+  }
+  for (std::size_t k = 0; k < token.hidden.size(); ++k) {
+    const std::size_t first = std::min(k * lanes, hidden.size());
+    write_value(token.hidden[k], Type::Float32,
+                std::span(hidden).subspan(first, std::min(lanes, hidden.size() - first)));
+  }
 }
 
 void ChipHost::write_mask(const TokenBuffers& token, std::int64_t position) {

@@ -45,31 +45,44 @@ struct BatchResult {
   std::vector<TokenResult> tokens;
 };
 
-/// One chip with a stage in it, functional.
-class ChipHost {
+/// Chips with a stage in them, functional.
+class StageHost {
+ public:
+  virtual ~StageHost() = default;
+  /// Goes on with another program of the same layout: SRAM stays as it is.
+  virtual void use(const CompiledStage& stage) = 0;
+  /// Runs as many tokens as the program has, or fewer. `hidden`: the residual stream that enters,
+  /// by token: its embedding in a first stage, else what the link brings. Tokens of one request
+  /// follow each other; each sees those before it.
+  virtual BatchResult run_tokens(std::span<const TokenPlace> places,
+                                 const std::vector<std::span<const float>>& hidden) = 0;
+  [[nodiscard]] virtual KvBlock read_kv(int slot, std::int64_t tokens) const = 0;
+  virtual void write_kv(int slot, const KvBlock& block) = 0;
+};
+
+/// One chip with a stage in it.
+class ChipHost final : public StageHost {
  public:
   ChipHost(const Geometry& geometry, const LatencyTable& latencies, const CompiledStage& stage,
            const Weights& weights);
   /// A chip of a rack, whose machine others run; `stage` is its rank's (CompiledStage::of_rank).
   ChipHost(const Geometry& geometry, const CompiledStage& stage, const Weights& weights,
            Machine& machine);
-  /// Goes on with another program of the same layout: SRAM stays as it is.
-  void use(const CompiledStage& stage);
+  void use(const CompiledStage& stage) override;
   /// Runs one token at `position` of the request in `slot`. `hidden` is the residual stream that
-  /// enters: the token's embedding in a first stage, else what the link brings.
+  /// enters: the token's row of the embedding table in a first stage (scaled, and added to a
+  /// learned position's, in here), else what the link brings.
   PassResult run_token(int slot, std::int64_t position, std::span<const float> hidden);
-  /// The same for as many tokens as the program has, or fewer. Tokens of one request follow each
-  /// other; each sees those before it.
   BatchResult run_tokens(std::span<const TokenPlace> places,
-                         const std::vector<std::span<const float>>& hidden);
+                         const std::vector<std::span<const float>>& hidden) override;
   /// What run_tokens does before the run and after it.
   void prepare(std::span<const TokenPlace> places,
                const std::vector<std::span<const float>>& hidden);
   [[nodiscard]] BatchResult results(int tokens, RunResult run) const;
   /// The lanes of a vector in SRAM, decoded; for tests of single operators.
   [[nodiscard]] std::vector<float> read_vector(const Rows& rows, Type type) const;
-  [[nodiscard]] KvBlock read_kv(int slot, std::int64_t tokens) const;
-  void write_kv(int slot, const KvBlock& block);
+  [[nodiscard]] KvBlock read_kv(int slot, std::int64_t tokens) const override;
+  void write_kv(int slot, const KvBlock& block) override;
 
  private:
   void load_stage(const Weights& weights);
@@ -77,6 +90,8 @@ class ChipHost {
   [[nodiscard]] std::vector<float> read_value(const Rows& rows) const;
   void write_descriptor(const TokenBuffers& token, std::int64_t position,
                         std::span<const float> hidden);
+  void write_embedding(const TokenBuffers& token, std::int64_t position,
+                       std::span<const float> row);
   void write_mask(const TokenBuffers& token, std::int64_t position);
   [[nodiscard]] std::vector<LinkVector> arrivals(
       const std::vector<std::span<const float>>& hidden) const;
@@ -95,6 +110,7 @@ class ChipHost {
   const CompiledStage* stage_;
   std::unique_ptr<Machine> own_;
   Machine* machine_;
+  Tensor positions_;  ///< learned ones; empty elsewhere
 };
 
 /// Cosines, and sines with the sign of the rotation, of one position for every lane of a pack.

@@ -4,8 +4,10 @@
 
 #include <map>
 
+#include "models/lpu/gang_host.hpp"
 #include "models/lpu/lpu_chip.hpp"
 #include "models/lpu/pass_plan.hpp"
+#include "models/lpu/stage_gang.hpp"
 #include "sim/core/diagnostics.hpp"
 
 namespace tandem::lpu {
@@ -16,7 +18,7 @@ class LpuLoadedStage final : public LoadedStage {
   LpuLoadedStage(const StageSetup& setup, const Weights& weights)
       : setup_(setup),
         embedding_(setup.stage.has_embedding ? weights.at("embedding") : Tensor{}),
-        chip_(setup.geometry, setup.latencies, program(1), weights) {
+        host_(make_host(weights)) {
     for (int slot = setup.sequences - 1; slot >= 0; --slot) free_slots_.push_back(slot);
   }
 
@@ -38,13 +40,13 @@ class LpuLoadedStage final : public LoadedStage {
     if (found == requests_.end()) {
       throw ModelError(fmt::format("lpu: no KV of request {} on the chip", request));
     }
-    return chip_.read_kv(found->second.slot, found->second.tokens);
+    return host_->read_kv(found->second.slot, found->second.tokens);
   }
 
   void import_kv(std::int64_t request, const KvBlock& block) override {
     release(request);
     Request& entry = add(request);
-    chip_.write_kv(entry.slot, block);
+    host_->write_kv(entry.slot, block);
     entry.tokens = block.tokens;
   }
 
@@ -86,12 +88,21 @@ class LpuLoadedStage final : public LoadedStage {
     std::int64_t sampled;
   };
 
+  [[nodiscard]] std::unique_ptr<StageHost> make_host(const Weights& weights) {
+    const CompiledStage& one = program(1);
+    if (setup_.stage.tensor == 1) {
+      return std::make_unique<ChipHost>(setup_.geometry, setup_.latencies, one, weights);
+    }
+    return std::make_unique<GangHost>(setup_.geometry, setup_.latencies, setup_.stage, one,
+                                      weights);
+  }
+
   const CompiledStage& program(int slots) {
     auto& compiled = programs_[slots];
     if (!compiled) {
-      compiled = std::make_unique<CompiledStage>(compile_stage(
+      compiled = std::make_unique<CompiledStage>(compile_share(
           setup_.geometry, setup_.latencies, setup_.chip, setup_.stage, setup_.sequences,
-          setup_.max_context, {}, {slots, setup_.room, setup_.loops, setup_.window_loops}));
+          setup_.max_context, {slots, setup_.room, setup_.loops, setup_.window_loops}));
     }
     return *compiled;
   }
@@ -130,14 +141,14 @@ class LpuLoadedStage final : public LoadedStage {
   PassCost run_pass(const PlannedPass& pass, const Batch& batch, std::vector<Place>& places,
                     const StageData& in, std::int64_t row, StageData& out) {
     const CompiledStage& compiled = program(pass.slots);
-    chip_.use(compiled);
+    host_->use(compiled);
     std::vector<TokenPlace> tokens;
     std::vector<std::vector<float>> hidden;
     for (const PlannedToken& token : pass.tokens) {
       tokens.push_back({places[token.slice].request->slot, token.position});
       hidden.push_back(entering(in, row + static_cast<std::int64_t>(hidden.size())));
     }
-    const BatchResult result = chip_.run_tokens(tokens, {hidden.begin(), hidden.end()});
+    const BatchResult result = host_->run_tokens(tokens, {hidden.begin(), hidden.end()});
     for (std::size_t i = 0; i < pass.tokens.size(); ++i) {
       const PlannedToken& token = pass.tokens[i];
       const SequenceSlice& slice = batch.slices[token.slice];
@@ -173,7 +184,7 @@ class LpuLoadedStage final : public LoadedStage {
   StageSetup setup_;
   std::map<int, std::unique_ptr<CompiledStage>> programs_;  // by tokens of a pass
   Tensor embedding_;
-  ChipHost chip_;
+  std::unique_ptr<StageHost> host_;
   std::vector<int> free_slots_;
   std::map<std::int64_t, Request> requests_;
 };

@@ -228,9 +228,6 @@ KernelCost LpuChip::simulate_run(const KernelRun& run) const {
 
 std::unique_ptr<LoadedStage> LpuChip::load(const Stage& stage, const Weights& weights,
                                            std::int64_t sequences, std::int64_t max_context) const {
-  if (stage.tensor != 1) {
-    throw ModelError("lpu: runs with numbers on gangs of LPUs are not part of scenarios yet");
-  }
   const std::lock_guard lock(mutex_);
   const std::int64_t blocks = (max_context + geometry_.lanes() - 1) / geometry_.lanes();
   const auto slots = static_cast<int>(sequences);

@@ -316,6 +316,20 @@ TEST(GenerateOnLpu, APipelineOfChipsWritesTheBitsOfOneChip) {
   }
 }
 
+// KV of a GPU goes to a gang of two LPUs head by head; sums of two ranks round otherwise than one
+// chip's, but choose the same tokens.
+TEST(Disaggregated, AGangOfLpusWritesTheTokensOfOneChip) {
+  const Context context = make_context();
+  const Model model = load_tales();
+  const auto tokens_on = [&](std::int64_t tensor) {
+    Scenario scenario =
+        context.loader.scenario("little_tales_hybrid", {{"system", "dgx_h100_lpu_v1"}});
+    scenario.placement.decode.tensor = tensor;
+    return run(context, scenario, model, "Once there was", 16).tokens;
+  };
+  EXPECT_EQ(tokens_on(1), tokens_on(2));
+}
+
 TEST(Disaggregated, EveryChipOfADecodePipelineGetsItsLayers) {
   const Context context = make_context();
   const Model model = load_tales();

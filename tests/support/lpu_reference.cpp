@@ -22,7 +22,7 @@ LpuReference::LpuReference(const Weights& weights, ElementType weight_type, Elem
     : weights_(weights),
       network_(weights.network),
       attention_(std::get<GroupedAttention>(network_.kinds.front().mixer).shape),
-      rope_(*std::get<GroupedAttention>(network_.kinds.front().mixer).rope),
+      rope_(std::get<GroupedAttention>(network_.kinds.front().mixer).rope),
       type_(weight_type),
       kv_type_(kv_type),
       lanes_(at(lanes)),
@@ -42,14 +42,8 @@ LpuReference::LpuReference(const Weights& weights, ElementType weight_type, Elem
     layer.v = make(weights.layer(l, "attention.value"), kv, hidden);
     layer.o = make(weights.layer(l, "attention.output"), hidden, heads);
     make_extras(layer, l);
-    if (layer.kind->ffn.experts) {
-      make_experts(layer, l);
-    } else {
-      const auto inner = natural(layer.kind->ffn.intermediate);
-      layer.dense = {make(weights.layer(l, "ffn.gate"), inner, hidden),
-                     make(weights.layer(l, "ffn.up"), inner, hidden),
-                     make(weights.layer(l, "ffn.down"), hidden, inner)};
-    }
+    make_dense(layer, l);
+    if (layer.kind->ffn.experts) make_experts(layer, l);
     layers_.push_back(std::move(layer));
   }
   head_ = make(weights.head(), natural(network_.vocabulary), hidden);
@@ -178,26 +172,6 @@ LpuReference::Lanes LpuReference::sum_over_lanes(const Lanes& values) const {
   return current;
 }
 
-LpuReference::Lanes LpuReference::norm(const Lanes& x, const Tensor& weights) const {
-  Lanes squares(lanes_);
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    squares[i % lanes_] = i < lanes_ ? x[i] * x[i] : squares[i % lanes_] + x[i] * x[i];
-  }
-  const auto factor = static_cast<float>(1.0 / static_cast<double>(network_.hidden));
-  Lanes inverse;
-  for (const float total : sum_over_lanes(squares)) {
-    const float mean = total * factor;
-    inverse.push_back(special::rsqrt(mean + static_cast<float>(network_.norm.epsilon)));
-  }
-  Lanes y(x.size());
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    if (i >= at(weights.elements())) continue;
-    const float w = norm_weight(weights.load(static_cast<std::int64_t>(i)));
-    y[i] = round_to(type_, (x[i] * inverse[i % lanes_]) * w);
-  }
-  return y;
-}
-
 // Blocks of `lanes` tokens in order; within a block halves for two-byte types, first of the rounded
 // weights, then of what rounding left.
 float LpuReference::weighted_sum(const std::vector<float>& p, const std::vector<float>& rest,
@@ -228,7 +202,9 @@ LpuReference::Lanes LpuReference::attend_head(const Layer& layer, const Lanes& q
     own[d] = round_to(kv_type_, q[vector * lanes_ + d]);
     rest[d] = round_to(kv_type_, q[vector * lanes_ + d] - own[d]);
   }
-  const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim_)));
+  const double scale =
+      attention_.scale != 0 ? attention_.scale : 1.0 / std::sqrt(static_cast<double>(head_dim_));
+  const double cap = attention_.softcap;
   std::vector<float> scores(tokens);
   const std::size_t of_group = vector % group_;
   const std::size_t index = (vector / group_ * pack_ + head) * group_ + of_group;
@@ -247,7 +223,9 @@ LpuReference::Lanes LpuReference::attend_head(const Layer& layer, const Lanes& q
       s += dot_wide({rest.data(), half}, {k, half});
       if (upper) s += dot_wide({&rest[half], half}, {k + half, half});
     }
-    scores[t] = s * scale;
+    scores[t] = cap == 0
+                    ? s * static_cast<float>(scale)
+                    : special::tanh(s * static_cast<float>(scale / cap)) * static_cast<float>(cap);
     largest = std::max(largest, scores[t]);
   }
   std::vector<float> p(blocks * lanes_), left(p), v(p), ones(blocks * lanes_, 1.0F);
@@ -285,40 +263,9 @@ LpuReference::Lanes LpuReference::attend(Layer& layer, const Lanes& q, const Lan
   return round(result, type_);
 }
 
-LpuReference::Lanes LpuReference::feed_forward_part(std::size_t index, const Lanes& hidden) {
-  const Layer& layer = layers_[index];
-  const Tensor& norm_weights = weights_.layer(static_cast<std::int64_t>(index), "ffn_norm");
-  bias_.clear();
-  if (layer.kind->ffn.experts) return mix_experts(layer, hidden, norm_weights);
-  const Lanes x = norm(hidden, norm_weights);
-  const Lanes gate = multiply(layer.dense.gate, x, at(network_.hidden));
-  const Lanes up = multiply(layer.dense.up, x, at(network_.hidden));
-  Lanes inner(gate.size());
-  for (std::size_t i = 0; i < gate.size(); ++i) {
-    const float g = gate[i] * layer.dense.gate.scale;
-    const float silu = g * special::recip(special::exp(-g) + 1.0F);
-    inner[i] = round_to(type_, silu * (up[i] * layer.dense.up.scale));
-  }
-  if (index == 0) {
-    trace_["ffn norm"] = x;
-    trace_["gated"] = inner;
-  }
-  Lanes y = multiply(layer.dense.down, inner, at(layer.kind->ffn.intermediate));
-  for (float& value : y) value *= layer.dense.down.scale;
-  return y;
-}
-
-LpuReference::Lanes LpuReference::embed(std::int32_t token) const {
-  Lanes hidden((at(network_.hidden) + lanes_ - 1) / lanes_ * lanes_);
-  for (std::int64_t i = 0; i < network_.hidden; ++i) {
-    hidden[at(i)] = weights_.at("embedding").load(token * network_.hidden + i);
-  }
-  return hidden;
-}
-
 LpuReference::Lanes LpuReference::attention_part(std::size_t index, const Lanes& hidden) {
   Layer& layer = layers_[index];
-  const Lanes x = norm(hidden, weights_.layer(static_cast<std::int64_t>(index), "attention_norm"));
+  const Lanes x = norm(hidden, prefix_of(index) + "attention_norm");
   const std::size_t live = at(network_.hidden);
   Lanes q = multiply(layer.q, x, live);
   rotate(q, layer.q.scale, layer.query);
@@ -341,9 +288,15 @@ LpuReference::Lanes LpuReference::attention_part(std::size_t index, const Lanes&
 }
 
 std::vector<float> LpuReference::logits(const Lanes& hidden) {
-  const Lanes x = norm(hidden, weights_.at("final_norm"));
+  const Lanes x = norm(hidden, "final_norm");
   Lanes logits = multiply(head_, x, at(network_.hidden));
-  for (float& value : logits) value *= head_.scale;
+  const double cap = network_.final_softcap;
+  for (float& value : logits) {
+    value *= head_.scale;
+    if (cap != 0) {
+      value = special::tanh(value * static_cast<float>(1 / cap)) * static_cast<float>(cap);
+    }
+  }
   logits.resize(at(network_.vocabulary));
   trace_["logits"] = logits;
   trace_["best token"] = {
@@ -354,13 +307,9 @@ std::vector<float> LpuReference::logits(const Lanes& hidden) {
 
 std::vector<float> LpuReference::forward(std::int32_t token) {
   Lanes hidden = embed(token);
-  const auto add = [&](const Lanes& part) {
-    for (std::size_t i = 0; i < bias_.size(); ++i) hidden[i] = bias_[i] + hidden[i];
-    for (std::size_t i = 0; i < part.size(); ++i) hidden[i] = part[i] + hidden[i];
-  };
   for (std::size_t l = 0; l < layers_.size(); ++l) {
-    add(attention_part(l, hidden));
-    add(feed_forward_part(l, hidden));
+    add_half(hidden, attention_part(l, hidden), l, "attention_post_norm");
+    add_half(hidden, feed_forward_part(l, hidden), l, "ffn_post_norm");
     if (l == 0) trace_["hidden"] = hidden;
   }
   return logits(hidden);
@@ -374,17 +323,19 @@ GangReference::GangReference(std::vector<Weights> shares, ElementType weight_typ
 
 std::vector<float> GangReference::forward(std::int32_t token) {
   LpuReference::Lanes hidden = ranks_.front().embed(token);
-  const auto add_parts = [&](auto part) {
+  const auto add_parts = [&](auto part, std::size_t l, const char* norm) {
     LpuReference::Lanes sum = part(ranks_.front());
     for (std::size_t r = 1; r < ranks_.size(); ++r) {
       const LpuReference::Lanes next = part(ranks_[r]);
       for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += next[i];
     }
-    for (std::size_t i = 0; i < sum.size(); ++i) hidden[i] = sum[i] + hidden[i];
+    ranks_.front().add_half(hidden, std::move(sum), l, norm);
   };
   for (std::size_t l = 0; l < ranks_.front().layers(); ++l) {
-    add_parts([&](LpuReference& rank) { return rank.attention_part(l, hidden); });
-    add_parts([&](LpuReference& rank) { return rank.feed_forward_part(l, hidden); });
+    add_parts([&](LpuReference& rank) { return rank.attention_part(l, hidden); }, l,
+              "attention_post_norm");
+    add_parts([&](LpuReference& rank) { return rank.feed_forward_part(l, hidden); }, l,
+              "ffn_post_norm");
   }
   std::vector<float> logits;
   for (LpuReference& rank : ranks_) logits = rank.logits(hidden);

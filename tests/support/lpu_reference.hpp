@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -30,6 +31,8 @@ class LpuReference {
   /// What attention and the feed-forward network of a layer add to the hidden state.
   Lanes attention_part(std::size_t layer, const Lanes& hidden);
   [[nodiscard]] Lanes feed_forward_part(std::size_t layer, const Lanes& hidden);
+  /// Adds such a sum, with its bias and under its norm where the layer has one.
+  void add_half(Lanes& hidden, Lanes sum, std::size_t layer, const std::string& norm) const;
   /// Ends the position.
   std::vector<float> logits(const Lanes& hidden);
   [[nodiscard]] std::size_t layers() const { return layers_.size(); }
@@ -42,6 +45,7 @@ class LpuReference {
   };
   struct Block {
     Matrix gate, up, down;
+    Lanes gate_bias{}, up_bias{}, down_bias{};
   };
   struct Extras {
     Lanes bias;  // by lane of every vector
@@ -61,7 +65,8 @@ class LpuReference {
     Lanes router_bias;
     std::vector<Block> experts;
     std::vector<Lanes> expert_biases;  // of gate, up and down
-    std::vector<Lanes> keys, values;   // by token, packed lanes of all packs
+    Lanes expert_factors;
+    std::vector<Lanes> keys, values;  // by token, packed lanes of all packs
   };
   struct Choice {
     std::size_t expert = 0;
@@ -85,7 +90,17 @@ class LpuReference {
                                      std::size_t at_once) const;
   [[nodiscard]] Lanes round(const Lanes& values, ElementType type) const;
   [[nodiscard]] Lanes sum_over_lanes(const Lanes& values) const;
-  [[nodiscard]] Lanes norm(const Lanes& x, const Tensor& weights) const;
+  // Norms and dense blocks (lpu_reference_blocks.cpp).
+  [[nodiscard]] static std::string prefix_of(std::size_t layer) {
+    return "layers." + std::to_string(layer) + ".";
+  }
+  [[nodiscard]] Lanes mean_over_hidden(const Lanes& x) const;
+  [[nodiscard]] Lanes plain_norm(const Lanes& x, const std::string& name) const;
+  [[nodiscard]] Lanes norm(const Lanes& x, const std::string& name) const;
+  [[nodiscard]] static float curve(ActivationKind kind, float x);
+  void make_dense(Layer& layer, std::int64_t index) const;
+  [[nodiscard]] Lanes dense_part(std::size_t index, const Lanes& x);
+  [[nodiscard]] Lanes both_parts(std::size_t index, const Lanes& hidden);
   void make_queries(Layer& layer, std::int64_t index) const;
   void make_extras(Layer& layer, std::int64_t index) const;
   [[nodiscard]] Lanes gates_of(const Layer& layer, const Lanes& x) const;
@@ -101,8 +116,8 @@ class LpuReference {
   [[nodiscard]] float weighted_sum(const std::vector<float>& p, const std::vector<float>& rest,
                                    const std::vector<float>& v) const;
   // Mixtures of experts (lpu_reference_experts.cpp).
-  [[nodiscard]] Lanes mix_experts(const Layer& layer, const Lanes& hidden,
-                                  const Tensor& norm_weights);
+  /// `x`: what the experts see; `scored`: what the router does.
+  [[nodiscard]] Lanes mix_experts(const Layer& layer, const Lanes& x, const Lanes& scored);
   [[nodiscard]] std::vector<Choice> choose(const Layer& layer, Lanes scores) const;
   [[nodiscard]] std::vector<bool> open_groups(const ops::Router& router, const Lanes& keys) const;
   [[nodiscard]] std::vector<Choice> weigh(const ops::Router& router, const Lanes& keys,
@@ -115,7 +130,7 @@ class LpuReference {
   const Weights& weights_;
   const NeuralNetwork& network_;
   ops::AttentionShape attention_;
-  ops::Rope rope_;
+  std::optional<ops::Rope> rope_;
   ElementType type_, kv_type_;
   std::size_t lanes_;
   std::size_t head_dim_, pack_, group_, packs_;

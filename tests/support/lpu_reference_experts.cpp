@@ -45,6 +45,10 @@ void LpuReference::make_experts(Layer& layer, std::int64_t index) const {
     const auto bias = tensor("experts.router_bias");
     layer.router_bias.assign(bias.begin(), bias.end());
   }
+  if (kind.expert_scale) {
+    const auto factors = tensor("experts.scale");
+    layer.expert_factors.assign(factors.begin(), factors.end());
+  }
   if (kind.bias) {
     for (const char* name : {"experts.gate_bias", "experts.up_bias", "experts.down_bias"}) {
       const auto bias = tensor(name);
@@ -183,7 +187,7 @@ LpuReference::Lanes LpuReference::inner_of(const Layer& layer, const Block& bloc
       const float u = std::min(std::max(up[i], -7.0F), 7.0F);
       product = g * special::recip(special::exp(-(g * 1.702F)) + 1.0F) * (u + 1.0F);
     } else {
-      product = gate[i] * special::recip(special::exp(-gate[i]) + 1.0F) * up[i];
+      product = curve(layer.kind->ffn.activation, gate[i]) * up[i];
     }
     product *= choice != nullptr ? choice->weight[i % lanes_] : shared_gate;
     inner[i] = round_to(type_, product);
@@ -207,10 +211,9 @@ LpuReference::Lanes LpuReference::biases_of(const Layer& layer,
   return biases;
 }
 
-LpuReference::Lanes LpuReference::mix_experts(const Layer& layer, const Lanes& hidden,
-                                              const Tensor& norm_weights) {
-  const Lanes x = norm(hidden, norm_weights);
-  const Lanes scores = multiply_parts(layer.router, x, at(network_.hidden), 1);
+LpuReference::Lanes LpuReference::mix_experts(const Layer& layer, const Lanes& x,
+                                              const Lanes& scored) {
+  const Lanes scores = multiply_parts(layer.router, scored, at(network_.hidden), 1);
   const Experts& kind = *layer.kind->ffn.experts;
   const float score = kind.shared_gate ? scores[at(kind.router.experts)] : 0.0F;
   const float shared_gate = kind.shared_gate ? special::recip(special::exp(-score) + 1.0F) : 1.0F;
@@ -222,11 +225,15 @@ LpuReference::Lanes LpuReference::mix_experts(const Layer& layer, const Lanes& h
     downs.push_back(&block.down);
   };
   if (kind.shared > 0) add(layer.shared, nullptr);
-  const std::vector<Choice> chosen = choose(layer, scores);
+  std::vector<Choice> chosen = choose(layer, scores);
+  for (Choice& choice : chosen) {
+    if (layer.expert_factors.empty()) continue;
+    for (float& weight : choice.weight) weight *= layer.expert_factors[choice.expert];
+  }
   for (const Choice& choice : chosen) add(layer.experts[choice.expert], &choice);
   if (!layer.expert_biases.empty()) bias_ = biases_of(layer, chosen);
   Matrix all;
-  all.outputs = hidden.size();
+  all.outputs = x.size();
   all.inputs = inputs.size();
   for (std::size_t o = 0; o < all.outputs; ++o) {
     for (const Matrix* down : downs) {

@@ -85,22 +85,29 @@ LpuReference::Lanes LpuReference::gates_of(const Layer& layer, const Lanes& x) c
 
 // Angle and partner of a channel, and whether it is the first of its pair.
 LpuReference::Turn LpuReference::turn_of(std::size_t channel) const {
-  const std::size_t rotated = rope_.rotated == 0 ? head_dim_ : at(rope_.rotated);
+  const ops::Rope& rope = *rope_;
+  const std::size_t turning = rope.rotated == 0 ? head_dim_ : at(rope.rotated);
+  const bool whole = rope.partial == ops::PartialRotary::Proportional;
+  const std::size_t rotated = whole ? head_dim_ : turning;
   if (channel >= rotated) return {channel, 1.0F, 0.0F};
-  const bool pairs = rope_.layout == RopeLayout::Interleaved;
+  const bool pairs = rope.layout == RopeLayout::Interleaved;
   const std::size_t half = rotated / 2;
   const std::size_t index = pairs ? channel / 2 : channel % half;
   const bool first = pairs ? channel % 2 == 0 : channel < half;
   const std::size_t partner = pairs ? channel ^ 1U : (first ? channel + half : channel - half);
   double frequency =
-      std::pow(rope_.theta, -2.0 * static_cast<double>(index) / static_cast<double>(rotated));
+      std::pow(rope.theta, -2.0 * static_cast<double>(index) / static_cast<double>(rotated));
   double magnitude = 1;
-  if (const auto* yarn = std::get_if<ops::YarnScaling>(&rope_.scaling)) {
-    const ops::YarnRange range = ops::yarn_range(rope_);
+  if (2 * index >= turning) frequency = 0;
+  if (const auto* linear = std::get_if<ops::LinearScaling>(&rope.scaling)) {
+    frequency = frequency / linear->factor;
+  }
+  if (const auto* yarn = std::get_if<ops::YarnScaling>(&rope.scaling)) {
+    const ops::YarnRange range = ops::yarn_range(rope);
     const double ramp =
         std::clamp((static_cast<double>(index) - range.low) / (range.high - range.low), 0.0, 1.0);
     frequency = frequency / yarn->factor * ramp + frequency * (1 - ramp);
-    magnitude = ops::rope_magnitude(rope_);
+    magnitude = ops::rope_magnitude(rope);
   }
   const double angle = static_cast<double>(position_) * frequency;
   const auto sine = static_cast<float>(magnitude * std::sin(angle));
@@ -124,6 +131,11 @@ void LpuReference::rotate(Lanes& x, float scale, const Extras& extras) const {
     const std::size_t lane = i % lanes_;
     if (lane >= pack_ * head_dim_) {
       x[i] = 0;
+      continue;
+    }
+    if (!rope_) {
+      x[i] = is_plain ? x[i] * scale : old[i];
+      if (!inverse.empty()) x[i] *= inverse[i];
       continue;
     }
     const Turn turn = turn_of(lane % head_dim_);

@@ -75,24 +75,11 @@ void StageCompiler::project_qkv(const LayerLayout& layer) {
   multiply(rows, &TokenBuffers::normed);
 }
 
-// A bias of the hidden state's width joins it while the product is under way.
-void StageCompiler::add_bias_to_hidden(const std::vector<Rows>& bias) {
-  for (int t = 0; t < tokens_; ++t) {
-    const std::vector<Rows>& hidden = layout_.token(t).hidden;
-    for (std::size_t k = 0; k < bias.size(); ++k) {
-      Work work(scheduler_);
-      const Value sum = work.op(AluOp::Add, work.memory(hidden[k]), work.memory(bias[k]));
-      work.store(sum, hidden[k]);
-      work.place();
-    }
-  }
-}
-
 // All tokens of the pass append their keys and values before the first scores are taken, so that a
 // token sees those before it; what comes after it is masked.
 void StageCompiler::attention(const LayerLayout& layer) {
   settle_plan(layer, layout_);
-  rms_norm(layer.attention_norm);
+  norm(layer.attention_norm);
   scheduler_.begin_operator("qkv");
   project_qkv(layer);
   const int at_once = std::min(tokens_, tokens_at_once(layer));
@@ -100,8 +87,8 @@ void StageCompiler::attention(const LayerLayout& layer) {
     attend(layer, first, std::min(tokens_, first + at_once));
   }
   scheduler_.begin_operator("output projection");
-  add_bias_to_hidden(layer.o_bias);
-  add_to_hidden(layer.o, &TokenBuffers::attended);
+  add_to_hidden(layer.o, &TokenBuffers::attended, layer.o_bias,
+                residual(layer.attention_post_norm));
 }
 
 // Tokens `first` to `end`: as many as there are accumulators for. The loops follow each other, so

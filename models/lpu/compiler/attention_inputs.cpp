@@ -15,6 +15,7 @@ std::size_t index_of(int value) {
 // head's norm come first, in the lane as in its partner.
 Value StageCompiler::rotate(Work& work, const Output& output, const HeadVectors& heads,
                             const TokenBuffers& token) {
+  if (!layout_.rotates) return unrotated(work, output, heads);
   Value own = work.accumulator(output.plane, output.accumulator);
   Value partner = work.accumulator_permuted(output.plane, output.accumulator, rope_map_);
   const bool is_plain = heads.bias.empty() && heads.norm.empty();
@@ -34,6 +35,13 @@ Value StageCompiler::rotate(Work& work, const Output& output, const HeadVectors&
   const Value swapped = work.op(AluOp::Mul, partner, work.memory(token.sine));
   const Value sum = work.op(AluOp::Add, kept, swapped);
   return is_plain ? scaled(work, output, sum) : sum;
+}
+
+Value StageCompiler::unrotated(Work& work, const Output& output, const HeadVectors& heads) {
+  Value x = scaled(work, output, work.accumulator(output.plane, output.accumulator));
+  if (!heads.bias.empty()) x = work.op(AluOp::Add, x, work.memory(heads.bias));
+  if (!heads.norm.empty()) x = work.op(AluOp::Mul, x, work.memory(heads.norm));
+  return x;
 }
 
 // Both partners of a rotation belong to one head, so its inverse root mean square may follow. It

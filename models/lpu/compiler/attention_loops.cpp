@@ -131,10 +131,13 @@ void StageCompiler::take_scores(const LayerLayout& layer, const BlockHead& head,
   const PackLayout& pack = layer.packs[index_of(head.q / layout_.shape.group)];
   const KvSpan span = span_of(layer, token);
   Work work(scheduler_);
-  const auto scale =
-      static_cast<float>(1.0 / std::sqrt(static_cast<double>(layout_.shape.head_dim)));
-  const Value raw =
-      work.op(AluOp::Mul, work.accumulator(pack.plane, head.accumulator), Work::constant(scale));
+  const ops::AttentionShape& shape = layout_.attention;
+  const double scale =
+      shape.scale != 0 ? shape.scale : 1.0 / std::sqrt(static_cast<double>(shape.head_dim));
+  const Value sum = work.accumulator(pack.plane, head.accumulator);
+  const Value raw = shape.softcap == 0
+                        ? work.op(AluOp::Mul, sum, Work::constant(static_cast<float>(scale)))
+                        : squeezed(work, sum, scale, shape.softcap);
   Rows mask = moved((*span.mask)[index_of(pack.side == Hemisphere::East ? 1 : 0)], head.block);
   for (Place& place : mask) place.reg = span.mask_start;
   const Value score = work.op(AluOp::Add, raw, work.memory(mask));

@@ -176,11 +176,20 @@ void StageCompiler::mix_tokens(const LayerLayout& layer) {
 
 // The second half.
 void StageCompiler::feed_forward(const LayerLayout& layer) {
-  rms_norm(layer.ffn_norm);
-  if (!layer.experts) return dense_block(layer);
+  if (!layer.experts_norm.empty()) return feed_forward_side_by_side(layer);
+  const Residual to = residual(layer.ffn_post_norm);
+  norm(layer.ffn_norm);
+  if (layer.experts) {
+    mix_experts(layer, to);
+  } else {
+    dense_block(layer, to);
+  }
+}
+
+void StageCompiler::mix_experts(const LayerLayout& layer, const Residual& to) {
   score_experts(layer);
   choose_experts(layer);
-  advance_experts(layer);
+  advance_experts(layer, to);
 }
 
 void StageCompiler::compile() {
@@ -188,7 +197,6 @@ void StageCompiler::compile() {
   for (const LayerLayout& layer : layout_.layers) {
     mix_tokens(layer);
     last_exchange_ = &layer == &layout_.layers.back() && sends();
-    if (last_exchange_ && collective_) keep_shards();
     feed_forward(layer);
   }
   if (sends() && !collective_) send_hidden();

@@ -49,7 +49,7 @@ void StageCompiler::mix_by_delta(const LayerLayout& layer) {
     delta_maps_ = make_delta_maps(
         plan, [this](std::vector<std::uint16_t> map) { return add_map(std::move(map)); });
   }
-  rms_norm(layer.attention_norm);
+  norm(layer.attention_norm);
   DeltaStep step(scheduler_, plan, delta_maps_, layer.delta_rows, layout_.delta_buffers,
                  static_cast<float>(layout_.network().norm.epsilon));
   scheduler_.begin_operator("delta projections");
@@ -59,7 +59,7 @@ void StageCompiler::mix_by_delta(const LayerLayout& layer) {
     store_activation(work, output, layout_.shape.weights, layout_.delta_outputs, pack);
   });
   scheduler_.begin_operator("output projection");
-  add_to_hidden(layer.o, &TokenBuffers::delta_outputs);
+  add_to_hidden(layer.o, &TokenBuffers::delta_outputs, {}, residual(layer.attention_post_norm));
   scheduler_.begin_operator("delta states updated");
   step.update();
 }

@@ -37,9 +37,9 @@ void StageCompiler::join(const TensorGang& tensor, RankRows& rows) {
   own_register_ = rows.reg(ranks);
 }
 
-const Rows& StageCompiler::hidden_row(int vector) const {
+const Rows& StageCompiler::row_of(std::vector<Rows> TokenBuffers::*rows, int vector) const {
   const int vectors = layout_.shape.hidden_vectors;
-  return layout_.token(vector / vectors).hidden[index_of(vector % vectors)];
+  return (layout_.token(vector / vectors).*rows)[index_of(vector % vectors)];
 }
 
 // `part`: this chip's part of vector `vector` of a token's sum, a value of `work`.
@@ -53,12 +53,14 @@ void StageCompiler::contribute(Work& work, Value part, int token, int vector) {
   ready = std::max(ready, work.last_write() + scheduler_.latencies().mem_write_to_read);
 }
 
-// hidden += sum of all contributions, by rank. The first hops of all stripes come before the second
-// ones: whoever waits for a sum waits for the last stripe's.
-void StageCompiler::exchange_hidden() {
-  if (last_exchange_) return send_shards();
+// The sum of all contributions, by rank: added to the hidden state, or in place of what was there.
+// The first hops of all stripes come before the second ones: whoever waits for a sum waits for the
+// last stripe's.
+void StageCompiler::exchange_to(std::vector<Rows> TokenBuffers::*to) {
+  const bool add = to == &TokenBuffers::hidden;
+  if (add && last_exchange_) return send_shards();
   scheduler_.begin_operator("all-reduce");
-  gather_hidden(reduce_stripes(), true);
+  gather_vectors(reduce_stripes(), to, add);
 }
 
 // Returns when the sum of every stripe may be read on its chips.
@@ -72,8 +74,9 @@ std::vector<std::int64_t> StageCompiler::reduce_stripes() {
   return summed;
 }
 
-// Brings all vectors to all chips: into the hidden state, or added to it.
-void StageCompiler::gather_hidden(const std::vector<std::int64_t>& ready, bool add) {
+// Brings all vectors to all chips.
+void StageCompiler::gather_vectors(const std::vector<std::int64_t>& ready,
+                                   std::vector<Rows> TokenBuffers::*to, bool add) {
   for (int stripe = 0; stripe < static_cast<int>(ready.size()); ++stripe) {
     const std::int64_t done =
         collective_->gather_stripe(layout_.exchange, stripe, ready[index_of(stripe)]);
@@ -81,11 +84,10 @@ void StageCompiler::gather_hidden(const std::vector<std::int64_t>& ready, bool a
     const int end = std::min(first + layout_.ranks, exchanged());
     for (int n = first; n < end; ++n) {
       Work work(scheduler_);
-      const Rows& hidden = hidden_row(n);
+      const Rows& own = row_of(to, n);
       const Value vector = work.memory(layout_.exchange.output.at(n));
-      work.store(
-          add ? work.op(AluOp::Add, vector, work.memory(hidden)) : work.op(AluOp::Pass, vector),
-          hidden);
+      work.store(add ? work.op(AluOp::Add, vector, work.memory(own)) : work.op(AluOp::Pass, vector),
+                 own);
       work.place(done - work.first_read());
     }
   }
@@ -106,19 +108,34 @@ void StageCompiler::keep_shards() {
 void StageCompiler::send_shards() {
   scheduler_.begin_operator("send");
   const std::vector<std::int64_t> summed = reduce_stripes();
+  send_stripes([this, &summed](int stripe, const Rows& out) {
+    const Rows sum = own_row(layout_.exchange.output.first, stripe, layout_.ranks, own_register_);
+    Work work(scheduler_);
+    work.store(work.op(AluOp::Add, work.memory(sum), work.memory(out)), out);
+    work.place(std::max(summed[index_of(stripe)], shards_ready_) - work.first_read());
+    return work.last_write() + scheduler_.latencies().mem_write_to_read;
+  });
+}
+
+// Under a norm every chip has the whole sum, so it only passes on its own vectors.
+void StageCompiler::send_normed_shards() {
+  scheduler_.begin_operator("send");
+  keep_shards();
+  send_stripes([this](int, const Rows&) { return shards_ready_; });
+}
+
+// A chip's vectors of all stripes, one behind the other. `ready_of` says when one may be read.
+void StageCompiler::send_stripes(
+    const std::function<std::int64_t(int stripe, const Rows& out)>& ready_of) {
   const int interval = geometry_.link_class(links_.send_link).cycles_per_vector;
   const int position =
       std::abs(geometry_.c2c_position(geometry_.link_hemisphere(links_.send_link)));
   Work send(scheduler_);
   std::int64_t ready = 0;
   std::int64_t offset = 0;
-  for (int stripe = 0; stripe < static_cast<int>(summed.size()); ++stripe) {
+  for (int stripe = 0; stripe < static_cast<int>(stripe_ready_.size()); ++stripe) {
     const Rows out = own_row(layout_.shards.first, stripe, layout_.ranks, own_register_);
-    const Rows sum = own_row(layout_.exchange.output.first, stripe, layout_.ranks, own_register_);
-    Work work(scheduler_);
-    work.store(work.op(AluOp::Add, work.memory(sum), work.memory(out)), out);
-    work.place(std::max(summed[index_of(stripe)], shards_ready_) - work.first_read());
-    ready = std::max(ready, work.last_write() + scheduler_.latencies().mem_write_to_read - offset);
+    ready = std::max(ready, ready_of(stripe, out) - offset);
     for (const Place& place : out) {
       send.send_row(place, links_.send_link, offset);
       sends_.push_back(offset + position);
@@ -150,7 +167,7 @@ void StageCompiler::receive_shards() {
   for (int stripe = 0; stripe < stripes; ++stripe) {
     ready.push_back(landed - std::int64_t{stripes - 1 - stripe} * 4 * interval);
   }
-  gather_hidden(ready, false);
+  gather_vectors(ready, &TokenBuffers::hidden, false);
 }
 
 }  // namespace tandem::lpu

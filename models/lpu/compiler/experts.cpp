@@ -18,6 +18,19 @@ Value StageCompiler::logistic(Work& work, Value x) {
   return work.op(AluOp::Recip, work.op(AluOp::Add, grown, Work::constant(1.0F)));
 }
 
+// x / (1 + exp(-x)), or 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))).
+Value StageCompiler::curve(Work& work, ActivationKind kind, Value x) {
+  if (kind == ActivationKind::Silu) return work.op(AluOp::Mul, x, logistic(work, x));
+  constexpr float sqrt_two_over_pi = 0.79788456F;
+  const Value cube = work.op(AluOp::Mul, work.op(AluOp::Mul, x, x), x);
+  const Value part = work.op(AluOp::Mul, cube, Work::constant(0.044715F));
+  const Value inner = work.op(AluOp::Add, x, part);
+  const Value bend =
+      work.op(AluOp::Tanh, work.op(AluOp::Mul, inner, Work::constant(sqrt_two_over_pi)));
+  const Value half = work.op(AluOp::Mul, x, Work::constant(0.5F));
+  return work.op(AluOp::Mul, half, work.op(AluOp::Add, bend, Work::constant(1.0F)));
+}
+
 // What stands between the two products of a block; formulas as in ops::ActivationKind.
 Value StageCompiler::activated(Work& work, ActivationKind kind, Value gate, Value up) {
   if (kind == ActivationKind::ClampedSwiglu) {
@@ -29,7 +42,7 @@ Value StageCompiler::activated(Work& work, ActivationKind kind, Value gate, Valu
     const Value shifted = work.op(AluOp::Add, u, Work::constant(1.0F));
     return work.op(AluOp::Mul, work.op(AluOp::Mul, g, part), shifted);
   }
-  return work.op(AluOp::Mul, work.op(AluOp::Mul, gate, logistic(work, gate)), up);
+  return work.op(AluOp::Mul, curve(work, kind, gate), up);
 }
 
 // The row of a chosen expert in a table.
@@ -84,7 +97,7 @@ void StageCompiler::add_expert_biases(const LayerLayout& layer) {
   }
 }
 
-void StageCompiler::advance_experts(const LayerLayout& layer) {
+void StageCompiler::advance_experts(const LayerLayout& layer, const Residual& to) {
   scheduler_.begin_operator("experts: gate and up");
   const ExpertsLayout& experts = *layer.experts;
   const int vectors = experts.down.k_tiles;
@@ -110,7 +123,7 @@ void StageCompiler::advance_experts(const LayerLayout& layer) {
   multiply(rows, &TokenBuffers::normed);
   scheduler_.begin_operator("experts: down");
   add_expert_biases(layer);
-  add_to_hidden(experts.down, &TokenBuffers::routed);
+  add_to_hidden(experts.down, &TokenBuffers::routed, {}, to);
 }
 
 }  // namespace tandem::lpu

@@ -28,25 +28,29 @@ class ConstantWriter : private TileWriter {
 
   void write_layer(const LayerLayout& layer, const Weights& weights, std::int64_t index) {
     const LayerTensors tensors{weights, index};
-    norm(layer.attention_norm, tensors.at("attention_norm"));
-    norm(layer.ffn_norm, tensors.at("ffn_norm"));
+    norm(layer.attention_norm, tensors, "attention_norm");
+    norm(layer.ffn_norm, tensors, "ffn_norm");
+    norm(layer.attention_post_norm, tensors, "attention_post_norm");
+    norm(layer.ffn_post_norm, tensors, "ffn_post_norm");
+    norm(layer.dense_post_norm, tensors, "ffn.post_norm");
+    norm(layer.experts_norm, tensors, "experts.norm");
+    norm(layer.experts_post_norm, tensors, "experts.post_norm");
     if (std::holds_alternative<GatedDelta>(layer.kind.mixer)) {
       write_delta(layer, tensors);
     } else {
       write_grouped_attention(layer, tensors);
     }
-    if (layer.experts) {
-      write_experts(*this, layer, tensors);
-    } else {
-      write_dense_block(layer, tensors);
-    }
+    if (layer.up.n_tiles > 0) write_dense_block(layer, tensors);
+    if (layer.experts) write_experts(*this, layer, tensors);
   }
 
   void write_head(const Weights& weights) {
     const StageShape& s = layout_.shape;
     const Stage& stage = layout_.stage;
     const std::int64_t rows = stage.head_end - stage.head_begin;
-    norm(layout_.final_norm, weights.at("final_norm"));
+    const bool has_bias = layout_.network().norm.kind == NormKind::Layer;
+    norm(layout_.final_norm, weights.at("final_norm"),
+         has_bias ? &weights.at("final_norm_bias") : nullptr);
     matrix(layout_.head, weights.head(), natural(stage.head_begin, rows, s.head_vectors, s.lanes),
            natural(0, layout_.network().hidden, s.hidden_vectors, s.lanes));
     std::vector<float> mask(index_of(s.lanes), 0.0F);
@@ -55,7 +59,14 @@ class ConstantWriter : private TileWriter {
     value(layout_.logit_mask, Type::Float32, mask);
   }
 
+  void write_hidden_mask() {
+    if (layout_.hidden_mask.empty()) return;
+    const std::int64_t used = layout_.network().hidden % layout_.shape.lanes;
+    value(layout_.hidden_mask, Type::Float32, std::vector<float>(index_of(used), 1.0F));
+  }
+
   void write_tables() {
+    write_hidden_mask();
     const StageShape& s = layout_.shape;
     for (int p = 0; p < static_cast<int>(layout_.head_mask.size()); ++p) {
       std::vector<float> mask(index_of(s.lanes), 0.0F);
@@ -192,10 +203,15 @@ class ConstantWriter : private TileWriter {
   void write_dense_block(const LayerLayout& layer, const LayerTensors& tensors) {
     const ChannelMap hidden = hidden_map();
     const ChannelMap ffn =
-        natural(0, layer.kind.ffn.intermediate, layer.gate.n_tiles, layout_.shape.lanes);
-    matrix(layer.gate, tensors.at("ffn.gate"), ffn, hidden);
+        natural(0, layer.kind.ffn.intermediate, layer.up.n_tiles, layout_.shape.lanes);
+    if (layer.gate.n_tiles > 0) matrix(layer.gate, tensors.at("ffn.gate"), ffn, hidden);
     matrix(layer.up, tensors.at("ffn.up"), ffn, hidden);
     matrix(layer.down, tensors.at("ffn.down"), hidden, ffn);
+    for (const auto& [rows, name] :
+         {std::pair(&layer.gate_bias, "ffn.gate_bias"), std::pair(&layer.up_bias, "ffn.up_bias"),
+          std::pair(&layer.down_bias, "ffn.down_bias")}) {
+      if (!rows->empty()) vectors(*rows, tensors.at(name));
+    }
   }
 
   // 1 + w where the network stores w.
@@ -203,11 +219,20 @@ class ConstantWriter : private TileWriter {
     return layout_.network().norm.one_plus_weight ? 1.0F + stored : stored;
   }
 
-  void norm(const std::vector<Rows>& rows, const Tensor& tensor) {
-    if (!layout_.network().norm.one_plus_weight) return vectors(rows, tensor);
-    Tensor weights = tensor;
-    for (float& w : weights.floats()) w = norm_weight(w);
-    vectors(rows, weights);
+  // Weights, then the biases of a LayerNorm.
+  void norm(const std::vector<Rows>& rows, const Tensor& weights, const Tensor* bias) {
+    const auto count = std::min(rows.size(), index_of(layout_.shape.hidden_vectors));
+    const std::vector<Rows> first(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(count));
+    Tensor stored = weights;
+    for (float& w : stored.floats()) w = norm_weight(w);
+    vectors(first, stored);
+    if (bias == nullptr) return;
+    vectors({rows.begin() + static_cast<std::ptrdiff_t>(count), rows.end()}, *bias);
+  }
+  void norm(const std::vector<Rows>& rows, const LayerTensors& tensors, const std::string& name) {
+    if (rows.empty()) return;
+    const bool has_bias = layout_.network().norm.kind == NormKind::Layer;
+    norm(rows, tensors.at(name), has_bias ? &tensors.at(name + "_bias") : nullptr);
   }
 
   // The same column of ones in every KV unit.

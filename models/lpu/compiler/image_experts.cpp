@@ -1,5 +1,6 @@
 // Weights of experts: one layout for all, moved from expert to expert.
 #include <algorithm>
+#include <cmath>
 #include <string>
 
 #include "models/lpu/compiler/tile_writer.hpp"
@@ -33,6 +34,7 @@ class ExpertsWriter : private TileWriter {
     const ExpertsLayout& experts = *layer.experts;
     write_offset(layer, tensors);
     write_places(layer);
+    write_router_norm(layer, tensors);
     const std::vector<float> router = router_rows(layer, tensors);
     const float scale = tensor_scale(experts.router.front(), router);
     const std::int64_t lanes = layout().shape.lanes;
@@ -48,6 +50,24 @@ class ExpertsWriter : private TileWriter {
     write_bias_table(experts.gate_bias, tensors, "experts.gate_bias", experts.side_by_side);
     write_bias_table(experts.up_bias, tensors, "experts.up_bias", experts.side_by_side);
     write_bias_table(experts.down_bias, tensors, "experts.down_bias", 1);
+  }
+
+  // The router's norm divides by the root of the width as well; factors of experts by expert.
+  void write_router_norm(const LayerLayout& layer, const LayerTensors& tensors) {
+    const ExpertsLayout& experts = *layer.experts;
+    if (!experts.router_norm.empty()) {
+      Tensor weights = tensors.at("experts.router_norm");
+      const double root = std::sqrt(static_cast<double>(weights.elements()));
+      for (float& w : weights.floats()) w *= static_cast<float>(1 / root);
+      vectors(experts.router_norm, weights);
+    }
+    if (experts.factor.empty()) return;
+    const auto factors = tensors.at("experts.scale").floats();
+    for (std::size_t e = 0; e < factors.size(); ++e) {
+      Rows row = experts.factor;
+      for (Place& place : row) place.row += static_cast<int>(e);
+      value(row, Type::Float32, std::vector<float>(index_of(layout().shape.lanes), factors[e]));
+    }
   }
 
   // A row per expert, then that of the shared experts' gate.

@@ -1,14 +1,13 @@
 #include "models/lpu/compiler/layer_support.hpp"
 
+#include <algorithm>
+
 #include "sim/core/diagnostics.hpp"
 
 namespace tandem::lpu {
 namespace {
 
 std::string beyond_compiler(const GroupedAttention& a) {
-  if (a.shape.scale != 0) return "a softmax scale of its own";
-  if (a.shape.softcap != 0) return "soft caps on attention scores";
-  if (!a.rope) return "attention without rotary embedding";
   if (a.qk_norm == QkNorm::AllHeads) return "norms over all query heads";
   if (a.output_gate && a.qkv_bias) return "biases of gated attention outputs";
   return a.keys_are_values || a.value_norm ? "values made from keys" : "";
@@ -17,35 +16,36 @@ std::string beyond_compiler(const GroupedAttention& a) {
 std::string beyond_compiler(const Experts& experts) {
   const bool masks_softmax =
       experts.router.groups > 1 && experts.router.rule != ops::RouterRule::SigmoidBias;
-  if (masks_softmax) return "groups of experts under a softmax";
-  if (experts.router_norm) return "a norm before the router";
-  return experts.expert_scale ? "factors of experts" : "";
+  return masks_softmax ? "groups of experts under a softmax" : "";
 }
 
 std::string beyond_compiler(const FeedForward& ffn) {
-  if (ffn.experts) {
-    const std::string in_experts = beyond_compiler(*ffn.experts);
-    if (!in_experts.empty()) return in_experts;
-    if (ffn.intermediate > 0) return "experts beside a dense block";
-  }
-  const bool clamps = ffn.experts && ffn.activation == ActivationKind::ClampedSwiglu;
-  if (!ffn.gated || (ffn.activation != ActivationKind::Silu && !clamps)) {
-    return "a block other than SwiGLU";
-  }
-  return ffn.bias ? "biases in feed-forward blocks" : "";
+  if (ffn.activation == ActivationKind::Gelu) return "the exact GELU, which needs erf";
+  const bool is_dense = ffn.intermediate > 0;
+  const bool clamps = ffn.activation == ActivationKind::ClampedSwiglu;
+  if (is_dense && clamps) return "a clamped SwiGLU in a dense block";
+  if (!ffn.experts) return "";
+  if (!ffn.gated) return "experts without gates";
+  if (is_dense && ffn.experts->bias) return "biases of experts beside a dense block";
+  return beyond_compiler(*ffn.experts);
 }
 
 std::string beyond_compiler(const NeuralNetwork& network) {
-  if (network.norm.kind != NormKind::Rms) return "LayerNorm";
-  if (network.learned_positions) return "learned positions";
-  if (network.embedding_scale != 1) return "scaled embeddings";
-  return network.final_softcap != 0 ? "soft caps on logits" : "";
+  const bool centres = network.norm.kind == NormKind::Layer;
+  const auto has_more = [](const LayerKind& kind) {
+    return kind.post_norms || (kind.ffn.experts && kind.ffn.intermediate > 0);
+  };
+  if (centres && std::ranges::any_of(network.kinds, has_more)) {
+    return "a LayerNorm over what a half of a layer adds";
+  }
+  return "";
 }
 
 // One set of vectors between the steps of attention serves all layers.
 bool share_a_shape(const GroupedAttention& a, const GroupedAttention& b) {
   return a.shape.heads == b.shape.heads && a.shape.kv_heads == b.shape.kv_heads &&
-         a.shape.head_dim == b.shape.head_dim && a.rope == b.rope;
+         a.shape.head_dim == b.shape.head_dim && a.shape.scale == b.shape.scale &&
+         a.shape.softcap == b.shape.softcap && a.rope == b.rope;
 }
 
 void refuse(const Stage& stage, const std::string& what) {
@@ -58,7 +58,9 @@ void refuse(const Stage& stage, const std::string& what) {
 std::string beyond_compiler(const NeuralNetwork& network, const LayerKind& kind) {
   const std::string in_network = beyond_compiler(network);
   if (!in_network.empty()) return in_network;
-  if (kind.post_norms) return "norms after attention and feed-forward";
+  if (kind.post_norms && kind.ffn.experts && kind.ffn.experts->bias) {
+    return "biases of experts under a norm";
+  }
   if (std::holds_alternative<GatedDelta>(kind.mixer)) return beyond_compiler(kind.ffn);
   const auto* attention = std::get_if<GroupedAttention>(&kind.mixer);
   if (attention == nullptr) return "latent attention";

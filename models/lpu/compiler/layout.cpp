@@ -50,13 +50,16 @@ StageShape shape_of(const Geometry& geometry, const Stage& stage) {
   return shape;
 }
 
-// The rotation that the stage's attention layers share.
-ops::Rope rope_of(const Stage& stage) {
-  for (std::int64_t l = 0; l < stage.layers; ++l) {
-    const auto* attention = std::get_if<GroupedAttention>(&layer_of(stage, l).mixer);
-    if (attention != nullptr && attention->rope) return *attention->rope;
+// What the stage's attention layers share.
+void take_attention(StageLayout& layout) {
+  for (std::int64_t l = 0; l < layout.stage.layers; ++l) {
+    const auto* attention = std::get_if<GroupedAttention>(&layer_of(layout.stage, l).mixer);
+    if (attention == nullptr) continue;
+    layout.attention = attention->shape;
+    layout.rotates = attention->rope.has_value();
+    layout.rope = attention->rope.value_or(ops::Rope{});
+    return;
   }
-  return {};
 }
 
 // The window that layers of the stage share; 0 where none has one.
@@ -112,15 +115,37 @@ void LayoutMaker::make_scale(MatrixLayout& matrix) {
   if (streams_of(matrix.type) == 1) matrix.scale = fp32();
 }
 
-std::vector<Rows> LayoutMaker::norm_weights() {
+std::vector<Rows> LayoutMaker::fp32_vectors(int count) {
   std::vector<Rows> rows;
-  for (int k = 0; k < layout_.shape.hidden_vectors; ++k) rows.push_back(fp32());
+  for (int k = 0; k < count; ++k) rows.push_back(fp32());
   return rows;
 }
 
-void LayoutMaker::make_vectors(LayerLayout& layer) {
+std::vector<Rows> LayoutMaker::norm_weights() {
+  const int sets = layout_.network().norm.kind == NormKind::Layer ? 2 : 1;
+  return fp32_vectors(sets * layout_.shape.hidden_vectors);
+}
+
+void LayoutMaker::make_norms(LayerLayout& layer) {
   layer.attention_norm = norm_weights();
   layer.ffn_norm = norm_weights();
+  if (layer.kind.post_norms) {
+    layer.attention_post_norm = norm_weights();
+    layer.ffn_post_norm = norm_weights();
+  }
+  if (layer.experts && layer.kind.ffn.intermediate > 0) {
+    layer.dense_post_norm = norm_weights();
+    layer.experts_norm = norm_weights();
+    layer.experts_post_norm = norm_weights();
+  }
+  if (!layer.kind.ffn.bias) return;
+  layer.gate_bias = fp32_vectors(layer.gate.n_tiles);
+  layer.up_bias = fp32_vectors(layer.up.n_tiles);
+  layer.down_bias = fp32_vectors(layer.down.n_tiles);
+}
+
+void LayoutMaker::make_vectors(LayerLayout& layer) {
+  make_norms(layer);
   for (MatrixLayout* matrix :
        {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down}) {
     if (matrix->n_tiles > 0) make_scale(*matrix);
@@ -145,11 +170,9 @@ void LayoutMaker::make_layer(std::int64_t index) {
     make_grouped_attention(layer);
   }
   begin_at_even_plane();
-  if (layer.kind.ffn.experts) {
-    make_experts(layer);
-  } else {
-    make_dense_block(layer);
-  }
+  if (layer.kind.ffn.intermediate > 0) make_dense_block(layer);
+  begin_at_even_plane();
+  if (layer.kind.ffn.experts) make_experts(layer);
   begin_at_even_plane();
   layout_.layers.push_back(std::move(layer));
 }
@@ -158,10 +181,10 @@ void LayoutMaker::make_layer(std::int64_t index) {
 void LayoutMaker::make_dense_block(LayerLayout& layer) {
   const int hidden = layout_.shape.hidden_vectors;
   const int inner = ceil_div(layer.kind.ffn.intermediate, layout_.shape.lanes);
-  layer.gate = matrix_shape(inner, hidden);
+  if (layer.kind.ffn.gated) layer.gate = matrix_shape(inner, hidden);
   layer.up = matrix_shape(inner, hidden);
   for (int i = 0; i < inner; ++i) {
-    add_tiles(layer.gate, position_++);
+    if (layer.kind.ffn.gated) add_tiles(layer.gate, position_++);
     add_tiles(layer.up, position_++);
   }
   layer.down = matrix(hidden, inner);
@@ -184,6 +207,14 @@ void LayoutMaker::make_hidden(TokenBuffers& token) {
     token.hidden.push_back(allocator_.buffer(Hemisphere::West, 4, BufferUse::Updated));
     if (!is_last() && layout_.ranks == 1) token.outgoing.push_back(fp32(Hemisphere::East));
   }
+  const auto any = [&](auto has) { return std::ranges::any_of(layout_.layers, has); };
+  const int vectors = layout_.shape.hidden_vectors;
+  const bool beside = any([](const LayerLayout& l) { return !l.experts_norm.empty(); });
+  const bool normed = any([](const LayerLayout& l) { return l.kind.post_norms; });
+  for (int k = 0; k < vectors && (beside || normed); ++k) {
+    token.branch.push_back(fp32(Hemisphere::East));
+  }
+  for (int k = 0; k < vectors && beside; ++k) token.blend.push_back(fp32(Hemisphere::West));
 }
 
 void LayoutMaker::make_activations(Activations& activations, int token, int vectors,
@@ -221,6 +252,8 @@ void LayoutMaker::make() {
   for (int t = 0; t < layout_.tokens; ++t) {
     make_activations(layout_.token(t).normed, t, shape.hidden_vectors, layout_.network().hidden);
   }
+  const std::int64_t rest = layout_.network().hidden % shape.lanes;
+  if (layout_.network().norm.kind == NormKind::Layer && rest > 0) layout_.hidden_mask = fp32();
   if (layout_.stage.layers == 0) return;
   make_delta_buffers();
   for (int t = 0; t < layout_.tokens; ++t) {
@@ -310,7 +343,7 @@ StageLayout make_layout(const Geometry& geometry, const Stage& stage, int slots,
   layout.stage = stage;
   layout.ranks = ranks;
   check_supported(stage);
-  layout.rope = rope_of(stage);
+  take_attention(layout);
   layout.shape = shape_of(geometry, stage);
   layout.delta = delta_of(stage, geometry.lanes());
   if (layout.delta && tokens > 1) {

@@ -120,9 +120,13 @@ struct ExpertsLayout {
   /// Added to what experts are chosen by: the router's bias, and far below any score in lanes
   /// without an expert.
   Rows offset;
+  std::vector<Rows> router_norm;  ///< weights of the router's own norm; empty where it has none
+  Rows factor;     ///< table with a row per expert: what its weight is multiplied by, or empty
   Rows lane_rows;  ///< by lane: rows to the unit of its expert
   Rows own_lanes;  ///< table with a row per expert: ones in its lanes; empty where it has all
-  [[nodiscard]] bool needs_index() const { return !down_bias.empty() || !own_lanes.empty(); }
+  [[nodiscard]] bool needs_index() const {
+    return !down_bias.empty() || !own_lanes.empty() || !factor.empty();
+  }
 };
 
 /// What a pass keeps between the steps of routing; all layers share it.
@@ -151,17 +155,24 @@ struct HeadVectors {
 /// kind does not have stay empty.
 struct LayerLayout {
   LayerKind kind;
+  /// Norms over the hidden state, by vector: weights, then the biases of a LayerNorm.
   std::vector<Rows> attention_norm, ffn_norm;
+  std::vector<Rows> attention_post_norm, ffn_post_norm;  ///< of what each half adds
+  /// Where a dense block and experts stand side by side: of either one's sum, and before the
+  /// experts.
+  std::vector<Rows> dense_post_norm, experts_norm, experts_post_norm;
   MatrixLayout q, k, v, o;   ///< grouped attention
   MatrixLayout output_gate;  ///< as q, for gated outputs; its factor is q's: one tensor holds both
   std::vector<PackLayout> packs;                  ///< grouped attention
   std::vector<HeadVectors> q_vectors, k_vectors;  ///< by vector of q, by pack
   std::vector<Rows> v_bias;                       ///< by pack
   std::vector<Rows> o_bias;                       ///< by vector of the hidden state
-  std::vector<Rows> sinks;      ///< by q head, in every lane: where its maximum begins
-  DeltaMatrices delta;          ///< Gated DeltaNet; its output projection is o
-  DeltaLayerRows delta_rows;    ///< Gated DeltaNet
-  MatrixLayout gate, up, down;  ///< dense feed-forward block
+  std::vector<Rows> sinks;               ///< by q head, in every lane: where its maximum begins
+  DeltaMatrices delta;                   ///< Gated DeltaNet; its output projection is o
+  DeltaLayerRows delta_rows;             ///< Gated DeltaNet
+  MatrixLayout gate, up, down;           ///< dense feed-forward block
+  std::vector<Rows> gate_bias, up_bias;  ///< of the dense block, by vector of its width
+  std::vector<Rows> down_bias;           ///< by vector of the hidden state
   std::optional<ExpertsLayout> experts;
   /// Whether its attention sees a sliding window.
   [[nodiscard]] bool has_window() const {
@@ -203,6 +214,9 @@ struct TokenBuffers {
   TokenRegisters registers;
   std::vector<Rows> hidden;    ///< residual stream, fp32
   std::vector<Rows> outgoing;  ///< copy for the link
+  std::vector<Rows> branch;    ///< what a half of a layer adds, before the norm over it
+  std::vector<Rows> blend;     ///< sum of a dense block and experts side by side
+  Activations router_input;    ///< what a router with a norm of its own sees
   Rows cosine, sine;           ///< of the token's position
   std::array<Rows, 2> mask;    ///< first row of the mask table; zeros, then the tail's row. Read at
                                ///< the token's mask_start
@@ -226,7 +240,9 @@ struct TokenBuffers {
 struct StageLayout : TokenBuffers {
   Stage stage;
   int ranks = 1;
-  ops::Rope rope;  ///< of all its attention layers
+  ops::Rope rope;                 ///< of all its attention layers
+  bool rotates = true;            ///< whether they have a rotary embedding
+  ops::AttentionShape attention;  ///< of all its attention layers: scale and cap of scores
   StageShape shape;
   int slots = 0;                 ///< requests
   int tokens = 1;                ///< of one pass
@@ -247,7 +263,8 @@ struct StageLayout : TokenBuffers {
   VectorBlock shards;                        ///< of a gang that sends: the hidden states
   std::vector<Rows> head_mask;               ///< by kv head of a pack: ones in its lanes
   std::array<std::vector<Rows>, 2> one_hot;  ///< by channel, kv type
-  Rows logit_mask;  ///< minus infinity behind the last token of the head slice
+  Rows hidden_mask;  ///< ones in the lanes of the last vector of the hidden state; LayerNorm only
+  Rows logit_mask;   ///< minus infinity behind the last token of the head slice
   RoutingBuffers routing;
   std::vector<TokenBuffers> further_tokens;
 

@@ -143,6 +143,8 @@ Rows LayoutMaker::expert_table(std::int64_t experts) {
 }
 
 void LayoutMaker::make_expert_tables(const Experts& kind, ExpertsLayout& experts) {
+  if (kind.router_norm) experts.router_norm = fp32_vectors(layout_.shape.hidden_vectors);
+  if (kind.expert_scale) experts.factor = expert_table(kind.router.experts);
   if (experts.side_by_side > 1) experts.own_lanes = expert_table(kind.router.experts);
   if (!kind.bias) return;
   for (int i = 0; i < experts.vectors; ++i) {
@@ -181,6 +183,13 @@ void LayoutMaker::make_routing_buffers() {
         allocator_.buffer(j % 2 == 0 ? Hemisphere::East : Hemisphere::West, 2));
     routing.index.push_back(allocator_.buffer(j % 2 == 0 ? Hemisphere::West : Hemisphere::East, 2));
     routing.weight.push_back(fp32());
+  }
+  const bool norms_router = std::ranges::any_of(layout_.layers, [](const LayerLayout& layer) {
+    return layer.experts && !layer.experts->router_norm.empty();
+  });
+  if (norms_router) {
+    make_activations(layout_.router_input, 0, layout_.shape.hidden_vectors,
+                     layout_.network().hidden);
   }
   // Every vector may be full: what lies beyond an expert's width is zero in its tiles.
   make_activations(layout_.routed, 0, widest->down.k_tiles, layout_.shape.lanes, false);

@@ -49,6 +49,8 @@ class LayoutMaker {
   /// Of the widest dense block.
   [[nodiscard]] std::int64_t intermediate() const;
   std::vector<Rows> norm_weights();
+  std::vector<Rows> fp32_vectors(int count);
+  void make_norms(LayerLayout& layer);
   void make_vectors(LayerLayout& layer);
   void make_head_vectors();
   void make_hidden(TokenBuffers& token);

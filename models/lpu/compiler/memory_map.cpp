@@ -79,6 +79,13 @@ void add_layer(MapMaker& map, const LayerLayout& layer, std::size_t index) {
   map.add(name("down"), layer.down);
   map.add(name("norms"), layer.attention_norm);
   map.add(name("norms"), layer.ffn_norm);
+  for (const auto* norm : {&layer.attention_post_norm, &layer.ffn_post_norm, &layer.dense_post_norm,
+                           &layer.experts_norm, &layer.experts_post_norm}) {
+    map.add(name("norms"), *norm);
+  }
+  for (const auto* bias : {&layer.gate_bias, &layer.up_bias, &layer.down_bias}) {
+    map.add(name("biases"), *bias);
+  }
 }
 
 void add_cache(MapMaker& map, const StageLayout& layout) {
@@ -96,6 +103,8 @@ void add_cache(MapMaker& map, const StageLayout& layout) {
 void add_token(MapMaker& map, const StageLayout& layout, const TokenBuffers& token) {
   map.add("residual stream", token.hidden);
   map.add("residual stream, to send", token.outgoing);
+  map.add("sum of a half", token.branch);
+  map.add("sum of both blocks", token.blend);
   map.add("rotary vectors", token.cosine);
   map.add("rotary vectors", token.sine);
   const int blocks = layout.longest_loop() + layout.spare_blocks;

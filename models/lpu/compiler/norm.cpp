@@ -17,39 +17,60 @@ Value StageCompiler::reduce_lanes(Work& work, Value value, AluOp operation, Hemi
       [this](std::vector<std::uint16_t> map) { return add_map(std::move(map)); });
 }
 
-void StageCompiler::rms_norm(const std::vector<Rows>& weights) {
+void StageCompiler::norm(const std::vector<Rows>& weights, ActivationsOf to) {
   scheduler_.begin_operator("norm");
-  for (int t = 0; t < tokens_; ++t) rms_norm(weights, layout_.token(t));
+  const bool centres = layout_.network().norm.kind == NormKind::Layer;
+  for (int t = 0; t < tokens_; ++t) {
+    const TokenBuffers& token = layout_.token(t);
+    if (centres) {
+      layer_norm(weights, token, token.*to);
+    } else {
+      rms_norm(weights, token, token.*to);
+    }
+  }
 }
 
-void StageCompiler::rms_norm(const std::vector<Rows>& weights, const TokenBuffers& token) {
-  const NeuralNetwork& network = layout_.network();
+Value StageCompiler::mean_of(Work& work, Value sums) {
+  const Value total = reduce_lanes(work, sums, AluOp::Add, Hemisphere::East);
+  const auto part = static_cast<float>(1.0 / static_cast<double>(layout_.network().hidden));
+  return work.op(AluOp::Mul, total, Work::constant(part));
+}
+
+Value StageCompiler::inverse_root(Work& work, Value squares) {
+  const auto epsilon = static_cast<float>(layout_.network().norm.epsilon);
+  const Value shifted = work.op(AluOp::Add, mean_of(work, squares), Work::constant(epsilon));
+  return work.op(AluOp::Rsqrt, shifted);
+}
+
+// Returns the ALU that keeps the inverse root mean square of `x`.
+int StageCompiler::keep_inverse_rms(const std::vector<Rows>& x) {
   Work sum(scheduler_);
   Value squares;
-  for (std::size_t k = 0; k < token.hidden.size(); ++k) {
-    const Value x = sum.memory(token.hidden[k]);
+  for (std::size_t k = 0; k < x.size(); ++k) {
+    const Value own = sum.memory(x[k]);
     Work::Options at;
     at.earliest = static_cast<std::int64_t>(k);
-    const Value square = sum.op(AluOp::Mul, x, x, at);
+    const Value square = sum.op(AluOp::Mul, own, own, at);
     Work::Options running;
     running.pinned = pinned_alu::sum(geometry_);
     squares = sum.op(k == 0 ? AluOp::AccClear : AluOp::AccAdd, square, {}, running);
   }
-  const Value total = reduce_lanes(sum, squares, AluOp::Add, Hemisphere::East);
-  const auto mean_factor = static_cast<float>(1.0 / static_cast<double>(network.hidden));
-  const Value mean = sum.op(AluOp::Mul, total, Work::constant(mean_factor));
-  const Value shifted =
-      sum.op(AluOp::Add, mean, Work::constant(static_cast<float>(network.norm.epsilon)));
   Work::Options kept;
   kept.pinned = pinned_alu::inverse_rms(geometry_);
-  sum.op(AluOp::Pass, sum.op(AluOp::Rsqrt, shifted), {}, kept);
+  sum.op(AluOp::Pass, inverse_root(sum, squares), {}, kept);
   sum.place();
+  return kept.pinned;
+}
+
+void StageCompiler::rms_norm(const std::vector<Rows>& weights, const TokenBuffers& token,
+                             const Activations& to) {
+  const int inverse = keep_inverse_rms(token.hidden);
   for (int k = 0; k < layout_.shape.hidden_vectors; ++k) {
     Work work(scheduler_);
     const Value scaled_x =
-        work.op(AluOp::Mul, work.memory(token.hidden[index_of(k)]), Work::register_of(kept.pinned));
+        work.op(AluOp::Mul, work.memory(token.hidden[index_of(k)]), Work::register_of(inverse));
     const Value normed = work.op(AluOp::Mul, scaled_x, work.memory(weights[index_of(k)]));
-    store_activation(work, normed, layout_.shape.weights, token.normed, k);
+    store_activation(work, normed, layout_.shape.weights, to, k);
     work.place();
   }
 }
@@ -59,6 +80,8 @@ void StageCompiler::rms_norm(const std::vector<Rows>& weights, const TokenBuffer
 void StageCompiler::take_logit(const Output& output, int tile, const TokenBuffers& token) {
   Work work(scheduler_);
   Value logit = scaled(work, output, work.accumulator(output.plane, output.accumulator));
+  const double cap = layout_.network().final_softcap;
+  if (cap != 0) logit = squeezed(work, logit, 1.0, cap);
   const bool is_last = tile + 1 == layout_.head.n_tiles;
   logit = is_last ? work.op(AluOp::Add, logit, work.memory(layout_.logit_mask))
                   : work.op(AluOp::Pass, logit);
@@ -98,7 +121,7 @@ void StageCompiler::keep_best(const TokenBuffers& token) {
 }
 
 void StageCompiler::head() {
-  rms_norm(layout_.final_norm);
+  norm(layout_.final_norm);
   scheduler_.begin_operator("head");
   std::vector<TileRow> rows;
   const int scale = load_scale(layout_.head, 0);

@@ -183,41 +183,35 @@ void StageCompiler::store_activation(Work& work, Value value, Type type, const A
   }
 }
 
-// hidden += W a
-void StageCompiler::add_to_hidden(const MatrixLayout& matrix, ActivationsOf activations) {
-  std::vector<TileRow> rows;
-  const int scale = load_scale(matrix, 0);
-  for (int n = 0; n < matrix.n_tiles; ++n) {
-    rows.push_back({&matrix, n, [this, &matrix, n, scale](int token, int plane, int accumulator) {
-                      Work work(scheduler_);
-                      const Output output{&matrix, plane, accumulator, scale};
-                      const Value product =
-                          scaled(work, output, work.accumulator(plane, accumulator));
-                      if (collective_) return contribute(work, product, token, n);
-                      const Rows& hidden = layout_.token(token).hidden[index_of(n)];
-                      work.store(work.op(AluOp::Add, product, work.memory(hidden)), hidden);
-                      work.place();
-                    }});
-  }
-  multiply(rows, activations);
-  if (collective_) exchange_hidden();
+Value StageCompiler::biased(Work& work, const Output& output, const std::vector<Rows>& bias,
+                            int vector) const {
+  const Value x = scaled(work, output, work.accumulator(output.plane, output.accumulator));
+  if (bias.empty()) return x;
+  return work.op(AluOp::Add, x, work.memory(bias[index_of(vector)]));
 }
 
-// silu(gate) * up, silu(x) = x / (1 + exp(-x)).
-void StageCompiler::gate(const Output& gate, const Output& up, int vector, int token) {
+void StageCompiler::gate(const LayerLayout& layer, const Output& gate, const Output& up, int vector,
+                         int token) {
   Work work(scheduler_);
-  const Value x = scaled(work, gate, work.accumulator(gate.plane, gate.accumulator));
-  const Value grown = work.op(AluOp::Exp, work.op(AluOp::Neg, x));
-  const Value part = work.op(AluOp::Recip, work.op(AluOp::Add, grown, Work::constant(1.0F)));
-  const Value silu = work.op(AluOp::Mul, x, part);
-  const Value other = scaled(work, up, work.accumulator(up.plane, up.accumulator));
-  const Value product = work.op(AluOp::Mul, silu, other);
+  const Value x = biased(work, gate, layer.gate_bias, vector);
+  const Value y = curve(work, layer.kind.ffn.activation, x);
+  const Value product = work.op(AluOp::Mul, y, biased(work, up, layer.up_bias, vector));
   store_activation(work, product, layout_.shape.weights, layout_.token(token).gated, vector);
   work.place();
 }
 
-void StageCompiler::dense_block(const LayerLayout& layer) {
-  scheduler_.begin_operator("gate and up");
+void StageCompiler::dense_block(const LayerLayout& layer, const Residual& to) {
+  scheduler_.begin_operator(layer.kind.ffn.gated ? "gate and up" : "up");
+  if (layer.kind.ffn.gated) {
+    gated_block(layer);
+  } else {
+    plain_block(layer);
+  }
+  scheduler_.begin_operator("down");
+  add_to_hidden(layer.down, &TokenBuffers::gated, layer.down_bias, to);
+}
+
+void StageCompiler::gated_block(const LayerLayout& layer) {
   std::vector<TileRow> rows;
   std::vector<std::vector<Output>> gates(index_of(tokens_));
   for (auto& of_token : gates) of_token.resize(index_of(layer.gate.n_tiles));
@@ -230,13 +224,28 @@ void StageCompiler::dense_block(const LayerLayout& layer) {
          }});
     rows.push_back(
         {&layer.up, i, [this, &gates, &layer, i, up_scale](int token, int plane, int accumulator) {
-           gate(gates[index_of(token)][index_of(i)], {&layer.up, plane, accumulator, up_scale}, i,
-                token);
+           gate(layer, gates[index_of(token)][index_of(i)],
+                {&layer.up, plane, accumulator, up_scale}, i, token);
          }});
   }
   multiply(rows, &TokenBuffers::normed);
-  scheduler_.begin_operator("down");
-  add_to_hidden(layer.down, &TokenBuffers::gated);
+}
+
+// Without a gate.
+void StageCompiler::plain_block(const LayerLayout& layer) {
+  std::vector<TileRow> rows;
+  const int scale = load_scale(layer.up, 1);
+  for (int i = 0; i < layer.up.n_tiles; ++i) {
+    rows.push_back({&layer.up, i, [this, &layer, i, scale](int token, int plane, int accumulator) {
+                      Work work(scheduler_);
+                      const Output up{&layer.up, plane, accumulator, scale};
+                      const Value x = biased(work, up, layer.up_bias, i);
+                      store_activation(work, curve(work, layer.kind.ffn.activation, x),
+                                       layout_.shape.weights, layout_.token(token).gated, i);
+                      work.place();
+                    }});
+  }
+  multiply(rows, &TokenBuffers::normed);
 }
 
 }  // namespace tandem::lpu

@@ -148,15 +148,26 @@ class LayerCutter {
   }
 
   void cut_block(const Channels& inner) {
-    rows("ffn.gate", {inner});
-    rows("ffn.up", {inner});
+    for (const char* name : {"ffn.gate", "ffn.up"}) {
+      if (has(name)) rows(name, {inner});
+      const std::string bias = std::string(name) + "_bias";
+      if (has(bias)) elements(bias, inner);
+    }
     columns("ffn.down", inner);
   }
 
  private:
-  [[nodiscard]] const Tensor& tensor(const char* name) const { return whole_.layer(layer_, name); }
-  void put(const char* name, Tensor tensor) {
-    result_.tensors["layers." + std::to_string(layer_) + "." + name] = std::move(tensor);
+  [[nodiscard]] const Tensor& tensor(const std::string& name) const {
+    return whole_.layer(layer_, name);
+  }
+  [[nodiscard]] std::string full(const std::string& name) const {
+    return "layers." + std::to_string(layer_) + "." + name;
+  }
+  [[nodiscard]] bool has(const std::string& name) const {
+    return whole_.tensors.contains(full(name));
+  }
+  void put(const std::string& name, Tensor tensor) {
+    result_.tensors[full(name)] = std::move(tensor);
   }
   void rows(const char* name, const std::vector<Channels>& runs) {
     std::vector<Tensor> parts;
@@ -166,9 +177,10 @@ class LayerCutter {
   void columns(const char* name, const Channels& channels) {
     put(name, cut_columns(tensor(name), channels));
   }
-  void elements(const char* name, const Channels& run) {
+  void elements(const std::string& name, const Channels& run) {
     Tensor part(ElementType::Float32, {run.count});
-    for (std::int64_t i = 0; i < run.count; ++i) part.store(i, tensor(name).load(run.first + i));
+    const std::int64_t live = std::clamp<std::int64_t>(run.limit - run.first, 0, run.count);
+    for (std::int64_t i = 0; i < live; ++i) part.store(i, tensor(name).load(run.first + i));
     put(name, std::move(part));
   }
 

@@ -46,7 +46,8 @@ void StageCompiler::score_experts(const LayerLayout& layer) {
                       logits.sums.emplace_back(plane, accumulator);
                     }});
   }
-  multiply(rows, &TokenBuffers::normed);
+  const bool has_norm = !experts.router_norm.empty();
+  multiply(rows, has_norm ? &TokenBuffers::router_input : &TokenBuffers::normed);
   store_keys(layer, logits);
   keep_shared_gate(layer, logits);
 }
@@ -202,7 +203,7 @@ void StageCompiler::choose_experts(const LayerLayout& layer) {
   work.place();
   find_chosen(*layer.experts, to_int(router.top_k));
   scheduler_.begin_operator("expert weights");
-  weigh_chosen(router);
+  weigh_chosen(layer);
 }
 
 // A constant by lane, in the lane of the j-th best expert, becomes a host register at the next
@@ -239,7 +240,8 @@ void StageCompiler::find_chosen(const ExpertsLayout& experts, int count) {
 
 // Weights of the chosen, best first: exp(score - best score), or the scores themselves, over their
 // sum. Sums run best first; a softmax over all experts that is not renormalised sums over lanes.
-void StageCompiler::weigh_chosen(const ops::Router& router) {
+void StageCompiler::weigh_chosen(const LayerLayout& layer) {
+  const ops::Router& router = layer.kind.ffn.experts->router;
   const RoutingBuffers& routing = layout_.routing;
   const bool is_sigmoid = router.rule == ops::RouterRule::SigmoidBias;
   const Rows& score = is_sigmoid ? routing.score : routing.keys[0];
@@ -286,12 +288,23 @@ void StageCompiler::weigh_chosen(const ops::Router& router) {
               routing.inverse);
     sum.place();
   }
-  for (int j = 0; j < count; ++j) {
+  scale_weights(*layer.experts, router, divides);
+}
+
+// The factors of a learned scale per expert lie in a table, at the chosen one's index.
+void StageCompiler::scale_weights(const ExpertsLayout& experts, const ops::Router& router,
+                                  bool divides) {
+  const RoutingBuffers& routing = layout_.routing;
+  for (int j = 0; j < to_int(router.top_k); ++j) {
     Work weigh(scheduler_);
     const Rows& rows = routing.weight[index_of(j)];
     const Value factor =
         divides ? weigh.memory(routing.inverse) : Work::constant(static_cast<float>(router.scale));
-    weigh.store(weigh.op(AluOp::Mul, weigh.memory(rows), factor), rows);
+    Value weight = weigh.op(AluOp::Mul, weigh.memory(rows), factor);
+    if (!experts.factor.empty()) {
+      weight = weigh.op(AluOp::Mul, weight, weigh.memory(row_of_chosen(experts.factor, j)));
+    }
+    weigh.store(weight, rows);
     weigh.place();
   }
 }

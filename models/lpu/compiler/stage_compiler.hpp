@@ -64,6 +64,23 @@ class StageCompiler {
   void mix_tokens(const LayerLayout& layer);
   void feed_forward(const LayerLayout& layer);
 
+  // What a half of a layer adds to the hidden state (residual.cpp).
+  /// Where a product goes: into the hidden state, or apart for the norm over it.
+  struct Residual {
+    std::vector<Rows> TokenBuffers::*to;
+    const std::vector<Rows>* norm;  ///< null: none
+  };
+  [[nodiscard]] static Residual residual(const std::vector<Rows>& post_norm);
+  void add_to_hidden(const MatrixLayout& matrix, ActivationsOf activations,
+                     const std::vector<Rows>& bias, const Residual& to);
+  void product_to(const MatrixLayout& matrix, ActivationsOf activations,
+                  std::vector<Rows> TokenBuffers::*to);
+  void add_bias(const std::vector<Rows>& bias, std::vector<Rows> TokenBuffers::*to);
+  void add_normed(const std::vector<Rows>& weights, std::vector<Rows> TokenBuffers::*from,
+                  std::vector<Rows> TokenBuffers::*to, bool add);
+  void feed_forward_side_by_side(const LayerLayout& layer);
+  void mix_experts(const LayerLayout& layer, const Residual& to);
+
   // Hidden state over links (link.cpp).
   void receive_hidden();
   void send_hidden();
@@ -71,18 +88,24 @@ class StageCompiler {
 
   // What a gang's chips add to each other's hidden state (exchange.cpp).
   void contribute(Work& work, Value part, int token, int vector);
-  void exchange_hidden();
+  void exchange_to(std::vector<Rows> TokenBuffers::*to);
   [[nodiscard]] std::vector<std::int64_t> reduce_stripes();
-  void gather_hidden(const std::vector<std::int64_t>& ready, bool add);
+  void gather_vectors(const std::vector<std::int64_t>& ready, std::vector<Rows> TokenBuffers::*to,
+                      bool add);
   void keep_shards();
+  void send_normed_shards();
   [[nodiscard]] bool sends() const {
     return layout_.stage.head_end != layout_.network().vocabulary;
   }
   /// Hidden states of all tokens, one behind the other.
   [[nodiscard]] int exchanged() const { return tokens_ * layout_.shape.hidden_vectors; }
-  [[nodiscard]] const Rows& hidden_row(int vector) const;
+  [[nodiscard]] const Rows& row_of(std::vector<Rows> TokenBuffers::*rows, int vector) const;
+  [[nodiscard]] const Rows& hidden_row(int vector) const {
+    return row_of(&TokenBuffers::hidden, vector);
+  }
   void receive_shards();
   void send_shards();
+  void send_stripes(const std::function<std::int64_t(int stripe, const Rows& out)>& ready_of);
 
   // Products (products.cpp).
   void multiply(const std::vector<TileRow>& rows, ActivationsOf activations);
@@ -96,9 +119,12 @@ class StageCompiler {
   [[nodiscard]] int load_scale(const MatrixLayout& matrix, int turn);
   [[nodiscard]] Value scaled(Work& work, const Output& output, Value value) const;
   [[nodiscard]] int next_accumulator(int plane);
-  void add_to_hidden(const MatrixLayout& matrix, ActivationsOf activations);
-  void dense_block(const LayerLayout& layer);
-  void gate(const Output& gate, const Output& up, int vector, int token);
+  void dense_block(const LayerLayout& layer, const Residual& to);
+  void gated_block(const LayerLayout& layer);
+  void plain_block(const LayerLayout& layer);
+  void gate(const LayerLayout& layer, const Output& gate, const Output& up, int vector, int token);
+  [[nodiscard]] Value biased(Work& work, const Output& output, const std::vector<Rows>& bias,
+                             int vector) const;
   void store_activation(Work& work, Value value, Type type, const Activations& to, int vector);
 
   // Gated DeltaNet (delta_mixer.cpp).
@@ -131,18 +157,28 @@ class StageCompiler {
   void choose_experts(const LayerLayout& layer);
   std::int64_t flag_chosen(const Rows& by_lane, int chosen, const Rows& to, int reg);
   void find_chosen(const ExpertsLayout& experts, int count);
-  void weigh_chosen(const ops::Router& router);
-  void advance_experts(const LayerLayout& layer);
+  void weigh_chosen(const LayerLayout& layer);
+  void scale_weights(const ExpertsLayout& experts, const ops::Router& router, bool divides);
+  void advance_experts(const LayerLayout& layer, const Residual& to);
   void add_expert_biases(const LayerLayout& layer);
   [[nodiscard]] static Rows row_of_chosen(const Rows& table, int chosen);
   [[nodiscard]] Value logistic(Work& work, Value x);
+  [[nodiscard]] Value curve(Work& work, ActivationKind kind, Value x);
   [[nodiscard]] Value activated(Work& work, ActivationKind kind, Value gate, Value up);
   void gate_expert(const LayerLayout& layer, const PartedOutput& gate, const PartedOutput& up,
                    int vector);
 
   // Norms, reductions and the head (norm.cpp).
-  void rms_norm(const std::vector<Rows>& weights);
-  void rms_norm(const std::vector<Rows>& weights, const TokenBuffers& token);
+  void norm(const std::vector<Rows>& weights, ActivationsOf to = &TokenBuffers::normed);
+  void rms_norm(const std::vector<Rows>& weights, const TokenBuffers& token, const Activations& to);
+  void layer_norm(const std::vector<Rows>& weights, const TokenBuffers& token,
+                  const Activations& to);
+  int keep_inverse_rms(const std::vector<Rows>& x);
+  int keep_mean(const std::vector<Rows>& x);
+  int keep_inverse_deviation(const std::vector<Rows>& x, int mean);
+  [[nodiscard]] Value mean_of(Work& work, Value sums);
+  [[nodiscard]] Value inverse_root(Work& work, Value squares);
+  [[nodiscard]] Value squeezed(Work& work, Value x, double factor, double cap) const;
   [[nodiscard]] Value reduce_lanes(Work& work, Value value, AluOp operation, Hemisphere side);
   void head();
   void take_logit(const Output& output, int tile, const TokenBuffers& token);
@@ -157,6 +193,7 @@ class StageCompiler {
   // What projections become on their way (attention_inputs.cpp).
   [[nodiscard]] Value rotate(Work& work, const Output& output, const HeadVectors& heads,
                              const TokenBuffers& token);
+  [[nodiscard]] Value unrotated(Work& work, const Output& output, const HeadVectors& heads);
   [[nodiscard]] Value head_value(Work& work, const Output& output, const HeadVectors& heads,
                                  int vector, const TokenBuffers& token);
   void norm_heads(const Output& output, const HeadVectors& heads, int vector,
@@ -188,7 +225,6 @@ class StageCompiler {
                                 const TokenBuffers& token, const HeadOfPack& head,
                                 const Work::Options& at);
   void begin_maxima(const LayerLayout& layer, const TokenBuffers& token);
-  void add_bias_to_hidden(const std::vector<Rows>& bias);
 
   // Loops over KV blocks (attention_loops.cpp).
   /// Head p of the pack in q vector q against one block of an iteration.

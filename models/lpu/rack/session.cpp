@@ -42,10 +42,11 @@ auto RackSession::on_chip(std::size_t chip, Step step) -> decltype(step()) {
 }
 
 // Hands what a chip has sent to the chips at the other ends.
-void RackSession::carry(std::size_t chip) {
+void RackSession::carry(std::size_t chip, const Leaves& leaves) {
   const auto sent = machines_[chip].sent();
   for (; carried_[chip] < sent.size(); ++carried_[chip]) {
     const LinkVector& vector = sent[carried_[chip]];
+    if (leaves && leaves(vector)) continue;
     const Port to = topology_.peer(static_cast<int>(chip), vector.link);
     const auto fail = [&](const std::string& message) {
       throw ScheduleError("H6", geometry_.c2c_queue(vector.link), vector.cycle,
@@ -64,15 +65,19 @@ void RackSession::carry(std::size_t chip) {
   }
 }
 
-void RackSession::advance(std::int64_t until) {
+void RackSession::deliver(int chip, LinkVector vector) {
+  outside_.emplace_back(chip, std::move(vector));
+}
+
+void RackSession::advance(std::int64_t until, const Leaves& leaves) {
   for (std::size_t chip = 0; chip < machines_.size(); ++chip) {
     if (!busy_[chip]) continue;
     busy_[chip] = on_chip(chip, [&] { return machines_[chip].advance(until - start_of(chip)); });
   }
-  for (std::size_t chip = 0; chip < machines_.size(); ++chip) carry(chip);
+  for (std::size_t chip = 0; chip < machines_.size(); ++chip) carry(chip, leaves);
 }
 
-RackResult RackSession::run(std::span<const std::int64_t> starts) {
+RackResult RackSession::run(std::span<const std::int64_t> starts, const Leaves& leaves) {
   starts_.assign(starts.begin(), starts.end());
   if (!starts_.empty() && starts_.size() != machines_.size()) {
     throw ModelError("lpu.rack: a start is needed for every chip");
@@ -81,10 +86,12 @@ RackResult RackSession::run(std::span<const std::int64_t> starts) {
   busy_.assign(machines_.size(), true);
   vectors_ = 0;
   for (Machine& machine : machines_) machine.begin();
+  for (const auto& [chip, vector] : outside_) machine(chip).deliver(vector);
+  outside_.clear();
   const std::int64_t step = shortest_link(geometry_.links);
   for (std::int64_t until = step; std::find(busy_.begin(), busy_.end(), true) != busy_.end();
        until += step) {
-    advance(until);
+    advance(until, leaves);
   }
   RackResult result;
   const std::int64_t first =

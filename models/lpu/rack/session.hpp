@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -37,13 +38,17 @@ class RackSession {
   /// The chips' geometry, with the topology's links.
   [[nodiscard]] const Geometry& geometry() const { return geometry_; }
   [[nodiscard]] Machine& machine(int chip) { return machines_[static_cast<std::size_t>(chip)]; }
+  /// What comes to a chip from outside the rack in the next run, by the chip's own cycles.
+  void deliver(int chip, LinkVector vector);
+  /// Whether a vector, by the sender's cycle, leaves the rack.
+  using Leaves = std::function<bool(const LinkVector&)>;
   /// `starts`: first cycle of every chip, none below zero; empty = all zero.
-  RackResult run(std::span<const std::int64_t> starts = {});
+  RackResult run(std::span<const std::int64_t> starts = {}, const Leaves& leaves = {});
 
  private:
   [[nodiscard]] std::int64_t start_of(std::size_t chip) const;
-  void advance(std::int64_t until);
-  void carry(std::size_t chip);
+  void advance(std::int64_t until, const Leaves& leaves);
+  void carry(std::size_t chip, const Leaves& leaves);
   template <class Step>
   auto on_chip(std::size_t chip, Step step) -> decltype(step());
 
@@ -51,7 +56,8 @@ class RackSession {
   Geometry geometry_;
   std::vector<Machine> machines_;
   std::vector<std::int64_t> starts_;
-  std::vector<std::size_t> carried_;  // of each machine's sent vectors
+  std::vector<std::size_t> carried_;                 // of each machine's sent vectors
+  std::vector<std::pair<int, LinkVector>> outside_;  // what comes from there, by chip
   std::vector<bool> busy_;
   std::int64_t vectors_ = 0;
 };

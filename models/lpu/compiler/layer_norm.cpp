@@ -1,0 +1,80 @@
+// LayerNorm, and soft caps: cap tanh(x / cap).
+#include "models/lpu/compiler/stage_compiler.hpp"
+
+namespace tandem::lpu {
+namespace {
+
+std::size_t index_of(int value) {
+  return static_cast<std::size_t>(value);
+}
+
+}  // namespace
+
+// cap tanh(x factor / cap).
+Value StageCompiler::squeezed(Work& work, Value x, double factor, double cap) const {
+  const auto inner = static_cast<float>(factor / cap);
+  const Value bend = work.op(AluOp::Tanh, work.op(AluOp::Mul, x, Work::constant(inner)));
+  return work.op(AluOp::Mul, bend, Work::constant(static_cast<float>(cap)));
+}
+
+// Returns the ALU that keeps the mean of `x`.
+int StageCompiler::keep_mean(const std::vector<Rows>& x) {
+  Work sum(scheduler_);
+  Value total;
+  for (std::size_t k = 0; k < x.size(); ++k) {
+    Work::Options running;
+    running.pinned = pinned_alu::sum(geometry_);
+    running.earliest = static_cast<std::int64_t>(k);
+    total = sum.op(k == 0 ? AluOp::AccClear : AluOp::AccAdd, sum.memory(x[k]), {}, running);
+  }
+  Work::Options kept;
+  kept.pinned = pinned_alu::scale(geometry_, 2);
+  sum.op(AluOp::Pass, mean_of(sum, total), {}, kept);
+  sum.place();
+  return kept.pinned;
+}
+
+// Returns the ALU that keeps the inverse standard deviation of `x`, whose mean ALU `mean` keeps.
+// Lanes of the last vector that hold no channel are left out.
+int StageCompiler::keep_inverse_deviation(const std::vector<Rows>& x, int mean) {
+  Work sum(scheduler_);
+  Value squares;
+  for (std::size_t k = 0; k < x.size(); ++k) {
+    Work::Options at;
+    at.earliest = static_cast<std::int64_t>(k);
+    Value distance = sum.op(AluOp::Sub, sum.memory(x[k]), Work::register_of(mean), at);
+    if (k + 1 == x.size() && !layout_.hidden_mask.empty()) {
+      distance = sum.op(AluOp::Mul, distance, sum.memory(layout_.hidden_mask));
+    }
+    Work::Options running;
+    running.pinned = pinned_alu::sum(geometry_);
+    const Value square = sum.op(AluOp::Mul, distance, distance);
+    if (k > 0) running.earliest = sum.time_of(squares) + 1;
+    squares = sum.op(k == 0 ? AluOp::AccClear : AluOp::AccAdd, square, {}, running);
+  }
+  Work::Options kept;
+  kept.pinned = pinned_alu::inverse_rms(geometry_);
+  sum.op(AluOp::Pass, inverse_root(sum, squares), {}, kept);
+  sum.place();
+  return kept.pinned;
+}
+
+// (x - mean) / deviation * weight + bias.
+void StageCompiler::layer_norm(const std::vector<Rows>& weights, const TokenBuffers& token,
+                               const Activations& to) {
+  const int mean = keep_mean(token.hidden);
+  const int inverse = keep_inverse_deviation(token.hidden, mean);
+  const int vectors = layout_.shape.hidden_vectors;
+  for (int k = 0; k < vectors; ++k) {
+    Work work(scheduler_);
+    const Value distance =
+        work.op(AluOp::Sub, work.memory(token.hidden[index_of(k)]), Work::register_of(mean));
+    const Value even = work.op(AluOp::Mul, distance, Work::register_of(inverse));
+    const Value weighed = work.op(AluOp::Mul, even, work.memory(weights[index_of(k)]));
+    const Value normed = work.op(AluOp::Add, weighed, work.memory(weights[index_of(vectors + k)]));
+    store_activation(work, normed, layout_.shape.weights, to, k);
+    work.place();
+  }
+}
+
+}  // namespace tandem::lpu

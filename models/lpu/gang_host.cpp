@@ -1,0 +1,193 @@
+#include "models/lpu/gang_host.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "models/lpu/compiler/rank_share.hpp"
+#include "models/lpu/stage_gang.hpp"
+#include "sim/core/diagnostics.hpp"
+
+namespace tandem::lpu {
+namespace {
+
+constexpr std::size_t bytes_of_fp32 = 4;
+
+std::size_t index_of(std::int64_t value) {
+  return static_cast<std::size_t>(value);
+}
+
+// Slices of the head in the order of ranks; those of the last ranks may overlap the ones before.
+void join_logits(const Stage& whole, const Stage& share, const TokenResult& part,
+                 TokenResult& token) {
+  token.logits.resize(index_of(whole.head_end - whole.head_begin));
+  std::ranges::copy(part.logits, token.logits.begin() + (share.head_begin - whole.head_begin));
+  const bool better = token.best_token < 0 || part.best_logit > token.best_logit ||
+                      (part.best_logit == token.best_logit && part.best_token < token.best_token);
+  if (!better) return;
+  token.best_token = part.best_token;
+  token.best_logit = part.best_logit;
+}
+
+// Copies `heads` KV heads of every layer and token from head `from` of one block to head `to` of
+// another.
+void copy_heads(const KvBlock& source, std::int64_t from, KvBlock& target, std::int64_t to,
+                std::int64_t heads) {
+  const std::int64_t head = source.head_dim * bytes_of(source.type);
+  for (std::int64_t row = 0; row < 2 * source.layers * source.tokens; ++row) {
+    std::memcpy(target.bytes.data() + (row * target.kv_heads + to) * head,
+                source.bytes.data() + (row * source.kv_heads + from) * head,
+                index_of(heads * head));
+  }
+}
+
+KvBlock like(const KvBlock& block, std::int64_t kv_heads) {
+  KvBlock result = block;
+  result.kv_heads = kv_heads;
+  result.bytes.assign(index_of(result.expected_size().count()), std::byte{0});
+  return result;
+}
+
+}  // namespace
+
+GangHost::GangHost(const Geometry& geometry, const LatencyTable& latencies, const Stage& whole,
+                   const CompiledStage& stage, const Weights& weights)
+    : whole_(whole),
+      stage_(&stage),
+      session_(node_gang(geometry, whole.tensor).topology, geometry, latencies, true) {
+  const auto& shares = shares_of(stage);
+  for (int rank = 0; rank < static_cast<int>(whole.tensor); ++rank) {
+    hosts_.push_back(std::make_unique<ChipHost>(
+        session_.geometry(), shares[index_of(rank)],
+        rank_weights(weights, static_cast<int>(whole.tensor), rank), session_.machine(rank)));
+  }
+}
+
+const std::vector<CompiledStage>& GangHost::shares_of(const CompiledStage& stage) {
+  auto& shares = shares_[&stage];
+  for (int rank = static_cast<int>(shares.size()); rank < stage.layout.ranks; ++rank) {
+    shares.push_back(stage.of_rank(whole_, rank));
+  }
+  return shares;
+}
+
+void GangHost::use(const CompiledStage& stage) {
+  if (stage_ == &stage) return;
+  stage_ = &stage;
+  const auto& shares = shares_of(stage);
+  for (std::size_t rank = 0; rank < hosts_.size(); ++rank) hosts_[rank]->use(shares[rank]);
+}
+
+// Whether it is of the hidden state that goes to the next stage, not of the gang's own exchange.
+bool GangHost::leaves(const LinkVector& vector) const {
+  const auto& cycles = stage_->send_cycles;
+  return vector.link == stage_->links.send_link &&
+         std::ranges::find(cycles, vector.cycle) != cycles.end();
+}
+
+// The vector of all tokens' hidden states whose bytes a rank sends or receives `sent`-th: stripe by
+// stripe, every rank its own.
+int GangHost::vector_of(int rank, std::size_t sent) const {
+  return static_cast<int>(sent / bytes_of_fp32) * ranks() + rank;
+}
+
+void GangHost::deliver(const std::vector<std::span<const float>>& hidden) {
+  const std::size_t lanes = index_of(session_.geometry().lanes());
+  const int vectors = stage_->layout.shape.hidden_vectors;
+  for (int rank = 0; rank < ranks(); ++rank) {
+    for (std::size_t i = 0; i < stage_->receive_cycles.size(); ++i) {
+      LinkVector vector{stage_->links.receive_link, stage_->receive_cycles[i],
+                        std::vector<std::uint8_t>(lanes)};
+      const int n = vector_of(rank, i);
+      const std::size_t token = index_of(n / vectors);
+      const std::size_t first = index_of(n % vectors) * lanes;
+      for (std::size_t lane = 0; lane < lanes && token < hidden.size(); ++lane) {
+        if (first + lane >= hidden[token].size()) break;
+        const auto bits = std::bit_cast<std::uint32_t>(hidden[token][first + lane]);
+        vector.bytes[lane] = static_cast<std::uint8_t>(bits >> (8 * (i % bytes_of_fp32)));
+      }
+      session_.deliver(rank, std::move(vector));
+    }
+  }
+}
+
+void GangHost::take_hidden(int rank, const RunResult& run, std::vector<TokenResult>& tokens) const {
+  const std::size_t lanes = index_of(session_.geometry().lanes());
+  const int vectors = stage_->layout.shape.hidden_vectors;
+  const std::size_t width = index_of(whole_.network.hidden);
+  std::vector<const LinkVector*> sent;
+  for (const LinkVector& vector : run.outbound) {
+    if (leaves(vector)) sent.push_back(&vector);
+  }
+  for (std::size_t i = 0; i + bytes_of_fp32 <= sent.size(); i += bytes_of_fp32) {
+    const int n = vector_of(rank, i);
+    const std::size_t token = index_of(n / vectors);
+    if (token >= tokens.size()) continue;
+    std::vector<float>& hidden = tokens[token].hidden;
+    hidden.resize(width);
+    const std::size_t first = index_of(n % vectors) * lanes;
+    for (std::size_t lane = 0; lane < lanes && first + lane < width; ++lane) {
+      std::uint32_t bits = 0;
+      for (std::size_t b = 0; b < bytes_of_fp32; ++b) {
+        bits |= std::uint32_t{sent[i + b]->bytes[lane]} << (8 * b);
+      }
+      hidden[first + lane] = std::bit_cast<float>(bits);
+    }
+  }
+}
+
+BatchResult GangHost::run_tokens(std::span<const TokenPlace> places,
+                                 const std::vector<std::span<const float>>& hidden) {
+  for (const auto& host : hosts_) host->prepare(places, hidden);
+  deliver(hidden);
+  RackResult run = session_.run({}, [this](const LinkVector& vector) { return leaves(vector); });
+  BatchResult result;
+  result.run.cycles = run.cycles;
+  result.tokens.resize(places.size());
+  for (int rank = 0; rank < ranks(); ++rank) {
+    RunResult& chip = run.chips[index_of(rank)];
+    for (const auto& [name, count] : chip.counts) result.run.counts[name] += count;
+    take_hidden(rank, chip, result.tokens);
+    if (!whole_.has_head()) continue;
+    const Stage& share = shares_.at(stage_)[index_of(rank)].layout.stage;
+    const BatchResult part =
+        hosts_[index_of(rank)]->results(static_cast<int>(places.size()), std::move(chip));
+    for (std::size_t t = 0; t < places.size(); ++t) {
+      join_logits(whole_, share, part.tokens[t], result.tokens[t]);
+    }
+  }
+  return result;
+}
+
+std::int64_t GangHost::kv_heads() const {
+  for (std::int64_t l = 0; l < whole_.layers; ++l) {
+    const Mixer& mixer = whole_.network.layer(whole_.first_layer + l).mixer;
+    if (const auto* attention = std::get_if<GroupedAttention>(&mixer)) {
+      return attention->shape.kv_heads;
+    }
+  }
+  return 0;
+}
+
+// KV head h lies on rank h * ranks / heads and, where there are more ranks than heads, on those
+// behind it (rank_stage).
+KvBlock GangHost::read_kv(int slot, std::int64_t tokens) const {
+  KvBlock result;
+  for (int rank = 0; rank < ranks(); ++rank) {
+    const KvBlock part = hosts_[index_of(rank)]->read_kv(slot, tokens);
+    if (rank == 0) result = like(part, kv_heads());
+    copy_heads(part, 0, result, result.kv_heads * rank / ranks(), part.kv_heads);
+  }
+  return result;
+}
+
+void GangHost::write_kv(int slot, const KvBlock& block) {
+  const std::int64_t heads = std::max<std::int64_t>(1, block.kv_heads / ranks());
+  for (int rank = 0; rank < ranks(); ++rank) {
+    KvBlock part = like(block, heads);
+    copy_heads(block, block.kv_heads * rank / ranks(), part, 0, heads);
+    hosts_[index_of(rank)]->write_kv(slot, part);
+  }
+}
+
+}  // namespace tandem::lpu

@@ -1,0 +1,125 @@
+// Stages on gangs behind the engine's chip interface: numbers, cycles and KV.
+#include <gtest/gtest.h>
+
+#include "models/lpu/compiler/rank_share.hpp"
+#include "tests/lpu/chip_harness.hpp"
+#include "tests/lpu/compiler_harness.hpp"
+#include "tests/support/lpu_reference.hpp"
+
+namespace tandem::test {
+namespace {
+
+const Precision half = precision_of(ElementType::Float16, ElementType::Float16);
+constexpr std::int64_t context_limit = 96;
+
+DenseDecoder small() {
+  DenseDecoder network = small_network(3, 100, 8, 4, 12, 150, 200);
+  network.max_context = 640;
+  return network;
+}
+
+std::vector<Stage> gang_stages(int tensor, int pipeline) {
+  std::vector<Stage> stages = partition_pipeline(network_of(small()), half, pipeline, 0, tensor);
+  return stages;
+}
+
+// The stages of a pipeline on chips of one geometry, with their numbers.
+class Pipeline {
+ public:
+  Pipeline(const std::vector<Stage>& stages, const Weights& weights)
+      : chip_(lpu::make_lpu_chip(chip_of(narrow_geometry(2)), Software{})), stages_(stages) {
+    for (const Stage& stage : stages) {
+      loaded_.push_back(chip_->load(stage, weights, 2, context_limit));
+    }
+  }
+
+  // Runs a batch through all stages; every one takes the cycles and counts of its timed run.
+  StageData run(const Batch& batch, std::vector<std::int32_t> tokens) {
+    StageData in;
+    in.tokens = std::move(tokens);
+    StageData out;
+    for (std::size_t s = 0; s < stages_.size(); ++s) {
+      const StageCost functional = loaded_[s]->run(batch, in, out);
+      const StageCost timed = chip_->simulate(stages_[s], batch);
+      EXPECT_EQ(functional.cycles, timed.cycles) << s;
+      EXPECT_EQ(functional.time, timed.time) << s;
+      EXPECT_EQ(functional.activity.counts, timed.activity.counts) << s;
+      in = StageData{};
+      in.hidden = out.hidden;
+    }
+    return out;
+  }
+
+  LoadedStage& stage(std::size_t index) { return *loaded_[index]; }
+
+ private:
+  std::unique_ptr<ChipModel> chip_;
+  std::vector<Stage> stages_;
+  std::vector<std::unique_ptr<LoadedStage>> loaded_;
+};
+
+std::vector<float> logits_of(const StageData& out) {
+  const std::span<const float> logits = out.logits.floats();
+  return {logits.begin(), logits.end()};
+}
+
+Batch slice(std::int64_t request, std::int64_t context, std::int64_t tokens) {
+  Batch batch;
+  batch.slices.push_back({request, context, tokens, true});
+  return batch;
+}
+
+std::vector<Weights> shares_of(const Weights& weights, int ranks) {
+  std::vector<Weights> shares;
+  for (int rank = 0; rank < ranks; ++rank) {
+    shares.push_back(lpu::rank_weights(weights, ranks, rank));
+  }
+  return shares;
+}
+
+TEST(LpuGangStage, GivesTheBitsOfAReferenceThatAddsByRank) {
+  const Weights weights = spread_weights(small(), 21);
+  for (const auto& [tensor, pipeline] : {std::pair(2, 1), std::pair(2, 3), std::pair(4, 2)}) {
+    SCOPED_TRACE(std::to_string(tensor) + " x " + std::to_string(pipeline));
+    Pipeline chips(gang_stages(tensor, pipeline), weights);
+    GangReference reference(shares_of(weights, tensor), ElementType::Float16, ElementType::Float16,
+                            32);
+    for (int position = 0; position < 3; ++position) {
+      const std::int32_t token = 7 * position + 3;
+      const StageData out = chips.run(slice(1, position, 1), {token});
+      ASSERT_EQ(logits_of(out), reference.forward(token)) << position;
+    }
+  }
+}
+
+TEST(LpuGangStage, TakesAPromptInWidePassesWithTheBitsOfTokenByToken) {
+  const Weights weights = spread_weights(small(), 22);
+  Pipeline wide(gang_stages(2, 2), weights);
+  Pipeline single(gang_stages(2, 2), weights);
+  std::vector<std::int32_t> prompt;
+  for (int t = 0; t < 21; ++t) prompt.push_back(11 * t % 200);
+  const StageData out = wide.run(slice(1, 0, 21), prompt);
+  StageData last;
+  for (std::size_t t = 0; t < prompt.size(); ++t) {
+    last = single.run(slice(1, static_cast<std::int64_t>(t), 1), {prompt[t]});
+  }
+  EXPECT_EQ(logits_of(out), logits_of(last));
+}
+
+// 8 ranks hold copies of 4 heads.
+TEST(LpuGangStage, KvLeavesAndComesWhole) {
+  const Weights weights = spread_weights(small(), 23);
+  for (const int tensor : {2, 8}) {
+    Pipeline from(gang_stages(tensor, 1), weights);
+    Pipeline to(gang_stages(tensor, 1), weights);
+    static_cast<void>(from.run(slice(1, 0, 40), std::vector<std::int32_t>(40, 9)));
+    const KvBlock kv = from.stage(0).export_kv(1);
+    EXPECT_EQ(kv.kv_heads, 4);
+    to.stage(0).import_kv(5, kv);
+    EXPECT_EQ(to.stage(0).export_kv(5), kv);
+    EXPECT_EQ(logits_of(from.run(slice(1, 40, 1), {13})), logits_of(to.run(slice(5, 40, 1), {13})));
+  }
+}
+
+}  // namespace
+}  // namespace tandem::test
