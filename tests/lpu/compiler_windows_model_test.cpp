@@ -2,6 +2,8 @@
 // several tokens.
 #include <gtest/gtest.h>
 
+#include "models/lpu/compiler/rank_share.hpp"
+#include "models/lpu/stage_floor.hpp"
 #include "tests/lower/tiny_networks.hpp"
 #include "tests/lpu/batch_harness.hpp"
 #include "tests/lpu/window_harness.hpp"
@@ -68,6 +70,55 @@ TEST(LpuWindowModels, ChunksOfAPromptGiveTheBitsOfTokenByToken) {
 TEST(LpuWindowModels, GptossTinyEqualsTheReferenceBitForBit) {
   expect_equal_to_reference(gptoss_tiny(), narrow_geometry(2), ElementType::Float16, 64, 31);
   expect_equal_to_reference(gptoss_tiny(), narrow_geometry(4), ElementType::Fp8E4m3, 64, 31);
+}
+
+/// Cycles of a pass of a timed machine at the first position of a request's block `blocks`.
+std::int64_t simulated_cycles(const lpu::CompiledStage& compiled, const lpu::Geometry& geometry,
+                              std::int64_t blocks) {
+  lpu::Machine machine(geometry, lpu::LatencyTable{}, false);
+  machine.load(compiled.program, {});
+  const auto registers =
+      lpu::pass_registers(geometry, compiled.layout, 0, (blocks - 1) * geometry.lanes());
+  for (int reg = 1; reg < lpu::host_registers; ++reg) {
+    machine.set_register(reg, registers[static_cast<std::size_t>(reg)]);
+  }
+  return machine.run({}).cycles;
+}
+
+// A sliding and a full layer of gpt-oss-120b, one of 32 ranks' share: predicted cycles are those of
+// the machine, and a longer context costs the sliding layer nothing.
+TEST(LpuWindowModels, LayersOfGptOss120bCompileForTiming) {
+  NeuralNetwork network = with_windows(small_network(2, 2880, 64, 8, 64, 1, 320), 128);
+  for (LayerKind& kind : network.kinds) {
+    auto& attention = std::get<GroupedAttention>(kind.mixer);
+    attention.qkv_bias = attention.output_bias = attention.sinks = true;
+    attention.rope->scaling = ops::YarnScaling{32, 4096, 32, 1, false, 1, 0};
+    kind.ffn.intermediate = 0;
+    kind.ffn.activation = ActivationKind::ClampedSwiglu;
+    kind.ffn.experts = Experts{};
+    kind.ffn.experts->router.experts = 128;
+    kind.ffn.experts->router.top_k = 4;
+    kind.ffn.experts->router.bias = kind.ffn.experts->bias = true;
+    kind.ffn.experts->intermediate = 2880;
+  }
+  const auto geometry = lp30_geometry();
+  const Precision byte = precision_of(ElementType::Fp8E4m3, ElementType::Fp8E4m3);
+  Stage share = lpu::rank_stage(tandem::whole_model(network, byte), 32, 31);
+  share.network.vocabulary = share.head_end;
+  const auto compiled =
+      lpu::compile_stage(geometry, lpu::LatencyTable{}, "chip", share, 1, 40 * 320);
+  for (const auto& fault : lpu::verify(compiled.program, geometry, lpu::LatencyTable{})) {
+    ADD_FAILURE() << lpu::format_violation(fault);
+  }
+  for (const std::int64_t blocks : {1, 2, 3, 7, 40}) {
+    EXPECT_EQ(simulated_cycles(compiled, geometry, blocks), compiled.cycles.at(blocks)) << blocks;
+  }
+  EXPECT_EQ(compiled.cycles.window.further_iterations(40), 0);
+  const auto floor = lpu::floor_of_stage(geometry, lpu::LatencyTable{}, share, 320);
+  RecordProperty("cycles", std::to_string(compiled.cycles.base));
+  RecordProperty("per_iteration", std::to_string(compiled.cycles.per_iteration));
+  RecordProperty("blocks_per_iteration", std::to_string(compiled.cycles.blocks_per_iteration));
+  RecordProperty("floor", std::to_string(floor.cycles()));
 }
 
 }  // namespace

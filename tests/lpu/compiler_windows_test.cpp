@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "models/lpu/compiler/window.hpp"
+#include "models/lpu/stage_floor.hpp"
 #include "sim/lower/reference_model.hpp"
 #include "tests/lower/tiny_networks.hpp"
 #include "tests/lpu/window_harness.hpp"
@@ -91,6 +92,24 @@ TEST(LpuWindows, CostNoMoreThanTheirBlocks) {
   EXPECT_EQ(compiled.cycles.per_iteration, 0);
   EXPECT_EQ(compiled.cycles.at(6) - compiled.cycles.at(1), 5 * one);
   EXPECT_EQ(compiled.cycles.at(10), compiled.cycles.at(6));
+}
+
+// One tile of keys and one of values per further block, 20 + 1 cycles each on LPU v1: 640 tokens
+// fill two blocks of 320, 641 no fewer than three.
+TEST(LpuWindows, FloorCountsTheBlocksThatTheirTokensFill) {
+  NeuralNetwork network = network_of(small_network(1, 640, 4, 2, 64, 960, 320));
+  const auto further = [&](std::int64_t window, std::int64_t context) {
+    attention_of(network).shape.window = window;
+    const Stage stage =
+        tandem::whole_model(network, precision_of(ElementType::Fp8E4m3, ElementType::Fp8E4m3));
+    return lpu::floor_of_stage(lpu_v1_geometry(), lpu::LatencyTable{}, stage, context)
+        .further_blocks;
+  };
+  EXPECT_EQ(further(0, 10 * 320), 9 * 42);
+  EXPECT_EQ(further(640, 10 * 320), 42);
+  EXPECT_EQ(further(641, 10 * 320), 2 * 42);
+  EXPECT_EQ(further(641, 320), 0);
+  EXPECT_EQ(further(128, 10 * 320), 0);
 }
 
 // A window of two blocks takes both in one iteration.
