@@ -23,9 +23,9 @@ target_include_directories(tandem_options INTERFACE ${CMAKE_SOURCE_DIR})
 # -ffp-contract=off: the same bits on every host; goldens and functional results rest on it.
 target_compile_options(tandem_options INTERFACE
   -Wall -Wextra -Wpedantic -Wconversion -Wshadow -ffp-contract=off)
-if(TANDEM_SANITIZE)
+if(TANDEM_SANITIZE)   # reports name functions and lines, which -g1 knows; nobody debugs this build
   list(JOIN TANDEM_SANITIZE "," sanitizers)
   target_compile_options(tandem_options INTERFACE
-    -O1 -fsanitize=${sanitizers} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+    -O1 -g1 -fsanitize=${sanitizers} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(tandem_options INTERFACE -fsanitize=${sanitizers})
 endif()

@@ -12,9 +12,9 @@ tandem_headers(tandem_test_headers
 set(TANDEM_SANITIZED_ROOMS core numerics config lpu)
 add_custom_target(sanitized_tests)
 
-# tandem_test(NAME LABEL label SOURCES ... LIBRARIES ...): one GoogleTest executable.
+# tandem_test(NAME LABEL label [UNSANITIZED] SOURCES ... LIBRARIES ...): one GoogleTest executable.
 function(tandem_test name)
-  cmake_parse_arguments(ARG "" "LABEL" "SOURCES;LIBRARIES" ${ARGN})
+  cmake_parse_arguments(ARG "UNSANITIZED" "LABEL" "SOURCES;LIBRARIES" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE ${ARG_LIBRARIES} GTest::gtest GTest::gmock GTest::gtest_main)
   target_compile_options(${name} PRIVATE ${TANDEM_TEST_OPTIONS})
@@ -22,7 +22,8 @@ function(tandem_test name)
   target_compile_definitions(${name} PRIVATE TANDEM_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
   set(labels ${ARG_LABEL})
   cmake_path(GET CMAKE_CURRENT_SOURCE_DIR FILENAME room)
-  if(room IN_LIST TANDEM_SANITIZED_ROOMS AND NOT "tandem::catalog" IN_LIST ARG_LIBRARIES)
+  if(room IN_LIST TANDEM_SANITIZED_ROOMS AND NOT ARG_UNSANITIZED AND
+     NOT "tandem::catalog" IN_LIST ARG_LIBRARIES)
     list(APPEND labels sanitized)
     add_dependencies(sanitized_tests ${name})
   endif()

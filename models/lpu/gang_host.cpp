@@ -78,11 +78,12 @@ void GangHost::use(const CompiledStage& stage) {
   for (std::size_t rank = 0; rank < hosts_.size(); ++rank) hosts_[rank]->use(shares[rank]);
 }
 
-// Whether it is of the hidden state that goes to the next stage, not of the gang's own exchange.
-bool GangHost::leaves(const LinkVector& vector) const {
-  const auto& cycles = stage_->send_cycles;
-  return vector.link == stage_->links.send_link &&
-         std::ranges::find(cycles, vector.cycle) != cycles.end();
+std::int64_t GangHost::pass_cycles(std::span<const TokenPlace> places) const {
+  std::vector<std::int64_t> blocks;
+  for (const TokenPlace& place : places) {
+    blocks.push_back(place.position / session_.geometry().lanes() + 1);
+  }
+  return stage_->cycles_of(blocks);
 }
 
 // The vector of all tokens' hidden states whose bytes a rank sends or receives `sent`-th: stripe by
@@ -111,14 +112,11 @@ void GangHost::deliver(const std::vector<std::span<const float>>& hidden) {
   }
 }
 
-void GangHost::take_hidden(int rank, const RunResult& run, std::vector<TokenResult>& tokens) const {
+void GangHost::take_hidden(int rank, const std::vector<LinkVector>& sent,
+                           std::vector<TokenResult>& tokens) const {
   const std::size_t lanes = index_of(session_.geometry().lanes());
   const int vectors = stage_->layout.shape.hidden_vectors;
   const std::size_t width = index_of(whole_.network.hidden);
-  std::vector<const LinkVector*> sent;
-  for (const LinkVector& vector : run.outbound) {
-    if (leaves(vector)) sent.push_back(&vector);
-  }
   for (std::size_t i = 0; i + bytes_of_fp32 <= sent.size(); i += bytes_of_fp32) {
     const int n = vector_of(rank, i);
     const std::size_t token = index_of(n / vectors);
@@ -129,7 +127,7 @@ void GangHost::take_hidden(int rank, const RunResult& run, std::vector<TokenResu
     for (std::size_t lane = 0; lane < lanes && first + lane < width; ++lane) {
       std::uint32_t bits = 0;
       for (std::size_t b = 0; b < bytes_of_fp32; ++b) {
-        bits |= std::uint32_t{sent[i + b]->bytes[lane]} << (8 * b);
+        bits |= std::uint32_t{sent[i + b].bytes[lane]} << (8 * b);
       }
       hidden[first + lane] = std::bit_cast<float>(bits);
     }
@@ -140,14 +138,19 @@ BatchResult GangHost::run_tokens(std::span<const TokenPlace> places,
                                  const std::vector<std::span<const float>>& hidden) {
   for (const auto& host : hosts_) host->prepare(places, hidden);
   deliver(hidden);
-  RackResult run = session_.run({}, [this](const LinkVector& vector) { return leaves(vector); });
+  const std::int64_t cycles = pass_cycles(places);
+  const auto passes_on = [&](const LinkVector& vector) {
+    return stage_->passes_on(vector.link, vector.cycle, cycles);
+  };
+  RackResult run = session_.run({}, passes_on);
   BatchResult result;
   result.run.cycles = run.cycles;
   result.tokens.resize(places.size());
   for (int rank = 0; rank < ranks(); ++rank) {
     RunResult& chip = run.chips[index_of(rank)];
     for (const auto& [name, count] : chip.counts) result.run.counts[name] += count;
-    take_hidden(rank, chip, result.tokens);
+    std::erase_if(chip.outbound, [&](const LinkVector& vector) { return !passes_on(vector); });
+    take_hidden(rank, chip.outbound, result.tokens);
     if (!whole_.has_head()) continue;
     const Stage& share = shares_.at(stage_)[index_of(rank)].layout.stage;
     const BatchResult part =

@@ -28,9 +28,10 @@ class GangHost final : public StageHost {
  private:
   [[nodiscard]] int ranks() const { return static_cast<int>(hosts_.size()); }
   [[nodiscard]] const std::vector<CompiledStage>& shares_of(const CompiledStage& stage);
-  [[nodiscard]] bool leaves(const LinkVector& vector) const;
+  [[nodiscard]] std::int64_t pass_cycles(std::span<const TokenPlace> places) const;
   void deliver(const std::vector<std::span<const float>>& hidden);
-  void take_hidden(int rank, const RunResult& run, std::vector<TokenResult>& tokens) const;
+  void take_hidden(int rank, const std::vector<LinkVector>& sent,
+                   std::vector<TokenResult>& tokens) const;
   [[nodiscard]] int vector_of(int rank, std::size_t sent) const;
   [[nodiscard]] std::int64_t kv_heads() const;
 

@@ -310,7 +310,8 @@ Fit LpuChip::fit(const Stage& stage, std::int64_t /*sequences*/, std::int64_t ma
   const std::int64_t slots = largest_slot_count(stage, blocks, room);
   const int ports = geometry_.weight_streams_per_plane *
                     (streams_of(layout.shape.kv) == 2 && !geometry_.has_wide_weight_path() ? 2 : 1);
-  const std::int64_t unit_bytes = 2 * std::int64_t{ports} * layout.unit_rows * vector;
+  const std::int64_t unit_bytes =
+      2 * std::int64_t{layout.kv_groups} * ports * layout.unit_rows * vector;
   const std::int64_t lanes = geometry_.lanes();
   fit.kv_per_token = Bytes((unit_bytes + lanes - 1) / lanes);
   const std::int64_t tokens = slots * layout.blocks_per_slot * lanes;

@@ -40,7 +40,7 @@ PassCost LpuChip::run_pass(const CompiledStage& compiled, const std::vector<Iter
   RunTimeline record;
   record.recorder = timeline;
   record.group = chip_.name;
-  RunResult run = run_share(machine, geometry_, compiled, record);
+  RunResult run = run_share(machine, geometry_, compiled, cycles, record);
   if (run.cycles != cycles) {
     throw std::logic_error("lpu: the machine did not take the cycles that the compiler predicted");
   }

@@ -18,17 +18,19 @@ LinkPlan free_links(const Geometry& geometry, int chips) {
 // Hands a machine what the others of its gang send it: copies of what it sends itself.
 class Mirror {
  public:
-  Mirror(Machine& machine, const Geometry& geometry, const CompiledStage& stage)
+  Mirror(Machine& machine, const Geometry& geometry, const CompiledStage& stage,
+         std::int64_t pass_cycles)
       : machine_(machine),
         geometry_(geometry),
         stage_(stage),
+        pass_cycles_(pass_cycles),
         gang_(node_gang(geometry, stage.layout.ranks)) {}
 
   void carry() {
     const auto sent = machine_.sent();
     for (; carried_ < sent.size(); ++carried_) {
       LinkVector vector = sent[carried_];
-      if (leaves(vector)) continue;
+      if (stage_.passes_on(vector.link, vector.cycle, pass_cycles_)) continue;
       vector.link = gang_.topology.peer(0, vector.link).link;
       vector.cycle += geometry_.link_class(vector.link).latency;
       machine_.deliver(vector);
@@ -36,16 +38,10 @@ class Mirror {
   }
 
  private:
-  // Whether it is of the hidden state that goes to the next stage.
-  [[nodiscard]] bool leaves(const LinkVector& vector) const {
-    const auto& cycles = stage_.send_cycles;
-    return vector.link == stage_.links.send_link &&
-           std::find(cycles.begin(), cycles.end(), vector.cycle) != cycles.end();
-  }
-
   Machine& machine_;
   const Geometry& geometry_;
   const CompiledStage& stage_;
+  std::int64_t pass_cycles_;
   NodeGang gang_;
   std::size_t carried_ = 0;
 };
@@ -78,13 +74,13 @@ CompiledStage compile_share(const Geometry& geometry, const LatencyTable& latenc
 }
 
 RunResult run_share(Machine& machine, const Geometry& geometry, const CompiledStage& stage,
-                    const RunTimeline& timeline) {
+                    std::int64_t pass_cycles, const RunTimeline& timeline) {
   std::vector<LinkVector> inbound;
   for (const std::int64_t cycle : stage.receive_cycles) {
     inbound.push_back({stage.links.receive_link, cycle, {}});
   }
   if (stage.layout.ranks == 1) return machine.run(inbound, timeline);
-  Mirror others(machine, geometry, stage);
+  Mirror others(machine, geometry, stage, pass_cycles);
   machine.begin(timeline);
   for (const LinkVector& vector : inbound) machine.deliver(vector);
   const std::int64_t step = geometry.links.front().latency;

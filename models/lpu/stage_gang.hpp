@@ -31,8 +31,9 @@ struct NodeGang {
 
 /// Runs the first rank's program on a machine without numbers, with what the stage before sends and
 /// what the gang's other chips send: the same in the same cycles as this one. The machine has the
-/// program loaded and its registers set.
+/// program loaded and its registers set; the pass is predicted to take `pass_cycles`.
 [[nodiscard]] RunResult run_share(Machine& machine, const Geometry& geometry,
-                                  const CompiledStage& stage, const RunTimeline& timeline);
+                                  const CompiledStage& stage, std::int64_t pass_cycles,
+                                  const RunTimeline& timeline);
 
 }  // namespace tandem::lpu

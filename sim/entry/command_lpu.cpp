@@ -99,6 +99,8 @@ void add_fit(CLI::App* group, Session& session) {
   command->add_option("--reserve", question->fit.reserve,
                       "Share of the SRAM for programs, tables and buffers");
   command->add_option("--prices", question->prices, "Price file or name");
+  command->add_flag("--compiled", question->compiled,
+                    "Also compile every partition and run a token on it (takes a minute)");
   command->callback([question, &session] { std::cout << fit_page(session.context, *question); });
 }
 

@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include "models/lpu/chip_model.hpp"
 #include "models/lpu/chip_params.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/entry/describe_page.hpp"
+#include "sim/entry/lpu_fit_compiled.hpp"
 #include "sim/entry/lpu_points.hpp"
 
 namespace tandem::entry {
@@ -42,19 +44,36 @@ std::string banded(const Parameter& number, double factor) {
   return fmt::format("{} ({:.1f} to {:.1f})", value, *number.low * factor, *number.high * factor);
 }
 
+/// Racks, kW and USD of so many chips.
+class Bill {
+ public:
+  Bill(const Fabric& fabric, const Prices& prices, const std::string& chip)
+      : fabric_(fabric), prices_(prices), price_("chips." + chip + ".capital") {}
+  [[nodiscard]] std::int64_t racks(std::int64_t chips) const {
+    const std::int64_t rack = fabric_.parameters.count("rack_chips");
+    return (chips + rack - 1) / rack;
+  }
+  [[nodiscard]] std::string kilowatts(std::int64_t chips) const {
+    return banded(fabric_.parameters.at("chip_power"), static_cast<double>(chips) / 1e3);
+  }
+  [[nodiscard]] std::string millions(std::int64_t chips) const {
+    if (!prices_.parameters.has(price_)) return "unknown";
+    return banded(prices_.parameters.at(price_), static_cast<double>(chips) / 1e6);
+  }
+
+ private:
+  const Fabric& fabric_;
+  const Prices& prices_;
+  std::string price_;
+};
+
 class Table {
  public:
-  Table(const Fabric& fabric, const Prices& prices, const Chip& chip)
-      : fabric_(fabric), chip_(chip), price_("chips." + chip.name + ".capital"), prices_(prices) {}
+  Table(const Bill& bill, const Chip& chip) : bill_(bill), chip_(chip) {}
 
   [[nodiscard]] std::string row(const lpu::PartitionChoice& choice, const StepRange& range,
                                 const std::string& mark) const {
-    const std::int64_t rack = fabric_.parameters.count("rack_chips");
     const double step = static_cast<double>(choice.cycles) / chip_.parameters.value("clock");
-    const auto chips = static_cast<double>(choice.chips);
-    const std::string money = prices_.parameters.has(price_)
-                                  ? banded(prices_.parameters.at(price_), chips / 1e6)
-                                  : "unknown";
     const std::string time = range.low < range.high
                                  ? fmt::format("{:.1f} ({:.1f} to {:.1f})", step * 1e6,
                                                range.low * 1e6, range.high * 1e6)
@@ -64,17 +83,38 @@ class Table {
             ? fmt::format("{:.0f} ({:.0f} to {:.0f})", 1 / step, 1 / range.high, 1 / range.low)
             : fmt::format("{:.0f}", 1 / step);
     return fmt::format("{:>6} {:>7} {:>7} {:>6} {:>9.1f}  {:<26} {:<22}  {:<24} {:<22} {}\n",
-                       choice.tensor, choice.stages, choice.chips, (choice.chips + rack - 1) / rack,
+                       choice.tensor, choice.stages, choice.chips, bill_.racks(choice.chips),
                        static_cast<double>(choice.bytes) / 1e9, time, rate,
-                       banded(fabric_.parameters.at("chip_power"), chips / 1e3), money, mark);
+                       bill_.kilowatts(choice.chips), bill_.millions(choice.chips), mark);
   }
 
  private:
-  const Fabric& fabric_;
+  const Bill& bill_;
   const Chip& chip_;
-  std::string price_;
-  const Prices& prices_;
 };
+
+std::string compiled_row(const CompiledFit& fit, int tensor, const Bill& bill) {
+  if (fit.stages == 0) return fmt::format("{:>6}  {}\n", tensor, fit.obstacle);
+  return fmt::format("{:>6} {:>7} {:>7} {:>6} {:>12.1f} {:>10.0f}  {:<24} {}\n", tensor, fit.stages,
+                     fit.chips, bill.racks(fit.chips), fit.step_s * 1e6, 1 / fit.step_s,
+                     bill.kilowatts(fit.chips), bill.millions(fit.chips));
+}
+
+std::string compiled_table(const Chip& chip, const NeuralNetwork& network,
+                           const lpu::FitQuestion& question,
+                           const std::vector<lpu::PartitionChoice>& choices, const Bill& bill) {
+  std::string page =
+      "\nCompiled: whole layers, programs in SRAM, a link's latency per hop; no band.\n";
+  page += fmt::format("{:>6} {:>7} {:>7} {:>6} {:>12} {:>10}  {:<24} {}\n", "tensor", "stages",
+                      "chips", "racks", "us/token", "tokens/s", "kW", "million USD");
+  const auto model = lpu::make_lpu_chip(chip, Software{});
+  for (const lpu::PartitionChoice& choice : choices) {
+    const CompiledFit fit =
+        compiled_fit(*model, lpu::geometry_of(chip), network, question, choice.tensor);
+    page += compiled_row(fit, choice.tensor, bill);
+  }
+  return page;
+}
 
 }  // namespace
 
@@ -107,13 +147,17 @@ std::string fit_page(const Context& context, const RackQuestion& question) {
                       "million USD");
   PublishedPoint point;
   point.fit = question.fit;
-  const Table table(fabric, prices, chip);
+  const Bill bill(fabric, prices, chip.name);
+  const Table table(bill, chip);
   for (const lpu::PartitionChoice& choice : choices) {
     std::string mark;
     if (&choice == &lpu::fewest_chips(choices)) mark += "fewest chips ";
     if (&choice == &lpu::shortest_step(choices)) mark += "shortest step";
     point.tensor = choice.tensor;
     page += table.row(choice, step_range(point, network, fabric, chip), mark);
+  }
+  if (question.compiled) {
+    page += compiled_table(chip, network, question.fit, choices, bill);
   }
   return page;
 }

@@ -14,6 +14,7 @@ struct RackQuestion {
   std::string chip;    ///< empty: the fabric's
   std::string fabric;  ///< empty: the usual one of the chip; of LP30 where neither is named
   std::string prices = "default_2026";
+  bool compiled = false;  ///< compile and run every partition too
   lpu::FitQuestion fit;
 };
 

@@ -74,7 +74,9 @@ std::map<int, int> StageCompiler::loop_strides(const LoopPlan& plan) const {
   for (const LayerLayout& layer : layout_.layers) {
     for (const PackLayout& pack : layer.packs) {
       for (int k = 0; k < geometry_.weight_streams_per_plane; ++k) {
-        strides[pack.keys.place(geometry_, 0, k).slice] = plan.blocks * layout_.unit_rows;
+        for (const ColumnTile& tile : {pack.keys, pack.values}) {
+          strides[tile.place(geometry_, 0, k).slice] = plan.blocks * layout_.unit_rows;
+        }
       }
     }
   }

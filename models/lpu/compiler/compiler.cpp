@@ -262,6 +262,11 @@ std::int64_t CompiledStage::cycles_of(const std::vector<std::int64_t>& blocks) c
   return total;
 }
 
+bool CompiledStage::passes_on(int link, std::int64_t cycle, std::int64_t pass_cycles) const {
+  return link == links.send_link &&
+         std::ranges::find(send_cycles, cycle - (pass_cycles - cycles.base)) != send_cycles.end();
+}
+
 CompiledStage compile_stage(const Geometry& geometry, const LatencyTable& latencies,
                             const std::string& chip, const Stage& stage, int slots,
                             std::int64_t max_context, const LinkPlan& links,

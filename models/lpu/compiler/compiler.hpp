@@ -48,6 +48,9 @@ struct CompiledStage {
   std::vector<OperatorUse> operators;  ///< in program order
   /// Cycles of a pass whose tokens have so many KV blocks; missing tokens fill it up.
   [[nodiscard]] std::int64_t cycles_of(const std::vector<std::int64_t>& blocks) const;
+  /// Whether a vector that a chip sends is of the hidden state for the next stage, not of what a
+  /// gang exchanges. In a pass of `pass_cycles`, all of it leaves behind the loops over KV blocks.
+  [[nodiscard]] bool passes_on(int link, std::int64_t cycle, std::int64_t pass_cycles) const;
   std::vector<LoopUse> loops;    ///< over KV blocks, in program order
   std::optional<LoopPlan> plan;  ///< of those over all blocks; empty where there are none
   std::optional<LoopPlan> window_plan;  ///< of those over the blocks of a window

@@ -250,7 +250,8 @@ struct StageLayout : TokenBuffers {
   int blocks_per_iteration = 1;  ///< of the attention loops; the compiler's choice
   WindowLayout window;           ///< of all its layers that have one
   int spare_blocks = 0;  ///< most blocks that the last iteration may have behind the context
-  int unit_rows = 0;     ///< rows of one KV unit: all K and V tiles of one block of one request
+  int unit_rows = 0;     ///< rows of one KV unit: the K and V tiles of one block of one request
+  int kv_groups = 1;     ///< of slices over which these tiles spread
   int staging_rows = 0;  ///< rows of the staged V tiles of one request
   int score_stride = 0;  ///< rows of scores per block
   std::vector<LayerLayout> layers;

@@ -66,24 +66,43 @@ void LayoutMaker::make_kv() {
   for (const Hemisphere side : both_sides) place_kv(side, most);
 }
 
+// Tiles of keys and values take turns on the groups of slices, so that all have room for as many
+// blocks.
 void LayoutMaker::place_kv(Hemisphere side, int tiles) {
-  int rows = 0;
-  const ColumnTile model = allocator_.moving_tiles(side, layout_.shape.kv, rows);
-  layout_.unit_rows = 2 * tiles * rows;
-  layout_.staging_rows = tiles * rows;
+  const Type type = layout_.shape.kv;
+  int groups = std::max(1, std::min(allocator_.moving_groups(type), 2 * tiles));
+  while (2 * tiles % groups != 0) --groups;
+  layout_.kv_groups = groups;
   // One unit and one staging area more than requests need: what must not be kept goes there. The
   // last iteration of a loop may read blocks behind it.
   const int units = layout_.units() + 1 + layout_.spare_blocks;
-  const int cache = allocator_.reserve_moving(model, units * layout_.unit_rows);
-  const int staging = allocator_.reserve_moving(model, (layout_.slots + 1) * layout_.staging_rows);
+  int rows = 0;
+  std::vector<ColumnTile> cache, staging;
+  for (int group = 0; group < groups; ++group) {
+    ColumnTile tile = allocator_.moving_tiles(side, type, group, rows);
+    layout_.unit_rows = (2 * tiles + groups - 1) / groups * rows;
+    layout_.staging_rows = (tiles + groups - 1) / groups * rows;
+    tile.row = allocator_.reserve_moving(tile, units * layout_.unit_rows);
+    cache.push_back(tile);
+    if (group >= tiles) continue;
+    tile.row = allocator_.reserve_moving(tile, (layout_.slots + 1) * layout_.staging_rows);
+    staging.push_back(tile);
+  }
+  const auto nth = [&](const std::vector<ColumnTile>& first, int index) {
+    const int turns = static_cast<int>(first.size());
+    ColumnTile tile = first[static_cast<std::size_t>(index % turns)];
+    tile.row += index / turns * rows;
+    return tile;
+  };
   int index = 0;
   for (LayerLayout& layer : layout_.layers) {
     for (PackLayout& pack : layer.packs) {
       if (pack.side != side) continue;
-      pack.keys = pack.values = pack.staged = model;
-      pack.keys.row = cache + 2 * index * rows;
-      pack.values.row = cache + (2 * index + 1) * rows;
-      pack.staged.row = staging + index * rows;
+      pack.keys = nth(cache, 2 * index);
+      pack.values = nth(cache, 2 * index + 1);
+      pack.staged = nth(staging, index);
+      layout_.kv_rows += std::int64_t{2 * units + layout_.slots + 1} * rows *
+                         geometry_.weight_streams_per_plane * (pack.keys.spread ? 1 : 2);
       ++index;
     }
   }

@@ -104,20 +104,22 @@ class RowAllocator {
     return rows;
   }
 
-  // Column tiles that move with the loop over blocks: `tiles` of them per unit and hemisphere.
-  ColumnTile moving_tiles(Hemisphere side, Type type, int& rows_per_tile) const {
+  // Column tiles that move with the loops over KV blocks lie in groups of slices.
+  [[nodiscard]] int moving_groups(Type type) const {
+    return (geometry_.mem_slices_per_hemisphere - first_moving_) / slices_of_moving(type);
+  }
+  ColumnTile moving_tiles(Hemisphere side, Type type, int group, int& rows_per_tile) const {
     ColumnTile tile;
     tile.side = side;
     tile.bytes = streams_of(type);
-    tile.spread = tile.bytes == 1 || geometry_.has_wide_weight_path();
-    tile.first_slice = slice_of(side, first_moving_);
+    tile.spread = is_spread(type);
+    tile.first_slice = slice_of(side, first_moving_ + group * slices_of_moving(type));
     rows_per_tile = geometry_.lw_issues() * (tile.spread ? tile.bytes : 1);
     return tile;
   }
   // Reserves `rows` rows in all ports of moving tiles; returns the first.
   int reserve_moving(const ColumnTile& tile, int rows) {
-    const int width = geometry_.weight_streams_per_plane;
-    const int slices = tile.spread ? width / 2 : width;
+    const int slices = slices_of_moving(tile.bytes == 2 ? Type::Float16 : Type::Fp8E4m3);
     int row = 0;
     for (int k = 0; k < slices; ++k) {
       for (int b = 0; b < 2; ++b) row = std::max(row, used(tile.first_slice + k, b));
@@ -125,7 +127,6 @@ class RowAllocator {
     for (int k = 0; k < slices; ++k) {
       for (int b = 0; b < 2; ++b) used(tile.first_slice + k, b) = row + rows;
     }
-    layout_.kv_rows += std::int64_t{slices} * 2 * rows;
     return row;
   }
 
@@ -176,6 +177,15 @@ class RowAllocator {
  private:
   static constexpr int moving_slices = 4;
   static constexpr int buffer_slices = 8;
+
+  // Moving tiles in both banks of half as many slices as they have ports.
+  [[nodiscard]] bool is_spread(Type type) const {
+    return streams_of(type) == 1 || geometry_.has_wide_weight_path();
+  }
+  [[nodiscard]] int slices_of_moving(Type type) const {
+    return is_spread(type) ? geometry_.weight_streams_per_plane / 2
+                           : geometry_.weight_streams_per_plane;
+  }
 
   [[nodiscard]] int slice_of(Hemisphere side, int index) const {
     return index + (side == Hemisphere::East ? geometry_.mem_slices_per_hemisphere : 0);

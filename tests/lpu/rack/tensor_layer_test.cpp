@@ -33,7 +33,7 @@ void expect_one_rank_stands_for_all(const ShippedFabric& fabric, Stage stage,
   const auto compiled = lpu::compile_share(geometry, fabric.latencies, "chip", stage, 1, 320);
   lpu::Machine machine(geometry, fabric.latencies, false);
   machine.load(compiled.program_of(0), {});
-  const auto run = lpu::run_share(machine, geometry, compiled, {});
+  const auto run = lpu::run_share(machine, geometry, compiled, compiled.cycles.base, {});
   EXPECT_EQ(run.cycles, rank.cycles);
   EXPECT_EQ(run.counts, rank.counts);
 }
