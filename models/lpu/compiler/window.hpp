@@ -21,8 +21,7 @@ struct WindowLayout {
   WindowLayout() = default;
   /// For requests of at most `blocks_per_slot` blocks. The window - 1 tokens before a token that is
   /// the first of its block fill ceil((window - 1) / lanes) blocks.
-  WindowLayout(std::int64_t window, std::int64_t lanes, int blocks_per_slot)
-      : tokens(window) {
+  WindowLayout(std::int64_t window, std::int64_t lanes, int blocks_per_slot) : tokens(window) {
     const std::int64_t touched = (window - 1 + lanes - 1) / lanes + 1;
     blocks = static_cast<int>(std::min<std::int64_t>(touched, blocks_per_slot));
   }
