@@ -199,6 +199,10 @@ void ChipHost::write_descriptor(const TokenBuffers& token, std::int64_t position
   if (layout.layers.empty()) return;
   std::vector<float> cosine, sine;
   rotary_vectors(layout.rope, layout.shape, position, cosine, sine);
+  if (layout.latent) {
+    std::ranges::rotate(cosine, cosine.end() - layout.latent->rope_lane);
+    std::ranges::rotate(sine, sine.end() - layout.latent->rope_lane);
+  }
   write_value(token.cosine, Type::Float32, cosine);
   write_value(token.sine, Type::Float32, sine);
   write_mask(token, position);

@@ -30,6 +30,13 @@ void store(KvBlock& block, std::size_t element, float value) {
   }
 }
 
+void check_moves(const StageLayout& layout) {
+  if (layout.delta) {
+    throw ModelError("lpu.host: states of Gated DeltaNet do not move between chips");
+  }
+  if (layout.latent) throw ModelError("lpu.host: latents do not move between chips yet");
+}
+
 }  // namespace
 
 Rows ChipHost::key_rows(const PackLayout& pack, int slot, std::int64_t token) const {
@@ -65,8 +72,7 @@ Rows ChipHost::staged_rows(const PackLayout& pack, int slot, std::int64_t token)
 
 KvBlock ChipHost::read_kv(int slot, std::int64_t tokens) const {
   const StageLayout& layout = stage_->layout;
-  if (layout.delta)
-    throw ModelError("lpu.host: states of Gated DeltaNet do not move between chips");
+  check_moves(layout);
   const StageShape& shape = layout.shape;
   KvBlock block;
   block.type = element_type(shape.kv);
@@ -135,8 +141,7 @@ void ChipHost::write_layer_kv(const LayerLayout& layer, int slot, std::int64_t t
 void ChipHost::write_kv(int slot, const KvBlock& block) {
   const StageLayout& layout = stage_->layout;
   const StageShape& shape = layout.shape;
-  if (layout.delta)
-    throw ModelError("lpu.host: states of Gated DeltaNet do not move between chips");
+  check_moves(layout);
   const bool fits =
       block.type == element_type(shape.kv) && block.rope_layout == layout.rope.layout &&
       block.first_layer == layout.stage.first_layer && block.layers == layout.stage.layers &&

@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "models/lpu/idle_ways.hpp"
+#include "models/lpu/stage_floor_latent.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/describe/neural_network.hpp"
 
@@ -22,15 +23,10 @@ struct LayerShape {
   std::int64_t expert = 0, shared = 0, experts = 0, chosen = 0;
   std::int64_t groups = 1;
   bool norms_heads = false;
+  const LatentAttention* latent = nullptr;  ///< instead of heads of its own
 
   LayerShape(const LayerKind& kind, std::int64_t ranks) {
-    const auto* attention = std::get_if<GroupedAttention>(&kind.mixer);
-    if (attention == nullptr) throw ModelError("lpu.floor: layers without grouped attention");
-    heads = attention->shape.heads / ranks;
-    kv_heads = std::max<std::int64_t>(1, attention->shape.kv_heads / ranks);
-    head_dim = attention->shape.head_dim;
-    window = attention->shape.window;
-    norms_heads = attention->qk_norm != QkNorm::None;
+    add_attention(kind.mixer, ranks);
     dense = ceil_div(kind.ffn.intermediate, ranks);
     if (!kind.ffn.experts) return;
     const Experts& mixture = *kind.ffn.experts;
@@ -39,6 +35,18 @@ struct LayerShape {
     experts = mixture.router.experts;
     chosen = mixture.router.top_k;
     groups = mixture.router.groups;
+  }
+
+  void add_attention(const Mixer& mixer, std::int64_t ranks) {
+    latent = std::get_if<LatentAttention>(&mixer);
+    if (latent != nullptr) return;
+    const auto* attention = std::get_if<GroupedAttention>(&mixer);
+    if (attention == nullptr) throw ModelError("lpu.floor: layers without attention");
+    heads = attention->shape.heads / ranks;
+    kv_heads = std::max<std::int64_t>(1, attention->shape.kv_heads / ranks);
+    head_dim = attention->shape.head_dim;
+    window = attention->shape.window;
+    norms_heads = attention->qk_norm != QkNorm::None;
   }
   [[nodiscard]] std::int64_t q_width() const { return heads * head_dim; }
   [[nodiscard]] std::int64_t kv_width() const { return kv_heads * head_dim; }
@@ -84,11 +92,12 @@ class FloorMaker {
   void take_shape(const LayerShape& shape) {
     shape_ = shape;
     inner_ = ceil_div(shape.dense, lanes_);
+    // As many tokens fill no fewer blocks, wherever in a block they begin.
+    seen_blocks_ = shape.window > 0 ? std::min(blocks_, ceil_div(shape.window, lanes_)) : blocks_;
+    if (shape.latent != nullptr) return;
     pack_heads_ = std::min<std::int64_t>(shape.kv_heads, (lanes_ - 1) / shape.head_dim);
     packs_ = ceil_div(shape.kv_heads, std::max<std::int64_t>(1, pack_heads_));
     q_vectors_ = packs_ * (shape.heads / shape.kv_heads);
-    // As many tokens fill no fewer blocks, wherever in a block they begin.
-    seen_blocks_ = shape.window > 0 ? std::min(blocks_, ceil_div(shape.window, lanes_)) : blocks_;
   }
 
   [[nodiscard]] std::int64_t units(int bytes) const {
@@ -198,7 +207,6 @@ class FloorMaker {
     // A plane's queue issues the scores' way out too.
     const std::int64_t queue = ceil_div(products * (halves + 1), units(kv_bytes_));
     scores.per_block = std::max({scores.stream, queue, scores.vxm});
-    floor_.further_blocks += (seen_blocks_ - 1) * scores.per_block;
     floor_.operators.push_back(scores);
     OperatorFloor maximum;
     maximum.name = "maximum over lanes";
@@ -234,7 +242,6 @@ class FloorMaker {
     values.mxm = ceil_div(products * (kv_bytes_ == 2 ? 4 : 1), units(kv_bytes_));
     values.vxm = std::max(over_alus(4 * products), ceil_div(products, geometry_.vxm_alus / 4));
     values.per_block = std::max({values.stream, values.mxm, values.vxm});
-    floor_.further_blocks += (seen_blocks_ - 1) * values.per_block;
     floor_.operators.push_back(values);
     OperatorFloor combined;
     combined.name = "heads combined";
@@ -286,16 +293,31 @@ class FloorMaker {
                ways_.product() + scale_ + ways_.simple + ways_.store, 2);
   }
 
-  void add_layer(bool sends) {
-    const double hidden = static_cast<double>(network_.hidden);
-    const std::int64_t added = ways_.product() + scale_ + ways_.simple + ways_.store;
-    add_norm();
+  // `added`: what a product takes that is added to the hidden state.
+  void add_attention(std::int64_t added) {
+    if (shape_.latent != nullptr) {
+      const FloorFormats formats{network_.hidden, ranks_, weight_bytes_, kv_bytes_};
+      const auto parts = latent_floor(geometry_, latencies_, *shape_.latent, formats);
+      floor_.operators.insert(floor_.operators.end(), parts.begin(), parts.end());
+      return;
+    }
     add_qkv();
     add_scores();
     add_transposition();
     add_values();
-    add_matrix("output projection", hidden_, q_vectors_, hidden * double(shape_.q_width()), added,
-               2);
+    add_matrix("output projection", hidden_, q_vectors_,
+               double(network_.hidden) * double(shape_.q_width()), added, 2);
+  }
+
+  void add_layer(bool sends) {
+    const double hidden = static_cast<double>(network_.hidden);
+    const std::int64_t added = ways_.product() + scale_ + ways_.simple + ways_.store;
+    add_norm();
+    const std::size_t first = floor_.operators.size();
+    add_attention(added);
+    for (std::size_t i = first; i < floor_.operators.size(); ++i) {
+      floor_.further_blocks += (seen_blocks_ - 1) * floor_.operators[i].per_block;
+    }
     add_all_reduce(false);
     add_norm();
     if (shape_.experts > 0) {
@@ -360,26 +382,6 @@ class FloorMaker {
 };
 
 }  // namespace
-
-std::int64_t StageFloor::cycles_of(int tokens) const {
-  std::int64_t stream = 0;
-  std::int64_t products = 0;
-  std::int64_t operations = 0;
-  std::int64_t links = 0;
-  for (const OperatorFloor& part : operators) {
-    stream += part.tiles > 0 ? part.stream : tokens * part.stream;
-    products += tokens * part.mxm;
-    operations += tokens * part.vxm;
-    links = std::max(links, tokens * part.link);
-  }
-  return latency + std::max({stream, products, operations, links}) + tokens * further_blocks;
-}
-
-std::int64_t padded_stream_cycles(const Geometry& geometry, std::int64_t tiles,
-                                  int bytes_per_weight) {
-  const int units = bytes_per_weight == 2 ? geometry.planes / 2 : geometry.planes;
-  return ceil_div(tiles, units) * (geometry.lw_issues() + 1);
-}
 
 StageFloor floor_of_stage(const Geometry& geometry, const LatencyTable& latencies,
                           const Stage& stage, std::int64_t context, int ranks) {

@@ -21,14 +21,14 @@ LpuReference::LpuReference(const Weights& weights, ElementType weight_type, Elem
                            int lanes)
     : weights_(weights),
       network_(weights.network),
-      attention_(std::get<GroupedAttention>(network_.kinds.front().mixer).shape),
-      rope_(std::get<GroupedAttention>(network_.kinds.front().mixer).rope),
+      attention_(heads_of(network_.kinds.front().mixer)),
+      rope_(rope_of(network_.kinds.front().mixer)),
       type_(weight_type),
       kv_type_(kv_type),
       lanes_(at(lanes)),
       head_dim_(at(attention_.head_dim)) {
   const std::size_t kv_heads = at(attention_.kv_heads);
-  pack_ = std::min(kv_heads, (lanes_ - 1) / head_dim_);
+  pack_ = std::max<std::size_t>(1, std::min(kv_heads, (lanes_ - 1) / head_dim_));
   packs_ = (kv_heads + pack_ - 1) / pack_;
   group_ = at(attention_.heads / attention_.kv_heads);
   const auto hidden = natural(network_.hidden);
@@ -37,11 +37,15 @@ LpuReference::LpuReference(const Weights& weights, ElementType weight_type, Elem
   for (std::int64_t l = 0; l < network_.layers(); ++l) {
     Layer layer;
     layer.kind = &network_.layer(l);
-    make_queries(layer, l);
-    layer.k = make(weights.layer(l, "attention.key"), kv, hidden);
-    layer.v = make(weights.layer(l, "attention.value"), kv, hidden);
-    layer.o = make(weights.layer(l, "attention.output"), hidden, heads);
-    make_extras(layer, l);
+    if (std::holds_alternative<LatentAttention>(layer.kind->mixer)) {
+      make_latent(layer, l);
+    } else {
+      make_queries(layer, l);
+      layer.k = make(weights.layer(l, "attention.key"), kv, hidden);
+      layer.v = make(weights.layer(l, "attention.value"), kv, hidden);
+      layer.o = make(weights.layer(l, "attention.output"), hidden, heads);
+      make_extras(layer, l);
+    }
     make_dense(layer, l);
     if (layer.kind->ffn.experts) make_experts(layer, l);
     layers_.push_back(std::move(layer));
@@ -265,6 +269,7 @@ LpuReference::Lanes LpuReference::attend(Layer& layer, const Lanes& q, const Lan
 
 LpuReference::Lanes LpuReference::attention_part(std::size_t index, const Lanes& hidden) {
   Layer& layer = layers_[index];
+  if (!layer.key_up.empty()) return latent_part(index, hidden);
   const Lanes x = norm(hidden, prefix_of(index) + "attention_norm");
   const std::size_t live = at(network_.hidden);
   Lanes q = multiply(layer.q, x, live);

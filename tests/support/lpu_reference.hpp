@@ -63,10 +63,12 @@ class LpuReference {
     Block dense, shared;
     Matrix router;  // and the gate of the shared experts behind it
     Lanes router_bias;
+    Matrix query_down, kv_down, query_up;  // latent attention
+    std::vector<Matrix> key_up, value_up;  // likewise, by head
     std::vector<Block> experts;
     std::vector<Lanes> expert_biases;  // of gate, up and down
     Lanes expert_factors;
-    std::vector<Lanes> keys, values;  // by token, packed lanes of all packs
+    std::vector<Lanes> keys, values;  // by token, packed lanes of all packs; keys alone: latents
   };
   struct Choice {
     std::size_t expert = 0;
@@ -115,6 +117,17 @@ class LpuReference {
   [[nodiscard]] static std::size_t first_seen(const Layer& layer);
   [[nodiscard]] float weighted_sum(const std::vector<float>& p, const std::vector<float>& rest,
                                    const std::vector<float>& v) const;
+  // Latent attention (lpu_reference_latent.cpp).
+  struct LatentLanes;
+  [[nodiscard]] static ops::AttentionShape heads_of(const Mixer& mixer);
+  [[nodiscard]] static std::optional<ops::Rope> rope_of(const Mixer& mixer);
+  void make_latent(Layer& layer, std::int64_t index) const;
+  [[nodiscard]] Lanes latent_norm(const Lanes& x, const Tensor& weights) const;
+  void append_latent(Layer& layer, std::int64_t index, const Lanes& x) const;
+  [[nodiscard]] Lanes latent_query(const Layer& layer, const Lanes& up, std::size_t head) const;
+  [[nodiscard]] float latent_score(const Lanes& own, const Lanes& rest, const Lanes& key) const;
+  [[nodiscard]] Lanes mean_latent(const Layer& layer, const Lanes& query) const;
+  Lanes latent_part(std::size_t index, const Lanes& hidden);
   // Mixtures of experts (lpu_reference_experts.cpp).
   /// `x`: what the experts see; `scored`: what the router does.
   [[nodiscard]] Lanes mix_experts(const Layer& layer, const Lanes& x, const Lanes& scored);

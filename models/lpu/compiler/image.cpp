@@ -37,6 +37,8 @@ class ConstantWriter : private TileWriter {
     norm(layer.experts_post_norm, tensors, "experts.post_norm");
     if (std::holds_alternative<GatedDelta>(layer.kind.mixer)) {
       write_delta(layer, tensors);
+    } else if (layout_.latent) {
+      write_latent(*this, layer, tensors);
     } else {
       write_grouped_attention(layer, tensors);
     }
@@ -91,6 +93,7 @@ class ConstantWriter : private TileWriter {
       write_delta_buffers(geometry_, *layout_.delta, layout_.delta_buffers, write_);
     }
     write_routing_tables(*this);
+    write_latent_masks(*this);
   }
 
  private:
@@ -239,12 +242,8 @@ class ConstantWriter : private TileWriter {
   void ones_column(const PackLayout& pack) {
     const std::vector<float> ones(index_of(layout_.shape.lanes), 1.0F);
     for (int unit = 0; unit < layout_.units(); ++unit) {
-      Rows rows;
-      for (int byte = 0; byte < pack.values.bytes; ++byte) {
-        rows.push_back(pack.values.place(geometry_, byte, layout_.shape.channels()));
-        rows.back().row += unit * layout_.unit_rows;
-      }
-      value(rows, layout_.shape.kv, ones);
+      const int column = layout_.shape.channels();
+      value(column_rows(pack.values, column, unit * layout_.unit_rows), layout_.shape.kv, ones);
     }
   }
 

@@ -13,6 +13,10 @@ std::string beyond_compiler(const GroupedAttention& a) {
   return a.keys_are_values || a.value_norm ? "values made from keys" : "";
 }
 
+std::string beyond_compiler(const LatentAttention& a) {
+  return a.indexer ? "sparse attention" : "";
+}
+
 std::string beyond_compiler(const Experts& experts) {
   const bool masks_softmax =
       experts.router.groups > 1 && experts.router.rule != ops::RouterRule::SigmoidBias;
@@ -38,6 +42,10 @@ std::string beyond_compiler(const NeuralNetwork& network) {
   if (centres && std::ranges::any_of(network.kinds, has_more)) {
     return "a LayerNorm over what a half of a layer adds";
   }
+  const auto has_latents = [](const LayerKind& kind) {
+    return std::holds_alternative<LatentAttention>(kind.mixer);
+  };
+  if (centres && std::ranges::any_of(network.kinds, has_latents)) return "a LayerNorm of latents";
   return "";
 }
 
@@ -46,6 +54,12 @@ bool share_a_shape(const GroupedAttention& a, const GroupedAttention& b) {
   return a.shape.heads == b.shape.heads && a.shape.kv_heads == b.shape.kv_heads &&
          a.shape.head_dim == b.shape.head_dim && a.shape.scale == b.shape.scale &&
          a.shape.softcap == b.shape.softcap && a.rope == b.rope;
+}
+
+bool mixes_both(const LayerKind& a, const LayerKind& b) {
+  const auto* latent = std::get_if<LatentAttention>(&a.mixer);
+  const auto* other = std::get_if<LatentAttention>(&b.mixer);
+  return (latent == nullptr) != (other == nullptr) || (latent != nullptr && *latent != *other);
 }
 
 void refuse(const Stage& stage, const std::string& what) {
@@ -62,9 +76,10 @@ std::string beyond_compiler(const NeuralNetwork& network, const LayerKind& kind)
     return "biases of experts under a norm";
   }
   if (std::holds_alternative<GatedDelta>(kind.mixer)) return beyond_compiler(kind.ffn);
-  const auto* attention = std::get_if<GroupedAttention>(&kind.mixer);
-  if (attention == nullptr) return "latent attention";
-  const std::string in_attention = beyond_compiler(*attention);
+  const auto* latent = std::get_if<LatentAttention>(&kind.mixer);
+  const std::string in_attention = latent != nullptr
+                                       ? beyond_compiler(*latent)
+                                       : beyond_compiler(std::get<GroupedAttention>(kind.mixer));
   return in_attention.empty() ? beyond_compiler(kind.ffn) : in_attention;
 }
 
@@ -76,6 +91,9 @@ void check_supported(const Stage& stage) {
     const LayerKind& kind = stage.network.layer(stage.first_layer + l);
     const std::string obstacle = beyond_compiler(stage.network, kind);
     if (!obstacle.empty()) refuse(stage, obstacle);
+    if (mixes_both(stage.network.layer(stage.first_layer), kind)) {
+      refuse(stage, "latent attention beside layers of another kind or shape");
+    }
     if (const auto* mixer = std::get_if<GatedDelta>(&kind.mixer)) {
       if (delta != nullptr && *delta != *mixer) refuse(stage, "delta layers of different shapes");
       delta = mixer;

@@ -32,6 +32,13 @@ void add_attention(const GroupedAttention& attention, StageShape& shape) {
   shape.packs = ceil_div(shape.kv_heads, shape.pack_heads);
 }
 
+// One key for all heads; lanes of a head are those that rotate.
+void add_attention(const LatentAttention& attention, StageShape& shape) {
+  shape.head_dim = static_cast<int>(attention.shape.rope_dim);
+  shape.kv_heads = shape.pack_heads = shape.packs = 1;
+  shape.group = static_cast<int>(attention.shape.heads);
+}
+
 StageShape shape_of(const Geometry& geometry, const Stage& stage) {
   StageShape shape;
   shape.lanes = geometry.lanes();
@@ -44,6 +51,9 @@ StageShape shape_of(const Geometry& geometry, const Stage& stage) {
     if (const auto* attention = std::get_if<GroupedAttention>(&kind.mixer)) {
       add_attention(*attention, shape);
     }
+    if (const auto* attention = std::get_if<LatentAttention>(&kind.mixer)) {
+      add_attention(*attention, shape);
+    }
   }
   shape.hidden_vectors = ceil_div(stage.network.hidden, shape.lanes);
   shape.head_vectors = ceil_div(stage.head_end - stage.head_begin, shape.lanes);
@@ -53,7 +63,9 @@ StageShape shape_of(const Geometry& geometry, const Stage& stage) {
 // What the stage's attention layers share.
 void take_attention(StageLayout& layout) {
   for (std::int64_t l = 0; l < layout.stage.layers; ++l) {
-    const auto* attention = std::get_if<GroupedAttention>(&layer_of(layout.stage, l).mixer);
+    const Mixer& mixer = layer_of(layout.stage, l).mixer;
+    if (const auto* latent = std::get_if<LatentAttention>(&mixer)) layout.rope = latent->rope;
+    const auto* attention = std::get_if<GroupedAttention>(&mixer);
     if (attention == nullptr) continue;
     layout.attention = attention->shape;
     layout.rotates = attention->rope.has_value();
@@ -76,6 +88,15 @@ std::optional<DeltaPlan> delta_of(const Stage& stage, int lanes) {
   for (std::int64_t l = 0; l < stage.layers; ++l) {
     const auto* delta = std::get_if<GatedDelta>(&layer_of(stage, l).mixer);
     if (delta != nullptr) return DeltaPlan(delta->shape, lanes);
+  }
+  return std::nullopt;
+}
+
+// The lanes that the stage's layers of latent attention share.
+std::optional<LatentPlan> latent_of(const Stage& stage, int lanes) {
+  for (std::int64_t l = 0; l < stage.layers; ++l) {
+    const auto* latent = std::get_if<LatentAttention>(&layer_of(stage, l).mixer);
+    if (latent != nullptr) return LatentPlan(latent->shape, lanes);
   }
   return std::nullopt;
 }
@@ -152,6 +173,7 @@ void LayoutMaker::make_vectors(LayerLayout& layer) {
   }
   if (layer.output_gate.n_tiles > 0) layer.output_gate.scale = layer.q.scale;
   make_delta_vectors(layer);
+  make_latent_weights(layer);
   if (const auto* attention = std::get_if<GroupedAttention>(&layer.kind.mixer)) {
     make_head_vectors(layer, *attention);
   }
@@ -166,6 +188,8 @@ void LayoutMaker::make_layer(std::int64_t index) {
   layer.kind = layer_of(layout_.stage, index);
   if (std::holds_alternative<GatedDelta>(layer.kind.mixer)) {
     make_delta(layer);
+  } else if (layout_.latent) {
+    make_latent(layer);
   } else {
     make_grouped_attention(layer);
   }
@@ -257,9 +281,9 @@ void LayoutMaker::make() {
   if (layout_.stage.layers == 0) return;
   make_delta_buffers();
   for (int t = 0; t < layout_.tokens; ++t) {
-    make_attention_vectors(t);
+    layout_.latent ? make_latent_vectors(t) : make_attention_vectors(t);
     make_activations(layout_.token(t).gated, t, shape.ffn_vectors, intermediate());
-    make_attention_buffers(t);
+    layout_.latent ? make_latent_buffers(t) : make_attention_buffers(t);
   }
   make_routing_buffers();
 }
@@ -346,6 +370,7 @@ StageLayout make_layout(const Geometry& geometry, const Stage& stage, int slots,
   take_attention(layout);
   layout.shape = shape_of(geometry, stage);
   layout.delta = delta_of(stage, geometry.lanes());
+  layout.latent = latent_of(stage, geometry.lanes());
   if (layout.delta && tokens > 1) {
     throw ModelError("lpu.compiler: Gated DeltaNet layers take one token per pass");
   }

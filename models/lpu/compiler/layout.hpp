@@ -10,6 +10,7 @@
 
 #include "models/lpu/collective/collective.hpp"
 #include "models/lpu/compiler/delta_rows.hpp"
+#include "models/lpu/compiler/latent_plan.hpp"
 #include "models/lpu/compiler/scheduler.hpp"
 #include "models/lpu/compiler/window.hpp"
 #include "sim/describe/neural_network.hpp"
@@ -100,6 +101,18 @@ struct DeltaMatrices {
   MatrixLayout qkv, gates, z;
 };
 
+/// The projections of latent attention around the cache. Tiles of the up-projections hold as many
+/// heads as fit: those of keys below each other in their inputs, those of values beside each other
+/// in their outputs, zero where a head meets another's latent.
+struct LatentMatrices {
+  MatrixLayout query_down;             ///< no tiles where queries come from the hidden state
+  MatrixLayout kv_down;                ///< outputs: key vectors
+  MatrixLayout query_up;               ///< outputs: parts that do not rotate, then those that do
+  std::vector<MatrixLayout> key_up;    ///< by head; heads of one vector share their tiles
+  std::vector<MatrixLayout> value_up;  ///< by vector of outputs
+  std::vector<Rows> query_norm, kv_norm;
+};
+
 /// A mixture of experts. The chosen experts advance side by side, as if they were one block as wide
 /// as all of them: vectors of shared experts come first, then those of the chosen ones, best first.
 ///
@@ -167,10 +180,11 @@ struct LayerLayout {
   std::vector<HeadVectors> q_vectors, k_vectors;  ///< by vector of q, by pack
   std::vector<Rows> v_bias;                       ///< by pack
   std::vector<Rows> o_bias;                       ///< by vector of the hidden state
-  std::vector<Rows> sinks;               ///< by q head, in every lane: where its maximum begins
-  DeltaMatrices delta;                   ///< Gated DeltaNet; its output projection is o
-  DeltaLayerRows delta_rows;             ///< Gated DeltaNet
-  MatrixLayout gate, up, down;           ///< dense feed-forward block
+  std::vector<Rows> sinks;      ///< by q head, in every lane: where its maximum begins
+  LatentMatrices latent;        ///< pack n: key vector n, and vector n of the latents as values
+  DeltaMatrices delta;          ///< Gated DeltaNet; its output projection is o
+  DeltaLayerRows delta_rows;    ///< Gated DeltaNet
+  MatrixLayout gate, up, down;  ///< dense feed-forward block
   std::vector<Rows> gate_bias, up_bias;  ///< of the dense block, by vector of its width
   std::vector<Rows> down_bias;           ///< by vector of the hidden state
   std::optional<ExpertsLayout> experts;
@@ -209,8 +223,19 @@ struct StageShape {
   }
 };
 
+/// What a token has between the projections of latent attention.
+struct LatentBuffers {
+  std::vector<Rows> query_raw, cache_raw;  ///< fp32, by vector, before their norms
+  Rows query_rms, cache_rms;               ///< inverse root mean squares, in every lane
+  Rows rope_key;                           ///< fp32, where keys have it
+  std::vector<Rows> rope_queries;          ///< likewise, by head
+  Activations query_latent;
+  Activations nope_queries;    ///< by head
+  Activations latent_outputs;  ///< by head, then vector of the latent
+};
+
 /// What one token of a pass has for itself.
-struct TokenBuffers {
+struct TokenBuffers : LatentBuffers {
   TokenRegisters registers;
   std::vector<Rows> hidden;    ///< residual stream, fp32
   std::vector<Rows> outgoing;  ///< copy for the link
@@ -257,6 +282,9 @@ struct StageLayout : TokenBuffers {
   std::vector<LayerLayout> layers;
   std::optional<DeltaPlan> delta;  ///< of all its Gated DeltaNet layers
   DeltaBuffers delta_buffers;
+  std::optional<LatentPlan> latent;  ///< of all its attention layers
+  std::vector<Rows> nope_mask;       ///< by place of a head in its vector: ones in its lanes
+  Rows latent_mask;                  ///< ones in the lanes of the latent in its last vector
   std::vector<Rows> final_norm;
   MatrixLayout head;
 

@@ -47,6 +47,7 @@ void LayoutMaker::make_head_vectors(LayerLayout& layer, const GroupedAttention& 
 
 // Assigns packs to planes, turn by turn over layers so that both hemispheres fill evenly.
 void LayoutMaker::make_kv() {
+  if (layout_.latent) return make_latent_cache();
   const StageShape& s = layout_.shape;
   const int pairs = geometry_.planes / 2;
   std::array<int, 2> tiles{};
@@ -76,16 +77,18 @@ void LayoutMaker::place_kv(Hemisphere side, int tiles) {
   // One unit and one staging area more than requests need: what must not be kept goes there. The
   // last iteration of a loop may read blocks behind it.
   const int units = layout_.units() + 1 + layout_.spare_blocks;
+  // Latents are keys too: what turns them into values reads them from there.
+  const int areas = layout_.latent ? 0 : layout_.slots + 1;
   int rows = 0;
   std::vector<ColumnTile> cache, staging;
   for (int group = 0; group < groups; ++group) {
     ColumnTile tile = allocator_.moving_tiles(side, type, group, rows);
     layout_.unit_rows = (2 * tiles + groups - 1) / groups * rows;
-    layout_.staging_rows = (tiles + groups - 1) / groups * rows;
+    layout_.staging_rows = areas > 0 ? (tiles + groups - 1) / groups * rows : 0;
     tile.row = allocator_.reserve_moving(tile, units * layout_.unit_rows);
     cache.push_back(tile);
-    if (group >= tiles) continue;
-    tile.row = allocator_.reserve_moving(tile, (layout_.slots + 1) * layout_.staging_rows);
+    if (group >= tiles || areas == 0) continue;
+    tile.row = allocator_.reserve_moving(tile, areas * layout_.staging_rows);
     staging.push_back(tile);
   }
   const auto nth = [&](const std::vector<ColumnTile>& first, int index) {
@@ -100,8 +103,8 @@ void LayoutMaker::place_kv(Hemisphere side, int tiles) {
       if (pack.side != side) continue;
       pack.keys = nth(cache, 2 * index);
       pack.values = nth(cache, 2 * index + 1);
-      pack.staged = nth(staging, index);
-      layout_.kv_rows += std::int64_t{2 * units + layout_.slots + 1} * rows *
+      pack.staged = areas > 0 ? nth(staging, index) : pack.keys;
+      layout_.kv_rows += std::int64_t{2 * units + areas} * rows *
                          geometry_.weight_streams_per_plane * (pack.keys.spread ? 1 : 2);
       ++index;
     }

@@ -62,6 +62,14 @@ class LayoutMaker {
   void make_delta_vectors(LayerLayout& layer);
   void make_delta_buffers();
 
+  // Latent attention (layout_latent.cpp).
+  void make_latent(LayerLayout& layer);
+  void make_latent_weights(LayerLayout& layer);
+  void make_latent_cache();
+  void make_latent_vectors(int t);
+  void make_latent_buffers(int t);
+  [[nodiscard]] std::vector<Rows> many(int count);
+
   // Grouped attention (layout_attention.cpp).
   void make_grouped_attention(LayerLayout& layer);
   void make_head_vectors(LayerLayout& layer, const GroupedAttention& attention);

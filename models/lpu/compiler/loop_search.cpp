@@ -98,6 +98,10 @@ void StageCompiler::choose_plan(const LayerLayout& layer, const TokenBuffers& to
                                  {name_of_loop(layer, "values"), [&](const LoopPlan& plan) {
                                     value_body(layer, token, 0, plan);
                                   }}};
+  if (layout_.latent) {
+    loops[0].body = [&](const LoopPlan& plan) { latent_score_body(layer, token, plan); };
+    loops[1].body = [&](const LoopPlan& plan) { latent_value_body(layer, token, 0, plan); };
+  }
   const bool window = layer.has_window();
   const int read = window ? layout_.window.blocks : layout_.blocks_per_slot;
   std::int64_t least = 0;

@@ -88,6 +88,26 @@ void add_layer(MapMaker& map, const LayerLayout& layer, std::size_t index) {
   }
 }
 
+// Heads of one vector share their tiles of keys.
+void add_latent(MapMaker& map, const StageLayout& layout) {
+  for (std::size_t l = 0; l < layout.layers.size() && layout.latent; ++l) {
+    const LatentMatrices& latent = layout.layers[l].latent;
+    const auto name = [&](const char* what) { return fmt::format("layer {}: {}", l, what); };
+    map.add(name("q down"), latent.query_down);
+    map.add(name("q up"), latent.query_up);
+    map.add(name("kv down"), latent.kv_down);
+    for (const MatrixLayout& head : latent.key_up) {
+      if (head.first_k % layout.latent->nope_heads != 0) continue;
+      for (const ColumnTile& tile : head.tiles) map.add(name("k up"), tile);
+    }
+    for (const MatrixLayout& heads : latent.value_up) {
+      for (const ColumnTile& tile : heads.tiles) map.add(name("v up"), tile);
+    }
+    map.add(name("norms"), latent.query_norm);
+    map.add(name("norms"), latent.kv_norm);
+  }
+}
+
 void add_cache(MapMaker& map, const StageLayout& layout) {
   for (const LayerLayout& layer : layout.layers) {
     for (const PackLayout& pack : layer.packs) {
@@ -95,6 +115,7 @@ void add_cache(MapMaker& map, const StageLayout& layout) {
       const int units = layout.units() + 1 + layout.spare_blocks;
       map.add_units("KV cache", pack.keys, units, layout.unit_rows);
       map.add_units("KV cache", pack.values, units, layout.unit_rows);
+      if (layout.latent) continue;
       map.add_units("KV growing block", pack.staged, layout.slots + 1, layout.staging_rows);
     }
   }
@@ -178,6 +199,7 @@ std::string banks_text(std::uint32_t banks) {
 MemoryMap memory_map(const Geometry& geometry, const StageLayout& layout) {
   MapMaker maker(geometry);
   for (std::size_t l = 0; l < layout.layers.size(); ++l) add_layer(maker, layout.layers[l], l);
+  add_latent(maker, layout);
   maker.add("head", layout.head);
   add_cache(maker, layout);
   maker.add("final norm", layout.final_norm);

@@ -49,17 +49,19 @@ void cut(GatedDelta& delta, int ranks) {
   delta.shape.value_heads /= ranks;
 }
 
-// What one rank has of a layer.
-void cut(LayerKind& kind, int ranks, const std::string& network) {
-  auto* attention = std::get_if<GroupedAttention>(&kind.mixer);
-  auto* delta = std::get_if<GatedDelta>(&kind.mixer);
-  if (attention == nullptr && delta == nullptr) {
-    throw ModelError("lpu.compiler: " + network +
-                     " has layers that are not shared among LPUs: only grouped attention and Gated "
-                     "DeltaNet are");
+void cut(LatentAttention& latent, int ranks) {
+  if (latent.shape.heads % ranks != 0) {
+    throw ModelError(
+        fmt::format("lpu.compiler: {} heads of latent attention do not divide over {} "
+                    "LPUs",
+                    latent.shape.heads, ranks));
   }
-  if (attention != nullptr) cut(*attention, ranks);
-  if (delta != nullptr) cut(*delta, ranks);
+  latent.shape.heads /= ranks;
+}
+
+// What one rank has of a layer.
+void cut(LayerKind& kind, int ranks) {
+  std::visit([ranks](auto& mixer) { cut(mixer, ranks); }, kind.mixer);
   kind.ffn.intermediate = ceil_div(kind.ffn.intermediate, ranks);
   if (!kind.ffn.experts) return;
   Experts& experts = *kind.ffn.experts;
@@ -128,6 +130,17 @@ class LayerCutter {
     columns("attention.output", share.query);
   }
 
+  // Heads in order, each with its rows of keys and of values; what makes latents is whole.
+  void cut_latent(const ops::LatentShape& shape, int ranks, int rank) {
+    const std::int64_t heads = shape.heads / ranks;
+    const auto run = [&](std::int64_t width) {
+      return Channels{rank * heads * width, heads * width, shape.heads * width};
+    };
+    rows("attention.query_up", {run(shape.query_dim())});
+    rows("attention.kv_up", {run(shape.nope_dim + shape.value_dim)});
+    columns("attention.output", run(shape.value_dim));
+  }
+
   // Key heads in order, each with its value heads; the norm serves all heads.
   void cut_delta(const ops::GatedDeltaShape& shape, int ranks, int rank) {
     const std::int64_t keys = shape.key_heads * shape.key_dim;
@@ -194,7 +207,7 @@ class LayerCutter {
 Stage rank_stage(const Stage& stage, int ranks, int rank) {
   if (ranks == 1) return stage;
   Stage result = stage;
-  for (LayerKind& kind : result.network.kinds) cut(kind, ranks, stage.network.name);
+  for (LayerKind& kind : result.network.kinds) cut(kind, ranks);
   if (!stage.has_head()) return result;
   const std::int64_t rows = ceil_div(stage.head_end - stage.head_begin, ranks);
   result.head_begin = std::min(stage.head_begin + rank * rows, stage.head_end - rows);
@@ -212,12 +225,14 @@ Weights rank_weights(const Weights& weights, int ranks, int rank) {
     }
   }
   Weights result = weights;
-  for (LayerKind& kind : result.network.kinds) cut(kind, ranks, weights.network.name);
+  for (LayerKind& kind : result.network.kinds) cut(kind, ranks);
   for (std::int64_t l = 0; l < weights.network.layers(); ++l) {
     const LayerKind& kind = weights.network.layer(l);
     LayerCutter cutter(weights, l, result);
     if (const auto* attention = std::get_if<GroupedAttention>(&kind.mixer)) {
       cutter.cut_attention(share_of(attention->shape, ranks, rank), attention->output_gate);
+    } else if (const auto* latent = std::get_if<LatentAttention>(&kind.mixer)) {
+      cutter.cut_latent(latent->shape, ranks, rank);
     } else {
       cutter.cut_delta(std::get<GatedDelta>(kind.mixer).shape, ranks, rank);
     }

@@ -11,6 +11,9 @@ namespace tandem::lpu {
 /// The stage of one rank. All ranks get the same shape, so that one schedule serves them:
 ///  - heads / ranks query heads in order; kv_heads / ranks of them, or one that ranks / kv_heads
 ///    neighbouring ranks hold each
+///  - heads / ranks heads of latent attention; its down-projections and its cache are whole on
+///  every
+///    rank, as every head needs all of them
 ///  - key_heads / ranks key heads of Gated DeltaNet with their value heads
 ///  - ceil(intermediate / ranks) columns of the feed-forward network; the last ranks may hold
 ///    fewer, padded with zeros

@@ -226,6 +226,61 @@ class StageCompiler {
                                 const Work::Options& at);
   void begin_maxima(const LayerLayout& layer, const TokenBuffers& token);
 
+  // Latent attention (latent.cpp).
+  void mix_by_latents(const LayerLayout& layer);
+  void project_down(const LayerLayout& layer);
+  void keep_raw(const Output& output, const Rows& mask, const Rows& to);
+  void keep_cached(const Output& output, int vector, const TokenBuffers& token);
+  /// What a rotation combines.
+  struct Pair {
+    Value own, partner;
+  };
+  [[nodiscard]] Value turned(Work& work, const Output& output, const Pair& x,
+                             const TokenBuffers& token) const;
+  void find_rms(const std::vector<Rows>& raw, int width, Hemisphere side, const Rows& to);
+  void norm_latents(const LayerLayout& layer, const TokenBuffers& token);
+  [[nodiscard]] static Value normed(Work& work, const Rows& raw, const Rows& rms,
+                                    const Rows& weight);
+  void append_latent(const LayerLayout& layer, int vector, const TokenBuffers& token);
+  void project_queries(const LayerLayout& layer);
+  void split_queries(const Output& output, int vector, const TokenBuffers& token);
+  void turn_query(const Output& output, int place, int head, const TokenBuffers& token);
+  void store_query(Work& work, Value value, int head, int vector, const TokenBuffers& token);
+  void absorb_keys(const LayerLayout& layer);
+  void keep_query(const Output& output, int head, int vector, const TokenBuffers& token);
+  void average_latent(const LayerLayout& layer, int head, int turn, const TokenBuffers& token);
+  void project_values(const LayerLayout& layer);
+
+  // Its loops over KV blocks (latent_loops.cpp).
+  /// A head against one block of an iteration; a sum in each hemisphere.
+  struct LatentScore {
+    int block;
+    int head;
+    std::array<int, 2> accumulator;
+  };
+  /// The same with the token's turn among those that have sums under way.
+  struct LatentHead {
+    int block;
+    int head;
+    int turn;
+  };
+  void attend_latents(const LayerLayout& layer, int first, int end);
+  void latent_score_body(const LayerLayout& layer, const TokenBuffers& token, const LoopPlan& plan);
+  void ask_latents(int plane, const LatentScore& score, int vector, const TokenBuffers& token);
+  void take_latent_score(const LayerLayout& layer, const LatentScore& score,
+                         const TokenBuffers& token);
+  void transpose_latents(const LayerLayout& layer, const TokenBuffers& token);
+  void transpose_channel(const PackLayout& pack, int plane, int channel, const TokenBuffers& token);
+  void clear_latent_sums(const LayerLayout& layer, int turn);
+  void latent_value_body(const LayerLayout& layer, const TokenBuffers& token, int turn,
+                         const LoopPlan& plan);
+  void weigh_latents(const LayerLayout& layer, const LatentHead& head, int first,
+                     const TokenBuffers& token);
+  [[nodiscard]] int latent_sums() const;
+  [[nodiscard]] int latents_at_once() const;
+  [[nodiscard]] int latent_accumulator(int head, int vector, int turn) const;
+  [[nodiscard]] int plane_of_block(const PackLayout& pack, int block) const;
+
   // Loops over KV blocks (attention_loops.cpp).
   /// Head p of the pack in q vector q against one block of an iteration.
   struct BlockHead {

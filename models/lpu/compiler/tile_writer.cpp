@@ -60,7 +60,15 @@ void TileWriter::vectors(const std::vector<Rows>& rows, const Tensor& tensor) co
   }
 }
 
-// The same column of ones in every KV unit.
+Rows TileWriter::column_rows(const ColumnTile& tile, int column, int rows) const {
+  Rows places;
+  for (int byte = 0; byte < tile.bytes; ++byte) {
+    places.push_back(tile.place(geometry_, byte, column));
+    places.back().row += rows;
+  }
+  return places;
+}
+
 float TileWriter::tensor_scale(const MatrixLayout& matrix, std::span<const float> values) const {
   if (matrix.scale.empty()) return 1.0F;
   float largest = 0.0F;

@@ -44,6 +44,8 @@ class TileWriter {
     write_vector(geometry_, rows, type, values, write_);
   }
   void vectors(const std::vector<Rows>& rows, const Tensor& tensor) const;
+  /// Where a column of a tile lies that is moved by `rows`.
+  [[nodiscard]] Rows column_rows(const ColumnTile& tile, int column, int rows) const;
   /// As many tiles as the maps have vectors. A layout that is cut along its inputs takes its own.
   void tiles(const MatrixLayout& matrix, const Slab& slab, const ChannelMap& outputs,
              const ChannelMap& inputs, const TileOrigin& origin) const;
@@ -62,5 +64,9 @@ class TileWriter {
 /// Weights, biases and tables of a mixture of experts (image_experts.cpp).
 void write_experts(const TileWriter& writer, const LayerLayout& layer, const LayerTensors& tensors);
 void write_routing_tables(const TileWriter& writer);
+
+/// The same of latent attention (image_latent.cpp).
+void write_latent(const TileWriter& writer, const LayerLayout& layer, const LayerTensors& tensors);
+void write_latent_masks(const TileWriter& writer);
 
 }  // namespace tandem::lpu
