@@ -51,8 +51,8 @@ struct CompiledStage {
   /// Whether a vector that a chip sends is of the hidden state for the next stage, not of what a
   /// gang exchanges. In a pass of `pass_cycles`, all of it leaves behind the loops over KV blocks.
   [[nodiscard]] bool passes_on(int link, std::int64_t cycle, std::int64_t pass_cycles) const;
-  std::vector<LoopUse> loops;    ///< over KV blocks, in program order
-  std::optional<LoopPlan> plan;  ///< of those over all blocks; empty where there are none
+  std::vector<LoopUse> loops;           ///< over KV blocks, in program order
+  std::optional<LoopPlan> plan;         ///< of those over all blocks; empty where there are none
   std::optional<LoopPlan> window_plan;  ///< of those over the blocks of a window
   [[nodiscard]] Program program_of(int rank) const { return rank_rows.bind(program, rank); }
   /// The same stage as one rank sees it: its rows in the program, its part of the head.

@@ -354,7 +354,7 @@ class StageCompiler {
   std::vector<std::vector<std::uint16_t>> maps_;
   std::vector<int> accumulator_turn_;
   std::vector<std::int64_t> receives_, sends_;
-  std::array<std::optional<LoopPlan>, 2> plans_;  // over all blocks, over those of a window
+  std::array<std::optional<LoopPlan>, 2> plans_;   // over all blocks, over those of a window
   std::map<std::string, std::int64_t> intervals_;  // found last, by name of the loop
   std::vector<LoopUse> loop_uses_;
   std::optional<Collective> collective_;  // of a gang
