@@ -29,6 +29,7 @@ class PassRegisters {
     set(token.iterations, block / layout_.blocks_per_iteration);
     set(token.slot_base, first_unit * layout_.unit_rows);
     set(token.mask_start, layout_.blocks_per_slot - block);
+    set_window(token, block, first_unit);
     set_tail(token, first_unit + block, place.slot);
     const auto column = static_cast<int>(place.position % geometry_.lanes());
     set_column(token, column, first_unit + block, place.slot);
@@ -37,6 +38,7 @@ class PassRegisters {
   // What a token that only fills up its pass appends goes to the spare unit.
   void set_filler(const TokenRegisters& token) {
     set(token.mask_start, layout_.blocks_per_slot);
+    set_window(token, 0, 0);
     set_tail(token, layout_.units(), layout_.slots);
     set_column(token, nowhere, layout_.units(), layout_.slots);
   }
@@ -48,6 +50,14 @@ class PassRegisters {
 
   void set(int reg, std::int64_t value) {
     values_[index_of(reg)] = static_cast<std::uint16_t>(value);
+  }
+  void set_window(const TokenRegisters& token, std::int64_t block, std::int64_t first_unit) {
+    const WindowLayout& window = layout_.window;
+    if (!window.exists()) return;
+    const std::int64_t first = window.first_block(block);
+    set(token.window_iterations, (block - first) / window.blocks_per_iteration);
+    set(token.window_base, (first_unit + first) * layout_.unit_rows);
+    set(token.window_mask_start, window.mask_start(block));
   }
   void set_tail(const TokenRegisters& token, std::int64_t unit, std::int64_t area) {
     set(token.tail_base, unit * layout_.unit_rows);
@@ -219,6 +229,15 @@ void ChipHost::write_mask(const TokenBuffers& token, std::int64_t position) {
   for (Rows rows : token.mask) {
     for (Place& place : rows) place.row += stage_->layout.blocks_per_slot;
     write_value(rows, Type::Float32, mask);
+  }
+  const WindowLayout& window = stage_->layout.window;
+  for (const Rows& table : token.window_mask) {
+    if (table.empty()) continue;
+    for (const int row : window.changing_rows()) {
+      Rows rows = table;
+      for (Place& place : rows) place.row += row;
+      write_value(rows, Type::Float32, window.mask(row, position, geometry_.lanes()));
+    }
   }
 }
 

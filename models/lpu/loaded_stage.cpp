@@ -100,9 +100,9 @@ class LpuLoadedStage final : public LoadedStage {
   const CompiledStage& program(int slots) {
     auto& compiled = programs_[slots];
     if (!compiled) {
-      compiled = std::make_unique<CompiledStage>(
-          compile_share(setup_.geometry, setup_.latencies, setup_.chip, setup_.stage,
-                        setup_.sequences, setup_.max_context, {slots, setup_.room, setup_.loops}));
+      compiled = std::make_unique<CompiledStage>(compile_share(
+          setup_.geometry, setup_.latencies, setup_.chip, setup_.stage, setup_.sequences,
+          setup_.max_context, {slots, setup_.room, setup_.loops, setup_.window_loops}));
     }
     return *compiled;
   }

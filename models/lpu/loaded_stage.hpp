@@ -21,7 +21,7 @@ struct StageSetup {
   std::int64_t max_context = 1;
   int room = 1;  ///< most tokens of a pass, a power of two
   /// Of the timed programs, so that both take the same cycles.
-  std::optional<LoopPlan> loops;
+  std::optional<LoopPlan> loops, window_loops;
 };
 
 /// Compiles, loads weights and constants, and keeps the KV slots.

@@ -27,7 +27,11 @@ Picoseconds host_time(const StageLayout& layout, const Geometry& geometry, const
   const std::int64_t fp32 = 4 * geometry.vector_bytes();
   Picoseconds total;
   if (layout.stage.has_embedding) {
-    const auto vectors = static_cast<std::int64_t>(layout.hidden.size()) + 4;
+    auto vectors = static_cast<std::int64_t>(layout.hidden.size()) + 2;
+    if (layout.sees_all()) vectors += 2;
+    if (layout.window.exists()) {
+      vectors += 2 * static_cast<std::int64_t>(layout.window.changing_rows().size());
+    }
     const std::int64_t registers = registers_of_token(geometry) * bytes_of_register;
     total += link.latency + Bytes(tokens * (vectors * fp32 + registers)) / link.bandwidth;
   }
@@ -168,73 +172,20 @@ std::int64_t LpuChip::rows_of(Bytes bytes) const {
 // of tokens, with as much KV as fits, answers for every context. The loops of every token follow
 // the plan that is best for one.
 LpuChip::Timed& LpuChip::timed(const Stage& stage, int room, int slots) const {
-  std::optional<LoopPlan> loops;
-  if (room > 1) loops = timed(stage, 1, 1).compiled->plan;
+  PassShape pass{slots, room, {}, {}};
+  if (room > 1) {
+    const CompiledStage& single = *timed(stage, 1, 1).compiled;
+    pass.loops = single.plan;
+    pass.window_loops = single.window_plan;
+  }
   Timed& entry = cache_[{stage.key(), room, slots}];
   if (!entry.compiled) {
     const std::int64_t blocks = largest_block_count(stage, room, geometry_.rows_per_bank);
     entry.compiled = std::make_shared<CompiledStage>(
         compile_share(geometry_, latencies_, chip_.name, stage, room,
-                      std::max<std::int64_t>(blocks, 1) * geometry_.lanes(), {slots, room, loops}));
+                      std::max<std::int64_t>(blocks, 1) * geometry_.lanes(), pass));
   }
   return entry;
-}
-
-PassCost LpuChip::run_pass(const CompiledStage& compiled, const std::vector<std::int64_t>& blocks,
-                           TimelineRecorder* timeline) const {
-  Machine machine(geometry_, latencies_, false);
-  machine.load(compiled.program_of(0), {});
-  std::vector<TokenPlace> places;
-  for (const std::int64_t n : blocks) {
-    places.push_back({static_cast<int>(places.size()), (n - 1) * geometry_.lanes()});
-  }
-  const HostRegisters registers = pass_registers(geometry_, compiled.layout, places);
-  for (int reg = 1; reg < host_registers; ++reg) {
-    machine.set_register(reg, registers[static_cast<std::size_t>(reg)]);
-  }
-  RunTimeline record;
-  record.recorder = timeline;
-  record.group = chip_.name;
-  const std::int64_t predicted = compiled.cycles_of(blocks);
-  RunResult run = run_share(machine, geometry_, compiled, predicted, record);
-  if (run.cycles != predicted) {
-    throw std::logic_error("lpu: the machine did not take the cycles that the compiler predicted");
-  }
-  for (auto& [name, count] : run.counts) count *= compiled.layout.ranks;
-  return {run.cycles, run.counts, Picoseconds(0)};
-}
-
-// The pass in which no token has more than one iteration (0), or token `which` - 1 alone has two.
-const PassCost& LpuChip::base_pass(Timed& entry, std::size_t which) const {
-  const auto found = entry.passes.find(which);
-  if (found != entry.passes.end()) return found->second;
-  const CompiledStage& compiled = *entry.compiled;
-  std::vector<std::int64_t> blocks(static_cast<std::size_t>(compiled.tokens), 1);
-  if (which > 0) blocks[which - 1] += compiled.cycles.blocks_per_iteration;
-  return entry.passes.emplace(which, run_pass(compiled, blocks, nullptr)).first->second;
-}
-
-// A pass is straight code and loops of constant period, so cycles and counts are linear in the
-// iterations of every token: the machine runs one and two, the others follow exactly.
-PassCost LpuChip::pass_cost(Timed& entry, const std::vector<std::int64_t>& blocks) const {
-  const CompiledStage& compiled = *entry.compiled;
-  const PassCost& base = base_pass(entry, 0);
-  PassCost result = base;
-  result.cycles = compiled.cycles_of(blocks);
-  for (std::size_t t = 0; t < blocks.size(); ++t) {
-    const std::int64_t further = compiled.cycles.further_iterations(blocks[t]);
-    if (further == 0) continue;
-    const PassCost& longer = base_pass(entry, t + 1);
-    for (auto& [name, count] : result.counts) {
-      count += (longer.counts.at(name) - base.counts.at(name)) * further;
-    }
-  }
-  return result;
-}
-
-Picoseconds LpuChip::pass_time(const CompiledStage& compiled) const {
-  return ClockDomain(geometry_.clock).time_of(Cycles(compiled.cycles.base)) +
-         host_time(compiled.layout, geometry_, host_, compiled.tokens);
 }
 
 StageCost LpuChip::simulate(const Stage& stage, const Batch& batch,
@@ -251,13 +202,15 @@ StageCost LpuChip::simulate(const Stage& stage, const Batch& batch,
   for (const PlannedPass& pass : plan_passes(batch, geometry_.lanes(), room, time)) {
     Timed& entry = timed(stage, room, pass.slots);
     std::vector<std::int64_t> blocks;
+    std::vector<Iterations> iterations;
     for (const PlannedToken& token : pass.tokens) {
       blocks.push_back(token.position / geometry_.lanes() + 1);
+      iterations.push_back(iterations_of(*entry.compiled, blocks.back()));
     }
     passes.push_back(pass_cost(entry, blocks));
     passes.back().host = host_time(entry.compiled->layout, geometry_, host_, pass.slots);
     if (timeline != nullptr && passes.size() == 1) {
-      static_cast<void>(run_pass(*entry.compiled, blocks, timeline));
+      static_cast<void>(run_pass(*entry.compiled, iterations, timeline));
     }
   }
   return cost_of_passes(passes, stage, batch, geometry_);
@@ -284,9 +237,10 @@ std::unique_ptr<LoadedStage> LpuChip::load(const Stage& stage, const Weights& we
            geometry_.rows_per_bank;
   };
   while (room > 1 && !fits(room)) room /= 2;
-  const std::optional<LoopPlan> loops = timed(stage, 1, 1).compiled->plan;
-  return make_loaded_stage(
-      {geometry_, latencies_, host_, chip_.name, stage, slots, max_context, room, loops}, weights);
+  const CompiledStage& single = *timed(stage, 1, 1).compiled;
+  return make_loaded_stage({geometry_, latencies_, host_, chip_.name, stage, slots, max_context,
+                            room, single.plan, single.window_plan},
+                           weights);
 }
 
 Watts LpuChip::static_power() const {

@@ -71,9 +71,14 @@ class LpuChip final : public ChipModel {
                                                 int room) const;
   /// Of all programs of up to `room` tokens.
   [[nodiscard]] Bytes program_bytes(const Stage& stage, int room) const;
-  /// One pass whose tokens have so many blocks.
+  /// Further iterations of a token's loops over all KV blocks and over those of a window.
+  struct Iterations {
+    std::int64_t all = 0, window = 0;
+  };
+  [[nodiscard]] static Iterations iterations_of(const CompiledStage& compiled, std::int64_t blocks);
+  /// One pass with so many for each token.
   [[nodiscard]] PassCost run_pass(const CompiledStage& compiled,
-                                  const std::vector<std::int64_t>& blocks,
+                                  const std::vector<Iterations>& iterations,
                                   TimelineRecorder* timeline) const;
   const PassCost& base_pass(Timed& entry, std::size_t which) const;
   [[nodiscard]] PassCost pass_cost(Timed& entry, const std::vector<std::int64_t>& blocks) const;

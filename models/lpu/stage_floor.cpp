@@ -15,7 +15,8 @@ namespace {
 // What one of `ranks` chips computes of a layer.
 struct LayerShape {
   std::int64_t heads = 0, kv_heads = 0, head_dim = 0;
-  std::int64_t dense = 0;  ///< width of a dense block; 0: experts
+  std::int64_t window = 0;  ///< tokens that one sees; 0: all
+  std::int64_t dense = 0;   ///< width of a dense block; 0: experts
   std::int64_t expert = 0, shared = 0, experts = 0, chosen = 0;
   std::int64_t groups = 1;
   bool norms_heads = false;
@@ -41,6 +42,7 @@ struct LayerShape {
     heads = attention->shape.heads / ranks;
     kv_heads = std::max<std::int64_t>(1, attention->shape.kv_heads / ranks);
     head_dim = attention->shape.head_dim;
+    window = attention->shape.window;
     norms_heads = attention->qk_norm != QkNorm::None;
   }
   [[nodiscard]] std::int64_t q_width() const { return heads * head_dim; }
@@ -87,6 +89,8 @@ class FloorMaker {
   void take_shape(const LayerShape& shape) {
     shape_ = shape;
     inner_ = ceil_div(shape.dense, lanes_);
+    // As many tokens fill no fewer blocks, wherever in a block they begin.
+    seen_blocks_ = shape.window > 0 ? std::min(blocks_, ceil_div(shape.window, lanes_)) : blocks_;
     if (shape.latent != nullptr) return;
     pack_heads_ = std::min<std::int64_t>(shape.kv_heads, (lanes_ - 1) / shape.head_dim);
     packs_ = ceil_div(shape.kv_heads, std::max<std::int64_t>(1, pack_heads_));
@@ -306,7 +310,11 @@ class FloorMaker {
     const double hidden = static_cast<double>(network_.hidden);
     const std::int64_t added = ways_.product() + scale_ + ways_.simple + ways_.store;
     add_norm();
+    const std::size_t first = floor_.operators.size();
     add_attention(added);
+    for (std::size_t i = first; i < floor_.operators.size(); ++i) {
+      floor_.further_blocks += (seen_blocks_ - 1) * floor_.operators[i].per_block;
+    }
     add_all_reduce(false);
     add_norm();
     if (shape_.experts > 0) {
@@ -329,7 +337,6 @@ class FloorMaker {
     double useful = 0;
     for (const OperatorFloor& part : floor_.operators) {
       floor_.latency += part.latency;
-      floor_.further_blocks += (blocks_ - 1) * part.per_block;
       tiles += static_cast<double>(part.tiles);
       useful += part.useful_tiles;
     }
@@ -361,6 +368,7 @@ class FloorMaker {
   const Ways ways_;
   const std::int64_t lanes_, hidden_;
   std::int64_t inner_ = 0;
+  std::int64_t seen_blocks_ = 1;  ///< KV blocks that the layer under way reads at least
   const int weight_bytes_, kv_bytes_;
   const std::int64_t scale_, blocks_;
   const std::int64_t ranks_;

@@ -37,7 +37,8 @@ struct StageFloor {
   std::string busiest;          ///< which one that is
   /// Further KV blocks. Planes hold one tile beside the one in use, so while the loops over blocks
   /// run hardly any weights stream; and neither loop can run beside the other, which needs the
-  /// maximum over all tokens. So what the busiest unit of each needs adds up.
+  /// maximum over all tokens. So what the busiest unit of each needs adds up. A layer with a
+  /// sliding window needs the blocks that its tokens fill.
   std::int64_t further_blocks = 0;
   int hops = 0;             ///< of one all-reduce in a gang: 1 or 2, whichever gives less
   double padding_loss = 0;  ///< share of tile elements that no weight fills

@@ -76,22 +76,38 @@ std::vector<std::int64_t> shown_contexts(std::int64_t most) {
   return contexts;
 }
 
+/// What loops over all blocks and those over the blocks of a window add to a pass.
+std::string cycles_of_context(const lpu::CompiledStage& stage) {
+  const lpu::CyclePrediction& cycles = stage.cycles;
+  const int lanes = stage.layout.shape.lanes;
+  std::string text;
+  if (cycles.per_iteration > 0) {
+    text += fmt::format(" + {} x (ceil(tokens / {}) - 1)", cycles.per_iteration,
+                        cycles.blocks_per_iteration * lanes);
+  }
+  if (cycles.window.per_iteration > 0 && cycles.window.most_blocks > 1) {
+    text +=
+        fmt::format(" + {} x (ceil(min(tokens, {}) / {}) - 1)", cycles.window.per_iteration,
+                    cycles.window.most_blocks * lanes, cycles.window.blocks_per_iteration * lanes);
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string explain_loops(const lpu::CompiledStage& stage,
                           const std::function<lpu::StageFloor(std::int64_t blocks)>& floor) {
   if (stage.loops.empty()) return {};
   const lpu::StageLayout& layout = stage.layout;
-  const int tokens = layout.blocks_per_iteration * layout.shape.lanes;
-  std::string text = fmt::format("    loops over KV blocks, {} tokens per iteration\n", tokens);
+  std::string text = fmt::format("    loops over KV blocks, {} tokens per iteration\n",
+                                 stage.cycles.blocks_per_iteration * layout.shape.lanes);
   for (const lpu::LoopUse& loop : slowest_by_name(stage.loops)) {
     text += fmt::format(
         "    {:<20}{}, {:.1f} cycles per block, bound by {} at {:.1f} ({:.2f} of it)\n", loop.name,
         name_of(loop.plan.strategy), loop.per_block(loop.interval), name_of(loop.busiest),
         loop.per_block(loop.bound), double(loop.interval) / double(loop.bound));
   }
-  text += fmt::format("    cycles = {} + {} x (ceil(tokens / {}) - 1)\n", stage.cycles.base,
-                      stage.cycles.per_iteration, tokens);
+  text += fmt::format("    cycles = {}{}\n", stage.cycles.base, cycles_of_context(stage));
   text += fmt::format("    {:<20}{:>9}{:>9}{:>10}\n", "context", "cycles", "floor", "ratio");
   for (const std::int64_t blocks : shown_contexts(layout.blocks_per_slot)) {
     const std::int64_t cycles = stage.cycles.at(blocks);

@@ -69,8 +69,15 @@ std::vector<lpu::LinkVector> zeros_on_links(const OpenProgram& program,
 std::string further_tokens(const lpu::CompiledStage& stage, const lpu::Geometry& geometry) {
   const lpu::StageLayout& layout = stage.layout;
   if (layout.layers.empty() || layout.blocks_per_slot < 2) return {};
-  return fmt::format(", {} more per further {} tokens", stage.cycles.per_iteration,
-                     layout.blocks_per_iteration * geometry.lanes());
+  std::string text = fmt::format(", {} more per further {} tokens", stage.cycles.per_iteration,
+                                 layout.blocks_per_iteration * geometry.lanes());
+  const lpu::WindowCycles& window = stage.cycles.window;
+  if (layout.window.exists()) {
+    text += fmt::format(", {} more per further {} of {} tokens in windows", window.per_iteration,
+                        window.blocks_per_iteration * geometry.lanes(),
+                        window.most_blocks * geometry.lanes());
+  }
+  return text;
 }
 
 }  // namespace

@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "models/lpu/verifier.hpp"
-#include "tests/lpu/compiler_harness.hpp"
+#include "tests/lpu/batch_harness.hpp"
 
 namespace tandem::test {
 namespace {
@@ -15,65 +15,10 @@ using lpu::TokenPlace;
 
 constexpr int context_limit = 96;
 
-/// One stage compiled for passes of one and of several tokens, and every request's tokens and
-/// logits by passes of one token.
-class BatchUnderTest {
- public:
-  BatchUnderTest(const lpu::Geometry& geometry, const DenseDecoder& network, ElementType type,
-                 int requests, int tokens)
-      : weights_(spread_weights(network, 21)),
-        vocabulary_(static_cast<std::int32_t>(network.vocabulary)),
-        stage_(whole_model(network, precision_of(type, type))),
-        single_(geometry, stage_, weights_, requests, context_limit),
-        compiled_(lpu::compile_stage(geometry, LatencyTable{}, "chip", stage_, requests,
-                                     context_limit, {}, {tokens})),
-        host_(geometry, LatencyTable{}, compiled_, weights_) {}
-
-  /// A token of the prompt that every request makes up from its number.
-  [[nodiscard]] std::int32_t token(int request, std::int64_t position) const {
-    return static_cast<std::int32_t>((7 * request + 3 * position + 1) % vocabulary_);
-  }
-
-  /// Runs the places in one pass and alone, and compares.
-  void expect_equal(const std::vector<TokenPlace>& places) {
-    std::vector<std::span<const float>> hidden;
-    for (const TokenPlace& place : places) {
-      hidden.push_back(embedding_row(weights_, token(place.slot, place.position)));
-    }
-    const auto batch = host_.run_tokens(places, hidden);
-    ASSERT_EQ(batch.tokens.size(), places.size());
-    EXPECT_EQ(batch.run.cycles, compiled_.cycles_of(blocks_of(places)));
-    for (std::size_t i = 0; i < places.size(); ++i) {
-      const auto alone = single_.host->run_token(places[i].slot, places[i].position, hidden[i]);
-      ASSERT_EQ(batch.tokens[i].logits, alone.logits)
-          << "slot " << places[i].slot << " position " << places[i].position;
-      EXPECT_EQ(batch.tokens[i].best_token, alone.best_token);
-      EXPECT_EQ(batch.tokens[i].best_logit, alone.best_logit);
-    }
-  }
-
-  void expect_equal_kv(int slot, std::int64_t tokens) {
-    EXPECT_EQ(host_.read_kv(slot, tokens), single_.host->read_kv(slot, tokens));
-  }
-
-  [[nodiscard]] const lpu::CompiledStage& compiled() const { return compiled_; }
-
- private:
-  [[nodiscard]] std::vector<std::int64_t> blocks_of(const std::vector<TokenPlace>& places) const {
-    std::vector<std::int64_t> blocks;
-    for (const TokenPlace& place : places) {
-      blocks.push_back(place.position / single_.geometry.lanes() + 1);
-    }
-    return blocks;
-  }
-
-  Weights weights_;
-  std::int64_t vocabulary_;
-  Stage stage_;
-  StageUnderTest single_;
-  lpu::CompiledStage compiled_;
-  lpu::ChipHost host_;
-};
+BatchUnderTest batch_under_test(const lpu::Geometry& geometry, const DenseDecoder& network,
+                                ElementType type, int requests, int tokens) {
+  return {geometry, spread_weights(network, 21), type, requests, tokens, context_limit};
+}
 
 DenseDecoder two_layers() {
   return small_network(2, 50, 6, 3, 10, 75, 70);
@@ -82,7 +27,8 @@ DenseDecoder two_layers() {
 // Request r joins r * 9 passes after the first: positions differ, and with 32 lanes they lie in one
 // to three KV blocks. Passes that are not full yet carry fillers.
 void expect_staggered_requests_equal(ElementType type, int requests) {
-  BatchUnderTest chip(narrow_geometry(2), two_layers(), type, requests, requests);
+  BatchUnderTest chip =
+      batch_under_test(narrow_geometry(2), two_layers(), type, requests, requests);
   for (std::int64_t pass = 0; pass < 9 * requests + 34; ++pass) {
     std::vector<TokenPlace> places;
     for (int r = 0; r < requests; ++r) {
@@ -101,8 +47,8 @@ TEST(Batch, RequestsAtDifferentPositionsGiveTheBitsOfSinglePasses) {
 }
 
 TEST(Batch, WithTheWideWeightPath) {
-  BatchUnderTest chip(lp30_geometry(), small_network(1, 330, 8, 2, 64, 400, 330),
-                      ElementType::Fp8E4m3, 4, 4);
+  BatchUnderTest chip = batch_under_test(lp30_geometry(), small_network(1, 330, 8, 2, 64, 400, 330),
+                                         ElementType::Fp8E4m3, 4, 4);
   chip.expect_equal({{2, 0}});
   chip.expect_equal({{0, 0}, {2, 1}, {3, 0}});
   chip.expect_equal({{3, 1}, {2, 2}, {1, 0}, {0, 1}});
@@ -111,7 +57,7 @@ TEST(Batch, WithTheWideWeightPath) {
 // Prompts in chunks of up to four tokens: a chunk ends where a KV block of 32 tokens ends.
 TEST(Batch, ChunksOfAPromptGiveTheBitsOfTokenByToken) {
   for (const ElementType type : {ElementType::Float16, ElementType::Fp8E4m3}) {
-    BatchUnderTest chip(narrow_geometry(2), two_layers(), type, 1, 4);
+    BatchUnderTest chip = batch_under_test(narrow_geometry(2), two_layers(), type, 1, 4);
     std::int64_t position = 0;
     for (const int chunk : {3, 4, 4, 4, 4, 4, 4, 4, 1, 4, 2}) {
       std::vector<TokenPlace> places;
@@ -124,14 +70,16 @@ TEST(Batch, ChunksOfAPromptGiveTheBitsOfTokenByToken) {
 }
 
 TEST(Batch, MixesChunksWithTokensOfOtherRequests) {
-  BatchUnderTest chip(narrow_geometry(2), two_layers(), ElementType::Float16, 3, 4);
+  BatchUnderTest chip =
+      batch_under_test(narrow_geometry(2), two_layers(), ElementType::Float16, 3, 4);
   chip.expect_equal({{1, 0}, {1, 1}, {1, 2}});
   chip.expect_equal({{0, 0}, {0, 1}, {1, 3}, {2, 0}});
   chip.expect_equal({{2, 1}, {1, 4}, {2, 2}, {0, 2}});
 }
 
 TEST(Batch, EveryTokenPaysForItsOwnBlocks) {
-  BatchUnderTest chip(narrow_geometry(2), two_layers(), ElementType::Float16, 2, 2);
+  BatchUnderTest chip =
+      batch_under_test(narrow_geometry(2), two_layers(), ElementType::Float16, 2, 2);
   const auto& compiled = chip.compiled();
   // A filler counts as a request of one block.
   EXPECT_EQ(compiled.cycles_of({1}), compiled.cycles_of({1, 1}));

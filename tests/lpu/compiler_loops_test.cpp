@@ -58,7 +58,7 @@ TEST(LpuLoopCost, CountsIterationsNotBlocks) {
   EXPECT_EQ(cost.at(4), 100);
   EXPECT_EQ(cost.at(5), 140);
   EXPECT_EQ(cost.at(9), 180);
-  EXPECT_EQ(cost.total(8), 4 * 100 + 4 * 140);
+  EXPECT_EQ(cost.total(8, 8), 4 * 100 + 4 * 140);
 }
 
 TEST(LpuLoops, OneBlockRunsSequentialAndManyBlocksOverlap) {

@@ -194,6 +194,7 @@ LpuReference::Lanes LpuReference::attend_head(const Layer& layer, const Lanes& q
                                               std::size_t vector, std::size_t head) const {
   const std::size_t tokens = layer.keys.size();
   const std::size_t blocks = (tokens + lanes_ - 1) / lanes_;
+  const std::size_t first = first_seen(layer);
   const std::size_t base = vector / group_ * lanes_;
   Lanes own(lanes_), rest(lanes_);
   for (std::size_t d = head * head_dim_; d < (head + 1) * head_dim_; ++d) {
@@ -208,7 +209,7 @@ LpuReference::Lanes LpuReference::attend_head(const Layer& layer, const Lanes& q
   const std::size_t index = (vector / group_ * pack_ + head) * group_ + of_group;
   float largest =
       layer.sinks.empty() ? -std::numeric_limits<float>::infinity() : layer.sinks[index];
-  for (std::size_t t = 0; t < tokens; ++t) {
+  for (std::size_t t = first; t < tokens; ++t) {
     const float* k = &layer.keys[t][base];
     float s = 0;
     if (kv_type_ == ElementType::Fp8E4m3) {
@@ -227,7 +228,7 @@ LpuReference::Lanes LpuReference::attend_head(const Layer& layer, const Lanes& q
     largest = std::max(largest, scores[t]);
   }
   std::vector<float> p(blocks * lanes_), left(p), v(p), ones(blocks * lanes_, 1.0F);
-  for (std::size_t t = 0; t < tokens; ++t) {
+  for (std::size_t t = first; t < tokens; ++t) {
     float e = special::exp(scores[t] - largest);
     if (kv_type_ == ElementType::Fp8E4m3) e *= 256.0F;
     p[t] = round_to(kv_type_, e);

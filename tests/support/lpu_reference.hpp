@@ -124,6 +124,7 @@ class LpuReference {
   [[nodiscard]] float norm_weight(float stored) const;
   Lanes attend(Layer& layer, const Lanes& q, const Lanes& gates) const;
   Lanes attend_head(const Layer& layer, const Lanes& q, std::size_t vector, std::size_t head) const;
+  [[nodiscard]] static std::size_t first_seen(const Layer& layer);
   [[nodiscard]] float weighted_sum(const std::vector<float>& p, const std::vector<float>& rest,
                                    const std::vector<float>& v) const;
   // Latent attention (lpu_reference_latent.cpp).

@@ -42,6 +42,13 @@ void LpuReference::make_extras(Layer& layer, std::int64_t index) const {
   layer.key.norm = spread(layer.key.norm, packed(1));
 }
 
+// The oldest token that the newest one sees: a window counts the newest one.
+std::size_t LpuReference::first_seen(const Layer& layer) {
+  const std::size_t window = index_of(std::get<GroupedAttention>(layer.kind->mixer).shape.window);
+  const std::size_t tokens = layer.keys.size();
+  return window > 0 && tokens > window ? tokens - window : 0;
+}
+
 float LpuReference::norm_weight(float stored) const {
   return network_.norm.one_plus_weight ? 1.0F + stored : stored;
 }

@@ -93,7 +93,7 @@ void StageCompiler::attend(const LayerLayout& layer, int first, int end) {
   scheduler_.begin_operator("scores");
   for (int t = first; t < end; ++t) score_loop(layer, layout_.token(t));
   scheduler_.begin_operator("maximum over lanes");
-  for (int t = first; t < end; ++t) maximum_over_lanes(layout_.token(t));
+  for (int t = first; t < end; ++t) maximum_over_lanes(layer, layout_.token(t));
   scheduler_.begin_operator("values transposed");
   for (int t = first; t < end; ++t) {
     for (const PackLayout& pack : layer.packs) transpose_values(pack, layout_.token(t));

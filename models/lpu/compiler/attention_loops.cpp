@@ -5,7 +5,6 @@
 #include <cmath>
 #include <limits>
 
-#include "models/lpu/compiler/block_tiles.hpp"
 #include "models/lpu/compiler/stage_compiler.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/integers.hpp"
@@ -42,6 +41,12 @@ int StageCompiler::value_accumulator(const LayerLayout& layer, int q, int p, int
   return first_value_accumulator + turn * value_accumulators(layer) + head * shape.pack_heads + p;
 }
 
+StageCompiler::KvSpan StageCompiler::span_of(const LayerLayout& layer, const TokenBuffers& token) {
+  const TokenRegisters& own = token.registers;
+  if (!layer.has_window()) return {own.iterations, own.slot_base, own.mask_start, &token.mask};
+  return {own.window_iterations, own.window_base, own.window_mask_start, &token.window_mask};
+}
+
 // Rows that move from one iteration to the next, by slice.
 std::map<int, int> StageCompiler::loop_strides(const LoopPlan& plan) const {
   std::map<int, int> strides;
@@ -55,10 +60,12 @@ std::map<int, int> StageCompiler::loop_strides(const LoopPlan& plan) const {
     }
   }
   for (int t = 0; t < tokens_; ++t) {
-    for (const Rows& table : layout_.token(t).mask) {
+    const TokenBuffers& token = layout_.token(t);
+    for (const Rows& table :
+         {token.mask[0], token.mask[1], token.window_mask[0], token.window_mask[1]}) {
       for (const Place& place : table) strides[place.slice] = plan.blocks;
     }
-    for (const Rows& row : layout_.token(t).scores) {
+    for (const Rows& row : token.scores) {
       for (const Place& place : row) strides[place.slice] = plan.blocks * layout_.score_stride;
     }
   }
@@ -100,8 +107,10 @@ void StageCompiler::multiply_keys(const PackLayout& pack, const BlockHead& head,
 }
 
 // The scores of all tokens of the block at once, and the running maximum of every lane.
-void StageCompiler::take_scores(const PackLayout& pack, const BlockHead& head,
+void StageCompiler::take_scores(const LayerLayout& layer, const BlockHead& head,
                                 const TokenBuffers& token) {
+  const PackLayout& pack = layer.packs[index_of(head.q / layout_.shape.group)];
+  const KvSpan span = span_of(layer, token);
   Work work(scheduler_);
   const ops::AttentionShape& shape = layout_.attention;
   const double scale =
@@ -110,8 +119,8 @@ void StageCompiler::take_scores(const PackLayout& pack, const BlockHead& head,
   const Value raw = shape.softcap == 0
                         ? work.op(AluOp::Mul, sum, Work::constant(static_cast<float>(scale)))
                         : squeezed(work, sum, scale, shape.softcap);
-  Rows mask = moved(token.mask[index_of(pack.side == Hemisphere::East ? 1 : 0)], head.block);
-  for (Place& place : mask) place.reg = token.registers.mask_start;
+  Rows mask = moved((*span.mask)[index_of(pack.side == Hemisphere::East ? 1 : 0)], head.block);
+  for (Place& place : mask) place.reg = span.mask_start;
   const Value score = work.op(AluOp::Add, raw, work.memory(mask));
   const std::size_t slot = layout_.head_slot(head.q, head.p, pack.side);
   work.store(score, moved(token.scores[slot], head.block * layout_.score_stride));
@@ -125,12 +134,12 @@ void StageCompiler::take_scores(const PackLayout& pack, const BlockHead& head,
 void StageCompiler::score_body(const LayerLayout& layer, const TokenBuffers& token,
                                const LoopPlan& plan) {
   const StageShape& shape = layout_.shape;
+  const int slot_base = span_of(layer, token).slot_base;
   std::vector<BlockHead> heads;
   for (int block = 0; block < plan.blocks; ++block) {
     for (int j = 0; j < shape.packs; ++j) {
       const PackLayout& pack = layer.packs[index_of(j)];
-      const ColumnTile keys =
-          tile_of_block(pack.keys, token.registers.slot_base, block * layout_.unit_rows);
+      const ColumnTile keys = tile_of_block(pack.keys, slot_base, block * layout_.unit_rows);
       begin_tile(keys, pack.plane, plan);
       for (int g = 0; g < shape.group; ++g) {
         for (int p = 0; p < shape.heads_in_pack(j); ++p) {
@@ -141,14 +150,12 @@ void StageCompiler::score_body(const LayerLayout& layer, const TokenBuffers& tok
       end_tile(keys, pack.plane, plan);
     }
   }
-  for (const BlockHead& head : heads) {
-    take_scores(layer.packs[index_of(head.q / shape.group)], head, token);
-  }
+  for (const BlockHead& head : heads) take_scores(layer, head, token);
 }
 
 // The first maximum is a head's sink, or less than any score.
 void StageCompiler::begin_maxima(const LayerLayout& layer, const TokenBuffers& token) {
-  const int maxima = layout_.blocks_per_iteration * layout_.score_stride;
+  const int maxima = blocks_per_iteration(layer) * layout_.score_stride;
   for (int i = 0; i < maxima; ++i) {
     const bool has_sink = !layer.sinks.empty() && i < layout_.score_stride;
     Work work(scheduler_);
@@ -161,7 +168,7 @@ void StageCompiler::begin_maxima(const LayerLayout& layer, const TokenBuffers& t
 
 void StageCompiler::score_loop(const LayerLayout& layer, const TokenBuffers& token) {
   begin_maxima(layer, token);
-  run_loop("scores", token.registers.iterations,
+  run_loop("scores", layer, span_of(layer, token).iterations,
            [&](const LoopPlan& plan) { score_body(layer, token, plan); });
 }
 
@@ -193,11 +200,11 @@ void StageCompiler::weigh_values(const PackLayout& pack, const BlockHead& head,
 void StageCompiler::value_body(const LayerLayout& layer, const TokenBuffers& token, int turn,
                                const LoopPlan& plan) {
   const StageShape& shape = layout_.shape;
+  const int slot_base = span_of(layer, token).slot_base;
   for (int block = 0; block < plan.blocks; ++block) {
     for (int j = 0; j < shape.packs; ++j) {
       const PackLayout& pack = layer.packs[index_of(j)];
-      const ColumnTile values =
-          tile_of_block(pack.values, token.registers.slot_base, block * layout_.unit_rows);
+      const ColumnTile values = tile_of_block(pack.values, slot_base, block * layout_.unit_rows);
       begin_tile(values, pack.plane, plan);
       for (int q = j * shape.group; q < (j + 1) * shape.group; ++q) {
         for (int p = 0; p < shape.heads_in_pack(j); ++p) {
@@ -220,7 +227,7 @@ void StageCompiler::value_loop(const LayerLayout& layer, const TokenBuffers& tok
       work.place();
     }
   }
-  run_loop("values", token.registers.iterations,
+  run_loop("values", layer, span_of(layer, token).iterations,
            [&](const LoopPlan& plan) { value_body(layer, token, turn, plan); });
 }
 

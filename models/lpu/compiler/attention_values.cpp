@@ -12,21 +12,23 @@ constexpr int dense_heads = 24;
 
 }  // namespace
 
-void StageCompiler::maximum_over_lanes(const TokenBuffers& token) {
+void StageCompiler::maximum_over_lanes(const LayerLayout& layer, const TokenBuffers& token) {
   const StageShape& shape = layout_.shape;
   for (int q = 0; q < shape.q_vectors(); ++q) {
     for (int p = 0; p < shape.heads_in_pack(q / shape.group); ++p) {
-      maximum_over_lanes(token, {q, p});
+      maximum_over_lanes(token, {q, p}, blocks_per_iteration(layer));
     }
   }
 }
 
-void StageCompiler::maximum_over_lanes(const TokenBuffers& token, const HeadOfPack& head) {
+// Of as many maxima as an iteration has blocks.
+void StageCompiler::maximum_over_lanes(const TokenBuffers& token, const HeadOfPack& head,
+                                       int blocks) {
   const auto [q, p] = head;
   const Rows& maximum = token.maxima[layout_.maximum_row(q, p, 0)];
   Work work(scheduler_);
   Value own = work.op(AluOp::Pass, work.memory(maximum));
-  for (int block = 1; block < layout_.blocks_per_iteration; ++block) {
+  for (int block = 1; block < blocks; ++block) {
     own = work.op(AluOp::Max, own, work.memory(token.maxima[layout_.maximum_row(q, p, block)]));
   }
   const Hemisphere side = (q + p) % 2 == 0 ? Hemisphere::East : Hemisphere::West;

@@ -2,13 +2,12 @@
 #include <algorithm>
 
 #include "models/lpu/compiler/stage_compiler.hpp"
-
 #include "sim/core/integers.hpp"
 
 namespace tandem::lpu {
 namespace {
 
-int to_int(std::int64_t value) {
+int count_of(std::int64_t value) {
   return static_cast<int>(value);
 }
 
@@ -64,7 +63,7 @@ void StageCompiler::weigh_chosen(const LayerLayout& layer) {
   const RoutingBuffers& routing = layout_.routing;
   const bool is_sigmoid = router.rule == ops::RouterRule::SigmoidBias;
   const bool sums_all = router.rule == ops::RouterRule::SoftmaxTopk && !router.renormalise;
-  const int count = to_int(router.top_k);
+  const int count = count_of(router.top_k);
   const std::size_t vectors = layer.experts->offset.size();
   std::vector<Rows> scores;
   for (std::size_t v = 0; v < vectors; ++v) {
@@ -110,7 +109,7 @@ void StageCompiler::sum_weights(const ops::Router& router) {
   const RoutingBuffers& routing = layout_.routing;
   Work sum(scheduler_);
   Value total = sum.op(AluOp::Pass, sum.memory(routing.weight[0]));
-  for (int j = 1; j < to_int(router.top_k); ++j) {
+  for (int j = 1; j < count_of(router.top_k); ++j) {
     total = sum.op(AluOp::Add, total, sum.memory(routing.weight[index_of(j)]));
   }
   if (router.rule == ops::RouterRule::SigmoidBias) {
@@ -126,7 +125,7 @@ void StageCompiler::sum_weights(const ops::Router& router) {
 void StageCompiler::scale_weights(const ExpertsLayout& experts, const ops::Router& router,
                                   bool divides) {
   const RoutingBuffers& routing = layout_.routing;
-  for (int j = 0; j < to_int(router.top_k); ++j) {
+  for (int j = 0; j < count_of(router.top_k); ++j) {
     Work weigh(scheduler_);
     const Rows& rows = routing.weight[index_of(j)];
     const Value factor =

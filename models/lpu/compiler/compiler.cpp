@@ -41,6 +41,11 @@ std::array<std::uint16_t, host_registers> register_limits(const Geometry& geomet
     set(token.tail_base, std::int64_t{units - 1 + spare} * layout.unit_rows);
     set(token.staging_base, std::int64_t{layout.slots - 1 + spare} * layout.staging_rows);
     set(token.mask_start, layout.blocks_per_slot);
+    if (const WindowLayout& window = layout.window; window.exists()) {
+      set(token.window_iterations, (window.blocks - 1) / window.blocks_per_iteration);
+      set(token.window_base, std::int64_t{units - window.blocks} * layout.unit_rows);
+      set(token.window_mask_start, window.blocks - 1);
+    }
     for (int k = 0; k < geometry.weight_streams_per_plane; ++k) {
       set(token.key_ports + k, std::int64_t{units} * layout.unit_rows + last_issue);
       set(token.value_ports + k, std::int64_t{layout.slots} * layout.staging_rows + last_issue);
@@ -86,14 +91,15 @@ std::vector<int> reduction_radices(int lanes) {
 
 StageCompiler::StageCompiler(const Geometry& geometry, const LatencyTable& latencies,
                              StageLayout& layout, const LinkPlan& links, int tokens,
-                             const std::optional<LoopPlan>& loops)
+                             const std::optional<LoopPlan>& loops,
+                             const std::optional<LoopPlan>& window_loops)
     : geometry_(geometry),
       layout_(layout),
       links_(links),
       tokens_(tokens),
       scheduler_(geometry, latencies, latencies.barrier),
       accumulator_turn_(index_of(geometry.planes)),
-      plan_(loops) {
+      plans_{loops, window_loops} {
   rope_map_ = add_map(rope_partners(layout.shape, layout.rope));
   sum_map_ = add_map(std::vector<std::uint16_t>(
       index_of(geometry.lanes()), static_cast<std::uint16_t>(layout.shape.channels())));
@@ -197,6 +203,28 @@ void StageCompiler::compile() {
 
 namespace {
 
+// Cycles of further iterations, by the registers that count them.
+void predict_iterations(CompiledStage& result, const Scheduler& scheduler) {
+  const StageLayout& layout = result.layout;
+  const auto by_register = iteration_cycles(scheduler);
+  const auto cycles_of = [&](int reg) {
+    const auto found = by_register.find(reg);
+    return found == by_register.end() ? 0 : found->second;
+  };
+  CyclePrediction& cycles = result.cycles;
+  cycles.per_iteration = 0;
+  for (int t = 0; t < result.tokens; ++t) {
+    const TokenRegisters& registers = layout.token(t).registers;
+    result.iteration_cycles.push_back(cycles_of(registers.iterations));
+    result.window_iteration_cycles.push_back(cycles_of(registers.window_iterations));
+    cycles.per_iteration += result.iteration_cycles.back();
+    cycles.window.per_iteration += result.window_iteration_cycles.back();
+  }
+  cycles.blocks_per_iteration = layout.blocks_per_iteration;
+  cycles.window.blocks_per_iteration = layout.window.blocks_per_iteration;
+  cycles.window.most_blocks = layout.window.blocks;
+}
+
 // Compiles, and takes over what came out.
 void fill(CompiledStage& result, StageCompiler& compiler, const std::string& chip) {
   const Geometry& geometry = compiler.scheduler().geometry();
@@ -209,14 +237,10 @@ void fill(CompiledStage& result, StageCompiler& compiler, const std::string& chi
     result.program.rows_used.push_back(static_cast<std::uint16_t>(rows));
   }
   result.cycles = predict_cycles(compiler.scheduler());
-  const auto by_register = iteration_cycles(compiler.scheduler());
-  for (int t = 0; t < result.tokens; ++t) {
-    const auto found = by_register.find(result.layout.token(t).registers.iterations);
-    result.iteration_cycles.push_back(found == by_register.end() ? 0 : found->second);
-  }
-  result.cycles.blocks_per_iteration = result.layout.blocks_per_iteration;
+  predict_iterations(result, compiler.scheduler());
   result.loops = compiler.loop_uses();
-  result.plan = compiler.plan();
+  result.plan = compiler.plan(false);
+  result.window_plan = compiler.plan(true);
   result.operators = operator_uses(compiler.scheduler());
   result.receive_cycles = compiler.receive_cycles();
   result.send_cycles = compiler.send_cycles();
@@ -230,7 +254,8 @@ void fill(CompiledStage& result, StageCompiler& compiler, const std::string& chi
 std::int64_t CompiledStage::cycles_of(const std::vector<std::int64_t>& blocks) const {
   std::int64_t total = cycles.base;
   for (std::size_t t = 0; t < blocks.size(); ++t) {
-    total += iteration_cycles[t] * cycles.further_iterations(blocks[t]);
+    total += iteration_cycles[t] * cycles.further_iterations(blocks[t]) +
+             window_iteration_cycles[t] * cycles.window.further_iterations(blocks[t]);
   }
   return total;
 }
@@ -251,7 +276,8 @@ CompiledStage compile_stage(const Geometry& geometry, const LatencyTable& latenc
   result.layout = make_layout(geometry, stage, slots, max_context, std::max(pass.tokens, pass.room),
                               1, stage.has_head() ? pass.top : 0);
   check_fit(geometry, result.layout);
-  StageCompiler compiler(geometry, latencies, result.layout, links, pass.tokens, pass.loops);
+  StageCompiler compiler(geometry, latencies, result.layout, links, pass.tokens, pass.loops,
+                         pass.window_loops);
   fill(result, compiler, chip);
   return result;
 }
@@ -272,7 +298,8 @@ CompiledStage compile_gang_stage(const Geometry& geometry, const LatencyTable& l
   result.layout = make_layout(geometry, share, slots, max_context, std::max(pass.tokens, pass.room),
                               ranks, share.has_head() ? pass.top : 0);
   check_fit(geometry, result.layout);
-  StageCompiler compiler(geometry, latencies, result.layout, links, pass.tokens, pass.loops);
+  StageCompiler compiler(geometry, latencies, result.layout, links, pass.tokens, pass.loops,
+                         pass.window_loops);
   compiler.join(tensor, result.rank_rows);
   fill(result, compiler, chip);
   return result;

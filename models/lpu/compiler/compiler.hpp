@@ -37,7 +37,8 @@ struct CompiledStage {
   Program program;
   RankRows rank_rows;
   CyclePrediction cycles;
-  std::vector<std::int64_t> iteration_cycles;  ///< of one further KV block, by token of a pass
+  std::vector<std::int64_t> iteration_cycles;  ///< of one further iteration, by token of a pass
+  std::vector<std::int64_t> window_iteration_cycles;  ///< likewise, of layers with a window
   LinkPlan links;
   /// Cycles (from the Notify) in which the hidden state's bytes arrive or leave, in the order
   /// vector, byte. Empty for a first (last) stage.
@@ -50,8 +51,9 @@ struct CompiledStage {
   /// Whether a vector that a chip sends is of the hidden state for the next stage, not of what a
   /// gang exchanges. In a pass of `pass_cycles`, all of it leaves behind the loops over KV blocks.
   [[nodiscard]] bool passes_on(int link, std::int64_t cycle, std::int64_t pass_cycles) const;
-  std::vector<LoopUse> loops;    ///< over KV blocks, in program order
-  std::optional<LoopPlan> plan;  ///< of these loops; empty where there are none
+  std::vector<LoopUse> loops;           ///< over KV blocks, in program order
+  std::optional<LoopPlan> plan;         ///< of those over all blocks; empty where there are none
+  std::optional<LoopPlan> window_plan;  ///< of those over the blocks of a window
   [[nodiscard]] Program program_of(int rank) const { return rank_rows.bind(program, rank); }
   /// The same stage as one rank sees it: its rows in the program, its part of the head.
   [[nodiscard]] CompiledStage of_rank(const Stage& whole, int rank) const;
@@ -65,6 +67,8 @@ struct PassShape {
   int room = 1;
   /// Of the loops over KV blocks; empty: the plan with the fewest cycles over all contexts.
   std::optional<LoopPlan> loops{};
+  /// The same for layers with a window.
+  std::optional<LoopPlan> window_loops{};
   int top = 0;  ///< best tokens that a head gives with their logits; up to most_top_tokens
 };
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "models/lpu/compiler/stage_compiler.hpp"
-
 #include "sim/core/integers.hpp"
 
 namespace tandem::lpu {

@@ -78,7 +78,11 @@ class ConstantWriter : private TileWriter {
       value(layout_.head_mask[index_of(p)], Type::Float32, mask);
     }
     for (int t = 0; t < layout_.tokens; ++t) {
-      for (const Rows& table : layout_.token(t).mask) mask_spare_blocks(table);
+      const TokenBuffers& token = layout_.token(t);
+      for (const Rows& table : token.mask) mask_spare_blocks(table, layout_.blocks_per_slot);
+      for (const Rows& table : token.window_mask) {
+        mask_spare_blocks(table, layout_.window.blocks - 1);
+      }
     }
     for (const auto& side : layout_.one_hot) {
       for (std::size_t channel = 0; channel < side.size(); ++channel) {
@@ -95,13 +99,13 @@ class ConstantWriter : private TileWriter {
   }
 
  private:
-  // Blocks behind the last one of a context.
-  void mask_spare_blocks(const Rows& table) {
+  // Blocks behind the last one of a context, whose row is `last`.
+  void mask_spare_blocks(const Rows& table, int last) {
     const std::vector<float> nothing(index_of(layout_.shape.lanes),
                                      -std::numeric_limits<float>::infinity());
     for (int spare = 1; spare <= layout_.spare_blocks && !table.empty(); ++spare) {
       Rows rows = table;
-      for (Place& place : rows) place.row += layout_.blocks_per_slot + spare;
+      for (Place& place : rows) place.row += last + spare;
       value(rows, Type::Float32, nothing);
     }
   }

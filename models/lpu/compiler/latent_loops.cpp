@@ -2,7 +2,6 @@
 // latents weighed by exp(score - maximum). The vectors of a key lie in both hemispheres in turn;
 // the parts of a score are added in the vector unit. Blocks of an iteration take turns on the
 // planes of a hemisphere, as far as formats leave two, and on the tables of both.
-#include "models/lpu/compiler/block_tiles.hpp"
 #include "models/lpu/compiler/stage_compiler.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/integers.hpp"
@@ -44,18 +43,18 @@ void StageCompiler::attend_latents(const LayerLayout& layer, int first, int end)
   for (int t = first; t < end; ++t) {
     const TokenBuffers& token = layout_.token(t);
     begin_maxima(layer, token);
-    run_loop("scores", token.registers.iterations,
+    run_loop("scores", layer, token.registers.iterations,
              [&](const LoopPlan& loop) { latent_score_body(layer, token, loop); });
   }
   scheduler_.begin_operator("maximum over lanes");
-  for (int t = first; t < end; ++t) maximum_over_lanes(layout_.token(t));
+  for (int t = first; t < end; ++t) maximum_over_lanes(layer, layout_.token(t));
   scheduler_.begin_operator("values transposed");
   for (int t = first; t < end; ++t) transpose_latents(layer, layout_.token(t));
   scheduler_.begin_operator("values");
   for (int t = first; t < end; ++t) {
     const TokenBuffers& token = layout_.token(t);
     clear_latent_sums(layer, t - first);
-    run_loop("values", token.registers.iterations,
+    run_loop("values", layer, token.registers.iterations,
              [&](const LoopPlan& loop) { latent_value_body(layer, token, t - first, loop); });
   }
   scheduler_.begin_operator("means of latents");

@@ -8,7 +8,6 @@ namespace tandem::lpu {
 namespace {
 
 std::string beyond_compiler(const GroupedAttention& a) {
-  if (a.shape.window > 0) return "sliding windows";
   if (a.output_gate && a.qkv_bias) return "biases of gated attention outputs";
   return "";
 }
@@ -86,6 +85,7 @@ std::string beyond_compiler(const NeuralNetwork& network, const LayerKind& kind)
 void check_supported(const Stage& stage) {
   const GroupedAttention* first = nullptr;
   const GatedDelta* delta = nullptr;
+  std::int64_t window = 0;
   for (std::int64_t l = 0; l < stage.layers; ++l) {
     const LayerKind& kind = stage.network.layer(stage.first_layer + l);
     const std::string obstacle = beyond_compiler(stage.network, kind);
@@ -101,6 +101,9 @@ void check_supported(const Stage& stage) {
     if (attention == nullptr) continue;
     if (first == nullptr) first = attention;
     if (!share_a_shape(*first, *attention)) refuse(stage, "attention of different shapes");
+    if (attention->shape.window == 0) continue;
+    if (window == 0) window = attention->shape.window;
+    if (window != attention->shape.window) refuse(stage, "windows of different lengths");
   }
 }
 

@@ -7,7 +7,7 @@
 
 namespace tandem::lpu {
 
-/// What keeps a layer of this kind from being compiled ("sliding windows", ...); empty: nothing.
+/// What keeps a layer of this kind from being compiled ("latent attention", ...); empty: nothing.
 [[nodiscard]] std::string beyond_compiler(const NeuralNetwork& network, const LayerKind& kind);
 
 /// Throws ModelError that names the network and what it has where a layer of the stage, or what all

@@ -71,6 +71,15 @@ void take_attention(StageLayout& layout) {
   }
 }
 
+// The window that layers of the stage share; 0 where none has one.
+std::int64_t window_of(const Stage& stage) {
+  for (std::int64_t l = 0; l < stage.layers; ++l) {
+    const auto* attention = std::get_if<GroupedAttention>(&layer_of(stage, l).mixer);
+    if (attention != nullptr && attention->shape.window > 0) return attention->shape.window;
+  }
+  return 0;
+}
+
 // The lanes that the stage's Gated DeltaNet layers share.
 std::optional<DeltaPlan> delta_of(const Stage& stage, int lanes) {
   for (std::int64_t l = 0; l < stage.layers; ++l) {
@@ -304,33 +313,20 @@ TokenRegisters token_registers(const Geometry& geometry, int token) {
   TokenRegisters registers;
   registers.key_ports = host_register::column_ports;
   if (token > 0) {
-    constexpr int bases = 5;
+    constexpr int bases = 8;
     const int first = host_register::further_tokens + (token - 1) * (bases + 2 * ports);
     registers.iterations = first;
     registers.slot_base = first + 1;
     registers.tail_base = first + 2;
     registers.staging_base = first + 3;
     registers.mask_start = first + 4;
+    registers.window_iterations = first + 5;
+    registers.window_base = first + 6;
+    registers.window_mask_start = first + 7;
     registers.key_ports = first + bases;
   }
   registers.value_ports = registers.key_ports + ports;
   return registers;
-}
-
-std::vector<std::uint16_t> rope_partners(const StageShape& shape, const ops::Rope& rope) {
-  constexpr std::uint16_t no_lane = 0xffff;
-  std::vector<std::uint16_t> map(static_cast<std::size_t>(shape.lanes), no_lane);
-  const bool whole = rope.partial == ops::PartialRotary::Proportional || rope.rotated == 0;
-  const int rotated = whole ? shape.head_dim : static_cast<int>(rope.rotated);
-  const int half = rotated / 2;
-  for (int lane = 0; lane < shape.channels(); ++lane) {
-    const int within = lane % shape.head_dim;
-    int partner = lane ^ 1;
-    if (rope.layout == RopeLayout::HalfSplit) partner = within < half ? lane + half : lane - half;
-    if (within >= rotated) partner = lane;
-    map[static_cast<std::size_t>(lane)] = static_cast<std::uint16_t>(partner);
-  }
-  return map;
 }
 
 int StageLayout::deepest_bank() const {
@@ -384,6 +380,9 @@ StageLayout make_layout(const Geometry& geometry, const Stage& stage, int slots,
   for (int t = 0; t < tokens; ++t) layout.token(t).registers = token_registers(geometry, t);
   layout.blocks_per_slot = std::max(1, pieces_of(max_context, geometry.lanes()));
   layout.spare_blocks = most_blocks_per_iteration - 1;
+  if (const std::int64_t window = window_of(stage); window > 0) {
+    layout.window = WindowLayout(window, geometry.lanes(), layout.blocks_per_slot);
+  }
   LayoutMaker(geometry, layout).make();
   return layout;
 }

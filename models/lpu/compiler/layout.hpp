@@ -3,6 +3,7 @@
 // share it.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "models/lpu/compiler/delta_rows.hpp"
 #include "models/lpu/compiler/latent_plan.hpp"
 #include "models/lpu/compiler/scheduler.hpp"
+#include "models/lpu/compiler/window.hpp"
 #include "sim/describe/neural_network.hpp"
 #include "sim/lower/batch.hpp"
 
@@ -23,6 +25,10 @@ inline constexpr int slot_base = 2;   ///< rows from the first KV unit to the re
 inline constexpr int tail_base = 3;   ///< rows to the unit of the block that grows
 inline constexpr int staging_base = 4;
 inline constexpr int mask_start = 5;
+// The same for layers with a sliding window.
+inline constexpr int window_iterations = 6;
+inline constexpr int window_base = 7;  ///< rows from the first KV unit to the first one read
+inline constexpr int window_mask_start = 8;
 inline constexpr int column_ports = 16;  ///< K rows by port; V rows by port behind them
 /// Rows from the first expert's weights to those of a token's chosen ones, best first. Flags of the
 /// vector unit set them in the middle of a pass.
@@ -47,6 +53,9 @@ struct TokenRegisters {
   int tail_base = host_register::tail_base;
   int staging_base = host_register::staging_base;
   int mask_start = host_register::mask_start;
+  int window_iterations = host_register::window_iterations;
+  int window_base = host_register::window_base;
+  int window_mask_start = host_register::window_mask_start;
   int key_ports = 0;    ///< first of one per column port: rows of the new key
   int value_ports = 0;  ///< likewise, of the staged value
 };
@@ -186,6 +195,11 @@ struct LayerLayout {
   std::vector<Rows> gate_bias, up_bias;  ///< of the dense block, by vector of its width
   std::vector<Rows> down_bias;           ///< by vector of the hidden state
   std::optional<ExpertsLayout> experts;
+  /// Whether its attention sees a sliding window.
+  [[nodiscard]] bool has_window() const {
+    const auto* attention = std::get_if<GroupedAttention>(&kind.mixer);
+    return attention != nullptr && attention->shape.window > 0;
+  }
 };
 
 /// Most of a head's best tokens that leave the chip.
@@ -241,6 +255,7 @@ struct TokenBuffers : LatentBuffers {
   Rows cosine, sine;           ///< of the token's position
   std::array<Rows, 2> mask;    ///< first row of the mask table; zeros, then the tail's row. Read at
                                ///< the token's mask_start
+  std::array<Rows, 2> window_mask;  ///< likewise, of layers with a window; see WindowLayout
   /// Rotated heads and their inverse root mean squares, where heads are normed: q vectors, packs.
   std::vector<Rows> rotated, inverse_rms;
   /// Of norms over all heads, of queries and of keys: sums of a chip's squares, in a gang in both
@@ -274,6 +289,7 @@ struct StageLayout : TokenBuffers {
   int top = 0;                   ///< best tokens that the head gives, 0 to most_top_tokens
   int blocks_per_slot = 0;       ///< KV blocks of `lanes` tokens
   int blocks_per_iteration = 1;  ///< of the attention loops; the compiler's choice
+  WindowLayout window;           ///< of all its layers that have one
   int spare_blocks = 0;  ///< most blocks that the last iteration may have behind the context
   int unit_rows = 0;     ///< rows of one KV unit: the K and V tiles of one block of one request
   int kv_groups = 1;     ///< of slices over which these tiles spread
@@ -321,6 +337,14 @@ struct StageLayout : TokenBuffers {
   }
   [[nodiscard]] const NeuralNetwork& network() const { return stage.network; }
   [[nodiscard]] int units() const { return slots * blocks_per_slot; }
+  /// Whether any layer attends to all tokens.
+  [[nodiscard]] bool sees_all() const {
+    return !window.exists() || std::ranges::any_of(layers, [](const LayerLayout& layer) {
+      return !layer.packs.empty() && !layer.has_window();
+    });
+  }
+  /// KV blocks that the longest loop of any layer reads.
+  [[nodiscard]] int longest_loop() const { return sees_all() ? blocks_per_slot : window.blocks; }
   /// Largest number of rows used in any bank.
   [[nodiscard]] int deepest_bank() const;
 };

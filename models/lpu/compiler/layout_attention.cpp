@@ -185,14 +185,37 @@ void LayoutMaker::make_heads(TokenBuffers& token, Hemisphere side) {
 }
 
 void LayoutMaker::make_tables(TokenBuffers& token, Hemisphere side) {
-  const int blocks = layout_.blocks_per_slot + layout_.spare_blocks;
-  token.mask[side == Hemisphere::East ? 1 : 0] = allocator_.mask_table(side, blocks + 1);
+  const std::size_t index = side == Hemisphere::East ? 1 : 0;
+  const int spare = layout_.spare_blocks;
+  if (layout_.sees_all()) {
+    token.mask[index] = allocator_.mask_table(side, layout_.blocks_per_slot + 1 + spare);
+  }
+  if (layout_.window.exists()) {
+    token.window_mask[index] = allocator_.mask_table(side, layout_.window.blocks + spare);
+  }
+  const int blocks = layout_.longest_loop() + spare;
   const Rows table = allocator_.score_table(side, layout_.score_stride * blocks);
   for (int q = 0; q < layout_.score_stride; ++q) {
     Rows row = table;
     for (Place& place : row) place.row += q;
     token.scores.push_back(row);
   }
+}
+
+std::vector<std::uint16_t> rope_partners(const StageShape& shape, const ops::Rope& rope) {
+  constexpr std::uint16_t no_lane = 0xffff;
+  std::vector<std::uint16_t> map(static_cast<std::size_t>(shape.lanes), no_lane);
+  const bool whole = rope.partial == ops::PartialRotary::Proportional || rope.rotated == 0;
+  const int rotated = whole ? shape.head_dim : static_cast<int>(rope.rotated);
+  const int half = rotated / 2;
+  for (int lane = 0; lane < shape.channels(); ++lane) {
+    const int within = lane % shape.head_dim;
+    int partner = lane ^ 1;
+    if (rope.layout == RopeLayout::HalfSplit) partner = within < half ? lane + half : lane - half;
+    if (within >= rotated) partner = lane;
+    map[static_cast<std::size_t>(lane)] = static_cast<std::uint16_t>(partner);
+  }
+  return map;
 }
 
 }  // namespace tandem::lpu

@@ -35,9 +35,9 @@ std::int64_t LoopCost::at(std::int64_t blocks) const {
   return first + interval * (ceil_div(blocks, plan.blocks) - 1);
 }
 
-std::int64_t LoopCost::total(std::int64_t most) const {
+std::int64_t LoopCost::total(std::int64_t most, std::int64_t read) const {
   std::int64_t sum = 0;
-  for (std::int64_t blocks = 1; blocks <= most; ++blocks) sum += at(blocks);
+  for (std::int64_t blocks = 1; blocks <= most; ++blocks) sum += at(std::min(blocks, read));
   return sum;
 }
 

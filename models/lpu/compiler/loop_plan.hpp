@@ -37,8 +37,9 @@ struct LoopCost {
   std::int64_t interval = 0;  ///< of every further one
   /// Cycles over `blocks` KV blocks.
   [[nodiscard]] std::int64_t at(std::int64_t blocks) const;
-  /// Sum over contexts of 1 to `most` blocks: what plans are compared by.
-  [[nodiscard]] std::int64_t total(std::int64_t most) const;
+  /// Sum over contexts of 1 to `most` blocks, of which a loop reads at most `read`: what plans are
+  /// compared by.
+  [[nodiscard]] std::int64_t total(std::int64_t most, std::int64_t read) const;
 };
 
 /// A loop of a compiled stage, and the least interval that its busiest unit allows.

@@ -11,6 +11,10 @@ constexpr std::int64_t coarse_steps = 8;
 // A plan that is better in one loop may be this much worse in the other.
 constexpr double most_growth = 1.125;
 
+std::string name_of_loop(const LayerLayout& layer, const std::string& name) {
+  return layer.has_window() ? "window " + name : name;
+}
+
 }  // namespace
 
 StageCompiler::LoopBody StageCompiler::schedule_body(const LoopFunction& body, const LoopPlan& plan,
@@ -74,22 +78,34 @@ LoopCost StageCompiler::cost_of(PlannedLoop& loop, const LoopPlan& plan) {
   return {plan, found.schedule->span(), found.interval};
 }
 
+// Where a window ends within one iteration, its loops run once: nothing overlaps, so the shortest
+// iteration is best.
+std::vector<LoopPlan> StageCompiler::possible_plans(bool window) const {
+  std::vector<LoopPlan> plans{{LoopStrategy::Sequential, 1}};
+  const int longest = window ? layout_.window.blocks : layout_.blocks_per_slot;
+  const int most = std::min(layout_.spare_blocks + 1, longest);
+  for (int blocks = 1; blocks <= most && most > 1; blocks *= 2) {
+    plans.push_back({LoopStrategy::Overlapped, blocks});
+  }
+  if (window && longest == most && most > 1) plans.push_back({LoopStrategy::Sequential, most});
+  return plans;
+}
+
 // The plan whose loops take the fewest cycles, summed over all contexts that a request may have.
 void StageCompiler::choose_plan(const LayerLayout& layer, const TokenBuffers& token) {
-  std::vector<PlannedLoop> loops{
-      {"scores", [&](const LoopPlan& plan) { score_body(layer, token, plan); }},
-      {"values", [&](const LoopPlan& plan) { value_body(layer, token, 0, plan); }}};
+  std::vector<PlannedLoop> loops{{name_of_loop(layer, "scores"),
+                                  [&](const LoopPlan& plan) { score_body(layer, token, plan); }},
+                                 {name_of_loop(layer, "values"), [&](const LoopPlan& plan) {
+                                    value_body(layer, token, 0, plan);
+                                  }}};
   if (layout_.latent) {
     loops[0].body = [&](const LoopPlan& plan) { latent_score_body(layer, token, plan); };
     loops[1].body = [&](const LoopPlan& plan) { latent_value_body(layer, token, 0, plan); };
   }
-  std::vector<LoopPlan> plans{{LoopStrategy::Sequential, 1}};
-  const int most = std::min(layout_.spare_blocks + 1, layout_.blocks_per_slot);
-  for (int blocks = 1; blocks <= most && most > 1; blocks *= 2) {
-    plans.push_back({LoopStrategy::Overlapped, blocks});
-  }
+  const bool window = layer.has_window();
+  const int read = window ? layout_.window.blocks : layout_.blocks_per_slot;
   std::int64_t least = 0;
-  for (const LoopPlan& plan : plans) {
+  for (const LoopPlan& plan : possible_plans(window)) {
     LoopCost sum{plan, 0, 0};
     std::map<std::string, std::int64_t> intervals;
     for (PlannedLoop& loop : loops) {
@@ -99,20 +115,22 @@ void StageCompiler::choose_plan(const LayerLayout& layer, const TokenBuffers& to
       sum.interval += cost.interval;
       if (cost.interval == 0) break;
     }
-    const std::int64_t total = sum.total(layout_.blocks_per_slot);
+    const std::int64_t total = sum.total(layout_.blocks_per_slot, read);
     const bool fits = intervals.size() == loops.size() && intervals[loops.back().name] != 0;
     if (!fits || (least != 0 && total >= least)) continue;
     least = total;
-    plan_ = plan;
-    intervals_ = intervals;
+    plans_[window ? 1 : 0] = plan;
+    for (const auto& [name, interval] : intervals) intervals_[name] = interval;
   }
 }
 
 // An iteration takes no more blocks than the layout has spare ones for.
 void StageCompiler::settle_plan(const LayerLayout& layer, const TokenBuffers& token) {
-  if (!plan_) choose_plan(layer, token);
-  plan_->blocks = std::min(plan_->blocks, layout_.spare_blocks + 1);
-  layout_.blocks_per_iteration = plan_->blocks;
+  const bool window = layer.has_window();
+  std::optional<LoopPlan>& plan = plans_[window ? 1 : 0];
+  if (!plan) choose_plan(layer, token);
+  plan->blocks = std::min(plan->blocks, layout_.spare_blocks + 1);
+  (window ? layout_.window.blocks_per_iteration : layout_.blocks_per_iteration) = plan->blocks;
 }
 
 // At the interval that another layer has needed, or a little longer; sequential where none fits.
@@ -134,11 +152,13 @@ StageCompiler::LoopBody StageCompiler::planned_body(const std::string& name,
   return sequential_body(body, plan.blocks);
 }
 
-void StageCompiler::run_loop(const std::string& name, int reg, const LoopFunction& body) {
-  LoopPlan plan = *plan_;
-  const LoopBody found = planned_body(name, body, plan);
+void StageCompiler::run_loop(const std::string& name, const LayerLayout& layer, int reg,
+                             const LoopFunction& body) {
+  LoopPlan plan = *plans_[layer.has_window() ? 1 : 0];
+  const std::string full_name = name_of_loop(layer, name);
+  const LoopBody found = planned_body(full_name, body, plan);
   LoopUse use = use_of_body(*found.schedule);
-  use.name = name;
+  use.name = full_name;
   use.plan = plan;
   use.interval = found.interval;
   loop_uses_.push_back(use);

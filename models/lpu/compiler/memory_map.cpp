@@ -128,8 +128,13 @@ void add_token(MapMaker& map, const StageLayout& layout, const TokenBuffers& tok
   map.add("sum of both blocks", token.blend);
   map.add("rotary vectors", token.cosine);
   map.add("rotary vectors", token.sine);
-  const int blocks = layout.blocks_per_slot + layout.spare_blocks;
-  for (const Rows& table : token.mask) map.add("mask table", table, blocks + 1);
+  const int blocks = layout.longest_loop() + layout.spare_blocks;
+  for (const Rows& table : token.mask) {
+    map.add("mask table", table, layout.blocks_per_slot + layout.spare_blocks + 1);
+  }
+  for (const Rows& table : token.window_mask) {
+    map.add("mask table of windows", table, layout.window.blocks + layout.spare_blocks);
+  }
   map.add("normed", token.normed);
   map.add("attended", token.attended);
   map.add("gated", token.gated);

@@ -1,10 +1,12 @@
 // The operators of a decoder as pieces of schedule. Inside of the compiler; see compiler.hpp.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <map>
 #include <optional>
 
+#include "models/lpu/compiler/block_tiles.hpp"
 #include "models/lpu/compiler/compiler.hpp"
 #include "models/lpu/compiler/delta_step.hpp"
 #include "models/lpu/compiler/loop_plan.hpp"
@@ -18,7 +20,8 @@ class StageCompiler {
  public:
   /// `tokens` of a pass: as many as the layout has buffers for, or fewer.
   StageCompiler(const Geometry& geometry, const LatencyTable& latencies, StageLayout& layout,
-                const LinkPlan& links, int tokens, const std::optional<LoopPlan>& loops = {});
+                const LinkPlan& links, int tokens, const std::optional<LoopPlan>& loops = {},
+                const std::optional<LoopPlan>& window_loops = {});
   /// Makes this the schedule of a gang whose rows by rank `rows` keeps; before compile().
   void join(const TensorGang& tensor, RankRows& rows);
   void compile();
@@ -26,7 +29,10 @@ class StageCompiler {
   [[nodiscard]] const std::vector<std::vector<std::uint16_t>>& maps() const { return maps_; }
   [[nodiscard]] const std::vector<std::int64_t>& receive_cycles() const { return receives_; }
   [[nodiscard]] const std::vector<std::int64_t>& send_cycles() const { return sends_; }
-  [[nodiscard]] const std::optional<LoopPlan>& plan() const { return plan_; }
+  /// Of loops over all blocks, or over those of a window.
+  [[nodiscard]] const std::optional<LoopPlan>& plan(bool window) const {
+    return plans_[window ? 1 : 0];
+  }
   /// The loops in program order, and how they are arranged.
   [[nodiscard]] const std::vector<LoopUse>& loop_uses() const { return loop_uses_; }
 
@@ -247,8 +253,8 @@ class StageCompiler {
     int q;
     int p;
   };
-  void maximum_over_lanes(const TokenBuffers& token);
-  void maximum_over_lanes(const TokenBuffers& token, const HeadOfPack& head);
+  void maximum_over_lanes(const LayerLayout& layer, const TokenBuffers& token);
+  void maximum_over_lanes(const TokenBuffers& token, const HeadOfPack& head, int blocks);
   [[nodiscard]] Value with_sink(Work& work, Value sum, const LayerLayout& layer,
                                 const TokenBuffers& token, const HeadOfPack& head,
                                 const Work::Options& at);
@@ -317,10 +323,14 @@ class StageCompiler {
     int p;
     int accumulator;
   };
+  [[nodiscard]] static KvSpan span_of(const LayerLayout& layer, const TokenBuffers& token);
+  [[nodiscard]] int blocks_per_iteration(const LayerLayout& layer) const {
+    return plan(layer.has_window())->blocks;
+  }
   void score_loop(const LayerLayout& layer, const TokenBuffers& token);
   void score_body(const LayerLayout& layer, const TokenBuffers& token, const LoopPlan& plan);
   void multiply_keys(const PackLayout& pack, const BlockHead& head, const TokenBuffers& token);
-  void take_scores(const PackLayout& pack, const BlockHead& head, const TokenBuffers& token);
+  void take_scores(const LayerLayout& layer, const BlockHead& head, const TokenBuffers& token);
   void value_loop(const LayerLayout& layer, const TokenBuffers& token, int turn);
   void value_body(const LayerLayout& layer, const TokenBuffers& token, int turn,
                   const LoopPlan& plan);
@@ -359,7 +369,9 @@ class StageCompiler {
                                       LoopPlan& plan);
   void settle_plan(const LayerLayout& layer, const TokenBuffers& token);
   void choose_plan(const LayerLayout& layer, const TokenBuffers& token);
-  void run_loop(const std::string& name, int reg, const LoopFunction& body);
+  [[nodiscard]] std::vector<LoopPlan> possible_plans(bool window) const;
+  void run_loop(const std::string& name, const LayerLayout& layer, int reg,
+                const LoopFunction& body);
 
   [[nodiscard]] int add_map(std::vector<std::uint16_t> map);
 
@@ -371,7 +383,7 @@ class StageCompiler {
   std::vector<std::vector<std::uint16_t>> maps_;
   std::vector<int> accumulator_turn_;
   std::vector<std::int64_t> receives_, sends_;
-  std::optional<LoopPlan> plan_;
+  std::array<std::optional<LoopPlan>, 2> plans_;   // over all blocks, over those of a window
   std::map<std::string, std::int64_t> intervals_;  // found last, by name of the loop
   std::vector<LoopUse> loop_uses_;
   std::optional<Collective> collective_;  // of a gang
@@ -384,9 +396,5 @@ class StageCompiler {
   int rope_map_ = 0;
   int sum_map_ = 0;
 };
-
-/// exp(score - maximum) is multiplied by this before it becomes fp8: e4m3 reaches 448 and keeps
-/// weights down to 2^-17 of the largest that way. The sum in the ones column carries it too.
-inline constexpr float fp8_weight_scale = 256.0F;
 
 }  // namespace tandem::lpu

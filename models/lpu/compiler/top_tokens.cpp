@@ -5,7 +5,6 @@
 // token; two reductions over lanes give the largest of those and the lowest index that has it. No
 // logit is overwritten. A round depends on the one before, so k rounds take k times as long.
 #include "models/lpu/compiler/stage_compiler.hpp"
-
 #include "sim/core/integers.hpp"
 
 namespace tandem::lpu {

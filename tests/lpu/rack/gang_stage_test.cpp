@@ -9,7 +9,7 @@
 namespace tandem::test {
 namespace {
 
-const Precision half = precision_of(ElementType::Float16, ElementType::Float16);
+const Precision both_float16 = precision_of(ElementType::Float16, ElementType::Float16);
 constexpr std::int64_t gang_context_limit = 96;
 
 DenseDecoder small_of_gangs() {
@@ -20,7 +20,7 @@ DenseDecoder small_of_gangs() {
 
 std::vector<Stage> gang_stages(int tensor, int pipeline) {
   std::vector<Stage> stages =
-      partition_pipeline(network_of(small_of_gangs()), half, pipeline, 0, tensor);
+      partition_pipeline(network_of(small_of_gangs()), both_float16, pipeline, 0, tensor);
   return stages;
 }
 

@@ -1,0 +1,92 @@
+// Passes of an LPU's programs: the machine runs those with one and two iterations of every loop,
+// the others follow.
+#include <algorithm>
+
+#include "models/lpu/lpu_chip.hpp"
+#include "models/lpu/stage_gang.hpp"
+
+namespace tandem::lpu {
+
+LpuChip::Iterations LpuChip::iterations_of(const CompiledStage& compiled, std::int64_t blocks) {
+  return {compiled.cycles.further_iterations(blocks),
+          compiled.cycles.window.further_iterations(blocks)};
+}
+
+// Without numbers only the counts of iterations matter; the positions have as many blocks as those.
+PassCost LpuChip::run_pass(const CompiledStage& compiled, const std::vector<Iterations>& iterations,
+                           TimelineRecorder* timeline) const {
+  Machine machine(geometry_, latencies_, false);
+  machine.load(compiled.program_of(0), {});
+  const CyclePrediction& prediction = compiled.cycles;
+  std::vector<TokenPlace> places;
+  for (const auto& [all, window] : iterations) {
+    const std::int64_t block = std::max(all * prediction.blocks_per_iteration,
+                                        window * prediction.window.blocks_per_iteration);
+    places.push_back({static_cast<int>(places.size()), block * geometry_.lanes()});
+  }
+  HostRegisters registers = pass_registers(geometry_, compiled.layout, places);
+  std::int64_t cycles = prediction.base;
+  for (std::size_t t = 0; t < iterations.size(); ++t) {
+    const TokenRegisters& token = compiled.layout.token(static_cast<int>(t)).registers;
+    const auto [all, window] = iterations[t];
+    registers[static_cast<std::size_t>(token.iterations)] = static_cast<std::uint16_t>(all);
+    registers[static_cast<std::size_t>(token.window_iterations)] =
+        static_cast<std::uint16_t>(window);
+    cycles += all * compiled.iteration_cycles[t] + window * compiled.window_iteration_cycles[t];
+  }
+  for (int reg = 1; reg < host_registers; ++reg) {
+    machine.set_register(reg, registers[static_cast<std::size_t>(reg)]);
+  }
+  RunTimeline record;
+  record.recorder = timeline;
+  record.group = chip_.name;
+  RunResult run = run_share(machine, geometry_, compiled, cycles, record);
+  if (run.cycles != cycles) {
+    throw std::logic_error("lpu: the machine did not take the cycles that the compiler predicted");
+  }
+  for (auto& [name, count] : run.counts) count *= compiled.layout.ranks;
+  return {run.cycles, run.counts, Picoseconds(0)};
+}
+
+// The pass in which no loop has more than one iteration (0), or in which those of one token alone
+// have two: its loops over all blocks (2 t + 1) or over those of a window (2 t + 2).
+const PassCost& LpuChip::base_pass(Timed& entry, std::size_t which) const {
+  const auto found = entry.passes.find(which);
+  if (found != entry.passes.end()) return found->second;
+  const CompiledStage& compiled = *entry.compiled;
+  std::vector<Iterations> iterations(static_cast<std::size_t>(compiled.tokens));
+  if (which > 0) {
+    Iterations& longer = iterations[(which - 1) / 2];
+    (which % 2 == 1 ? longer.all : longer.window) = 1;
+  }
+  return entry.passes.emplace(which, run_pass(compiled, iterations, nullptr)).first->second;
+}
+
+// A pass is straight code and loops of constant period, so cycles and counts are linear in the
+// iterations of every loop: the machine runs one and two, the others follow exactly.
+PassCost LpuChip::pass_cost(Timed& entry, const std::vector<std::int64_t>& blocks) const {
+  const CompiledStage& compiled = *entry.compiled;
+  const PassCost& base = base_pass(entry, 0);
+  PassCost result = base;
+  result.cycles = compiled.cycles_of(blocks);
+  const auto add_further = [&](std::int64_t further, std::size_t which) {
+    if (further == 0) return;
+    const PassCost& longer = base_pass(entry, which);
+    for (auto& [name, count] : result.counts) {
+      count += (longer.counts.at(name) - base.counts.at(name)) * further;
+    }
+  };
+  for (std::size_t t = 0; t < blocks.size(); ++t) {
+    const Iterations further = iterations_of(compiled, blocks[t]);
+    add_further(further.all, 2 * t + 1);
+    add_further(further.window, 2 * t + 2);
+  }
+  return result;
+}
+
+Picoseconds LpuChip::pass_time(const CompiledStage& compiled) const {
+  return ClockDomain(geometry_.clock).time_of(Cycles(compiled.cycles.base)) +
+         host_time(compiled.layout, geometry_, host_, compiled.tokens);
+}
+
+}  // namespace tandem::lpu
