@@ -102,7 +102,7 @@ TEST(LpuStage, RunsInTheCyclesAndCountsOfTheTimedMachine) {
 
 TEST(LpuChip, BatchesTakeLessThanTheirRequestsOneByOne) {
   const auto chip = lpu::make_lpu_chip(chip_of(narrow_geometry(4)), Software{});
-  const Stage stage = whole_model(small(), half);
+  const Stage stage = whole_model(small(), fp16);
   Picoseconds before = chip->simulate(stage, one_token(70)).time;
   for (const int tokens : {2, 4, 8}) {
     Batch batch;
@@ -120,7 +120,7 @@ TEST(LpuChip, BatchesTakeLessThanTheirRequestsOneByOne) {
 TEST(LpuStage, BatchesGiveTheLogitsOfEachRequestByItself) {
   const auto chip = lpu::make_lpu_chip(chip_of(narrow_geometry(2)), Software{});
   const Weights weights = spread_weights(small(), 13);
-  const Stage stage = whole_model(small(), half);
+  const Stage stage = whole_model(small(), fp16);
   const auto together = chip->load(stage, weights, 2, 96);
   const auto alone = chip->load(stage, weights, 2, 96);
   Batch batch;

@@ -41,7 +41,7 @@ int StageCompiler::value_accumulator(const LayerLayout& layer, int q, int p, int
   return first_value_accumulator + turn * value_accumulators(layer) + head * shape.pack_heads + p;
 }
 
-StageCompiler::KvSpan StageCompiler::span_of(const LayerLayout& layer, const TokenBuffers& token) {
+KvSpan StageCompiler::span_of(const LayerLayout& layer, const TokenBuffers& token) {
   const TokenRegisters& own = token.registers;
   if (!layer.has_window()) return {own.iterations, own.slot_base, own.mask_start, &token.mask};
   return {own.window_iterations, own.window_base, own.window_mask_start, &token.window_mask};
