@@ -72,6 +72,21 @@ void check_deciding_registers(const Program& program, std::vector<Violation>& fo
   }
 }
 
+// Where some queues wait for a Notify first, one that does not wait runs ahead of them: what it does
+// without an operand, such as Transmit, then happens in another cycle than was meant.
+void check_start(const Program& program, const Geometry& geometry, std::vector<Violation>& found) {
+  const auto waits = [](const QueueProgram& queue) {
+    return queue.front().op == Opcode::Sync || queue.front().op == Opcode::Notify;
+  };
+  const bool any_waits = std::ranges::any_of(
+      program.queues, [&](const QueueProgram& queue) { return !queue.empty() && waits(queue); });
+  for (std::size_t queue = 0; queue < program.queues.size() && any_waits; ++queue) {
+    if (program.queues[queue].empty() || waits(program.queues[queue])) continue;
+    found.push_back({"H10", geometry.queue_name(static_cast<int>(queue)), 0, "sync",
+                     "the queue does not wait for the start as others do"});
+  }
+}
+
 std::vector<HostRegisters> register_choices(const Program& program) {
   constexpr std::uint16_t most_blocks = 64;
   const DecidingRegisters registers = deciding_registers(program);
@@ -110,6 +125,7 @@ std::vector<Violation> verify(const Program& program, const Geometry& geometry,
   }
   check_capacity(program, geometry, found);
   check_deciding_registers(program, found);
+  check_start(program, geometry, found);
   for (const HostRegisters& counts : register_choices(program)) {
     for (Violation& violation : VerifierPass(program, geometry, latency, counts).run()) {
       if (std::find(found.begin(), found.end(), violation) == found.end()) {
