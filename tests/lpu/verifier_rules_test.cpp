@@ -110,8 +110,8 @@ std::vector<Broken> broken_schedules() {
 // A vector without an operand would leave in another cycle, and no unit misses anything.
 TEST(Verifier, RejectsAQueueThatDoesNotWaitForTheStartOfTheOthers) {
   const std::string start = "queue MEM_W0\nnotify\nsync\nqueue C2C1\n";
-  EXPECT_TRUE(violations(start + "sync\ntransmit\n").empty());
-  const auto found = violations(start + "nop 3\ntransmit\n");
+  EXPECT_TRUE(violations(start + "sync\ntransmit link 1\n").empty());
+  const auto found = violations(start + "nop 3\ntransmit link 1\n");
   ASSERT_EQ(found.size(), 1U) << all_of(found);
   EXPECT_EQ(found[0].rule, "H10");
   EXPECT_EQ(found[0].queue, "C2C1");

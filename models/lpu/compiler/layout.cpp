@@ -367,6 +367,10 @@ StageLayout make_layout(const Geometry& geometry, const Stage& stage, int slots,
   layout.shape = shape_of(geometry, stage);
   layout.delta = delta_of(stage, geometry.lanes());
   layout.latent = latent_of(stage, geometry.lanes());
+  const bool pairs = streams_of(layout.shape.weights) == 2 || streams_of(layout.shape.kv) == 2;
+  if (pairs && geometry.planes % 4 != 0) {
+    throw ModelError("lpu.compiler: two-byte weights and KV need planes in multiples of four");
+  }
   if (layout.delta && tokens > 1) {
     throw ModelError("lpu.compiler: Gated DeltaNet layers take one token per pass");
   }
