@@ -72,8 +72,8 @@ void check_deciding_registers(const Program& program, std::vector<Violation>& fo
   }
 }
 
-// Where some queues wait for a Notify first, one that does not wait runs ahead of them: what it does
-// without an operand, such as Transmit, then happens in another cycle than was meant.
+// Where some queues wait for a Notify first, one that does not wait runs ahead of them: what it
+// does without an operand, such as Transmit, then happens in another cycle than was meant.
 void check_start(const Program& program, const Geometry& geometry, std::vector<Violation>& found) {
   const auto waits = [](const QueueProgram& queue) {
     return queue.front().op == Opcode::Sync || queue.front().op == Opcode::Notify;
