@@ -191,7 +191,8 @@ LpuChip::Timed& LpuChip::timed(const Stage& stage, int room, int slots) const {
 StageCost LpuChip::simulate(const Stage& stage, const Batch& batch,
                             TimelineRecorder* timeline) const {
   const std::lock_guard lock(mutex_);
-  std::int64_t longest = 1;
+  std::int64_t longest =
+      std::max<std::int64_t>(1, ceil_div(stage.longest_request, geometry_.lanes()));
   for (const SequenceSlice& slice : batch.slices) {
     longest = std::max(longest, (slice.context + slice.new_tokens - 1) / geometry_.lanes() + 1);
   }

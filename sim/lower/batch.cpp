@@ -90,6 +90,7 @@ std::uint64_t Stage::key() const {
   }
   hash.add(layers).add(has_embedding).add(head_begin).add(head_end);
   if (tensor != 1) hash.add(tensor);
+  if (longest_request != 0) hash.add("longest").add(longest_request);
   return hash.value();
 }
 

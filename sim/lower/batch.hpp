@@ -38,6 +38,9 @@ struct Stage {
   std::int64_t head_begin = 0;
   std::int64_t head_end = 0;
   std::int64_t tensor = 1;  ///< chips of the gang; all else counts them together
+  /// Tokens of the longest request that its chips have room for; 0: as long as those of a batch.
+  /// Chips with static schedules lay out KV, programs and vectors of tokens for it.
+  std::int64_t longest_request = 0;
   [[nodiscard]] bool has_head() const { return head_end > head_begin; }
   [[nodiscard]] std::int64_t weight_parameters() const;
   [[nodiscard]] Bytes weight_bytes() const;

@@ -85,6 +85,9 @@ PoolFit fit_with_heads(const FitQuestion& question, const PoolPlacement& placeme
   result.head_chips = head_chips;
   result.stages = partition_pipeline(question.network, placement.precision, placement.pipeline,
                                      head_chips, placement.tensor);
+  if (question.chip.batch_limit() > 0) {
+    for (Stage& stage : result.stages) stage.longest_request = question.max_context;
+  }
   // Chips with dynamic schedules keep the workspace of max_sequences whatever is in flight.
   const std::int64_t planned = question.chip.batch_limit() > 0 ? 1 : question.max_sequences;
   for (const Stage& stage : result.stages) {

@@ -100,6 +100,28 @@ TEST(LpuStage, RunsInTheCyclesAndCountsOfTheTimedMachine) {
   EXPECT_EQ(out.logits.shape(), (std::vector<std::int64_t>{1, 200}));
 }
 
+// Where long requests leave room for narrow passes only, short ones run in those too.
+TEST(LpuStage, PassesAreAsWideAsTheLongestRequestLeavesRoomFor) {
+  lpu::Geometry geometry = narrow_geometry(4);
+  geometry.rows_per_bank = 2600;
+  const auto chip = lpu::make_lpu_chip(chip_of(geometry), Software{});
+  DenseDecoder network = small();
+  network.max_context = 1024;
+  Stage stage = whole_model(network, fp16);
+  Batch prompt;
+  prompt.slices.push_back({7, 0, 16, true});
+  const Cycles wide = chip->simulate(stage, prompt).cycles;
+  stage.longest_request = 1024;
+  const auto loaded = chip->load(stage, spread_weights(network, 11), 1, 1024);
+  StageData in, out;
+  for (int t = 0; t < 16; ++t) in.tokens.push_back(t + 1);
+  const StageCost functional = loaded->run(prompt, in, out);
+  const StageCost timed = chip->simulate(stage, prompt);
+  EXPECT_EQ(functional.cycles, timed.cycles);
+  EXPECT_EQ(functional.activity.counts, timed.activity.counts);
+  EXPECT_GT(timed.cycles, wide);
+}
+
 TEST(LpuChip, BatchesTakeLessThanTheirRequestsOneByOne) {
   const auto chip = lpu::make_lpu_chip(chip_of(narrow_geometry(4)), Software{});
   const Stage stage = whole_model(small(), fp16);
