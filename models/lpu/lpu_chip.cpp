@@ -6,6 +6,7 @@
 #include "models/lpu/pass_plan.hpp"
 #include "models/lpu/stage_gang.hpp"
 #include "sim/core/diagnostics.hpp"
+#include "sim/core/integers.hpp"
 #include "sim/lower/floor.hpp"
 
 namespace tandem::lpu {
