@@ -147,19 +147,20 @@ TEST_F(Gang, AllRanksAndOneOfEachKindAgreeWhereRanksAreEqual) {
   }
 }
 
-// Group 0 has three requests and group 1 none: 3 x 2 choices fall on 6 experts, 3 on each chip.
-// Chip 0, per layer: 5 + norm, router projection, router 8 kernels; products 10 + 3, activation 10,
-// products 10 + 3; residual 10. Chip 1 has only the products and waits in between. Dispatch and
-// combine carry the most rows of a chip: 5000 + 3 x 1000 ns. Dealt evenly they would carry 2.
+// Group 0 has three requests and group 1 none. Their 6 choices fall on 16 (1 - (1 - 2/16)^3) = 5
+// experts: 2 rows for the first, 1 for each other; chip 0 holds the first, third and fifth, 4 rows.
+// Chip 0, per layer: 5 kernels of attention, norm, router projection, router: 80 ns; products 14,
+// activation 10, products 14, residual 10. Chip 1 has only products and waits. Dispatch and combine
+// carry the most rows of a chip: 5000 + 3 x 1000 ns. Dealt evenly they would carry 2.
 TEST_F(Gang, UnevenGroupsWaitForTheSlowest) {
   const Sharding sharding{.attention_data = 2, .expert = 2};
   const Batch uneven = decoding({0, 0, 0});
   const GangCost all = cost(network(true), sharding, uneven, RankPolicy::All);
-  const Picoseconds layer = ns(80 + 36 + 10 + 2 * 8000);
+  const Picoseconds layer = ns(80 + 38 + 10 + 2 * 8000);
   EXPECT_EQ(all.time, ns(10) + 2 * layer + ns(30));
   EXPECT_EQ(cost(network(true), sharding, uneven).time, all.time);
   const GangCost even = cost(network(true), sharding, dealt_to_groups(uneven, 2));
-  EXPECT_EQ(even.time, ns(10) + 2 * ns(80 + 36 + 10 + 2 * 7000) + ns(30));
+  EXPECT_EQ(even.time, ns(10) + 2 * ns(80 + 38 + 10 + 2 * 7000) + ns(30));
 }
 
 TEST_F(Gang, FloorsTakeNoSimulation) {
