@@ -35,6 +35,7 @@ class LpuChip final : public ChipModel {
   [[nodiscard]] Hertz clock() const override { return geometry_.clock; }
   [[nodiscard]] Fit fit(const Stage& stage, std::int64_t sequences,
                         std::int64_t max_context) const override;
+  [[nodiscard]] bool may_hold(const Stage& stage, std::int64_t max_context) const override;
   [[nodiscard]] std::int64_t batch_limit() const override { return most_tokens; }
   /// The residual stream, whatever the activations of the planes are.
   [[nodiscard]] ElementType hidden_type(const Precision&) const override {
@@ -69,6 +70,8 @@ class LpuChip final : public ChipModel {
   void check_context(const Stage& stage, std::int64_t blocks) const;
   [[nodiscard]] std::int64_t largest_slot_count(const Stage& stage, std::int64_t blocks,
                                                 int room) const;
+  /// What fit() answers, laid out and compiled.
+  [[nodiscard]] Fit measured_fit(const Stage& stage, std::int64_t max_context) const;
   /// Of all programs of up to `room` tokens.
   [[nodiscard]] Bytes program_bytes(const Stage& stage, int room) const;
   /// Further iterations of a token's loops over all KV blocks and over those of a window.
@@ -93,6 +96,8 @@ class LpuChip final : public ChipModel {
   mutable std::map<std::tuple<std::uint64_t, int, int>, Timed> cache_;
   /// Answers of room_for, by stage key and blocks.
   mutable std::map<std::pair<std::uint64_t, std::int64_t>, int> rooms_;
+  /// Answers of fit(), by stage key and context.
+  mutable std::map<std::pair<std::uint64_t, std::int64_t>, Fit> fits_;
 };
 
 }  // namespace tandem::lpu
