@@ -58,7 +58,8 @@ class LpuChip final : public ChipModel {
  private:
   struct Timed {
     std::shared_ptr<const CompiledStage> compiled;
-    std::map<std::size_t, PassCost> passes;  ///< see base_pass()
+    /// By loop and its further iterations; see pass_with().
+    std::map<std::pair<std::size_t, std::int64_t>, PassCost> passes;
   };
   [[nodiscard]] std::int64_t rows_of(Bytes bytes) const;
   /// Most tokens of a pass of requests with so many KV blocks.
@@ -84,7 +85,9 @@ class LpuChip final : public ChipModel {
   [[nodiscard]] PassCost run_pass(const CompiledStage& compiled,
                                   const std::vector<Iterations>& iterations,
                                   TimelineRecorder* timeline) const;
-  const PassCost& base_pass(Timed& entry, std::size_t which) const;
+  /// The pass in which loop `loop` alone has `further` further iterations: a token's loops over all
+  /// blocks (2 t) or over those of a window (2 t + 1).
+  const PassCost& pass_with(Timed& entry, std::size_t loop, std::int64_t further) const;
   [[nodiscard]] PassCost pass_cost(Timed& entry, const std::vector<std::int64_t>& blocks) const;
   [[nodiscard]] Picoseconds pass_time(const CompiledStage& compiled) const;
 

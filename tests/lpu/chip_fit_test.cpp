@@ -9,7 +9,7 @@
 namespace tandem::test {
 namespace {
 
-const Precision two_bytes = precision_of(ElementType::Float16, ElementType::Float16);
+const Precision all_fp16 = precision_of(ElementType::Float16, ElementType::Float16);
 
 // Rows of every bank that so many bytes take, and one more where they do not divide.
 std::int64_t rows_of_bytes(const lpu::Geometry& geometry, Bytes bytes) {
@@ -22,7 +22,7 @@ class DeltaStageFit : public testing::Test {
   lpu::Geometry geometry_ = lpu_v1_geometry();
   std::unique_ptr<ChipModel> chip_ = lpu::make_lpu_chip(chip_of(geometry_), Software{});
   NeuralNetwork network_ = lpu::testing::shipped().network("qwen35-tiny");
-  Stage stage_ = partition_pipeline(network_, two_bytes, 4, 0)[1];
+  Stage stage_ = partition_pipeline(network_, all_fp16, 4, 0)[1];
 };
 
 TEST_F(DeltaStageFit, KeepsStatesAndNoKv) {
@@ -50,7 +50,7 @@ TEST_F(DeltaStageFit, HoldsAsManyRequestsAsCanBeLaidOutWhateverTheirLength) {
 }
 
 TEST_F(DeltaStageFit, CountsStatesBesideKvAsWorkspace) {
-  const Stage last = partition_pipeline(network_, two_bytes, 2, 0)[1];  // a layer of either kind
+  const Stage last = partition_pipeline(network_, all_fp16, 2, 0)[1];  // a layer of either kind
   const Fit fit = chip_->fit(last, 1, 64);
   EXPECT_GT(fit.kv_per_token, Bytes(0));
   EXPECT_EQ(fit.state_per_sequence, Bytes(0));
@@ -71,7 +71,7 @@ TEST(LpuChipFit, RequestsTakeWholeBlocks) {
   DenseDecoder network = small_network(2, 100, 8, 4, 12, 150, 200);
   network.max_context = 640;
   const auto chip = lpu::make_lpu_chip(chip_of(narrow_geometry(4)), Software{});
-  const Stage stage = whole_model(network, two_bytes);
+  const Stage stage = whole_model(network, all_fp16);
   const Fit one = chip->fit(stage, 1, 64);
   const Fit two = chip->fit(stage, 1, 65);
   EXPECT_EQ(one.sequences(64), one.kv_tokens() / 64);
@@ -83,7 +83,7 @@ TEST(LpuChipFit, MayHoldLeavesOutProgramsAndNothingElse) {
   // A row less than one request's layout needs, then just that: programs still do not fit.
   DenseDecoder network = small_network(2, 100, 8, 4, 12, 150, 200);
   network.max_context = 640;
-  const Stage stage = whole_model(network, two_bytes);
+  const Stage stage = whole_model(network, all_fp16);
   lpu::Geometry geometry = narrow_geometry(4);
   const int rows = lpu::layout_of_share(geometry, stage, 1, 640).deepest_bank();
   for (const int missing : {1, 0}) {
