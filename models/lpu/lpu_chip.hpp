@@ -35,6 +35,7 @@ class LpuChip final : public ChipModel {
   [[nodiscard]] Hertz clock() const override { return geometry_.clock; }
   [[nodiscard]] Fit fit(const Stage& stage, std::int64_t sequences,
                         std::int64_t max_context) const override;
+  [[nodiscard]] bool may_hold(const Stage& stage, std::int64_t max_context) const override;
   [[nodiscard]] std::int64_t batch_limit() const override { return most_tokens; }
   /// The residual stream, whatever the activations of the planes are.
   [[nodiscard]] ElementType hidden_type(const Precision&) const override {
@@ -57,7 +58,8 @@ class LpuChip final : public ChipModel {
  private:
   struct Timed {
     std::shared_ptr<const CompiledStage> compiled;
-    std::map<std::size_t, PassCost> passes;  ///< see base_pass()
+    /// By loop and its further iterations; see pass_with().
+    std::map<std::pair<std::size_t, std::int64_t>, PassCost> passes;
   };
   [[nodiscard]] std::int64_t rows_of(Bytes bytes) const;
   /// Most tokens of a pass of requests with so many KV blocks.
@@ -70,6 +72,8 @@ class LpuChip final : public ChipModel {
   void check_context(const Stage& stage, std::int64_t blocks) const;
   [[nodiscard]] std::int64_t largest_slot_count(const Stage& stage, std::int64_t blocks,
                                                 int room) const;
+  /// What fit() answers, laid out and compiled.
+  [[nodiscard]] Fit measured_fit(const Stage& stage, std::int64_t max_context) const;
   /// Of all programs of up to `room` tokens.
   [[nodiscard]] Bytes program_bytes(const Stage& stage, int room) const;
   /// Further iterations of a token's loops over all KV blocks and over those of a window.
@@ -81,7 +85,9 @@ class LpuChip final : public ChipModel {
   [[nodiscard]] PassCost run_pass(const CompiledStage& compiled,
                                   const std::vector<Iterations>& iterations,
                                   TimelineRecorder* timeline) const;
-  const PassCost& base_pass(Timed& entry, std::size_t which) const;
+  /// The pass in which loop `loop` alone has `further` further iterations: a token's loops over all
+  /// blocks (2 t) or over those of a window (2 t + 1).
+  const PassCost& pass_with(Timed& entry, std::size_t loop, std::int64_t further) const;
   [[nodiscard]] PassCost pass_cost(Timed& entry, const std::vector<std::int64_t>& blocks) const;
   [[nodiscard]] Picoseconds pass_time(const CompiledStage& compiled) const;
 
@@ -94,6 +100,8 @@ class LpuChip final : public ChipModel {
   mutable std::map<std::tuple<std::uint64_t, int, int>, Timed> cache_;
   /// Answers of room_for, by stage key and blocks.
   mutable std::map<std::pair<std::uint64_t, std::int64_t>, int> rooms_;
+  /// Answers of fit(), by stage key and context.
+  mutable std::map<std::pair<std::uint64_t, std::int64_t>, Fit> fits_;
 };
 
 }  // namespace tandem::lpu

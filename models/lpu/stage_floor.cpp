@@ -20,6 +20,7 @@ struct LayerShape {
   std::int64_t expert = 0, shared = 0, experts = 0, chosen = 0;
   std::int64_t groups = 1;
   bool norms_heads = false;
+  bool keys_are_values = false;             ///< one product makes both
   const LatentAttention* latent = nullptr;  ///< instead of heads of its own
 
   LayerShape(const LayerKind& kind, std::int64_t ranks) {
@@ -44,6 +45,7 @@ struct LayerShape {
     head_dim = attention->shape.head_dim;
     window = attention->shape.window;
     norms_heads = attention->qk_norm != QkNorm::None;
+    keys_are_values = attention->keys_are_values;
   }
   [[nodiscard]] std::int64_t q_width() const { return heads * head_dim; }
   [[nodiscard]] std::int64_t kv_width() const { return kv_heads * head_dim; }
@@ -180,14 +182,15 @@ class FloorMaker {
   }
 
   void add_qkv() {
+    const std::int64_t cached = shape_.keys_are_values ? 1 : 2;  // products with the hidden state
     const double weights =
-        double(network_.hidden) * double(shape_.q_width() + 2 * shape_.kv_width());
+        double(network_.hidden) * double(shape_.q_width() + cached * shape_.kv_width());
     // Rotary embedding: the partner lanes pass the switch unit on their way.
     // A norm over heads adds their squares within the head.
     const std::int64_t rotated =
         ways_.cross + 2 * ways_.simple + scale_ +
         (shape_.norms_heads ? over_runs(shape_.head_dim) + ways_.special : 0);
-    add_matrix("qkv", q_vectors_ + 2 * packs_, hidden_, weights,
+    add_matrix("qkv", q_vectors_ + cached * packs_, hidden_, weights,
                ways_.product() + rotated + 2 * ways_.simple + ways_.store, 8);
   }
 

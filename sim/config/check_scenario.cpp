@@ -162,7 +162,8 @@ void check_lengths(const Scenario& scenario, const Tree& tree, Problems& problem
                       (1 + traffic.length_spread);
   if (std::floor(most) <= static_cast<double>(network.max_context)) return;
   problems.report(
-      place_of(tree, "prompt_tokens"),
+      place_of(tree,
+               traffic.output_tokens > traffic.prompt_tokens ? "output_tokens" : "prompt_tokens"),
       fmt::format("prompt and output together take up to {} tokens, more than the context {} of "
                   "'{}'",
                   std::floor(most), network.max_context, network.name));

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <numeric>
 
 #include "tests/lpu/compiler_harness.hpp"
@@ -53,6 +54,30 @@ TEST(StageFloor, CountsPaddedTilesAndTheirLoss) {
   EXPECT_EQ(tiles, 4 * 2 + 2 * 2 + 2 * (3 * 2) + 2 * 3 + 1 * 2);
   const double weights = 640.0 * (256 + 128 + 128) + 256.0 * 640 + 3 * 640.0 * 960 + 320.0 * 640;
   EXPECT_DOUBLE_EQ(floor.padding_loss, 1 - weights / (32 * 320.0 * 320.0));
+}
+
+// Gemma 4: one projection makes keys and values, so its tiles are held and streamed once.
+TEST(StageFloor, KeysThatAreValuesAreProjectedOnce) {
+  NeuralNetwork network = network_of(small_network(1, 640, 4, 2, 64, 960, 320));
+  const auto floor_of = [&] {
+    return lpu::floor_of_stage(lpu_v1_geometry(), LatencyTable{},
+                               tandem::whole_model(network, one_byte()), 1);
+  };
+  const auto qkv_of = [](const lpu::StageFloor& floor) {
+    return *std::ranges::find(floor.operators, "qkv", &lpu::OperatorFloor::name);
+  };
+  // Two vectors of q, one of k and one of v, from 2 x 320 inputs.
+  EXPECT_EQ(qkv_of(floor_of()).tiles, 4 * 2);
+  std::get<GroupedAttention>(network.kinds.front().mixer).keys_are_values = true;
+  const lpu::OperatorFloor shared = qkv_of(floor_of());
+  EXPECT_EQ(shared.tiles, 3 * 2);
+  EXPECT_DOUBLE_EQ(shared.useful_tiles, 640.0 * (256 + 128) / (320.0 * 320.0));
+  EXPECT_EQ(shared.stream, 2 * 21);  // six tiles on four planes
+  const auto compiled = lpu::compile_stage(lpu_v1_geometry(), LatencyTable{}, "chip",
+                                           tandem::whole_model(network, one_byte()), 1, 320);
+  // Either part is a bound; in so small a stage their sum is not.
+  EXPECT_GE(compiled.cycles.base, floor_of().latency);
+  EXPECT_GE(compiled.cycles.base, floor_of().throughput);
 }
 
 TEST(StageFloor, FurtherBlocksCostWhatTheBusiestUnitOfEachLoopNeeds) {
