@@ -14,8 +14,8 @@ namespace tandem::entry {
 namespace {
 
 // Far from the end of 64 bits when multiplied with bytes.
-constexpr std::int64_t most_chips = 1'000'000;
-constexpr std::int64_t most_tokens = 10'000'000;
+constexpr std::int64_t most_point_chips = 1'000'000;
+constexpr std::int64_t most_point_tokens = 10'000'000;
 
 /// Cells of one row; collects what is wrong with them.
 class PointReader {
@@ -216,17 +216,17 @@ std::vector<PublishedPoint> read_points(const std::string& file, std::string_vie
     point.model_place = reader.place(row, "model");
     point.fabric_place = reader.place(row, "fabric");
     point.tensor_place = reader.place(row, "tensor");
-    point.tensor = static_cast<int>(reader.whole(row, "tensor", most_chips));
+    point.tensor = static_cast<int>(reader.whole(row, "tensor", most_point_chips));
     if (!reader.text(row, "chips").empty()) {
-      point.chips = reader.whole(row, "chips", most_chips);
+      point.chips = reader.whole(row, "chips", most_point_chips);
       if (*point.chips % point.tensor != 0) {
         reader.problem(row, "chips", "no multiple of the tensor group");
       }
     }
-    point.fit.context = reader.whole(row, "context", most_tokens);
+    point.fit.context = reader.whole(row, "context", most_point_tokens);
     point.fit.weight_bytes = reader.whole(row, "weight_bytes", 2);
     point.fit.kv_bytes = reader.whole(row, "kv_bytes", 2);
-    point.tokens_per_s = static_cast<double>(reader.whole(row, "tokens_per_s", most_tokens));
+    point.tokens_per_s = static_cast<double>(reader.whole(row, "tokens_per_s", most_point_tokens));
     point.mark = reader.text(row, "mark");
     point.source = reader.text(row, "source");
     point.note = reader.text(row, "note");

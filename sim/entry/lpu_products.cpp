@@ -123,10 +123,16 @@ std::vector<PublishedProducts> read_products(const std::string& file, std::strin
     const auto problem = [&](const char* column, const std::string& message) {
       problems.push_back({table.place(row, *table.find(column)), message});
     };
-    PublishedProducts products{cell("id"),   cell("chip"),   {},          0, cell("unit") != "us",
-                               cell("mark"), cell("source"), cell("note")};
-    products.chip_place = table.place(row, *table.find("chip"));
-    products.products_place = table.place(row, *table.find("products"));
+    PublishedProducts products{cell("id"),
+                               cell("chip"),
+                               {},
+                               0,
+                               cell("unit") != "us",
+                               cell("mark"),
+                               cell("source"),
+                               cell("note"),
+                               table.place(row, *table.find("chip")),
+                               table.place(row, *table.find("products"))};
     const auto type = product_type(cell("type"));
     if (!type) problem("type", fmt::format("'{}' is no type that planes multiply", cell("type")));
     const std::string parts = cell("products");

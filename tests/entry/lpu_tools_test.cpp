@@ -69,7 +69,9 @@ TEST_F(LpuTools, NumbersOfTokensWithoutAProgramAreRefused) {
 }
 
 TEST_F(LpuTools, LayersWithStatesAreExplained) {
-  const Scenario served = scenario("little_tales_lpu", {"model=qwen35-tiny"});
+  const Scenario served =
+      scenario("little_tales_lpu",
+               {"model=qwen35-tiny", "traffic.prompt_tokens=16", "traffic.output_tokens=16"});
   const std::string text = compile_scenario(served, {1, true, false}).front().explanation;
   for (const char* name : {"delta projections", "delta states asked", "delta states updated"}) {
     EXPECT_NE(text.find(name), std::string::npos) << name;
