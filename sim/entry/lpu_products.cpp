@@ -62,7 +62,7 @@ std::int64_t fewest_shares(const lpu::GemmShape& shape, const lpu::Geometry& geo
   const std::int64_t free = rows - k_tiles * n_tiles * lanes * width;
   const std::int64_t needed = 2 * width * k_tiles + 4 * n_tiles;
   if (free < needed) {
-    throw ModelError(fmt::format("a product of {} x {} does not fit the SRAM", shape.k, shape.n));
+    throw ModelError("the weights of a product do not fit the SRAM");
   }
   return ceil_div(shape.m, free / needed);
 }

@@ -71,7 +71,7 @@ TEST(LpuProducts, ProductsThatCannotBeAreReportedAtTheirCells) {
   ASSERT_EQ(problems.size(), 2U);
   EXPECT_EQ(format_diagnostic(problems[0]), file + ":2:3: error: chip 'h100_sxm' is no LPU");
   EXPECT_EQ(format_diagnostic(problems[1]),
-            file + ":3:15: error: a product of 65536 x 65536 does not fit the SRAM");
+            file + ":3:15: error: the weights of a product do not fit the SRAM");
 }
 
 TEST(LpuPoints, AChipIsAnEstimateWhereItsShapeIsAssumed) {

@@ -68,7 +68,7 @@ TEST(ChipCheck, PlanesStandInPairsAndLoadInEqualGroups) {
       complaints("lpu_v1", {{"planes", "5"}, {"weight_streams_per_plane", "7"}}),
       "--set planes: error: 'planes' is 5; half of them stand on each side: write an even "
       "number\n--set weight_streams_per_plane: error: 'weight_streams_per_plane' is 7; the 320 "
-      "columns of a plane load in equal groups: write a divisor");
+      "columns of a plane load in equal groups: write a divisor\n2 errors");
 }
 
 // 16 slices of weights, four that move with the loops and two of tables.
