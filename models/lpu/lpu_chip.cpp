@@ -173,14 +173,14 @@ std::int64_t LpuChip::rows_of(Bytes bytes) const {
 // Cycles do not depend on how many rows the KV cache has, so one program per stage, room and number
 // of tokens, with as much KV as fits, answers for every context. The loops of every token follow
 // the plan that is best for one.
-LpuChip::Timed& LpuChip::timed(const Stage& stage, int room, int slots) const {
-  PassShape pass{slots, room, {}, {}};
+LpuChip::Timed& LpuChip::timed(const Stage& stage, int room, int width) const {
+  PassShape pass{width, room, {}, {}};
   if (room > 1) {
     const CompiledStage& single = *timed(stage, 1, 1).compiled;
     pass.loops = single.plan;
     pass.window_loops = single.window_plan;
   }
-  Timed& entry = cache_[{stage.key(), room, slots}];
+  Timed& entry = cache_[{stage.key(), room, width}];
   if (!entry.compiled) {
     const std::int64_t blocks = largest_block_count(stage, room, geometry_.rows_per_bank);
     entry.compiled = std::make_shared<CompiledStage>(
@@ -190,20 +190,23 @@ LpuChip::Timed& LpuChip::timed(const Stage& stage, int room, int slots) const {
   return entry;
 }
 
+std::int64_t LpuChip::longest_blocks(const Stage& stage) const {
+  return std::max<std::int64_t>(1, ceil_div(stage.longest_request, geometry_.lanes()));
+}
+
 StageCost LpuChip::simulate(const Stage& stage, const Batch& batch,
                             TimelineRecorder* timeline) const {
   const std::lock_guard lock(mutex_);
-  std::int64_t longest =
-      std::max<std::int64_t>(1, ceil_div(stage.longest_request, geometry_.lanes()));
+  std::int64_t longest = longest_blocks(stage);
   for (const SequenceSlice& slice : batch.slices) {
     longest = std::max(longest, (slice.context + slice.new_tokens - 1) / geometry_.lanes() + 1);
   }
   check_context(stage, longest);
   const int room = room_for(stage, longest);
-  const auto time = [&](int slots) { return pass_time(*timed(stage, room, slots).compiled); };
+  const auto time = [&](int width) { return pass_time(*timed(stage, room, width).compiled); };
   std::vector<PassCost> passes;
   for (const PlannedPass& pass : plan_passes(batch, geometry_.lanes(), room, time)) {
-    Timed& entry = timed(stage, room, pass.slots);
+    Timed& entry = timed(stage, room, pass.width);
     std::vector<std::int64_t> blocks;
     std::vector<Iterations> iterations;
     for (const PlannedToken& token : pass.tokens) {
@@ -211,7 +214,7 @@ StageCost LpuChip::simulate(const Stage& stage, const Batch& batch,
       iterations.push_back(iterations_of(*entry.compiled, blocks.back()));
     }
     passes.push_back(pass_cost(entry, blocks));
-    passes.back().host = host_time(entry.compiled->layout, geometry_, host_, pass.slots);
+    passes.back().host = host_time(entry.compiled->layout, geometry_, host_, pass.width);
     if (timeline != nullptr && passes.size() == 1) {
       static_cast<void>(run_pass(*entry.compiled, iterations, timeline));
     }
@@ -280,7 +283,7 @@ Bytes LpuChip::program_bytes(const Stage& stage, int room) const {
   if (room == 1) return one;
   const Bytes more = timed(stage, 2, 2).compiled->program_bytes() - one;
   Bytes total{0};
-  for (int slots = 1; slots <= room; slots *= 2) total += one + more * (slots - 1);
+  for (int width = 1; width <= room; width *= 2) total += one + more * (width - 1);
   return total;
 }
 

@@ -52,6 +52,10 @@ class LpuChip final : public ChipModel {
   [[nodiscard]] std::unique_ptr<LoadedStage> load(const Stage& stage, const Weights& weights,
                                                   std::int64_t sequences,
                                                   std::int64_t max_context) const override;
+  /// Tokens of the widest passes of a stage whose requests are as long as it says.
+  [[nodiscard]] int widest_pass(const Stage& stage) const;
+  /// The program of such a stage's passes of so many tokens: see program_of_run().
+  [[nodiscard]] std::shared_ptr<const CompiledStage> program(const Stage& stage, int width) const;
   [[nodiscard]] Watts static_power() const override;
   [[nodiscard]] std::map<std::string, Joules> energy_per_count() const override;
 
@@ -62,10 +66,12 @@ class LpuChip final : public ChipModel {
     std::map<std::pair<std::size_t, std::int64_t>, PassCost> passes;
   };
   [[nodiscard]] std::int64_t rows_of(Bytes bytes) const;
+  /// KV blocks of the longest request of a stage's pool.
+  [[nodiscard]] std::int64_t longest_blocks(const Stage& stage) const;
   /// Most tokens of a pass of requests with so many KV blocks.
   [[nodiscard]] int room_for(const Stage& stage, std::int64_t blocks) const;
-  /// The program for `slots` tokens beside buffers for `room`.
-  [[nodiscard]] Timed& timed(const Stage& stage, int room, int slots) const;
+  /// The program of that width, the tokens of a pass, beside buffers for `room`.
+  [[nodiscard]] Timed& timed(const Stage& stage, int room, int width) const;
   [[nodiscard]] std::int64_t largest_block_count(const Stage& stage, int room,
                                                  std::int64_t rows) const;
   /// Throws ModelError where not even one request of so many KV blocks fits.
@@ -96,7 +102,7 @@ class LpuChip final : public ChipModel {
   LatencyTable latencies_;
   HostLink host_;
   mutable std::mutex mutex_;
-  /// By stage key, room and slots; changes no answer.
+  /// By stage key, room and width; changes no answer.
   mutable std::map<std::tuple<std::uint64_t, int, int>, Timed> cache_;
   /// Answers of room_for, by stage key and blocks.
   mutable std::map<std::pair<std::uint64_t, std::int64_t>, int> rooms_;

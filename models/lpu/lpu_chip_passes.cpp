@@ -1,9 +1,13 @@
 // Passes of an LPU's programs: the machine runs those with few iterations of every loop, the others
 // follow.
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <bit>
 
 #include "models/lpu/lpu_chip.hpp"
 #include "models/lpu/stage_gang.hpp"
+#include "sim/core/diagnostics.hpp"
 
 namespace tandem::lpu {
 namespace {
@@ -21,6 +25,43 @@ void add_difference(PassCost& sum, const PassCost& longer, const PassCost& short
 }
 
 }  // namespace
+
+int LpuChip::widest_pass(const Stage& stage) const {
+  const std::lock_guard lock(mutex_);
+  const std::int64_t blocks = longest_blocks(stage);
+  check_context(stage, blocks);
+  return room_for(stage, blocks);
+}
+
+std::shared_ptr<const CompiledStage> LpuChip::program(const Stage& stage, int width) const {
+  const int room = widest_pass(stage);
+  if (width < 1 || width > room || !std::has_single_bit(static_cast<unsigned>(width))) {
+    throw ModelError(
+        fmt::format("lpu: passes of {} tokens; there is room for 1, 2, 4 ... up to {} of {}", width,
+                    room, stage.network.name));
+  }
+  const std::lock_guard lock(mutex_);
+  return timed(stage, room, width).compiled;
+}
+
+namespace {
+
+const LpuChip& lpu_of(const ChipModel& chip) {
+  const auto* lpu = dynamic_cast<const LpuChip*>(&chip);
+  if (lpu == nullptr) throw ModelError("chip '" + chip.chip().name + "' is no LPU");
+  return *lpu;
+}
+
+}  // namespace
+
+int widest_pass(const ChipModel& chip, const Stage& stage) {
+  return lpu_of(chip).widest_pass(stage);
+}
+
+std::shared_ptr<const CompiledStage> program_of_run(const ChipModel& chip, const Stage& stage,
+                                                    int tokens) {
+  return lpu_of(chip).program(stage, tokens);
+}
 
 LpuChip::Iterations LpuChip::iterations_of(const CompiledStage& compiled, std::int64_t blocks) {
   return {compiled.cycles.further_iterations(blocks),

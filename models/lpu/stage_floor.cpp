@@ -4,8 +4,7 @@
 #include <cstdlib>
 
 #include "models/lpu/idle_ways.hpp"
-#include "models/lpu/stage_floor_latent.hpp"
-#include "sim/core/diagnostics.hpp"
+#include "models/lpu/stage_floor_delta.hpp"
 #include "sim/core/integers.hpp"
 #include "sim/describe/neural_network.hpp"
 
@@ -20,8 +19,10 @@ struct LayerShape {
   std::int64_t expert = 0, shared = 0, experts = 0, chosen = 0;
   std::int64_t groups = 1;
   bool norms_heads = false;
-  bool keys_are_values = false;             ///< one product makes both
-  const LatentAttention* latent = nullptr;  ///< instead of heads of its own
+  bool keys_are_values = false;  ///< one product makes both
+  // Instead of heads of its own:
+  const LatentAttention* latent = nullptr;
+  const GatedDelta* delta = nullptr;
 
   LayerShape(const LayerKind& kind, std::int64_t ranks) {
     add_attention(kind.mixer, ranks);
@@ -37,9 +38,9 @@ struct LayerShape {
 
   void add_attention(const Mixer& mixer, std::int64_t ranks) {
     latent = std::get_if<LatentAttention>(&mixer);
-    if (latent != nullptr) return;
+    delta = std::get_if<GatedDelta>(&mixer);
     const auto* attention = std::get_if<GroupedAttention>(&mixer);
-    if (attention == nullptr) throw ModelError("lpu.floor: layers without attention");
+    if (attention == nullptr) return;
     heads = attention->shape.heads / ranks;
     kv_heads = std::max<std::int64_t>(1, attention->shape.kv_heads / ranks);
     head_dim = attention->shape.head_dim;
@@ -93,7 +94,7 @@ class FloorMaker {
     inner_ = ceil_div(shape.dense, lanes_);
     // As many tokens fill no fewer blocks, wherever in a block they begin.
     seen_blocks_ = shape.window > 0 ? std::min(blocks_, ceil_div(shape.window, lanes_)) : blocks_;
-    if (shape.latent != nullptr) return;
+    if (shape.heads == 0) return;
     pack_heads_ = std::min<std::int64_t>(shape.kv_heads, (lanes_ - 1) / shape.head_dim);
     packs_ = ceil_div(shape.kv_heads, std::max<std::int64_t>(1, pack_heads_));
     q_vectors_ = packs_ * (shape.heads / shape.kv_heads);
@@ -295,11 +296,15 @@ class FloorMaker {
 
   // `added`: what a product takes that is added to the hidden state.
   void add_attention(std::int64_t added) {
-    if (shape_.latent != nullptr) {
-      const FloorFormats formats{network_.hidden, ranks_, weight_bytes_, kv_bytes_};
-      const auto parts = latent_floor(geometry_, latencies_, *shape_.latent, formats);
+    const FloorFormats formats{network_.hidden, ranks_, weight_bytes_, kv_bytes_};
+    const auto take = [&](const std::vector<OperatorFloor>& parts) {
       floor_.operators.insert(floor_.operators.end(), parts.begin(), parts.end());
-      return;
+    };
+    if (shape_.latent != nullptr) {
+      return take(latent_floor(geometry_, latencies_, *shape_.latent, formats));
+    }
+    if (shape_.delta != nullptr) {
+      return take(delta_floor(geometry_, latencies_, *shape_.delta, formats));
     }
     add_qkv();
     add_scores();

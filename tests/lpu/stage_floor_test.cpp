@@ -106,6 +106,51 @@ TEST(StageFloor, NoScheduleIsBelowEitherPart) {
   }
 }
 
+// Qwen3.5-27B's layer on LPU v1: 16 key and 48 value heads of 128 channels, two of either in a
+// vector of 320: 8 vectors each of queries and keys, 24 of values, one of gates.
+TEST(StageFloor, EveryRowOfAStatePassesTheVectorUnit) {
+  NeuralNetwork network = network_of(small_network(1, 5120, 8, 2, 64, 960, 320));
+  GatedDelta delta;
+  delta.shape = {16, 48, 128, 128, 4, 64};
+  network.kinds.front().mixer = delta;
+  const Stage stage = tandem::whole_model(network, one_byte());
+  const auto floor = lpu::floor_of_stage(lpu_v1_geometry(), LatencyTable{}, stage, 1);
+  const auto part = [&](const std::string& name) {
+    for (const auto& found : floor.operators) {
+      if (found.name == name) return found;
+    }
+    return lpu::OperatorFloor{};
+  };
+  // Queries, keys, values, output gates and gates: 8 + 8 + 24 + 24 + 1 vectors of 16 tiles each.
+  EXPECT_EQ(part("delta projections").tiles, 65 * 16);
+  // 24 states of 128 rows: four operations for each on 16 ALUs, then three.
+  EXPECT_EQ(part("delta states asked").vxm, 24 * 128 * 4 / 16);
+  EXPECT_EQ(part("delta states updated").vxm, 24 * 128 * 3 / 16);
+  EXPECT_EQ(part("delta states updated").latency, 0);
+  // Read, 22 hops to the switch unit, 22 in it and 23 back: 69. Seven operations and the square's
+  // way of 24 hops to the planes, 26 in them, 24 back, with two operations before; two to the mean,
+  // a root, two products, a store.
+  EXPECT_EQ(part("delta states asked").latency,
+            2 + 22 + 22 + 23 + 14 + 4 + 24 + 26 + 24 + 4 + 5 + 4 + 3);
+  EXPECT_EQ(floor.further_blocks, 0);
+}
+
+// One layer of Gated DeltaNet, one of attention.
+TEST(StageFloor, NoScheduleWithStatesIsBelowEitherPart) {
+  NeuralNetwork network = network_of(small_network(2, 640, 4, 2, 64, 960, 320));
+  LayerKind delta = network.kinds.front();
+  delta.mixer = GatedDelta{{2, 4, 128, 128, 4, 64}};
+  network.kinds.push_back(delta);
+  network.pattern = {1, 0};
+  const Stage stage = tandem::whole_model(network, one_byte());
+  for (const auto& geometry : {lpu_v1_geometry(), lp30_geometry()}) {
+    const auto compiled = lpu::compile_stage(geometry, LatencyTable{}, "chip", stage, 1, 320);
+    const auto floor = lpu::floor_of_stage(geometry, LatencyTable{}, stage, 1);
+    EXPECT_GE(compiled.cycles.base, floor.latency);
+    EXPECT_GE(compiled.cycles.base, floor.throughput);
+  }
+}
+
 TEST(StageFloor, SeveralTokensShareWeightTiles) {
   lpu::StageFloor floor;
   // A matrix: 100 cycles of streams, 30 of the planes per token. Keys: 10 of streams per token.
