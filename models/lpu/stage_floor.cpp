@@ -5,52 +5,12 @@
 
 #include "models/lpu/idle_ways.hpp"
 #include "models/lpu/stage_floor_delta.hpp"
+#include "models/lpu/stage_floor_layer.hpp"
 #include "sim/core/integers.hpp"
 #include "sim/describe/neural_network.hpp"
 
 namespace tandem::lpu {
 namespace {
-
-// What one of `ranks` chips computes of a layer.
-struct LayerShape {
-  std::int64_t heads = 0, kv_heads = 0, head_dim = 0;
-  std::int64_t window = 0;  ///< tokens that one sees; 0: all
-  std::int64_t dense = 0;   ///< width of a dense block; 0: experts
-  std::int64_t expert = 0, shared = 0, experts = 0, chosen = 0;
-  std::int64_t groups = 1;
-  bool norms_heads = false;
-  bool keys_are_values = false;  ///< one product makes both
-  // Instead of heads of its own:
-  const LatentAttention* latent = nullptr;
-  const GatedDelta* delta = nullptr;
-
-  LayerShape(const LayerKind& kind, std::int64_t ranks) {
-    add_attention(kind.mixer, ranks);
-    dense = ceil_div(kind.ffn.intermediate, ranks);
-    if (!kind.ffn.experts) return;
-    const Experts& mixture = *kind.ffn.experts;
-    expert = ceil_div(mixture.intermediate, ranks);
-    shared = mixture.shared > 0 ? ceil_div(mixture.shared_intermediate, ranks) : 0;
-    experts = mixture.router.experts;
-    chosen = mixture.router.top_k;
-    groups = mixture.router.groups;
-  }
-
-  void add_attention(const Mixer& mixer, std::int64_t ranks) {
-    latent = std::get_if<LatentAttention>(&mixer);
-    delta = std::get_if<GatedDelta>(&mixer);
-    const auto* attention = std::get_if<GroupedAttention>(&mixer);
-    if (attention == nullptr) return;
-    heads = attention->shape.heads / ranks;
-    kv_heads = std::max<std::int64_t>(1, attention->shape.kv_heads / ranks);
-    head_dim = attention->shape.head_dim;
-    window = attention->shape.window;
-    norms_heads = attention->qk_norm != QkNorm::None;
-    keys_are_values = attention->keys_are_values;
-  }
-  [[nodiscard]] std::int64_t q_width() const { return heads * head_dim; }
-  [[nodiscard]] std::int64_t kv_width() const { return kv_heads * head_dim; }
-};
 
 class FloorMaker {
  public:
@@ -75,8 +35,9 @@ class FloorMaker {
     const bool sends = stage_.head_end != network_.vocabulary;
     if (!stage_.has_embedding) add_receive();
     for (std::int64_t l = 0; l < stage_.layers; ++l) {
-      take_shape(LayerShape(network_.layer(stage_.first_layer + l), ranks_));
-      add_layer(sends && l + 1 == stage_.layers);
+      const LayerKind& kind = network_.layer(stage_.first_layer + l);
+      take_shape(FloorLayer(kind, ranks_));
+      add_layer(kind.has_mixer(), sends && l + 1 == stage_.layers);
     }
     if (sends) add_link("send", link_way());
     if (stage_.has_head()) {
@@ -89,7 +50,7 @@ class FloorMaker {
   }
 
  private:
-  void take_shape(const LayerShape& shape) {
+  void take_shape(const FloorLayer& shape) {
     shape_ = shape;
     inner_ = ceil_div(shape.dense, lanes_);
     // As many tokens fill no fewer blocks, wherever in a block they begin.
@@ -314,9 +275,7 @@ class FloorMaker {
                double(network_.hidden) * double(shape_.q_width()), added, 2);
   }
 
-  void add_layer(bool sends) {
-    const double hidden = static_cast<double>(network_.hidden);
-    const std::int64_t added = ways_.product() + scale_ + ways_.simple + ways_.store;
+  void add_mixer(std::int64_t added) {
     add_norm();
     const std::size_t first = floor_.operators.size();
     add_attention(added);
@@ -324,6 +283,12 @@ class FloorMaker {
       floor_.further_blocks += (seen_blocks_ - 1) * floor_.operators[i].per_block;
     }
     add_all_reduce(false);
+  }
+
+  void add_layer(bool mixes, bool sends) {
+    const double hidden = static_cast<double>(network_.hidden);
+    const std::int64_t added = ways_.product() + scale_ + ways_.simple + ways_.store;
+    if (mixes) add_mixer(added);
     add_norm();
     if (shape_.experts > 0) {
       add_routing();
@@ -371,7 +336,7 @@ class FloorMaker {
   const Geometry& geometry_;
   const LatencyTable& latencies_;
   const NeuralNetwork& network_;
-  LayerShape shape_;
+  FloorLayer shape_;
   const Stage& stage_;
   const Ways ways_;
   const std::int64_t lanes_, hidden_;

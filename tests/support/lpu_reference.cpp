@@ -42,7 +42,7 @@ LpuReference::LpuReference(const Weights& weights, ElementType weight_type, Elem
     layer.kind = &network_.layer(l);
     if (std::holds_alternative<LatentAttention>(layer.kind->mixer)) {
       make_latent(layer, l);
-    } else {
+    } else if (layer.kind->has_mixer()) {
       make_queries(layer, l);
       layer.k = make(weights.layer(l, "attention.key"), kv, hidden);
       if (!std::get<GroupedAttention>(layer.kind->mixer).keys_are_values) {
@@ -346,6 +346,15 @@ void GangReference::share_squares(std::size_t layer, const LpuReference::Lanes& 
   }
   const auto count = static_cast<std::int64_t>(ranks_.size());
   for (LpuReference& rank : ranks_) rank.give_squares(sums, count);
+}
+
+void GangReference::feed_forward(std::size_t layer, LpuReference::Lanes& hidden) {
+  LpuReference::Lanes sum = ranks_.front().feed_forward_part(layer, hidden);
+  for (std::size_t r = 1; r < ranks_.size(); ++r) {
+    const LpuReference::Lanes next = ranks_[r].feed_forward_part(layer, hidden);
+    for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += next[i];
+  }
+  ranks_.front().add_half(hidden, std::move(sum), layer, "ffn_post_norm");
 }
 
 std::vector<float> GangReference::forward(std::int32_t token) {

@@ -31,6 +31,7 @@ class LpuReference {
   [[nodiscard]] Lanes embed(std::int32_t token) const;
   /// What attention and the feed-forward network of a layer add to the hidden state.
   Lanes attention_part(std::size_t layer, const Lanes& hidden);
+  /// `hidden`: of whole vectors.
   [[nodiscard]] Lanes feed_forward_part(std::size_t layer, const Lanes& hidden);
   /// Adds such a sum, with its bias and under its norm where the layer has one.
   void add_half(Lanes& hidden, Lanes sum, std::size_t layer, const std::string& norm) const;
@@ -177,6 +178,8 @@ class GangReference {
   GangReference(std::vector<Weights> shares, ElementType weight_type, ElementType kv_type,
                 int lanes);
   std::vector<float> forward(std::int32_t token);
+  /// Adds the feed-forward half of a layer to a hidden state of whole vectors.
+  void feed_forward(std::size_t layer, LpuReference::Lanes& hidden);
 
  private:
   void share_squares(std::size_t layer, const LpuReference::Lanes& hidden);

@@ -167,6 +167,7 @@ void StageCompiler::send_hidden(const TokenBuffers& token) {
 
 // The first half of a layer, by its kind.
 void StageCompiler::mix_tokens(const LayerLayout& layer) {
+  if (!layer.kind.has_mixer()) return;
   if (std::holds_alternative<GatedDelta>(layer.kind.mixer)) return mix_by_delta(layer);
   if (layout_.latent) return mix_by_latents(layer);
   attention(layer);

@@ -337,6 +337,11 @@ struct StageLayout : TokenBuffers {
   }
   [[nodiscard]] const NeuralNetwork& network() const { return stage.network; }
   [[nodiscard]] int units() const { return slots * blocks_per_slot; }
+  /// Whether any layer mixes tokens: without, positions and requests make no difference.
+  [[nodiscard]] bool mixes() const {
+    return std::ranges::any_of(layers,
+                               [](const LayerLayout& layer) { return layer.kind.has_mixer(); });
+  }
   /// Whether any layer attends to all tokens.
   [[nodiscard]] bool sees_all() const {
     return !window.exists() || std::ranges::any_of(layers, [](const LayerLayout& layer) {

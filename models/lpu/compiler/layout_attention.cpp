@@ -5,6 +5,27 @@
 
 namespace tandem::lpu {
 
+void LayoutMaker::make_mixer(LayerLayout& layer) {
+  if (!layer.kind.has_mixer()) return;
+  if (std::holds_alternative<GatedDelta>(layer.kind.mixer)) {
+    make_delta(layer);
+  } else if (layout_.latent) {
+    make_latent(layer);
+  } else {
+    make_grouped_attention(layer);
+  }
+}
+
+void LayoutMaker::make_mixer_vectors(int t) {
+  if (!layout_.mixes()) return;
+  layout_.latent ? make_latent_vectors(t) : make_attention_vectors(t);
+}
+
+void LayoutMaker::make_mixer_buffers(int t) {
+  if (!layout_.mixes()) return;
+  layout_.latent ? make_latent_buffers(t) : make_attention_buffers(t);
+}
+
 void LayoutMaker::make_grouped_attention(LayerLayout& layer) {
   const StageShape& s = layout_.shape;
   layer.q = matrix(s.q_vectors(), s.hidden_vectors);
