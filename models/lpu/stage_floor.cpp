@@ -15,11 +15,11 @@ namespace {
 class FloorMaker {
  public:
   FloorMaker(const Geometry& geometry, const LatencyTable& latencies, const Stage& stage,
-             std::int64_t context, std::int64_t ranks, int hops)
+             std::int64_t context, const GangShape& gang, int hops)
       : geometry_(geometry),
         latencies_(latencies),
         network_(stage.network),
-        shape_(stage.network.kinds.front(), ranks),
+        shape_(stage.network.kinds.front(), gang.ranks),
         stage_(stage),
         ways_(geometry, latencies),
         lanes_(geometry.lanes()),
@@ -28,7 +28,9 @@ class FloorMaker {
         kv_bytes_(static_cast<int>(bytes_of(stage.precision.kv_cache))),
         scale_(weight_bytes_ == 1 ? ways_.simple : 0),
         blocks_(std::max<std::int64_t>(1, ceil_div(context, lanes_))),
-        ranks_(ranks),
+        ranks_(gang.ranks),
+        trays_(gang.trays),
+        tray_(gang.tray_chips()),
         hops_(hops) {}
 
   StageFloor make() {
@@ -75,7 +77,7 @@ class FloorMaker {
   }
 
   void add_link(const char* name, std::int64_t latency) {
-    const std::int64_t vectors = ranks_ > 1 ? ceil_div(hidden_, ranks_) : hidden_;
+    const std::int64_t vectors = ceil_div(hidden_, tray_);
     floor_.operators.push_back({name, latency, 0, 0, 0, 4 * vectors * interval(), 0, 0});
   }
   [[nodiscard]] std::int64_t interval() const {
@@ -87,7 +89,7 @@ class FloorMaker {
     add_link("receive", link_way());
     if (ranks_ == 1) return;
     add_exchange("gather", 1, link_hop() + ways_.load + ways_.simple + ways_.store,
-                 ceil_div(hidden_, ranks_));
+                 ceil_div(hidden_, tray_));
   }
 
   // From the SRAM of one chip to that of another.
@@ -112,15 +114,28 @@ class FloorMaker {
   // that sends passes the sums on after the first hop.
   void add_all_reduce(bool sends) {
     if (ranks_ == 1) return;
-    const std::int64_t part = ceil_div(hidden_, ranks_);
-    const std::int64_t sum = ways_.load + (ranks_ - 1) * ways_.simple + ways_.store;
+    const std::int64_t part = ceil_div(hidden_, tray_);
+    const std::int64_t sum = ways_.load + (tray_ - 1) * ways_.simple + ways_.store;
     const std::int64_t added = ways_.load + ways_.simple + ways_.store;
+    if (trays_ > 1) add_trays(hops_ == 1 && !sends ? hidden_ : part);
     if (hops_ == 1 && !sends) {
       // The sum and the hidden state in one go.
-      return add_exchange("all-reduce", ranks_, link_hop() + sum + ways_.simple, hidden_);
+      return add_exchange("all-reduce", tray_, link_hop() + sum + ways_.simple, hidden_);
     }
     const int hops = sends ? 1 : 2;
     add_exchange("all-reduce", 2, hops * link_hop() + sum + added, hops * part);
+  }
+
+  // Between the sum of a tray and its use: `vectors` go to the other trays and are added there.
+  void add_trays(std::int64_t vectors) {
+    OperatorFloor exchange;
+    exchange.name = "all-reduce over trays";
+    exchange.latency = link_hop() - geometry_.link_class(0).latency +
+                       geometry_.tray_links.latency + ways_.load + (trays_ - 1) * ways_.simple +
+                       ways_.store;
+    exchange.vxm = over_alus(trays_ * vectors);
+    exchange.link = 4 * vectors * geometry_.tray_links.cycles_per_vector;
+    floor_.operators.push_back(exchange);
   }
 
   void add_norm() {
@@ -344,7 +359,7 @@ class FloorMaker {
   std::int64_t seen_blocks_ = 1;  ///< KV blocks that the layer under way reads at least
   const int weight_bytes_, kv_bytes_;
   const std::int64_t scale_, blocks_;
-  const std::int64_t ranks_;
+  const std::int64_t ranks_, trays_, tray_;  ///< chips of the gang, its trays, chips of one
   const int hops_;
   std::int64_t links_ = 0;  ///< that join the gang
   std::int64_t pack_heads_ = 0, packs_ = 0, q_vectors_ = 0;
@@ -354,12 +369,12 @@ class FloorMaker {
 }  // namespace
 
 StageFloor floor_of_stage(const Geometry& geometry, const LatencyTable& latencies,
-                          const Stage& stage, std::int64_t context, int ranks) {
+                          const Stage& stage, std::int64_t context, const GangShape& gang) {
   const auto with_hops = [&](int hops) {
-    return FloorMaker(geometry, latencies, stage, context, ranks, hops).make();
+    return FloorMaker(geometry, latencies, stage, context, gang, hops).make();
   };
   StageFloor two = with_hops(2);
-  if (ranks == 1) return two;
+  if (gang.ranks == 1) return two;
   StageFloor one = with_hops(1);
   return one.cycles() < two.cycles() ? one : two;
 }

@@ -291,13 +291,17 @@ StripedBlocks LayoutMaker::striped_blocks(int vectors) {
   blocks.input = {block(Hemisphere::West), block(Hemisphere::East)};
   blocks.inbox = block(Hemisphere::West);
   blocks.output = block(Hemisphere::East);
+  if (const int trays = layout_.ranks / layout_.tray_chips; trays > 1) {
+    const int sums = vectors / layout_.tray_chips * trays;
+    blocks.trays = {allocator_.buffer(Hemisphere::West, 4, BufferUse::Any, 0, sums), sums};
+  }
   return blocks;
 }
 
 void LayoutMaker::make_exchange() {
   const int stripes =
-      pieces_of(std::int64_t{layout_.tokens} * layout_.shape.hidden_vectors, layout_.ranks);
-  const int vectors = stripes * layout_.ranks;
+      pieces_of(std::int64_t{layout_.tokens} * layout_.shape.hidden_vectors, layout_.tray_chips);
+  const int vectors = stripes * layout_.tray_chips;
   layout_.exchange = striped_blocks(vectors);
   if (is_last()) return;
   layout_.shards = {allocator_.buffer(Hemisphere::East, 4, BufferUse::Any, 0, vectors), vectors};
@@ -351,11 +355,12 @@ void require_square_planes(const Geometry& geometry) {
 }
 
 StageLayout make_layout(const Geometry& geometry, const Stage& stage, int slots,
-                        std::int64_t max_context, int tokens, int ranks, int top) {
+                        std::int64_t max_context, int tokens, const GangShape& gang, int top) {
   require_square_planes(geometry);
   StageLayout layout;
   layout.stage = stage;
-  layout.ranks = ranks;
+  layout.ranks = gang.ranks;
+  layout.tray_chips = gang.tray_chips();
   layout.top = top;
   if (top < 0 || top > std::min<std::int64_t>(most_top_tokens, stage.head_end - stage.head_begin)) {
     throw ModelError(fmt::format("lpu.compiler: the best {} tokens; up to {} of the head are given",
