@@ -254,7 +254,8 @@ ServiceModel::ServiceModel(const Scenario& scenario, const Catalogue& catalogue,
                                  ? prefill_->chips_per_replica() * placement.prefill.replicas
                                  : 0;
   decode_ = std::make_unique<PoolModel>(scenario, placement.decode, taken, catalogue, make_network_,
-                                        store_);
+                                        store_,
+                                        placement.has_ffn() ? LayerDuty::Mixers : LayerDuty::Whole);
 }
 
 ServiceModel::~ServiceModel() = default;
