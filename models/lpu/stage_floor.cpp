@@ -16,8 +16,7 @@ struct LayerShape {
   std::int64_t heads = 0, kv_heads = 0, head_dim = 0;
   std::int64_t window = 0;  ///< tokens that one sees; 0: all
   std::int64_t dense = 0;   ///< width of a dense block; 0: experts
-  std::int64_t expert = 0, shared = 0, experts = 0, chosen = 0;
-  std::int64_t groups = 1;
+  std::int64_t expert = 0, shared = 0, experts = 0, chosen = 0, groups = 1;
   bool norms_heads = false;
   bool keys_are_values = false;  ///< one product makes both
   // Instead of heads of its own:
@@ -393,9 +392,8 @@ StageFloor floor_of_stage(const Geometry& geometry, const LatencyTable& latencie
   const auto with_hops = [&](int hops) {
     return FloorMaker(geometry, latencies, stage, context, ranks, hops).make();
   };
-  StageFloor two = with_hops(2);
-  if (ranks == 1) return two;
-  StageFloor one = with_hops(1);
+  const StageFloor two = with_hops(2);
+  const StageFloor one = ranks == 1 ? two : with_hops(1);
   return one.cycles() < two.cycles() ? one : two;
 }
 

@@ -12,7 +12,7 @@
 namespace tandem {
 namespace {
 
-constexpr double bytes_per_megabyte = 1e6;
+constexpr double megabyte = 1e6;
 
 /// Rows of tokens that are being made. What lies behind them does not matter to these blocks.
 Batch rows(std::int64_t tokens) {
@@ -63,7 +63,7 @@ void FeedForwardPool::require_fit() const {
   const Stage& fullest = gangs.front();
   const Fit fit = chip_->fit(fullest, 1, 1);
   if (fit.holds_weights()) return;
-  const double missing = -static_cast<double>(fit.free_for_kv().count()) / bytes_per_megabyte;
+  const double missing = -static_cast<double>(fit.free_for_kv().count()) / megabyte;
   throw ConfigError(
       placement_.place,
       fmt::format("the feed-forward blocks of layers {}-{} of {} miss {:.1f} MB per chip on "

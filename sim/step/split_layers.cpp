@@ -8,7 +8,7 @@ namespace tandem {
 namespace {
 
 // Crossings are timed on an idle network: each goes long after the one before has arrived.
-constexpr Picoseconds idle_gap{1000000000};
+constexpr Picoseconds crossing_gap{1000000000};
 
 }  // namespace
 
@@ -26,7 +26,7 @@ SplitLayers::Crossing SplitLayers::cross(std::int64_t tokens,
   const std::int64_t width = ceil_div(hidden_, static_cast<std::int64_t>(gang.size()));
   const Bytes size(rows * width * bytes_of(hidden_type_));
   const std::map<std::string, LinkUse> before = network_->usage();
-  const Picoseconds start = now_ + idle_gap;
+  const Picoseconds start = now_ + crossing_gap;
   Crossing crossing{};
   std::size_t messages = 0;
   for (const ChipAddress& mixer : mixers) {
