@@ -373,9 +373,8 @@ StageFloor floor_of_stage(const Geometry& geometry, const LatencyTable& latencie
   const auto with_hops = [&](int hops) {
     return FloorMaker(geometry, latencies, stage, context, gang, hops).make();
   };
-  StageFloor two = with_hops(2);
-  if (gang.ranks == 1) return two;
-  StageFloor one = with_hops(1);
+  const StageFloor two = with_hops(2);
+  const StageFloor one = gang.ranks == 1 ? two : with_hops(1);
   return one.cycles() < two.cycles() ? one : two;
 }
 

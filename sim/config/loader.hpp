@@ -52,7 +52,7 @@ inline constexpr const char* from_checkpoint = "from_checkpoint";
 class Loader {
  public:
   /// `check` sees every chip whose numbers could all be read; none: nothing is checked.
-  explicit Loader(ConfigRoots roots, ModelSchemas schemas, ChipCheck check = {});
+  Loader(ConfigRoots roots, ModelSchemas schemas, ChipCheck check = {});
   /// A scenario with everything it refers to, overrides applied, checked as a whole. Whether the
   /// model fits in memory is checked by sim/step.
   [[nodiscard]] Scenario scenario(const std::string& path_or_name,

@@ -170,12 +170,13 @@ std::vector<Stage> stages_of(const ChipModel& chip, const NeuralNetwork& network
   return stages;
 }
 
-FitQuestion fit_question(const Scenario& scenario, const ChipModel& chip) {
+FitQuestion fit_question(const Scenario& scenario, const ChipModel& chip,
+                         const NeuralNetwork& network) {
   // Static schedules need no framework on the chip.
   const bool reserves =
       chip.batch_limit() == 0 && scenario.software.parameters.has("memory_reserve");
   return {.chip = chip,
-          .network = scenario.model,
+          .network = network,
           .max_sequences = scenario.serving.max_sequences,
           .max_context = longest_request(scenario.traffic),
           .memory_reserve = reserves ? scenario.software.parameters.value("memory_reserve") : 0};
