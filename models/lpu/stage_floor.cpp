@@ -130,9 +130,8 @@ class FloorMaker {
   void add_trays(std::int64_t vectors) {
     OperatorFloor exchange;
     exchange.name = "all-reduce over trays";
-    exchange.latency = link_hop() - geometry_.link_class(0).latency +
-                       geometry_.tray_links.latency + ways_.load + (trays_ - 1) * ways_.simple +
-                       ways_.store;
+    exchange.latency = link_hop() - geometry_.link_class(0).latency + geometry_.tray_links.latency +
+                       ways_.load + (trays_ - 1) * ways_.simple + ways_.store;
     exchange.vxm = over_alus(trays_ * vectors);
     exchange.link = 4 * vectors * geometry_.tray_links.cycles_per_vector;
     floor_.operators.push_back(exchange);

@@ -55,12 +55,13 @@ struct StageFloor {
 /// them, one distance per cycle.
 ///
 /// `gang`: the chips that share the stage, those of a tray joined by links of the geometry's first
-/// class, those of one index in all trays by its tray links; figures are of one of them. Attention and the feed-forward network each end in an all-reduce: its hops and
-/// sums (by rank, one after the other) are on the path, its vectors times the interval go to the
-/// links. Either every chip sends all vectors to every other one of its tray (one hop), or each adds
-/// up its part and passes it on (two); over several trays either sum crosses them once more. The
-/// floor is the lesser of both, whatever the programs do. Between
-/// stages of a pipeline every chip passes on its part alone.
+/// class, those of one index in all trays by its tray links; figures are of one of them. Attention
+/// and the feed-forward network each end in an all-reduce: its hops and sums (by rank, one after
+/// the other) are on the path, its vectors times the interval go to the links. Either every chip
+/// sends all vectors to every other one of its tray (one hop), or each adds up its part and passes
+/// it on (two); over several trays either sum crosses them once more. The floor is the lesser of
+/// both, whatever the programs do. Between stages of a pipeline every chip passes on its part
+/// alone.
 [[nodiscard]] StageFloor floor_of_stage(const Geometry& geometry, const LatencyTable& latencies,
                                         const Stage& stage, std::int64_t context,
                                         const GangShape& gang = {});

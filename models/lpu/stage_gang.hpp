@@ -1,5 +1,6 @@
 // The gangs of scenarios: chips that share a stage, of one node or tray joined all to all by their
-// own links, or spread evenly over several trays. All run one schedule and are alike, so one machine answers for all of them.
+// own links, or spread evenly over several trays. All run one schedule and are alike, so one
+// machine answers for all of them.
 #pragma once
 
 #include <span>
@@ -34,7 +35,8 @@ struct NodeGang {
 
 /// Runs the first rank's program on a machine without numbers, with what the stage before sends and
 /// what the gang's other chips send: the same in the same cycles as this one. The machine has the
-/// program loaded and its registers set, and `geometry` is geometry_of_share(); the pass is predicted to take `pass_cycles`.
+/// program loaded and its registers set, and `geometry` is geometry_of_share(); the pass is
+/// predicted to take `pass_cycles`.
 [[nodiscard]] RunResult run_share(Machine& machine, const Geometry& geometry,
                                   const CompiledStage& stage, std::int64_t pass_cycles,
                                   const RunTimeline& timeline);

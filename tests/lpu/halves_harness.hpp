@@ -1,6 +1,7 @@
 // Stages of feed-forward halves alone behind the chip interface, against the reference.
 #pragma once
 
+#include "models/lpu/collective/gang.hpp"
 #include "sim/core/integers.hpp"
 #include "tests/lpu/chip_harness.hpp"
 #include "tests/lpu/mixture_harness.hpp"
@@ -46,7 +47,8 @@ inline void expect_halves_equal_the_reference(const ChipModel& chip, const lpu::
   EXPECT_EQ(cost.cycles, chip.simulate(stage, decode_of(tokens), nullptr).cycles);
   EXPECT_GT(cost.time, cost.floor);
   GangReference gang(rank_shares(weights, static_cast<int>(stage.tensor)), stage.precision.weights,
-                     stage.precision.kv_cache, geometry.lanes());
+                     stage.precision.kv_cache, geometry.lanes(),
+                     index_of(lpu::gang_shape(geometry, stage.tensor).trays));
   const std::size_t width = index_of(stage.network.hidden);
   const std::size_t lanes = index_of(geometry.lanes());
   for (std::int64_t t = 0; t < tokens; ++t) {

@@ -358,8 +358,8 @@ LpuReference::Lanes GangReference::sum_of(
 void GangReference::share_squares(std::size_t layer, const LpuReference::Lanes& hidden) {
   std::array<LpuReference::Lanes, 2> sums;
   for (std::size_t which = 0; which < 2; ++which) {
-    sums[which] = sum_of(
-        [&](LpuReference& rank) { return rank.head_squares(layer, hidden)[which]; });
+    sums[which] =
+        sum_of([&](LpuReference& rank) { return rank.head_squares(layer, hidden)[which]; });
   }
   const auto count = static_cast<std::int64_t>(ranks_.size());
   for (LpuReference& rank : ranks_) rank.give_squares(sums, count);

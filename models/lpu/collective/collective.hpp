@@ -99,10 +99,10 @@ class Collective {
   /// Every chip gets all shards, by rank.
   std::int64_t all_gather(const CollectiveBlocks& blocks, int vectors, std::int64_t ready);
 
-  /// The first hop of a striped all-reduce: chip k of a tray adds vector k of a stripe by rank; over
-  /// several trays the sums of all of them meet there, in the order of trays, a hop later. Either
-  /// goes into the chip's own row of the output. `ready`: first cycle in which the stripe's inputs may be read.
-  /// Returns the first cycle in which the sum may be read.
+  /// The first hop of a striped all-reduce: chip k of a tray adds vector k of a stripe by rank;
+  /// over several trays the sums of all of them meet there, in the order of trays, a hop later.
+  /// Either goes into the chip's own row of the output. `ready`: first cycle in which the stripe's
+  /// inputs may be read. Returns the first cycle in which the sum may be read.
   std::int64_t reduce_stripe(const StripedBlocks& blocks, int stripe, std::int64_t ready);
   /// The last hop: every chip gets the sums of the others of its tray. Returns as all_reduce does.
   std::int64_t gather_stripe(const StripedBlocks& blocks, int stripe, std::int64_t ready);

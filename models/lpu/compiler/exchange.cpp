@@ -3,8 +3,8 @@
 // the all-reduce fill the cycles that its weights left.
 //
 // Between the stages of a pipeline every chip passes on the vectors that it adds up itself: the
-// last hop of the last all-reduce is made by the next gang. Chips of one index in all trays of a gang
-// pass on, and get, the same.
+// last hop of the last all-reduce is made by the next gang. Chips of one index in all trays of a
+// gang pass on, and get, the same.
 #include <algorithm>
 #include <cstdlib>
 
@@ -31,7 +31,8 @@ void StageCompiler::join(const TensorGang& tensor, RankRows& rows) {
   const int stripes = (exchanged() + layout_.tray_chips - 1) / layout_.tray_chips;
   stripe_ready_.assign(index_of(stripes), 0);
   std::vector<int> ranks(index_of(layout_.ranks));
-  for (int rank = 0; rank < layout_.ranks; ++rank) ranks[index_of(rank)] = rank % layout_.tray_chips;
+  for (int rank = 0; rank < layout_.ranks; ++rank)
+    ranks[index_of(rank)] = rank % layout_.tray_chips;
   own_register_ = rows.reg(ranks);
 }
 
@@ -107,7 +108,8 @@ void StageCompiler::send_shards() {
   scheduler_.begin_operator("send");
   const std::vector<std::int64_t> summed = reduce_stripes();
   send_stripes([this, &summed](int stripe, const Rows& out) {
-    const Rows sum = own_row(layout_.exchange.output.first, stripe, layout_.tray_chips, own_register_);
+    const Rows sum =
+        own_row(layout_.exchange.output.first, stripe, layout_.tray_chips, own_register_);
     Work work(scheduler_);
     work.store(work.op(AluOp::Add, work.memory(sum), work.memory(out)), out);
     work.place(std::max(summed[index_of(stripe)], shards_ready_) - work.first_read());

@@ -73,8 +73,8 @@ Topology Topology::trays_of(const Geometry& chip, int chips, int trays) {
   if (trays == 1) return node_of(chip, chips);
   if (chip.links.empty() || chip.links.front().count < chips - 1 ||
       chip.tray_links.count < trays - 1) {
-    throw ModelError(fmt::format("lpu.rack: a chip's links do not join {} trays of {}", trays,
-                                 chips));
+    throw ModelError(
+        fmt::format("lpu.rack: a chip's links do not join {} trays of {}", trays, chips));
   }
   Topology rack;
   rack.chips_ = chips * trays;
