@@ -2,6 +2,7 @@
 
 #include "models/gpu/chip_model.hpp"
 #include "models/gpu/shared_constants.hpp"
+#include "models/link/collectives/collective_model.hpp"
 #include "models/link/system_network.hpp"
 #include "models/lpu/chip_model.hpp"
 
@@ -17,6 +18,10 @@ ParameterSet shared_constants(std::string_view chip_model) {
 
 NetworkFactory network_factory() {
   return link::make_network;
+}
+
+CollectiveFactory collective_factory() {
+  return link::make_collectives;
 }
 
 }  // namespace tandem

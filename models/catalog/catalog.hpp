@@ -5,6 +5,7 @@
 
 #include "sim/describe/parameter.hpp"
 #include "sim/lower/chip_model.hpp"
+#include "sim/lower/collective.hpp"
 #include "sim/lower/network_model.hpp"
 
 namespace tandem {
@@ -17,5 +18,8 @@ namespace tandem {
 
 /// Makes the packet-train network of models/link for a system.
 [[nodiscard]] NetworkFactory network_factory();
+
+/// Makes the collectives of models/link over that network.
+[[nodiscard]] CollectiveFactory collective_factory();
 
 }  // namespace tandem

@@ -10,6 +10,7 @@
 
 #include "sim/config/loader.hpp"
 #include "sim/lower/chip_model.hpp"
+#include "sim/lower/collective.hpp"
 #include "sim/lower/network_model.hpp"
 
 namespace tandem::entry {
@@ -17,6 +18,7 @@ namespace tandem::entry {
 struct Context {
   Catalogue catalogue;
   NetworkFactory make_network;
+  CollectiveFactory make_collectives;
   Loader loader;
 };
 
