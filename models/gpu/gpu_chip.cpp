@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "models/gpu/attention_tiling.hpp"
 #include "models/gpu/governor.hpp"
@@ -9,6 +10,7 @@
 #include "models/gpu/loaded_stage.hpp"
 #include "models/gpu/pass_residency.hpp"
 #include "sim/core/hash.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::gpu {
 namespace {
@@ -70,6 +72,31 @@ Bytes weights_of(const std::vector<Kernel>& kernels) {
   return sum;
 }
 
+/// Cuts the time of a pass at its exchanges.
+class Segments {
+ public:
+  explicit Segments(const std::vector<Exchange>& exchanges) : exchanges_(exchanges) {}
+  /// `kernel` is about to start at `now`.
+  void reach(std::size_t kernel, Picoseconds now) {
+    while (times_.size() < exchanges_.size() &&
+           index_of(exchanges_[times_.size()].after) <= kernel) {
+      times_.push_back(now - last_);
+      last_ = now;
+    }
+  }
+  [[nodiscard]] std::vector<Picoseconds> take(Picoseconds end) {
+    if (exchanges_.empty()) return {};
+    reach(std::numeric_limits<std::size_t>::max(), end);
+    times_.push_back(end - last_);
+    return std::move(times_);
+  }
+
+ private:
+  const std::vector<Exchange>& exchanges_;
+  std::vector<Picoseconds> times_;
+  Picoseconds last_{0};
+};
+
 /// Entries kept before the cache starts over; answers do not depend on it.
 constexpr std::size_t cache_limit = 20'000;
 
@@ -94,10 +121,11 @@ GpuChip::GpuChip(const Chip& chip, const Software& software)
 Fit GpuChip::fit(const Stage& stage, std::int64_t sequences, std::int64_t) const {
   // Rows alive at once: residual stream, norm output, and the widest operator's inputs and output.
   std::int64_t widest = 0;
-  for (const LayerKind& kind : stage.network.kinds) widest = std::max(widest, widest_rows(kind));
+  for (const LayerKind& kind : stage.network.kinds) {
+    widest = std::max(widest, widest_rows(shard_of(kind, stage.shard)));
+  }
   const std::int64_t rows = workspace_tokens_ * (2 * stage.network.hidden + widest);
-  const std::int64_t logits =
-      stage.has_head() ? sequences * (stage.head_end - stage.head_begin) : 0;
+  const std::int64_t logits = stage.has_head() ? sequences * stage.head_rows() : 0;
   Fit fit;
   fit.capacity = params_.hbm_capacity - params_.reserved_memory;
   fit.weights = stage.weight_bytes();
@@ -200,6 +228,7 @@ StageCost GpuChip::simulate(const Stage& stage, const Batch& batch,
   StageCost total;
   total.time = total.floor = Picoseconds(0);
   std::map<std::string, Picoseconds> by_bound;
+  Segments segments(graph.exchanges);
   for (std::size_t i = 0; i < graph.kernels.size(); ++i) {
     const Kernel& kernel = graph.kernels[i];
     const SimulatedKernel result = simulated(kernel, residencies[i], clock);
@@ -208,6 +237,7 @@ StageCost GpuChip::simulate(const Stage& stage, const Batch& batch,
       timeline->span(timeline->track(chip_.name, "kernels"), cost.role, total.time,
                      total.time + cost.time);
     }
+    segments.reach(i, total.time);
     total.time += cost.time;
     total.floor += cost.floor;
     by_bound[cost.bound] += cost.time;
@@ -222,6 +252,7 @@ StageCost GpuChip::simulate(const Stage& stage, const Batch& batch,
       total.kernels.push_back(cost);
     }
   }
+  total.segments = segments.take(total.time);
   total.cycles = ClockDomain(clock).cycles_in(total.time);
   Picoseconds most(0);
   for (const auto& [bound, time] : by_bound) {

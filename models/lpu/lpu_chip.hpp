@@ -40,6 +40,7 @@ class LpuChip final : public ChipModel {
   [[nodiscard]] ElementType hidden_type(const Precision&) const override {
     return ElementType::Float32;
   }
+  [[nodiscard]] bool runs_gangs() const override { return true; }
   [[nodiscard]] bool schedules_links() const override { return true; }
   /// A KV block: the trip count of the attention loops is all that the context decides.
   [[nodiscard]] std::int64_t context_granularity() const override { return geometry_.lanes(); }

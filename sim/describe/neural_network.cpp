@@ -53,6 +53,7 @@ void add(Hasher& hash, const FeedForward& ffn) {
   hash.add(r.groups).add(r.top_groups).add(r.group_score).add(r.group_mask);
   hash.add(e.intermediate).add(e.shared).add(e.shared_intermediate).add(e.shared_gate);
   hash.add(e.bias).add(e.router_norm).add(e.expert_scale);
+  if (e.held > 0) hash.add("held").add(e.held);
 }
 
 }  // namespace

@@ -80,6 +80,8 @@ struct Experts {
   bool bias = false;                     ///< biases on the experts' projections
   bool router_norm = false;              ///< the router sees RMSNorm(x) w / sqrt(hidden) (Gemma 4)
   bool expert_scale = false;             ///< a learned factor per expert on its weight (Gemma 4)
+  std::int64_t held = 0;  ///< routed experts on the chip where a gang shares them; 0: all
+  [[nodiscard]] std::int64_t count() const { return held > 0 ? held : router.experts; }
   bool operator==(const Experts&) const = default;
 };
 

@@ -103,9 +103,9 @@ void TensorList::add_experts(const FeedForward& ffn, const Experts& experts) {
   if (experts.router.bias) add("experts.router_bias", {count}, TensorRole::Router);
   if (experts.expert_scale) add("experts.scale", {count}, TensorRole::Router);
   const auto matrix = [&](const char* name, std::int64_t out, std::int64_t in) {
-    add(std::string("experts.") + name, {count, out, in}, TensorRole::Expert);
+    add(std::string("experts.") + name, {experts.count(), out, in}, TensorRole::Expert);
     if (experts.bias) {
-      add(std::string("experts.") + name + "_bias", {count, out}, TensorRole::Expert);
+      add(std::string("experts.") + name + "_bias", {experts.count(), out}, TensorRole::Expert);
     }
   };
   if (ffn.gated) matrix("gate", experts.intermediate, hidden);

@@ -4,6 +4,7 @@
 
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/hash.hpp"
+#include "sim/core/integers.hpp"
 #include "sim/describe/tensors.hpp"
 
 namespace tandem {
@@ -18,6 +19,14 @@ std::int64_t Batch::sampled() const {
   std::int64_t total = 0;
   for (const SequenceSlice& slice : slices) total += slice.wants_logits ? 1 : 0;
   return total;
+}
+
+Batch slices_of_group(const Batch& batch, std::int64_t group) {
+  Batch result;
+  for (const SequenceSlice& slice : batch.slices) {
+    if (slice.group == group) result.slices.push_back(slice);
+  }
+  return result;
 }
 
 namespace {
@@ -39,14 +48,26 @@ std::int64_t sum_over_layers(const Stage& stage, const Value& value) {
 
 }  // namespace
 
+std::int64_t Stage::head_rows() const {
+  return share_of(head_end - head_begin, shard.of.group_ranks(), shard.group_rank()).size();
+}
+
+std::int64_t Stage::embedding_rows() const {
+  if (!has_embedding) return 0;
+  return share_of(network.vocabulary, shard.of.group_ranks(), shard.group_rank()).size();
+}
+
 std::int64_t Stage::weight_parameters() const {
-  std::int64_t total =
-      sum_over_layers(*this, [&](const LayerKind& kind) { return parameters_of(network, kind); });
+  std::int64_t total = sum_over_layers(
+      *this, [&](const LayerKind& kind) { return parameters_of(network, shard_of(kind, shard)); });
   const bool shares_table = has_embedding && has_head() && network.tied_embeddings;
-  if (has_embedding) total += embedding_parameters(network);
+  if (has_embedding) {
+    const std::int64_t positions = network.learned_positions ? network.max_context : 0;
+    total += (embedding_rows() + positions) * network.hidden;
+  }
   if (has_head()) {
     total += norm_parameters(network);
-    if (!shares_table) total += (head_end - head_begin) * network.hidden;
+    if (!shares_table) total += head_rows() * network.hidden;
   }
   return total;
 }
@@ -56,24 +77,28 @@ Bytes Stage::weight_bytes() const {
 }
 
 Bytes Stage::kv_bytes_per_token() const {
-  const std::int64_t elements = sum_over_layers(*this, [](const LayerKind& kind) {
-    return kv_elements_per_token(kind) + index_elements_per_token(kind);
+  const std::int64_t elements = sum_over_layers(*this, [&](const LayerKind& kind) {
+    const LayerKind held = shard_of(kind, shard);
+    return kv_elements_per_token(held) + index_elements_per_token(held);
   });
-  return Bytes(elements * bytes_of(precision.kv_cache));
+  return Bytes(ceil_div(elements * bytes_of(precision.kv_cache), shard.of.context));
 }
 
 Bytes Stage::cache_bytes(std::int64_t tokens) const {
   const std::int64_t elements = sum_over_layers(*this, [&](const LayerKind& kind) {
     const std::int64_t window = cache_window(kind);
     const std::int64_t kept = window > 0 ? std::min(tokens, window) : tokens;
-    return kept * (kv_elements_per_token(kind) + index_elements_per_token(kind));
+    const LayerKind held = shard_of(kind, shard);
+    return ceil_div(kept, shard.of.context) *
+           (kv_elements_per_token(held) + index_elements_per_token(held));
   });
   return Bytes(elements * bytes_of(precision.kv_cache)) + state_bytes();
 }
 
 Bytes Stage::state_bytes() const {
   return Bytes(sum_over_layers(*this, [&](const LayerKind& kind) {
-    const auto* delta = std::get_if<GatedDelta>(&kind.mixer);
+    const LayerKind held = shard_of(kind, shard);
+    const auto* delta = std::get_if<GatedDelta>(&held.mixer);
     if (delta == nullptr) return std::int64_t{0};
     return delta->shape.state_elements() * bytes_of(ElementType::Float32) +
            delta->shape.conv_state_elements() * bytes_of(precision.activations);
@@ -90,6 +115,11 @@ std::uint64_t Stage::key() const {
   }
   hash.add(layers).add(has_embedding).add(head_begin).add(head_end);
   if (tensor != 1) hash.add(tensor);
+  if (!shard.is_whole()) {
+    const Sharding& of = shard.of;
+    hash.add("shard").add(of.tensor).add(of.context).add(of.attention_data).add(of.expert);
+    hash.add(shard.rank);
+  }
   if (longest_request != 0) hash.add("longest").add(longest_request);
   return hash.value();
 }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "sim/describe/scenario.hpp"
+#include "sim/lower/sharding.hpp"
 
 namespace tandem {
 
@@ -14,6 +15,7 @@ struct SequenceSlice {
   std::int64_t context = 0;     ///< tokens whose KV is already there
   std::int64_t new_tokens = 1;  ///< tokens computed now: 1 in decode, a chunk in prefill
   bool wants_logits = true;     ///< the last new token is sampled from
+  std::int64_t group = 0;       ///< attention group of the gang that holds its KV
   [[nodiscard]] bool is_decode() const { return new_tokens == 1 && context > 0; }
   bool operator==(const SequenceSlice&) const = default;
 };
@@ -26,7 +28,12 @@ struct Batch {
   bool operator==(const Batch&) const = default;
 };
 
+/// The slices whose attention a group of a gang runs, in their order.
+[[nodiscard]] Batch slices_of_group(const Batch& batch, std::int64_t group);
+
 /// A contiguous part of a model that one chip runs, or a gang of chips that share its layers.
+/// Counts of bytes and parameters are of the one chip `shard` where the gang is shared rank by
+/// rank.
 struct Stage {
   NeuralNetwork network;
   Precision precision;
@@ -37,11 +44,20 @@ struct Stage {
   /// norm.
   std::int64_t head_begin = 0;
   std::int64_t head_end = 0;
-  std::int64_t tensor = 1;  ///< chips of the gang; all else counts them together
+  /// Chips of a gang that its chip model runs as a whole; all else counts them together.
+  std::int64_t tensor = 1;
+  /// This chip's place in a gang whose ranks the engine runs one by one.
+  Shard shard;
   /// Tokens of the longest request that its chips have room for; 0: as long as those of a batch.
   /// Chips with static schedules lay out KV, programs and vectors of tokens for it.
   std::int64_t longest_request = 0;
   [[nodiscard]] bool has_head() const { return head_end > head_begin; }
+  /// Rows of the LM head on this chip.
+  [[nodiscard]] std::int64_t head_rows() const;
+  /// Rows of the embedding table on this chip: attention groups share the vocabulary.
+  [[nodiscard]] std::int64_t embedding_rows() const;
+  /// Chips that the stage takes.
+  [[nodiscard]] std::int64_t chips() const { return tensor * shard.of.ranks(); }
   [[nodiscard]] std::int64_t weight_parameters() const;
   [[nodiscard]] Bytes weight_bytes() const;
   /// KV bytes that one token leaves in this stage's layers, those with a window included.

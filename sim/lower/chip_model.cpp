@@ -51,4 +51,8 @@ KvBlock KvBlock::converted(ElementType target) const {
   return result;
 }
 
+std::unique_ptr<RankPass> LoadedStage::begin(const Batch&, const StageData&) {
+  throw ModelError("this chip model does not execute single chips of a gang");
+}
+
 }  // namespace tandem

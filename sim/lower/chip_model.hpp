@@ -59,6 +59,9 @@ struct StageCost {
   Activity activity;
   std::vector<KernelCost> kernels;
   std::string bottleneck;
+  /// Of a chip in a gang: time before its first exchange, between each and the next, and after the
+  /// last; they add up to `time`, which has no exchange in it. Empty where there are none.
+  std::vector<Picoseconds> segments;
 };
 
 /// Where a stage's bytes go on one chip; the error of a placement that does not fit is made of it.
@@ -95,6 +98,19 @@ struct StageData {
   Tensor logits;
 };
 
+/// A pass under way on one chip of a gang. Numbers and time are as in LoadedStage::run.
+class RankPass {
+ public:
+  virtual ~RankPass() = default;
+  /// Runs to the next exchange, in the order of KernelGraph::exchanges, and returns what the chip
+  /// brings to it: one tensor, or one per peer (all_to_all, dispatch, combine). Nothing at the end.
+  virtual std::optional<std::vector<Tensor>> advance() = 0;
+  /// Hands over what the exchange gave this chip, in the same form. Sums are without the residual.
+  virtual void receive(std::vector<Tensor> results) = 0;
+  /// After the end.
+  virtual StageCost finish(StageData& out) = 0;
+};
+
 /// A chip that holds a stage's weights and the KV of its requests, and executes with real numbers.
 class LoadedStage {
  public:
@@ -102,6 +118,9 @@ class LoadedStage {
   /// Runs one pass: numbers and time from the same execution. The KV of each slice's request must
   /// hold exactly slice.context tokens.
   virtual StageCost run(const Batch& batch, const StageData& in, StageData& out) = 0;
+  /// Begins a pass of a stage that a gang shares; `in` must outlive it. Throws ModelError where the
+  /// chip model does not run single ranks.
+  [[nodiscard]] virtual std::unique_ptr<RankPass> begin(const Batch& batch, const StageData& in);
   [[nodiscard]] virtual KvBlock export_kv(std::int64_t request) const = 0;
   /// Takes over the KV of a request; `block` is in this stage's KV type.
   virtual void import_kv(std::int64_t request, const KvBlock& block) = 0;
@@ -134,6 +153,9 @@ class ChipModel {
   [[nodiscard]] virtual ElementType hidden_type(const Precision& precision) const {
     return precision.activations;
   }
+  /// True where simulate() and load() take a gang as a whole (Stage::tensor); else the engine runs
+  /// its chips one by one (Stage::shard) and the exchanges between them.
+  [[nodiscard]] virtual bool runs_gangs() const { return false; }
   /// True where programs contain their sends and receives to the cycle: a hop between stages then
   /// adds the flight of a vector alone.
   [[nodiscard]] virtual bool schedules_links() const { return false; }

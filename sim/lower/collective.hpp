@@ -3,39 +3,22 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <map>
-#include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "sim/core/units.hpp"
 #include "sim/describe/scenario.hpp"
+#include "sim/lower/collective_op.hpp"
 #include "sim/lower/network_model.hpp"
 #include "sim/numerics/element.hpp"
 #include "sim/numerics/tensor.hpp"
 
 namespace tandem {
 
-enum class CollectiveOp : std::uint8_t {
-  AllReduce,
-  AllGather,
-  ReduceScatter,
-  AllToAll,
-  SendRecv,
-  MoeDispatch,
-  MoeCombine
-};
-/// "all_reduce": the names of the `collectives` command and of measured tables.
-[[nodiscard]] std::string_view name_of(CollectiveOp op);
-
 /// Who provides the operation: a kernel of the framework that is part of its graph and reads its
 /// peers' memory, or the communication library with its launch, channels and protocols.
 enum class CollectiveEntry : std::uint8_t { InGraph, Library };
-
-/// How experts' rows travel: written straight to where they are needed, or first together by node.
-enum class MoeTransport : std::uint8_t { LowLatency, Bulk };
 
 /// One operation over a group of ranks.
 struct Collective {
@@ -89,9 +72,5 @@ class CollectiveModel {
                                                      const Collective& collective,
                                                      const std::vector<Tensor>& inputs) = 0;
 };
-
-/// Makes the collectives of a system; handed to the engine by sim/entry, as the network is.
-using CollectiveFactory =
-    std::function<std::unique_ptr<CollectiveModel>(const System&, const Software&)>;
 
 }  // namespace tandem

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "sim/core/integers.hpp"
 #include "sim/lower/kernel.hpp"
 
 namespace tandem {
@@ -29,6 +30,18 @@ class GraphBuilder {
   static constexpr Index no_kernel = -1;
 
   Index add(std::string_view role, KernelShape shape, std::vector<Index> depends_on);
+  void mark_repeated(Index kernel, bool repeats_weights) {
+    if (kernel != no_kernel) graph_.kernels[index_of(kernel)].repeats_weights = repeats_weights;
+  }
+  /// A point where the chip meets others, after the kernels so far; nothing where it is alone.
+  void exchange(std::string_view role, CollectiveOp op, RankGroup group, std::int64_t rows,
+                std::int64_t width, bool adds_residual = false);
+  void exchange_experts(std::string_view role, CollectiveOp op, const Experts& experts,
+                        ElementType type);
+  /// The sum over the attention group that ends half a layer; the residual joins it there.
+  void reduce_hidden(std::string_view role, bool adds_residual);
+  [[nodiscard]] bool shares_layers() const { return shard_.of.group_ranks() > 1; }
+  [[nodiscard]] bool shares_tokens() const { return shard_.of.context > 1; }
   [[nodiscard]] GemmKernel gemm(std::int64_t m, std::int64_t n, std::int64_t k,
                                 bool adds_residual = false, bool bias = false) const;
   [[nodiscard]] BatchedGemmKernel batched(std::int64_t batch, std::int64_t m, std::int64_t n,
@@ -43,6 +56,9 @@ class GraphBuilder {
   Index add_mixer(const GatedDelta& delta, Index norm, bool adds_residual);
   Index add_output(std::int64_t width, std::vector<Index> from, bool adds_residual, bool bias);
   std::vector<Index> add_qk_norms(const GroupedAttention& attention, Index qkv);
+  Index add_attention(const GroupedAttention& attention, const std::vector<QuerySpan>& spans,
+                      Index rope);
+  Index add_shared_attention(const GroupedAttention& attention, Index rope);
   Index add_cache_write(const GroupedAttention& attention, std::vector<Index> from);
   /// Query, and what the cache keeps of the new tokens, of latent attention.
   struct LatentInputs {
@@ -60,13 +76,21 @@ class GraphBuilder {
                   Index from, bool adds_residual);
   Index add_experts(const FeedForward& ffn, Index from, bool adds_residual);
   Index add_routed(const FeedForward& ffn, Index from, Index router);
+  Index add_sent(const FeedForward& ffn, Index router);
+  Index add_expert_products(const FeedForward& ffn, std::vector<std::int64_t> rows, Index from);
+  [[nodiscard]] std::vector<std::int64_t> held_rows(const Experts& experts) const;
   Index add_shared(const FeedForward& ffn, Index from);
+  Index add_sent_experts(const FeedForward& ffn, Index from, Index router, bool adds_residual);
 
   const Stage& stage_;
   const NeuralNetwork& network_;
   const RoutingLoad& load_;
-  std::int64_t tokens_;
+  Shard shard_;
+  std::int64_t all_tokens_;  ///< of all attention groups
+  std::int64_t tokens_;      ///< of this chip's
+  std::int64_t rows_;        ///< hidden rows at hand: tokens_, or those that the chip owns
   std::int64_t sampled_;
+  bool all_decode_ = true;                ///< no slice of any attention group is a prompt's
   std::vector<QuerySpan> spans_;          ///< of all slices
   std::vector<QuerySpan> prefill_spans_;  ///< of those that do not decode
   std::vector<QuerySpan> decode_spans_;

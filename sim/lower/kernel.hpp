@@ -8,6 +8,7 @@
 
 #include "sim/core/units.hpp"
 #include "sim/lower/batch.hpp"
+#include "sim/lower/exchange.hpp"
 #include "sim/lower/kernel_shapes.hpp"
 #include "sim/lower/routing_load.hpp"
 #include "sim/numerics/element.hpp"
@@ -49,6 +50,7 @@ struct KernelWork {
 /// The kernels of one forward pass of a stage in issue order.
 struct KernelGraph {
   std::vector<Kernel> kernels;
+  std::vector<Exchange> exchanges;  ///< of a chip in a gang, in order
 };
 
 /// Lowers a batch over a stage. Roles of a dense layer, in order: attention_norm, qkv_projection,
@@ -62,6 +64,10 @@ struct KernelGraph {
 /// delta rule runs recurrent for slices that decode and chunked for the others. All other kernels
 /// take the whole batch at once. Experts get the rows that expert_rows() gives. Throws ModelError
 /// for a slice without new tokens.
+///
+/// Of a stage that a gang shares, the kernels of the one chip stage.shard: `batch` is that of the
+/// whole gang, and the chip runs the attention of its group's slices. Kernels without rows are left
+/// out; exchanges are not.
 [[nodiscard]] KernelGraph lower(const Stage& stage, const Batch& batch,
                                 const RoutingLoad& load = {});
 

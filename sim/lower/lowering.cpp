@@ -1,4 +1,5 @@
 // lower(): from a batch over a stage to its kernels in issue order.
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -18,23 +19,52 @@ void check_batch(const Batch& batch) {
   }
 }
 
+/// Whether a kernel has nothing to work on, as on a chip whose attention group has no tokens.
+bool is_empty(const KernelShape& shape) {
+  return std::visit(
+      [](const auto& s) {
+        if constexpr (requires { s.spans; }) {
+          return s.spans.empty();
+        } else if constexpr (requires { s.rows.size(); }) {
+          return std::all_of(s.rows.begin(), s.rows.end(), [](std::int64_t r) { return r == 0; });
+        } else if constexpr (requires { s.m; }) {
+          return s.m == 0;
+        } else if constexpr (requires { s.tokens; }) {
+          return s.tokens == 0;
+        } else {
+          return false;
+        }
+      },
+      shape);
+}
+
 }  // namespace
 
 GraphBuilder::GraphBuilder(const Stage& stage, const Batch& batch, const RoutingLoad& load)
     : stage_(stage),
       network_(stage.network),
       load_(load),
-      tokens_(batch.tokens()),
-      sampled_(batch.sampled()) {
+      shard_(stage.shard),
+      all_tokens_(batch.tokens()),
+      tokens_(0),
+      rows_(0),
+      sampled_(0) {
+  const bool splits = shard_.of.attention_data > 1;
   for (const SequenceSlice& slice : batch.slices) {
+    all_decode_ = all_decode_ && slice.is_decode();
+    if (splits && slice.group != shard_.group()) continue;
+    tokens_ += slice.new_tokens;
+    sampled_ += slice.wants_logits ? 1 : 0;
     const QuerySpan span{slice.new_tokens, slice.context + slice.new_tokens};
     spans_.push_back(span);
     (slice.is_decode() ? decode_spans_ : prefill_spans_).push_back(span);
   }
+  rows_ = tokens_;
 }
 
 GraphBuilder::Index GraphBuilder::add(std::string_view role, KernelShape shape,
                                       std::vector<Index> depends_on) {
+  if (is_empty(shape)) return no_kernel;
   std::erase(depends_on, no_kernel);  // what the stage before has made is there at the start
   graph_.kernels.push_back(
       {role, layer_, stage_.precision.activations, std::move(shape), std::move(depends_on)});
@@ -57,9 +87,41 @@ NormKernel GraphBuilder::hidden_norm(std::int64_t rows, bool adds_residual) cons
   return norm;
 }
 
+void GraphBuilder::exchange(std::string_view role, CollectiveOp op, RankGroup group,
+                            std::int64_t rows, std::int64_t width, bool adds_residual) {
+  if (peers_of(group, shard_).size() < 2) return;
+  Exchange point;
+  point.role = role;
+  point.layer = layer_;
+  point.after = static_cast<std::int32_t>(graph_.kernels.size());
+  point.op = op;
+  point.group = group;
+  point.rows = rows;
+  point.width = width;
+  point.type = stage_.precision.activations;
+  point.adds_residual = adds_residual;
+  graph_.exchanges.push_back(point);
+}
+
+void GraphBuilder::exchange_experts(std::string_view role, CollectiveOp op, const Experts& experts,
+                                    ElementType type) {
+  exchange(role, op, RankGroup::Gang, rows_, network_.hidden);
+  Exchange& point = graph_.exchanges.back();
+  point.type = type;
+  point.top_k = experts.router.top_k;
+  point.experts = experts.router.experts;
+  point.transport = all_decode_ ? MoeTransport::LowLatency : MoeTransport::Bulk;
+}
+
+void GraphBuilder::reduce_hidden(std::string_view role, bool adds_residual) {
+  exchange(role, CollectiveOp::AllReduce, RankGroup::Attention, rows_, network_.hidden,
+           adds_residual);
+}
+
 void GraphBuilder::add_embedding() {
   layer_ = no_layer;
   hidden_from_ = add("embedding", EmbeddingKernel{tokens_, network_.hidden}, {});
+  reduce_hidden("embedding_reduce", false);
   if (network_.embedding_scale != 1) {
     hidden_from_ =
         add("embedding_scale", ElementwiseKernel{ElementwiseKind::Scale, tokens_, network_.hidden},
@@ -83,27 +145,43 @@ void GraphBuilder::add_mtp_input(std::int64_t layer) {
 
 void GraphBuilder::add_layer(std::int64_t layer, const LayerKind& kind) {
   layer_ = layer;
+  const LayerKind own = shard_of(kind, shard_);
   const bool adds_residual = !kind.post_norms;
   const Index norm = add("attention_norm", hidden_norm(tokens_), {hidden_from_});
   Index mixed = std::visit([&](const auto& mixer) { return add_mixer(mixer, norm, adds_residual); },
-                           kind.mixer);
+                           own.mixer);
+  const bool owns_rows = own.ffn.experts && shard_.of.sends_rows() && shares_layers();
+  if (owns_rows) {
+    exchange("attention_scatter", CollectiveOp::ReduceScatter, RankGroup::Attention, tokens_,
+             network_.hidden, adds_residual);
+    rows_ = share_of(tokens_, shard_.of.group_ranks(), shard_.group_rank()).size();
+  } else {
+    reduce_hidden("attention_reduce", adds_residual);
+  }
   if (kind.post_norms) {
-    mixed = add("attention_post_norm", hidden_norm(tokens_, true), {mixed, hidden_from_});
+    mixed = add("attention_post_norm", hidden_norm(rows_, true), {mixed, hidden_from_});
   }
   hidden_from_ = mixed;
-  hidden_from_ = add_ffn(kind);
+  hidden_from_ = add_ffn(own);
+  if (owns_rows) {
+    rows_ = tokens_;
+    exchange("hidden_gather", CollectiveOp::AllGather, RankGroup::Attention, tokens_,
+             network_.hidden);
+  }
 }
 
 void GraphBuilder::add_head() {
   layer_ = no_layer;
-  const std::int64_t rows = stage_.head_end - stage_.head_begin;
+  const std::int64_t rows = stage_.head_rows();
   const Index norm = add("final_norm", hidden_norm(sampled_), {hidden_from_});
   Index head = add("lm_head", gemm(sampled_, rows, network_.hidden), {norm});
   if (network_.final_softcap > 0) {
     head =
         add("logit_softcap", ElementwiseKernel{ElementwiseKind::Softcap, sampled_, rows}, {head});
   }
-  add("sample", SampleKernel{sampled_, rows}, {head});
+  const std::int64_t all_rows = stage_.head_end - stage_.head_begin;
+  exchange("logits_gather", CollectiveOp::AllGather, RankGroup::Attention, sampled_, all_rows);
+  add("sample", SampleKernel{sampled_, all_rows}, {head});
 }
 
 KernelGraph lower(const Stage& stage, const Batch& batch, const RoutingLoad& load) {

@@ -1,5 +1,7 @@
 // Token mixers as kernels. Projections that read the same rows are one product, as serving engines
 // run them: q, k and v; both down-projections of latent attention; q, k, v and z of gated delta.
+#include <algorithm>
+
 #include "sim/lower/graph_builder.hpp"
 
 namespace tandem {
@@ -17,6 +19,15 @@ std::int64_t earlier_of(const std::vector<QuerySpan>& spans) {
   return total;
 }
 
+/// What one chip attends to where several share the cached tokens.
+std::vector<QuerySpan> shared_spans(std::vector<QuerySpan> spans, const Shard& shard) {
+  for (QuerySpan& span : spans) {
+    span.kv_len =
+        std::max(span.q_len, share_of(span.kv_len, shard.of.context, shard.context_rank()).size());
+  }
+  return spans;
+}
+
 NormKernel rms(std::int64_t rows, std::int64_t width) {
   return {rows, width, NormKind::Rms};
 }
@@ -25,6 +36,7 @@ NormKernel rms(std::int64_t rows, std::int64_t width) {
 
 GraphBuilder::Index GraphBuilder::add_output(std::int64_t width, std::vector<Index> from,
                                              bool adds_residual, bool bias) {
+  adds_residual = adds_residual && !shares_layers();  // else the sum over the gang does
   if (adds_residual) from.push_back(hidden_from_);
   return add("output_projection", gemm(tokens_, network_.hidden, width, adds_residual, bias),
              std::move(from));
@@ -36,6 +48,7 @@ std::vector<GraphBuilder::Index> GraphBuilder::add_qk_norms(const GroupedAttenti
     from.push_back(add("query_norm", rms(tokens_ * a.shape.heads, a.shape.head_dim), {qkv}));
     from.push_back(add("key_norm", rms(tokens_ * a.shape.kv_heads, a.shape.head_dim), {qkv}));
   } else if (a.qk_norm == QkNorm::AllHeads) {
+    exchange("qk_norm_reduce", CollectiveOp::AllReduce, RankGroup::Attention, tokens_, 2);
     from.push_back(add("query_norm", rms(tokens_, a.q_width()), {qkv}));
     from.push_back(add("key_norm", rms(tokens_, a.kv_width()), {qkv}));
   }
@@ -66,8 +79,20 @@ GraphBuilder::Index GraphBuilder::add_mixer(const GroupedAttention& a, Index nor
   const Index qkv =
       add("qkv_projection", gemm(tokens_, qkv_width, network_.hidden, false, a.qkv_bias), {norm});
   const Index rope = add_cache_write(a, add_qk_norms(a, qkv));
+  Index attention =
+      shares_tokens() ? add_shared_attention(a, rope) : add_attention(a, spans_, rope);
+  if (a.output_gate) {
+    attention =
+        add("output_gate", ElementwiseKernel{ElementwiseKind::SigmoidGate, tokens_, a.q_width()},
+            {attention, qkv});
+  }
+  return add_output(a.q_width(), {attention}, adds_residual, a.output_bias);
+}
+
+GraphBuilder::Index GraphBuilder::add_attention(const GroupedAttention& a,
+                                                const std::vector<QuerySpan>& spans, Index rope) {
   AttentionKernel shape;
-  shape.spans = spans_;
+  shape.spans = spans;
   shape.heads = a.shape.heads;
   shape.kv_heads = a.shape.kv_heads;
   shape.head_dim = a.shape.head_dim;
@@ -76,13 +101,30 @@ GraphBuilder::Index GraphBuilder::add_mixer(const GroupedAttention& a, Index nor
   shape.kv = stage_.precision.kv_cache;
   shape.sinks = a.sinks;
   shape.softcap = a.shape.softcap > 0;
-  Index attention = add("attention", std::move(shape), {rope});
-  if (a.output_gate) {
-    attention =
-        add("output_gate", ElementwiseKernel{ElementwiseKind::SigmoidGate, tokens_, a.q_width()},
-            {attention, qkv});
+  return add("attention", std::move(shape), {rope});
+}
+
+/// Where chips share the cached tokens: prompts gather what is cached of them and run by heads;
+/// tokens that decode meet every chip's part of the cache with the heads of all these chips, and
+/// the parts are joined by their softmax sums.
+GraphBuilder::Index GraphBuilder::add_shared_attention(const GroupedAttention& a, Index rope) {
+  const std::int64_t parts = shard_.of.context;
+  Index prompts = no_kernel;
+  if (!prefill_spans_.empty()) {
+    exchange("cache_gather", CollectiveOp::AllGather, RankGroup::Context,
+             earlier_of(prefill_spans_), 2 * a.kv_width());
+    prompts = add_attention(a, prefill_spans_, rope);
   }
-  return add_output(a.q_width(), {attention}, adds_residual, a.output_bias);
+  if (decode_spans_.empty()) return prompts;
+  const std::int64_t rows = queries_of(decode_spans_);
+  exchange("query_gather", CollectiveOp::AllGather, RankGroup::Context, rows, parts * a.q_width());
+  GroupedAttention wide = a;
+  wide.shape.heads *= parts;
+  const Index part = add_attention(wide, shared_spans(decode_spans_, shard_), rope);
+  exchange("attention_exchange", CollectiveOp::AllToAll, RankGroup::Context, rows,
+           parts * (a.q_width() + a.shape.heads));
+  const ElementwiseKernel join{ElementwiseKind::Add, rows * (parts - 1), a.q_width()};
+  return add("attention_join", join, {part, prompts});
 }
 
 GraphBuilder::LatentInputs GraphBuilder::add_latent_inputs(const LatentAttention& a, Index norm) {
@@ -132,6 +174,8 @@ GraphBuilder::Index GraphBuilder::add_naive(const LatentAttention& a, const Late
   const ops::LatentShape& s = a.shape;
   const std::int64_t context = earlier_of(prefill_spans_);
   Index read = no_kernel;
+  exchange("cache_gather", CollectiveOp::AllGather, RankGroup::Context, context,
+           s.cached_elements());
   if (context > 0) {
     read = add("latent_read",
                CacheReadKernel{context, s.cached_elements(), stage_.precision.kv_cache}, {});
@@ -157,20 +201,31 @@ GraphBuilder::Index GraphBuilder::add_absorbed(const LatentAttention& a, const L
                                                bool repeats_weights) {
   const ops::LatentShape& s = a.shape;
   const std::int64_t rows = queries_of(spans);
+  const std::int64_t parts = shard_.of.context;
   const Index absorbed =
       add("query_absorption", batched(s.heads, rows, s.kv_rank, s.nope_dim), {in.rope});
-  graph_.kernels.back().repeats_weights = repeats_weights;
-  const LatentAttentionKernel shape{spans,
-                                    s.heads,
+  mark_repeated(absorbed, repeats_weights);
+  exchange("query_gather", CollectiveOp::AllGather, RankGroup::Context, rows,
+           parts * s.heads * (s.kv_rank + s.rope_dim));
+  const LatentAttentionKernel shape{shares_tokens() ? shared_spans(spans, shard_) : spans,
+                                    s.heads * parts,
                                     s.kv_rank,
                                     s.rope_dim,
                                     a.indexer ? a.indexer->top_k : 0,
                                     stage_.precision.activations,
                                     stage_.precision.kv_cache};
-  const Index attention = add("latent_attention", shape, {absorbed, chosen});
+  Index attention = add("latent_attention", shape, {absorbed, chosen});
+  if (shares_tokens()) {
+    exchange("attention_exchange", CollectiveOp::AllToAll, RankGroup::Context, rows,
+             parts * s.heads * (s.kv_rank + 1));
+    attention =
+        add("attention_join",
+            ElementwiseKernel{ElementwiseKind::Add, rows * (parts - 1), s.heads * s.kv_rank},
+            {attention});
+  }
   const Index values =
       add("value_projection", batched(s.heads, rows, s.value_dim, s.kv_rank), {attention});
-  graph_.kernels.back().repeats_weights = repeats_weights;
+  mark_repeated(values, repeats_weights);
   return values;
 }
 
