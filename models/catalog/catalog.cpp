@@ -17,11 +17,7 @@ ParameterSet shared_constants(std::string_view chip_model) {
 }
 
 NetworkFactory network_factory() {
-  return link::make_network;
-}
-
-CollectiveFactory collective_factory() {
-  return link::make_collectives;
+  return {link::make_network, link::make_collectives};
 }
 
 }  // namespace tandem

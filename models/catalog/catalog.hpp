@@ -5,7 +5,6 @@
 
 #include "sim/describe/parameter.hpp"
 #include "sim/lower/chip_model.hpp"
-#include "sim/lower/collective.hpp"
 #include "sim/lower/network_model.hpp"
 
 namespace tandem {
@@ -16,10 +15,7 @@ namespace tandem {
 /// Fitted numbers inside a chip model that act on time and are the same on all its chips.
 [[nodiscard]] ParameterSet shared_constants(std::string_view chip_model);
 
-/// Makes the packet-train network of models/link for a system.
+/// Makes the packet-train network of models/link for a system, and the collectives over it.
 [[nodiscard]] NetworkFactory network_factory();
-
-/// Makes the collectives of models/link over that network.
-[[nodiscard]] CollectiveFactory collective_factory();
 
 }  // namespace tandem

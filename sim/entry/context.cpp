@@ -23,7 +23,7 @@ ModelSchemas schemas_of(const Catalogue& catalogue) {
 Context make_context() {
   Catalogue catalogue = chip_catalogue();
   Loader loader(find_roots(), schemas_of(catalogue));
-  return {std::move(catalogue), network_factory(), collective_factory(), std::move(loader)};
+  return {std::move(catalogue), network_factory(), std::move(loader)};
 }
 
 std::vector<Override> parse_overrides(const std::vector<std::string>& arguments) {

@@ -10,7 +10,6 @@
 
 #include "sim/config/loader.hpp"
 #include "sim/lower/chip_model.hpp"
-#include "sim/lower/collective.hpp"
 #include "sim/lower/network_model.hpp"
 
 namespace tandem::entry {
@@ -18,7 +17,6 @@ namespace tandem::entry {
 struct Context {
   Catalogue catalogue;
   NetworkFactory make_network;
-  CollectiveFactory make_collectives;
   Loader loader;
 };
 

@@ -7,30 +7,6 @@
 #include "models/link/collectives/exchange.hpp"
 #include "sim/core/hash.hpp"
 
-namespace tandem {
-
-std::string_view name_of(CollectiveOp op) {
-  switch (op) {
-    case CollectiveOp::AllReduce:
-      return "all_reduce";
-    case CollectiveOp::AllGather:
-      return "all_gather";
-    case CollectiveOp::ReduceScatter:
-      return "reduce_scatter";
-    case CollectiveOp::AllToAll:
-      return "all_to_all";
-    case CollectiveOp::SendRecv:
-      return "send_recv";
-    case CollectiveOp::MoeDispatch:
-      return "moe_dispatch";
-    case CollectiveOp::MoeCombine:
-      return "moe_combine";
-  }
-  return "";
-}
-
-}  // namespace tandem
-
 namespace tandem::link {
 namespace {
 

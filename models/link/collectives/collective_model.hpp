@@ -35,7 +35,7 @@ class SystemCollectives : public CollectiveModel {
   std::map<std::pair<std::vector<ChipAddress>, std::uint64_t>, Choice> known_;
 };
 
-/// Makes a SystemCollectives; the CollectiveFactory of the engine.
+/// Makes a SystemCollectives; what the NetworkFactory of the engine makes.
 [[nodiscard]] std::unique_ptr<CollectiveModel> make_collectives(const System& system,
                                                                 const Software& software);
 

@@ -11,9 +11,9 @@ namespace {
 // latencies of a ring step over NVLink, 3.4 us (Simple) and 0.6 us (LL); NCCL src/graph/tuning.cc.
 constexpr std::int64_t fenced_numerator = 34, fenced_denominator = 6;
 
-// Flags of a kernel of the framework: the buffers are free, the values are there, all have read
-// them.
-constexpr std::int64_t graph_flags = 3;
+// Flags of a kernel of the framework before its values travel: the buffers are free, and all have
+// read the last ones.
+constexpr std::int64_t graph_flags = 2;
 
 // Blocks that serve one peer (NCCL p2pnChannelsPerPeer), each sending and receiving in turn.
 constexpr std::int64_t peer_channels = 16, directions = 2;
