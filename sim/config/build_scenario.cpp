@@ -28,6 +28,9 @@ PoolPlacement build_pool(const Tree& tree, const MapReader& reader, ReadContext&
   PoolPlacement pool;
   pool.pool = reader.text("pool");
   pool.tensor = reader.count("tensor");
+  pool.context = reader.count("context");
+  pool.attention_data = reader.count("attention_data");
+  pool.expert = reader.count("expert");
   pool.pipeline = reader.count("pipeline");
   pool.replicas = reader.count("replicas");
   pool.head_chips = reader.count("head_chips");

@@ -15,6 +15,19 @@ SourcePlace place_of(const Tree& tree, const char* key) {
   return value == nullptr ? tree.place : value->place;
 }
 
+/// "8 tensor x 4 attention_data x ": the chips that share a stage, as the user wrote them.
+std::string gang_text(const PoolPlacement& placement) {
+  std::string text;
+  const std::pair<const char*, std::int64_t> keys[] = {
+      {"tensor", placement.tensor},
+      {"context", placement.context},
+      {"attention_data", placement.attention_data}};
+  for (const auto& [key, count] : keys) {
+    if (count > 1) text += fmt::format("{} {} x ", count, key);
+  }
+  return text;
+}
+
 /// Checks of one phase; `tree` is the map its keys stand in.
 class PhaseCheck {
  public:
@@ -28,7 +41,7 @@ class PhaseCheck {
     check_stages();
   }
   [[nodiscard]] std::int64_t chips() const {
-    return placement_.tensor * (placement_.pipeline + placement_.head_chips) * placement_.replicas;
+    return placement_.gang() * (placement_.pipeline + placement_.head_chips) * placement_.replicas;
   }
 
  private:
@@ -48,14 +61,12 @@ class PhaseCheck {
     if (chips() + taken <= group.count) return;
     problems_.report(
         place_of(tree_, "pool"),
-        fmt::format(
-            "placement needs {} chips of pool '{}' ({}({} pipeline + {} head) x {} replicas"
-            "{}), {} more than the {} that system '{}' has",
-            chips() + taken, placement_.pool,
-            placement_.tensor > 1 ? fmt::format("{} tensor x ", placement_.tensor) : std::string{},
-            placement_.pipeline, placement_.head_chips, placement_.replicas,
-            taken > 0 ? fmt::format(" + {} of the other phase", taken) : std::string{},
-            chips() + taken - group.count, group.count, scenario_.system.name));
+        fmt::format("placement needs {} chips of pool '{}' ({}({} pipeline + {} head) x {} replicas"
+                    "{}), {} more than the {} that system '{}' has",
+                    chips() + taken, placement_.pool, gang_text(placement_), placement_.pipeline,
+                    placement_.head_chips, placement_.replicas,
+                    taken > 0 ? fmt::format(" + {} of the other phase", taken) : std::string{},
+                    chips() + taken - group.count, group.count, scenario_.system.name));
   }
   void check_stages() const {
     const NeuralNetwork& network = scenario_.model;
@@ -92,30 +103,37 @@ void check_bridge(const Scenario& scenario, const Tree& tree, Problems& problems
                                           scenario.system.name, from, to));
 }
 
-void check_tensor(const Scenario& scenario, const PoolPlacement& placement, const Tree& tree,
-                  Problems& problems) {
-  if (placement.tensor == 1) return;
+/// Chips with static schedules share layers by `tensor` alone.
+void check_gang(const Scenario& scenario, const PoolPlacement& placement, const Tree& tree,
+                Problems& problems) {
   const auto of_pool = [&](const ChipGroup& group) { return group.pool == placement.pool; };
   const auto& groups = scenario.system.groups;
   const auto group = std::find_if(groups.begin(), groups.end(), of_pool);
-  if (group != groups.end() && scenario.system.chips.at(group->chip).model == "lpu") return;
-  problems.report(place_of(tree, "tensor"),
-                  fmt::format("'tensor: {}' is not supported yet; write 'tensor: 1' and use "
-                              "'pipeline' to spread a model over chips",
-                              placement.tensor));
+  if (group == groups.end() || scenario.system.chips.at(group->chip).model != "lpu") return;
+  const std::pair<const char*, std::int64_t> others[] = {
+      {"context", placement.context},
+      {"attention_data", placement.attention_data},
+      {"expert", placement.expert}};
+  for (const auto& [key, count] : others) {
+    if (count == 1) continue;
+    problems.report(place_of(tree, key),
+                    fmt::format("'{}: {}' is for pools of GPUs; LPUs share every layer and every "
+                                "expert by 'tensor'",
+                                key, count));
+  }
 }
 
 }  // namespace
 
-void check_tensor(const Scenario& scenario, const Tree& tree, Problems& problems) {
+void check_gangs(const Scenario& scenario, const Tree& tree, Problems& problems) {
   const Placement& placement = scenario.placement;
   if (placement.mode == PlacementMode::Monolithic) {
-    return check_tensor(scenario, placement.decode, tree, problems);
+    return check_gang(scenario, placement.decode, tree, problems);
   }
   const Tree* prefill = tree.find("prefill");
   const Tree* decode = tree.find("decode");
-  if (prefill != nullptr) check_tensor(scenario, placement.prefill, *prefill, problems);
-  if (decode != nullptr) check_tensor(scenario, placement.decode, *decode, problems);
+  if (prefill != nullptr) check_gang(scenario, placement.prefill, *prefill, problems);
+  if (decode != nullptr) check_gang(scenario, placement.decode, *decode, problems);
 }
 
 void check_placement(const Scenario& scenario, const Tree& tree, Problems& problems) {

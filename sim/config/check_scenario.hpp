@@ -12,7 +12,7 @@ namespace tandem::config {
 void check_placement(const Scenario& scenario, const Tree& tree, Problems& problems);
 
 /// Reports pools whose chips cannot share layers. `tree` is that of the placement.
-void check_tensor(const Scenario& scenario, const Tree& tree, Problems& problems);
+void check_gangs(const Scenario& scenario, const Tree& tree, Problems& problems);
 
 /// Reports requests that are longer than the network's context. `tree` is that of the traffic.
 void check_lengths(const Scenario& scenario, const Tree& tree, Problems& problems);

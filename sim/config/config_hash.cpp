@@ -53,6 +53,9 @@ void add(Hasher& hasher, const System& system) {
 
 void add(Hasher& hasher, const PoolPlacement& p) {
   hasher.add(p.pool).add(p.tensor).add(p.pipeline).add(p.replicas).add(p.head_chips);
+  if (p.gang() != p.tensor || p.expert != 1) {
+    hasher.add("gang").add(p.context).add(p.attention_data).add(p.expert);
+  }
   hasher.add(p.precision.weights).add(p.precision.kv_cache).add(p.precision.activations);
 }
 

@@ -65,7 +65,15 @@ Section pool_section() {
       {
           required(text("pool", "A group of the system.")),
           number("tensor", Dimension::Count, "1", 1, 1e6,
-                 "Chips that share each layer; more than 1 on LPUs only."),
+                 "Chips that share heads, widths and vocabulary of each layer."),
+          number("context", Dimension::Count, "1", 1, 1e6,
+                 "Times so many chips that share each request's cached tokens (GPUs)."),
+          number("attention_data", Dimension::Count, "1", 1, 1e6,
+                 "Groups of tensor x context chips, each for the attention of its own requests "
+                 "(GPUs)."),
+          number("expert", Dimension::Count, "1", 1, 1e6,
+                 "Runs of the stage's tensor x context x attention_data chips with different "
+                 "experts; the chips of a run share the width of each (GPUs)."),
           number("pipeline", Dimension::Count, "1", 1, 1e6,
                  "Stages, each of whole layers on a chip (or `tensor` chips) of its own."),
           number("replicas", Dimension::Count, "1", 1, 1e6, "Copies side by side."),
@@ -74,7 +82,7 @@ Section pool_section() {
               "Further stages that split the LM head by vocabulary; 0: the last stage holds it."),
           map("precision", "Element types."),
       },
-      {"expert", "data", "attention_data", "context", "micro_batches", "spares"}};
+      {"data", "micro_batches", "spares"}};
 }
 
 Section precision_section() {

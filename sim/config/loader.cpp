@@ -107,7 +107,7 @@ void build_and_check(const Tree& tree, Scenario& scenario, ReadContext& context)
   const Tree* placement = tree.find("placement");
   if (placement != nullptr) {
     scenario.placement = config::build_placement(*placement, context);
-    config::check_tensor(scenario, *placement, context.problems);
+    config::check_gangs(scenario, *placement, context.problems);
   }
   if (placement != nullptr && context.problems.size() == before_placement &&
       !scenario.system.groups.empty()) {

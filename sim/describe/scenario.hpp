@@ -73,11 +73,16 @@ struct Precision {
 struct PoolPlacement {
   std::string pool;
   std::int64_t tensor = 1;
+  std::int64_t context = 1;
+  std::int64_t attention_data = 1;
+  std::int64_t expert = 1;
   std::int64_t pipeline = 1;
   std::int64_t replicas = 1;
   std::int64_t head_chips = 0;  ///< stages that split the LM head by vocabulary; 0 = decided by fit
   Precision precision;
   SourcePlace place;  ///< where the user wrote it, for placement errors
+  /// Chips that share a stage.
+  [[nodiscard]] std::int64_t gang() const { return tensor * context * attention_data; }
 };
 
 enum class PlacementMode : std::uint8_t { Monolithic, Disaggregated };

@@ -20,6 +20,7 @@ struct RunRequest {
   std::string store = "none";
   bool with_requests = false;
   bool with_timeline = false;
+  bool all_ranks = false;
 };
 struct RunAnswer {
   std::string json;          ///< DESIGN section 12, with the `run` object

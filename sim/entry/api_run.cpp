@@ -72,6 +72,7 @@ RunAnswer run_scenario(const Context& context, const RunRequest& request) {
   RunOptions options;
   options.fidelity = fidelity_of(request.fidelity);
   options.exact = request.exact;
+  options.all_ranks = request.all_ranks;
   options.seed = request.seed;
   options.store = store_of(request.store);
   options.timeline = request.with_timeline ? &timeline : nullptr;

@@ -69,6 +69,8 @@ void add_run(CLI::App& app, Session& session) {
   command->add_option("--fidelity", request.fidelity, "cycle or analytical")
       ->check(CLI::IsMember({"cycle", "analytical"}));
   command->add_flag("--exact", request.exact, "Simulate every distinct step");
+  command->add_flag("--all-ranks", request.all_ranks,
+                    "Simulate every chip of a gang instead of one of each kind");
   command->add_option("--seed", request.seed, "Overrides the scenario's seed");
   command->add_option("--store", request.store, "Folder of reusable step results, or none");
   command->add_option("--json", arguments->json, "Write the result as JSON; - for standard output");

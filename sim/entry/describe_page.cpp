@@ -8,6 +8,7 @@
 #include <iterator>
 
 #include "sim/step/generate.hpp"
+#include "sim/step/pool_fit.hpp"
 
 namespace tandem::entry {
 namespace {
@@ -37,18 +38,29 @@ void add_fit_row(std::string& page, std::size_t index, const Stage& stage, const
                                             : std::string("too big"));
 }
 
+/// "tensor 8, ": how chips share a stage.
+std::string gang_text(const PoolPlacement& placement) {
+  std::string text;
+  const auto add = [&](const char* key, std::int64_t count) {
+    if (count > 1) text += fmt::format("{} {}, ", key, count);
+  };
+  add("tensor", placement.tensor);
+  add("context", placement.context);
+  add("attention_data", placement.attention_data);
+  add("expert", placement.expert);
+  return text;
+}
+
 void add_pool(std::string& page, const Scenario& scenario, const Catalogue& catalogue,
               const char* phase, const PoolPlacement& placement) {
   const auto model = make_chip_model(scenario, catalogue, placement.pool);
   const std::int64_t context = scenario.traffic.prompt_tokens + scenario.traffic.output_tokens;
-  page += fmt::format("\n  {} on pool '{}' ({}), {}pipeline {}, replicas {}\n", phase,
-                      placement.pool, model->chip().name,
-                      placement.tensor > 1 ? fmt::format("tensor {}, ", placement.tensor) : "",
-                      placement.pipeline, placement.replicas);
+  page +=
+      fmt::format("\n  {} on pool '{}' ({}), {}pipeline {}, replicas {}\n", phase, placement.pool,
+                  model->chip().name, gang_text(placement), placement.pipeline, placement.replicas);
   page += fmt::format("    {:>3} {:<26}{:>12}{:>12}{:>12}{:>12}{:>12}{:>12}\n", "", "part",
                       "weights", "program", "workspace", "KV/token", "capacity", "KV tokens");
-  const auto stages = partition_pipeline(scenario.model, placement.precision, placement.pipeline,
-                                         placement.head_chips, placement.tensor);
+  const auto stages = stages_of(*model, scenario.model, placement, placement.head_chips);
   for (std::size_t i = 0; i < stages.size(); ++i) {
     add_fit_row(page, i, stages[i], model->fit(stages[i], scenario.serving.max_sequences, context));
   }

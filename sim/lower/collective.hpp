@@ -3,9 +3,7 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <map>
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -72,9 +70,5 @@ class CollectiveModel {
                                                      const Collective& collective,
                                                      const std::vector<Tensor>& inputs) = 0;
 };
-
-/// Makes the collectives of a system; handed to the engine by sim/entry, as the network is.
-using CollectiveFactory =
-    std::function<std::unique_ptr<CollectiveModel>(const System&, const Software&)>;
 
 }  // namespace tandem

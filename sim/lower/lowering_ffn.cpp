@@ -30,9 +30,7 @@ GraphBuilder::Index GraphBuilder::add_dense(const FfnRoles& roles, const FeedFor
 }
 
 std::vector<std::int64_t> GraphBuilder::held_rows(const Experts& experts) const {
-  const std::vector<std::int64_t> all = expert_rows(all_tokens_, experts.router, load_);
-  const ShareRange held = held_experts(experts, shard_);
-  return {all.begin() + held.begin, all.begin() + held.end};
+  return held_expert_rows(all_tokens_, experts, shard_, load_);
 }
 
 GraphBuilder::Index GraphBuilder::add_expert_products(const FeedForward& ffn,

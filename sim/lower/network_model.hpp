@@ -1,6 +1,7 @@
 // The interface through which the engine knows links and switches. Implemented in models/link.
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -8,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "sim/core/units.hpp"
@@ -56,7 +58,27 @@ class NetworkModel {
   [[nodiscard]] virtual std::map<std::string, LinkUse> usage() const = 0;
 };
 
-/// Makes the network of a system; handed to the engine by sim/entry, as the catalogue is.
-using NetworkFactory = std::function<std::unique_ptr<NetworkModel>(const System&)>;
+class CollectiveModel;
+
+/// Makes the network of a system and what runs collectives on it; handed to the engine by
+/// sim/entry, as the catalogue is.
+class NetworkFactory {
+ public:
+  using Collectives =
+      std::function<std::unique_ptr<CollectiveModel>(const System&, const Software&)>;
+  template <std::invocable<const System&> Make>
+  NetworkFactory(Make make, Collectives collectives = nullptr)  // NOLINT: a function is a factory
+      : make_(std::move(make)), collectives_(std::move(collectives)) {}
+  [[nodiscard]] std::unique_ptr<NetworkModel> operator()(const System& system) const {
+    return make_(system);
+  }
+  /// Throws ModelError where the factory has none.
+  [[nodiscard]] std::unique_ptr<CollectiveModel> collectives(const System& system,
+                                                             const Software& software) const;
+
+ private:
+  std::function<std::unique_ptr<NetworkModel>(const System&)> make_;
+  Collectives collectives_;
+};
 
 }  // namespace tandem

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "sim/core/diagnostics.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem {
 namespace {
@@ -104,6 +105,18 @@ std::vector<std::int64_t> expert_rows(std::int64_t tokens, const ops::Router& ro
   const std::int64_t total = tokens * router.top_k;
   for (std::int64_t e = 0; e < touched; ++e) {
     rows[static_cast<std::size_t>(e)] = total / touched + (e < total % touched ? 1 : 0);
+  }
+  return rows;
+}
+
+std::vector<std::int64_t> held_expert_rows(std::int64_t tokens, const Experts& experts,
+                                           const Shard& shard, const RoutingLoad& load) {
+  const std::vector<std::int64_t> all = expert_rows(tokens, experts.router, load);
+  const ShareRange held = held_experts(experts, shard);
+  if (!load.shares.empty()) return {all.begin() + held.begin, all.begin() + held.end};
+  std::vector<std::int64_t> rows;
+  for (std::int64_t e = shard.expert_rank(); e < experts.router.experts; e += shard.of.expert) {
+    rows.push_back(all[index_of(e)]);
   }
   return rows;
 }

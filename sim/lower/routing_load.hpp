@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "sim/lower/sharding.hpp"
 #include "sim/numerics/ops/router.hpp"
 
 namespace tandem {
@@ -27,5 +28,12 @@ struct RoutingLoad {
 /// ModelError where shares do not match the experts or some are negative.
 [[nodiscard]] std::vector<std::int64_t> expert_rows(std::int64_t tokens, const ops::Router& router,
                                                     const RoutingLoad& load = {});
+
+/// The rows of the experts that one chip of a gang holds, when all of the gang's `tokens` are
+/// routed. Without shares the experts that are touched lie evenly on the chips; with shares experts
+/// lie on them in equal runs (held_experts()).
+[[nodiscard]] std::vector<std::int64_t> held_expert_rows(std::int64_t tokens,
+                                                         const Experts& experts, const Shard& shard,
+                                                         const RoutingLoad& load = {});
 
 }  // namespace tandem

@@ -7,43 +7,6 @@
 #include "sim/core/timeline.hpp"
 
 namespace tandem {
-namespace {
-
-// Layers of the stages of a pool in the order of its chips; chips without layers are left out.
-struct LayerRange {
-  std::int64_t chip;
-  std::int64_t first;
-  std::int64_t end;
-};
-std::vector<LayerRange> layers_of(const PoolModel& pool) {
-  std::vector<LayerRange> ranges;
-  for (const Station& station : pool.stations()) {
-    const Stage& stage = station.stages.front();
-    if (stage.layers == 0) continue;
-    ranges.push_back({station.first_chip, stage.first_layer, stage.first_layer + stage.layers});
-  }
-  return ranges;
-}
-
-}  // namespace
-
-std::vector<KvPiece> kv_pieces(const PoolModel& from, const PoolModel& to) {
-  const NeuralNetwork& network = to.stations().front().stages.front().network;
-  std::vector<KvPiece> pieces;
-  for (const LayerRange& sender : layers_of(from)) {
-    for (const LayerRange& receiver : layers_of(to)) {
-      Stage common;
-      common.first_layer = std::max(sender.first, receiver.first);
-      common.layers = std::min(sender.end, receiver.end) - common.first_layer;
-      if (common.layers <= 0) continue;
-      common.network = network;
-      common.precision = to.placement().precision;
-      pieces.push_back({sender.chip, receiver.chip, std::move(common)});
-    }
-  }
-  return pieces;
-}
-
 KvTransfer::KvTransfer(std::unique_ptr<NetworkModel> network, std::vector<KvPiece> pieces,
                        Agenda& agenda, TransferSink& sink, TimelineRecorder* timeline)
     : network_(std::move(network)),
@@ -57,9 +20,11 @@ void KvTransfer::start(Request& request, Picoseconds now) {
   const PoolModel& to = request.decode->pool();
   Picoseconds floor{0};
   for (const KvPiece& piece : pieces_) {
-    const ChipAddress source = from.address(request.prefill->index(), piece.from_chip);
-    const ChipAddress target = to.address(request.decode->index(), piece.to_chip);
-    const Bytes size = piece.layers.cache_bytes(request.prompt);
+    const ChipAddress source =
+        from.address(request.prefill->index(), piece.from_chip + from.group_offset(request.id));
+    const ChipAddress target =
+        to.address(request.decode->index(), piece.to_chip + to.group_offset(request.id));
+    const Bytes size = piece.size(request.prompt);
     move_of_[network_->send(now, source, target, size, nullptr)] = request.id;
     floor = std::max(floor, network_->floor(source, target, size));
   }

@@ -9,6 +9,7 @@
 
 #include "sim/lower/network_model.hpp"
 #include "sim/service/component.hpp"
+#include "sim/service/kv_pieces.hpp"
 #include "sim/service/replica.hpp"
 
 namespace tandem {
@@ -21,16 +22,6 @@ class TransferSink {
   virtual ~TransferSink() = default;
   virtual void transferred(Request& request, Picoseconds now) = 0;
 };
-
-/// One message of a transfer: the layers that a sending and a receiving chip have in common.
-struct KvPiece {
-  std::int64_t from_chip = 0;  ///< within the replica
-  std::int64_t to_chip = 0;
-  Stage layers;  ///< those in common, in the receiver's formats
-};
-
-/// The pieces between two pools; empty layers make no piece.
-[[nodiscard]] std::vector<KvPiece> kv_pieces(const PoolModel& from, const PoolModel& to);
 
 /// The links between pools, as a component.
 class KvTransfer final : public Component {

@@ -72,6 +72,10 @@ class ServiceRun {
         sampler_(seed_, options.audit_steps.value_or(model.scenario_.audit_steps)),
         prefill_estimator_(*model.prefill_, options.fidelity, options.exact) {
     const bool is_split = model.decode_ != nullptr;
+    if (options.all_ranks) {
+      model.prefill_->simulate_all_ranks();
+      if (is_split) model.decode_->simulate_all_ranks();
+    }
     make_replicas(prefill_estimator_, is_split ? Role::Prefill : Role::Both, prefill_);
     if (is_split) {
       decode_estimator_.emplace(*model.decode_, options.fidelity, options.exact);

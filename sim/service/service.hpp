@@ -20,8 +20,9 @@ namespace tandem {
 
 struct RunOptions {
   Fidelity fidelity = Fidelity::Cycle;
-  bool exact = false;                       ///< simulate every pass instead of interpolating
-  std::optional<std::uint64_t> seed;        ///< instead of the scenario's
+  bool all_ranks = false;             ///< simulate every rank of a gang instead of one of each kind
+  bool exact = false;                 ///< simulate every pass instead of interpolating
+  std::optional<std::uint64_t> seed;  ///< instead of the scenario's
   std::optional<std::int64_t> audit_steps;  ///< instead of the scenario's
   std::optional<std::string> store;         ///< folder of stored results; none: memory only
   TimelineRecorder* timeline = nullptr;

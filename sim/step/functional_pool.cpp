@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "sim/core/diagnostics.hpp"
+#include "sim/step/pool_fit.hpp"
 
 namespace tandem {
 
@@ -40,8 +41,7 @@ FunctionalPool::FunctionalPool(const ChipModel& chip, const PoolPlacement& place
       first_chip_(first_chip),
       hidden_type_(chip.hidden_type(placement.precision)),
       schedules_links_(chip.schedules_links()),
-      stages_(partition_pipeline(weights.network, placement.precision, placement.pipeline,
-                                 placement.head_chips, placement.tensor)),
+      stages_(stages_of(chip, weights.network, placement, placement.head_chips)),
       network_(network),
       timeline_(timeline) {
   for (std::size_t s = 0; s < stages_.size(); ++s) {
@@ -61,7 +61,7 @@ FunctionalPool::FunctionalPool(const ChipModel& chip, const PoolPlacement& place
 }
 
 ChipAddress FunctionalPool::address(std::size_t stage) const {
-  return {pool_, first_chip_ + static_cast<std::int64_t>(stage) * stages_.front().tensor};
+  return {pool_, first_chip_ + static_cast<std::int64_t>(stage) * stages_.front().chips()};
 }
 
 /// Moves the hidden rows to the chips [first_target, last_target); returns when each has them.

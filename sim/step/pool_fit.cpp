@@ -7,6 +7,7 @@
 #include <map>
 
 #include "sim/core/diagnostics.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem {
 namespace {
@@ -63,7 +64,7 @@ KvRoom room_of(const FitQuestion& question, const std::vector<Stage>& stages) {
     return worst_kv_tokens(question, stages, sequences) / question.max_context >= sequences;
   };
   std::int64_t low = 0;
-  std::int64_t high = question.max_sequences;
+  std::int64_t high = ceil_div(question.max_sequences, stages.front().shard.of.attention_data);
   while (low < high) {
     const std::int64_t middle = low + (high - low + 1) / 2;
     if (holds(middle)) {
@@ -75,16 +76,17 @@ KvRoom room_of(const FitQuestion& question, const std::vector<Stage>& stages) {
   const std::int64_t planned =
       question.chip.batch_limit() > 0 ? std::max<std::int64_t>(low, 1) : question.max_sequences;
   const std::int64_t tokens = worst_kv_tokens(question, stages, planned);
-  return {.sequences = tokens >= question.max_context ? std::max<std::int64_t>(low, 1) : 0,
-          .tokens = std::max<std::int64_t>(tokens, 0)};
+  // Every attention group has room of its own.
+  const std::int64_t groups = stages.front().shard.of.attention_data;
+  return {.sequences = tokens >= question.max_context ? groups * std::max<std::int64_t>(low, 1) : 0,
+          .tokens = groups * std::max<std::int64_t>(tokens, 0)};
 }
 
 PoolFit fit_with_heads(const FitQuestion& question, const PoolPlacement& placement,
                        std::int64_t head_chips) {
   PoolFit result;
   result.head_chips = head_chips;
-  result.stages = partition_pipeline(question.network, placement.precision, placement.pipeline,
-                                     head_chips, placement.tensor);
+  result.stages = stages_of(question.chip, question.network, placement, head_chips);
   if (question.chip.batch_limit() > 0) {
     for (Stage& stage : result.stages) stage.longest_request = question.max_context;
   }
@@ -124,12 +126,30 @@ std::string advice(const FitQuestion& question, PoolPlacement placement) {
     if (!fit.fits()) continue;
     return fmt::format("the smallest that would do is pipeline: {} ({} chips per replica)",
                        placement.pipeline,
-                       placement.tensor * static_cast<std::int64_t>(fit.stages.size()));
+                       placement.gang() * static_cast<std::int64_t>(fit.stages.size()));
   }
   return fmt::format("no pipeline of up to {} chips would do", question.network.layers());
 }
 
 }  // namespace
+
+Sharding sharding_of(const PoolPlacement& placement) {
+  return {placement.tensor, placement.context, placement.attention_data, placement.expert};
+}
+
+std::vector<Stage> stages_of(const ChipModel& chip, const NeuralNetwork& network,
+                             const PoolPlacement& placement, std::int64_t head_chips) {
+  const bool as_a_whole = chip.runs_gangs();
+  std::vector<Stage> stages = partition_pipeline(network, placement.precision, placement.pipeline,
+                                                 head_chips, as_a_whole ? placement.tensor : 1);
+  if (as_a_whole) return stages;
+  const Sharding sharding = sharding_of(placement);
+  const std::vector<std::string> problems = sharding_problems(network, sharding);
+  if (!problems.empty())
+    throw ConfigError(placement.place, fmt::format("{}", fmt::join(problems, "; ")));
+  for (Stage& stage : stages) stage.shard.of = sharding;
+  return stages;
+}
 
 FitQuestion fit_question(const Scenario& scenario, const ChipModel& chip) {
   // Static schedules need no framework on the chip.

@@ -35,6 +35,14 @@ struct FitQuestion {
   double memory_reserve = 0;     ///< share of memory that the serving framework leaves free
 };
 
+/// How the chips of a stage share it.
+[[nodiscard]] Sharding sharding_of(const PoolPlacement& placement);
+
+/// The stages of a placement, uncut among ranks: those of chips that do not run gangs by themselves
+/// are of rank 0. Throws ConfigError at placement.place where the network cannot be shared so.
+[[nodiscard]] std::vector<Stage> stages_of(const ChipModel& chip, const NeuralNetwork& network,
+                                           const PoolPlacement& placement, std::int64_t head_chips);
+
 /// The question that a scenario asks about one of its pools.
 [[nodiscard]] FitQuestion fit_question(const Scenario& scenario, const ChipModel& chip);
 

@@ -7,6 +7,7 @@
 
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/hash.hpp"
+#include "sim/core/integers.hpp"
 #include "sim/step/generate.hpp"
 #include "sim/step/pool_fit.hpp"
 #include "source_hash.hpp"
@@ -31,7 +32,7 @@ std::vector<Station> make_stations(const PoolFit& fit) {
     }
     stations.back().stages.push_back(stage);
     stations.back().keys.push_back(stage.key());
-    chip += stage.tensor;
+    chip += stage.chips();
   }
   return stations;
 }
@@ -48,7 +49,7 @@ std::int64_t Station::chips() const {
 
 std::int64_t Station::first_chip_of(std::size_t stage) const {
   std::int64_t chip = first_chip;
-  for (std::size_t i = 0; i < stage; ++i) chip += stages[i].tensor;
+  for (std::size_t i = 0; i < stage; ++i) chip += stages[i].chips();
   return chip;
 }
 
@@ -97,6 +98,10 @@ PoolModel::PoolModel(const Scenario& scenario, const PoolPlacement& placement,
       hidden_(scenario.model.hidden),
       network_(make_network(scenario.system)),
       store_(store) {
+  if (!chip_->runs_gangs() && placement.gang() > 1) {
+    collectives_ = make_network.collectives(scenario.system, scenario.software);
+    gang_ = std::make_unique<GangModel>(*chip_, chip_key_, *collectives_, store_);
+  }
   const PoolFit fit = require_fit(fit_question(scenario, *chip_), placement);
   stations_ = make_stations(fit);
   kv_room_ = fit.room;
@@ -122,10 +127,19 @@ PoolModel::PoolModel(const Scenario& scenario, const PoolModel& like, const Cata
       kv_room_(like.kv_room_),
       hidden_(like.hidden_),
       network_(make_network(scenario.system)),
-      store_(store) {}
+      store_(store) {
+  if (like.gang_ == nullptr) return;
+  collectives_ = make_network.collectives(scenario.system, scenario.software);
+  gang_ = std::make_unique<GangModel>(*chip_, chip_key_, *collectives_, store_);
+}
 
 ChipAddress PoolModel::address(std::int64_t replica, std::int64_t chip) const {
   return {placement_.pool, first_chip_ + replica * chips_per_replica_ + chip};
+}
+
+std::int64_t PoolModel::group_offset(std::int64_t request) const {
+  const Sharding& sharding = stations_.front().stages.front().shard.of;
+  return request % sharding.attention_data * sharding.group_ranks();
 }
 
 std::size_t PoolModel::stations_of(const Batch& batch) const {
@@ -153,8 +167,11 @@ const PoolModel::Hop& PoolModel::hop(std::int64_t from, std::int64_t to, Bytes s
   return hops_.emplace(key, std::move(result)).first->second;
 }
 
+/// Every rank hands over the rows of its attention group.
 Bytes PoolModel::hidden_bytes(const Batch& batch) const {
-  return Bytes(batch.tokens() * hidden_ * bytes_of(chip_->hidden_type(placement_.precision)));
+  const std::int64_t groups = gang_ == nullptr ? 1 : placement_.attention_data;
+  return Bytes(ceil_div(batch.tokens(), groups) * hidden_ *
+               bytes_of(chip_->hidden_type(placement_.precision)));
 }
 
 // Hidden states go to every chip of the next station; the slowest delivery counts. The chips of a
@@ -175,7 +192,9 @@ PoolModel::Hop PoolModel::hand_over(std::size_t from_station, const Batch& batch
     const Hop& flight = chip_->schedules_links() ? hop(from.first_chip, target, Bytes(1)) : one;
     result.time = std::max(result.time, flight.time);
     result.floor = std::max(result.floor, flight.floor);
-    for (const auto& [name, bytes] : one.link_bytes) result.link_bytes[name] += bytes;
+    // The ranks of a gang hand over side by side, each to its like.
+    const std::int64_t ranks = to.stages[i].shard.of.ranks();
+    for (const auto& [name, bytes] : one.link_bytes) result.link_bytes[name] += bytes * ranks;
   }
   return result;
 }
@@ -196,27 +215,59 @@ PoolModel::Hop PoolModel::return_tokens(const Batch& batch) {
   return result;
 }
 
-void PoolModel::add_station(const Station& station, const Batch& batch, StepCost& cost) {
-  Picoseconds time{0};
-  std::string bottleneck;
-  for (std::size_t i = 0; i < station.stages.size(); ++i) {
-    const std::uint64_t key =
-        Hasher().add(chip_key_).add(station.keys[i]).add(key_of(batch)).value();
-    const StageResult* result = store_.find(key);
-    if (result == nullptr) {
-      result = &store_.put(key, summary_of(chip_->simulate(station.stages[i], batch)));
-    }
-    if (result->time > time) {
-      time = result->time;
-      bottleneck = result->bottleneck;
-    }
-    for (const auto& [name, count] : result->activity) cost.activity[name] += count;
-    cost.matrix += result->matrix;
-    cost.memory += result->memory;
-    cost.kernels += result->kernels;
+Batch PoolModel::on_groups(const Batch& batch) const {
+  return gang_ == nullptr ? batch : dealt_to_groups(batch, placement_.attention_data);
+}
+
+std::vector<ChipAddress> PoolModel::chips_of(const Station& station, std::size_t stage) const {
+  std::vector<ChipAddress> chips;
+  const std::int64_t first = station.first_chip_of(stage);
+  for (std::int64_t rank = 0; rank < station.stages[stage].shard.of.ranks(); ++rank) {
+    chips.push_back(address(0, first + rank));
   }
-  if (cost.stations.empty() || time > cost.period()) cost.bottleneck = bottleneck;
-  cost.stations.push_back(time);
+  return chips;
+}
+
+/// One stage of a station. What a gang sends goes straight to `cost`.
+PoolModel::StageShare PoolModel::run_stage(const Station& station, std::size_t stage,
+                                           const Batch& batch, StepCost& cost) {
+  if (gang_ != nullptr) {
+    GangCost gang =
+        gang_->cost(station.stages[stage], chips_of(station, stage), on_groups(batch), policy_);
+    for (const auto& [name, bytes] : gang.link_bytes) cost.link_bytes[name] += bytes;
+    StageShare share;
+    share.exchanges = std::move(gang.exchanges);
+    share.result = {gang.time,
+                    gang.matrix,
+                    gang.memory,
+                    gang.kernels,
+                    std::move(gang.activity),
+                    std::move(gang.bottleneck),
+                    {}};
+    return share;
+  }
+  const std::uint64_t key =
+      Hasher().add(chip_key_).add(station.keys[stage]).add(key_of(batch)).value();
+  const StageResult* result = store_.find(key);
+  if (result != nullptr) return {*result, {}};
+  return {store_.put(key, summary_of(chip_->simulate(station.stages[stage], batch))), {}};
+}
+
+void PoolModel::add_station(const Station& station, const Batch& batch, StepCost& cost) {
+  StageShare slowest;
+  for (std::size_t i = 0; i < station.stages.size(); ++i) {
+    StageShare share = run_stage(station, i, batch, cost);
+    for (const auto& [name, count] : share.result.activity) cost.activity[name] += count;
+    cost.matrix += share.result.matrix;
+    cost.memory += share.result.memory;
+    cost.kernels += share.result.kernels;
+    if (share.result.time > slowest.result.time) slowest = std::move(share);
+  }
+  if (cost.stations.empty() || slowest.result.time > cost.period()) {
+    cost.bottleneck = slowest.result.bottleneck;
+    cost.exchanges = std::move(slowest.exchanges);
+  }
+  cost.stations.push_back(slowest.result.time);
 }
 
 StepCost PoolModel::simulate(const Batch& batch) {
@@ -239,6 +290,12 @@ const StepCost& PoolModel::step(const Batch& batch) {
   return steps_.emplace(key, simulate(batch)).first->second;
 }
 
+Picoseconds PoolModel::floor_of(const Station& station, std::size_t stage, const Batch& batch) {
+  const Stage& own = station.stages[stage];
+  if (gang_ == nullptr) return chip_->floor(own, batch);
+  return gang_->floor(own, chips_of(station, stage), on_groups(batch));
+}
+
 StepFloor PoolModel::floor(const Batch& batch) {
   const std::uint64_t key = key_of(batch);
   const auto found = floors_.find(key);
@@ -250,7 +307,7 @@ StepFloor PoolModel::floor(const Batch& batch) {
     Picoseconds slowest{0};
     for (std::size_t j = 0; j < stations_[i].stages.size(); ++j) {
       auto [known, is_new] = of_kind.try_emplace(stations_[i].keys[j]);
-      if (is_new) known->second = chip_->floor(stations_[i].stages[j], batch);
+      if (is_new) known->second = floor_of(stations_[i], j, batch);
       slowest = std::max(slowest, known->second);
     }
     result.latency +=

@@ -11,6 +11,7 @@
 
 #include "sim/lower/chip_model.hpp"
 #include "sim/lower/network_model.hpp"
+#include "sim/step/gang_model.hpp"
 #include "sim/step/stage_store.hpp"
 
 namespace tandem {
@@ -37,6 +38,8 @@ struct StepCost {
   Bytes memory;
   std::int64_t kernels = 0;
   std::string bottleneck;  ///< of the slowest station
+  /// Time that its last rank spent in exchanges, waiting for others included, by role.
+  std::map<std::string, Picoseconds> exchanges;
   /// One pass by itself: all stations and hops.
   [[nodiscard]] Picoseconds latency() const;
   /// Shortest distance between passes when the pipeline is full: the slowest station.
@@ -70,6 +73,8 @@ class PoolModel {
   PoolModel(const Scenario& scenario, const PoolModel& like, const Catalogue& catalogue,
             const NetworkFactory& make_network, StageStore& store);
 
+  /// Simulates every rank of a gang instead of one of each kind. For the passes from now on.
+  void simulate_all_ranks() { policy_ = RankPolicy::All; }
   /// The cost of a pass, simulated (or taken from the store). The reference stays valid.
   const StepCost& step(const Batch& batch);
   /// Computed apart from step().
@@ -85,6 +90,9 @@ class PoolModel {
   /// True where passes follow a static schedule with batch slots (LPU): one token per request.
   [[nodiscard]] bool is_static() const { return chip_->batch_limit() > 0; }
   [[nodiscard]] ChipAddress address(std::int64_t replica, std::int64_t chip) const;
+  /// Chips between the first attention group of a stage's gang and the one that a request belongs
+  /// to, by turns.
+  [[nodiscard]] std::int64_t group_offset(std::int64_t request) const;
   /// Number of distinct passes that step() has answered.
   [[nodiscard]] std::size_t distinct_steps() const { return steps_.size(); }
 
@@ -95,6 +103,16 @@ class PoolModel {
     std::map<std::string, std::int64_t> link_bytes;
   };
   StepCost simulate(const Batch& batch);
+  [[nodiscard]] Batch on_groups(const Batch& batch) const;
+  [[nodiscard]] std::vector<ChipAddress> chips_of(const Station& station, std::size_t stage) const;
+  /// What one stage of a station cost, exchanges within its gang included.
+  struct StageShare {
+    StageResult result;
+    std::map<std::string, Picoseconds> exchanges;
+  };
+  StageShare run_stage(const Station& station, std::size_t stage, const Batch& batch,
+                       StepCost& cost);
+  Picoseconds floor_of(const Station& station, std::size_t stage, const Batch& batch);
   void add_station(const Station& station, const Batch& batch, StepCost& cost);
   const Hop& hop(std::int64_t from, std::int64_t to, Bytes size);
   [[nodiscard]] Bytes hidden_bytes(const Batch& batch) const;
@@ -113,6 +131,9 @@ class PoolModel {
   KvRoom kv_room_;
   std::int64_t hidden_ = 0;
   std::unique_ptr<NetworkModel> network_;
+  std::unique_ptr<CollectiveModel> collectives_;
+  std::unique_ptr<GangModel> gang_;  ///< where the engine runs a gang's ranks
+  RankPolicy policy_ = RankPolicy::Classes;
   Picoseconds network_now_{0};
   std::map<std::tuple<std::int64_t, std::int64_t, std::int64_t>, Hop> hops_;
   StageStore& store_;

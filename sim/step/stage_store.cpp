@@ -10,7 +10,7 @@
 namespace tandem {
 namespace {
 
-constexpr const char* format_mark = "tandem-stage-1";
+constexpr const char* format_mark = "tandem-stage-2";
 
 std::string checksum_of(const std::string& body) {
   return Hasher().add(body).hex();
@@ -51,6 +51,7 @@ StageResult summary_of(const StageCost& cost) {
   result.time = cost.time;
   result.activity = cost.activity.counts;
   result.bottleneck = cost.bottleneck;
+  result.segments = cost.segments;
   for (const KernelCost& kernel : cost.kernels) {
     result.matrix += kernel.work.matrix * kernel.repeats;
     result.memory += (kernel.memory_read + kernel.memory_write) * kernel.repeats;
@@ -66,6 +67,9 @@ std::string encode_stage_result(const StageResult& result) {
        << result.kernels << ' ' << result.activity.size() << '\n'
        << result.bottleneck << '\n';
   for (const auto& [name, count] : result.activity) body << count << ' ' << name << '\n';
+  body << result.segments.size();
+  for (const Picoseconds segment : result.segments) body << ' ' << segment.count();
+  body << '\n';
   const std::string text = body.str();
   return text + checksum_of(text) + "\n";
 }
@@ -91,6 +95,13 @@ std::optional<StageResult> decode_stage_result(const std::string& text) {
     in.ignore(1);
     if (!std::getline(in, name)) return std::nullopt;
     result.activity[name] = count;
+  }
+  std::size_t segments = 0;
+  if (!(in >> segments)) return std::nullopt;
+  for (std::size_t i = 0; i < segments; ++i) {
+    std::int64_t segment = 0;
+    if (!(in >> segment)) return std::nullopt;
+    result.segments.emplace_back(segment);
   }
   result.time = Picoseconds(time);
   result.matrix = Flops(matrix);

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "sim/core/units.hpp"
 #include "sim/lower/chip_model.hpp"
@@ -24,6 +25,7 @@ struct StageResult {
   std::int64_t kernels = 0;  ///< kernels that the model answered
   std::map<std::string, std::int64_t> activity;
   std::string bottleneck;
+  std::vector<Picoseconds> segments;  ///< as StageCost::segments
   bool operator==(const StageResult&) const = default;
 };
 
