@@ -57,7 +57,7 @@ StageWeights cut_weights(const Stage& stage, const Weights& all) {
   const std::int64_t parts = stage.shard.of.group_ranks();
   const std::int64_t part = stage.shard.group_rank();
   if (stage.has_embedding) {
-    const ShareRange held = share_of(stage.network.vocabulary, parts, part);
+    const ShareRange held = tandem::share_of(stage.network.vocabulary, parts, part);
     out.first_token = held.begin;
     cutter.rows("embedding", "embedding", held);
     if (stage.network.learned_positions) cutter.whole("position_embedding", "positions");
@@ -67,7 +67,7 @@ StageWeights cut_weights(const Stage& stage, const Weights& all) {
   }
   if (stage.has_head()) {
     cutter.norm("final_norm", "final_norm");
-    ShareRange held = share_of(stage.head_end - stage.head_begin, parts, part);
+    ShareRange held = tandem::share_of(stage.head_end - stage.head_begin, parts, part);
     held = {stage.head_begin + held.begin, stage.head_begin + held.end};
     cutter.rows("lm_head", stage.network.tied_embeddings ? "embedding" : "head", held);
   }

@@ -18,7 +18,7 @@ HeadRun kv_heads_of(std::int64_t kv_heads, const Shard& shard) {
 
 ShareRange expert_columns(std::int64_t width, const Shard& shard) {
   const std::int64_t sharers = shard.of.ranks() / shard.of.expert;
-  return share_of(width, sharers, shard.rank % sharers);
+  return tandem::share_of(width, sharers, shard.rank % sharers);
 }
 
 const Tensor& WeightCutter::at(std::string_view tensor) const {

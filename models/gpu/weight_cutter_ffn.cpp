@@ -66,7 +66,7 @@ void cut_experts(const FeedForward& ffn, WeightCutter& cutter) {
   const ShareRange columns =
       shard.of.sends_rows()
           ? ShareRange{0, experts.shared_intermediate}
-          : share_of(experts.shared_intermediate, shard.of.group_ranks(), shard.group_rank());
+          : tandem::share_of(experts.shared_intermediate, shard.of.group_ranks(), shard.group_rank());
   const char* up = ffn.gated ? "shared_gate_up_projection" : "shared_up_projection";
   cut_dense(ffn, {"shared.", up, "shared_down_projection"}, columns, false, false, cutter);
   if (experts.shared_gate) cutter.whole("shared_gate_projection", "shared.switch");
@@ -78,7 +78,7 @@ void cut_feed_forward(const FeedForward& ffn, WeightCutter& cutter) {
   const Shard& shard = cutter.shard();
   if (ffn.intermediate > 0) {
     const ShareRange columns =
-        share_of(ffn.intermediate, shard.of.group_ranks(), shard.group_rank());
+        tandem::share_of(ffn.intermediate, shard.of.group_ranks(), shard.group_rank());
     cut_dense(ffn, {"ffn.", ffn.gated ? "gate_up_projection" : "up_projection", "down_projection"},
               columns, ffn.bias, shard.group_rank() == 0, cutter);
   }

@@ -66,7 +66,7 @@ void take_sum(const Exchange& exchange, PassState& pass, const Tensor& sum, Pico
 void keep_own_rows(PassState& pass, Picoseconds now) {
   const Shard& shard = pass.on.stage.shard;
   const TrackedRows all = pass.at(Buffer::Hidden);
-  const ShareRange own = share_of(all.rows(), shard.of.group_ranks(), shard.group_rank());
+  const ShareRange own = tandem::share_of(all.rows(), shard.of.group_ranks(), shard.group_rank());
   TrackedRows& hidden = pass.fresh(Buffer::Hidden, own.size(), all.width());
   for (std::int64_t row = 0; row < own.size(); ++row) {
     const std::span<const float> from = all.read(own.begin + row, now);
@@ -86,7 +86,7 @@ void take_logits(const Exchange& exchange, PassState& pass, const Tensor& parts,
   for (std::int64_t row = 0; row < exchange.rows; ++row) rows.push_back(logits.write(row, now));
   std::int64_t at = 0;
   for (std::int64_t part = 0; part < shard.of.group_ranks(); ++part) {
-    const ShareRange columns = share_of(exchange.width, shard.of.group_ranks(), part);
+    const ShareRange columns = tandem::share_of(exchange.width, shard.of.group_ranks(), part);
     for (std::span<float> row : rows) {
       for (std::int64_t i = columns.begin; i < columns.end; ++i)
         row[index_of(i)] = parts.load(at++);
