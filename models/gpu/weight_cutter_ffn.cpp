@@ -63,10 +63,10 @@ void cut_experts(const FeedForward& ffn, WeightCutter& cutter) {
   if (experts.expert_scale) cutter.whole("router.scale", "experts.scale");
   cut_routed(ffn, experts, cutter);
   if (experts.shared == 0) return;
-  const ShareRange columns =
-      shard.of.sends_rows()
-          ? ShareRange{0, experts.shared_intermediate}
-          : tandem::share_of(experts.shared_intermediate, shard.of.group_ranks(), shard.group_rank());
+  const ShareRange columns = shard.of.sends_rows()
+                                 ? ShareRange{0, experts.shared_intermediate}
+                                 : tandem::share_of(experts.shared_intermediate,
+                                                    shard.of.group_ranks(), shard.group_rank());
   const char* up = ffn.gated ? "shared_gate_up_projection" : "shared_up_projection";
   cut_dense(ffn, {"shared.", up, "shared_down_projection"}, columns, false, false, cutter);
   if (experts.shared_gate) cutter.whole("shared_gate_projection", "shared.switch");

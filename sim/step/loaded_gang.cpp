@@ -6,8 +6,8 @@
 
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/integers.hpp"
-#include "sim/step/gang_model.hpp"
 #include "sim/step/gang_kv.hpp"
+#include "sim/step/gang_model.hpp"
 #include "sim/step/rank_exchange.hpp"
 
 namespace tandem {

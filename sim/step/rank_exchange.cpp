@@ -37,8 +37,8 @@ class CollectiveExchange {
       : exchange_(exchange), chips_(chips), collectives_(collectives), record_(record) {
     for (RankTensors& tensors : brought) {
       if (tensors.size() != 1 || tensors.front().type() != exchange.type) {
-        throw ModelError("gang: a chip brings the wrong tensors to '" +
-                         std::string(exchange.role) + "'");
+        throw ModelError("gang: a chip brings the wrong tensors to '" + std::string(exchange.role) +
+                         "'");
       }
       inputs_.push_back(std::move(tensors.front()));
     }

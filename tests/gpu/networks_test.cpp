@@ -112,8 +112,8 @@ TEST_F(Networks, LogitsEqualTheReference) {
 }
 
 // In bfloat16, roundings fall elsewhere: the reference rounds softmax weights, the GPU does not.
-// Where two experts are almost equally good for a token, that decides between them: the median of
-// several draws of weights is free of it.
+// Where two experts are almost equally good for a token, that decides between them, and logits are
+// 0.1 to 0.4 apart; of five draws of weights at least two are free of it.
 TEST_F(Networks, LogitsInBfloat16StayNearTheReference) {
   for (const NeuralNetwork& network : test::tiny_networks()) {
     std::vector<double> worst;
@@ -122,9 +122,8 @@ TEST_F(Networks, LogitsInBfloat16StayNearTheReference) {
       worst.push_back(worst_distance(chip_, weights, in_format(ElementType::Bfloat16)));
     }
     std::sort(worst.begin(), worst.end());
-    EXPECT_LT(worst[2], 0.05) << network.name;
+    EXPECT_LT(worst[1], 0.03) << network.name;
     EXPECT_GT(worst[0], 0) << network.name;
-    printf("%s %g %g %g %g %g\n", network.name.c_str(), worst[0], worst[1], worst[2], worst[3], worst[4]);
   }
 }
 

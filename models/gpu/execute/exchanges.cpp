@@ -110,6 +110,8 @@ std::vector<Tensor> bring_to(const Exchange& exchange, PassState& pass, Picoseco
   const std::string_view role = exchange.role;
   if (exchange.op == CollectiveOp::MoeDispatch) return rows_for_experts(exchange, pass, now);
   if (exchange.op == CollectiveOp::MoeCombine) return rows_of_experts(exchange, pass, now);
+  // Where the attention group has no tokens, no kernel has made any rows.
+  if (exchange.rows == 0) return {Tensor(exchange.type, {0, exchange.width})};
   if (role == "qk_norm_reduce") return {qk_sums(exchange, pass, now)};
   if (role == "embedding_reduce" || role == "hidden_gather") {
     return {tensor_of(pass.at(Buffer::Hidden), exchange.type, now)};
