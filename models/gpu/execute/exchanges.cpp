@@ -127,6 +127,7 @@ void take_from(const Exchange& exchange, PassState& pass, const std::vector<Tens
   if (exchange.op == CollectiveOp::MoeCombine)
     return take_expert_rows(exchange, pass, results, now);
   if (results.size() != 1) throw ModelError("gpu: an exchange gave a chip several tensors");
+  if (exchange.rows == 0) return;
   const Tensor& result = results.front();
   if (exchange.op == CollectiveOp::ReduceScatter) {
     keep_own_rows(pass, now);
