@@ -3,6 +3,7 @@
 #include "models/gpu/chip_model.hpp"
 #include "models/gpu/shared_constants.hpp"
 #include "models/link/system_network.hpp"
+#include "models/lpu/chip_check.hpp"
 #include "models/lpu/chip_model.hpp"
 
 namespace tandem {
@@ -13,6 +14,10 @@ Catalogue chip_catalogue() {
 
 ParameterSet shared_constants(std::string_view chip_model) {
   return chip_model == "gpu" ? gpu::shared::constants() : ParameterSet();
+}
+
+std::vector<Diagnostic> chip_problems(const Chip& chip) {
+  return chip.model == "lpu" ? lpu::shape_problems(chip) : std::vector<Diagnostic>();
 }
 
 NetworkFactory network_factory() {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string_view>
+#include <vector>
 
 #include "sim/describe/parameter.hpp"
 #include "sim/lower/chip_model.hpp"
@@ -14,6 +15,9 @@ namespace tandem {
 
 /// Fitted numbers inside a chip model that act on time and are the same on all its chips.
 [[nodiscard]] ParameterSet shared_constants(std::string_view chip_model);
+
+/// What is wrong with the numbers of a chip that are right each by itself: complaints with places.
+[[nodiscard]] std::vector<Diagnostic> chip_problems(const Chip& chip);
 
 /// Makes the packet-train network of models/link for a system.
 [[nodiscard]] NetworkFactory network_factory();

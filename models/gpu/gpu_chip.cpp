@@ -54,6 +54,10 @@ std::int64_t mixer_rows(const GatedDelta& d) {
   return 2 * d.shape.conv_channels() + 2 * d.shape.value_width();
 }
 
+std::int64_t mixer_rows(const MixerElsewhere&) {
+  return 0;
+}
+
 /// Elements per token that are alive at once inside a layer, at most: projections and the output of
 /// the mixer, or gate, up and their product.
 std::int64_t widest_rows(const LayerKind& kind) {

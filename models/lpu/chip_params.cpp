@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "models/lpu/machine_vxm.hpp"
 #include "sim/core/diagnostics.hpp"
 
 namespace tandem::lpu {
@@ -13,6 +14,10 @@ ParameterSpec count(const char* name, const char* doc, double minimum, double ma
 ParameterSpec latency(const char* name, const char* doc) {
   return {name, Dimension::Count, doc, std::nullopt, 1, 4096};
 }
+// The machine's ALUs hold fewer results under way than that.
+ParameterSpec alu_latency(const char* name, const char* doc) {
+  return {name, Dimension::Count, doc, std::nullopt, 1, AluRegisters::in_flight - 1};
+}
 ParameterSpec energy(const char* name, const char* doc) {
   return {name, Dimension::Energy, doc, std::nullopt, 0, 1};
 }
@@ -22,8 +27,9 @@ void add_geometry(ParameterSchema& schema) {
       {"clock", Dimension::Frequency, "Clock of the whole chip.", std::nullopt, 1, 1e12});
   schema.push_back(count("superlanes", "Superlanes in use.", 1, 64));
   schema.push_back(count("lanes_per_superlane", "Lanes of one byte per superlane.", 16, 16));
-  schema.push_back(
-      count("streams_per_direction", "General streams eastward, and as many westward.", 4, 256));
+  schema.push_back(count(
+      "streams_per_direction",
+      "General streams eastward, and as many westward: a rotation fills 16, a sum 4.", 20, 256));
   schema.push_back(
       count("mem_slices_per_hemisphere", "MEM slices on each side of the VXM.", 8, 512));
   schema.push_back(count("banks", "Banks per MEM slice, one access each per cycle.", 2, 2));
@@ -48,8 +54,10 @@ void add_latencies(ParameterSchema& schema) {
   schema.push_back(
       latency("latency_mem_write_to_read", "Write issue to the first Read of the row."));
   schema.push_back(latency("latency_mem_gather", "Gather issue to the stream cell."));
-  schema.push_back(latency("latency_vxm_simple", "Issue to result of ordinary VXM operations."));
-  schema.push_back(latency("latency_vxm_special", "Issue to result of exp, rsqrt and the like."));
+  schema.push_back(
+      alu_latency("latency_vxm_simple", "Issue to result of ordinary VXM operations."));
+  schema.push_back(
+      alu_latency("latency_vxm_special", "Issue to result of exp, rsqrt and the like."));
   schema.push_back(latency("latency_mxm_load", "LW to a valid shadow column."));
   schema.push_back(latency("latency_mxm_install", "IW to active weights."));
   schema.push_back(latency("latency_mxm_result", "ABC to the first ACC of its result."));

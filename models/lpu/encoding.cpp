@@ -11,7 +11,6 @@ namespace {
 
 constexpr int word_bits = 8 * instruction_bytes;
 constexpr int opcode_bits = 5;
-constexpr int stream_id_bits = 10;
 
 std::uint64_t low_mask(int bits) {
   return (std::uint64_t{1} << bits) - 1;

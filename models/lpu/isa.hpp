@@ -230,6 +230,10 @@ using QueueProgram = std::vector<Instruction>;
 inline constexpr int host_registers = 4096;
 /// Bits of a register's number in an instruction.
 inline constexpr int host_register_bits = 12;
+/// Bits of a stream's number in an instruction, and how many streams of a direction those tell
+/// apart.
+inline constexpr int stream_id_bits = 10;
+inline constexpr int most_stream_ids = 1 << stream_id_bits;
 
 /// A place in SRAM that holds constants before the first instruction issues.
 struct MemoryImageRow {

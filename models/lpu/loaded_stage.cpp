@@ -25,7 +25,7 @@ class LpuLoadedStage final : public LoadedStage {
   StageCost run(const Batch& batch, const StageData& in, StageData& out) override {
     prepare(batch, out);
     std::vector<Place> places = places_of(batch);
-    const auto time = [&](int slots) { return pass_time(program(slots)); };
+    const auto time = [&](int width) { return pass_time(program(width)); };
     std::vector<PassCost> passes;
     std::int64_t row = 0;
     for (const PlannedPass& pass : plan_passes(batch, setup_.geometry.lanes(), setup_.room, time)) {
@@ -97,12 +97,12 @@ class LpuLoadedStage final : public LoadedStage {
                                       weights);
   }
 
-  const CompiledStage& program(int slots) {
-    auto& compiled = programs_[slots];
+  const CompiledStage& program(int width) {
+    auto& compiled = programs_[width];
     if (!compiled) {
       compiled = std::make_unique<CompiledStage>(compile_share(
           setup_.geometry, setup_.latencies, setup_.chip, setup_.stage, setup_.sequences,
-          setup_.max_context, {slots, setup_.room, setup_.loops, setup_.window_loops}));
+          setup_.max_context, {width, setup_.room, setup_.loops, setup_.window_loops}));
     }
     return *compiled;
   }
@@ -140,7 +140,7 @@ class LpuLoadedStage final : public LoadedStage {
   // Tokens of a pass stand in rows from `row` on.
   PassCost run_pass(const PlannedPass& pass, const Batch& batch, std::vector<Place>& places,
                     const StageData& in, std::int64_t row, StageData& out) {
-    const CompiledStage& compiled = program(pass.slots);
+    const CompiledStage& compiled = program(pass.width);
     host_->use(compiled);
     std::vector<TokenPlace> tokens;
     std::vector<std::vector<float>> hidden;

@@ -1,6 +1,7 @@
 #include "models/lpu/lpu_chip.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 #include "models/lpu/loaded_stage.hpp"
 #include "models/lpu/pass_plan.hpp"
@@ -172,14 +173,14 @@ std::int64_t LpuChip::rows_of(Bytes bytes) const {
 // Cycles do not depend on how many rows the KV cache has, so one program per stage, room and number
 // of tokens, with as much KV as fits, answers for every context. The loops of every token follow
 // the plan that is best for one.
-LpuChip::Timed& LpuChip::timed(const Stage& stage, int room, int slots) const {
-  PassShape pass{slots, room, {}, {}};
+LpuChip::Timed& LpuChip::timed(const Stage& stage, int room, int width) const {
+  PassShape pass{width, room, {}, {}};
   if (room > 1) {
     const CompiledStage& single = *timed(stage, 1, 1).compiled;
     pass.loops = single.plan;
     pass.window_loops = single.window_plan;
   }
-  Timed& entry = cache_[{stage.key(), room, slots}];
+  Timed& entry = cache_[{stage.key(), room, width}];
   if (!entry.compiled) {
     const std::int64_t blocks = largest_block_count(stage, room, geometry_.rows_per_bank);
     entry.compiled = std::make_shared<CompiledStage>(
@@ -189,20 +190,23 @@ LpuChip::Timed& LpuChip::timed(const Stage& stage, int room, int slots) const {
   return entry;
 }
 
+std::int64_t LpuChip::longest_blocks(const Stage& stage) const {
+  return std::max<std::int64_t>(1, ceil_div(stage.longest_request, geometry_.lanes()));
+}
+
 StageCost LpuChip::simulate(const Stage& stage, const Batch& batch,
                             TimelineRecorder* timeline) const {
   const std::lock_guard lock(mutex_);
-  std::int64_t longest =
-      std::max<std::int64_t>(1, ceil_div(stage.longest_request, geometry_.lanes()));
+  std::int64_t longest = longest_blocks(stage);
   for (const SequenceSlice& slice : batch.slices) {
     longest = std::max(longest, (slice.context + slice.new_tokens - 1) / geometry_.lanes() + 1);
   }
   check_context(stage, longest);
   const int room = room_for(stage, longest);
-  const auto time = [&](int slots) { return pass_time(*timed(stage, room, slots).compiled); };
+  const auto time = [&](int width) { return pass_time(*timed(stage, room, width).compiled); };
   std::vector<PassCost> passes;
   for (const PlannedPass& pass : plan_passes(batch, geometry_.lanes(), room, time)) {
-    Timed& entry = timed(stage, room, pass.slots);
+    Timed& entry = timed(stage, room, pass.width);
     std::vector<std::int64_t> blocks;
     std::vector<Iterations> iterations;
     for (const PlannedToken& token : pass.tokens) {
@@ -210,7 +214,7 @@ StageCost LpuChip::simulate(const Stage& stage, const Batch& batch,
       iterations.push_back(iterations_of(*entry.compiled, blocks.back()));
     }
     passes.push_back(pass_cost(entry, blocks));
-    passes.back().host = host_time(entry.compiled->layout, geometry_, host_, pass.slots);
+    passes.back().host = host_time(entry.compiled->layout, geometry_, host_, pass.width);
     if (timeline != nullptr && passes.size() == 1) {
       static_cast<void>(run_pass(*entry.compiled, iterations, timeline));
     }
@@ -279,13 +283,41 @@ Bytes LpuChip::program_bytes(const Stage& stage, int room) const {
   if (room == 1) return one;
   const Bytes more = timed(stage, 2, 2).compiled->program_bytes() - one;
   Bytes total{0};
-  for (int slots = 1; slots <= room; slots *= 2) total += one + more * (slots - 1);
+  for (int width = 1; width <= room; width *= 2) total += one + more * (width - 1);
   return total;
 }
 
-// KV lies in column tiles, in the ports that can feed a plane, in whole blocks of whole requests;
-// rows elsewhere cannot hold it. What is neither weights nor usable for KV counts as workspace.
+// The same whatever the number of requests.
 Fit LpuChip::fit(const Stage& stage, std::int64_t /*sequences*/, std::int64_t max_context) const {
+  const std::lock_guard lock(mutex_);
+  const std::pair key{stage.key(), max_context};
+  const auto found = fits_.find(key);
+  if (found != fits_.end()) return found->second;
+  return fits_[key] = measured_fit(stage, max_context);
+}
+
+bool LpuChip::may_hold(const Stage& stage, std::int64_t max_context) const {
+  return layout_of_share(geometry_, stage, 1, max_context).deepest_bank() <=
+         geometry_.rows_per_bank;
+}
+
+namespace {
+
+// Rows of all banks that a further request takes, where it keeps no KV: its states.
+std::int64_t state_rows_of(const Geometry& geometry, const Stage& stage) {
+  const auto rows = [&](int slots) {
+    const std::vector<int> used = layout_of_share(geometry, stage, slots, 1).rows_used;
+    return std::accumulate(used.begin(), used.end(), std::int64_t{0});
+  };
+  return rows(2) - rows(1);
+}
+
+}  // namespace
+
+// KV lies in column tiles, in the ports that can feed a plane, in whole blocks of whole requests;
+// rows elsewhere cannot hold it. What is neither weights nor usable for KV (for states, where a
+// stage keeps no KV) counts as workspace.
+Fit LpuChip::measured_fit(const Stage& stage, std::int64_t max_context) const {
   Fit fit;
   fit.capacity = geometry_.sram();
   const std::int64_t vector = geometry_.vector_bytes();
@@ -299,7 +331,6 @@ Fit LpuChip::fit(const Stage& stage, std::int64_t /*sequences*/, std::int64_t ma
         fit.capacity - fit.weights + Bytes((least - geometry_.rows_per_bank) * banks * vector);
     return fit;
   }
-  const std::lock_guard lock(mutex_);
   const std::int64_t blocks = (max_context + geometry_.lanes() - 1) / geometry_.lanes();
   const int room = room_for(stage, blocks);
   const StageLayout layout = layout_of_share(geometry_, stage, 1, max_context, room);
@@ -310,12 +341,18 @@ Fit LpuChip::fit(const Stage& stage, std::int64_t /*sequences*/, std::int64_t ma
     return fit;
   }
   const std::int64_t slots = largest_slot_count(stage, blocks, room);
+  if (layout.unit_rows == 0) {
+    fit.state_per_sequence = Bytes(state_rows_of(geometry_, stage) * vector);
+    fit.workspace = fit.capacity - fit.weights - fit.program - fit.state_per_sequence * slots;
+    return fit;
+  }
   const int ports = geometry_.weight_streams_per_plane *
                     (streams_of(layout.shape.kv) == 2 && !geometry_.has_wide_weight_path() ? 2 : 1);
   const std::int64_t unit_bytes =
       2 * std::int64_t{layout.kv_groups} * ports * layout.unit_rows * vector;
   const std::int64_t lanes = geometry_.lanes();
   fit.kv_per_token = Bytes((unit_bytes + lanes - 1) / lanes);
+  fit.kv_block = lanes;
   const std::int64_t tokens = slots * layout.blocks_per_slot * lanes;
   fit.workspace = fit.capacity - fit.weights - fit.program - fit.kv_per_token * tokens;
   return fit;

@@ -35,6 +35,7 @@ class LpuChip final : public ChipModel {
   [[nodiscard]] Hertz clock() const override { return geometry_.clock; }
   [[nodiscard]] Fit fit(const Stage& stage, std::int64_t sequences,
                         std::int64_t max_context) const override;
+  [[nodiscard]] bool may_hold(const Stage& stage, std::int64_t max_context) const override;
   [[nodiscard]] std::int64_t batch_limit() const override { return most_tokens; }
   /// The residual stream, whatever the activations of the planes are.
   [[nodiscard]] ElementType hidden_type(const Precision&) const override {
@@ -51,25 +52,34 @@ class LpuChip final : public ChipModel {
   [[nodiscard]] std::unique_ptr<LoadedStage> load(const Stage& stage, const Weights& weights,
                                                   std::int64_t sequences,
                                                   std::int64_t max_context) const override;
+  /// Tokens of the widest passes of a stage whose requests are as long as it says.
+  [[nodiscard]] int widest_pass(const Stage& stage) const;
+  /// The program of such a stage's passes of so many tokens: see program_of_run().
+  [[nodiscard]] std::shared_ptr<const CompiledStage> program(const Stage& stage, int width) const;
   [[nodiscard]] Watts static_power() const override;
   [[nodiscard]] std::map<std::string, Joules> energy_per_count() const override;
 
  private:
   struct Timed {
     std::shared_ptr<const CompiledStage> compiled;
-    std::map<std::size_t, PassCost> passes;  ///< see base_pass()
+    /// By loop and its further iterations; see pass_with().
+    std::map<std::pair<std::size_t, std::int64_t>, PassCost> passes;
   };
   [[nodiscard]] std::int64_t rows_of(Bytes bytes) const;
+  /// KV blocks of the longest request of a stage's pool.
+  [[nodiscard]] std::int64_t longest_blocks(const Stage& stage) const;
   /// Most tokens of a pass of requests with so many KV blocks.
   [[nodiscard]] int room_for(const Stage& stage, std::int64_t blocks) const;
-  /// The program for `slots` tokens beside buffers for `room`.
-  [[nodiscard]] Timed& timed(const Stage& stage, int room, int slots) const;
+  /// The program of that width, the tokens of a pass, beside buffers for `room`.
+  [[nodiscard]] Timed& timed(const Stage& stage, int room, int width) const;
   [[nodiscard]] std::int64_t largest_block_count(const Stage& stage, int room,
                                                  std::int64_t rows) const;
   /// Throws ModelError where not even one request of so many KV blocks fits.
   void check_context(const Stage& stage, std::int64_t blocks) const;
   [[nodiscard]] std::int64_t largest_slot_count(const Stage& stage, std::int64_t blocks,
                                                 int room) const;
+  /// What fit() answers, laid out and compiled.
+  [[nodiscard]] Fit measured_fit(const Stage& stage, std::int64_t max_context) const;
   /// Of all programs of up to `room` tokens.
   [[nodiscard]] Bytes program_bytes(const Stage& stage, int room) const;
   /// Further iterations of a token's loops over all KV blocks and over those of a window.
@@ -81,7 +91,9 @@ class LpuChip final : public ChipModel {
   [[nodiscard]] PassCost run_pass(const CompiledStage& compiled,
                                   const std::vector<Iterations>& iterations,
                                   TimelineRecorder* timeline) const;
-  const PassCost& base_pass(Timed& entry, std::size_t which) const;
+  /// The pass in which loop `loop` alone has `further` further iterations: a token's loops over all
+  /// blocks (2 t) or over those of a window (2 t + 1).
+  const PassCost& pass_with(Timed& entry, std::size_t loop, std::int64_t further) const;
   [[nodiscard]] PassCost pass_cost(Timed& entry, const std::vector<std::int64_t>& blocks) const;
   [[nodiscard]] Picoseconds pass_time(const CompiledStage& compiled) const;
 
@@ -90,10 +102,12 @@ class LpuChip final : public ChipModel {
   LatencyTable latencies_;
   HostLink host_;
   mutable std::mutex mutex_;
-  /// By stage key, room and slots; changes no answer.
+  /// By stage key, room and width; changes no answer.
   mutable std::map<std::tuple<std::uint64_t, int, int>, Timed> cache_;
   /// Answers of room_for, by stage key and blocks.
   mutable std::map<std::pair<std::uint64_t, std::int64_t>, int> rooms_;
+  /// Answers of fit(), by stage key and context.
+  mutable std::map<std::pair<std::uint64_t, std::int64_t>, Fit> fits_;
 };
 
 }  // namespace tandem::lpu

@@ -1,11 +1,67 @@
-// Passes of an LPU's programs: the machine runs those with one and two iterations of every loop,
-// the others follow.
+// Passes of an LPU's programs: the machine runs those with few iterations of every loop, the others
+// follow.
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <bit>
 
 #include "models/lpu/lpu_chip.hpp"
 #include "models/lpu/stage_gang.hpp"
+#include "sim/core/diagnostics.hpp"
 
 namespace tandem::lpu {
+namespace {
+
+// Cycles, and all counts but one, are linear from the first iteration on. A vector that nobody
+// stops travels to the edge of the chip, unless one of a neighbouring iteration takes its place:
+// the first iterations have fewer neighbours, so hops of vectors are linear from here on.
+constexpr std::int64_t settled_iterations = 3;
+
+void add_difference(PassCost& sum, const PassCost& longer, const PassCost& shorter,
+                    std::int64_t times) {
+  for (auto& [name, count] : sum.counts) {
+    count += (longer.counts.at(name) - shorter.counts.at(name)) * times;
+  }
+}
+
+}  // namespace
+
+int LpuChip::widest_pass(const Stage& stage) const {
+  const std::lock_guard lock(mutex_);
+  const std::int64_t blocks = longest_blocks(stage);
+  check_context(stage, blocks);
+  return room_for(stage, blocks);
+}
+
+std::shared_ptr<const CompiledStage> LpuChip::program(const Stage& stage, int width) const {
+  const int room = widest_pass(stage);
+  if (width < 1 || width > room || !std::has_single_bit(static_cast<unsigned>(width))) {
+    throw ModelError(
+        fmt::format("lpu: passes of {} tokens; there is room for 1, 2, 4 ... up to {} of {}", width,
+                    room, stage.network.name));
+  }
+  const std::lock_guard lock(mutex_);
+  return timed(stage, room, width).compiled;
+}
+
+namespace {
+
+const LpuChip& lpu_of(const ChipModel& chip) {
+  const auto* lpu = dynamic_cast<const LpuChip*>(&chip);
+  if (lpu == nullptr) throw ModelError("chip '" + chip.chip().name + "' is no LPU");
+  return *lpu;
+}
+
+}  // namespace
+
+int widest_pass(const ChipModel& chip, const Stage& stage) {
+  return lpu_of(chip).widest_pass(stage);
+}
+
+std::shared_ptr<const CompiledStage> program_of_run(const ChipModel& chip, const Stage& stage,
+                                                    int tokens) {
+  return lpu_of(chip).program(stage, tokens);
+}
 
 LpuChip::Iterations LpuChip::iterations_of(const CompiledStage& compiled, std::int64_t blocks) {
   return {compiled.cycles.further_iterations(blocks),
@@ -48,38 +104,36 @@ PassCost LpuChip::run_pass(const CompiledStage& compiled, const std::vector<Iter
   return {run.cycles, run.counts, Picoseconds(0)};
 }
 
-// The pass in which no loop has more than one iteration (0), or in which those of one token alone
-// have two: its loops over all blocks (2 t + 1) or over those of a window (2 t + 2).
-const PassCost& LpuChip::base_pass(Timed& entry, std::size_t which) const {
-  const auto found = entry.passes.find(which);
+const PassCost& LpuChip::pass_with(Timed& entry, std::size_t loop, std::int64_t further) const {
+  const std::pair key{further == 0 ? 0 : loop, further};
+  const auto found = entry.passes.find(key);
   if (found != entry.passes.end()) return found->second;
   const CompiledStage& compiled = *entry.compiled;
   std::vector<Iterations> iterations(static_cast<std::size_t>(compiled.tokens));
-  if (which > 0) {
-    Iterations& longer = iterations[(which - 1) / 2];
-    (which % 2 == 1 ? longer.all : longer.window) = 1;
-  }
-  return entry.passes.emplace(which, run_pass(compiled, iterations, nullptr)).first->second;
+  Iterations& longer = iterations[loop / 2];
+  (loop % 2 == 0 ? longer.all : longer.window) = further;
+  return entry.passes.emplace(key, run_pass(compiled, iterations, nullptr)).first->second;
 }
 
-// A pass is straight code and loops of constant period, so cycles and counts are linear in the
-// iterations of every loop: the machine runs one and two, the others follow exactly.
+// A pass is straight code and loops of constant period, so what further iterations add does not
+// depend on how many there are once they have settled: the machine runs those before.
 PassCost LpuChip::pass_cost(Timed& entry, const std::vector<std::int64_t>& blocks) const {
   const CompiledStage& compiled = *entry.compiled;
-  const PassCost& base = base_pass(entry, 0);
+  const PassCost& base = pass_with(entry, 0, 0);
   PassCost result = base;
   result.cycles = compiled.cycles_of(blocks);
-  const auto add_further = [&](std::int64_t further, std::size_t which) {
+  const auto add_further = [&](std::int64_t further, std::size_t loop) {
     if (further == 0) return;
-    const PassCost& longer = base_pass(entry, which);
-    for (auto& [name, count] : result.counts) {
-      count += (longer.counts.at(name) - base.counts.at(name)) * further;
-    }
+    const std::int64_t simulated = std::min(further, settled_iterations);
+    const PassCost& longer = pass_with(entry, loop, simulated);
+    add_difference(result, longer, base, 1);
+    if (further == simulated) return;
+    add_difference(result, longer, pass_with(entry, loop, simulated - 1), further - simulated);
   };
   for (std::size_t t = 0; t < blocks.size(); ++t) {
     const Iterations further = iterations_of(compiled, blocks[t]);
-    add_further(further.all, 2 * t + 1);
-    add_further(further.window, 2 * t + 2);
+    add_further(further.all, 2 * t);
+    add_further(further.window, 2 * t + 1);
   }
   return result;
 }

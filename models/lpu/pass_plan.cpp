@@ -10,15 +10,15 @@ namespace {
 // The cheapest split of a number of tokens; answers are kept.
 class Splitter {
  public:
-  Splitter(int most_slots, const PassTime& time) : most_slots_(most_slots), time_(time) {}
+  Splitter(int most_width, const PassTime& time) : most_width_(most_width), time_(time) {}
 
   /// Slots of the first pass.
-  int first_pass(std::int64_t tokens) { return best(tokens).slots; }
+  int first_pass(std::int64_t tokens) { return best(tokens).width; }
 
  private:
   struct Split {
     Picoseconds time;
-    int slots = 0;
+    int width = 0;
   };
 
   // A pass that holds all tokens, or one that they fill; programs between are no cheaper.
@@ -27,21 +27,21 @@ class Splitter {
     if (found != splits_.end()) return found->second;
     const auto all = static_cast<int>(std::bit_ceil(static_cast<std::uint64_t>(tokens)));
     const auto filled = static_cast<int>(std::bit_floor(static_cast<std::uint64_t>(tokens)));
-    Split split = with(std::min(filled, most_slots_), tokens);
-    if (all > filled && all <= most_slots_) {
+    Split split = with(std::min(filled, most_width_), tokens);
+    if (all > filled && all <= most_width_) {
       const Split one_pass = with(all, tokens);
       if (one_pass.time < split.time) split = one_pass;
     }
     return splits_.emplace(tokens, split).first->second;
   }
 
-  Split with(int slots, std::int64_t tokens) {
-    Picoseconds time = time_(slots);
-    if (tokens > slots) time += best(tokens - slots).time;
-    return {time, slots};
+  Split with(int width, std::int64_t tokens) {
+    Picoseconds time = time_(width);
+    if (tokens > width) time += best(tokens - width).time;
+    return {time, width};
   }
 
-  int most_slots_;
+  int most_width_;
   const PassTime& time_;
   std::map<std::int64_t, Split> splits_;
 };
@@ -64,20 +64,20 @@ std::vector<PlannedToken> tokens_of(const Batch& batch) {
 
 }  // namespace
 
-std::vector<PlannedPass> plan_passes(const Batch& batch, std::int64_t block, int most_slots,
+std::vector<PlannedPass> plan_passes(const Batch& batch, std::int64_t block, int most_width,
                                      const PassTime& time) {
   const std::vector<PlannedToken> tokens = tokens_of(batch);
-  Splitter splitter(most_slots, time);
+  Splitter splitter(most_width, time);
   std::vector<PlannedPass> passes;
   std::size_t next = 0;
   while (next < tokens.size()) {
     PlannedPass pass;
-    pass.slots = splitter.first_pass(static_cast<std::int64_t>(tokens.size() - next));
-    while (next < tokens.size() && pass.tokens.size() < static_cast<std::size_t>(pass.slots) &&
+    pass.width = splitter.first_pass(static_cast<std::int64_t>(tokens.size() - next));
+    while (next < tokens.size() && pass.tokens.size() < static_cast<std::size_t>(pass.width) &&
            may_share(pass.tokens, tokens[next], block)) {
       pass.tokens.push_back(tokens[next++]);
     }
-    pass.slots = static_cast<int>(std::bit_ceil(pass.tokens.size()));
+    pass.width = static_cast<int>(std::bit_ceil(pass.tokens.size()));
     passes.push_back(std::move(pass));
   }
   return passes;

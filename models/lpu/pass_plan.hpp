@@ -1,4 +1,5 @@
-// How the tokens of a batch are split into passes of programs with one, two, four ... batch slots.
+// How the tokens of a batch are split into passes: programs of width 1, 2, 4 ... take that many
+// tokens each.
 #pragma once
 
 #include <cstdint>
@@ -16,20 +17,20 @@ struct PlannedToken {
   std::int64_t position = 0;  ///< in its request
 };
 
-/// A pass: the program's batch slots, and the tokens that take part (never more).
+/// A pass: the width of the program, and the tokens that take part (never more).
 struct PlannedPass {
-  int slots = 1;
+  int width = 1;
   std::vector<PlannedToken> tokens;
 };
 
-/// What a pass with so many batch slots takes, whatever its tokens are.
-using PassTime = std::function<Picoseconds(int slots)>;
+/// What a pass of that width takes, whatever its tokens are.
+using PassTime = std::function<Picoseconds(int width)>;
 
-/// The passes of a batch in the order of its tokens, with at most `most_slots` slots each (a power
-/// of two): of the ways to split a number of tokens into powers of two, the last one possibly
+/// The passes of a batch in the order of its tokens, each of width `most_width` at most (a
+/// power of two): of the ways to split a number of tokens into powers of two, the last one possibly
 /// larger than what is left, the one that takes least by `time`. Tokens of one request whose KV
 /// blocks (of `block` tokens) differ never share a pass.
 [[nodiscard]] std::vector<PlannedPass> plan_passes(const Batch& batch, std::int64_t block,
-                                                   int most_slots, const PassTime& time);
+                                                   int most_width, const PassTime& time);
 
 }  // namespace tandem::lpu

@@ -8,7 +8,7 @@ namespace tandem::lpu {
 
 ScheduleError::ScheduleError(std::string rule, int queue, std::int64_t cycle,
                              const std::string& message)
-    : ModelError(message), rule_(std::move(rule)), queue_(queue), cycle_(cycle) {}
+    : std::runtime_error(message), rule_(std::move(rule)), queue_(queue), cycle_(cycle) {}
 
 WalkSettings walk_settings(const Program& program, int queue, const Geometry& geometry,
                            int icu_fetch) {

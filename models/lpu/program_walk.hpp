@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -14,8 +15,9 @@
 namespace tandem::lpu {
 
 /// A schedule that the hardware would execute wrongly: rule H1..H10 (or "ISA"), queue, cycle and,
-/// in the message, the stream or bank.
-class ScheduleError : public ModelError {
+/// in the message, the stream or bank. No ModelError: where the program is the compiler's, nobody
+/// may take it for a chip that cannot do what was asked.
+class ScheduleError : public std::runtime_error {
  public:
   ScheduleError(std::string rule, int queue, std::int64_t cycle, const std::string& message);
   [[nodiscard]] const std::string& rule() const { return rule_; }

@@ -4,8 +4,7 @@
 #include <cstdlib>
 
 #include "models/lpu/idle_ways.hpp"
-#include "models/lpu/stage_floor_latent.hpp"
-#include "sim/core/diagnostics.hpp"
+#include "models/lpu/stage_floor_delta.hpp"
 #include "sim/core/integers.hpp"
 #include "sim/describe/neural_network.hpp"
 
@@ -17,10 +16,12 @@ struct LayerShape {
   std::int64_t heads = 0, kv_heads = 0, head_dim = 0;
   std::int64_t window = 0;  ///< tokens that one sees; 0: all
   std::int64_t dense = 0;   ///< width of a dense block; 0: experts
-  std::int64_t expert = 0, shared = 0, experts = 0, chosen = 0;
-  std::int64_t groups = 1;
+  std::int64_t expert = 0, shared = 0, experts = 0, chosen = 0, groups = 1;
   bool norms_heads = false;
-  const LatentAttention* latent = nullptr;  ///< instead of heads of its own
+  bool keys_are_values = false;  ///< one product makes both
+  // Instead of heads of its own:
+  const LatentAttention* latent = nullptr;
+  const GatedDelta* delta = nullptr;
 
   LayerShape(const LayerKind& kind, std::int64_t ranks) {
     add_attention(kind.mixer, ranks);
@@ -36,14 +37,15 @@ struct LayerShape {
 
   void add_attention(const Mixer& mixer, std::int64_t ranks) {
     latent = std::get_if<LatentAttention>(&mixer);
-    if (latent != nullptr) return;
+    delta = std::get_if<GatedDelta>(&mixer);
     const auto* attention = std::get_if<GroupedAttention>(&mixer);
-    if (attention == nullptr) throw ModelError("lpu.floor: layers without attention");
+    if (attention == nullptr) return;
     heads = attention->shape.heads / ranks;
     kv_heads = std::max<std::int64_t>(1, attention->shape.kv_heads / ranks);
     head_dim = attention->shape.head_dim;
     window = attention->shape.window;
     norms_heads = attention->qk_norm != QkNorm::None;
+    keys_are_values = attention->keys_are_values;
   }
   [[nodiscard]] std::int64_t q_width() const { return heads * head_dim; }
   [[nodiscard]] std::int64_t kv_width() const { return kv_heads * head_dim; }
@@ -91,7 +93,7 @@ class FloorMaker {
     inner_ = ceil_div(shape.dense, lanes_);
     // As many tokens fill no fewer blocks, wherever in a block they begin.
     seen_blocks_ = shape.window > 0 ? std::min(blocks_, ceil_div(shape.window, lanes_)) : blocks_;
-    if (shape.latent != nullptr) return;
+    if (shape.heads == 0) return;
     pack_heads_ = std::min<std::int64_t>(shape.kv_heads, (lanes_ - 1) / shape.head_dim);
     packs_ = ceil_div(shape.kv_heads, std::max<std::int64_t>(1, pack_heads_));
     q_vectors_ = packs_ * (shape.heads / shape.kv_heads);
@@ -180,14 +182,15 @@ class FloorMaker {
   }
 
   void add_qkv() {
+    const std::int64_t cached = shape_.keys_are_values ? 1 : 2;  // products with the hidden state
     const double weights =
-        double(network_.hidden) * double(shape_.q_width() + 2 * shape_.kv_width());
+        double(network_.hidden) * double(shape_.q_width() + cached * shape_.kv_width());
     // Rotary embedding: the partner lanes pass the switch unit on their way.
     // A norm over heads adds their squares within the head.
     const std::int64_t rotated =
         ways_.cross + 2 * ways_.simple + scale_ +
         (shape_.norms_heads ? over_runs(shape_.head_dim) + ways_.special : 0);
-    add_matrix("qkv", q_vectors_ + 2 * packs_, hidden_, weights,
+    add_matrix("qkv", q_vectors_ + cached * packs_, hidden_, weights,
                ways_.product() + rotated + 2 * ways_.simple + ways_.store, 8);
   }
 
@@ -292,11 +295,15 @@ class FloorMaker {
 
   // `added`: what a product takes that is added to the hidden state.
   void add_attention(std::int64_t added) {
-    if (shape_.latent != nullptr) {
-      const FloorFormats formats{network_.hidden, ranks_, weight_bytes_, kv_bytes_};
-      const auto parts = latent_floor(geometry_, latencies_, *shape_.latent, formats);
+    const FloorFormats formats{network_.hidden, ranks_, weight_bytes_, kv_bytes_};
+    const auto take = [&](const std::vector<OperatorFloor>& parts) {
       floor_.operators.insert(floor_.operators.end(), parts.begin(), parts.end());
-      return;
+    };
+    if (shape_.latent != nullptr) {
+      return take(latent_floor(geometry_, latencies_, *shape_.latent, formats));
+    }
+    if (shape_.delta != nullptr) {
+      return take(delta_floor(geometry_, latencies_, *shape_.delta, formats));
     }
     add_qkv();
     add_scores();
@@ -385,9 +392,8 @@ StageFloor floor_of_stage(const Geometry& geometry, const LatencyTable& latencie
   const auto with_hops = [&](int hops) {
     return FloorMaker(geometry, latencies, stage, context, ranks, hops).make();
   };
-  StageFloor two = with_hops(2);
-  if (ranks == 1) return two;
-  StageFloor one = with_hops(1);
+  const StageFloor two = with_hops(2);
+  const StageFloor one = ranks == 1 ? two : with_hops(1);
   return one.cycles() < two.cycles() ? one : two;
 }
 

@@ -50,7 +50,8 @@ struct StageFloor {
 
 /// The floor of a pass of one token at `context` tokens. Tiles and vectors count padded; tiles
 /// spread evenly over all planes. Reductions over lanes cost their rounds of rotations, the order
-/// of sums that the chip's numerics fix. Throws ModelError for layers without attention.
+/// of sums that the chip's numerics fix; the best experts cost the sweep by which programs find
+/// them, one distance per cycle.
 ///
 /// `ranks`: chips that share the stage, joined by links of the geometry's first class; figures are
 /// of one of them. Attention and the feed-forward network each end in an all-reduce: its hops and

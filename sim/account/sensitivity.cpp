@@ -49,8 +49,10 @@ class AnalyticalClock {
     for (const PoolUse& pool : result_.pools) {
       const PoolModel varied_pool(varied, pool_of(pool.name), catalogue_, make_network_, store);
       EnergyCoefficients& c = result[pool.name];
-      c.static_power_w = varied_pool.chip().static_power().count();
-      for (const auto& [name, joules] : varied_pool.chip().energy_per_count()) {
+      const ChipModel& chip =
+          pool.name == "ffn" ? varied_pool.feed_forward()->chip() : varied_pool.chip();
+      c.static_power_w = chip.static_power().count();
+      for (const auto& [name, joules] : chip.energy_per_count()) {
         c.energy_per_count_j[name] = joules.count();
       }
     }
@@ -62,7 +64,7 @@ class AnalyticalClock {
     return std::none_of(step.batch.slices.begin(), step.batch.slices.end(), is_prompt);
   }
   [[nodiscard]] const PoolModel& pool_of(const std::string& name) const {
-    return name == "decode" ? model_.decode_pool() : model_.prefill_pool();
+    return name == "prefill" ? model_.prefill_pool() : model_.decode_pool();
   }
   [[nodiscard]] std::vector<double> floors(const Scenario& varied) const {
     StageStore store;

@@ -1,6 +1,7 @@
 // Placements, serving, traffic and objectives.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -34,6 +35,8 @@ PoolPlacement build_pool(const Tree& tree, const MapReader& reader, ReadContext&
   pool.pipeline = reader.count("pipeline");
   pool.replicas = reader.count("replicas");
   pool.head_chips = reader.count("head_chips");
+  pool.micro_batches = reader.count("micro_batches");
+  pool.bridge_links = reader.count("bridge_links");
   pool.precision = build_precision(reader.child("precision"), context);
   pool.place = tree.place;
   return pool;
@@ -46,36 +49,61 @@ PoolPlacement build_phase(const Tree& tree, const std::string& phase, ReadContex
   return build_pool(own, reader, context);
 }
 
-void check_mode_keys(const Tree& tree, PlacementMode mode, ReadContext& context) {
-  const bool is_split = mode == PlacementMode::Disaggregated;
+/// The pools that a mode names; none where the keys of the one pool stand beside `mode`.
+std::vector<std::string> phases_of(PlacementMode mode) {
+  switch (mode) {
+    case PlacementMode::Monolithic:
+      return {};
+    case PlacementMode::Disaggregated:
+      return {"prefill", "decode"};
+    case PlacementMode::AttentionFfn:
+      return {"prefill", "attention", "ffn"};
+  }
+  return {};
+}
+
+bool is_pool_key(const std::string& key) {
+  const auto& keys = pool_section().keys;
+  return std::any_of(keys.begin(), keys.end(),
+                     [&](const KeySpec& spec) { return spec.name == key; });
+}
+
+std::string misplaced(const std::string& key, bool is_phase, const std::string& mode,
+                      const std::vector<std::string>& phases) {
+  if (!is_phase) {
+    return fmt::format("'{}' belongs under '{}' when the mode is {}", key,
+                       fmt::join(phases, "' or '"), mode);
+  }
+  if (!phases.empty()) {
+    return fmt::format("'{}' is not for mode {}, which takes '{}'", key, mode,
+                       fmt::join(phases, "', '"));
+  }
+  return fmt::format(
+      "'{}' is for modes of several pools; monolithic takes 'pool' and its keys "
+      "beside 'mode'",
+      key);
+}
+
+void check_mode_keys(const Tree& tree, PlacementMode mode, const std::string& word,
+                     ReadContext& context) {
+  const std::vector<std::string> all = {"prefill", "decode", "attention", "ffn"};
+  const std::vector<std::string> phases = phases_of(mode);
+  const auto has = [](const std::vector<std::string>& list, const std::string& key) {
+    return std::find(list.begin(), list.end(), key) != list.end();
+  };
   for (const TreeEntry& entry : tree.entries) {
-    const bool is_phase = entry.key == "prefill" || entry.key == "decode";
-    if (entry.key == "mode" || is_phase == is_split) continue;
-    const bool is_known = is_phase || [&] {
-      for (const KeySpec& key : pool_section().keys) {
-        if (key.name == entry.key) return true;
-      }
-      return false;
-    }();
-    if (!is_known) continue;
+    const bool is_phase = has(all, entry.key);
+    const bool is_right = is_phase ? has(phases, entry.key) : phases.empty();
+    if (entry.key == "mode" || is_right || !(is_phase || is_pool_key(entry.key))) continue;
+    context.problems.report(entry.key_place, misplaced(entry.key, is_phase, word, phases));
+  }
+  for (const std::string& key : phases) {
+    if (tree.find(key) != nullptr) continue;
     context.problems.report(
-        entry.key_place,
-        is_split ? fmt::format("'{}' belongs under 'prefill' or 'decode' when the mode is "
-                               "disaggregated",
-                               entry.key)
-                 : fmt::format("'{}' is for mode disaggregated; monolithic takes 'pool' and its "
-                               "keys beside 'mode'",
-                               entry.key));
+        tree.place,
+        fmt::format("placement needs the key '{}': a pool, because the mode is {}", key, word));
   }
-  for (const char* key : {"prefill", "decode"}) {
-    if (is_split && tree.find(key) == nullptr) {
-      context.problems.report(tree.place,
-                              fmt::format("placement needs the key '{}': a pool, because the mode "
-                                          "is disaggregated",
-                                          key));
-    }
-  }
-  if (!is_split && tree.find("pool") == nullptr) {
+  if (phases.empty() && tree.find("pool") == nullptr) {
     context.problems.report(tree.place,
                             "placement needs the key 'pool': a group of the system, because the "
                             "mode is monolithic");
@@ -114,18 +142,21 @@ Placement build_placement(const Tree& tree, ReadContext& context) {
   Placement placement;
   if (!tree.is_map() || !reader.has("mode")) return placement;
   const std::size_t before = context.problems.size();
-  placement.mode = reader.choice<PlacementMode>(
-      "mode",
-      {{"monolithic", PlacementMode::Monolithic}, {"disaggregated", PlacementMode::Disaggregated}});
+  placement.mode =
+      reader.choice<PlacementMode>("mode", {{"monolithic", PlacementMode::Monolithic},
+                                            {"disaggregated", PlacementMode::Disaggregated},
+                                            {"attention_ffn", PlacementMode::AttentionFfn}});
   if (context.problems.size() != before) return placement;
-  check_mode_keys(tree, placement.mode, context);
+  check_mode_keys(tree, placement.mode, reader.text("mode"), context);
   if (placement.mode == PlacementMode::Monolithic) {
     placement.prefill = build_pool(tree, reader, context);
     placement.decode = placement.prefill;
     return placement;
   }
   if (reader.has("prefill")) placement.prefill = build_phase(tree, "prefill", context);
-  if (reader.has("decode")) placement.decode = build_phase(tree, "decode", context);
+  const char* decode = placement.has_ffn() ? "attention" : "decode";
+  if (reader.has(decode)) placement.decode = build_phase(tree, decode, context);
+  if (placement.has_ffn() && reader.has("ffn")) placement.ffn = build_phase(tree, "ffn", context);
   return placement;
 }
 

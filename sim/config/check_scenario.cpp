@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "sim/config/loader.hpp"
 
@@ -89,9 +90,8 @@ class PhaseCheck {
   Problems& problems_;
 };
 
-void check_bridge(const Scenario& scenario, const Tree& tree, Problems& problems) {
-  const std::string& from = scenario.placement.prefill.pool;
-  const std::string& to = scenario.placement.decode.pool;
+void check_bridge(const Scenario& scenario, const std::string& from, const std::string& to,
+                  const char* what, const Tree& tree, Problems& problems) {
   if (from == to) return;
   const auto& bridges = scenario.system.bridges;
   const bool is_joined = std::any_of(bridges.begin(), bridges.end(), [&](const Bridge& bridge) {
@@ -99,8 +99,8 @@ void check_bridge(const Scenario& scenario, const Tree& tree, Problems& problems
   });
   if (is_joined) return;
   problems.report(tree.place, fmt::format("system '{}' has no bridge between the pools '{}' and "
-                                          "'{}', so the KV cache cannot move",
-                                          scenario.system.name, from, to));
+                                          "'{}', so {} cannot move",
+                                          scenario.system.name, from, to, what));
 }
 
 /// Chips with static schedules share layers by `tensor` alone.
@@ -123,35 +123,47 @@ void check_gang(const Scenario& scenario, const PoolPlacement& placement, const 
   }
 }
 
+/// The pools of a placement, each with the map its keys stand in; pools that are missing are not.
+std::vector<std::pair<const PoolPlacement*, const Tree*>> phases_in(const Placement& placement,
+                                                                    const Tree& tree) {
+  if (!placement.is_split()) return {{&placement.decode, &tree}};
+  const std::pair<const PoolPlacement*, const char*> pools[] = {
+      {&placement.prefill, "prefill"},
+      {&placement.decode, placement.has_ffn() ? "attention" : "decode"},
+      {&placement.ffn, "ffn"}};
+  std::vector<std::pair<const PoolPlacement*, const Tree*>> phases;
+  for (const auto& [pool, key] : pools) {
+    const Tree* own = tree.find(key);
+    if (own != nullptr) phases.emplace_back(pool, own);
+  }
+  return phases;
+}
+
 }  // namespace
 
 void check_gangs(const Scenario& scenario, const Tree& tree, Problems& problems) {
-  const Placement& placement = scenario.placement;
-  if (placement.mode == PlacementMode::Monolithic) {
-    return check_gang(scenario, placement.decode, tree, problems);
+  for (const auto& [pool, own] : phases_in(scenario.placement, tree)) {
+    check_gang(scenario, *pool, *own, problems);
   }
-  const Tree* prefill = tree.find("prefill");
-  const Tree* decode = tree.find("decode");
-  if (prefill != nullptr) check_gang(scenario, placement.prefill, *prefill, problems);
-  if (decode != nullptr) check_gang(scenario, placement.decode, *decode, problems);
 }
 
 void check_placement(const Scenario& scenario, const Tree& tree, Problems& problems) {
   const Placement& placement = scenario.placement;
-  if (placement.mode == PlacementMode::Monolithic) {
-    PhaseCheck(scenario, placement.decode, tree, problems).run(0);
-    return;
-  }
-  const Tree* prefill = tree.find("prefill");
-  const Tree* decode = tree.find("decode");
-  if (prefill == nullptr || decode == nullptr) return;
-  const PhaseCheck first(scenario, placement.prefill, *prefill, problems);
-  const PhaseCheck second(scenario, placement.decode, *decode, problems);
-  const bool is_shared = placement.prefill.pool == placement.decode.pool;
+  const auto phases = phases_in(placement, tree);
+  if (phases.size() < (placement.has_ffn() ? 3u : placement.is_split() ? 2u : 1u)) return;
   const std::size_t before = problems.size();
-  first.run(0);
-  second.run(is_shared ? first.chips() : 0);
-  if (problems.size() == before) check_bridge(scenario, tree, problems);
+  std::map<std::string, std::int64_t> taken;
+  for (const auto& [pool, own] : phases) {
+    const PhaseCheck check(scenario, *pool, *own, problems);
+    check.run(taken[pool->pool]);
+    taken[pool->pool] += check.chips();
+  }
+  if (!placement.is_split() || problems.size() != before) return;
+  check_bridge(scenario, placement.prefill.pool, placement.decode.pool, "the KV cache", tree,
+               problems);
+  if (!placement.has_ffn()) return;
+  check_bridge(scenario, placement.decode.pool, placement.ffn.pool, "hidden states", tree,
+               problems);
 }
 
 void check_lengths(const Scenario& scenario, const Tree& tree, Problems& problems) {
@@ -162,7 +174,8 @@ void check_lengths(const Scenario& scenario, const Tree& tree, Problems& problem
                       (1 + traffic.length_spread);
   if (std::floor(most) <= static_cast<double>(network.max_context)) return;
   problems.report(
-      place_of(tree, "prompt_tokens"),
+      place_of(tree,
+               traffic.output_tokens > traffic.prompt_tokens ? "output_tokens" : "prompt_tokens"),
       fmt::format("prompt and output together take up to {} tokens, more than the context {} of "
                   "'{}'",
                   std::floor(most), network.max_context, network.name));

@@ -56,6 +56,9 @@ void add(Hasher& hasher, const PoolPlacement& p) {
   if (p.gang() != p.tensor || p.expert != 1) {
     hasher.add("gang").add(p.context).add(p.attention_data).add(p.expert);
   }
+  if (p.micro_batches != 1 || p.bridge_links != 0) {
+    hasher.add("turns").add(p.micro_batches).add(p.bridge_links);
+  }
   hasher.add(p.precision.weights).add(p.precision.kv_cache).add(p.precision.activations);
 }
 
@@ -63,6 +66,7 @@ void add_load(Hasher& hasher, const Scenario& scenario) {
   hasher.add(scenario.placement.mode);
   add(hasher, scenario.placement.prefill);
   add(hasher, scenario.placement.decode);
+  if (scenario.placement.has_ffn()) add(hasher, scenario.placement.ffn);
   const Serving& serving = scenario.serving;
   hasher.add(serving.policy).add(serving.router).add(serving.max_batch_tokens);
   hasher.add(serving.max_sequences).add(serving.kv_block_tokens);

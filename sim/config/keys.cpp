@@ -45,12 +45,22 @@ Section scenario_section() {
 Section placement_section() {
   Section section{"placement",
                   "`monolithic`: the keys of a pool stand beside `mode`. `disaggregated`: "
-                  "`prefill` and `decode` each hold them.",
-                  {choice("mode", "", {"monolithic", "disaggregated"}, {"attention_ffn", "drafter"},
+                  "`prefill` and `decode` each hold them. `attention_ffn`: `prefill`, `attention` "
+                  "and `ffn` do.",
+                  {choice("mode", "", {"monolithic", "disaggregated", "attention_ffn"}, {"drafter"},
                           "Whether prefill and decode share the chips.")},
                   pool_section().later};
-  section.keys.push_back(map("prefill", "Disaggregated: the pool that processes prompts."));
+  section.keys.push_back(
+      map("prefill", "Disaggregated, attention_ffn: the pool that processes prompts."));
   section.keys.push_back(map("decode", "Disaggregated: the pool that makes tokens."));
+  section.keys.push_back(
+      map("attention",
+          "attention_ffn: the pool that runs the token mixers of tokens being made, with "
+          "embedding and head."));
+  section.keys.push_back(
+      map("ffn",
+          "attention_ffn: the pool with static schedules that runs their feed-forward blocks; "
+          "`pipeline` gangs of `tensor` chips, each with equally many layers."));
   for (const KeySpec& key : pool_section().keys) {
     section.keys.push_back(key);
     section.keys.back().is_required = false;
@@ -80,9 +90,15 @@ Section pool_section() {
           number(
               "head_chips", Dimension::Count, "0", 0, 1e6,
               "Further stages that split the LM head by vocabulary; 0: the last stage holds it."),
+          number("micro_batches", Dimension::Count, "1", 1, 64,
+                 "attention_ffn, under `attention`: parts of the batch that take turns on both "
+                 "sides."),
+          number("bridge_links", Dimension::Count, "0", 0, 1e6,
+                 "attention_ffn, under `ffn`: chips of a gang whose bridge links carry hidden "
+                 "rows; 0: all."),
           map("precision", "Element types."),
       },
-      {"data", "micro_batches", "spares"}};
+      {"data", "spares"}};
 }
 
 Section precision_section() {

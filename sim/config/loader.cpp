@@ -142,8 +142,17 @@ Scenario build_scenario(const Assembled& assembled, ReadContext& context) {
 
 }  // namespace
 
-Loader::Loader(ConfigRoots roots, ModelSchemas schemas)
-    : roots_(std::move(roots)), schemas_(std::move(schemas)) {}
+Loader::Loader(ConfigRoots roots, ModelSchemas schemas, ChipCheck check)
+    : roots_(std::move(roots)), schemas_(std::move(schemas)), check_(std::move(check)) {}
+
+void Loader::check_chips(const System& system) const {
+  if (!check_) return;
+  Problems problems;
+  for (const auto& [name, chip] : system.chips) {
+    for (const Diagnostic& d : check_(chip)) problems.report(d.place, d.message);
+  }
+  problems.throw_if_any();
+}
 
 Scenario Loader::scenario(const std::string& path_or_name,
                           const std::vector<Override>& overrides) const {
@@ -152,15 +161,19 @@ Scenario Loader::scenario(const std::string& path_or_name,
   if (!assembled) load.problems().throw_if_any();
   Scenario scenario = build_scenario(*assembled, load.context());
   load.problems().throw_if_any();
+  check_chips(scenario.system);
   scenario.config_hash = tandem::config_hash(scenario);
   return scenario;
 }
 
 Chip Loader::chip(const std::string& name, const std::vector<Override>& overrides) const {
   Load load(roots_, schemas_, overrides);
-  return load.plain("chip", name, [&](const Assembled& a) {
+  System alone;
+  alone.chips[name] = load.plain("chip", name, [&](const Assembled& a) {
     return config::build_chip(a.tree, a.name, a.chip_files.at(a.name), load.context());
   });
+  check_chips(alone);
+  return alone.chips[name];
 }
 
 Link Loader::link(const std::string& name, const std::vector<Override>& overrides) const {
@@ -184,6 +197,7 @@ System Loader::system(const std::string& name, const std::vector<Override>& over
   System system =
       config::build_system(assembled->tree, assembled->name, assembled->chip_files, load.context());
   load.problems().throw_if_any();
+  check_chips(system);
   return system;
 }
 

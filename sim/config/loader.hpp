@@ -2,6 +2,7 @@
 // user's files is reported at once, with its place, in one ConfigError.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -33,6 +34,9 @@ struct Override {
 /// Parameters of each chip model, by the name that chip files give as `model:`.
 using ModelSchemas = std::map<std::string, ParameterSchema>;
 
+/// What is wrong with the numbers of a chip that are right each by itself, with their places.
+using ChipCheck = std::function<std::vector<Diagnostic>(const Chip&)>;
+
 /// Name of the network of scenarios that take theirs from a checkpoint (`model: from_checkpoint`).
 inline constexpr const char* from_checkpoint = "from_checkpoint";
 
@@ -47,7 +51,8 @@ inline constexpr const char* from_checkpoint = "from_checkpoint";
 ///  - a model's path that ends in ".json" is a Hugging Face config; overrides of it use our keys.
 class Loader {
  public:
-  Loader(ConfigRoots roots, ModelSchemas schemas);
+  /// `check` sees every chip whose numbers could all be read; none: nothing is checked.
+  Loader(ConfigRoots roots, ModelSchemas schemas, ChipCheck check = {});
   /// A scenario with everything it refers to, overrides applied, checked as a whole. Whether the
   /// model fits in memory is checked by sim/step.
   [[nodiscard]] Scenario scenario(const std::string& path_or_name,
@@ -74,7 +79,10 @@ class Loader {
 
  private:
   ConfigRoots roots_;
+  void check_chips(const System& system) const;
+
   ModelSchemas schemas_;
+  ChipCheck check_;
 };
 
 /// One entry of hw_configs/sources.yaml.

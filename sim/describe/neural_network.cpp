@@ -43,6 +43,8 @@ void add(Hasher& hash, const GatedDelta& d) {
   hash.add(d.shape.value_dim).add(d.shape.conv_taps).add(d.shape.chunk);
 }
 
+void add(Hasher&, const MixerElsewhere&) {}
+
 void add(Hasher& hash, const FeedForward& ffn) {
   hash.add(ffn.intermediate).add(ffn.gated).add(ffn.bias).add(ffn.activation);
   hash.add(ffn.experts.has_value());
@@ -58,10 +60,24 @@ void add(Hasher& hash, const FeedForward& ffn) {
 
 }  // namespace
 
+NeuralNetwork half_of(const NeuralNetwork& network, LayerHalf half) {
+  NeuralNetwork result = network;
+  result.mtp = {};
+  for (LayerKind& kind : result.kinds) {
+    if (half == LayerHalf::Second) {
+      kind.mixer = MixerElsewhere{};
+    } else {
+      kind.ffn = FeedForward{};
+    }
+  }
+  return result;
+}
+
 std::int64_t kv_elements_per_token(const LayerKind& kind) {
   return std::visit(Overloaded{[](const GroupedAttention& a) { return 2 * a.kv_width(); },
                                [](const LatentAttention& a) { return a.shape.cached_elements(); },
-                               [](const GatedDelta&) { return std::int64_t{0}; }},
+                               [](const GatedDelta&) { return std::int64_t{0}; },
+                               [](const MixerElsewhere&) { return std::int64_t{0}; }},
                     kind.mixer);
 }
 

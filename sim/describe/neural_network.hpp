@@ -68,7 +68,13 @@ struct GatedDelta {
   bool operator==(const GatedDelta&) const = default;
 };
 
-using Mixer = std::variant<GroupedAttention, LatentAttention, GatedDelta>;
+/// The token mixer runs on other chips: a layer is its feed-forward half, norm and residual
+/// included.
+struct MixerElsewhere {
+  bool operator==(const MixerElsewhere&) const = default;
+};
+
+using Mixer = std::variant<GroupedAttention, LatentAttention, GatedDelta, MixerElsewhere>;
 
 /// A mixture of experts: each a feed-forward block of its own.
 struct Experts {
@@ -85,13 +91,15 @@ struct Experts {
   bool operator==(const Experts&) const = default;
 };
 
-/// The second half of a layer: a dense block, experts, or both side by side (Gemma 4).
+/// The second half of a layer: a dense block, experts, both side by side (Gemma 4), or neither
+/// where it runs on other chips.
 struct FeedForward {
   std::int64_t intermediate = 0;  ///< width of the dense block; 0: none
   bool gated = true;              ///< down(act(gate x) * up x); else down(act(up x))
   bool bias = false;              ///< biases on the dense block's projections
   ActivationKind activation = ActivationKind::Silu;
   std::optional<Experts> experts;
+  [[nodiscard]] bool is_elsewhere() const { return intermediate == 0 && !experts; }
   bool operator==(const FeedForward&) const = default;
 };
 
@@ -100,6 +108,7 @@ struct LayerKind {
   Mixer mixer;
   FeedForward ffn;
   bool post_norms = false;  ///< also normalises what each half adds (Gemma)
+  [[nodiscard]] bool has_mixer() const { return !std::holds_alternative<MixerElsewhere>(mixer); }
   bool operator==(const LayerKind&) const = default;
 };
 
@@ -134,6 +143,13 @@ struct NeuralNetwork {
   }
   bool operator==(const NeuralNetwork&) const = default;
 };
+
+/// The halves of decoder layers where they run on different chips: token mixer, feed-forward block.
+enum class LayerHalf : std::uint8_t { First, Second };
+
+/// The network with one half of every layer, for the chips that run that half. Modules of
+/// multi-token prediction are left out.
+[[nodiscard]] NeuralNetwork half_of(const NeuralNetwork& network, LayerHalf half);
 
 /// K and V elements that a token leaves in a layer's cache; 0 where its state does not grow.
 /// Layers with a window count as well: they hold at most `window` tokens of them.

@@ -78,6 +78,10 @@ struct PoolPlacement {
   std::int64_t expert = 1;
   std::int64_t pipeline = 1;
   std::int64_t replicas = 1;
+  /// Parts of a batch that take turns with chips elsewhere (attention_ffn: the attention's pool).
+  std::int64_t micro_batches = 1;
+  /// Chips of a gang whose bridge links carry hidden rows (attention_ffn: of the ffn's); 0: all.
+  std::int64_t bridge_links = 0;
   std::int64_t head_chips = 0;  ///< stages that split the LM head by vocabulary; 0 = decided by fit
   Precision precision;
   SourcePlace place;  ///< where the user wrote it, for placement errors
@@ -85,12 +89,16 @@ struct PoolPlacement {
   [[nodiscard]] std::int64_t gang() const { return tensor * context * attention_data; }
 };
 
-enum class PlacementMode : std::uint8_t { Monolithic, Disaggregated };
+enum class PlacementMode : std::uint8_t { Monolithic, Disaggregated, AttentionFfn };
 
 struct Placement {
   PlacementMode mode = PlacementMode::Monolithic;
   PoolPlacement prefill;  ///< Monolithic: the one pool; then equal to decode
-  PoolPlacement decode;
+  PoolPlacement decode;   ///< AttentionFfn: the token mixers of decode, embedding and head
+  PoolPlacement ffn;      ///< AttentionFfn: the feed-forward halves of decode
+  /// Prompts and tokens have pools of their own.
+  [[nodiscard]] bool is_split() const { return mode != PlacementMode::Monolithic; }
+  [[nodiscard]] bool has_ffn() const { return mode == PlacementMode::AttentionFfn; }
 };
 
 struct Serving {

@@ -24,6 +24,7 @@ class TensorList {
   void add_mixer(const GroupedAttention& a);
   void add_mixer(const LatentAttention& a);
   void add_mixer(const GatedDelta& d);
+  void add_mixer(const MixerElsewhere&) {}
   void add_dense(const std::string& prefix, const FeedForward& ffn, std::int64_t width, bool bias);
   void add_experts(const FeedForward& ffn, const Experts& experts);
   void add_layer(const LayerKind& kind);
@@ -116,9 +117,12 @@ void TensorList::add_experts(const FeedForward& ffn, const Experts& experts) {
 }
 
 void TensorList::add_layer(const LayerKind& kind) {
-  add_norm("attention_norm", network_.hidden);
-  std::visit([&](const auto& mixer) { add_mixer(mixer); }, kind.mixer);
-  if (kind.post_norms) add_norm("attention_post_norm", network_.hidden);
+  if (kind.has_mixer()) {
+    add_norm("attention_norm", network_.hidden);
+    std::visit([&](const auto& mixer) { add_mixer(mixer); }, kind.mixer);
+    if (kind.post_norms) add_norm("attention_post_norm", network_.hidden);
+  }
+  if (kind.ffn.is_elsewhere()) return;
   add_norm("ffn_norm", network_.hidden);
   const bool both = kind.ffn.intermediate > 0 && kind.ffn.experts;
   if (kind.ffn.intermediate > 0) add_dense("ffn.", kind.ffn, kind.ffn.intermediate, kind.ffn.bias);

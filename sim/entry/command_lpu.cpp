@@ -29,8 +29,7 @@ struct LpuArguments {
   std::vector<std::string> overrides;
   std::vector<std::string> registers;
   std::string timeline;
-  bool explain = false;
-  bool map = false;
+  CompileOptions compile;
 };
 
 void write_bytes(const std::string& path, const std::vector<std::uint8_t>& bytes) {
@@ -53,7 +52,7 @@ void compile(const LpuArguments& arguments, const Context& context) {
                     "--set model=little_tales",
                     scenario.name));
   }
-  const auto parts = compile_scenario(context, scenario, arguments.explain, arguments.map);
+  const auto parts = compile_scenario(scenario, arguments.compile);
   std::error_code failure;
   std::filesystem::create_directories(arguments.output, failure);
   if (failure) throw ConfigError(fmt::format("cannot make folder '{}'", arguments.output));
@@ -83,6 +82,11 @@ void assemble(const LpuArguments& arguments, const Context& context) {
   lpu::ProgramImage image = lpu::assemble(read_file(arguments.input), geometry, arguments.input);
   image.program.chip = arguments.chip;
   write_bytes(arguments.output, lpu::encode_program(image, geometry));
+}
+
+std::string listing(const OpenProgram& program) {
+  const std::string note = program.note.empty() ? "" : "; " + program.note;
+  return note + lpu::list_program(program.image, program.geometry);
 }
 
 void add_fit(CLI::App* group, Session& session) {
@@ -182,9 +186,11 @@ void add_lpu(CLI::App& app, Session& session) {
 
   CLI::App* compiler = tool(group, "compile", "Compiles a scenario's stages into programs",
                             "Scenario file or name", arguments, true);
-  compiler->add_flag("--explain", arguments->explain,
+  compiler->add_option("--tokens", arguments->compile.tokens,
+                       "Tokens of a pass: 1, 2, 4 ... as the pool's longest request leaves room");
+  compiler->add_flag("--explain", arguments->compile.explain,
                      "What bounds every operator, against a floor");
-  compiler->add_flag("--map", arguments->map, "What lies where in SRAM");
+  compiler->add_flag("--map", arguments->compile.map, "What lies where in SRAM");
   compiler->add_option("--set", arguments->overrides, "path=value, repeatable");
   compiler->callback([arguments, &session] { compile(*arguments, session.context); });
 
@@ -196,7 +202,7 @@ void add_lpu(CLI::App& app, Session& session) {
   tool(group, "list", "Prints a program as assembly with cycles", "Program file", arguments, false)
       ->callback([arguments, &session] {
         const OpenProgram program = open_program(session.context, arguments->input);
-        write_or_print(arguments->output, lpu::list_program(program.image, program.geometry));
+        write_or_print(arguments->output, listing(program));
       });
   add_view(group, session);
   CLI::App* assembler =

@@ -22,7 +22,7 @@ ModelSchemas schemas_of(const Catalogue& catalogue) {
 
 Context make_context() {
   Catalogue catalogue = chip_catalogue();
-  Loader loader(find_roots(), schemas_of(catalogue));
+  Loader loader(find_roots(), schemas_of(catalogue), chip_problems);
   return {std::move(catalogue), network_factory(), std::move(loader)};
 }
 

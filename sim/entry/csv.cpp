@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <set>
 
 namespace tandem::entry {
@@ -117,6 +118,28 @@ std::optional<std::size_t> CsvTable::find(std::string_view column) const {
 
 SourcePlace CsvTable::place(std::size_t row, std::size_t column) const {
   return {file_, rows_[row].line, rows_[row].columns[column]};
+}
+
+std::optional<std::int64_t> whole_number(std::string_view text, std::int64_t most) {
+  std::int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const bool is_whole = error == std::errc() && end == text.data() + text.size();
+  if (!is_whole || value < 1 || value > most) return std::nullopt;
+  return value;
+}
+
+void blame_cell(const SourcePlace& cell, std::vector<Diagnostic>& problems,
+                const std::function<void()>& use) {
+  try {
+    use();
+  } catch (const ConfigError& error) {
+    for (Diagnostic problem : error.diagnostics()) {
+      if (problem.place.file.empty()) problem.place = cell;
+      problems.push_back(std::move(problem));
+    }
+  } catch (const ModelError& error) {
+    problems.push_back({cell, error.what()});
+  }
 }
 
 std::string csv_quoted(const std::string& cell) {

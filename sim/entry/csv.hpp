@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -39,6 +40,14 @@ class CsvTable {
   std::vector<std::string> header_;
   std::vector<Row> rows_;
 };
+
+/// A whole number from 1 to `most`, nothing beside it; none for other text.
+[[nodiscard]] std::optional<std::int64_t> whole_number(std::string_view text, std::int64_t most);
+
+/// Runs `use` of a cell. What it throws becomes complaints about the cell, except where a
+/// ConfigError names a file of its own.
+void blame_cell(const SourcePlace& cell, std::vector<Diagnostic>& problems,
+                const std::function<void()>& use);
 
 /// A cell quoted for output when it needs to be.
 [[nodiscard]] std::string csv_quoted(const std::string& cell);

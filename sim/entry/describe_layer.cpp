@@ -42,6 +42,10 @@ std::string text_of(const LatentAttention& a) {
   return text;
 }
 
+std::string text_of(const MixerElsewhere&) {
+  return "token mixer on other chips";
+}
+
 std::string text_of(const GatedDelta& d) {
   return fmt::format(
       "gated delta: {} key heads of {}, {} value heads of {}, convolution of {} taps, chunks of {}",

@@ -22,6 +22,15 @@ std::string bytes_text(Bytes bytes) {
   return si_text(static_cast<double>(bytes.count()), "B");
 }
 
+// Tokens of KV; requests where a stage keeps states alone; yes or no where it keeps nothing.
+std::string room_text(const Stage& stage, const Fit& fit) {
+  if (fit.state_per_sequence.count() > 0) return fmt::format("{} requests", fit.sequences(1));
+  const bool keeps_kv = fit.kv_per_token.count() > 0;
+  if (stage.layers > 0 && (keeps_kv || !fit.holds_weights()))
+    return std::to_string(fit.kv_tokens());
+  return fit.holds_weights() ? "fits" : "too big";
+}
+
 void add_fit_row(std::string& page, std::size_t index, const Stage& stage, const Fit& fit) {
   std::string part = stage.layers > 0 ? fmt::format("layers {}..{}", stage.first_layer,
                                                     stage.first_layer + stage.layers - 1)
@@ -30,12 +39,10 @@ void add_fit_row(std::string& page, std::size_t index, const Stage& stage, const
     part += fmt::format("{}head {}..{}", part.empty() ? "" : ", ", stage.head_begin,
                         stage.head_end - 1);
   }
-  page += fmt::format("    {:>3} {:<26}{:>12}{:>12}{:>12}{:>12}{:>12}{:>12}\n", index, part,
-                      bytes_text(fit.weights), bytes_text(fit.program), bytes_text(fit.workspace),
-                      bytes_text(fit.kv_per_token), bytes_text(fit.capacity),
-                      stage.layers > 0      ? std::to_string(fit.kv_tokens())
-                      : fit.holds_weights() ? std::string("fits")
-                                            : std::string("too big"));
+  page +=
+      fmt::format("    {:>3} {:<26}{:>12}{:>12}{:>12}{:>12}{:>12}{:>12}\n", index, part,
+                  bytes_text(fit.weights), bytes_text(fit.program), bytes_text(fit.workspace),
+                  bytes_text(fit.kv_per_token), bytes_text(fit.capacity), room_text(stage, fit));
 }
 
 /// "tensor 8, ": how chips share a stage.

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <optional>
+#include <utility>
+
 #include "models/lpu/chip_model.hpp"
 #include "models/lpu/chip_params.hpp"
 #include "sim/core/diagnostics.hpp"
@@ -31,10 +34,37 @@ void check(const lpu::FitQuestion& fit) {
   }
 }
 
+/// Networks out of checkpoints say no limit.
+void check_context(const lpu::FitQuestion& fit, const NeuralNetwork& network) {
+  if (network.max_context == 0 || fit.context <= network.max_context) return;
+  throw ConfigError(fmt::format("--context is {}; {} takes 1 to {} tokens", fit.context,
+                                network.name, network.max_context));
+}
+
+/// Empty where there is none.
 std::string usual_fabric(const std::string& chip) {
   if (chip == "lp30") return "lp30_lpx";
   if (chip == "lpu_v1") return "lpu_v1_quadfour";
+  return "";
+}
+
+/// The fabric that a question is about.
+Fabric fabric_of(const Context& context, const RackQuestion& question) {
+  if (!question.fabric.empty()) return context.loader.fabric(question.fabric);
+  if (question.chip.empty()) return context.loader.fabric("lp30_lpx");
+  const std::string chip = context.loader.chip(question.chip).name;
+  const std::string usual = usual_fabric(chip);
+  if (!usual.empty()) return context.loader.fabric(usual);
   throw ConfigError(fmt::format("no usual fabric for chip '{}'; name one with --fabric", chip));
+}
+
+/// Power of a chip with its share of the host: a fabric says it of its own chip only, so another
+/// chip's is that of its usual fabric.
+std::optional<Parameter> power_of(const Context& context, const Fabric& fabric, const Chip& chip) {
+  if (chip.name == fabric.chip) return fabric.parameters.at("chip_power");
+  const std::string usual = usual_fabric(chip.name);
+  if (usual.empty()) return std::nullopt;
+  return context.loader.fabric(usual).parameters.at("chip_power");
 }
 
 /// "12.3 (9.7 to 15.0)" of a number with a plausible range, times `factor`.
@@ -44,17 +74,22 @@ std::string banded(const Parameter& number, double factor) {
   return fmt::format("{} ({:.1f} to {:.1f})", value, *number.low * factor, *number.high * factor);
 }
 
-/// Racks, kW and USD of so many chips.
+/// Racks, kW and USD of so many chips; "unknown" where no file says.
 class Bill {
  public:
-  Bill(const Fabric& fabric, const Prices& prices, const std::string& chip)
-      : fabric_(fabric), prices_(prices), price_("chips." + chip + ".capital") {}
+  Bill(const Fabric& fabric, std::optional<Parameter> power, const Prices& prices,
+       const std::string& chip)
+      : fabric_(fabric),
+        power_(std::move(power)),
+        prices_(prices),
+        price_("chips." + chip + ".capital") {}
   [[nodiscard]] std::int64_t racks(std::int64_t chips) const {
     const std::int64_t rack = fabric_.parameters.count("rack_chips");
     return (chips + rack - 1) / rack;
   }
   [[nodiscard]] std::string kilowatts(std::int64_t chips) const {
-    return banded(fabric_.parameters.at("chip_power"), static_cast<double>(chips) / 1e3);
+    if (!power_) return "unknown";
+    return banded(*power_, static_cast<double>(chips) / 1e3);
   }
   [[nodiscard]] std::string millions(std::int64_t chips) const {
     if (!prices_.parameters.has(price_)) return "unknown";
@@ -63,6 +98,7 @@ class Bill {
 
  private:
   const Fabric& fabric_;
+  std::optional<Parameter> power_;
   const Prices& prices_;
   std::string price_;
 };
@@ -120,12 +156,10 @@ std::string compiled_table(const Chip& chip, const NeuralNetwork& network,
 
 std::string fit_page(const Context& context, const RackQuestion& question) {
   check(question.fit);
-  const Fabric fabric =
-      context.loader.fabric(!question.fabric.empty() ? question.fabric
-                            : question.chip.empty()  ? "lp30_lpx"
-                                                     : usual_fabric(question.chip));
+  const Fabric fabric = fabric_of(context, question);
   const Chip chip = context.loader.chip(question.chip.empty() ? fabric.chip : question.chip);
   const NeuralNetwork network = context.loader.network(question.model);
+  check_context(question.fit, network);
   const Prices prices = context.loader.prices(question.prices);
   // One unit of the innermost level is enough: tensor groups do not leave it.
   const std::vector<int> one(fabric.levels.size() - 1, 1);
@@ -147,7 +181,7 @@ std::string fit_page(const Context& context, const RackQuestion& question) {
                       "million USD");
   PublishedPoint point;
   point.fit = question.fit;
-  const Bill bill(fabric, prices, chip.name);
+  const Bill bill(fabric, power_of(context, fabric, chip), prices, chip.name);
   const Table table(bill, chip);
   for (const lpu::PartitionChoice& choice : choices) {
     std::string mark;

@@ -20,7 +20,7 @@ bool has_room(const ChipModel& chip, const lpu::Geometry& geometry, const Stage&
   const lpu::StageLayout layout = lpu::layout_of_share(geometry, stage, requests, question.context);
   if (layout.deepest_bank() > geometry.rows_per_bank) return false;
   const Fit fit = chip.fit(stage, question.requests, question.context);
-  return fit.holds_weights() && fit.kv_tokens() >= question.requests * question.context;
+  return fit.holds_weights() && fit.sequences(question.context) >= question.requests;
 }
 
 class Search {
@@ -63,9 +63,10 @@ class Search {
     std::int64_t high = network_.layers() + 1;
     while (low < high) {
       const std::int64_t middle = (low + high) / 2;
-      const auto stages =
-          partition_pipeline(network_, placement_.precision, middle, 0, placement_.tensor);
-      if (has_room(chip_, geometry_, stages.front(), question_)) {
+      Stage longest =
+          partition_pipeline(network_, placement_.precision, middle, 0, placement_.tensor).front();
+      longest.longest_request = question_.context;  // as fit_pool() asks, so programs serve both
+      if (has_room(chip_, geometry_, longest, question_)) {
         high = middle;
       } else {
         low = middle + 1;

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <functional>
 
@@ -13,6 +12,10 @@
 
 namespace tandem::entry {
 namespace {
+
+// Far from the end of 64 bits when multiplied with bytes.
+constexpr std::int64_t most_point_chips = 1'000'000;
+constexpr std::int64_t most_point_tokens = 10'000'000;
 
 /// Cells of one row; collects what is wrong with them.
 class PointReader {
@@ -24,15 +27,15 @@ class PointReader {
     const auto index = table_.find(column);
     return index ? table_.cell(row, *index) : std::string();
   }
-  [[nodiscard]] std::int64_t whole(std::size_t row, const char* column) {
+  [[nodiscard]] std::int64_t whole(std::size_t row, const char* column, std::int64_t most) {
     const std::string cell = text(row, column);
-    std::int64_t value = 0;
-    const auto [end, error] = std::from_chars(cell.data(), cell.data() + cell.size(), value);
-    if (error != std::errc() || end != cell.data() + cell.size() || value < 1) {
-      problem(row, column, fmt::format("'{}' is no whole number from 1 on", cell));
-      return 1;
-    }
-    return value;
+    const auto value = whole_number(cell, most);
+    if (!value)
+      problem(row, column, fmt::format("'{}' is no whole number from 1 to {}", cell, most));
+    return value.value_or(1);
+  }
+  [[nodiscard]] SourcePlace place(std::size_t row, const char* column) const {
+    return table_.place(row, *table_.find(column));
   }
   void problem(std::size_t row, const char* column, const std::string& message) {
     const auto index = table_.find(column);
@@ -61,27 +64,31 @@ struct Case {
 
 std::vector<Case> cases_of(const Context& context, const std::string& file) {
   std::vector<Case> cases;
-  for (PublishedPoint& point : read_points(file, read_file(file))) {
+  std::vector<Diagnostic> problems;
+  for (const PublishedPoint& point : read_points(file, read_file(file))) {
     Case c;
-    c.network = context.loader.network(point.model);
-    c.fabric = context.loader.fabric(point.fabric);
-    c.chip = context.loader.chip(c.fabric.chip);
-    c.choice = predict(point, c.network, c.fabric, c.chip);
+    c.point = point;
+    const std::size_t before = problems.size();
+    blame_cell(point.model_place, problems,
+               [&] { c.network = context.loader.network(point.model); });
+    blame_cell(point.fabric_place, problems, [&] {
+      c.fabric = context.loader.fabric(point.fabric);
+      c.chip = context.loader.chip(c.fabric.chip);
+    });
+    if (problems.size() > before) continue;
+    blame_cell(point.tensor_place, problems,
+               [&] { c.choice = predict(point, c.network, c.fabric, c.chip); });
     c.step = step_seconds(c.choice, c.chip);
-    c.point = std::move(point);
     cases.push_back(std::move(c));
   }
+  if (!problems.empty()) throw ConfigError(problems);
   return cases;
-}
-
-bool is_lp30(const Case& c) {
-  return c.chip.name == "lp30";
 }
 
 // Whatever the published system does beside the schedule, spread evenly over layers.
 double software_per_layer(const std::vector<Case>& cases) {
   const auto first =
-      std::find_if(cases.begin(), cases.end(), [](const Case& c) { return !is_lp30(c); });
+      std::find_if(cases.begin(), cases.end(), [](const Case& c) { return !is_estimate(c.chip); });
   if (first == cases.end()) return 0;
   return (1 / first->point.tokens_per_s - first->step) /
          static_cast<double>(first->network.layers());
@@ -92,7 +99,7 @@ std::string point_row(const Case& c, double software) {
   const double with = 1 / (c.step + software * static_cast<double>(c.network.layers()));
   const double stated = c.point.tokens_per_s;
   const std::string soft =
-      is_lp30(c) ? "- | -" : fmt::format("{:.0f} | {:.2f}", with, with / stated);
+      is_estimate(c.chip) ? "- | -" : fmt::format("{:.0f} | {:.2f}", with, with / stated);
   const StepRange range = step_range(c.point, c.network, c.fabric, c.chip);
   const std::string rate = range.low < range.high ? fmt::format("{:.0f} ({:.0f} to {:.0f})", bound,
                                                                 1 / range.high, 1 / range.low)
@@ -206,17 +213,20 @@ std::vector<PublishedPoint> read_points(const std::string& file, std::string_vie
     point.id = reader.text(row, "id");
     point.model = reader.text(row, "model");
     point.fabric = reader.text(row, "fabric");
-    point.tensor = static_cast<int>(reader.whole(row, "tensor"));
+    point.model_place = reader.place(row, "model");
+    point.fabric_place = reader.place(row, "fabric");
+    point.tensor_place = reader.place(row, "tensor");
+    point.tensor = static_cast<int>(reader.whole(row, "tensor", most_point_chips));
     if (!reader.text(row, "chips").empty()) {
-      point.chips = reader.whole(row, "chips");
+      point.chips = reader.whole(row, "chips", most_point_chips);
       if (*point.chips % point.tensor != 0) {
         reader.problem(row, "chips", "no multiple of the tensor group");
       }
     }
-    point.fit.context = reader.whole(row, "context");
-    point.fit.weight_bytes = reader.whole(row, "weight_bytes");
-    point.fit.kv_bytes = reader.whole(row, "kv_bytes");
-    point.tokens_per_s = static_cast<double>(reader.whole(row, "tokens_per_s"));
+    point.fit.context = reader.whole(row, "context", most_point_tokens);
+    point.fit.weight_bytes = reader.whole(row, "weight_bytes", 2);
+    point.fit.kv_bytes = reader.whole(row, "kv_bytes", 2);
+    point.tokens_per_s = static_cast<double>(reader.whole(row, "tokens_per_s", most_point_tokens));
     point.mark = reader.text(row, "mark");
     point.source = reader.text(row, "source");
     point.note = reader.text(row, "note");
@@ -224,6 +234,14 @@ std::vector<PublishedPoint> read_points(const std::string& file, std::string_vie
   }
   if (!problems.empty()) throw ConfigError(problems);
   return points;
+}
+
+bool is_estimate(const Chip& chip) {
+  const auto is_assumed = [&](const char* name) {
+    return chip.parameters.at(name).basis == Basis::Assumed;
+  };
+  return is_assumed("planes") || is_assumed("weight_streams_per_plane") ||
+         is_assumed("mem_slices_per_hemisphere");
 }
 
 lpu::PartitionChoice predict(const PublishedPoint& point, const NeuralNetwork& network,
@@ -262,7 +280,7 @@ std::string points_page(const Context& context, const std::string& file) {
       "every number with a range moved to its ends, one at a time.\n"
       "- **with software**: {:.1f} us more for every layer, the one constant, fitted on the first "
       "row alone. It stands for all that separates the published service from its silicon. None "
-      "is assumed for LP30.\n"
+      "is assumed for chips whose shape is an estimate.\n"
       "- **ratio**: prediction over stated.\n\n"
       "| point | chip | tensor x stages | context | weight/KV B | stated tokens/s | by | bound | "
       "ratio | with software | ratio |\n|---|---|---|---:|---|---:|---|---:|---:|---:|---:|\n",
@@ -273,7 +291,7 @@ std::string points_page(const Context& context, const std::string& file) {
     page += fmt::format("- {}: {} ({})\n", c.point.id, c.point.note, c.point.source);
   }
   for (const Case& c : cases) {
-    if (is_lp30(c)) page += sweep_section(c);
+    if (is_estimate(c.chip)) page += sweep_section(c);
   }
   return page;
 }

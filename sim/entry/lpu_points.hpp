@@ -23,6 +23,7 @@ struct PublishedPoint {
   std::string mark;  ///< "vendor" or "third party"
   std::string source;
   std::string note;
+  SourcePlace model_place, fabric_place, tensor_place;  ///< cells
 };
 
 /// Points of a table with the columns id, model, fabric, tensor, chips, context, weight_bytes,
@@ -44,8 +45,14 @@ struct StepRange {
 [[nodiscard]] StepRange step_range(const PublishedPoint& point, const NeuralNetwork& network,
                                    const Fabric& fabric, const Chip& chip);
 
+/// Whether a chip is an estimate: its planes, their weight paths or its slices are assumed. What
+/// else separates such a chip from a service is not fitted; its assumptions are swept instead.
+[[nodiscard]] bool is_estimate(const Chip& chip);
+
 /// A page: every point beside its prediction, with and without one software time per layer (fitted
-/// on the first point of LPU v1 alone), and every assumed number of LP30 swept over its range.
+/// on the first point of a known chip alone), and every assumed number of
+/// chips that are estimates swept over its range. Throws ConfigError with the cells of points that
+/// cannot be.
 [[nodiscard]] std::string points_page(const Context& context, const std::string& file);
 
 }  // namespace tandem::entry

@@ -2,11 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <optional>
 
 #include "models/lpu/chip_params.hpp"
 #include "sim/core/diagnostics.hpp"
+#include "sim/core/integers.hpp"
 #include "sim/entry/csv.hpp"
 
 namespace tandem::entry {
@@ -22,12 +22,9 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
   }
 }
 
-std::optional<std::int64_t> whole(std::string_view text) {
-  std::int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || value < 1) return std::nullopt;
-  return value;
-}
+// Operations stay far from the end of 53 bits.
+constexpr std::int64_t most_times = 1'000'000;
+constexpr std::int64_t longest_side = 65'536;
 
 std::optional<lpu::Type> product_type(std::string_view name) {
   for (const lpu::Type type :
@@ -40,7 +37,9 @@ std::optional<lpu::Type> product_type(std::string_view name) {
 std::optional<PublishedProducts::Part> part_of(std::string_view text, lpu::Type type) {
   const auto cells = split(text, ':');
   if (cells.size() != 4) return std::nullopt;
-  const auto times = whole(cells[0]), m = whole(cells[1]), k = whole(cells[2]), n = whole(cells[3]);
+  const auto side = [&](std::size_t i) { return whole_number(cells[i], longest_side); };
+  const auto times = whole_number(cells[0], most_times);
+  const auto m = side(1), k = side(2), n = side(3);
   if (!times || !m || !k || !n) return std::nullopt;
   return PublishedProducts::Part{*times, {*m, *k, *n, type}};
 }
@@ -53,11 +52,26 @@ double operations(const PublishedProducts& products) {
   return sum;
 }
 
+// Shares below which operands need more rows than all banks have: a row of the product takes its
+// inputs on both sides and its outputs in fp32.
+std::int64_t fewest_shares(const lpu::GemmShape& shape, const lpu::Geometry& geometry) {
+  const std::int64_t width = lpu::streams_of(shape.type), lanes = geometry.lanes();
+  const std::int64_t k_tiles = ceil_div(shape.k, lanes), n_tiles = ceil_div(shape.n, lanes);
+  const std::int64_t rows =
+      std::int64_t{geometry.mem_slices()} * geometry.banks * geometry.rows_per_bank;
+  const std::int64_t free = rows - k_tiles * n_tiles * lanes * width;
+  const std::int64_t needed = 2 * width * k_tiles + 4 * n_tiles;
+  if (free < needed) {
+    throw ModelError("the weights of a product do not fit the SRAM");
+  }
+  return ceil_div(shape.m, free / needed);
+}
+
 // Rows in as few equal shares as fit the SRAM, one share after the other.
 std::int64_t cycles_in_shares(const lpu::GemmShape& shape, const Chip& chip) {
   const lpu::Geometry geometry = lpu::geometry_of(chip);
   const lpu::LatencyTable latencies = lpu::latencies_of(chip);
-  for (std::int64_t shares = 1;; ++shares) {
+  for (std::int64_t shares = fewest_shares(shape, geometry);; ++shares) {
     lpu::GemmShape share = shape;
     share.m = (shape.m + shares - 1) / shares;
     try {
@@ -109,8 +123,16 @@ std::vector<PublishedProducts> read_products(const std::string& file, std::strin
     const auto problem = [&](const char* column, const std::string& message) {
       problems.push_back({table.place(row, *table.find(column)), message});
     };
-    PublishedProducts products{cell("id"),   cell("chip"),   {},          0, cell("unit") != "us",
-                               cell("mark"), cell("source"), cell("note")};
+    PublishedProducts products{cell("id"),
+                               cell("chip"),
+                               {},
+                               0,
+                               cell("unit") != "us",
+                               cell("mark"),
+                               cell("source"),
+                               cell("note"),
+                               table.place(row, *table.find("chip")),
+                               table.place(row, *table.find("products"))};
     const auto type = product_type(cell("type"));
     if (!type) problem("type", fmt::format("'{}' is no type that planes multiply", cell("type")));
     const std::string parts = cell("products");
@@ -119,8 +141,10 @@ std::vector<PublishedProducts> read_products(const std::string& file, std::strin
       if (!found) problem("products", fmt::format("'{}' is not times:m:k:n", part));
       if (found) products.parts.push_back(*found);
     }
-    const auto stated = whole(cell("stated"));
-    if (!stated) problem("stated", fmt::format("'{}' is no whole number", cell("stated")));
+    const auto stated = whole_number(cell("stated"), most_times);
+    if (!stated)
+      problem("stated",
+              fmt::format("'{}' is no whole number from 1 to {}", cell("stated"), most_times));
     products.stated = static_cast<double>(stated.value_or(1));
     if (cell("unit") != "us" && cell("unit") != "percent of peak") {
       problem("unit", fmt::format("'{}' where us or percent of peak is needed", cell("unit")));
@@ -137,24 +161,42 @@ std::int64_t cycles_of(const PublishedProducts& products, const Chip& chip) {
   return cycles;
 }
 
+namespace {
+
+Chip lpu_named(const Context& context, const std::string& name) {
+  Chip chip = context.loader.chip(name);
+  if (chip.model != "lpu") throw ConfigError(fmt::format("chip '{}' is no LPU", name));
+  return chip;
+}
+
+std::string products_row(const PublishedProducts& row, const Chip& chip) {
+  const lpu::Type type = row.parts.front().shape.type;
+  const auto cycles = static_cast<double>(cycles_of(row, chip));
+  const double peak = operations_per_cycle(lpu::geometry_of(chip), type);
+  const double figure = row.is_share ? 100 * operations(row) / cycles / peak
+                                     : 1e6 * cycles / chip.parameters.value("clock");
+  const char* unit = row.is_share ? "% of peak" : "us";
+  return fmt::format("| {} | {} | {} | {:.0f} {} | {:.1f} {} | {:.2f} | {} ({}) |\n", row.id,
+                     row.chip, lpu::name_of(type), row.stated, unit, figure, unit,
+                     figure / row.stated, row.note, row.source);
+}
+
+}  // namespace
+
 std::string products_section(const Context& context, const std::string& file) {
   std::string page =
       "\n## Products\n\nCompiled products, from SRAM to SRAM, one after the other; nothing fitted. "
       "Of BERT only the products of the encoders are there: a lower bound of its time.\n\n"
       "| figure | chip | type | stated | compiled | compiled over stated | what |\n"
       "|---|---|---|---:|---:|---:|---|\n";
+  std::vector<Diagnostic> problems;
   for (const PublishedProducts& row : read_products(file, read_file(file))) {
-    const Chip chip = context.loader.chip(row.chip);
-    const lpu::Type type = row.parts.front().shape.type;
-    const auto cycles = static_cast<double>(cycles_of(row, chip));
-    const double peak = operations_per_cycle(lpu::geometry_of(chip), type);
-    const double figure = row.is_share ? 100 * operations(row) / cycles / peak
-                                       : 1e6 * cycles / chip.parameters.value("clock");
-    const char* unit = row.is_share ? "% of peak" : "us";
-    page += fmt::format("| {} | {} | {} | {:.0f} {} | {:.1f} {} | {:.2f} | {} ({}) |\n", row.id,
-                        row.chip, lpu::name_of(type), row.stated, unit, figure, unit,
-                        figure / row.stated, row.note, row.source);
+    std::optional<Chip> chip;
+    blame_cell(row.chip_place, problems, [&] { chip = lpu_named(context, row.chip); });
+    if (!chip) continue;
+    blame_cell(row.products_place, problems, [&] { page += products_row(row, *chip); });
   }
+  if (!problems.empty()) throw ConfigError(problems);
   return page;
 }
 

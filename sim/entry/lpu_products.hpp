@@ -25,6 +25,7 @@ struct PublishedProducts {
   std::string mark;
   std::string source;
   std::string note;
+  SourcePlace chip_place, products_place;  ///< cells
 };
 
 /// Rows of a table with the columns id, chip, type, products (times:m:k:n, several with

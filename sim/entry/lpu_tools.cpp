@@ -5,15 +5,18 @@
 #include <algorithm>
 #include <set>
 
+#include "models/lpu/chip_model.hpp"
 #include "models/lpu/chip_params.hpp"
 #include "models/lpu/compiler/compiler.hpp"
 #include "models/lpu/compiler/memory_map.hpp"
 #include "models/lpu/machine.hpp"
 #include "models/lpu/program_walk.hpp"
-#include "models/lpu/stage_gang.hpp"
+#include "models/lpu/stage_floor.hpp"
 #include "models/lpu/verifier.hpp"
 #include "sim/core/diagnostics.hpp"
+#include "sim/entry/describe_page.hpp"
 #include "sim/entry/lpu_explain.hpp"
+#include "sim/step/pool_fit.hpp"
 
 namespace tandem::entry {
 namespace {
@@ -95,55 +98,80 @@ OpenProgram open_program(const Context& context, const std::string& path) {
   const std::string text = read_file(path);
   const std::vector<std::uint8_t> bytes(text.begin(), text.end());
   OpenProgram program;
+  program.file = path;
   program.chip = chip_named_by(bytes, path);
   const Chip chip = context.loader.chip(program.chip);
+  program.note = assumption_note(chip);
   program.geometry = lpu::geometry_of(chip);
   program.latencies = lpu::latencies_of(chip);
   program.image = lpu::decode_program(bytes, program.geometry, path);
   return program;
 }
 
-std::vector<CompiledPart> compile_scenario(const Context&, const Scenario& scenario, bool explain,
-                                           bool map) {
+namespace {
+
+std::string summary_of(const std::string& file, const Stage& stage,
+                       const lpu::CompiledStage& compiled, const lpu::Geometry& geometry) {
+  return fmt::format(
+      "{}: {} layers from {}{}{}; {} cycles{}; {} words, {} B", file, stage.layers,
+      stage.first_layer, stage.has_embedding ? ", embedding" : "",
+      stage.has_head() ? fmt::format(", head {}..{}", stage.head_begin, stage.head_end - 1) : "",
+      compiled.cycles.base, further_tokens(compiled, geometry), compiled.instructions,
+      compiled.program_bytes().count());
+}
+
+std::string explanation_of(const Stage& stage, const lpu::CompiledStage& compiled,
+                           const lpu::Geometry& geometry, const lpu::LatencyTable& latencies) {
+  const auto floor = [&](std::int64_t blocks) {
+    return lpu::floor_of_stage(geometry, latencies, stage, blocks * geometry.lanes(),
+                               static_cast<int>(stage.tensor));
+  };
+  return explain_operators(compiled, floor(1)) + explain_loops(compiled, floor);
+}
+
+}  // namespace
+
+std::vector<CompiledPart> compile_scenario(const Scenario& scenario,
+                                           const CompileOptions& options) {
   const PoolPlacement& placement = lpu_placement(scenario);
-  const Chip& chip = scenario.system.chips.at(scenario.system.group(placement.pool).chip);
-  const lpu::Geometry geometry = lpu::geometry_of(chip);
-  const lpu::LatencyTable latencies = lpu::latencies_of(chip);
-  const std::int64_t context = scenario.traffic.prompt_tokens + scenario.traffic.output_tokens;
+  const Chip& description = scenario.system.chips.at(scenario.system.group(placement.pool).chip);
+  const auto chip = lpu::make_lpu_chip(description, scenario.software);
+  const lpu::Geometry geometry = lpu::geometry_of(description);
+  const lpu::LatencyTable latencies = lpu::latencies_of(description);
   std::vector<CompiledPart> parts;
   std::set<std::uint64_t> seen;
-  for (const Stage& stage :
-       partition_pipeline(scenario.model, placement.precision, placement.pipeline,
-                          placement.head_chips, placement.tensor)) {
+  for (const Stage& stage : require_fit(fit_question(scenario, *chip), placement).stages) {
     if (!seen.insert(stage.key()).second) continue;
-    const lpu::CompiledStage compiled =
-        lpu::compile_share(geometry, latencies, chip.name, stage, 1, context);
+    const auto program = lpu::program_of_run(*chip, stage, options.tokens);
+    const lpu::CompiledStage& compiled = *program;
     CompiledPart part;
     part.file = fmt::format("stage{}.lpu", parts.size());
     // Of the first rank: the others differ in rows of SRAM alone.
     part.bytes = lpu::encode_program({compiled.program_of(0), {}}, geometry);
-    part.summary = fmt::format(
-        "{}: {} layers from {}{}{}; {} cycles{}; {} words, {} B", part.file, stage.layers,
-        stage.first_layer, stage.has_embedding ? ", embedding" : "",
-        stage.has_head() ? fmt::format(", head {}..{}", stage.head_begin, stage.head_end - 1) : "",
-        compiled.cycles.base, further_tokens(compiled, geometry), compiled.instructions,
-        compiled.program_bytes().count());
-    if (map) part.map = lpu::memory_page(geometry, lpu::memory_map(geometry, compiled.layout));
-    if (explain) {
-      const auto floor = [&](std::int64_t blocks) {
-        return lpu::floor_of_stage(geometry, latencies, stage, blocks * geometry.lanes(),
-                                   static_cast<int>(stage.tensor));
-      };
-      part.explanation = explain_operators(compiled, floor(1)) + explain_loops(compiled, floor);
+    part.summary = summary_of(part.file, stage, compiled, geometry);
+    if (options.map) {
+      part.map = lpu::memory_page(geometry, lpu::memory_map(geometry, compiled.layout));
+    }
+    if (options.explain) {
+      part.explanation = explanation_of(stage, compiled, geometry, latencies);
     }
     parts.push_back(std::move(part));
   }
   return parts;
 }
 
-std::string run_program(const OpenProgram& program, const lpu::HostRegisters& registers,
-                        bool with_memory, TimelineRecorder* timeline) {
-  lpu::Machine machine(program.geometry, program.latencies, true);
+void blame_program(const OpenProgram& program, const std::function<void()>& walk) {
+  try {
+    walk();
+  } catch (const lpu::ScheduleError& error) {
+    throw ConfigError(SourcePlace{program.file, 0, 0}, error.what());
+  }
+}
+
+namespace {
+
+lpu::RunResult run_on(lpu::Machine& machine, const OpenProgram& program,
+                      const lpu::HostRegisters& registers, TimelineRecorder* timeline) {
   machine.load(program.image);
   for (int reg = 1; reg < lpu::host_registers; ++reg) {
     machine.set_register(reg, registers[static_cast<std::size_t>(reg)]);
@@ -151,8 +179,18 @@ std::string run_program(const OpenProgram& program, const lpu::HostRegisters& re
   lpu::RunTimeline record;
   record.recorder = timeline;
   record.group = program.chip;
-  const lpu::RunResult run = machine.run(zeros_on_links(program, registers), record);
-  std::string text = fmt::format("cycles {}\n", run.cycles);
+  lpu::RunResult run;
+  blame_program(program, [&] { run = machine.run(zeros_on_links(program, registers), record); });
+  return run;
+}
+
+}  // namespace
+
+std::string run_program(const OpenProgram& program, const lpu::HostRegisters& registers,
+                        bool with_memory, TimelineRecorder* timeline) {
+  lpu::Machine machine(program.geometry, program.latencies, true);
+  const lpu::RunResult run = run_on(machine, program, registers, timeline);
+  std::string text = program.note + fmt::format("cycles {}\n", run.cycles);
   for (const auto& [name, count] : run.counts) text += fmt::format("{} {}\n", name, count);
   if (!with_memory) return text;
   const lpu::Geometry& geometry = program.geometry;

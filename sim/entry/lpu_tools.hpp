@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -15,7 +16,9 @@ namespace tandem::entry {
 
 /// A program file with the chip it was made for.
 struct OpenProgram {
+  std::string file;
   std::string chip;
+  std::string note;  ///< a line: how many of the chip's numbers are assumed; empty where none is
   lpu::Geometry geometry;
   lpu::LatencyTable latencies;
   lpu::ProgramImage image;
@@ -23,6 +26,9 @@ struct OpenProgram {
 
 /// Reads a program file and the description of the chip that it names. Throws ConfigError.
 [[nodiscard]] OpenProgram open_program(const Context& context, const std::string& path);
+
+/// Walks a program that a user gave: a ScheduleError becomes a ConfigError with its file.
+void blame_program(const OpenProgram& program, const std::function<void()>& walk);
 
 /// The placement of the pool whose chips are LPUs; decode first. Throws ConfigError when none is.
 [[nodiscard]] const PoolPlacement& lpu_placement(const Scenario& scenario);
@@ -36,16 +42,22 @@ struct CompiledPart {
   std::string map;          ///< what lies where in SRAM; empty unless asked for
 };
 
-/// Compiles each kind of stage that the scenario places on LPUs, without weights. Throws
-/// ConfigError when it places none.
-[[nodiscard]] std::vector<CompiledPart> compile_scenario(const Context& context,
-                                                         const Scenario& scenario, bool explain,
-                                                         bool map);
+struct CompileOptions {
+  int tokens = 1;  ///< of a pass
+  bool explain = false, map = false;
+};
+
+/// The programs, without weights, with which `tandem run` times each kind of stage that the
+/// scenario places on LPUs. Throws ConfigError when it places none and where its pool does not fit,
+/// ModelError for numbers of tokens that it has no room for.
+[[nodiscard]] std::vector<CompiledPart> compile_scenario(const Scenario& scenario,
+                                                         const CompileOptions& options);
 
 /// Runs a program on a functional machine, with zeros for what it receives and the host registers
 /// as given (they count iterations of loops): cycles, counts and, as
 /// `data` lines, all rows that are not zero afterwards. Every issue becomes a span on the track of
-/// its queue where `timeline` is given.
+/// its queue where `timeline` is given. Throws ConfigError with the file for a program that breaks
+/// a rule of the machine.
 [[nodiscard]] std::string run_program(const OpenProgram& program,
                                       const lpu::HostRegisters& registers, bool with_memory,
                                       TimelineRecorder* timeline = nullptr);

@@ -258,6 +258,7 @@ PageJson head_of(const OpenProgram& program, const lpu::ScheduleMap& map, PageJs
     if (limit != 0) limits[std::to_string(reg)] = {limit, registers[reg]};
   }
   return {{"chip", program.chip},
+          {"note", program.note},
           {"clock", static_cast<double>(geometry.clock.count())},
           {"cycles", map.cycles},
           {"superlanes", geometry.superlanes},
@@ -291,8 +292,10 @@ void replace(std::string& page, std::string_view slot, std::string_view text) {
 }  // namespace
 
 std::string schedule_page(const OpenProgram& program, const lpu::HostRegisters& registers) {
-  const lpu::ScheduleMap map =
-      lpu::map_schedule(program.image.program, program.geometry, program.latencies, registers);
+  lpu::ScheduleMap map;
+  blame_program(program, [&] {
+    map = lpu::map_schedule(program.image.program, program.geometry, program.latencies, registers);
+  });
   Templates templates(program);
   Packer packer;
   SchedulePacker(program, templates, packer).pack(map);

@@ -5,6 +5,7 @@
 
 #include "sim/core/diagnostics.hpp"
 #include "sim/entry/commands.hpp"
+#include "sim/entry/failure.hpp"
 
 namespace {
 
@@ -55,14 +56,7 @@ int run_command_line(int argc, char** argv) {
 int main(int argc, char** argv) {
   try {
     return run_command_line(argc, argv);
-  } catch (const ConfigError& error) {
-    std::cerr << error.what() << '\n';
-    return bad_input;
-  } catch (const ModelError& error) {
-    std::cerr << "error: " << error.what() << '\n';
-    return bad_input;
-  } catch (const std::exception& error) {
-    std::cerr << "internal error: " << error.what() << '\n';
-    return own_fault;
+  } catch (...) {
+    return report_failure(std::current_exception(), std::cerr);
   }
 }

@@ -1,9 +1,11 @@
 #include "sim/lower/chip_model.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 
 #include "sim/core/diagnostics.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem {
 
@@ -22,6 +24,16 @@ std::int64_t Fit::kv_tokens() const {
     return std::numeric_limits<std::int64_t>::max();
   }
   return free_for_kv().count() / kv_per_token.count();
+}
+
+Bytes Fit::bytes_of_sequence(std::int64_t tokens) const {
+  return kv_per_token * (ceil_div(tokens, kv_block) * kv_block) + state_per_sequence;
+}
+
+std::int64_t Fit::sequences(std::int64_t tokens) const {
+  const Bytes bytes = bytes_of_sequence(tokens);
+  if (bytes.count() <= 0) return kv_tokens();
+  return std::max<std::int64_t>(0, free_for_kv().count() / bytes.count());
 }
 
 Bytes KvBlock::expected_size() const {

@@ -67,12 +67,20 @@ struct StageCost {
 /// Where a stage's bytes go on one chip; the error of a placement that does not fit is made of it.
 struct Fit {
   Bytes capacity;
-  Bytes weights;       ///< with padding
-  Bytes program;       ///< instruction bytes, tables, constants
-  Bytes workspace;     ///< activations, buffers, framework
-  Bytes kv_per_token;  ///< with padding
+  Bytes weights;              ///< with padding
+  Bytes program;              ///< instruction bytes, tables, constants
+  Bytes workspace;            ///< activations, buffers, framework, recurrent states beside KV
+  Bytes kv_per_token;         ///< with padding
+  std::int64_t kv_block = 1;  ///< tokens by which a request's KV grows
+  /// Recurrent state of one request, with padding, of a stage without KV on a chip with request
+  /// slots: there the states decide how many requests fit, whatever their length.
+  Bytes state_per_sequence;
   [[nodiscard]] Bytes free_for_kv() const { return capacity - weights - program - workspace; }
   [[nodiscard]] std::int64_t kv_tokens() const;  ///< tokens of KV that fit, never negative
+  /// What one request of `tokens` tokens keeps on the chip, in whole blocks of KV.
+  [[nodiscard]] Bytes bytes_of_sequence(std::int64_t tokens) const;
+  /// Requests of `tokens` tokens that fit, never negative.
+  [[nodiscard]] std::int64_t sequences(std::int64_t tokens) const;
   [[nodiscard]] bool holds_weights() const { return free_for_kv().count() >= 0; }
 };
 
@@ -144,6 +152,12 @@ class ChipModel {
   /// tokens are in flight.
   [[nodiscard]] virtual Fit fit(const Stage& stage, std::int64_t sequences,
                                 std::int64_t max_context) const = 0;
+  /// False where weights and one request of `max_context` tokens alone are more than the chip
+  /// holds: much cheaper than fit(), which may have to compile, and never false where fit() has
+  /// room.
+  [[nodiscard]] virtual bool may_hold(const Stage&, std::int64_t /*max_context*/) const {
+    return true;
+  }
   /// Largest number of sequences in one pass (LPU programs have batch slots); 0 = no limit.
   [[nodiscard]] virtual std::int64_t batch_limit() const = 0;
   /// Decode passes whose KV lengths (context + 1) round up to the same multiple of this many tokens

@@ -4,6 +4,7 @@ namespace tandem {
 
 std::vector<std::int64_t> peers_of(RankGroup group, const Shard& shard) {
   const Sharding& of = shard.of;
+  if (group == RankGroup::Elsewhere) return {shard.rank};
   std::vector<std::int64_t> peers;
   for (std::int64_t rank = 0; rank < of.ranks(); ++rank) {
     const Shard other{of, rank};

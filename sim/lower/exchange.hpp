@@ -15,7 +15,8 @@ namespace tandem {
 enum class RankGroup : std::uint8_t {
   Attention,  ///< the tensor x context chips of its attention group
   Context,    ///< those of them with its tensor rank
-  Gang        ///< all
+  Gang,       ///< all
+  Elsewhere   ///< other chips, which run the layer's other half: hidden rows go there and come back
 };
 
 /// A point of a pass that a chip passes together with others. Chips that meet have the same

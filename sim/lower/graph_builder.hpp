@@ -49,11 +49,14 @@ class GraphBuilder {
   /// The network's norm over rows of hidden states.
   [[nodiscard]] NormKernel hidden_norm(std::int64_t rows, bool adds_residual = false) const;
 
+  void add_mixer_half(const LayerKind& own);
+
   // Mixers: from the normed rows of `norm` to the rows that the output projection makes, with the
   // residual where `adds_residual`.
   Index add_mixer(const GroupedAttention& attention, Index norm, bool adds_residual);
   Index add_mixer(const LatentAttention& attention, Index norm, bool adds_residual);
   Index add_mixer(const GatedDelta& delta, Index norm, bool adds_residual);
+  Index add_mixer(const MixerElsewhere&, Index norm, bool) { return norm; }
   Index add_output(std::int64_t width, std::vector<Index> from, bool adds_residual, bool bias);
   std::vector<Index> add_qk_norms(const GroupedAttention& attention, Index qkv);
   Index add_attention(const GroupedAttention& attention, const std::vector<QuerySpan>& spans,

@@ -89,7 +89,7 @@ NormKernel GraphBuilder::hidden_norm(std::int64_t rows, bool adds_residual) cons
 
 void GraphBuilder::exchange(std::string_view role, CollectiveOp op, RankGroup group,
                             std::int64_t rows, std::int64_t width, bool adds_residual) {
-  if (peers_of(group, shard_).size() < 2) return;
+  if (group != RankGroup::Elsewhere && peers_of(group, shard_).size() < 2) return;
   Exchange point;
   point.role = role;
   point.layer = layer_;
@@ -146,7 +146,25 @@ void GraphBuilder::add_mtp_input(std::int64_t layer) {
 void GraphBuilder::add_layer(std::int64_t layer, const LayerKind& kind) {
   layer_ = layer;
   const LayerKind own = shard_of(kind, shard_);
-  const bool adds_residual = !kind.post_norms;
+  if (own.has_mixer()) add_mixer_half(own);
+  if (own.ffn.is_elsewhere()) {
+    exchange("feed_forward", CollectiveOp::SendRecv, RankGroup::Elsewhere, rows_, network_.hidden);
+    return;
+  }
+  if (!own.has_mixer()) {
+    exchange("token_mixer", CollectiveOp::SendRecv, RankGroup::Elsewhere, rows_, network_.hidden);
+  }
+  const bool owns_rows = own.ffn.experts && shard_.of.sends_rows() && shares_layers();
+  hidden_from_ = add_ffn(own);
+  if (owns_rows) {
+    rows_ = tokens_;
+    exchange("hidden_gather", CollectiveOp::AllGather, RankGroup::Attention, tokens_,
+             network_.hidden);
+  }
+}
+
+void GraphBuilder::add_mixer_half(const LayerKind& own) {
+  const bool adds_residual = !own.post_norms;
   const Index norm = add("attention_norm", hidden_norm(tokens_), {hidden_from_});
   Index mixed = std::visit([&](const auto& mixer) { return add_mixer(mixer, norm, adds_residual); },
                            own.mixer);
@@ -158,16 +176,10 @@ void GraphBuilder::add_layer(std::int64_t layer, const LayerKind& kind) {
   } else {
     reduce_hidden("attention_reduce", adds_residual);
   }
-  if (kind.post_norms) {
+  if (own.post_norms) {
     mixed = add("attention_post_norm", hidden_norm(rows_, true), {mixed, hidden_from_});
   }
   hidden_from_ = mixed;
-  hidden_from_ = add_ffn(own);
-  if (owns_rows) {
-    rows_ = tokens_;
-    exchange("hidden_gather", CollectiveOp::AllGather, RankGroup::Attention, tokens_,
-             network_.hidden);
-  }
 }
 
 void GraphBuilder::add_head() {

@@ -49,6 +49,8 @@ void check_mixer(const GatedDelta& d, const Sharding& s, Divider& divider) {
   divider.demand("key heads of gated delta layers", d.shape.key_heads, group_name, s.group_ranks());
 }
 
+void check_mixer(const MixerElsewhere&, const Sharding&, Divider&) {}
+
 void check_experts(const Experts& experts, const Sharding& s, Divider& divider) {
   divider.demand("experts", experts.router.experts, "expert", s.expert);
   if (s.ranks() % s.expert != 0) {
@@ -90,6 +92,8 @@ void cut(GroupedAttention& a, const Sharding& s) {
 void cut(LatentAttention& a, const Sharding& s) {
   a.shape.heads /= s.group_ranks();
 }
+
+void cut(MixerElsewhere&, const Sharding&) {}
 
 void cut(GatedDelta& d, const Sharding& s) {
   d.shape.key_heads /= s.group_ranks();

@@ -188,6 +188,32 @@ class ServiceRun {
     return use;
   }
 
+  /// The chips that run the feed-forward halves of a decode pool.
+  PoolUse collect_feed_forward(const FeedForwardPool& pool, const PoolUse& decode,
+                               double seconds) const {
+    PoolUse use;
+    use.name = "ffn";
+    use.pool = pool.placement().pool;
+    use.chip = pool.chip().chip().name;
+    use.model = pool.chip().chip().model;
+    use.replicas = decode.replicas;
+    use.chips_per_replica = pool.chips();
+    use.chips = use.chips_per_replica * use.replicas;
+    const RemoteTotals& remote = decode.totals.remote;
+    use.totals.activity = remote.activity;
+    use.totals.matrix_flops = remote.matrix_flops;
+    use.totals.memory_bytes = remote.memory_bytes;
+    use.totals.kernels = remote.kernels;
+    use.bottleneck = "weight_streams";
+    use.bottleneck_busy = remote.busy_s / static_cast<double>(use.replicas) / seconds;
+    use.busy = use.bottleneck_busy;
+    use.static_power_w = pool.chip().static_power().count();
+    for (const auto& [name, energy] : pool.chip().energy_per_count()) {
+      use.energy_per_count_j[name] = energy.count();
+    }
+    return use;
+  }
+
   void collect_steps(RunResult& result) {
     for (const PoolUse& use : result.pools) {
       result.steps += use.totals.steps;
@@ -218,6 +244,9 @@ class ServiceRun {
     if (is_split) {
       result.pools.push_back(collect_pool(*decode_estimator_, *model_.decode_, decode_,
                                           Role::Decode, result.simulated_s));
+      if (const FeedForwardPool* ffn = model_.decode_->feed_forward()) {
+        result.pools.push_back(collect_feed_forward(*ffn, result.pools.back(), result.simulated_s));
+      }
       result.links = transfer_->usage();
       result.kv_transfers = transfer_->transfers();
     }
@@ -254,7 +283,8 @@ ServiceModel::ServiceModel(const Scenario& scenario, const Catalogue& catalogue,
                                  ? prefill_->chips_per_replica() * placement.prefill.replicas
                                  : 0;
   decode_ = std::make_unique<PoolModel>(scenario, placement.decode, taken, catalogue, make_network_,
-                                        store_);
+                                        store_,
+                                        placement.has_ffn() ? LayerDuty::Mixers : LayerDuty::Whole);
 }
 
 ServiceModel::~ServiceModel() = default;

@@ -102,6 +102,14 @@ void StepEstimator::count(const StepCost& cost, double weight) {
   totals_.matrix_flops += weight * static_cast<double>(cost.matrix.count());
   totals_.memory_bytes += weight * static_cast<double>(cost.memory.count());
   totals_.kernels += weight * static_cast<double>(cost.kernels);
+  RemoteTotals& remote = totals_.remote;
+  for (const auto& [name, value] : cost.remote.activity) {
+    remote.activity[name] += weight * static_cast<double>(value);
+  }
+  remote.matrix_flops += weight * static_cast<double>(cost.remote.matrix.count());
+  remote.memory_bytes += weight * static_cast<double>(cost.remote.memory.count());
+  remote.kernels += weight * static_cast<double>(cost.remote.kernels);
+  remote.busy_s += weight * to_seconds(cost.remote.busy);
   totals_.bottleneck_seconds[cost.bottleneck] += weight * to_seconds(cost.period());
 }
 

@@ -28,6 +28,15 @@ struct StepEstimate {
   [[nodiscard]] Picoseconds period() const;
 };
 
+/// Sums over the passes of a run for the chips of another pool that take part in them.
+struct RemoteTotals {
+  std::map<std::string, double> activity;
+  double matrix_flops = 0;
+  double memory_bytes = 0;
+  double kernels = 0;
+  double busy_s = 0;  ///< of the busiest gang
+};
+
 /// Sums over the passes of a run, of all replicas of a pool.
 struct PoolTotals {
   std::int64_t steps = 0;
@@ -37,6 +46,7 @@ struct PoolTotals {
   double matrix_flops = 0;
   double memory_bytes = 0;
   double kernels = 0;
+  RemoteTotals remote;  ///< feed-forward halves on other chips
   /// Analytical time of the passes, split over the tokens of prompts and the generated ones.
   double prefill_floor_s = 0;
   double decode_floor_s = 0;

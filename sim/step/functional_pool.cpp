@@ -47,13 +47,13 @@ FunctionalPool::FunctionalPool(const ChipModel& chip, const PoolPlacement& place
       timeline_(timeline) {
   for (std::size_t s = 0; s < stages_.size(); ++s) {
     const Fit fit = chip.fit(stages_[s], 1, max_context);
-    if (fit.kv_tokens() < max_context) {
+    if (fit.sequences(max_context) < 1) {
       throw ConfigError(
           placement.place,
           fmt::format("stage {} of pool '{}' needs {} B for weights, programs and workspace and "
-                      "{} B of KV cache, but a {} holds {} B; use a longer pipeline",
+                      "{} B of KV cache or states, but a {} holds {} B; use a longer pipeline",
                       s, pool_, (fit.capacity - fit.free_for_kv()).count(),
-                      (fit.kv_per_token * max_context).count(), chip.chip().name,
+                      fit.bytes_of_sequence(max_context).count(), chip.chip().name,
                       fit.capacity.count()));
     }
     load(s, chip, weights, max_context, collectives);

@@ -88,6 +88,7 @@ class Passage {
     for (const RankGroup group : {RankGroup::Attention, RankGroup::Context, RankGroup::Gang}) {
       meetings_.emplace(group, meetings_of(group, sharding));
     }
+    meetings_.emplace(RankGroup::Elsewhere, meetings_.at(RankGroup::Gang));
   }
 
   void run(std::vector<RankProgress>& ranks, GangCost& cost) {
@@ -129,6 +130,12 @@ class Passage {
       start = std::max(start, progress.arrived);
       exchange.rows = std::max(exchange.rows, progress.exchange().rows);
     }
+    if (group == RankGroup::Elsewhere) {
+      cost.legs.push_back(start - left_);
+      left_ = start;
+      for (const std::int64_t rank : members) ranks[index_of(rank)].leave(start);
+      return;
+    }
     const CollectiveCost& price = price_of(group, set, exchange);
     for (const std::int64_t rank : members) ranks[index_of(rank)].leave(start + price.time);
     for (const auto& [name, bytes] : price.link_bytes) cost.link_bytes[name] += bytes;
@@ -152,6 +159,7 @@ class Passage {
   const std::vector<ChipAddress>& chips_;
   std::map<RankGroup, Meetings> meetings_;
   std::map<std::uint64_t, CollectiveCost> prices_;
+  Picoseconds left_{0};  ///< when the ranks last went elsewhere
 };
 
 Stage stage_of_rank(const Stage& stage, std::int64_t rank) {
@@ -283,6 +291,11 @@ GangCost GangModel::cost(const Stage& stage, const std::vector<ChipAddress>& chi
       ranks.begin(), ranks.end(),
       [](const RankProgress& a, const RankProgress& b) { return a.arrived < b.arrived; });
   cost.time = last->work->exchanges.empty() ? last->work->result.time : last->arrived;
+  if (!cost.legs.empty()) {
+    Picoseconds gone{0};
+    for (const Picoseconds leg : cost.legs) gone += leg;
+    cost.legs.push_back(cost.time - gone);
+  }
   describe_last(*last, cost);
   return cost;
 }
@@ -297,7 +310,7 @@ Picoseconds GangModel::floor(const Stage& stage, const std::vector<ChipAddress>&
     if (!known.insert(rank_class(own, batch)).second) continue;
     Picoseconds floor = chip_.floor(own, batch);
     for (const Exchange& exchange : lower(own, batch).exchanges) {
-      if (exchange.rows == 0) continue;
+      if (exchange.rows == 0 || exchange.group == RankGroup::Elsewhere) continue;
       std::vector<ChipAddress> peers;
       for (const std::int64_t peer : peers_of(exchange.group, own.shard)) {
         peers.push_back(chips[index_of(peer)]);

@@ -23,6 +23,10 @@ enum class RankPolicy : std::uint8_t {
 struct GangCost {
   Picoseconds time;  ///< until the last rank is through
   Picoseconds floor;
+  /// Time before the first visit elsewhere (RankGroup::Elsewhere), between each and the next, and
+  /// after the last: all ranks go and come back together, and the visits take no time here. Empty
+  /// where there are none.
+  std::vector<Picoseconds> legs;
   /// Of the rank that is through last: time in exchanges, waiting for others included, by role.
   std::map<std::string, Picoseconds> exchanges;
   std::map<std::string, std::int64_t> activity;    ///< of all ranks

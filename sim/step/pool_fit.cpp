@@ -18,6 +18,12 @@ std::string megabytes(Bytes bytes) {
   return fmt::format("{:.1f} MB", static_cast<double>(bytes.count()) / bytes_per_megabyte);
 }
 
+// Of a token's KV, or of a request's state where there is no KV.
+std::string kept_text(const Fit& fit) {
+  if (fit.state_per_sequence.count() > 0) return megabytes(fit.state_per_sequence) + " state";
+  return fmt::format("{} B", fit.kv_per_token.count());
+}
+
 std::string describe_stage(const Stage& stage) {
   std::string text;
   if (stage.layers > 0) {
@@ -47,21 +53,25 @@ Fit fit_of(const FitQuestion& question, const Stage& stage, std::int64_t sequenc
   return fit;
 }
 
-std::int64_t worst_kv_tokens(const FitQuestion& question, const std::vector<Stage>& stages,
-                             std::int64_t sequences) {
-  std::int64_t tokens = std::numeric_limits<std::int64_t>::max();
+// What the stage with the least room has; nothing fits where one does not hold its weights.
+KvRoom worst_room(const FitQuestion& question, const std::vector<Stage>& stages,
+                  std::int64_t sequences) {
+  constexpr std::int64_t unlimited = std::numeric_limits<std::int64_t>::max();
+  KvRoom room{unlimited, unlimited};
   for (const Stage& stage : stages) {
     const Fit fit = fit_of(question, stage, sequences);
-    tokens = std::min(tokens, fit.holds_weights() ? fit.kv_tokens() : -1);
+    if (!fit.holds_weights()) return {};
+    room.sequences = std::min(room.sequences, fit.sequences(question.max_context));
+    room.tokens = std::min(room.tokens, fit.kv_tokens());
   }
-  return tokens;
+  return room;
 }
 
 // Most requests of full length that fit at once. More requests need more workspace and leave less
 // for KV, so what fits is a prefix of 1..max_sequences.
 KvRoom room_of(const FitQuestion& question, const std::vector<Stage>& stages) {
   const auto holds = [&](std::int64_t sequences) {
-    return worst_kv_tokens(question, stages, sequences) / question.max_context >= sequences;
+    return worst_room(question, stages, sequences).sequences >= sequences;
   };
   std::int64_t low = 0;
   std::int64_t high = ceil_div(question.max_sequences, stages.front().shard.of.attention_data);
@@ -73,13 +83,15 @@ KvRoom room_of(const FitQuestion& question, const std::vector<Stage>& stages) {
       high = middle - 1;
     }
   }
-  const std::int64_t planned =
-      question.chip.batch_limit() > 0 ? std::max<std::int64_t>(low, 1) : question.max_sequences;
-  const std::int64_t tokens = worst_kv_tokens(question, stages, planned);
   // Every attention group has room of its own.
   const std::int64_t groups = stages.front().shard.of.attention_data;
-  return {.sequences = tokens >= question.max_context ? groups * std::max<std::int64_t>(low, 1) : 0,
-          .tokens = groups * std::max<std::int64_t>(tokens, 0)};
+  const std::int64_t planned = question.chip.batch_limit() > 0
+                                   ? std::max<std::int64_t>(low, 1)
+                                   : ceil_div(question.max_sequences, groups);
+  const KvRoom room = worst_room(question, stages, planned);
+  const std::int64_t most = std::numeric_limits<std::int64_t>::max();
+  return {.sequences = room.sequences > 0 ? groups * std::max<std::int64_t>(low, 1) : 0,
+          .tokens = room.tokens > most / groups ? most : groups * room.tokens};
 }
 
 PoolFit fit_with_heads(const FitQuestion& question, const PoolPlacement& placement,
@@ -102,7 +114,7 @@ PoolFit fit_with_heads(const FitQuestion& question, const PoolPlacement& placeme
 bool layers_fit(const PoolFit& fit, std::int64_t max_context) {
   return std::all_of(fit.rows.begin(), fit.rows.end(), [&](const FitRow& row) {
     return row.stage.starts_with("head") ||
-           (row.fit.holds_weights() && row.fit.kv_tokens() >= max_context);
+           (row.fit.holds_weights() && row.fit.sequences(max_context) > 0);
   });
 }
 
@@ -111,7 +123,7 @@ std::pair<const FitRow*, Bytes> worst_row(const PoolFit& fit, std::int64_t max_c
   const FitRow* worst = nullptr;
   Bytes most{0};
   for (const FitRow& row : fit.rows) {
-    const Bytes missing = row.fit.kv_per_token * max_context - row.fit.free_for_kv();
+    const Bytes missing = row.fit.bytes_of_sequence(max_context) - row.fit.free_for_kv();
     if (worst == nullptr || missing > most) {
       worst = &row;
       most = missing;
@@ -120,8 +132,15 @@ std::pair<const FitRow*, Bytes> worst_row(const PoolFit& fit, std::int64_t max_c
   return {worst, most};
 }
 
+// Of a pipeline of several stages the first is among the longest and never holds the head.
+bool may_hold_longest(const FitQuestion& question, const PoolPlacement& placement) {
+  const Stage longest = stages_of(question.chip, question.network, placement, 0).front();
+  return question.chip.may_hold(longest, question.max_context);
+}
+
 std::string advice(const FitQuestion& question, PoolPlacement placement) {
   while (++placement.pipeline <= question.network.layers()) {
+    if (!may_hold_longest(question, placement)) continue;
     const PoolFit fit = fit_pool(question, placement);
     if (!fit.fits()) continue;
     return fmt::format("the smallest that would do is pipeline: {} ({} chips per replica)",
@@ -151,12 +170,13 @@ std::vector<Stage> stages_of(const ChipModel& chip, const NeuralNetwork& network
   return stages;
 }
 
-FitQuestion fit_question(const Scenario& scenario, const ChipModel& chip) {
+FitQuestion fit_question(const Scenario& scenario, const ChipModel& chip,
+                         const NeuralNetwork& network) {
   // Static schedules need no framework on the chip.
   const bool reserves =
       chip.batch_limit() == 0 && scenario.software.parameters.has("memory_reserve");
   return {.chip = chip,
-          .network = scenario.model,
+          .network = network,
           .max_sequences = scenario.serving.max_sequences,
           .max_context = longest_request(scenario.traffic),
           .memory_reserve = reserves ? scenario.software.parameters.value("memory_reserve") : 0};
@@ -203,14 +223,14 @@ std::string fit_table(const PoolFit& fit) {
     const Fit& f = row.fit;
     // Equal stages in a row are one line; the first of them stands for all.
     if (previous != nullptr && previous->weights == f.weights && previous->program == f.program &&
-        previous->workspace == f.workspace && previous->kv_per_token == f.kv_per_token) {
+        previous->workspace == f.workspace && previous->kv_per_token == f.kv_per_token &&
+        previous->state_per_sequence == f.state_per_sequence) {
       continue;
     }
     previous = &row.fit;
     text += fmt::format("\n  {:<32} {:>12} {:>12} {:>12} {:>12} {:>12} {:>12}", row.stage,
                         megabytes(f.weights), megabytes(f.program), megabytes(f.workspace),
-                        fmt::format("{} B", f.kv_per_token.count()), megabytes(f.capacity),
-                        megabytes(f.free_for_kv()));
+                        kept_text(f), megabytes(f.capacity), megabytes(f.free_for_kv()));
   }
   return text;
 }

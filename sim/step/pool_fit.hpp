@@ -43,8 +43,12 @@ struct FitQuestion {
 [[nodiscard]] std::vector<Stage> stages_of(const ChipModel& chip, const NeuralNetwork& network,
                                            const PoolPlacement& placement, std::int64_t head_chips);
 
-/// The question that a scenario asks about one of its pools.
-[[nodiscard]] FitQuestion fit_question(const Scenario& scenario, const ChipModel& chip);
+/// The question that a scenario asks about one of its pools, which runs `network`.
+[[nodiscard]] FitQuestion fit_question(const Scenario& scenario, const ChipModel& chip,
+                                       const NeuralNetwork& network);
+[[nodiscard]] inline FitQuestion fit_question(const Scenario& scenario, const ChipModel& chip) {
+  return fit_question(scenario, chip, scenario.model);
+}
 
 /// Cuts the model as the placement says and looks whether it fits. With head_chips = 0 in the
 /// placement, chips with static schedules get as many head chips as it takes (none where the last

@@ -89,36 +89,30 @@ std::int64_t longest_request(const Traffic& traffic) {
 
 PoolModel::PoolModel(const Scenario& scenario, const PoolPlacement& placement,
                      std::int64_t first_chip, const Catalogue& catalogue,
-                     const NetworkFactory& make_network, StageStore& store)
+                     const NetworkFactory& make_network, StageStore& store, LayerDuty duty)
     : placement_(placement),
       first_chip_(first_chip),
+      layers_(duty == LayerDuty::Whole ? scenario.model
+                                       : half_of(scenario.model, LayerHalf::First)),
       chip_(make_chip_model(scenario, catalogue, placement.pool)),
       chip_key_(key_of(chip_->chip(), scenario.software)),
       max_context_(longest_request(scenario.traffic)),
       hidden_(scenario.model.hidden),
       network_(make_network(scenario.system)),
       store_(store) {
-  if (!chip_->runs_gangs() && placement.gang() > 1) {
-    collectives_ = make_network.collectives(scenario.system, scenario.software);
-    gang_ = std::make_unique<GangModel>(*chip_, chip_key_, *collectives_, store_);
-  }
-  const PoolFit fit = require_fit(fit_question(scenario, *chip_), placement);
+  connect(scenario, catalogue, make_network, duty);
+  const PoolFit fit = require_fit(fit_question(scenario, *chip_, layers_), placement);
   stations_ = make_stations(fit);
   kv_room_ = fit.room;
   for (const Station& station : stations_) chips_per_replica_ += station.chips();
-  const ChipGroup& group = scenario.system.group(placement.pool);
-  const std::int64_t needed = first_chip + chips_per_replica_ * placement.replicas;
-  if (needed > group.count) {
-    throw ConfigError(placement.place,
-                      fmt::format("the placement needs {} chips of pool '{}' but {} has {}", needed,
-                                  placement.pool, scenario.system.name, group.count));
-  }
+  check_chips(scenario);
 }
 
 PoolModel::PoolModel(const Scenario& scenario, const PoolModel& like, const Catalogue& catalogue,
                      const NetworkFactory& make_network, StageStore& store)
     : placement_(like.placement_),
       first_chip_(like.first_chip_),
+      layers_(like.layers_),
       chip_(make_chip_model(scenario, catalogue, placement_.pool)),
       chip_key_(key_of(chip_->chip(), scenario.software)),
       stations_(like.stations_),
@@ -128,9 +122,32 @@ PoolModel::PoolModel(const Scenario& scenario, const PoolModel& like, const Cata
       hidden_(like.hidden_),
       network_(make_network(scenario.system)),
       store_(store) {
-  if (like.gang_ == nullptr) return;
-  collectives_ = make_network.collectives(scenario.system, scenario.software);
-  gang_ = std::make_unique<GangModel>(*chip_, chip_key_, *collectives_, store_);
+  connect(scenario, catalogue, make_network,
+          like.split_ == nullptr ? LayerDuty::Whole : LayerDuty::Mixers);
+}
+
+/// Collectives of gangs that the engine runs, and the other side of split layers.
+void PoolModel::connect(const Scenario& scenario, const Catalogue& catalogue,
+                        const NetworkFactory& make_network, LayerDuty duty) {
+  if (!chip_->runs_gangs() && placement_.gang() > 1) {
+    collectives_ = make_network.collectives(scenario.system, scenario.software);
+    gang_ = std::make_unique<GangModel>(*chip_, chip_key_, *collectives_, store_);
+  }
+  if (duty == LayerDuty::Whole) return;
+  if (chip_->runs_gangs() || placement_.pipeline != 1) {
+    throw ConfigError(placement_.place,
+                      "the attention pool of attention_ffn is one stage of GPUs: 'pipeline: 1'");
+  }
+  split_ = std::make_unique<SplitLayers>(scenario, catalogue, make_network, store_);
+}
+
+void PoolModel::check_chips(const Scenario& scenario) const {
+  const ChipGroup& group = scenario.system.group(placement_.pool);
+  const std::int64_t needed = first_chip_ + chips_per_replica_ * placement_.replicas;
+  if (needed <= group.count) return;
+  throw ConfigError(placement_.place,
+                    fmt::format("the placement needs {} chips of pool '{}' but {} has {}", needed,
+                                placement_.pool, scenario.system.name, group.count));
 }
 
 ChipAddress PoolModel::address(std::int64_t replica, std::int64_t chip) const {
@@ -228,15 +245,22 @@ std::vector<ChipAddress> PoolModel::chips_of(const Station& station, std::size_t
   return chips;
 }
 
-/// One stage of a station. What a gang sends goes straight to `cost`.
+/// The largest of the equal parts that take turns.
+Batch PoolModel::micro_batch(const Batch& batch) const {
+  Batch part = slices_of_group(dealt_to_groups(batch, placement_.micro_batches), 0);
+  if (placement_.micro_batches == 1) part = batch;
+  return part;
+}
+
 PoolModel::StageShare PoolModel::run_stage(const Station& station, std::size_t stage,
-                                           const Batch& batch, StepCost& cost) {
+                                           const Batch& batch) {
   if (gang_ != nullptr) {
     GangCost gang =
         gang_->cost(station.stages[stage], chips_of(station, stage), on_groups(batch), policy_);
-    for (const auto& [name, bytes] : gang.link_bytes) cost.link_bytes[name] += bytes;
     StageShare share;
     share.exchanges = std::move(gang.exchanges);
+    share.link_bytes = std::move(gang.link_bytes);
+    share.legs = std::move(gang.legs);
     share.result = {gang.time,
                     gang.matrix,
                     gang.memory,
@@ -249,15 +273,47 @@ PoolModel::StageShare PoolModel::run_stage(const Station& station, std::size_t s
   const std::uint64_t key =
       Hasher().add(chip_key_).add(station.keys[stage]).add(key_of(batch)).value();
   const StageResult* result = store_.find(key);
-  if (result != nullptr) return {*result, {}};
-  return {store_.put(key, summary_of(chip_->simulate(station.stages[stage], batch))), {}};
+  if (result == nullptr) {
+    result = &store_.put(key, summary_of(chip_->simulate(station.stages[stage], batch)));
+  }
+  return {*result, {}, {}, result->segments};
+}
+
+/// All micro-batches through mixers and feed-forward blocks in turns; they are taken as equal to
+/// the largest of them.
+PoolModel::StageShare PoolModel::run_in_turns(const Station& station, std::size_t stage,
+                                              const Batch& batch, RemoteShare& remote) {
+  const Batch part = micro_batch(batch);
+  const std::int64_t parts = placement_.micro_batches;
+  StageShare share = run_stage(station, stage, part);
+  SplitRound round = split_->round(share.legs, part.tokens(), parts, chips_of(station, stage));
+  for (auto& [name, count] : share.result.activity) count *= parts;
+  for (auto& [name, bytes] : share.link_bytes) bytes *= parts;
+  for (const auto& [name, bytes] : round.link_bytes) share.link_bytes[name] += bytes;
+  share.result.matrix = share.result.matrix * parts;
+  share.result.memory = share.result.memory * parts;
+  share.result.kernels *= parts;
+  const PingPong& pace = round.pace;
+  share.result.time = pace.time;
+  share.exchanges["bridge"] = pace.bridge;
+  share.exchanges["slot_wait"] = pace.slot_wait;
+  share.exchanges["feed_forward"] = pace.feeding;
+  share.exchanges["mixer_wait"] = pace.mixer_wait;
+  if (pace.mixing * parts < pace.time / 2) {
+    share.result.bottleneck =
+        pace.feeding + pace.slot_wait > pace.bridge ? "feed_forward" : "bridge";
+  }
+  remote = std::move(round.remote);
+  return share;
 }
 
 void PoolModel::add_station(const Station& station, const Batch& batch, StepCost& cost) {
   StageShare slowest;
   for (std::size_t i = 0; i < station.stages.size(); ++i) {
-    StageShare share = run_stage(station, i, batch, cost);
+    StageShare share = split_ == nullptr ? run_stage(station, i, batch)
+                                         : run_in_turns(station, i, batch, cost.remote);
     for (const auto& [name, count] : share.result.activity) cost.activity[name] += count;
+    for (const auto& [name, bytes] : share.link_bytes) cost.link_bytes[name] += bytes;
     cost.matrix += share.result.matrix;
     cost.memory += share.result.memory;
     cost.kernels += share.result.kernels;
@@ -292,8 +348,15 @@ const StepCost& PoolModel::step(const Batch& batch) {
 
 Picoseconds PoolModel::floor_of(const Station& station, std::size_t stage, const Batch& batch) {
   const Stage& own = station.stages[stage];
-  if (gang_ == nullptr) return chip_->floor(own, batch);
-  return gang_->floor(own, chips_of(station, stage), on_groups(batch));
+  const std::vector<ChipAddress> chips = chips_of(station, stage);
+  const auto mixed = [&](const Batch& part) {
+    return gang_ == nullptr ? chip_->floor(own, part) : gang_->floor(own, chips, on_groups(part));
+  };
+  if (split_ == nullptr) return mixed(batch);
+  // One micro-batch goes all the way; the mixers' chips serve all of them.
+  const Batch part = micro_batch(batch);
+  const Picoseconds one = mixed(part);
+  return std::max(one + split_->floor(part.tokens(), chips), one * placement_.micro_batches);
 }
 
 StepFloor PoolModel::floor(const Batch& batch) {

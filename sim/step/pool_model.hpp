@@ -12,6 +12,7 @@
 #include "sim/lower/chip_model.hpp"
 #include "sim/lower/network_model.hpp"
 #include "sim/step/gang_model.hpp"
+#include "sim/step/split_layers.hpp"
 #include "sim/step/stage_store.hpp"
 
 namespace tandem {
@@ -40,6 +41,7 @@ struct StepCost {
   std::string bottleneck;  ///< of the slowest station
   /// Time that its last rank spent in exchanges, waiting for others included, by role.
   std::map<std::string, Picoseconds> exchanges;
+  RemoteShare remote;  ///< of the feed-forward pool, where there is one
   /// One pass by itself: all stations and hops.
   [[nodiscard]] Picoseconds latency() const;
   /// Shortest distance between passes when the pipeline is full: the slowest station.
@@ -58,6 +60,10 @@ struct KvRoom {
   std::int64_t tokens = 0;     ///< KV tokens that fit, worst stage
 };
 
+/// What a pool runs of the layers: whole ones, or the token mixers for the feed-forward pool of the
+/// placement.
+enum class LayerDuty : std::uint8_t { Whole, Mixers };
+
 /// One replica of a pool.
 ///
 /// Contract: answers depend only on the scenario and the batch. Throws ConfigError, at the place
@@ -66,7 +72,8 @@ class PoolModel {
  public:
   /// `first_chip`: chips of the group that earlier pools of the placement took.
   PoolModel(const Scenario& scenario, const PoolPlacement& placement, std::int64_t first_chip,
-            const Catalogue& catalogue, const NetworkFactory& make_network, StageStore& store);
+            const Catalogue& catalogue, const NetworkFactory& make_network, StageStore& store,
+            LayerDuty duty = LayerDuty::Whole);
 
   /// The same partition on the chips and links of a scenario that differs in their numbers; whether
   /// it fits is not looked at.
@@ -84,6 +91,10 @@ class PoolModel {
   [[nodiscard]] const ChipModel& chip() const { return *chip_; }
   [[nodiscard]] const PoolPlacement& placement() const { return placement_; }
   [[nodiscard]] std::int64_t chips_per_replica() const { return chips_per_replica_; }
+  /// The feed-forward side of a pool of mixers; null for others.
+  [[nodiscard]] const FeedForwardPool* feed_forward() const {
+    return split_ == nullptr ? nullptr : &split_->pool();
+  }
   [[nodiscard]] const KvRoom& kv_room() const { return kv_room_; }
   /// Longest request of the traffic, prompt and output.
   [[nodiscard]] std::int64_t max_context() const { return max_context_; }
@@ -109,9 +120,16 @@ class PoolModel {
   struct StageShare {
     StageResult result;
     std::map<std::string, Picoseconds> exchanges;
+    std::map<std::string, std::int64_t> link_bytes;
+    std::vector<Picoseconds> legs;  ///< around the visits to the feed-forward pool
   };
-  StageShare run_stage(const Station& station, std::size_t stage, const Batch& batch,
-                       StepCost& cost);
+  StageShare run_stage(const Station& station, std::size_t stage, const Batch& batch);
+  StageShare run_in_turns(const Station& station, std::size_t stage, const Batch& batch,
+                          RemoteShare& remote);
+  [[nodiscard]] Batch micro_batch(const Batch& batch) const;
+  void connect(const Scenario& scenario, const Catalogue& catalogue,
+               const NetworkFactory& make_network, LayerDuty duty);
+  void check_chips(const Scenario& scenario) const;
   Picoseconds floor_of(const Station& station, std::size_t stage, const Batch& batch);
   void add_station(const Station& station, const Batch& batch, StepCost& cost);
   const Hop& hop(std::int64_t from, std::int64_t to, Bytes size);
@@ -123,6 +141,7 @@ class PoolModel {
 
   PoolPlacement placement_;
   std::int64_t first_chip_;
+  NeuralNetwork layers_;  ///< what it runs: whole layers or first halves
   std::unique_ptr<ChipModel> chip_;
   std::uint64_t chip_key_ = 0;
   std::vector<Station> stations_;
@@ -132,7 +151,8 @@ class PoolModel {
   std::int64_t hidden_ = 0;
   std::unique_ptr<NetworkModel> network_;
   std::unique_ptr<CollectiveModel> collectives_;
-  std::unique_ptr<GangModel> gang_;  ///< where the engine runs a gang's ranks
+  std::unique_ptr<GangModel> gang_;     ///< where the engine runs a gang's ranks
+  std::unique_ptr<SplitLayers> split_;  ///< of a pool of mixers
   RankPolicy policy_ = RankPolicy::Classes;
   Picoseconds network_now_{0};
   std::map<std::tuple<std::int64_t, std::int64_t, std::int64_t>, Hop> hops_;

@@ -21,14 +21,68 @@ TEST(LpuPoints, EveryBrokenCellIsReportedWithItsPlace) {
   } catch (const ConfigError& error) {
     ASSERT_EQ(error.diagnostics().size(), 3U);
     EXPECT_EQ(error.diagnostics()[0].message, "chips: no multiple of the tensor group");
-    EXPECT_EQ(error.diagnostics()[1].message, "context: '0' is no whole number from 1 on");
-    EXPECT_EQ(error.diagnostics()[2].message, "tokens_per_s: 'fast' is no whole number from 1 on");
+    EXPECT_EQ(error.diagnostics()[1].message, "context: '0' is no whole number from 1 to 10000000");
+    EXPECT_EQ(error.diagnostics()[2].message,
+              "tokens_per_s: 'fast' is no whole number from 1 to 10000000");
     EXPECT_EQ(error.diagnostics()[2].place.line, 3);
   }
 }
 
 TEST(LpuPoints, ATableWithoutAColumnSaysWhich) {
   EXPECT_THROW(static_cast<void>(read_points("p.csv", "id,model\nx,y\n")), ConfigError);
+}
+
+std::vector<Diagnostic> complaints_about(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const ConfigError& error) {
+    return error.diagnostics();
+  }
+  return {};
+}
+
+// Of three points the first names no model, the second no fabric, and the third takes 27 chips a
+// group, which share no 32 heads: every complaint stands at the cell to change.
+TEST(LpuPoints, PointsThatCannotBeAreReportedAtTheirCells) {
+  const Context context = make_context();
+  const std::string file = testing::TempDir() + "points.csv";
+  write_output(file, [](std::ostream& out) {
+    out << header << "a,llama-9,lpu_v1_quadfour,8,,2048,1,2,750,vendor,s,\n"
+        << "b,llama-2-7b,quad,8,,2048,1,2,750,vendor,s,\n"
+        << "c,llama-2-7b,lpu_v1_quadfour,1000,,2048,1,2,750,vendor,s,\n";
+  });
+  const auto problems = complaints_about([&] { static_cast<void>(points_page(context, file)); });
+  ASSERT_EQ(problems.size(), 3U);
+  EXPECT_EQ(format_diagnostic(problems[0]).substr(0, file.size() + 12), file + ":2:3: error:");
+  EXPECT_EQ(format_diagnostic(problems[1]).substr(0, file.size() + 13), file + ":3:14: error:");
+  EXPECT_EQ(format_diagnostic(problems[2]).substr(0, file.size() + 13), file + ":4:30: error:");
+}
+
+TEST(LpuProducts, ProductsThatCannotBeAreReportedAtTheirCells) {
+  const Context context = make_context();
+  const std::string file = testing::TempDir() + "products.csv";
+  write_output(file, [](std::ostream& out) {
+    out << "id,chip,type,products,stated,unit,mark,source,note\n"
+        << "a,h100_sxm,int8,1:1:320:320,5,us,v,s,\n"
+        << "b,lpu_v1,int8,1:65536:65536:65536,5,us,v,s,\n";
+  });
+  const auto problems =
+      complaints_about([&] { static_cast<void>(products_section(context, file)); });
+  ASSERT_EQ(problems.size(), 2U);
+  EXPECT_EQ(format_diagnostic(problems[0]), file + ":2:3: error: chip 'h100_sxm' is no LPU");
+  EXPECT_EQ(format_diagnostic(problems[1]),
+            file + ":3:15: error: the weights of a product do not fit the SRAM");
+}
+
+TEST(LpuPoints, AChipIsAnEstimateWhereItsShapeIsAssumed) {
+  const Context context = make_context();
+  Chip chip = context.loader.chip("lpu_v1");
+  EXPECT_FALSE(is_estimate(chip));
+  EXPECT_TRUE(is_estimate(context.loader.chip("lp30")));
+  Parameter planes = chip.parameters.at("planes");
+  planes.basis = Basis::Assumed;
+  chip.parameters.set("planes", planes);
+  EXPECT_TRUE(is_estimate(chip));
 }
 
 class ShippedPoints : public testing::Test {

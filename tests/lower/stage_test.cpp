@@ -75,11 +75,23 @@ TEST(Stage, tied_embeddings_count_once_where_table_and_head_meet) {
 }
 
 TEST(Fit, kv_tokens_are_what_is_left) {
-  Fit fit{Bytes(1000), Bytes(500), Bytes(100), Bytes(50), Bytes(40)};
+  Fit fit{Bytes(1000), Bytes(500), Bytes(100), Bytes(50), Bytes(40), 1, Bytes(0)};
   EXPECT_EQ(fit.kv_tokens(), 8);  // 350 / 40
   fit.weights = Bytes(2000);
   EXPECT_EQ(fit.kv_tokens(), 0);
   EXPECT_FALSE(fit.holds_weights());
+}
+
+TEST(Fit, requests_take_whole_blocks_or_their_state) {
+  Fit fit{Bytes(1000), Bytes(500), Bytes(100), Bytes(50), Bytes(2), 16, Bytes(0)};
+  // 350 B: 33 tokens take three blocks of 16 x 2 B, 32 two.
+  EXPECT_EQ(fit.sequences(33), 3);
+  EXPECT_EQ(fit.sequences(32), 5);
+  fit.kv_per_token = Bytes(0);
+  fit.state_per_sequence = Bytes(100);
+  EXPECT_EQ(fit.sequences(1000000), 3);
+  fit.weights = Bytes(2000);
+  EXPECT_EQ(fit.sequences(1), 0);
 }
 
 TEST(Activity, adds_by_name) {

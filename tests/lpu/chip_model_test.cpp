@@ -122,6 +122,70 @@ TEST(LpuStage, PassesAreAsWideAsTheLongestRequestLeavesRoomFor) {
   EXPECT_GT(timed.cycles, wide);
 }
 
+// KV of so many tokens, all zeros, as if a prompt had been computed elsewhere.
+void give_context(LoadedStage& loaded, std::int64_t request, KvBlock block, std::int64_t tokens) {
+  block.tokens = tokens;
+  block.bytes.assign(static_cast<std::size_t>(block.expected_size().count()), std::byte{0});
+  loaded.import_kv(request, block);
+}
+
+// Of 32 lanes, a block holds 32 tokens: up to 31 further blocks. Iterations of a loop meet their
+// neighbours' vectors on the way to the edge of the chip, so hops are the count that shows whether
+// further iterations follow from the first few.
+TEST(LpuStage, CountsOfManyIterationsAreThoseOfTheFunctionalMachine) {
+  DenseDecoder network = small();
+  network.max_context = 1024;
+  for (const Precision& precision : {fp16, byte}) {
+    const auto chip = lpu::make_lpu_chip(chip_of(narrow_geometry(2)), Software{});
+    Stage stage = whole_model(network, precision);
+    stage.longest_request = 1024;
+    const auto loaded = chip->load(stage, spread_weights(network, 14), 1, 1024);
+    StageData in, out;
+    in.tokens = {3};
+    Batch token = one_token(0);
+    static_cast<void>(loaded->run(token, in, out));
+    const KvBlock block = loaded->export_kv(0);
+    for (const std::int64_t context : {50, 100, 200, 333, 600, 1000}) {
+      loaded->release(0);
+      give_context(*loaded, 0, block, context);
+      token.slices[0].context = context;
+      const StageCost functional = loaded->run(token, in, out);
+      const StageCost timed = chip->simulate(stage, token);
+      EXPECT_EQ(functional.cycles, timed.cycles) << context;
+      EXPECT_EQ(functional.activity.counts, timed.activity.counts) << context;
+    }
+  }
+}
+
+// Loops of different requests follow each other and meet in the same way.
+TEST(LpuStage, CountsOfTwoLongRequestsAreThoseOfTheFunctionalMachine) {
+  DenseDecoder network = small();
+  network.max_context = 1024;
+  const auto chip = lpu::make_lpu_chip(chip_of(narrow_geometry(2)), Software{});
+  Stage stage = whole_model(network, byte);
+  stage.longest_request = 1024;
+  const auto loaded = chip->load(stage, spread_weights(network, 15), 2, 1024);
+  StageData in, out;
+  in.tokens = {3};
+  static_cast<void>(loaded->run(one_token(0), in, out));
+  const KvBlock block = loaded->export_kv(0);
+  loaded->release(0);
+  in.tokens = {3, 4};
+  for (const auto& [first, second] :
+       {std::pair{900, 40}, std::pair{70, 640}, std::pair{500, 500}}) {
+    give_context(*loaded, 0, block, first);
+    give_context(*loaded, 1, block, second);
+    Batch batch;
+    batch.slices = {{0, first, 1, true}, {1, second, 1, true}};
+    const StageCost functional = loaded->run(batch, in, out);
+    const StageCost timed = chip->simulate(stage, batch);
+    EXPECT_EQ(functional.cycles, timed.cycles) << first;
+    EXPECT_EQ(functional.activity.counts, timed.activity.counts) << first << ' ' << second;
+    loaded->release(0);
+    loaded->release(1);
+  }
+}
+
 TEST(LpuChip, BatchesTakeLessThanTheirRequestsOneByOne) {
   const auto chip = lpu::make_lpu_chip(chip_of(narrow_geometry(4)), Software{});
   const Stage stage = whole_model(small(), fp16);

@@ -124,9 +124,7 @@ TEST(Verifier, FindsNothingInProgramsOfSeveralTokens) {
     for (const Stage& stage : partition_pipeline(network_of(two_layers()), precision, 2, 1)) {
       const auto compiled =
           lpu::compile_stage(geometry, LatencyTable{}, "chip", stage, 3, 70, {}, {4});
-      for (const auto& fault : lpu::verify(compiled.program, geometry, LatencyTable{})) {
-        ADD_FAILURE() << lpu::format_violation(fault);
-      }
+      expect_verified(compiled, geometry);
     }
   }
 }

@@ -1,6 +1,9 @@
 // Small decoders with random weights, chips to run them on, and one compiled stage with its host.
 #pragma once
 
+#include <gtest/gtest.h>
+
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <span>
@@ -8,6 +11,7 @@
 #include <vector>
 
 #include "models/lpu/chip_host.hpp"
+#include "models/lpu/verifier.hpp"
 #include "sim/core/random.hpp"
 #include "sim/describe/dense_decoder.hpp"
 
@@ -119,6 +123,19 @@ struct StageUnderTest {
 inline std::span<const float> embedding_row(const Weights& weights, std::int32_t token) {
   const auto width = static_cast<std::size_t>(weights.network.hidden);
   return weights.at("embedding").floats().subspan(static_cast<std::size_t>(token) * width, width);
+}
+
+/// The first of the largest logits.
+inline std::int32_t greedy(std::span<const float> logits) {
+  return static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+}
+
+/// The verifier finds nothing in a program; each thing that it finds is a failure.
+inline void expect_verified(const lpu::CompiledStage& compiled, const lpu::Geometry& geometry,
+                            const lpu::LatencyTable& latencies = {}) {
+  for (const auto& fault : lpu::verify(compiled.program, geometry, latencies)) {
+    ADD_FAILURE() << lpu::format_violation(fault);
+  }
 }
 
 }  // namespace tandem::test

@@ -13,6 +13,7 @@
 #include "tests/lower/seeded_weights.hpp"
 #include "tests/lower/tiny_networks.hpp"
 #include "tests/lpu/latent_harness.hpp"
+#include "tests/lpu/rack/gang_harness.hpp"
 #include "tests/lpu/rack/shipped_fabrics.hpp"
 
 namespace tandem::test {
@@ -26,7 +27,7 @@ constexpr ElementType one_byte = ElementType::Fp8E4m3;
 TEST(LpuLatentModels, EqualTheReferenceOverSeveralBlocks) {
   const NeuralNetwork network = latent_network(latent_shape(5, 20, 26, 7, 6, 9), 1, 30, 20, 30);
   for (const ElementType kv : {two_bytes, one_byte}) {
-    expect_latent_bits(random_weights(network, 3), narrow_geometry(1), two_bytes, kv, 150);
+    expect_equal_to_reference(random_weights(network, 3), narrow_geometry(1), two_bytes, kv, 150);
   }
 }
 
@@ -35,8 +36,8 @@ TEST(LpuLatentModels, EqualTheReferenceOnLpuV1AndLp30) {
   const NeuralNetwork network =
       latent_network(latent_shape(3, 330, 512, 128, 64, 128), 1, 200, 100, 60);
   const Weights weights = random_weights(network, 5);
-  expect_latent_bits(weights, lpu_v1_geometry(), two_bytes, two_bytes, 2);
-  expect_latent_bits(weights, lp30_geometry(), one_byte, one_byte, 2);
+  expect_equal_to_reference(weights, lpu_v1_geometry(), two_bytes, two_bytes, 2);
+  expect_equal_to_reference(weights, lp30_geometry(), one_byte, one_byte, 2);
 }
 
 // Experts in groups behind a dense layer; the tokens that the float model chooses.
@@ -70,13 +71,9 @@ TEST(LpuLatentModels, OfGangsHaveTheBitsOfTheReferenceThatAddsByRank) {
                              ranks};
     lpu::RackHost rack(fabric.topology, fabric.geometry, fabric.latencies, plan, 1, 64, weights);
     for (const lpu::CompiledStage& chip : rack.program().chips) {
-      for (const auto& fault : lpu::verify(chip.program, fabric.geometry, fabric.latencies)) {
-        ADD_FAILURE() << lpu::format_violation(fault);
-      }
+      expect_verified(chip, fabric.geometry, fabric.latencies);
     }
-    std::vector<Weights> shares;
-    for (int r = 0; r < ranks; ++r) shares.push_back(lpu::rank_weights(weights, ranks, r));
-    GangReference gang(shares, two_bytes, one_byte, fabric.geometry.lanes());
+    GangReference gang(rank_shares(weights, ranks), two_bytes, one_byte, fabric.geometry.lanes());
     for (int position = 0; position < 36; ++position) {
       const std::int32_t token = position * 11 % 40;
       const auto pass = rack.run_token(0, position, embedding_row(weights, token));
@@ -95,9 +92,7 @@ TEST(LpuLatentModels, PassesOfSeveralTokensGiveTheBitsOfSingleOnes) {
   StageUnderTest single(geometry, stage, weights, 2, 48);
   const auto compiled =
       lpu::compile_stage(geometry, lpu::LatencyTable{}, "chip", stage, 2, 48, {}, {3});
-  for (const auto& fault : lpu::verify(compiled.program, geometry, lpu::LatencyTable{})) {
-    ADD_FAILURE() << lpu::format_violation(fault);
-  }
+  expect_verified(compiled, geometry);
   lpu::ChipHost host(geometry, lpu::LatencyTable{}, compiled, weights);
   for (int pass = 0; pass < 14; ++pass) {
     std::vector<lpu::TokenPlace> places{{0, 2 * pass}, {0, 2 * pass + 1}};

@@ -21,10 +21,6 @@ struct NumericsCase {
   int positions;
 };
 
-std::int32_t greedy(const std::vector<float>& logits) {
-  return static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-}
-
 // Runs `positions` tokens and compares logits, the token that the chip picked, and cycles.
 void expect_equal_to_reference(const NumericsCase& c) {
   SCOPED_TRACE(c.name);

@@ -30,10 +30,45 @@ TEST(LpuWindowModels, OfEveryLayerEqualTheReference) {
   expect_equal_to_reference(network, narrow_geometry(2), ElementType::Fp8E4m3, 140);
 }
 
-// Vectors of 320 lanes, the window of gpt-oss; positions on both sides of a block's end.
+// Vectors of 320 lanes, the window of gpt-oss: a prompt in wide passes, whose KV goes to a chip
+// that takes the positions on both sides of a block's end one by one.
 TEST(LpuWindowModels, AcrossABlockOf320Tokens) {
-  const DenseDecoder shape = small_network(1, 40, 2, 1, 64, 40, 40);
-  expect_equal_to_reference(with_windows(shape, 128), lp30_geometry(), ElementType::Fp8E4m3, 330);
+  constexpr int width = 12;
+  constexpr int prompt = 26 * width;
+  constexpr ElementType type = ElementType::Fp8E4m3;
+  const auto geometry = lp30_geometry();
+  const NeuralNetwork network = with_windows(small_network(1, 40, 2, 1, 64, 40, 40), 128);
+  const Weights weights = random_weights(network, 11);
+  const Stage stage = tandem::whole_model(network, precision_of(type, type));
+  const auto token_at = [](int position) { return (7 * position + 1) % 40; };
+  LpuReference reference(weights, type, type, geometry.lanes());
+
+  const auto compiled =
+      lpu::compile_stage(geometry, lpu::LatencyTable{}, "chip", stage, 1, 330, {}, {width});
+  lpu::ChipHost wide(geometry, lpu::LatencyTable{}, compiled, weights);
+  for (int first = 0; first < prompt; first += width) {
+    std::vector<lpu::TokenPlace> places;
+    std::vector<std::span<const float>> hidden;
+    for (int position = first; position < first + width; ++position) {
+      places.push_back({0, position});
+      hidden.push_back(embedding_row(weights, token_at(position)));
+    }
+    const auto pass = wide.run_tokens(places, hidden);
+    for (int i = 0; i < width; ++i) {
+      ASSERT_EQ(pass.tokens[static_cast<std::size_t>(i)].logits,
+                reference.forward(token_at(first + i)))
+          << "position " << first + i;
+    }
+  }
+
+  StageUnderTest single(geometry, stage, weights, 1, 330);
+  single.host->write_kv(0, wide.read_kv(0, prompt));
+  for (int position = prompt; position < 330; ++position) {
+    const int token = token_at(position);
+    const auto pass = single.host->run_token(0, position, embedding_row(weights, token));
+    ASSERT_EQ(pass.logits, reference.forward(token)) << "position " << position;
+    ASSERT_EQ(pass.run.cycles, single.compiled.cycles.at(position / geometry.lanes() + 1));
+  }
 }
 
 // Requests at different positions in one pass, each with its own window; then chunks of a prompt.
@@ -107,9 +142,7 @@ TEST(LpuWindowModels, LayersOfGptOss120bCompileForTiming) {
   share.network.vocabulary = share.head_end;
   const auto compiled =
       lpu::compile_stage(geometry, lpu::LatencyTable{}, "chip", share, 1, 40 * 320);
-  for (const auto& fault : lpu::verify(compiled.program, geometry, lpu::LatencyTable{})) {
-    ADD_FAILURE() << lpu::format_violation(fault);
-  }
+  expect_verified(compiled, geometry);
   for (const std::int64_t blocks : {1, 2, 3, 7, 40}) {
     EXPECT_EQ(simulated_cycles(compiled, geometry, blocks), compiled.cycles.at(blocks)) << blocks;
   }

@@ -1,4 +1,4 @@
-// Decoders with latent attention and how they are compared with the independent reference.
+// Decoders with latent attention.
 #pragma once
 
 #include <cstdint>
@@ -48,27 +48,6 @@ inline NeuralNetwork deepseek_v3_layer(bool has_experts) {
   add_shared(network, 2048);
   set_groups(network, 8, 4);
   return network;
-}
-
-/// Runs `positions` tokens on one chip and in the reference: logits, cycles, the verifier's
-/// verdict.
-inline void expect_latent_bits(const Weights& weights, const lpu::Geometry& geometry,
-                               ElementType type, ElementType kv, int positions) {
-  const Stage stage = tandem::whole_model(weights.network, precision_of(type, kv));
-  StageUnderTest chip(geometry, stage, weights, 1, positions);
-  LpuReference reference(weights, type, kv, geometry.lanes());
-  for (const auto& fault : lpu::verify(chip.compiled.program, geometry, lpu::LatencyTable{})) {
-    ADD_FAILURE() << lpu::format_violation(fault);
-  }
-  std::int32_t token = 1;
-  for (int position = 0; position < positions; ++position) {
-    const auto pass = chip.host->run_token(0, position, embedding_row(weights, token));
-    const auto expected = reference.forward(token);
-    ASSERT_EQ(pass.logits, expected) << "position " << position;
-    ASSERT_EQ(pass.run.cycles, chip.compiled.cycles.at(position / geometry.lanes() + 1));
-    token =
-        (greedy(expected) + 7 * position) % static_cast<std::int32_t>(weights.network.vocabulary);
-  }
 }
 
 }  // namespace tandem::test

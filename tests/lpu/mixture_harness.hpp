@@ -1,12 +1,6 @@
 // Small mixtures of experts and how they are compared with the independent reference.
 #pragma once
 
-#include <gtest/gtest.h>
-
-#include <algorithm>
-#include <vector>
-
-#include "models/lpu/verifier.hpp"
 #include "tests/lpu/compiler_harness.hpp"
 #include "tests/support/lpu_reference.hpp"
 
@@ -52,27 +46,29 @@ inline void set_groups(NeuralNetwork& network, std::int64_t groups, std::int64_t
   router.scale = 2.5;
 }
 
-inline std::int32_t greedy(const std::vector<float>& logits) {
-  return static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-}
-
-/// Runs `positions` tokens; logits, cycles and the verifier's verdict.
-inline void expect_equal_to_reference(const NeuralNetwork& network, const lpu::Geometry& geometry,
-                                      ElementType type, int positions, std::uint64_t seed = 11) {
-  const Weights weights = random_weights(network, seed);
-  const Stage stage = tandem::whole_model(network, precision_of(type, type));
+/// Runs `positions` tokens on one chip and in the reference: logits, cycles and the verifier's
+/// verdict.
+inline void expect_equal_to_reference(const Weights& weights, const lpu::Geometry& geometry,
+                                      ElementType type, ElementType kv, int positions) {
+  const Stage stage = tandem::whole_model(weights.network, precision_of(type, kv));
   StageUnderTest chip(geometry, stage, weights, 1, positions);
-  LpuReference reference(weights, type, type, geometry.lanes());
-  const auto faults = lpu::verify(chip.compiled.program, geometry, lpu::LatencyTable{});
-  for (const auto& fault : faults) ADD_FAILURE() << lpu::format_violation(fault);
+  LpuReference reference(weights, type, kv, geometry.lanes());
+  expect_verified(chip.compiled, geometry);
+  const auto vocabulary = static_cast<std::int32_t>(weights.network.vocabulary);
   std::int32_t token = 1;
   for (int position = 0; position < positions; ++position) {
     const auto pass = chip.host->run_token(0, position, embedding_row(weights, token));
     const auto expected = reference.forward(token);
     ASSERT_EQ(pass.logits, expected) << "position " << position;
     ASSERT_EQ(pass.run.cycles, chip.compiled.cycles.at(position / geometry.lanes() + 1));
-    token = (greedy(expected) + 7 * position) % static_cast<std::int32_t>(network.vocabulary);
+    token = (greedy(expected) + 7 * position) % vocabulary;
   }
+}
+
+/// The same with weights drawn for a network, in one type.
+inline void expect_equal_to_reference(const NeuralNetwork& network, const lpu::Geometry& geometry,
+                                      ElementType type, int positions, std::uint64_t seed = 11) {
+  expect_equal_to_reference(random_weights(network, seed), geometry, type, type, positions);
 }
 
 inline GroupedAttention& attention_of(NeuralNetwork& network) {

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <numeric>
 
 #include "tests/lpu/compiler_harness.hpp"
@@ -55,6 +56,30 @@ TEST(StageFloor, CountsPaddedTilesAndTheirLoss) {
   EXPECT_DOUBLE_EQ(floor.padding_loss, 1 - weights / (32 * 320.0 * 320.0));
 }
 
+// Gemma 4: one projection makes keys and values, so its tiles are held and streamed once.
+TEST(StageFloor, KeysThatAreValuesAreProjectedOnce) {
+  NeuralNetwork network = network_of(small_network(1, 640, 4, 2, 64, 960, 320));
+  const auto floor_of = [&] {
+    return lpu::floor_of_stage(lpu_v1_geometry(), LatencyTable{},
+                               tandem::whole_model(network, one_byte()), 1);
+  };
+  const auto qkv_of = [](const lpu::StageFloor& floor) {
+    return *std::ranges::find(floor.operators, "qkv", &lpu::OperatorFloor::name);
+  };
+  // Two vectors of q, one of k and one of v, from 2 x 320 inputs.
+  EXPECT_EQ(qkv_of(floor_of()).tiles, 4 * 2);
+  std::get<GroupedAttention>(network.kinds.front().mixer).keys_are_values = true;
+  const lpu::OperatorFloor shared = qkv_of(floor_of());
+  EXPECT_EQ(shared.tiles, 3 * 2);
+  EXPECT_DOUBLE_EQ(shared.useful_tiles, 640.0 * (256 + 128) / (320.0 * 320.0));
+  EXPECT_EQ(shared.stream, 2 * 21);  // six tiles on four planes
+  const auto compiled = lpu::compile_stage(lpu_v1_geometry(), LatencyTable{}, "chip",
+                                           tandem::whole_model(network, one_byte()), 1, 320);
+  // Either part is a bound; in so small a stage their sum is not.
+  EXPECT_GE(compiled.cycles.base, floor_of().latency);
+  EXPECT_GE(compiled.cycles.base, floor_of().throughput);
+}
+
 TEST(StageFloor, FurtherBlocksCostWhatTheBusiestUnitOfEachLoopNeeds) {
   // Two kv heads share a vector: one tile of keys and one of values per block, four q heads. On v1
   // either tile takes 20 + 1 cycles; four activations and four results on four planes take 2.
@@ -74,6 +99,51 @@ TEST(StageFloor, FurtherBlocksCostWhatTheBusiestUnitOfEachLoopNeeds) {
 TEST(StageFloor, NoScheduleIsBelowEitherPart) {
   for (const auto& geometry : {lpu_v1_geometry(), lp30_geometry()}) {
     const Stage stage = whole_model(small_network(2, 640, 4, 2, 64, 960, 320), one_byte());
+    const auto compiled = lpu::compile_stage(geometry, LatencyTable{}, "chip", stage, 1, 320);
+    const auto floor = lpu::floor_of_stage(geometry, LatencyTable{}, stage, 1);
+    EXPECT_GE(compiled.cycles.base, floor.latency);
+    EXPECT_GE(compiled.cycles.base, floor.throughput);
+  }
+}
+
+// Qwen3.5-27B's layer on LPU v1: 16 key and 48 value heads of 128 channels, two of either in a
+// vector of 320: 8 vectors each of queries and keys, 24 of values, one of gates.
+TEST(StageFloor, EveryRowOfAStatePassesTheVectorUnit) {
+  NeuralNetwork network = network_of(small_network(1, 5120, 8, 2, 64, 960, 320));
+  GatedDelta delta;
+  delta.shape = {16, 48, 128, 128, 4, 64};
+  network.kinds.front().mixer = delta;
+  const Stage stage = tandem::whole_model(network, one_byte());
+  const auto floor = lpu::floor_of_stage(lpu_v1_geometry(), LatencyTable{}, stage, 1);
+  const auto part = [&](const std::string& name) {
+    for (const auto& found : floor.operators) {
+      if (found.name == name) return found;
+    }
+    return lpu::OperatorFloor{};
+  };
+  // Queries, keys, values, output gates and gates: 8 + 8 + 24 + 24 + 1 vectors of 16 tiles each.
+  EXPECT_EQ(part("delta projections").tiles, 65 * 16);
+  // 24 states of 128 rows: four operations for each on 16 ALUs, then three.
+  EXPECT_EQ(part("delta states asked").vxm, 24 * 128 * 4 / 16);
+  EXPECT_EQ(part("delta states updated").vxm, 24 * 128 * 3 / 16);
+  EXPECT_EQ(part("delta states updated").latency, 0);
+  // Read, 22 hops to the switch unit, 22 in it and 23 back: 69. Seven operations and the square's
+  // way of 24 hops to the planes, 26 in them, 24 back, with two operations before; two to the mean,
+  // a root, two products, a store.
+  EXPECT_EQ(part("delta states asked").latency,
+            2 + 22 + 22 + 23 + 14 + 4 + 24 + 26 + 24 + 4 + 5 + 4 + 3);
+  EXPECT_EQ(floor.further_blocks, 0);
+}
+
+// One layer of Gated DeltaNet, one of attention.
+TEST(StageFloor, NoScheduleWithStatesIsBelowEitherPart) {
+  NeuralNetwork network = network_of(small_network(2, 640, 4, 2, 64, 960, 320));
+  LayerKind delta = network.kinds.front();
+  delta.mixer = GatedDelta{{2, 4, 128, 128, 4, 64}};
+  network.kinds.push_back(delta);
+  network.pattern = {1, 0};
+  const Stage stage = tandem::whole_model(network, one_byte());
+  for (const auto& geometry : {lpu_v1_geometry(), lp30_geometry()}) {
     const auto compiled = lpu::compile_stage(geometry, LatencyTable{}, "chip", stage, 1, 320);
     const auto floor = lpu::floor_of_stage(geometry, LatencyTable{}, stage, 1);
     EXPECT_GE(compiled.cycles.base, floor.latency);

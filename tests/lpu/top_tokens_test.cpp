@@ -36,9 +36,7 @@ void expect_ranking(const lpu::Geometry& geometry, const Weights& weights, Eleme
                     int top) {
   const Stage stage = tandem::whole_model(weights.network, precision_of(type, type));
   const lpu::CompiledStage compiled = with_top(geometry, stage, top);
-  for (const auto& fault : lpu::verify(compiled.program, geometry, lpu::LatencyTable{})) {
-    ADD_FAILURE() << lpu::format_violation(fault);
-  }
+  expect_verified(compiled, geometry);
   lpu::ChipHost host(geometry, lpu::LatencyTable{}, compiled, weights);
   LpuReference reference(weights, type, type, geometry.lanes());
   for (int position = 0; position < 2; ++position) {

@@ -10,6 +10,16 @@
 #include "sim/numerics/special.hpp"
 
 namespace tandem::test {
+namespace {
+
+std::vector<std::uint8_t> e4m3_codes_of(std::span<const float> values) {
+  std::vector<std::uint8_t> codes;
+  codes.reserve(values.size());
+  for (const float value : values) codes.push_back(encode_fp8_e4m3(value));
+  return codes;
+}
+
+}  // namespace
 LpuReference::LpuReference(const Weights& weights, ElementType weight_type, ElementType kv_type,
                            int lanes)
     : weights_(weights),
@@ -98,6 +108,7 @@ LpuReference::Matrix LpuReference::make(std::span<const float> values, std::int6
       matrix.values[o * inputs.size() + i] = round_to(type_, w / matrix.scale);
     }
   }
+  if (type_ == ElementType::Fp8E4m3) matrix.codes = e4m3_codes_of(matrix.values);
   return matrix;
 }
 
@@ -109,12 +120,7 @@ LpuReference::Lanes LpuReference::round(const Lanes& values, ElementType type) c
 
 // One-byte types: exact over a vector. Two-byte types: half a vector at a time (see multiply).
 float LpuReference::dot(const float* a, const float* b) const {
-  std::vector<std::uint8_t> x(lanes_), y(lanes_);
-  for (std::size_t i = 0; i < lanes_; ++i) {
-    x[i] = encode_fp8_e4m3(a[i]);
-    y[i] = encode_fp8_e4m3(b[i]);
-  }
-  return dot_fp8_e4m3(x, y);
+  return dot_fp8_e4m3(e4m3_codes_of({a, lanes_}), e4m3_codes_of({b, lanes_}));
 }
 
 // `live`: input lanes of each vector that carry anything; an upper half without any is skipped.
@@ -127,21 +133,31 @@ LpuReference::Lanes LpuReference::multiply(const Matrix& matrix, const Lanes& in
 LpuReference::Lanes LpuReference::multiply(const Matrix& matrix, const Lanes& input,
                                            std::size_t live, std::size_t begin,
                                            std::size_t end) const {
+  if (type_ == ElementType::Fp8E4m3) return multiply_codes(matrix, input, begin, end);
   Lanes result(matrix.outputs);
   const std::size_t half = lanes_ / 2;
   for (std::size_t o = 0; o < matrix.outputs; ++o) {
     float sum = 0;
     for (std::size_t first = begin; first < end; first += lanes_) {
       const float* w = &matrix.values[o * matrix.inputs + first];
-      if (type_ == ElementType::Fp8E4m3) {
-        sum += dot(&input[first], w);
-        continue;
-      }
       sum += dot_wide({&input[first], half}, {w, half});
       const bool upper = live > lanes_ ? live - std::min(live, first) > half : live > half;
       if (upper) sum += dot_wide({&input[first + half], half}, {w + half, half});
     }
     result[o] = sum;
+  }
+  return result;
+}
+
+LpuReference::Lanes LpuReference::multiply_codes(const Matrix& matrix, const Lanes& input,
+                                                 std::size_t begin, std::size_t end) const {
+  const std::vector<std::uint8_t> codes = e4m3_codes_of(input);
+  Lanes result(matrix.outputs);
+  for (std::size_t o = 0; o < matrix.outputs; ++o) {
+    for (std::size_t first = begin; first < end; first += lanes_) {
+      result[o] +=
+          dot_fp8_e4m3({&codes[first], lanes_}, {&matrix.codes[o * matrix.inputs + first], lanes_});
+    }
   }
   return result;
 }

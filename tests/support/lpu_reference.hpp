@@ -45,6 +45,7 @@ class LpuReference {
  private:
   struct Matrix {  // padded: [output lanes][input lanes], rounded to the weight type
     std::vector<float> values;
+    std::vector<std::uint8_t> codes{};  // of the values, where the type is fp8
     std::size_t outputs = 0, inputs = 0;
     float scale = 1;
   };
@@ -95,6 +96,8 @@ class LpuReference {
   [[nodiscard]] Lanes multiply(const Matrix& matrix, const Lanes& input, std::size_t live) const;
   [[nodiscard]] Lanes multiply(const Matrix& matrix, const Lanes& input, std::size_t live,
                                std::size_t first, std::size_t end) const;
+  [[nodiscard]] Lanes multiply_codes(const Matrix& matrix, const Lanes& input, std::size_t begin,
+                                     std::size_t end) const;
   [[nodiscard]] Lanes multiply_parts(const Matrix& matrix, const Lanes& input, std::size_t live,
                                      std::size_t at_once) const;
   [[nodiscard]] Lanes round(const Lanes& values, ElementType type) const;

@@ -248,6 +248,9 @@ LpuReference::Lanes LpuReference::mix_experts(const Layer& layer, const Lanes& x
     for (const Matrix* down : downs) {
       const float* row = &down->values[o * down->inputs];
       all.values.insert(all.values.end(), row, row + down->inputs);
+      if (down->codes.empty()) continue;
+      const std::uint8_t* codes = &down->codes[o * down->inputs];
+      all.codes.insert(all.codes.end(), codes, codes + down->inputs);
     }
   }
   Lanes y = multiply(all, inputs, all.inputs);

@@ -13,6 +13,11 @@ inline std::filesystem::path measured_data() {
                           : std::filesystem::path(TANDEM_SOURCE_DIR) / ".." / "shared" / "data";
 }
 
+/// The trained model that ships with the project, with greedy continuations.
+inline std::filesystem::path little_tales_folder() {
+  return std::filesystem::path(TANDEM_SOURCE_DIR) / "workloads" / "checkpoints" / "little_tales";
+}
+
 /// A real 260k-parameter model with the outputs of the reference program.
 inline std::filesystem::path stories_folder() {
   return measured_data() / "models" / "stories260K";

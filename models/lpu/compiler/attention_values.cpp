@@ -39,27 +39,32 @@ void StageCompiler::maximum_over_lanes(const TokenBuffers& token, const HeadOfPa
 // The planes turn V rows by token into columns by channel: a one-hot activation picks one channel
 // of every token.
 void StageCompiler::transpose_values(const PackLayout& pack, const TokenBuffers& token) {
-  const StageShape& shape = layout_.shape;
   ColumnTile staged = pack.staged;
   staged.reg = token.registers.staging_base;
   scheduler_.load_tile(staged, pack.plane);
-  const auto side = index_of(pack.side == Hemisphere::East ? 1 : 0);
-  for (int channel = 0; channel < shape.channels(); ++channel) {
-    const int accumulator = next_accumulator(pack.plane);
-    const int halves = streams_of(shape.kv) == 2 && channel >= shape.lanes / 2 ? 2 : 1;
-    Work product(scheduler_);
-    product.activate_rows(layout_.one_hot[side][index_of(channel)],
-                          {{pack.plane, accumulator, false, halves, shape.kv}});
-    product.place();
-    std::vector<Rows> column;
-    for (int byte = 0; byte < pack.values.bytes; ++byte) {
-      column.push_back({pack.values.place(geometry_, byte, channel)});
-      column.back().front().reg = token.registers.tail_base;
-    }
-    Work work(scheduler_);
-    store_column(work, work.accumulator(pack.plane, accumulator), pack.values, column);
-    work.place();
+  for (int channel = 0; channel < layout_.shape.channels(); ++channel) {
+    transpose_channel(pack, pack.plane, channel, token);
   }
+}
+
+void StageCompiler::transpose_channel(const PackLayout& pack, int plane, int channel,
+                                      const TokenBuffers& token) {
+  const StageShape& shape = layout_.shape;
+  const int accumulator = next_accumulator(plane);
+  const int halves = streams_of(shape.kv) == 2 && channel >= shape.lanes / 2 ? 2 : 1;
+  const auto side = index_of(pack.side == Hemisphere::East ? 1 : 0);
+  Work product(scheduler_);
+  product.activate_rows(layout_.one_hot[side][index_of(channel)],
+                        {{plane, accumulator, false, halves, shape.kv}});
+  product.place();
+  std::vector<Rows> column;
+  for (int byte = 0; byte < pack.values.bytes; ++byte) {
+    column.push_back({pack.values.place(geometry_, byte, channel)});
+    column.back().front().reg = token.registers.tail_base;
+  }
+  Work work(scheduler_);
+  store_column(work, work.accumulator(plane, accumulator), pack.values, column);
+  work.place();
 }
 
 // A sink takes its share of the softmax and adds nothing: its exponential joins the sum.

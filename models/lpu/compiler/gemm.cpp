@@ -261,9 +261,7 @@ std::int64_t CompiledGemm::tile_steps(const Geometry& geometry) const {
 
 CompiledGemm compile_gemm(const Geometry& geometry, const LatencyTable& latencies,
                           const std::string& chip, const GemmShape& shape) {
-  if (geometry.lanes() != geometry.plane_columns || geometry.lanes() != geometry.plane_rows) {
-    throw ModelError("lpu.gemm: needs square planes as wide as a vector");
-  }
+  require_square_planes(geometry);
   CompiledGemm gemm;
   gemm.shape = shape;
   gemm.k_tiles = pieces_of(shape.k, geometry.lanes());

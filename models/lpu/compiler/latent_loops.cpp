@@ -153,26 +153,6 @@ void StageCompiler::transpose_latents(const LayerLayout& layer, const TokenBuffe
   }
 }
 
-void StageCompiler::transpose_channel(const PackLayout& pack, int plane, int channel,
-                                      const TokenBuffers& token) {
-  const StageShape& shape = layout_.shape;
-  const int accumulator = next_accumulator(plane);
-  const int halves = streams_of(shape.kv) == 2 && channel >= shape.lanes / 2 ? 2 : 1;
-  const auto side = index_of(pack.side == Hemisphere::East ? 1 : 0);
-  Work product(scheduler_);
-  product.activate_rows(layout_.one_hot[side][index_of(channel)],
-                        {{plane, accumulator, false, halves, shape.kv}});
-  product.place();
-  std::vector<Rows> column;
-  for (int byte = 0; byte < pack.values.bytes; ++byte) {
-    column.push_back({pack.values.place(geometry_, byte, channel)});
-    column.back().front().reg = token.registers.tail_base;
-  }
-  Work work(scheduler_);
-  store_column(work, work.accumulator(plane, accumulator), pack.values, column);
-  work.place();
-}
-
 void StageCompiler::clear_latent_sums(const LayerLayout& layer, int turn) {
   const LatentPlan& latent = *layout_.latent;
   const Type type = layout_.shape.kv;

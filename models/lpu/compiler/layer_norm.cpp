@@ -16,9 +16,8 @@ int StageCompiler::keep_mean(const std::vector<Rows>& x) {
   Value total;
   for (std::size_t k = 0; k < x.size(); ++k) {
     Work::Options running;
-    running.pinned = pinned_alu::sum(geometry_);
     running.earliest = static_cast<std::int64_t>(k);
-    total = sum.op(k == 0 ? AluOp::AccClear : AluOp::AccAdd, sum.memory(x[k]), {}, running);
+    total = summed(sum, k, sum.memory(x[k]), running);
   }
   Work::Options kept;
   kept.pinned = pinned_alu::scale(geometry_, 2);
@@ -39,17 +38,12 @@ int StageCompiler::keep_inverse_deviation(const std::vector<Rows>& x, int mean) 
     if (k + 1 == x.size() && !layout_.hidden_mask.empty()) {
       distance = sum.op(AluOp::Mul, distance, sum.memory(layout_.hidden_mask));
     }
-    Work::Options running;
-    running.pinned = pinned_alu::sum(geometry_);
     const Value square = sum.op(AluOp::Mul, distance, distance);
+    Work::Options running;
     if (k > 0) running.earliest = sum.time_of(squares) + 1;
-    squares = sum.op(k == 0 ? AluOp::AccClear : AluOp::AccAdd, square, {}, running);
+    squares = summed(sum, k, square, running);
   }
-  Work::Options kept;
-  kept.pinned = pinned_alu::inverse_rms(geometry_);
-  sum.op(AluOp::Pass, inverse_root(sum, squares), {}, kept);
-  sum.place();
-  return kept.pinned;
+  return keep_inverse_root(sum, squares);
 }
 
 // (x - mean) / deviation * weight + bias.

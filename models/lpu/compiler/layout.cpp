@@ -348,12 +348,16 @@ Type plane_type(ElementType type) {
   }
 }
 
-StageLayout make_layout(const Geometry& geometry, const Stage& stage, int slots,
-                        std::int64_t max_context, int tokens, int ranks, int top) {
+void require_square_planes(const Geometry& geometry) {
   if (geometry.lanes() != geometry.plane_columns || geometry.lanes() != geometry.plane_rows ||
       geometry.banks != 2 || geometry.planes % 2 != 0) {
     throw ModelError("lpu.compiler: needs square planes as wide as a vector, and two banks");
   }
+}
+
+StageLayout make_layout(const Geometry& geometry, const Stage& stage, int slots,
+                        std::int64_t max_context, int tokens, int ranks, int top) {
+  require_square_planes(geometry);
   StageLayout layout;
   layout.stage = stage;
   layout.ranks = ranks;

@@ -357,6 +357,10 @@ struct StageLayout : TokenBuffers {
 /// Formats that planes multiply. Throws ModelError for others.
 [[nodiscard]] Type plane_type(ElementType type);
 
+/// Throws ModelError for planes that are not square, not as wide as a vector or odd in number, and
+/// for other than two banks.
+void require_square_planes(const Geometry& geometry);
+
 /// Lays out a stage for `slots` requests of up to `max_context` tokens, `tokens` of them per pass.
 /// Throws ModelError for shapes the compiler does not support; whether it fits is for the caller to
 /// judge. `ranks`: chips of the gang whose last rank the stage is. `top`: tokens that the head

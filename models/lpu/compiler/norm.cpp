@@ -35,6 +35,21 @@ Value StageCompiler::inverse_root(Work& work, Value squares) {
   return work.op(AluOp::Rsqrt, shifted);
 }
 
+// Adds the `k`th vector to the running sum.
+Value StageCompiler::summed(Work& work, std::size_t k, Value x, Work::Options running) const {
+  running.pinned = pinned_alu::sum(geometry_);
+  return work.op(k == 0 ? AluOp::AccClear : AluOp::AccAdd, x, {}, running);
+}
+
+// Returns the ALU that keeps what a norm multiplies by.
+int StageCompiler::keep_inverse_root(Work& sum, Value squares) {
+  Work::Options kept;
+  kept.pinned = pinned_alu::inverse_rms(geometry_);
+  sum.op(AluOp::Pass, inverse_root(sum, squares), {}, kept);
+  sum.place();
+  return kept.pinned;
+}
+
 // Returns the ALU that keeps the inverse root mean square of `x`.
 int StageCompiler::keep_inverse_rms(const std::vector<Rows>& x) {
   Work sum(scheduler_);
@@ -43,16 +58,9 @@ int StageCompiler::keep_inverse_rms(const std::vector<Rows>& x) {
     const Value own = sum.memory(x[k]);
     Work::Options at;
     at.earliest = static_cast<std::int64_t>(k);
-    const Value square = sum.op(AluOp::Mul, own, own, at);
-    Work::Options running;
-    running.pinned = pinned_alu::sum(geometry_);
-    squares = sum.op(k == 0 ? AluOp::AccClear : AluOp::AccAdd, square, {}, running);
+    squares = summed(sum, k, sum.op(AluOp::Mul, own, own, at));
   }
-  Work::Options kept;
-  kept.pinned = pinned_alu::inverse_rms(geometry_);
-  sum.op(AluOp::Pass, inverse_root(sum, squares), {}, kept);
-  sum.place();
-  return kept.pinned;
+  return keep_inverse_root(sum, squares);
 }
 
 void StageCompiler::rms_norm(const std::vector<Rows>& weights, const TokenBuffers& token,

@@ -80,6 +80,7 @@ CompiledQuantisedProduct compile_quantised_product(const Geometry& geometry,
   if (shape.type != Type::Int8 && shape.type != Type::Fp8E4m3) {
     throw ModelError("lpu.compiler: quantised products take int8 or e4m3 codes");
   }
+  require_square_planes(geometry);
   CompiledQuantisedProduct product;
   product.shape = shape;
   product.k_tiles = pieces_of(shape.k, geometry.lanes());

@@ -57,6 +57,8 @@ void cut(LatentAttention& latent, int ranks) {
   latent.shape.heads /= ranks;
 }
 
+void cut(MixerElsewhere&, int) {}
+
 // What one rank has of a layer.
 void cut(LayerKind& kind, int ranks) {
   std::visit([ranks](auto& mixer) { cut(mixer, ranks); }, kind.mixer);

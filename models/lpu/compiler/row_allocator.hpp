@@ -46,13 +46,22 @@ class RowAllocator {
     const bool is_wide = geometry.has_wide_weight_path();
     groups_ =
         is_wide ? slices / width : std::max(1, (slices - moving_slices - buffer_slices) / width);
-    if (width > slices) throw ModelError("lpu.compiler: fewer slices than weight streams");
+    if (slices < least_slices(geometry)) {
+      throw ModelError("lpu.compiler: too few slices beside those of the weights");
+    }
     layout.rows_used.resize(static_cast<std::size_t>(geometry.mem_slices() * geometry.banks));
     first_weight_ = slices - groups_ * width;
     first_moving_ = geometry.has_wide_weight_path() ? slices - width / 2 : first_weight_;
     shares_slices_ = first_weight_ < moving_slices + buffer_slices;
     tables_ = (shares_slices_ ? first_moving_ : first_weight_) - moving_slices;
-    if (tables_ < 2) throw ModelError("lpu.compiler: too few slices beside the weights");
+  }
+
+  /// Of a hemisphere: one group of weight slices, and beside it, or behind half of it where the
+  /// weight path is wide, those that move and two for tables.
+  [[nodiscard]] static int least_slices(const Geometry& geometry) {
+    const int width = geometry.weight_streams_per_plane;
+    constexpr int others = moving_slices + 2;
+    return geometry.has_wide_weight_path() ? std::max(width, width / 2 + others) : width + others;
   }
 
   ColumnTile weights(int plane, Type type) {

@@ -30,9 +30,7 @@ class StageCompiler {
   [[nodiscard]] const std::vector<std::int64_t>& receive_cycles() const { return receives_; }
   [[nodiscard]] const std::vector<std::int64_t>& send_cycles() const { return sends_; }
   /// Of loops over all blocks, or over those of a window.
-  [[nodiscard]] const std::optional<LoopPlan>& plan(bool window) const {
-    return plans_[window ? 1 : 0];
-  }
+  [[nodiscard]] const auto& plan(bool window) const { return plans_[window ? 1 : 0]; }
   /// The loops in program order, and how they are arranged.
   [[nodiscard]] const std::vector<LoopUse>& loop_uses() const { return loop_uses_; }
 
@@ -181,8 +179,10 @@ class StageCompiler {
   void layer_norm(const std::vector<Rows>& weights, const TokenBuffers& token,
                   const Activations& to);
   int keep_inverse_rms(const std::vector<Rows>& x);
+  int keep_inverse_root(Work& sum, Value squares);
   int keep_mean(const std::vector<Rows>& x);
   int keep_inverse_deviation(const std::vector<Rows>& x, int mean);
+  [[nodiscard]] Value summed(Work& work, std::size_t k, Value x, Work::Options running = {}) const;
   [[nodiscard]] Value mean_of(Work& work, Value sums);
   [[nodiscard]] Value inverse_root(Work& work, Value squares);
   [[nodiscard]] Value squeezed(Work& work, Value x, double factor, double cap) const;
@@ -242,6 +242,7 @@ class StageCompiler {
   void store_column(Work& work, Value value, const ColumnTile& tile,
                     const std::vector<Rows>& by_byte);
   void transpose_values(const PackLayout& pack, const TokenBuffers& token);
+  void transpose_channel(const PackLayout& pack, int plane, int channel, const TokenBuffers& token);
   void combine_heads(const LayerLayout& layer, int q, const TokenBuffers& token, int turn);
   // Gated outputs (gates.cpp).
   void add_output_gates(const LayerLayout& layer, int scale, std::vector<TileRow>& rows);
@@ -304,7 +305,6 @@ class StageCompiler {
   void take_latent_score(const LayerLayout& layer, const LatentScore& score,
                          const TokenBuffers& token);
   void transpose_latents(const LayerLayout& layer, const TokenBuffers& token);
-  void transpose_channel(const PackLayout& pack, int plane, int channel, const TokenBuffers& token);
   void clear_latent_sums(const LayerLayout& layer, int turn);
   void latent_value_body(const LayerLayout& layer, const TokenBuffers& token, int turn,
                          const LoopPlan& plan);

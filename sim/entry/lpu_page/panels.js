@@ -163,6 +163,8 @@ function writeFacts() {
   const facts = [[number(head.cycles), "cycles"], [time(head.cycles), `at ${head.clock / 1e9} GHz`],
     [number(head.words), "words"], [`${used} of ${queues.length}`, "queues in use"],
     [String(head.operators.length), "operators"]];
+  // A sentence of its own, without a figure in front.
+  document.getElementById("note").textContent = head.note;
   document.getElementById("facts").replaceChildren(
     ...facts.map(([value, text]) => make("li", {}, make("b", { textContent: value }), " " + text)));
   Object.assign(document.documentElement.dataset,

@@ -1,9 +1,9 @@
 // Stages on gangs behind the engine's chip interface: numbers, cycles and KV.
 #include <gtest/gtest.h>
 
-#include "models/lpu/compiler/rank_share.hpp"
 #include "tests/lpu/chip_harness.hpp"
 #include "tests/lpu/compiler_harness.hpp"
+#include "tests/lpu/rack/gang_harness.hpp"
 #include "tests/support/lpu_reference.hpp"
 
 namespace tandem::test {
@@ -70,20 +70,12 @@ Batch slice(std::int64_t request, std::int64_t context, std::int64_t tokens) {
   return batch;
 }
 
-std::vector<Weights> gang_shares_of(const Weights& weights, int ranks) {
-  std::vector<Weights> shares;
-  for (int rank = 0; rank < ranks; ++rank) {
-    shares.push_back(lpu::rank_weights(weights, ranks, rank));
-  }
-  return shares;
-}
-
 TEST(LpuGangStage, GivesTheBitsOfAReferenceThatAddsByRank) {
   const Weights weights = spread_weights(small_of_gangs(), 21);
   for (const auto& [tensor, pipeline] : {std::pair(2, 1), std::pair(2, 3), std::pair(4, 2)}) {
     SCOPED_TRACE(std::to_string(tensor) + " x " + std::to_string(pipeline));
     Pipeline chips(gang_stages(tensor, pipeline), weights);
-    GangReference reference(gang_shares_of(weights, tensor), ElementType::Float16,
+    GangReference reference(rank_shares(weights, tensor), ElementType::Float16,
                             ElementType::Float16, 32);
     for (int position = 0; position < 3; ++position) {
       const std::int32_t token = 7 * position + 3;
@@ -107,22 +99,22 @@ TEST(LpuGangStage, TakesAPromptInWidePassesWithTheBitsOfTokenByToken) {
   EXPECT_EQ(logits_of(out), logits_of(last));
 }
 
-// 8 ranks hold copies of 4 heads. With 90 tokens the loops over KV blocks iterate, so what leaves a
+// 8 ranks hold copies of 4 heads. With 66 tokens the loops over KV blocks iterate, so what leaves a
 // stage leaves later than in its shortest pass.
 TEST(LpuGangStage, KvLeavesAndComesWhole) {
   const Weights weights = spread_weights(small_of_gangs(), 23);
   for (const auto& [tensor, pipeline] : {std::pair(2, 2), std::pair(8, 1)}) {
     Pipeline from(gang_stages(tensor, pipeline), weights);
     Pipeline to(gang_stages(tensor, pipeline), weights);
-    static_cast<void>(from.run(slice(1, 0, 90), std::vector<std::int32_t>(90, 9)));
+    static_cast<void>(from.run(slice(1, 0, 66), std::vector<std::int32_t>(66, 9)));
     for (std::size_t stage = 0; stage < static_cast<std::size_t>(pipeline); ++stage) {
       const KvBlock kv = from.stage(stage).export_kv(1);
       EXPECT_EQ(kv.kv_heads, 4);
       to.stage(stage).import_kv(5, kv);
       EXPECT_EQ(to.stage(stage).export_kv(5), kv);
     }
-    const auto before = from.run(slice(1, 90, 1), {13});
-    EXPECT_EQ(logits_of(before), logits_of(to.run(slice(5, 90, 1), {13})));
+    const auto before = from.run(slice(1, 66, 1), {13});
+    EXPECT_EQ(logits_of(before), logits_of(to.run(slice(5, 66, 1), {13})));
   }
 }
 

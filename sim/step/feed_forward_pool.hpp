@@ -1,0 +1,47 @@
+// The chips with static schedules that run the feed-forward halves of a network's layers for a pool
+// that runs the token mixers.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "sim/lower/chip_model.hpp"
+#include "sim/lower/network_model.hpp"
+#include "sim/step/stage_store.hpp"
+
+namespace tandem {
+
+/// `pipeline` gangs of `tensor` chips, each with a run of layers in its memory.
+///
+/// Contract: answers depend only on the scenario and the question. Throws ConfigError at the place
+/// of the `ffn` pool when layers do not fit or the chips are too few.
+class FeedForwardPool {
+ public:
+  FeedForwardPool(const Scenario& scenario, const Catalogue& catalogue, StageStore& store);
+
+  [[nodiscard]] std::int64_t layers() const { return network_.layers(); }
+  [[nodiscard]] std::int64_t chips() const { return placement_.pipeline * placement_.tensor; }
+  [[nodiscard]] const ChipModel& chip() const { return *chip_; }
+  [[nodiscard]] const PoolPlacement& placement() const { return placement_; }
+  /// The gang that holds a layer's block.
+  [[nodiscard]] std::int64_t gang_of(std::int64_t layer) const;
+  /// The chips of the first gang whose bridge links carry hidden rows.
+  [[nodiscard]] std::vector<ChipAddress> bridge_chips() const;
+  /// What the block of a layer costs for `tokens` rows, as passes one after the other.
+  [[nodiscard]] const StageResult& run(std::int64_t layer, std::int64_t tokens);
+  [[nodiscard]] Picoseconds floor(std::int64_t layer, std::int64_t tokens) const;
+
+ private:
+  [[nodiscard]] Stage block_of(std::int64_t layer) const;
+  void require_fit() const;
+
+  NeuralNetwork network_;  ///< second halves
+  PoolPlacement placement_;
+  std::unique_ptr<ChipModel> chip_;
+  std::uint64_t chip_key_;
+  StageStore& store_;
+};
+
+}  // namespace tandem

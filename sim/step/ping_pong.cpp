@@ -1,0 +1,100 @@
+#include "sim/step/ping_pong.hpp"
+
+#include <algorithm>
+#include <set>
+#include <stdexcept>
+#include <tuple>
+
+#include "sim/core/integers.hpp"
+
+namespace tandem {
+namespace {
+
+/// Turns of one layer's program: the first one's start, and the time from one to the next.
+struct Turns {
+  Picoseconds first;
+  Picoseconds period;
+  std::set<std::int64_t> taken;
+  /// Takes the next free turn from `ready` on and returns its start.
+  Picoseconds take(Picoseconds ready) {
+    std::int64_t turn = ready <= first ? 0 : ceil_div((ready - first).count(), period.count());
+    while (!taken.insert(turn).second) ++turn;
+    return first + period * turn;
+  }
+};
+
+std::vector<Turns> turns_of(const std::vector<FeedForwardVisit>& visits) {
+  std::size_t gangs = 0;
+  for (const FeedForwardVisit& visit : visits) gangs = std::max(gangs, visit.gang + 1);
+  std::vector<Picoseconds> loops(gangs, Picoseconds(0));
+  std::vector<Turns> turns;
+  for (const FeedForwardVisit& visit : visits) {
+    turns.push_back({loops[visit.gang], Picoseconds(0), {}});
+    loops[visit.gang] += visit.service;
+  }
+  for (std::size_t i = 0; i < visits.size(); ++i) {
+    turns[i].period = std::max(loops[visits[i].gang], Picoseconds(1));
+  }
+  return turns;
+}
+
+/// A micro-batch that is ready for its next leg.
+struct Arrival {
+  Picoseconds time;
+  std::int64_t micro_batch;
+  std::size_t leg;
+  bool operator<(const Arrival& other) const {
+    return std::tie(time, micro_batch) < std::tie(other.time, other.micro_batch);
+  }
+};
+
+Picoseconds busiest(const std::vector<FeedForwardVisit>& visits, std::int64_t micro_batches) {
+  std::vector<Picoseconds> busy;
+  for (const FeedForwardVisit& visit : visits) {
+    if (busy.size() <= visit.gang) busy.resize(visit.gang + 1, Picoseconds(0));
+    busy[visit.gang] += visit.service * micro_batches;
+  }
+  return busy.empty() ? Picoseconds(0) : *std::max_element(busy.begin(), busy.end());
+}
+
+}  // namespace
+
+PingPong ping_pong(const std::vector<Picoseconds>& legs,
+                   const std::vector<FeedForwardVisit>& visits, std::int64_t micro_batches) {
+  if (legs.size() != visits.size() + 1) {
+    throw std::logic_error("ping_pong: needs one leg more than visits");
+  }
+  std::vector<Turns> turns = turns_of(visits);
+  std::set<Arrival> arrivals;
+  for (std::int64_t i = 0; i < micro_batches; ++i) arrivals.insert({Picoseconds(0), i, 0});
+  PingPong result;
+  result.gang_busy = busiest(visits, micro_batches);
+  Picoseconds mixers_free{0};
+  while (!arrivals.empty()) {
+    const Arrival next = *arrivals.begin();
+    arrivals.erase(arrivals.begin());
+    const Picoseconds start = std::max(next.time, mixers_free);
+    mixers_free = start + legs[next.leg];
+    const bool is_first = next.micro_batch == 0;
+    if (is_first) {
+      result.mixer_wait += start - next.time;
+      result.mixing += legs[next.leg];
+    }
+    if (next.leg == visits.size()) {
+      result.time = std::max(result.time, mixers_free);
+      continue;
+    }
+    const FeedForwardVisit& visit = visits[next.leg];
+    const Picoseconds there = mixers_free + visit.there;
+    const Picoseconds slot = turns[next.leg].take(there);
+    if (is_first) {
+      result.bridge += visit.there + visit.back;
+      result.slot_wait += slot - there;
+      result.feeding += visit.service;
+    }
+    arrivals.insert({slot + visit.service + visit.back, next.micro_batch, next.leg + 1});
+  }
+  return result;
+}
+
+}  // namespace tandem

@@ -1,0 +1,41 @@
+// Micro-batches that alternate between chips that run the token mixers of all layers and gangs of
+// chips with static schedules that each run the feed-forward blocks of some layers.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "sim/core/units.hpp"
+
+namespace tandem {
+
+/// What a micro-batch meets where it leaves the mixers' chips for one layer.
+struct FeedForwardVisit {
+  std::size_t gang = 0;  ///< that runs this layer's block
+  Picoseconds there;     ///< over the bridge
+  Picoseconds service;   ///< of the block's programs, one after the other
+  Picoseconds back;
+};
+
+/// How long one round of all micro-batches takes, and where the first of them spends it.
+struct PingPong {
+  Picoseconds time;        ///< until the last micro-batch is through
+  Picoseconds mixing;      ///< on the mixers' chips
+  Picoseconds mixer_wait;  ///< for these, while others have them
+  Picoseconds bridge;      ///< there and back
+  Picoseconds slot_wait;   ///< for the next turn of the layer's program
+  Picoseconds feeding;     ///< in feed-forward blocks
+  Picoseconds gang_busy;   ///< of the busiest gang, all micro-batches
+};
+
+/// Sends `micro_batches` equal micro-batches through all layers. `legs[l]` is the time on the
+/// mixers' chips before visit l, legs.back() that behind the last one. The mixers' chips take one
+/// micro-batch at a time, the one that has come first (equal ones by number). Each gang loops over
+/// the programs of its layers, each for as long as its service takes, and begins at time 0 with
+/// that of its first layer: a program takes the micro-batch that is there when its turn begins, and
+/// runs empty where none is.
+[[nodiscard]] PingPong ping_pong(const std::vector<Picoseconds>& legs,
+                                 const std::vector<FeedForwardVisit>& visits,
+                                 std::int64_t micro_batches);
+
+}  // namespace tandem

@@ -1,0 +1,61 @@
+// Layers whose halves run on different chips: what the feed-forward side and the bridge between the
+// two add to a pass of the mixers' side.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "sim/lower/network_model.hpp"
+#include "sim/step/feed_forward_pool.hpp"
+#include "sim/step/ping_pong.hpp"
+
+namespace tandem {
+
+/// What the chips of the feed-forward halves did in a pass.
+struct RemoteShare {
+  std::map<std::string, std::int64_t> activity;
+  Flops matrix;
+  Bytes memory;
+  std::int64_t kernels = 0;
+  Picoseconds busy;  ///< of the busiest gang
+};
+
+/// One round of all micro-batches.
+struct SplitRound {
+  PingPong pace;
+  std::map<std::string, std::int64_t> link_bytes;  ///< payload times links crossed, by link class
+  RemoteShare remote;
+};
+
+/// Hidden rows cross as elements of `hidden_type`: every rank of the mixers' side has an equal
+/// share of a micro-batch's rows and sends each of the gang's bridge chips its equal part of their
+/// width; they come back the same way. The bridge is idle otherwise: rounds of one micro-batch do
+/// not meet another's there.
+class SplitLayers {
+ public:
+  SplitLayers(const Scenario& scenario, const Catalogue& catalogue, const NetworkFactory& networks,
+              StageStore& store);
+  /// `legs`: times on the mixers' chips around the visits of one micro-batch of `tokens` rows.
+  [[nodiscard]] SplitRound round(const std::vector<Picoseconds>& legs, std::int64_t tokens,
+                                 std::int64_t micro_batches,
+                                 const std::vector<ChipAddress>& mixers);
+  /// One micro-batch through all blocks, with the smallest possible hand-overs.
+  [[nodiscard]] Picoseconds floor(std::int64_t tokens, const std::vector<ChipAddress>& mixers);
+  [[nodiscard]] const FeedForwardPool& pool() const { return pool_; }
+
+ private:
+  struct Crossing {
+    Picoseconds time, floor;
+    std::map<std::string, std::int64_t> link_bytes;
+  };
+  Crossing cross(std::int64_t tokens, const std::vector<ChipAddress>& mixers, bool there);
+
+  FeedForwardPool pool_;
+  std::int64_t hidden_;
+  ElementType hidden_type_;
+  std::unique_ptr<NetworkModel> network_;
+  Picoseconds now_{0};
+};
+
+}  // namespace tandem
