@@ -27,6 +27,10 @@ RopeTable rotation_of(const GatedDelta&, std::int64_t) {
   return {};
 }
 
+RopeTable rotation_of(const MixerElsewhere&, std::int64_t) {
+  return {};
+}
+
 StageOnChip put_on_chip(const GpuChip& chip, const Stage& stage, const Weights& weights,
                         std::int64_t max_context, CtaOrder order, SumOrder sums) {
   if (sums == SumOrder::Planned) (void)dense_decoder_of(stage.network, "gpu, sums as planned");

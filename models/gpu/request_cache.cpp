@@ -33,6 +33,10 @@ LayerCache empty_layer(const GatedDelta& d) {
   return layer;
 }
 
+LayerCache empty_layer(const MixerElsewhere&) {
+  return {};
+}
+
 }  // namespace
 
 RequestCache empty_cache(const Stage& stage, const NeuralNetwork& network) {

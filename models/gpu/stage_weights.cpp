@@ -13,17 +13,19 @@ RoleWeights cut_layer(const Stage& stage, const Weights& all, std::int64_t layer
   WeightCutter cutter(all, fmt::format("layers.{}.", layer), stage.precision.weights, stage.shard,
                       out);
   const LayerKind& kind = stage.network.layer(layer);
-  cutter.norm("attention_norm", "attention_norm");
-  std::visit([&](const auto& mixer) { cut_mixer(mixer, cutter); }, kind.mixer);
-  if (kind.post_norms) {
-    cutter.norm("attention_post_norm", "attention_post_norm");
-    cutter.norm("ffn_post_norm", "ffn_post_norm");
+  if (kind.has_mixer()) {
+    cutter.norm("attention_norm", "attention_norm");
+    std::visit([&](const auto& mixer) { cut_mixer(mixer, cutter); }, kind.mixer);
+    if (kind.post_norms) cutter.norm("attention_post_norm", "attention_post_norm");
   }
+  if (kind.ffn.is_elsewhere()) return out;
   cutter.norm("ffn_norm", "ffn_norm");
   cut_feed_forward(kind.ffn, cutter);
+  if (kind.post_norms) cutter.norm("ffn_post_norm", "ffn_post_norm");
   return out;
 }
 
+/// The weights may be those of a network of which the stage's layers are halves.
 void check_stage(const Stage& stage, const Weights& all) {
   check_weights(all);
   const std::int64_t last = stage.first_layer + stage.layers;
@@ -31,9 +33,10 @@ void check_stage(const Stage& stage, const Weights& all) {
     throw ModelError(fmt::format("gpu: the stage ends at layer {}, the weights have {}", last,
                                  all.network.layers()));
   }
-  if (key_of(stage.network) != key_of(all.network)) {
-    throw ModelError(fmt::format("gpu: weights of '{}' for a stage of '{}', which differs",
-                                 all.network.name, stage.network.name));
+  for (const TensorSpec& needed : tensors_of(stage.network)) {
+    if (all.at(needed.name).shape() == needed.shape) continue;
+    throw ModelError(fmt::format("gpu: tensor '{}' has another shape than '{}' needs", needed.name,
+                                 stage.network.name));
   }
 }
 

@@ -68,6 +68,7 @@ class WeightCutter {
 void cut_mixer(const GroupedAttention& attention, WeightCutter& cutter);
 void cut_mixer(const LatentAttention& attention, WeightCutter& cutter);
 void cut_mixer(const GatedDelta& delta, WeightCutter& cutter);
+inline void cut_mixer(const MixerElsewhere&, WeightCutter&) {}
 /// What its second half needs.
 void cut_feed_forward(const FeedForward& ffn, WeightCutter& cutter);
 

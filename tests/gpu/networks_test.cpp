@@ -202,6 +202,47 @@ TEST_F(Networks, ResultsDoNotDependOnTheOrderOfCtas) {
   }
 }
 
+/// Logits of a pass whose layers' halves run on two chips, which hand hidden rows to each other.
+Tensor in_halves(LoadedStage& mixers, LoadedStage& blocks, const Batch& batch,
+                 const Tokens& tokens) {
+  StageData in, nothing, out, none;
+  in.tokens = tokens;
+  const auto first = mixers.begin(batch, in);
+  const auto second = blocks.begin(batch, nothing);
+  (void)second->advance();  // waits for the first layer's mixer
+  while (auto rows = first->advance()) {
+    second->receive(std::move(*rows));
+    auto back = second->advance();
+    if (!back) {
+      (void)second->finish(none);
+      back = {none.hidden};
+    }
+    first->receive(std::move(*back));
+  }
+  (void)first->finish(out);
+  return out.logits;
+}
+
+TEST_F(Networks, HalvesOfLayersOnTwoChipsGiveTheSameBits) {
+  for (const NeuralNetwork& network : test::tiny_networks()) {
+    const Weights weights = random_weights(network, 16);
+    for (const ElementType type : {ElementType::Float32, ElementType::Bfloat16}) {
+      Loaded whole(chip_, weights, in_format(type));
+      const Stage mixers = whole_model(half_of(network, LayerHalf::First), in_format(type));
+      Stage blocks = whole_model(half_of(network, LayerHalf::Second), in_format(type));
+      blocks.has_embedding = false;
+      blocks.head_end = 0;
+      const auto first = load_on_gpu(chip_, mixers, weights, positions);
+      const auto second = load_on_gpu(chip_, blocks, weights, positions);
+      const Tokens prompt = tokens_for(network, 9, 7);
+      EXPECT_EQ(in_halves(*first, *second, {{{0, 0, 9, true}}}, prompt), whole.run(0, 0, prompt))
+          << network.name;
+      EXPECT_EQ(in_halves(*first, *second, {{{0, 9, 1, true}}}, {4}), whole.run(0, 9, {4}))
+          << network.name;
+    }
+  }
+}
+
 // S = 0, beta = 1, no decay: the first token writes k v^T, so its own query q = k reads v / sqrt 2;
 // the second, orthogonal one reads what it writes itself and nothing of the first.
 TEST(DeltaRule, WritesAndReadsByHand) {

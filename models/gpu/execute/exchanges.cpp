@@ -113,7 +113,9 @@ std::vector<Tensor> bring_to(const Exchange& exchange, PassState& pass, Picoseco
   // Where the attention group has no tokens, no kernel has made any rows.
   if (exchange.rows == 0) return {Tensor(exchange.type, {0, exchange.width})};
   if (role == "qk_norm_reduce") return {qk_sums(exchange, pass, now)};
-  if (role == "embedding_reduce" || role == "hidden_gather") {
+  if (role == "token_mixer" && !pass.buffers.contains(Buffer::Hidden)) return {Tensor()};
+  const bool goes_elsewhere = exchange.group == RankGroup::Elsewhere;
+  if (goes_elsewhere || role == "embedding_reduce" || role == "hidden_gather") {
     return {tensor_of(pass.at(Buffer::Hidden), exchange.type, now)};
   }
   if (role == "logits_gather") return {tensor_of(pass.at(Buffer::Logits), exchange.type, now)};
@@ -138,7 +140,7 @@ void take_from(const Exchange& exchange, PassState& pass, const std::vector<Tens
   if (exchange.role == "qk_norm_reduce") {
     return take_rows(result, pass.fresh(Buffer::QkSums, exchange.rows, 2), now);
   }
-  if (exchange.role == "hidden_gather") {
+  if (exchange.role == "hidden_gather" || exchange.group == RankGroup::Elsewhere) {
     return take_rows(result, pass.fresh(Buffer::Hidden, exchange.rows, exchange.width), now);
   }
   if (exchange.role == "logits_gather") return take_logits(exchange, pass, result, now);
