@@ -11,7 +11,8 @@ std::int64_t StageFloor::cycles_of(int tokens) const {
   std::int64_t operations = 0;
   std::int64_t links = 0;
   for (const OperatorFloor& part : operators) {
-    stream += part.tiles > 0 ? part.stream : tokens * part.stream;
+    const std::int64_t again = part.tiles > 0 ? part.stream_by_token : part.stream;
+    stream += part.stream + (tokens - 1) * again;
     products += tokens * part.mxm;
     operations += tokens * part.vxm;
     links = std::max(links, tokens * part.link);

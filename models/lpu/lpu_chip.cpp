@@ -107,11 +107,13 @@ LpuChip::LpuChip(const Chip& chip, const Software& /*software*/)
 
 namespace {
 
-// Routing and the states of Gated DeltaNet have buffers for one token.
+// The states of Gated DeltaNet have buffers for one token. Experts take several where nothing but
+// them is in the stage.
 bool takes_one_token(const Stage& stage) {
   for (std::int64_t l = 0; l < stage.layers; ++l) {
     const LayerKind& kind = stage.network.layer(stage.first_layer + l);
-    if (kind.ffn.experts || std::holds_alternative<GatedDelta>(kind.mixer)) return true;
+    if (kind.ffn.experts && kind.has_mixer()) return true;
+    if (std::holds_alternative<GatedDelta>(kind.mixer)) return true;
   }
   return false;
 }

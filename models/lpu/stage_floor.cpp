@@ -263,10 +263,17 @@ class FloorMaker {
     const std::int64_t vectors =
         ceil_div(shape_.shared, lanes_) + shape_.chosen * ceil_div(shape_.expert, lanes_);
     const double inner = double(shape_.shared) + double(shape_.chosen) * double(shape_.expert);
+    const std::int64_t routed = shape_.chosen * ceil_div(shape_.expert, lanes_) * hidden_;
+    const auto again = [&](std::int64_t tiles) {
+      floor_.operators.back().stream_by_token =
+          padded_stream_cycles(geometry_, tiles, weight_bytes_);
+    };
     add_matrix("experts: gate and up", 2 * vectors, hidden_, 2 * hidden * inner,
                gate_way() + ways_.simple, 6);
+    again(2 * routed);
     add_matrix("experts: down", hidden_, vectors, hidden * inner,
                ways_.product() + scale_ + ways_.simple + ways_.store, 2);
+    again(routed);
   }
 
   // `added`: what a product takes that is added to the hidden state.

@@ -28,6 +28,9 @@ struct OperatorFloor {
   double useful_tiles = 0;  ///< weights over weights of a tile
   /// The busiest of them for one further KV block. Every figure above is for one block.
   std::int64_t per_block = 0;
+  /// Of `stream`, what every further token of a pass needs again: tiles of its own experts, as if
+  /// no two tokens chose the same (cycles do not depend on the choice).
+  std::int64_t stream_by_token = 0;
 };
 
 /// The floor of a pass of one token.
@@ -45,7 +48,7 @@ struct StageFloor {
   double padding_loss = 0;  ///< share of tile elements that no weight fills
   [[nodiscard]] std::int64_t cycles() const { return latency + throughput + further_blocks; }
   /// The floor of a pass of several tokens of different requests: weight tiles pass the streams
-  /// once, everything else counts for every token.
+  /// once (those of experts for every token), everything else counts for every token.
   [[nodiscard]] std::int64_t cycles_of(int tokens) const;
 };
 

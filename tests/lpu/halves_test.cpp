@@ -56,6 +56,21 @@ TEST(LpuHalves, OnWholeVectorsHaveTheBitsOfTheReference) {
   expect_halves_equal_the_reference(*chip, geometry, all_halves(network, fp8_halves), 2);
 }
 
+// The router's tiles serve all tokens of a pass, then each goes through its own experts.
+TEST_F(HalvesOfNarrowChips, OfMixturesTakeSeveralTokensPerPass) {
+  for (const char* name : {"gptoss-tiny", "dsv3-tiny", "qwen35-tiny"}) {
+    const Stage stage = all_halves(shipped().network(name), fp16_halves);
+    expect_halves_equal_the_reference(*chip_, geometry_, stage, 7);
+    const StageCost one = chip_->simulate(stage, decode_of(1), nullptr);
+    const StageCost eight = chip_->simulate(stage, decode_of(8), nullptr);
+    EXPECT_EQ(eight.kernels.front().repeats, 1);
+    EXPECT_LT(eight.cycles.count(), 6 * one.cycles.count());
+    const auto wide =
+        lpu::compile_share(geometry_, lpu::LatencyTable{}, "chip", stage, 1, 1, {4, 4});
+    expect_verified(wide, geometry_);
+  }
+}
+
 std::vector<std::string> names_of(const std::vector<lpu::OperatorUse>& operators) {
   std::vector<std::string> names;
   for (const lpu::OperatorUse& use : operators) names.push_back(use.name);

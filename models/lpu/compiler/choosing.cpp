@@ -15,7 +15,7 @@ int count_of(std::int64_t value) {
 
 // What stands in the lane of the j-th best expert, in every lane.
 Value StageCompiler::value_of_chosen(Work& work, const std::vector<Rows>& by_lane, int chosen) {
-  const RoutingBuffers& routing = layout_.routing;
+  const RoutingBuffers& routing = turn_token().routing;
   Value sum;
   for (std::size_t v = 0; v < by_lane.size(); ++v) {
     const Value is_it = work.op(AluOp::CmpEqual, work.memory(routing.rank[v]),
@@ -42,17 +42,17 @@ std::int64_t StageCompiler::flag_chosen(const std::vector<Rows>& by_lane, int ch
 
 // All flags wait for one release.
 void StageCompiler::find_chosen(const ExpertsLayout& experts, int count) {
-  const RoutingBuffers& routing = layout_.routing;
+  const RoutingBuffers& routing = turn_token().routing;
   std::int64_t flagged = 0;
   for (int j = 0; j < count; ++j) {
     flagged = std::max(flagged, flag_chosen(experts.lane_rows, j, routing.chosen[index_of(j)],
-                                            host_register::chosen_experts + j));
+                                            turn_token().registers.chosen_experts + j));
   }
   for (int j = 0; j < count && experts.needs_index(); ++j) {
     flagged = std::max(flagged, flag_chosen(routing.lane_index, j, routing.index[index_of(j)],
-                                            host_register::chosen_indices + j));
+                                            turn_token().registers.chosen_indices + j));
   }
-  scheduler_.release(host_register::chosen_experts, 2 * host_register::most_chosen_experts,
+  scheduler_.release(turn_token().registers.chosen_experts, 2 * host_register::most_chosen_experts,
                      flagged);
 }
 
@@ -60,7 +60,7 @@ void StageCompiler::find_chosen(const ExpertsLayout& experts, int count) {
 // sum. Sums run best first; a softmax over all experts that is not renormalised sums over lanes.
 void StageCompiler::weigh_chosen(const LayerLayout& layer) {
   const ops::Router& router = layer.kind.ffn.experts->router;
-  const RoutingBuffers& routing = layout_.routing;
+  const RoutingBuffers& routing = turn_token().routing;
   const bool is_sigmoid = router.rule == ops::RouterRule::SigmoidBias;
   const bool sums_all = router.rule == ops::RouterRule::SoftmaxTopk && !router.renormalise;
   const int count = count_of(router.top_k);
@@ -90,7 +90,7 @@ void StageCompiler::weigh_chosen(const LayerLayout& layer) {
 
 // Of all experts, lane by lane and then over lanes.
 void StageCompiler::sum_exponentials(const std::vector<Rows>& scores, double scale) {
-  const RoutingBuffers& routing = layout_.routing;
+  const RoutingBuffers& routing = turn_token().routing;
   Work all(scheduler_);
   Value sum;
   for (std::size_t v = 0; v < scores.size(); ++v) {
@@ -106,7 +106,7 @@ void StageCompiler::sum_exponentials(const std::vector<Rows>& scores, double sca
 
 // Of the chosen, best first.
 void StageCompiler::sum_weights(const ops::Router& router) {
-  const RoutingBuffers& routing = layout_.routing;
+  const RoutingBuffers& routing = turn_token().routing;
   Work sum(scheduler_);
   Value total = sum.op(AluOp::Pass, sum.memory(routing.weight[0]));
   for (int j = 1; j < count_of(router.top_k); ++j) {
@@ -124,7 +124,7 @@ void StageCompiler::sum_weights(const ops::Router& router) {
 // The factors of a learned scale per expert lie in a table, at the chosen one's index.
 void StageCompiler::scale_weights(const ExpertsLayout& experts, const ops::Router& router,
                                   bool divides) {
-  const RoutingBuffers& routing = layout_.routing;
+  const RoutingBuffers& routing = turn_token().routing;
   for (int j = 0; j < count_of(router.top_k); ++j) {
     Work weigh(scheduler_);
     const Rows& rows = routing.weight[index_of(j)];

@@ -23,13 +23,16 @@ std::array<std::uint16_t, host_registers> register_limits(const Geometry& geomet
   for (const LayerLayout& layer : layout.layers) {
     if (!layer.experts) continue;
     const ops::Router& router = layer.kind.ffn.experts->router;
-    for (int j = 0; j < static_cast<int>(router.top_k); ++j) {
-      auto& limit = limits[index_of(host_register::chosen_experts + j)];
-      const std::int64_t last_unit = (router.experts - 1) / layer.experts->side_by_side;
-      const std::int64_t rows = last_unit * layer.experts->unit_rows;
-      limit = std::max(limit, static_cast<std::uint16_t>(rows));
-      auto& index = limits[index_of(host_register::chosen_indices + j)];
-      index = std::max(index, static_cast<std::uint16_t>(router.experts - 1));
+    const std::int64_t last_unit = (router.experts - 1) / layer.experts->side_by_side;
+    const std::int64_t rows = last_unit * layer.experts->unit_rows;
+    for (int t = 0; t < layout.tokens; ++t) {
+      const TokenRegisters& token = layout.token(t).registers;
+      for (int j = 0; j < static_cast<int>(router.top_k); ++j) {
+        auto& limit = limits[index_of(token.chosen_experts + j)];
+        limit = std::max(limit, static_cast<std::uint16_t>(rows));
+        auto& index = limits[index_of(token.chosen_indices + j)];
+        index = std::max(index, static_cast<std::uint16_t>(router.experts - 1));
+      }
     }
   }
   for (int t = 0; t < layout.tokens; ++t) {
@@ -97,6 +100,7 @@ StageCompiler::StageCompiler(const Geometry& geometry, const LatencyTable& laten
       layout_(layout),
       links_(links),
       tokens_(tokens),
+      turn_{0, tokens},
       scheduler_(geometry, latencies, latencies.barrier),
       accumulator_turn_(index_of(geometry.planes)),
       plans_{loops, window_loops} {
@@ -183,12 +187,6 @@ void StageCompiler::feed_forward(const LayerLayout& layer) {
   } else {
     dense_block(layer, to);
   }
-}
-
-void StageCompiler::mix_experts(const LayerLayout& layer, const Residual& to) {
-  score_experts(layer);
-  choose_experts(layer);
-  advance_experts(layer, to);
 }
 
 void StageCompiler::compile() {

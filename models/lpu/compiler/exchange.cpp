@@ -94,7 +94,8 @@ void StageCompiler::gather_vectors(const std::vector<std::int64_t>& ready,
 
 // Puts the hidden state where rows can be chosen by rank, for the last sum to be added to it.
 void StageCompiler::keep_shards() {
-  for (int n = 0; n < exchanged(); ++n) {
+  const int vectors = layout_.shape.hidden_vectors;
+  for (int n = turn_.first * vectors; n < turn_.end * vectors; ++n) {
     Work copy(scheduler_);
     copy.store(copy.op(AluOp::Pass, copy.memory(hidden_row(n))), layout_.shards.at(n));
     copy.place();

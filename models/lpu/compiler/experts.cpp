@@ -39,9 +39,9 @@ Value StageCompiler::activated(Work& work, ActivationKind kind, Value gate, Valu
 }
 
 // The row of a chosen expert in a table.
-Rows StageCompiler::row_of_chosen(const Rows& table, int chosen) {
+Rows StageCompiler::row_of_chosen(const Rows& table, int chosen) const {
   Rows rows = table;
-  for (Place& place : rows) place.reg = host_register::chosen_indices + chosen;
+  for (Place& place : rows) place.reg = turn_token().registers.chosen_indices + chosen;
   return rows;
 }
 
@@ -60,15 +60,16 @@ void StageCompiler::gate_expert(const LayerLayout& layer, const PartedOutput& ga
   }
   Value product = activated(work, layer.kind.ffn.activation, x, other);
   if (routed < 0 && layer.kind.ffn.experts->shared_gate) {
-    product = work.op(AluOp::Mul, product, work.memory(layout_.routing.shared_gate));
+    product = work.op(AluOp::Mul, product, work.memory(turn_token().routing.shared_gate));
   }
   if (routed >= 0) {
-    product = work.op(AluOp::Mul, product, work.memory(layout_.routing.weight[index_of(chosen)]));
+    product =
+        work.op(AluOp::Mul, product, work.memory(turn_token().routing.weight[index_of(chosen)]));
     if (!experts.own_lanes.empty()) {
       product = work.op(AluOp::Mul, product, work.memory(row_of_chosen(experts.own_lanes, chosen)));
     }
   }
-  store_activation(work, product, layout_.shape.weights, layout_.routed, vector);
+  store_activation(work, product, layout_.shape.weights, turn_token().routed, vector);
   work.place();
 }
 
@@ -82,10 +83,11 @@ void StageCompiler::add_expert_biases(const LayerLayout& layer) {
     for (int j = 0; j < count; ++j) {
       const Value bias = work.memory(row_of_chosen(experts.down_bias[k], j));
       const Value part =
-          work.op(AluOp::Mul, work.memory(layout_.routing.weight[index_of(j)]), bias);
+          work.op(AluOp::Mul, work.memory(turn_token().routing.weight[index_of(j)]), bias);
       sum = j == 0 ? part : work.op(AluOp::Add, sum, part);
     }
-    work.store(work.op(AluOp::Add, sum, work.memory(layout_.hidden[k])), layout_.hidden[k]);
+    work.store(work.op(AluOp::Add, sum, work.memory(turn_token().hidden[k])),
+               turn_token().hidden[k]);
     work.place();
   }
 }
@@ -116,7 +118,27 @@ void StageCompiler::advance_experts(const LayerLayout& layer, const Residual& to
   multiply(rows, &TokenBuffers::normed);
   scheduler_.begin_operator("experts: down");
   add_expert_biases(layer);
-  add_to_hidden(experts.down, &TokenBuffers::routed, {}, to);
+  begin_half({}, to);
+  product_to(experts.down, &TokenBuffers::routed, to.to);
+}
+
+void StageCompiler::in_turn(int token, const std::function<void()>& work) {
+  const TokenRange all = turn_;
+  turn_ = {token, token + 1};
+  work();
+  turn_ = all;
+}
+
+// The router's tiles serve all tokens; then each goes through its own experts. Places of the tokens
+// behind are found while a token's experts advance.
+void StageCompiler::mix_experts(const LayerLayout& layer, const Residual& to) {
+  constexpr int ahead = 2;
+  score_experts(layer);
+  for (int t = 0; t < tokens_ + ahead; ++t) {
+    if (t < tokens_) in_turn(t, [&] { choose_experts(layer); });
+    if (t >= ahead) in_turn(t - ahead, [&] { advance_experts(layer, to); });
+  }
+  end_half({}, to);
 }
 
 }  // namespace tandem::lpu

@@ -39,7 +39,7 @@ void StageCompiler::keep_shared_gate(const LayerLayout& layer, const PartedOutpu
   Work work(scheduler_);
   const Value scores = work.op(AluOp::Pass, sum_of(work, logits));
   const Value gate = work.permuted(scores, Hemisphere::East, spread);
-  work.store(logistic(work, gate), layout_.routing.shared_gate);
+  work.store(logistic(work, gate), turn_token().routing.shared_gate);
   work.place();
 }
 

@@ -313,6 +313,7 @@ TokenRegisters token_registers(const Geometry& geometry, int token) {
   registers.key_ports = host_register::column_ports;
   if (token > 0) {
     constexpr int bases = 8;
+    constexpr int choices = 2 * host_register::most_chosen_experts;
     const int first = host_register::further_tokens + (token - 1) * (bases + 2 * ports);
     registers.iterations = first;
     registers.slot_base = first + 1;
@@ -323,6 +324,8 @@ TokenRegisters token_registers(const Geometry& geometry, int token) {
     registers.window_base = first + 6;
     registers.window_mask_start = first + 7;
     registers.key_ports = first + bases;
+    registers.chosen_experts = host_register::further_choices + (token - 1) * choices;
+    registers.chosen_indices = registers.chosen_experts + host_register::most_chosen_experts;
   }
   registers.value_ports = registers.key_ports + ports;
   return registers;
@@ -371,8 +374,8 @@ StageLayout make_layout(const Geometry& geometry, const Stage& stage, int slots,
   layout.shape = shape_of(geometry, stage);
   layout.delta = delta_of(stage, geometry.lanes());
   layout.latent = latent_of(stage, geometry.lanes());
-  const bool pairs = streams_of(layout.shape.weights) == 2 || streams_of(layout.shape.kv) == 2;
-  if (pairs && geometry.planes % 4 != 0) {
+  if (std::max(streams_of(layout.shape.weights), streams_of(layout.shape.kv)) == 2 &&
+      geometry.planes % 4 != 0) {
     throw ModelError("lpu.compiler: two-byte weights and KV need planes in multiples of four");
   }
   if (layout.delta && tokens > 1) {

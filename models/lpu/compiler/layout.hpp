@@ -40,8 +40,9 @@ inline constexpr int delta_state = 178;  ///< rows to a request's recurrent stat
 /// Rows to the convolution's input of as many tokens ago as registers further (0 = this token);
 /// five of them.
 inline constexpr int delta_ring = 179;
-/// Those of the second and all further tokens of a pass, token by token.
+/// Those of the second and all further tokens of a pass, token by token; those of their experts.
 inline constexpr int further_tokens = 256;
+inline constexpr int further_choices = 3328;
 }  // namespace host_register
 
 /// The host registers that one token's attention uses: where its request's KV lies and how many
@@ -58,6 +59,8 @@ struct TokenRegisters {
   int window_mask_start = host_register::window_mask_start;
   int key_ports = 0;    ///< first of one per column port: rows of the new key
   int value_ports = 0;  ///< likewise, of the staged value
+  int chosen_experts = host_register::chosen_experts;
+  int chosen_indices = host_register::chosen_indices;
 };
 [[nodiscard]] TokenRegisters token_registers(const Geometry& geometry, int token);
 
@@ -148,7 +151,7 @@ struct ExpertsLayout {
   }
 };
 
-/// What a pass keeps between the steps of routing; all layers share it.
+/// What a token keeps between the steps of routing; all layers share it, tokens the constants.
 struct RoutingBuffers {
   /// What experts are chosen by, by vector of them; a copy in each hemisphere.
   std::vector<std::array<Rows, 2>> keys;
@@ -265,11 +268,12 @@ struct TokenBuffers : LatentBuffers {
   Activations normed, attended, gated;
   std::vector<Rows> output_gates;  ///< fp32, by q vector: what gated attention multiplies with
   Activations delta_outputs;       ///< of Gated DeltaNet, by pack
-  Activations routed;              ///< what the experts' gates give
-  std::vector<Rows> q_heads;       ///< kv type, by head_slot(); one copy in each hemisphere
-  std::vector<Rows> q_rests;       ///< two-byte KV: what rounding took from q_heads, rounded too
-  std::vector<Rows> scores;        ///< fp32, first block, by head_slot(); likewise
-  std::vector<Rows> maxima;        ///< by block of an iteration and q head; see maximum_row()
+  RoutingBuffers routing;
+  Activations routed;         ///< what the experts' gates give
+  std::vector<Rows> q_heads;  ///< kv type, by head_slot(); one copy in each hemisphere
+  std::vector<Rows> q_rests;  ///< two-byte KV: what rounding took from q_heads, rounded too
+  std::vector<Rows> scores;   ///< fp32, first block, by head_slot(); likewise
+  std::vector<Rows> maxima;   ///< by block of an iteration and q head; see maximum_row()
   std::vector<Rows> logits;
   Rows best_value, best_tile;
   std::vector<Rows> top_logits, top_indices;  ///< of the best k, in every lane; index in the slice
@@ -313,7 +317,6 @@ struct StageLayout : TokenBuffers {
   Rows hidden_mask;  ///< ones in the lanes of the last vector of the hidden state; LayerNorm only
   Rows lane_index;   ///< constant: 0, 1, 2, ...; where the best k tokens are asked for
   Rows logit_mask;   ///< minus infinity behind the last token of the head slice
-  RoutingBuffers routing;
   std::vector<TokenBuffers> further_tokens;
 
   std::vector<int> rows_used;    ///< by slice * banks + bank

@@ -167,34 +167,42 @@ void LayoutMaker::make_routing_buffers() {
     }
   }
   if (widest == nullptr) return;
-  if (layout_.tokens > 1) throw ModelError("lpu.compiler: experts in passes of several tokens");
-  RoutingBuffers& routing = layout_.routing;
+  for (int t = 0; t < layout_.tokens; ++t) make_routing(t, router_vectors, chosen);
+  const bool norms_router = std::ranges::any_of(layout_.layers, [](const LayerLayout& layer) {
+    return layer.experts && !layer.experts->router_norm.empty();
+  });
+  for (int t = 0; t < layout_.tokens; ++t) {
+    TokenBuffers& token = layout_.token(t);
+    if (norms_router) {
+      make_activations(token.router_input, t, layout_.shape.hidden_vectors,
+                       layout_.network().hidden);
+    }
+    // Every vector may be full: what lies beyond an expert's width is zero in its tiles.
+    make_activations(token.routed, t, widest->down.k_tiles, layout_.shape.lanes, false);
+  }
+}
+
+// Constants are those of the first token.
+void LayoutMaker::make_routing(int t, int router_vectors, int chosen) {
+  const RoutingBuffers& first = layout_.routing;
+  RoutingBuffers& routing = layout_.token(t).routing;
   for (const Hemisphere side : both_sides) {
     const std::size_t index = side == Hemisphere::East ? 1 : 0;
     routing.group[index] = fp32(side);
   }
   for (int v = 0; v < router_vectors; ++v) {
     routing.keys.push_back({fp32(Hemisphere::West), fp32(Hemisphere::East)});
-    for (auto* rows : {&routing.score, &routing.rank, &routing.lane_index}) {
-      rows->push_back(fp32());
-    }
+    for (auto* rows : {&routing.score, &routing.rank}) rows->push_back(fp32());
+    routing.lane_index.push_back(t == 0 ? fp32() : first.lane_index[index_of(v)]);
   }
-  for (Rows* rows : {&routing.beyond, &routing.inverse, &routing.shared_gate}) *rows = fp32();
+  routing.beyond = t == 0 ? fp32() : first.beyond;
+  for (Rows* rows : {&routing.inverse, &routing.shared_gate}) *rows = fp32();
   for (int j = 0; j < chosen; ++j) {
     routing.chosen.push_back(
         allocator_.buffer(j % 2 == 0 ? Hemisphere::East : Hemisphere::West, 2));
     routing.index.push_back(allocator_.buffer(j % 2 == 0 ? Hemisphere::West : Hemisphere::East, 2));
     routing.weight.push_back(fp32());
   }
-  const bool norms_router = std::ranges::any_of(layout_.layers, [](const LayerLayout& layer) {
-    return layer.experts && !layer.experts->router_norm.empty();
-  });
-  if (norms_router) {
-    make_activations(layout_.router_input, 0, layout_.shape.hidden_vectors,
-                     layout_.network().hidden);
-  }
-  // Every vector may be full: what lies beyond an expert's width is zero in its tiles.
-  make_activations(layout_.routed, 0, widest->down.k_tiles, layout_.shape.lanes, false);
 }
 
 }  // namespace tandem::lpu

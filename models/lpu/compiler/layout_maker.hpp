@@ -45,6 +45,7 @@ class LayoutMaker {
   void make_expert_tables(const Experts& kind, ExpertsLayout& experts);
   Rows expert_table(std::int64_t experts);
   void make_routing_buffers();
+  void make_routing(int t, int router_vectors, int chosen);
 
   // Vectors (layout.cpp).
   /// Of the widest dense block.

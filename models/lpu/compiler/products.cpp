@@ -29,7 +29,7 @@ std::vector<StageCompiler::RowGroup> StageCompiler::row_groups(const std::vector
                         groups.back().rows.front()->matrix->first_k == row.matrix->first_k;
     if (!beside) groups.emplace_back();
     groups.back().rows.push_back(&row);
-    groups.back().targets.resize(index_of(tokens_));
+    groups.back().targets.resize(index_of(turn_.end - turn_.first));
     for (auto& targets : groups.back().targets) {
       targets.push_back({plane, next_accumulator(plane), false, 1, row.matrix->type});
     }
@@ -61,9 +61,9 @@ void StageCompiler::multiply(const std::vector<TileRow>& rows, ActivationsOf act
 }
 
 void StageCompiler::finish_round(const Round& round) {
-  for (int token = 0; token < tokens_; ++token) {
+  for (int token = turn_.first; token < turn_.end; ++token) {
     for (const RowGroup* group : round) {
-      const auto& targets = group->targets[index_of(token)];
+      const auto& targets = group->targets[index_of(token - turn_.first)];
       for (std::size_t i = 0; i < group->rows.size(); ++i) {
         group->rows[i]->done(token, targets[i].plane, targets[i].accumulator);
       }
@@ -88,13 +88,22 @@ void StageCompiler::multiply_round(const Round& round, const Round* next,
       if (k < group->k_tiles()) install_tiles(*group, k);
     }
     if (ahead) load_next(k);
-    for (int token = 0; token < tokens_; ++token) {
+    for (int token = turn_.first; token < turn_.end; ++token) {
       for (RowGroup* group : round) {
         if (k < group->k_tiles()) activate_tiles(*group, k, token, activations);
       }
     }
     if (!ahead) load_next(k);
   }
+}
+
+// Tiles of a chosen expert lie at the register of the token whose experts advance.
+ColumnTile StageCompiler::tile_of_turn(ColumnTile tile) const {
+  const int chosen = tile.reg - host_register::chosen_experts;
+  if (chosen >= 0 && chosen < host_register::most_chosen_experts) {
+    tile.reg = turn_token().registers.chosen_experts + chosen;
+  }
+  return tile;
 }
 
 void StageCompiler::load_round(const Round& round, int k) {
@@ -109,7 +118,7 @@ void StageCompiler::load_round(const Round& round, int k) {
 void StageCompiler::load_tiles(const RowGroup& group, int k) {
   std::vector<Scheduler::TileOnPlane> tiles;
   for (std::size_t i = 0; i < group.rows.size(); ++i) {
-    tiles.emplace_back(group.rows[i]->matrix->tile(group.rows[i]->n, k),
+    tiles.emplace_back(tile_of_turn(group.rows[i]->matrix->tile(group.rows[i]->n, k)),
                        group.targets.front()[i].plane);
   }
   if (geometry_.has_wide_weight_path()) {
@@ -125,7 +134,7 @@ void StageCompiler::load_tiles(const RowGroup& group, int k) {
 void StageCompiler::install_tiles(const RowGroup& group, int k) {
   std::vector<Scheduler::TileOnPlane> tiles;
   for (std::size_t i = 0; i < group.rows.size(); ++i) {
-    tiles.emplace_back(group.rows[i]->matrix->tile(group.rows[i]->n, k),
+    tiles.emplace_back(tile_of_turn(group.rows[i]->matrix->tile(group.rows[i]->n, k)),
                        group.targets.front()[i].plane);
   }
   if (geometry_.has_wide_weight_path()) return scheduler_.install(tiles);
@@ -141,7 +150,7 @@ void StageCompiler::activate_tiles(RowGroup& group, int k, int token, Activation
   const bool from_east = (side == Hemisphere::East) != is_wide;
   const int vector = group.rows.front()->matrix->first_k + k;
   const Rows& rows = activations.side[from_east ? 1 : 0][index_of(vector)];
-  std::vector<Work::Target>& targets = group.targets[index_of(token)];
+  std::vector<Work::Target>& targets = group.targets[index_of(token - turn_.first)];
   for (Work::Target& target : targets) {
     target.add = k > 0;
     target.halves = activations.halves[index_of(vector)];

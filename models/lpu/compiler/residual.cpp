@@ -9,16 +9,25 @@ StageCompiler::Residual StageCompiler::residual(const std::vector<Rows>& post_no
   return {&TokenBuffers::branch, &post_norm};
 }
 
-// hidden += bias + W a, or the norm over both. A bias of the hidden state joins it while the
-// product is under way; one under a norm waits for the sum over the ranks of a gang.
+// hidden += bias + W a, or the norm over both.
 void StageCompiler::add_to_hidden(const MatrixLayout& matrix, ActivationsOf activations,
                                   const std::vector<Rows>& bias, const Residual& to) {
-  const bool is_plain = to.to == &TokenBuffers::hidden;
-  if (is_plain) add_bias(bias, to.to);
-  if (is_plain && last_exchange_ && collective_) keep_shards();
+  begin_half(bias, to);
   product_to(matrix, activations, to.to);
+  end_half(bias, to);
+}
+
+// A bias of the hidden state joins it while the product is under way; one under a norm waits for
+// the sum over the ranks of a gang.
+void StageCompiler::begin_half(const std::vector<Rows>& bias, const Residual& to) {
+  if (to.to != &TokenBuffers::hidden) return;
+  add_bias(bias, to.to);
+  if (last_exchange_ && collective_) keep_shards();
+}
+
+void StageCompiler::end_half(const std::vector<Rows>& bias, const Residual& to) {
   if (collective_) exchange_to(to.to);
-  if (is_plain) return;
+  if (to.to == &TokenBuffers::hidden) return;
   add_bias(bias, to.to);
   if (to.norm == nullptr) return;
   add_normed(*to.norm, to.to, &TokenBuffers::hidden, true);

@@ -39,25 +39,31 @@ void StageCompiler::score_experts(const LayerLayout& layer) {
   const ExpertsLayout& experts = *layer.experts;
   const int vectors = experts.router.front().n_tiles;
   const int scale = load_scale(experts.router.front(), 0);
-  std::vector<PartedOutput> logits(index_of(vectors), {&experts.router, {}, scale});
+  std::vector<std::vector<PartedOutput>> logits(index_of(tokens_),
+                                                {index_of(vectors), {&experts.router, {}, scale}});
   std::vector<TileRow> rows;
   for (int v = 0; v < vectors; ++v) {
     for (const MatrixLayout& part : experts.router) {
-      rows.push_back({&part, v, [&logits, v](int /*token*/, int plane, int accumulator) {
-                        logits[index_of(v)].sums.emplace_back(plane, accumulator);
+      rows.push_back({&part, v, [&logits, v](int token, int plane, int accumulator) {
+                        logits[index_of(token)][index_of(v)].sums.emplace_back(plane, accumulator);
                       }});
     }
   }
   const bool has_norm = !experts.router_norm.empty();
   multiply(rows, has_norm ? &TokenBuffers::router_input : &TokenBuffers::normed);
-  for (int v = 0; v < vectors; ++v) store_keys(layer, logits[index_of(v)], v);
-  keep_shared_gate(layer, logits.back());
+  for (int t = 0; t < tokens_; ++t) {
+    const std::vector<PartedOutput>& own = logits[index_of(t)];
+    in_turn(t, [&] {
+      for (int v = 0; v < vectors; ++v) store_keys(layer, own[index_of(v)], v);
+      keep_shared_gate(layer, own.back());
+    });
+  }
 }
 
 // Keys are logits with the router's bias (a softmax keeps their order), or the logistic function of
 // the logits, to which the bias is added for the choice only.
 void StageCompiler::store_keys(const LayerLayout& layer, const PartedOutput& logits, int vector) {
-  const RoutingBuffers& routing = layout_.routing;
+  const RoutingBuffers& routing = turn_token().routing;
   Work work(scheduler_);
   Value score = sum_of(work, logits);
   if (layer.kind.ffn.experts->router.rule == ops::RouterRule::SigmoidBias) {
@@ -153,7 +159,7 @@ void StageCompiler::keep_best_groups(const LayerLayout& layer) {
   const ops::Router& router = layer.kind.ffn.experts->router;
   if (router.groups == 1) return;
   scheduler_.begin_operator("groups of experts");
-  const RoutingBuffers& routing = layout_.routing;
+  const RoutingBuffers& routing = turn_token().routing;
   const int experts = to_int(router.experts);
   const int width = experts / to_int(router.groups);
   const float counted = router.group_score == ops::GroupScore::SumOfTop2 ? 1.5F : 0.5F;
@@ -172,7 +178,7 @@ void StageCompiler::keep_best_groups(const LayerLayout& layer) {
 }
 
 void StageCompiler::rank_groups(const ops::Router& router) {
-  const RoutingBuffers& routing = layout_.routing;
+  const RoutingBuffers& routing = turn_token().routing;
   const int experts = to_int(router.experts);
   const int groups = to_int(router.groups);
   Work work(scheduler_);
@@ -202,8 +208,8 @@ void StageCompiler::rank_experts(const ExpertsLayout& experts) {
   for (int v = 0; v < vectors; ++v) {
     Work work(scheduler_);
     const Rivals rivals = rivals_in(experts.per_vector, 1, experts.per_vector);
-    work.store(rank(work, layout_.routing.keys[index_of(v)], rivals),
-               layout_.routing.rank[index_of(v)]);
+    work.store(rank(work, turn_token().routing.keys[index_of(v)], rivals),
+               turn_token().routing.rank[index_of(v)]);
     work.place();
     for (int other = 0; other < vectors; ++other) {
       if (other != v) add_rivals(experts, v, other);
@@ -216,7 +222,7 @@ void StageCompiler::rank_experts(const ExpertsLayout& experts) {
 void StageCompiler::add_rivals(const ExpertsLayout& experts, int vector, int other) {
   const int own = pinned_alu::scale(geometry_, 0);
   const int lanes = experts.per_vector;
-  const auto& keys = layout_.routing.keys;
+  const auto& keys = turn_token().routing.keys;
   Work load(scheduler_);
   Work::Options kept;
   kept.pinned = own;
@@ -242,7 +248,7 @@ void StageCompiler::add_rivals(const ExpertsLayout& experts, int vector, int oth
     if (distance > 0) running.earliest = work.time_of(count) + 1;
     count = work.op(distance == 0 ? AluOp::AccClear : AluOp::AccAdd, wins, {}, running);
   }
-  const Rows& place = layout_.routing.rank[index_of(vector)];
+  const Rows& place = turn_token().routing.rank[index_of(vector)];
   const Value before = work.memory(place);
   if (other < vector) {
     const auto all = static_cast<float>(lanes);

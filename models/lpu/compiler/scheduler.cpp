@@ -86,7 +86,8 @@ std::int64_t Scheduler::writable(const Place& place) const {
 void Scheduler::add(const MemEvent& event) {
   mem_.push_back(event);
   if (event.access.reg != 0 && available_.contains(event.access.reg)) {
-    last_flagged_access_ = std::max(last_flagged_access_, event.cycle);
+    auto& last = last_access_[event.access.reg];
+    last = std::max(last, event.cycle);
   }
   auto& end = queue_end_[index_of(geometry_.mem_queue(event.slice))];
   end = std::max(end, event.cycle + 1);

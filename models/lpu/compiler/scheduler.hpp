@@ -270,8 +270,8 @@ class Scheduler {
   std::vector<Loop> loops_;
   std::vector<OperatorMark> operators_;
   std::vector<Release> releases_;
-  std::map<int, std::int64_t> available_;  ///< by host register that flags set
-  std::int64_t last_flagged_access_ = 0;   ///< at any of those registers
+  std::map<int, std::int64_t> available_;    ///< by host register that flags set
+  std::map<int, std::int64_t> last_access_;  ///< at those registers
   std::vector<MemEvent> mem_;
   std::vector<QueueEvent> queue_;
   Taken taken_;

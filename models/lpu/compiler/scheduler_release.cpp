@@ -18,14 +18,19 @@ bool Scheduler::crosses_release(std::int64_t cycle, int cycles) const {
 
 // The last queue of a switch unit gives the Notify: pieces of schedule take the first that is free.
 // It parks at once and has nothing to do until the release; every other queue parks when it has
-// done what is placed before the release. Registers change for all accesses behind it, so those at
-// values of an earlier release come first.
+// done what is placed before the release. Its registers change for all accesses behind it, so those
+// at values of an earlier release come first.
 std::int64_t Scheduler::release(int first_register, int count, std::int64_t flagged) {
   const int queue_index =
       geometry_.sxm_queue(Hemisphere::East, geometry_.sxm_queues_per_hemisphere - 1);
-  std::int64_t cycle = std::max(
-      {flagged + 1, last_flagged_access_ + 1, loops_end_ + 1, segment_begin() + latencies_.barrier,
-       releases_.empty() ? 0 : releases_.back().cycle + latencies_.barrier});
+  std::int64_t last_access = 0;
+  for (auto known = last_access_.lower_bound(first_register);
+       known != last_access_.end() && known->first < first_register + count; ++known) {
+    last_access = std::max(last_access, known->second);
+  }
+  std::int64_t cycle =
+      std::max({flagged + 1, last_access + 1, loops_end_ + 1, segment_begin() + latencies_.barrier,
+                releases_.empty() ? 0 : releases_.back().cycle + latencies_.barrier});
   const auto fits = [&] {
     for (std::int64_t c = cycle - latencies_.barrier; c < cycle; ++c) {
       if (queue(queue_index).busy(c)) return false;

@@ -9,6 +9,7 @@
 #include "models/lpu/compiler/block_tiles.hpp"
 #include "models/lpu/compiler/compiler.hpp"
 #include "models/lpu/compiler/delta_step.hpp"
+#include "models/lpu/compiler/head_places.hpp"
 #include "models/lpu/compiler/loop_plan.hpp"
 #include "models/lpu/compiler/pinned_alu.hpp"
 #include "models/lpu/compiler/work.hpp"
@@ -60,6 +61,11 @@ class StageCompiler {
     int accumulator;
     int scale;
   };
+  /// Tokens of a pass.
+  struct TokenRange {
+    int first;
+    int end;
+  };
   // Layers by kind (compiler.cpp).
   void mix_tokens(const LayerLayout& layer);
   void feed_forward(const LayerLayout& layer);
@@ -71,6 +77,8 @@ class StageCompiler {
     const std::vector<Rows>* norm;  ///< null: none
   };
   [[nodiscard]] static Residual residual(const std::vector<Rows>& post_norm);
+  void begin_half(const std::vector<Rows>& bias, const Residual& to);
+  void end_half(const std::vector<Rows>& bias, const Residual& to);
   void add_to_hidden(const MatrixLayout& matrix, ActivationsOf activations,
                      const std::vector<Rows>& bias, const Residual& to);
   void product_to(const MatrixLayout& matrix, ActivationsOf activations,
@@ -107,7 +115,9 @@ class StageCompiler {
   void send_shards();
   void send_stripes(const std::function<std::int64_t(int stripe, const Rows& out)>& ready_of);
 
-  // Products (products.cpp).
+  // Products (products.cpp), of the tokens whose turn it is.
+  [[nodiscard]] ColumnTile tile_of_turn(ColumnTile tile) const;
+  [[nodiscard]] const TokenBuffers& turn_token() const { return layout_.token(turn_.first); }
   void multiply(const std::vector<TileRow>& rows, ActivationsOf activations);
   [[nodiscard]] std::vector<RowGroup> row_groups(const std::vector<TileRow>& rows);
   void multiply_round(const Round& round, const Round* next, ActivationsOf activations);
@@ -133,7 +143,8 @@ class StageCompiler {
   [[nodiscard]] std::function<Value(Work&)> output_of(const MatrixLayout& matrix, int plane,
                                                       int accumulator) const;
 
-  // Mixtures of experts (routing.cpp, experts.cpp).
+  // Mixtures of experts (routing.cpp, experts.cpp), of the token whose turn it is.
+  void in_turn(int token, const std::function<void()>& work);
   /// A matrix that is cut along its inputs, in accumulators.
   struct PartedOutput {
     const std::vector<MatrixLayout>* matrix;
@@ -166,7 +177,7 @@ class StageCompiler {
   void scale_weights(const ExpertsLayout& experts, const ops::Router& router, bool divides);
   void advance_experts(const LayerLayout& layer, const Residual& to);
   void add_expert_biases(const LayerLayout& layer);
-  [[nodiscard]] static Rows row_of_chosen(const Rows& table, int chosen);
+  [[nodiscard]] Rows row_of_chosen(const Rows& table, int chosen) const;
   [[nodiscard]] Value logistic(Work& work, Value x);
   [[nodiscard]] Value curve(Work& work, ActivationKind kind, Value x);
   [[nodiscard]] Value activated(Work& work, ActivationKind kind, Value gate, Value up);
@@ -249,11 +260,6 @@ class StageCompiler {
   [[nodiscard]] Value gated_output(Work& work, Value heads, const LayerLayout& layer, int q,
                                    const TokenBuffers& token);
   void keep_shared_gate(const LayerLayout& layer, const PartedOutput& logits);
-  /// Head p of the pack in q vector q.
-  struct HeadOfPack {
-    int q;
-    int p;
-  };
   void maximum_over_lanes(const LayerLayout& layer, const TokenBuffers& token);
   void maximum_over_lanes(const TokenBuffers& token, const HeadOfPack& head, int blocks);
   [[nodiscard]] Value with_sink(Work& work, Value sum, const LayerLayout& layer,
@@ -287,18 +293,6 @@ class StageCompiler {
   void project_values(const LayerLayout& layer);
 
   // Its loops over KV blocks (latent_loops.cpp).
-  /// A head against one block of an iteration; a sum in each hemisphere.
-  struct LatentScore {
-    int block;
-    int head;
-    std::array<int, 2> accumulator;
-  };
-  /// The same with the token's turn among those that have sums under way.
-  struct LatentHead {
-    int block;
-    int head;
-    int turn;
-  };
   void attend_latents(const LayerLayout& layer, int first, int end);
   void latent_score_body(const LayerLayout& layer, const TokenBuffers& token, const LoopPlan& plan);
   void ask_latents(int plane, const LatentScore& score, int vector, const TokenBuffers& token);
@@ -316,13 +310,6 @@ class StageCompiler {
   [[nodiscard]] int plane_of_block(const PackLayout& pack, int block) const;
 
   // Loops over KV blocks (attention_loops.cpp).
-  /// Head p of the pack in q vector q against one block of an iteration.
-  struct BlockHead {
-    int block;
-    int q;
-    int p;
-    int accumulator;
-  };
   [[nodiscard]] static KvSpan span_of(const LayerLayout& layer, const TokenBuffers& token);
   [[nodiscard]] int blocks_per_iteration(const LayerLayout& layer) const {
     return plan(layer.has_window())->blocks;
@@ -379,6 +366,7 @@ class StageCompiler {
   StageLayout& layout_;
   LinkPlan links_;
   const int tokens_;
+  TokenRange turn_;  ///< all tokens, but while one of them goes through its experts
   Scheduler scheduler_;
   std::vector<std::vector<std::uint16_t>> maps_;
   std::vector<int> accumulator_turn_;

@@ -103,5 +103,13 @@ TEST_F(DeepseekHalves, PassWithinAFifthOfTheFloor) {
   EXPECT_GT(floor.cycles(), tray.cycles() + 555);
 }
 
+// Tokens share the router's tiles and find their experts beside those of tokens before them.
+TEST_F(DeepseekHalves, TakeFourTokensInLessThanTwoPasses) {
+  const auto cycles = [&](std::int64_t tokens) {
+    return chip_->simulate(on(32), decode_of(tokens), nullptr).cycles.count();
+  };
+  EXPECT_LT(cycles(4), 2 * cycles(1));
+}
+
 }  // namespace
 }  // namespace tandem::test
