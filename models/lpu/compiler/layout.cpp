@@ -312,8 +312,7 @@ TokenRegisters token_registers(const Geometry& geometry, int token) {
   TokenRegisters registers;
   registers.key_ports = host_register::column_ports;
   if (token > 0) {
-    constexpr int bases = 8;
-    constexpr int choices = 2 * host_register::most_chosen_experts;
+    constexpr int bases = 8, choices = 2 * host_register::most_chosen_experts;
     const int first = host_register::further_tokens + (token - 1) * (bases + 2 * ports);
     registers.iterations = first;
     registers.slot_base = first + 1;
