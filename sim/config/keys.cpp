@@ -91,8 +91,8 @@ Section pool_section() {
               "head_chips", Dimension::Count, "0", 0, 1e6,
               "Further stages that split the LM head by vocabulary; 0: the last stage holds it."),
           number("micro_batches", Dimension::Count, "1", 1, 64,
-                 "attention_ffn, under `attention`: parts of the batch that take turns on both "
-                 "sides."),
+                 "Parts of a batch that take turns: one computes while another exchanges (gangs of "
+                 "GPUs), or is on the other side (attention_ffn, under `attention`)."),
           number("bridge_links", Dimension::Count, "0", 0, 1e6,
                  "attention_ffn, under `ffn`: chips of a gang whose bridge links carry hidden "
                  "rows; 0: all."),
