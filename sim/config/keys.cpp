@@ -84,6 +84,9 @@ Section pool_section() {
           number("expert", Dimension::Count, "1", 1, 1e6,
                  "Runs of the stage's tensor x context x attention_data chips with different "
                  "experts; the chips of a run share the width of each (GPUs)."),
+          number(
+              "redundant_experts", Dimension::Count, "0", 0, 1e6,
+              "Further copies of the experts with the most rows, spread like the others (GPUs)."),
           number("pipeline", Dimension::Count, "1", 1, 1e6,
                  "Stages, each of whole layers on a chip (or `tensor` chips) of its own."),
           number("replicas", Dimension::Count, "1", 1, 1e6, "Copies side by side."),
