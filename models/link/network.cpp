@@ -100,6 +100,18 @@ Delivery Network::pop_delivery() {
   return delivery;
 }
 
+std::optional<Delivery> Network::advance(Picoseconds limit) {
+  if (checkpoint_) roll_back();
+  while (!queue_.empty() && queue_.next_time() <= (ready_.empty() ? limit : ready_.front().time)) {
+    step();
+  }
+  if (ready_.empty()) return std::nullopt;
+  Delivery delivery = std::move(ready_.front());
+  ready_.erase(ready_.begin());
+  committed_ = std::max(committed_, delivery.time);
+  return delivery;
+}
+
 void Network::step() {
   const auto entry = queue_.pop();
   const Event& event = entry.event;
