@@ -1,7 +1,7 @@
 #include "sim/step/gang_model.hpp"
 
 #include <algorithm>
-#include <set>
+#include <cmath>
 
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/hash.hpp"
@@ -59,12 +59,12 @@ void describe_last(const RankPassage& last, const RankWork& work, GangCost& cost
 
 }  // namespace
 
-std::uint64_t rank_class(const Stage& stage, const Batch& batch) {
-  const Shard& shard = stage.shard;
-  const bool splits = shard.of.attention_data > 1;
-  Hasher hash;
-  hash.add(stage_of_rank(stage, 0).key()).add(stage.head_rows()).add(stage.embedding_rows());
-  hash.add(key_of(splits ? slices_of_group(batch, shard.group()) : batch));
+namespace {
+
+/// What kernels of a rank depend on besides its own requests.
+void add_share(const Stage& own, const Batch& batch, std::int64_t group_tokens, Hasher& hash) {
+  const Shard& shard = own.shard;
+  hash.add(stage_of_rank(own, 0).key()).add(own.head_rows()).add(own.embedding_rows());
   hash.add(batch.tokens()).add(batch.sampled() > 0);
   const bool decodes = std::all_of(batch.slices.begin(), batch.slices.end(),
                                    [](const SequenceSlice& slice) { return slice.is_decode(); });
@@ -72,16 +72,70 @@ std::uint64_t rank_class(const Stage& stage, const Batch& batch) {
   // Shares that do not come out even give earlier ranks one more.
   if (shard.of.context > 1) hash.add(shard.context_rank());
   if (shard.of.sends_rows()) {
-    const std::int64_t own = slices_of_group(batch, shard.group()).tokens();
-    hash.add(share_of(own, shard.of.group_ranks(), shard.group_rank()).size());
+    hash.add(share_of(group_tokens, shard.of.group_ranks(), shard.group_rank()).size());
   }
-  for (const LayerKind& kind : stage.network.kinds) {
+  for (const LayerKind& kind : own.network.kinds) {
     if (!kind.ffn.experts) continue;
     for (const std::int64_t rows : held_expert_rows(batch.tokens(), *kind.ffn.experts, shard)) {
       hash.add(rows);
     }
   }
+}
+
+/// Requests of one attention group in numbers.
+struct GroupLoad {
+  std::int64_t requests = 0, fresh = 0, prompts = 0, sampled = 0, cached = 0;
+};
+
+std::vector<GroupLoad> loads_of(const Batch& batch, std::int64_t groups) {
+  std::vector<GroupLoad> loads(index_of(groups));
+  for (const SequenceSlice& slice : batch.slices) {
+    GroupLoad& load = loads[groups > 1 ? index_of(slice.group) : 0];
+    ++load.requests;
+    load.fresh += slice.new_tokens;
+    load.prompts += slice.is_decode() ? 0 : 1;
+    load.sampled += slice.wants_logits ? 1 : 0;
+    load.cached += slice.context;
+  }
+  return loads;
+}
+
+/// Cached tokens of groups alike differ by less than this.
+constexpr double alike_within = 0.05;
+
+}  // namespace
+
+std::uint64_t rank_class(const Stage& stage, const Batch& batch) {
+  const bool splits = stage.shard.of.attention_data > 1;
+  const Batch own = splits ? slices_of_group(batch, stage.shard.group()) : batch;
+  Hasher hash;
+  hash.add(key_of(own));
+  add_share(stage, batch, own.tokens(), hash);
   return hash.value();
+}
+
+std::vector<std::int64_t> representatives(const Stage& stage, const Batch& batch) {
+  const std::int64_t ranks = stage.shard.of.ranks();
+  const std::vector<GroupLoad> loads = loads_of(batch, stage.shard.of.attention_data);
+  std::vector<std::uint64_t> kinds;
+  std::map<std::uint64_t, std::int64_t> first_of;
+  const auto load_of = [&](std::int64_t rank) -> const GroupLoad& {
+    return loads[index_of(Shard{stage.shard.of, rank}.group())];
+  };
+  for (std::int64_t rank = 0; rank < ranks; ++rank) {
+    const GroupLoad& load = load_of(rank);
+    Hasher hash;
+    hash.add(load.requests).add(load.fresh).add(load.prompts).add(load.sampled);
+    const double cached = static_cast<double>(load.cached + 1);
+    hash.add(static_cast<std::int64_t>(std::log(cached) / std::log1p(alike_within)));
+    add_share(stage_of_rank(stage, rank), batch, load.fresh, hash);
+    kinds.push_back(hash.value());
+    const auto [known, is_new] = first_of.try_emplace(kinds.back(), rank);
+    if (!is_new && load.cached > load_of(known->second).cached) known->second = rank;
+  }
+  std::vector<std::int64_t> result;
+  for (const std::uint64_t kind : kinds) result.push_back(first_of.at(kind));
+  return result;
 }
 
 Batch dealt_to_groups(const Batch& batch, std::int64_t groups) {
@@ -134,6 +188,21 @@ CollectiveCost GangModel::exchange_cost(const std::vector<ChipAddress>& chips,
   }
 }
 
+const CollectiveCost& GangModel::price_of(const std::vector<ChipAddress>& chips, const Shard& shard,
+                                          const Exchange& exchange) {
+  const std::vector<std::int64_t> ranks = peers_of(exchange.group, shard);
+  Hasher hash;
+  hash.add(chips.front().pool).add(chips.front().index).add(chips.size());
+  hash.add(ranks.front()).add(ranks.size()).add(exchange.group).add(exchange.op);
+  hash.add(exchange.rows).add(exchange.width).add(exchange.type).add(exchange.transport);
+  hash.add(exchange.top_k).add(exchange.experts);
+  const auto [known, is_new] = prices_.try_emplace(hash.value());
+  if (!is_new) return known->second;
+  std::vector<ChipAddress> members;
+  for (const std::int64_t rank : ranks) members.push_back(chips[index_of(rank)]);
+  return known->second = exchange_cost(members, exchange);
+}
+
 /// What a rank does with a batch: simulated, or known by its kind.
 const RankWork& GangModel::work_of(const Stage& own, const Batch& batch, RankPolicy policy,
                                    Works& works, GangCost& cost) {
@@ -141,7 +210,7 @@ const RankWork& GangModel::work_of(const Stage& own, const Batch& batch, RankPol
   const bool all = policy == RankPolicy::All;
   Hasher key;
   key.add(kind);
-  if (all) key.add(own.shard.rank).add(works.size());
+  if (all) key.add(works.size());
   std::unique_ptr<RankWork>& work = works[key.value()];
   if (work != nullptr) return *work;
   work = std::make_unique<RankWork>();
@@ -166,15 +235,21 @@ GangCost GangModel::cost(const Stage& stage, const std::vector<ChipAddress>& chi
   std::vector<std::vector<const RankWork*>> plan;
   for (const Batch& batch : micro_batches) {
     plan.emplace_back();
+    const std::vector<std::int64_t> stand_ins = representatives(stage, batch);
+    std::map<std::int64_t, const RankWork*> of_stand_in;
     for (std::int64_t rank = 0; rank < sharding.ranks(); ++rank) {
-      plan.back().push_back(&work_of(stage_of_rank(stage, rank), batch, policy, works, cost));
-      add_rank(plan.back().back()->result, cost);
+      const bool all = policy == RankPolicy::All;
+      const std::int64_t stand_in = all ? rank : stand_ins[index_of(rank)];
+      const RankWork*& work = of_stand_in[stand_in];
+      if (work == nullptr) {
+        work = &work_of(stage_of_rank(stage, stand_in), batch, policy, works, cost);
+      }
+      plan.back().push_back(work);
+      add_rank(work->result, cost);
     }
   }
   const auto price = [&](const std::vector<std::int64_t>& ranks, const Exchange& exchange) {
-    std::vector<ChipAddress> members;
-    for (const std::int64_t rank : ranks) members.push_back(chips[index_of(rank)]);
-    return exchange_cost(members, exchange);
+    return price_of(chips, {sharding, ranks.front()}, exchange);
   };
   Passage passage = pass_through(plan, sharding, price);
   cost.time = passage.time;
@@ -187,20 +262,16 @@ GangCost GangModel::cost(const Stage& stage, const std::vector<ChipAddress>& chi
 GangFloor GangModel::floor(const Stage& stage, const std::vector<ChipAddress>& chips,
                            const Batch& batch) {
   const Sharding& sharding = stage.shard.of;
-  std::set<std::uint64_t> known;
+  const std::vector<std::int64_t> stand_ins = representatives(stage, batch);
   GangFloor floor;
   for (std::int64_t rank = 0; rank < sharding.ranks(); ++rank) {
+    if (stand_ins[index_of(rank)] != rank) continue;
     const Stage own = stage_of_rank(stage, rank);
-    if (!known.insert(rank_class(own, batch)).second) continue;
     const Picoseconds kernels = chip_.floor(own, batch);
     Picoseconds exchanges{0};
     for (const Exchange& exchange : lower(own, batch).exchanges) {
       if (exchange.rows == 0 || exchange.group == RankGroup::Elsewhere) continue;
-      std::vector<ChipAddress> peers;
-      for (const std::int64_t peer : peers_of(exchange.group, own.shard)) {
-        peers.push_back(chips[index_of(peer)]);
-      }
-      exchanges += exchange_cost(peers, exchange).floor;
+      exchanges += price_of(chips, own.shard, exchange).floor;
     }
     floor.chain = std::max(floor.chain, kernels + exchanges);
     floor.kernels = std::max(floor.kernels, kernels);

@@ -17,7 +17,7 @@ namespace tandem {
 
 /// Which ranks of a gang are simulated.
 enum class RankPolicy : std::uint8_t {
-  Classes,  ///< one of those with equal work: same requests, rows, experts' rows and weights
+  Classes,  ///< one of those alike: see representatives()
   All       ///< every one, without the store
 };
 
@@ -43,6 +43,11 @@ struct GangCost {
 /// Key of what one rank has to do in a pass: equal for ranks whose kernels are equal. `stage.shard`
 /// is the rank's.
 [[nodiscard]] std::uint64_t rank_class(const Stage& stage, const Batch& batch);
+
+/// Per rank the one that stands for it: equal rows, experts' rows and weights, as many requests and
+/// new tokens, and cached tokens of all its requests within 5 %. Of ranks alike that with the most
+/// cached tokens stands for all.
+[[nodiscard]] std::vector<std::int64_t> representatives(const Stage& stage, const Batch& batch);
 
 /// Puts a batch's requests on the attention groups of a gang: longest first, each to the group with
 /// the fewest tokens so far (in equal numbers of requests within one).
@@ -77,6 +82,9 @@ class GangModel {
                                              const Exchange& exchange);
 
  private:
+  /// exchange_cost() among peers of a rank, asked once.
+  const CollectiveCost& price_of(const std::vector<ChipAddress>& chips, const Shard& shard,
+                                 const Exchange& exchange);
   using Works = std::map<std::uint64_t, std::unique_ptr<RankWork>>;
   const RankWork& work_of(const Stage& own, const Batch& batch, RankPolicy policy, Works& works,
                           GangCost& cost);
@@ -85,6 +93,7 @@ class GangModel {
   std::uint64_t chip_key_;
   CollectiveModel& collectives_;
   StageStore& store_;
+  std::map<std::uint64_t, CollectiveCost> prices_;
 };
 
 }  // namespace tandem
