@@ -177,9 +177,11 @@ void Network::head(const Event& event, Picoseconds now) {
     before = state.schedule.reserve(now, ready, middle).end;
     end = state.schedule.reserve(now, std::max(before, event.tail), whole - but_last).end;
   }
-  count_queue(state, event.message, now, start.start > now);
-  Picoseconds& leaves = state.pending[event.message];
-  leaves = std::max(leaves, end);
+  if (options_.counts_queues) {
+    count_queue(state, event.message, now, start.start > now);
+    Picoseconds& leaves = state.pending[event.message];
+    leaves = std::max(leaves, end);
+  }
   state.statistics.payload += payload;
   state.statistics.wire += wire_bytes(wire, payload);
   state.statistics.trains += 1;

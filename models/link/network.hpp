@@ -37,6 +37,8 @@ struct NetworkOptions {
   Bytes route_reference{64 * 1024};
   /// Messages spread in turn over at most this many equal routes.
   std::size_t equal_routes = 8;
+  /// Whether LinkStatistics::peak_queue is kept: it costs time per message under way.
+  bool counts_queues = true;
 };
 
 using MessageId = std::int64_t;

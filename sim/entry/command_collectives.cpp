@@ -76,7 +76,8 @@ void predict_collectives(const CollectivesArguments& arguments, const Context& c
   require_columns(table, arguments.op);
   const System system =
       context.loader.system(arguments.system, parse_overrides(arguments.overrides));
-  const auto model = context.make_network.collectives(system, context.loader.software(arguments.software));
+  const auto model =
+      context.make_network.collectives(system, context.loader.software(arguments.software));
   const std::vector<CollectiveCost> costs = answers(arguments, table, system, *model);
   const bool is_cycle = arguments.fidelity == "cycle";
   std::string text;

@@ -79,8 +79,10 @@ Schedule two_shot(std::int32_t ranks, std::int64_t elements) {
 
 namespace {
 
-/// Parts of the message that may be under way through the switch at a time.
-constexpr std::size_t parts_under_way = 4;
+/// Parts of the message that may be under way through the switch at a time, on their way up, down
+/// or back; of a buffer's size together, twice over.
+constexpr std::size_t parts_under_way = 8;
+constexpr std::int64_t parts_per_buffer = 4;
 
 /// Lays the parts of an in-switch reduction one after the other.
 class SwitchReduction {
@@ -141,8 +143,7 @@ class SwitchReduction {
 
 Schedule in_switch(std::int32_t ranks, std::int64_t elements, std::int64_t buffer) {
   Schedule schedule = empty_schedule("in_switch", ranks, elements);
-  const auto under_way = static_cast<std::int64_t>(parts_under_way);
-  const std::int64_t part = std::max<std::int64_t>(1, buffer / under_way);
+  const std::int64_t part = std::max<std::int64_t>(1, buffer / parts_per_buffer);
   const std::int64_t parts = std::max<std::int64_t>(1, ceil_div(elements, part));
   SwitchReduction reduction(schedule);
   for (std::int64_t k = 0; k < parts; ++k) reduction.lay(part_of({0, elements}, k, parts));

@@ -10,12 +10,15 @@
 namespace tandem::link {
 namespace {
 
-/// Trains of one message: few, since a schedule's messages are many.
+/// Trains of one message: few, since a schedule's messages are many; one where they are very many.
 constexpr std::int64_t collective_trains = 4;
+constexpr std::size_t very_many_messages = 20'000;
 
-NetworkOptions collective_network() {
+NetworkOptions collective_network(const Schedule& schedule) {
   NetworkOptions options;
-  options.trains_per_message = collective_trains;
+  options.trains_per_message =
+      schedule.transfers.size() > very_many_messages ? 1 : collective_trains;
+  options.counts_queues = false;
   return options;
 }
 
@@ -27,7 +30,7 @@ class Executor {
         protocol_(protocol),
         width_(width),
         network_(protocol.uses_switch_rate ? fabric.switch_topology : fabric.topology,
-                 collective_network()),
+                 collective_network(schedule)),
         waits_for_(schedule.transfers.size(), 0),
         wakes_(schedule.transfers.size()),
         blocks_end_(schedule.transfers.size()),
