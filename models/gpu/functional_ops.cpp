@@ -3,26 +3,46 @@
 #include <algorithm>
 #include <cmath>
 
+#include "sim/core/diagnostics.hpp"
 #include "sim/numerics/dot.hpp"
 #include "sim/numerics/special.hpp"
 
 namespace tandem::gpu {
 namespace {
 
-/// Frequency of one pair, with the scaling of Llama 3.1: long wavelengths are slowed by `factor`,
-/// those between the two bounds are blended (Meta, llama-models, apply_scaling).
-double pair_frequency(const DenseDecoder& network, std::int64_t pair) {
-  const double exponent = 2.0 * static_cast<double>(pair) / static_cast<double>(network.head_dim);
-  const double frequency = 1.0 / std::pow(network.rope.theta, exponent);
-  const auto* found = std::get_if<ops::Llama3Scaling>(&network.rope.scaling);
-  if (found == nullptr) return frequency;
-  const ops::Llama3Scaling& scaling = *found;
-  const double turns = static_cast<double>(scaling.original_context) * frequency / (2 * M_PI);
-  if (turns < scaling.low_frequency_factor) return frequency / scaling.factor;
-  if (turns > scaling.high_frequency_factor) return frequency;
-  const double blend = (turns - scaling.low_frequency_factor) /
-                       (scaling.high_frequency_factor - scaling.low_frequency_factor);
-  return (1 - blend) * frequency / scaling.factor + blend * frequency;
+/// x Phi(x) (Hendrycks and Gimpel, arXiv 1606.08415).
+float gelu_of(float x) {
+  const auto wide = static_cast<double>(x);
+  return static_cast<float>(0.5 * wide * std::erfc(-wide * M_SQRT1_2));
+}
+
+/// Its approximation 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))).
+float gelu_tanh_of(float x) {
+  if (x < -20.0F) return 0;  // tanh is -1 there, and 0 x infinity is no number
+  const auto wide = static_cast<double>(x);
+  const double inner = std::sqrt(M_2_PI) * (wide + 0.044715 * wide * wide * wide);
+  return 0.5F * x * (1.0F + special::tanh(static_cast<float>(inner)));
+}
+
+float activated(ActivationKind kind, float x) {
+  switch (kind) {
+    case ActivationKind::Silu:
+      return silu_of(x);
+    case ActivationKind::Gelu:
+      return gelu_of(x);
+    case ActivationKind::GeluTanh:
+      return gelu_tanh_of(x);
+    case ActivationKind::ClampedSwiglu:
+      break;
+  }
+  throw ModelError("gpu: the clamped SwiGLU needs a gate");
+}
+
+/// openai/gpt-oss, gpt_oss/torch/model.py, swiglu(): alpha 1.702, limit 7.
+float clamped_product(float gate, float up) {
+  const float g = std::min(gate, 7.0F);
+  const float u = std::clamp(up, -7.0F, 7.0F);
+  return g * sigmoid_of(1.702F * g) * (u + 1.0F);
 }
 
 }  // namespace
@@ -42,44 +62,63 @@ float matrix_dot_in_parts(ElementType math, std::span<const float> a, std::span<
   return sum;
 }
 
-void norm_row(std::span<const float> x, std::span<const float> weight, double epsilon,
-              ElementType type, std::span<float> y) {
+void norm_row(std::span<const float> x, std::span<const float> weight, bool one_plus,
+              double epsilon, ElementType type, std::span<float> y) {
   const float mean = dot_float32(x, x) / static_cast<float>(x.size());
+  norm_row_of_mean(x, weight, one_plus, epsilon, mean, type, y);
+}
+
+void norm_row_of_mean(std::span<const float> x, std::span<const float> weight, bool one_plus,
+                      double epsilon, float mean, ElementType type, std::span<float> y) {
   const float scale = special::rsqrt(mean + static_cast<float>(epsilon));
-  for (std::size_t i = 0; i < x.size(); ++i) y[i] = round_to(type, weight[i] * (scale * x[i]));
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const float factor = weight.empty() ? 1.0F : (one_plus ? 1.0F + weight[i] : weight[i]);
+    y[i] = round_to(type, factor * (scale * x[i]));
+  }
 }
 
-void activation_row(std::span<const float> gate_up, ElementType type, std::span<float> y) {
+void layer_norm_row(std::span<const float> x, std::span<const float> weight,
+                    std::span<const float> bias, double epsilon, ElementType type,
+                    std::span<float> y) {
+  const auto count = static_cast<float>(x.size());
+  float sum = 0;
+  for (const float value : x) sum += value;
+  const float mean = sum / count;
+  float squares = 0;
+  for (const float value : x) squares += (value - mean) * (value - mean);
+  const float scale = special::rsqrt(squares / count + static_cast<float>(epsilon));
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    y[i] = round_to(type, (x[i] - mean) * scale * weight[i] + bias[i]);
+  }
+}
+
+float sigmoid_of(float x) {
+  return special::recip(1.0F + special::exp(-x));
+}
+
+float silu_of(float x) {
+  return x * sigmoid_of(x);
+}
+
+float capped(float x, double cap) {
+  if (cap == 0) return x;
+  const auto limit = static_cast<float>(cap);
+  return limit * special::tanh(x / limit);
+}
+
+void activation_row(ActivationKind kind, std::span<const float> gate_up, ElementType type,
+                    std::span<float> y) {
+  const std::span<const float> up = gate_up.subspan(y.size());
   for (std::size_t i = 0; i < y.size(); ++i) {
-    const float gate = gate_up[i];
-    const float sigmoid = special::recip(1.0F + special::exp(-gate));
-    y[i] = round_to(type, gate * sigmoid * gate_up[y.size() + i]);
+    const float value = kind == ActivationKind::ClampedSwiglu ? clamped_product(gate_up[i], up[i])
+                                                              : activated(kind, gate_up[i]) * up[i];
+    y[i] = round_to(type, value);
   }
 }
 
-RopeTable::RopeTable(const DenseDecoder& network, std::int64_t positions)
-    : layout_(network.rope.layout), pairs_(network.head_dim / 2) {
-  for (std::int64_t position = 0; position < positions; ++position) {
-    for (std::int64_t pair = 0; pair < pairs_; ++pair) {
-      const auto frequency = static_cast<float>(pair_frequency(network, pair));
-      const float angle = static_cast<float>(position) * frequency;
-      cosine_.push_back(static_cast<float>(std::cos(static_cast<double>(angle))));
-      sine_.push_back(static_cast<float>(std::sin(static_cast<double>(angle))));
-    }
-  }
-}
-
-void RopeTable::rotate(std::int64_t position, std::span<float> head) const {
-  for (std::int64_t pair = 0; pair < pairs_; ++pair) {
-    const auto index = static_cast<std::size_t>(position * pairs_ + pair);
-    const bool interleaved = layout_ == RopeLayout::Interleaved;
-    const auto a = static_cast<std::size_t>(interleaved ? 2 * pair : pair);
-    const auto b = static_cast<std::size_t>(interleaved ? 2 * pair + 1 : pair + pairs_);
-    const float x = head[a];
-    const float y = head[b];
-    head[a] = x * cosine_[index] - y * sine_[index];
-    head[b] = x * sine_[index] + y * cosine_[index];
-  }
+void ungated_activation_row(ActivationKind kind, std::span<const float> x, ElementType type,
+                            std::span<float> y) {
+  for (std::size_t i = 0; i < y.size(); ++i) y[i] = round_to(type, activated(kind, x[i]));
 }
 
 float OnlineSoftmax::exponentiate(std::span<float> scores) {
@@ -106,6 +145,12 @@ void OnlineSoftmax::merge(float block_sum) {
   total_ = total_ * keep + block_sum * join;
   for (std::size_t d = 0; d < sums_.size(); ++d) sums_[d] = sums_[d] * keep + block_[d] * join;
   maximum_ = maximum;
+}
+
+void OnlineSoftmax::fold_sink(float logit) {
+  std::fill(block_.begin(), block_.end(), 0.0F);
+  block_maximum_ = logit;
+  merge(1.0F);
 }
 
 void OnlineSoftmax::join(const OnlineSoftmax& part) {

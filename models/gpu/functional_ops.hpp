@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "sim/describe/dense_decoder.hpp"
+#include "sim/describe/neural_network.hpp"
 #include "sim/numerics/element.hpp"
 
 namespace tandem::gpu {
@@ -25,26 +25,32 @@ inline constexpr std::int64_t fold_tokens = 64;
 [[nodiscard]] float matrix_dot_in_parts(ElementType math, std::span<const float> a,
                                         std::span<const float> b, std::int64_t part);
 
-/// y = round(weight * (x / rms(x))).
-void norm_row(std::span<const float> x, std::span<const float> weight, double epsilon,
-              ElementType type, std::span<float> y);
+/// y = round(w * (x / rms(x))), with w = weight, 1 + weight or, where `weight` is empty, 1. `y` may
+/// be `x`.
+void norm_row(std::span<const float> x, std::span<const float> weight, bool one_plus,
+              double epsilon, ElementType type, std::span<float> y);
 
-/// silu(gate) * up, rounded; `gate_up` holds gate then up.
-void activation_row(std::span<const float> gate_up, ElementType type, std::span<float> y);
+/// The same where the mean of the squares counts more than this row: of all heads of a layer.
+void norm_row_of_mean(std::span<const float> x, std::span<const float> weight, bool one_plus,
+                      double epsilon, float mean, ElementType type, std::span<float> y);
 
-/// Rotation angles of one position: cosine and sine per pair.
-class RopeTable {
- public:
-  RopeTable(const DenseDecoder& network, std::int64_t positions);
-  /// Rotates one head in place.
-  void rotate(std::int64_t position, std::span<float> head) const;
+/// y = round((x - mean) / deviation * weight + bias). `y` may be `x`.
+void layer_norm_row(std::span<const float> x, std::span<const float> weight,
+                    std::span<const float> bias, double epsilon, ElementType type,
+                    std::span<float> y);
 
- private:
-  RopeLayout layout_;
-  std::int64_t pairs_;
-  std::vector<float> cosine_;
-  std::vector<float> sine_;
-};
+/// 1 / (1 + e^-x), and x times that.
+[[nodiscard]] float sigmoid_of(float x);
+[[nodiscard]] float silu_of(float x);
+/// cap tanh(x / cap); x where the cap is 0.
+[[nodiscard]] float capped(float x, double cap);
+
+/// act(gate) * up, rounded; `gate_up` holds gate then up.
+void activation_row(ActivationKind kind, std::span<const float> gate_up, ElementType type,
+                    std::span<float> y);
+/// act(x), rounded. Throws ModelError for ClampedSwiglu, which needs a gate.
+void ungated_activation_row(ActivationKind kind, std::span<const float> x, ElementType type,
+                            std::span<float> y);
 
 /// Online softmax of one query row: scores of a block are folded in; values are added up.
 class OnlineSoftmax {
@@ -62,6 +68,8 @@ class OnlineSoftmax {
     }
     merge(block_sum);
   }
+  /// A learned logit that takes its share of the softmax and adds no value.
+  void fold_sink(float logit);
   /// Adds what another CTA folded of the same row.
   void join(const OnlineSoftmax& part);
   /// The weighted mean, rounded to `type`; 0 where nothing was folded.

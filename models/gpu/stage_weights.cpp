@@ -2,68 +2,77 @@
 
 #include <fmt/format.h>
 
+#include "models/gpu/weight_cutter.hpp"
 #include "sim/core/diagnostics.hpp"
-#include "sim/lower/dense_weights.hpp"
 
 namespace tandem::gpu {
 namespace {
 
-/// Appends rows [begin, end) of `tensor` (a vector counts as one row), rounded.
-void append(WeightMatrix& matrix, const Tensor& tensor, std::int64_t width, std::int64_t begin,
-            std::int64_t end, ElementType type, const char* name) {
-  if (tensor.elements() < end * width || tensor.elements() % width != 0) {
-    throw ModelError(fmt::format("gpu: weights '{}' have {} elements, needs rows of {} up to {}",
-                                 name, tensor.elements(), width, end));
+RoleWeights cut_layer(const Stage& stage, const Weights& all, std::int64_t layer) {
+  RoleWeights out;
+  WeightCutter cutter(all, fmt::format("layers.{}.", layer), stage.precision.weights, stage.shard,
+                      out);
+  const LayerKind& kind = stage.network.layer(layer);
+  if (kind.has_mixer()) {
+    cutter.norm("attention_norm", "attention_norm");
+    std::visit([&](const auto& mixer) { cut_mixer(mixer, cutter); }, kind.mixer);
+    if (kind.post_norms) cutter.norm("attention_post_norm", "attention_post_norm");
   }
-  matrix.width = width;
-  matrix.rows += end - begin;
-  for (std::int64_t i = begin * width; i < end * width; ++i) {
-    matrix.values.push_back(round_to(type, tensor.load(i)));
-  }
-}
-
-WeightMatrix take(const Tensor& tensor, std::int64_t width, std::int64_t begin, std::int64_t end,
-                  ElementType type, const char* name) {
-  WeightMatrix matrix;
-  append(matrix, tensor, width, begin, end, type, name);
-  return matrix;
-}
-
-StageLayer cut_layer(const DenseDecoder& net, const DenseLayerWeights& layer, ElementType type) {
-  StageLayer out;
-  out.attention_norm = take(layer.attention_norm, net.hidden, 0, 1, type, "attention_norm");
-  append(out.qkv, layer.wq, net.hidden, 0, net.q_width(), type, "wq");
-  append(out.qkv, layer.wk, net.hidden, 0, net.kv_width(), type, "wk");
-  append(out.qkv, layer.wv, net.hidden, 0, net.kv_width(), type, "wv");
-  out.output = take(layer.wo, net.q_width(), 0, net.hidden, type, "wo");
-  out.ffn_norm = take(layer.ffn_norm, net.hidden, 0, 1, type, "ffn_norm");
-  append(out.gate_up, layer.w_gate, net.hidden, 0, net.intermediate, type, "w_gate");
-  append(out.gate_up, layer.w_up, net.hidden, 0, net.intermediate, type, "w_up");
-  out.down = take(layer.w_down, net.intermediate, 0, net.hidden, type, "w_down");
+  if (kind.ffn.is_elsewhere()) return out;
+  cutter.norm("ffn_norm", "ffn_norm");
+  cut_feed_forward(kind.ffn, cutter);
+  if (kind.post_norms) cutter.norm("ffn_post_norm", "ffn_post_norm");
   return out;
+}
+
+/// The weights may be those of a network of which the stage's layers are halves.
+void check_stage(const Stage& stage, const Weights& all) {
+  check_weights(all);
+  const std::int64_t last = stage.first_layer + stage.layers;
+  if (last > all.network.layers()) {
+    throw ModelError(fmt::format("gpu: the stage ends at layer {}, the weights have {}", last,
+                                 all.network.layers()));
+  }
+  for (const TensorSpec& needed : tensors_of(stage.network)) {
+    if (all.at(needed.name).shape() == needed.shape) continue;
+    throw ModelError(fmt::format("gpu: tensor '{}' has another shape than '{}' needs", needed.name,
+                                 stage.network.name));
+  }
 }
 
 }  // namespace
 
+const WeightMatrix* RoleWeights::find(std::string_view role) const {
+  const auto found = matrices_.find(role);
+  return found == matrices_.end() ? nullptr : &found->second;
+}
+
+const WeightMatrix& RoleWeights::at(std::string_view role) const {
+  const WeightMatrix* found = find(role);
+  if (found == nullptr) throw ModelError(fmt::format("gpu: no weights for a kernel '{}'", role));
+  return *found;
+}
+
 StageWeights cut_weights(const Stage& stage, const Weights& all) {
-  const DenseDecoder net = dense_decoder_of(stage.network, "gpu");
-  const DenseWeights weights = dense_weights_of(all, "gpu");
-  const ElementType type = stage.precision.weights;
-  const std::int64_t last = stage.first_layer + stage.layers;
-  if (last > static_cast<std::int64_t>(weights.layers.size())) {
-    throw ModelError(fmt::format("gpu: the stage ends at layer {}, the weights have {}", last,
-                                 weights.layers.size()));
-  }
+  check_stage(stage, all);
   StageWeights out;
+  WeightCutter cutter(all, "", stage.precision.weights, stage.shard, out.outer);
+  const std::int64_t parts = stage.shard.of.group_ranks();
+  const std::int64_t part = stage.shard.group_rank();
   if (stage.has_embedding) {
-    out.embedding = take(weights.embedding, net.hidden, 0, net.vocabulary, type, "embedding");
+    const ShareRange held = tandem::share_of(stage.network.vocabulary, parts, part);
+    out.first_token = held.begin;
+    cutter.rows("embedding", "embedding", held);
+    if (stage.network.learned_positions) cutter.whole("position_embedding", "positions");
   }
-  for (std::int64_t i = stage.first_layer; i < last; ++i) {
-    out.layers.push_back(cut_layer(net, weights.layers[static_cast<std::size_t>(i)], type));
+  for (std::int64_t i = 0; i < stage.layers; ++i) {
+    out.layers.push_back(cut_layer(stage, all, stage.first_layer + i));
   }
   if (stage.has_head()) {
-    out.final_norm = take(weights.final_norm, net.hidden, 0, 1, type, "final_norm");
-    out.head = take(weights.head, net.hidden, stage.head_begin, stage.head_end, type, "head");
+    cutter.norm("final_norm", "final_norm");
+    ShareRange held = tandem::share_of(stage.head_end - stage.head_begin, parts, part);
+    held = {stage.head_begin + held.begin, stage.head_begin + held.end};
+    cutter.rows("lm_head", stage.network.tied_embeddings ? "embedding" : "head", held);
   }
   return out;
 }

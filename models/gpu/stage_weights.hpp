@@ -1,6 +1,10 @@
-// The weights of one stage as matrices in the shapes of its kernels.
+// The weights that one chip holds of a stage, as matrices under the roles of the kernels that use
+// them.
 #pragma once
 
+#include <map>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "sim/lower/batch.hpp"
@@ -19,18 +23,31 @@ struct WeightMatrix {
   }
 };
 
-struct StageLayer {
-  WeightMatrix attention_norm, qkv, output, ffn_norm, gate_up, down;
+/// Matrices by the role of their kernel: "qkv_projection" holds the rows of q, k, gate and v that
+/// the chip has; a bias is "<role>.bias". Of experts the rows of all that the chip holds, one after
+/// the other. Vectors are matrices of one row.
+class RoleWeights {
+ public:
+  /// Throws ModelError where there is none.
+  [[nodiscard]] const WeightMatrix& at(std::string_view role) const;
+  /// Null where there is none.
+  [[nodiscard]] const WeightMatrix* find(std::string_view role) const;
+  [[nodiscard]] WeightMatrix& make(std::string role) { return matrices_[std::move(role)]; }
+
+ private:
+  std::map<std::string, WeightMatrix, std::less<>> matrices_;
 };
 
 struct StageWeights {
-  WeightMatrix embedding;
-  std::vector<StageLayer> layers;
-  WeightMatrix final_norm;
-  WeightMatrix head;  ///< rows [head_begin, head_end)
+  RoleWeights outer;             ///< "embedding", "position_embedding", "final_norm", "lm_head"
+  std::int64_t first_token = 0;  ///< whose embedding is the first row held
+  std::vector<RoleWeights> layers;
 };
 
-/// Cuts a stage out of a model. Throws ModelError when shapes do not match the stage's network.
+/// Cuts out of a model what the chip stage.shard holds: heads, columns, experts, rows of the
+/// vocabulary. What is added to a sum that chips share is held by one of them: biases of output
+/// and down projections are 0 on the others. Throws ModelError when shapes do not match the stage's
+/// network.
 [[nodiscard]] StageWeights cut_weights(const Stage& stage, const Weights& all);
 
 }  // namespace tandem::gpu

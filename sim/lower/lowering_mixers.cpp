@@ -49,6 +49,9 @@ std::vector<GraphBuilder::Index> GraphBuilder::add_qk_norms(const GroupedAttenti
     from.push_back(add("key_norm", rms(tokens_ * a.shape.kv_heads, a.shape.head_dim), {qkv}));
   } else if (a.qk_norm == QkNorm::AllHeads) {
     exchange("qk_norm_reduce", CollectiveOp::AllReduce, RankGroup::Attention, tokens_, 2);
+    // Sums of squares, in float whatever the format (vllm-project/vllm linear_attn.py,
+    // MiniMaxText01RMSNormTP).
+    if (shares_layers()) graph_.exchanges.back().type = ElementType::Float32;
     from.push_back(add("query_norm", rms(tokens_, a.q_width()), {qkv}));
     from.push_back(add("key_norm", rms(tokens_, a.kv_width()), {qkv}));
   }

@@ -72,6 +72,7 @@ class NetworkFactory {
   [[nodiscard]] std::unique_ptr<NetworkModel> operator()(const System& system) const {
     return make_(system);
   }
+  [[nodiscard]] bool has_collectives() const { return collectives_ != nullptr; }
   /// Throws ModelError where the factory has none.
   [[nodiscard]] std::unique_ptr<CollectiveModel> collectives(const System& system,
                                                              const Software& software) const;

@@ -76,6 +76,12 @@ void check_kind(const LayerKind& kind, const Sharding& s, Divider& divider) {
     divider.demand("columns of dense blocks", kind.ffn.intermediate, group_name, s.group_ranks());
   }
   if (kind.ffn.experts) check_experts(*kind.ffn.experts, s, divider);
+  if (kind.ffn.experts && kind.ffn.intermediate > 0 && s.sends_rows() && s.group_ranks() > 1) {
+    // Chips own single rows there, while a dense block shared by columns needs all of them.
+    divider.add(
+        "a dense block beside experts cannot be shared within an attention group: with "
+        "'attention_data', leave 'tensor' and 'context' out");
+  }
 }
 
 void cut(GroupedAttention& a, const Sharding& s) {

@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "sim/core/diagnostics.hpp"
+#include "sim/step/loaded_gang.hpp"
 #include "sim/step/pool_fit.hpp"
 
 namespace tandem {
@@ -36,7 +37,7 @@ std::vector<NetworkModel::Delivery> send_and_wait(NetworkModel& network, Picosec
 FunctionalPool::FunctionalPool(const ChipModel& chip, const PoolPlacement& placement,
                                const Weights& weights, std::int64_t max_context,
                                std::int64_t first_chip, NetworkModel& network,
-                               TimelineRecorder* timeline)
+                               CollectiveModel* collectives, TimelineRecorder* timeline)
     : pool_(placement.pool),
       first_chip_(first_chip),
       hidden_type_(chip.hidden_type(placement.precision)),
@@ -55,9 +56,29 @@ FunctionalPool::FunctionalPool(const ChipModel& chip, const PoolPlacement& place
                       fit.bytes_of_sequence(max_context).count(), chip.chip().name,
                       fit.capacity.count()));
     }
-    loaded_.push_back(chip.load(stages_[s], weights, 1, max_context));
+    load(s, chip, weights, max_context, collectives);
     cycles_.emplace(chip_name(address(s)), Cycles(0));
   }
+}
+
+void FunctionalPool::load(std::size_t stage, const ChipModel& chip, const Weights& weights,
+                          std::int64_t max_context, CollectiveModel* collectives) {
+  const std::int64_t ranks = stages_[stage].shard.of.ranks();
+  if (ranks == 1) {
+    loaded_.push_back(chip.load(stages_[stage], weights, 1, max_context));
+    return;
+  }
+  if (collectives == nullptr) throw ModelError("functional pool: a gang needs collectives");
+  std::vector<ChipAddress> chips;
+  for (std::int64_t rank = 0; rank < ranks; ++rank) {
+    chips.push_back({pool_, address(stage).index + rank});
+  }
+  loaded_.push_back(std::make_unique<LoadedGang>(chip, stages_[stage], weights, 1, max_context,
+                                                 std::move(chips), *collectives));
+}
+
+std::int64_t FunctionalPool::chips() const {
+  return static_cast<std::int64_t>(stages_.size()) * stages_.front().chips();
 }
 
 ChipAddress FunctionalPool::address(std::size_t stage) const {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "sim/lower/chip_model.hpp"
+#include "sim/lower/collective.hpp"
 #include "sim/lower/network_model.hpp"
 #include "sim/step/generate.hpp"
 
@@ -24,20 +25,27 @@ struct PoolPass {
 /// A row of chips of a pool, loaded with the stages of a pipeline.
 class FunctionalPool {
  public:
+  /// `collectives` may be null where no stage is shared by a gang that the engine runs rank by
+  /// rank.
   FunctionalPool(const ChipModel& chip, const PoolPlacement& placement, const Weights& weights,
                  std::int64_t max_context, std::int64_t first_chip, NetworkModel& network,
-                 TimelineRecorder* timeline);
+                 CollectiveModel* collectives, TimelineRecorder* timeline);
 
   /// Runs `tokens` of request 0 on top of `context` tokens, starting at `start`.
   PoolPass run(std::span<const std::int32_t> tokens, std::int64_t context, Picoseconds start);
 
   [[nodiscard]] const std::vector<Stage>& stages() const { return stages_; }
   [[nodiscard]] LoadedStage& loaded(std::size_t stage) { return *loaded_[stage]; }
+  /// First chip of a stage.
   [[nodiscard]] ChipAddress address(std::size_t stage) const;
+  /// Chips that all stages take.
+  [[nodiscard]] std::int64_t chips() const;
   [[nodiscard]] const std::map<std::string, Cycles>& cycles() const { return cycles_; }
   [[nodiscard]] const std::vector<Transfer>& transfers() const { return transfers_; }
 
  private:
+  void load(std::size_t stage, const ChipModel& chip, const Weights& weights,
+            std::int64_t max_context, CollectiveModel* collectives);
   std::vector<Picoseconds> pass_hidden(std::size_t from, std::size_t first_target,
                                        std::size_t last_target, StageData& data, Picoseconds start);
   StageData run_stage(std::size_t stage, const Batch& batch, const StageData& in, Picoseconds start,

@@ -42,6 +42,16 @@ KvBlock kv_of_stage(FunctionalPool& pool, const Stage& stage) {
   return wanted;
 }
 
+/// What gangs exchange by; null where a scenario has none.
+std::unique_ptr<CollectiveModel> collectives_of(const Scenario& scenario,
+                                                const NetworkFactory& make_network) {
+  const bool split = scenario.placement.mode == PlacementMode::Disaggregated;
+  const bool shares =
+      scenario.placement.prefill.gang() > 1 || (split && scenario.placement.decode.gang() > 1);
+  if (!shares || !make_network.has_collectives()) return nullptr;
+  return make_network.collectives(scenario.system, scenario.software);
+}
+
 class Generation {
  public:
   Generation(const Scenario& scenario, const Catalogue& catalogue,
@@ -50,19 +60,20 @@ class Generation {
       : options_(options),
         is_split_(scenario.placement.mode == PlacementMode::Disaggregated),
         network_(make_network(scenario.system)),
+        collectives_(collectives_of(scenario, make_network)),
         random_(options.seed, "sampling"),
         prefill_chip_(make_chip_model(scenario, catalogue, scenario.placement.prefill.pool)),
         prefill_(*prefill_chip_, scenario.placement.prefill, weights, options.positions, 0,
-                 *network_, options.timeline),
+                 *network_, collectives_.get(), options.timeline),
         decode_precision_(scenario.placement.decode.precision) {
     if (!is_split_) return;
     decode_chip_ = make_chip_model(scenario, catalogue, scenario.placement.decode.pool);
     const PoolPlacement& to = scenario.placement.decode;
     const bool shares_pool = to.pool == scenario.placement.prefill.pool;
-    const auto first_chip =
-        shares_pool ? static_cast<std::int64_t>(prefill_.stages().size()) : std::int64_t{0};
-    decode_ = std::make_unique<FunctionalPool>(*decode_chip_, to, weights, options.positions,
-                                               first_chip, *network_, options.timeline);
+    const std::int64_t first_chip = shares_pool ? prefill_.chips() : 0;
+    decode_ =
+        std::make_unique<FunctionalPool>(*decode_chip_, to, weights, options.positions, first_chip,
+                                         *network_, collectives_.get(), options.timeline);
   }
 
   GenerateResult run(std::span<const std::int32_t> prompt) {
@@ -164,6 +175,7 @@ class Generation {
   const GenerateOptions& options_;
   bool is_split_;
   std::unique_ptr<NetworkModel> network_;
+  std::unique_ptr<CollectiveModel> collectives_;
   RandomStream random_;
   std::unique_ptr<ChipModel> prefill_chip_;
   FunctionalPool prefill_;

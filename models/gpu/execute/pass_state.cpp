@@ -1,0 +1,49 @@
+#include "models/gpu/execute/pass_state.hpp"
+
+#include <numeric>
+
+#include "models/gpu/params.hpp"
+#include "sim/core/diagnostics.hpp"
+
+namespace tandem::gpu {
+
+ElementType StageOnChip::math() const {
+  return math_type(stage.precision.weights, stage.precision.activations);
+}
+
+ElementType StageOnChip::kv_math() const {
+  return math_type(stage.precision.kv_cache, stage.precision.activations);
+}
+
+std::vector<std::int64_t> StageOnChip::order_of(std::int64_t ctas) const {
+  std::vector<std::int64_t> result(static_cast<std::size_t>(ctas));
+  std::iota(result.begin(), result.end(), 0);
+  if (order == CtaOrder::Reversed) return {result.rbegin(), result.rend()};
+  return result;
+}
+
+std::vector<std::vector<std::int64_t>> ExpertRows::by_choice(std::int64_t rows,
+                                                             std::int64_t top_k) const {
+  std::vector<std::vector<std::int64_t>> result(
+      static_cast<std::size_t>(rows),
+      std::vector<std::int64_t>(static_cast<std::size_t>(top_k), -1));
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    auto& of_row = result[static_cast<std::size_t>(places[i].row)];
+    of_row[static_cast<std::size_t>(places[i].choice)] = static_cast<std::int64_t>(i);
+  }
+  return result;
+}
+
+TrackedRows& PassState::fresh(Buffer buffer, std::int64_t rows, std::int64_t width) {
+  return buffers.insert_or_assign(buffer, TrackedRows("activations", rows, width)).first->second;
+}
+
+TrackedRows& PassState::at(Buffer buffer) {
+  const auto found = buffers.find(buffer);
+  if (found == buffers.end()) {
+    throw ModelError("gpu: a kernel reads rows that no kernel before it has made");
+  }
+  return found->second;
+}
+
+}  // namespace tandem::gpu

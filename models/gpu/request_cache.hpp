@@ -1,0 +1,33 @@
+// What a request leaves behind on a GPU.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "models/gpu/tracked_rows.hpp"
+#include "sim/lower/batch.hpp"
+
+namespace tandem::gpu {
+
+/// One layer's memory of a request: one row per token, rounded to the stage's KV type, or a state
+/// that does not grow.
+struct LayerCache {
+  TrackedRows keys;         ///< after rotation; of latent attention the key that heads share
+  TrackedRows values;       ///< of latent attention the latents
+  TrackedRows index_keys;   ///< of sparse attention's indexer
+  TrackedRows delta;        ///< recurrent state: a row [key_dim][value_dim] per value head
+  TrackedRows convolution;  ///< inputs of the last taps - 1 tokens, oldest first
+};
+
+struct RequestCache {
+  std::int64_t tokens = 0;
+  std::vector<LayerCache> layers;
+};
+
+/// Of a new request: no rows, and states of zeros. `network` is as the chip has it.
+[[nodiscard]] RequestCache empty_cache(const Stage& stage, const NeuralNetwork& network);
+
+/// Makes room for more tokens; all that is there is ready when a pass begins.
+void grow_cache(RequestCache& cache, std::int64_t tokens);
+
+}  // namespace tandem::gpu
