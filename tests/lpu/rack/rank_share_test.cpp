@@ -130,7 +130,7 @@ TEST(LpuGangFloor, ExchangesOfALayerShareTheLinks) {
   lpu::Geometry geometry = lpu_v1_geometry();
   geometry.links.front().cycles_per_vector = 100'000;
   const Stage stage = whole_model(small_network(1, 640, 8, 8, 64, 2560, 2560), fp8());
-  const auto floor = lpu::floor_of_stage(geometry, lpu::LatencyTable{}, stage, 1, 8);
+  const auto floor = lpu::floor_of_stage(geometry, lpu::LatencyTable{}, stage, 1, {8, 1});
   EXPECT_EQ(floor.throughput, 2 * 2 * 4 * 100'000);
 }
 
