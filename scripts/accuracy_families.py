@@ -15,6 +15,12 @@ def _of(*operators, chips=("h100_sxm", "a100_sxm", "b200_sxm"), target="latency"
                           and table["id"].startswith(TABLES))
 
 
+def _among(*parts):
+    """Tables of collectives whose id contains one of the parts."""
+    return lambda table: (table["file"].startswith("comm/")
+                          and any(part in table["id"] for part in parts))
+
+
 FAMILIES = {
     "gemm_16bit": _of("gemm"),
     "gemm_8bit": _of("gemm", chips=("h100_sxm", "b200_sxm")),
@@ -25,6 +31,9 @@ FAMILIES = {
     "mla_prefill": _of("mla_prefill"),
     "mla_decode": _of("mla_decode"),
     "gated_delta": _of("gdn"),
+    "all_reduce_graph": _among("custom_allreduce"),
+    "collectives_library": _among("_nccl."),
+    "expert_exchange": _among("deepep_lowlatency", "deepep_h800"),
     "power": _of("gemm", "attention_prefill", "moe", "mla_prefill", target="power"),
 }
 

@@ -2,6 +2,7 @@
 
 #include "models/gpu/chip_model.hpp"
 #include "models/gpu/shared_constants.hpp"
+#include "models/link/collectives/collective_model.hpp"
 #include "models/link/system_network.hpp"
 #include "models/lpu/chip_check.hpp"
 #include "models/lpu/chip_model.hpp"
@@ -21,7 +22,7 @@ std::vector<Diagnostic> chip_problems(const Chip& chip) {
 }
 
 NetworkFactory network_factory() {
-  return link::make_network;
+  return {link::make_network, link::make_collectives};
 }
 
 }  // namespace tandem

@@ -19,7 +19,7 @@ namespace tandem {
 /// What is wrong with the numbers of a chip that are right each by itself: complaints with places.
 [[nodiscard]] std::vector<Diagnostic> chip_problems(const Chip& chip);
 
-/// Makes the packet-train network of models/link for a system.
+/// Makes the packet-train network of models/link for a system, and the collectives over it.
 [[nodiscard]] NetworkFactory network_factory();
 
 }  // namespace tandem

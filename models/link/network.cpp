@@ -100,6 +100,18 @@ Delivery Network::pop_delivery() {
   return delivery;
 }
 
+std::optional<Delivery> Network::advance(Picoseconds limit) {
+  if (checkpoint_) roll_back();
+  while (!queue_.empty() && queue_.next_time() <= (ready_.empty() ? limit : ready_.front().time)) {
+    step();
+  }
+  if (ready_.empty()) return std::nullopt;
+  Delivery delivery = std::move(ready_.front());
+  ready_.erase(ready_.begin());
+  committed_ = std::max(committed_, delivery.time);
+  return delivery;
+}
+
 void Network::step() {
   const auto entry = queue_.pop();
   const Event& event = entry.event;
@@ -165,9 +177,11 @@ void Network::head(const Event& event, Picoseconds now) {
     before = state.schedule.reserve(now, ready, middle).end;
     end = state.schedule.reserve(now, std::max(before, event.tail), whole - but_last).end;
   }
-  count_queue(state, event.message, now, start.start > now);
-  Picoseconds& leaves = state.pending[event.message];
-  leaves = std::max(leaves, end);
+  if (options_.counts_queues) {
+    count_queue(state, event.message, now, start.start > now);
+    Picoseconds& leaves = state.pending[event.message];
+    leaves = std::max(leaves, end);
+  }
   state.statistics.payload += payload;
   state.statistics.wire += wire_bytes(wire, payload);
   state.statistics.trains += 1;

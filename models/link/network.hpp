@@ -37,6 +37,8 @@ struct NetworkOptions {
   Bytes route_reference{64 * 1024};
   /// Messages spread in turn over at most this many equal routes.
   std::size_t equal_routes = 8;
+  /// Whether LinkStatistics::peak_queue is kept: it costs time per message under way.
+  bool counts_queues = true;
 };
 
 using MessageId = std::int64_t;
@@ -83,6 +85,14 @@ class Network {
   [[nodiscard]] std::optional<Picoseconds> next_delivery();
   /// Throws ModelError when nothing is under way.
   Delivery pop_delivery();
+  /// Goes on to the next delivery at or before `limit`, for good: later sends may not be earlier
+  /// than what has been done. None when nothing arrives by then. For callers that know all sends up
+  /// to `limit`; costs nothing per message under way, as looking ahead does.
+  [[nodiscard]] std::optional<Delivery> advance(Picoseconds limit);
+  /// The first of the equal routes that messages between two nodes take in turn.
+  [[nodiscard]] const Route& route(NodeId from, NodeId to) const {
+    return routes(from, to).front();
+  }
   /// Latencies of the route plus the serialisation of the whole message on its slowest link; the
   /// least over equal routes. Uses none of the simulation.
   [[nodiscard]] Picoseconds floor(NodeId from, NodeId to, Bytes size) const;

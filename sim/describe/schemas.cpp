@@ -11,6 +11,20 @@ ParameterSchema link_schema() {
       {"header", Dimension::Size, "Bytes that each packet adds to its payload.", std::nullopt, 0,
        1e6},
       {"energy_per_byte", Dimension::Energy, "Both ends together, per byte carried.", 0, 0, 1},
+      {"efficiency", Dimension::Fraction,
+       "Collectives: share of the rate, headers taken off, that stores of SMs reach.", 0.85, 1e-3,
+       1},
+      {"in_switch_efficiency", Dimension::Fraction,
+       "Collectives: the same of reductions in the switch; 0: its switches do not add.", 0, 0, 1},
+      {"library_entry", Dimension::Time,
+       "Collectives: a call into the communication library, before anything is sent.", 8e-6, 0,
+       1e-3},
+      {"staged_copy", Dimension::Scalar,
+       "Collectives: bytes per clock that a block moves among flags.", 4.6, 1e-3, 1e4},
+      {"direct_copy", Dimension::Scalar,
+       "Collectives: bytes per clock that a block moves in whole slices.", 25, 1e-3, 1e4},
+      {"channels", Dimension::Count, "Collectives: blocks of the communication library.", 24, 1,
+       1e3},
   };
 }
 

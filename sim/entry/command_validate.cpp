@@ -48,9 +48,11 @@ void add_validate(CLI::App& app, Session& session) {
   command->add_option("--seed", request.sample.seed, "Seed of the sample");
   command->add_option("--only", request.only,
                       "Keep entries whose file, op or chip contains this text");
-  command->add_option("--set", arguments->overrides,
-                      "chips.NAME.KEY=value, software.KEY=value, or KEY=value for every chip; "
-                      "repeatable");
+  command->add_option(
+      "--set", arguments->overrides,
+      "chips.NAME.KEY=value, links.NAME.KEY=value, software.KEY=value, or KEY=value "
+      "for every chip; "
+      "repeatable");
   command->add_option("--software", request.predictor.software,
                       "Software layer of all tables, or none; else the one that fits each table");
   command->add_option("--fidelity", arguments->fidelity, "cycle or analytical")

@@ -22,6 +22,7 @@ void add_run(CLI::App& app, Session& session);
 void add_capacity(CLI::App& app, Session& session);
 void add_generate(CLI::App& app, Session& session);
 void add_kernels(CLI::App& app, Session& session);
+void add_collectives(CLI::App& app, Session& session);
 void add_validate(CLI::App& app, Session& session);
 void add_lpu(CLI::App& app, Session& session);
 void add_sweep(CLI::App& app, Session& session);

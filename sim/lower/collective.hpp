@@ -44,7 +44,9 @@ struct CollectiveCost {
   Picoseconds time;       ///< from the moment all ranks have reached it until the last is through
   Picoseconds floor;      ///< most loaded port at full rate and latencies of the longest way
   std::string algorithm;  ///< "one_shot", "two_shot", "ring", "tree", "in_switch", "direct", ...
-  std::string bound;      ///< "latency", "link", "sm", "launch"
+  std::string
+      protocol;       ///< of the messages: "ll", "ll128", "simple", "graph", "low_latency", "bulk"
+  std::string bound;  ///< "latency", "link", "sm", "launch"
   std::map<std::string, std::int64_t> link_bytes;  ///< payload times links crossed, by link class
   std::int64_t sms = 0;                            ///< busy with it on every rank
   Bytes memory;                                    ///< HBM bytes read and written, per rank

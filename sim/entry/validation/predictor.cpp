@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "sim/core/hash.hpp"
+#include "sim/entry/rows/collective_rows.hpp"
 #include "sim/entry/validation/power_meter.hpp"
 
 namespace tandem::entry {
@@ -50,7 +51,7 @@ std::optional<std::string> behind(const std::string& path, const std::string& pr
 std::vector<Override> overrides_of_chip(const std::vector<Override>& all, const std::string& chip) {
   std::vector<Override> own;
   for (const Override& change : all) {
-    if (behind(change.path, "software.")) continue;
+    if (behind(change.path, "software.") || behind(change.path, "links.")) continue;
     if (!behind(change.path, "chips.")) {
       own.push_back(change);
     } else if (const auto path = behind(change.path, "chips." + chip + ".")) {
@@ -116,7 +117,8 @@ Predictor::Predictor(const Context& context, PredictorOptions options)
     : context_(context),
       options_(std::move(options)),
       chips_(context.loader.list("chips")),
-      layers_(context.loader.list("software")) {
+      layers_(context.loader.list("software")),
+      collectives_(context, options_.overrides, options_.is_cycle) {
   DiagnosticSink sink;
   for (const Override& change : options_.overrides) {
     const auto path = behind(change.path, "chips.");
@@ -261,6 +263,7 @@ std::vector<std::size_t> Predictor::distinct_jobs(const ManifestTable& table,
 
 std::vector<ScoredRow> Predictor::predict(const ManifestTable& table,
                                           const std::vector<MeasuredRow>& rows, const Tick& tick) {
+  if (is_collective(table.op)) return collectives_.predict(table, rows);
   std::vector<ScoredRow> scored(rows.size());
   std::vector<Job> jobs;
   if (const std::string refusal = refusal_of(table); !refusal.empty()) {

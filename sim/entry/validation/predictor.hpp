@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "sim/entry/context.hpp"
+#include "sim/entry/validation/collective_predictor.hpp"
 #include "sim/entry/validation/figures.hpp"
 #include "sim/entry/validation/measured_rows.hpp"
 
@@ -20,8 +21,8 @@ struct PredictorOptions {
   bool is_cycle = true;
   /// A software layer for all tables; "none": no layer at all; empty: the one that fits each table.
   std::string software;
-  /// Changes to chips and software: `chips.NAME.KEY` of one chip, `software.KEY` of the layer,
-  /// `KEY` of every chip.
+  /// Changes to chips, links and software: `chips.NAME.KEY` of one chip, `links.NAME.KEY` of one
+  /// link class, `software.KEY` of the layer, `KEY` of every chip.
   std::vector<Override> overrides;
   int workers = 1;  ///< threads; answers do not depend on it
 };
@@ -74,6 +75,7 @@ class Predictor {
   std::vector<std::string> chips_;
   std::vector<std::string> layers_;
   std::map<std::string, std::unique_ptr<Bench>> benches_;
+  CollectivePredictor collectives_;
 };
 
 }  // namespace tandem::entry

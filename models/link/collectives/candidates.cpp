@@ -1,0 +1,119 @@
+#include "models/link/collectives/candidates.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "models/link/collectives/protocols.hpp"
+#include "sim/core/integers.hpp"
+
+namespace tandem::link {
+namespace {
+
+std::int32_t size_of(const RankNodes& nodes) {
+  std::int32_t ranks = 0;
+  for (const auto& node : nodes) ranks += static_cast<std::int32_t>(node.size());
+  return ranks;
+}
+
+bool is_floating(ElementType type) {
+  return type == ElementType::Float32 || type == ElementType::Bfloat16 ||
+         type == ElementType::Float16;
+}
+
+std::int64_t elements_of(const Collective& collective) {
+  return ceil_div(collective.bytes.count(), bytes_of(collective.type));
+}
+
+Bytes width_of(const Collective& collective) {
+  return Bytes(bytes_of(collective.type));
+}
+
+/// What the communication library may run for sums and gathers.
+std::vector<Candidate> library_reductions(const Fabric& fabric, const Collective& collective) {
+  const std::int64_t elements = elements_of(collective);
+  const Bytes width = width_of(collective);
+  std::vector<Candidate> all;
+  const Schedule rings = ring(collective.op, fabric.nodes, elements);
+  for (const Protocol& protocol : library_protocols(fabric)) {
+    all.push_back({rings, protocol, fabric.channels, width});
+  }
+  if (collective.op != CollectiveOp::AllReduce) return all;
+  if (fabric.nodes.size() > 1) {
+    const Schedule trees = tree(fabric.nodes, elements);
+    for (const Protocol& protocol : library_protocols(fabric)) {
+      all.push_back({trees, protocol, fabric.channels, width});
+    }
+  }
+  // Switches add floating-point elements only.
+  if (fabric.can_reduce_in_switch && is_floating(collective.type)) {
+    const std::int32_t ranks = size_of(fabric.nodes);
+    const Bytes buffer = in_switch_buffer(ranks);
+    all.push_back({in_switch(ranks, elements, buffer.count() / width.count()),
+                   in_switch_protocol(fabric, std::min(buffer, collective.bytes)), fabric.channels,
+                   width});
+  }
+  return all;
+}
+
+/// What a framework's own kernel may run; none where it hands the message to the library.
+std::vector<Candidate> graph_reductions(const Fabric& fabric, const Collective& collective) {
+  const std::int32_t ranks = size_of(fabric.nodes);
+  if (fabric.nodes.size() > 1 || collective.bytes > graph_workspace(ranks)) return {};
+  const std::int64_t elements = elements_of(collective);
+  const Bytes width = width_of(collective);
+  return {{one_shot(ranks, elements), one_shot_protocol(fabric), fabric.sms, width},
+          {two_shot(ranks, elements), two_shot_protocol(fabric), fabric.channels, width}};
+}
+
+std::vector<Candidate> all_reduces(const Fabric& fabric, const Collective& collective) {
+  if (collective.entry == CollectiveEntry::InGraph) {
+    std::vector<Candidate> own = graph_reductions(fabric, collective);
+    if (!own.empty()) return own;
+  }
+  return library_reductions(fabric, collective);
+}
+
+std::vector<Candidate> exchanges(const Fabric& fabric, const Collective& collective) {
+  const std::int32_t ranks = size_of(fabric.nodes);
+  const bool is_pair = collective.op == CollectiveOp::SendRecv;
+  if (is_pair && ranks != 2) {
+    throw ModelError(fmt::format("collective: send_recv is between 2 ranks, not {}", ranks));
+  }
+  const std::int64_t elements = elements_of(collective);
+  const Schedule schedule = is_pair ? send_recv(elements) : all_to_all(ranks, elements);
+  std::vector<Candidate> all;
+  for (const Protocol& protocol : peer_protocols(fabric)) {
+    all.push_back({schedule, protocol, fabric.channels, width_of(collective)});
+  }
+  return all;
+}
+
+std::vector<Candidate> expert_exchanges(const Fabric& fabric, const Collective& collective) {
+  const std::int32_t ranks = size_of(fabric.nodes);
+  const std::int64_t rows = rows_per_peer(collective, ranks);
+  const Protocol protocol = expert_protocol(fabric, collective);
+  const Bytes row = bytes_per_row(collective);
+  return {{exchange_rows(ranks, rows), protocol, expert_sms(fabric, collective), row}};
+}
+
+}  // namespace
+
+std::vector<Candidate> candidates_of(const Fabric& fabric, const Collective& collective) {
+  switch (collective.op) {
+    case CollectiveOp::AllReduce:
+      return all_reduces(fabric, collective);
+    case CollectiveOp::AllGather:
+    case CollectiveOp::ReduceScatter:
+      return library_reductions(fabric, collective);
+    case CollectiveOp::AllToAll:
+    case CollectiveOp::SendRecv:
+      return exchanges(fabric, collective);
+    case CollectiveOp::MoeDispatch:
+    case CollectiveOp::MoeCombine:
+      return expert_exchanges(fabric, collective);
+  }
+  return {};
+}
+
+}  // namespace tandem::link
