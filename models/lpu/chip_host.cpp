@@ -8,6 +8,7 @@
 
 #include "models/lpu/compiler/delta_layout.hpp"
 #include "models/lpu/compiler/image.hpp"
+#include "models/lpu/compiler/layer_support.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/integers.hpp"
 
@@ -96,6 +97,7 @@ HostRegisters pass_registers(const Geometry& geometry, const StageLayout& layout
   if (tokens.empty() || static_cast<int>(tokens.size()) > layout.tokens) {
     throw ModelError("lpu.host: a pass of no tokens or more than its program has");
   }
+  if (only_feeds_forward(layout.stage)) return {};
   check_blocks(geometry, tokens);
   PassRegisters registers(geometry, layout);
   for (int t = 0; t < layout.tokens; ++t) {
@@ -193,7 +195,7 @@ void ChipHost::write_descriptor(const TokenBuffers& token, std::int64_t position
                                 std::span<const float> hidden) {
   const StageLayout& layout = stage_->layout;
   if (layout.stage.has_embedding) write_embedding(token, position, hidden);
-  if (layout.layers.empty()) return;
+  if (!layout.mixes()) return;
   std::vector<float> cosine, sine;
   rotary_vectors(layout.rope, layout.shape, position, cosine, sine);
   if (layout.latent) {

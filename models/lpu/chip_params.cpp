@@ -47,6 +47,14 @@ void add_geometry(ParameterSchema& schema) {
   schema.push_back(count("link_ports", "Chip-to-chip links that the compiler may use.", 2, 256));
   schema.push_back(count("link_interval", "Cycles between two vectors on a link.", 1, 65535));
   schema.push_back(count("link_latency", "Cycles from Send to the matching Recv.", 1, 1e6));
+  schema.push_back({"tray_link_ports", Dimension::Count,
+                    "Links to the chips of the same index in other trays, for gangs larger than "
+                    "what the links above join.",
+                    0, 0, 256});
+  schema.push_back({"tray_link_interval", Dimension::Count,
+                    "Cycles between two vectors on a link between trays.", 1, 1, 65535});
+  schema.push_back({"tray_link_latency", Dimension::Count,
+                    "Cycles from Send to the matching Recv between trays.", 1, 1, 1e6});
 }
 
 void add_latencies(ParameterSchema& schema) {
@@ -138,6 +146,8 @@ Geometry geometry_of(const Chip& chip) {
   geometry.hac_period = whole(chip, "hac_period");
   geometry.links = {{"c2c", whole(chip, "link_ports"), whole(chip, "link_interval"),
                      whole(chip, "link_latency")}};
+  geometry.tray_links = {"tray", whole(chip, "tray_link_ports"), whole(chip, "tray_link_interval"),
+                         whole(chip, "tray_link_latency")};
   if (geometry.plane_columns % geometry.weight_streams_per_plane != 0) {
     throw ModelError("chip '" + chip.name +
                      "': weight_streams_per_plane must divide plane_columns");

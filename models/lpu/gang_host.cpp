@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstring>
 
+#include "models/lpu/compiler/layer_support.hpp"
 #include "models/lpu/compiler/rank_share.hpp"
 #include "models/lpu/stage_gang.hpp"
 #include "sim/core/diagnostics.hpp"
@@ -76,6 +77,7 @@ void GangHost::use(const CompiledStage& stage) {
 }
 
 std::int64_t GangHost::pass_cycles(std::span<const TokenPlace> places) const {
+  if (only_feeds_forward(whole_)) return stage_->cycles.base;
   std::vector<std::int64_t> blocks;
   for (const TokenPlace& place : places) {
     blocks.push_back(place.position / session_.geometry().lanes() + 1);
@@ -84,9 +86,10 @@ std::int64_t GangHost::pass_cycles(std::span<const TokenPlace> places) const {
 }
 
 // The vector of all tokens' hidden states whose bytes a rank sends or receives `sent`-th: stripe by
-// stripe, every rank its own.
+// stripe, every chip of a tray its own.
 int GangHost::vector_of(int rank, std::size_t sent) const {
-  return static_cast<int>(sent / bytes_of_fp32) * ranks() + rank;
+  const int tray = stage_->layout.tray_chips;
+  return static_cast<int>(sent / bytes_of_fp32) * tray + rank % tray;
 }
 
 void GangHost::deliver(const std::vector<std::span<const float>>& hidden) {

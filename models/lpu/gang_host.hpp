@@ -11,7 +11,7 @@
 
 namespace tandem::lpu {
 
-/// The chips of a gang of one node (node_gang) with the stage in them.
+/// The chips of a gang (node_gang) with the stage in them.
 class GangHost final : public StageHost {
  public:
   /// `whole`: the stage of all chips; `stage`: what compile_gang_stage made of it.

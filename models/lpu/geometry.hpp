@@ -43,6 +43,9 @@ struct Geometry {
   int sxm_queues_per_hemisphere = 8;
   int hac_period = 252;          ///< cycles between two overflows of the hardware aligned counter
   std::vector<LinkClass> links;  ///< link l belongs to the class that covers index l in order
+  /// Ports to the chips of the same index in other trays, for gangs that are more than one tray:
+  /// those have them behind `links`. The first class of links joins the chips of a tray.
+  LinkClass tray_links;
 
   [[nodiscard]] int lanes() const { return superlanes * lanes_per_superlane; }
   [[nodiscard]] int vector_bytes() const { return lanes(); }

@@ -4,6 +4,7 @@
 
 #include <map>
 
+#include "models/lpu/compiler/layer_support.hpp"
 #include "models/lpu/gang_host.hpp"
 #include "models/lpu/lpu_chip.hpp"
 #include "models/lpu/pass_plan.hpp"
@@ -25,10 +26,11 @@ class LpuLoadedStage final : public LoadedStage {
   StageCost run(const Batch& batch, const StageData& in, StageData& out) override {
     prepare(batch, out);
     std::vector<Place> places = places_of(batch);
+    const std::int64_t block = block_of(setup_.stage, setup_.geometry);
     const auto time = [&](int width) { return pass_time(program(width)); };
     std::vector<PassCost> passes;
     std::int64_t row = 0;
-    for (const PlannedPass& pass : plan_passes(batch, setup_.geometry.lanes(), setup_.room, time)) {
+    for (const PlannedPass& pass : plan_passes(batch, block, setup_.room, time)) {
       passes.push_back(run_pass(pass, batch, places, in, row, out));
       row += static_cast<std::int64_t>(pass.tokens.size());
     }
@@ -72,7 +74,9 @@ class LpuLoadedStage final : public LoadedStage {
     return requests_[request] = {slot, 0};
   }
 
+  // Feed-forward halves alone keep nothing of a request.
   Request& request_of(const SequenceSlice& slice) {
+    if (only_feeds_forward(setup_.stage)) return passing_;
     const auto found = requests_.find(slice.request);
     Request& request = found == requests_.end() ? add(slice.request) : found->second;
     if (request.tokens != slice.context) {
@@ -187,6 +191,7 @@ class LpuLoadedStage final : public LoadedStage {
   std::unique_ptr<StageHost> host_;
   std::vector<int> free_slots_;
   std::map<std::int64_t, Request> requests_;
+  Request passing_;
 };
 
 }  // namespace

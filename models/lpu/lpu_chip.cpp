@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "models/lpu/compiler/layer_support.hpp"
 #include "models/lpu/loaded_stage.hpp"
 #include "models/lpu/pass_plan.hpp"
 #include "models/lpu/stage_gang.hpp"
@@ -134,6 +135,7 @@ std::int64_t largest_that(std::int64_t high, const Fits& fits) {
 
 // In the rows of every bank that the programs leave.
 std::int64_t LpuChip::largest_block_count(const Stage& stage, int room, std::int64_t rows) const {
+  if (only_feeds_forward(stage)) return 1;
   const std::int64_t lanes = geometry_.lanes();
   const std::int64_t wanted =
       std::max<std::int64_t>(1, (stage.network.max_context + lanes - 1) / lanes);
@@ -148,7 +150,9 @@ int LpuChip::room_for(const Stage& stage, std::int64_t blocks) const {
   const auto [found, is_new] = rooms_.try_emplace({stage.key(), blocks}, 1);
   if (!is_new) return found->second;
   const std::int64_t rows = geometry_.rows_per_bank;
-  if (takes_one_token(stage) || largest_block_count(stage, 2, rows) < blocks) return 1;
+  if (takes_one_token(stage)) return 1;
+  if (only_feeds_forward(stage)) return found->second = room_beside_programs(stage);
+  if (largest_block_count(stage, 2, rows) < blocks) return 1;
   const std::int64_t alone = largest_slot_count(stage, blocks, 1);
   for (int room = 2; room <= most_tokens; room *= 2) {
     const std::int64_t slots = largest_slot_count(stage, blocks, room);
@@ -156,6 +160,17 @@ int LpuChip::room_for(const Stage& stage, std::int64_t blocks) const {
     found->second = room;
   }
   return found->second;
+}
+
+// Without KV a token's vectors and programs are all that wide passes cost.
+int LpuChip::room_beside_programs(const Stage& stage) const {
+  int room = 1;
+  for (int wider = 2; wider <= most_tokens; wider *= 2) {
+    const int rows = layout_of_share(geometry_, stage, wider, 1, wider).deepest_bank();
+    if (rows + rows_of(program_bytes(stage, wider)) > geometry_.rows_per_bank) break;
+    room = wider;
+  }
+  return room;
 }
 
 void LpuChip::check_context(const Stage& stage, std::int64_t blocks) const {
@@ -190,27 +205,32 @@ LpuChip::Timed& LpuChip::timed(const Stage& stage, int room, int width) const {
   return entry;
 }
 
+std::int64_t LpuChip::blocks_of(const Stage& stage, std::int64_t tokens) const {
+  return std::max<std::int64_t>(1, ceil_div(tokens, block_of(stage, geometry_)));
+}
+
 std::int64_t LpuChip::longest_blocks(const Stage& stage) const {
-  return std::max<std::int64_t>(1, ceil_div(stage.longest_request, geometry_.lanes()));
+  return blocks_of(stage, stage.longest_request);
 }
 
 StageCost LpuChip::simulate(const Stage& stage, const Batch& batch,
                             TimelineRecorder* timeline) const {
   const std::lock_guard lock(mutex_);
+  const std::int64_t block = block_of(stage, geometry_);
   std::int64_t longest = longest_blocks(stage);
   for (const SequenceSlice& slice : batch.slices) {
-    longest = std::max(longest, (slice.context + slice.new_tokens - 1) / geometry_.lanes() + 1);
+    longest = std::max(longest, (slice.context + slice.new_tokens - 1) / block + 1);
   }
   check_context(stage, longest);
   const int room = room_for(stage, longest);
   const auto time = [&](int width) { return pass_time(*timed(stage, room, width).compiled); };
   std::vector<PassCost> passes;
-  for (const PlannedPass& pass : plan_passes(batch, geometry_.lanes(), room, time)) {
+  for (const PlannedPass& pass : plan_passes(batch, block, room, time)) {
     Timed& entry = timed(stage, room, pass.width);
     std::vector<std::int64_t> blocks;
     std::vector<Iterations> iterations;
     for (const PlannedToken& token : pass.tokens) {
-      blocks.push_back(token.position / geometry_.lanes() + 1);
+      blocks.push_back(token.position / block + 1);
       iterations.push_back(iterations_of(*entry.compiled, blocks.back()));
     }
     passes.push_back(pass_cost(entry, blocks));
@@ -235,9 +255,8 @@ KernelCost LpuChip::simulate_run(const KernelRun& run) const {
 std::unique_ptr<LoadedStage> LpuChip::load(const Stage& stage, const Weights& weights,
                                            std::int64_t sequences, std::int64_t max_context) const {
   const std::lock_guard lock(mutex_);
-  const std::int64_t blocks = (max_context + geometry_.lanes() - 1) / geometry_.lanes();
-  const auto slots = static_cast<int>(sequences);
-  int room = room_for(stage, std::max<std::int64_t>(blocks, 1));
+  const auto slots = only_feeds_forward(stage) ? 1 : static_cast<int>(sequences);
+  int room = room_for(stage, blocks_of(stage, max_context));
   const auto fits = [&](int tokens) {
     return layout_of_share(geometry_, stage, slots, max_context, tokens).deepest_bank() <=
            geometry_.rows_per_bank;
@@ -331,11 +350,11 @@ Fit LpuChip::measured_fit(const Stage& stage, std::int64_t max_context) const {
         fit.capacity - fit.weights + Bytes((least - geometry_.rows_per_bank) * banks * vector);
     return fit;
   }
-  const std::int64_t blocks = (max_context + geometry_.lanes() - 1) / geometry_.lanes();
+  const std::int64_t blocks = blocks_of(stage, max_context);
   const int room = room_for(stage, blocks);
   const StageLayout layout = layout_of_share(geometry_, stage, 1, max_context, room);
   fit.program = program_bytes(stage, room);
-  if (layout.layers.empty()) {
+  if (!layout.mixes()) {
     for (const int rows : layout.rows_used) fit.workspace += Bytes(rows * vector);
     fit.workspace -= fit.weights;
     return fit;

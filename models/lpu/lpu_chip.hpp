@@ -66,10 +66,14 @@ class LpuChip final : public ChipModel {
     std::map<std::pair<std::size_t, std::int64_t>, PassCost> passes;
   };
   [[nodiscard]] std::int64_t rows_of(Bytes bytes) const;
+  /// KV blocks of a request of so many tokens; 1 where the stage keeps none.
+  [[nodiscard]] std::int64_t blocks_of(const Stage& stage, std::int64_t tokens) const;
   /// KV blocks of the longest request of a stage's pool.
   [[nodiscard]] std::int64_t longest_blocks(const Stage& stage) const;
   /// Most tokens of a pass of requests with so many KV blocks.
   [[nodiscard]] int room_for(const Stage& stage, std::int64_t blocks) const;
+  /// The same of a stage without KV.
+  [[nodiscard]] int room_beside_programs(const Stage& stage) const;
   /// The program of that width, the tokens of a pass, beside buffers for `room`.
   [[nodiscard]] Timed& timed(const Stage& stage, int room, int width) const;
   [[nodiscard]] std::int64_t largest_block_count(const Stage& stage, int room,

@@ -71,7 +71,8 @@ LpuChip::Iterations LpuChip::iterations_of(const CompiledStage& compiled, std::i
 // Without numbers only the counts of iterations matter; the positions have as many blocks as those.
 PassCost LpuChip::run_pass(const CompiledStage& compiled, const std::vector<Iterations>& iterations,
                            TimelineRecorder* timeline) const {
-  Machine machine(geometry_, latencies_, false);
+  const Geometry geometry = geometry_of_share(geometry_, compiled.layout.ranks);
+  Machine machine(geometry, latencies_, false);
   machine.load(compiled.program_of(0), {});
   const CyclePrediction& prediction = compiled.cycles;
   std::vector<TokenPlace> places;
@@ -96,7 +97,7 @@ PassCost LpuChip::run_pass(const CompiledStage& compiled, const std::vector<Iter
   RunTimeline record;
   record.recorder = timeline;
   record.group = chip_.name;
-  RunResult run = run_share(machine, geometry_, compiled, cycles, record);
+  RunResult run = run_share(machine, geometry, compiled, cycles, record);
   if (run.cycles != cycles) {
     throw std::logic_error("lpu: the machine did not take the cycles that the compiler predicted");
   }

@@ -221,7 +221,12 @@ void Machine::Core::deliver(const LinkVector& vector) {
     throw ModelError(fmt::format("lpu.machine: a vector of {} bytes arrives on link {}",
                                  vector.bytes.size(), vector.link));
   }
-  arrivals_[static_cast<std::size_t>(vector.link)].push_back(vector);
+  // A link gives vectors in the order of their arrival, whoever sent them.
+  auto& arrivals = arrivals_[static_cast<std::size_t>(vector.link)];
+  const auto later = std::upper_bound(
+      arrivals.begin(), arrivals.end(), vector.cycle,
+      [](std::int64_t cycle, const LinkVector& other) { return cycle < other.cycle; });
+  arrivals.insert(later, vector);
 }
 
 bool Machine::Core::advance(std::int64_t until) {

@@ -4,6 +4,8 @@
 #include <bit>
 #include <map>
 
+#include "models/lpu/compiler/layer_support.hpp"
+
 namespace tandem::lpu {
 namespace {
 
@@ -63,6 +65,11 @@ std::vector<PlannedToken> tokens_of(const Batch& batch) {
 }
 
 }  // namespace
+
+std::int64_t block_of(const Stage& stage, const Geometry& geometry) {
+  constexpr std::int64_t beyond_any_request = std::int64_t{1} << 40;
+  return only_feeds_forward(stage) ? beyond_any_request : geometry.lanes();
+}
 
 std::vector<PlannedPass> plan_passes(const Batch& batch, std::int64_t block, int most_width,
                                      const PassTime& time) {

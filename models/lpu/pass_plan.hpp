@@ -6,6 +6,7 @@
 #include <functional>
 #include <vector>
 
+#include "models/lpu/geometry.hpp"
 #include "sim/core/units.hpp"
 #include "sim/lower/batch.hpp"
 
@@ -25,6 +26,9 @@ struct PlannedPass {
 
 /// What a pass of that width takes, whatever its tokens are.
 using PassTime = std::function<Picoseconds(int width)>;
+
+/// Tokens of a KV block of a stage; where its layers keep none, more than any request has.
+[[nodiscard]] std::int64_t block_of(const Stage& stage, const Geometry& geometry);
 
 /// The passes of a batch in the order of its tokens, each of width `most_width` at most (a
 /// power of two): of the ways to split a number of tokens into powers of two, the last one possibly

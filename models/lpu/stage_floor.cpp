@@ -5,60 +5,21 @@
 
 #include "models/lpu/idle_ways.hpp"
 #include "models/lpu/stage_floor_delta.hpp"
+#include "models/lpu/stage_floor_layer.hpp"
 #include "sim/core/integers.hpp"
 #include "sim/describe/neural_network.hpp"
 
 namespace tandem::lpu {
 namespace {
 
-// What one of `ranks` chips computes of a layer.
-struct LayerShape {
-  std::int64_t heads = 0, kv_heads = 0, head_dim = 0;
-  std::int64_t window = 0;  ///< tokens that one sees; 0: all
-  std::int64_t dense = 0;   ///< width of a dense block; 0: experts
-  std::int64_t expert = 0, shared = 0, experts = 0, chosen = 0, groups = 1;
-  bool norms_heads = false;
-  bool keys_are_values = false;  ///< one product makes both
-  // Instead of heads of its own:
-  const LatentAttention* latent = nullptr;
-  const GatedDelta* delta = nullptr;
-
-  LayerShape(const LayerKind& kind, std::int64_t ranks) {
-    add_attention(kind.mixer, ranks);
-    dense = ceil_div(kind.ffn.intermediate, ranks);
-    if (!kind.ffn.experts) return;
-    const Experts& mixture = *kind.ffn.experts;
-    expert = ceil_div(mixture.intermediate, ranks);
-    shared = mixture.shared > 0 ? ceil_div(mixture.shared_intermediate, ranks) : 0;
-    experts = mixture.router.experts;
-    chosen = mixture.router.top_k;
-    groups = mixture.router.groups;
-  }
-
-  void add_attention(const Mixer& mixer, std::int64_t ranks) {
-    latent = std::get_if<LatentAttention>(&mixer);
-    delta = std::get_if<GatedDelta>(&mixer);
-    const auto* attention = std::get_if<GroupedAttention>(&mixer);
-    if (attention == nullptr) return;
-    heads = attention->shape.heads / ranks;
-    kv_heads = std::max<std::int64_t>(1, attention->shape.kv_heads / ranks);
-    head_dim = attention->shape.head_dim;
-    window = attention->shape.window;
-    norms_heads = attention->qk_norm != QkNorm::None;
-    keys_are_values = attention->keys_are_values;
-  }
-  [[nodiscard]] std::int64_t q_width() const { return heads * head_dim; }
-  [[nodiscard]] std::int64_t kv_width() const { return kv_heads * head_dim; }
-};
-
 class FloorMaker {
  public:
   FloorMaker(const Geometry& geometry, const LatencyTable& latencies, const Stage& stage,
-             std::int64_t context, std::int64_t ranks, int hops)
+             std::int64_t context, const GangShape& gang, int hops)
       : geometry_(geometry),
         latencies_(latencies),
         network_(stage.network),
-        shape_(stage.network.kinds.front(), ranks),
+        shape_(stage.network.kinds.front(), gang.ranks),
         stage_(stage),
         ways_(geometry, latencies),
         lanes_(geometry.lanes()),
@@ -67,15 +28,18 @@ class FloorMaker {
         kv_bytes_(static_cast<int>(bytes_of(stage.precision.kv_cache))),
         scale_(weight_bytes_ == 1 ? ways_.simple : 0),
         blocks_(std::max<std::int64_t>(1, ceil_div(context, lanes_))),
-        ranks_(ranks),
+        ranks_(gang.ranks),
+        trays_(gang.trays),
+        tray_(gang.tray_chips()),
         hops_(hops) {}
 
   StageFloor make() {
     const bool sends = stage_.head_end != network_.vocabulary;
     if (!stage_.has_embedding) add_receive();
     for (std::int64_t l = 0; l < stage_.layers; ++l) {
-      take_shape(LayerShape(network_.layer(stage_.first_layer + l), ranks_));
-      add_layer(sends && l + 1 == stage_.layers);
+      const LayerKind& kind = network_.layer(stage_.first_layer + l);
+      take_shape(FloorLayer(kind, ranks_));
+      add_layer(kind.has_mixer(), sends && l + 1 == stage_.layers);
     }
     if (sends) add_link("send", link_way());
     if (stage_.has_head()) {
@@ -88,7 +52,7 @@ class FloorMaker {
   }
 
  private:
-  void take_shape(const LayerShape& shape) {
+  void take_shape(const FloorLayer& shape) {
     shape_ = shape;
     inner_ = ceil_div(shape.dense, lanes_);
     // As many tokens fill no fewer blocks, wherever in a block they begin.
@@ -113,7 +77,7 @@ class FloorMaker {
   }
 
   void add_link(const char* name, std::int64_t latency) {
-    const std::int64_t vectors = ranks_ > 1 ? ceil_div(hidden_, ranks_) : hidden_;
+    const std::int64_t vectors = ceil_div(hidden_, tray_);
     floor_.operators.push_back({name, latency, 0, 0, 0, 4 * vectors * interval(), 0, 0});
   }
   [[nodiscard]] std::int64_t interval() const {
@@ -125,7 +89,7 @@ class FloorMaker {
     add_link("receive", link_way());
     if (ranks_ == 1) return;
     add_exchange("gather", 1, link_hop() + ways_.load + ways_.simple + ways_.store,
-                 ceil_div(hidden_, ranks_));
+                 ceil_div(hidden_, tray_));
   }
 
   // From the SRAM of one chip to that of another.
@@ -150,15 +114,27 @@ class FloorMaker {
   // that sends passes the sums on after the first hop.
   void add_all_reduce(bool sends) {
     if (ranks_ == 1) return;
-    const std::int64_t part = ceil_div(hidden_, ranks_);
-    const std::int64_t sum = ways_.load + (ranks_ - 1) * ways_.simple + ways_.store;
+    const std::int64_t part = ceil_div(hidden_, tray_);
+    const std::int64_t sum = ways_.load + (tray_ - 1) * ways_.simple + ways_.store;
     const std::int64_t added = ways_.load + ways_.simple + ways_.store;
+    if (trays_ > 1) add_trays(hops_ == 1 && !sends ? hidden_ : part);
     if (hops_ == 1 && !sends) {
       // The sum and the hidden state in one go.
-      return add_exchange("all-reduce", ranks_, link_hop() + sum + ways_.simple, hidden_);
+      return add_exchange("all-reduce", tray_, link_hop() + sum + ways_.simple, hidden_);
     }
     const int hops = sends ? 1 : 2;
     add_exchange("all-reduce", 2, hops * link_hop() + sum + added, hops * part);
+  }
+
+  // Between the sum of a tray and its use: `vectors` go to the other trays and are added there.
+  void add_trays(std::int64_t vectors) {
+    OperatorFloor exchange;
+    exchange.name = "all-reduce over trays";
+    exchange.latency = link_hop() - geometry_.link_class(0).latency + geometry_.tray_links.latency +
+                       ways_.load + (trays_ - 1) * ways_.simple + ways_.store;
+    exchange.vxm = over_alus(trays_ * vectors);
+    exchange.link = 4 * vectors * geometry_.tray_links.cycles_per_vector;
+    floor_.operators.push_back(exchange);
   }
 
   void add_norm() {
@@ -313,9 +289,7 @@ class FloorMaker {
                double(network_.hidden) * double(shape_.q_width()), added, 2);
   }
 
-  void add_layer(bool sends) {
-    const double hidden = static_cast<double>(network_.hidden);
-    const std::int64_t added = ways_.product() + scale_ + ways_.simple + ways_.store;
+  void add_mixer(std::int64_t added) {
     add_norm();
     const std::size_t first = floor_.operators.size();
     add_attention(added);
@@ -323,6 +297,12 @@ class FloorMaker {
       floor_.further_blocks += (seen_blocks_ - 1) * floor_.operators[i].per_block;
     }
     add_all_reduce(false);
+  }
+
+  void add_layer(bool mixes, bool sends) {
+    const double hidden = static_cast<double>(network_.hidden);
+    const std::int64_t added = ways_.product() + scale_ + ways_.simple + ways_.store;
+    if (mixes) add_mixer(added);
     add_norm();
     if (shape_.experts > 0) {
       add_routing();
@@ -370,7 +350,7 @@ class FloorMaker {
   const Geometry& geometry_;
   const LatencyTable& latencies_;
   const NeuralNetwork& network_;
-  LayerShape shape_;
+  FloorLayer shape_;
   const Stage& stage_;
   const Ways ways_;
   const std::int64_t lanes_, hidden_;
@@ -378,7 +358,7 @@ class FloorMaker {
   std::int64_t seen_blocks_ = 1;  ///< KV blocks that the layer under way reads at least
   const int weight_bytes_, kv_bytes_;
   const std::int64_t scale_, blocks_;
-  const std::int64_t ranks_;
+  const std::int64_t ranks_, trays_, tray_;  ///< chips of the gang, its trays, chips of one
   const int hops_;
   std::int64_t links_ = 0;  ///< that join the gang
   std::int64_t pack_heads_ = 0, packs_ = 0, q_vectors_ = 0;
@@ -388,12 +368,12 @@ class FloorMaker {
 }  // namespace
 
 StageFloor floor_of_stage(const Geometry& geometry, const LatencyTable& latencies,
-                          const Stage& stage, std::int64_t context, int ranks) {
+                          const Stage& stage, std::int64_t context, const GangShape& gang) {
   const auto with_hops = [&](int hops) {
-    return FloorMaker(geometry, latencies, stage, context, ranks, hops).make();
+    return FloorMaker(geometry, latencies, stage, context, gang, hops).make();
   };
   const StageFloor two = with_hops(2);
-  const StageFloor one = ranks == 1 ? two : with_hops(1);
+  const StageFloor one = gang.ranks == 1 ? two : with_hops(1);
   return one.cycles() < two.cycles() ? one : two;
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "models/lpu/collective/gang.hpp"
 #include "models/lpu/geometry.hpp"
 #include "sim/lower/batch.hpp"
 
@@ -53,14 +54,17 @@ struct StageFloor {
 /// of sums that the chip's numerics fix; the best experts cost the sweep by which programs find
 /// them, one distance per cycle.
 ///
-/// `ranks`: chips that share the stage, joined by links of the geometry's first class; figures are
-/// of one of them. Attention and the feed-forward network each end in an all-reduce: its hops and
-/// sums (by rank, one after the other) are on the path, its vectors times the interval go to the
-/// links. Either every chip sends all vectors to every other one (one hop), or each adds up its
-/// part and passes it on (two); the floor is the lesser of both, whatever the programs do. Between
-/// stages of a pipeline every chip passes on its part alone.
+/// `gang`: the chips that share the stage, those of a tray joined by links of the geometry's first
+/// class, those of one index in all trays by its tray links; figures are of one of them. Attention
+/// and the feed-forward network each end in an all-reduce: its hops and sums (by rank, one after
+/// the other) are on the path, its vectors times the interval go to the links. Either every chip
+/// sends all vectors to every other one of its tray (one hop), or each adds up its part and passes
+/// it on (two); over several trays either sum crosses them once more. The floor is the lesser of
+/// both, whatever the programs do. Between stages of a pipeline every chip passes on its part
+/// alone.
 [[nodiscard]] StageFloor floor_of_stage(const Geometry& geometry, const LatencyTable& latencies,
-                                        const Stage& stage, std::int64_t context, int ranks = 1);
+                                        const Stage& stage, std::int64_t context,
+                                        const GangShape& gang = {});
 
 /// Cycles that `tiles` tiles occupy one plane's weight queue when all planes (pairs of planes for
 /// two-byte weights) share them: LW issues and one install each.

@@ -49,17 +49,24 @@ class Mirror {
 }  // namespace
 
 NodeGang node_gang(const Geometry& geometry, std::int64_t chips) {
-  const int count = static_cast<int>(chips);
-  Topology topology = Topology::node_of(geometry, count);
-  Gang gang = first_chips(topology, count);
-  return {std::move(topology), std::move(gang), free_links(geometry, count)};
+  const GangShape shape = gang_shape(geometry, chips);
+  Topology topology = Topology::trays_of(geometry, shape.tray_chips(), shape.trays);
+  Gang gang = first_chips(topology, shape.ranks);
+  return {std::move(topology), std::move(gang), free_links(geometry, shape.tray_chips())};
+}
+
+Geometry geometry_of_share(const Geometry& geometry, std::int64_t chips) {
+  if (chips == 1) return geometry;
+  const GangShape shape = gang_shape(geometry, chips);
+  return Topology::trays_of(geometry, shape.tray_chips(), shape.trays).with_links(geometry);
 }
 
 StageLayout layout_of_share(const Geometry& geometry, const Stage& stage, int slots,
                             std::int64_t max_context, int tokens) {
   const int ranks = static_cast<int>(stage.tensor);
+  const GangShape gang = ranks == 1 ? GangShape{} : gang_shape(geometry, ranks);
   return make_layout(geometry, rank_stage(stage, ranks, ranks - 1), slots, max_context, tokens,
-                     ranks);
+                     gang);
 }
 
 CompiledStage compile_share(const Geometry& geometry, const LatencyTable& latencies,
@@ -69,8 +76,8 @@ CompiledStage compile_share(const Geometry& geometry, const LatencyTable& latenc
     return compile_stage(geometry, latencies, chip, stage, slots, max_context, {}, pass);
   }
   const NodeGang node = node_gang(geometry, stage.tensor);
-  return compile_gang_stage(geometry, latencies, chip, stage, slots, max_context,
-                            {&node.topology, &node.gang}, node.links, pass);
+  return compile_gang_stage(node.topology.with_links(geometry), latencies, chip, stage, slots,
+                            max_context, {&node.topology, &node.gang}, node.links, pass);
 }
 
 RunResult run_share(Machine& machine, const Geometry& geometry, const CompiledStage& stage,

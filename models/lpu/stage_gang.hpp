@@ -1,5 +1,6 @@
-// The gangs of scenarios: chips that share a stage, all of one node or tray, joined all to all by
-// their own links. All run one schedule and are alike, so one machine answers for all of them.
+// The gangs of scenarios: chips that share a stage, of one node or tray joined all to all by their
+// own links, or spread evenly over several trays. All run one schedule and are alike, so one
+// machine answers for all of them.
 #pragma once
 
 #include <span>
@@ -17,8 +18,11 @@ struct NodeGang {
   LinkPlan links;
 };
 
-/// Throws ModelError where the chip has too few ports.
+/// The fewest trays that do. Throws ModelError where the chip has too few ports.
 [[nodiscard]] NodeGang node_gang(const Geometry& geometry, std::int64_t chips);
+
+/// The geometry of a stage's chips, with the links of their gang.
+[[nodiscard]] Geometry geometry_of_share(const Geometry& geometry, std::int64_t chips);
 
 /// make_layout for what one of the stage's chips holds.
 [[nodiscard]] StageLayout layout_of_share(const Geometry& geometry, const Stage& stage, int slots,
@@ -31,7 +35,8 @@ struct NodeGang {
 
 /// Runs the first rank's program on a machine without numbers, with what the stage before sends and
 /// what the gang's other chips send: the same in the same cycles as this one. The machine has the
-/// program loaded and its registers set; the pass is predicted to take `pass_cycles`.
+/// program loaded and its registers set, and `geometry` is geometry_of_share(); the pass is
+/// predicted to take `pass_cycles`.
 [[nodiscard]] RunResult run_share(Machine& machine, const Geometry& geometry,
                                   const CompiledStage& stage, std::int64_t pass_cycles,
                                   const RunTimeline& timeline);

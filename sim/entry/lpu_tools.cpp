@@ -12,6 +12,7 @@
 #include "models/lpu/machine.hpp"
 #include "models/lpu/program_walk.hpp"
 #include "models/lpu/stage_floor.hpp"
+#include "models/lpu/stage_gang.hpp"
 #include "models/lpu/verifier.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/entry/csv.hpp"
@@ -134,7 +135,7 @@ std::string explanation_of(const Stage& stage, const lpu::CompiledStage& compile
                            const lpu::Geometry& geometry, const lpu::LatencyTable& latencies) {
   const auto floor = [&](std::int64_t blocks) {
     return lpu::floor_of_stage(geometry, latencies, stage, blocks * geometry.lanes(),
-                               static_cast<int>(stage.tensor));
+                               lpu::gang_shape(geometry, stage.tensor));
   };
   return explain_operators(compiled, floor(1)) + explain_loops(compiled, floor);
 }
@@ -154,10 +155,11 @@ std::vector<CompiledPart> compile_scenario(const Scenario& scenario,
     if (!seen.insert(stage.key()).second) continue;
     const auto program = lpu::program_of_run(*chip, stage, options.tokens);
     const lpu::CompiledStage& compiled = *program;
+    const lpu::Geometry own = lpu::geometry_of_share(geometry, stage.tensor);
     CompiledPart part;
     part.file = fmt::format("stage{}.lpu", parts.size());
     // Of the first rank: the others differ in rows of SRAM alone.
-    part.bytes = lpu::encode_program({compiled.program_of(0), {}}, geometry);
+    part.bytes = lpu::encode_program({compiled.program_of(0), {}}, own);
     part.summary = summary_of(part.file, stage, compiled, geometry);
     if (options.map) {
       part.map = lpu::memory_page(geometry, lpu::memory_map(geometry, compiled.layout));

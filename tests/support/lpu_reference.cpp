@@ -42,7 +42,7 @@ LpuReference::LpuReference(const Weights& weights, ElementType weight_type, Elem
     layer.kind = &network_.layer(l);
     if (std::holds_alternative<LatentAttention>(layer.kind->mixer)) {
       make_latent(layer, l);
-    } else {
+    } else if (layer.kind->has_mixer()) {
       make_queries(layer, l);
       layer.k = make(weights.layer(l, "attention.key"), kv, hidden);
       if (!std::get<GroupedAttention>(layer.kind->mixer).keys_are_values) {
@@ -330,40 +330,55 @@ std::vector<float> LpuReference::forward(std::int32_t token) {
 }
 
 GangReference::GangReference(std::vector<Weights> shares, ElementType weight_type,
-                             ElementType kv_type, int lanes)
-    : shares_(std::move(shares)) {
+                             ElementType kv_type, int lanes, std::size_t trays)
+    : trays_(trays), shares_(std::move(shares)) {
   for (const Weights& share : shares_) ranks_.emplace_back(share, weight_type, kv_type, lanes);
 }
 
-// Norms over all heads: squares by rank.
-void GangReference::share_squares(std::size_t layer, const LpuReference::Lanes& hidden) {
-  auto sums = ranks_.front().head_squares(layer, hidden);
-  for (std::size_t r = 1; r < ranks_.size(); ++r) {
-    const auto next = ranks_[r].head_squares(layer, hidden);
-    for (std::size_t which = 0; which < 2; ++which) {
-      for (std::size_t i = 0; i < next[which].size(); ++i) sums[which][i] += next[which][i];
+LpuReference::Lanes GangReference::sum_of(
+    const std::function<LpuReference::Lanes(LpuReference&)>& part_of) {
+  const auto add = [](LpuReference::Lanes& sum, const LpuReference::Lanes& next) {
+    if (sum.empty()) {
+      sum = next;
+      return;
     }
+    for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += next[i];
+  };
+  const std::size_t chips = ranks_.size() / trays_;
+  LpuReference::Lanes total;
+  for (std::size_t tray = 0; tray < trays_; ++tray) {
+    LpuReference::Lanes sum;
+    for (std::size_t k = 0; k < chips; ++k) add(sum, part_of(ranks_[tray * chips + k]));
+    add(total, sum);
+  }
+  return total;
+}
+
+// Norms over all heads: squares of queries and of keys.
+void GangReference::share_squares(std::size_t layer, const LpuReference::Lanes& hidden) {
+  std::array<LpuReference::Lanes, 2> sums;
+  for (std::size_t which = 0; which < 2; ++which) {
+    sums[which] =
+        sum_of([&](LpuReference& rank) { return rank.head_squares(layer, hidden)[which]; });
   }
   const auto count = static_cast<std::int64_t>(ranks_.size());
   for (LpuReference& rank : ranks_) rank.give_squares(sums, count);
 }
 
+void GangReference::feed_forward(std::size_t layer, LpuReference::Lanes& hidden) {
+  LpuReference::Lanes sum =
+      sum_of([&](LpuReference& rank) { return rank.feed_forward_part(layer, hidden); });
+  ranks_.front().add_half(hidden, std::move(sum), layer, "ffn_post_norm");
+}
+
 std::vector<float> GangReference::forward(std::int32_t token) {
   LpuReference::Lanes hidden = ranks_.front().embed(token);
-  const auto add_parts = [&](auto part, std::size_t l, const char* norm) {
-    LpuReference::Lanes sum = part(ranks_.front());
-    for (std::size_t r = 1; r < ranks_.size(); ++r) {
-      const LpuReference::Lanes next = part(ranks_[r]);
-      for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += next[i];
-    }
-    ranks_.front().add_half(hidden, std::move(sum), l, norm);
-  };
   for (std::size_t l = 0; l < ranks_.front().layers(); ++l) {
     share_squares(l, hidden);
-    add_parts([&](LpuReference& rank) { return rank.attention_part(l, hidden); }, l,
-              "attention_post_norm");
-    add_parts([&](LpuReference& rank) { return rank.feed_forward_part(l, hidden); }, l,
-              "ffn_post_norm");
+    ranks_.front().add_half(
+        hidden, sum_of([&](LpuReference& rank) { return rank.attention_part(l, hidden); }), l,
+        "attention_post_norm");
+    feed_forward(l, hidden);
   }
   std::vector<float> logits;
   for (LpuReference& rank : ranks_) logits = rank.logits(hidden);

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <span>
@@ -31,6 +32,7 @@ class LpuReference {
   [[nodiscard]] Lanes embed(std::int32_t token) const;
   /// What attention and the feed-forward network of a layer add to the hidden state.
   Lanes attention_part(std::size_t layer, const Lanes& hidden);
+  /// `hidden`: of whole vectors.
   [[nodiscard]] Lanes feed_forward_part(std::size_t layer, const Lanes& hidden);
   /// Adds such a sum, with its bias and under its norm where the layer has one.
   void add_half(Lanes& hidden, Lanes sum, std::size_t layer, const std::string& norm) const;
@@ -171,15 +173,21 @@ class LpuReference {
 };
 
 /// Ranks that each hold a share of the weights: contributions to the hidden state are added rank by
-/// rank, then to it.
+/// rank (within each of equal trays, then tray by tray), then to it.
 class GangReference {
  public:
   GangReference(std::vector<Weights> shares, ElementType weight_type, ElementType kv_type,
-                int lanes);
+                int lanes, std::size_t trays = 1);
   std::vector<float> forward(std::int32_t token);
+  /// Adds the feed-forward half of a layer to a hidden state of whole vectors.
+  void feed_forward(std::size_t layer, LpuReference::Lanes& hidden);
 
  private:
   void share_squares(std::size_t layer, const LpuReference::Lanes& hidden);
+  /// What `part_of` gives for every rank, added up.
+  [[nodiscard]] LpuReference::Lanes sum_of(
+      const std::function<LpuReference::Lanes(LpuReference&)>& part_of);
+  std::size_t trays_;
   std::vector<Weights> shares_;
   std::vector<LpuReference> ranks_;  // look into shares_
 };

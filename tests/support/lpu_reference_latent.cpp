@@ -35,20 +35,23 @@ struct LpuReference::LatentLanes {
   [[nodiscard]] std::size_t latent_width() const { return (rank + lanes - 1) / lanes * lanes; }
 };
 
-// Of latent attention: one key, of which what rotates counts.
+// Of latent attention: one key, of which what rotates counts. Mixers elsewhere and recurrent ones
+// ask nothing of it.
 ops::AttentionShape LpuReference::heads_of(const Mixer& mixer) {
   if (const auto* grouped = std::get_if<GroupedAttention>(&mixer)) return grouped->shape;
-  const ops::LatentShape& latent = std::get<LatentAttention>(mixer).shape;
   ops::AttentionShape shape;
-  shape.heads = latent.heads;
-  shape.kv_heads = 1;
-  shape.head_dim = latent.rope_dim;
+  shape.heads = shape.kv_heads = shape.head_dim = 1;
+  if (const auto* latent = std::get_if<LatentAttention>(&mixer)) {
+    shape.heads = latent->shape.heads;
+    shape.head_dim = latent->shape.rope_dim;
+  }
   return shape;
 }
 
 std::optional<ops::Rope> LpuReference::rope_of(const Mixer& mixer) {
   if (const auto* grouped = std::get_if<GroupedAttention>(&mixer)) return grouped->rope;
-  return std::get<LatentAttention>(mixer).rope;
+  const auto* latent = std::get_if<LatentAttention>(&mixer);
+  return latent != nullptr ? std::optional(latent->rope) : std::nullopt;
 }
 
 void LpuReference::make_latent(Layer& layer, std::int64_t index) const {

@@ -60,14 +60,16 @@ enum class ReducePlan : std::uint8_t {
   RingParts,
 };
 
-/// What an all-reduce works on that goes on while its vectors are still being made. Vector
-/// s n + k of a gang of n belongs to stripe s and is added on chip k. All blocks hold whole
-/// stripes; rows of `input` that no vector has are sent along and should hold zeros.
+/// What an all-reduce works on that goes on while its vectors are still being made. With n chips
+/// per tray (a gang of one tray: all), vector s n + k belongs to stripe s and is added on chip k of
+/// its tray. All blocks hold whole stripes; rows of `input` that no vector has are sent along and
+/// should hold zeros.
 struct StripedBlocks {
   std::array<VectorBlock, 2>
       input;  ///< the same in West and East: each feeds the links of its side
   VectorBlock inbox;
   VectorBlock output;
+  VectorBlock trays;  ///< of a gang of several trays: sums by tray, stripe by stripe
 };
 
 /// Whether a gang's lanes allow a plan.
@@ -97,17 +99,21 @@ class Collective {
   /// Every chip gets all shards, by rank.
   std::int64_t all_gather(const CollectiveBlocks& blocks, int vectors, std::int64_t ready);
 
-  /// The first hop of a striped TwoPhase all-reduce: chip k adds vector k of a stripe by rank, into
-  /// its own row of the output. `ready`: first cycle in which the stripe's inputs may be read.
-  /// Returns the first cycle in which the sum may be read.
+  /// The first hop of a striped all-reduce: chip k of a tray adds vector k of a stripe by rank;
+  /// over several trays the sums of all of them meet there, in the order of trays, a hop later.
+  /// Either goes into the chip's own row of the output. `ready`: first cycle in which the stripe's
+  /// inputs may be read. Returns the first cycle in which the sum may be read.
   std::int64_t reduce_stripe(const StripedBlocks& blocks, int stripe, std::int64_t ready);
-  /// The second hop: every chip gets the sums of the others. Returns as all_reduce does.
+  /// The last hop: every chip gets the sums of the others of its tray. Returns as all_reduce does.
   std::int64_t gather_stripe(const StripedBlocks& blocks, int stripe, std::int64_t ready);
 
  private:
   [[nodiscard]] static std::size_t index_of(int rank) { return static_cast<std::size_t>(rank); }
   void require(ReducePlan plan) const;
   [[nodiscard]] int unit_chips() const;
+  [[nodiscard]] int trays() const { return gang_.size() / unit_chips(); }
+  void require_stripes() const;
+  std::int64_t sum_over_trays(const StripedBlocks& blocks, int stripe, std::int64_t ready);
   template <class OfRank>
   [[nodiscard]] int reg(OfRank of_rank);
   std::int64_t move(const Lane& lane, const Rows& from, const Rows& to, std::int64_t ready);

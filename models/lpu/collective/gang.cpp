@@ -57,6 +57,18 @@ std::vector<Lane> Gang::lanes_of(int level) const {
   return lanes;
 }
 
+GangShape gang_shape(const Geometry& geometry, std::int64_t chips) {
+  const int ranks = static_cast<int>(chips);
+  const int tray = geometry.links.empty() ? 1 : geometry.links.front().count + 1;
+  for (int trays = 1; trays <= geometry.tray_links.count + 1; ++trays) {
+    if (ranks % trays == 0 && ranks / trays <= tray) return {ranks, trays};
+  }
+  throw ModelError(
+      fmt::format("lpu.rack: {} LPUs do not lie evenly over up to {} trays of up to {} that a "
+                  "chip's links join",
+                  chips, geometry.tray_links.count + 1, tray));
+}
+
 Gang first_chips(const Topology& topology, int count) {
   std::vector<int> chips(static_cast<std::size_t>(count));
   std::iota(chips.begin(), chips.end(), 0);

@@ -36,6 +36,18 @@ class Gang {
   std::vector<Lane> lanes_;
 };
 
+/// Chips of a gang, and the trays over which they lie evenly. Ranks count tray by tray.
+struct GangShape {
+  int ranks = 1;
+  int trays = 1;
+  [[nodiscard]] int tray_chips() const { return ranks / trays; }
+  bool operator==(const GangShape&) const = default;
+};
+
+/// A gang of so many chips on the fewest trays that its links allow. Throws ModelError where they
+/// allow none.
+[[nodiscard]] GangShape gang_shape(const Geometry& geometry, std::int64_t chips);
+
 /// The gang of the chips 0 .. count - 1.
 [[nodiscard]] Gang first_chips(const Topology& topology, int count);
 

@@ -167,6 +167,7 @@ void StageCompiler::send_hidden(const TokenBuffers& token) {
 
 // The first half of a layer, by its kind.
 void StageCompiler::mix_tokens(const LayerLayout& layer) {
+  if (!layer.kind.has_mixer()) return;
   if (std::holds_alternative<GatedDelta>(layer.kind.mixer)) return mix_by_delta(layer);
   if (layout_.latent) return mix_by_latents(layer);
   attention(layer);
@@ -274,7 +275,7 @@ CompiledStage compile_stage(const Geometry& geometry, const LatencyTable& latenc
   result.links = links;
   result.tokens = pass.tokens;
   result.layout = make_layout(geometry, stage, slots, max_context, std::max(pass.tokens, pass.room),
-                              1, stage.has_head() ? pass.top : 0);
+                              {}, stage.has_head() ? pass.top : 0);
   check_fit(geometry, result.layout);
   StageCompiler compiler(geometry, latencies, result.layout, links, pass.tokens, pass.loops,
                          pass.window_loops);
@@ -295,8 +296,9 @@ CompiledStage compile_gang_stage(const Geometry& geometry, const LatencyTable& l
   result.tokens = pass.tokens;
   // The last rank's: where its rows of the head end, the vocabulary ends.
   const Stage share = rank_stage(stage, ranks, ranks - 1);
+  const int tray_chips = std::min(ranks, tensor.topology->chips_below(1));
   result.layout = make_layout(geometry, share, slots, max_context, std::max(pass.tokens, pass.room),
-                              ranks, share.has_head() ? pass.top : 0);
+                              {ranks, ranks / tray_chips}, share.has_head() ? pass.top : 0);
   check_fit(geometry, result.layout);
   StageCompiler compiler(geometry, latencies, result.layout, links, pass.tokens, pass.loops,
                          pass.window_loops);

@@ -80,9 +80,10 @@ struct PassShape {
                                           const PassShape& pass = {});
 
 /// The same for a gang: every rank takes its share of the stage (rank_stage) and adds what it
-/// contributes to the hidden state to the others' by a TwoPhase all-reduce in stripes, in the order
-/// of ranks. `geometry` has the topology's links. Throws ModelError where heads do not divide or
-/// the gang's links do not join every chip to every other.
+/// contributes to the hidden state to the others' by an all-reduce in stripes, in the order of
+/// ranks (over several trays: within each tray, then of trays). `geometry` has the topology's
+/// links. Throws ModelError where heads do not divide or the gang's links do not join every chip to
+/// every other.
 [[nodiscard]] CompiledStage compile_gang_stage(const Geometry& geometry,
                                                const LatencyTable& latencies,
                                                const std::string& chip, const Stage& stage,

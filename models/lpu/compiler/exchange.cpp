@@ -3,7 +3,8 @@
 // the all-reduce fill the cycles that its weights left.
 //
 // Between the stages of a pipeline every chip passes on the vectors that it adds up itself: the
-// second hop of the last all-reduce is made by the next gang.
+// last hop of the last all-reduce is made by the next gang. Chips of one index in all trays of a
+// gang pass on, and get, the same.
 #include <algorithm>
 #include <cstdlib>
 
@@ -13,11 +14,11 @@
 namespace tandem::lpu {
 namespace {
 
-// The first stripe's row of a chip's own vector; stripe s is s * ranks rows further.
-Rows own_row(const Rows& first, int stripe, int ranks, int own) {
+// The first stripe's row of a chip's own vector; stripe s is s * chips rows further.
+Rows own_row(const Rows& first, int stripe, int chips, int own) {
   Rows rows = first;
   for (Place& place : rows) {
-    place.row += stripe * ranks;
+    place.row += stripe * chips;
     place.reg = own;
   }
   return rows;
@@ -27,10 +28,11 @@ Rows own_row(const Rows& first, int stripe, int ranks, int own) {
 
 void StageCompiler::join(const TensorGang& tensor, RankRows& rows) {
   collective_.emplace(scheduler_, *tensor.topology, *tensor.gang, rows);
-  const int stripes = (exchanged() + layout_.ranks - 1) / layout_.ranks;
+  const int stripes = (exchanged() + layout_.tray_chips - 1) / layout_.tray_chips;
   stripe_ready_.assign(index_of(stripes), 0);
   std::vector<int> ranks(index_of(layout_.ranks));
-  for (int rank = 0; rank < layout_.ranks; ++rank) ranks[index_of(rank)] = rank;
+  for (int rank = 0; rank < layout_.ranks; ++rank)
+    ranks[index_of(rank)] = rank % layout_.tray_chips;
   own_register_ = rows.reg(ranks);
 }
 
@@ -46,7 +48,7 @@ void StageCompiler::contribute(Work& work, Value part, int token, int vector) {
     work.store(work.op(AluOp::Pass, part), side.at(index));
   }
   work.place();
-  std::int64_t& ready = stripe_ready_[index_of(index / layout_.ranks)];
+  std::int64_t& ready = stripe_ready_[index_of(index / layout_.tray_chips)];
   ready = std::max(ready, work.last_write() + scheduler_.latencies().mem_write_to_read);
 }
 
@@ -77,8 +79,8 @@ void StageCompiler::gather_vectors(const std::vector<std::int64_t>& ready,
   for (int stripe = 0; stripe < static_cast<int>(ready.size()); ++stripe) {
     const std::int64_t done =
         collective_->gather_stripe(layout_.exchange, stripe, ready[index_of(stripe)]);
-    const int first = stripe * layout_.ranks;
-    const int end = std::min(first + layout_.ranks, exchanged());
+    const int first = stripe * layout_.tray_chips;
+    const int end = std::min(first + layout_.tray_chips, exchanged());
     for (int n = first; n < end; ++n) {
       Work work(scheduler_);
       const Rows& own = row_of(to, n);
@@ -106,7 +108,8 @@ void StageCompiler::send_shards() {
   scheduler_.begin_operator("send");
   const std::vector<std::int64_t> summed = reduce_stripes();
   send_stripes([this, &summed](int stripe, const Rows& out) {
-    const Rows sum = own_row(layout_.exchange.output.first, stripe, layout_.ranks, own_register_);
+    const Rows sum =
+        own_row(layout_.exchange.output.first, stripe, layout_.tray_chips, own_register_);
     Work work(scheduler_);
     work.store(work.op(AluOp::Add, work.memory(sum), work.memory(out)), out);
     work.place(std::max(summed[index_of(stripe)], shards_ready_) - work.first_read());
@@ -131,7 +134,7 @@ void StageCompiler::send_stripes(
   std::int64_t ready = 0;
   std::int64_t offset = 0;
   for (int stripe = 0; stripe < static_cast<int>(stripe_ready_.size()); ++stripe) {
-    const Rows out = own_row(layout_.shards.first, stripe, layout_.ranks, own_register_);
+    const Rows out = own_row(layout_.shards.first, stripe, layout_.tray_chips, own_register_);
     ready = std::max(ready, ready_of(stripe, out) - offset);
     for (const Place& place : out) {
       send.send_row(place, links_.send_link, offset);
@@ -151,7 +154,7 @@ void StageCompiler::receive_shards() {
   const int stripes = static_cast<int>(stripe_ready_.size());
   for (int stripe = 0; stripe < stripes; ++stripe) {
     for (const Place& place :
-         own_row(layout_.exchange.output.first, stripe, layout_.ranks, own_register_)) {
+         own_row(layout_.exchange.output.first, stripe, layout_.tray_chips, own_register_)) {
       work.receive_row(place, links_.receive_link, offset);
       receives_.push_back(offset);
       offset += interval;

@@ -62,7 +62,7 @@ std::int64_t StageCompiler::sum_squares(const TokenBuffers& token, const NormedR
 
 std::int64_t StageCompiler::sum_over_ranks(std::int64_t ready) {
   const StripedBlocks& blocks = layout_.norm_exchange;
-  const int stripes = blocks.output.vectors / layout_.ranks;
+  const int stripes = blocks.output.vectors / layout_.tray_chips;
   std::int64_t done = 0;
   for (int stripe = 0; stripe < stripes; ++stripe) {
     const std::int64_t summed = collective_->reduce_stripe(blocks, stripe, ready);

@@ -37,7 +37,7 @@ class ConstantWriter : private TileWriter {
       write_delta(layer, tensors);
     } else if (layout_.latent) {
       write_latent(*this, layer, tensors);
-    } else {
+    } else if (layer.kind.has_mixer()) {
       write_grouped_attention(layer, tensors);
     }
     if (layer.up.n_tiles > 0) write_dense_block(layer, tensors);

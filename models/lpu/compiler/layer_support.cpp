@@ -16,6 +16,14 @@ std::string beyond_compiler(const LatentAttention& a) {
   return a.indexer ? "sparse attention" : "";
 }
 
+std::string beyond_compiler(const GatedDelta&) {
+  return "";
+}
+
+std::string beyond_compiler(const MixerElsewhere&) {
+  return "";
+}
+
 std::string beyond_compiler(const Experts& experts) {
   const bool masks_softmax =
       experts.router.groups > 1 && experts.router.rule != ops::RouterRule::SigmoidBias;
@@ -23,6 +31,7 @@ std::string beyond_compiler(const Experts& experts) {
 }
 
 std::string beyond_compiler(const FeedForward& ffn) {
+  if (ffn.is_elsewhere()) return "layers without their feed-forward block";
   if (ffn.activation == ActivationKind::Gelu) return "the exact GELU, which needs erf";
   const bool is_dense = ffn.intermediate > 0;
   const bool clamps = ffn.activation == ActivationKind::ClampedSwiglu;
@@ -74,12 +83,16 @@ std::string beyond_compiler(const NeuralNetwork& network, const LayerKind& kind)
   if (kind.post_norms && kind.ffn.experts && kind.ffn.experts->bias) {
     return "biases of experts under a norm";
   }
-  if (std::holds_alternative<GatedDelta>(kind.mixer)) return beyond_compiler(kind.ffn);
-  const auto* latent = std::get_if<LatentAttention>(&kind.mixer);
-  const std::string in_attention = latent != nullptr
-                                       ? beyond_compiler(*latent)
-                                       : beyond_compiler(std::get<GroupedAttention>(kind.mixer));
-  return in_attention.empty() ? beyond_compiler(kind.ffn) : in_attention;
+  const std::string in_mixer =
+      std::visit([](const auto& mixer) { return beyond_compiler(mixer); }, kind.mixer);
+  return in_mixer.empty() ? beyond_compiler(kind.ffn) : in_mixer;
+}
+
+bool only_feeds_forward(const Stage& stage) {
+  for (std::int64_t l = 0; l < stage.layers; ++l) {
+    if (stage.network.layer(stage.first_layer + l).has_mixer()) return false;
+  }
+  return stage.layers > 0;
 }
 
 void check_supported(const Stage& stage) {

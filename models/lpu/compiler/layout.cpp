@@ -145,10 +145,11 @@ std::vector<Rows> LayoutMaker::norm_weights() {
 }
 
 void LayoutMaker::make_norms(LayerLayout& layer) {
-  layer.attention_norm = norm_weights();
+  const bool mixes = layer.kind.has_mixer();
+  if (mixes) layer.attention_norm = norm_weights();
   layer.ffn_norm = norm_weights();
   if (layer.kind.post_norms) {
-    layer.attention_post_norm = norm_weights();
+    if (mixes) layer.attention_post_norm = norm_weights();
     layer.ffn_post_norm = norm_weights();
   }
   if (layer.experts && layer.kind.ffn.intermediate > 0) {
@@ -183,13 +184,7 @@ void LayoutMaker::make_vectors(LayerLayout& layer) {
 void LayoutMaker::make_layer(std::int64_t index) {
   LayerLayout layer;
   layer.kind = layer_of(layout_.stage, index);
-  if (std::holds_alternative<GatedDelta>(layer.kind.mixer)) {
-    make_delta(layer);
-  } else if (layout_.latent) {
-    make_latent(layer);
-  } else {
-    make_grouped_attention(layer);
-  }
+  make_mixer(layer);
   begin_at_even_plane();
   if (layer.kind.ffn.intermediate > 0) make_dense_block(layer);
   begin_at_even_plane();
@@ -266,7 +261,7 @@ void LayoutMaker::make() {
   const StageShape& shape = layout_.shape;
   for (std::int64_t l = 0; l < layout_.stage.layers; ++l) make_layer(l);
   if (layout_.stage.has_head()) layout_.head = matrix(shape.head_vectors, shape.hidden_vectors);
-  if (layout_.stage.layers > 0) make_kv();
+  if (layout_.mixes()) make_kv();
   // Buffers come behind all column tiles: on chips where those need every slice, they begin at
   // the first row that is free in all of them.
   for (LayerLayout& layer : layout_.layers) make_vectors(layer);
@@ -281,9 +276,9 @@ void LayoutMaker::make() {
   if (layout_.stage.layers == 0) return;
   make_delta_buffers();
   for (int t = 0; t < layout_.tokens; ++t) {
-    layout_.latent ? make_latent_vectors(t) : make_attention_vectors(t);
+    make_mixer_vectors(t);
     make_activations(layout_.token(t).gated, t, shape.ffn_vectors, intermediate());
-    layout_.latent ? make_latent_buffers(t) : make_attention_buffers(t);
+    make_mixer_buffers(t);
   }
   make_routing_buffers();
 }
@@ -296,13 +291,17 @@ StripedBlocks LayoutMaker::striped_blocks(int vectors) {
   blocks.input = {block(Hemisphere::West), block(Hemisphere::East)};
   blocks.inbox = block(Hemisphere::West);
   blocks.output = block(Hemisphere::East);
+  if (const int trays = layout_.ranks / layout_.tray_chips; trays > 1) {
+    const int sums = vectors / layout_.tray_chips * trays;
+    blocks.trays = {allocator_.buffer(Hemisphere::West, 4, BufferUse::Any, 0, sums), sums};
+  }
   return blocks;
 }
 
 void LayoutMaker::make_exchange() {
   const int stripes =
-      pieces_of(std::int64_t{layout_.tokens} * layout_.shape.hidden_vectors, layout_.ranks);
-  const int vectors = stripes * layout_.ranks;
+      pieces_of(std::int64_t{layout_.tokens} * layout_.shape.hidden_vectors, layout_.tray_chips);
+  const int vectors = stripes * layout_.tray_chips;
   layout_.exchange = striped_blocks(vectors);
   if (is_last()) return;
   layout_.shards = {allocator_.buffer(Hemisphere::East, 4, BufferUse::Any, 0, vectors), vectors};
@@ -356,11 +355,12 @@ void require_square_planes(const Geometry& geometry) {
 }
 
 StageLayout make_layout(const Geometry& geometry, const Stage& stage, int slots,
-                        std::int64_t max_context, int tokens, int ranks, int top) {
+                        std::int64_t max_context, int tokens, const GangShape& gang, int top) {
   require_square_planes(geometry);
   StageLayout layout;
   layout.stage = stage;
-  layout.ranks = ranks;
+  layout.ranks = gang.ranks;
+  layout.tray_chips = gang.tray_chips();
   layout.top = top;
   if (top < 0 || top > std::min<std::int64_t>(most_top_tokens, stage.head_end - stage.head_begin)) {
     throw ModelError(fmt::format("lpu.compiler: the best {} tokens; up to {} of the head are given",

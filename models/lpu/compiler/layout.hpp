@@ -280,6 +280,7 @@ struct TokenBuffers : LatentBuffers {
 struct StageLayout : TokenBuffers {
   Stage stage;
   int ranks = 1;
+  int tray_chips = 1;             ///< of the gang, each of which adds a vector of every stripe
   ops::Rope rope;                 ///< of all its attention layers
   bool rotates = true;            ///< whether they have a rotary embedding
   ops::AttentionShape attention;  ///< of all its attention layers: scale and cap of scores
@@ -337,6 +338,11 @@ struct StageLayout : TokenBuffers {
   }
   [[nodiscard]] const NeuralNetwork& network() const { return stage.network; }
   [[nodiscard]] int units() const { return slots * blocks_per_slot; }
+  /// Whether any layer mixes tokens: without, positions and requests make no difference.
+  [[nodiscard]] bool mixes() const {
+    return std::ranges::any_of(layers,
+                               [](const LayerLayout& layer) { return layer.kind.has_mixer(); });
+  }
   /// Whether any layer attends to all tokens.
   [[nodiscard]] bool sees_all() const {
     return !window.exists() || std::ranges::any_of(layers, [](const LayerLayout& layer) {
@@ -363,10 +369,10 @@ void require_square_planes(const Geometry& geometry);
 
 /// Lays out a stage for `slots` requests of up to `max_context` tokens, `tokens` of them per pass.
 /// Throws ModelError for shapes the compiler does not support; whether it fits is for the caller to
-/// judge. `ranks`: chips of the gang whose last rank the stage is. `top`: tokens that the head
+/// judge. `gang`: the one whose last rank the stage is. `top`: tokens that the head
 /// gives with their logits beside the best one.
 [[nodiscard]] StageLayout make_layout(const Geometry& geometry, const Stage& stage, int slots,
-                                      std::int64_t max_context, int tokens = 1, int ranks = 1,
-                                      int top = 0);
+                                      std::int64_t max_context, int tokens = 1,
+                                      const GangShape& gang = {}, int top = 0);
 
 }  // namespace tandem::lpu

@@ -5,6 +5,27 @@
 
 namespace tandem::lpu {
 
+void LayoutMaker::make_mixer(LayerLayout& layer) {
+  if (!layer.kind.has_mixer()) return;
+  if (std::holds_alternative<GatedDelta>(layer.kind.mixer)) {
+    make_delta(layer);
+  } else if (layout_.latent) {
+    make_latent(layer);
+  } else {
+    make_grouped_attention(layer);
+  }
+}
+
+void LayoutMaker::make_mixer_vectors(int t) {
+  if (!layout_.mixes()) return;
+  layout_.latent ? make_latent_vectors(t) : make_attention_vectors(t);
+}
+
+void LayoutMaker::make_mixer_buffers(int t) {
+  if (!layout_.mixes()) return;
+  layout_.latent ? make_latent_buffers(t) : make_attention_buffers(t);
+}
+
 void LayoutMaker::make_grouped_attention(LayerLayout& layer) {
   const StageShape& s = layout_.shape;
   layer.q = matrix(s.q_vectors(), s.hidden_vectors);
@@ -48,10 +69,11 @@ void LayoutMaker::make_head_vectors(LayerLayout& layer, const GroupedAttention& 
 }
 
 // In a gang the sums of a token's queries and keys follow each other in stripes of as many vectors
-// as there are ranks.
+// as a tray has chips.
 void LayoutMaker::make_square_sums() {
   if (!layout_.square_sums[0].empty()) return;
-  const int vectors = (2 * layout_.tokens + layout_.ranks - 1) / layout_.ranks * layout_.ranks;
+  const int chips = layout_.tray_chips;
+  const int vectors = (2 * layout_.tokens + chips - 1) / chips * chips;
   StripedBlocks& blocks = layout_.norm_exchange;
   if (layout_.ranks > 1) blocks = striped_blocks(vectors);
   for (int t = 0; t < layout_.tokens; ++t) {

@@ -58,6 +58,11 @@ class LayoutMaker {
   void make_activations(Activations& activations, int token, int vectors, std::int64_t width,
                         bool lanes_per_vector = true);
 
+  // Token mixers by kind (layout_attention.cpp).
+  void make_mixer(LayerLayout& layer);
+  void make_mixer_vectors(int t);
+  void make_mixer_buffers(int t);
+
   // Gated DeltaNet (layout_delta.cpp).
   void make_delta(LayerLayout& layer);
   void make_delta_vectors(LayerLayout& layer);

@@ -281,8 +281,8 @@ Weights rank_weights(const Weights& weights, int ranks, int rank) {
       cutter.cut_attention(share_of(attention->shape, ranks, rank), attention->output_gate);
     } else if (const auto* latent = std::get_if<LatentAttention>(&kind.mixer)) {
       cutter.cut_latent(latent->shape, ranks, rank);
-    } else {
-      cutter.cut_delta(std::get<GatedDelta>(kind.mixer).shape, ranks, rank);
+    } else if (const auto* delta = std::get_if<GatedDelta>(&kind.mixer)) {
+      cutter.cut_delta(delta->shape, ranks, rank);
     }
     const auto run = [&](std::int64_t width) {
       const std::int64_t part = ceil_div(width, ranks);

@@ -69,6 +69,22 @@ Topology Topology::node_of(const Geometry& chip, int chips) {
   return node;
 }
 
+Topology Topology::trays_of(const Geometry& chip, int chips, int trays) {
+  if (trays == 1) return node_of(chip, chips);
+  if (chip.links.empty() || chip.links.front().count < chips - 1 ||
+      chip.tray_links.count < trays - 1) {
+    throw ModelError(
+        fmt::format("lpu.rack: a chip's links do not join {} trays of {}", trays, chips));
+  }
+  Topology rack;
+  rack.chips_ = chips * trays;
+  rack.classes_ = {chip.links.front(), chip.tray_links};
+  rack.units_ = {chips, trays};
+  rack.peers_.resize(index_of(rack.chips_ * rack.links_per_chip()));
+  for (const int level : {0, 1}) rack.wire(level, Wiring::Complete);
+  return rack;
+}
+
 int Topology::links_per_chip() const {
   return first_link(levels());
 }

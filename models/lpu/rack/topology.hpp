@@ -45,6 +45,8 @@ class Topology {
   /// So many chips joined all to all by the first class of the chip's own links; further ports stay
   /// open. Throws ModelError where it has too few.
   [[nodiscard]] static Topology node_of(const Geometry& chip, int chips);
+  /// `trays` such nodes; chips of one index in them are joined all to all by the chip's tray links.
+  [[nodiscard]] static Topology trays_of(const Geometry& chip, int chips, int trays);
 
   [[nodiscard]] int chips() const { return chips_; }
   [[nodiscard]] int levels() const { return static_cast<int>(classes_.size()); }

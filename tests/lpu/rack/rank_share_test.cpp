@@ -110,7 +110,7 @@ TEST(LpuRankShare, RefusesHeadsThatDoNotDivide) {
 
 TEST(LpuGangFloor, CountsHopsOnThePathAndVectorsOnTheLinks) {
   const Stage stage = whole_model(small_network(1, 640, 8, 8, 64, 2560, 2560), fp8());
-  const auto floor = lpu::floor_of_stage(lpu_v1_geometry(), lpu::LatencyTable{}, stage, 1, 8);
+  const auto floor = lpu::floor_of_stage(lpu_v1_geometry(), lpu::LatencyTable{}, stage, 1, {8});
   // Both ways put as many vectors on a link: 2 whole ones, or 1 out and 1 back. One hop is shorter.
   EXPECT_EQ(floor.hops, 1);
   std::int64_t links = 0;

@@ -9,7 +9,7 @@
 namespace tandem::lpu::testing {
 
 inline Loader shipped() {
-  return {find_roots(), {{"lpu", lpu_schema()}}};
+  return Loader(find_roots(), {{"lpu", lpu_schema()}});
 }
 
 /// A fabric with `units` of its outermost levels, and the geometry and latencies of its chips.

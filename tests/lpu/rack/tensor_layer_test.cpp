@@ -56,7 +56,7 @@ double ratio_to_floor(const ShippedFabric& fabric, ElementType type) {
   const lpu::RackResult run = rack.run();
   EXPECT_EQ(run.cycles, compiled.cycles.base);
   expect_one_rank_stands_for_all(fabric, stage, run.chips.front());
-  const auto floor = lpu::floor_of_stage(fabric.geometry, fabric.latencies, stage, 320, ranks);
+  const auto floor = lpu::floor_of_stage(fabric.geometry, fabric.latencies, stage, 320, {ranks});
   testing::Test::RecordProperty("cycles", std::to_string(compiled.cycles.base));
   testing::Test::RecordProperty("floor", std::to_string(floor.cycles()));
   return double(compiled.cycles.base) / double(floor.cycles());
