@@ -17,6 +17,7 @@ class PoolFitTest : public testing::Test {
   PoolFitTest() {
     scenario_.placement.decode.pool = "lpu";
     scenario_.placement.decode.pipeline = 1;
+    fakes::set(scenario_.system.chips["small"].parameters, "kv_block", 16);
   }
   [[nodiscard]] std::unique_ptr<ChipModel> chip_of(double capacity) {
     fakes::set(scenario_.system.chips["small"].parameters, "capacity", capacity);
