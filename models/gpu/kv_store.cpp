@@ -26,28 +26,51 @@ const std::byte* read_row(const std::byte* from, ElementType type, std::span<flo
   return from;
 }
 
+/// What the layers of a mixer keep per token.
+struct KvShape {
+  std::int64_t heads = 0, width = 0, value_width = 0;
+  RopeLayout layout = RopeLayout::HalfSplit;
+  bool operator==(const KvShape&) const = default;
+};
+
+KvShape kv_shape_of(const GroupedAttention& a) {
+  const std::int64_t width = a.shape.head_dim;
+  return {a.shape.kv_heads, width, width, a.rope ? a.rope->layout : RopeLayout::HalfSplit};
+}
+
+KvShape kv_shape_of(const LatentAttention& a) {
+  if (a.indexer) throw ModelError("gpu: keys of an indexer do not move between chips yet");
+  return {1, a.shape.rope_dim, a.shape.kv_rank, a.rope.layout};
+}
+
+KvShape kv_shape_of(const GatedDelta&) {
+  throw ModelError("gpu: recurrent states do not move between chips yet");
+}
+
+KvShape kv_shape_of(const MixerElsewhere&) {
+  return {};
+}
+
 /// The shape of keys and values that all layers of a stage have.
 KvBlock empty_block(const Stage& stage, const NeuralNetwork& network) {
-  KvBlock block;
-  block.type = stage.precision.kv_cache;
-  block.first_layer = stage.first_layer;
-  block.layers = stage.layers;
+  KvShape shape;
   for (std::int64_t i = 0; i < stage.layers; ++i) {
     const LayerKind& kind = network.layer(stage.first_layer + i);
-    const auto* a = std::get_if<GroupedAttention>(&kind.mixer);
-    if (a == nullptr) {
-      throw ModelError("gpu: latents and recurrent states do not move between chips yet");
-    }
-    const RopeLayout layout = a->rope ? a->rope->layout : RopeLayout::HalfSplit;
-    const bool differs = a->shape.kv_heads != block.kv_heads ||
-                         a->shape.head_dim != block.head_dim || layout != block.rope_layout;
-    if (i > 0 && differs) {
+    const KvShape own =
+        std::visit([](const auto& mixer) { return kv_shape_of(mixer); }, kind.mixer);
+    if (i > 0 && !(own == shape)) {
       throw ModelError("gpu: KV of layers of different shapes does not move between chips yet");
     }
-    block.kv_heads = a->shape.kv_heads;
-    block.head_dim = a->shape.head_dim;
-    block.rope_layout = layout;
+    shape = own;
   }
+  KvBlock block;
+  block.type = stage.precision.kv_cache;
+  block.rope_layout = shape.layout;
+  block.first_layer = stage.first_layer;
+  block.layers = stage.layers;
+  block.kv_heads = shape.heads;
+  block.head_dim = shape.width;
+  block.value_dim = shape.value_width == shape.width ? 0 : shape.value_width;
   return block;
 }
 
@@ -74,7 +97,8 @@ RequestCache from_block(const Stage& stage, const NeuralNetwork& network, const 
   own.tokens = block.tokens;
   const bool fits = block.type == own.type && block.layers == own.layers &&
                     block.first_layer == own.first_layer && block.kv_heads == own.kv_heads &&
-                    block.head_dim == own.head_dim && block.rope_layout == own.rope_layout &&
+                    block.head_dim == own.head_dim && block.value_width() == own.value_width() &&
+                    block.rope_layout == own.rope_layout &&
                     static_cast<std::int64_t>(block.bytes.size()) == block.expected_size().count();
   if (!fits) throw ModelError("gpu: a KV block does not have the type and shape of this stage");
   RequestCache cache = empty_cache(stage, network);

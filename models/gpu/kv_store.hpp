@@ -7,7 +7,7 @@
 namespace tandem::gpu {
 
 /// `network` is as the chip has it. Throws ModelError where its layers keep anything but keys and
-/// values of one shape: latents and states do not move between chips yet.
+/// values, or latents, of one shape: states and indexers' keys do not move between chips yet.
 [[nodiscard]] KvBlock to_block(const Stage& stage, const NeuralNetwork& network,
                                const RequestCache& cache);
 

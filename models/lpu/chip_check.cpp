@@ -54,6 +54,9 @@ class ShapeCheck {
       report("weight_streams_per_plane",
              fmt::format("the {} columns of a plane load in equal groups: write a divisor",
                          number("plane_columns")));
+    } else if (number("weight_streams_per_plane") % 2 != 0) {
+      report("weight_streams_per_plane",
+             "KV in one byte loads from both banks of half as many slices: write an even number");
     }
   }
 

@@ -32,6 +32,7 @@ PoolPlacement build_pool(const Tree& tree, const MapReader& reader, ReadContext&
   pool.context = reader.count("context");
   pool.attention_data = reader.count("attention_data");
   pool.expert = reader.count("expert");
+  pool.redundant_experts = reader.count("redundant_experts");
   pool.pipeline = reader.count("pipeline");
   pool.replicas = reader.count("replicas");
   pool.head_chips = reader.count("head_chips");

@@ -55,6 +55,7 @@ void add(Hasher& hasher, const PoolPlacement& p) {
   hasher.add(p.pool).add(p.tensor).add(p.pipeline).add(p.replicas).add(p.head_chips);
   if (p.gang() != p.tensor || p.expert != 1) {
     hasher.add("gang").add(p.context).add(p.attention_data).add(p.expert);
+    hasher.add(p.redundant_experts);
   }
   if (p.micro_batches != 1 || p.bridge_links != 0) {
     hasher.add("turns").add(p.micro_batches).add(p.bridge_links);

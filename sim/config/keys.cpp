@@ -84,6 +84,9 @@ Section pool_section() {
           number("expert", Dimension::Count, "1", 1, 1e6,
                  "Runs of the stage's tensor x context x attention_data chips with different "
                  "experts; the chips of a run share the width of each (GPUs)."),
+          number(
+              "redundant_experts", Dimension::Count, "0", 0, 1e6,
+              "Further copies of the experts with the most rows, spread like the others (GPUs)."),
           number("pipeline", Dimension::Count, "1", 1, 1e6,
                  "Stages, each of whole layers on a chip (or `tensor` chips) of its own."),
           number("replicas", Dimension::Count, "1", 1, 1e6, "Copies side by side."),
@@ -91,8 +94,8 @@ Section pool_section() {
               "head_chips", Dimension::Count, "0", 0, 1e6,
               "Further stages that split the LM head by vocabulary; 0: the last stage holds it."),
           number("micro_batches", Dimension::Count, "1", 1, 64,
-                 "attention_ffn, under `attention`: parts of the batch that take turns on both "
-                 "sides."),
+                 "Parts of a batch that take turns: one computes while another exchanges (gangs of "
+                 "GPUs), or is on the other side (attention_ffn, under `attention`)."),
           number("bridge_links", Dimension::Count, "0", 0, 1e6,
                  "attention_ffn, under `ffn`: chips of a gang whose bridge links carry hidden "
                  "rows; 0: all."),

@@ -76,6 +76,7 @@ struct PoolPlacement {
   std::int64_t context = 1;
   std::int64_t attention_data = 1;
   std::int64_t expert = 1;
+  std::int64_t redundant_experts = 0;
   std::int64_t pipeline = 1;
   std::int64_t replicas = 1;
   /// Parts of a batch that take turns with chips elsewhere (attention_ffn: the attention's pool).

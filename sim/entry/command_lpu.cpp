@@ -78,7 +78,7 @@ int verify(const LpuArguments& arguments, const Context& context) {
 }
 
 void assemble(const LpuArguments& arguments, const Context& context) {
-  const lpu::Geometry geometry = lpu::geometry_of(context.loader.chip(arguments.chip));
+  const lpu::Geometry geometry = lpu::geometry_of(lpu_named(context, arguments.chip));
   lpu::ProgramImage image = lpu::assemble(read_file(arguments.input), geometry, arguments.input);
   image.program.chip = arguments.chip;
   write_bytes(arguments.output, lpu::encode_program(image, geometry));

@@ -11,6 +11,7 @@
 #include "sim/entry/describe_page.hpp"
 #include "sim/entry/lpu_fit_compiled.hpp"
 #include "sim/entry/lpu_points.hpp"
+#include "sim/entry/lpu_tools.hpp"
 
 namespace tandem::entry {
 namespace {
@@ -52,7 +53,7 @@ std::string usual_fabric(const std::string& chip) {
 Fabric fabric_of(const Context& context, const RackQuestion& question) {
   if (!question.fabric.empty()) return context.loader.fabric(question.fabric);
   if (question.chip.empty()) return context.loader.fabric("lp30_lpx");
-  const std::string chip = context.loader.chip(question.chip).name;
+  const std::string chip = lpu_named(context, question.chip).name;
   const std::string usual = usual_fabric(chip);
   if (!usual.empty()) return context.loader.fabric(usual);
   throw ConfigError(fmt::format("no usual fabric for chip '{}'; name one with --fabric", chip));
@@ -157,7 +158,7 @@ std::string compiled_table(const Chip& chip, const NeuralNetwork& network,
 std::string fit_page(const Context& context, const RackQuestion& question) {
   check(question.fit);
   const Fabric fabric = fabric_of(context, question);
-  const Chip chip = context.loader.chip(question.chip.empty() ? fabric.chip : question.chip);
+  const Chip chip = lpu_named(context, question.chip.empty() ? fabric.chip : question.chip);
   const NeuralNetwork network = context.loader.network(question.model);
   check_context(question.fit, network);
   const Prices prices = context.loader.prices(question.prices);

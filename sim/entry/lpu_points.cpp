@@ -9,6 +9,7 @@
 #include "models/lpu/chip_params.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/entry/csv.hpp"
+#include "sim/entry/lpu_tools.hpp"
 
 namespace tandem::entry {
 namespace {
@@ -73,7 +74,7 @@ std::vector<Case> cases_of(const Context& context, const std::string& file) {
                [&] { c.network = context.loader.network(point.model); });
     blame_cell(point.fabric_place, problems, [&] {
       c.fabric = context.loader.fabric(point.fabric);
-      c.chip = context.loader.chip(c.fabric.chip);
+      c.chip = lpu_named(context, c.fabric.chip);
     });
     if (problems.size() > before) continue;
     blame_cell(point.tensor_place, problems,

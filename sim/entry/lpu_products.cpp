@@ -8,6 +8,7 @@
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/integers.hpp"
 #include "sim/entry/csv.hpp"
+#include "sim/entry/lpu_tools.hpp"
 
 namespace tandem::entry {
 namespace {
@@ -162,12 +163,6 @@ std::int64_t cycles_of(const PublishedProducts& products, const Chip& chip) {
 }
 
 namespace {
-
-Chip lpu_named(const Context& context, const std::string& name) {
-  Chip chip = context.loader.chip(name);
-  if (chip.model != "lpu") throw ConfigError(fmt::format("chip '{}' is no LPU", name));
-  return chip;
-}
 
 std::string products_row(const PublishedProducts& row, const Chip& chip) {
   const lpu::Type type = row.parts.front().shape.type;

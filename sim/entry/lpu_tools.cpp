@@ -15,6 +15,7 @@
 #include "models/lpu/stage_gang.hpp"
 #include "models/lpu/verifier.hpp"
 #include "sim/core/diagnostics.hpp"
+#include "sim/entry/csv.hpp"
 #include "sim/entry/describe_page.hpp"
 #include "sim/entry/lpu_explain.hpp"
 #include "sim/step/pool_fit.hpp"
@@ -95,13 +96,22 @@ const PoolPlacement& lpu_placement(const Scenario& scenario) {
   throw ConfigError(fmt::format("scenario '{}' places nothing on LPUs", scenario.name));
 }
 
+Chip lpu_named(const Context& context, const std::string& name) {
+  Chip chip = context.loader.chip(name);
+  if (chip.model != "lpu") throw ConfigError(fmt::format("chip '{}' is no LPU", name));
+  return chip;
+}
+
 OpenProgram open_program(const Context& context, const std::string& path) {
   const std::string text = read_file(path);
   const std::vector<std::uint8_t> bytes(text.begin(), text.end());
   OpenProgram program;
   program.file = path;
   program.chip = chip_named_by(bytes, path);
-  const Chip chip = context.loader.chip(program.chip);
+  Chip chip;
+  std::vector<Diagnostic> problems;
+  blame_cell({path, 0, 0}, problems, [&] { chip = lpu_named(context, program.chip); });
+  if (!problems.empty()) throw ConfigError(problems);
   program.note = assumption_note(chip);
   program.geometry = lpu::geometry_of(chip);
   program.latencies = lpu::latencies_of(chip);

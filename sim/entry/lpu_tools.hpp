@@ -14,6 +14,9 @@
 
 namespace tandem::entry {
 
+/// The description of an LPU by name or file. Throws ConfigError for chips of another model.
+[[nodiscard]] Chip lpu_named(const Context& context, const std::string& name);
+
 /// A program file with the chip it was made for.
 struct OpenProgram {
   std::string file;
@@ -24,7 +27,8 @@ struct OpenProgram {
   lpu::ProgramImage image;
 };
 
-/// Reads a program file and the description of the chip that it names. Throws ConfigError.
+/// Reads a program file and the description of the chip that it names. Throws ConfigError with the
+/// file.
 [[nodiscard]] OpenProgram open_program(const Context& context, const std::string& path);
 
 /// Walks a program that a user gave: a ScheduleError becomes a ConfigError with its file.

@@ -118,6 +118,7 @@ std::uint64_t Stage::key() const {
   if (!shard.is_whole()) {
     const Sharding& of = shard.of;
     hash.add("shard").add(of.tensor).add(of.context).add(of.attention_data).add(of.expert);
+    hash.add(of.redundant_experts);
     hash.add(shard.rank);
   }
   if (longest_request != 0) hash.add("longest").add(longest_request);

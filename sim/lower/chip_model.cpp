@@ -37,7 +37,7 @@ std::int64_t Fit::sequences(std::int64_t tokens) const {
 }
 
 Bytes KvBlock::expected_size() const {
-  return Bytes(layers * 2 * kv_heads * head_dim * tokens * bytes_of(type));
+  return Bytes(layers * kv_heads * (head_dim + value_width()) * tokens * bytes_of(type));
 }
 
 KvBlock KvBlock::converted(ElementType target) const {

@@ -85,13 +85,16 @@ struct Fit {
 };
 
 /// KV of one request in the layers of one stage, in the one layout in which chips exchange it:
-/// [layer][K, V][token][kv_head][head_dim], K after RoPE, elements of `type`.
+/// [layer][K, V][token][kv_head][width], K after RoPE, elements of `type`. Latent attention has one
+/// head: K is the key that all heads share, V the latent.
 struct KvBlock {
   ElementType type = ElementType::Float32;
   RopeLayout rope_layout = RopeLayout::Interleaved;
   std::int64_t first_layer = 0, layers = 0, tokens = 0, kv_heads = 0, head_dim = 0;
+  std::int64_t value_dim = 0;  ///< width of V; 0: head_dim
   std::vector<std::byte> bytes;
-  /// layers * 2 * kv_heads * head_dim * tokens * bytes per element.
+  [[nodiscard]] std::int64_t value_width() const { return value_dim > 0 ? value_dim : head_dim; }
+  /// layers * kv_heads * (head_dim + value_width()) * tokens * bytes per element.
   [[nodiscard]] Bytes expected_size() const;
   /// The same values in another type, each rounded once.
   [[nodiscard]] KvBlock converted(ElementType type) const;

@@ -32,7 +32,7 @@ struct Exchange {
   std::int64_t rows = 0, width = 0;
   ElementType type = ElementType::Bfloat16;
   bool adds_residual = false;           ///< the sum is added to the hidden rows
-  std::int64_t top_k = 0, experts = 0;  ///< dispatch and combine
+  std::int64_t top_k = 0, experts = 0;  ///< dispatch and combine; copies of experts count
   MoeTransport transport = MoeTransport::LowLatency;
   bool operator==(const Exchange&) const = default;
 };

@@ -109,7 +109,7 @@ void GraphBuilder::exchange_experts(std::string_view role, CollectiveOp op, cons
   Exchange& point = graph_.exchanges.back();
   point.type = type;
   point.top_k = experts.router.top_k;
-  point.experts = experts.router.experts;
+  point.experts = experts.router.experts + shard_.of.redundant_experts;
   point.transport = all_decode_ ? MoeTransport::LowLatency : MoeTransport::Bulk;
 }
 

@@ -109,13 +109,37 @@ std::vector<std::int64_t> expert_rows(std::int64_t tokens, const ops::Router& ro
   return rows;
 }
 
+namespace {
+
+/// Rows per copy: every expert once, then the copies; experts with the most rows have two.
+std::vector<std::int64_t> rows_of_copies(std::vector<std::int64_t> rows, std::int64_t copies) {
+  std::vector<std::size_t> order(rows.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return rows[a] > rows[b]; });
+  for (std::int64_t i = 0; i < copies; ++i) {
+    std::int64_t& first = rows[order[index_of(i)]];
+    const std::int64_t second = first / 2;
+    first -= second;
+    rows.push_back(second);
+  }
+  return rows;
+}
+
+}  // namespace
+
 std::vector<std::int64_t> held_expert_rows(std::int64_t tokens, const Experts& experts,
                                            const Shard& shard, const RoutingLoad& load) {
-  const std::vector<std::int64_t> all = expert_rows(tokens, experts.router, load);
-  const ShareRange held = held_experts(experts, shard);
-  if (!load.shares.empty()) return {all.begin() + held.begin, all.begin() + held.end};
+  const std::int64_t copies = shard.of.redundant_experts;
+  const std::vector<std::int64_t> all =
+      rows_of_copies(expert_rows(tokens, experts.router, load), copies);
+  const auto count = static_cast<std::int64_t>(all.size());
   std::vector<std::int64_t> rows;
-  for (std::int64_t e = shard.expert_rank(); e < experts.router.experts; e += shard.of.expert) {
+  if (!load.shares.empty()) {
+    const ShareRange held = share_of(count, shard.of.expert, shard.expert_rank());
+    return {all.begin() + held.begin, all.begin() + held.end};
+  }
+  for (std::int64_t e = shard.expert_rank(); e < count; e += shard.of.expert) {
     rows.push_back(all[index_of(e)]);
   }
   return rows;

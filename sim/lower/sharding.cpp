@@ -52,7 +52,13 @@ void check_mixer(const GatedDelta& d, const Sharding& s, Divider& divider) {
 void check_mixer(const MixerElsewhere&, const Sharding&, Divider&) {}
 
 void check_experts(const Experts& experts, const Sharding& s, Divider& divider) {
-  divider.demand("experts", experts.router.experts, "expert", s.expert);
+  const std::int64_t copies = s.redundant_experts;
+  divider.demand(copies > 0 ? "experts with redundant ones" : "experts",
+                 experts.router.experts + copies, "expert", s.expert);
+  if (copies > experts.router.experts) {
+    divider.add("'redundant_experts' is " + std::to_string(copies) + ", at most one for each of " +
+                std::to_string(experts.router.experts));
+  }
   if (s.ranks() % s.expert != 0) {
     divider.add("'expert' is " + std::to_string(s.expert) + ", which must divide the " +
                 std::to_string(s.ranks()) + " chips of tensor x context x attention_data");
@@ -116,7 +122,7 @@ std::vector<std::string> sharding_problems(const NeuralNetwork& network, const S
     check_kind(kind, s, divider);
     has_experts = has_experts || kind.ffn.experts.has_value();
   }
-  if (!has_experts && s.expert > 1) {
+  if (!has_experts && (s.expert > 1 || s.redundant_experts > 0)) {
     divider.add(network.name + " has no experts; leave 'expert' out");
   }
   return divider.take();
@@ -130,7 +136,7 @@ LayerKind shard_of(const LayerKind& kind, const Shard& shard) {
   own.ffn.intermediate /= s.group_ranks();
   if (own.ffn.experts) {
     Experts& experts = *own.ffn.experts;
-    experts.held = experts.router.experts / s.expert;
+    experts.held = (experts.router.experts + s.redundant_experts) / s.expert;
     experts.intermediate /= s.ranks() / s.expert;
     if (!s.sends_rows()) experts.shared_intermediate /= s.group_ranks();
   }

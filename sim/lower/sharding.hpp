@@ -28,6 +28,9 @@ struct Sharding {
   std::int64_t context = 1;
   std::int64_t attention_data = 1;
   std::int64_t expert = 1;
+  /// Further copies of experts, one each of those with the most rows (DeepSeek-V3, arXiv
+  /// 2412.19437, section 3.4): rows of an expert are divided over its copies.
+  std::int64_t redundant_experts = 0;
   /// Chips of an attention group.
   [[nodiscard]] std::int64_t group_ranks() const { return tensor * context; }
   [[nodiscard]] std::int64_t ranks() const { return group_ranks() * attention_data; }
@@ -70,7 +73,7 @@ struct ShareRange {
 /// sharding_problems().
 [[nodiscard]] NeuralNetwork shard_of(const NeuralNetwork& network, const Shard& shard);
 
-/// The experts of a layer that the chip holds.
+/// The experts of a layer that the chip holds where none has copies.
 [[nodiscard]] ShareRange held_experts(const Experts& experts, const Shard& shard);
 
 }  // namespace tandem

@@ -19,12 +19,17 @@ ShareRange heads_held(std::int64_t kv_heads, const Shard& shard) {
 /// Copies `count` heads of every row of [layer][K, V][token].
 void copy_heads(const KvBlock& from, std::int64_t from_head, KvBlock& to, std::int64_t to_head,
                 std::int64_t count) {
-  const std::int64_t head_bytes = from.head_dim * bytes_of(from.type);
-  const std::int64_t rows = from.layers * 2 * from.tokens;
-  for (std::int64_t row = 0; row < rows; ++row) {
-    const auto first = from.bytes.begin() + (row * from.kv_heads + from_head) * head_bytes;
-    std::copy(first, first + count * head_bytes,
-              to.bytes.begin() + (row * to.kv_heads + to_head) * head_bytes);
+  auto source = from.bytes.begin();
+  auto target = to.bytes.begin();
+  for (std::int64_t part = 0; part < 2 * from.layers; ++part) {
+    const std::int64_t width = part % 2 == 0 ? from.head_dim : from.value_width();
+    const std::int64_t head_bytes = width * bytes_of(from.type);
+    for (std::int64_t token = 0; token < from.tokens; ++token) {
+      const auto first = source + from_head * head_bytes;
+      std::copy(first, first + count * head_bytes, target + to_head * head_bytes);
+      source += from.kv_heads * head_bytes;
+      target += to.kv_heads * head_bytes;
+    }
   }
 }
 

@@ -1,14 +1,12 @@
 #include "sim/step/gang_model.hpp"
 
 #include <algorithm>
-#include <memory>
-#include <optional>
-#include <set>
-#include <stdexcept>
+#include <cmath>
 
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/hash.hpp"
 #include "sim/core/integers.hpp"
+#include "sim/step/passage.hpp"
 #include "sim/step/pool_model.hpp"
 
 namespace tandem {
@@ -39,129 +37,6 @@ Collective collective_of(const Exchange& exchange, CollectiveEntry entry) {
   return collective;
 }
 
-/// Ranks that meet in exchanges of one kind, and which of these sets a rank is in.
-struct Meetings {
-  std::vector<std::vector<std::int64_t>> sets;
-  std::vector<std::size_t> set_of;  ///< by rank
-};
-
-Meetings meetings_of(RankGroup group, const Sharding& sharding) {
-  Meetings meetings;
-  meetings.set_of.resize(index_of(sharding.ranks()));
-  for (std::int64_t rank = 0; rank < sharding.ranks(); ++rank) {
-    const std::vector<std::int64_t> peers = peers_of(group, {sharding, rank});
-    if (peers.front() == rank) meetings.sets.push_back(peers);
-    meetings.set_of[index_of(rank)] = meetings.set_of[index_of(peers.front())];
-    if (peers.front() == rank) meetings.set_of[index_of(rank)] = meetings.sets.size() - 1;
-  }
-  return meetings;
-}
-
-/// What one kind of rank does: its times between exchanges, and these.
-struct RankWork {
-  StageResult result;
-  std::vector<Exchange> exchanges;
-};
-
-/// One rank on its way through a pass.
-struct RankProgress {
-  const RankWork* work = nullptr;
-  std::size_t next = 0;    ///< exchange that it waits for
-  Picoseconds arrived{0};  ///< there
-  std::map<std::string, Picoseconds> spent;
-  [[nodiscard]] bool is_through() const { return next == work->exchanges.size(); }
-  [[nodiscard]] const Exchange& exchange() const { return work->exchanges[next]; }
-  void start() {
-    if (!work->exchanges.empty()) arrived = work->result.segments.at(0);
-  }
-  void leave(Picoseconds end) {
-    spent[std::string(exchange().role)] += end - arrived;
-    arrived = end + work->result.segments.at(++next);
-  }
-};
-
-/// Lets ranks meet until all are through.
-class Passage {
- public:
-  Passage(GangModel& gang, const std::vector<ChipAddress>& chips, const Sharding& sharding)
-      : gang_(gang), chips_(chips) {
-    for (const RankGroup group : {RankGroup::Attention, RankGroup::Context, RankGroup::Gang}) {
-      meetings_.emplace(group, meetings_of(group, sharding));
-    }
-    meetings_.emplace(RankGroup::Elsewhere, meetings_.at(RankGroup::Gang));
-  }
-
-  void run(std::vector<RankProgress>& ranks, GangCost& cost) {
-    for (RankProgress& rank : ranks) rank.start();
-    bool moves = true;
-    while (moves) {
-      moves = false;
-      for (const auto& [group, meetings] : meetings_) {
-        for (std::size_t set = 0; set < meetings.sets.size(); ++set) {
-          if (!are_there(group, meetings.sets[set], ranks)) continue;
-          meet(group, set, ranks, cost);
-          moves = true;
-        }
-      }
-    }
-    const bool all = std::all_of(ranks.begin(), ranks.end(),
-                                 [](const RankProgress& rank) { return rank.is_through(); });
-    if (!all) throw std::logic_error("gang: ranks wait for each other in different exchanges");
-  }
-
- private:
-  static bool are_there(RankGroup group, const std::vector<std::int64_t>& set,
-                        const std::vector<RankProgress>& ranks) {
-    return set.size() > 1 && std::all_of(set.begin(), set.end(), [&](std::int64_t rank) {
-             const RankProgress& progress = ranks[index_of(rank)];
-             return !progress.is_through() && progress.exchange().group == group;
-           });
-  }
-
-  void meet(RankGroup group, std::size_t set, std::vector<RankProgress>& ranks, GangCost& cost) {
-    const std::vector<std::int64_t>& members = meetings_.at(group).sets[set];
-    Exchange exchange = ranks[index_of(members.front())].exchange();
-    Picoseconds start{0};
-    for (const std::int64_t rank : members) {
-      const RankProgress& progress = ranks[index_of(rank)];
-      if (progress.exchange().role != exchange.role) {
-        throw std::logic_error("gang: ranks meet in different exchanges");
-      }
-      start = std::max(start, progress.arrived);
-      exchange.rows = std::max(exchange.rows, progress.exchange().rows);
-    }
-    if (group == RankGroup::Elsewhere) {
-      cost.legs.push_back(start - left_);
-      left_ = start;
-      for (const std::int64_t rank : members) ranks[index_of(rank)].leave(start);
-      return;
-    }
-    const CollectiveCost& price = price_of(group, set, exchange);
-    for (const std::int64_t rank : members) ranks[index_of(rank)].leave(start + price.time);
-    for (const auto& [name, bytes] : price.link_bytes) cost.link_bytes[name] += bytes;
-  }
-
-  /// Equal exchanges of a set cost the same: layers repeat.
-  const CollectiveCost& price_of(RankGroup group, std::size_t set, const Exchange& exchange) {
-    Hasher hash;
-    hash.add(group).add(set).add(exchange.op).add(exchange.rows).add(exchange.width);
-    hash.add(exchange.type).add(exchange.transport);
-    const auto [known, is_new] = prices_.try_emplace(hash.value());
-    if (!is_new || exchange.rows == 0) return known->second;
-    std::vector<ChipAddress> chips;
-    for (const std::int64_t rank : meetings_.at(group).sets[set]) {
-      chips.push_back(chips_[index_of(rank)]);
-    }
-    return known->second = gang_.exchange_cost(chips, exchange);
-  }
-
-  GangModel& gang_;
-  const std::vector<ChipAddress>& chips_;
-  std::map<RankGroup, Meetings> meetings_;
-  std::map<std::uint64_t, CollectiveCost> prices_;
-  Picoseconds left_{0};  ///< when the ranks last went elsewhere
-};
-
 Stage stage_of_rank(const Stage& stage, std::int64_t rank) {
   Stage own = stage;
   own.shard.rank = rank;
@@ -175,21 +50,21 @@ void add_rank(const StageResult& result, GangCost& cost) {
   cost.kernels += result.kernels;
 }
 
-void describe_last(const RankProgress& last, GangCost& cost) {
-  cost.exchanges = last.spent;
+void describe_last(const RankPassage& last, const RankWork& work, GangCost& cost) {
+  cost.exchanges = last.exchanges;
   Picoseconds exchanged{0};
-  for (const auto& [role, time] : last.spent) exchanged += time;
-  cost.bottleneck = exchanged * 2 > cost.time ? "exchange" : last.work->result.bottleneck;
+  for (const auto& [role, time] : last.exchanges) exchanged += time;
+  cost.bottleneck = exchanged * 2 > cost.time ? "exchange" : work.result.bottleneck;
 }
 
 }  // namespace
 
-std::uint64_t rank_class(const Stage& stage, const Batch& batch) {
-  const Shard& shard = stage.shard;
-  const bool splits = shard.of.attention_data > 1;
-  Hasher hash;
-  hash.add(stage_of_rank(stage, 0).key()).add(stage.head_rows()).add(stage.embedding_rows());
-  hash.add(key_of(splits ? slices_of_group(batch, shard.group()) : batch));
+namespace {
+
+/// What kernels of a rank depend on besides its own requests.
+void add_share(const Stage& own, const Batch& batch, std::int64_t group_tokens, Hasher& hash) {
+  const Shard& shard = own.shard;
+  hash.add(stage_of_rank(own, 0).key()).add(own.head_rows()).add(own.embedding_rows());
   hash.add(batch.tokens()).add(batch.sampled() > 0);
   const bool decodes = std::all_of(batch.slices.begin(), batch.slices.end(),
                                    [](const SequenceSlice& slice) { return slice.is_decode(); });
@@ -197,16 +72,70 @@ std::uint64_t rank_class(const Stage& stage, const Batch& batch) {
   // Shares that do not come out even give earlier ranks one more.
   if (shard.of.context > 1) hash.add(shard.context_rank());
   if (shard.of.sends_rows()) {
-    const std::int64_t own = slices_of_group(batch, shard.group()).tokens();
-    hash.add(share_of(own, shard.of.group_ranks(), shard.group_rank()).size());
+    hash.add(share_of(group_tokens, shard.of.group_ranks(), shard.group_rank()).size());
   }
-  for (const LayerKind& kind : stage.network.kinds) {
+  for (const LayerKind& kind : own.network.kinds) {
     if (!kind.ffn.experts) continue;
     for (const std::int64_t rows : held_expert_rows(batch.tokens(), *kind.ffn.experts, shard)) {
       hash.add(rows);
     }
   }
+}
+
+/// Requests of one attention group in numbers.
+struct GroupLoad {
+  std::int64_t requests = 0, fresh = 0, prompts = 0, sampled = 0, cached = 0;
+};
+
+std::vector<GroupLoad> loads_of(const Batch& batch, std::int64_t groups) {
+  std::vector<GroupLoad> loads(index_of(groups));
+  for (const SequenceSlice& slice : batch.slices) {
+    GroupLoad& load = loads[groups > 1 ? index_of(slice.group) : 0];
+    ++load.requests;
+    load.fresh += slice.new_tokens;
+    load.prompts += slice.is_decode() ? 0 : 1;
+    load.sampled += slice.wants_logits ? 1 : 0;
+    load.cached += slice.context;
+  }
+  return loads;
+}
+
+/// Cached tokens of groups alike differ by less than this.
+constexpr double alike_within = 0.05;
+
+}  // namespace
+
+std::uint64_t rank_class(const Stage& stage, const Batch& batch) {
+  const bool splits = stage.shard.of.attention_data > 1;
+  const Batch own = splits ? slices_of_group(batch, stage.shard.group()) : batch;
+  Hasher hash;
+  hash.add(key_of(own));
+  add_share(stage, batch, own.tokens(), hash);
   return hash.value();
+}
+
+std::vector<std::int64_t> representatives(const Stage& stage, const Batch& batch) {
+  const std::int64_t ranks = stage.shard.of.ranks();
+  const std::vector<GroupLoad> loads = loads_of(batch, stage.shard.of.attention_data);
+  std::vector<std::uint64_t> kinds;
+  std::map<std::uint64_t, std::int64_t> first_of;
+  const auto load_of = [&](std::int64_t rank) -> const GroupLoad& {
+    return loads[index_of(Shard{stage.shard.of, rank}.group())];
+  };
+  for (std::int64_t rank = 0; rank < ranks; ++rank) {
+    const GroupLoad& load = load_of(rank);
+    Hasher hash;
+    hash.add(load.requests).add(load.fresh).add(load.prompts).add(load.sampled);
+    const double cached = static_cast<double>(load.cached + 1);
+    hash.add(static_cast<std::int64_t>(std::log(cached) / std::log1p(alike_within)));
+    add_share(stage_of_rank(stage, rank), batch, load.fresh, hash);
+    kinds.push_back(hash.value());
+    const auto [known, is_new] = first_of.try_emplace(kinds.back(), rank);
+    if (!is_new && load.cached > load_of(known->second).cached) known->second = rank;
+  }
+  std::vector<std::int64_t> result;
+  for (const std::uint64_t kind : kinds) result.push_back(first_of.at(kind));
+  return result;
 }
 
 Batch dealt_to_groups(const Batch& batch, std::int64_t groups) {
@@ -259,67 +188,96 @@ CollectiveCost GangModel::exchange_cost(const std::vector<ChipAddress>& chips,
   }
 }
 
+const CollectiveCost& GangModel::price_of(const std::vector<ChipAddress>& chips, const Shard& shard,
+                                          const Exchange& exchange) {
+  const std::vector<std::int64_t> ranks = peers_of(exchange.group, shard);
+  Hasher hash;
+  hash.add(chips.front().pool).add(chips.front().index).add(chips.size());
+  hash.add(ranks.front()).add(ranks.size()).add(exchange.group).add(exchange.op);
+  hash.add(exchange.rows).add(exchange.width).add(exchange.type).add(exchange.transport);
+  hash.add(exchange.top_k).add(exchange.experts);
+  const auto [known, is_new] = prices_.try_emplace(hash.value());
+  if (!is_new) return known->second;
+  std::vector<ChipAddress> members;
+  for (const std::int64_t rank : ranks) members.push_back(chips[index_of(rank)]);
+  return known->second = exchange_cost(members, exchange);
+}
+
+/// What a rank does with a batch: simulated, or known by its kind.
+const RankWork& GangModel::work_of(const Stage& own, const Batch& batch, RankPolicy policy,
+                                   Works& works, GangCost& cost) {
+  const std::uint64_t kind = rank_class(own, batch);
+  const bool all = policy == RankPolicy::All;
+  Hasher key;
+  key.add(kind);
+  if (all) key.add(works.size());
+  std::unique_ptr<RankWork>& work = works[key.value()];
+  if (work != nullptr) return *work;
+  work = std::make_unique<RankWork>();
+  ++cost.simulated_ranks;
+  const std::uint64_t stored = Hasher().add(chip_key_).add(kind).value();
+  const StageResult* known = all ? nullptr : store_.find(stored);
+  if (known != nullptr) {
+    work->result = *known;
+  } else {
+    work->result = summary_of(chip_.simulate(own, batch));
+    if (!all) store_.put(stored, work->result);
+  }
+  work->exchanges = lower(own, batch).exchanges;
+  return *work;
+}
+
 GangCost GangModel::cost(const Stage& stage, const std::vector<ChipAddress>& chips,
-                         const Batch& batch, RankPolicy policy) {
+                         const std::vector<Batch>& micro_batches, RankPolicy policy) {
   const Sharding& sharding = stage.shard.of;
   GangCost cost;
-  std::map<std::uint64_t, std::unique_ptr<RankWork>> works;
-  std::vector<RankProgress> ranks(index_of(sharding.ranks()));
-  for (std::int64_t rank = 0; rank < sharding.ranks(); ++rank) {
-    const Stage own = stage_of_rank(stage, rank);
-    const std::uint64_t kind = rank_class(own, batch);
-    const bool all = policy == RankPolicy::All;
-    std::unique_ptr<RankWork>& work = works[all ? Hasher().add(kind).add(rank).value() : kind];
-    if (work == nullptr) {
-      work = std::make_unique<RankWork>();
-      ++cost.simulated_ranks;
-      const std::uint64_t key = Hasher().add(chip_key_).add(kind).value();
-      const StageResult* known = all ? nullptr : store_.find(key);
-      if (known == nullptr) {
-        StageResult result = summary_of(chip_.simulate(own, batch));
-        work->result = all ? std::move(result) : store_.put(key, std::move(result));
-      } else {
-        work->result = *known;
+  Works works;
+  std::vector<std::vector<const RankWork*>> plan;
+  for (const Batch& batch : micro_batches) {
+    plan.emplace_back();
+    const std::vector<std::int64_t> stand_ins = representatives(stage, batch);
+    std::map<std::int64_t, const RankWork*> of_stand_in;
+    for (std::int64_t rank = 0; rank < sharding.ranks(); ++rank) {
+      const bool all = policy == RankPolicy::All;
+      const std::int64_t stand_in = all ? rank : stand_ins[index_of(rank)];
+      const RankWork*& work = of_stand_in[stand_in];
+      if (work == nullptr) {
+        work = &work_of(stage_of_rank(stage, stand_in), batch, policy, works, cost);
       }
-      work->exchanges = lower(own, batch).exchanges;
+      plan.back().push_back(work);
+      add_rank(work->result, cost);
     }
-    ranks[index_of(rank)].work = work.get();
-    add_rank(work->result, cost);
   }
-  Passage(*this, chips, sharding).run(ranks, cost);
-  const auto last = std::max_element(
-      ranks.begin(), ranks.end(),
-      [](const RankProgress& a, const RankProgress& b) { return a.arrived < b.arrived; });
-  cost.time = last->work->exchanges.empty() ? last->work->result.time : last->arrived;
-  if (!cost.legs.empty()) {
-    Picoseconds gone{0};
-    for (const Picoseconds leg : cost.legs) gone += leg;
-    cost.legs.push_back(cost.time - gone);
-  }
-  describe_last(*last, cost);
+  const auto price = [&](const std::vector<std::int64_t>& ranks, const Exchange& exchange) {
+    return price_of(chips, {sharding, ranks.front()}, exchange);
+  };
+  Passage passage = pass_through(plan, sharding, price);
+  cost.time = passage.time;
+  cost.legs = std::move(passage.legs);
+  cost.link_bytes = std::move(passage.link_bytes);
+  describe_last(passage.last, *plan[passage.last.micro_batch][passage.last.rank], cost);
   return cost;
 }
 
-Picoseconds GangModel::floor(const Stage& stage, const std::vector<ChipAddress>& chips,
-                             const Batch& batch) {
+GangFloor GangModel::floor(const Stage& stage, const std::vector<ChipAddress>& chips,
+                           const Batch& batch) {
   const Sharding& sharding = stage.shard.of;
-  std::set<std::uint64_t> known;
-  Picoseconds slowest{0};
+  const std::vector<std::int64_t> stand_ins = representatives(stage, batch);
+  GangFloor floor;
   for (std::int64_t rank = 0; rank < sharding.ranks(); ++rank) {
+    if (stand_ins[index_of(rank)] != rank) continue;
     const Stage own = stage_of_rank(stage, rank);
-    if (!known.insert(rank_class(own, batch)).second) continue;
-    Picoseconds floor = chip_.floor(own, batch);
+    const Picoseconds kernels = chip_.floor(own, batch);
+    Picoseconds exchanges{0};
     for (const Exchange& exchange : lower(own, batch).exchanges) {
       if (exchange.rows == 0 || exchange.group == RankGroup::Elsewhere) continue;
-      std::vector<ChipAddress> peers;
-      for (const std::int64_t peer : peers_of(exchange.group, own.shard)) {
-        peers.push_back(chips[index_of(peer)]);
-      }
-      floor += exchange_cost(peers, exchange).floor;
+      exchanges += price_of(chips, own.shard, exchange).floor;
     }
-    slowest = std::max(slowest, floor);
+    floor.chain = std::max(floor.chain, kernels + exchanges);
+    floor.kernels = std::max(floor.kernels, kernels);
+    floor.exchanges = std::max(floor.exchanges, exchanges);
   }
-  return slowest;
+  return floor;
 }
 
 }  // namespace tandem

@@ -4,18 +4,20 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "sim/lower/chip_model.hpp"
 #include "sim/lower/collective.hpp"
+#include "sim/step/passage.hpp"
 #include "sim/step/stage_store.hpp"
 
 namespace tandem {
 
 /// Which ranks of a gang are simulated.
 enum class RankPolicy : std::uint8_t {
-  Classes,  ///< one of those with equal work: same requests, rows, experts' rows and weights
+  Classes,  ///< one of those alike: see representatives()
   All       ///< every one, without the store
 };
 
@@ -42,35 +44,56 @@ struct GangCost {
 /// is the rank's.
 [[nodiscard]] std::uint64_t rank_class(const Stage& stage, const Batch& batch);
 
+/// Per rank the one that stands for it: equal rows, experts' rows and weights, as many requests and
+/// new tokens, and cached tokens of all its requests within 5 %. Of ranks alike that with the most
+/// cached tokens stands for all.
+[[nodiscard]] std::vector<std::int64_t> representatives(const Stage& stage, const Batch& batch);
+
 /// Puts a batch's requests on the attention groups of a gang: longest first, each to the group with
 /// the fewest tokens so far (in equal numbers of requests within one).
 [[nodiscard]] Batch dealt_to_groups(const Batch& batch, std::int64_t groups);
 
+/// Analytical times of a pass on a gang, each of the rank with the largest.
+struct GangFloor {
+  Picoseconds chain;      ///< its kernels and its exchanges one after the other
+  Picoseconds kernels;    ///< its kernels alone
+  Picoseconds exchanges;  ///< its exchanges alone
+};
+
 /// Gangs of one kind of chip.
 ///
-/// Contract: a pass starts on all ranks at once. An exchange begins when the last of its ranks has
-/// arrived and ends on all of them together. Exchanges of different groups do not slow each other.
+/// Contract: ranks go through a pass as pass_through() says, exchanges of different groups do not
+/// slow each other.
 class GangModel {
  public:
   GangModel(const ChipModel& chip, std::uint64_t chip_key, CollectiveModel& collectives,
             StageStore& store)
       : chip_(chip), chip_key_(chip_key), collectives_(collectives), store_(store) {}
-  /// `chips`: one per rank, in the order of ranks.
+  /// `chips`: one per rank, in the order of ranks. `micro_batches`: parts of a batch that the ranks
+  /// compute and exchange by turns.
   [[nodiscard]] GangCost cost(const Stage& stage, const std::vector<ChipAddress>& chips,
-                              const Batch& batch, RankPolicy policy);
-  /// The slowest rank's floor with those of its exchanges; no rank is simulated.
-  [[nodiscard]] Picoseconds floor(const Stage& stage, const std::vector<ChipAddress>& chips,
-                                  const Batch& batch);
+                              const std::vector<Batch>& micro_batches, RankPolicy policy);
+  /// Of a batch that is not cut; no rank is simulated.
+  [[nodiscard]] GangFloor floor(const Stage& stage, const std::vector<ChipAddress>& chips,
+                                const Batch& batch);
   /// The cheaper of what the framework's kernels and the library take, as frameworks choose by
   /// size.
   [[nodiscard]] CollectiveCost exchange_cost(const std::vector<ChipAddress>& chips,
                                              const Exchange& exchange);
 
  private:
+  /// exchange_cost() among peers of a rank, asked once.
+  const CollectiveCost& price_of(const std::vector<ChipAddress>& chips, const Shard& shard,
+                                 const Exchange& exchange);
+  using Works = std::map<std::uint64_t, std::unique_ptr<RankWork>>;
+  const RankWork& work_of(const Stage& own, const Batch& batch, RankPolicy policy, Works& works,
+                          GangCost& cost);
+
   const ChipModel& chip_;
   std::uint64_t chip_key_;
   CollectiveModel& collectives_;
   StageStore& store_;
+  std::map<std::uint64_t, CollectiveCost> prices_;
 };
 
 }  // namespace tandem

@@ -153,10 +153,10 @@ void LoadedGang::place_requests(const Batch& batch) {
 
 StageCost LoadedGang::cost_of(const Batch& batch) {
   GangModel model(chip_, 0, collectives_, store_);
-  const GangCost gang = model.cost(stage_, chips_, batch, RankPolicy::Classes);
+  const GangCost gang = model.cost(stage_, chips_, {batch}, RankPolicy::Classes);
   StageCost cost;
   cost.time = gang.time;
-  cost.floor = model.floor(stage_, chips_, batch);
+  cost.floor = model.floor(stage_, chips_, batch).chain;
   cost.cycles = ClockDomain(chip_.clock()).cycles_in(gang.time);
   cost.activity.counts = gang.activity;
   cost.bottleneck = gang.bottleneck;

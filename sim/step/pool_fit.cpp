@@ -153,7 +153,8 @@ std::string advice(const FitQuestion& question, PoolPlacement placement) {
 }  // namespace
 
 Sharding sharding_of(const PoolPlacement& placement) {
-  return {placement.tensor, placement.context, placement.attention_data, placement.expert};
+  return {placement.tensor, placement.context, placement.attention_data, placement.expert,
+          placement.redundant_experts};
 }
 
 std::vector<Stage> stages_of(const ChipModel& chip, const NeuralNetwork& network,

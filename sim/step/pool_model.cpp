@@ -15,11 +15,6 @@
 namespace tandem {
 namespace {
 
-// A chip of the head's vocabulary split answers with its best token and that token's logit.
-constexpr std::int64_t bytes_per_candidate = 8;
-// Hops are timed on an idle network: each message goes long after the one before it has arrived.
-constexpr Picoseconds idle_gap{1000000000};
-
 std::vector<Station> make_stations(const PoolFit& fit) {
   std::vector<Station> stations;
   std::int64_t chip = 0;
@@ -164,74 +159,6 @@ std::size_t PoolModel::stations_of(const Batch& batch) const {
   return stations_.size() - (has_head_station && batch.sampled() == 0 ? 1 : 0);
 }
 
-const PoolModel::Hop& PoolModel::hop(std::int64_t from, std::int64_t to, Bytes size) {
-  const auto key = std::make_tuple(from, to, size.count());
-  const auto found = hops_.find(key);
-  if (found != hops_.end()) return found->second;
-  const ChipAddress source = address(0, from);
-  const ChipAddress target = address(0, to);
-  const std::map<std::string, LinkUse> before = network_->usage();
-  const Picoseconds start = network_now_ + idle_gap;
-  network_->send(start, source, target, size, nullptr);
-  const Picoseconds end = network_->pop_delivery().time;
-  network_now_ = end;
-  Hop result{end - start, network_->floor(source, target, size), {}};
-  for (const auto& [name, use] : network_->usage()) {
-    const auto old = before.find(name);
-    const Bytes moved = use.bytes - (old == before.end() ? Bytes(0) : old->second.bytes);
-    if (moved.count() > 0) result.link_bytes[name] = moved.count();
-  }
-  return hops_.emplace(key, std::move(result)).first->second;
-}
-
-/// Every rank hands over the rows of its attention group.
-Bytes PoolModel::hidden_bytes(const Batch& batch) const {
-  const std::int64_t groups = gang_ == nullptr ? 1 : placement_.attention_data;
-  return Bytes(ceil_div(batch.tokens(), groups) * hidden_ *
-               bytes_of(chip_->hidden_type(placement_.precision)));
-}
-
-// Hidden states go to every chip of the next station; the slowest delivery counts. The chips of a
-// head station get only the rows that are sampled from.
-PoolModel::Hop PoolModel::hand_over(std::size_t from_station, const Batch& batch) {
-  const Station& from = stations_[from_station];
-  const Station& to = stations_[from_station + 1];
-  const bool to_head = to.stages.front().layers == 0;
-  const Bytes size =
-      to_head
-          ? Bytes(batch.sampled() * hidden_ * bytes_of(chip_->hidden_type(placement_.precision)))
-          : hidden_bytes(batch);
-  Hop result{};
-  for (std::size_t i = 0; i < to.stages.size(); ++i) {
-    const std::int64_t target = to.first_chip_of(i);
-    const Hop& one = hop(from.first_chip, target, size);
-    // A static program contains its sends and receives: the hop adds the flight of a vector only.
-    const Hop& flight = chip_->schedules_links() ? hop(from.first_chip, target, Bytes(1)) : one;
-    result.time = std::max(result.time, flight.time);
-    result.floor = std::max(result.floor, flight.floor);
-    // The ranks of a gang hand over side by side, each to its like.
-    const std::int64_t ranks = to.stages[i].shard.of.ranks();
-    for (const auto& [name, bytes] : one.link_bytes) result.link_bytes[name] += bytes * ranks;
-  }
-  return result;
-}
-
-PoolModel::Hop PoolModel::return_tokens(const Batch& batch) {
-  Hop result{};
-  if (batch.sampled() == 0) return result;
-  const Station& last = stations_.back();
-  const Bytes size(batch.sampled() * bytes_per_candidate);
-  for (std::size_t i = 0; i < last.stages.size(); ++i) {
-    const std::int64_t chip = last.first_chip_of(i);
-    if (chip == 0) continue;
-    const Hop& one = hop(chip, 0, size);
-    result.time = std::max(result.time, one.time);
-    result.floor = std::max(result.floor, one.floor);
-    for (const auto& [name, bytes] : one.link_bytes) result.link_bytes[name] += bytes;
-  }
-  return result;
-}
-
 Batch PoolModel::on_groups(const Batch& batch) const {
   return gang_ == nullptr ? batch : dealt_to_groups(batch, placement_.attention_data);
 }
@@ -245,18 +172,30 @@ std::vector<ChipAddress> PoolModel::chips_of(const Station& station, std::size_t
   return chips;
 }
 
-/// The largest of the equal parts that take turns.
-Batch PoolModel::micro_batch(const Batch& batch) const {
-  Batch part = slices_of_group(dealt_to_groups(batch, placement_.micro_batches), 0);
-  if (placement_.micro_batches == 1) part = batch;
-  return part;
+/// The parts that take turns, the largest first; a batch of fewer requests has fewer parts.
+std::vector<Batch> PoolModel::micro_batches(const Batch& batch) const {
+  if (placement_.micro_batches == 1) return {batch};
+  const Batch dealt = dealt_to_groups(batch, placement_.micro_batches);
+  std::vector<Batch> parts;
+  for (std::int64_t i = 0; i < placement_.micro_batches; ++i) {
+    Batch part = slices_of_group(dealt, i);
+    for (SequenceSlice& slice : part.slices) slice.group = 0;
+    if (!part.slices.empty()) parts.push_back(std::move(part));
+  }
+  return parts;
+}
+
+/// Micro-batches of a pass; a chip by itself has nothing to do meanwhile.
+std::vector<Batch> PoolModel::turns_of(const Batch& batch) const {
+  if (gang_ == nullptr && split_ == nullptr) return {batch};
+  return micro_batches(batch);
 }
 
 PoolModel::StageShare PoolModel::run_stage(const Station& station, std::size_t stage,
-                                           const Batch& batch) {
+                                           std::vector<Batch> parts) {
   if (gang_ != nullptr) {
-    GangCost gang =
-        gang_->cost(station.stages[stage], chips_of(station, stage), on_groups(batch), policy_);
+    for (Batch& part : parts) part = on_groups(part);
+    GangCost gang = gang_->cost(station.stages[stage], chips_of(station, stage), parts, policy_);
     StageShare share;
     share.exchanges = std::move(gang.exchanges);
     share.link_bytes = std::move(gang.link_bytes);
@@ -270,6 +209,7 @@ PoolModel::StageShare PoolModel::run_stage(const Station& station, std::size_t s
                     {}};
     return share;
   }
+  const Batch& batch = parts.front();
   const std::uint64_t key =
       Hasher().add(chip_key_).add(station.keys[stage]).add(key_of(batch)).value();
   const StageResult* result = store_.find(key);
@@ -283,9 +223,10 @@ PoolModel::StageShare PoolModel::run_stage(const Station& station, std::size_t s
 /// the largest of them.
 PoolModel::StageShare PoolModel::run_in_turns(const Station& station, std::size_t stage,
                                               const Batch& batch, RemoteShare& remote) {
-  const Batch part = micro_batch(batch);
-  const std::int64_t parts = placement_.micro_batches;
-  StageShare share = run_stage(station, stage, part);
+  const std::vector<Batch> all = micro_batches(batch);
+  const Batch& part = all.front();
+  const auto parts = static_cast<std::int64_t>(all.size());
+  StageShare share = run_stage(station, stage, {part});
   SplitRound round = split_->round(share.legs, part.tokens(), parts, chips_of(station, stage));
   for (auto& [name, count] : share.result.activity) count *= parts;
   for (auto& [name, bytes] : share.link_bytes) bytes *= parts;
@@ -310,7 +251,7 @@ PoolModel::StageShare PoolModel::run_in_turns(const Station& station, std::size_
 void PoolModel::add_station(const Station& station, const Batch& batch, StepCost& cost) {
   StageShare slowest;
   for (std::size_t i = 0; i < station.stages.size(); ++i) {
-    StageShare share = split_ == nullptr ? run_stage(station, i, batch)
+    StageShare share = split_ == nullptr ? run_stage(station, i, turns_of(batch))
                                          : run_in_turns(station, i, batch, cost.remote);
     for (const auto& [name, count] : share.result.activity) cost.activity[name] += count;
     for (const auto& [name, bytes] : share.link_bytes) cost.link_bytes[name] += bytes;
@@ -349,14 +290,23 @@ const StepCost& PoolModel::step(const Batch& batch) {
 Picoseconds PoolModel::floor_of(const Station& station, std::size_t stage, const Batch& batch) {
   const Stage& own = station.stages[stage];
   const std::vector<ChipAddress> chips = chips_of(station, stage);
-  const auto mixed = [&](const Batch& part) {
-    return gang_ == nullptr ? chip_->floor(own, part) : gang_->floor(own, chips, on_groups(part));
-  };
-  if (split_ == nullptr) return mixed(batch);
-  // One micro-batch goes all the way; the mixers' chips serve all of them.
-  const Batch part = micro_batch(batch);
-  const Picoseconds one = mixed(part);
-  return std::max(one + split_->floor(part.tokens(), chips), one * placement_.micro_batches);
+  const std::vector<Batch> parts = turns_of(batch);
+  // The chips serve all micro-batches; one of them goes all the way.
+  GangFloor sum, first;
+  for (const Batch& part : parts) {
+    GangFloor floor;
+    if (gang_ == nullptr) {
+      floor.chain = floor.kernels = chip_->floor(own, part);
+    } else {
+      floor = gang_->floor(own, chips, on_groups(part));
+    }
+    if (sum.chain.count() == 0) first = floor;
+    sum.chain += floor.chain;
+    sum.kernels += floor.kernels;
+    sum.exchanges += floor.exchanges;
+  }
+  if (split_ == nullptr) return std::max({first.chain, sum.kernels, sum.exchanges});
+  return std::max(first.chain + split_->floor(parts.front().tokens(), chips), sum.chain);
 }
 
 StepFloor PoolModel::floor(const Batch& batch) {

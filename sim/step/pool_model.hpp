@@ -123,10 +123,11 @@ class PoolModel {
     std::map<std::string, std::int64_t> link_bytes;
     std::vector<Picoseconds> legs;  ///< around the visits to the feed-forward pool
   };
-  StageShare run_stage(const Station& station, std::size_t stage, const Batch& batch);
+  StageShare run_stage(const Station& station, std::size_t stage, std::vector<Batch> parts);
   StageShare run_in_turns(const Station& station, std::size_t stage, const Batch& batch,
                           RemoteShare& remote);
-  [[nodiscard]] Batch micro_batch(const Batch& batch) const;
+  [[nodiscard]] std::vector<Batch> micro_batches(const Batch& batch) const;
+  [[nodiscard]] std::vector<Batch> turns_of(const Batch& batch) const;
   void connect(const Scenario& scenario, const Catalogue& catalogue,
                const NetworkFactory& make_network, LayerDuty duty);
   void check_chips(const Scenario& scenario) const;

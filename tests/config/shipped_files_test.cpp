@@ -44,8 +44,15 @@ TEST_F(ShippedFiles, Chips) {
 }
 
 TEST_F(ShippedFiles, Links) {
-  load_all("links", 14,
-           [&](const std::string& name) { expect_sources(loader_.link(name).parameters, name); });
+  load_all("links", 14, [&](const std::string& name) {
+    const Link link = loader_.link(name);
+    expect_sources(link.parameters, name);
+    std::int64_t fitted = 0;
+    for (const auto& [key, parameter] : link.parameters.all()) {
+      fitted += parameter.basis == Basis::Fitted ? 1 : 0;
+    }
+    EXPECT_LE(fitted, 6) << name;
+  });
 }
 
 TEST_F(ShippedFiles, Fabrics) {

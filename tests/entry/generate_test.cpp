@@ -284,7 +284,7 @@ TEST(GenerateCheckpoint, SafetensorsWithOurNamesComputeTheSameBits) {
   EXPECT_EQ(answer.logits_jsonl, expected.logits_jsonl);
 }
 
-TEST(GenerateCheckpoint, ANetworkThatNoChipExecutesSaysSo) {
+TEST(GenerateCheckpoint, ANetworkWithWindowsComputesTheReference) {
   const Context context = make_context();
   const CheckpointFolder folder("tales_with_windows");
   write_as_llama(load_tales().weights, folder);
@@ -295,7 +295,8 @@ TEST(GenerateCheckpoint, ANetworkThatNoChipExecutesSaysSo) {
              "rope_theta": 10000.0, "tie_word_embeddings": true, "sliding_window": 16})";
   GenerateRequest request = tales_request(folder.path());
   request.overrides = {{"model", "from_checkpoint"}};
-  EXPECT_THROW((void)generate_text_of(context, request), ModelError);
+  const auto json = nlohmann::json::parse(generate_text_of(context, request).json);
+  EXPECT_LT(json.at("checks").at("reference_max_abs_error").get<double>(), 1e-3);
 }
 
 TEST(GenerateOnLpu, APipelineOfChipsWritesTheBitsOfOneChip) {

@@ -286,6 +286,29 @@ TEST(Routing, ChoosesByHand) {
   EXPECT_NEAR(biased[0].weight, 2 * 0.5 / sum, 1e-6);
 }
 
+// 3 layers, 9 tokens, a latent of 16 and a shared key of 8.
+TEST_F(Networks, LatentsMoveBetweenChipsByteForByte) {
+  const Weights weights = random_weights(test::dsv3_tiny(), 17);
+  for (const ElementType kv : {ElementType::Float32, ElementType::Fp8E4m3}) {
+    Precision precision = in_format(ElementType::Float32);
+    precision.kv_cache = kv;
+    const Stage stage = whole_model(weights.network, precision);
+    const auto from = load_on_gpu(chip_, stage, weights, positions);
+    const auto to = load_on_gpu(chip_, stage, weights, positions);
+    StageData in, out, moved;
+    in.tokens = tokens_for(weights.network, 9, 8);
+    (void)from->run({{{3, 0, 9, true}}}, in, out);
+    const KvBlock block = from->export_kv(3);
+    EXPECT_EQ(block.bytes.size(), static_cast<std::size_t>(3 * 9 * (16 + 8) * bytes_of(kv)));
+    to->import_kv(5, block);
+    EXPECT_EQ(to->export_kv(5), block);
+    in.tokens = {6};
+    (void)from->run({{{3, 9, 1, true}}}, in, out);
+    (void)to->run({{{5, 9, 1, true}}}, in, moved);
+    EXPECT_EQ(moved.logits, out.logits);
+  }
+}
+
 TEST_F(Networks, WhatCannotMoveIsAnError) {
   const Weights weights = random_weights(test::qwen35_tiny(), 1);
   const Stage stage = whole_model(weights.network, in_format(ElementType::Float32));

@@ -96,6 +96,54 @@ TEST(CollectiveTime, IncastSharesThePortOfTheReceiver) {
   EXPECT_EQ(execute(fabric, schedule, bare_protocol(), 1_B).time, 4200_ns);
 }
 
+TEST(CollectiveTime, NodesShareTheirUplink) {
+  // Two chips on either side; the switches between them are joined by one link of the same rate.
+  Fabric fabric = small_fabric(4);
+  fabric.topology = Topology();
+  fabric.places.clear();
+  std::vector<NodeId> hubs;
+  for (std::int64_t i = 0; i < 4; ++i) {
+    fabric.places.push_back(fabric.topology.add_chip("gpu", i, false));
+  }
+  for (const char* name : {"left", "right"}) {
+    hubs.push_back(fabric.topology.add_node(NodeKind::Switch, name));
+  }
+  for (std::size_t i = 0; i < 4; ++i) {
+    fabric.topology.add_duplex(
+        {fabric.places[i], hubs[i / 2], "wire", BytesPerSecond(1e9), 50_ns, 100_B, 0_B});
+  }
+  fabric.topology.add_duplex({hubs[0], hubs[1], "up", BytesPerSecond(1e9), 50_ns, 100_B, 0_B});
+  Schedule schedule;
+  schedule.ranks = 4;
+  schedule.elements = 1000;
+  for (std::int32_t from = 0; from < 2; ++from) {
+    Transfer transfer;
+    transfer.from = from;
+    transfer.to = from + 2;
+    transfer.elements = 1000;
+    schedule.add(std::move(transfer));
+  }
+  // Start 1000; first packets at the uplink at 150; 2000 bytes over it; the last packet 50 later at
+  // the far switch, 100 on its last wire, 50 more.
+  const Execution execution = execute(fabric, schedule, bare_protocol(), 1_B);
+  EXPECT_EQ(execution.time, 3350_ns);
+  EXPECT_EQ(execution.link_bytes.at("up"), 2000);
+  EXPECT_EQ(execution.link_bytes.at("wire"), 4000);
+}
+
+TEST(NetworkAdvance, GoesNoFurtherThanTheLimitAndThenTakesSends) {
+  std::vector<NodeId> places;
+  Network network(star_of(3, places));
+  network.send(0_ns, places[0], places[1], 1000_B);
+  // 1000 bytes, the first packet's second hop 100, way 100.
+  EXPECT_FALSE(network.advance(1199_ns));
+  network.send(1199_ns, places[2], places[1], 100_B);
+  EXPECT_EQ(network.advance(1200_ns)->time, 1200_ns);
+  EXPECT_FALSE(network.advance(1300_ns));
+  EXPECT_EQ(network.advance(5_us)->time, 1499_ns);  // 1199 + 100 + 100 + 100
+  EXPECT_FALSE(network.advance(5_us));
+}
+
 TEST(CollectiveTime, NothingIsFasterThanItsFloor) {
   const Fabric fabric = small_fabric(8);
   for (const CollectiveOp op : {CollectiveOp::AllReduce, CollectiveOp::AllGather,

@@ -210,6 +210,21 @@ TEST(Sharding, ContextRanksAttendToTheirTokensWithAllHeads) {
   EXPECT_EQ(lengths, (std::vector<std::int64_t>{3, 2, 2, 2}));
 }
 
+// 16 experts and 2 copies on 3 chips: 6 each. 100 tokens touch all 16: 200 rows, 13 for the first
+// eight, 12 for the others; the first two experts give half of theirs, rounded down, to their
+// copies. Chip r has every third one from r on.
+TEST(Sharding, CopiesOfExpertsTakeTheirShareOfRows) {
+  const Sharding sharding{.attention_data = 3, .expert = 3, .redundant_experts = 2};
+  const Experts& experts = *mixture().kinds[0].ffn.experts;
+  EXPECT_EQ(shard_of(mixture().kinds[0], Shard{sharding, 0}).ffn.experts->count(), 6);
+  const auto rows = [&](std::int64_t rank) {
+    return held_expert_rows(100, experts, {sharding, rank});
+  };
+  EXPECT_EQ(rows(0), (std::vector<std::int64_t>{7, 13, 13, 12, 12, 12}));
+  EXPECT_EQ(rows(1), (std::vector<std::int64_t>{7, 13, 13, 12, 12, 6}));
+  EXPECT_EQ(rows(2), (std::vector<std::int64_t>{13, 13, 12, 12, 12, 6}));
+}
+
 TEST(Sharding, SharesDifferByAtMostOne) {
   EXPECT_EQ(share_of(10, 4, 0).size(), 3);
   EXPECT_EQ(share_of(10, 4, 1).begin, 3);

@@ -69,6 +69,11 @@ TEST(ChipCheck, PlanesStandInPairsAndLoadInEqualGroups) {
       "--set planes: error: 'planes' is 5; half of them stand on each side: write an even "
       "number\n--set weight_streams_per_plane: error: 'weight_streams_per_plane' is 7; the 320 "
       "columns of a plane load in equal groups: write a divisor\n2 errors");
+  // In one byte two streams of a plane come from the two banks of a slice.
+  EXPECT_EQ(
+      complaints("lpu_v1", {{"weight_streams_per_plane", "1"}}),
+      "--set weight_streams_per_plane: error: 'weight_streams_per_plane' is 1; KV in one byte "
+      "loads from both banks of half as many slices: write an even number");
 }
 
 // 16 slices of weights, four that move with the loops and two of tables.

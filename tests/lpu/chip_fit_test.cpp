@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "models/lpu/stage_gang.hpp"
+#include "sim/core/integers.hpp"
 #include "tests/lpu/chip_harness.hpp"
 #include "tests/lpu/compiler_harness.hpp"
 #include "tests/lpu/rack/shipped_fabrics.hpp"
@@ -77,6 +78,37 @@ TEST(LpuChipFit, RequestsTakeWholeBlocks) {
   EXPECT_EQ(one.sequences(64), one.kv_tokens() / 64);
   EXPECT_EQ(two.sequences(65), two.kv_tokens() / 128);
   EXPECT_EQ(two.sequences(65), two.sequences(128));
+}
+
+// Wider passes take vectors of their own and a program per width: no more than an eighth of the
+// requests that fit beside a single one.
+TEST(LpuChipFit, WidePassesTakeAnEighthOfTheRequestsAtMost) {
+  DenseDecoder network = small_network(2, 100, 8, 4, 12, 150, 200);
+  network.max_context = 64;
+  Stage stage = whole_model(network, all_fp16);
+  stage.longest_request = 64;
+  lpu::Geometry geometry = narrow_geometry(4);
+  geometry.rows_per_bank = 1200;
+  const auto words = [&](int width) {
+    return lpu::compile_share(geometry, lpu::LatencyTable{}, "chip", stage, 1, 64,
+                              {width, width, {}, {}})
+        .program_bytes();
+  };
+  const Bytes one = words(1), more = words(2) - one;
+  const auto requests = [&](int room) {
+    Bytes programs{0};
+    for (int width = 1; width <= room; width *= 2) programs += one + more * (width - 1);
+    const std::int64_t rows = geometry.rows_per_bank - rows_of_bytes(geometry, programs);
+    int n = 0;
+    while (lpu::layout_of_share(geometry, stage, n + 1, 64, room).deepest_bank() <= rows) ++n;
+    return n;
+  };
+  const auto chip = lpu::make_lpu_chip(chip_of(geometry), Software{});
+  const int width = lpu::widest_pass(*chip, stage);
+  const int kept = requests(1) - requests(1) / 8;
+  ASSERT_LT(width, 16);
+  EXPECT_GE(requests(width), kept);
+  EXPECT_LT(requests(2 * width), kept);
 }
 
 TEST(LpuChipFit, MayHoldLeavesOutProgramsAndNothingElse) {

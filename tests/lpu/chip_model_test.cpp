@@ -74,6 +74,26 @@ TEST(LpuChip, FitsAsManyTokensOfKvAsCanBeLoaded) {
   EXPECT_GT(rows_of(slots + 1), geometry.rows_per_bank - program_rows);
 }
 
+// The host brings what a first stage needs and takes what a last one has found; 2 us more each.
+TEST(LpuChip, EveryPassWaitsForTheHost) {
+  const Chip near = chip_of(narrow_geometry(2));
+  Chip far = near;
+  Parameter latency = near.parameters.at("host_latency");
+  latency.value += 2e-6;
+  far.parameters.set("host_latency", latency);
+  const auto farther_us = [&](const Stage& stage, const Batch& batch) {
+    const Picoseconds time = lpu::make_lpu_chip(far, Software{})->simulate(stage, batch).time;
+    const Picoseconds less = lpu::make_lpu_chip(near, Software{})->simulate(stage, batch).time;
+    return (time - less).count() / 1'000'000;
+  };
+  Batch two_blocks = one_token(31);
+  two_blocks.slices.front().new_tokens = 2;
+  const Stage whole = whole_model(small(), fp16);
+  EXPECT_EQ(farther_us(whole, one_token(5)), 4);
+  EXPECT_EQ(farther_us(whole, two_blocks), 8);
+  EXPECT_EQ(farther_us(partition_pipeline(network_of(small()), fp16, 2, 0)[0], one_token(5)), 2);
+}
+
 TEST(LpuChip, SaysThatALayerOfLlama8bDoesNotFitLpuV1InHalfPrecision) {
   // 218 M weights x 2 B = 436 MB against 230.7 MB.
   const auto chip = lpu::make_lpu_chip(chip_of(lpu_v1_geometry()), Software{});

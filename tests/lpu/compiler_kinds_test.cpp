@@ -2,6 +2,8 @@
 // have them.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "sim/lower/reference_model.hpp"
 #include "tests/lower/tiny_networks.hpp"
 #include "tests/lpu/layer_kinds.hpp"
@@ -86,6 +88,18 @@ TEST(LpuKinds, ExpertsOverSeveralVectors) {
   mixture_of(network).router.bias = true;
   mixture_of(network).router.experts = 35;
   expect_equal_to_reference(network, narrow_geometry(2), ElementType::Bfloat16, 2);
+}
+
+// Equal scores: the lower index wins between the vectors of experts too.
+TEST(LpuKinds, TiesOverSeveralVectorsGoToTheLowerIndex) {
+  constexpr std::int64_t hidden = 60, experts = 70;
+  Weights weights = random_weights(small_mixture(1, hidden, experts, 10, 12), 3);
+  Tensor& router = weights.tensors.at("layers.0.experts.router");
+  for (std::int64_t row = 1; row < experts; ++row) {
+    std::copy_n(router.floats().begin(), hidden, router.floats().begin() + row * hidden);
+  }
+  expect_equal_to_reference(weights, narrow_geometry(2), ElementType::Float16, ElementType::Float16,
+                            1);
 }
 
 // Greedy decoding in two-byte weights against the same weights in plain float.

@@ -2,7 +2,9 @@
 #include <gtest/gtest.h>
 
 #include "models/lpu/compiler/window.hpp"
+#include "models/lpu/lpu_chip.hpp"
 #include "models/lpu/stage_floor.hpp"
+#include "models/lpu/stage_gang.hpp"
 #include "sim/lower/reference_model.hpp"
 #include "tests/lower/tiny_networks.hpp"
 #include "tests/lpu/window_harness.hpp"
@@ -122,6 +124,28 @@ TEST(LpuWindows, OfFewBlocksNeedNoFurtherIteration) {
   EXPECT_EQ(compiled.layout.window.blocks, 2);
   EXPECT_EQ(compiled.window_plan->blocks, 2);
   EXPECT_EQ(compiled.cycles.window.further_iterations(10), 0);
+}
+
+// On either side of the chip the host writes a row of the mask for layers that see all, and those
+// that change for windows: two, where a window touches two blocks. A row is 64 lanes of fp32, at
+// 1 B per ns.
+TEST(LpuWindows, HostWritesTheirMasksBesideThatOfOtherLayers) {
+  const lpu::Geometry geometry = narrow_geometry(4);
+  const DenseDecoder decoder = small_network(2, 100, 4, 2, 8, 70, 60);
+  const auto host_ns = [&](const NeuralNetwork& network, int tokens) {
+    const Stage stage =
+        tandem::whole_model(network, precision_of(ElementType::Float16, ElementType::Float16));
+    const lpu::StageLayout layout = lpu::layout_of_share(geometry, stage, 1, 640, tokens);
+    const lpu::HostLink link{BytesPerSecond(1e9), Picoseconds(0)};
+    return lpu::host_time(layout, geometry, link, tokens).count() / 1000;
+  };
+  NeuralNetwork windows = network_of(decoder);
+  attention_of(windows).shape.window = 8;
+  for (const int tokens : {1, 4}) {
+    const std::int64_t plain = host_ns(network_of(decoder), tokens);
+    EXPECT_EQ(host_ns(with_windows(decoder, 8), tokens) - plain, tokens * 2 * 2 * 64 * 4);
+    EXPECT_EQ(host_ns(windows, tokens) - plain, tokens * (2 * 2 - 2) * 64 * 4);
+  }
 }
 
 // gptoss-tiny: a window of 8 and sinks, decoding far beyond the window.

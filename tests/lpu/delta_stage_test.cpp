@@ -77,13 +77,17 @@ TEST(DeltaStage, RequestsBeginWithEmptyStatesAndKeepToTheirSlots) {
   const Stage stage = tandem::whole_model(weights.network, half_precision());
   StageUnderTest alone(narrow_geometry(2), stage, weights, 1, 32);
   StageUnderTest shared(narrow_geometry(2), stage, weights, 3, 32);
+  // Of a chip that had no request before.
+  std::vector<std::vector<float>> expected;
+  for (int t = 0; t < 4; ++t) {
+    expected.push_back(alone.host->run_token(0, t, embedding_row(weights, t)).logits);
+  }
   for (int request = 0; request < 2; ++request) {
     for (int t = 0; t < 4; ++t) {
-      const auto expected = alone.host->run_token(0, t, embedding_row(weights, t));
       static_cast<void>(shared.host->run_token(0, t, embedding_row(weights, t + 30)));
       const auto mine = shared.host->run_token(1, t, embedding_row(weights, t));
       static_cast<void>(shared.host->run_token(2, t, embedding_row(weights, t + 60)));
-      ASSERT_EQ(mine.logits, expected.logits) << request << " " << t;
+      ASSERT_EQ(mine.logits, expected[static_cast<std::size_t>(t)]) << request << " " << t;
     }
   }
   EXPECT_THROW(static_cast<void>(shared.host->read_kv(1, 4)), ModelError);

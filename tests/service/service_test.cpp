@@ -131,14 +131,15 @@ TEST(Service, TransfersOfTwoPromptsQueueOnTheWire) {
 }
 
 TEST(Service, DecodeWaitsForAFreeSlot) {
-  // Room for one request of 36 tokens on the decode chips: their stage of two layers holds
-  // 32 B of KV per token. The second prompt's KV leaves only when the first request is done.
+  // Room for one request of 36 tokens, three blocks of 16, on the decode chips: their stage of two
+  // layers holds 32 B of KV per token. The second prompt's KV leaves only when the first request
+  // is done.
   Scenario s = split_scenario();
   const Stage stage = partition_pipeline(s.model, s.placement.decode.precision, 2, 0).back();
   const Stage first = partition_pipeline(s.model, s.placement.decode.precision, 2, 0).front();
   const auto weights = std::max(stage.weight_bytes(), first.weight_bytes()).count();
   fakes::set(s.system.chips["small"].parameters, "capacity",
-             static_cast<double>(weights + 32 * 40));
+             static_cast<double>(weights + 32 * 50));
   s.traffic.requests = 2;
   s.traffic.concurrency = 2;
   const RunResult result = serve(s);

@@ -25,6 +25,7 @@ class FakeChip final : public ChipModel {
     fit.capacity = Bytes(chip_.parameters.count("capacity"));
     fit.weights = stage.weight_bytes();
     fit.kv_per_token = stage.kv_bytes_per_token();
+    if (chip_.parameters.has("kv_block")) fit.kv_block = chip_.parameters.count("kv_block");
     return fit;
   }
   std::int64_t batch_limit() const override { return chip_.parameters.count("slots"); }

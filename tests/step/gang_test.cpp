@@ -91,7 +91,7 @@ class Gang : public testing::Test {
                 RankPolicy policy = RankPolicy::Classes) {
     StageStore store;
     return GangModel(chip_, 1, collectives_, store)
-        .cost(stage(net, sharding), chips(sharding), batch, policy);
+        .cost(stage(net, sharding), chips(sharding), {batch}, policy);
   }
   static Stage stage(const NeuralNetwork& net, const Sharding& sharding) {
     Stage stage = whole_model(net, {});
@@ -167,10 +167,27 @@ TEST_F(Gang, FloorsTakeNoSimulation) {
   StageStore store;
   const Sharding sharding{.tensor = 4};
   GangModel gang(chip_, 1, collectives_, store);
-  const Picoseconds floor =
+  const GangFloor floor =
       gang.floor(stage(network(false), sharding), chips(sharding), decoding({0}));
-  EXPECT_EQ(floor, ns(110 + 5 * 282) + Picoseconds(1193000 / 4));
+  EXPECT_EQ(floor.kernels, ns(110));
+  EXPECT_EQ(floor.exchanges, ns(5 * 282) + Picoseconds(1193000 / 4));
+  EXPECT_EQ(floor.chain, floor.kernels + floor.exchanges);
   EXPECT_EQ(store.computed(), 0);
+}
+
+// Two micro-batches of one request each, one layer's worth by hand: kernels and exchanges of both
+// are those of one; while one exchanges the other computes. Exchanges (1128 ns and more) are longer
+// than what lies between them, so those of both queue behind each other: the first segment, then
+// all twelve exchanges without a gap, then the last segment of the second.
+TEST_F(Gang, MicroBatchesComputeWhileOthersExchange) {
+  StageStore store;
+  const Sharding sharding{.tensor = 4};
+  GangModel gang(chip_, 1, collectives_, store);
+  const std::vector<Batch> halves = {decoding({0}), decoding({0})};
+  const GangCost cost =
+      gang.cost(stage(network(false), sharding), chips(sharding), halves, RankPolicy::Classes);
+  EXPECT_EQ(cost.time, ns(10 + 2 * (5 * 1128 + 1193) + 10));
+  EXPECT_EQ(cost.activity.at("kernels"), 2 * 4 * 22);
 }
 
 // Ranks of one class have the same kernels; the class is what the store knows them by.

@@ -89,7 +89,7 @@ TEST_F(LoadedGangs, PipelinesOfGangs) {
 
 TEST_F(LoadedGangs, RandomNetworks) {
   int shared_networks = 0;
-  for (int seed = 0; seed < property_cases(60); ++seed) {
+  for (int seed = 0; seed < property_cases(40); ++seed) {
     RandomStream random(static_cast<std::uint64_t>(seed), "gangs");
     const NeuralNetwork network = NetworkMaker(random).network();
     const Weights weights = random_weights(network, 9);

@@ -88,28 +88,35 @@ constexpr std::int64_t parts_per_buffer = 4;
 class SwitchReduction {
  public:
   explicit SwitchReduction(Schedule& schedule)
-      : schedule_(schedule), asked_(index_of(schedule.ranks)), arrived_(parts_under_way) {}
+      : schedule_(schedule),
+        asked_(index_of(schedule.ranks)),
+        arrived_(parts_under_way, Arrivals(index_of(schedule.ranks))) {}
 
   /// One part through the switch and back.
   void lay(ElementRange part) {
-    std::vector<std::int32_t> arrivals;
+    Arrivals arrivals(index_of(schedule_.ranks));
     for (std::int32_t owner = 0; owner < schedule_.ranks; ++owner) {
       const ElementRange piece = part_of(part, owner, schedule_.ranks);
-      if (piece.size() > 0) lay_piece(owner, piece, arrivals);
+      if (piece.size() > 0) lay_piece(owner, piece, arrivals[index_of(owner)]);
     }
     arrived_.push_back(std::move(arrivals));
   }
 
  private:
-  /// Contributions follow those of the owner's piece before, and wait for room.
+  /// Where each rank got each owner's piece of a part.
+  using Arrivals = std::vector<std::vector<std::int32_t>>;
+
+  /// A rank contributes behind its part before, and when the part that filled the room has come
+  /// back to it.
   void ask(std::int32_t owner, ElementRange piece) {
     std::vector<std::int32_t> contributions = gather_sum(schedule_, schedule_.ranks, piece);
-    const std::vector<std::int32_t>& room = arrived_[arrived_.size() - parts_under_way];
+    const Arrivals& ends = arrived_[arrived_.size() - parts_under_way];
+    const std::vector<std::int32_t>& room = ends[index_of(owner)];
     std::vector<std::int32_t>& before = asked_[index_of(owner)];
     for (std::size_t i = 0; i < contributions.size(); ++i) {
       Transfer& transfer = schedule_.transfers[index_of(contributions[i])];
       transfer.is_awaited = false;
-      transfer.after = room;
+      if (!room.empty()) transfer.after.push_back(room[i]);
       if (!before.empty()) transfer.after.push_back(before[i]);
     }
     before = std::move(contributions);
@@ -135,8 +142,8 @@ class SwitchReduction {
   }
 
   Schedule& schedule_;
-  std::vector<std::vector<std::int32_t>> asked_;    // contributions to a piece, by owner
-  std::vector<std::vector<std::int32_t>> arrived_;  // ends of the parts so far
+  std::vector<std::vector<std::int32_t>> asked_;  // contributions to a piece, by owner
+  std::vector<Arrivals> arrived_;                 // ends of the parts so far
 };
 
 }  // namespace

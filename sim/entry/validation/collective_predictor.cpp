@@ -28,8 +28,7 @@ bool has_wires(const System& system, const std::string& chip, const std::string&
   if (system.groups.size() != 1) return false;
   const ChipGroup& group = system.groups.front();
   if (group.chip != chip || group.count < 2) return false;
-  const bool is_one_node = group.chips_per_node == group.count;
-  return fabric == "rdma_400g" ? group.chips_per_node == 1 : is_one_node;
+  return (group.chips_per_node == 1) == (fabric == "rdma_400g");
 }
 
 /// What a table's rows are unless they say otherwise.

@@ -21,8 +21,8 @@ class CollectivePredictor {
   ~CollectivePredictor();
 
   /// All rows in order, in milliseconds. A row without a prediction says why. The system is the
-  /// first with one pool of the table's chips whose wires are the table's `fabric`: intra_node (one
-  /// node) or rdma_400g (nodes of one chip). Kernels in graphs are the framework's own; tables of
+  /// first with one pool of the table's chips whose wires are the table's `fabric`: intra_node or
+  /// rdma_400g (nodes of one chip). Kernels in graphs are the framework's own; tables of
   /// de-duplicated rows (`dedup`) are bulk exchanges.
   [[nodiscard]] std::vector<ScoredRow> predict(const ManifestTable& table,
                                                const std::vector<MeasuredRow>& rows);

@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+#include <string>
+
 #include "models/lpu/stage_floor.hpp"
 #include "tests/lpu/compiler_harness.hpp"
 
@@ -60,6 +63,45 @@ TEST(LpuRankShare, UnevenHeadRowsOverlapAndUnevenColumnsArePadded) {
   }
 }
 
+// `part` is rank `rank`'s run of four along dimension `axis`.
+void expect_quarter(const Tensor& part, const Tensor& whole, std::size_t axis, int rank) {
+  std::int64_t outer = 1, inner = 1;
+  for (std::size_t d = 0; d < axis; ++d) outer *= whole.dim(d);
+  for (std::size_t d = axis + 1; d < whole.shape().size(); ++d) inner *= whole.dim(d);
+  const std::int64_t run = part.dim(axis) * inner;
+  ASSERT_EQ(part.elements() * 4, whole.elements());
+  for (std::int64_t o = 0; o < outer; ++o) {
+    for (std::int64_t i = 0; i < run; ++i) {
+      ASSERT_EQ(part.load(o * run + i), whole.load((o * 4 + rank) * run + i)) << o << " " << i;
+    }
+  }
+}
+
+TEST(LpuRankShare, SlicesTheWidthOfEveryExpert) {
+  NeuralNetwork network = network_of(small_network(1, 64, 4, 2, 8, 1, 10));
+  Experts mixture;
+  mixture.router.experts = 3;
+  mixture.router.top_k = 2;
+  mixture.intermediate = 40;
+  mixture.shared = 1;
+  mixture.shared_intermediate = 20;
+  mixture.bias = true;
+  network.kinds.front().ffn.intermediate = 0;
+  network.kinds.front().ffn.experts = mixture;
+  const Weights weights = random_weights(network, 1);
+  const std::map<std::string, std::size_t> cut_along{
+      {"experts.gate", 1}, {"experts.gate_bias", 1}, {"experts.up", 1},
+      {"experts.down", 2}, {"experts.up_bias", 1},   {"shared.gate", 0},
+      {"shared.up", 0},    {"shared.down", 1},       {"attention.output", 1}};
+  for (int rank = 0; rank < 4; ++rank) {
+    const Weights cut = lpu::rank_weights(weights, 4, rank);
+    for (const auto& [name, axis] : cut_along) {
+      SCOPED_TRACE(name);
+      expect_quarter(cut.layer(0, name), weights.layer(0, name), axis, rank);
+    }
+  }
+}
+
 TEST(LpuRankShare, RefusesHeadsThatDoNotDivide) {
   const Stage stage = whole_model(small_network(1, 64, 4, 2, 8, 170, 10), fp8());
   EXPECT_THROW(static_cast<void>(lpu::rank_stage(stage, 8, 0)), ModelError);
@@ -81,6 +123,15 @@ TEST(LpuGangFloor, CountsHopsOnThePathAndVectorsOnTheLinks) {
     EXPECT_EQ(part.link, 2 * 4 * 27);
   }
   EXPECT_EQ(links, 2 * 2 * 4 * 27);
+}
+
+TEST(LpuGangFloor, ExchangesOfALayerShareTheLinks) {
+  // Links so slow that nothing else binds: two all-reduces of two vectors of four bytes.
+  lpu::Geometry geometry = lpu_v1_geometry();
+  geometry.links.front().cycles_per_vector = 100'000;
+  const Stage stage = whole_model(small_network(1, 640, 8, 8, 64, 2560, 2560), fp8());
+  const auto floor = lpu::floor_of_stage(geometry, lpu::LatencyTable{}, stage, 1, {8, 1});
+  EXPECT_EQ(floor.throughput, 2 * 2 * 4 * 100'000);
 }
 
 }  // namespace
