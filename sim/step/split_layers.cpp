@@ -19,10 +19,19 @@ SplitLayers::SplitLayers(const Scenario& scenario, const Catalogue& catalogue,
       hidden_type_(scenario.placement.decode.precision.activations),
       network_(networks(scenario.system)) {}
 
-SplitLayers::Crossing SplitLayers::cross(std::int64_t tokens,
-                                         const std::vector<ChipAddress>& mixers, bool there) {
-  const std::vector<ChipAddress> gang = pool_.bridge_chips();
+const SplitLayers::Crossing& SplitLayers::cross(std::int64_t tokens,
+                                                const std::vector<ChipAddress>& mixers,
+                                                bool there) {
   const std::int64_t rows = ceil_div(tokens, static_cast<std::int64_t>(mixers.size()));
+  const auto key = std::make_tuple(rows, mixers.front(), mixers.size(), there);
+  const auto found = crossings_.find(key);
+  if (found != crossings_.end()) return found->second;
+  return crossings_.emplace(key, send_across(rows, mixers, there)).first->second;
+}
+
+SplitLayers::Crossing SplitLayers::send_across(std::int64_t rows,
+                                               const std::vector<ChipAddress>& mixers, bool there) {
+  const std::vector<ChipAddress> gang = pool_.bridge_chips();
   const std::int64_t width = ceil_div(hidden_, static_cast<std::int64_t>(gang.size()));
   const Bytes size(rows * width * bytes_of(hidden_type_));
   const std::map<std::string, LinkUse> before = network_->usage();
@@ -50,8 +59,8 @@ SplitLayers::Crossing SplitLayers::cross(std::int64_t tokens,
 
 SplitRound SplitLayers::round(const std::vector<Picoseconds>& legs, std::int64_t tokens,
                               std::int64_t micro_batches, const std::vector<ChipAddress>& mixers) {
-  const Crossing there = cross(tokens, mixers, true);
-  const Crossing back = cross(tokens, mixers, false);
+  const Crossing& there = cross(tokens, mixers, true);
+  const Crossing& back = cross(tokens, mixers, false);
   SplitRound round;
   std::vector<FeedForwardVisit> visits;
   for (std::int64_t layer = 0; layer < pool_.layers(); ++layer) {

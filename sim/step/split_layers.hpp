@@ -4,6 +4,7 @@
 
 #include <map>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "sim/lower/network_model.hpp"
@@ -49,13 +50,17 @@ class SplitLayers {
     Picoseconds time, floor;
     std::map<std::string, std::int64_t> link_bytes;
   };
-  Crossing cross(std::int64_t tokens, const std::vector<ChipAddress>& mixers, bool there);
+  /// Asked once per number of rows: the bridge is idle each time.
+  const Crossing& cross(std::int64_t tokens, const std::vector<ChipAddress>& mixers, bool there);
+  Crossing send_across(std::int64_t rows, const std::vector<ChipAddress>& mixers, bool there);
 
   FeedForwardPool pool_;
   std::int64_t hidden_;
   ElementType hidden_type_;
   std::unique_ptr<NetworkModel> network_;
   Picoseconds now_{0};
+  /// By rows of a rank, the mixers' first chip and number, and the direction.
+  std::map<std::tuple<std::int64_t, ChipAddress, std::size_t, bool>, Crossing> crossings_;
 };
 
 }  // namespace tandem
