@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 #include "sim/graph/topology.hpp"
 
@@ -24,12 +25,28 @@ class Wiring {
   }
 
   void connect(const std::string& link_class, NodeId from, NodeId to) {
+    TopologyLink link = wire_of(link_class);
+    link.from = from;
+    link.to = to;
+    topology_.add_duplex(link);
+  }
+
+  /// A wire of a class without its ends; numbers are looked up once per class.
+  const TopologyLink& wire_of(const std::string& link_class) {
+    const auto known = wires_.find(link_class);
+    if (known != wires_.end()) return known->second;
     const auto found = system_.links.find(link_class);
     if (found == system_.links.end()) fail(fmt::format("no link class '{}'", link_class));
     const ParameterSet& numbers = found->second.parameters;
-    topology_.add_duplex({from, to, link_class, BytesPerSecond(numbers.value("bandwidth")),
-                          from_seconds(numbers.value("latency")), Bytes(numbers.count("packet")),
-                          Bytes(numbers.count("header"))});
+    return wires_
+        .emplace(link_class, TopologyLink{{},
+                                          {},
+                                          link_class,
+                                          BytesPerSecond(numbers.value("bandwidth")),
+                                          from_seconds(numbers.value("latency")),
+                                          Bytes(numbers.count("packet")),
+                                          Bytes(numbers.count("header"))})
+        .first->second;
   }
 
   void add_group(const ChipGroup& group) {
@@ -127,6 +144,7 @@ class Wiring {
 
   const System& system_;
   Topology topology_;
+  std::map<std::string, TopologyLink> wires_;  ///< by class
 };
 
 }  // namespace

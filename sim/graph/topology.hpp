@@ -74,7 +74,7 @@ class Topology {
   std::vector<TopologyNode> nodes_;
   std::vector<TopologyLink> links_;
   std::vector<std::vector<LinkId>> outgoing_;
-  std::map<std::pair<std::string, std::int64_t>, NodeId> chips_;
+  std::map<std::string, std::map<std::int64_t, NodeId>> chips_;  ///< by pool and index
 };
 
 /// Payload bytes plus one header per packet. An empty message is one packet of header alone.

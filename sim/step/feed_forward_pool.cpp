@@ -67,6 +67,16 @@ FeedForwardPool::FeedForwardPool(const Scenario& scenario, const Catalogue& cata
   }
 }
 
+FeedForwardPool::FeedForwardPool(const Scenario& scenario, const FeedForwardPool& like,
+                                 const Catalogue& catalogue, StageStore& store)
+    : network_(like.network_),
+      placement_(like.placement_),
+      chip_(make_chip_model(scenario, catalogue, placement_.pool)),
+      chip_key_(key_of(chip_->chip(), scenario.software)),
+      store_(store),
+      gangs_(like.gangs_),
+      kind_keys_(like.kind_keys_) {}
+
 void FeedForwardPool::require_fit(const Stage& fullest) const {
   const Fit fit = chip_->fit(fullest, 1, 1);
   if (fit.holds_weights()) return;

@@ -21,6 +21,10 @@ namespace tandem {
 class FeedForwardPool {
  public:
   FeedForwardPool(const Scenario& scenario, const Catalogue& catalogue, StageStore& store);
+  /// The layers' blocks where `like` has them, on the chips and links of another scenario; whether
+  /// they fit is not asked again.
+  FeedForwardPool(const Scenario& scenario, const FeedForwardPool& like, const Catalogue& catalogue,
+                  StageStore& store);
 
   [[nodiscard]] std::int64_t layers() const { return network_.layers(); }
   [[nodiscard]] std::int64_t chips() const { return placement_.pipeline * placement_.tensor; }

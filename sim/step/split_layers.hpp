@@ -37,6 +37,9 @@ class SplitLayers {
  public:
   SplitLayers(const Scenario& scenario, const Catalogue& catalogue, const NetworkFactory& networks,
               StageStore& store);
+  /// As `like` places the blocks, on the chips and links of another scenario.
+  SplitLayers(const Scenario& scenario, const SplitLayers& like, const Catalogue& catalogue,
+              const NetworkFactory& networks, StageStore& store);
   /// `legs`: times on the mixers' chips around the visits of one micro-batch of `tokens` rows.
   [[nodiscard]] SplitRound round(const std::vector<Picoseconds>& legs, std::int64_t tokens,
                                  std::int64_t micro_batches,
@@ -47,20 +50,34 @@ class SplitLayers {
 
  private:
   struct Crossing {
-    Picoseconds time, floor;
+    Picoseconds time;
     std::map<std::string, std::int64_t> link_bytes;
   };
+  /// Messages of one crossing: every rank's rows, a part of their width for each bridge chip.
+  struct Rows {
+    std::int64_t rows;  ///< of a rank
+    const std::vector<ChipAddress>& mixers;
+    bool there;
+  };
+  [[nodiscard]] Rows rows_of(std::int64_t tokens, const std::vector<ChipAddress>& mixers,
+                             bool there) const;
+  template <typename Each>
+  void each_message(const Rows& rows, Each each) const;
   /// Asked once per number of rows: the bridge is idle each time.
-  const Crossing& cross(std::int64_t tokens, const std::vector<ChipAddress>& mixers, bool there);
-  Crossing send_across(std::int64_t rows, const std::vector<ChipAddress>& mixers, bool there);
+  const Crossing& cross(const Rows& rows);
+  Crossing send_across(const Rows& rows);
+  Picoseconds crossing_floor(const Rows& rows);
 
   FeedForwardPool pool_;
   std::int64_t hidden_;
   ElementType hidden_type_;
   std::unique_ptr<NetworkModel> network_;
   Picoseconds now_{0};
-  /// By rows of a rank, the mixers' first chip and number, and the direction.
-  std::map<std::tuple<std::int64_t, ChipAddress, std::size_t, bool>, Crossing> crossings_;
+  /// Rows of a rank, the mixers' first chip and number, and the direction.
+  using Key = std::tuple<std::int64_t, ChipAddress, std::size_t, bool>;
+  static Key key_of(const Rows& rows);
+  std::map<Key, Crossing> crossings_;
+  std::map<Key, Picoseconds> floors_;
 };
 
 }  // namespace tandem
