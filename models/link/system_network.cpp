@@ -44,6 +44,18 @@ Picoseconds SystemNetwork::floor(const ChipAddress& from, const ChipAddress& to,
                        size);
 }
 
+std::vector<std::string> SystemNetwork::path(const ChipAddress& from, const ChipAddress& to) const {
+  const Network& network = wired();
+  const Topology& topology = network.topology();
+  std::vector<std::string> classes;
+  for (const LinkId id :
+       network.route(topology.chip(from.pool, from.index), topology.chip(to.pool, to.index))
+           .links) {
+    classes.push_back(topology.link(id).link_class);
+  }
+  return classes;
+}
+
 std::map<std::string, LinkUse> SystemNetwork::usage() const {
   const Network& network = wired();
   std::vector<LinkUse> uses(classes_.size());

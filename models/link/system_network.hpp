@@ -22,6 +22,8 @@ class SystemNetwork : public NetworkModel {
   Delivery pop_delivery() override;
   [[nodiscard]] Picoseconds floor(const ChipAddress& from, const ChipAddress& to,
                                   Bytes size) const override;
+  [[nodiscard]] std::vector<std::string> path(const ChipAddress& from,
+                                              const ChipAddress& to) const override;
   [[nodiscard]] std::map<std::string, LinkUse> usage() const override;
   [[nodiscard]] const Network& network() const { return wired(); }
 

@@ -56,6 +56,16 @@ Bytes wire_bytes(const TopologyLink& link, Bytes payload) {
   return payload + link.header * packets;
 }
 
+Picoseconds least_time(const std::vector<const TopologyLink*>& way, Bytes size) {
+  Picoseconds latencies{0};
+  Picoseconds slowest{0};
+  for (const TopologyLink* link : way) {
+    latencies += link->latency;
+    slowest = std::max(slowest, wire_bytes(*link, size) / link->bandwidth);
+  }
+  return latencies + slowest;
+}
+
 Picoseconds serialisation_time(const TopologyLink& link, Bytes payload) {
   return std::max(Picoseconds(1), wire_bytes(link, payload) / link.bandwidth);
 }

@@ -10,6 +10,12 @@ namespace {
 // Crossings are timed on an idle network: each goes long after the one before has arrived.
 constexpr Picoseconds crossing_gap{1000000000};
 
+std::map<std::string, TopologyLink> wires_of(const System& system) {
+  std::map<std::string, TopologyLink> wires;
+  for (const auto& [name, link] : system.links) wires.emplace(name, wire_of(system, name));
+  return wires;
+}
+
 }  // namespace
 
 SplitLayers::SplitLayers(const Scenario& scenario, const Catalogue& catalogue,
@@ -17,7 +23,9 @@ SplitLayers::SplitLayers(const Scenario& scenario, const Catalogue& catalogue,
     : pool_(scenario, catalogue, store),
       hidden_(scenario.model.hidden),
       hidden_type_(scenario.placement.decode.precision.activations),
-      network_(networks(scenario.system)) {}
+      network_(networks(scenario.system)),
+      wires_(wires_of(scenario.system)),
+      ways_(std::make_shared<std::map<Key, std::set<Way>>>()) {}
 
 SplitLayers::SplitLayers(const Scenario& scenario, const SplitLayers& like,
                          const Catalogue& catalogue, const NetworkFactory& networks,
@@ -25,7 +33,9 @@ SplitLayers::SplitLayers(const Scenario& scenario, const SplitLayers& like,
     : pool_(scenario, like.pool_, catalogue, store),
       hidden_(like.hidden_),
       hidden_type_(like.hidden_type_),
-      network_(networks(scenario.system)) {}
+      network_(networks(scenario.system)),
+      wires_(wires_of(scenario.system)),
+      ways_(like.ways_) {}
 
 SplitLayers::Rows SplitLayers::rows_of(std::int64_t tokens, const std::vector<ChipAddress>& mixers,
                                        bool there) const {
@@ -36,12 +46,17 @@ SplitLayers::Key SplitLayers::key_of(const Rows& rows) {
   return {rows.rows, rows.mixers.front(), rows.mixers.size(), rows.there};
 }
 
+/// A rank's rows, as wide as one bridge chip's part.
+Bytes SplitLayers::message_size(const Rows& rows) const {
+  const auto parts = static_cast<std::int64_t>(pool_.bridge_chips().size());
+  return Bytes(rows.rows * ceil_div(hidden_, parts) * bytes_of(hidden_type_));
+}
+
 /// Calls `each` with sender, receiver and size of every message.
 template <typename Each>
 void SplitLayers::each_message(const Rows& rows, Each each) const {
   const std::vector<ChipAddress> gang = pool_.bridge_chips();
-  const std::int64_t width = ceil_div(hidden_, static_cast<std::int64_t>(gang.size()));
-  const Bytes size(rows.rows * width * bytes_of(hidden_type_));
+  const Bytes size = message_size(rows);
   for (const ChipAddress& mixer : rows.mixers) {
     for (const ChipAddress& chip : gang) {
       rows.there ? each(mixer, chip, size) : each(chip, mixer, size);
@@ -74,15 +89,26 @@ SplitLayers::Crossing SplitLayers::send_across(const Rows& rows) {
   return crossing;
 }
 
-/// The slowest message of the crossing, were it alone.
-Picoseconds SplitLayers::crossing_floor(const Rows& rows) {
-  const auto [known, is_new] = floors_.try_emplace(key_of(rows));
+const std::set<SplitLayers::Way>& SplitLayers::ways_of(const Rows& rows) {
+  const auto [known, is_new] = ways_->try_emplace(key_of(rows));
   if (is_new) {
-    each_message(rows, [&](const ChipAddress& from, const ChipAddress& to, Bytes size) {
-      known->second = std::max(known->second, network_->floor(from, to, size));
+    each_message(rows, [&](const ChipAddress& from, const ChipAddress& to, Bytes) {
+      known->second.insert(network_->path(from, to));
     });
   }
   return known->second;
+}
+
+/// The slowest message of the crossing, were it alone.
+Picoseconds SplitLayers::crossing_floor(const Rows& rows) {
+  const Bytes size = message_size(rows);
+  Picoseconds slowest{0};
+  for (const Way& way : ways_of(rows)) {
+    std::vector<const TopologyLink*> links;
+    for (const std::string& link_class : way) links.push_back(&wires_.at(link_class));
+    slowest = std::max(slowest, least_time(links, size));
+  }
+  return slowest;
 }
 
 SplitRound SplitLayers::round(const std::vector<Picoseconds>& legs, std::int64_t tokens,

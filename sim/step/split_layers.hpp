@@ -3,10 +3,13 @@
 #pragma once
 
 #include <map>
+#include <memory>
+#include <set>
 #include <string>
 #include <tuple>
 #include <vector>
 
+#include "sim/graph/topology.hpp"
 #include "sim/lower/network_model.hpp"
 #include "sim/step/feed_forward_pool.hpp"
 #include "sim/step/ping_pong.hpp"
@@ -61,12 +64,17 @@ class SplitLayers {
   };
   [[nodiscard]] Rows rows_of(std::int64_t tokens, const std::vector<ChipAddress>& mixers,
                              bool there) const;
+  [[nodiscard]] Bytes message_size(const Rows& rows) const;
   template <typename Each>
   void each_message(const Rows& rows, Each each) const;
   /// Asked once per number of rows: the bridge is idle each time.
   const Crossing& cross(const Rows& rows);
   Crossing send_across(const Rows& rows);
   Picoseconds crossing_floor(const Rows& rows);
+  /// Ways of the messages by link class, each once. They depend on what hangs where: scenarios that
+  /// differ in numbers alone share them.
+  using Way = std::vector<std::string>;
+  const std::set<Way>& ways_of(const Rows& rows);
 
   FeedForwardPool pool_;
   std::int64_t hidden_;
@@ -77,7 +85,8 @@ class SplitLayers {
   using Key = std::tuple<std::int64_t, ChipAddress, std::size_t, bool>;
   static Key key_of(const Rows& rows);
   std::map<Key, Crossing> crossings_;
-  std::map<Key, Picoseconds> floors_;
+  std::map<std::string, TopologyLink> wires_;  ///< by link class
+  std::shared_ptr<std::map<Key, std::set<Way>>> ways_;
 };
 
 }  // namespace tandem
