@@ -201,7 +201,7 @@ PoolModel::StageShare PoolModel::run_stage(const Station& station, std::size_t s
     for (Batch& part : parts) part = on_groups(part);
     GangCost gang = gang_->cost(station.stages[stage], chips_of(station, stage), parts, policy_);
     StageShare share;
-    share.exchanges = std::move(gang.exchanges);
+    share.parts = parts_of(gang.time, gang.kernel_times, gang.exchanges);
     share.link_bytes = std::move(gang.link_bytes);
     share.legs = std::move(gang.legs);
     share.result = {gang.time,
@@ -210,6 +210,7 @@ PoolModel::StageShare PoolModel::run_stage(const Station& station, std::size_t s
                     gang.kernels,
                     std::move(gang.activity),
                     std::move(gang.bottleneck),
+                    {},
                     {}};
     return share;
   }
@@ -220,7 +221,7 @@ PoolModel::StageShare PoolModel::run_stage(const Station& station, std::size_t s
   if (result == nullptr) {
     result = &store_.put(key, summary_of(chip_->simulate(station.stages[stage], batch)));
   }
-  return {*result, {}, {}, result->segments};
+  return {*result, parts_of(result->time, result->kernel_times, {}), {}, result->segments};
 }
 
 /// All micro-batches through mixers and feed-forward blocks in turns; they are taken as equal to
@@ -240,10 +241,12 @@ PoolModel::StageShare PoolModel::run_in_turns(const Station& station, std::size_
   share.result.kernels *= parts;
   const PingPong& pace = round.pace;
   share.result.time = pace.time;
-  share.exchanges["bridge"] = pace.bridge;
-  share.exchanges["slot_wait"] = pace.slot_wait;
-  share.exchanges["feed_forward"] = pace.feeding;
-  share.exchanges["mixer_wait"] = pace.mixer_wait;
+  add_parts({{"bridge", pace.bridge},
+             {"slot_wait", pace.slot_wait},
+             {"feed_forward", pace.feeding},
+             {waiting, pace.mixer_wait}},
+            share.parts);
+  share.parts[waiting] += pace.time - total_of(share.parts);
   if (pace.mixing * parts < pace.time / 2) {
     share.result.bottleneck =
         pace.feeding + pace.slot_wait > pace.bridge ? "feed_forward" : "bridge";
@@ -266,8 +269,8 @@ void PoolModel::add_station(const Station& station, const Batch& batch, StepCost
   }
   if (cost.stations.empty() || slowest.result.time > cost.period()) {
     cost.bottleneck = slowest.result.bottleneck;
-    cost.exchanges = std::move(slowest.exchanges);
   }
+  add_parts(slowest.parts, cost.parts);
   cost.stations.push_back(slowest.result.time);
 }
 
@@ -279,6 +282,7 @@ StepCost PoolModel::simulate(const Batch& batch) {
     const bool is_last = i + 1 == stations;
     const Hop next = is_last ? return_tokens(batch) : hand_over(i, batch);
     cost.hops.push_back(next.time);
+    if (next.time.count() > 0) cost.parts["hand_over"] += next.time;
     for (const auto& [name, bytes] : next.link_bytes) cost.link_bytes[name] += bytes;
   }
   return cost;
