@@ -232,7 +232,9 @@ PoolModel::StageShare PoolModel::run_in_turns(const Station& station, std::size_
   const Batch& part = all.front();
   const auto parts = static_cast<std::int64_t>(all.size());
   StageShare share = run_stage(station, stage, {part});
-  SplitRound round = split_->round(share.legs, part.tokens(), parts, chips_of(station, stage));
+  std::vector<std::int64_t> tokens;
+  for (const Batch& one : all) tokens.push_back(one.tokens());
+  SplitRound round = split_->round(share.legs, tokens, chips_of(station, stage));
   for (auto& [name, count] : share.result.activity) count *= parts;
   for (auto& [name, bytes] : share.link_bytes) bytes *= parts;
   for (const auto& [name, bytes] : round.link_bytes) share.link_bytes[name] += bytes;
