@@ -14,15 +14,6 @@ namespace {
 
 constexpr double megabyte = 1e6;
 
-/// Rows of tokens that are being made. What lies behind them does not matter to these blocks.
-Batch rows(std::int64_t tokens) {
-  Batch batch;
-  for (std::int64_t i = 0; i < tokens; ++i) {
-    batch.slices.push_back({.request = i, .context = 1, .new_tokens = 1, .wants_logits = false});
-  }
-  return batch;
-}
-
 /// Stages of whole layers without embedding and head, which stay with the mixers.
 std::vector<Stage> gangs_of(const NeuralNetwork& network, const PoolPlacement& placement) {
   std::vector<Stage> gangs =
@@ -72,6 +63,14 @@ void FeedForwardPool::require_fit() const {
                   missing, placement_.tensor));
 }
 
+Batch FeedForwardPool::rows_of(std::int64_t tokens) {
+  Batch batch;
+  for (std::int64_t i = 0; i < tokens; ++i) {
+    batch.slices.push_back({.request = i, .context = 1, .new_tokens = 1, .wants_logits = false});
+  }
+  return batch;
+}
+
 std::int64_t FeedForwardPool::gang_of(std::int64_t layer) const {
   const std::vector<Stage> gangs = gangs_of(network_, placement_);
   const auto holds = [&](const Stage& gang) {
@@ -105,11 +104,11 @@ const StageResult& FeedForwardPool::run(std::int64_t layer, std::int64_t tokens)
       Hasher().add(chip_key_).add(block.key()).add("rows").add(tokens).value();
   const StageResult* known = store_.find(key);
   if (known != nullptr) return *known;
-  return store_.put(key, summary_of(chip_->simulate(block, rows(tokens))));
+  return store_.put(key, summary_of(chip_->simulate(block, rows_of(tokens))));
 }
 
 Picoseconds FeedForwardPool::floor(std::int64_t layer, std::int64_t tokens) const {
-  return chip_->floor(block_of(layer), rows(tokens));
+  return chip_->floor(block_of(layer), rows_of(tokens));
 }
 
 }  // namespace tandem

@@ -32,9 +32,13 @@ class FeedForwardPool {
   /// What the block of a layer costs for `tokens` rows, as passes one after the other.
   [[nodiscard]] const StageResult& run(std::int64_t layer, std::int64_t tokens);
   [[nodiscard]] Picoseconds floor(std::int64_t layer, std::int64_t tokens) const;
+  /// The second half of one layer as a stage of its gang.
+  [[nodiscard]] Stage block_of(std::int64_t layer) const;
+  /// A pass of so many rows of tokens that are being made. What lies behind them does not matter to
+  /// these blocks.
+  [[nodiscard]] static Batch rows_of(std::int64_t tokens);
 
  private:
-  [[nodiscard]] Stage block_of(std::int64_t layer) const;
   void require_fit() const;
 
   NeuralNetwork network_;  ///< second halves

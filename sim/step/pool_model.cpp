@@ -129,10 +129,7 @@ void PoolModel::connect(const Scenario& scenario, const Catalogue& catalogue,
     gang_ = std::make_unique<GangModel>(*chip_, chip_key_, *collectives_, store_);
   }
   if (duty == LayerDuty::Whole) return;
-  if (chip_->runs_gangs() || placement_.pipeline != 1) {
-    throw ConfigError(placement_.place,
-                      "the attention pool of attention_ffn is one stage of GPUs: 'pipeline: 1'");
-  }
+  require_mixers_pool(*chip_, placement_);
   split_ = std::make_unique<SplitLayers>(scenario, catalogue, make_network, store_);
 }
 
