@@ -38,7 +38,7 @@ Picoseconds LoadedFeedForward::time(std::int64_t layer, std::int64_t rows) {
   return pool_.run(layer, rows).time;
 }
 
-Picoseconds LoadedFeedForward::floor(std::int64_t layer, std::int64_t rows) const {
+Picoseconds LoadedFeedForward::floor(std::int64_t layer, std::int64_t rows) {
   return pool_.floor(layer, rows);
 }
 

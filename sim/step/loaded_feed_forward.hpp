@@ -35,7 +35,7 @@ class LoadedFeedForward {
   [[nodiscard]] std::vector<ChipAddress> bridge_chips(std::int64_t layer) const;
   /// Time and floor of a layer's block for so many rows.
   [[nodiscard]] Picoseconds time(std::int64_t layer, std::int64_t rows);
-  [[nodiscard]] Picoseconds floor(std::int64_t layer, std::int64_t rows) const;
+  [[nodiscard]] Picoseconds floor(std::int64_t layer, std::int64_t rows);
 
  private:
   StageStore store_;

@@ -195,6 +195,31 @@ TEST(SplitLayers, TakeTheTimeOfTheirParts) {
   EXPECT_GT(cost.floor, Picoseconds(8 * (1000 * 6 * 64 * 4 + 100'000)));
 }
 
+// Steps of services and passes with numbers are the same passes.
+TEST(SplitLayers, TakeTheTimeThatServicesCount) {
+  for (const NeuralNetwork& network : small_networks()) {
+    SCOPED_TRACE(network.name);
+    const Weights weights = half_weights(network, 37);
+    Scenario scenario = split_layers_scenario(network);
+    scenario.placement.ffn.pipeline = 2;
+    scenario.placement.ffn.tensor = 2;
+    StageStore store;
+    PoolModel pool(scenario, scenario.placement.decode, 0, both_chips(), wires(), store,
+                   LayerDuty::Mixers);
+    SplitRun run(scenario, weights);
+    Batch batch;
+    StageData in, out;
+    add_slice(network, 0, 0, 7, 1, batch, in);
+    EXPECT_EQ(run.split().run(batch, in, out).time, pool.step(batch).latency());
+    add_slice(network, 1, 0, 3, 1, batch, in);
+    batch.slices.front() = {0, 7, 1, true, 0};
+    in.tokens.erase(in.tokens.begin(), in.tokens.begin() + 6);
+    const StageCost cost = run.split().run(batch, in, out);
+    EXPECT_EQ(cost.time, pool.step(batch).latency());
+    EXPECT_EQ(cost.floor, pool.floor(batch).latency);
+  }
+}
+
 // Two micro-batches of 10 rows on wires that are slow: one way's messages follow each other, and
 // while one crosses the other computes or crosses the other way.
 TEST(SplitLayers, OfMicroBatchesMeetOnTheBridge) {
