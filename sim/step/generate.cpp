@@ -70,9 +70,9 @@ class Generation {
     decode_chip_ = make_chip_model(scenario, catalogue, scenario.placement.decode.pool);
     if (scenario.placement.has_ffn()) load_blocks(scenario, catalogue, weights);
     const PoolPlacement& to = scenario.placement.decode;
-    decode_ = std::make_unique<FunctionalPool>(
-        *decode_chip_, to, weights, options.positions, taken_of(to.pool, scenario), *network_,
-        collectives_.get(), options.timeline, blocks_.get());
+    decode_ = std::make_unique<FunctionalPool>(*decode_chip_, to, weights, options.positions,
+                                               taken_of(to.pool, scenario), *network_,
+                                               collectives_.get(), options.timeline, blocks_.get());
   }
 
   GenerateResult run(std::span<const std::int32_t> prompt) {
@@ -192,7 +192,8 @@ class Generation {
   std::unique_ptr<ChipModel> prefill_chip_;
   FunctionalPool prefill_;
   std::unique_ptr<ChipModel> decode_chip_;
-  std::unique_ptr<LoadedFeedForward> blocks_;  ///< where feed-forward halves have a pool of their own
+  std::unique_ptr<LoadedFeedForward>
+      blocks_;  ///< where feed-forward halves have a pool of their own
   std::unique_ptr<FunctionalPool> decode_;
   Precision decode_precision_;
   Picoseconds now_{0};

@@ -17,8 +17,7 @@ LoadedFeedForward::LoadedFeedForward(const Scenario& scenario, const Catalogue& 
 LoadedFeedForward::Answer LoadedFeedForward::run(std::int64_t layer, const Tensor& rows) {
   StageData in, out;
   in.hidden = rows;
-  StageCost cost =
-      blocks_[index_of(layer)]->run(FeedForwardPool::rows_of(rows.dim(0)), in, out);
+  StageCost cost = blocks_[index_of(layer)]->run(FeedForwardPool::rows_of(rows.dim(0)), in, out);
   return {std::move(out.hidden), std::move(cost)};
 }
 

@@ -87,8 +87,7 @@ std::unique_ptr<GangPass> LoadedGang::begin_gang(const Batch& batch, const Stage
   place_requests(batch);
   std::vector<StartedRank> started;
   for (std::int64_t i = 0; i < stage_.shard.of.ranks(); ++i) {
-    started.push_back(
-        {rank(i).begin(batch, in), lower(stage_of_chip(stage_, i), batch).exchanges});
+    started.push_back({rank(i).begin(batch, in), lower(stage_of_chip(stage_, i), batch).exchanges});
   }
   return std::make_unique<GangPass>(stage_.shard.of, chips_, collectives_, std::move(started));
 }

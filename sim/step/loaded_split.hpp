@@ -1,5 +1,5 @@
-// Layers whose halves run on different chips, as one loaded stage: token mixers on a gang that keeps
-// the KV, feed-forward blocks elsewhere.
+// Layers whose halves run on different chips, as one loaded stage: token mixers on a gang that
+// keeps the KV, feed-forward blocks elsewhere.
 #pragma once
 
 #include <cstdint>

@@ -153,10 +153,10 @@ void SplitPass::send_rank(std::size_t part, bool is_there, std::size_t rank, std
     const ChipAddress& from = is_there ? mixer : bridge[index_of(i)];
     const ChipAddress& to = is_there ? bridge[index_of(i)] : mixer;
     const Bytes size(static_cast<std::int64_t>(values.size()));
-    const auto id =
-        network_.send(now, from, to, size,
-                      std::make_shared<const std::vector<std::byte>>(std::move(values)));
-    pieces_[id] = {part,    is_there, row, traveller.rows[rank],
+    const auto id = network_.send(
+        now, from, to, size, std::make_shared<const std::vector<std::byte>>(std::move(values)));
+    pieces_[id] = {part,    is_there,
+                   row,     traveller.rows[rank],
                    columns, {chip_name(from), chip_name(to), "hidden", size, now, now}};
     ++traveller.under_way;
   }
@@ -234,8 +234,8 @@ Picoseconds SplitPass::floor_of(const MicroBatch& part, const Traveller& travell
   return total;
 }
 
-void SplitPass::record(const std::string& group, const std::string& track,
-                       const std::string& label, Picoseconds start, Picoseconds end) {
+void SplitPass::record(const std::string& group, const std::string& track, const std::string& label,
+                       Picoseconds start, Picoseconds end) {
   if (timeline_ == nullptr) return;
   timeline_->span(timeline_->track(group, track), label, start, end);
 }

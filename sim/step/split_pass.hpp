@@ -40,9 +40,9 @@ struct SplitTrace {
 /// blocks.
 ///
 /// Contract: time is as ping_pong() says, but rows cross as messages with values on the system's
-/// links, where micro-batches meet. Every rank of the mixers' side sends its rows, cut in width over
-/// the gang's bridge chips, and gets the same rows back; blocks compute with what arrived. Elements
-/// travel in the mixers' format.
+/// links, where micro-batches meet. Every rank of the mixers' side sends its rows, cut in width
+/// over the gang's bridge chips, and gets the same rows back; blocks compute with what arrived.
+/// Elements travel in the mixers' format.
 class SplitPass {
  public:
   SplitPass(LoadedGang& mixers, LoadedFeedForward& blocks, NetworkModel& network,
@@ -64,10 +64,10 @@ class SplitPass {
   struct Traveller {
     std::unique_ptr<GangPass> pass;
     std::vector<Picoseconds> legs;
-    std::size_t layer = 0;            ///< that it visits next
-    std::vector<std::int64_t> rows;   ///< by rank of the mixers' side
-    Tensor carried;                   ///< all ranks' rows, one after the other
-    std::size_t under_way = 0;        ///< messages
+    std::size_t layer = 0;           ///< that it visits next
+    std::vector<std::int64_t> rows;  ///< by rank of the mixers' side
+    Tensor carried;                  ///< all ranks' rows, one after the other
+    std::size_t under_way = 0;       ///< messages
     Picoseconds left;
   };
   /// Rows [row, row + rows) and columns of what a micro-batch carries, as a message.

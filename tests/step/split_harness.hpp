@@ -51,8 +51,8 @@ class SplitRun {
     mixers.shard.of.attention_data = placement.attention_data;
     std::vector<ChipAddress> chips;
     for (std::int64_t i = 0; i < placement.gang(); ++i) chips.push_back({"gpu", i});
-    auto gang = std::make_unique<LoadedGang>(chip_, mixers, weights, 8, positions, chips,
-                                             collectives_);
+    auto gang =
+        std::make_unique<LoadedGang>(chip_, mixers, weights, 8, positions, chips, collectives_);
     split_ = std::make_unique<LoadedSplit>(std::move(gang), blocks_, network_,
                                            placement.micro_batches, nullptr);
   }

@@ -15,9 +15,9 @@ class ReferenceBlocks {
  public:
   ReferenceBlocks(const Weights& weights, const Scenario& scenario)
       : tensor_(static_cast<int>(scenario.placement.ffn.tensor)),
-        reference_(rank_shares({half_of(weights.network, LayerHalf::Second), weights.tensors},
-                               tensor_),
-                   ElementType::Float16, ElementType::Float16, lanes) {}
+        reference_(
+            rank_shares({half_of(weights.network, LayerHalf::Second), weights.tensors}, tensor_),
+            ElementType::Float16, ElementType::Float16, lanes) {}
   Tensor run(std::size_t layer, const Tensor& rows) {
     Tensor result(rows.type(), rows.shape());
     const std::int64_t width = rows.dim(1);
@@ -162,8 +162,8 @@ TEST(SplitLayers, SendEveryRowTwicePerLayer) {
   }
 }
 
-/// One micro-batch by itself, by hand: a wire takes 1 ns per byte and 100 ns; program l of a loop of
-/// equal programs begins l services after the first, and again every 4 services.
+/// One micro-batch by itself, by hand: a wire takes 1 ns per byte and 100 ns; program l of a loop
+/// of equal programs begins l services after the first, and again every 4 services.
 Picoseconds time_by_hand(const std::vector<Picoseconds>& legs, Picoseconds service, Bytes rows) {
   const Picoseconds crossing(1000 * rows.count() + 100'000);
   Picoseconds now(0);
@@ -185,39 +185,14 @@ TEST(SplitLayers, TakeTheTimeOfTheirParts) {
   add_slice(weights.network, 0, 0, 6, 1, batch, in);
   const StageCost cost = run.split().run(batch, in, out);
   const gpu::GpuChip chip(gpu::large_chip(), Software{});
-  const Stage mixers = whole_model(half_of(weights.network, LayerHalf::First),
-                                   scenario.placement.decode.precision);
+  const Stage mixers =
+      whole_model(half_of(weights.network, LayerHalf::First), scenario.placement.decode.precision);
   const std::vector<Picoseconds> legs = chip.simulate(mixers, batch, nullptr).segments;
   ASSERT_EQ(legs.size(), 5U);
   EXPECT_EQ(cost.time, time_by_hand(legs, run.blocks().time(0, 6), Bytes(6 * 64 * 4)));
   EXPECT_LE(cost.floor, cost.time);
   // 8 crossings of 6 rows, and more.
   EXPECT_GT(cost.floor, Picoseconds(8 * (1000 * 6 * 64 * 4 + 100'000)));
-}
-
-// Steps of services and passes with numbers are the same passes.
-TEST(SplitLayers, TakeTheTimeThatServicesCount) {
-  for (const NeuralNetwork& network : small_networks()) {
-    SCOPED_TRACE(network.name);
-    const Weights weights = half_weights(network, 37);
-    Scenario scenario = split_layers_scenario(network);
-    scenario.placement.ffn.pipeline = 2;
-    scenario.placement.ffn.tensor = 2;
-    StageStore store;
-    PoolModel pool(scenario, scenario.placement.decode, 0, both_chips(), wires(), store,
-                   LayerDuty::Mixers);
-    SplitRun run(scenario, weights);
-    Batch batch;
-    StageData in, out;
-    add_slice(network, 0, 0, 7, 1, batch, in);
-    EXPECT_EQ(run.split().run(batch, in, out).time, pool.step(batch).latency());
-    add_slice(network, 1, 0, 3, 1, batch, in);
-    batch.slices.front() = {0, 7, 1, true, 0};
-    in.tokens.erase(in.tokens.begin(), in.tokens.begin() + 6);
-    const StageCost cost = run.split().run(batch, in, out);
-    EXPECT_EQ(cost.time, pool.step(batch).latency());
-    EXPECT_EQ(cost.floor, pool.floor(batch).latency);
-  }
 }
 
 // Two micro-batches of 10 rows on wires that are slow: one way's messages follow each other, and
@@ -237,8 +212,8 @@ TEST(SplitLayers, OfMicroBatchesMeetOnTheBridge) {
     Picoseconds wire_free[2] = {Picoseconds(0), Picoseconds(0)};
     for (const Transfer& transfer : run.split().transfers()) {
       Picoseconds& free = wire_free[transfer.from == "gpu0" ? 0 : 1];
-      const Picoseconds sent = std::max(free, transfer.start) + Picoseconds(1000) *
-                                                                    transfer.bytes.count();
+      const Picoseconds sent =
+          std::max(free, transfer.start) + Picoseconds(1000) * transfer.bytes.count();
       EXPECT_EQ(transfer.end, sent + Picoseconds(100'000));
       free = sent;
     }
