@@ -1,4 +1,5 @@
-// What crosses the bridge between halves of layers, against the closed form.
+// Runs on gangs as a user sees them: bytes between halves of layers against the closed form, and
+// ranks one by one against ranks by kind.
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
@@ -36,6 +37,32 @@ TEST(SplitTraffic, MicroBatchesMoveTheSameBytes) {
   constexpr double bytes = 15.0 * 63 * 128 * 4 * 2 * 4;
   EXPECT_NEAR(two["links"]["pcie4_x16"]["bytes"].get<double>(), bytes, 1);
   EXPECT_NEAR(one["links"]["pcie4_x16"]["bytes"].get<double>(), bytes, 1);
+}
+
+Json run_on_gang(bool all_ranks, std::vector<Override> overrides) {
+  RunRequest request;
+  request.scenario = "llama70b_gpu";
+  request.overrides = {{"traffic.requests", "4"},
+                       {"traffic.concurrency", "4"},
+                       {"traffic.prompt_tokens", "256"},
+                       {"traffic.output_tokens", "4"}};
+  request.overrides.insert(request.overrides.end(), overrides.begin(), overrides.end());
+  request.all_ranks = all_ranks;
+  Json result = Json::parse(run_scenario(make_context(), request).json);
+  result.erase("run");
+  return result;
+}
+
+// Eight ranks with equal shares: one of them stands for all, to the picosecond.
+TEST(AllRanks, EqualRanksOneByOneGiveTheSameResult) {
+  EXPECT_EQ(run_on_gang(true, {}), run_on_gang(false, {}));
+}
+
+// Four attention groups of two ranks and three requests: groups that have none differ in kind.
+TEST(AllRanks, GroupsWithAndWithoutRequestsToo) {
+  const std::vector<Override> groups = {
+      {"placement.tensor", "2"}, {"placement.attention_data", "4"}, {"traffic.concurrency", "3"}};
+  EXPECT_EQ(run_on_gang(true, groups), run_on_gang(false, groups));
 }
 
 }  // namespace
