@@ -65,6 +65,9 @@ void add(Hasher& hasher, const PoolPlacement& p) {
 
 void add_load(Hasher& hasher, const Scenario& scenario) {
   hasher.add(scenario.placement.mode);
+  if (scenario.placement.kv_transfer != KvTransferKind::Whole) {
+    hasher.add("kv_transfer").add(scenario.placement.kv_transfer);
+  }
   add(hasher, scenario.placement.prefill);
   add(hasher, scenario.placement.decode);
   if (scenario.placement.has_ffn()) add(hasher, scenario.placement.ffn);

@@ -43,13 +43,17 @@ Section scenario_section() {
 }
 
 Section placement_section() {
-  Section section{"placement",
-                  "`monolithic`: the keys of a pool stand beside `mode`. `disaggregated`: "
-                  "`prefill` and `decode` each hold them. `attention_ffn`: `prefill`, `attention` "
-                  "and `ffn` do.",
-                  {choice("mode", "", {"monolithic", "disaggregated", "attention_ffn"}, {"drafter"},
-                          "Whether prefill and decode share the chips.")},
-                  pool_section().later};
+  Section section{
+      "placement",
+      "`monolithic`: the keys of a pool stand beside `mode`. `disaggregated`: "
+      "`prefill` and `decode` each hold them. `attention_ffn`: `prefill`, `attention` "
+      "and `ffn` do.",
+      {choice("mode", "", {"monolithic", "disaggregated", "attention_ffn"}, {"drafter"},
+              "Whether prefill and decode share the chips."),
+       choice("kv_transfer", "whole", {"whole", "layers"}, {},
+              "Disaggregated, attention_ffn: whether the KV of a prompt leaves when all "
+              "of it is computed, or each layer's when a pass has written it.")},
+      pool_section().later};
   section.keys.push_back(
       map("prefill", "Disaggregated, attention_ffn: the pool that processes prompts."));
   section.keys.push_back(map("decode", "Disaggregated: the pool that makes tokens."));

@@ -92,8 +92,13 @@ struct PoolPlacement {
 
 enum class PlacementMode : std::uint8_t { Monolithic, Disaggregated, AttentionFfn };
 
+/// How the KV of a prompt goes to the pool that makes tokens: in one piece when the prompt is
+/// computed, or each layer's as soon as a pass has written it.
+enum class KvTransferKind : std::uint8_t { Whole, Layers };
+
 struct Placement {
   PlacementMode mode = PlacementMode::Monolithic;
+  KvTransferKind kv_transfer = KvTransferKind::Whole;
   PoolPlacement prefill;  ///< Monolithic: the one pool; then equal to decode
   PoolPlacement decode;   ///< AttentionFfn: the token mixers of decode, embedding and head
   PoolPlacement ffn;      ///< AttentionFfn: the feed-forward halves of decode
