@@ -34,7 +34,8 @@ PoolPlacement build_pool(const Tree& tree, const MapReader& reader, ReadContext&
   pool.expert = reader.count("expert");
   pool.redundant_experts = reader.count("redundant_experts");
   pool.pipeline = reader.count("pipeline");
-  pool.replicas = reader.count("replicas");
+  pool.replicas = reader.count("replicas") * reader.count("data");
+  pool.spares = reader.count("spares");
   pool.head_chips = reader.count("head_chips");
   pool.micro_batches = reader.count("micro_batches");
   pool.bridge_links = reader.count("bridge_links");

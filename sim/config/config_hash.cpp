@@ -60,6 +60,7 @@ void add(Hasher& hasher, const PoolPlacement& p) {
   if (p.micro_batches != 1 || p.bridge_links != 0) {
     hasher.add("turns").add(p.micro_batches).add(p.bridge_links);
   }
+  if (p.spares != 0) hasher.add("spares").add(p.spares);
   hasher.add(p.precision.weights).add(p.precision.kv_cache).add(p.precision.activations);
 }
 

@@ -94,6 +94,11 @@ Section pool_section() {
           number("pipeline", Dimension::Count, "1", 1, 1e6,
                  "Stages, each of whole layers on a chip (or `tensor` chips) of its own."),
           number("replicas", Dimension::Count, "1", 1, 1e6, "Copies side by side."),
+          number("data", Dimension::Count, "1", 1, 1e6,
+                 "Data parallelism: copies of each replica that take requests of their own; "
+                 "`replicas` times `data` in all."),
+          number("spares", Dimension::Count, "0", 0, 1e6,
+                 "Further chips of the pool that stand by idle: they cost and draw static power."),
           number(
               "head_chips", Dimension::Count, "0", 0, 1e6,
               "Further stages that split the LM head by vocabulary; 0: the last stage holds it."),
@@ -105,7 +110,7 @@ Section pool_section() {
                  "rows; 0: all."),
           map("precision", "Element types."),
       },
-      {"data", "spares"}};
+      {}};
 }
 
 Section precision_section() {

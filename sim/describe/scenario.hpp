@@ -78,7 +78,8 @@ struct PoolPlacement {
   std::int64_t expert = 1;
   std::int64_t redundant_experts = 0;
   std::int64_t pipeline = 1;
-  std::int64_t replicas = 1;
+  std::int64_t replicas = 1;  ///< copies side by side, `data` times `replicas`
+  std::int64_t spares = 0;    ///< further chips of the pool that stand idle
   /// Parts of a batch that take turns with chips elsewhere (attention_ffn: the attention's pool).
   std::int64_t micro_batches = 1;
   /// Chips of a gang whose bridge links carry hidden rows (attention_ffn: of the ffn's); 0: all.

@@ -179,6 +179,7 @@ class ServiceRun {
     use.chip = pool.chip().chip().name;
     use.model = pool.chip().chip().model;
     use.replicas = pool.placement().replicas;
+    use.spares = pool.placement().spares;
     use.chips_per_replica = pool.chips_per_replica();
     use.chips = use.chips_per_replica * use.replicas;
     use.kv_slots = pool.kv_room().sequences;
@@ -212,6 +213,7 @@ class ServiceRun {
     use.chip = pool.chip().chip().name;
     use.model = pool.chip().chip().model;
     use.replicas = decode.replicas;
+    use.spares = pool.placement().spares;
     use.chips_per_replica = pool.chips();
     use.chips = use.chips_per_replica * use.replicas;
     const RemoteTotals& remote = decode.totals.remote;
