@@ -97,7 +97,10 @@ PoolModel::PoolModel(const Scenario& scenario, const PoolPlacement& placement,
       store_(store) {
   connect_gang(scenario, make_network);
   if (duty == LayerDuty::Mixers) connect_split(scenario, catalogue, make_network);
-  const PoolFit fit = require_fit(fit_question(scenario, *chip_, layers_), placement);
+  FitQuestion question = fit_question(scenario, *chip_, layers_);
+  question.store = &store_;
+  question.chip_key = chip_key_;
+  const PoolFit fit = require_fit(question, placement);
   stations_ = make_stations(fit);
   kv_room_ = fit.room;
   for (const Station& station : stations_) chips_per_replica_ += station.chips();
