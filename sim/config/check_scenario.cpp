@@ -42,7 +42,8 @@ class PhaseCheck {
     check_stages();
   }
   [[nodiscard]] std::int64_t chips() const {
-    return placement_.gang() * (placement_.pipeline + placement_.head_chips) * placement_.replicas;
+    return placement_.gang() * (placement_.pipeline + placement_.head_chips) * placement_.replicas +
+           placement_.spares;
   }
 
  private:
@@ -63,9 +64,10 @@ class PhaseCheck {
     problems_.report(
         place_of(tree_, "pool"),
         fmt::format("placement needs {} chips of pool '{}' ({}({} pipeline + {} head) x {} replicas"
-                    "{}), {} more than the {} that system '{}' has",
+                    "{}{}), {} more than the {} that system '{}' has",
                     chips() + taken, placement_.pool, gang_text(placement_), placement_.pipeline,
                     placement_.head_chips, placement_.replicas,
+                    placement_.spares > 0 ? fmt::format(" + {} spares", placement_.spares) : "",
                     taken > 0 ? fmt::format(" + {} of the other phase", taken) : std::string{},
                     chips() + taken - group.count, group.count, scenario_.system.name));
   }
@@ -161,6 +163,17 @@ std::vector<std::pair<const PoolPlacement*, const Tree*>> phases_in(const Placem
   return phases;
 }
 
+/// Feed-forward chips belong to a replica of the attention pool.
+void check_replicas(const Placement& placement, const Tree& tree, Problems& problems) {
+  if (!placement.has_ffn() || placement.ffn.replicas == placement.decode.replicas) return;
+  problems.report(
+      place_of(*tree.find("ffn"), "replicas"),
+      fmt::format("'ffn' has {} replicas and 'attention' {}; each replica of the "
+                  "attention pool has feed-forward chips of its own: write "
+                  "'replicas: {}' under 'ffn'",
+                  placement.ffn.replicas, placement.decode.replicas, placement.decode.replicas));
+}
+
 }  // namespace
 
 void check_gangs(const Scenario& scenario, const Tree& tree, Problems& problems) {
@@ -182,6 +195,7 @@ void check_placement(const Scenario& scenario, const Tree& tree, Problems& probl
     taken[pool->pool] += check.chips();
   }
   if (!placement.is_split() || problems.size() != before) return;
+  check_replicas(placement, tree, problems);
   check_bridge(scenario, placement.prefill.pool, placement.decode.pool, "the KV cache", tree,
                problems);
   if (!placement.has_ffn()) return;
