@@ -64,11 +64,6 @@ class CollectiveModel {
   virtual ~CollectiveModel() = default;
   [[nodiscard]] virtual CollectiveCost cost(const std::vector<ChipAddress>& ranks,
                                             const Collective& collective) = 0;
-  /// The `floor` of cost(), which need not be timed for it where one algorithm alone may run.
-  [[nodiscard]] virtual Picoseconds floor(const std::vector<ChipAddress>& ranks,
-                                          const Collective& collective) {
-    return cost(ranks, collective).floor;
-  }
   /// Runs the collective on real tensors, one per rank (all_to_all: equal pieces in the order of
   /// ranks). Returns each rank's result: all_reduce and all_gather the same everywhere,
   /// reduce_scatter each rank's piece. Sums are rounded to `collective.type` where they travel.

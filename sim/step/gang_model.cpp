@@ -37,13 +37,6 @@ Collective collective_of(const Exchange& exchange, CollectiveEntry entry) {
   return collective;
 }
 
-/// Who provides what is not chosen by size.
-CollectiveEntry entry_of(CollectiveOp op) {
-  return op == CollectiveOp::MoeDispatch || op == CollectiveOp::MoeCombine
-             ? CollectiveEntry::InGraph
-             : CollectiveEntry::Library;
-}
-
 Stage stage_of_rank(const Stage& stage, std::int64_t rank) {
   Stage own = stage;
   own.shard.rank = rank;
@@ -181,52 +174,33 @@ CollectiveCost GangModel::exchange_cost(const std::vector<ChipAddress>& chips,
   const auto by = [&](CollectiveEntry entry) {
     return collectives_.cost(chips, collective_of(exchange, entry));
   };
-  if (exchange.op != CollectiveOp::AllReduce) return by(entry_of(exchange.op));
-  const CollectiveCost own = by(CollectiveEntry::InGraph);
-  const CollectiveCost library = by(CollectiveEntry::Library);
-  return own.time <= library.time ? own : library;
+  switch (exchange.op) {
+    case CollectiveOp::AllReduce: {
+      const CollectiveCost own = by(CollectiveEntry::InGraph);
+      const CollectiveCost library = by(CollectiveEntry::Library);
+      return own.time <= library.time ? own : library;
+    }
+    case CollectiveOp::MoeDispatch:
+    case CollectiveOp::MoeCombine:
+      return by(CollectiveEntry::InGraph);
+    default:
+      return by(CollectiveEntry::Library);
+  }
 }
 
-namespace {
-
-std::uint64_t key_of_price(const std::vector<ChipAddress>& chips,
-                           const std::vector<std::int64_t>& ranks, const Exchange& exchange) {
+const CollectiveCost& GangModel::price_of(const std::vector<ChipAddress>& chips, const Shard& shard,
+                                          const Exchange& exchange) {
+  const std::vector<std::int64_t> ranks = peers_of(exchange.group, shard);
   Hasher hash;
   hash.add(chips.front().pool).add(chips.front().index).add(chips.size());
   hash.add(ranks.front()).add(ranks.size()).add(exchange.group).add(exchange.op);
   hash.add(exchange.rows).add(exchange.width).add(exchange.type).add(exchange.transport);
   hash.add(exchange.top_k).add(exchange.experts);
-  return hash.value();
-}
-
-std::vector<ChipAddress> members_of(const std::vector<ChipAddress>& chips,
-                                    const std::vector<std::int64_t>& ranks) {
+  const auto [known, is_new] = prices_.try_emplace(hash.value());
+  if (!is_new) return known->second;
   std::vector<ChipAddress> members;
   for (const std::int64_t rank : ranks) members.push_back(chips[index_of(rank)]);
-  return members;
-}
-
-}  // namespace
-
-const CollectiveCost& GangModel::price_of(const std::vector<ChipAddress>& chips, const Shard& shard,
-                                          const Exchange& exchange) {
-  const std::vector<std::int64_t> ranks = peers_of(exchange.group, shard);
-  const auto [known, is_new] = prices_.try_emplace(key_of_price(chips, ranks, exchange));
-  if (is_new) known->second = exchange_cost(members_of(chips, ranks), exchange);
-  return known->second;
-}
-
-Picoseconds GangModel::floor_price_of(const std::vector<ChipAddress>& chips, const Shard& shard,
-                                      const Exchange& exchange) {
-  const std::vector<std::int64_t> ranks = peers_of(exchange.group, shard);
-  const auto [known, is_new] = floor_prices_.try_emplace(key_of_price(chips, ranks, exchange));
-  if (!is_new) return known->second;
-  const std::vector<ChipAddress> members = members_of(chips, ranks);
-  if (exchange.op == CollectiveOp::AllReduce) {
-    return known->second = exchange_cost(members, exchange).floor;
-  }
-  return known->second =
-             collectives_.floor(members, collective_of(exchange, entry_of(exchange.op)));
+  return known->second = exchange_cost(members, exchange);
 }
 
 /// What a rank does with a batch: simulated, or known by its kind.
@@ -297,7 +271,7 @@ GangFloor GangModel::floor(const Stage& stage, const std::vector<ChipAddress>& c
     Picoseconds exchanges{0};
     for (const Exchange& exchange : lower(own, batch).exchanges) {
       if (exchange.rows == 0 || exchange.group == RankGroup::Elsewhere) continue;
-      exchanges += floor_price_of(chips, own.shard, exchange);
+      exchanges += price_of(chips, own.shard, exchange).floor;
     }
     floor.chain = std::max(floor.chain, kernels + exchanges);
     floor.kernels = std::max(floor.kernels, kernels);

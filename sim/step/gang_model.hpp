@@ -85,9 +85,6 @@ class GangModel {
   /// exchange_cost() among peers of a rank, asked once.
   const CollectiveCost& price_of(const std::vector<ChipAddress>& chips, const Shard& shard,
                                  const Exchange& exchange);
-  /// The floor of exchange_cost(), asked once.
-  Picoseconds floor_price_of(const std::vector<ChipAddress>& chips, const Shard& shard,
-                             const Exchange& exchange);
   using Works = std::map<std::uint64_t, std::unique_ptr<RankWork>>;
   const RankWork& work_of(const Stage& own, const Batch& batch, RankPolicy policy, Works& works,
                           GangCost& cost);
@@ -97,7 +94,6 @@ class GangModel {
   CollectiveModel& collectives_;
   StageStore& store_;
   std::map<std::uint64_t, CollectiveCost> prices_;
-  std::map<std::uint64_t, Picoseconds> floor_prices_;
 };
 
 }  // namespace tandem

@@ -20,9 +20,6 @@ struct Candidate {
 [[nodiscard]] std::vector<Candidate> candidates_of(const Fabric& fabric,
                                                    const Collective& collective);
 
-/// Name of the one algorithm of dispatch and combine.
-inline constexpr const char* expert_algorithm = "direct";
-
 /// Rows that one rank sends each rank in a dispatch or combine, itself included: by expert where
 /// rows go straight (low latency), by rank where a rank gets a row once (bulk).
 [[nodiscard]] std::int64_t rows_per_peer(const Collective& collective, std::int64_t ranks);

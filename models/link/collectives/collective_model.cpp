@@ -84,14 +84,6 @@ CollectiveCost SystemCollectives::cost(const std::vector<ChipAddress>& ranks,
   return choice_of(ranks, collective).cost;
 }
 
-Picoseconds SystemCollectives::floor(const std::vector<ChipAddress>& ranks,
-                                     const Collective& collective) {
-  const bool moves_rows =
-      collective.op == CollectiveOp::MoeDispatch || collective.op == CollectiveOp::MoeCombine;
-  return moves_rows ? floor_of(fabric_of(ranks), collective, expert_algorithm)
-                    : cost(ranks, collective).floor;
-}
-
 std::vector<Tensor> SystemCollectives::exchange(const std::vector<ChipAddress>& ranks,
                                                 const Collective& collective,
                                                 const std::vector<Tensor>& inputs) {
