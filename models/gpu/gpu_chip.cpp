@@ -122,6 +122,14 @@ GpuChip::GpuChip(const Chip& chip, const Software& software)
       params_(resolve(chip, software)),
       workspace_tokens_(chip.parameters.count("workspace_tokens")) {}
 
+GpuChip::GpuChip(const Chip& chip, GpuParams params, std::int64_t workspace_tokens)
+    : chip_(chip), params_(std::move(params)), workspace_tokens_(workspace_tokens) {}
+
+std::unique_ptr<ChipModel> GpuChip::without_units(std::int64_t units) const {
+  return std::unique_ptr<ChipModel>(
+      new GpuChip(chip_, with_fewer_sms(params_, units), workspace_tokens_));
+}
+
 Fit GpuChip::fit(const Stage& stage, std::int64_t sequences, std::int64_t) const {
   // Rows alive at once: residual stream, norm output, and the widest operator's inputs and output.
   std::int64_t widest = 0;

@@ -81,7 +81,8 @@ class GraphBuilder {
   Index add_routed(const FeedForward& ffn, Index from, Index router);
   Index add_sent(const FeedForward& ffn, Index router);
   Index add_expert_products(const FeedForward& ffn, std::vector<std::int64_t> rows, Index from);
-  [[nodiscard]] std::vector<std::int64_t> held_rows(const Experts& experts) const;
+  /// Rows of each expert that the chip holds; layers with equal routers have equal rows.
+  [[nodiscard]] const std::vector<std::int64_t>& held_rows(const Experts& experts);
   Index add_shared(const FeedForward& ffn, Index from);
   Index add_sent_experts(const FeedForward& ffn, Index from, Index router, bool adds_residual);
 
@@ -97,6 +98,8 @@ class GraphBuilder {
   std::vector<QuerySpan> spans_;          ///< of all slices
   std::vector<QuerySpan> prefill_spans_;  ///< of those that do not decode
   std::vector<QuerySpan> decode_spans_;
+  std::vector<std::int64_t> held_rows_;  ///< of the last router asked for
+  ops::Router held_of_;
   std::int64_t layer_ = no_layer;
   Index hidden_from_ = no_kernel;
   KernelGraph graph_;

@@ -38,6 +38,21 @@ bool is_empty(const KernelShape& shape) {
       shape);
 }
 
+/// Whether peers_of() names more than the chip itself.
+bool meets_others(RankGroup group, const Sharding& of) {
+  switch (group) {
+    case RankGroup::Gang:
+      return of.ranks() > 1;
+    case RankGroup::Attention:
+      return of.group_ranks() > 1;
+    case RankGroup::Context:
+      return of.context > 1;
+    case RankGroup::Elsewhere:
+      break;
+  }
+  return true;
+}
+
 }  // namespace
 
 GraphBuilder::GraphBuilder(const Stage& stage, const Batch& batch, const RoutingLoad& load)
@@ -89,7 +104,7 @@ NormKernel GraphBuilder::hidden_norm(std::int64_t rows, bool adds_residual) cons
 
 void GraphBuilder::exchange(std::string_view role, CollectiveOp op, RankGroup group,
                             std::int64_t rows, std::int64_t width, bool adds_residual) {
-  if (group != RankGroup::Elsewhere && peers_of(group, shard_).size() < 2) return;
+  if (!meets_others(group, shard_.of)) return;
   Exchange point;
   point.role = role;
   point.layer = layer_;
@@ -110,6 +125,8 @@ void GraphBuilder::exchange_experts(std::string_view role, CollectiveOp op, cons
   point.type = type;
   point.top_k = experts.router.top_k;
   point.experts = experts.router.experts + shard_.of.redundant_experts;
+  point.groups = experts.router.groups;
+  point.top_groups = experts.router.top_groups;
   point.transport = all_decode_ ? MoeTransport::LowLatency : MoeTransport::Bulk;
 }
 

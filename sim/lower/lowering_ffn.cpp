@@ -29,8 +29,12 @@ GraphBuilder::Index GraphBuilder::add_dense(const FfnRoles& roles, const FeedFor
              {activation, adds_residual ? hidden_from_ : no_kernel});
 }
 
-std::vector<std::int64_t> GraphBuilder::held_rows(const Experts& experts) const {
-  return held_expert_rows(all_tokens_, experts, shard_, load_);
+const std::vector<std::int64_t>& GraphBuilder::held_rows(const Experts& experts) {
+  if (held_rows_.empty() || held_of_ != experts.router) {
+    held_rows_ = held_expert_rows(all_tokens_, experts, shard_, load_);
+    held_of_ = experts.router;
+  }
+  return held_rows_;
 }
 
 GraphBuilder::Index GraphBuilder::add_expert_products(const FeedForward& ffn,
