@@ -324,6 +324,9 @@ KernelCost GpuChip::simulate_run(const KernelRun& run) const {
 
 std::unique_ptr<LoadedStage> GpuChip::load(const Stage& stage, const Weights& weights, std::int64_t,
                                            std::int64_t max_context) const {
+  if (stage.precision.block_scaled) {
+    throw ModelError("gpu: weights in fp8_block are timed and not executed; write 'weights: fp8'");
+  }
   return load_on_gpu(*this, stage, weights, max_context);
 }
 

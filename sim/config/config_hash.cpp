@@ -61,6 +61,7 @@ void add(Hasher& hasher, const PoolPlacement& p) {
     hasher.add("turns").add(p.micro_batches).add(p.bridge_links);
   }
   hasher.add(p.precision.weights).add(p.precision.kv_cache).add(p.precision.activations);
+  if (p.precision.block_scaled) hasher.add("block_scaled");
 }
 
 void add_load(Hasher& hasher, const Scenario& scenario) {

@@ -44,12 +44,20 @@ class GraphBuilder {
   [[nodiscard]] bool shares_tokens() const { return shard_.of.context > 1; }
   [[nodiscard]] GemmKernel gemm(std::int64_t m, std::int64_t n, std::int64_t k,
                                 bool adds_residual = false, bool bias = false) const;
+  /// A product whose operands are multiplied as `activations` whatever the weights' format.
+  [[nodiscard]] GemmKernel plain_gemm(std::int64_t m, std::int64_t n, std::int64_t k) const;
+  /// Rows as products of weights take them: quantised where these have scales by block.
+  Index quantised(Index from, std::int64_t rows, std::int64_t width);
+  /// What products of weights and rows are multiplied in; null: as they are stored.
+  [[nodiscard]] const formats::Precision* products() const;
   [[nodiscard]] BatchedGemmKernel batched(std::int64_t batch, std::int64_t m, std::int64_t n,
                                           std::int64_t k) const;
   /// The network's norm over rows of hidden states.
   [[nodiscard]] NormKernel hidden_norm(std::int64_t rows, bool adds_residual = false) const;
 
   void add_mixer_half(const LayerKind& own);
+  [[nodiscard]] bool owns_rows(const LayerKind& own) const;
+  void gather_rows();
 
   // Mixers: from the normed rows of `norm` to the rows that the output projection makes, with the
   // residual where `adds_residual`.
@@ -93,6 +101,7 @@ class GraphBuilder {
   std::int64_t all_tokens_;  ///< of all attention groups
   std::int64_t tokens_;      ///< of this chip's
   std::int64_t rows_;        ///< hidden rows at hand: tokens_, or those that the chip owns
+  bool rows_are_whole_ = true;
   std::int64_t sampled_;
   bool all_decode_ = true;                ///< no slice of any attention group is a prompt's
   std::vector<QuerySpan> spans_;          ///< of all slices

@@ -5,6 +5,7 @@
 
 #include "sim/core/diagnostics.hpp"
 #include "sim/lower/graph_builder.hpp"
+#include "sim/numerics/formats/quant_format.hpp"
 
 namespace tandem {
 namespace {
@@ -88,7 +89,28 @@ GraphBuilder::Index GraphBuilder::add(std::string_view role, KernelShape shape,
 
 GemmKernel GraphBuilder::gemm(std::int64_t m, std::int64_t n, std::int64_t k, bool adds_residual,
                               bool bias) const {
-  return {m, n, k, stage_.precision.weights, stage_.precision.activations, adds_residual, bias};
+  return {m,    n,         k, stage_.precision.weights, stage_.precision.activations, adds_residual,
+          bias, products()};
+}
+
+GemmKernel GraphBuilder::plain_gemm(std::int64_t m, std::int64_t n, std::int64_t k) const {
+  GemmKernel shape = gemm(m, n, k);
+  if (shape.precision != nullptr) shape.weights = shape.activations;
+  shape.precision = nullptr;
+  return shape;
+}
+
+const formats::Precision* GraphBuilder::products() const {
+  return stage_.precision.block_scaled ? &formats::find_precision("fp8_block") : nullptr;
+}
+
+GraphBuilder::Index GraphBuilder::quantised(Index from, std::int64_t rows, std::int64_t width) {
+  if (products() == nullptr || rows == 0) return from;
+  QuantiseKernel shape;
+  shape.rows = rows;
+  shape.width = width;
+  shape.precision = products();
+  return add("quantise", shape, {from});
 }
 
 BatchedGemmKernel GraphBuilder::batched(std::int64_t batch, std::int64_t m, std::int64_t n,
@@ -166,18 +188,29 @@ void GraphBuilder::add_layer(std::int64_t layer, const LayerKind& kind) {
   if (own.has_mixer()) add_mixer_half(own);
   if (own.ffn.is_elsewhere()) {
     exchange("feed_forward", CollectiveOp::SendRecv, RankGroup::Elsewhere, rows_, network_.hidden);
-    return;
+    return gather_rows();
   }
   if (!own.has_mixer()) {
     exchange("token_mixer", CollectiveOp::SendRecv, RankGroup::Elsewhere, rows_, network_.hidden);
   }
-  const bool owns_rows = own.ffn.experts && shard_.of.sends_rows() && shares_layers();
   hidden_from_ = add_ffn(own);
-  if (owns_rows) {
-    rows_ = tokens_;
-    exchange("hidden_gather", CollectiveOp::AllGather, RankGroup::Attention, tokens_,
-             network_.hidden);
-  }
+  gather_rows();
+}
+
+/// Rows of the attention group that single chips own leave them around experts and for chips that
+/// run the other half of a layer.
+bool GraphBuilder::owns_rows(const LayerKind& own) const {
+  const bool sends = (own.ffn.experts && shard_.of.sends_rows()) || own.ffn.is_elsewhere();
+  return sends && own.has_mixer() && shares_layers();
+}
+
+/// Gives every chip of the attention group the rows that single ones own.
+void GraphBuilder::gather_rows() {
+  if (rows_are_whole_) return;
+  rows_ = tokens_;
+  rows_are_whole_ = true;
+  exchange("hidden_gather", CollectiveOp::AllGather, RankGroup::Attention, tokens_,
+           network_.hidden);
 }
 
 void GraphBuilder::add_mixer_half(const LayerKind& own) {
@@ -185,11 +218,11 @@ void GraphBuilder::add_mixer_half(const LayerKind& own) {
   const Index norm = add("attention_norm", hidden_norm(tokens_), {hidden_from_});
   Index mixed = std::visit([&](const auto& mixer) { return add_mixer(mixer, norm, adds_residual); },
                            own.mixer);
-  const bool owns_rows = own.ffn.experts && shard_.of.sends_rows() && shares_layers();
-  if (owns_rows) {
+  if (owns_rows(own)) {
     exchange("attention_scatter", CollectiveOp::ReduceScatter, RankGroup::Attention, tokens_,
              network_.hidden, adds_residual);
     rows_ = share_of(tokens_, shard_.of.group_ranks(), shard_.group_rank()).size();
+    rows_are_whole_ = false;
   } else {
     reduce_hidden("attention_reduce", adds_residual);
   }
@@ -203,7 +236,7 @@ void GraphBuilder::add_head() {
   layer_ = no_layer;
   const std::int64_t rows = stage_.head_rows();
   const Index norm = add("final_norm", hidden_norm(sampled_), {hidden_from_});
-  Index head = add("lm_head", gemm(sampled_, rows, network_.hidden), {norm});
+  Index head = add("lm_head", plain_gemm(sampled_, rows, network_.hidden), {norm});
   if (network_.final_softcap > 0) {
     head =
         add("logit_softcap", ElementwiseKernel{ElementwiseKind::Softcap, sampled_, rows}, {head});

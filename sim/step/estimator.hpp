@@ -50,6 +50,8 @@ struct PoolTotals {
   /// Analytical time of the passes, split over the tokens of prompts and the generated ones.
   double prefill_floor_s = 0;
   double decode_floor_s = 0;
+  /// Latency of the passes by what they spend it on (StepCost::parts).
+  std::map<std::string, double> part_seconds;
   std::map<std::string, double> bottleneck_seconds;  ///< time of the slowest station, by its bound
 };
 

@@ -68,6 +68,7 @@ void add_exchange(const Exchange& exchange, Hasher& hash) {
 
 void describe_last(const RankPassage& last, const RankWork& work, GangCost& cost) {
   cost.exchanges = last.exchanges;
+  cost.kernel_times = work.result.kernel_times;
   Picoseconds exchanged{0};
   for (const auto& [role, time] : last.exchanges) exchanged += time;
   cost.bottleneck = exchanged * 2 > cost.time ? "exchange" : work.result.bottleneck;
@@ -80,12 +81,14 @@ namespace {
 /// What kernels of ranks depend on besides their own requests, for one batch on a gang.
 class RankShares {
  public:
-  RankShares(const Stage& stage, const Batch& batch) : own_(stage_of_rank(stage, 0)) {
+  RankShares(const Stage& stage, const Batch& batch)
+      : own_(stage_of_rank(stage, 0)), owns_rows_(own_.shard.of.sends_rows()) {
     const bool decodes = std::all_of(batch.slices.begin(), batch.slices.end(),
                                      [](const SequenceSlice& slice) { return slice.is_decode(); });
     of_all_ =
         Hasher().add(own_.key()).add(batch.tokens()).add(batch.sampled() > 0).add(decodes).value();
     for (const LayerKind& kind : own_.network.kinds) {
+      owns_rows_ = owns_rows_ || kind.ffn.is_elsewhere();
       if (!kind.ffn.experts) continue;
       expert_rows_.push_back(copied_expert_rows(batch.tokens(), *kind.ffn.experts, own_.shard.of));
     }
@@ -97,7 +100,7 @@ class RankShares {
     hash.add(of_all_).add(own_.head_rows()).add(own_.embedding_rows());
     // Shares that do not come out even give earlier ranks one more.
     if (shard.of.context > 1) hash.add(shard.context_rank());
-    if (shard.of.sends_rows()) {
+    if (owns_rows_) {
       hash.add(share_of(group_tokens, shard.of.group_ranks(), shard.group_rank()).size());
     }
     for (const std::vector<std::int64_t>& all : expert_rows_) {
@@ -107,6 +110,7 @@ class RankShares {
 
  private:
   Stage own_;
+  bool owns_rows_;  ///< ranks of a group have their shares of its rows
   std::uint64_t of_all_ = 0;
   std::vector<std::vector<std::int64_t>> expert_rows_;  ///< by kind of layer
 };

@@ -31,8 +31,9 @@ struct GangCost {
   std::vector<Picoseconds> legs;
   /// Of the rank that is through last: time in exchanges, waiting for others included, by role.
   std::map<std::string, Picoseconds> exchanges;
-  std::map<std::string, std::int64_t> activity;    ///< of all ranks
-  std::map<std::string, std::int64_t> link_bytes;  ///< as StepCost::link_bytes
+  std::map<std::string, Picoseconds> kernel_times;  ///< of the same rank, by role
+  std::map<std::string, std::int64_t> activity;     ///< of all ranks
+  std::map<std::string, std::int64_t> link_bytes;   ///< as StepCost::link_bytes
   Flops matrix;
   Bytes memory;
   std::int64_t kernels = 0;

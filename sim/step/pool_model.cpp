@@ -97,6 +97,12 @@ PoolModel::PoolModel(const Scenario& scenario, const PoolPlacement& placement,
       store_(store) {
   connect_gang(scenario, make_network);
   if (duty == LayerDuty::Mixers) connect_split(scenario, catalogue, make_network);
+  if (placement.precision.block_scaled && is_static()) {
+    throw ConfigError(placement.place,
+                      fmt::format("chips of pool '{}' multiply without scales of blocks; write "
+                                  "'weights: fp8'",
+                                  placement.pool));
+  }
   const PoolFit fit = require_fit(fit_question(scenario, *chip_, layers_), placement);
   stations_ = make_stations(fit);
   kv_room_ = fit.room;
@@ -133,10 +139,7 @@ void PoolModel::connect_gang(const Scenario& scenario, const NetworkFactory& mak
 /// The other side of split layers.
 void PoolModel::connect_split(const Scenario& scenario, const Catalogue& catalogue,
                               const NetworkFactory& make_network) {
-  if (chip_->runs_gangs() || placement_.pipeline != 1) {
-    throw ConfigError(placement_.place,
-                      "the attention pool of attention_ffn is one stage of GPUs: 'pipeline: 1'");
-  }
+  require_mixers_pool(*chip_, placement_);
   split_ = std::make_unique<SplitLayers>(scenario, catalogue, make_network, store_);
 }
 
@@ -201,7 +204,7 @@ PoolModel::StageShare PoolModel::run_stage(const Station& station, std::size_t s
     for (Batch& part : parts) part = on_groups(part);
     GangCost gang = gang_->cost(station.stages[stage], chips_of(station, stage), parts, policy_);
     StageShare share;
-    share.exchanges = std::move(gang.exchanges);
+    share.parts = parts_of(gang.time, gang.kernel_times, gang.exchanges);
     share.link_bytes = std::move(gang.link_bytes);
     share.legs = std::move(gang.legs);
     share.result = {gang.time,
@@ -210,6 +213,7 @@ PoolModel::StageShare PoolModel::run_stage(const Station& station, std::size_t s
                     gang.kernels,
                     std::move(gang.activity),
                     std::move(gang.bottleneck),
+                    {},
                     {}};
     return share;
   }
@@ -220,7 +224,7 @@ PoolModel::StageShare PoolModel::run_stage(const Station& station, std::size_t s
   if (result == nullptr) {
     result = &store_.put(key, summary_of(chip_->simulate(station.stages[stage], batch)));
   }
-  return {*result, {}, {}, result->segments};
+  return {*result, parts_of(result->time, result->kernel_times, {}), {}, result->segments};
 }
 
 /// All micro-batches through mixers and feed-forward blocks in turns; they are taken as equal to
@@ -231,7 +235,9 @@ PoolModel::StageShare PoolModel::run_in_turns(const Station& station, std::size_
   const Batch& part = all.front();
   const auto parts = static_cast<std::int64_t>(all.size());
   StageShare share = run_stage(station, stage, {part});
-  SplitRound round = split_->round(share.legs, part.tokens(), parts, chips_of(station, stage));
+  std::vector<std::int64_t> tokens;
+  for (const Batch& one : all) tokens.push_back(one.tokens());
+  SplitRound round = split_->round(share.legs, tokens, chips_of(station, stage));
   for (auto& [name, count] : share.result.activity) count *= parts;
   for (auto& [name, bytes] : share.link_bytes) bytes *= parts;
   for (const auto& [name, bytes] : round.link_bytes) share.link_bytes[name] += bytes;
@@ -240,10 +246,12 @@ PoolModel::StageShare PoolModel::run_in_turns(const Station& station, std::size_
   share.result.kernels *= parts;
   const PingPong& pace = round.pace;
   share.result.time = pace.time;
-  share.exchanges["bridge"] = pace.bridge;
-  share.exchanges["slot_wait"] = pace.slot_wait;
-  share.exchanges["feed_forward"] = pace.feeding;
-  share.exchanges["mixer_wait"] = pace.mixer_wait;
+  add_parts({{"bridge", pace.bridge},
+             {"slot_wait", pace.slot_wait},
+             {"feed_forward", pace.feeding},
+             {waiting, pace.mixer_wait}},
+            share.parts);
+  share.parts[waiting] += pace.time - total_of(share.parts);
   if (pace.mixing * parts < pace.time / 2) {
     share.result.bottleneck =
         pace.feeding + pace.slot_wait > pace.bridge ? "feed_forward" : "bridge";
@@ -266,8 +274,8 @@ void PoolModel::add_station(const Station& station, const Batch& batch, StepCost
   }
   if (cost.stations.empty() || slowest.result.time > cost.period()) {
     cost.bottleneck = slowest.result.bottleneck;
-    cost.exchanges = std::move(slowest.exchanges);
   }
+  add_parts(slowest.parts, cost.parts);
   cost.stations.push_back(slowest.result.time);
 }
 
@@ -279,6 +287,7 @@ StepCost PoolModel::simulate(const Batch& batch) {
     const bool is_last = i + 1 == stations;
     const Hop next = is_last ? return_tokens(batch) : hand_over(i, batch);
     cost.hops.push_back(next.time);
+    if (next.time.count() > 0) cost.parts["hand_over"] += next.time;
     for (const auto& [name, bytes] : next.link_bytes) cost.link_bytes[name] += bytes;
   }
   return cost;

@@ -14,6 +14,7 @@
 #include "sim/step/gang_model.hpp"
 #include "sim/step/split_layers.hpp"
 #include "sim/step/stage_store.hpp"
+#include "sim/step/time_parts.hpp"
 
 namespace tandem {
 
@@ -39,8 +40,10 @@ struct StepCost {
   Bytes memory;
   std::int64_t kernels = 0;
   std::string bottleneck;  ///< of the slowest station
-  /// Time that its last rank spent in exchanges, waiting for others included, by role.
-  std::map<std::string, Picoseconds> exchanges;
+  /// Where a pass by itself spends its latency, along its longest way: kernels by role, exchanges
+  /// ("exchange <role>", waiting for others included), "hand_over" between stations, and "wait" for
+  /// a chip that is at another micro-batch. They add up to latency().
+  TimeParts parts;
   RemoteShare remote;  ///< of the feed-forward pool, where there is one
   /// One pass by itself: all stations and hops.
   [[nodiscard]] Picoseconds latency() const;
@@ -119,7 +122,7 @@ class PoolModel {
   /// What one stage of a station cost, exchanges within its gang included.
   struct StageShare {
     StageResult result;
-    std::map<std::string, Picoseconds> exchanges;
+    TimeParts parts;  ///< as StepCost::parts
     std::map<std::string, std::int64_t> link_bytes;
     std::vector<Picoseconds> legs;  ///< around the visits to the feed-forward pool
   };

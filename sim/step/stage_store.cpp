@@ -10,10 +10,23 @@
 namespace tandem {
 namespace {
 
-constexpr const char* format_mark = "tandem-stage-2";
+constexpr const char* format_mark = "tandem-stage-3";
 
 std::string checksum_of(const std::string& body) {
   return Hasher().add(body).hex();
+}
+
+/// Lines of a count and a name. False where there are fewer.
+bool read_counts(std::istream& in, std::size_t lines, std::map<std::string, std::int64_t>& counts) {
+  for (std::size_t i = 0; i < lines; ++i) {
+    std::int64_t count = 0;
+    std::string name;
+    if (!(in >> count)) return false;
+    in.ignore(1);
+    if (!std::getline(in, name)) return false;
+    counts[name] = count;
+  }
+  return true;
 }
 
 std::optional<StageResult> read_result(const std::filesystem::path& path) {
@@ -56,6 +69,7 @@ StageResult summary_of(const StageCost& cost) {
     result.matrix += kernel.work.matrix * kernel.repeats;
     result.memory += (kernel.memory_read + kernel.memory_write) * kernel.repeats;
     result.kernels += kernel.repeats;
+    result.kernel_times[kernel.role] += kernel.time * kernel.repeats;
   }
   return result;
 }
@@ -69,7 +83,8 @@ std::string encode_stage_result(const StageResult& result) {
   for (const auto& [name, count] : result.activity) body << count << ' ' << name << '\n';
   body << result.segments.size();
   for (const Picoseconds segment : result.segments) body << ' ' << segment.count();
-  body << '\n';
+  body << '\n' << result.kernel_times.size() << '\n';
+  for (const auto& [role, time] : result.kernel_times) body << time.count() << ' ' << role << '\n';
   const std::string text = body.str();
   return text + checksum_of(text) + "\n";
 }
@@ -88,20 +103,19 @@ std::optional<StageResult> decode_stage_result(const std::string& text) {
   if (!(in >> time >> matrix >> memory >> result.kernels >> activities)) return std::nullopt;
   in.ignore(1);
   if (!std::getline(in, result.bottleneck)) return std::nullopt;
-  for (std::size_t i = 0; i < activities; ++i) {
-    std::int64_t count = 0;
-    std::string name;
-    if (!(in >> count)) return std::nullopt;
-    in.ignore(1);
-    if (!std::getline(in, name)) return std::nullopt;
-    result.activity[name] = count;
-  }
+  if (!read_counts(in, activities, result.activity)) return std::nullopt;
   std::size_t segments = 0;
   if (!(in >> segments)) return std::nullopt;
   for (std::size_t i = 0; i < segments; ++i) {
     std::int64_t segment = 0;
     if (!(in >> segment)) return std::nullopt;
     result.segments.emplace_back(segment);
+  }
+  std::size_t roles = 0;
+  std::map<std::string, std::int64_t> times;
+  if (!(in >> roles) || !read_counts(in, roles, times)) return std::nullopt;
+  for (const auto& [role, picoseconds] : times) {
+    result.kernel_times[role] = Picoseconds(picoseconds);
   }
   result.time = Picoseconds(time);
   result.matrix = Flops(matrix);

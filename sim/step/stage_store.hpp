@@ -25,7 +25,8 @@ struct StageResult {
   std::int64_t kernels = 0;  ///< kernels that the model answered
   std::map<std::string, std::int64_t> activity;
   std::string bottleneck;
-  std::vector<Picoseconds> segments;  ///< as StageCost::segments
+  std::vector<Picoseconds> segments;                ///< as StageCost::segments
+  std::map<std::string, Picoseconds> kernel_times;  ///< of all kernels of a role
   bool operator==(const StageResult&) const = default;
 };
 

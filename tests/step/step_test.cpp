@@ -24,6 +24,8 @@ TEST(PoolModel, LatencyIsStagesAndHandOversAndPeriodTheSlowestStage) {
   const StepCost& cost = pool.step(decode_batch(1, 10));
   EXPECT_EQ(cost.latency().count(), 1000 * (4 * 1010 + 2 * 116 + 108));
   EXPECT_EQ(cost.period().count(), 1000 * 2020);
+  EXPECT_EQ(total_of(cost.parts), cost.latency());
+  EXPECT_EQ(cost.parts.at("hand_over").count(), 1000 * (2 * 116 + 108));
   // Floors: half the stages; smallest hand-overs are as long.
   const StepFloor floor = pool.floor(decode_batch(1, 10));
   EXPECT_EQ(floor.latency.count(), 1000 * (2 * 1010 + 2 * 116 + 108));
@@ -94,6 +96,7 @@ TEST(StageStore, TextFormComesBackAndAnyDamageIsSeen) {
   result.kernels = 9;
   result.activity = {{"dram bytes", 5}, {"ops", -1}};
   result.bottleneck = "hbm";
+  result.kernel_times = {{"attention", Picoseconds(100)}, {"out proj", Picoseconds(20)}};
   const std::string text = encode_stage_result(result);
   EXPECT_EQ(decode_stage_result(text), result);
   for (std::size_t i = 0; i < text.size(); ++i) {
