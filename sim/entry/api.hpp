@@ -44,7 +44,6 @@ struct StepRequest {
   std::int64_t cached = 1024;   ///< of each
   std::string store = "none";
   bool all_ranks = false;
-  bool with_kernels = false;  ///< of the first chip, in one micro-batch
 };
 struct StepAnswer {
   std::string json;  ///< figures, and the `run` object

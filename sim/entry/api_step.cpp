@@ -1,7 +1,6 @@
 // `tandem step`: one forward pass of a pool by itself.
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
 
@@ -67,52 +66,7 @@ std::int64_t chips_of(const PoolModel& pool) {
   return pool.chips_per_replica() + (feeding == nullptr ? 0 : feeding->chips());
 }
 
-/// Kernels of one role on the first chip.
-struct RoleTime {
-  std::string role;
-  std::int64_t kernels = 0;
-  Picoseconds time, floor;
-};
-
-/// What the first chip does with one micro-batch, as if its exchanges took no time.
-std::vector<RoleTime> kernels_of(const PoolModel& pool, const StepRequest& request) {
-  const PoolPlacement& placement = pool.placement();
-  StepRequest part = request;
-  part.requests = std::max<std::int64_t>(1, request.requests / placement.micro_batches);
-  const Batch batch = dealt_to_groups(equal_requests(part), placement.attention_data);
-  const Stage& stage = pool.stations().front().stages.front();
-  std::vector<RoleTime> roles;
-  for (const KernelCost& kernel : pool.chip().simulate(stage, batch).kernels) {
-    auto known = std::ranges::find(roles, kernel.role, &RoleTime::role);
-    if (known == roles.end()) known = roles.insert(known, RoleTime{kernel.role, 0, {}, {}});
-    known->kernels += kernel.repeats;
-    known->time += kernel.time * kernel.repeats;
-    known->floor += kernel.floor * kernel.repeats;
-  }
-  return roles;
-}
-
-Json kernels_json(const std::vector<RoleTime>& roles) {
-  Json json = Json::array();
-  for (const RoleTime& role : roles) {
-    json.push_back({{"role", role.role},
-                    {"kernels", role.kernels},
-                    {"ms", to_milliseconds(role.time)},
-                    {"floor_ms", to_milliseconds(role.floor)}});
-  }
-  return json;
-}
-
-std::string kernels_page(const std::vector<RoleTime>& roles) {
-  std::string page = "  kernels of the first chip in one micro-batch, on all of its units\n";
-  for (const RoleTime& role : roles) {
-    page += fmt::format("    {:<28}{:>6}{:>12.4f} ms   (floor {:.4f})\n", role.role, role.kernels,
-                        to_milliseconds(role.time), to_milliseconds(role.floor));
-  }
-  return page;
-}
-
-Json times_of(const std::map<std::string, Picoseconds>& times) {
+Json times_of(const TimeParts& times) {
   Json json = Json::object();
   for (const auto& [role, time] : times) json[role] = to_milliseconds(time);
   return json;
@@ -149,7 +103,7 @@ Json step_json(const Scenario& scenario, const StepRequest& request, const StepC
           {"overhead_ms", to_milliseconds(figures.overhead)},
           {"tokens_per_s", figures.tokens_per_s},
           {"tokens_per_s_per_chip", figures.tokens_per_s / per_chip},
-          {"exchanges_ms", times_of(cost.exchanges)},
+          {"parts_ms", times_of(cost.parts)},
           {"kernels", cost.kernels},
           {"bottleneck", cost.bottleneck}};
 }
@@ -166,10 +120,9 @@ std::string step_page(const Scenario& scenario, const StepRequest& request, cons
       figures.chips, to_milliseconds(figures.step), to_milliseconds(figures.floor),
       to_milliseconds(figures.overhead), to_milliseconds(figures.period), figures.tokens_per_s,
       figures.tokens_per_s / static_cast<double>(figures.chips), cost.bottleneck);
-  if (cost.exchanges.empty()) return page;
-  page += "  exchanges of the last rank, waiting for others included\n";
-  for (const auto& [role, time] : cost.exchanges) {
-    page += fmt::format("    {:<22}{:>10.4f} ms\n", role, to_milliseconds(time));
+  page += "  where one way through it spends its time\n";
+  for (const auto& [role, time] : cost.parts) {
+    page += fmt::format("    {:<30}{:>12.4f} ms\n", role, to_milliseconds(time));
   }
   return page;
 }
@@ -195,14 +148,7 @@ StepAnswer step_of(const Context& context, const StepRequest& request) {
   Json json = step_json(scenario, request, cost, figures);
   const std::chrono::duration<double> wall = std::chrono::steady_clock::now() - start;
   json["run"] = {{"wall_s", wall.count()}, {"store_hits", store.loaded()}};
-  StepAnswer answer{{}, step_page(scenario, request, cost, figures)};
-  if (request.with_kernels) {
-    const std::vector<RoleTime> roles = kernels_of(*pool, request);
-    json["kernels_by_role"] = kernels_json(roles);
-    answer.page += kernels_page(roles);
-  }
-  answer.json = json.dump(2) + "\n";
-  return answer;
+  return {json.dump(2) + "\n", step_page(scenario, request, cost, figures)};
 }
 
 }  // namespace tandem::entry

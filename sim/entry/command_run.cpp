@@ -101,8 +101,6 @@ void add_step(CLI::App& app, Session& session) {
   command->add_option("--cached", request.cached, "Tokens of each whose KV is there");
   command->add_flag("--all-ranks", request.all_ranks,
                     "Simulate every chip of a gang instead of one of each kind");
-  command->add_flag("--kernels", request.with_kernels,
-                    "List the first chip's kernels in one micro-batch by role");
   command->add_option("--store", request.store, "Folder of reusable step results, or none");
   command->add_option("--json", arguments->json, "Write the result as JSON; - for standard output");
   command->callback([arguments, &session] {

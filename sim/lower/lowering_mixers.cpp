@@ -37,7 +37,7 @@ NormKernel rms(std::int64_t rows, std::int64_t width) {
 GraphBuilder::Index GraphBuilder::add_output(std::int64_t width, std::vector<Index> from,
                                              bool adds_residual, bool bias) {
   adds_residual = adds_residual && !shares_layers();  // else the sum over the gang does
-  if (products() != nullptr) from = {quantised(from.front(), tokens_, width)};
+  from.front() = quantised(from.front(), tokens_, width);
   if (adds_residual) from.push_back(hidden_from_);
   return add("output_projection", gemm(tokens_, network_.hidden, width, adds_residual, bias),
              std::move(from));
