@@ -275,15 +275,6 @@ StageCost GpuChip::simulate(const Stage& stage, const Batch& batch,
   return total;
 }
 
-Picoseconds GpuChip::floor(const Stage& stage, const Batch& batch) const {
-  Picoseconds total(0);
-  PassResidency pass(params_);
-  for (const Kernel& kernel : lower(stage, batch).kernels) {
-    total += floor_of(params_, kernel, reused_state(pass.enter(kernel)));
-  }
-  return total;
-}
-
 KernelCost GpuChip::simulate_run(const KernelRun& run) const {
   const std::vector<Kernel> kernels = launched_kernels(params_, run.kernels);
   for (const Kernel& kernel : kernels) check_kernel(params_, kernel);

@@ -187,30 +187,21 @@ class GroupedProgram final : public CtaProgram {
   std::int64_t tiles_ = 0;
 };
 
-/// Parts of a run that are run: one to fill pipelines and L2, two to measure.
-constexpr std::int64_t kept_parts = 3;
+/// Neighbouring experts that are run, of those with as many tiles: one to settle, two to measure.
+/// They must fill the chip often enough that where one ends and the next begins does not show.
+constexpr std::int64_t kept_experts = 3;
+constexpr std::int64_t least_rounds = 8;
 
-/// Rows of whole raster groups within an expert, which share the expert's weights in L2.
-RepeatedCtas repeated_rows(const ExpertSpan& expert, std::int64_t round) {
-  const std::int64_t group = raster_group * expert.grid.tiles_n;
-  const std::int64_t groups_per_part = ceil_div(round, group);
-  const std::int64_t groups = expert.grid.tiles_m / raster_group;
-  return {expert.first_cta, group * groups_per_part, groups / groups_per_part, kept_parts};
-}
-
-/// Neighbouring experts with as many tiles, and rows within each. `round`: CTAs that the machine
-/// has room for.
+/// Runs of neighbouring experts with as many tiles. `round`: CTAs that the chip has room for.
 std::vector<RepeatedCtas> repeats_of(const std::vector<ExpertSpan>& experts, std::int64_t round) {
   std::vector<RepeatedCtas> repeats;
   for (std::size_t i = 0; i < experts.size();) {
-    const std::int64_t ctas = experts[i].grid.tiles_m * experts[i].grid.tiles_n;
-    const std::size_t first = i;
-    for (; i < experts.size() && experts[i].grid.tiles_m == experts[first].grid.tiles_m; ++i) {
-      repeats.push_back(repeated_rows(experts[i], round));
-    }
-    if (ctas < round) continue;
-    const auto count = static_cast<std::int64_t>(i - first);
-    repeats.push_back({experts[first].first_cta, ctas, count, kept_parts});
+    const ExpertSpan& first = experts[i];
+    const std::int64_t ctas = first.grid.tiles_m * first.grid.tiles_n;
+    std::int64_t count = 0;
+    for (; i < experts.size() && experts[i].grid.tiles_m == first.grid.tiles_m; ++i) ++count;
+    if (ctas < least_rounds * round || count <= kept_experts) continue;
+    repeats.push_back({first.first_cta, ctas, count, kept_experts});
   }
   return repeats;
 }

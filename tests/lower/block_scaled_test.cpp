@@ -36,7 +36,7 @@ Products products_of(const NeuralNetwork& network, bool block_scaled) {
 }
 
 TEST(BlockScaledWeights, QuantiseTheRowsOfEveryProductButRouterAndHead) {
-  const NeuralNetwork network = dsv3_tiny();
+  const NeuralNetwork network = test::dsv3_tiny();
   const std::int64_t layers = network.layers();
   std::int64_t routed = 0;
   for (std::int64_t i = 0; i < layers; ++i) routed += network.layer(i).ffn.experts ? 1 : 0;
@@ -55,7 +55,7 @@ TEST(BlockScaledWeights, QuantiseTheRowsOfEveryProductButRouterAndHead) {
 }
 
 TEST(BlockScaledWeights, AreNotAssumedForFp8) {
-  const Products products = products_of(dsv3_tiny(), false);
+  const Products products = products_of(test::dsv3_tiny(), false);
   EXPECT_EQ(products.quantisations, 0);
   EXPECT_EQ(products.scaled, 0);
 }
