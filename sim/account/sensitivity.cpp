@@ -25,6 +25,7 @@ class AnalyticalClock {
                   const Catalogue& catalogue, const NetworkFactory& make_network)
       : model_(model), result_(result), catalogue_(catalogue), make_network_(make_network) {
     base_ = floors(scenario, any_chip);
+    choose_probes();
   }
 
   /// Mean ratio of passes that compute prompts, and of those that only decode.
@@ -76,24 +77,35 @@ class AnalyticalClock {
       return use.chip == chip && (use.name == pool || (use.name == "ffn" && pool == "decode"));
     });
   }
+  /// The longest pass of every pool and kind.
+  void choose_probes() {
+    std::map<std::pair<std::string, bool>, std::size_t> longest;
+    for (std::size_t i = 0; i < base_.size(); ++i) {
+      const RepresentativeStep& step = result_.representatives[i];
+      const auto [known, is_new] = longest.try_emplace({step.pool, is_decode(step)}, i);
+      if (base_[i] > base_[known->second]) known->second = i;
+    }
+    for (const auto& [kind, index] : longest) probes_.push_back(index);
+  }
+  /// Most numbers move no floor at all: one that leaves the longest passes as they are is taken to
+  /// leave all of them.
   [[nodiscard]] std::vector<double> floors(const Scenario& varied, const std::string& chip) const {
     StageStore store;
     std::map<std::string, PoolModel> pools;
-    std::vector<double> times;
-    for (const RepresentativeStep& step : result_.representatives) {
-      if (chip != any_chip && !runs_on(step.pool, chip)) {
-        times.push_back(base_[times.size()]);
-        continue;
-      }
-      auto it = pools.find(step.pool);
-      if (it == pools.end()) {
-        it = pools
-                 .try_emplace(step.pool, varied, pool_of(step.pool), catalogue_, make_network_,
-                              store)
-                 .first;
-      }
-      times.push_back(to_seconds(it->second.floor(step.batch).latency));
+    const auto time_of = [&](std::size_t index) {
+      const RepresentativeStep& step = result_.representatives[index];
+      if (chip != any_chip && !runs_on(step.pool, chip)) return base_[index];
+      const auto pool = pools.try_emplace(step.pool, varied, pool_of(step.pool), catalogue_,
+                                          make_network_, store);
+      return to_seconds(pool.first->second.floor(step.batch).latency);
+    };
+    if (!probes_.empty() && std::all_of(probes_.begin(), probes_.end(), [&](std::size_t index) {
+          return time_of(index) == base_[index];
+        })) {
+      return base_;
     }
+    std::vector<double> times;
+    for (std::size_t i = 0; i < result_.representatives.size(); ++i) times.push_back(time_of(i));
     return times;
   }
 
@@ -101,7 +113,8 @@ class AnalyticalClock {
   const RunResult& result_;
   const Catalogue& catalogue_;
   const NetworkFactory& make_network_;
-  std::vector<double> base_;
+  std::vector<double> base_;         ///< floors of the representative passes, seconds
+  std::vector<std::size_t> probes_;  ///< passes that are asked first
 };
 
 /// One number that can be changed.

@@ -42,7 +42,8 @@ class PhaseCheck {
     check_stages();
   }
   [[nodiscard]] std::int64_t chips() const {
-    return placement_.gang() * (placement_.pipeline + placement_.head_chips) * placement_.replicas;
+    return placement_.gang() * (placement_.pipeline + placement_.head_chips) * placement_.replicas +
+           placement_.spares;
   }
 
  private:
@@ -63,9 +64,10 @@ class PhaseCheck {
     problems_.report(
         place_of(tree_, "pool"),
         fmt::format("placement needs {} chips of pool '{}' ({}({} pipeline + {} head) x {} replicas"
-                    "{}), {} more than the {} that system '{}' has",
+                    "{}{}), {} more than the {} that system '{}' has",
                     chips() + taken, placement_.pool, gang_text(placement_), placement_.pipeline,
                     placement_.head_chips, placement_.replicas,
+                    placement_.spares > 0 ? fmt::format(" + {} spares", placement_.spares) : "",
                     taken > 0 ? fmt::format(" + {} of the other phase", taken) : std::string{},
                     chips() + taken - group.count, group.count, scenario_.system.name));
   }
@@ -123,6 +125,28 @@ void check_gang(const Scenario& scenario, const PoolPlacement& placement, const 
   }
 }
 
+/// Keys that would change nothing where they stand.
+void check_idle_keys(const Placement& placement, const PoolPlacement& pool, const Tree& tree,
+                     Problems& problems) {
+  const bool meets_others = pool.gang() > 1 || (placement.has_ffn() && &pool == &placement.decode);
+  if (pool.micro_batches > 1 && !meets_others) {
+    problems.report(place_of(tree, "micro_batches"),
+                    fmt::format("'micro_batches: {}' is for chips that wait for others meanwhile; "
+                                "leave it out, or give the pool a gang, e.g. 'tensor: 8'",
+                                pool.micro_batches));
+  }
+  if (pool.bridge_links == 0) return;
+  if (!placement.has_ffn() || &pool != &placement.ffn) {
+    problems.report(place_of(tree, "bridge_links"),
+                    "'bridge_links' is for the 'ffn' pool of attention_ffn; leave it out");
+  } else if (pool.bridge_links > pool.tensor) {
+    problems.report(place_of(tree, "bridge_links"),
+                    fmt::format("'bridge_links' is {}, more than the {} chips of a gang; must be 1 "
+                                "to 'tensor', or left out for all of them",
+                                pool.bridge_links, pool.tensor));
+  }
+}
+
 /// The pools of a placement, each with the map its keys stand in; pools that are missing are not.
 std::vector<std::pair<const PoolPlacement*, const Tree*>> phases_in(const Placement& placement,
                                                                     const Tree& tree) {
@@ -139,11 +163,23 @@ std::vector<std::pair<const PoolPlacement*, const Tree*>> phases_in(const Placem
   return phases;
 }
 
+/// Feed-forward chips belong to a replica of the attention pool.
+void check_replicas(const Placement& placement, const Tree& tree, Problems& problems) {
+  if (!placement.has_ffn() || placement.ffn.replicas == placement.decode.replicas) return;
+  problems.report(
+      place_of(*tree.find("ffn"), "replicas"),
+      fmt::format("'ffn' has {} replicas and 'attention' {}; each replica of the "
+                  "attention pool has feed-forward chips of its own: write "
+                  "'replicas: {}' under 'ffn'",
+                  placement.ffn.replicas, placement.decode.replicas, placement.decode.replicas));
+}
+
 }  // namespace
 
 void check_gangs(const Scenario& scenario, const Tree& tree, Problems& problems) {
   for (const auto& [pool, own] : phases_in(scenario.placement, tree)) {
     check_gang(scenario, *pool, *own, problems);
+    check_idle_keys(scenario.placement, *pool, *own, problems);
   }
 }
 
@@ -159,6 +195,7 @@ void check_placement(const Scenario& scenario, const Tree& tree, Problems& probl
     taken[pool->pool] += check.chips();
   }
   if (!placement.is_split() || problems.size() != before) return;
+  check_replicas(placement, tree, problems);
   check_bridge(scenario, placement.prefill.pool, placement.decode.pool, "the KV cache", tree,
                problems);
   if (!placement.has_ffn()) return;

@@ -80,13 +80,12 @@ class ServiceRun {
     if (is_split) {
       decode_estimator_.emplace(*model.decode_, options.fidelity, options.exact);
       make_replicas(*decode_estimator_, Role::Decode, decode_);
-      transfer_ = std::make_unique<KvTransfer>(model.make_network_(model.scenario_.system),
-                                               kv_pieces(*model.prefill_, *model.decode_), agenda_,
-                                               router_, options.timeline);
+      make_transfer();
     }
     router_.connect(&prefill_, &decode_, transfer_.get(), &source_);
     agenda_.add(source_, "source");
     if (transfer_) agenda_.add(*transfer_, "links");
+    if (layers_) agenda_.add(*layers_, "links");
     for (const auto* replicas : {&prefill_, &decode_}) {
       for (const auto& replica : *replicas) {
         agenda_.add(*replica, fmt::format("{}_{}", replica->name(), replica->index()));
@@ -129,6 +128,22 @@ class ServiceRun {
     }
   }
 
+  /// The links that KV moves over, as the placement says.
+  void make_transfer() {
+    const System& system = model_.scenario_.system;
+    const PoolModel& from = *model_.prefill_;
+    const PoolModel& to = *model_.decode_;
+    if (model_.scenario_.placement.kv_transfer == KvTransferKind::Layers) {
+      layers_ =
+          std::make_unique<LayerwiseTransfer>(model_.make_network_(system), layer_pieces(from, to),
+                                              agenda_, router_, options_.timeline);
+      router_.connect_layers(layers_.get());
+    } else {
+      transfer_ = std::make_unique<KvTransfer>(model_.make_network_(system), kv_pieces(from, to),
+                                               agenda_, router_, options_.timeline);
+    }
+  }
+
   static std::string name_of(Role role, const PoolModel& pool) {
     if (role == Role::Prefill) return "prefill";
     return role == Role::Decode ? "decode" : pool.placement().pool;
@@ -164,6 +179,7 @@ class ServiceRun {
     use.chip = pool.chip().chip().name;
     use.model = pool.chip().chip().model;
     use.replicas = pool.placement().replicas;
+    use.spares = pool.placement().spares;
     use.chips_per_replica = pool.chips_per_replica();
     use.chips = use.chips_per_replica * use.replicas;
     use.kv_slots = pool.kv_room().sequences;
@@ -197,6 +213,7 @@ class ServiceRun {
     use.chip = pool.chip().chip().name;
     use.model = pool.chip().chip().model;
     use.replicas = decode.replicas;
+    use.spares = pool.placement().spares;
     use.chips_per_replica = pool.chips();
     use.chips = use.chips_per_replica * use.replicas;
     const RemoteTotals& remote = decode.totals.remote;
@@ -247,8 +264,8 @@ class ServiceRun {
       if (const FeedForwardPool* ffn = model_.decode_->feed_forward()) {
         result.pools.push_back(collect_feed_forward(*ffn, result.pools.back(), result.simulated_s));
       }
-      result.links = transfer_->usage();
-      result.kv_transfers = transfer_->transfers();
+      result.links = layers_ ? layers_->usage() : transfer_->usage();
+      result.kv_transfers = layers_ ? layers_->transfers() : transfer_->transfers();
     }
     collect_steps(result);
     return result;
@@ -267,6 +284,7 @@ class ServiceRun {
   Router::Replicas prefill_;
   Router::Replicas decode_;
   std::unique_ptr<KvTransfer> transfer_;
+  std::unique_ptr<LayerwiseTransfer> layers_;  ///< in its place
 };
 
 ServiceModel::ServiceModel(const Scenario& scenario, const Catalogue& catalogue,

@@ -124,6 +124,7 @@ void StreamingReplica::issue(Picoseconds now) {
   const Picoseconds end = run_pass(batch, now, estimate);
   for (std::size_t i = 0; i < taken.size(); ++i) {
     Request& request = *taken[i].request;
+    report_kv(request, batch.slices[i], now);
     if (batch.slices[i].wants_logits) {
       landings_.push_back({end, &request, estimate.floor_latency});
       setup_.agenda->wake(*this, end, Phase::Complete);

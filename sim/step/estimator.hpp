@@ -69,6 +69,10 @@ class StepEstimator {
   StepEstimate execute(const Batch& batch);
   /// Times of a pass that may not come to be: not counted. For chips with static schedules.
   [[nodiscard]] StepEstimate expect(const Batch& batch);
+  /// PoolModel::trace(); nothing on the analytical clock.
+  [[nodiscard]] PassTrace trace(const Batch& batch) {
+    return fidelity_ == Fidelity::Cycle ? pool_.trace(canonical(batch)) : PassTrace{};
+  }
   [[nodiscard]] const PoolTotals& totals() const { return totals_; }
   /// Distinct passes that were simulated to answer.
   [[nodiscard]] std::int64_t simulated() const {

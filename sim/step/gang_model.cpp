@@ -294,7 +294,8 @@ const RankWork& GangModel::work_of(const Worker& worker, const Stage& own, const
 }
 
 GangCost GangModel::cost(const Stage& stage, const std::vector<ChipAddress>& chips,
-                         const std::vector<Batch>& micro_batches, RankPolicy policy) {
+                         const std::vector<Batch>& micro_batches, RankPolicy policy,
+                         PassTrace* trace) {
   const Sharding& sharding = stage.shard.of;
   GangCost cost;
   Works works;
@@ -318,7 +319,7 @@ GangCost GangModel::cost(const Stage& stage, const std::vector<ChipAddress>& chi
   const auto price = [&](const std::vector<std::int64_t>& ranks, const Exchange& exchange) {
     return price_of(chips, {sharding, ranks.front()}, exchange);
   };
-  Passage passage = pass_through(plan, sharding, price);
+  Passage passage = pass_through(plan, sharding, price, trace);
   cost.time = passage.time;
   cost.legs = std::move(passage.legs);
   cost.link_bytes = std::move(passage.link_bytes);

@@ -103,7 +103,10 @@ PoolModel::PoolModel(const Scenario& scenario, const PoolPlacement& placement,
                                   "'weights: fp8'",
                                   placement.pool));
   }
-  const PoolFit fit = require_fit(fit_question(scenario, *chip_, layers_), placement);
+  FitQuestion question = fit_question(scenario, *chip_, layers_);
+  question.store = &store_;
+  question.chip_key = chip_key_;
+  const PoolFit fit = require_fit(question, placement);
   stations_ = make_stations(fit);
   kv_room_ = fit.room;
   for (const Station& station : stations_) chips_per_replica_ += station.chips();
@@ -145,7 +148,8 @@ void PoolModel::connect_split(const Scenario& scenario, const Catalogue& catalog
 
 void PoolModel::check_chips(const Scenario& scenario) const {
   const ChipGroup& group = scenario.system.group(placement_.pool);
-  const std::int64_t needed = first_chip_ + chips_per_replica_ * placement_.replicas;
+  const std::int64_t needed =
+      first_chip_ + chips_per_replica_ * placement_.replicas + placement_.spares;
   if (needed <= group.count) return;
   throw ConfigError(placement_.place,
                     fmt::format("the placement needs {} chips of pool '{}' but {} has {}", needed,
@@ -199,10 +203,11 @@ std::vector<Batch> PoolModel::turns_of(const Batch& batch) const {
 }
 
 PoolModel::StageShare PoolModel::run_stage(const Station& station, std::size_t stage,
-                                           std::vector<Batch> parts) {
+                                           std::vector<Batch> parts, PassTrace* trace) {
   if (gang_ != nullptr) {
     for (Batch& part : parts) part = on_groups(part);
-    GangCost gang = gang_->cost(station.stages[stage], chips_of(station, stage), parts, policy_);
+    GangCost gang =
+        gang_->cost(station.stages[stage], chips_of(station, stage), parts, policy_, trace);
     StageShare share;
     share.parts = parts_of(gang.time, gang.kernel_times, gang.exchanges);
     share.link_bytes = std::move(gang.link_bytes);
@@ -230,14 +235,15 @@ PoolModel::StageShare PoolModel::run_stage(const Station& station, std::size_t s
 /// All micro-batches through mixers and feed-forward blocks in turns; they are taken as equal to
 /// the largest of them.
 PoolModel::StageShare PoolModel::run_in_turns(const Station& station, std::size_t stage,
-                                              const Batch& batch, RemoteShare& remote) {
+                                              const Batch& batch, RemoteShare& remote,
+                                              PassTrace* trace) {
   const std::vector<Batch> all = micro_batches(batch);
   const Batch& part = all.front();
   const auto parts = static_cast<std::int64_t>(all.size());
-  StageShare share = run_stage(station, stage, {part});
+  StageShare share = run_stage(station, stage, {part}, nullptr);
   std::vector<std::int64_t> tokens;
   for (const Batch& one : all) tokens.push_back(one.tokens());
-  SplitRound round = split_->round(share.legs, tokens, chips_of(station, stage));
+  SplitRound round = split_->round(share.legs, tokens, chips_of(station, stage), trace);
   for (auto& [name, count] : share.result.activity) count *= parts;
   for (auto& [name, bytes] : share.link_bytes) bytes *= parts;
   for (const auto& [name, bytes] : round.link_bytes) share.link_bytes[name] += bytes;
@@ -260,11 +266,13 @@ PoolModel::StageShare PoolModel::run_in_turns(const Station& station, std::size_
   return share;
 }
 
-void PoolModel::add_station(const Station& station, const Batch& batch, StepCost& cost) {
+void PoolModel::add_station(const Station& station, const Batch& batch, StepCost& cost,
+                            PassTrace* trace) {
   StageShare slowest;
   for (std::size_t i = 0; i < station.stages.size(); ++i) {
-    StageShare share = split_ == nullptr ? run_stage(station, i, turns_of(batch))
-                                         : run_in_turns(station, i, batch, cost.remote);
+    StageShare share = split_ == nullptr
+                           ? run_stage(station, i, turns_of(batch), i == 0 ? trace : nullptr)
+                           : run_in_turns(station, i, batch, cost.remote, i == 0 ? trace : nullptr);
     for (const auto& [name, count] : share.result.activity) cost.activity[name] += count;
     for (const auto& [name, bytes] : share.link_bytes) cost.link_bytes[name] += bytes;
     cost.matrix += share.result.matrix;
@@ -279,11 +287,31 @@ void PoolModel::add_station(const Station& station, const Batch& batch, StepCost
   cost.stations.push_back(slowest.result.time);
 }
 
+PassTrace PoolModel::trace(const Batch& batch) {
+  PassTrace whole;
+  Picoseconds start{0};
+  const std::size_t stations = stations_of(batch);
+  for (std::size_t i = 0; i < stations; ++i) {
+    StepCost cost;
+    PassTrace own;
+    add_station(stations_[i], batch, cost, &own);
+    const std::string station = stations == 1 ? "" : fmt::format("station {}, ", i);
+    if (own.empty()) own.push_back({"kernels", "kernels", Picoseconds(0), cost.stations.front()});
+    for (PassSpan& span : own) {
+      whole.push_back(
+          {station + span.track, std::move(span.label), start + span.start, start + span.end});
+    }
+    start +=
+        cost.stations.front() + (i + 1 == stations ? Picoseconds(0) : hand_over(i, batch).time);
+  }
+  return whole;
+}
+
 StepCost PoolModel::simulate(const Batch& batch) {
   StepCost cost;
   const std::size_t stations = stations_of(batch);
   for (std::size_t i = 0; i < stations; ++i) {
-    add_station(stations_[i], batch, cost);
+    add_station(stations_[i], batch, cost, nullptr);
     const bool is_last = i + 1 == stations;
     const Hop next = is_last ? return_tokens(batch) : hand_over(i, batch);
     cost.hops.push_back(next.time);

@@ -87,6 +87,9 @@ class PoolModel {
   void simulate_all_ranks() { policy_ = RankPolicy::All; }
   /// The cost of a pass, simulated (or taken from the store). The reference stays valid.
   const StepCost& step(const Batch& batch);
+  /// What happens when in a pass: each rank of a gang with each micro-batch, or each micro-batch on
+  /// its way between halves of layers. A chip by itself is one span.
+  [[nodiscard]] PassTrace trace(const Batch& batch);
   /// Computed apart from step().
   StepFloor floor(const Batch& batch);
 
@@ -126,9 +129,10 @@ class PoolModel {
     std::map<std::string, std::int64_t> link_bytes;
     std::vector<Picoseconds> legs;  ///< around the visits to the feed-forward pool
   };
-  StageShare run_stage(const Station& station, std::size_t stage, std::vector<Batch> parts);
+  StageShare run_stage(const Station& station, std::size_t stage, std::vector<Batch> parts,
+                       PassTrace* trace);
   StageShare run_in_turns(const Station& station, std::size_t stage, const Batch& batch,
-                          RemoteShare& remote);
+                          RemoteShare& remote, PassTrace* trace);
   [[nodiscard]] std::vector<Batch> micro_batches(const Batch& batch) const;
   [[nodiscard]] std::vector<Batch> turns_of(const Batch& batch) const;
   void connect_gang(const Scenario& scenario, const NetworkFactory& make_network);
@@ -136,7 +140,7 @@ class PoolModel {
                      const NetworkFactory& make_network);
   void check_chips(const Scenario& scenario) const;
   Picoseconds floor_of(const Station& station, std::size_t stage, const Batch& batch);
-  void add_station(const Station& station, const Batch& batch, StepCost& cost);
+  void add_station(const Station& station, const Batch& batch, StepCost& cost, PassTrace* trace);
   const Hop& hop(std::int64_t from, std::int64_t to, Bytes size);
   [[nodiscard]] Bytes hidden_bytes(const Batch& batch) const;
   /// Stations that take part in a pass: chips that only hold the head rest when nothing is sampled.

@@ -121,7 +121,7 @@ void add_block(const StageResult& block, RemoteShare& remote) {
 
 SplitRound SplitLayers::round(const std::vector<Picoseconds>& legs,
                               const std::vector<std::int64_t>& tokens,
-                              const std::vector<ChipAddress>& mixers) {
+                              const std::vector<ChipAddress>& mixers, PassTrace* trace) {
   const Crossing& there = cross({tokens.front(), mixers, true});
   const Crossing& back = cross({tokens.front(), mixers, false});
   SplitRound round;
@@ -138,7 +138,7 @@ SplitRound SplitLayers::round(const std::vector<Picoseconds>& legs,
       }
     }
   }
-  round.pace = ping_pong(legs, visits, static_cast<std::int64_t>(tokens.size()));
+  round.pace = ping_pong(legs, visits, static_cast<std::int64_t>(tokens.size()), trace);
   round.remote.busy = round.pace.gang_busy;
   return round;
 }

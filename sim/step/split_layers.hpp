@@ -46,7 +46,8 @@ class SplitLayers {
   /// them take. `tokens`: rows of each micro-batch, the largest first.
   [[nodiscard]] SplitRound round(const std::vector<Picoseconds>& legs,
                                  const std::vector<std::int64_t>& tokens,
-                                 const std::vector<ChipAddress>& mixers);
+                                 const std::vector<ChipAddress>& mixers,
+                                 PassTrace* trace = nullptr);
   /// One micro-batch through all blocks, with the smallest possible hand-overs.
   [[nodiscard]] Picoseconds floor(std::int64_t tokens, const std::vector<ChipAddress>& mixers);
   [[nodiscard]] const FeedForwardPool& pool() const { return pool_; }

@@ -107,5 +107,25 @@ TEST(StageStore, TextFormComesBackAndAnyDamageIsSeen) {
   EXPECT_FALSE(decode_stage_result(text.substr(0, text.size() - 1)));
 }
 
+TEST(StageStore, FitsComeBackAndAnyDamageIsSeen) {
+  const Fit fit{.capacity = Bytes(500),
+                .weights = Bytes(300),
+                .program = Bytes(20),
+                .workspace = Bytes(30),
+                .kv_per_token = Bytes(2),
+                .kv_block = 32,
+                .state_per_sequence = Bytes(7)};
+  const std::string text = encode_fit(fit);
+  const std::optional<Fit> back = decode_fit(text);
+  ASSERT_TRUE(back);
+  EXPECT_EQ(encode_fit(*back), text);
+  EXPECT_EQ(back->free_for_kv(), Bytes(150));
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    std::string damaged = text;
+    damaged[i] = static_cast<char>(damaged[i] ^ 1);
+    EXPECT_FALSE(decode_fit(damaged)) << "at " << i;
+  }
+}
+
 }  // namespace
 }  // namespace tandem
