@@ -122,6 +122,14 @@ GpuChip::GpuChip(const Chip& chip, const Software& software)
       params_(resolve(chip, software)),
       workspace_tokens_(chip.parameters.count("workspace_tokens")) {}
 
+GpuChip::GpuChip(const Chip& chip, GpuParams params, std::int64_t workspace_tokens)
+    : chip_(chip), params_(std::move(params)), workspace_tokens_(workspace_tokens) {}
+
+std::unique_ptr<ChipModel> GpuChip::without_units(std::int64_t units) const {
+  return std::unique_ptr<ChipModel>(
+      new GpuChip(chip_, with_fewer_sms(params_, units), workspace_tokens_));
+}
+
 Fit GpuChip::fit(const Stage& stage, std::int64_t sequences, std::int64_t) const {
   // Rows alive at once: residual stream, norm output, and the widest operator's inputs and output.
   std::int64_t widest = 0;
@@ -267,15 +275,6 @@ StageCost GpuChip::simulate(const Stage& stage, const Batch& batch,
   return total;
 }
 
-Picoseconds GpuChip::floor(const Stage& stage, const Batch& batch) const {
-  Picoseconds total(0);
-  PassResidency pass(params_);
-  for (const Kernel& kernel : lower(stage, batch).kernels) {
-    total += floor_of(params_, kernel, reused_state(pass.enter(kernel)));
-  }
-  return total;
-}
-
 KernelCost GpuChip::simulate_run(const KernelRun& run) const {
   const std::vector<Kernel> kernels = launched_kernels(params_, run.kernels);
   for (const Kernel& kernel : kernels) check_kernel(params_, kernel);
@@ -316,6 +315,9 @@ KernelCost GpuChip::simulate_run(const KernelRun& run) const {
 
 std::unique_ptr<LoadedStage> GpuChip::load(const Stage& stage, const Weights& weights, std::int64_t,
                                            std::int64_t max_context) const {
+  if (stage.precision.block_scaled) {
+    throw ModelError("gpu: weights in fp8_block are timed and not executed; write 'weights: fp8'");
+  }
   return load_on_gpu(*this, stage, weights, max_context);
 }
 

@@ -27,6 +27,7 @@ class GpuChip final : public ChipModel {
   [[nodiscard]] StageCost simulate(const Stage& stage, const Batch& batch,
                                    TimelineRecorder* timeline) const override;
   [[nodiscard]] Picoseconds floor(const Stage& stage, const Batch& batch) const override;
+  [[nodiscard]] std::unique_ptr<ChipModel> without_units(std::int64_t units) const override;
   [[nodiscard]] KernelCost simulate_run(const KernelRun& run) const override;
   [[nodiscard]] std::unique_ptr<LoadedStage> load(const Stage& stage, const Weights& weights,
                                                   std::int64_t sequences,
@@ -43,6 +44,9 @@ class GpuChip final : public ChipModel {
                                       const std::vector<Residency>& residencies) const;
 
  private:
+  GpuChip(const Chip& chip, GpuParams params, std::int64_t workspace_tokens);
+  /// floor() with every layer by itself.
+  [[nodiscard]] Picoseconds floor_of_all(const Stage& stage, const Batch& batch) const;
   [[nodiscard]] KernelCost cost_of(const Kernel& kernel, const SimulatedKernel& result,
                                    Hertz clock) const;
   void count_activity(const Kernel& kernel, const SimulatedKernel& result, Hertz clock,

@@ -112,6 +112,7 @@ void Machine::run_phase(const PlanPhase& phase, Picoseconds start) {
   next_cta_ = 0;
   repetition_ = repetition_of(phase);
   last_cta_ = ctas_to_run(phase);
+  prepare_repeats(phase);
   phase_end_ = start;
   const KernelTiming before = summarise(start);
   for (std::size_t i = 0; i < slots_.size(); ++i) {
@@ -125,6 +126,8 @@ void Machine::run_phase(const PlanPhase& phase, Picoseconds start) {
     handle(entry.event, entry.time);
   }
   if (repetition_of(phase) > 0) skip_rounds(phase, start, before);
+  phase_end_ += left_out_;
+  skipped_.skipped += left_out_;
 }
 
 std::int64_t Machine::repetition_of(const PlanPhase& phase) const {
@@ -168,6 +171,7 @@ void Machine::handle(const Event& event, Picoseconds now) {
 }
 
 bool Machine::assign_next(Slot& slot, Picoseconds now) {
+  pass_repeats(now);
   if (next_cta_ >= last_cta_) {
     slot.cta = -1;
     return false;

@@ -93,6 +93,21 @@ class Machine {
   /// repetitions started after the first one and in proportion to steps, counts in proportion to
   /// those since `before`.
   void skip_rounds(const PlanPhase& phase, Picoseconds start, const KernelTiming& before);
+  /// Where the machine notes its state, and where it leaves repeated CTAs out.
+  struct RepeatMark {
+    std::int64_t cta;
+    bool leaves_out;
+    std::size_t repeat;  ///< of the phase
+  };
+  struct RepeatState {
+    Picoseconds time;
+    KernelTiming timing;
+  };
+  void prepare_repeats(const PlanPhase& phase);
+  /// Moves next_cta_ behind repeated CTAs that need not be run, with what they would have done
+  /// added: as often as they are left out, what has been done since the second of them began.
+  void pass_repeats(Picoseconds now);
+  void leave_out(const RepeatedCtas& repeat, const RepeatState& second, Picoseconds now);
   void prepare_slots(const PlanPhase& phase);
   /// Gives the slot the next CTA of the grid, if there is one.
   [[nodiscard]] bool assign_next(Slot& slot, Picoseconds now);
@@ -139,7 +154,11 @@ class Machine {
   std::int64_t last_cta_ = 0;                    ///< CTAs of the phase that are simulated
   std::int64_t repetition_ = 0;                  ///< of this phase
   Picoseconds second_round_{0}, last_round_{0};  ///< starts of those repetitions
-  KernelTiming skipped_;                         ///< of rounds that were not simulated
+  std::vector<RepeatMark> repeat_marks_;         ///< of this phase, by CTA
+  std::size_t next_mark_ = 0;
+  std::vector<RepeatState> second_repeats_;  ///< at the second of a run, by run
+  Picoseconds left_out_{0};                  ///< of this phase, by repeated CTAs
+  KernelTiming skipped_;                     ///< of rounds that were not simulated
   std::int64_t event_count_ = 0;
   Picoseconds setup_{0};  ///< of a CTA of this phase
   Picoseconds phase_end_{0};

@@ -1,5 +1,6 @@
 // What a kernel did, added up; and the rounds of equal CTAs that are not simulated again.
 #include <algorithm>
+#include <tuple>
 #include <type_traits>
 
 #include "models/gpu/machine.hpp"
@@ -55,6 +56,65 @@ void Machine::skip_rounds(const PlanPhase& phase, Picoseconds start, const Kerne
   }
   phase_end_ = start + (phase_end_ - start) * steps / kept_steps;
   skipped_.skipped += phase_end_ - simulated_end;
+}
+
+void Machine::prepare_repeats(const PlanPhase& phase) {
+  repeat_marks_.clear();
+  next_mark_ = 0;
+  left_out_ = Picoseconds(0);
+  second_repeats_.assign(phase.repeats.size(), {});
+  for (std::size_t i = 0; i < phase.repeats.size(); ++i) {
+    const RepeatedCtas& repeat = phase.repeats[i];
+    if (repeat.count <= repeat.kept) continue;
+    repeat_marks_.push_back({repeat.second(), false, i});
+    repeat_marks_.push_back({repeat.left_out(), true, i});
+  }
+  std::ranges::sort(repeat_marks_, {}, [](const RepeatMark& mark) {
+    return std::tuple(mark.cta, !mark.leaves_out, mark.repeat);
+  });
+}
+
+void Machine::pass_repeats(Picoseconds now) {
+  while (next_mark_ < repeat_marks_.size() && repeat_marks_[next_mark_].cta == next_cta_) {
+    const RepeatMark& mark = repeat_marks_[next_mark_++];
+    const RepeatedCtas& repeat = phase_->repeats[mark.repeat];
+    RepeatState& second = second_repeats_[mark.repeat];
+    if (!mark.leaves_out) {
+      second = {now + left_out_, summarise(now)};
+      continue;
+    }
+    leave_out(repeat, second, now);
+    next_cta_ = repeat.end();
+    while (next_mark_ < repeat_marks_.size() && repeat_marks_[next_mark_].cta < next_cta_) {
+      ++next_mark_;
+    }
+  }
+}
+
+void Machine::leave_out(const RepeatedCtas& repeat, const RepeatState& second, Picoseconds now) {
+  const std::int64_t seen = repeat.kept - 1;
+  const std::int64_t left = repeat.count - repeat.kept;
+  const KernelTiming timing = summarise(now);
+  const auto grow = [&](auto& total, auto then, auto since) {
+    using Amount = std::decay_t<decltype(total)>;
+    total += Amount((since - then).count() * left / seen);
+  };
+  const KernelTiming& before = second.timing;
+  grow(skipped_.hbm_read, before.hbm_read, timing.hbm_read);
+  grow(skipped_.hbm_written, before.hbm_written, timing.hbm_written);
+  grow(skipped_.l2_bytes, before.l2_bytes, timing.l2_bytes);
+  grow(skipped_.tensor_busy, before.tensor_busy, timing.tensor_busy);
+  grow(skipped_.vector_busy, before.vector_busy, timing.vector_busy);
+  grow(skipped_.special_busy, before.special_busy, timing.special_busy);
+  grow(skipped_.port_busy, before.port_busy, timing.port_busy);
+  grow(skipped_.l2_busy, before.l2_busy, timing.l2_busy);
+  grow(skipped_.hbm_busy, before.hbm_busy, timing.hbm_busy);
+  const auto pipe = static_cast<std::size_t>(phase_->pipe);
+  grow(switched_.tensor_of(phase_->pipe), before.switched.tensor[pipe],
+       timing.switched.tensor[pipe]);
+  grow(switched_.vector, before.switched.vector, timing.switched.vector);
+  grow(switched_.special, before.switched.special, timing.switched.special);
+  grow(left_out_, second.time, now + left_out_);
 }
 
 KernelTiming Machine::summarise(Picoseconds end) const {

@@ -305,6 +305,19 @@ GpuParams at_clock(GpuParams params, Hertz clock) {
   return params;
 }
 
+GpuParams with_fewer_sms(GpuParams params, std::int64_t given) {
+  if (given < 0 || given >= params.sms) {
+    throw ModelError(fmt::format("gpu: {} of {} SMs cannot be given away", given, params.sms));
+  }
+  const double left = static_cast<double>(params.sms - given) / static_cast<double>(params.sms);
+  for (FlopsPerSecond* peak : {&params.peak_float32, &params.peak_float16, &params.peak_bfloat16,
+                               &params.peak_fp8, &params.peak_int8, &params.peak_fp4}) {
+    *peak = *peak * left;
+  }
+  params.sms -= given;
+  return params;
+}
+
 FlopsPerSecond GpuParams::matrix_peak(MatrixPipe pipe) const {
   FlopsPerSecond peak(0);
   switch (pipe) {

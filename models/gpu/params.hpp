@@ -129,6 +129,10 @@ struct GpuParams {
 /// SMs, crossbar and L2 follow, the memory keeps its own clock, launches are made by the front end.
 [[nodiscard]] GpuParams at_clock(GpuParams params, Hertz clock);
 
+/// The same chip with some of its SMs given to others: their rates are gone, L2 and memory are
+/// shared. Throws ModelError where none is left.
+[[nodiscard]] GpuParams with_fewer_sms(GpuParams params, std::int64_t given);
+
 /// The type in which a product of these operands is computed: the wider one.
 [[nodiscard]] ElementType math_type(ElementType weights, ElementType activations);
 

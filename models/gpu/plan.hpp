@@ -91,6 +91,16 @@ enum class VectorWork : std::uint8_t {
   BesideValues,  ///< special functions run beside the second of two products, the rest after it
 };
 
+/// A run of CTAs in which a part does the same again and again, with other tiles. The machine runs
+/// the first `kept` of `count` parts of `period` CTAs each from `first` on, and lets the others be
+/// as those after the first. Runs may lie inside parts of others.
+struct RepeatedCtas {
+  std::int64_t first = 0, period = 0, count = 0, kept = 3;
+  [[nodiscard]] std::int64_t second() const { return first + period; }
+  [[nodiscard]] std::int64_t left_out() const { return first + kept * period; }
+  [[nodiscard]] std::int64_t end() const { return first + count * period; }
+};
+
 /// One grid launch inside a kernel; a phase starts when the one before it has stored everything.
 struct PlanPhase {
   std::shared_ptr<const CtaProgram> program;
@@ -110,6 +120,7 @@ struct PlanPhase {
   /// CTAs after which the grid does the same again, with other tiles: the machine may run some
   /// repetitions and let the others last as long. 0: all CTAs are run.
   std::int64_t period = 0;
+  std::vector<RepeatedCtas> repeats;  ///< with a period of 0
 };
 
 /// Sums over all CTAs of a plan. `tensor`, `vector`, `special`, `store` equal work_of's closed

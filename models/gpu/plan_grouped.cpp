@@ -109,6 +109,11 @@ class GroupedProgram final : public CtaProgram {
 
   [[nodiscard]] std::int64_t ctas() const override { return ctas_; }
   [[nodiscard]] std::int64_t tiles() const override { return tiles_; }
+  /// Steps of every CTA.
+  [[nodiscard]] std::int64_t turn_count() const {
+    return static_cast<std::int64_t>(turns_.size()) - 1;
+  }
+  [[nodiscard]] const std::vector<ExpertSpan>& experts() const { return experts_; }
   [[nodiscard]] int steps(std::int64_t) const override { return static_cast<int>(turn_count()); }
 
   void step(std::int64_t cta, int index, Step& out) const override {
@@ -148,9 +153,6 @@ class GroupedProgram final : public CtaProgram {
   }
 
  private:
-  [[nodiscard]] std::int64_t turn_count() const {
-    return static_cast<std::int64_t>(turns_.size()) - 1;
-  }
   [[nodiscard]] const ExpertSpan& expert_of(std::int64_t cta) const {
     const auto after =
         std::upper_bound(experts_.begin(), experts_.end(), cta,
@@ -184,6 +186,25 @@ class GroupedProgram final : public CtaProgram {
   std::int64_t ctas_ = 0;
   std::int64_t tiles_ = 0;
 };
+
+/// Neighbouring experts that are run, of those with as many tiles: one to settle, two to measure.
+/// They must fill the chip often enough that where one ends and the next begins does not show.
+constexpr std::int64_t kept_experts = 3;
+constexpr std::int64_t least_rounds = 8;
+
+/// Runs of neighbouring experts with as many tiles. `round`: CTAs that the chip has room for.
+std::vector<RepeatedCtas> repeats_of(const std::vector<ExpertSpan>& experts, std::int64_t round) {
+  std::vector<RepeatedCtas> repeats;
+  for (std::size_t i = 0; i < experts.size();) {
+    const ExpertSpan& first = experts[i];
+    const std::int64_t ctas = first.grid.tiles_m * first.grid.tiles_n;
+    std::int64_t count = 0;
+    for (; i < experts.size() && experts[i].grid.tiles_m == first.grid.tiles_m; ++i) ++count;
+    if (ctas < least_rounds * round || count <= kept_experts) continue;
+    repeats.push_back({first.first_cta, ctas, count, kept_experts});
+  }
+  return repeats;
+}
 
 /// As for plain products: stage buffers, accumulators and 40 other registers per thread, a loading
 /// warpgroup beside the computing ones.
@@ -331,8 +352,12 @@ KernelPlan plan_grouped_with(const GpuParams& params, const GroupedGemmKernel& g
   const std::int64_t total = count(actual, tiling).ctas * ceil_div(gemm.k, tiling.slice_k);
   const std::int64_t largest = std::max(std::max<std::int64_t>(1, tiling.stages / 2),
                                         merged_turns(total, grouped_turn_budget));
+  const auto program = std::make_shared<GroupedProgram>(params, gemm, tiling, largest);
   PlanPhase phase;
-  phase.program = std::make_shared<GroupedProgram>(params, gemm, tiling, largest);
+  phase.program = program;
+  if (program->ctas() * program->turn_count() > grouped_turn_budget) {
+    phase.repeats = repeats_of(program->experts(), params.sms * tiling.ctas_per_sm);
+  }
   phase.ctas_per_sm = tiling.ctas_per_sm;
   phase.stages = std::max<std::int64_t>(2, tiling.stages / largest);
   phase.pipe = product_format(gemm).pipe;

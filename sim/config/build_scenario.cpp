@@ -21,8 +21,11 @@ Precision build_precision(const Tree* tree, ReadContext& context) {
   if (tree == nullptr || tree->is_null()) return {};
   const MapReader reader(*tree, precision_section(), "precision", context);
   if (!tree->is_map()) return {};
-  return {reader.choice("weights", element_names), reader.choice("kv_cache", element_names),
-          reader.choice("activations", element_names)};
+  std::vector<std::pair<std::string, ElementType>> weight_names = element_names;
+  weight_names.emplace_back("fp8_block", ElementType::Fp8E4m3);
+  return {reader.choice("weights", weight_names), reader.choice("kv_cache", element_names),
+          reader.choice("activations", element_names),
+          reader.choice_word("weights") == "fp8_block"};
 }
 
 PoolPlacement build_pool(const Tree& tree, const MapReader& reader, ReadContext& context) {

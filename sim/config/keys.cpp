@@ -10,11 +10,14 @@ using namespace make;
 const std::vector<std::string> bases = {"datasheet", "measured", "published",
                                         "derived",   "fitted",   "assumed"};
 
-KeySpec element(const std::string& name, const std::string& doc) {
-  return choice(
-      name, "bfloat16", {"bfloat16", "float16", "float32", "fp8", "int8"},
-      {"fp8_block", "int8_wo", "int4_wo", "nvfp4", "mxfp4", "w4a16_mxfp4", "w4a8_mxfp4_mxfp8"},
-      doc);
+KeySpec element(const std::string& name, const std::string& doc,
+                const std::vector<std::string>& more = {}) {
+  std::vector<std::string> known{"bfloat16", "float16", "float32", "fp8", "int8"};
+  known.insert(known.end(), more.begin(), more.end());
+  std::vector<std::string> later{"int8_wo", "int4_wo",     "nvfp4",
+                                 "mxfp4",   "w4a16_mxfp4", "w4a8_mxfp4_mxfp8"};
+  if (more.empty()) later.insert(later.begin(), "fp8_block");
+  return choice(name, "bfloat16", known, later, doc);
 }
 
 }  // namespace
@@ -116,7 +119,10 @@ Section pool_section() {
 Section precision_section() {
   return {"precision",
           "Element types; fp8 is OCP e4m3.",
-          {element("weights", "Of the projections and the FFN."),
+          {element("weights",
+                   "Of the projections and the FFN. fp8_block: fp8 with a scale per 128 x 128, "
+                   "multiplied with rows quantised by 128 (GPUs).",
+                   {"fp8_block"}),
            element("kv_cache", "Of cached keys and values."),
            element("activations", "Between operators.")},
           {}};

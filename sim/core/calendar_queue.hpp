@@ -32,10 +32,10 @@ class CalendarQueue {
   void push(Picoseconds time, Phase phase, Event event) {
     assert(time >= now_);
     heap_.push_back({time, phase, next_sequence_++, event});
-    std::push_heap(heap_.begin(), heap_.end(), later);
+    std::push_heap(heap_.begin(), heap_.end(), Later{});
   }
   Entry pop() {
-    std::pop_heap(heap_.begin(), heap_.end(), later);
+    std::pop_heap(heap_.begin(), heap_.end(), Later{});
     Entry entry = heap_.back();
     heap_.pop_back();
     now_ = entry.time;
@@ -52,11 +52,14 @@ class CalendarQueue {
   }
 
  private:
-  static bool later(const Entry& a, const Entry& b) {
-    if (a.time != b.time) return a.time > b.time;
-    if (a.phase != b.phase) return a.phase > b.phase;
-    return a.sequence > b.sequence;
-  }
+  /// A type of its own: calls to it are inlined into the heap's loops.
+  struct Later {
+    bool operator()(const Entry& a, const Entry& b) const {
+      if (a.time != b.time) return a.time > b.time;
+      if (a.phase != b.phase) return a.phase > b.phase;
+      return a.sequence > b.sequence;
+    }
+  };
 
   std::vector<Entry> heap_;
   std::uint64_t next_sequence_ = 0;

@@ -11,6 +11,10 @@
 
 namespace tandem::entry {
 
+/// The scenario with its overrides. Throws ConfigError where it takes its model from a checkpoint.
+[[nodiscard]] Scenario runnable_scenario(const Context& context, const std::string& name,
+                                         const std::vector<Override>& overrides);
+
 struct RunRequest {
   std::string scenario;
   std::vector<Override> overrides;
@@ -29,6 +33,24 @@ struct RunAnswer {
   std::string timeline;      ///< Chrome trace JSON, when asked for
 };
 [[nodiscard]] RunAnswer run_scenario(const Context& context, const RunRequest& request);
+
+/// One pass of a pool by itself: equal requests.
+struct StepRequest {
+  std::string scenario;
+  std::vector<Override> overrides;
+  std::string pool = "decode";  ///< or "prefill"; one pool may be both
+  std::int64_t requests = 1;    ///< of the whole pass
+  std::int64_t new_tokens = 1;  ///< of each
+  std::int64_t cached = 1024;   ///< of each
+  std::string store = "none";
+  bool all_ranks = false;
+};
+struct StepAnswer {
+  std::string json;  ///< figures, and the `run` object
+  std::string page;  ///< for people
+};
+/// Throws ConfigError for numbers out of range and for what the pool cannot run.
+[[nodiscard]] StepAnswer step_of(const Context& context, const StepRequest& request);
 
 struct GenerateRequest {
   std::string scenario;

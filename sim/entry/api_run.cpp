@@ -15,18 +15,6 @@
 namespace tandem::entry {
 namespace {
 
-Scenario runnable(const Context& context, const std::string& name,
-                  const std::vector<Override>& overrides) {
-  Scenario scenario = context.loader.scenario(name, overrides);
-  if (scenario.model.layers() == 0) {
-    throw ConfigError(fmt::format(
-        "scenario '{}' takes its model from a checkpoint; use 'tandem generate', or name a model "
-        "with --set model=llama-3.1-8b",
-        scenario.name));
-  }
-  return scenario;
-}
-
 std::optional<std::string> store_of(const std::string& text) {
   if (text == "none") return std::nullopt;
   return text;
@@ -50,7 +38,7 @@ struct MeasuredCapacity {
 std::unique_ptr<MeasuredCapacity> measure(const Context& context, const CapacityRequest& request,
                                           const std::string& name) {
   auto measured = std::make_unique<MeasuredCapacity>();
-  measured->scenario = runnable(context, name, request.overrides);
+  measured->scenario = runnable_scenario(context, name, request.overrides);
   measured->model = std::make_unique<ServiceModel>(measured->scenario, context.catalogue,
                                                    context.make_network, store_of(request.store));
   CapacityOptions options;
@@ -66,8 +54,20 @@ std::unique_ptr<MeasuredCapacity> measure(const Context& context, const Capacity
 
 }  // namespace
 
+Scenario runnable_scenario(const Context& context, const std::string& name,
+                           const std::vector<Override>& overrides) {
+  Scenario scenario = context.loader.scenario(name, overrides);
+  if (scenario.model.layers() == 0) {
+    throw ConfigError(fmt::format(
+        "scenario '{}' takes its model from a checkpoint; use 'tandem generate', or name a model "
+        "with --set model=llama-3.1-8b",
+        scenario.name));
+  }
+  return scenario;
+}
+
 RunAnswer run_scenario(const Context& context, const RunRequest& request) {
-  const Scenario scenario = runnable(context, request.scenario, request.overrides);
+  const Scenario scenario = runnable_scenario(context, request.scenario, request.overrides);
   TimelineRecorder timeline;
   RunOptions options;
   options.fidelity = fidelity_of(request.fidelity);

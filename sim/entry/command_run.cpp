@@ -47,6 +47,12 @@ struct CapacityArguments {
   std::string json;
 };
 
+struct StepArguments {
+  StepRequest request;
+  std::vector<std::string> overrides;
+  std::string json;
+};
+
 }  // namespace
 
 std::string default_store() {
@@ -78,6 +84,33 @@ void add_run(CLI::App& app, Session& session) {
   command->add_option("--timeline", arguments->timeline, "Write a Chrome trace");
   command->add_option("--db", arguments->database, "Add the result to a SQLite database");
   command->callback([arguments, &session] { run_command(*arguments, session.context); });
+}
+
+void add_step(CLI::App& app, Session& session) {
+  auto arguments = std::make_shared<StepArguments>();
+  StepRequest& request = arguments->request;
+  request.store = default_store();
+  CLI::App* command =
+      app.add_subcommand("step", "Simulates one pass of a pool of a scenario by itself");
+  command->add_option("scenario", request.scenario, "Scenario file or name")->required();
+  command->add_option("--set", arguments->overrides, "path=value, repeatable");
+  command->add_option("--pool", request.pool, "prefill or decode")
+      ->check(CLI::IsMember({"prefill", "decode"}));
+  command->add_option("--requests", request.requests, "Requests of the pass")->required();
+  command->add_option("--new", request.new_tokens, "Tokens of each that are computed");
+  command->add_option("--cached", request.cached, "Tokens of each whose KV is there");
+  command->add_flag("--all-ranks", request.all_ranks,
+                    "Simulate every chip of a gang instead of one of each kind");
+  command->add_option("--store", request.store, "Folder of reusable step results, or none");
+  command->add_option("--json", arguments->json, "Write the result as JSON; - for standard output");
+  command->callback([arguments, &session] {
+    arguments->request.overrides = parse_overrides(arguments->overrides);
+    const StepAnswer answer = step_of(session.context, arguments->request);
+    if (!arguments->json.empty()) {
+      write_output(arguments->json, [&](std::ostream& out) { out << answer.json; });
+    }
+    if (arguments->json != "-") std::cout << answer.page;
+  });
 }
 
 void add_capacity(CLI::App& app, Session& session) {

@@ -20,6 +20,7 @@ struct Session {
 
 void add_run(CLI::App& app, Session& session);
 void add_capacity(CLI::App& app, Session& session);
+void add_step(CLI::App& app, Session& session);
 void add_generate(CLI::App& app, Session& session);
 void add_kernels(CLI::App& app, Session& session);
 void add_collectives(CLI::App& app, Session& session);

@@ -32,6 +32,7 @@ int run_command_line(int argc, char** argv) {
   Session session{make_context(), good};
   add_run(app, session);
   add_capacity(app, session);
+  add_step(app, session);
   add_generate(app, session);
   add_kernels(app, session);
   add_collectives(app, session);

@@ -109,6 +109,7 @@ std::uint64_t Stage::key() const {
   Hasher hash;
   hash.add(key_of(network));
   hash.add(precision.weights).add(precision.kv_cache).add(precision.activations);
+  hash.add(precision.block_scaled);
   // Which layers they are matters only where layers differ.
   for (std::int64_t i = 0; i < layers; ++i) {
     hash.add(network.pattern[static_cast<std::size_t>(first_layer + i)]);

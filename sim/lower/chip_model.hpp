@@ -179,6 +179,12 @@ class ChipModel {
   [[nodiscard]] virtual StageCost simulate(const Stage& stage, const Batch& batch,
                                            TimelineRecorder* timeline = nullptr) const = 0;
   [[nodiscard]] virtual Picoseconds floor(const Stage& stage, const Batch& batch) const = 0;
+  /// The chip while `units` of its compute units (SMs) do something else, as exchanges that run
+  /// beside its kernels. Null where a model has no such units; throws ModelError where it has no
+  /// more than these.
+  [[nodiscard]] virtual std::unique_ptr<ChipModel> without_units(std::int64_t /*units*/) const {
+    return nullptr;
+  }
   /// Kernels by themselves, back to back: the sum of their times. The role is the first one's, the
   /// bound that of the longest.
   [[nodiscard]] virtual KernelCost simulate_run(const KernelRun& run) const = 0;

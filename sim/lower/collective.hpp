@@ -32,6 +32,8 @@ struct Collective {
   /// Dispatch and combine: rows that every rank brings, of `hidden` elements, each to the distinct
   /// ranks of its `top_k` of `experts`; experts lie in equal runs on the ranks.
   std::int64_t tokens = 0, hidden = 0, top_k = 0, experts = 0;
+  /// A token's experts are in `top_groups` of `groups` equal runs of them.
+  std::int64_t groups = 1, top_groups = 1;
   MoeTransport transport = MoeTransport::LowLatency;
   /// Bytes on the wire per row besides its elements (scales, indices).
   Bytes row_extra;

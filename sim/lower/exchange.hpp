@@ -33,6 +33,8 @@ struct Exchange {
   ElementType type = ElementType::Bfloat16;
   bool adds_residual = false;           ///< the sum is added to the hidden rows
   std::int64_t top_k = 0, experts = 0;  ///< dispatch and combine; copies of experts count
+  /// Dispatch and combine: a token's experts are in `top_groups` of `groups` equal runs of them.
+  std::int64_t groups = 1, top_groups = 1;
   MoeTransport transport = MoeTransport::LowLatency;
   bool operator==(const Exchange&) const = default;
 };

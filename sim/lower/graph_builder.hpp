@@ -44,6 +44,12 @@ class GraphBuilder {
   [[nodiscard]] bool shares_tokens() const { return shard_.of.context > 1; }
   [[nodiscard]] GemmKernel gemm(std::int64_t m, std::int64_t n, std::int64_t k,
                                 bool adds_residual = false, bool bias = false) const;
+  /// A product whose operands are multiplied as `activations` whatever the weights' format.
+  [[nodiscard]] GemmKernel plain_gemm(std::int64_t m, std::int64_t n, std::int64_t k) const;
+  /// Rows as products of weights take them: quantised where these have scales by block.
+  Index quantised(Index from, std::int64_t rows, std::int64_t width);
+  /// What products of weights and rows are multiplied in; null: as they are stored.
+  [[nodiscard]] const formats::Precision* products() const;
   [[nodiscard]] BatchedGemmKernel batched(std::int64_t batch, std::int64_t m, std::int64_t n,
                                           std::int64_t k) const;
   /// The network's norm over rows of hidden states.
@@ -83,7 +89,8 @@ class GraphBuilder {
   Index add_routed(const FeedForward& ffn, Index from, Index router);
   Index add_sent(const FeedForward& ffn, Index router);
   Index add_expert_products(const FeedForward& ffn, std::vector<std::int64_t> rows, Index from);
-  [[nodiscard]] std::vector<std::int64_t> held_rows(const Experts& experts) const;
+  /// Rows of each expert that the chip holds; layers with equal routers have equal rows.
+  [[nodiscard]] const std::vector<std::int64_t>& held_rows(const Experts& experts);
   Index add_shared(const FeedForward& ffn, Index from);
   Index add_sent_experts(const FeedForward& ffn, Index from, Index router, bool adds_residual);
 
@@ -100,6 +107,8 @@ class GraphBuilder {
   std::vector<QuerySpan> spans_;          ///< of all slices
   std::vector<QuerySpan> prefill_spans_;  ///< of those that do not decode
   std::vector<QuerySpan> decode_spans_;
+  std::vector<std::int64_t> held_rows_;  ///< of the last router asked for
+  ops::Router held_of_;
   std::int64_t layer_ = no_layer;
   Index hidden_from_ = no_kernel;
   KernelGraph graph_;

@@ -5,6 +5,7 @@
 
 #include "sim/core/diagnostics.hpp"
 #include "sim/lower/graph_builder.hpp"
+#include "sim/numerics/formats/quant_format.hpp"
 
 namespace tandem {
 namespace {
@@ -36,6 +37,21 @@ bool is_empty(const KernelShape& shape) {
         }
       },
       shape);
+}
+
+/// Whether peers_of() names more than the chip itself.
+bool meets_others(RankGroup group, const Sharding& of) {
+  switch (group) {
+    case RankGroup::Gang:
+      return of.ranks() > 1;
+    case RankGroup::Attention:
+      return of.group_ranks() > 1;
+    case RankGroup::Context:
+      return of.context > 1;
+    case RankGroup::Elsewhere:
+      break;
+  }
+  return true;
 }
 
 }  // namespace
@@ -73,7 +89,28 @@ GraphBuilder::Index GraphBuilder::add(std::string_view role, KernelShape shape,
 
 GemmKernel GraphBuilder::gemm(std::int64_t m, std::int64_t n, std::int64_t k, bool adds_residual,
                               bool bias) const {
-  return {m, n, k, stage_.precision.weights, stage_.precision.activations, adds_residual, bias};
+  return {m,    n,         k, stage_.precision.weights, stage_.precision.activations, adds_residual,
+          bias, products()};
+}
+
+GemmKernel GraphBuilder::plain_gemm(std::int64_t m, std::int64_t n, std::int64_t k) const {
+  GemmKernel shape = gemm(m, n, k);
+  if (shape.precision != nullptr) shape.weights = shape.activations;
+  shape.precision = nullptr;
+  return shape;
+}
+
+const formats::Precision* GraphBuilder::products() const {
+  return stage_.precision.block_scaled ? &formats::find_precision("fp8_block") : nullptr;
+}
+
+GraphBuilder::Index GraphBuilder::quantised(Index from, std::int64_t rows, std::int64_t width) {
+  if (products() == nullptr || rows == 0) return from;
+  QuantiseKernel shape;
+  shape.rows = rows;
+  shape.width = width;
+  shape.precision = products();
+  return add("quantise", shape, {from});
 }
 
 BatchedGemmKernel GraphBuilder::batched(std::int64_t batch, std::int64_t m, std::int64_t n,
@@ -89,7 +126,7 @@ NormKernel GraphBuilder::hidden_norm(std::int64_t rows, bool adds_residual) cons
 
 void GraphBuilder::exchange(std::string_view role, CollectiveOp op, RankGroup group,
                             std::int64_t rows, std::int64_t width, bool adds_residual) {
-  if (group != RankGroup::Elsewhere && peers_of(group, shard_).size() < 2) return;
+  if (!meets_others(group, shard_.of)) return;
   Exchange point;
   point.role = role;
   point.layer = layer_;
@@ -110,6 +147,8 @@ void GraphBuilder::exchange_experts(std::string_view role, CollectiveOp op, cons
   point.type = type;
   point.top_k = experts.router.top_k;
   point.experts = experts.router.experts + shard_.of.redundant_experts;
+  point.groups = experts.router.groups;
+  point.top_groups = experts.router.top_groups;
   point.transport = all_decode_ ? MoeTransport::LowLatency : MoeTransport::Bulk;
 }
 
@@ -197,7 +236,7 @@ void GraphBuilder::add_head() {
   layer_ = no_layer;
   const std::int64_t rows = stage_.head_rows();
   const Index norm = add("final_norm", hidden_norm(sampled_), {hidden_from_});
-  Index head = add("lm_head", gemm(sampled_, rows, network_.hidden), {norm});
+  Index head = add("lm_head", plain_gemm(sampled_, rows, network_.hidden), {norm});
   if (network_.final_softcap > 0) {
     head =
         add("logit_softcap", ElementwiseKernel{ElementwiseKind::Softcap, sampled_, rows}, {head});

@@ -21,16 +21,21 @@ GraphBuilder::Index GraphBuilder::add_dense(const FfnRoles& roles, const FeedFor
                                             std::int64_t width, bool bias, Index from,
                                             bool adds_residual) {
   const std::int64_t hidden = network_.hidden;
+  from = quantised(from, rows_, hidden);
   const Index up = add(ffn.gated ? roles.gate_up : roles.up,
                        gemm(rows_, width * (ffn.gated ? 2 : 1), hidden, false, bias), {from});
   const Index activation =
       add(roles.activation, ActivationKernel{rows_, width, ffn.activation, ffn.gated}, {up});
   return add(roles.down, gemm(rows_, hidden, width, adds_residual, bias),
-             {activation, adds_residual ? hidden_from_ : no_kernel});
+             {quantised(activation, rows_, width), adds_residual ? hidden_from_ : no_kernel});
 }
 
-std::vector<std::int64_t> GraphBuilder::held_rows(const Experts& experts) const {
-  return held_expert_rows(all_tokens_, experts, shard_, load_);
+const std::vector<std::int64_t>& GraphBuilder::held_rows(const Experts& experts) {
+  if (held_rows_.empty() || held_of_ != experts.router) {
+    held_rows_ = held_expert_rows(all_tokens_, experts, shard_, load_);
+    held_of_ = experts.router;
+  }
+  return held_rows_;
 }
 
 GraphBuilder::Index GraphBuilder::add_expert_products(const FeedForward& ffn,
@@ -39,22 +44,24 @@ GraphBuilder::Index GraphBuilder::add_expert_products(const FeedForward& ffn,
   const std::int64_t hidden = network_.hidden;
   const std::int64_t copies = sum_of(rows);
   const Precision& precision = stage_.precision;
-  const Index up = add(ffn.gated ? "expert_gate_up_projection" : "expert_up_projection",
-                       GroupedGemmKernel{rows, experts.intermediate * (ffn.gated ? 2 : 1), hidden,
-                                         precision.weights, precision.activations, experts.bias},
-                       {sent});
+  const Index up =
+      add(ffn.gated ? "expert_gate_up_projection" : "expert_up_projection",
+          GroupedGemmKernel{rows, experts.intermediate * (ffn.gated ? 2 : 1), hidden,
+                            precision.weights, precision.activations, experts.bias, products()},
+          {sent});
   const Index activation =
       add("expert_activation",
           ActivationKernel{copies, experts.intermediate, ffn.activation, ffn.gated}, {up});
   return add("expert_down_projection",
              GroupedGemmKernel{rows, hidden, experts.intermediate, precision.weights,
-                               precision.activations, experts.bias},
+                               precision.activations, experts.bias, products()},
              {activation});
 }
 
 GraphBuilder::Index GraphBuilder::add_routed(const FeedForward& ffn, Index from, Index router) {
   const std::int64_t top_k = ffn.experts->router.top_k;
   std::vector<std::int64_t> rows = held_rows(*ffn.experts);
+  from = quantised(from, rows_, network_.hidden);
   DispatchKernel dispatch{rows_, top_k, network_.hidden};
   if (!shard_.is_whole()) {
     dispatch.copies = sum_of(rows);
@@ -63,7 +70,8 @@ GraphBuilder::Index GraphBuilder::add_routed(const FeedForward& ffn, Index from,
   return add_expert_products(ffn, std::move(rows), sent);
 }
 
-/// Rows go to the chips of their experts in the format that these multiply, and come back as
+/// Activations of experts leave their kernel quantised, as do rows that are sent (DeepEP). Rows go
+/// to the chips of their experts in the format that these multiply, and come back as
 /// activations; sending and weighted summing are parts of the exchanges.
 GraphBuilder::Index GraphBuilder::add_sent(const FeedForward& ffn, Index router) {
   const Experts& experts = *ffn.experts;
@@ -96,7 +104,7 @@ GraphBuilder::Index GraphBuilder::add_experts(const FeedForward& ffn, Index from
     router_input = add("router_norm", NormKernel{rows_, hidden, NormKind::Rms}, {hidden_from_});
   }
   const Index logits =
-      add("router_projection", gemm(rows_, experts.router.experts, hidden), {router_input});
+      add("router_projection", plain_gemm(rows_, experts.router.experts, hidden), {router_input});
   const Index router =
       add("router", RouterKernel{rows_, experts.router, experts.expert_scale}, {logits});
   if (shard_.of.sends_rows()) return add_sent_experts(ffn, from, router, adds_residual);

@@ -37,6 +37,7 @@ NormKernel rms(std::int64_t rows, std::int64_t width) {
 GraphBuilder::Index GraphBuilder::add_output(std::int64_t width, std::vector<Index> from,
                                              bool adds_residual, bool bias) {
   adds_residual = adds_residual && !shares_layers();  // else the sum over the gang does
+  from.front() = quantised(from.front(), tokens_, width);
   if (adds_residual) from.push_back(hidden_from_);
   return add("output_projection", gemm(tokens_, network_.hidden, width, adds_residual, bias),
              std::move(from));
@@ -80,7 +81,8 @@ GraphBuilder::Index GraphBuilder::add_mixer(const GroupedAttention& a, Index nor
   const std::int64_t qkv_width =
       a.q_width() * (a.output_gate ? 2 : 1) + a.kv_width() * (a.keys_are_values ? 1 : 2);
   const Index qkv =
-      add("qkv_projection", gemm(tokens_, qkv_width, network_.hidden, false, a.qkv_bias), {norm});
+      add("qkv_projection", gemm(tokens_, qkv_width, network_.hidden, false, a.qkv_bias),
+          {quantised(norm, tokens_, network_.hidden)});
   const Index rope = add_cache_write(a, add_qk_norms(a, qkv));
   Index attention =
       shares_tokens() ? add_shared_attention(a, rope) : add_attention(a, spans_, rope);
@@ -136,11 +138,13 @@ GraphBuilder::LatentInputs GraphBuilder::add_latent_inputs(const LatentAttention
   Index query_input = norm;
   Index query = no_kernel;
   Index latent = no_kernel;
+  norm = quantised(norm, tokens_, network_.hidden);
   if (s.query_rank > 0) {
     latent = add("latent_down_projection",
                  gemm(tokens_, s.query_rank + s.cached_elements(), network_.hidden), {norm});
     query_input = add("query_norm", rms(tokens_, s.query_rank), {latent});
-    query = add("query_up_projection", gemm(tokens_, q_width, s.query_rank), {query_input});
+    query = add("query_up_projection", gemm(tokens_, q_width, s.query_rank),
+                {quantised(query_input, tokens_, s.query_rank)});
   } else {
     query = add("query_projection", gemm(tokens_, q_width, network_.hidden), {norm});
     latent =
@@ -184,10 +188,11 @@ GraphBuilder::Index GraphBuilder::add_naive(const LatentAttention& a, const Late
                CacheReadKernel{context, s.cached_elements(), stage_.precision.kv_cache}, {});
   }
   // Keys and values of the context are made anew, as engines do in chunked prefill.
-  const Index up = add(
-      "kv_up_projection",
-      gemm(context + queries_of(prefill_spans_), s.heads * (s.nope_dim + s.value_dim), s.kv_rank),
-      {in.rope, read});
+  const std::int64_t rows = context + queries_of(prefill_spans_);
+  const Index latents = quantised(in.rope, rows, s.kv_rank);
+  const Index up =
+      add("kv_up_projection", gemm(rows, s.heads * (s.nope_dim + s.value_dim), s.kv_rank),
+          {latents, read});
   AttentionKernel shape;
   shape.spans = prefill_spans_;
   shape.heads = shape.kv_heads = s.heads;
@@ -252,9 +257,9 @@ GraphBuilder::Index GraphBuilder::add_mixer(const GatedDelta& d, Index norm, boo
   const ops::GatedDeltaShape& s = d.shape;
   const Index qkvz =
       add("delta_projection", gemm(tokens_, s.conv_channels() + s.value_width(), network_.hidden),
-          {norm});
+          {quantised(norm, tokens_, network_.hidden)});
   const Index ba =
-      add("delta_gate_projection", gemm(tokens_, 2 * s.value_heads, network_.hidden), {norm});
+      add("delta_gate_projection", plain_gemm(tokens_, 2 * s.value_heads, network_.hidden), {norm});
   const Index conv = add("short_convolution",
                          ShortConvolutionKernel{spans_, s.conv_channels(), s.conv_taps}, {qkvz});
   const Index gates = add(

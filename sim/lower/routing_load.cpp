@@ -128,11 +128,18 @@ std::vector<std::int64_t> rows_of_copies(std::vector<std::int64_t> rows, std::in
 
 }  // namespace
 
+std::vector<std::int64_t> copied_expert_rows(std::int64_t tokens, const Experts& experts,
+                                             const Sharding& sharding, const RoutingLoad& load) {
+  return rows_of_copies(expert_rows(tokens, experts.router, load), sharding.redundant_experts);
+}
+
 std::vector<std::int64_t> held_expert_rows(std::int64_t tokens, const Experts& experts,
                                            const Shard& shard, const RoutingLoad& load) {
-  const std::int64_t copies = shard.of.redundant_experts;
-  const std::vector<std::int64_t> all =
-      rows_of_copies(expert_rows(tokens, experts.router, load), copies);
+  return held_expert_rows(copied_expert_rows(tokens, experts, shard.of, load), shard, load);
+}
+
+std::vector<std::int64_t> held_expert_rows(const std::vector<std::int64_t>& all, const Shard& shard,
+                                           const RoutingLoad& load) {
   const auto count = static_cast<std::int64_t>(all.size());
   std::vector<std::int64_t> rows;
   if (!load.shares.empty()) {

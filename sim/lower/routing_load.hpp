@@ -36,4 +36,14 @@ struct RoutingLoad {
                                                          const Experts& experts, const Shard& shard,
                                                          const RoutingLoad& load = {});
 
+/// The same in two steps, for those that ask about all chips of a gang: rows of every copy of an
+/// expert, and those that one chip holds.
+[[nodiscard]] std::vector<std::int64_t> copied_expert_rows(std::int64_t tokens,
+                                                           const Experts& experts,
+                                                           const Sharding& sharding,
+                                                           const RoutingLoad& load = {});
+[[nodiscard]] std::vector<std::int64_t> held_expert_rows(const std::vector<std::int64_t>& all,
+                                                         const Shard& shard,
+                                                         const RoutingLoad& load = {});
+
 }  // namespace tandem

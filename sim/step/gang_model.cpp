@@ -30,6 +30,8 @@ Collective collective_of(const Exchange& exchange, CollectiveEntry entry) {
   collective.hidden = exchange.width;
   collective.top_k = exchange.top_k;
   collective.experts = exchange.experts;
+  collective.groups = exchange.groups;
+  collective.top_groups = exchange.top_groups;
   collective.transport = exchange.transport;
   if (bytes_of(exchange.type) == 1) {
     collective.row_extra = Bytes(ceil_div(exchange.width, scaled_elements) * scale_bytes);
@@ -57,6 +59,13 @@ std::vector<ChipAddress> members_of(const std::vector<ChipAddress>& chips,
   return members;
 }
 
+/// What the cost of an exchange depends on besides who takes part.
+void add_exchange(const Exchange& exchange, Hasher& hash) {
+  hash.add(exchange.group).add(exchange.op);
+  hash.add(exchange.rows).add(exchange.width).add(exchange.type).add(exchange.transport);
+  hash.add(exchange.top_k).add(exchange.experts).add(exchange.groups).add(exchange.top_groups);
+}
+
 void describe_last(const RankPassage& last, const RankWork& work, GangCost& cost) {
   cost.exchanges = last.exchanges;
   cost.kernel_times = work.result.kernel_times;
@@ -69,29 +78,42 @@ void describe_last(const RankPassage& last, const RankWork& work, GangCost& cost
 
 namespace {
 
-/// What kernels of a rank depend on besides its own requests.
-void add_share(const Stage& own, const Batch& batch, std::int64_t group_tokens, Hasher& hash) {
-  const Shard& shard = own.shard;
-  hash.add(stage_of_rank(own, 0).key()).add(own.head_rows()).add(own.embedding_rows());
-  hash.add(batch.tokens()).add(batch.sampled() > 0);
-  const bool decodes = std::all_of(batch.slices.begin(), batch.slices.end(),
-                                   [](const SequenceSlice& slice) { return slice.is_decode(); });
-  hash.add(decodes);
-  // Shares that do not come out even give earlier ranks one more.
-  if (shard.of.context > 1) hash.add(shard.context_rank());
-  const auto& kinds = own.network.kinds;
-  const bool leaves = std::any_of(kinds.begin(), kinds.end(),
-                                  [](const LayerKind& kind) { return kind.ffn.is_elsewhere(); });
-  if (shard.of.sends_rows() || leaves) {
-    hash.add(share_of(group_tokens, shard.of.group_ranks(), shard.group_rank()).size());
-  }
-  for (const LayerKind& kind : own.network.kinds) {
-    if (!kind.ffn.experts) continue;
-    for (const std::int64_t rows : held_expert_rows(batch.tokens(), *kind.ffn.experts, shard)) {
-      hash.add(rows);
+/// What kernels of ranks depend on besides their own requests, for one batch on a gang.
+class RankShares {
+ public:
+  RankShares(const Stage& stage, const Batch& batch)
+      : own_(stage_of_rank(stage, 0)), owns_rows_(own_.shard.of.sends_rows()) {
+    const bool decodes = std::all_of(batch.slices.begin(), batch.slices.end(),
+                                     [](const SequenceSlice& slice) { return slice.is_decode(); });
+    of_all_ =
+        Hasher().add(own_.key()).add(batch.tokens()).add(batch.sampled() > 0).add(decodes).value();
+    for (const LayerKind& kind : own_.network.kinds) {
+      owns_rows_ = owns_rows_ || kind.ffn.is_elsewhere();
+      if (!kind.ffn.experts) continue;
+      expert_rows_.push_back(copied_expert_rows(batch.tokens(), *kind.ffn.experts, own_.shard.of));
     }
   }
-}
+
+  void add(std::int64_t rank, std::int64_t group_tokens, Hasher& hash) {
+    own_.shard.rank = rank;
+    const Shard& shard = own_.shard;
+    hash.add(of_all_).add(own_.head_rows()).add(own_.embedding_rows());
+    // Shares that do not come out even give earlier ranks one more.
+    if (shard.of.context > 1) hash.add(shard.context_rank());
+    if (owns_rows_) {
+      hash.add(share_of(group_tokens, shard.of.group_ranks(), shard.group_rank()).size());
+    }
+    for (const std::vector<std::int64_t>& all : expert_rows_) {
+      for (const std::int64_t rows : held_expert_rows(all, shard)) hash.add(rows);
+    }
+  }
+
+ private:
+  Stage own_;
+  bool owns_rows_;  ///< ranks of a group have their shares of its rows
+  std::uint64_t of_all_ = 0;
+  std::vector<std::vector<std::int64_t>> expert_rows_;  ///< by kind of layer
+};
 
 /// Requests of one attention group in numbers.
 struct GroupLoad {
@@ -121,13 +143,14 @@ std::uint64_t rank_class(const Stage& stage, const Batch& batch) {
   const Batch own = splits ? slices_of_group(batch, stage.shard.group()) : batch;
   Hasher hash;
   hash.add(key_of(own));
-  add_share(stage, batch, own.tokens(), hash);
+  RankShares(stage, batch).add(stage.shard.rank, own.tokens(), hash);
   return hash.value();
 }
 
 std::vector<std::int64_t> representatives(const Stage& stage, const Batch& batch) {
   const std::int64_t ranks = stage.shard.of.ranks();
   const std::vector<GroupLoad> loads = loads_of(batch, stage.shard.of.attention_data);
+  RankShares shares(stage, batch);
   std::vector<std::uint64_t> kinds;
   std::map<std::uint64_t, std::int64_t> first_of;
   const auto load_of = [&](std::int64_t rank) -> const GroupLoad& {
@@ -139,7 +162,7 @@ std::vector<std::int64_t> representatives(const Stage& stage, const Batch& batch
     hash.add(load.requests).add(load.fresh).add(load.prompts).add(load.sampled);
     const double cached = static_cast<double>(load.cached + 1);
     hash.add(static_cast<std::int64_t>(std::log(cached) / std::log1p(alike_within)));
-    add_share(stage_of_rank(stage, rank), batch, load.fresh, hash);
+    shares.add(rank, load.fresh, hash);
     kinds.push_back(hash.value());
     const auto [known, is_new] = first_of.try_emplace(kinds.back(), rank);
     if (!is_new && load.cached > load_of(known->second).cached) known->second = rank;
@@ -199,13 +222,23 @@ CollectiveCost GangModel::exchange_cost(const std::vector<ChipAddress>& chips,
   }
 }
 
-Picoseconds GangModel::exchange_floor(const std::vector<ChipAddress>& chips,
+/// The least that exchange_cost() could be, by closed forms; layers repeat.
+Picoseconds GangModel::exchange_floor(const std::vector<ChipAddress>& chips, const Shard& shard,
                                       const Exchange& exchange) {
-  const Picoseconds library =
-      collectives_.floor(chips, collective_of(exchange, CollectiveEntry::Library));
-  if (exchange.op != CollectiveOp::AllReduce) return library;
-  return std::min(library,
-                  collectives_.floor(chips, collective_of(exchange, CollectiveEntry::InGraph)));
+  Hasher hash;
+  hash.add(chips.front().pool).add(chips.front().index).add(chips.size()).add(shard.rank);
+  add_exchange(exchange, hash);
+  const auto [known, is_new] = floors_.try_emplace(hash.value());
+  if (!is_new) return known->second;
+  const std::vector<ChipAddress> members = members_of(chips, peers_of(exchange.group, shard));
+  const auto by = [&](CollectiveEntry entry) {
+    return collectives_.floor(members, collective_of(exchange, entry));
+  };
+  known->second = by(CollectiveEntry::Library);
+  if (exchange.op == CollectiveOp::AllReduce) {
+    known->second = std::min(known->second, by(CollectiveEntry::InGraph));
+  }
+  return known->second;
 }
 
 const CollectiveCost& GangModel::price_of(const std::vector<ChipAddress>& chips, const Shard& shard,
@@ -213,17 +246,32 @@ const CollectiveCost& GangModel::price_of(const std::vector<ChipAddress>& chips,
   const std::vector<std::int64_t> ranks = peers_of(exchange.group, shard);
   Hasher hash;
   hash.add(chips.front().pool).add(chips.front().index).add(chips.size());
-  hash.add(ranks.front()).add(ranks.size()).add(exchange.group).add(exchange.op);
-  hash.add(exchange.rows).add(exchange.width).add(exchange.type).add(exchange.transport);
-  hash.add(exchange.top_k).add(exchange.experts);
+  hash.add(ranks.front()).add(ranks.size());
+  add_exchange(exchange, hash);
   const auto [known, is_new] = prices_.try_emplace(hash.value());
   if (!is_new) return known->second;
   return known->second = exchange_cost(members_of(chips, ranks), exchange);
 }
 
+GangModel::Worker GangModel::worker_of(const Stage& stage, const std::vector<ChipAddress>& chips,
+                                       const std::vector<Batch>& micro_batches) {
+  const Worker whole{&chip_, chip_key_};
+  if (micro_batches.size() < 2) return whole;
+  std::int64_t given = 0;
+  for (const Exchange& exchange : lower(stage, micro_batches.front()).exchanges) {
+    if (exchange.transport != MoeTransport::Bulk || exchange.rows == 0) continue;
+    given = std::max(given, price_of(chips, stage.shard, exchange).sms);
+  }
+  if (given == 0) return whole;
+  std::unique_ptr<ChipModel>& chip = beside_[given];
+  if (chip == nullptr) chip = chip_.without_units(given);
+  if (chip == nullptr) return whole;
+  return {chip.get(), Hasher().add(chip_key_).add(given).value()};
+}
+
 /// What a rank does with a batch: simulated, or known by its kind.
-const RankWork& GangModel::work_of(const Stage& own, const Batch& batch, RankPolicy policy,
-                                   Works& works, GangCost& cost) {
+const RankWork& GangModel::work_of(const Worker& worker, const Stage& own, const Batch& batch,
+                                   RankPolicy policy, Works& works, GangCost& cost) {
   const std::uint64_t kind = rank_class(own, batch);
   const bool all = policy == RankPolicy::All;
   Hasher key;
@@ -233,12 +281,12 @@ const RankWork& GangModel::work_of(const Stage& own, const Batch& batch, RankPol
   if (work != nullptr) return *work;
   work = std::make_unique<RankWork>();
   ++cost.simulated_ranks;
-  const std::uint64_t stored = Hasher().add(chip_key_).add(kind).value();
+  const std::uint64_t stored = Hasher().add(worker.key).add(kind).value();
   const StageResult* known = all ? nullptr : store_.find(stored);
   if (known != nullptr) {
     work->result = *known;
   } else {
-    work->result = summary_of(chip_.simulate(own, batch));
+    work->result = summary_of(worker.chip->simulate(own, batch));
     if (!all) store_.put(stored, work->result);
   }
   work->exchanges = lower(own, batch).exchanges;
@@ -251,6 +299,7 @@ GangCost GangModel::cost(const Stage& stage, const std::vector<ChipAddress>& chi
   const Sharding& sharding = stage.shard.of;
   GangCost cost;
   Works works;
+  const Worker worker = worker_of(stage, chips, micro_batches);
   std::vector<std::vector<const RankWork*>> plan;
   for (const Batch& batch : micro_batches) {
     plan.emplace_back();
@@ -261,7 +310,7 @@ GangCost GangModel::cost(const Stage& stage, const std::vector<ChipAddress>& chi
       const std::int64_t stand_in = all ? rank : stand_ins[index_of(rank)];
       const RankWork*& work = of_stand_in[stand_in];
       if (work == nullptr) {
-        work = &work_of(stage_of_rank(stage, stand_in), batch, policy, works, cost);
+        work = &work_of(worker, stage_of_rank(stage, stand_in), batch, policy, works, cost);
       }
       plan.back().push_back(work);
       add_rank(work->result, cost);
@@ -290,7 +339,7 @@ GangFloor GangModel::floor(const Stage& stage, const std::vector<ChipAddress>& c
     Picoseconds exchanges{0};
     for (const Exchange& exchange : lower(own, batch).exchanges) {
       if (exchange.rows == 0 || exchange.group == RankGroup::Elsewhere) continue;
-      exchanges += exchange_floor(members_of(chips, peers_of(exchange.group, own.shard)), exchange);
+      exchanges += exchange_floor(chips, own.shard, exchange);
     }
     floor.chain = std::max(floor.chain, kernels + exchanges);
     floor.kernels = std::max(floor.kernels, kernels);

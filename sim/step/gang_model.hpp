@@ -88,17 +88,28 @@ class GangModel {
   const CollectiveCost& price_of(const std::vector<ChipAddress>& chips, const Shard& shard,
                                  const Exchange& exchange);
   /// The least that exchange_cost() could be, by closed forms.
-  [[nodiscard]] Picoseconds exchange_floor(const std::vector<ChipAddress>& chips,
-                                           const Exchange& exchange);
+  Picoseconds exchange_floor(const std::vector<ChipAddress>& chips, const Shard& shard,
+                             const Exchange& exchange);
+  /// A chip as it computes in a pass.
+  struct Worker {
+    const ChipModel* chip;
+    std::uint64_t key;
+  };
+  /// Where micro-batches take turns, bulk exchanges keep their compute units for the whole pass, as
+  /// engines share SMs out (DeepGEMM set_num_sms beside DeepEP Buffer.set_num_sms).
+  Worker worker_of(const Stage& stage, const std::vector<ChipAddress>& chips,
+                   const std::vector<Batch>& micro_batches);
   using Works = std::map<std::uint64_t, std::unique_ptr<RankWork>>;
-  const RankWork& work_of(const Stage& own, const Batch& batch, RankPolicy policy, Works& works,
-                          GangCost& cost);
+  const RankWork& work_of(const Worker& worker, const Stage& own, const Batch& batch,
+                          RankPolicy policy, Works& works, GangCost& cost);
 
   const ChipModel& chip_;
   std::uint64_t chip_key_;
   CollectiveModel& collectives_;
   StageStore& store_;
+  std::map<std::int64_t, std::unique_ptr<ChipModel>> beside_;  ///< by units given away
   std::map<std::uint64_t, CollectiveCost> prices_;
+  std::map<std::uint64_t, Picoseconds> floors_;
 };
 
 }  // namespace tandem

@@ -171,6 +171,7 @@ class Walk {
     Hasher hash;
     hash.add(group).add(set).add(exchange.op).add(exchange.rows).add(exchange.width);
     hash.add(exchange.type).add(exchange.transport).add(exchange.top_k).add(exchange.experts);
+    hash.add(exchange.groups).add(exchange.top_groups);
     const auto [known, is_new] = prices_.try_emplace(hash.value());
     if (is_new && exchange.rows > 0)
       known->second = price_(meetings_.at(group).sets[set], exchange);

@@ -78,6 +78,26 @@ TEST_P(Composition, APassIsTheSumOfItsReusedKernelsWithinTwoPercent) {
 
 // Vector and special-function work on padding and masked pairs is done and counted too; plan totals
 // hold the useful part (plan_test.cpp).
+TEST(PassFloor, IsTheSumOverAllLayers) {
+  // 80 equal layers, and 3 dense ones before 58 with experts: longest runs are not summed layer by
+  // layer, yet nothing may be lost.
+  const Loader files = shipped_files();
+  const GpuChip chip(files.chip("h100_sxm"), Software{});
+  for (const char* name : {"llama-3.1-70b", "deepseek-v3"}) {
+    SCOPED_TRACE(name);
+    const Stage stage = whole_model(files.network(name), {ElementType::Fp8E4m3});
+    for (const Batch& batch :
+         {Batch{{{0, 700, 1, true}, {1, 90, 1, true}}}, Batch{{{0, 0, 512, true}}}}) {
+      PassResidency pass(chip.params());
+      Picoseconds total(0);
+      for (const Kernel& kernel : lower(stage, batch).kernels) {
+        total += floor_of(chip.params(), kernel, reused_state(pass.enter(kernel)));
+      }
+      EXPECT_EQ(chip.floor(stage, batch), total);
+    }
+  }
+}
+
 TEST(ActivityCounters, UsefulOperationsEqualTheClosedFormsOfTheKernels) {
   const Loader loader = shipped_files();
   const GpuChip chip(loader.chip("h100_sxm"), Software{});

@@ -98,7 +98,14 @@ std::vector<Candidate> expert_exchanges(const Fabric& fabric, const Collective& 
   const std::int64_t rows = rows_per_peer(collective, ranks);
   const Protocol protocol = expert_protocol(fabric, collective);
   const Bytes row = bytes_per_row(collective);
-  return {{exchange_rows(ranks, rows), protocol, expert_sms(fabric, collective), row}};
+  const auto with = [&](Schedule schedule) -> std::vector<Candidate> {
+    return {{std::move(schedule), protocol, expert_sms(fabric, collective), row}};
+  };
+  if (!goes_by_node(fabric, collective)) return with(exchange_rows(ranks, rows));
+  const auto nodes = static_cast<std::int64_t>(fabric.nodes.size());
+  const BulkRows bulk{rows_per_node(collective, ranks, nodes), rows};
+  return with(collective.op == CollectiveOp::MoeDispatch ? dispatch_by_node(fabric.nodes, bulk)
+                                                         : combine_by_node(fabric.nodes, bulk));
 }
 
 }  // namespace
@@ -120,9 +127,15 @@ std::vector<Candidate> candidates_of(const Fabric& fabric, const Collective& col
   return {};
 }
 
+bool goes_by_node(const Fabric& fabric, const Collective& collective) {
+  return collective.transport == MoeTransport::Bulk && fabric.nodes.size() > 1;
+}
+
 std::vector<const char*> algorithms_of(const Fabric& fabric, const Collective& collective) {
-  if (collective.op == CollectiveOp::SendRecv || collective.op == CollectiveOp::AllToAll ||
-      collective.op == CollectiveOp::MoeDispatch || collective.op == CollectiveOp::MoeCombine) {
+  if (collective.op == CollectiveOp::MoeDispatch || collective.op == CollectiveOp::MoeCombine) {
+    return {goes_by_node(fabric, collective) ? "by_node" : "direct"};
+  }
+  if (collective.op == CollectiveOp::SendRecv || collective.op == CollectiveOp::AllToAll) {
     return {"direct"};
   }
   if (collective.op != CollectiveOp::AllReduce) return {"ring"};

@@ -28,6 +28,13 @@ struct Candidate {
 /// rows go straight (low latency), by rank where a rank gets a row once (bulk).
 [[nodiscard]] std::int64_t rows_per_peer(const Collective& collective, std::int64_t ranks);
 
+/// Rows that one rank has for one of several nodes in bulk: each once.
+[[nodiscard]] std::int64_t rows_per_node(const Collective& collective, std::int64_t ranks,
+                                         std::int64_t nodes);
+
+/// Whether a dispatch or combine goes by way of one rank per node.
+[[nodiscard]] bool goes_by_node(const Fabric& fabric, const Collective& collective);
+
 /// Bytes that a row of a dispatch or combine has on the wire.
 [[nodiscard]] Bytes bytes_per_row(const Collective& collective);
 

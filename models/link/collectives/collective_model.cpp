@@ -21,6 +21,8 @@ std::uint64_t key_of_question(const Collective& collective) {
       .add(collective.hidden)
       .add(collective.top_k)
       .add(collective.experts)
+      .add(collective.groups)
+      .add(collective.top_groups)
       .add(collective.transport)
       .add(collective.row_extra.count())
       .add(collective.sms)

@@ -23,6 +23,18 @@ ClosedForm all_reduce_form(const std::string& algorithm, double n, double bytes)
   return {bytes, 2};  // tree: every rank but the root sends its whole sum up
 }
 
+/// By way of one rank per node every rank sends once to each other node, and to each of its own
+/// node for all nodes.
+ClosedForm by_node_form(const Fabric& fabric, const Collective& collective, std::int64_t n) {
+  const auto nodes = static_cast<std::int64_t>(fabric.nodes.size());
+  std::size_t smallest = fabric.nodes.front().size();
+  for (const auto& node : fabric.nodes) smallest = std::min(smallest, node.size());
+  const std::int64_t rows =
+      rows_per_node(collective, n, nodes) * (nodes - 1) +
+      rows_per_peer(collective, n) * (static_cast<std::int64_t>(smallest) - 1) * nodes;
+  return {static_cast<double>(rows) * static_cast<double>(bytes_per_row(collective).count()), 1};
+}
+
 ClosedForm closed_form(const Collective& collective, const std::string& algorithm, double n) {
   const auto bytes = static_cast<double>(collective.bytes.count());
   const double share = (n - 1) / n;
@@ -51,7 +63,9 @@ Picoseconds floor_of(const Fabric& fabric, const Collective& collective,
                      const std::string& algorithm) {
   double ranks = 0;
   for (const auto& node : fabric.nodes) ranks += static_cast<double>(node.size());
-  const ClosedForm form = closed_form(collective, algorithm, ranks);
+  const ClosedForm form = algorithm == "by_node"
+                              ? by_node_form(fabric, collective, std::llround(ranks))
+                              : closed_form(collective, algorithm, ranks);
   // Pieces are rounded to elements; the floor may lack a byte per message but never have one more.
   const double seconds = std::max(0.0, form.bytes - 16 * ranks) / fabric.port.count();
   return from_seconds(seconds) + fabric.latency * form.hops;

@@ -90,4 +90,18 @@ using RankNodes = std::vector<std::vector<std::int32_t>>;
 /// are not modelled: which rows go where depends on the routing.
 [[nodiscard]] Schedule exchange_rows(std::int32_t ranks, std::int64_t elements);
 
+/// Rows that ranks of several nodes send each other in bulk.
+struct BulkRows {
+  std::int64_t to_node = 0;  ///< that a rank has for another node, once each
+  std::int64_t to_rank = 0;  ///< that it has for one rank
+};
+
+/// Bulk dispatch over nodes: a row crosses once to each node that it has experts on, to the rank
+/// there that has its sender's place, and that rank sends it on (DeepEP, internode.cu). Both in
+/// parts that follow each other. Values are not modelled.
+[[nodiscard]] Schedule dispatch_by_node(const RankNodes& nodes, const BulkRows& rows);
+
+/// Bulk combine over nodes: the same ways back; the rank in between sums.
+[[nodiscard]] Schedule combine_by_node(const RankNodes& nodes, const BulkRows& rows);
+
 }  // namespace tandem::link

@@ -1,0 +1,58 @@
+// The floor of a pass: the closed forms of its kernels one after the other.
+#include "models/gpu/gpu_chip.hpp"
+#include "models/gpu/pass_residency.hpp"
+#include "sim/core/integers.hpp"
+
+namespace tandem::gpu {
+namespace {
+
+/// Layers of a run of equal ones after which the next leave L2 as they found it.
+constexpr std::int64_t settled_layers = 4;
+
+/// The longest run of layers of one kind in a stage.
+struct LayerRun {
+  std::int64_t first = 0, layers = 0;
+};
+
+LayerRun longest_run(const Stage& stage) {
+  const std::vector<std::int32_t>& pattern = stage.network.pattern;
+  LayerRun longest, run;
+  for (std::int64_t i = stage.first_layer; i < stage.first_layer + stage.layers; ++i) {
+    const bool goes_on = run.layers > 0 && pattern[index_of(i)] == pattern[index_of(i - 1)];
+    run = goes_on ? LayerRun{run.first, run.layers + 1} : LayerRun{i, 1};
+    if (run.layers > longest.layers) longest = run;
+  }
+  return longest;
+}
+
+/// The stage with `left_out` layers of the run fewer.
+Stage without_layers(const Stage& stage, const LayerRun& run, std::int64_t left_out) {
+  Stage shorter = stage;
+  auto& pattern = shorter.network.pattern;
+  pattern.erase(pattern.begin() + run.first, pattern.begin() + run.first + left_out);
+  shorter.layers -= left_out;
+  return shorter;
+}
+
+}  // namespace
+
+/// A layer more of a long run adds what the one before it did.
+Picoseconds GpuChip::floor(const Stage& stage, const Batch& batch) const {
+  const LayerRun run = longest_run(stage);
+  const std::int64_t left_out = run.layers - settled_layers;
+  if (left_out < 2) return floor_of_all(stage, batch);
+  const Picoseconds settled = floor_of_all(without_layers(stage, run, left_out), batch);
+  const Picoseconds fewer = floor_of_all(without_layers(stage, run, left_out + 1), batch);
+  return settled + (settled - fewer) * left_out;
+}
+
+Picoseconds GpuChip::floor_of_all(const Stage& stage, const Batch& batch) const {
+  Picoseconds total(0);
+  PassResidency pass(params_);
+  for (const Kernel& kernel : lower(stage, batch).kernels) {
+    total += floor_of(params_, kernel, reused_state(pass.enter(kernel)));
+  }
+  return total;
+}
+
+}  // namespace tandem::gpu
