@@ -86,7 +86,7 @@ class LpuLoadedStage final : public LoadedStage {
     return request;
   }
 
-  /// Where the results of a slice go: its request and its row of logits.
+  /// Where the results of a slice go: its request and its first row of logits.
   struct Place {
     Request* request;
     std::int64_t sampled;
@@ -136,7 +136,7 @@ class LpuLoadedStage final : public LoadedStage {
     std::int64_t sampled = 0;
     for (const SequenceSlice& slice : batch.slices) {
       places.push_back({&request_of(slice), sampled});
-      if (slice.wants_logits) ++sampled;
+      sampled += slice.sampled();
     }
     return places;
   }
@@ -158,8 +158,10 @@ class LpuLoadedStage final : public LoadedStage {
       const SequenceSlice& slice = batch.slices[token.slice];
       ++places[token.slice].request->tokens;
       copy_row(result.tokens[i].hidden, out.hidden, row + static_cast<std::int64_t>(i));
-      if (slice.wants_logits && token.position + 1 == slice.context + slice.new_tokens) {
-        copy_row(result.tokens[i].logits, out.logits, places[token.slice].sampled);
+      const std::int64_t first_sampled = slice.context + slice.new_tokens - slice.sampled();
+      if (token.position >= first_sampled) {
+        copy_row(result.tokens[i].logits, out.logits,
+                 places[token.slice].sampled + token.position - first_sampled);
       }
     }
     return {result.run.cycles, result.run.counts, host_of(compiled)};

@@ -64,7 +64,7 @@ class AnalyticalClock {
     return std::none_of(step.batch.slices.begin(), step.batch.slices.end(), is_prompt);
   }
   [[nodiscard]] const PoolModel& pool_of(const std::string& name) const {
-    return name == "prefill" ? model_.prefill_pool() : model_.decode_pool();
+    return model_.pool_named(name);
   }
   [[nodiscard]] std::vector<double> floors(const Scenario& varied) const {
     StageStore store;

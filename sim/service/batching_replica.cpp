@@ -35,6 +35,11 @@ void BatchingReplica::arrive(Request& request, Picoseconds now) {
   kick(now);
 }
 
+void BatchingReplica::resume(Request& request, std::int64_t tokens, Picoseconds now) {
+  scheduler_.resume(request, tokens);
+  kick(now);
+}
+
 void BatchingReplica::release(Request& request, Picoseconds now) {
   --load_;
   scheduler_.finish(request);
@@ -74,8 +79,9 @@ void BatchingReplica::complete(Flight& flight, Picoseconds now) {
           flight.estimate.floor_latency;
       continue;
     }
-    if (!emit_token(request, now, flight.estimate.floor_latency)) continue;
-    if (request.is_done()) {
+    if (!emit_token(request, now, flight.estimate.floor_latency)) {
+      if (request.waits) scheduler_.pause(request);
+    } else if (request.is_done()) {
       scheduler_.finish(request);
     } else {
       scheduler_.hold(request);

@@ -19,7 +19,8 @@ class TimelineRecorder;
 class RequestSink {
  public:
   virtual ~RequestSink() = default;
-  /// A token left the pool at `now`; the request's counters are already up to date.
+  /// A token left the pool at `now`; the request's counters are already up to date. May make the
+  /// request wait.
   virtual void token(Request& request, Picoseconds now) = 0;
   /// The prompt is computed and the first token is out, but the rest runs elsewhere: its KV is held
   /// here until Replica::release().
@@ -30,7 +31,7 @@ class RequestSink {
 };
 
 /// The part a pool plays for a request.
-enum class Role : std::uint8_t { Both, Prefill, Decode };
+enum class Role : std::uint8_t { Both, Prefill, Decode, Draft, Verify };
 
 /// Times at which each station of a pipeline is free again; passes keep their order.
 class PipelineClock {
@@ -73,7 +74,10 @@ class Replica : public Component {
   virtual void offer(Request& request, Picoseconds now) = 0;
   /// The KV of a reserved request has arrived.
   virtual void arrive(Request& request, Picoseconds now) = 0;
-  /// The KV of a prefilled request has left and may be dropped.
+  /// A request that waited may go on, on top of the KV of its first `tokens` tokens: what was
+  /// computed beyond them is dropped.
+  virtual void resume(Request& request, std::int64_t tokens, Picoseconds now) = 0;
+  /// The KV of a prefilled request has left and may be dropped; or that of one that waits.
   virtual void release(Request& request, Picoseconds now) = 0;
   /// Largest share of the KV room that was in use.
   [[nodiscard]] virtual double kv_peak() const = 0;

@@ -181,9 +181,8 @@ StageCost LoadedGang::run(const Batch& batch, const StageData& in, StageData& ou
     groups.push_back(stage_.has_head() ? &first.logits : &first.hidden);
   }
   if (stage_.has_head()) {
-    out.logits = merged_rows(batch, groups, [](const SequenceSlice& slice) {
-      return std::int64_t{slice.wants_logits ? 1 : 0};
-    });
+    out.logits =
+        merged_rows(batch, groups, [](const SequenceSlice& slice) { return slice.sampled(); });
   } else {
     out.hidden =
         merged_rows(batch, groups, [](const SequenceSlice& slice) { return slice.new_tokens; });
