@@ -254,16 +254,9 @@ void Network::credit(MessageId id, Picoseconds now) {
 Picoseconds Network::floor(NodeId from, NodeId to, Bytes size) const {
   std::optional<Picoseconds> least;
   for (const Route& route : routes(from, to)) {
-    Picoseconds latencies{0};
-    Picoseconds slowest{0};
-    for (const LinkId id : route.links) {
-      const TopologyLink& wire = topology_.link(id);
-      const std::int64_t packets =
-          std::max<std::int64_t>(1, ceil_div(size.count(), wire.packet.count()));
-      latencies += wire.latency;
-      slowest = std::max(slowest, (size + wire.header * packets) / wire.bandwidth);
-    }
-    const Picoseconds total = latencies + slowest;
+    std::vector<const TopologyLink*> way;
+    for (const LinkId id : route.links) way.push_back(&topology_.link(id));
+    const Picoseconds total = least_time(way, size);
     least = least ? std::min(*least, total) : total;
   }
   return *least;

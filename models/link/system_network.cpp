@@ -5,41 +5,62 @@
 namespace tandem::link {
 
 SystemNetwork::SystemNetwork(const System& system, NetworkOptions options)
-    : network_(make_topology(system), options) {
+    : system_(system), options_(options) {}
+
+Network& SystemNetwork::wired() const {
+  if (network_) return *network_;
+  network_ = std::make_unique<Network>(make_topology(system_), options_);
   std::map<std::string, std::size_t> known;
-  for (const TopologyLink& link : network_.topology().links()) {
+  for (const TopologyLink& link : network_->topology().links()) {
     const auto [entry, is_new] = known.emplace(link.link_class, classes_.size());
     if (is_new) classes_.push_back(link.link_class);
     class_of_.push_back(entry->second);
   }
+  return *network_;
 }
 
 SystemNetwork::MessageId SystemNetwork::send(Picoseconds at, const ChipAddress& from,
                                              const ChipAddress& to, Bytes size, Payload payload) {
-  const Topology& topology = network_.topology();
-  return network_.send(at, topology.chip(from.pool, from.index), topology.chip(to.pool, to.index),
-                       size, std::move(payload));
+  Network& network = wired();
+  const Topology& topology = network.topology();
+  return network.send(at, topology.chip(from.pool, from.index), topology.chip(to.pool, to.index),
+                      size, std::move(payload));
 }
 
 std::optional<Picoseconds> SystemNetwork::next_delivery() {
-  return network_.next_delivery();
+  if (!network_) return std::nullopt;
+  return network_->next_delivery();
 }
 
 SystemNetwork::Delivery SystemNetwork::pop_delivery() {
-  link::Delivery done = network_.pop_delivery();
+  link::Delivery done = wired().pop_delivery();
   return {done.id, done.time, std::move(done.payload)};
 }
 
 Picoseconds SystemNetwork::floor(const ChipAddress& from, const ChipAddress& to, Bytes size) const {
-  const Topology& topology = network_.topology();
-  return network_.floor(topology.chip(from.pool, from.index), topology.chip(to.pool, to.index),
-                        size);
+  Network& network = wired();
+  const Topology& topology = network.topology();
+  return network.floor(topology.chip(from.pool, from.index), topology.chip(to.pool, to.index),
+                       size);
+}
+
+std::vector<std::string> SystemNetwork::path(const ChipAddress& from, const ChipAddress& to) const {
+  const Network& network = wired();
+  const Topology& topology = network.topology();
+  std::vector<std::string> classes;
+  for (const LinkId id :
+       network.route(topology.chip(from.pool, from.index), topology.chip(to.pool, to.index))
+           .links) {
+    classes.push_back(topology.link(id).link_class);
+  }
+  return classes;
 }
 
 std::map<std::string, LinkUse> SystemNetwork::usage() const {
+  const Network& network = wired();
   std::vector<LinkUse> uses(classes_.size());
   for (std::size_t i = 0; i < class_of_.size(); ++i) {
-    const LinkStatistics one = network_.statistics(static_cast<LinkId>(i));
+    const LinkStatistics one = network.statistics(static_cast<LinkId>(i));
     LinkUse& use = uses[class_of_[i]];
     use.bytes += one.payload;
     use.busy = std::max(use.busy, one.busy);

@@ -22,15 +22,16 @@ double value_or(const ParameterSet& parameters, const std::string& name, double 
   return parameters.has(name) ? parameters.value(name) : fallback;
 }
 
-double host_power_of(const System& system) {
-  return value_or(system.parameters, "host_power", 0);
+/// Hosts' watts per chip of a pool: its own hosts, and its share of what serves all chips.
+double host_watts_per_chip(const System& system, const std::string& pool) {
+  return value_or(system.parameters, "host_power_per_chip." + pool, 0) +
+         value_or(system.parameters, "host_power", 0) / static_cast<double>(chips_in(system));
 }
 
 EnergyParts energy_of(const Scenario& scenario, const RunResult& result,
                       const std::map<std::string, EnergyCoefficients>& coefficients,
                       double seconds) {
   EnergyParts parts;
-  std::int64_t placed = 0;
   for (const PoolUse& pool : result.pools) {
     const EnergyCoefficients& c = coefficients.at(pool.name);
     for (const auto& [name, count] : pool.totals.activity) {
@@ -41,10 +42,10 @@ EnergyParts energy_of(const Scenario& scenario, const RunResult& result,
       parts.chips_dynamic += count * energy->second;
       parts.chips_by_group[pool.pool] += count * energy->second;
     }
-    const double idle = static_cast<double>(pool.chips) * c.static_power_w * seconds;
-    parts.chips_static += idle;
-    parts.chips_by_group[pool.pool] += idle;
-    placed += pool.chips;
+    const double chip_seconds = static_cast<double>(pool.chips) * seconds;
+    parts.chips_static += c.static_power_w * chip_seconds;
+    parts.chips_by_group[pool.pool] += c.static_power_w * chip_seconds;
+    parts.host += host_watts_per_chip(scenario.system, pool.pool) * chip_seconds;
   }
   for (const auto& [name, use] : result.links) {
     const auto link = scenario.system.links.find(name);
@@ -52,8 +53,6 @@ EnergyParts energy_of(const Scenario& scenario, const RunResult& result,
     parts.links += static_cast<double>(use.bytes.count()) *
                    value_or(link->second.parameters, "energy_per_byte", 0);
   }
-  const double share = static_cast<double>(placed) / static_cast<double>(chips_in(scenario.system));
-  parts.host = host_power_of(scenario.system) * share * seconds;
   return parts;
 }
 
@@ -92,23 +91,22 @@ class CostModel {
   }
   /// The chips of one pool with their share of the host.
   [[nodiscard]] std::optional<double> pool(const PoolUse& use) const {
-    const std::optional<double> one = chip(use.chip, watts_of(use.pool) + host_watts_per_chip());
+    const std::optional<double> one = chip(use.chip, watts_with_host(use.pool));
     if (!one) return std::nullopt;
     return *one * static_cast<double>(use.chips);
   }
   [[nodiscard]] std::optional<double> whole_system() const {
     const std::string prefix = "systems." + scenario_.system.name;
     if (const std::optional<Rate> rate = rate_of(prices_, prefix)) {
-      double watts = host_power_of(scenario_.system);
+      double watts = 0;
       for (const ChipGroup& group : scenario_.system.groups) {
-        watts += watts_of(group.pool) * static_cast<double>(group.count);
+        watts += watts_with_host(group.pool) * static_cast<double>(group.count);
       }
       return rate->usd_per_hour + (rate->includes_power ? 0 : upkeep_of(prices_, watts));
     }
     double total = 0;
     for (const ChipGroup& group : scenario_.system.groups) {
-      const std::optional<double> one =
-          chip(group.chip, watts_of(group.pool) + host_watts_per_chip());
+      const std::optional<double> one = chip(group.chip, watts_with_host(group.pool));
       if (!one) return std::nullopt;
       total += *one * static_cast<double>(group.count);
     }
@@ -116,13 +114,11 @@ class CostModel {
   }
 
  private:
-  /// Groups of the system that the placement leaves out draw nothing.
-  [[nodiscard]] double watts_of(const std::string& group) const {
-    const auto found = watts_per_chip_.find(group);
-    return found == watts_per_chip_.end() ? 0 : found->second;
-  }
-  [[nodiscard]] double host_watts_per_chip() const {
-    return host_power_of(scenario_.system) / static_cast<double>(chips_in(scenario_.system));
+  /// A chip and its hosts. Chips that the placement leaves out draw nothing, their hosts run.
+  [[nodiscard]] double watts_with_host(const std::string& pool) const {
+    const auto found = watts_per_chip_.find(pool);
+    return (found == watts_per_chip_.end() ? 0 : found->second) +
+           host_watts_per_chip(scenario_.system, pool);
   }
 
   const Scenario& scenario_;

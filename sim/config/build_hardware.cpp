@@ -33,13 +33,15 @@ ParameterSet numbers_of(const Tree& tree, const Section& section, const Paramete
   return build_parameters(tree, section, schema, subject, context);
 }
 
-/// Counts of the system that multiply groups: the keys that `times:` names.
-std::map<std::string, std::int64_t> read_multipliers(const Tree& tree, ReadContext& context) {
-  std::map<std::string, std::int64_t> multipliers;
-  const Tree* groups = tree.find("groups");
-  if (groups == nullptr) return multipliers;
-  for (const TreeEntry& group : groups->entries) {
-    const Tree* times = group.value.find("times");
+using Multipliers = std::map<std::string, std::int64_t>;
+
+/// Adds the counts of the system that the entries of a section name as `times:`.
+void read_multipliers(const Tree& tree, const char* section, Multipliers& multipliers,
+                      ReadContext& context) {
+  const Tree* entries = tree.find(section);
+  if (entries == nullptr) return;
+  for (const TreeEntry& entry : entries->entries) {
+    const Tree* times = entry.value.find("times");
     if (times == nullptr || !times->is_scalar() || multipliers.contains(times->text)) continue;
     const Tree* written = tree.find(times->text);
     if (written == nullptr) {
@@ -52,11 +54,15 @@ std::map<std::string, std::int64_t> read_multipliers(const Tree& tree, ReadConte
     const auto number = read_parameter(*written, spec, false, context);
     multipliers[times->text] = number ? static_cast<std::int64_t>(number->value) : 1;
   }
-  return multipliers;
 }
 
-ChipGroup build_group(const TreeEntry& entry,
-                      const std::map<std::string, std::int64_t>& multipliers,
+/// The count of the system that an entry names as `times:`, or 1.
+std::int64_t times_of(const MapReader& reader, const Multipliers& multipliers) {
+  const auto times = multipliers.find(reader.text("times"));
+  return times == multipliers.end() ? 1 : times->second;
+}
+
+ChipGroup build_group(const TreeEntry& entry, const Multipliers& multipliers,
                       ReadContext& context) {
   const MapReader reader(entry.value, group_section(), fmt::format("group '{}'", entry.key),
                          context);
@@ -64,9 +70,7 @@ ChipGroup build_group(const TreeEntry& entry,
   group.pool = entry.key;
   if (!entry.value.is_map()) return group;
   group.chip = reader.text("chip");
-  group.count = reader.count("count");
-  const auto times = multipliers.find(reader.text("times"));
-  if (times != multipliers.end()) group.count *= times->second;
+  group.count = reader.count("count") * times_of(reader, multipliers);
   group.chips_per_node = reader.count("chips_per_node");
   group.link = reader.text("link");
   group.scale_out = reader.has("scale_out") ? reader.text("scale_out") : group.link;
@@ -81,7 +85,8 @@ ChipGroup build_group(const TreeEntry& entry,
   return group;
 }
 
-Bridge build_bridge(const TreeEntry& entry, const System& system, ReadContext& context) {
+Bridge build_bridge(const TreeEntry& entry, const System& system, const Multipliers& multipliers,
+                    ReadContext& context) {
   const MapReader reader(entry.value, bridge_section(), fmt::format("bridge '{}'", entry.key),
                          context);
   Bridge bridge;
@@ -102,7 +107,7 @@ Bridge build_bridge(const TreeEntry& entry, const System& system, ReadContext& c
       reader.report("links", "'links' needs at least one link class, e.g. [ethernet_400g]");
     }
   }
-  bridge.lanes = reader.count("lanes");
+  bridge.lanes = reader.count("lanes") * times_of(reader, multipliers);
   bridge.source = reader.source("source");
   bridge.basis = reader.choice("basis", basis_names);
   return bridge;
@@ -137,8 +142,8 @@ std::map<std::string, Part> build_parts(const Tree& tree, const char* folder, co
   return parts;
 }
 
-void build_groups(const Tree& tree, System& system, ReadContext& context) {
-  const std::map<std::string, std::int64_t> multipliers = read_multipliers(tree, context);
+void build_groups(const Tree& tree, System& system, const Multipliers& multipliers,
+                  ReadContext& context) {
   const Tree* groups = tree.find("groups");
   if (groups == nullptr || !groups->is_map() || groups->entries.empty()) {
     if (groups != nullptr) {
@@ -154,12 +159,13 @@ void build_groups(const Tree& tree, System& system, ReadContext& context) {
             [](const ChipGroup& a, const ChipGroup& b) { return a.pool < b.pool; });
 }
 
-void build_bridges(const Tree& tree, System& system, ReadContext& context) {
+void build_bridges(const Tree& tree, System& system, const Multipliers& multipliers,
+                   ReadContext& context) {
   const Tree* bridges = tree.find("bridges");
   if (bridges == nullptr) return;
   std::map<std::string, Bridge> by_name;
   for (const TreeEntry& entry : bridges->entries) {
-    by_name.emplace(entry.key, build_bridge(entry, system, context));
+    by_name.emplace(entry.key, build_bridge(entry, system, multipliers, context));
   }
   for (auto& [name, bridge] : by_name) system.bridges.push_back(std::move(bridge));
 }
@@ -215,16 +221,15 @@ System build_system(const Tree& tree, const std::string& name,
   system.name = name;
   const ParameterSchema schema = system_schema();
   std::vector<std::string> extra = number_names(schema);
-  if (const Tree* groups = tree.find("groups")) {
-    for (const TreeEntry& group : groups->entries) {
-      const Tree* times = group.value.find("times");
-      if (times != nullptr && times->is_scalar()) extra.push_back(times->text);
-    }
+  Multipliers multipliers;
+  for (const char* section : {"groups", "bridges"}) {
+    read_multipliers(tree, section, multipliers, context);
   }
+  for (const auto& [word, count] : multipliers) extra.push_back(word);
   const MapReader reader(tree, system_section(), fmt::format("system '{}'", name), context, extra);
   if (!tree.is_map()) return system;
-  build_groups(tree, system, context);
-  build_bridges(tree, system, context);
+  build_groups(tree, system, multipliers, context);
+  build_bridges(tree, system, multipliers, context);
   Tree numbers = tree;
   std::erase_if(numbers.entries, [&](const TreeEntry& entry) {
     const std::vector<std::string> known = number_names(schema);

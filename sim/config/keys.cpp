@@ -216,6 +216,9 @@ Section bridge_section() {
               required(text("to", "A pool.")),
               required(map("links", "Link classes that the path crosses, in order from `from`.")),
               number("lanes", Dimension::Count, "1", 1, 1e6, "Equal paths side by side."),
+              text("times",
+                   "A whole number of the system, such as `lpx_racks`, that multiplies "
+                   "`lanes`."),
               required(text("source", "Where the path comes from.")),
               choice("basis", "", bases, {}, "How far it can be trusted."),
           },

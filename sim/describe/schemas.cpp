@@ -31,7 +31,9 @@ ParameterSchema link_schema() {
 ParameterSchema system_schema() {
   return {
       {"host_power", Dimension::Power,
-       "Hosts, NICs, switches and fans: all of the system that is not a chip.", 0, 0, 1e9},
+       "Hosts, NICs, switches and fans that serve all chips alike: what is not a chip.", 0, 0, 1e9},
+      {"host_power_per_chip.*", Dimension::Power,
+       "Hosts, NICs, switches and fans per chip of one pool.", 0, 0, 1e9},
   };
 }
 

@@ -2,11 +2,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 #include "sim/graph/topology.hpp"
 
 namespace tandem {
 namespace {
+
+[[noreturn]] void fail(const System& system, const std::string& what) {
+  throw ModelError(fmt::format("topology of system '{}': {}", system.name, what));
+}
 
 class Wiring {
  public:
@@ -19,17 +24,17 @@ class Wiring {
   }
 
  private:
-  [[noreturn]] void fail(const std::string& what) const {
-    throw ModelError(fmt::format("topology of system '{}': {}", system_.name, what));
-  }
+  [[noreturn]] void fail(const std::string& what) const { tandem::fail(system_, what); }
 
   void connect(const std::string& link_class, NodeId from, NodeId to) {
-    const auto found = system_.links.find(link_class);
-    if (found == system_.links.end()) fail(fmt::format("no link class '{}'", link_class));
-    const ParameterSet& numbers = found->second.parameters;
-    topology_.add_duplex({from, to, link_class, BytesPerSecond(numbers.value("bandwidth")),
-                          from_seconds(numbers.value("latency")), Bytes(numbers.count("packet")),
-                          Bytes(numbers.count("header"))});
+    auto known = wires_.find(link_class);
+    if (known == wires_.end()) {
+      known = wires_.emplace(link_class, wire_of(system_, link_class)).first;
+    }
+    TopologyLink link = known->second;
+    link.from = from;
+    link.to = to;
+    topology_.add_duplex(link);
   }
 
   void add_group(const ChipGroup& group) {
@@ -127,9 +132,23 @@ class Wiring {
 
   const System& system_;
   Topology topology_;
+  std::map<std::string, TopologyLink> wires_;  ///< by class
 };
 
 }  // namespace
+
+TopologyLink wire_of(const System& system, const std::string& link_class) {
+  const auto found = system.links.find(link_class);
+  if (found == system.links.end()) fail(system, fmt::format("no link class '{}'", link_class));
+  const ParameterSet& numbers = found->second.parameters;
+  return {{},
+          {},
+          link_class,
+          BytesPerSecond(numbers.value("bandwidth")),
+          from_seconds(numbers.value("latency")),
+          Bytes(numbers.count("packet")),
+          Bytes(numbers.count("header"))};
+}
 
 Topology make_topology(const System& system) {
   return Wiring(system).build();

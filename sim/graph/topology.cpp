@@ -13,11 +13,11 @@ NodeId Topology::add_node(NodeKind kind, std::string name, bool forwards) {
 }
 
 NodeId Topology::add_chip(const std::string& pool, std::int64_t index, bool forwards) {
-  if (chips_.contains({pool, index})) {
+  if (chips_[pool].contains(index)) {
     throw ModelError(fmt::format("topology: chip {} of pool '{}' exists already", index, pool));
   }
   const NodeId id = add_node(NodeKind::Chip, fmt::format("{}{}", pool, index), forwards);
-  chips_.emplace(std::pair(pool, index), id);
+  chips_[pool].emplace(index, id);
   return id;
 }
 
@@ -42,17 +42,28 @@ std::pair<LinkId, LinkId> Topology::add_duplex(const TopologyLink& link) {
 }
 
 NodeId Topology::chip(const std::string& pool, std::int64_t index) const {
-  const auto found = chips_.find({pool, index});
-  if (found == chips_.end()) {
-    throw ModelError(fmt::format("topology: pool '{}' has no chip {}", pool, index));
+  const auto chips = chips_.find(pool);
+  if (chips != chips_.end()) {
+    const auto found = chips->second.find(index);
+    if (found != chips->second.end()) return found->second;
   }
-  return found->second;
+  throw ModelError(fmt::format("topology: pool '{}' has no chip {}", pool, index));
 }
 
 Bytes wire_bytes(const TopologyLink& link, Bytes payload) {
   const std::int64_t packet = link.packet.count();
   const std::int64_t packets = std::max<std::int64_t>(1, (payload.count() + packet - 1) / packet);
   return payload + link.header * packets;
+}
+
+Picoseconds least_time(const std::vector<const TopologyLink*>& way, Bytes size) {
+  Picoseconds latencies{0};
+  Picoseconds slowest{0};
+  for (const TopologyLink* link : way) {
+    latencies += link->latency;
+    slowest = std::max(slowest, wire_bytes(*link, size) / link->bandwidth);
+  }
+  return latencies + slowest;
 }
 
 Picoseconds serialisation_time(const TopologyLink& link, Bytes payload) {

@@ -74,7 +74,7 @@ class Topology {
   std::vector<TopologyNode> nodes_;
   std::vector<TopologyLink> links_;
   std::vector<std::vector<LinkId>> outgoing_;
-  std::map<std::pair<std::string, std::int64_t>, NodeId> chips_;
+  std::map<std::string, std::map<std::int64_t, NodeId>> chips_;  ///< by pool and index
 };
 
 /// Payload bytes plus one header per packet. An empty message is one packet of header alone.
@@ -82,6 +82,13 @@ class Topology {
 
 /// Time for which `payload` occupies the link, headers included, rounded up; never below 1 ps.
 [[nodiscard]] Picoseconds serialisation_time(const TopologyLink& link, Bytes payload);
+
+/// Latencies of the links of a way plus the serialisation of the whole message on the slowest: no
+/// message is faster.
+[[nodiscard]] Picoseconds least_time(const std::vector<const TopologyLink*>& way, Bytes size);
+
+/// A wire of a link class, without its ends. Throws ModelError when the system has no such class.
+[[nodiscard]] TopologyLink wire_of(const System& system, const std::string& link_class);
 
 /// Wires a system:
 ///  - switch_kind "switch": the chips of a node hang on one crossbar by `link`; with several nodes

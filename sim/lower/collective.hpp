@@ -64,6 +64,11 @@ class CollectiveModel {
   virtual ~CollectiveModel() = default;
   [[nodiscard]] virtual CollectiveCost cost(const std::vector<ChipAddress>& ranks,
                                             const Collective& collective) = 0;
+  /// Least floor of all that may run it; nothing is simulated where the model can tell.
+  [[nodiscard]] virtual Picoseconds floor(const std::vector<ChipAddress>& ranks,
+                                          const Collective& collective) {
+    return cost(ranks, collective).floor;
+  }
   /// Runs the collective on real tensors, one per rank (all_to_all: equal pieces in the order of
   /// ranks). Returns each rank's result: all_reduce and all_gather the same everywhere,
   /// reduce_scatter each rank's piece. Sums are rounded to `collective.type` where they travel.

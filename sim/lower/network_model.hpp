@@ -55,6 +55,9 @@ class NetworkModel {
   /// Smallest possible time from send to delivery, computed apart from the simulation.
   [[nodiscard]] virtual Picoseconds floor(const ChipAddress& from, const ChipAddress& to,
                                           Bytes size) const = 0;
+  /// Link classes of one of the shortest ways between two chips.
+  [[nodiscard]] virtual std::vector<std::string> path(const ChipAddress& from,
+                                                      const ChipAddress& to) const = 0;
   [[nodiscard]] virtual std::map<std::string, LinkUse> usage() const = 0;
 };
 

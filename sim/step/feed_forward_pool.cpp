@@ -55,12 +55,29 @@ FeedForwardPool::FeedForwardPool(const Scenario& scenario, const Catalogue& cata
         fmt::format("'pipeline' is {}; {} has {} layers, so it must be 1 to {}",
                     placement_.pipeline, network_.name, network_.layers(), network_.layers()));
   }
-  require_fit();
+  const std::vector<Stage> gangs = gangs_of(network_, placement_);
+  require_fit(gangs.front());
+  for (std::size_t gang = 0; gang < gangs.size(); ++gang) {
+    gangs_.insert(gangs_.end(), index_of(gangs[gang].layers), static_cast<std::int64_t>(gang));
+  }
+  kind_keys_.resize(network_.kinds.size());
+  for (std::int64_t layer = 0; layer < network_.layers(); ++layer) {
+    std::uint64_t& key = kind_keys_[index_of(network_.pattern[index_of(layer)])];
+    if (key == 0) key = block_of(layer).key();
+  }
 }
 
-void FeedForwardPool::require_fit() const {
-  const std::vector<Stage> gangs = gangs_of(network_, placement_);
-  const Stage& fullest = gangs.front();
+FeedForwardPool::FeedForwardPool(const Scenario& scenario, const FeedForwardPool& like,
+                                 const Catalogue& catalogue, StageStore& store)
+    : network_(like.network_),
+      placement_(like.placement_),
+      chip_(make_chip_model(scenario, catalogue, placement_.pool)),
+      chip_key_(key_of(chip_->chip(), scenario.software)),
+      store_(store),
+      gangs_(like.gangs_),
+      kind_keys_(like.kind_keys_) {}
+
+void FeedForwardPool::require_fit(const Stage& fullest) const {
   const Fit fit = chip_->fit(fullest, 1, 1);
   if (fit.holds_weights()) return;
   const double missing = -static_cast<double>(fit.free_for_kv().count()) / megabyte;
@@ -70,14 +87,6 @@ void FeedForwardPool::require_fit() const {
                   "'tensor: {}'; use a longer 'pipeline' or more chips per gang",
                   fullest.first_layer, fullest.first_layer + fullest.layers - 1, network_.name,
                   missing, placement_.tensor));
-}
-
-std::int64_t FeedForwardPool::gang_of(std::int64_t layer) const {
-  const std::vector<Stage> gangs = gangs_of(network_, placement_);
-  const auto holds = [&](const Stage& gang) {
-    return layer >= gang.first_layer && layer < gang.first_layer + gang.layers;
-  };
-  return std::find_if(gangs.begin(), gangs.end(), holds) - gangs.begin();
 }
 
 std::vector<ChipAddress> FeedForwardPool::bridge_chips() const {
@@ -99,17 +108,23 @@ Stage FeedForwardPool::block_of(std::int64_t layer) const {
   return block;
 }
 
-const StageResult& FeedForwardPool::run(std::int64_t layer, std::int64_t tokens) {
-  const Stage block = block_of(layer);
-  const std::uint64_t key =
-      Hasher().add(chip_key_).add(block.key()).add("rows").add(tokens).value();
-  const StageResult* known = store_.find(key);
-  if (known != nullptr) return *known;
-  return store_.put(key, summary_of(chip_->simulate(block, rows(tokens))));
+std::uint64_t FeedForwardPool::key_of_block(std::int64_t layer) const {
+  return kind_keys_[index_of(network_.pattern[index_of(layer)])];
 }
 
-Picoseconds FeedForwardPool::floor(std::int64_t layer, std::int64_t tokens) const {
-  return chip_->floor(block_of(layer), rows(tokens));
+const StageResult& FeedForwardPool::run(std::int64_t layer, std::int64_t tokens) {
+  const std::uint64_t key =
+      Hasher().add(chip_key_).add(key_of_block(layer)).add("rows").add(tokens).value();
+  const StageResult* known = store_.find(key);
+  if (known != nullptr) return *known;
+  return store_.put(key, summary_of(chip_->simulate(block_of(layer), rows(tokens))));
+}
+
+Picoseconds FeedForwardPool::floor(std::int64_t layer, std::int64_t tokens) {
+  const std::uint64_t key = Hasher().add(key_of_block(layer)).add(tokens).value();
+  const auto [known, is_new] = floors_.try_emplace(key);
+  if (is_new) known->second = chip_->floor(block_of(layer), rows(tokens));
+  return known->second;
 }
 
 }  // namespace tandem

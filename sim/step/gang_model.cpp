@@ -50,6 +50,13 @@ void add_rank(const StageResult& result, GangCost& cost) {
   cost.kernels += result.kernels;
 }
 
+std::vector<ChipAddress> members_of(const std::vector<ChipAddress>& chips,
+                                    const std::vector<std::int64_t>& ranks) {
+  std::vector<ChipAddress> members;
+  for (const std::int64_t rank : ranks) members.push_back(chips[index_of(rank)]);
+  return members;
+}
+
 void describe_last(const RankPassage& last, const RankWork& work, GangCost& cost) {
   cost.exchanges = last.exchanges;
   Picoseconds exchanged{0};
@@ -188,6 +195,15 @@ CollectiveCost GangModel::exchange_cost(const std::vector<ChipAddress>& chips,
   }
 }
 
+Picoseconds GangModel::exchange_floor(const std::vector<ChipAddress>& chips,
+                                      const Exchange& exchange) {
+  const Picoseconds library =
+      collectives_.floor(chips, collective_of(exchange, CollectiveEntry::Library));
+  if (exchange.op != CollectiveOp::AllReduce) return library;
+  return std::min(library,
+                  collectives_.floor(chips, collective_of(exchange, CollectiveEntry::InGraph)));
+}
+
 const CollectiveCost& GangModel::price_of(const std::vector<ChipAddress>& chips, const Shard& shard,
                                           const Exchange& exchange) {
   const std::vector<std::int64_t> ranks = peers_of(exchange.group, shard);
@@ -198,9 +214,7 @@ const CollectiveCost& GangModel::price_of(const std::vector<ChipAddress>& chips,
   hash.add(exchange.top_k).add(exchange.experts);
   const auto [known, is_new] = prices_.try_emplace(hash.value());
   if (!is_new) return known->second;
-  std::vector<ChipAddress> members;
-  for (const std::int64_t rank : ranks) members.push_back(chips[index_of(rank)]);
-  return known->second = exchange_cost(members, exchange);
+  return known->second = exchange_cost(members_of(chips, ranks), exchange);
 }
 
 /// What a rank does with a batch: simulated, or known by its kind.
@@ -271,7 +285,7 @@ GangFloor GangModel::floor(const Stage& stage, const std::vector<ChipAddress>& c
     Picoseconds exchanges{0};
     for (const Exchange& exchange : lower(own, batch).exchanges) {
       if (exchange.rows == 0 || exchange.group == RankGroup::Elsewhere) continue;
-      exchanges += price_of(chips, own.shard, exchange).floor;
+      exchanges += exchange_floor(members_of(chips, peers_of(exchange.group, own.shard)), exchange);
     }
     floor.chain = std::max(floor.chain, kernels + exchanges);
     floor.kernels = std::max(floor.kernels, kernels);

@@ -85,6 +85,9 @@ class GangModel {
   /// exchange_cost() among peers of a rank, asked once.
   const CollectiveCost& price_of(const std::vector<ChipAddress>& chips, const Shard& shard,
                                  const Exchange& exchange);
+  /// The least that exchange_cost() could be, by closed forms.
+  [[nodiscard]] Picoseconds exchange_floor(const std::vector<ChipAddress>& chips,
+                                           const Exchange& exchange);
   using Works = std::map<std::uint64_t, std::unique_ptr<RankWork>>;
   const RankWork& work_of(const Stage& own, const Batch& batch, RankPolicy policy, Works& works,
                           GangCost& cost);

@@ -96,7 +96,8 @@ PoolModel::PoolModel(const Scenario& scenario, const PoolPlacement& placement,
       hidden_(scenario.model.hidden),
       network_(make_network(scenario.system)),
       store_(store) {
-  connect(scenario, catalogue, make_network, duty);
+  connect_gang(scenario, make_network);
+  if (duty == LayerDuty::Mixers) connect_split(scenario, catalogue, make_network);
   const PoolFit fit = require_fit(fit_question(scenario, *chip_, layers_), placement);
   stations_ = make_stations(fit);
   kv_room_ = fit.room;
@@ -118,18 +119,21 @@ PoolModel::PoolModel(const Scenario& scenario, const PoolModel& like, const Cata
       hidden_(like.hidden_),
       network_(make_network(scenario.system)),
       store_(store) {
-  connect(scenario, catalogue, make_network,
-          like.split_ == nullptr ? LayerDuty::Whole : LayerDuty::Mixers);
+  connect_gang(scenario, make_network);
+  if (like.split_ == nullptr) return;
+  split_ = std::make_unique<SplitLayers>(scenario, *like.split_, catalogue, make_network, store_);
 }
 
-/// Collectives of gangs that the engine runs, and the other side of split layers.
-void PoolModel::connect(const Scenario& scenario, const Catalogue& catalogue,
-                        const NetworkFactory& make_network, LayerDuty duty) {
-  if (!chip_->runs_gangs() && placement_.gang() > 1) {
-    collectives_ = make_network.collectives(scenario.system, scenario.software);
-    gang_ = std::make_unique<GangModel>(*chip_, chip_key_, *collectives_, store_);
-  }
-  if (duty == LayerDuty::Whole) return;
+/// Collectives of gangs that the engine runs.
+void PoolModel::connect_gang(const Scenario& scenario, const NetworkFactory& make_network) {
+  if (chip_->runs_gangs() || placement_.gang() == 1) return;
+  collectives_ = make_network.collectives(scenario.system, scenario.software);
+  gang_ = std::make_unique<GangModel>(*chip_, chip_key_, *collectives_, store_);
+}
+
+/// The other side of split layers.
+void PoolModel::connect_split(const Scenario& scenario, const Catalogue& catalogue,
+                              const NetworkFactory& make_network) {
   if (chip_->runs_gangs() || placement_.pipeline != 1) {
     throw ConfigError(placement_.place,
                       "the attention pool of attention_ffn is one stage of GPUs: 'pipeline: 1'");

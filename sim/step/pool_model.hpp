@@ -128,8 +128,9 @@ class PoolModel {
                           RemoteShare& remote);
   [[nodiscard]] std::vector<Batch> micro_batches(const Batch& batch) const;
   [[nodiscard]] std::vector<Batch> turns_of(const Batch& batch) const;
-  void connect(const Scenario& scenario, const Catalogue& catalogue,
-               const NetworkFactory& make_network, LayerDuty duty);
+  void connect_gang(const Scenario& scenario, const NetworkFactory& make_network);
+  void connect_split(const Scenario& scenario, const Catalogue& catalogue,
+                     const NetworkFactory& make_network);
   void check_chips(const Scenario& scenario) const;
   Picoseconds floor_of(const Station& station, std::size_t stage, const Batch& batch);
   void add_station(const Station& station, const Batch& batch, StepCost& cost);

@@ -10,6 +10,12 @@ namespace {
 // Crossings are timed on an idle network: each goes long after the one before has arrived.
 constexpr Picoseconds crossing_gap{1000000000};
 
+std::map<std::string, TopologyLink> wires_of(const System& system) {
+  std::map<std::string, TopologyLink> wires;
+  for (const auto& [name, link] : system.links) wires.emplace(name, wire_of(system, name));
+  return wires;
+}
+
 }  // namespace
 
 SplitLayers::SplitLayers(const Scenario& scenario, const Catalogue& catalogue,
@@ -17,29 +23,64 @@ SplitLayers::SplitLayers(const Scenario& scenario, const Catalogue& catalogue,
     : pool_(scenario, catalogue, store),
       hidden_(scenario.model.hidden),
       hidden_type_(scenario.placement.decode.precision.activations),
-      network_(networks(scenario.system)) {}
+      network_(networks(scenario.system)),
+      wires_(wires_of(scenario.system)),
+      ways_(std::make_shared<std::map<Key, std::set<Way>>>()) {}
 
-SplitLayers::Crossing SplitLayers::cross(std::int64_t tokens,
-                                         const std::vector<ChipAddress>& mixers, bool there) {
+SplitLayers::SplitLayers(const Scenario& scenario, const SplitLayers& like,
+                         const Catalogue& catalogue, const NetworkFactory& networks,
+                         StageStore& store)
+    : pool_(scenario, like.pool_, catalogue, store),
+      hidden_(like.hidden_),
+      hidden_type_(like.hidden_type_),
+      network_(networks(scenario.system)),
+      wires_(wires_of(scenario.system)),
+      ways_(like.ways_) {}
+
+SplitLayers::Rows SplitLayers::rows_of(std::int64_t tokens, const std::vector<ChipAddress>& mixers,
+                                       bool there) const {
+  return {ceil_div(tokens, static_cast<std::int64_t>(mixers.size())), mixers, there};
+}
+
+SplitLayers::Key SplitLayers::key_of(const Rows& rows) {
+  return {rows.rows, rows.mixers.front(), rows.mixers.size(), rows.there};
+}
+
+/// A rank's rows, as wide as one bridge chip's part.
+Bytes SplitLayers::message_size(const Rows& rows) const {
+  const auto parts = static_cast<std::int64_t>(pool_.bridge_chips().size());
+  return Bytes(rows.rows * ceil_div(hidden_, parts) * bytes_of(hidden_type_));
+}
+
+/// Calls `each` with sender, receiver and size of every message.
+template <typename Each>
+void SplitLayers::each_message(const Rows& rows, Each each) const {
   const std::vector<ChipAddress> gang = pool_.bridge_chips();
-  const std::int64_t rows = ceil_div(tokens, static_cast<std::int64_t>(mixers.size()));
-  const std::int64_t width = ceil_div(hidden_, static_cast<std::int64_t>(gang.size()));
-  const Bytes size(rows * width * bytes_of(hidden_type_));
-  const std::map<std::string, LinkUse> before = network_->usage();
-  const Picoseconds start = now_ + crossing_gap;
-  Crossing crossing{};
-  std::size_t messages = 0;
-  for (const ChipAddress& mixer : mixers) {
+  const Bytes size = message_size(rows);
+  for (const ChipAddress& mixer : rows.mixers) {
     for (const ChipAddress& chip : gang) {
-      const ChipAddress& from = there ? mixer : chip;
-      const ChipAddress& to = there ? chip : mixer;
-      network_->send(start, from, to, size, nullptr);
-      crossing.floor = std::max(crossing.floor, network_->floor(from, to, size));
-      ++messages;
+      rows.there ? each(mixer, chip, size) : each(chip, mixer, size);
     }
   }
+}
+
+const SplitLayers::Crossing& SplitLayers::cross(const Rows& rows) {
+  const Key key = key_of(rows);
+  const auto found = crossings_.find(key);
+  if (found != crossings_.end()) return found->second;
+  return crossings_.emplace(key, send_across(rows)).first->second;
+}
+
+SplitLayers::Crossing SplitLayers::send_across(const Rows& rows) {
+  const std::map<std::string, LinkUse> before = network_->usage();
+  const Picoseconds start = now_ + crossing_gap;
+  std::size_t messages = 0;
+  each_message(rows, [&](const ChipAddress& from, const ChipAddress& to, Bytes size) {
+    network_->send(start, from, to, size, nullptr);
+    ++messages;
+  });
   for (; messages > 0; --messages) now_ = network_->pop_delivery().time;
-  crossing.time = now_ - start;
+  Crossing crossing{now_ - start, {}};
   for (const auto& [name, use] : network_->usage()) {
     const auto old = before.find(name);
     const Bytes moved = use.bytes - (old == before.end() ? Bytes(0) : old->second.bytes);
@@ -48,10 +89,32 @@ SplitLayers::Crossing SplitLayers::cross(std::int64_t tokens,
   return crossing;
 }
 
+const std::set<SplitLayers::Way>& SplitLayers::ways_of(const Rows& rows) {
+  const auto [known, is_new] = ways_->try_emplace(key_of(rows));
+  if (is_new) {
+    each_message(rows, [&](const ChipAddress& from, const ChipAddress& to, Bytes) {
+      known->second.insert(network_->path(from, to));
+    });
+  }
+  return known->second;
+}
+
+/// The slowest message of the crossing, were it alone.
+Picoseconds SplitLayers::crossing_floor(const Rows& rows) {
+  const Bytes size = message_size(rows);
+  Picoseconds slowest{0};
+  for (const Way& way : ways_of(rows)) {
+    std::vector<const TopologyLink*> links;
+    for (const std::string& link_class : way) links.push_back(&wires_.at(link_class));
+    slowest = std::max(slowest, least_time(links, size));
+  }
+  return slowest;
+}
+
 SplitRound SplitLayers::round(const std::vector<Picoseconds>& legs, std::int64_t tokens,
                               std::int64_t micro_batches, const std::vector<ChipAddress>& mixers) {
-  const Crossing there = cross(tokens, mixers, true);
-  const Crossing back = cross(tokens, mixers, false);
+  const Crossing& there = cross(rows_of(tokens, mixers, true));
+  const Crossing& back = cross(rows_of(tokens, mixers, false));
   SplitRound round;
   std::vector<FeedForwardVisit> visits;
   for (std::int64_t layer = 0; layer < pool_.layers(); ++layer) {
@@ -76,8 +139,9 @@ SplitRound SplitLayers::round(const std::vector<Picoseconds>& legs, std::int64_t
 }
 
 Picoseconds SplitLayers::floor(std::int64_t tokens, const std::vector<ChipAddress>& mixers) {
-  Picoseconds total =
-      (cross(tokens, mixers, true).floor + cross(tokens, mixers, false).floor) * pool_.layers();
+  Picoseconds total = (crossing_floor(rows_of(tokens, mixers, true)) +
+                       crossing_floor(rows_of(tokens, mixers, false))) *
+                      pool_.layers();
   for (std::int64_t layer = 0; layer < pool_.layers(); ++layer) total += pool_.floor(layer, tokens);
   return total;
 }

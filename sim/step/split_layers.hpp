@@ -3,9 +3,13 @@
 #pragma once
 
 #include <map>
+#include <memory>
+#include <set>
 #include <string>
+#include <tuple>
 #include <vector>
 
+#include "sim/graph/topology.hpp"
 #include "sim/lower/network_model.hpp"
 #include "sim/step/feed_forward_pool.hpp"
 #include "sim/step/ping_pong.hpp"
@@ -36,6 +40,9 @@ class SplitLayers {
  public:
   SplitLayers(const Scenario& scenario, const Catalogue& catalogue, const NetworkFactory& networks,
               StageStore& store);
+  /// As `like` places the blocks, on the chips and links of another scenario.
+  SplitLayers(const Scenario& scenario, const SplitLayers& like, const Catalogue& catalogue,
+              const NetworkFactory& networks, StageStore& store);
   /// `legs`: times on the mixers' chips around the visits of one micro-batch of `tokens` rows.
   [[nodiscard]] SplitRound round(const std::vector<Picoseconds>& legs, std::int64_t tokens,
                                  std::int64_t micro_batches,
@@ -46,16 +53,40 @@ class SplitLayers {
 
  private:
   struct Crossing {
-    Picoseconds time, floor;
+    Picoseconds time;
     std::map<std::string, std::int64_t> link_bytes;
   };
-  Crossing cross(std::int64_t tokens, const std::vector<ChipAddress>& mixers, bool there);
+  /// Messages of one crossing: every rank's rows, a part of their width for each bridge chip.
+  struct Rows {
+    std::int64_t rows;  ///< of a rank
+    const std::vector<ChipAddress>& mixers;
+    bool there;
+  };
+  [[nodiscard]] Rows rows_of(std::int64_t tokens, const std::vector<ChipAddress>& mixers,
+                             bool there) const;
+  [[nodiscard]] Bytes message_size(const Rows& rows) const;
+  template <typename Each>
+  void each_message(const Rows& rows, Each each) const;
+  /// Asked once per number of rows: the bridge is idle each time.
+  const Crossing& cross(const Rows& rows);
+  Crossing send_across(const Rows& rows);
+  Picoseconds crossing_floor(const Rows& rows);
+  /// Ways of the messages by link class, each once. They depend on what hangs where: scenarios that
+  /// differ in numbers alone share them.
+  using Way = std::vector<std::string>;
+  const std::set<Way>& ways_of(const Rows& rows);
 
   FeedForwardPool pool_;
   std::int64_t hidden_;
   ElementType hidden_type_;
   std::unique_ptr<NetworkModel> network_;
   Picoseconds now_{0};
+  /// Rows of a rank, the mixers' first chip and number, and the direction.
+  using Key = std::tuple<std::int64_t, ChipAddress, std::size_t, bool>;
+  static Key key_of(const Rows& rows);
+  std::map<Key, Crossing> crossings_;
+  std::map<std::string, TopologyLink> wires_;  ///< by link class
+  std::shared_ptr<std::map<Key, std::set<Way>>> ways_;
 };
 
 }  // namespace tandem

@@ -97,6 +97,9 @@ class FakeNetwork final : public NetworkModel {
   Picoseconds floor(const ChipAddress&, const ChipAddress&, Bytes size) const override {
     return Picoseconds(1000 * size.count() + 100000);
   }
+  std::vector<std::string> path(const ChipAddress&, const ChipAddress&) const override {
+    return {"wire"};
+  }
   std::map<std::string, LinkUse> usage() const override {
     if (use_.bytes.count() == 0) return {};
     return {{"wire", use_}};

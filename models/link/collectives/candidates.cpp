@@ -29,6 +29,17 @@ Bytes width_of(const Collective& collective) {
   return Bytes(bytes_of(collective.type));
 }
 
+/// Switches add floating-point elements only.
+bool may_reduce_in_switch(const Fabric& fabric, const Collective& collective) {
+  return fabric.can_reduce_in_switch && is_floating(collective.type);
+}
+
+/// Whether a framework's own kernel takes the message; it hands others to the library.
+bool stays_in_graph(const Fabric& fabric, const Collective& collective) {
+  return collective.entry == CollectiveEntry::InGraph && fabric.nodes.size() == 1 &&
+         collective.bytes <= graph_workspace(size_of(fabric.nodes));
+}
+
 /// What the communication library may run for sums and gathers.
 std::vector<Candidate> library_reductions(const Fabric& fabric, const Collective& collective) {
   const std::int64_t elements = elements_of(collective);
@@ -45,8 +56,7 @@ std::vector<Candidate> library_reductions(const Fabric& fabric, const Collective
       all.push_back({trees, protocol, fabric.channels, width});
     }
   }
-  // Switches add floating-point elements only.
-  if (fabric.can_reduce_in_switch && is_floating(collective.type)) {
+  if (may_reduce_in_switch(fabric, collective)) {
     const std::int32_t ranks = size_of(fabric.nodes);
     const Bytes buffer = in_switch_buffer(ranks);
     all.push_back({in_switch(ranks, elements, buffer.count() / width.count()),
@@ -56,10 +66,9 @@ std::vector<Candidate> library_reductions(const Fabric& fabric, const Collective
   return all;
 }
 
-/// What a framework's own kernel may run; none where it hands the message to the library.
+/// What a framework's own kernel may run.
 std::vector<Candidate> graph_reductions(const Fabric& fabric, const Collective& collective) {
   const std::int32_t ranks = size_of(fabric.nodes);
-  if (fabric.nodes.size() > 1 || collective.bytes > graph_workspace(ranks)) return {};
   const std::int64_t elements = elements_of(collective);
   const Bytes width = width_of(collective);
   return {{one_shot(ranks, elements), one_shot_protocol(fabric), fabric.sms, width},
@@ -67,11 +76,8 @@ std::vector<Candidate> graph_reductions(const Fabric& fabric, const Collective& 
 }
 
 std::vector<Candidate> all_reduces(const Fabric& fabric, const Collective& collective) {
-  if (collective.entry == CollectiveEntry::InGraph) {
-    std::vector<Candidate> own = graph_reductions(fabric, collective);
-    if (!own.empty()) return own;
-  }
-  return library_reductions(fabric, collective);
+  return stays_in_graph(fabric, collective) ? graph_reductions(fabric, collective)
+                                            : library_reductions(fabric, collective);
 }
 
 std::vector<Candidate> exchanges(const Fabric& fabric, const Collective& collective) {
@@ -114,6 +120,19 @@ std::vector<Candidate> candidates_of(const Fabric& fabric, const Collective& col
       return expert_exchanges(fabric, collective);
   }
   return {};
+}
+
+std::vector<const char*> algorithms_of(const Fabric& fabric, const Collective& collective) {
+  if (collective.op == CollectiveOp::SendRecv || collective.op == CollectiveOp::AllToAll ||
+      collective.op == CollectiveOp::MoeDispatch || collective.op == CollectiveOp::MoeCombine) {
+    return {"direct"};
+  }
+  if (collective.op != CollectiveOp::AllReduce) return {"ring"};
+  if (stays_in_graph(fabric, collective)) return {"one_shot", "two_shot"};
+  std::vector<const char*> names{"ring"};
+  if (fabric.nodes.size() > 1) names.push_back("tree");
+  if (may_reduce_in_switch(fabric, collective)) names.push_back("in_switch");
+  return names;
 }
 
 }  // namespace tandem::link

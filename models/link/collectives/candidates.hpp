@@ -20,6 +20,10 @@ struct Candidate {
 [[nodiscard]] std::vector<Candidate> candidates_of(const Fabric& fabric,
                                                    const Collective& collective);
 
+/// Names of the algorithms in candidates_of(), without their schedules.
+[[nodiscard]] std::vector<const char*> algorithms_of(const Fabric& fabric,
+                                                     const Collective& collective);
+
 /// Rows that one rank sends each rank in a dispatch or combine, itself included: by expert where
 /// rows go straight (low latency), by rank where a rank gets a row once (bulk).
 [[nodiscard]] std::int64_t rows_per_peer(const Collective& collective, std::int64_t ranks);

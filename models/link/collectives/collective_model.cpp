@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "models/link/collectives/exchange.hpp"
 #include "sim/core/hash.hpp"
@@ -82,6 +83,17 @@ CollectiveCost SystemCollectives::cost(const std::vector<ChipAddress>& ranks,
                                        const Collective& collective) {
   if (collective.bytes.count() < 0) throw ModelError("collective: a size below zero");
   return choice_of(ranks, collective).cost;
+}
+
+Picoseconds SystemCollectives::floor(const std::vector<ChipAddress>& ranks,
+                                     const Collective& collective) {
+  const Fabric& fabric = fabric_of(ranks);
+  std::optional<Picoseconds> least;
+  for (const char* algorithm : algorithms_of(fabric, collective)) {
+    const Picoseconds floor = floor_of(fabric, collective, algorithm);
+    least = least ? std::min(*least, floor) : floor;
+  }
+  return *least;
 }
 
 std::vector<Tensor> SystemCollectives::exchange(const std::vector<ChipAddress>& ranks,

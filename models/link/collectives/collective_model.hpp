@@ -18,6 +18,8 @@ class SystemCollectives : public CollectiveModel {
   explicit SystemCollectives(const System& system) : system_(system) {}
   [[nodiscard]] CollectiveCost cost(const std::vector<ChipAddress>& ranks,
                                     const Collective& collective) override;
+  [[nodiscard]] Picoseconds floor(const std::vector<ChipAddress>& ranks,
+                                  const Collective& collective) override;
   [[nodiscard]] std::vector<Tensor> exchange(const std::vector<ChipAddress>& ranks,
                                              const Collective& collective,
                                              const std::vector<Tensor>& inputs) override;

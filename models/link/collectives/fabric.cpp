@@ -76,6 +76,15 @@ Picoseconds latency_of(const Network& network, const Route& way) {
   return total;
 }
 
+/// One pool of a system by itself: no way between its chips leads through others.
+System pool_alone(const System& system, const ChipGroup& group) {
+  System alone;
+  alone.name = system.name;
+  alone.groups = {group};
+  alone.links = system.links;
+  return alone;
+}
+
 void read_chip(Fabric& fabric, const Chip& chip) {
   const ParameterSet& numbers = chip.parameters;
   if (!numbers.has("sms") || !numbers.has("clock")) {
@@ -121,7 +130,9 @@ Fabric make_fabric(const System& system, const std::vector<ChipAddress>& ranks) 
   const ChipGroup& group = system.group(ranks.front().pool);
   Fabric fabric;
   fabric.nodes = ranks_by_node(system, ranks);
-  const Topology wires = make_topology(system);
+  const bool is_one_pool = std::all_of(
+      ranks.begin(), ranks.end(), [&](const ChipAddress& rank) { return rank.pool == group.pool; });
+  const Topology wires = make_topology(is_one_pool ? pool_alone(system, group) : system);
   for (const ChipAddress& rank : ranks) fabric.places.push_back(wires.chip(rank.pool, rank.index));
   const bool is_one_node = fabric.nodes.size() == 1;
   const std::string& joins = is_one_node || group.scale_out.empty() ? group.link : group.scale_out;
