@@ -52,6 +52,21 @@ class LpuLoadedStage final : public LoadedStage {
     entry.tokens = block.tokens;
   }
 
+  // Later tokens write over the places of those that go.
+  void keep(std::int64_t request, std::int64_t tokens) override {
+    const auto found = requests_.find(request);
+    if (found == requests_.end() || tokens == found->second.tokens) return;
+    const StageLayout& layout = program(1).layout;
+    if (layout.delta || layout.window.exists()) {
+      throw ModelError("lpu: recurrent states and windows cannot give tokens back");
+    }
+    if (tokens > found->second.tokens) {
+      throw ModelError(fmt::format("lpu: {} tokens cannot be kept of {}", tokens,
+                                   found->second.tokens));
+    }
+    found->second.tokens = tokens;
+  }
+
   void release(std::int64_t request) override {
     const auto found = requests_.find(request);
     if (found == requests_.end()) return;

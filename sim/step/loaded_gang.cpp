@@ -212,6 +212,10 @@ void LoadedGang::import_kv(std::int64_t request, const KvBlock& block) {
   arrived_.insert_or_assign(request, block);
 }
 
+void LoadedGang::keep(std::int64_t request, std::int64_t tokens) {
+  for (const auto& loaded : ranks_) loaded->keep(request, tokens);
+}
+
 void LoadedGang::release(std::int64_t request) {
   for (const auto& loaded : ranks_) loaded->release(request);
   groups_.erase(request);

@@ -44,6 +44,7 @@ class LoadedGang final : public LoadedStage {
   StageCost run(const Batch& batch, const StageData& in, StageData& out) override;
   [[nodiscard]] KvBlock export_kv(std::int64_t request) const override;
   void import_kv(std::int64_t request, const KvBlock& block) override;
+  void keep(std::int64_t request, std::int64_t tokens) override;
   void release(std::int64_t request) override;
 
   /// Of the last pass, in the order in which ranks met.

@@ -9,32 +9,12 @@
 
 #include "sim/service/service.hpp"
 #include "sim/service/speculation/acceptance.hpp"
-#include "tests/step/fakes.hpp"
+#include "tests/service/drafter_scenario.hpp"
 
 namespace tandem {
 namespace {
 
-Scenario drafter_scenario(std::vector<double> acceptance, std::int64_t output) {
-  Scenario s = fakes::scenario();
-  DenseDecoder draft;
-  draft.name = "tinier";
-  draft.layers = 1;
-  draft.hidden = 8;
-  draft.heads = 2;
-  draft.kv_heads = 1;
-  draft.head_dim = 4;
-  draft.intermediate = 16;
-  draft.vocabulary = 32;
-  draft.max_context = 4096;
-  s.draft_model = network_of(draft);
-  s.placement.mode = PlacementMode::Drafter;
-  s.placement.draft.pool = "gpu";
-  s.placement.speculation.drafts = 3;
-  s.placement.speculation.acceptance = std::move(acceptance);
-  s.placement.speculation.place = {"fake.yaml", 8, 5};
-  s.traffic.output_tokens = output;
-  return s;
-}
+using fakes::drafter_scenario;
 
 RunResult serve_rounds(const Scenario& s) {
   RunOptions options;
