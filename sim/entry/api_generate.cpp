@@ -83,7 +83,8 @@ GenerateAnswer generate_text_of(const Context& context, const GenerateRequest& r
   answer.json = generate_json(result, text, error);
   answer.page = generate_page(result, text, error);
   const Placement& placement = scenario.placement;
-  std::set<std::string> placed{placement.prefill.pool, placement.decode.pool, placement.draft.pool};
+  std::set<std::string> placed{placement.prefill.pool, placement.decode.pool, placement.ffn.pool,
+                               placement.draft.pool};
   for (const ChipGroup& group : scenario.system.groups) {
     if (placed.count(group.pool) == 0) continue;
     answer.page += "  " + assumption_note(scenario.system.chips.at(group.chip));

@@ -50,6 +50,8 @@ class GraphBuilder {
   [[nodiscard]] NormKernel hidden_norm(std::int64_t rows, bool adds_residual = false) const;
 
   void add_mixer_half(const LayerKind& own);
+  [[nodiscard]] bool owns_rows(const LayerKind& own) const;
+  void gather_rows();
 
   // Mixers: from the normed rows of `norm` to the rows that the output projection makes, with the
   // residual where `adds_residual`.
@@ -92,6 +94,7 @@ class GraphBuilder {
   std::int64_t all_tokens_;  ///< of all attention groups
   std::int64_t tokens_;      ///< of this chip's
   std::int64_t rows_;        ///< hidden rows at hand: tokens_, or those that the chip owns
+  bool rows_are_whole_ = true;
   std::int64_t sampled_;
   bool all_decode_ = true;                ///< no slice of any attention group is a prompt's
   std::vector<QuerySpan> spans_;          ///< of all slices

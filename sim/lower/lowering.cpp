@@ -149,18 +149,29 @@ void GraphBuilder::add_layer(std::int64_t layer, const LayerKind& kind) {
   if (own.has_mixer()) add_mixer_half(own);
   if (own.ffn.is_elsewhere()) {
     exchange("feed_forward", CollectiveOp::SendRecv, RankGroup::Elsewhere, rows_, network_.hidden);
-    return;
+    return gather_rows();
   }
   if (!own.has_mixer()) {
     exchange("token_mixer", CollectiveOp::SendRecv, RankGroup::Elsewhere, rows_, network_.hidden);
   }
-  const bool owns_rows = own.ffn.experts && shard_.of.sends_rows() && shares_layers();
   hidden_from_ = add_ffn(own);
-  if (owns_rows) {
-    rows_ = tokens_;
-    exchange("hidden_gather", CollectiveOp::AllGather, RankGroup::Attention, tokens_,
-             network_.hidden);
-  }
+  gather_rows();
+}
+
+/// Rows of the attention group that single chips own leave them around experts and for chips that
+/// run the other half of a layer.
+bool GraphBuilder::owns_rows(const LayerKind& own) const {
+  const bool sends = (own.ffn.experts && shard_.of.sends_rows()) || own.ffn.is_elsewhere();
+  return sends && own.has_mixer() && shares_layers();
+}
+
+/// Gives every chip of the attention group the rows that single ones own.
+void GraphBuilder::gather_rows() {
+  if (rows_are_whole_) return;
+  rows_ = tokens_;
+  rows_are_whole_ = true;
+  exchange("hidden_gather", CollectiveOp::AllGather, RankGroup::Attention, tokens_,
+           network_.hidden);
 }
 
 void GraphBuilder::add_mixer_half(const LayerKind& own) {
@@ -168,11 +179,11 @@ void GraphBuilder::add_mixer_half(const LayerKind& own) {
   const Index norm = add("attention_norm", hidden_norm(tokens_), {hidden_from_});
   Index mixed = std::visit([&](const auto& mixer) { return add_mixer(mixer, norm, adds_residual); },
                            own.mixer);
-  const bool owns_rows = own.ffn.experts && shard_.of.sends_rows() && shares_layers();
-  if (owns_rows) {
+  if (owns_rows(own)) {
     exchange("attention_scatter", CollectiveOp::ReduceScatter, RankGroup::Attention, tokens_,
              network_.hidden, adds_residual);
     rows_ = share_of(tokens_, shard_.of.group_ranks(), shard_.group_rank()).size();
+    rows_are_whole_ = false;
   } else {
     reduce_hidden("attention_reduce", adds_residual);
   }

@@ -14,15 +14,6 @@ namespace {
 
 constexpr double megabyte = 1e6;
 
-/// Rows of tokens that are being made. What lies behind them does not matter to these blocks.
-Batch rows(std::int64_t tokens) {
-  Batch batch;
-  for (std::int64_t i = 0; i < tokens; ++i) {
-    batch.slices.push_back({.request = i, .context = 1, .new_tokens = 1, .wants_logits = false});
-  }
-  return batch;
-}
-
 /// Stages of whole layers without embedding and head, which stay with the mixers.
 std::vector<Stage> gangs_of(const NeuralNetwork& network, const PoolPlacement& placement) {
   std::vector<Stage> gangs =
@@ -89,6 +80,14 @@ void FeedForwardPool::require_fit(const Stage& fullest) const {
                   missing, placement_.tensor));
 }
 
+Batch FeedForwardPool::rows_of(std::int64_t tokens) {
+  Batch batch;
+  for (std::int64_t i = 0; i < tokens; ++i) {
+    batch.slices.push_back({.request = i, .context = 1, .new_tokens = 1, .wants_logits = false});
+  }
+  return batch;
+}
+
 std::vector<ChipAddress> FeedForwardPool::bridge_chips() const {
   const std::int64_t asked = placement_.bridge_links;
   const std::int64_t count = asked == 0 ? placement_.tensor : std::min(asked, placement_.tensor);
@@ -117,13 +116,13 @@ const StageResult& FeedForwardPool::run(std::int64_t layer, std::int64_t tokens)
       Hasher().add(chip_key_).add(key_of_block(layer)).add("rows").add(tokens).value();
   const StageResult* known = store_.find(key);
   if (known != nullptr) return *known;
-  return store_.put(key, summary_of(chip_->simulate(block_of(layer), rows(tokens))));
+  return store_.put(key, summary_of(chip_->simulate(block_of(layer), rows_of(tokens))));
 }
 
 Picoseconds FeedForwardPool::floor(std::int64_t layer, std::int64_t tokens) {
   const std::uint64_t key = Hasher().add(key_of_block(layer)).add(tokens).value();
   const auto [known, is_new] = floors_.try_emplace(key);
-  if (is_new) known->second = chip_->floor(block_of(layer), rows(tokens));
+  if (is_new) known->second = chip_->floor(block_of(layer), rows_of(tokens));
   return known->second;
 }
 

@@ -38,8 +38,13 @@ class FeedForwardPool {
   [[nodiscard]] const StageResult& run(std::int64_t layer, std::int64_t tokens);
   [[nodiscard]] Picoseconds floor(std::int64_t layer, std::int64_t tokens);
 
- private:
+  /// The second half of one layer as a stage of its gang.
   [[nodiscard]] Stage block_of(std::int64_t layer) const;
+  /// A pass of so many rows of tokens that are being made. What lies behind them does not matter to
+  /// these blocks.
+  [[nodiscard]] static Batch rows_of(std::int64_t tokens);
+
+ private:
   /// Equal for layers of one kind: what answers are remembered by.
   [[nodiscard]] std::uint64_t key_of_block(std::int64_t layer) const;
   void require_fit(const Stage& fullest) const;

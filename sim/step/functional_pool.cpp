@@ -38,44 +38,80 @@ std::vector<NetworkModel::Delivery> send_and_wait(NetworkModel& network, Picosec
 FunctionalPool::FunctionalPool(const ChipModel& chip, const PoolPlacement& placement,
                                const Weights& weights, std::int64_t max_context,
                                std::int64_t first_chip, NetworkModel& network,
-                               CollectiveModel* collectives, TimelineRecorder* timeline)
+                               CollectiveModel* collectives, TimelineRecorder* timeline,
+                               LoadedFeedForward* blocks)
     : pool_(placement.pool),
       first_chip_(first_chip),
       hidden_type_(chip.hidden_type(placement.precision)),
       schedules_links_(chip.schedules_links()),
-      stages_(stages_of(chip, weights.network, placement, placement.head_chips)),
+      stages_(stages_of(
+          chip, blocks == nullptr ? weights.network : half_of(weights.network, LayerHalf::First),
+          placement, placement.head_chips)),
       network_(network),
       timeline_(timeline) {
+  if (blocks != nullptr) require_mixers_pool(chip, placement);
   for (std::size_t s = 0; s < stages_.size(); ++s) {
-    const Fit fit = chip.fit(stages_[s], 1, max_context);
-    if (fit.sequences(max_context) < 1) {
-      throw ConfigError(
-          placement.place,
-          fmt::format("stage {} of pool '{}' needs {} B for weights, programs and workspace and "
-                      "{} B of KV cache or states, but a {} holds {} B; use a longer pipeline",
-                      s, pool_, (fit.capacity - fit.free_for_kv()).count(),
-                      fit.bytes_of_sequence(max_context).count(), chip.chip().name,
-                      fit.capacity.count()));
+    require_room(chip, placement, s, max_context);
+    if (blocks == nullptr) {
+      load(s, chip, weights, max_context, collectives);
+    } else {
+      auto split =
+          std::make_unique<LoadedSplit>(load_gang(s, chip, weights, max_context, collectives),
+                                        *blocks, network, placement.micro_batches, timeline);
+      split_ = split.get();
+      loaded_.push_back(std::move(split));
     }
-    load(s, chip, weights, max_context, collectives);
     cycles_.emplace(chip_name(address(s)), Cycles(0));
   }
 }
 
+void FunctionalPool::require_room(const ChipModel& chip, const PoolPlacement& placement,
+                                  std::size_t stage, std::int64_t max_context) const {
+  const Fit fit = chip.fit(stages_[stage], 1, max_context);
+  if (fit.sequences(max_context) >= 1) return;
+  throw ConfigError(
+      placement.place,
+      fmt::format("stage {} of pool '{}' needs {} B for weights, programs and workspace and "
+                  "{} B of KV cache or states, but a {} holds {} B; use a longer pipeline",
+                  stage, pool_, (fit.capacity - fit.free_for_kv()).count(),
+                  fit.bytes_of_sequence(max_context).count(), chip.chip().name,
+                  fit.capacity.count()));
+}
+
 void FunctionalPool::load(std::size_t stage, const ChipModel& chip, const Weights& weights,
                           std::int64_t max_context, CollectiveModel* collectives) {
-  const std::int64_t ranks = stages_[stage].shard.of.ranks();
-  if (ranks == 1) {
+  if (stages_[stage].shard.is_whole()) {
     loaded_.push_back(chip.load(stages_[stage], weights, 1, max_context));
-    return;
+  } else {
+    loaded_.push_back(load_gang(stage, chip, weights, max_context, collectives));
   }
+}
+
+std::unique_ptr<LoadedGang> FunctionalPool::load_gang(std::size_t stage, const ChipModel& chip,
+                                                      const Weights& weights,
+                                                      std::int64_t max_context,
+                                                      CollectiveModel* collectives) const {
   if (collectives == nullptr) throw ModelError("functional pool: a gang needs collectives");
   std::vector<ChipAddress> chips;
-  for (std::int64_t rank = 0; rank < ranks; ++rank) {
+  for (std::int64_t rank = 0; rank < stages_[stage].shard.of.ranks(); ++rank) {
     chips.push_back({pool_, address(stage).index + rank});
   }
-  loaded_.push_back(std::make_unique<LoadedGang>(chip, stages_[stage], weights, 1, max_context,
-                                                 std::move(chips), *collectives));
+  return std::make_unique<LoadedGang>(chip, stages_[stage], weights, 1, max_context,
+                                      std::move(chips), *collectives);
+}
+
+std::map<std::string, Cycles> FunctionalPool::cycles() const {
+  std::map<std::string, Cycles> all = cycles_;
+  if (split_ == nullptr) return all;
+  for (const auto& [name, cycles] : split_->cycles()) all[name] += cycles;
+  return all;
+}
+
+std::vector<Transfer> FunctionalPool::transfers() const {
+  std::vector<Transfer> all = transfers_;
+  if (split_ == nullptr) return all;
+  all.insert(all.end(), split_->transfers().begin(), split_->transfers().end());
+  return all;
 }
 
 std::int64_t FunctionalPool::chips() const {
@@ -113,10 +149,16 @@ std::vector<Picoseconds> FunctionalPool::pass_hidden(std::size_t from, std::size
   return arrivals;
 }
 
+StageCost FunctionalPool::run_loaded(std::size_t stage, const Batch& batch, const StageData& in,
+                                     StageData& out, Picoseconds start) {
+  return split_ == nullptr ? loaded_[stage]->run(batch, in, out)
+                           : split_->run_from(start, batch, in, out);
+}
+
 StageData FunctionalPool::run_stage(std::size_t stage, const Batch& batch, const StageData& in,
                                     Picoseconds start, PoolPass& pass, Picoseconds& floor) {
   StageData out;
-  const StageCost cost = loaded_[stage]->run(batch, in, out);
+  const StageCost cost = run_loaded(stage, batch, in, out, start);
   const Picoseconds done = start + cost.time;
   const std::string name = chip_name(address(stage));
   pass.end = std::max(pass.end, done);

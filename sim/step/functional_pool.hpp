@@ -12,6 +12,7 @@
 #include "sim/lower/collective.hpp"
 #include "sim/lower/network_model.hpp"
 #include "sim/step/generate.hpp"
+#include "sim/step/loaded_split.hpp"
 
 namespace tandem {
 
@@ -27,10 +28,12 @@ struct PoolPass {
 class FunctionalPool {
  public:
   /// `collectives` may be null where no stage is shared by a gang that the engine runs rank by
-  /// rank.
+  /// rank. With `blocks` the pool runs the token mixers of all layers and these the rest; they must
+  /// outlive it.
   FunctionalPool(const ChipModel& chip, const PoolPlacement& placement, const Weights& weights,
                  std::int64_t max_context, std::int64_t first_chip, NetworkModel& network,
-                 CollectiveModel* collectives, TimelineRecorder* timeline);
+                 CollectiveModel* collectives, TimelineRecorder* timeline,
+                 LoadedFeedForward* blocks = nullptr);
 
   /// Runs `tokens` of request 0 on top of `context` tokens, starting at `start`. The last one is
   /// sampled from, and `verified` before it.
@@ -43,12 +46,20 @@ class FunctionalPool {
   [[nodiscard]] ChipAddress address(std::size_t stage) const;
   /// Chips that all stages take.
   [[nodiscard]] std::int64_t chips() const;
-  [[nodiscard]] const std::map<std::string, Cycles>& cycles() const { return cycles_; }
-  [[nodiscard]] const std::vector<Transfer>& transfers() const { return transfers_; }
+  /// Of the pool's chips, and of those of `blocks`.
+  [[nodiscard]] std::map<std::string, Cycles> cycles() const;
+  [[nodiscard]] std::vector<Transfer> transfers() const;
 
  private:
+  void require_room(const ChipModel& chip, const PoolPlacement& placement, std::size_t stage,
+                    std::int64_t max_context) const;
   void load(std::size_t stage, const ChipModel& chip, const Weights& weights,
             std::int64_t max_context, CollectiveModel* collectives);
+  std::unique_ptr<LoadedGang> load_gang(std::size_t stage, const ChipModel& chip,
+                                        const Weights& weights, std::int64_t max_context,
+                                        CollectiveModel* collectives) const;
+  StageCost run_loaded(std::size_t stage, const Batch& batch, const StageData& in, StageData& out,
+                       Picoseconds start);
   std::vector<Picoseconds> pass_hidden(std::size_t from, std::size_t first_target,
                                        std::size_t last_target, StageData& data, Picoseconds start);
   StageData run_stage(std::size_t stage, const Batch& batch, const StageData& in, Picoseconds start,
@@ -60,6 +71,7 @@ class FunctionalPool {
   bool schedules_links_;
   std::vector<Stage> stages_;
   std::vector<std::unique_ptr<LoadedStage>> loaded_;
+  LoadedSplit* split_ = nullptr;  ///< the one loaded stage, where blocks are elsewhere
   NetworkModel& network_;
   TimelineRecorder* timeline_;
   std::map<std::string, Cycles> cycles_;

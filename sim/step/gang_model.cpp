@@ -78,7 +78,10 @@ void add_share(const Stage& own, const Batch& batch, std::int64_t group_tokens, 
   hash.add(decodes);
   // Shares that do not come out even give earlier ranks one more.
   if (shard.of.context > 1) hash.add(shard.context_rank());
-  if (shard.of.sends_rows()) {
+  const auto& kinds = own.network.kinds;
+  const bool leaves = std::any_of(kinds.begin(), kinds.end(),
+                                  [](const LayerKind& kind) { return kind.ffn.is_elsewhere(); });
+  if (shard.of.sends_rows() || leaves) {
     hash.add(share_of(group_tokens, shard.of.group_ranks(), shard.group_rank()).size());
   }
   for (const LayerKind& kind : own.network.kinds) {

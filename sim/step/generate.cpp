@@ -43,9 +43,9 @@ KvBlock kv_of_stage(FunctionalPool& pool, const Stage& stage) {
 /// What gangs exchange by; null where a scenario has none.
 std::unique_ptr<CollectiveModel> collectives_of(const Scenario& scenario,
                                                 const NetworkFactory& make_network) {
-  const bool split = scenario.placement.mode == PlacementMode::Disaggregated;
-  const bool shares =
-      scenario.placement.prefill.gang() > 1 || (split && scenario.placement.decode.gang() > 1);
+  const Placement& placement = scenario.placement;
+  const bool shares = placement.prefill.gang() > 1 || placement.has_ffn() ||
+                      (placement.is_split() && placement.decode.gang() > 1);
   if (!shares || !make_network.has_collectives()) return nullptr;
   return make_network.collectives(scenario.system, scenario.software);
 }
@@ -56,7 +56,7 @@ class Generation {
              const NetworkFactory& make_network, const Weights& weights,
              const GenerateOptions& options)
       : options_(options),
-        is_split_(scenario.placement.mode == PlacementMode::Disaggregated),
+        is_split_(scenario.placement.is_split()),
         network_(make_network(scenario.system)),
         collectives_(collectives_of(scenario, make_network)),
         random_(options.seed, "sampling"),
@@ -66,12 +66,11 @@ class Generation {
         decode_precision_(scenario.placement.decode.precision) {
     if (!is_split_) return;
     decode_chip_ = make_chip_model(scenario, catalogue, scenario.placement.decode.pool);
+    if (scenario.placement.has_ffn()) load_blocks(scenario, catalogue, weights);
     const PoolPlacement& to = scenario.placement.decode;
-    const bool shares_pool = to.pool == scenario.placement.prefill.pool;
-    const std::int64_t first_chip = shares_pool ? prefill_.chips() : 0;
-    decode_ =
-        std::make_unique<FunctionalPool>(*decode_chip_, to, weights, options.positions, first_chip,
-                                         *network_, collectives_.get(), options.timeline);
+    decode_ = std::make_unique<FunctionalPool>(*decode_chip_, to, weights, options.positions,
+                                               taken_of(to.pool, scenario), *network_,
+                                               collectives_.get(), options.timeline, blocks_.get());
   }
 
   GenerateResult run(std::span<const std::int32_t> prompt) {
@@ -90,6 +89,18 @@ class Generation {
  private:
   [[nodiscard]] bool wants_more() const {
     return !ended_ && static_cast<std::int64_t>(result_.tokens.size()) <= options_.positions;
+  }
+
+  /// Chips of a pool that prompts run on.
+  [[nodiscard]] std::int64_t taken_of(const std::string& pool, const Scenario& scenario) const {
+    return pool == scenario.placement.prefill.pool ? prefill_.chips() : 0;
+  }
+
+  void load_blocks(const Scenario& scenario, const Catalogue& catalogue, const Weights& weights) {
+    Scenario own = scenario;
+    own.model = weights.network;
+    blocks_ = std::make_unique<LoadedFeedForward>(own, catalogue, weights,
+                                                  taken_of(own.placement.ffn.pool, own));
   }
 
   FunctionalPool& decoder() { return is_split_ ? *decode_ : prefill_; }
@@ -162,7 +173,8 @@ class Generation {
     std::vector<Transfer> hidden = prefill_.transfers();
     if (decode_) {
       for (const auto& [name, cycles] : decode_->cycles()) result_.chip_cycles[name] += cycles;
-      hidden.insert(hidden.end(), decode_->transfers().begin(), decode_->transfers().end());
+      const std::vector<Transfer> later = decode_->transfers();
+      hidden.insert(hidden.end(), later.begin(), later.end());
     }
     result_.transfers.insert(result_.transfers.end(), hidden.begin(), hidden.end());
     std::stable_sort(result_.transfers.begin(), result_.transfers.end(),
@@ -178,6 +190,8 @@ class Generation {
   std::unique_ptr<ChipModel> prefill_chip_;
   FunctionalPool prefill_;
   std::unique_ptr<ChipModel> decode_chip_;
+  std::unique_ptr<LoadedFeedForward>
+      blocks_;  ///< where feed-forward halves have a pool of their own
   std::unique_ptr<FunctionalPool> decode_;
   Precision decode_precision_;
   Picoseconds now_{0};

@@ -1,14 +1,11 @@
 #include "sim/step/loaded_gang.hpp"
 
 #include <algorithm>
-#include <stdexcept>
 #include <utility>
 
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/integers.hpp"
 #include "sim/step/gang_kv.hpp"
-#include "sim/step/gang_model.hpp"
-#include "sim/step/rank_exchange.hpp"
 
 namespace tandem {
 namespace {
@@ -18,82 +15,6 @@ Stage stage_of_chip(const Stage& stage, std::int64_t rank) {
   own.shard.rank = rank;
   return own;
 }
-
-/// One rank within a pass.
-struct RunningRank {
-  std::unique_ptr<RankPass> pass;
-  std::vector<Exchange> exchanges;
-  std::size_t next = 0;
-  std::optional<RankTensors> brought;  ///< to the exchange that it waits at
-
-  [[nodiscard]] const Exchange& exchange() const { return exchanges[next]; }
-  void advance() { brought = pass->advance(); }
-  void receive(RankTensors results) {
-    pass->receive(std::move(results));
-    ++next;
-    advance();
-  }
-};
-
-/// Lets the ranks of one pass meet until all are through.
-class GangPass {
- public:
-  GangPass(const Sharding& sharding, const std::vector<ChipAddress>& chips,
-           CollectiveModel& collectives, std::vector<ExchangeRecord>& records)
-      : sharding_(sharding), chips_(chips), collectives_(collectives), records_(records) {}
-
-  void run(std::vector<RunningRank>& ranks) {
-    for (RunningRank& rank : ranks) rank.advance();
-    for (bool moves = true; moves;) {
-      moves = false;
-      for (std::int64_t rank = 0; rank < sharding_.ranks(); ++rank) {
-        if (!ranks[index_of(rank)].brought) continue;
-        const auto peers = peers_of(ranks[index_of(rank)].exchange().group, {sharding_, rank});
-        if (peers.front() != rank || !are_there(peers, ranks)) continue;
-        meet(peers, ranks);
-        moves = true;
-      }
-    }
-    for (const RunningRank& rank : ranks) {
-      if (rank.brought) throw std::logic_error("gang: ranks wait for each other");
-    }
-  }
-
- private:
-  static bool are_there(const std::vector<std::int64_t>& peers,
-                        const std::vector<RunningRank>& ranks) {
-    const Exchange& first = ranks[index_of(peers.front())].exchange();
-    return std::all_of(peers.begin(), peers.end(), [&](std::int64_t peer) {
-      const RunningRank& rank = ranks[index_of(peer)];
-      return rank.brought && rank.exchange().role == first.role &&
-             rank.exchange().layer == first.layer;
-    });
-  }
-
-  void meet(const std::vector<std::int64_t>& peers, std::vector<RunningRank>& ranks) {
-    std::vector<Exchange> views;
-    std::vector<ChipAddress> chips;
-    std::vector<RankTensors> brought;
-    for (const std::int64_t peer : peers) {
-      RunningRank& rank = ranks[index_of(peer)];
-      views.push_back(rank.exchange());
-      chips.push_back(chips_[index_of(peer)]);
-      brought.push_back(std::move(*rank.brought));
-    }
-    ExchangeRecord record;
-    record.ranks = peers;
-    auto results = run_exchange(views, chips, std::move(brought), collectives_, record);
-    records_.push_back(std::move(record));
-    for (std::size_t i = 0; i < peers.size(); ++i) {
-      ranks[index_of(peers[i])].receive(std::move(results[i]));
-    }
-  }
-
-  const Sharding& sharding_;
-  const std::vector<ChipAddress>& chips_;
-  CollectiveModel& collectives_;
-  std::vector<ExchangeRecord>& records_;
-};
 
 /// Puts the rows of all attention groups back into the order of the batch. `rows_of` says how many
 /// a slice has.
@@ -152,29 +73,29 @@ void LoadedGang::place_requests(const Batch& batch) {
 }
 
 StageCost LoadedGang::cost_of(const Batch& batch) {
-  GangModel model(chip_, 0, collectives_, store_);
-  const GangCost gang = model.cost(stage_, chips_, {batch}, RankPolicy::Classes);
+  const GangCost gang = price(batch);
   StageCost cost;
   cost.time = gang.time;
-  cost.floor = model.floor(stage_, chips_, batch).chain;
+  cost.floor = floor(batch);
   cost.cycles = ClockDomain(chip_.clock()).cycles_in(gang.time);
   cost.activity.counts = gang.activity;
   cost.bottleneck = gang.bottleneck;
   return cost;
 }
 
-StageCost LoadedGang::run(const Batch& batch, const StageData& in, StageData& out) {
+std::unique_ptr<GangPass> LoadedGang::begin_gang(const Batch& batch, const StageData& in) {
   place_requests(batch);
-  const Sharding& of = stage_.shard.of;
-  std::vector<RunningRank> running;
-  for (std::int64_t i = 0; i < of.ranks(); ++i) {
-    running.push_back({rank(i).begin(batch, in), lower(stage_of_chip(stage_, i), batch).exchanges,
-                       0, std::nullopt});
+  std::vector<StartedRank> started;
+  for (std::int64_t i = 0; i < stage_.shard.of.ranks(); ++i) {
+    started.push_back({rank(i).begin(batch, in), lower(stage_of_chip(stage_, i), batch).exchanges});
   }
-  exchanges_.clear();
-  GangPass(of, chips_, collectives_, exchanges_).run(running);
-  std::vector<StageData> outs(running.size());
-  for (std::size_t i = 0; i < running.size(); ++i) (void)running[i].pass->finish(outs[i]);
+  return std::make_unique<GangPass>(stage_.shard.of, chips_, collectives_, std::move(started));
+}
+
+void LoadedGang::finish_gang(GangPass& pass, const Batch& batch, StageData& out) {
+  const Sharding& of = stage_.shard.of;
+  exchanges_ = pass.exchanges();
+  const std::vector<StageData> outs = pass.finish();
   std::vector<const Tensor*> groups;
   for (std::int64_t group = 0; group < of.attention_data; ++group) {
     const StageData& first = outs[index_of(group * of.group_ranks())];
@@ -187,7 +108,22 @@ StageCost LoadedGang::run(const Batch& batch, const StageData& in, StageData& ou
     out.hidden =
         merged_rows(batch, groups, [](const SequenceSlice& slice) { return slice.new_tokens; });
   }
+}
+
+StageCost LoadedGang::run(const Batch& batch, const StageData& in, StageData& out) {
+  const std::unique_ptr<GangPass> pass = begin_gang(batch, in);
+  if (pass->advance()) throw ModelError("gang: the layers' other halves run on other chips");
+  finish_gang(*pass, batch, out);
   return cost_of(batch);
+}
+
+GangCost LoadedGang::price(const Batch& batch) {
+  return GangModel(chip_, 0, collectives_, store_)
+      .cost(stage_, chips_, {batch}, RankPolicy::Classes);
+}
+
+Picoseconds LoadedGang::floor(const Batch& batch) {
+  return GangModel(chip_, 0, collectives_, store_).floor(stage_, chips_, batch).chain;
 }
 
 KvBlock LoadedGang::export_kv(std::int64_t request) const {

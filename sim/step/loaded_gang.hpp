@@ -10,6 +10,8 @@
 
 #include "sim/lower/chip_model.hpp"
 #include "sim/lower/collective.hpp"
+#include "sim/step/gang_model.hpp"
+#include "sim/step/gang_pass.hpp"
 #include "sim/step/stage_store.hpp"
 
 namespace tandem {
@@ -46,6 +48,17 @@ class LoadedGang final : public LoadedStage {
   void import_kv(std::int64_t request, const KvBlock& block) override;
   void keep(std::int64_t request, std::int64_t tokens) override;
   void release(std::int64_t request) override;
+
+  /// A pass that the caller drives, where the other halves of layers run elsewhere; finish_gang()
+  /// when its ranks are through. `in` must outlive it.
+  [[nodiscard]] std::unique_ptr<GangPass> begin_gang(const Batch& batch, const StageData& in);
+  void finish_gang(GangPass& pass, const Batch& batch, StageData& out);
+  /// Time of a pass by GangModel, without visits elsewhere.
+  [[nodiscard]] GangCost price(const Batch& batch);
+  [[nodiscard]] Picoseconds floor(const Batch& batch);
+  [[nodiscard]] const Stage& stage() const { return stage_; }
+  [[nodiscard]] const std::vector<ChipAddress>& chips() const { return chips_; }
+  [[nodiscard]] const ChipModel& chip() const { return chip_; }
 
   /// Of the last pass, in the order in which ranks met.
   [[nodiscard]] const std::vector<ExchangeRecord>& exchanges() const { return exchanges_; }

@@ -5,38 +5,10 @@
 #include <stdexcept>
 #include <tuple>
 
-#include "sim/core/integers.hpp"
+#include "sim/step/program_turns.hpp"
 
 namespace tandem {
 namespace {
-
-/// Turns of one layer's program: the first one's start, and the time from one to the next.
-struct Turns {
-  Picoseconds first;
-  Picoseconds period;
-  std::set<std::int64_t> taken;
-  /// Takes the next free turn from `ready` on and returns its start.
-  Picoseconds take(Picoseconds ready) {
-    std::int64_t turn = ready <= first ? 0 : ceil_div((ready - first).count(), period.count());
-    while (!taken.insert(turn).second) ++turn;
-    return first + period * turn;
-  }
-};
-
-std::vector<Turns> turns_of(const std::vector<FeedForwardVisit>& visits) {
-  std::size_t gangs = 0;
-  for (const FeedForwardVisit& visit : visits) gangs = std::max(gangs, visit.gang + 1);
-  std::vector<Picoseconds> loops(gangs, Picoseconds(0));
-  std::vector<Turns> turns;
-  for (const FeedForwardVisit& visit : visits) {
-    turns.push_back({loops[visit.gang], Picoseconds(0), {}});
-    loops[visit.gang] += visit.service;
-  }
-  for (std::size_t i = 0; i < visits.size(); ++i) {
-    turns[i].period = std::max(loops[visits[i].gang], Picoseconds(1));
-  }
-  return turns;
-}
 
 /// A micro-batch that is ready for its next leg.
 struct Arrival {
@@ -64,7 +36,7 @@ PingPong ping_pong(const std::vector<Picoseconds>& legs,
   if (legs.size() != visits.size() + 1) {
     throw std::logic_error("ping_pong: needs one leg more than visits");
   }
-  std::vector<Turns> turns = turns_of(visits);
+  std::vector<ProgramTurns> turns = turns_of(visits);
   std::set<Arrival> arrivals;
   for (std::int64_t i = 0; i < micro_batches; ++i) arrivals.insert({Picoseconds(0), i, 0});
   PingPong result;

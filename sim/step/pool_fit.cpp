@@ -171,6 +171,12 @@ std::vector<Stage> stages_of(const ChipModel& chip, const NeuralNetwork& network
   return stages;
 }
 
+void require_mixers_pool(const ChipModel& chip, const PoolPlacement& placement) {
+  if (!chip.runs_gangs() && placement.pipeline == 1) return;
+  throw ConfigError(placement.place,
+                    "the attention pool of attention_ffn is one stage of GPUs: 'pipeline: 1'");
+}
+
 FitQuestion fit_question(const Scenario& scenario, const ChipModel& chip,
                          const NeuralNetwork& network) {
   // Static schedules need no framework on the chip.

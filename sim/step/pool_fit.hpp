@@ -43,6 +43,9 @@ struct FitQuestion {
 [[nodiscard]] std::vector<Stage> stages_of(const ChipModel& chip, const NeuralNetwork& network,
                                            const PoolPlacement& placement, std::int64_t head_chips);
 
+/// Throws ConfigError at placement.place where a pool cannot run the token mixers of attention_ffn.
+void require_mixers_pool(const ChipModel& chip, const PoolPlacement& placement);
+
 /// The question that a scenario asks about one of its pools, which runs `network`.
 [[nodiscard]] FitQuestion fit_question(const Scenario& scenario, const ChipModel& chip,
                                        const NeuralNetwork& network);

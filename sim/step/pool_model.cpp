@@ -134,10 +134,7 @@ void PoolModel::connect_gang(const Scenario& scenario, const NetworkFactory& mak
 /// The other side of split layers.
 void PoolModel::connect_split(const Scenario& scenario, const Catalogue& catalogue,
                               const NetworkFactory& make_network) {
-  if (chip_->runs_gangs() || placement_.pipeline != 1) {
-    throw ConfigError(placement_.place,
-                      "the attention pool of attention_ffn is one stage of GPUs: 'pipeline: 1'");
-  }
+  require_mixers_pool(*chip_, placement_);
   split_ = std::make_unique<SplitLayers>(scenario, catalogue, make_network, store_);
 }
 
