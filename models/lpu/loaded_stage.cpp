@@ -61,8 +61,8 @@ class LpuLoadedStage final : public LoadedStage {
       throw ModelError("lpu: recurrent states and windows cannot give tokens back");
     }
     if (tokens > found->second.tokens) {
-      throw ModelError(fmt::format("lpu: {} tokens cannot be kept of {}", tokens,
-                                   found->second.tokens));
+      throw ModelError(
+          fmt::format("lpu: {} tokens cannot be kept of {}", tokens, found->second.tokens));
     }
     found->second.tokens = tokens;
   }

@@ -89,8 +89,7 @@ std::string misplaced(const std::string& key, bool is_phase, const std::string& 
 
 void check_mode_keys(const Tree& tree, PlacementMode mode, const std::string& word,
                      ReadContext& context) {
-  const std::vector<std::string> all = {"prefill", "decode", "attention",
-                                        "ffn",     "draft",  "verify"};
+  const std::vector<std::string> all = {"prefill", "decode", "attention", "ffn", "draft", "verify"};
   const std::vector<std::string> phases = phases_of(mode);
   const auto has = [](const std::vector<std::string>& list, const std::string& key) {
     return std::find(list.begin(), list.end(), key) != list.end();

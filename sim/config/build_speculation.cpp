@@ -65,8 +65,8 @@ Speculation build_speculation(const MapReader& reader, ReadContext& context) {
 void refuse_speculation(const MapReader& reader, const std::string& mode, ReadContext& context) {
   for (const char* key : {"drafts", "acceptance"}) {
     if (!reader.has(key)) continue;
-    context.problems.report(
-        reader.place(key), fmt::format("'{}' is for mode drafter, not for mode {}", key, mode));
+    context.problems.report(reader.place(key),
+                            fmt::format("'{}' is for mode drafter, not for mode {}", key, mode));
   }
 }
 
@@ -95,11 +95,11 @@ void check_draft_model(const Scenario& scenario, const Tree& tree, Problems& pro
   }
   if (!is_known(draft) || !is_known(scenario.model)) return;
   if (draft.vocabulary == scenario.model.vocabulary) return;
-  problems.report(written->place,
-                  fmt::format("'{}' drafts tokens of a vocabulary of {}, '{}' has {}; a draft "
-                              "model shares the vocabulary of the model",
-                              draft.name, draft.vocabulary, scenario.model.name,
-                              scenario.model.vocabulary));
+  problems.report(
+      written->place,
+      fmt::format("'{}' drafts tokens of a vocabulary of {}, '{}' has {}; a draft "
+                  "model shares the vocabulary of the model",
+                  draft.name, draft.vocabulary, scenario.model.name, scenario.model.vocabulary));
 }
 
 }  // namespace tandem::config

@@ -157,7 +157,8 @@ void check_length(const Scenario& scenario, const NeuralNetwork& network, const 
                           (1 + traffic.length_spread) +
                       static_cast<double>(drafts);
   if (std::floor(most) <= static_cast<double>(network.max_context)) return;
-  problems.report(      place_of(tree,
+  problems.report(
+      place_of(tree,
                traffic.output_tokens > traffic.prompt_tokens ? "output_tokens" : "prompt_tokens"),
       fmt::format("prompt and output{} together take up to {} tokens, more than the context {} of "
                   "'{}'",

@@ -49,9 +49,8 @@ Section placement_section() {
                   "`monolithic`: the keys of a pool stand beside `mode`. `disaggregated`: "
                   "`prefill` and `decode` each hold them. `attention_ffn`: `prefill`, `attention` "
                   "and `ffn` do. `drafter`: `draft` and `verify` do.",
-                  {choice("mode", "",
-                          {"monolithic", "disaggregated", "attention_ffn", "drafter"}, {},
-                          "Whether prefill and decode share the chips.")},
+                  {choice("mode", "", {"monolithic", "disaggregated", "attention_ffn", "drafter"},
+                          {}, "Whether prefill and decode share the chips.")},
                   pool_section().later};
   section.keys.push_back(
       map("prefill", "Disaggregated, attention_ffn: the pool that processes prompts."));

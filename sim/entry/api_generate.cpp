@@ -75,8 +75,7 @@ GenerateAnswer generate_text_of(const Context& context, const GenerateRequest& r
   options.seed = request.seed;
   options.timeline = request.with_timeline ? &timeline : nullptr;
   const std::vector<std::int32_t> prompt = tokenizer.encode(request.prompt, true, false);
-  const GenerateResult result =
-      generate_on(context, request, scenario, weights, prompt, options);
+  const GenerateResult result = generate_on(context, request, scenario, weights, prompt, options);
   const double error = reference_max_abs_error(result, weights);
   const std::string text = text_of(result, tokenizer);
   GenerateAnswer answer;

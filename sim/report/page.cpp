@@ -200,7 +200,8 @@ std::string run_page(const ReportInput& input) {
                   result.fidelity == Fidelity::Cycle ? "cycle" : "analytical",
                   result.requests.size(), number(result.simulated_s));
   text += latencies(input, s) + "\n" + figures(input, s);
-  text += pools_and_links(result) + speculation_text(result) + steps_text(result) + provenance_text(input.sensitivity);
+  text += pools_and_links(result) + speculation_text(result) + steps_text(result) +
+          provenance_text(input.sensitivity);
   return text;
 }
 

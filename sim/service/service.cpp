@@ -248,7 +248,8 @@ ServiceModel::ServiceModel(const Scenario& scenario, const Catalogue& catalogue,
                         LayerDuty duty = LayerDuty::Whole) {
     return std::make_unique<PoolModel>(side, pool, taken, catalogue, make_network_, store_, duty);
   };
-  prefill_ = make(placement.has_drafter() ? verifying_side(scenario) : scenario, placement.prefill, 0);
+  prefill_ =
+      make(placement.has_drafter() ? verifying_side(scenario) : scenario, placement.prefill, 0);
   if (placement.mode == PlacementMode::Monolithic) return;
   // Pools of one group of chips stand side by side.
   const auto taken_for = [&](const PoolPlacement& other) {

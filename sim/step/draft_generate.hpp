@@ -12,13 +12,10 @@ namespace tandem {
 /// Runs `prompt` on the pools of a drafter placement and continues it; as generate(), but greedy
 /// alone. A round drafts no more tokens than are still wanted. The networks are those of the
 /// weights. Throws ConfigError where generate() would and for a temperature.
-[[nodiscard]] GenerateResult generate_with_drafts(const Scenario& scenario,
-                                                  const Catalogue& catalogue,
-                                                  const NetworkFactory& make_network,
-                                                  const Weights& weights,
-                                                  const Weights& draft_weights,
-                                                  std::span<const std::int32_t> prompt,
-                                                  const GenerateOptions& options);
+[[nodiscard]] GenerateResult generate_with_drafts(
+    const Scenario& scenario, const Catalogue& catalogue, const NetworkFactory& make_network,
+    const Weights& weights, const Weights& draft_weights, std::span<const std::int32_t> prompt,
+    const GenerateOptions& options);
 
 /// The weights of `network` out of those of a network that has its tensors too, such as one of the
 /// same widths with more layers. Throws ConfigError that names the first tensor that is missing or

@@ -1,5 +1,7 @@
 // Speculative decoding with real numbers: whatever drafts, the text is that of the large model by
 // itself.
+#include "sim/step/draft_generate.hpp"
+
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -8,7 +10,6 @@
 #include "sim/entry/api.hpp"
 #include "sim/lower/llama2c_checkpoint.hpp"
 #include "sim/numerics/tokenizer.hpp"
-#include "sim/step/draft_generate.hpp"
 
 namespace tandem::entry {
 namespace {
@@ -42,7 +43,8 @@ class Drafting : public ::testing::Test {
                                 draft, prompt(), options);
   }
   [[nodiscard]] Weights first_layers(std::int64_t layers) {
-    NeuralNetwork network = context_.loader.network("little_tales", {{"layers", std::to_string(layers)}});
+    NeuralNetwork network =
+        context_.loader.network("little_tales", {{"layers", std::to_string(layers)}});
     return weights_within(weights_, network);
   }
 
@@ -114,10 +116,11 @@ TEST_F(Drafting, ANetworkOfOtherWidthsMayDraftToo) {
 
 TEST_F(Drafting, AnLpuVerifiesSeveralTokensInOnePass) {
   const GenerateResult one = alone("little_tales_lpu");
-  const GenerateResult two = drafted(
-      first_layers(3), {{"placement.verify", "{pool: lpu, precision: {weights: float16, kv_cache: "
-                                             "float16, activations: float16}}"},
-                        {"placement.draft", "{pool: gpu}"}});
+  const GenerateResult two =
+      drafted(first_layers(3), {{"placement.verify",
+                                 "{pool: lpu, precision: {weights: float16, kv_cache: "
+                                 "float16, activations: float16}}"},
+                                {"placement.draft", "{pool: gpu}"}});
   EXPECT_EQ(two.tokens, one.tokens);
   EXPECT_EQ(two.logits, one.logits);
 }

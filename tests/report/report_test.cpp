@@ -150,7 +150,8 @@ TEST(Report, RoundsOfADrafterPlacementHaveTheirPartsEnergyAndCost) {
   EXPECT_TRUE(a.books.usd_per_hour_used.has_value());
   EXPECT_FALSE(a.sensitivity.provenance.empty());
   EXPECT_NE(run_page(a.input()).find("3 drafts of tinier per round"), std::string::npos);
-  const nlohmann::json plain = nlohmann::json::parse(result_json(run_it(priced_scenario()).input()));
+  const nlohmann::json plain =
+      nlohmann::json::parse(result_json(run_it(priced_scenario()).input()));
   EXPECT_TRUE(plain["speculation"].is_null());
 }
 

@@ -27,9 +27,8 @@ void expect_parts_to_cover(const RunResult& result) {
   const SpeculationUse& use = *result.speculation;
   double after_first = 0;
   for (const RequestRecord& r : result.requests) after_first += r.e2e_ms - r.ttft_ms;
-  EXPECT_NEAR(
-      to_milliseconds(use.draft_prompt + use.drafting + use.transfer + use.verifying),
-      after_first, 1e-9 * after_first);
+  EXPECT_NEAR(to_milliseconds(use.draft_prompt + use.drafting + use.transfer + use.verifying),
+              after_first, 1e-9 * after_first);
 }
 
 TEST(Speculation, WithoutAcceptedDraftsEveryRoundGivesOneToken) {
@@ -120,8 +119,8 @@ TEST(Speculation, StaticChipsDraftOneTokenPerPeriod) {
   const RunResult result = serve_rounds(s);
   EXPECT_NEAR(result.requests[0].ttft_ms, 5280e-6, 1e-12);
   EXPECT_EQ(result.speculation->draft_prompt, Picoseconds((32320 - 5384) * 1000));
-  EXPECT_NEAR(result.requests[0].e2e_ms,
-              (32320 + 3 * (3 * 1010 + 112 + 4160) + 2 * 104) * 1e-6, 1e-12);
+  EXPECT_NEAR(result.requests[0].e2e_ms, (32320 + 3 * (3 * 1010 + 112 + 4160) + 2 * 104) * 1e-6,
+              1e-12);
   expect_parts_to_cover(result);
 }
 

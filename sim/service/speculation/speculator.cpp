@@ -134,8 +134,7 @@ void Speculator::round_verified(Sequence& sequence, Picoseconds now) {
   use_.accepted += accepted;
   account(sequence, use_.verifying, "verify", now);
   // Of the last draft the drafter has computed nothing yet.
-  sequence.drafted_tokens =
-      request.known_tokens() + std::min(accepted, speculation_.drafts - 1);
+  sequence.drafted_tokens = request.known_tokens() + std::min(accepted, speculation_.drafts - 1);
   give(sequence, accepted + 1, now);
   if (!request.is_done()) send(sequence, false, accepted + 1, now);
 }
