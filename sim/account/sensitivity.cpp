@@ -35,6 +35,8 @@ class AnalyticalClock {
     int count[2] = {0, 0};
     for (std::size_t i = 0; i < now.size(); ++i) {
       const int kind = is_decode(result_.representatives[i]) ? 1 : 0;
+      // Prompts of a draft model run beside those that give the first tokens.
+      if (kind == 0 && result_.representatives[i].pool == "draft") continue;
       sum[kind] += now[i] / base_[i];
       ++count[kind];
     }

@@ -54,6 +54,7 @@ bool is_known(const NeuralNetwork& network) {
 Speculation build_speculation(const MapReader& reader, ReadContext& context) {
   Speculation speculation;
   speculation.drafts = reader.count("drafts");
+  speculation.in_step = reader.choice_word("rounds") == "in_step";
   speculation.place = reader.place("mode");
   if (reader.has("acceptance")) {
     speculation.acceptance = read_acceptance(*reader.child("acceptance"), context);
@@ -63,7 +64,7 @@ Speculation build_speculation(const MapReader& reader, ReadContext& context) {
 }
 
 void refuse_speculation(const MapReader& reader, const std::string& mode, ReadContext& context) {
-  for (const char* key : {"drafts", "acceptance"}) {
+  for (const char* key : {"drafts", "acceptance", "rounds"}) {
     if (!reader.has(key)) continue;
     context.problems.report(reader.place(key),
                             fmt::format("'{}' is for mode drafter, not for mode {}", key, mode));
@@ -72,31 +73,31 @@ void refuse_speculation(const MapReader& reader, const std::string& mode, ReadCo
 
 void check_draft_model(const Scenario& scenario, const Tree& tree, Problems& problems) {
   const Tree* placement = tree.find("placement");
-  const Tree* written = tree.find("draft_model");
+  const TreeEntry* written = tree.find_entry("draft_model");
   const bool has_mode = placement != nullptr && placement->find("mode") != nullptr;
   if (!has_mode) return;  // reported as missing
   if (!scenario.placement.has_drafter()) {
-    if (written == nullptr || written->is_null()) return;
-    problems.report(written->place,
+    if (written == nullptr || written->value.is_null()) return;
+    problems.report(written->key_place,
                     "'draft_model' is for placements of mode drafter; leave it out, or write "
                     "'mode: drafter'");
     return;
   }
-  if (written == nullptr || written->is_null()) {
+  if (written == nullptr || written->value.is_null()) {
     problems.report(placement->find("mode")->place,
                     "mode drafter needs the key 'draft_model' beside 'model': the network that "
                     "drafts");
     return;
   }
   const NeuralNetwork& draft = scenario.draft_model;
-  check_network_of_rounds(draft, written->place, problems);
+  check_network_of_rounds(draft, written->key_place, problems);
   if (const Tree* model = tree.find("model")) {
     check_network_of_rounds(scenario.model, model->place, problems);
   }
   if (!is_known(draft) || !is_known(scenario.model)) return;
   if (draft.vocabulary == scenario.model.vocabulary) return;
   problems.report(
-      written->place,
+      written->key_place,
       fmt::format("'{}' drafts tokens of a vocabulary of {}, '{}' has {}; a draft "
                   "model shares the vocabulary of the model",
                   draft.name, draft.vocabulary, scenario.model.name, scenario.model.vocabulary));

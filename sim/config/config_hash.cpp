@@ -72,7 +72,7 @@ void add_load(Hasher& hasher, const Scenario& scenario) {
     add(hasher, scenario.draft_model);
     add(hasher, scenario.placement.draft);
     const Speculation& speculation = scenario.placement.speculation;
-    hasher.add(speculation.drafts).add(speculation.acceptance.size());
+    hasher.add(speculation.drafts).add(speculation.in_step).add(speculation.acceptance.size());
     for (const double probability : speculation.acceptance) hasher.add(probability);
   }
   const Serving& serving = scenario.serving;

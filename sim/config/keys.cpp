@@ -72,6 +72,10 @@ Section placement_section() {
       number("acceptance", Dimension::Fraction, "none", 0, 1,
              "drafter, needed by `run`: probability that a draft is accepted when those before it "
              "were, or a list of them by position, of which the last holds from there on."));
+  section.keys.push_back(
+      choice("rounds", "in_step", {"in_step", "as_ready"}, {},
+             "drafter: whether the requests of a verifying replica go through their rounds "
+             "together, or each verification takes the drafts that are there."));
   for (const KeySpec& key : pool_section().keys) {
     section.keys.push_back(key);
     section.keys.back().is_required = false;

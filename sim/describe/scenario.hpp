@@ -94,6 +94,9 @@ struct PoolPlacement {
 /// them by the large one, and the tokens that come of it: the accepted drafts and one more.
 struct Speculation {
   std::int64_t drafts = 0;
+  /// The requests of a verifying replica go through their rounds together; else every verification
+  /// takes the drafts that are there.
+  bool in_step = true;
   /// Probability that a draft is accepted when all before it in the round were, by position; the
   /// last one holds for all further positions. Empty: not given.
   std::vector<double> acceptance;

@@ -126,7 +126,7 @@ Json speculation_json(const RunResult& result) {
   if (!result.speculation) return nullptr;
   const SpeculationUse& use = *result.speculation;
   const auto rounds = static_cast<double>(use.rounds);
-  const Picoseconds total = use.drafting + use.transfer + use.verifying;
+  const Picoseconds total = use.drafting + use.transfer + use.waiting + use.verifying;
   const auto part = [&](Picoseconds time) {
     return use.rounds > 0 ? Json(time / total) : Json(nullptr);
   };
@@ -142,6 +142,7 @@ Json speculation_json(const RunResult& result) {
           {"shares",
            {{"draft", part(use.drafting)},
             {"transfer", part(use.transfer)},
+            {"wait", part(use.waiting)},
             {"verify", part(use.verifying)}}},
           {"draft_prompt_ms",
            to_milliseconds(use.draft_prompt) / static_cast<double>(result.requests.size())}};

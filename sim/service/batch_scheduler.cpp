@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <iterator>
+#include <utility>
 
 namespace tandem {
 
@@ -60,6 +61,7 @@ bool BatchScheduler::preempt_younger(const ScheduledSequence& needy) {
 void BatchScheduler::drop(Sequences::iterator victim) {
   used_blocks_ -= victim->blocks;
   ++victim->request->preemptions;
+  preempted_.push_back(victim->request);
   victim->blocks = 0;
   victim->computed = 0;
   victim->comes_with_kv = false;
@@ -119,6 +121,7 @@ ScheduledStep BatchScheduler::schedule() {
   ScheduledStep step;
   std::int64_t budget = limits_.max_batch_tokens;
   if (schedule_running(step, budget)) schedule_waiting(step, budget);
+  step.preempted = std::exchange(preempted_, {});
   return step;
 }
 

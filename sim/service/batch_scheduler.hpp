@@ -34,7 +34,8 @@ struct ScheduledSequence {
 struct ScheduledStep {
   Batch batch;
   std::vector<ScheduledSequence*> sequences;
-  std::vector<Request*> reserved;  ///< offered requests that got room in this step
+  std::vector<Request*> reserved;   ///< offered requests that got room in this step
+  std::vector<Request*> preempted;  ///< in this step
 };
 
 /// Contract:
@@ -78,6 +79,8 @@ class BatchScheduler {
   bool preempt_for(const ScheduledSequence& needy);
   bool preempt_younger(const ScheduledSequence& needy);
   void drop(std::list<ScheduledSequence>::iterator victim);
+
+  std::vector<Request*> preempted_;  ///< since the last step
   void take(ScheduledSequence& sequence, std::int64_t tokens, ScheduledStep& step);
   static Sequences::iterator find(Sequences& list, const Request& request);
 

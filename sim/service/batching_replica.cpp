@@ -97,6 +97,7 @@ void BatchingReplica::issue(Picoseconds now) {
   }
   ScheduledStep step = scheduler_.schedule();
   for (Request* request : step.reserved) setup_.sink->reserved(*request, *this, now);
+  for (Request* request : step.preempted) setup_.sink->preempted(*request, now);
   if (step.batch.slices.empty()) return;
   StepEstimate estimate;
   const Picoseconds end = run_pass(step.batch, now, estimate);

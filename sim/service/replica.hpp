@@ -28,6 +28,8 @@ class RequestSink {
   /// `replica` has set room aside for a request that was offered to it: its KV may come.
   virtual void reserved(Request& request, Replica& replica, Picoseconds now) = 0;
   virtual void finished(Request& request, Picoseconds now) = 0;
+  /// A request lost its KV here and is computed again when there is room.
+  virtual void preempted(Request&, Picoseconds) {}
 };
 
 /// The part a pool plays for a request.

@@ -11,6 +11,7 @@
 #include "sim/service/pool_use.hpp"
 #include "sim/service/router.hpp"
 #include "sim/service/source.hpp"
+#include "sim/service/speculation/speculator.hpp"
 #include "sim/service/streaming_replica.hpp"
 #include "sim/service/system_agenda.hpp"
 

@@ -13,7 +13,7 @@
 #include "sim/lower/network_model.hpp"
 #include "sim/service/pool_use.hpp"
 #include "sim/service/request.hpp"
-#include "sim/service/speculation/speculator.hpp"
+#include "sim/service/speculation/speculation_use.hpp"
 #include "sim/step/estimator.hpp"
 #include "sim/step/pool_model.hpp"
 #include "sim/step/stage_store.hpp"

@@ -27,8 +27,9 @@ void expect_parts_to_cover(const RunResult& result) {
   const SpeculationUse& use = *result.speculation;
   double after_first = 0;
   for (const RequestRecord& r : result.requests) after_first += r.e2e_ms - r.ttft_ms;
-  EXPECT_NEAR(to_milliseconds(use.draft_prompt + use.drafting + use.transfer + use.verifying),
-              after_first, 1e-9 * after_first);
+  EXPECT_NEAR(
+      to_milliseconds(use.draft_prompt + use.drafting + use.transfer + use.waiting + use.verifying),
+      after_first, 1e-9 * after_first);
 }
 
 TEST(Speculation, WithoutAcceptedDraftsEveryRoundGivesOneToken) {
@@ -111,6 +112,27 @@ TEST(Speculation, AcceptanceOfARequestDoesNotDependOnTheOthers) {
   EXPECT_LT(together.pools[0].totals.steps, 4 * alone.rounds);
 }
 
+TEST(Speculation, RoundsInStepShareTheirVerification) {
+  // Two prompts in one pass: 4 x 1640 = 6560 ns. The ids of the first tokens arrive at 6664 and,
+  // behind them on the wire, 6668. The drafter has taken the first alone by then (1010 ns); its
+  // second and third drafts share passes with the other's (1020 ns each), whose third is alone.
+  // Drafts are there at 9714 + 112 and 10724 + 112 ns.
+  Scenario s = drafter_scenario({0}, 2);
+  s.traffic.requests = s.traffic.concurrency = 2;
+  s.placement.speculation.in_step = false;
+  const RunResult ready = serve_rounds(s);
+  EXPECT_NEAR(ready.requests[0].e2e_ms, (9826 + 4160) * 1e-6, 1e-12);
+  EXPECT_NEAR(ready.requests[1].e2e_ms, (9826 + 2 * 4160) * 1e-6, 1e-12);
+  EXPECT_EQ(ready.speculation->waiting, Picoseconds(0));
+  // Together: eight tokens in 4 x 1080 ns, when the later drafts are there.
+  s.placement.speculation.in_step = true;
+  const RunResult step = serve_rounds(s);
+  EXPECT_NEAR(step.requests[0].e2e_ms, (10836 + 4320) * 1e-6, 1e-12);
+  EXPECT_NEAR(step.requests[1].e2e_ms, (10836 + 4320) * 1e-6, 1e-12);
+  EXPECT_EQ(step.speculation->waiting, Picoseconds((10836 - 9826) * 1000));
+  expect_parts_to_cover(step);
+}
+
 TEST(Speculation, StaticChipsDraftOneTokenPerPeriod) {
   // The draft model's 32 prompt tokens enter an "lpu" one after the other, 1010 ns each, and are
   // done at 32320 ns, long after the first token (5280 + 104). Then as before.
@@ -139,12 +161,13 @@ TEST(Speculation, StaticChipsVerifyInPassesOfTheirSlots) {
 TEST(Speculation, FullPoolsPreemptAndStillAnswerEverybody) {
   // Room for one to three of eight requests in either pool: weights of 5776 B (the draft model's
   // layer 592 x 2 B, its tables 1040 B), 64 B and 16 B of KV per token.
-  for (const double tokens : {80, 128, 200}) {
+  for (const double tokens : {80, 96, 128, 160, 200, -80, -96, -128, -160, -200}) {
     Scenario s = drafter_scenario({0.5}, 40);
+    s.placement.speculation.in_step = tokens > 0;
     s.system.chips["small"] = s.system.chips["big"];
     s.placement.draft.pool = "lpu";
-    fakes::set(s.system.chips["big"].parameters, "capacity", 5776 + 64 * tokens);
-    fakes::set(s.system.chips["small"].parameters, "capacity", 2224 + 16 * tokens);
+    fakes::set(s.system.chips["big"].parameters, "capacity", 5776 + 64 * std::abs(tokens));
+    fakes::set(s.system.chips["small"].parameters, "capacity", 2224 + 16 * std::abs(tokens));
     s.traffic.requests = 12;
     s.traffic.concurrency = 8;
     const RunResult result = serve_rounds(s);

@@ -34,6 +34,7 @@ class Speculator::Side final : public RequestSink {
   Side(Speculator& owner, Handler on_token) : owner_(owner), on_token_(on_token) {}
   void token(Request& view, Picoseconds now) override { (owner_.*on_token_)(view, now); }
   void finished(Request& view, Picoseconds now) override { owner_.finished(view, now); }
+  void preempted(Request& view, Picoseconds now) override { owner_.preempted(view, now); }
   // Both pools keep their requests from the prompt to the end.
   void prefilled(Request&, Picoseconds) override {}
   void reserved(Request&, Replica&, Picoseconds) override {}
@@ -78,6 +79,7 @@ RequestSink& Speculator::verify_sink() {
 void Speculator::connect(Router::Replicas* drafters, Router::Replicas* verifiers) {
   drafters_ = drafters;
   verifiers_ = verifiers;
+  groups_.resize(verifiers->size());
 }
 
 void Speculator::arrived(Request& request, Picoseconds now) {
@@ -94,12 +96,16 @@ void Speculator::arrived(Request& request, Picoseconds now) {
 // The draft model's prompt is done, or one more draft.
 void Speculator::drafted(Request& view, Picoseconds now) {
   Sequence& sequence = of(view);
+  sequence.has_lost_draft = false;
   if (!sequence.has_draft_prompt) {
     // What the draft model makes of the prompt alone is not used: the large model's first token is
     // the next known one, here already or on its way.
     sequence.has_draft_prompt = true;
     view.waits = !sequence.has_first_token;
-    if (sequence.has_first_token) account(sequence, use_.draft_prompt, "draft prompt", now);
+    if (sequence.has_first_token) {
+      account(sequence, use_.draft_prompt, "draft prompt", now);
+      join_rounds(sequence);
+    }
     return;
   }
   if (view.generated < sequence.request->generated + speculation_.drafts) return;
@@ -110,6 +116,7 @@ void Speculator::drafted(Request& view, Picoseconds now) {
 
 void Speculator::verified(Request& view, Picoseconds now) {
   Sequence& sequence = of(view);
+  sequence.has_lost_verify = false;
   if (sequence.request->generated == 0) {
     prompt_verified(sequence, now);
   } else {
@@ -136,7 +143,13 @@ void Speculator::round_verified(Sequence& sequence, Picoseconds now) {
   // Of the last draft the drafter has computed nothing yet.
   sequence.drafted_tokens = request.known_tokens() + std::min(accepted, speculation_.drafts - 1);
   give(sequence, accepted + 1, now);
-  if (!request.is_done()) send(sequence, false, accepted + 1, now);
+  if (request.is_done()) {
+    group_of(sequence).leave(request.id);
+    verify_together(group_of(sequence), now);
+    return;
+  }
+  join_rounds(sequence);
+  send(sequence, false, accepted + 1, now);
 }
 
 /// Tokens that come together, up to the end of the answer.
@@ -167,8 +180,41 @@ void Speculator::start_drafts(Sequence& sequence, Picoseconds now) {
   sequence.drafter->resume(sequence.draft, sequence.drafted_tokens, now);
 }
 
+/// A request whose KV one pool dropped runs by itself until it is there again.
+void Speculator::join_rounds(Sequence& sequence) {
+  if (sequence.has_lost_draft || sequence.has_lost_verify) return;
+  group_of(sequence).join(sequence.request->id);
+}
+
+void Speculator::drafts_arrived(Sequence& sequence, Picoseconds now) {
+  RoundGroup& group = group_of(sequence);
+  const std::int64_t request = sequence.request->id;
+  if (!speculation_.in_step || !group.has(request)) {
+    start_verification(sequence, now);
+    return;
+  }
+  group.wait(request);
+  verify_together(group, now);
+}
+
+void Speculator::verify_together(RoundGroup& group, Picoseconds now) {
+  for (const std::int64_t request : group.take_if_complete()) {
+    start_verification(*sequences_.at(request), now);
+  }
+}
+
+// Others hold the memory that it is to be computed in again: they must not wait for it.
+void Speculator::preempted(const Request& view, Picoseconds now) {
+  Sequence& sequence = of(view);
+  (&view == &sequence.draft ? sequence.has_lost_draft : sequence.has_lost_verify) = true;
+  RoundGroup& group = group_of(sequence);
+  if (group.leave(view.id)) start_verification(sequence, now);
+  verify_together(group, now);
+}
+
 // The newest token has not been computed by the large model, and behind it come the drafts.
 void Speculator::start_verification(Sequence& sequence, Picoseconds now) {
+  account(sequence, use_.waiting, "wait", now);
   const std::int64_t computed = sequence.request->known_tokens() - 1;
   sequence.verify.generated = sequence.request->generated + speculation_.drafts;
   sequence.verify.unverified = speculation_.drafts;
@@ -190,11 +236,13 @@ void Speculator::send(Sequence& sequence, bool to_verifier, std::int64_t tokens,
 void Speculator::delivered(Sequence& sequence, bool to_verifier, Picoseconds now) {
   account(sequence, use_.transfer, "hand-over", now);
   if (to_verifier) {
-    start_verification(sequence, now);
+    drafts_arrived(sequence, now);
     return;
   }
   sequence.has_first_token = true;
-  if (sequence.has_draft_prompt) start_drafts(sequence, now);
+  if (!sequence.has_draft_prompt) return;
+  join_rounds(sequence);
+  start_drafts(sequence, now);
 }
 
 /// Books the time since the last call to a part of the round.

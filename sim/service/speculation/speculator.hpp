@@ -9,27 +9,17 @@
 #include <string>
 #include <vector>
 
+#include "sim/core/integers.hpp"
 #include "sim/lower/network_model.hpp"
 #include "sim/service/component.hpp"
 #include "sim/service/replica.hpp"
 #include "sim/service/router.hpp"
 #include "sim/service/source.hpp"
 #include "sim/service/speculation/acceptance.hpp"
+#include "sim/service/speculation/round_group.hpp"
+#include "sim/service/speculation/speculation_use.hpp"
 
 namespace tandem {
-
-/// What the rounds of a run came to. The four times are sums over requests and cover, without gap
-/// or overlap, the time from a request's first token to its last; waiting for a pool counts to it.
-struct SpeculationUse {
-  std::string draft_model;
-  std::int64_t drafts = 0;  ///< of a round
-  std::int64_t rounds = 0;
-  std::int64_t accepted = 0;  ///< drafts, those after a request's last token too
-  Picoseconds draft_prompt;   ///< the first token is there, the draft model's KV of the prompt not
-  Picoseconds drafting;
-  Picoseconds transfer;  ///< token ids on the links, both ways
-  Picoseconds verifying;
-};
 
 /// Runs the rounds of all requests: both pools compute the prompt; then a round drafts, hands the
 /// drafts over, verifies, gives out the accepted drafts and one more token together, and hands them
@@ -38,7 +28,9 @@ struct SpeculationUse {
 ///
 /// Contract:
 ///  - a round always drafts the full number: where an answer ends is known only when it is there.
-///  - pools batch what is ready; requests are not kept in step.
+///  - pools batch what is ready. With rounds in step the drafts of a verifying replica's requests
+///    wait for each other; a request that lost memory, in either pool, runs by itself until its
+///    next verification is done.
 class Speculator final : public RequestInlet, public Component {
  public:
   Speculator(const Scenario& scenario, std::uint64_t seed, std::unique_ptr<NetworkModel> network,
@@ -70,15 +62,21 @@ class Speculator final : public RequestInlet, public Component {
     std::int64_t drafted_tokens = 0;  ///< whose KV the drafter holds and may keep
     bool has_draft_prompt = false;
     bool has_first_token = false;
-    Picoseconds mark;  ///< up to here its time is accounted for
+    bool has_lost_draft = false;   ///< the drafter holds none of its KV
+    bool has_lost_verify = false;  ///< the verifier neither
+    Picoseconds mark;              ///< up to here its time is accounted for
   };
 
   void drafted(Request& view, Picoseconds now);
   void verified(Request& view, Picoseconds now);
   void finished(Request& view, Picoseconds now);
+  void preempted(const Request& view, Picoseconds now);
   void prompt_verified(Sequence& sequence, Picoseconds now);
   void round_verified(Sequence& sequence, Picoseconds now);
   void start_drafts(Sequence& sequence, Picoseconds now);
+  void join_rounds(Sequence& sequence);
+  void drafts_arrived(Sequence& sequence, Picoseconds now);
+  void verify_together(RoundGroup& group, Picoseconds now);
   void start_verification(Sequence& sequence, Picoseconds now);
   void give(Sequence& sequence, std::int64_t tokens, Picoseconds now);
   void send(Sequence& sequence, bool to_verifier, std::int64_t tokens, Picoseconds now);
@@ -86,6 +84,9 @@ class Speculator final : public RequestInlet, public Component {
   void account(Sequence& sequence, Picoseconds& part, const char* label, Picoseconds now);
   void plan_next();
   Sequence& of(const Request& view) { return *sequences_.at(view.id); }
+  RoundGroup& group_of(const Sequence& sequence) {
+    return groups_[index_of(sequence.verifier->index())];
+  }
 
   struct Message {
     Sequence* sequence;
@@ -105,6 +106,7 @@ class Speculator final : public RequestInlet, public Component {
   std::size_t next_drafter_ = 0;
   std::size_t next_verifier_ = 0;
   std::map<std::int64_t, std::unique_ptr<Sequence>> sequences_;
+  std::vector<RoundGroup> groups_;  ///< by verifying replica
   std::map<NetworkModel::MessageId, Message> under_way_;
   std::optional<Picoseconds> planned_;  ///< next wish; more of them would only pile up
   SpeculationUse use_;
