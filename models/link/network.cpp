@@ -85,14 +85,19 @@ Network::LinkState& Network::state_of(LinkId id) {
 
 std::optional<Picoseconds> Network::next_delivery() {
   if (!checkpoint_ && ready_.empty()) checkpoint_.emplace(Checkpoint{queue_, messages_, {}});
-  // Everything of the same instant must be in before the first of it may pop.
-  while (!queue_.empty() && (ready_.empty() || queue_.next_time() <= ready_.front().time)) step();
+  go_to_delivery();
   if (ready_.empty()) return std::nullopt;
   return ready_.front().time;
 }
 
+void Network::go_to_delivery() {
+  // Everything of the same instant must be in before the first of it may pop.
+  while (!queue_.empty() && (ready_.empty() || queue_.next_time() <= ready_.front().time)) step();
+}
+
 Delivery Network::pop_delivery() {
-  if (!next_delivery()) throw ModelError("network: nothing is under way");
+  go_to_delivery();  // for good: there is nothing to undo
+  if (ready_.empty()) throw ModelError("network: nothing is under way");
   Delivery delivery = std::move(ready_.front());
   ready_.erase(ready_.begin());
   committed_ = std::max(committed_, delivery.time);

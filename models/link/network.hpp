@@ -140,6 +140,7 @@ class Network {
   };
 
   void step();
+  void go_to_delivery();
   void offer(MessageId id, Message& message, Picoseconds now);
   void head(const Event& event, Picoseconds now);
   void arrive(const Event& event, Picoseconds now);

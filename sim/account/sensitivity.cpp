@@ -15,13 +15,17 @@ constexpr std::size_t most_influences = 8;
 
 using Figures = std::map<std::string, double>;
 
+/// Stands for a number that is not of one kind of chip.
+const std::string any_chip;
+
 /// Times of the representative passes under a changed scenario, relative to the scenario's own.
 class AnalyticalClock {
  public:
   AnalyticalClock(const Scenario& scenario, const ServiceModel& model, const RunResult& result,
                   const Catalogue& catalogue, const NetworkFactory& make_network)
       : model_(model), result_(result), catalogue_(catalogue), make_network_(make_network) {
-    base_ = floors(scenario);
+    base_ = floors(scenario, any_chip);
+    choose_probes();
   }
 
   /// Mean ratio of passes that compute prompts, and of those that only decode.
@@ -29,8 +33,9 @@ class AnalyticalClock {
     double prefill = 1;
     double decode = 1;
   };
-  [[nodiscard]] Ratios ratios(const Scenario& varied) const {
-    const std::vector<double> now = floors(varied);
+  /// `chip`: whose numbers differ, or any_chip.
+  [[nodiscard]] Ratios ratios(const Scenario& varied, const std::string& chip) const {
+    const std::vector<double> now = floors(varied, chip);
     double sum[2] = {0, 0};
     int count[2] = {0, 0};
     for (std::size_t i = 0; i < now.size(); ++i) {
@@ -68,20 +73,41 @@ class AnalyticalClock {
   [[nodiscard]] const PoolModel& pool_of(const std::string& name) const {
     return model_.pool_named(name);
   }
-  [[nodiscard]] std::vector<double> floors(const Scenario& varied) const {
+  /// Whether passes of a pool run on such chips; the feed-forward pool takes part in decoding.
+  [[nodiscard]] bool runs_on(const std::string& pool, const std::string& chip) const {
+    return std::any_of(result_.pools.begin(), result_.pools.end(), [&](const PoolUse& use) {
+      return use.chip == chip && (use.name == pool || (use.name == "ffn" && pool == "decode"));
+    });
+  }
+  /// The longest pass of every pool and kind.
+  void choose_probes() {
+    std::map<std::pair<std::string, bool>, std::size_t> longest;
+    for (std::size_t i = 0; i < base_.size(); ++i) {
+      const RepresentativeStep& step = result_.representatives[i];
+      const auto [known, is_new] = longest.try_emplace({step.pool, is_decode(step)}, i);
+      if (base_[i] > base_[known->second]) known->second = i;
+    }
+    for (const auto& [kind, index] : longest) probes_.push_back(index);
+  }
+  /// Most numbers move no floor at all: one that leaves the longest passes as they are is taken to
+  /// leave all of them.
+  [[nodiscard]] std::vector<double> floors(const Scenario& varied, const std::string& chip) const {
     StageStore store;
     std::map<std::string, PoolModel> pools;
-    std::vector<double> times;
-    for (const RepresentativeStep& step : result_.representatives) {
-      auto it = pools.find(step.pool);
-      if (it == pools.end()) {
-        it = pools
-                 .try_emplace(step.pool, varied, pool_of(step.pool), catalogue_, make_network_,
-                              store)
-                 .first;
-      }
-      times.push_back(to_seconds(it->second.floor(step.batch).latency));
+    const auto time_of = [&](std::size_t index) {
+      const RepresentativeStep& step = result_.representatives[index];
+      if (chip != any_chip && !runs_on(step.pool, chip)) return base_[index];
+      const auto pool = pools.try_emplace(step.pool, varied, pool_of(step.pool), catalogue_,
+                                          make_network_, store);
+      return to_seconds(pool.first->second.floor(step.batch).latency);
+    };
+    if (!probes_.empty() && std::all_of(probes_.begin(), probes_.end(), [&](std::size_t index) {
+          return time_of(index) == base_[index];
+        })) {
+      return base_;
     }
+    std::vector<double> times;
+    for (std::size_t i = 0; i < result_.representatives.size(); ++i) times.push_back(time_of(i));
     return times;
   }
 
@@ -89,22 +115,31 @@ class AnalyticalClock {
   const RunResult& result_;
   const Catalogue& catalogue_;
   const NetworkFactory& make_network_;
-  std::vector<double> base_;
+  std::vector<double> base_;         ///< floors of the representative passes, seconds
+  std::vector<std::size_t> probes_;  ///< passes that are asked first
 };
 
 /// One number that can be changed.
 struct Knob {
   std::string name;
   Parameter parameter;
-  bool moves_time = false;  ///< of a chip or a link
+  std::string chip;          ///< whose number it is, or any_chip
+  bool is_physical = false;  ///< of a chip or a link: energies depend on it
+  /// Whether analytical times may depend on it: energies and powers only move the clock, which
+  /// floors do not see.
+  [[nodiscard]] bool moves_time() const {
+    return is_physical && parameter.dimension != Dimension::Energy &&
+           parameter.dimension != Dimension::Power;
+  }
   std::function<void(Scenario&, double)> set;
 };
 
-void add_knobs(const std::string& prefix, const ParameterSet& parameters, bool moves_time,
-               const std::function<ParameterSet&(Scenario&)>& where, std::vector<Knob>& knobs) {
+void add_knobs(const std::string& prefix, const ParameterSet& parameters, const std::string& chip,
+               bool is_physical, const std::function<ParameterSet&(Scenario&)>& where,
+               std::vector<Knob>& knobs) {
   for (const auto& [name, parameter] : parameters.all()) {
     if (parameter.source.empty()) continue;
-    knobs.push_back({prefix + name, parameter, moves_time,
+    knobs.push_back({prefix + name, parameter, chip, is_physical,
                      [name = name, parameter = parameter, where](Scenario& scenario, double value) {
                        Parameter changed = parameter;
                        changed.value = value;
@@ -123,21 +158,21 @@ std::vector<Knob> knobs_of(const Scenario& scenario, const RunResult& result) {
   for (const auto& [name, chip] : scenario.system.chips) {
     if (!is_placed(result, name)) continue;
     add_knobs(
-        "chips." + name + ".", chip.parameters, true,
+        "chips." + name + ".", chip.parameters, name, true,
         [name = name](Scenario& s) -> ParameterSet& { return s.system.chips.at(name).parameters; },
         knobs);
   }
   for (const auto& [name, link] : scenario.system.links) {
     add_knobs(
-        "links." + name + ".", link.parameters, true,
+        "links." + name + ".", link.parameters, any_chip, true,
         [name = name](Scenario& s) -> ParameterSet& { return s.system.links.at(name).parameters; },
         knobs);
   }
   add_knobs(
-      "system.", scenario.system.parameters, false,
+      "system.", scenario.system.parameters, any_chip, false,
       [](Scenario& s) -> ParameterSet& { return s.system.parameters; }, knobs);
   add_knobs(
-      "prices.", scenario.prices.parameters, false,
+      "prices.", scenario.prices.parameters, any_chip, false,
       [](Scenario& s) -> ParameterSet& { return s.prices.parameters; }, knobs);
   return knobs;
 }
@@ -165,9 +200,13 @@ void put(Figures& figures, const char* name, const std::optional<double>& value)
   if (value) figures[name] = *value;
 }
 
+/// With one number of the scenario changed; none: with its own numbers.
 Figures figures_of(const Scenario& varied, const RunResult& result, const AnalyticalClock& clock,
-                   bool moves_time) {
-  const AnalyticalClock::Ratios r = moves_time ? clock.ratios(varied) : AnalyticalClock::Ratios{};
+                   const Knob* changed) {
+  const AnalyticalClock::Ratios r = changed != nullptr && changed->moves_time()
+                                        ? clock.ratios(varied, changed->chip)
+                                        : AnalyticalClock::Ratios{};
+  const bool is_physical = changed == nullptr || changed->is_physical;
   const double e2e = request_time_ratio(means_of(result), r);
   // Users that wait for their answers slow down with the service; other arrivals do not.
   const double duration = result.traffic.arrivals == ArrivalKind::Closed ? e2e : 1;
@@ -180,7 +219,7 @@ Figures figures_of(const Scenario& varied, const RunResult& result, const Analyt
   for (const char* rate : {"output_tokens_per_s", "total_tokens_per_s", "requests_per_s"}) {
     figures[rate] = 1 / duration;
   }
-  const Accounting books = moves_time
+  const Accounting books = is_physical
                                ? account_with(varied, result, clock.coefficients(varied), duration)
                                : account(varied, result);
   put(figures, "energy_j_per_output_token", books.energy_j_per_output_token);
@@ -207,7 +246,7 @@ void spread_knob(const Scenario& scenario, const RunResult& result, const Analyt
     Scenario varied = scenario;
     knob.set(varied, end);
     try {
-      for (const auto& [name, value] : figures_of(varied, result, clock, knob.moves_time)) {
+      for (const auto& [name, value] : figures_of(varied, result, clock, &knob)) {
         const double factor = value / base.at(name);
         BandFactor& extreme = extremes[name];
         extreme.low = std::min(extreme.low, factor);
@@ -226,7 +265,7 @@ void spread_knob(const Scenario& scenario, const RunResult& result, const Analyt
 std::map<std::string, BandFactor> bands_of(const Scenario& scenario, const RunResult& result,
                                            const AnalyticalClock& clock,
                                            const std::vector<Knob>& knobs) {
-  const Figures base = figures_of(scenario, result, clock, true);
+  const Figures base = figures_of(scenario, result, clock, nullptr);
   std::map<std::string, Spread> spreads;
   for (const Knob& knob : knobs) {
     if (knob.parameter.low && knob.parameter.high) {
@@ -254,7 +293,7 @@ std::optional<double> elasticity_of(const Scenario& scenario, const AnalyticalCl
     Scenario varied = scenario;
     knob.set(varied, side == 0 ? value - step : value + step);
     try {
-      times[side] = request_time_ratio(means, clock.ratios(varied));
+      times[side] = request_time_ratio(means, clock.ratios(varied, knob.chip));
     } catch (const ModelError&) {
       return std::nullopt;
     }
@@ -273,7 +312,7 @@ Sensitivity sensitivity_of(const Scenario& scenario, const ServiceModel& model,
   Sensitivity sensitivity;
   sensitivity.bands = bands_of(scenario, result, clock, knobs);
   for (const Knob& knob : knobs) {
-    if (!knob.moves_time) continue;
+    if (!knob.moves_time()) continue;
     const std::optional<double> elasticity = elasticity_of(scenario, clock, means, knob);
     if (!elasticity || *elasticity == 0) continue;
     sensitivity.provenance.push_back({knob.name, knob.parameter.value, knob.parameter.source,

@@ -128,6 +128,28 @@ void check_gang(const Scenario& scenario, const PoolPlacement& placement, const 
   }
 }
 
+/// Keys that would change nothing where they stand.
+void check_idle_keys(const Placement& placement, const PoolPlacement& pool, const Tree& tree,
+                     Problems& problems) {
+  const bool meets_others = pool.gang() > 1 || (placement.has_ffn() && &pool == &placement.decode);
+  if (pool.micro_batches > 1 && !meets_others) {
+    problems.report(place_of(tree, "micro_batches"),
+                    fmt::format("'micro_batches: {}' is for chips that wait for others meanwhile; "
+                                "leave it out, or give the pool a gang, e.g. 'tensor: 8'",
+                                pool.micro_batches));
+  }
+  if (pool.bridge_links == 0) return;
+  if (!placement.has_ffn() || &pool != &placement.ffn) {
+    problems.report(place_of(tree, "bridge_links"),
+                    "'bridge_links' is for the 'ffn' pool of attention_ffn; leave it out");
+  } else if (pool.bridge_links > pool.tensor) {
+    problems.report(place_of(tree, "bridge_links"),
+                    fmt::format("'bridge_links' is {}, more than the {} chips of a gang; must be 1 "
+                                "to 'tensor', or left out for all of them",
+                                pool.bridge_links, pool.tensor));
+  }
+}
+
 /// The pools of a placement, each with the map its keys stand in; pools that are missing are not.
 std::vector<std::pair<const PoolPlacement*, const Tree*>> phases_in(const Placement& placement,
                                                                     const Tree& tree) {
@@ -171,6 +193,7 @@ void check_length(const Scenario& scenario, const NeuralNetwork& network, const 
 void check_gangs(const Scenario& scenario, const Tree& tree, Problems& problems) {
   for (const auto& [pool, own] : phases_in(scenario.placement, tree)) {
     check_gang(scenario, *pool, *own, problems);
+    check_idle_keys(scenario.placement, *pool, *own, problems);
   }
 }
 

@@ -77,6 +77,21 @@ std::string figures(const ReportInput& input, const RunSummary& s) {
   return text;
 }
 
+/// The parts that passes spend most of their time on.
+std::string time_line(const PoolUse& pool) {
+  constexpr std::size_t most_parts = 6;
+  const auto shares = time_shares_of(pool);
+  if (shares.size() < 2) return "";
+  std::vector<std::string> words;
+  double rest = 1;
+  for (std::size_t i = 0; i < std::min(shares.size(), most_parts); ++i) {
+    words.push_back(fmt::format("{} {:.0f} %", shares[i].first, 100 * shares[i].second));
+    rest -= shares[i].second;
+  }
+  if (rest > 0.005) words.push_back(fmt::format("others {:.0f} %", 100 * rest));
+  return fmt::format("  {:<10} time: {}\n", "", fmt::join(words, ", "));
+}
+
 std::string pools_and_links(const RunResult& result) {
   std::string text = "\nPools\n";
   for (const PoolUse& pool : result.pools) {
@@ -85,6 +100,7 @@ std::string pools_and_links(const RunResult& result) {
         "bound by {}\n",
         pool.name, pool.chips, pool.chip, 100 * pool.busy, 100 * pool.bottleneck_busy,
         100 * pool.kv_peak, pool.bottleneck.empty() ? "-" : pool.bottleneck);
+    text += time_line(pool);
   }
   if (result.links.empty()) return text;
   text += "Links\n";

@@ -99,6 +99,13 @@ std::optional<double> share_of_peak(double amount, double peak, const PoolUse& p
   return amount / (peak * static_cast<double>(pool.chips) * seconds);
 }
 
+/// Shares of the passes' latency.
+Json time_shares(const PoolUse& pool) {
+  Json shares = Json::object();
+  for (const auto& [name, share] : time_shares_of(pool)) shares[name] = share;
+  return shares;
+}
+
 Json pools_json(const RunResult& result) {
   Json pools = Json::object();
   for (const PoolUse& pool : result.pools) {
@@ -116,6 +123,7 @@ Json pools_json(const RunResult& result) {
                                        result.simulated_s))},
         {"kv_peak", pool.kv_peak},
         {"kv_slots", pool.kv_slots},
+        {"time_shares", time_shares(pool)},
         {"bottleneck", pool.bottleneck.empty() ? Json(nullptr) : Json(pool.bottleneck)}};
   }
   return pools;

@@ -63,4 +63,17 @@ RunBounds bounds_of(const RunResult& result) {
   return bounds;
 }
 
+std::vector<std::pair<std::string, double>> time_shares_of(const PoolUse& pool) {
+  double total = 0;
+  for (const auto& [name, seconds] : pool.totals.part_seconds) total += seconds;
+  std::vector<std::pair<std::string, double>> shares;
+  if (total <= 0) return shares;
+  for (const auto& [name, seconds] : pool.totals.part_seconds) {
+    if (seconds > 0) shares.emplace_back(name, seconds / total);
+  }
+  std::stable_sort(shares.begin(), shares.end(),
+                   [](const auto& a, const auto& b) { return a.second > b.second; });
+  return shares;
+}
+
 }  // namespace tandem

@@ -2,6 +2,9 @@
 #pragma once
 
 #include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "sim/core/statistics.hpp"
 #include "sim/describe/scenario.hpp"
@@ -35,5 +38,9 @@ struct RunBounds {
 };
 
 [[nodiscard]] RunBounds bounds_of(const RunResult& result);
+
+/// What the passes of a pool spend their latency on (StepCost::parts), as shares of it, the largest
+/// first. Empty where no pass was simulated.
+[[nodiscard]] std::vector<std::pair<std::string, double>> time_shares_of(const PoolUse& pool);
 
 }  // namespace tandem

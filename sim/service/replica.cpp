@@ -52,6 +52,21 @@ void Replica::record_pass(const Batch& batch, Picoseconds start, Picoseconds end
   if (lane > 0) name += fmt::format(", pass {} in flight", lane + 1);
   const auto track = setup_.timeline->track(setup_.name + " steps", name);
   setup_.timeline->span(track, label_of(batch), start, end);
+  const bool has_prompts = std::any_of(batch.slices.begin(), batch.slices.end(), is_prompt);
+  std::int64_t& shown = shown_inside_[has_prompts];
+  if (setup_.index > 0 || batch.tokens() < 2 * shown) return;
+  shown = batch.tokens();
+  record_inside(batch, start);
+}
+
+void Replica::record_inside(const Batch& batch, Picoseconds start) {
+  const PassTrace trace = setup_.estimator->trace(batch);
+  if (trace.size() < 2) return;  // a chip by itself: the pass says all
+  const std::string group = fmt::format("{} within, {}", setup_.name, label_of(batch));
+  for (const PassSpan& span : trace) {
+    const auto track = setup_.timeline->track(group, span.track);
+    setup_.timeline->span(track, span.label, start + span.start, start + span.end);
+  }
 }
 
 void Replica::want_issue(Picoseconds at) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -110,8 +111,13 @@ class Replica : public Component {
 
  private:
   void record_pass(const Batch& batch, Picoseconds start, Picoseconds end);
+  /// What its chips do in the pass; asked for the first pass with prompts, the first without, and
+  /// again when passes have twice as many tokens.
+  void record_inside(const Batch& batch, Picoseconds start);
 
   std::optional<Picoseconds> planned_issue_;
+  /// Tokens of the largest pass shown inside, with prompts and without.
+  std::map<bool, std::int64_t> shown_inside_;
   std::vector<Picoseconds> lane_ends_;  ///< of the timeline: when the last span of a track ends
 };
 

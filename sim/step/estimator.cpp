@@ -111,6 +111,9 @@ void StepEstimator::count(const StepCost& cost, double weight) {
   remote.memory_bytes += weight * static_cast<double>(cost.remote.memory.count());
   remote.kernels += weight * static_cast<double>(cost.remote.kernels);
   remote.busy_s += weight * to_seconds(cost.remote.busy);
+  for (const auto& [name, time] : cost.parts) {
+    totals_.part_seconds[name] += weight * to_seconds(time);
+  }
   totals_.bottleneck_seconds[cost.bottleneck] += weight * to_seconds(cost.period());
 }
 

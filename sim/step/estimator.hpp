@@ -50,6 +50,8 @@ struct PoolTotals {
   /// Analytical time of the passes, split over the tokens of prompts and the generated ones.
   double prefill_floor_s = 0;
   double decode_floor_s = 0;
+  /// Latency of the passes by what they spend it on (StepCost::parts).
+  std::map<std::string, double> part_seconds;
   std::map<std::string, double> bottleneck_seconds;  ///< time of the slowest station, by its bound
 };
 
@@ -67,6 +69,10 @@ class StepEstimator {
   StepEstimate execute(const Batch& batch);
   /// Times of a pass that may not come to be: not counted. For chips with static schedules.
   [[nodiscard]] StepEstimate expect(const Batch& batch);
+  /// PoolModel::trace(); nothing on the analytical clock.
+  [[nodiscard]] PassTrace trace(const Batch& batch) {
+    return fidelity_ == Fidelity::Cycle ? pool_.trace(canonical(batch)) : PassTrace{};
+  }
   [[nodiscard]] const PoolTotals& totals() const { return totals_; }
   /// Distinct passes that were simulated to answer.
   [[nodiscard]] std::int64_t simulated() const {

@@ -7,6 +7,7 @@
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/hash.hpp"
 #include "sim/step/generate.hpp"
+#include "sim/step/pool_fit.hpp"
 #include "sim/step/pool_model.hpp"
 
 namespace tandem {
@@ -69,7 +70,9 @@ FeedForwardPool::FeedForwardPool(const Scenario& scenario, const FeedForwardPool
       kind_keys_(like.kind_keys_) {}
 
 void FeedForwardPool::require_fit(const Stage& fullest) const {
-  const Fit fit = chip_->fit(fullest, 1, 1);
+  const FitQuestion question{
+      .chip = *chip_, .network = network_, .store = &store_, .chip_key = chip_key_};
+  const Fit fit = fit_on_chip(question, fullest, 1);
   if (fit.holds_weights()) return;
   const double missing = -static_cast<double>(fit.free_for_kv().count()) / megabyte;
   throw ConfigError(

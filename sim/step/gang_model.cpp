@@ -59,6 +59,7 @@ std::vector<ChipAddress> members_of(const std::vector<ChipAddress>& chips,
 
 void describe_last(const RankPassage& last, const RankWork& work, GangCost& cost) {
   cost.exchanges = last.exchanges;
+  cost.kernel_times = work.result.kernel_times;
   Picoseconds exchanged{0};
   for (const auto& [role, time] : last.exchanges) exchanged += time;
   cost.bottleneck = exchanged * 2 > cost.time ? "exchange" : work.result.bottleneck;
@@ -245,7 +246,8 @@ const RankWork& GangModel::work_of(const Stage& own, const Batch& batch, RankPol
 }
 
 GangCost GangModel::cost(const Stage& stage, const std::vector<ChipAddress>& chips,
-                         const std::vector<Batch>& micro_batches, RankPolicy policy) {
+                         const std::vector<Batch>& micro_batches, RankPolicy policy,
+                         PassTrace* trace) {
   const Sharding& sharding = stage.shard.of;
   GangCost cost;
   Works works;
@@ -268,7 +270,7 @@ GangCost GangModel::cost(const Stage& stage, const std::vector<ChipAddress>& chi
   const auto price = [&](const std::vector<std::int64_t>& ranks, const Exchange& exchange) {
     return price_of(chips, {sharding, ranks.front()}, exchange);
   };
-  Passage passage = pass_through(plan, sharding, price);
+  Passage passage = pass_through(plan, sharding, price, trace);
   cost.time = passage.time;
   cost.legs = std::move(passage.legs);
   cost.link_bytes = std::move(passage.link_bytes);

@@ -31,8 +31,9 @@ struct GangCost {
   std::vector<Picoseconds> legs;
   /// Of the rank that is through last: time in exchanges, waiting for others included, by role.
   std::map<std::string, Picoseconds> exchanges;
-  std::map<std::string, std::int64_t> activity;    ///< of all ranks
-  std::map<std::string, std::int64_t> link_bytes;  ///< as StepCost::link_bytes
+  std::map<std::string, Picoseconds> kernel_times;  ///< of the same rank, by role
+  std::map<std::string, std::int64_t> activity;     ///< of all ranks
+  std::map<std::string, std::int64_t> link_bytes;   ///< as StepCost::link_bytes
   Flops matrix;
   Bytes memory;
   std::int64_t kernels = 0;
@@ -70,9 +71,10 @@ class GangModel {
             StageStore& store)
       : chip_(chip), chip_key_(chip_key), collectives_(collectives), store_(store) {}
   /// `chips`: one per rank, in the order of ranks. `micro_batches`: parts of a batch that the ranks
-  /// compute and exchange by turns.
+  /// compute and exchange by turns. `trace`: as in pass_through().
   [[nodiscard]] GangCost cost(const Stage& stage, const std::vector<ChipAddress>& chips,
-                              const std::vector<Batch>& micro_batches, RankPolicy policy);
+                              const std::vector<Batch>& micro_batches, RankPolicy policy,
+                              PassTrace* trace = nullptr);
   /// Of a batch that is not cut; no rank is simulated.
   [[nodiscard]] GangFloor floor(const Stage& stage, const std::vector<ChipAddress>& chips,
                                 const Batch& batch);

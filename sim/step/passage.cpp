@@ -57,8 +57,8 @@ struct Event {
 class Walk {
  public:
   Walk(const std::vector<std::vector<const RankWork*>>& work, const Sharding& sharding,
-       const ExchangePrice& price)
-      : price_(price), compute_free_(index_of(sharding.ranks()), Picoseconds(0)) {
+       const ExchangePrice& price, PassTrace* trace)
+      : price_(price), trace_(trace), compute_free_(index_of(sharding.ranks()), Picoseconds(0)) {
     for (const RankGroup group : {RankGroup::Attention, RankGroup::Context, RankGroup::Gang}) {
       meetings_.emplace(group, meetings_of(group, sharding));
     }
@@ -94,6 +94,7 @@ class Walk {
     Picoseconds& free = compute_free_[ready.rank];
     const Picoseconds start = std::max(ready.time, free);
     free = start + progress_[ready.micro_batch][ready.rank].segment();
+    record(ready.micro_batch, ready.rank, "kernels", start, free);
     events_.insert({free, true, ready.micro_batch, ready.rank});
   }
 
@@ -151,9 +152,18 @@ class Walk {
   void leave(std::size_t micro_batch, std::size_t rank, Picoseconds end) {
     Progress& progress = progress_[micro_batch][rank];
     progress.spent[std::string(progress.exchange().role)] += end - progress.arrived;
+    record(micro_batch, rank, progress.exchange().role, progress.arrived, end);
     progress.waits = false;
     ++progress.next;
     events_.insert({end, false, micro_batch, rank});
+  }
+
+  void record(std::size_t micro_batch, std::size_t rank, std::string_view label, Picoseconds start,
+              Picoseconds end) {
+    if (trace_ == nullptr || start == end) return;
+    std::string track = "rank " + std::to_string(rank);
+    if (progress_.size() > 1) track += ", micro-batch " + std::to_string(micro_batch);
+    trace_->push_back({std::move(track), std::string(label), start, end});
   }
 
   /// Equal exchanges of a set cost the same: layers repeat.
@@ -168,6 +178,7 @@ class Walk {
   }
 
   const ExchangePrice& price_;
+  PassTrace* trace_;
   std::map<RankGroup, Meetings> meetings_;
   std::vector<std::vector<Progress>> progress_;  ///< by micro-batch, then rank
   std::set<Event> events_;
@@ -181,8 +192,8 @@ class Walk {
 }  // namespace
 
 Passage pass_through(const std::vector<std::vector<const RankWork*>>& work,
-                     const Sharding& sharding, const ExchangePrice& price) {
-  return Walk(work, sharding, price).run();
+                     const Sharding& sharding, const ExchangePrice& price, PassTrace* trace) {
+  return Walk(work, sharding, price, trace).run();
 }
 
 }  // namespace tandem

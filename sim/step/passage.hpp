@@ -10,6 +10,7 @@
 
 #include "sim/lower/collective.hpp"
 #include "sim/lower/exchange.hpp"
+#include "sim/step/pass_trace.hpp"
 #include "sim/step/stage_store.hpp"
 
 namespace tandem {
@@ -45,8 +46,10 @@ using ExchangePrice =
 /// time 0; a rank computes one at a time, the one that became ready first (of several the lower
 /// number). An exchange begins when the last of its ranks has arrived and the exchange before it
 /// among the same ranks is over. Computing and exchanging do not slow each other. Throws
-/// std::logic_error where ranks that should meet wait in different exchanges.
+/// std::logic_error where ranks that should meet wait in different exchanges. `trace`, where
+/// wanted, gets what every rank does with every micro-batch.
 [[nodiscard]] Passage pass_through(const std::vector<std::vector<const RankWork*>>& work,
-                                   const Sharding& sharding, const ExchangePrice& price);
+                                   const Sharding& sharding, const ExchangePrice& price,
+                                   PassTrace* trace = nullptr);
 
 }  // namespace tandem

@@ -32,7 +32,8 @@ Picoseconds busiest(const std::vector<FeedForwardVisit>& visits, std::int64_t mi
 }  // namespace
 
 PingPong ping_pong(const std::vector<Picoseconds>& legs,
-                   const std::vector<FeedForwardVisit>& visits, std::int64_t micro_batches) {
+                   const std::vector<FeedForwardVisit>& visits, std::int64_t micro_batches,
+                   PassTrace* trace) {
   if (legs.size() != visits.size() + 1) {
     throw std::logic_error("ping_pong: needs one leg more than visits");
   }
@@ -47,6 +48,12 @@ PingPong ping_pong(const std::vector<Picoseconds>& legs,
     arrivals.erase(arrivals.begin());
     const Picoseconds start = std::max(next.time, mixers_free);
     mixers_free = start + legs[next.leg];
+    const auto record = [&](const char* label, Picoseconds from, Picoseconds to) {
+      if (trace == nullptr || from == to) return;
+      trace->push_back({"micro-batch " + std::to_string(next.micro_batch), label, from, to});
+    };
+    record("wait", next.time, start);
+    record("mixers", start, mixers_free);
     const bool is_first = next.micro_batch == 0;
     if (is_first) {
       result.mixer_wait += start - next.time;
@@ -64,7 +71,12 @@ PingPong ping_pong(const std::vector<Picoseconds>& legs,
       result.slot_wait += slot - there;
       result.feeding += visit.service;
     }
-    arrivals.insert({slot + visit.service + visit.back, next.micro_batch, next.leg + 1});
+    const Picoseconds fed = slot + visit.service;
+    record("bridge", mixers_free, there);
+    record("slot_wait", there, slot);
+    record("feed_forward", slot, fed);
+    record("bridge", fed, fed + visit.back);
+    arrivals.insert({fed + visit.back, next.micro_batch, next.leg + 1});
   }
   return result;
 }

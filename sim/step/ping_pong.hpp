@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "sim/core/units.hpp"
+#include "sim/step/pass_trace.hpp"
 
 namespace tandem {
 
@@ -33,9 +34,9 @@ struct PingPong {
 /// micro-batch at a time, the one that has come first (equal ones by number). Each gang loops over
 /// the programs of its layers, each for as long as its service takes, and begins at time 0 with
 /// that of its first layer: a program takes the micro-batch that is there when its turn begins, and
-/// runs empty where none is.
+/// runs empty where none is. `trace`, where wanted, gets the way of every micro-batch.
 [[nodiscard]] PingPong ping_pong(const std::vector<Picoseconds>& legs,
                                  const std::vector<FeedForwardVisit>& visits,
-                                 std::int64_t micro_batches);
+                                 std::int64_t micro_batches, PassTrace* trace = nullptr);
 
 }  // namespace tandem

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "sim/core/diagnostics.hpp"
+#include "sim/core/hash.hpp"
 #include "sim/core/integers.hpp"
 
 namespace tandem {
@@ -47,7 +48,7 @@ std::vector<Stage> distinct(const std::vector<Stage>& stages) {
 }
 
 Fit fit_of(const FitQuestion& question, const Stage& stage, std::int64_t sequences) {
-  Fit fit = question.chip.fit(stage, sequences, question.max_context);
+  Fit fit = fit_on_chip(question, stage, sequences);
   const auto kept = static_cast<double>(fit.capacity.count()) * (1 - question.memory_reserve);
   fit.capacity = Bytes(static_cast<std::int64_t>(kept));
   return fit;
@@ -175,6 +176,21 @@ void require_mixers_pool(const ChipModel& chip, const PoolPlacement& placement) 
   if (!chip.runs_gangs() && placement.pipeline == 1) return;
   throw ConfigError(placement.place,
                     "the attention pool of attention_ffn is one stage of GPUs: 'pipeline: 1'");
+}
+
+Fit fit_on_chip(const FitQuestion& question, const Stage& stage, std::int64_t sequences) {
+  if (question.store == nullptr) return question.chip.fit(stage, sequences, question.max_context);
+  const std::uint64_t key = Hasher()
+                                .add("fit")
+                                .add(question.chip_key)
+                                .add(stage.key())
+                                .add(sequences)
+                                .add(question.max_context)
+                                .value();
+  if (const std::optional<Fit> known = question.store->find_fit(key)) return *known;
+  const Fit fit = question.chip.fit(stage, sequences, question.max_context);
+  question.store->put_fit(key, fit);
+  return fit;
 }
 
 FitQuestion fit_question(const Scenario& scenario, const ChipModel& chip,

@@ -33,6 +33,9 @@ struct FitQuestion {
   std::int64_t max_sequences = 1;
   std::int64_t max_context = 1;  ///< tokens of the longest request
   double memory_reserve = 0;     ///< share of memory that the serving framework leaves free
+  /// Where answers are kept, under a key of the chip; null: nowhere.
+  StageStore* store = nullptr;
+  std::uint64_t chip_key = 0;
 };
 
 /// How the chips of a stage share it.
@@ -52,6 +55,10 @@ void require_mixers_pool(const ChipModel& chip, const PoolPlacement& placement);
 [[nodiscard]] inline FitQuestion fit_question(const Scenario& scenario, const ChipModel& chip) {
   return fit_question(scenario, chip, scenario.model);
 }
+
+/// What the chip says of a stage with `sequences` requests, asked once where there is a store.
+[[nodiscard]] Fit fit_on_chip(const FitQuestion& question, const Stage& stage,
+                              std::int64_t sequences);
 
 /// Cuts the model as the placement says and looks whether it fits. With head_chips = 0 in the
 /// placement, chips with static schedules get as many head chips as it takes (none where the last

@@ -98,7 +98,10 @@ PoolModel::PoolModel(const Scenario& scenario, const PoolPlacement& placement,
       store_(store) {
   connect_gang(scenario, make_network);
   if (duty == LayerDuty::Mixers) connect_split(scenario, catalogue, make_network);
-  const PoolFit fit = require_fit(fit_question(scenario, *chip_, layers_), placement);
+  FitQuestion question = fit_question(scenario, *chip_, layers_);
+  question.store = &store_;
+  question.chip_key = chip_key_;
+  const PoolFit fit = require_fit(question, placement);
   stations_ = make_stations(fit);
   kv_room_ = fit.room;
   for (const Station& station : stations_) chips_per_replica_ += station.chips();
@@ -194,12 +197,13 @@ std::vector<Batch> PoolModel::turns_of(const Batch& batch) const {
 }
 
 PoolModel::StageShare PoolModel::run_stage(const Station& station, std::size_t stage,
-                                           std::vector<Batch> parts) {
+                                           std::vector<Batch> parts, PassTrace* trace) {
   if (gang_ != nullptr) {
     for (Batch& part : parts) part = on_groups(part);
-    GangCost gang = gang_->cost(station.stages[stage], chips_of(station, stage), parts, policy_);
+    GangCost gang =
+        gang_->cost(station.stages[stage], chips_of(station, stage), parts, policy_, trace);
     StageShare share;
-    share.exchanges = std::move(gang.exchanges);
+    share.parts = parts_of(gang.time, gang.kernel_times, gang.exchanges);
     share.link_bytes = std::move(gang.link_bytes);
     share.legs = std::move(gang.legs);
     share.result = {gang.time,
@@ -208,6 +212,7 @@ PoolModel::StageShare PoolModel::run_stage(const Station& station, std::size_t s
                     gang.kernels,
                     std::move(gang.activity),
                     std::move(gang.bottleneck),
+                    {},
                     {}};
     return share;
   }
@@ -218,18 +223,21 @@ PoolModel::StageShare PoolModel::run_stage(const Station& station, std::size_t s
   if (result == nullptr) {
     result = &store_.put(key, summary_of(chip_->simulate(station.stages[stage], batch)));
   }
-  return {*result, {}, {}, result->segments};
+  return {*result, parts_of(result->time, result->kernel_times, {}), {}, result->segments};
 }
 
 /// All micro-batches through mixers and feed-forward blocks in turns; they are taken as equal to
 /// the largest of them.
 PoolModel::StageShare PoolModel::run_in_turns(const Station& station, std::size_t stage,
-                                              const Batch& batch, RemoteShare& remote) {
+                                              const Batch& batch, RemoteShare& remote,
+                                              PassTrace* trace) {
   const std::vector<Batch> all = micro_batches(batch);
   const Batch& part = all.front();
   const auto parts = static_cast<std::int64_t>(all.size());
-  StageShare share = run_stage(station, stage, {part});
-  SplitRound round = split_->round(share.legs, part.tokens(), parts, chips_of(station, stage));
+  StageShare share = run_stage(station, stage, {part}, nullptr);
+  std::vector<std::int64_t> tokens;
+  for (const Batch& one : all) tokens.push_back(one.tokens());
+  SplitRound round = split_->round(share.legs, tokens, chips_of(station, stage), trace);
   for (auto& [name, count] : share.result.activity) count *= parts;
   for (auto& [name, bytes] : share.link_bytes) bytes *= parts;
   for (const auto& [name, bytes] : round.link_bytes) share.link_bytes[name] += bytes;
@@ -238,10 +246,12 @@ PoolModel::StageShare PoolModel::run_in_turns(const Station& station, std::size_
   share.result.kernels *= parts;
   const PingPong& pace = round.pace;
   share.result.time = pace.time;
-  share.exchanges["bridge"] = pace.bridge;
-  share.exchanges["slot_wait"] = pace.slot_wait;
-  share.exchanges["feed_forward"] = pace.feeding;
-  share.exchanges["mixer_wait"] = pace.mixer_wait;
+  add_parts({{"bridge", pace.bridge},
+             {"slot_wait", pace.slot_wait},
+             {"feed_forward", pace.feeding},
+             {waiting, pace.mixer_wait}},
+            share.parts);
+  share.parts[waiting] += pace.time - total_of(share.parts);
   if (pace.mixing * parts < pace.time / 2) {
     share.result.bottleneck =
         pace.feeding + pace.slot_wait > pace.bridge ? "feed_forward" : "bridge";
@@ -250,11 +260,13 @@ PoolModel::StageShare PoolModel::run_in_turns(const Station& station, std::size_
   return share;
 }
 
-void PoolModel::add_station(const Station& station, const Batch& batch, StepCost& cost) {
+void PoolModel::add_station(const Station& station, const Batch& batch, StepCost& cost,
+                            PassTrace* trace) {
   StageShare slowest;
   for (std::size_t i = 0; i < station.stages.size(); ++i) {
-    StageShare share = split_ == nullptr ? run_stage(station, i, turns_of(batch))
-                                         : run_in_turns(station, i, batch, cost.remote);
+    StageShare share = split_ == nullptr
+                           ? run_stage(station, i, turns_of(batch), i == 0 ? trace : nullptr)
+                           : run_in_turns(station, i, batch, cost.remote, i == 0 ? trace : nullptr);
     for (const auto& [name, count] : share.result.activity) cost.activity[name] += count;
     for (const auto& [name, bytes] : share.link_bytes) cost.link_bytes[name] += bytes;
     cost.matrix += share.result.matrix;
@@ -264,19 +276,40 @@ void PoolModel::add_station(const Station& station, const Batch& batch, StepCost
   }
   if (cost.stations.empty() || slowest.result.time > cost.period()) {
     cost.bottleneck = slowest.result.bottleneck;
-    cost.exchanges = std::move(slowest.exchanges);
   }
+  add_parts(slowest.parts, cost.parts);
   cost.stations.push_back(slowest.result.time);
+}
+
+PassTrace PoolModel::trace(const Batch& batch) {
+  PassTrace whole;
+  Picoseconds start{0};
+  const std::size_t stations = stations_of(batch);
+  for (std::size_t i = 0; i < stations; ++i) {
+    StepCost cost;
+    PassTrace own;
+    add_station(stations_[i], batch, cost, &own);
+    const std::string station = stations == 1 ? "" : fmt::format("station {}, ", i);
+    if (own.empty()) own.push_back({"kernels", "kernels", Picoseconds(0), cost.stations.front()});
+    for (PassSpan& span : own) {
+      whole.push_back(
+          {station + span.track, std::move(span.label), start + span.start, start + span.end});
+    }
+    start +=
+        cost.stations.front() + (i + 1 == stations ? Picoseconds(0) : hand_over(i, batch).time);
+  }
+  return whole;
 }
 
 StepCost PoolModel::simulate(const Batch& batch) {
   StepCost cost;
   const std::size_t stations = stations_of(batch);
   for (std::size_t i = 0; i < stations; ++i) {
-    add_station(stations_[i], batch, cost);
+    add_station(stations_[i], batch, cost, nullptr);
     const bool is_last = i + 1 == stations;
     const Hop next = is_last ? return_tokens(batch) : hand_over(i, batch);
     cost.hops.push_back(next.time);
+    if (next.time.count() > 0) cost.parts["hand_over"] += next.time;
     for (const auto& [name, bytes] : next.link_bytes) cost.link_bytes[name] += bytes;
   }
   return cost;

@@ -14,6 +14,7 @@
 #include "sim/step/gang_model.hpp"
 #include "sim/step/split_layers.hpp"
 #include "sim/step/stage_store.hpp"
+#include "sim/step/time_parts.hpp"
 
 namespace tandem {
 
@@ -39,8 +40,10 @@ struct StepCost {
   Bytes memory;
   std::int64_t kernels = 0;
   std::string bottleneck;  ///< of the slowest station
-  /// Time that its last rank spent in exchanges, waiting for others included, by role.
-  std::map<std::string, Picoseconds> exchanges;
+  /// Where a pass by itself spends its latency, along its longest way: kernels by role, exchanges
+  /// ("exchange <role>", waiting for others included), "hand_over" between stations, and "wait" for
+  /// a chip that is at another micro-batch. They add up to latency().
+  TimeParts parts;
   RemoteShare remote;  ///< of the feed-forward pool, where there is one
   /// One pass by itself: all stations and hops.
   [[nodiscard]] Picoseconds latency() const;
@@ -84,6 +87,9 @@ class PoolModel {
   void simulate_all_ranks() { policy_ = RankPolicy::All; }
   /// The cost of a pass, simulated (or taken from the store). The reference stays valid.
   const StepCost& step(const Batch& batch);
+  /// What happens when in a pass: each rank of a gang with each micro-batch, or each micro-batch on
+  /// its way between halves of layers. A chip by itself is one span.
+  [[nodiscard]] PassTrace trace(const Batch& batch);
   /// Computed apart from step().
   StepFloor floor(const Batch& batch);
 
@@ -119,13 +125,14 @@ class PoolModel {
   /// What one stage of a station cost, exchanges within its gang included.
   struct StageShare {
     StageResult result;
-    std::map<std::string, Picoseconds> exchanges;
+    TimeParts parts;  ///< as StepCost::parts
     std::map<std::string, std::int64_t> link_bytes;
     std::vector<Picoseconds> legs;  ///< around the visits to the feed-forward pool
   };
-  StageShare run_stage(const Station& station, std::size_t stage, std::vector<Batch> parts);
+  StageShare run_stage(const Station& station, std::size_t stage, std::vector<Batch> parts,
+                       PassTrace* trace);
   StageShare run_in_turns(const Station& station, std::size_t stage, const Batch& batch,
-                          RemoteShare& remote);
+                          RemoteShare& remote, PassTrace* trace);
   [[nodiscard]] std::vector<Batch> micro_batches(const Batch& batch) const;
   [[nodiscard]] std::vector<Batch> turns_of(const Batch& batch) const;
   void connect_gang(const Scenario& scenario, const NetworkFactory& make_network);
@@ -133,7 +140,7 @@ class PoolModel {
                      const NetworkFactory& make_network);
   void check_chips(const Scenario& scenario) const;
   Picoseconds floor_of(const Station& station, std::size_t stage, const Batch& batch);
-  void add_station(const Station& station, const Batch& batch, StepCost& cost);
+  void add_station(const Station& station, const Batch& batch, StepCost& cost, PassTrace* trace);
   const Hop& hop(std::int64_t from, std::int64_t to, Bytes size);
   [[nodiscard]] Bytes hidden_bytes(const Batch& batch) const;
   /// Stations that take part in a pass: chips that only hold the head rest when nothing is sampled.

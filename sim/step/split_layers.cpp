@@ -25,7 +25,7 @@ SplitLayers::SplitLayers(const Scenario& scenario, const Catalogue& catalogue,
       hidden_type_(scenario.placement.decode.precision.activations),
       network_(networks(scenario.system)),
       wires_(wires_of(scenario.system)),
-      ways_(std::make_shared<std::map<Key, std::set<Way>>>()) {}
+      ways_(std::make_shared<std::map<Key, std::map<Way, Bytes>>>()) {}
 
 SplitLayers::SplitLayers(const Scenario& scenario, const SplitLayers& like,
                          const Catalogue& catalogue, const NetworkFactory& networks,
@@ -37,28 +37,24 @@ SplitLayers::SplitLayers(const Scenario& scenario, const SplitLayers& like,
       wires_(wires_of(scenario.system)),
       ways_(like.ways_) {}
 
-SplitLayers::Rows SplitLayers::rows_of(std::int64_t tokens, const std::vector<ChipAddress>& mixers,
-                                       bool there) const {
-  return {ceil_div(tokens, static_cast<std::int64_t>(mixers.size())), mixers, there};
-}
-
 SplitLayers::Key SplitLayers::key_of(const Rows& rows) {
-  return {rows.rows, rows.mixers.front(), rows.mixers.size(), rows.there};
+  return {rows.tokens, rows.mixers.front(), rows.mixers.size(), rows.there};
 }
 
-/// A rank's rows, as wide as one bridge chip's part.
-Bytes SplitLayers::message_size(const Rows& rows) const {
-  const auto parts = static_cast<std::int64_t>(pool_.bridge_chips().size());
-  return Bytes(rows.rows * ceil_div(hidden_, parts) * bytes_of(hidden_type_));
-}
-
-/// Calls `each` with sender, receiver and size of every message.
+/// Calls `each` with sender, receiver and size of every message; ranks without rows send nothing.
 template <typename Each>
 void SplitLayers::each_message(const Rows& rows, Each each) const {
   const std::vector<ChipAddress> gang = pool_.bridge_chips();
-  const Bytes size = message_size(rows);
-  for (const ChipAddress& mixer : rows.mixers) {
-    for (const ChipAddress& chip : gang) {
+  const auto ranks = static_cast<std::int64_t>(rows.mixers.size());
+  const auto parts = static_cast<std::int64_t>(gang.size());
+  for (std::int64_t rank = 0; rank < ranks; ++rank) {
+    const std::int64_t own = share_of(rows.tokens, ranks, rank).size();
+    if (own == 0) break;  // earlier ranks have the longer shares
+    for (std::int64_t part = 0; part < parts; ++part) {
+      const std::int64_t width = share_of(hidden_, parts, part).size();
+      const ChipAddress& mixer = rows.mixers[index_of(rank)];
+      const ChipAddress& chip = gang[index_of(part)];
+      const Bytes size(own * width * bytes_of(hidden_type_));
       rows.there ? each(mixer, chip, size) : each(chip, mixer, size);
     }
   }
@@ -89,11 +85,12 @@ SplitLayers::Crossing SplitLayers::send_across(const Rows& rows) {
   return crossing;
 }
 
-const std::set<SplitLayers::Way>& SplitLayers::ways_of(const Rows& rows) {
+const std::map<SplitLayers::Way, Bytes>& SplitLayers::ways_of(const Rows& rows) {
   const auto [known, is_new] = ways_->try_emplace(key_of(rows));
   if (is_new) {
-    each_message(rows, [&](const ChipAddress& from, const ChipAddress& to, Bytes) {
-      known->second.insert(network_->path(from, to));
+    each_message(rows, [&](const ChipAddress& from, const ChipAddress& to, Bytes size) {
+      Bytes& largest = known->second[network_->path(from, to)];
+      largest = std::max(largest, size);
     });
   }
   return known->second;
@@ -101,9 +98,8 @@ const std::set<SplitLayers::Way>& SplitLayers::ways_of(const Rows& rows) {
 
 /// The slowest message of the crossing, were it alone.
 Picoseconds SplitLayers::crossing_floor(const Rows& rows) {
-  const Bytes size = message_size(rows);
   Picoseconds slowest{0};
-  for (const Way& way : ways_of(rows)) {
+  for (const auto& [way, size] : ways_of(rows)) {
     std::vector<const TopologyLink*> links;
     for (const std::string& link_class : way) links.push_back(&wires_.at(link_class));
     slowest = std::max(slowest, least_time(links, size));
@@ -111,37 +107,46 @@ Picoseconds SplitLayers::crossing_floor(const Rows& rows) {
   return slowest;
 }
 
-SplitRound SplitLayers::round(const std::vector<Picoseconds>& legs, std::int64_t tokens,
-                              std::int64_t micro_batches, const std::vector<ChipAddress>& mixers) {
-  const Crossing& there = cross(rows_of(tokens, mixers, true));
-  const Crossing& back = cross(rows_of(tokens, mixers, false));
+namespace {
+
+/// Adds what one micro-batch made the chips of a feed-forward block do.
+void add_block(const StageResult& block, RemoteShare& remote) {
+  for (const auto& [name, count] : block.activity) remote.activity[name] += count;
+  remote.matrix += block.matrix;
+  remote.memory += block.memory;
+  remote.kernels += block.kernels;
+}
+
+}  // namespace
+
+SplitRound SplitLayers::round(const std::vector<Picoseconds>& legs,
+                              const std::vector<std::int64_t>& tokens,
+                              const std::vector<ChipAddress>& mixers, PassTrace* trace) {
+  const Crossing& there = cross({tokens.front(), mixers, true});
+  const Crossing& back = cross({tokens.front(), mixers, false});
   SplitRound round;
   std::vector<FeedForwardVisit> visits;
   for (std::int64_t layer = 0; layer < pool_.layers(); ++layer) {
-    const StageResult& block = pool_.run(layer, tokens);
+    const StageResult& block = pool_.run(layer, tokens.front());
     visits.push_back({index_of(pool_.gang_of(layer)), there.time, block.time, back.time});
-    for (const auto& [name, count] : block.activity) {
-      round.remote.activity[name] += count * micro_batches;
-    }
-    round.remote.matrix += block.matrix * micro_batches;
-    round.remote.memory += block.memory * micro_batches;
-    round.remote.kernels += block.kernels * micro_batches;
+    for (const std::int64_t rows : tokens) add_block(pool_.run(layer, rows), round.remote);
   }
-  const std::int64_t crossings = pool_.layers() * micro_batches;
-  for (const Crossing* crossing : {&there, &back}) {
-    for (const auto& [name, bytes] : crossing->link_bytes) {
-      round.link_bytes[name] += bytes * crossings;
+  for (const std::int64_t rows : tokens) {
+    for (const bool direction : {true, false}) {
+      for (const auto& [name, bytes] : cross({rows, mixers, direction}).link_bytes) {
+        round.link_bytes[name] += bytes * pool_.layers();
+      }
     }
   }
-  round.pace = ping_pong(legs, visits, micro_batches);
+  round.pace = ping_pong(legs, visits, static_cast<std::int64_t>(tokens.size()), trace);
   round.remote.busy = round.pace.gang_busy;
   return round;
 }
 
 Picoseconds SplitLayers::floor(std::int64_t tokens, const std::vector<ChipAddress>& mixers) {
-  Picoseconds total = (crossing_floor(rows_of(tokens, mixers, true)) +
-                       crossing_floor(rows_of(tokens, mixers, false))) *
-                      pool_.layers();
+  Picoseconds total =
+      (crossing_floor({tokens, mixers, true}) + crossing_floor({tokens, mixers, false})) *
+      pool_.layers();
   for (std::int64_t layer = 0; layer < pool_.layers(); ++layer) total += pool_.floor(layer, tokens);
   return total;
 }

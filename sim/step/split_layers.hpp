@@ -4,7 +4,6 @@
 
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -32,10 +31,10 @@ struct SplitRound {
   RemoteShare remote;
 };
 
-/// Hidden rows cross as elements of `hidden_type`: every rank of the mixers' side has an equal
-/// share of a micro-batch's rows and sends each of the gang's bridge chips its equal part of their
-/// width; they come back the same way. The bridge is idle otherwise: rounds of one micro-batch do
-/// not meet another's there.
+/// Hidden rows cross as elements of the activations' type: every rank of the mixers' side has its
+/// share of a micro-batch's rows and sends each of the gang's bridge chips its part of their width,
+/// both as even as they come; they come back the same way. So what crosses is rows x width, twice
+/// per layer. The bridge is idle otherwise: rounds of one micro-batch do not meet another's there.
 class SplitLayers {
  public:
   SplitLayers(const Scenario& scenario, const Catalogue& catalogue, const NetworkFactory& networks,
@@ -43,10 +42,12 @@ class SplitLayers {
   /// As `like` places the blocks, on the chips and links of another scenario.
   SplitLayers(const Scenario& scenario, const SplitLayers& like, const Catalogue& catalogue,
               const NetworkFactory& networks, StageStore& store);
-  /// `legs`: times on the mixers' chips around the visits of one micro-batch of `tokens` rows.
-  [[nodiscard]] SplitRound round(const std::vector<Picoseconds>& legs, std::int64_t tokens,
-                                 std::int64_t micro_batches,
-                                 const std::vector<ChipAddress>& mixers);
+  /// `legs`: times on the mixers' chips around the visits of the largest micro-batch, which all of
+  /// them take. `tokens`: rows of each micro-batch, the largest first.
+  [[nodiscard]] SplitRound round(const std::vector<Picoseconds>& legs,
+                                 const std::vector<std::int64_t>& tokens,
+                                 const std::vector<ChipAddress>& mixers,
+                                 PassTrace* trace = nullptr);
   /// One micro-batch through all blocks, with the smallest possible hand-overs.
   [[nodiscard]] Picoseconds floor(std::int64_t tokens, const std::vector<ChipAddress>& mixers);
   [[nodiscard]] const FeedForwardPool& pool() const { return pool_; }
@@ -56,37 +57,34 @@ class SplitLayers {
     Picoseconds time;
     std::map<std::string, std::int64_t> link_bytes;
   };
-  /// Messages of one crossing: every rank's rows, a part of their width for each bridge chip.
+  /// Messages of one crossing.
   struct Rows {
-    std::int64_t rows;  ///< of a rank
+    std::int64_t tokens;
     const std::vector<ChipAddress>& mixers;
     bool there;
   };
-  [[nodiscard]] Rows rows_of(std::int64_t tokens, const std::vector<ChipAddress>& mixers,
-                             bool there) const;
-  [[nodiscard]] Bytes message_size(const Rows& rows) const;
   template <typename Each>
   void each_message(const Rows& rows, Each each) const;
-  /// Asked once per number of rows: the bridge is idle each time.
+  /// Asked once per number of tokens: the bridge is idle each time.
   const Crossing& cross(const Rows& rows);
   Crossing send_across(const Rows& rows);
   Picoseconds crossing_floor(const Rows& rows);
-  /// Ways of the messages by link class, each once. They depend on what hangs where: scenarios that
-  /// differ in numbers alone share them.
+  /// Ways of the messages by link class, each with its largest message. They depend on what hangs
+  /// where: scenarios that differ in numbers alone share them.
   using Way = std::vector<std::string>;
-  const std::set<Way>& ways_of(const Rows& rows);
+  const std::map<Way, Bytes>& ways_of(const Rows& rows);
 
   FeedForwardPool pool_;
   std::int64_t hidden_;
   ElementType hidden_type_;
   std::unique_ptr<NetworkModel> network_;
   Picoseconds now_{0};
-  /// Rows of a rank, the mixers' first chip and number, and the direction.
+  /// Tokens, the mixers' first chip and number, and the direction.
   using Key = std::tuple<std::int64_t, ChipAddress, std::size_t, bool>;
   static Key key_of(const Rows& rows);
   std::map<Key, Crossing> crossings_;
   std::map<std::string, TopologyLink> wires_;  ///< by link class
-  std::shared_ptr<std::map<Key, std::set<Way>>> ways_;
+  std::shared_ptr<std::map<Key, std::map<Way, Bytes>>> ways_;
 };
 
 }  // namespace tandem

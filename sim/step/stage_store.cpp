@@ -10,22 +10,56 @@
 namespace tandem {
 namespace {
 
-constexpr const char* format_mark = "tandem-stage-2";
+constexpr const char* format_mark = "tandem-stage-3";
+constexpr const char* fit_mark = "tandem-fit-1";
 
 std::string checksum_of(const std::string& body) {
   return Hasher().add(body).hex();
 }
 
-std::optional<StageResult> read_result(const std::filesystem::path& path) {
+/// Lines of a count and a name. False where there are fewer.
+bool read_counts(std::istream& in, std::size_t lines, std::map<std::string, std::int64_t>& counts) {
+  for (std::size_t i = 0; i < lines; ++i) {
+    std::int64_t count = 0;
+    std::string name;
+    if (!(in >> count)) return false;
+    in.ignore(1);
+    if (!std::getline(in, name)) return false;
+    counts[name] = count;
+  }
+  return true;
+}
+
+std::string sealed(const std::string& body) {
+  return body + checksum_of(body) + "\n";
+}
+
+/// The body of a sealed text; nothing when it is damaged.
+std::optional<std::string> unsealed(const std::string& text) {
+  const std::size_t tail = 17;  // 16 digits and the line end
+  if (text.size() <= tail) return std::nullopt;
+  std::string body = text.substr(0, text.size() - tail);
+  if (text.substr(body.size()) != checksum_of(body) + "\n") return std::nullopt;
+  return body;
+}
+
+std::optional<std::string> read_text(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) return std::nullopt;
   std::ostringstream text;
   text << file.rdbuf();
-  return decode_stage_result(text.str());
+  return text.str();
+}
+
+/// The numbers of a fit in the order of their declaration.
+std::vector<std::int64_t> numbers_of(const Fit& fit) {
+  return {fit.capacity.count(),          fit.weights.count(),      fit.program.count(),
+          fit.workspace.count(),         fit.kv_per_token.count(), fit.kv_block,
+          fit.state_per_sequence.count()};
 }
 
 // A reader sees the whole file or none: the text goes to a name of this process and is renamed.
-void write_result(const std::filesystem::path& path, const std::string& text) {
+void write_text(const std::filesystem::path& path, const std::string& text) {
   std::error_code error;
   std::filesystem::create_directories(path.parent_path(), error);
   if (error) return;
@@ -56,6 +90,7 @@ StageResult summary_of(const StageCost& cost) {
     result.matrix += kernel.work.matrix * kernel.repeats;
     result.memory += (kernel.memory_read + kernel.memory_write) * kernel.repeats;
     result.kernels += kernel.repeats;
+    result.kernel_times[kernel.role] += kernel.time * kernel.repeats;
   }
   return result;
 }
@@ -69,17 +104,41 @@ std::string encode_stage_result(const StageResult& result) {
   for (const auto& [name, count] : result.activity) body << count << ' ' << name << '\n';
   body << result.segments.size();
   for (const Picoseconds segment : result.segments) body << ' ' << segment.count();
-  body << '\n';
-  const std::string text = body.str();
-  return text + checksum_of(text) + "\n";
+  body << '\n' << result.kernel_times.size() << '\n';
+  for (const auto& [role, time] : result.kernel_times) body << time.count() << ' ' << role << '\n';
+  return sealed(body.str());
+}
+
+std::string encode_fit(const Fit& fit) {
+  std::ostringstream body;
+  body << fit_mark << '\n';
+  for (const std::int64_t number : numbers_of(fit)) body << number << '\n';
+  return sealed(body.str());
+}
+
+std::optional<Fit> decode_fit(const std::string& text) {
+  const std::optional<std::string> body = unsealed(text);
+  if (!body) return std::nullopt;
+  std::istringstream in(*body);
+  std::string mark;
+  if (!std::getline(in, mark) || mark != fit_mark) return std::nullopt;
+  std::vector<std::int64_t> numbers(numbers_of({}).size());
+  for (std::int64_t& number : numbers) {
+    if (!(in >> number)) return std::nullopt;
+  }
+  return Fit{.capacity = Bytes(numbers[0]),
+             .weights = Bytes(numbers[1]),
+             .program = Bytes(numbers[2]),
+             .workspace = Bytes(numbers[3]),
+             .kv_per_token = Bytes(numbers[4]),
+             .kv_block = numbers[5],
+             .state_per_sequence = Bytes(numbers[6])};
 }
 
 std::optional<StageResult> decode_stage_result(const std::string& text) {
-  const std::size_t tail = 17;  // 16 digits and the line end
-  if (text.size() <= tail) return std::nullopt;
-  const std::string body = text.substr(0, text.size() - tail);
-  if (text.substr(body.size()) != checksum_of(body) + "\n") return std::nullopt;
-  std::istringstream in(body);
+  const std::optional<std::string> body = unsealed(text);
+  if (!body) return std::nullopt;
+  std::istringstream in(*body);
   std::string mark;
   std::int64_t time = 0, matrix = 0, memory = 0;
   std::size_t activities = 0;
@@ -88,20 +147,19 @@ std::optional<StageResult> decode_stage_result(const std::string& text) {
   if (!(in >> time >> matrix >> memory >> result.kernels >> activities)) return std::nullopt;
   in.ignore(1);
   if (!std::getline(in, result.bottleneck)) return std::nullopt;
-  for (std::size_t i = 0; i < activities; ++i) {
-    std::int64_t count = 0;
-    std::string name;
-    if (!(in >> count)) return std::nullopt;
-    in.ignore(1);
-    if (!std::getline(in, name)) return std::nullopt;
-    result.activity[name] = count;
-  }
+  if (!read_counts(in, activities, result.activity)) return std::nullopt;
   std::size_t segments = 0;
   if (!(in >> segments)) return std::nullopt;
   for (std::size_t i = 0; i < segments; ++i) {
     std::int64_t segment = 0;
     if (!(in >> segment)) return std::nullopt;
     result.segments.emplace_back(segment);
+  }
+  std::size_t roles = 0;
+  std::map<std::string, std::int64_t> times;
+  if (!(in >> roles) || !read_counts(in, roles, times)) return std::nullopt;
+  for (const auto& [role, picoseconds] : times) {
+    result.kernel_times[role] = Picoseconds(picoseconds);
   }
   result.time = Picoseconds(time);
   result.matrix = Flops(matrix);
@@ -111,16 +169,17 @@ std::optional<StageResult> decode_stage_result(const std::string& text) {
 
 StageStore::StageStore(std::optional<std::filesystem::path> folder) : folder_(std::move(folder)) {}
 
-std::filesystem::path StageStore::path_of(std::uint64_t key) const {
+std::filesystem::path StageStore::path_of(std::uint64_t key, const char* kind) const {
   const std::string name = Hasher().add(key).hex();
-  return *folder_ / name.substr(0, 2) / (name + ".stage");
+  return *folder_ / name.substr(0, 2) / (name + kind);
 }
 
 const StageResult* StageStore::find(std::uint64_t key) {
   const auto found = memory_.find(key);
   if (found != memory_.end()) return &found->second;
   if (!folder_) return nullptr;
-  std::optional<StageResult> stored = read_result(path_of(key));
+  const std::optional<std::string> text = read_text(path_of(key, ".stage"));
+  std::optional<StageResult> stored = text ? decode_stage_result(*text) : std::nullopt;
   if (!stored) return nullptr;
   ++loaded_;
   return &memory_.emplace(key, std::move(*stored)).first->second;
@@ -128,8 +187,23 @@ const StageResult* StageStore::find(std::uint64_t key) {
 
 const StageResult& StageStore::put(std::uint64_t key, StageResult result) {
   ++computed_;
-  if (folder_) write_result(path_of(key), encode_stage_result(result));
+  if (folder_) write_text(path_of(key, ".stage"), encode_stage_result(result));
   return memory_.insert_or_assign(key, std::move(result)).first->second;
+}
+
+std::optional<Fit> StageStore::find_fit(std::uint64_t key) {
+  const auto found = fits_.find(key);
+  if (found != fits_.end()) return found->second;
+  if (!folder_) return std::nullopt;
+  const std::optional<std::string> text = read_text(path_of(key, ".fit"));
+  const std::optional<Fit> stored = text ? decode_fit(*text) : std::nullopt;
+  if (stored) fits_.emplace(key, *stored);
+  return stored;
+}
+
+void StageStore::put_fit(std::uint64_t key, const Fit& fit) {
+  if (folder_) write_text(path_of(key, ".fit"), encode_fit(fit));
+  fits_.insert_or_assign(key, fit);
 }
 
 }  // namespace tandem

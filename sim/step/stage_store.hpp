@@ -25,7 +25,8 @@ struct StageResult {
   std::int64_t kernels = 0;  ///< kernels that the model answered
   std::map<std::string, std::int64_t> activity;
   std::string bottleneck;
-  std::vector<Picoseconds> segments;  ///< as StageCost::segments
+  std::vector<Picoseconds> segments;                ///< as StageCost::segments
+  std::map<std::string, Picoseconds> kernel_times;  ///< of all kernels of a role
   bool operator==(const StageResult&) const = default;
 };
 
@@ -44,15 +45,19 @@ class StageStore {
   /// The result of that key, or null. The pointer stays valid as long as the store.
   [[nodiscard]] const StageResult* find(std::uint64_t key);
   const StageResult& put(std::uint64_t key, StageResult result);
+  /// The same for how stages fit: chips with static schedules compile programs to know it.
+  [[nodiscard]] std::optional<Fit> find_fit(std::uint64_t key);
+  void put_fit(std::uint64_t key, const Fit& fit);
   /// Results that came from the folder, and results that were simulated, so far.
   [[nodiscard]] std::int64_t loaded() const { return loaded_; }
   [[nodiscard]] std::int64_t computed() const { return computed_; }
 
  private:
-  [[nodiscard]] std::filesystem::path path_of(std::uint64_t key) const;
+  [[nodiscard]] std::filesystem::path path_of(std::uint64_t key, const char* kind) const;
 
   std::optional<std::filesystem::path> folder_;
   std::unordered_map<std::uint64_t, StageResult> memory_;
+  std::unordered_map<std::uint64_t, Fit> fits_;
   std::int64_t loaded_ = 0;
   std::int64_t computed_ = 0;
 };
@@ -60,5 +65,7 @@ class StageStore {
 /// The text form of a result, and back; nothing when the text is not exactly such a form.
 [[nodiscard]] std::string encode_stage_result(const StageResult& result);
 [[nodiscard]] std::optional<StageResult> decode_stage_result(const std::string& text);
+[[nodiscard]] std::string encode_fit(const Fit& fit);
+[[nodiscard]] std::optional<Fit> decode_fit(const std::string& text);
 
 }  // namespace tandem

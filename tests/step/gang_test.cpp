@@ -190,6 +190,28 @@ TEST_F(Gang, MicroBatchesComputeWhileOthersExchange) {
   EXPECT_EQ(cost.activity.at("kernels"), 2 * 4 * 22);
 }
 
+// Each rank's track tells of kernels and exchanges in turn, without gaps, until it is through.
+TEST_F(Gang, ATraceLeavesNoGaps) {
+  StageStore store;
+  const Sharding sharding{.tensor = 4};
+  GangModel gang(chip_, 1, collectives_, store);
+  PassTrace trace;
+  const GangCost cost = gang.cost(stage(network(false), sharding), chips(sharding), {decoding({0})},
+                                  RankPolicy::Classes, &trace);
+  Picoseconds end{0};
+  std::vector<std::string> labels;
+  for (const PassSpan& span : trace) {
+    if (span.track != "rank 2") continue;
+    EXPECT_EQ(span.start, end);
+    end = span.end;
+    labels.push_back(span.label);
+  }
+  EXPECT_EQ(end, cost.time);
+  ASSERT_EQ(labels.size(), 13U);  // six exchanges between seven segments
+  EXPECT_EQ(labels[0], "kernels");
+  EXPECT_EQ(labels[1], "embedding_reduce");
+}
+
 // Ranks of one class have the same kernels; the class is what the store knows them by.
 TEST_F(Gang, RanksOfAClassHaveEqualKernels) {
   const Sharding shardings[] = {{.tensor = 8},

@@ -35,6 +35,22 @@ TEST(PingPong, EveryTurnServesOneMicroBatch) {
   EXPECT_EQ(round.gang_busy, at_ns(40));
 }
 
+// The second micro-batch of the round above, span by span.
+TEST(PingPong, ATraceShowsEveryStretchOfTheWay) {
+  PassTrace trace;
+  (void)ping_pong({at_ns(10), at_ns(10)}, {visit(0, 5, 20, 5)}, 2, &trace);
+  std::vector<std::tuple<std::string, Picoseconds, Picoseconds>> second;
+  for (const PassSpan& span : trace) {
+    if (span.track == "micro-batch 1") second.emplace_back(span.label, span.start, span.end);
+  }
+  const std::vector<std::tuple<std::string, Picoseconds, Picoseconds>> expected = {
+      {"wait", at_ns(0), at_ns(10)},          {"mixers", at_ns(10), at_ns(20)},
+      {"bridge", at_ns(20), at_ns(25)},       {"slot_wait", at_ns(25), at_ns(40)},
+      {"feed_forward", at_ns(40), at_ns(60)}, {"bridge", at_ns(60), at_ns(65)},
+      {"mixers", at_ns(65), at_ns(75)}};
+  EXPECT_EQ(second, expected);
+}
+
 // Two layers on one gang: programs of 20 and 30 in turns of 50; layer 0 at 0, 50, ..., layer 1 at
 // 20, 70, ... Leaves at 10, there at 10: slot 50 to 70; mixes to 80: slot 120 to 150; 160.
 TEST(PingPong, AGangLoopsOverItsLayers) {

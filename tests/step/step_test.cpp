@@ -24,6 +24,8 @@ TEST(PoolModel, LatencyIsStagesAndHandOversAndPeriodTheSlowestStage) {
   const StepCost& cost = pool.step(decode_batch(1, 10));
   EXPECT_EQ(cost.latency().count(), 1000 * (4 * 1010 + 2 * 116 + 108));
   EXPECT_EQ(cost.period().count(), 1000 * 2020);
+  EXPECT_EQ(total_of(cost.parts), cost.latency());
+  EXPECT_EQ(cost.parts.at("hand_over").count(), 1000 * (2 * 116 + 108));
   // Floors: half the stages; smallest hand-overs are as long.
   const StepFloor floor = pool.floor(decode_batch(1, 10));
   EXPECT_EQ(floor.latency.count(), 1000 * (2 * 1010 + 2 * 116 + 108));
@@ -117,6 +119,7 @@ TEST(StageStore, TextFormComesBackAndAnyDamageIsSeen) {
   result.kernels = 9;
   result.activity = {{"dram bytes", 5}, {"ops", -1}};
   result.bottleneck = "hbm";
+  result.kernel_times = {{"attention", Picoseconds(100)}, {"out proj", Picoseconds(20)}};
   const std::string text = encode_stage_result(result);
   EXPECT_EQ(decode_stage_result(text), result);
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -125,6 +128,26 @@ TEST(StageStore, TextFormComesBackAndAnyDamageIsSeen) {
     EXPECT_NE(decode_stage_result(damaged), std::optional<StageResult>(result)) << i;
   }
   EXPECT_FALSE(decode_stage_result(text.substr(0, text.size() - 1)));
+}
+
+TEST(StageStore, FitsComeBackAndAnyDamageIsSeen) {
+  const Fit fit{.capacity = Bytes(500),
+                .weights = Bytes(300),
+                .program = Bytes(20),
+                .workspace = Bytes(30),
+                .kv_per_token = Bytes(2),
+                .kv_block = 32,
+                .state_per_sequence = Bytes(7)};
+  const std::string text = encode_fit(fit);
+  const std::optional<Fit> back = decode_fit(text);
+  ASSERT_TRUE(back);
+  EXPECT_EQ(encode_fit(*back), text);
+  EXPECT_EQ(back->free_for_kv(), Bytes(150));
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    std::string damaged = text;
+    damaged[i] = static_cast<char>(damaged[i] ^ 1);
+    EXPECT_FALSE(decode_fit(damaged)) << "at " << i;
+  }
 }
 
 }  // namespace
