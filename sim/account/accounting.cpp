@@ -42,7 +42,7 @@ EnergyParts energy_of(const Scenario& scenario, const RunResult& result,
       parts.chips_dynamic += count * energy->second;
       parts.chips_by_group[pool.pool] += count * energy->second;
     }
-    const double chip_seconds = static_cast<double>(pool.chips) * seconds;
+    const double chip_seconds = pool.kept_chips() * seconds;
     parts.chips_static += c.static_power_w * chip_seconds;
     parts.chips_by_group[pool.pool] += c.static_power_w * chip_seconds;
     parts.host += host_watts_per_chip(scenario.system, pool.pool) * chip_seconds;
@@ -93,7 +93,7 @@ class CostModel {
   [[nodiscard]] std::optional<double> pool(const PoolUse& use) const {
     const std::optional<double> one = chip(use.chip, watts_with_host(use.pool));
     if (!one) return std::nullopt;
-    return *one * static_cast<double>(use.chips);
+    return *one * use.kept_chips();
   }
   [[nodiscard]] std::optional<double> whole_system() const {
     const std::string prefix = "systems." + scenario_.system.name;
@@ -134,9 +134,9 @@ std::map<std::string, double> watts_per_chip(const RunResult& result, const Acco
   std::map<std::string, double> joules;
   double placed = 0;
   for (const PoolUse& pool : result.pools) {
-    chips[pool.pool] += static_cast<double>(pool.chips);
-    joules[pool.pool] += static_cast<double>(pool.chips) * pool.static_power_w * seconds;
-    placed += static_cast<double>(pool.chips);
+    chips[pool.pool] += pool.kept_chips();
+    joules[pool.pool] += pool.kept_chips() * pool.static_power_w * seconds;
+    placed += pool.kept_chips();
   }
   if (books.energy_j) joules = books.energy_j->chips_by_group;
   const double links = books.energy_j ? books.energy_j->links / placed : 0;

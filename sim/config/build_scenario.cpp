@@ -34,7 +34,8 @@ PoolPlacement build_pool(const Tree& tree, const MapReader& reader, ReadContext&
   pool.expert = reader.count("expert");
   pool.redundant_experts = reader.count("redundant_experts");
   pool.pipeline = reader.count("pipeline");
-  pool.replicas = reader.count("replicas");
+  pool.replicas = reader.count("replicas") * reader.count("data");
+  pool.spares = reader.count("spares");
   pool.head_chips = reader.count("head_chips");
   pool.micro_batches = reader.count("micro_batches");
   pool.bridge_links = reader.count("bridge_links");
@@ -106,6 +107,11 @@ void check_mode_keys(const Tree& tree, PlacementMode mode, const std::string& wo
         tree.place,
         fmt::format("placement needs the key '{}': a pool, because the mode is {}", key, word));
   }
+  if (phases.empty() && tree.find("kv_transfer") != nullptr) {
+    context.problems.report(tree.find("kv_transfer")->place,
+                            "'kv_transfer' is for modes whose prompts have a pool of their own; "
+                            "monolithic moves no KV");
+  }
   if (phases.empty() && tree.find("pool") == nullptr) {
     context.problems.report(tree.place,
                             "placement needs the key 'pool': a group of the system, because the "
@@ -165,6 +171,8 @@ Placement build_placement(const Tree& tree, ReadContext& context) {
     placement.decode = placement.prefill;
     return placement;
   }
+  placement.kv_transfer = reader.choice<KvTransferKind>(
+      "kv_transfer", {{"whole", KvTransferKind::Whole}, {"layers", KvTransferKind::Layers}});
   if (reader.has("prefill")) placement.prefill = build_phase(tree, "prefill", context);
   const char* decode = placement.has_ffn() ? "attention" : "decode";
   if (reader.has(decode)) placement.decode = build_phase(tree, decode, context);

@@ -56,6 +56,11 @@ Speculation build_speculation(const MapReader& reader, ReadContext& context) {
   speculation.drafts = reader.count("drafts");
   speculation.in_step = reader.choice_word("rounds") == "in_step";
   speculation.place = reader.place("mode");
+  if (reader.has("kv_transfer")) {
+    reader.report("kv_transfer",
+                  "'kv_transfer' is for modes whose prompts have a pool of their "
+                  "own; drafter moves no KV");
+  }
   if (reader.has("acceptance")) {
     speculation.acceptance = read_acceptance(*reader.child("acceptance"), context);
     speculation.place = reader.place("acceptance");

@@ -46,7 +46,8 @@ class PhaseCheck {
     check_stages();
   }
   [[nodiscard]] std::int64_t chips() const {
-    return placement_.gang() * (placement_.pipeline + placement_.head_chips) * placement_.replicas;
+    return placement_.gang() * (placement_.pipeline + placement_.head_chips) * placement_.replicas +
+           placement_.spares;
   }
 
  private:
@@ -67,9 +68,10 @@ class PhaseCheck {
     problems_.report(
         place_of(tree_, "pool"),
         fmt::format("placement needs {} chips of pool '{}' ({}({} pipeline + {} head) x {} replicas"
-                    "{}), {} more than the {} that system '{}' has",
+                    "{}{}), {} more than the {} that system '{}' has",
                     chips() + taken, placement_.pool, gang_text(placement_), placement_.pipeline,
                     placement_.head_chips, placement_.replicas,
+                    placement_.spares > 0 ? fmt::format(" + {} spares", placement_.spares) : "",
                     taken > 0 ? fmt::format(" + {} of the other phase", taken) : std::string{},
                     chips() + taken - group.count, group.count, scenario_.system.name));
   }
@@ -188,6 +190,17 @@ void check_length(const Scenario& scenario, const NeuralNetwork& network, const 
                   network.max_context, network.name));
 }
 
+/// Feed-forward chips belong to a replica of the attention pool.
+void check_replicas(const Placement& placement, const Tree& tree, Problems& problems) {
+  if (!placement.has_ffn() || placement.ffn.replicas == placement.decode.replicas) return;
+  problems.report(
+      place_of(*tree.find("ffn"), "replicas"),
+      fmt::format("'ffn' has {} replicas and 'attention' {}; each replica of the "
+                  "attention pool has feed-forward chips of its own: write "
+                  "'replicas: {}' under 'ffn'",
+                  placement.ffn.replicas, placement.decode.replicas, placement.decode.replicas));
+}
+
 }  // namespace
 
 void check_gangs(const Scenario& scenario, const Tree& tree, Problems& problems) {
@@ -213,6 +226,7 @@ void check_placement(const Scenario& scenario, const Tree& tree, Problems& probl
     check_bridge(scenario, placement.draft.pool, placement.prefill.pool, "drafts", tree, problems);
   }
   if (!placement.is_split() || problems.size() != before) return;
+  check_replicas(placement, tree, problems);
   check_bridge(scenario, placement.prefill.pool, placement.decode.pool, "the KV cache", tree,
                problems);
   if (!placement.has_ffn()) return;

@@ -60,11 +60,15 @@ void add(Hasher& hasher, const PoolPlacement& p) {
   if (p.micro_batches != 1 || p.bridge_links != 0) {
     hasher.add("turns").add(p.micro_batches).add(p.bridge_links);
   }
+  if (p.spares != 0) hasher.add("spares").add(p.spares);
   hasher.add(p.precision.weights).add(p.precision.kv_cache).add(p.precision.activations);
 }
 
 void add_load(Hasher& hasher, const Scenario& scenario) {
   hasher.add(scenario.placement.mode);
+  if (scenario.placement.kv_transfer != KvTransferKind::Whole) {
+    hasher.add("kv_transfer").add(scenario.placement.kv_transfer);
+  }
   add(hasher, scenario.placement.prefill);
   add(hasher, scenario.placement.decode);
   if (scenario.placement.has_ffn()) add(hasher, scenario.placement.ffn);

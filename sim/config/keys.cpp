@@ -45,13 +45,17 @@ Section scenario_section() {
 }
 
 Section placement_section() {
-  Section section{"placement",
-                  "`monolithic`: the keys of a pool stand beside `mode`. `disaggregated`: "
-                  "`prefill` and `decode` each hold them. `attention_ffn`: `prefill`, `attention` "
-                  "and `ffn` do. `drafter`: `draft` and `verify` do.",
-                  {choice("mode", "", {"monolithic", "disaggregated", "attention_ffn", "drafter"},
-                          {}, "Whether prefill and decode share the chips.")},
-                  pool_section().later};
+  Section section{
+      "placement",
+      "`monolithic`: the keys of a pool stand beside `mode`. `disaggregated`: "
+      "`prefill` and `decode` each hold them. `attention_ffn`: `prefill`, `attention` "
+      "and `ffn` do. `drafter`: `draft` and `verify` do.",
+      {choice("mode", "", {"monolithic", "disaggregated", "attention_ffn", "drafter"}, {},
+              "Whether prefill and decode share the chips."),
+       choice("kv_transfer", "whole", {"whole", "layers"}, {},
+              "Disaggregated, attention_ffn: whether the KV of a prompt leaves when all "
+              "of it is computed, or each layer's when a pass has written it.")},
+      pool_section().later};
   section.keys.push_back(
       map("prefill", "Disaggregated, attention_ffn: the pool that processes prompts."));
   section.keys.push_back(map("decode", "Disaggregated: the pool that makes tokens."));
@@ -105,6 +109,11 @@ Section pool_section() {
           number("pipeline", Dimension::Count, "1", 1, 1e6,
                  "Stages, each of whole layers on a chip (or `tensor` chips) of its own."),
           number("replicas", Dimension::Count, "1", 1, 1e6, "Copies side by side."),
+          number("data", Dimension::Count, "1", 1, 1e6,
+                 "Data parallelism: copies of each replica that take requests of their own; "
+                 "`replicas` times `data` in all."),
+          number("spares", Dimension::Count, "0", 0, 1e6,
+                 "Further chips of the pool that stand by idle: they cost and draw static power."),
           number(
               "head_chips", Dimension::Count, "0", 0, 1e6,
               "Further stages that split the LM head by vocabulary; 0: the last stage holds it."),
@@ -116,7 +125,7 @@ Section pool_section() {
                  "rows; 0: all."),
           map("precision", "Element types."),
       },
-      {"data", "spares"}};
+      {}};
 }
 
 Section precision_section() {

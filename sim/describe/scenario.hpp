@@ -78,7 +78,8 @@ struct PoolPlacement {
   std::int64_t expert = 1;
   std::int64_t redundant_experts = 0;
   std::int64_t pipeline = 1;
-  std::int64_t replicas = 1;
+  std::int64_t replicas = 1;  ///< copies side by side, `data` times `replicas`
+  std::int64_t spares = 0;    ///< further chips of the pool that stand idle
   /// Parts of a batch that take turns with chips elsewhere (attention_ffn: the attention's pool).
   std::int64_t micro_batches = 1;
   /// Chips of a gang whose bridge links carry hidden rows (attention_ffn: of the ffn's); 0: all.
@@ -105,8 +106,13 @@ struct Speculation {
 
 enum class PlacementMode : std::uint8_t { Monolithic, Disaggregated, AttentionFfn, Drafter };
 
+/// How the KV of a prompt goes to the pool that makes tokens: in one piece when the prompt is
+/// computed, or each layer's as soon as a pass has written it.
+enum class KvTransferKind : std::uint8_t { Whole, Layers };
+
 struct Placement {
   PlacementMode mode = PlacementMode::Monolithic;
+  KvTransferKind kv_transfer = KvTransferKind::Whole;
   PoolPlacement prefill;  ///< Monolithic: the one pool, Drafter: the verifying one; equal to decode
   PoolPlacement decode;   ///< AttentionFfn: the token mixers of decode, embedding and head
   PoolPlacement ffn;      ///< AttentionFfn: the feed-forward halves of decode

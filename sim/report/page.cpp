@@ -96,10 +96,12 @@ std::string pools_and_links(const RunResult& result) {
   std::string text = "\nPools\n";
   for (const PoolUse& pool : result.pools) {
     text += fmt::format(
-        "  {:<10} {} x {}: busy {:.0f} %, busiest station {:.0f} %, KV {:.0f} %, "
+        "  {:<10} {} x {}{}: busy {:.0f} %, busiest station {:.0f} %, KV {:.0f} %, "
         "bound by {}\n",
-        pool.name, pool.chips, pool.chip, 100 * pool.busy, 100 * pool.bottleneck_busy,
-        100 * pool.kv_peak, pool.bottleneck.empty() ? "-" : pool.bottleneck);
+        pool.name, pool.chips, pool.chip,
+        pool.spares > 0 ? fmt::format(" + {} spares", pool.spares) : "", 100 * pool.busy,
+        100 * pool.bottleneck_busy, 100 * pool.kv_peak,
+        pool.bottleneck.empty() ? "-" : pool.bottleneck);
     text += time_line(pool);
   }
   if (result.links.empty()) return text;

@@ -114,6 +114,7 @@ Json pools_json(const RunResult& result) {
         {"chip", pool.chip},
         {"chips", pool.chips},
         {"replicas", pool.replicas},
+        {"spares", pool.spares},
         {"busy", pool.busy},
         {"flop_utilisation",
          optional_number(share_of_peak(pool.totals.matrix_flops, pool.peak_flops_per_s, pool,

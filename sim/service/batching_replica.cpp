@@ -101,6 +101,9 @@ void BatchingReplica::issue(Picoseconds now) {
   if (step.batch.slices.empty()) return;
   StepEstimate estimate;
   const Picoseconds end = run_pass(step.batch, now, estimate);
+  for (std::size_t i = 0; i < step.sequences.size(); ++i) {
+    report_kv(*step.sequences[i]->request, step.batch.slices[i], now);
+  }
   flights_.push_back({std::move(step), std::move(estimate), end});
   setup_.agenda->wake(*this, end, Phase::Complete);
   if (flights_.size() < pipeline_.stations()) want_issue(pipeline_.first_free());

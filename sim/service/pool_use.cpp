@@ -54,6 +54,7 @@ PoolUse pool_use(StepEstimator& estimator, const std::vector<std::unique_ptr<Rep
   use.chip = pool.chip().chip().name;
   use.model = pool.chip().chip().model;
   use.replicas = pool.placement().replicas;
+  use.spares = pool.placement().spares;
   use.chips_per_replica = pool.chips_per_replica();
   use.chips = use.chips_per_replica * use.replicas;
   use.kv_slots = pool.kv_room().sequences;
@@ -84,6 +85,7 @@ PoolUse feed_forward_use(const FeedForwardPool& pool, const PoolUse& decode, dou
   use.chip = pool.chip().chip().name;
   use.model = pool.chip().chip().model;
   use.replicas = decode.replicas;
+  use.spares = pool.placement().spares;
   use.chips_per_replica = pool.chips();
   use.chips = use.chips_per_replica * use.replicas;
   const RemoteTotals& remote = decode.totals.remote;

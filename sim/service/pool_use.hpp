@@ -21,7 +21,8 @@ struct PoolUse {
   std::string pool;
   std::string chip;
   std::string model;
-  std::int64_t chips = 0;  ///< placed, all replicas
+  std::int64_t chips = 0;   ///< placed, all replicas
+  std::int64_t spares = 0;  ///< further chips of the pool that stand by idle
   std::int64_t chips_per_replica = 0;
   std::int64_t replicas = 0;
   double busy = 0;             ///< time that chips computed over the run's time, mean over chips
@@ -37,6 +38,8 @@ struct PoolUse {
   double static_power_w = 0;  ///< per chip
   std::map<std::string, double> energy_per_count_j;
   Picoseconds floor_busy;  ///< busiest replica: sum of floors of pass periods
+  /// Chips that cost and draw static power.
+  [[nodiscard]] double kept_chips() const { return static_cast<double>(chips + spares); }
 };
 
 /// Of a pool with these replicas, over a run of `seconds`; without the peaks.

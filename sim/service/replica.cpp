@@ -22,10 +22,12 @@ std::string label_of(const Batch& batch) {
 
 Picoseconds PipelineClock::enter(Picoseconds earliest, const StepEstimate& estimate) {
   Picoseconds at = earliest;
+  last_pass_.clear();
   for (std::size_t i = 0; i < estimate.stations.size(); ++i) {
     const Picoseconds start = std::max(at, free_[i]);
     free_[i] = start + estimate.stations[i];
     busy_[i] += estimate.stations[i];
+    last_pass_.push_back({start, free_[i]});
     at = free_[i] + estimate.hops[i];
   }
   return at;
@@ -67,6 +69,11 @@ void Replica::record_inside(const Batch& batch, Picoseconds start) {
     const auto track = setup_.timeline->track(group, span.track);
     setup_.timeline->span(track, span.label, start + span.start, start + span.end);
   }
+}
+
+void Replica::report_kv(Request& request, const SequenceSlice& slice, Picoseconds now) {
+  if (setup_.role != Role::Prefill) return;
+  setup_.sink->writes_kv(request, {slice.context, slice.new_tokens, pipeline_.last_pass()}, now);
 }
 
 void Replica::want_issue(Picoseconds at) {

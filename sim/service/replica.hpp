@@ -16,10 +16,24 @@ namespace tandem {
 
 class TimelineRecorder;
 
+/// When a pass occupies a station of its pipeline.
+struct StationSpan {
+  Picoseconds start, end;
+};
+
+/// KV that a pass will have written of a request: tokens [first_token, first_token + tokens), in
+/// the layers of each station while it is there.
+struct KvWritten {
+  std::int64_t first_token = 0, tokens = 0;
+  std::vector<StationSpan> stations;
+};
+
 /// What replicas report to: the router of the run.
 class RequestSink {
  public:
   virtual ~RequestSink() = default;
+  /// A pass of the request's prompt begins whose KV is needed elsewhere.
+  virtual void writes_kv(Request&, const KvWritten&, Picoseconds /*now*/) {}
   /// A token left the pool at `now`; the request's counters are already up to date. May make the
   /// request wait.
   virtual void token(Request& request, Picoseconds now) = 0;
@@ -42,6 +56,8 @@ class PipelineClock {
   explicit PipelineClock(std::size_t stations) : free_(stations), busy_(stations) {}
   /// Sends a pass through, as early as `earliest`. Returns when its tokens are back at the start.
   Picoseconds enter(Picoseconds earliest, const StepEstimate& estimate);
+  /// Where the last pass that entered is at what time.
+  [[nodiscard]] const std::vector<StationSpan>& last_pass() const { return last_pass_; }
   [[nodiscard]] Picoseconds first_free() const { return free_.front(); }
   [[nodiscard]] std::size_t stations() const { return free_.size(); }
   /// Time that each station was occupied.
@@ -50,6 +66,7 @@ class PipelineClock {
  private:
   std::vector<Picoseconds> free_;
   std::vector<Picoseconds> busy_;
+  std::vector<StationSpan> last_pass_;
 };
 
 /// What every replica is made with.
@@ -96,6 +113,9 @@ class Replica : public Component {
  protected:
   /// Runs a pass from `now`; returns when its tokens are out.
   Picoseconds run_pass(const Batch& batch, Picoseconds now, StepEstimate& estimate);
+  /// Reports what the last pass writes of a request's KV, where the rest of the request runs
+  /// elsewhere.
+  void report_kv(Request& request, const SequenceSlice& slice, Picoseconds now);
   /// Asks for act(at, Issue), unless that is planned already.
   void want_issue(Picoseconds at);
   /// To be called when an Issue comes.

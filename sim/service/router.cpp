@@ -32,13 +32,26 @@ void Router::token(Request& request, Picoseconds now) {
   request.last_token = now;
 }
 
+/// Where KV goes by layers, room is asked for when the prompt's first pass begins. A request of one
+/// token goes nowhere.
+void Router::writes_kv(Request& request, const KvWritten& kv, Picoseconds now) {
+  if (layers_ == nullptr || request.output <= 1) return;
+  if (!layers_->is_open(request)) {
+    layers_->open(request);
+    choose(*decode_, next_decode_).offer(request, now);
+  }
+  layers_->written(request, kv, now);
+}
+
 void Router::prefilled(Request& request, Picoseconds now) {
+  if (layers_ != nullptr) return layers_->prefilled(request, now);
   request.decode = &choose(*decode_, next_decode_);
   request.decode->offer(request, now);
 }
 
 void Router::reserved(Request& request, Replica& replica, Picoseconds now) {
   request.decode = &replica;
+  if (layers_ != nullptr) return layers_->reserved(request, now);
   transfer_->start(request, now);
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "sim/service/kv_transfer.hpp"
+#include "sim/service/layerwise_transfer.hpp"
 #include "sim/service/replica.hpp"
 #include "sim/service/source.hpp"
 
@@ -20,9 +21,12 @@ class Router final : public RequestInlet, public RequestSink, public TransferSin
   explicit Router(std::string policy) : policy_(std::move(policy)) {}
   /// Joins the parts; `decode` may be empty, then `transfer` may be null.
   void connect(Replicas* prefill, Replicas* decode, KvTransfer* transfer, Source* source);
+  /// KV goes layer by layer; `transfer` of connect() is then null.
+  void connect_layers(LayerwiseTransfer* layers) { layers_ = layers; }
 
   void arrived(Request& request, Picoseconds now) override;
   void token(Request& request, Picoseconds now) override;
+  void writes_kv(Request& request, const KvWritten& kv, Picoseconds now) override;
   void prefilled(Request& request, Picoseconds now) override;
   void reserved(Request& request, Replica& replica, Picoseconds now) override;
   void transferred(Request& request, Picoseconds now) override;
@@ -38,6 +42,7 @@ class Router final : public RequestInlet, public RequestSink, public TransferSin
   Replicas* prefill_ = nullptr;
   Replicas* decode_ = nullptr;
   KvTransfer* transfer_ = nullptr;
+  LayerwiseTransfer* layers_ = nullptr;
   Source* source_ = nullptr;
   std::size_t next_prefill_ = 0;
   std::size_t next_decode_ = 0;

@@ -57,13 +57,12 @@ class ServiceRun {
     if (is_split) {
       decode_estimator_.emplace(*model.decode_, options.fidelity, options.exact);
       make_replicas(*decode_estimator_, Role::Decode, decode_);
-      transfer_ = std::make_unique<KvTransfer>(model.make_network_(model.scenario_.system),
-                                               kv_pieces(*model.prefill_, *model.decode_), agenda_,
-                                               router_, options.timeline);
+      make_transfer();
     }
     router_.connect(&prefill_, &decode_, transfer_.get(), &source_);
     agenda_.add(source_, "source");
     if (transfer_) agenda_.add(*transfer_, "links");
+    if (layers_) agenda_.add(*layers_, "links");
     if (speculator_) agenda_.add(*speculator_, "speculator");
     for (const auto* replicas : {&prefill_, &decode_, &draft_}) {
       for (const auto& replica : *replicas) {
@@ -129,6 +128,22 @@ class ServiceRun {
       } else {
         replicas.push_back(std::make_unique<BatchingReplica>(setup, model_.scenario_.serving));
       }
+    }
+  }
+
+  /// The links that KV moves over, as the placement says.
+  void make_transfer() {
+    const System& system = model_.scenario_.system;
+    const PoolModel& from = *model_.prefill_;
+    const PoolModel& to = *model_.decode_;
+    if (model_.scenario_.placement.kv_transfer == KvTransferKind::Layers) {
+      layers_ =
+          std::make_unique<LayerwiseTransfer>(model_.make_network_(system), layer_pieces(from, to),
+                                              agenda_, router_, options_.timeline);
+      router_.connect_layers(layers_.get());
+    } else {
+      transfer_ = std::make_unique<KvTransfer>(model_.make_network_(system), kv_pieces(from, to),
+                                               agenda_, router_, options_.timeline);
     }
   }
 
@@ -214,8 +229,8 @@ class ServiceRun {
       if (const FeedForwardPool* ffn = model_.decode_->feed_forward()) {
         result.pools.push_back(feed_forward_use(*ffn, result.pools.back(), result.simulated_s));
       }
-      result.links = transfer_->usage();
-      result.kv_transfers = transfer_->transfers();
+      result.links = layers_ ? layers_->usage() : transfer_->usage();
+      result.kv_transfers = layers_ ? layers_->transfers() : transfer_->transfers();
     }
     collect_steps(result);
     return result;
@@ -237,6 +252,7 @@ class ServiceRun {
   Router::Replicas decode_;
   Router::Replicas draft_;
   std::unique_ptr<KvTransfer> transfer_;
+  std::unique_ptr<LayerwiseTransfer> layers_;  ///< in its place
 };
 
 ServiceModel::ServiceModel(const Scenario& scenario, const Catalogue& catalogue,

@@ -126,6 +126,7 @@ void StreamingReplica::issue(Picoseconds now) {
   const Picoseconds end = run_pass(batch, now, estimate);
   for (std::size_t i = 0; i < taken.size(); ++i) {
     Request& request = *taken[i].request;
+    report_kv(request, batch.slices[i], now);
     const std::int64_t computed = taken[i].context + batch.slices[i].new_tokens;
     if (computed == request.known_tokens()) {
       landings_.push_back({end, &request, estimate.floor_latency});

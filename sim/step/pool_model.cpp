@@ -143,7 +143,8 @@ void PoolModel::connect_split(const Scenario& scenario, const Catalogue& catalog
 
 void PoolModel::check_chips(const Scenario& scenario) const {
   const ChipGroup& group = scenario.system.group(placement_.pool);
-  const std::int64_t needed = first_chip_ + chips_per_replica_ * placement_.replicas;
+  const std::int64_t needed =
+      first_chip_ + chips_per_replica_ * placement_.replicas + placement_.spares;
   if (needed <= group.count) return;
   throw ConfigError(placement_.place,
                     fmt::format("the placement needs {} chips of pool '{}' but {} has {}", needed,
