@@ -88,11 +88,9 @@ std::vector<Candidate> exchanges(const Fabric& fabric, const Collective& collect
   }
   const std::int64_t elements = elements_of(collective);
   const Schedule schedule = is_pair ? send_recv(elements) : all_to_all(ranks, elements);
-  std::vector<Candidate> all;
-  for (const Protocol& protocol : peer_protocols(fabric)) {
-    all.push_back({schedule, protocol, fabric.channels, width_of(collective)});
-  }
-  return all;
+  const Bytes message(is_pair ? collective.bytes.count()
+                              : ceil_div(collective.bytes.count(), ranks));
+  return {{schedule, peer_protocol(fabric, message, ranks), fabric.channels, width_of(collective)}};
 }
 
 std::vector<Candidate> expert_exchanges(const Fabric& fabric, const Collective& collective) {

@@ -166,13 +166,9 @@ Schedule all_to_all(std::int32_t ranks, std::int64_t elements) {
     transfer.handled = source.size();
     return transfer;
   };
-  std::vector<std::int32_t> own;
-  for (std::int32_t rank = 0; rank < ranks; ++rank) own.push_back(schedule.add(send(rank, rank)));
-  for (std::int32_t distance = 1; distance < ranks; ++distance) {
+  for (std::int32_t distance = 0; distance < ranks; ++distance) {
     for (std::int32_t from = 0; from < ranks; ++from) {
-      Transfer transfer = send(from, (from + distance) % ranks);
-      transfer.after = {own[index_of(from)]};
-      schedule.add(std::move(transfer));
+      schedule.add(send(from, (from + distance) % ranks));
     }
   }
   return schedule;

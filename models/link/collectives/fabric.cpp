@@ -92,6 +92,7 @@ void read_chip(Fabric& fabric, const Chip& chip) {
   }
   fabric.clock = numbers.value("clock");
   fabric.sms = numbers.count("sms");
+  fabric.local_read = from_seconds(number_or(numbers, "l2_latency", 0));
   fabric.launch = from_seconds(number_or(numbers, "launch_overhead", 0));
 }
 

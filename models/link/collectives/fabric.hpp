@@ -15,10 +15,11 @@ namespace tandem::link {
 /// A group of ranks on a system. Constants come from the link class that joins them (see
 /// docs/decisions/collectives.md), the rest from the chips.
 struct Fabric {
-  Picoseconds entry;    ///< of a call into the communication library
-  Picoseconds launch;   ///< of a kernel that is part of a graph
-  Picoseconds latency;  ///< shortest way from one rank to another
-  double clock = 0;     ///< of the SMs, hertz
+  Picoseconds entry;       ///< of a call into the communication library
+  Picoseconds launch;      ///< of a kernel that is part of a graph
+  Picoseconds latency;     ///< shortest way from one rank to another
+  Picoseconds local_read;  ///< of a flag in the chip's own L2
+  double clock = 0;        ///< of the SMs, hertz
   std::int64_t sms = 0;
   std::int64_t channels = 0;  ///< blocks of the library's rings
   double staged_copy = 0;     ///< bytes per clock and block, elements with flags between

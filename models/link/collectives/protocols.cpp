@@ -1,6 +1,7 @@
 #include "models/link/collectives/protocols.hpp"
 
 #include <algorithm>
+#include <bit>
 
 #include "sim/core/integers.hpp"
 
@@ -15,8 +16,13 @@ constexpr std::int64_t fenced_numerator = 34, fenced_denominator = 6;
 // read the last ones.
 constexpr std::int64_t graph_flags = 2;
 
-// Blocks that serve one peer (NCCL p2pnChannelsPerPeer), each sending and receiving in turn.
-constexpr std::int64_t peer_channels = 16, directions = 2;
+// Messages between peers (NCCL enqueue.cc): the power of two above the channels of rings is shared
+// by the ranks; a message takes a channel for every eighth of NCCL_P2P_NVL_CHUNKSIZE,
+// up to its share. Those of at most NCCL_P2P_LL_THRESHOLD go with flags.
+constexpr std::int64_t peer_chunk = 512 * 1024, peer_part = peer_chunk / 8;
+constexpr std::int64_t peer_flags_up_to = 16 * 1024;
+// Of a block's 20 warps 8 send and 8 receive (device/sendrecv.h).
+constexpr std::int64_t block_warps = 20, sending_warps = 8;
 
 // In-switch reduction: 25 us where a flag takes 0.6 us (the same table), and a buffer of
 // 128 KiB per rank on 16 channels (NCCL NVLS_CHUNKSIZE).
@@ -84,13 +90,29 @@ std::vector<Protocol> library_protocols(const Fabric& fabric) {
   return {low_latency(fabric), low_latency_128(fabric), simple(fabric)};
 }
 
-std::vector<Protocol> peer_protocols(const Fabric& fabric) {
-  Protocol flags = low_latency(fabric);
-  flags.peer_rate = blocks_rate(fabric, 1, fabric.staged_copy);
-  Protocol slices = simple(fabric);
-  slices.peer_rate = blocks_rate(fabric, peer_channels, fabric.direct_copy / directions);
-  flags.copy_rate = slices.copy_rate;
-  return {flags, slices};
+Protocol peer_protocol(const Fabric& fabric, Bytes message, std::int64_t ranks) {
+  const Protocol whole = simple(fabric);
+  // Flags of further peers are read in turn.
+  const Picoseconds entry = fabric.entry + fabric.local_read * (ranks - 2);
+  if (message.count() <= peer_flags_up_to) {
+    Protocol flags = low_latency(fabric);
+    flags.start = entry;
+    flags.peer_rate = blocks_rate(fabric, 1, fabric.staged_copy);
+    flags.copy_rate = whole.copy_rate;
+    return flags;
+  }
+  const auto pow2 = [](std::int64_t count) {
+    return static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(count)));
+  };
+  const std::int64_t share = std::max<std::int64_t>(1, pow2(fabric.channels) / pow2(ranks));
+  const std::int64_t blocks = std::clamp<std::int64_t>(message.count() / peer_part, 1, share);
+  Protocol slices = whole;
+  slices.peer_rate = blocks_rate(fabric, blocks, fabric.direct_copy * sending_warps / block_warps);
+  // Buffers are free when a call begins; the last chunk is copied out of them behind a flag.
+  const Bytes last(std::min(message.count(), blocks * peer_chunk));
+  slices.start = entry + last / slices.peer_rate;
+  slices.handover_numerator = slices.handover_denominator = 1;
+  return slices;
 }
 
 Bytes in_switch_buffer(std::int64_t ranks) {

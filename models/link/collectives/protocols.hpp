@@ -12,8 +12,9 @@ namespace tandem::link {
 /// (LL128), slices behind a fence (Simple).
 [[nodiscard]] std::vector<Protocol> library_protocols(const Fabric& fabric);
 
-/// The library's for messages between two peers: LL and Simple.
-[[nodiscard]] std::vector<Protocol> peer_protocols(const Fabric& fabric);
+/// The library's for a message between two of `ranks` peers that all send to each other: LL for
+/// small ones, else Simple, with as many blocks as it gives them.
+[[nodiscard]] Protocol peer_protocol(const Fabric& fabric, Bytes message, std::int64_t ranks);
 
 /// The library's in-switch reduction; `filled` bytes of its buffer are copied in before it starts
 /// and out when it has ended.
