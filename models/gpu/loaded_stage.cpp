@@ -74,6 +74,10 @@ class GpuLoadedStage final : public LoadedStage {
   void import_kv(std::int64_t request, const KvBlock& block) override {
     caches_.insert_or_assign(request, from_block(on_.stage, on_.network, block));
   }
+  void keep(std::int64_t request, std::int64_t tokens) override {
+    const auto found = caches_.find(request);
+    if (found != caches_.end()) cut_cache(found->second, tokens);
+  }
   void release(std::int64_t request) override { caches_.erase(request); }
 
  private:

@@ -1,5 +1,9 @@
 #include "models/gpu/request_cache.hpp"
 
+#include <fmt/format.h>
+
+#include "sim/core/diagnostics.hpp"
+
 namespace tandem::gpu {
 namespace {
 
@@ -59,6 +63,21 @@ void grow_cache(RequestCache& cache, std::int64_t tokens) {
     layer.delta.settle();
     layer.convolution.settle();
   }
+}
+
+void cut_cache(RequestCache& cache, std::int64_t tokens) {
+  if (tokens > cache.tokens) {
+    throw ModelError(fmt::format("gpu: {} tokens cannot be kept of {}", tokens, cache.tokens));
+  }
+  for (LayerCache& layer : cache.layers) {
+    if (layer.delta.width() > 0 && tokens < cache.tokens) {
+      throw ModelError("gpu: a recurrent state cannot give tokens back");
+    }
+    for (TrackedRows* rows : {&layer.keys, &layer.values, &layer.index_keys}) {
+      if (rows->width() > 0) rows->shrink(tokens);
+    }
+  }
+  cache.tokens = tokens;
 }
 
 }  // namespace tandem::gpu

@@ -30,4 +30,8 @@ struct RequestCache {
 /// Makes room for more tokens; all that is there is ready when a pass begins.
 void grow_cache(RequestCache& cache, std::int64_t tokens);
 
+/// Keeps what the first `tokens` tokens left. Throws ModelError for more tokens than there are, and
+/// where a recurrent state has taken the others in.
+void cut_cache(RequestCache& cache, std::int64_t tokens);
+
 }  // namespace tandem::gpu

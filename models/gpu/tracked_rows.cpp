@@ -20,6 +20,10 @@ void TrackedRows::grow(std::int64_t count) {
   version_.resize(rows);
 }
 
+void TrackedRows::shrink(std::int64_t rows) {
+  grow(rows - this->rows());
+}
+
 std::span<const float> TrackedRows::read(std::int64_t row, Picoseconds now) const {
   const auto index = static_cast<std::size_t>(row);
   if (row < 0 || row >= rows() || version_[index] == 0) {

@@ -19,6 +19,8 @@ class TrackedRows {
   TrackedRows(std::string name, std::int64_t rows, std::int64_t width);
   /// Appends `count` unwritten rows.
   void grow(std::int64_t count);
+  /// Keeps the first `rows` rows.
+  void shrink(std::int64_t rows);
   /// The row as seen by a kernel that starts at `now`. Throws ModelError when it is not ready.
   [[nodiscard]] std::span<const float> read(std::int64_t row, Picoseconds now) const;
   /// The row for a kernel that is done at `ready`; raises its version.

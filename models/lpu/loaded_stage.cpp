@@ -52,6 +52,21 @@ class LpuLoadedStage final : public LoadedStage {
     entry.tokens = block.tokens;
   }
 
+  // Later tokens write over the places of those that go.
+  void keep(std::int64_t request, std::int64_t tokens) override {
+    const auto found = requests_.find(request);
+    if (found == requests_.end() || tokens == found->second.tokens) return;
+    const StageLayout& layout = program(1).layout;
+    if (layout.delta || layout.window.exists()) {
+      throw ModelError("lpu: recurrent states and windows cannot give tokens back");
+    }
+    if (tokens > found->second.tokens) {
+      throw ModelError(
+          fmt::format("lpu: {} tokens cannot be kept of {}", tokens, found->second.tokens));
+    }
+    found->second.tokens = tokens;
+  }
+
   void release(std::int64_t request) override {
     const auto found = requests_.find(request);
     if (found == requests_.end()) return;
@@ -86,7 +101,7 @@ class LpuLoadedStage final : public LoadedStage {
     return request;
   }
 
-  /// Where the results of a slice go: its request and its row of logits.
+  /// Where the results of a slice go: its request and its first row of logits.
   struct Place {
     Request* request;
     std::int64_t sampled;
@@ -136,7 +151,7 @@ class LpuLoadedStage final : public LoadedStage {
     std::int64_t sampled = 0;
     for (const SequenceSlice& slice : batch.slices) {
       places.push_back({&request_of(slice), sampled});
-      if (slice.wants_logits) ++sampled;
+      sampled += slice.sampled();
     }
     return places;
   }
@@ -158,8 +173,10 @@ class LpuLoadedStage final : public LoadedStage {
       const SequenceSlice& slice = batch.slices[token.slice];
       ++places[token.slice].request->tokens;
       copy_row(result.tokens[i].hidden, out.hidden, row + static_cast<std::int64_t>(i));
-      if (slice.wants_logits && token.position + 1 == slice.context + slice.new_tokens) {
-        copy_row(result.tokens[i].logits, out.logits, places[token.slice].sampled);
+      const std::int64_t first_sampled = slice.context + slice.new_tokens - slice.sampled();
+      if (token.position >= first_sampled) {
+        copy_row(result.tokens[i].logits, out.logits,
+                 places[token.slice].sampled + token.position - first_sampled);
       }
     }
     return {result.run.cycles, result.run.counts, host_of(compiled)};

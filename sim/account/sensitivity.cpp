@@ -40,6 +40,8 @@ class AnalyticalClock {
     int count[2] = {0, 0};
     for (std::size_t i = 0; i < now.size(); ++i) {
       const int kind = is_decode(result_.representatives[i]) ? 1 : 0;
+      // Prompts of a draft model run beside those that give the first tokens.
+      if (kind == 0 && result_.representatives[i].pool == "draft") continue;
       sum[kind] += now[i] / base_[i];
       ++count[kind];
     }
@@ -69,7 +71,7 @@ class AnalyticalClock {
     return std::none_of(step.batch.slices.begin(), step.batch.slices.end(), is_prompt);
   }
   [[nodiscard]] const PoolModel& pool_of(const std::string& name) const {
-    return name == "prefill" ? model_.prefill_pool() : model_.decode_pool();
+    return model_.pool_named(name);
   }
   /// Whether passes of a pool run on such chips; the feed-forward pool takes part in decoding.
   [[nodiscard]] bool runs_on(const std::string& pool, const std::string& chip) const {

@@ -16,8 +16,8 @@ bool starts_with(const std::vector<std::string>& path, const std::vector<std::st
 
 /// Keys of a scenario whose value names a file.
 bool is_reference(const std::string& key) {
-  return key == "model" || key == "system" || key == "prices" || key == "software" ||
-         key == "traffic";
+  return key == "model" || key == "draft_model" || key == "system" || key == "prices" ||
+         key == "software" || key == "traffic";
 }
 
 /// True when the path names something inside a file that is only known by name before it is read.
@@ -170,14 +170,16 @@ std::optional<Assembled> Assembler::scenario(const std::string& path_or_name) {
                          tree.find(change.path[0])->is_scalar();
     apply_override(renames ? *tree.find(change.path[0]) : tree, change, renames ? 2 : 0, problems_);
   }
-  const Tree* model = std::as_const(tree).find("model");
-  const bool is_open = model != nullptr && model->is_scalar() && model->text == from_checkpoint;
-  if (!is_open) put_in_place(tree, "model", "model", {});
+  for (const char* key : {"model", "draft_model"}) {
+    const Tree* model = std::as_const(tree).find(key);
+    const bool is_open = model != nullptr && model->is_scalar() && model->text == from_checkpoint;
+    if (!is_open) put_in_place(tree, key, "model", {});
+  }
   const bool has_system = put_in_place(tree, "system", "system", {});
   put_in_place(tree, "prices", "prices", "default_2026");
   put_in_place(tree, "software", "software", "generic");
   put_in_place(tree, "traffic", "traffic", {});
-  for (const char* key : {"model", "system", "prices", "software", "traffic"}) {
+  for (const char* key : {"model", "draft_model", "system", "prices", "software", "traffic"}) {
     Tree* slot = tree.find(key);
     if (slot != nullptr && slot->is_map()) apply(*slot, {key}, std::string_view(key) == "system");
   }

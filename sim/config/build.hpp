@@ -31,6 +31,10 @@ namespace tandem::config {
 [[nodiscard]] NeuralNetwork build_network(const Tree& tree, const std::string& name,
                                           ReadContext& context);
 [[nodiscard]] Placement build_placement(const Tree& tree, ReadContext& context);
+/// Keys of speculative decoding, which stand beside `mode: drafter`.
+[[nodiscard]] Speculation build_speculation(const MapReader& reader, ReadContext& context);
+/// Reports them beside another mode.
+void refuse_speculation(const MapReader& reader, const std::string& mode, ReadContext& context);
 [[nodiscard]] Serving build_serving(const Tree& tree, ReadContext& context);
 [[nodiscard]] Traffic build_traffic(const Tree& tree, ReadContext& context);
 [[nodiscard]] Slo build_slo(const Tree& tree, ReadContext& context);

@@ -63,6 +63,8 @@ std::vector<std::string> phases_of(PlacementMode mode) {
       return {"prefill", "decode"};
     case PlacementMode::AttentionFfn:
       return {"prefill", "attention", "ffn"};
+    case PlacementMode::Drafter:
+      return {"draft", "verify"};
   }
   return {};
 }
@@ -91,7 +93,7 @@ std::string misplaced(const std::string& key, bool is_phase, const std::string& 
 
 void check_mode_keys(const Tree& tree, PlacementMode mode, const std::string& word,
                      ReadContext& context) {
-  const std::vector<std::string> all = {"prefill", "decode", "attention", "ffn"};
+  const std::vector<std::string> all = {"prefill", "decode", "attention", "ffn", "draft", "verify"};
   const std::vector<std::string> phases = phases_of(mode);
   const auto has = [](const std::vector<std::string>& list, const std::string& key) {
     return std::find(list.begin(), list.end(), key) != list.end();
@@ -155,9 +157,18 @@ Placement build_placement(const Tree& tree, ReadContext& context) {
   placement.mode =
       reader.choice<PlacementMode>("mode", {{"monolithic", PlacementMode::Monolithic},
                                             {"disaggregated", PlacementMode::Disaggregated},
-                                            {"attention_ffn", PlacementMode::AttentionFfn}});
+                                            {"attention_ffn", PlacementMode::AttentionFfn},
+                                            {"drafter", PlacementMode::Drafter}});
   if (context.problems.size() != before) return placement;
   check_mode_keys(tree, placement.mode, reader.text("mode"), context);
+  if (placement.has_drafter()) {
+    placement.speculation = build_speculation(reader, context);
+    if (reader.has("draft")) placement.draft = build_phase(tree, "draft", context);
+    if (reader.has("verify")) placement.prefill = build_phase(tree, "verify", context);
+    placement.decode = placement.prefill;
+    return placement;
+  }
+  refuse_speculation(reader, reader.text("mode"), context);
   if (placement.mode == PlacementMode::Monolithic) {
     placement.prefill = build_pool(tree, reader, context);
     placement.decode = placement.prefill;

@@ -34,7 +34,11 @@ class PhaseCheck {
  public:
   PhaseCheck(const Scenario& scenario, const PoolPlacement& placement, const Tree& tree,
              Problems& problems)
-      : scenario_(scenario), placement_(placement), tree_(tree), problems_(problems) {}
+      : scenario_(scenario),
+        network_(&placement == &scenario.placement.draft ? scenario.draft_model : scenario.model),
+        placement_(placement),
+        tree_(tree),
+        problems_(problems) {}
 
   /// `taken`: chips that the other phase takes from the same pool.
   void run(std::int64_t taken) const {
@@ -72,7 +76,7 @@ class PhaseCheck {
                     chips() + taken - group.count, group.count, scenario_.system.name));
   }
   void check_stages() const {
-    const NeuralNetwork& network = scenario_.model;
+    const NeuralNetwork& network = network_;
     if (network.name == from_checkpoint || network.layers() == 0) return;
     if (placement_.pipeline > network.layers()) {
       problems_.report(place_of(tree_, "pipeline"),
@@ -87,6 +91,7 @@ class PhaseCheck {
   }
 
   const Scenario& scenario_;
+  const NeuralNetwork& network_;  ///< that the pool runs
   const PoolPlacement& placement_;
   const Tree& tree_;
   Problems& problems_;
@@ -150,17 +155,39 @@ void check_idle_keys(const Placement& placement, const PoolPlacement& pool, cons
 /// The pools of a placement, each with the map its keys stand in; pools that are missing are not.
 std::vector<std::pair<const PoolPlacement*, const Tree*>> phases_in(const Placement& placement,
                                                                     const Tree& tree) {
-  if (!placement.is_split()) return {{&placement.decode, &tree}};
-  const std::pair<const PoolPlacement*, const char*> pools[] = {
-      {&placement.prefill, "prefill"},
-      {&placement.decode, placement.has_ffn() ? "attention" : "decode"},
-      {&placement.ffn, "ffn"}};
+  using NamedPools = std::vector<std::pair<const PoolPlacement*, const char*>>;
+  NamedPools pools = {{&placement.prefill, "prefill"},
+                      {&placement.decode, placement.has_ffn() ? "attention" : "decode"},
+                      {&placement.ffn, "ffn"}};
+  if (placement.has_drafter()) {
+    pools = {{&placement.draft, "draft"}, {&placement.prefill, "verify"}};
+  } else if (!placement.is_split()) {
+    return {{&placement.decode, &tree}};
+  }
   std::vector<std::pair<const PoolPlacement*, const Tree*>> phases;
   for (const auto& [pool, key] : pools) {
     const Tree* own = tree.find(key);
     if (own != nullptr) phases.emplace_back(pool, own);
   }
   return phases;
+}
+
+void check_length(const Scenario& scenario, const NeuralNetwork& network, const Tree& tree,
+                  Problems& problems) {
+  if (network.name == from_checkpoint || network.max_context == 0) return;
+  const Traffic& traffic = scenario.traffic;
+  const std::int64_t drafts = scenario.placement.speculation.drafts;  // of the last round
+  const double most = static_cast<double>(traffic.prompt_tokens + traffic.output_tokens) *
+                          (1 + traffic.length_spread) +
+                      static_cast<double>(drafts);
+  if (std::floor(most) <= static_cast<double>(network.max_context)) return;
+  problems.report(
+      place_of(tree,
+               traffic.output_tokens > traffic.prompt_tokens ? "output_tokens" : "prompt_tokens"),
+      fmt::format("prompt and output{} together take up to {} tokens, more than the context {} of "
+                  "'{}'",
+                  drafts > 0 ? " and the drafts of a round" : "", std::floor(most),
+                  network.max_context, network.name));
 }
 
 /// Feed-forward chips belong to a replica of the attention pool.
@@ -186,13 +213,17 @@ void check_gangs(const Scenario& scenario, const Tree& tree, Problems& problems)
 void check_placement(const Scenario& scenario, const Tree& tree, Problems& problems) {
   const Placement& placement = scenario.placement;
   const auto phases = phases_in(placement, tree);
-  if (phases.size() < (placement.has_ffn() ? 3u : placement.is_split() ? 2u : 1u)) return;
+  const bool has_two = placement.is_split() || placement.has_drafter();
+  if (phases.size() < (placement.has_ffn() ? 3u : has_two ? 2u : 1u)) return;
   const std::size_t before = problems.size();
   std::map<std::string, std::int64_t> taken;
   for (const auto& [pool, own] : phases) {
     const PhaseCheck check(scenario, *pool, *own, problems);
     check.run(taken[pool->pool]);
     taken[pool->pool] += check.chips();
+  }
+  if (problems.size() == before && placement.has_drafter()) {
+    check_bridge(scenario, placement.draft.pool, placement.prefill.pool, "drafts", tree, problems);
   }
   if (!placement.is_split() || problems.size() != before) return;
   check_replicas(placement, tree, problems);
@@ -204,18 +235,10 @@ void check_placement(const Scenario& scenario, const Tree& tree, Problems& probl
 }
 
 void check_lengths(const Scenario& scenario, const Tree& tree, Problems& problems) {
-  const NeuralNetwork& network = scenario.model;
-  if (network.name == from_checkpoint || network.max_context == 0) return;
-  const Traffic& traffic = scenario.traffic;
-  const double most = static_cast<double>(traffic.prompt_tokens + traffic.output_tokens) *
-                      (1 + traffic.length_spread);
-  if (std::floor(most) <= static_cast<double>(network.max_context)) return;
-  problems.report(
-      place_of(tree,
-               traffic.output_tokens > traffic.prompt_tokens ? "output_tokens" : "prompt_tokens"),
-      fmt::format("prompt and output together take up to {} tokens, more than the context {} of "
-                  "'{}'",
-                  std::floor(most), network.max_context, network.name));
+  if (scenario.placement.has_drafter()) {
+    check_length(scenario, scenario.draft_model, tree, problems);
+  }
+  check_length(scenario, scenario.model, tree, problems);
 }
 
 }  // namespace tandem::config

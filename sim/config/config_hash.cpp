@@ -73,6 +73,13 @@ void add_load(Hasher& hasher, const Scenario& scenario) {
   add(hasher, scenario.placement.prefill);
   add(hasher, scenario.placement.decode);
   if (scenario.placement.has_ffn()) add(hasher, scenario.placement.ffn);
+  if (scenario.placement.has_drafter()) {
+    add(hasher, scenario.draft_model);
+    add(hasher, scenario.placement.draft);
+    const Speculation& speculation = scenario.placement.speculation;
+    hasher.add(speculation.drafts).add(speculation.in_step).add(speculation.acceptance.size());
+    for (const double probability : speculation.acceptance) hasher.add(probability);
+  }
   const Serving& serving = scenario.serving;
   hasher.add(serving.policy).add(serving.router).add(serving.max_batch_tokens);
   hasher.add(serving.max_sequences).add(serving.kv_block_tokens);

@@ -31,6 +31,8 @@ Section scenario_section() {
           required(map("model",
                        "Network in workloads/models, or `from_checkpoint`: the network "
                        "of the checkpoint given on the command line.")),
+          map("draft_model",
+              "drafter: network that drafts, of the same vocabulary, or `from_checkpoint`."),
           required(map("system", "System in hw_configs/systems.")),
           required(map("placement", "How the pools run the model.")),
           map("serving", "Batching of the serving engine."),
@@ -42,7 +44,7 @@ Section scenario_section() {
           number("audit_steps", Dimension::Count, "300", 0, 1e9,
                  "Interpolated steps that are simulated in full to measure the error."),
       }),
-      {"draft_model", "models"}};
+      {"models"}};
 }
 
 Section placement_section() {
@@ -50,8 +52,8 @@ Section placement_section() {
       "placement",
       "`monolithic`: the keys of a pool stand beside `mode`. `disaggregated`: "
       "`prefill` and `decode` each hold them. `attention_ffn`: `prefill`, `attention` "
-      "and `ffn` do.",
-      {choice("mode", "", {"monolithic", "disaggregated", "attention_ffn"}, {"drafter"},
+      "and `ffn` do. `drafter`: `draft` and `verify` do.",
+      {choice("mode", "", {"monolithic", "disaggregated", "attention_ffn", "drafter"}, {},
               "Whether prefill and decode share the chips."),
        choice("kv_transfer", "whole", {"whole", "layers"}, {},
               "Disaggregated, attention_ffn: whether the KV of a prompt leaves when all "
@@ -68,6 +70,19 @@ Section placement_section() {
       map("ffn",
           "attention_ffn: the pool with static schedules that runs their feed-forward blocks; "
           "`pipeline` gangs of `tensor` chips, each with equally many layers."));
+  section.keys.push_back(
+      map("draft", "drafter: the pool that runs `draft_model`, prompts included."));
+  section.keys.push_back(map("verify", "drafter: the pool that runs `model`, prompts included."));
+  section.keys.push_back(number("drafts", Dimension::Count, "4", 1, 32,
+                                "drafter: tokens that are drafted before each verification."));
+  section.keys.push_back(
+      number("acceptance", Dimension::Fraction, "none", 0, 1,
+             "drafter, needed by `run`: probability that a draft is accepted when those before it "
+             "were, or a list of them by position, of which the last holds from there on."));
+  section.keys.push_back(
+      choice("rounds", "in_step", {"in_step", "as_ready"}, {},
+             "drafter: whether the requests of a verifying replica go through their rounds "
+             "together, or each verification takes the drafts that are there."));
   for (const KeySpec& key : pool_section().keys) {
     section.keys.push_back(key);
     section.keys.back().is_required = false;

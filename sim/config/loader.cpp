@@ -78,14 +78,12 @@ std::string name_in(const Tree& tree) {
   return name == nullptr ? std::string{} : name->text;
 }
 
-void build_model(const Tree& tree, Scenario& scenario, ReadContext& context) {
-  const Tree* model = tree.find("model");
-  if (model == nullptr) return;
-  if (model->is_scalar()) {
-    scenario.model.name = from_checkpoint;
-  } else if (model->is_map()) {
-    scenario.model = config::build_network(*model, name_in(*model), context);
-  }
+NeuralNetwork build_model(const Tree& tree, const char* key, ReadContext& context) {
+  const Tree* model = tree.find(key);
+  NeuralNetwork network;
+  if (model != nullptr && model->is_scalar()) network.name = from_checkpoint;
+  if (model == nullptr || !model->is_map()) return network;
+  return config::build_network(*model, name_in(*model), context);
 }
 
 void build_load(const Tree& tree, Scenario& scenario, ReadContext& context) {
@@ -128,12 +126,14 @@ Scenario build_scenario(const Assembled& assembled, ReadContext& context) {
   Scenario scenario;
   scenario.name = assembled.name;
   scenario.file = assembled.file;
-  build_model(tree, scenario, context);
+  scenario.model = build_model(tree, "model", context);
+  scenario.draft_model = build_model(tree, "draft_model", context);
   if (const Tree* system = part(tree, "system")) {
     scenario.system =
         config::build_system(*system, name_in(*system), assembled.chip_files, context);
   }
   build_and_check(tree, scenario, context);
+  config::check_draft_model(scenario, tree, context.problems);
   build_load(tree, scenario, context);
   scenario.seed = static_cast<std::uint64_t>(reader.count("seed"));
   scenario.audit_steps = reader.count("audit_steps");

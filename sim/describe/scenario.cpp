@@ -11,4 +11,16 @@ const ChipGroup& System::group(const std::string& pool) const {
   throw ModelError(fmt::format("system '{}' has no pool '{}'", name, pool));
 }
 
+Scenario verifying_side(const Scenario& scenario) {
+  Scenario side = scenario;
+  side.traffic.output_tokens += scenario.placement.speculation.drafts;
+  return side;
+}
+
+Scenario drafting_side(const Scenario& scenario) {
+  Scenario side = verifying_side(scenario);
+  side.model = scenario.draft_model;
+  return side;
+}
+
 }  // namespace tandem

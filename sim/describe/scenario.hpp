@@ -95,7 +95,20 @@ struct PoolPlacement {
   [[nodiscard]] std::int64_t gang() const { return tensor * context * attention_data; }
 };
 
-enum class PlacementMode : std::uint8_t { Monolithic, Disaggregated, AttentionFfn };
+/// Speculative decoding: a round is `drafts` tokens of a small model, one verification of all of
+/// them by the large one, and the tokens that come of it: the accepted drafts and one more.
+struct Speculation {
+  std::int64_t drafts = 0;
+  /// The requests of a verifying replica go through their rounds together; else every verification
+  /// takes the drafts that are there.
+  bool in_step = true;
+  /// Probability that a draft is accepted when all before it in the round were, by position; the
+  /// last one holds for all further positions. Empty: not given.
+  std::vector<double> acceptance;
+  SourcePlace place;  ///< where the user wrote it
+};
+
+enum class PlacementMode : std::uint8_t { Monolithic, Disaggregated, AttentionFfn, Drafter };
 
 /// How the KV of a prompt goes to the pool that makes tokens: in one piece when the prompt is
 /// computed, or each layer's as soon as a pass has written it.
@@ -104,11 +117,16 @@ enum class KvTransferKind : std::uint8_t { Whole, Layers };
 struct Placement {
   PlacementMode mode = PlacementMode::Monolithic;
   KvTransferKind kv_transfer = KvTransferKind::Whole;
-  PoolPlacement prefill;  ///< Monolithic: the one pool; then equal to decode
+  PoolPlacement prefill;  ///< Monolithic: the one pool, Drafter: the verifying one; equal to decode
   PoolPlacement decode;   ///< AttentionFfn: the token mixers of decode, embedding and head
   PoolPlacement ffn;      ///< AttentionFfn: the feed-forward halves of decode
+  PoolPlacement draft;    ///< Drafter: the pool that runs the draft model
+  Speculation speculation;  ///< Drafter
   /// Prompts and tokens have pools of their own.
-  [[nodiscard]] bool is_split() const { return mode != PlacementMode::Monolithic; }
+  [[nodiscard]] bool is_split() const {
+    return mode == PlacementMode::Disaggregated || mode == PlacementMode::AttentionFfn;
+  }
+  [[nodiscard]] bool has_drafter() const { return mode == PlacementMode::Drafter; }
   [[nodiscard]] bool has_ffn() const { return mode == PlacementMode::AttentionFfn; }
 };
 
@@ -156,6 +174,7 @@ struct Scenario {
   std::string name;
   std::string file;
   NeuralNetwork model;
+  NeuralNetwork draft_model;  ///< Drafter
   System system;
   Placement placement;
   Serving serving;
@@ -167,5 +186,10 @@ struct Scenario {
   std::int64_t audit_steps = 300;
   std::string config_hash;  ///< over everything above, as resolved
 };
+
+/// What each pool of a drafter placement is to hold: its own model, and requests that may overshoot
+/// by the drafts of their last round.
+[[nodiscard]] Scenario verifying_side(const Scenario& scenario);
+[[nodiscard]] Scenario drafting_side(const Scenario& scenario);
 
 }  // namespace tandem

@@ -56,6 +56,8 @@ struct GenerateRequest {
   std::string scenario;
   std::vector<Override> overrides;
   std::string checkpoint;
+  std::string
+      draft_checkpoint;  ///< of drafter placements; empty: the draft model is part of the model
   std::string tokenizer;
   std::string prompt;
   std::int64_t tokens = 256;

@@ -1,5 +1,6 @@
 #include <filesystem>
 #include <set>
+#include <span>
 #include <sstream>
 
 #include "sim/core/diagnostics.hpp"
@@ -8,6 +9,7 @@
 #include "sim/entry/generate_json.hpp"
 #include "sim/lower/checkpoint.hpp"
 #include "sim/lower/llama2c_checkpoint.hpp"
+#include "sim/step/draft_generate.hpp"
 
 namespace tandem::entry {
 namespace {
@@ -36,6 +38,28 @@ Weights read_weights(const Context& context, const NeuralNetwork& network,
   return read_checkpoint(checkpoint, context.loader.network(config_beside(checkpoint)));
 }
 
+/// The draft model's weights: a checkpoint of their own, or a part of the model's.
+Weights read_draft_weights(const Context& context, const NeuralNetwork& network,
+                           const Weights& weights, const std::string& checkpoint) {
+  if (!checkpoint.empty()) return read_weights(context, network, checkpoint);
+  return network.layers() > 0 ? weights_within(weights, network) : weights;
+}
+
+GenerateResult generate_on(const Context& context, const GenerateRequest& request,
+                           const Scenario& scenario, const Weights& weights,
+                           std::span<const std::int32_t> prompt, const GenerateOptions& options) {
+  if (scenario.placement.has_drafter()) {
+    const Weights drafts =
+        read_draft_weights(context, scenario.draft_model, weights, request.draft_checkpoint);
+    return generate_with_drafts(scenario, context.catalogue, context.make_network, weights, drafts,
+                                prompt, options);
+  }
+  if (!request.draft_checkpoint.empty()) {
+    throw ConfigError("--draft-checkpoint is for scenarios of mode drafter; leave it out");
+  }
+  return generate(scenario, context.catalogue, context.make_network, weights, prompt, options);
+}
+
 }  // namespace
 
 GenerateAnswer generate_text_of(const Context& context, const GenerateRequest& request) {
@@ -51,15 +75,15 @@ GenerateAnswer generate_text_of(const Context& context, const GenerateRequest& r
   options.seed = request.seed;
   options.timeline = request.with_timeline ? &timeline : nullptr;
   const std::vector<std::int32_t> prompt = tokenizer.encode(request.prompt, true, false);
-  const GenerateResult result =
-      generate(scenario, context.catalogue, context.make_network, weights, prompt, options);
+  const GenerateResult result = generate_on(context, request, scenario, weights, prompt, options);
   const double error = reference_max_abs_error(result, weights);
   const std::string text = text_of(result, tokenizer);
   GenerateAnswer answer;
   answer.json = generate_json(result, text, error);
   answer.page = generate_page(result, text, error);
   const Placement& placement = scenario.placement;
-  std::set<std::string> placed{placement.prefill.pool, placement.decode.pool, placement.ffn.pool};
+  std::set<std::string> placed{placement.prefill.pool, placement.decode.pool, placement.ffn.pool,
+                               placement.draft.pool};
   for (const ChipGroup& group : scenario.system.groups) {
     if (placed.count(group.pool) == 0) continue;
     answer.page += "  " + assumption_note(scenario.system.chips.at(group.chip));

@@ -41,6 +41,9 @@ void add_generate(CLI::App& app, Session& session) {
                    "Weights: a llama2.c v0 file, a .safetensors file, an index of several, or a "
                    "folder of them with config.json")
       ->required();
+  command->add_option("--draft-checkpoint", request.draft_checkpoint,
+                      "Weights of the draft model (mode drafter); without them its tensors are "
+                      "those of the same names in --checkpoint");
   command->add_option("--tokenizer", request.tokenizer, "llama2.c tokenizer.bin")->required();
   command->add_option("--prompt", request.prompt, "Text to continue");
   command->add_option("--tokens", request.tokens, "Positions to compute, prompt included");

@@ -58,8 +58,9 @@ std::string gang_text(const PoolPlacement& placement) {
   return text;
 }
 
+/// One pool of the scenario, which runs the scenario's model.
 void add_pool(std::string& page, const Scenario& scenario, const Catalogue& catalogue,
-              const char* phase, const PoolPlacement& placement) {
+              const std::string& phase, const PoolPlacement& placement) {
   const auto model = make_chip_model(scenario, catalogue, placement.pool);
   const std::int64_t context = scenario.traffic.prompt_tokens + scenario.traffic.output_tokens;
   page +=
@@ -71,6 +72,20 @@ void add_pool(std::string& page, const Scenario& scenario, const Catalogue& cata
   for (std::size_t i = 0; i < stages.size(); ++i) {
     add_fit_row(page, i, stages[i], model->fit(stages[i], scenario.serving.max_sequences, context));
   }
+}
+
+void add_drafter_pools(std::string& page, const Scenario& scenario, const Catalogue& catalogue) {
+  const Placement& placement = scenario.placement;
+  const Speculation& speculation = placement.speculation;
+  page += fmt::format("  {} drafts per round by {}", speculation.drafts, scenario.draft_model.name);
+  if (!speculation.acceptance.empty()) {
+    page += fmt::format(", accepted with probability {}", fmt::join(speculation.acceptance, ", "));
+  }
+  page += "\n";
+  add_pool(page, verifying_side(scenario), catalogue, "verify", placement.prefill);
+  if (scenario.draft_model.layers() == 0) return;
+  add_pool(page, drafting_side(scenario), catalogue,
+           fmt::format("draft ({})", scenario.draft_model.name), placement.draft);
 }
 
 }  // namespace
@@ -176,6 +191,10 @@ std::string describe_scenario(const Scenario& scenario, const Catalogue& catalog
   page += fmt::format("  config hash {}\n", scenario.config_hash);
   if (scenario.model.layers() == 0) {
     return page + "  the model comes from the checkpoint given to 'tandem generate'\n";
+  }
+  if (scenario.placement.has_drafter()) {
+    add_drafter_pools(page, scenario, catalogue);
+    return page;
   }
   add_pool(page, scenario, catalogue,
            scenario.placement.mode == PlacementMode::Disaggregated ? "prefill" : "everything",

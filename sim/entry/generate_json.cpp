@@ -26,6 +26,22 @@ Bytes moved(const GenerateResult& result, const std::string& what) {
   return total;
 }
 
+/// Rounds of a drafter placement; null for others.
+Json rounds_json(const GenerateResult& result) {
+  if (result.rounds.empty()) return nullptr;
+  std::int64_t drafted = 0;
+  std::int64_t accepted = 0;
+  for (const DraftRound& round : result.rounds) {
+    drafted += round.drafted;
+    accepted += round.accepted;
+  }
+  const auto rounds = static_cast<double>(result.rounds.size());
+  return {{"rounds", result.rounds.size()},
+          {"drafted", drafted},
+          {"accepted", accepted},
+          {"tokens_per_round", 1 + static_cast<double>(accepted) / rounds}};
+}
+
 /// Bytes that may stand in JSON: what is no UTF-8 becomes the replacement character.
 std::string as_utf8(const std::string& text) {
   const Json value = text;
@@ -67,6 +83,7 @@ std::string generate_json(const GenerateResult& result, const std::string& text,
                     {"total_ms", to_milliseconds(result.total)},
                     {"bound_ms", to_milliseconds(result.floor)},
                     {"per_token_ms", gaps}};
+  json["speculation"] = rounds_json(result);
   json["transfers"] = transfers;
   json["chips"] = chips;
   json["checks"] = {{"reference_max_abs_error", reference_error}};

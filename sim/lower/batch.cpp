@@ -17,7 +17,7 @@ std::int64_t Batch::tokens() const {
 
 std::int64_t Batch::sampled() const {
   std::int64_t total = 0;
-  for (const SequenceSlice& slice : slices) total += slice.wants_logits ? 1 : 0;
+  for (const SequenceSlice& slice : slices) total += slice.sampled();
   return total;
 }
 

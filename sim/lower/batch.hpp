@@ -16,7 +16,12 @@ struct SequenceSlice {
   std::int64_t new_tokens = 1;  ///< tokens computed now: 1 in decode, a chunk in prefill
   bool wants_logits = true;     ///< the last new token is sampled from
   std::int64_t group = 0;       ///< attention group of the gang that holds its KV
-  [[nodiscard]] bool is_decode() const { return new_tokens == 1 && context > 0; }
+  /// New tokens before the last that are sampled from too, as drafts are that the pass verifies.
+  std::int64_t verified = 0;
+  bool in_round = false;  ///< its new tokens are of a round of speculative decoding, not a prompt's
+  [[nodiscard]] bool is_decode() const { return context > 0 && (new_tokens == 1 || in_round); }
+  /// Rows of logits that it needs.
+  [[nodiscard]] std::int64_t sampled() const { return wants_logits ? 1 + verified : 0; }
   bool operator==(const SequenceSlice&) const = default;
 };
 
@@ -24,7 +29,7 @@ struct SequenceSlice {
 struct Batch {
   std::vector<SequenceSlice> slices;
   [[nodiscard]] std::int64_t tokens() const;
-  [[nodiscard]] std::int64_t sampled() const;  ///< slices that want logits
+  [[nodiscard]] std::int64_t sampled() const;  ///< rows of logits
   bool operator==(const Batch&) const = default;
 };
 

@@ -67,4 +67,8 @@ std::unique_ptr<RankPass> LoadedStage::begin(const Batch&, const StageData&) {
   throw ModelError("this chip model does not execute single chips of a gang");
 }
 
+void LoadedStage::keep(std::int64_t, std::int64_t) {
+  throw ModelError("this chip model cannot drop the last tokens of a request");
+}
+
 }  // namespace tandem

@@ -135,6 +135,9 @@ class LoadedStage {
   [[nodiscard]] virtual KvBlock export_kv(std::int64_t request) const = 0;
   /// Takes over the KV of a request; `block` is in this stage's KV type.
   virtual void import_kv(std::int64_t request, const KvBlock& block) = 0;
+  /// Keeps of a request what its first `tokens` tokens left, as if the others had never been
+  /// computed. Throws ModelError where that cannot be.
+  virtual void keep(std::int64_t request, std::int64_t tokens);
   virtual void release(std::int64_t request) = 0;
 };
 

@@ -70,7 +70,7 @@ GraphBuilder::GraphBuilder(const Stage& stage, const Batch& batch, const Routing
     all_decode_ = all_decode_ && slice.is_decode();
     if (splits && slice.group != shard_.group()) continue;
     tokens_ += slice.new_tokens;
-    sampled_ += slice.wants_logits ? 1 : 0;
+    sampled_ += slice.sampled();
     const QuerySpan span{slice.new_tokens, slice.context + slice.new_tokens};
     spans_.push_back(span);
     (slice.is_decode() ? decode_spans_ : prefill_spans_).push_back(span);

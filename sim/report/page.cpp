@@ -112,6 +112,19 @@ std::string pools_and_links(const RunResult& result) {
   return text;
 }
 
+std::string speculation_text(const RunResult& result) {
+  if (!result.speculation || result.speculation->rounds == 0) return "";
+  const SpeculationUse& use = *result.speculation;
+  const auto rounds = static_cast<double>(use.rounds);
+  const Picoseconds total = use.drafting + use.transfer + use.waiting + use.verifying;
+  return fmt::format(
+      "\nSpeculation: {} drafts of {} per round; {:.2f} tokens per round of {} ms: drafting {:.0f} "
+      "%, token ids on the links {:.0f} %, waiting for other drafts {:.0f} %, verifying {:.0f} %\n",
+      use.drafts, use.draft_model, 1 + static_cast<double>(use.accepted) / rounds,
+      number(to_milliseconds(total) / rounds), 100 * (use.drafting / total),
+      100 * (use.transfer / total), 100 * (use.waiting / total), 100 * (use.verifying / total));
+}
+
 std::string steps_text(const RunResult& result) {
   std::string text = fmt::format("\nSteps: {} executed, {} simulated, {} interpolated\n",
                                  result.steps, result.steps_simulated, result.steps_interpolated);
@@ -205,7 +218,8 @@ std::string run_page(const ReportInput& input) {
                   result.fidelity == Fidelity::Cycle ? "cycle" : "analytical",
                   result.requests.size(), number(result.simulated_s));
   text += latencies(input, s) + "\n" + figures(input, s);
-  text += pools_and_links(result) + steps_text(result) + provenance_text(input.sensitivity);
+  text += pools_and_links(result) + speculation_text(result) + steps_text(result) +
+          provenance_text(input.sensitivity);
   return text;
 }
 

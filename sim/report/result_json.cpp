@@ -130,6 +130,33 @@ Json pools_json(const RunResult& result) {
   return pools;
 }
 
+// The parts of a round cover it without gap; waiting for a pool counts to the pool.
+Json speculation_json(const RunResult& result) {
+  if (!result.speculation) return nullptr;
+  const SpeculationUse& use = *result.speculation;
+  const auto rounds = static_cast<double>(use.rounds);
+  const Picoseconds total = use.drafting + use.transfer + use.waiting + use.verifying;
+  const auto part = [&](Picoseconds time) {
+    return use.rounds > 0 ? Json(time / total) : Json(nullptr);
+  };
+  const auto per_round = [&](double amount) {
+    return use.rounds > 0 ? Json(amount / rounds) : Json(nullptr);
+  };
+  return {{"draft_model", use.draft_model},
+          {"drafts", use.drafts},
+          {"rounds", use.rounds},
+          {"accepted", use.accepted},
+          {"tokens_per_round", per_round(rounds + static_cast<double>(use.accepted))},
+          {"round_ms", per_round(to_milliseconds(total))},
+          {"shares",
+           {{"draft", part(use.drafting)},
+            {"transfer", part(use.transfer)},
+            {"wait", part(use.waiting)},
+            {"verify", part(use.verifying)}}},
+          {"draft_prompt_ms",
+           to_milliseconds(use.draft_prompt) / static_cast<double>(result.requests.size())}};
+}
+
 // Links that only passed hidden states along inside a replica are not simulated under contention:
 // no busy time is known for them.
 Json links_json(const RunResult& result) {
@@ -178,6 +205,7 @@ Json result_object(const ReportInput& input, bool with_run) {
   json["bands"] = bands_json(json["summary"], input.sensitivity);
   json["bounds"] = bounds_json(result);
   json["steps"] = steps_json(result);
+  json["speculation"] = speculation_json(result);
   json["pools"] = pools_json(result);
   json["links"] = links_json(result);
   json["provenance"] = provenance_json(input.sensitivity);

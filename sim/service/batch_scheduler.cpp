@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <iterator>
+#include <utility>
 
 namespace tandem {
 
@@ -25,11 +26,7 @@ bool BatchScheduler::allocate(ScheduledSequence& sequence, std::int64_t tokens) 
 }
 
 void BatchScheduler::take(ScheduledSequence& sequence, std::int64_t tokens, ScheduledStep& step) {
-  step.batch.slices.push_back(
-      {.request = sequence.request->id,
-       .context = sequence.computed,
-       .new_tokens = tokens,
-       .wants_logits = sequence.computed + tokens == sequence.request->known_tokens()});
+  step.batch.slices.push_back(slice_of(*sequence.request, sequence.computed, tokens));
   step.sequences.push_back(&sequence);
   sequence.computed += tokens;
   ++sequence.in_flight;
@@ -41,38 +38,54 @@ bool BatchScheduler::preempt_for(const ScheduledSequence& needy) {
     --victim;
     if (&*victim == &needy) break;
     if (victim->in_flight > 0) continue;
-    used_blocks_ -= victim->blocks;
-    ++victim->request->preemptions;
-    victim->blocks = 0;
-    victim->computed = 0;
-    victim->comes_with_kv = false;  // what was sent is gone: it is recomputed here
-    waiting_.splice(waiting_.begin(), running_, victim);
+    drop(victim);
     return true;
   }
   return false;
+}
+
+// The same for a request of speculative decoding that is past its prompt, of all that arrived after
+// it: those before it in the list may wait for other pools while it would wait for them.
+bool BatchScheduler::preempt_younger(const ScheduledSequence& needy) {
+  if (needy.request->round_tokens == 0 || needy.request->generated == 0) return false;
+  for (auto victim = running_.end(); victim != running_.begin();) {
+    --victim;
+    if (victim->in_flight > 0 || victim->request->id <= needy.request->id) continue;
+    drop(victim);
+    return true;
+  }
+  return false;
+}
+
+// Takes the blocks of a running sequence: its KV is recomputed, also what was sent to it.
+void BatchScheduler::drop(Sequences::iterator victim) {
+  used_blocks_ -= victim->blocks;
+  ++victim->request->preemptions;
+  preempted_.push_back(victim->request);
+  victim->blocks = 0;
+  victim->computed = 0;
+  victim->comes_with_kv = false;
+  Sequences& target = victim->is_paused ? dropped_ : waiting_;
+  target.splice(target.begin(), running_, victim);
 }
 
 // Returns whether the queue may be served too: nothing was preempted.
 bool BatchScheduler::schedule_running(ScheduledStep& step, std::int64_t& budget) {
   bool has_preempted = false;
   for (auto it = running_.begin(); it != running_.end() && budget > 0; ++it) {
+    if (it->is_paused) continue;
     // Sampling of the token before may still be under way: then there is nothing to compute yet.
     const std::int64_t tokens = std::min(it->request->known_tokens() - it->computed, budget);
     if (tokens <= 0) continue;
     bool has_room = allocate(*it, it->computed + tokens);
-    while (!has_room && preempt_for(*it)) {
+    while (!has_room && (preempt_for(*it) || preempt_younger(*it))) {
       has_preempted = true;
       has_room = allocate(*it, it->computed + tokens);
     }
     if (!has_room) {
       has_preempted = true;
       if (it->in_flight == 0 && std::next(it) == running_.end() && it != running_.begin()) {
-        used_blocks_ -= it->blocks;
-        ++it->request->preemptions;
-        it->blocks = 0;
-        it->computed = 0;
-        it->comes_with_kv = false;
-        waiting_.splice(waiting_.begin(), running_, it);
+        drop(it);
       }
       break;
     }
@@ -85,8 +98,8 @@ bool BatchScheduler::schedule_running(ScheduledStep& step, std::int64_t& budget)
 void BatchScheduler::schedule_waiting(ScheduledStep& step, std::int64_t& budget) {
   while (!waiting_.empty() && budget > 0) {
     const auto admitted = static_cast<std::int64_t>(running_.size() + inbound_.size());
-    if (admitted >= limits_.max_sequences) return;
     ScheduledSequence& head = waiting_.front();
+    if (admitted >= limits_.max_sequences && !preempt_younger(head)) return;
     if (head.comes_with_kv) {
       if (!allocate(head, head.request->known_tokens())) return;
       head.computed = head.request->prompt;
@@ -95,8 +108,10 @@ void BatchScheduler::schedule_waiting(ScheduledStep& step, std::int64_t& budget)
       continue;
     }
     const std::int64_t tokens = std::min(head.request->known_tokens() - head.computed, budget);
-    if (!allocate(head, head.computed + tokens)) return;
-    running_.splice(running_.end(), waiting_, waiting_.begin());
+    while (!allocate(head, head.computed + tokens)) {
+      if (!preempt_younger(head)) return;
+    }
+    running_.splice(running_.end(), waiting_, find(waiting_, *head.request));
     take(running_.back(), tokens, step);
     budget -= tokens;
   }
@@ -106,13 +121,15 @@ ScheduledStep BatchScheduler::schedule() {
   ScheduledStep step;
   std::int64_t budget = limits_.max_batch_tokens;
   if (schedule_running(step, budget)) schedule_waiting(step, budget);
+  step.preempted = std::exchange(preempted_, {});
   return step;
 }
 
 bool BatchScheduler::complete(ScheduledSequence& sequence, const SequenceSlice& slice) {
   assert(sequence.in_flight > 0);
   --sequence.in_flight;
-  return slice.wants_logits;
+  const std::int64_t known = sequence.request->known_tokens();
+  return slice.wants_logits && slice.context + slice.new_tokens == known;
 }
 
 BatchScheduler::Sequences::iterator BatchScheduler::find(Sequences& list, const Request& request) {
@@ -127,8 +144,24 @@ void BatchScheduler::arrive(Request& request) {
   running_.splice(running_.end(), inbound_, it);
 }
 
+void BatchScheduler::pause(Request& request) {
+  const auto it = find(running_, request);
+  assert(it != running_.end());
+  it->is_paused = true;
+}
+
+void BatchScheduler::resume(Request& request, std::int64_t tokens) {
+  const bool has_room = find(running_, request) != running_.end();
+  Sequences& list = has_room ? running_ : dropped_;
+  const auto it = find(list, request);
+  assert(it != list.end() && it->is_paused);
+  it->is_paused = false;
+  it->computed = std::min(it->computed, tokens);
+  if (!has_room) waiting_.splice(waiting_.begin(), dropped_, it);
+}
+
 void BatchScheduler::finish(Request& request) {
-  for (Sequences* list : {&running_, &held_}) {
+  for (Sequences* list : {&running_, &held_, &dropped_}) {
     const auto it = find(*list, request);
     if (it == list->end()) continue;
     used_blocks_ -= it->blocks;

@@ -27,13 +27,15 @@ struct ScheduledSequence {
   std::int64_t blocks = 0;
   std::int64_t in_flight = 0;  ///< passes under way that it is part of
   bool comes_with_kv = false;  ///< its prompt's KV is sent from another replica
+  bool is_paused = false;      ///< has nothing to compute until resume()
 };
 
 /// One step: the batch, and the sequence behind each slice.
 struct ScheduledStep {
   Batch batch;
   std::vector<ScheduledSequence*> sequences;
-  std::vector<Request*> reserved;  ///< offered requests that got room in this step
+  std::vector<Request*> reserved;   ///< offered requests that got room in this step
+  std::vector<Request*> preempted;  ///< in this step
 };
 
 /// Contract:
@@ -41,7 +43,9 @@ struct ScheduledStep {
 ///    of the queue, and only when nothing was preempted in this step.
 ///  - a running request that finds no KV block preempts the last running one that is not part of a
 ///    pass under way: its blocks are freed, its KV is recomputed, and it goes to the head of the
-///    queue.
+///    queue, or waits aside until it is resumed where it is paused.
+///  - a request of speculative decoding may take the room of any younger one, so that two pools
+///    which wait for each other's requests always go on with the oldest.
 class BatchScheduler {
  public:
   explicit BatchScheduler(const SchedulerLimits& limits) : limits_(limits) {}
@@ -53,6 +57,10 @@ class BatchScheduler {
   static bool complete(ScheduledSequence& sequence, const SequenceSlice& slice);
   /// The KV of a reserved request is here: it runs from the next step on.
   void arrive(Request& request);
+  /// Leaves a running request out of the steps to come; its blocks may be taken from it.
+  void pause(Request& request);
+  /// A paused request runs again, on top of the KV of at most its first `tokens` tokens.
+  void resume(Request& request, std::int64_t tokens);
   /// Takes a request out of the schedule and frees its blocks.
   void finish(Request& request);
   /// Takes a request out of the schedule but keeps its blocks until finish().
@@ -69,6 +77,10 @@ class BatchScheduler {
   bool schedule_running(ScheduledStep& step, std::int64_t& budget);
   void schedule_waiting(ScheduledStep& step, std::int64_t& budget);
   bool preempt_for(const ScheduledSequence& needy);
+  bool preempt_younger(const ScheduledSequence& needy);
+  void drop(std::list<ScheduledSequence>::iterator victim);
+
+  std::vector<Request*> preempted_;  ///< since the last step
   void take(ScheduledSequence& sequence, std::int64_t tokens, ScheduledStep& step);
   static Sequences::iterator find(Sequences& list, const Request& request);
 
@@ -77,6 +89,7 @@ class BatchScheduler {
   Sequences inbound_;  ///< room set aside, KV on its way
   Sequences running_;
   Sequences held_;
+  Sequences dropped_;  ///< paused, without blocks
   std::int64_t used_blocks_ = 0;
   std::int64_t peak_blocks_ = 0;
 };

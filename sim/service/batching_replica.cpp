@@ -35,6 +35,11 @@ void BatchingReplica::arrive(Request& request, Picoseconds now) {
   kick(now);
 }
 
+void BatchingReplica::resume(Request& request, std::int64_t tokens, Picoseconds now) {
+  scheduler_.resume(request, tokens);
+  kick(now);
+}
+
 void BatchingReplica::release(Request& request, Picoseconds now) {
   --load_;
   scheduler_.finish(request);
@@ -74,8 +79,9 @@ void BatchingReplica::complete(Flight& flight, Picoseconds now) {
           flight.estimate.floor_latency;
       continue;
     }
-    if (!emit_token(request, now, flight.estimate.floor_latency)) continue;
-    if (request.is_done()) {
+    if (!emit_token(request, now, flight.estimate.floor_latency)) {
+      if (request.waits) scheduler_.pause(request);
+    } else if (request.is_done()) {
       scheduler_.finish(request);
     } else {
       scheduler_.hold(request);
@@ -91,6 +97,7 @@ void BatchingReplica::issue(Picoseconds now) {
   }
   ScheduledStep step = scheduler_.schedule();
   for (Request* request : step.reserved) setup_.sink->reserved(*request, *this, now);
+  for (Request* request : step.preempted) setup_.sink->preempted(*request, now);
   if (step.batch.slices.empty()) return;
   StepEstimate estimate;
   const Picoseconds end = run_pass(step.batch, now, estimate);

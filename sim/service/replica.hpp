@@ -34,7 +34,8 @@ class RequestSink {
   virtual ~RequestSink() = default;
   /// A pass of the request's prompt begins whose KV is needed elsewhere.
   virtual void writes_kv(Request&, const KvWritten&, Picoseconds /*now*/) {}
-  /// A token left the pool at `now`; the request's counters are already up to date.
+  /// A token left the pool at `now`; the request's counters are already up to date. May make the
+  /// request wait.
   virtual void token(Request& request, Picoseconds now) = 0;
   /// The prompt is computed and the first token is out, but the rest runs elsewhere: its KV is held
   /// here until Replica::release().
@@ -42,10 +43,12 @@ class RequestSink {
   /// `replica` has set room aside for a request that was offered to it: its KV may come.
   virtual void reserved(Request& request, Replica& replica, Picoseconds now) = 0;
   virtual void finished(Request& request, Picoseconds now) = 0;
+  /// A request lost its KV here and is computed again when there is room.
+  virtual void preempted(Request&, Picoseconds) {}
 };
 
 /// The part a pool plays for a request.
-enum class Role : std::uint8_t { Both, Prefill, Decode };
+enum class Role : std::uint8_t { Both, Prefill, Decode, Draft, Verify };
 
 /// Times at which each station of a pipeline is free again; passes keep their order.
 class PipelineClock {
@@ -91,7 +94,10 @@ class Replica : public Component {
   virtual void offer(Request& request, Picoseconds now) = 0;
   /// The KV of a reserved request has arrived.
   virtual void arrive(Request& request, Picoseconds now) = 0;
-  /// The KV of a prefilled request has left and may be dropped.
+  /// A request that waited may go on, on top of the KV of its first `tokens` tokens: what was
+  /// computed beyond them is dropped.
+  virtual void resume(Request& request, std::int64_t tokens, Picoseconds now) = 0;
+  /// The KV of a prefilled request has left and may be dropped; or that of one that waits.
   virtual void release(Request& request, Picoseconds now) = 0;
   /// Largest share of the KV room that was in use.
   [[nodiscard]] virtual double kv_peak() const = 0;

@@ -1,6 +1,21 @@
 #include "sim/service/request.hpp"
 
+#include <algorithm>
+
 namespace tandem {
+
+// The last known token is sampled from, and before it those whose next one is a draft to verify.
+SequenceSlice slice_of(const Request& request, std::int64_t context, std::int64_t tokens) {
+  const std::int64_t first_sampled = request.known_tokens() - 1 - request.unverified;
+  const std::int64_t sampled =
+      std::clamp<std::int64_t>(context + tokens - first_sampled, 0, tokens);
+  return {.request = request.id,
+          .context = context,
+          .new_tokens = tokens,
+          .wants_logits = sampled > 0,
+          .verified = std::max<std::int64_t>(0, sampled - 1),
+          .in_round = context >= request.prompt && tokens > 1 && tokens <= request.round_tokens};
+}
 
 RequestRecord record_of(const Request& request) {
   RequestRecord record;

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "sim/core/units.hpp"
+#include "sim/lower/batch.hpp"
 
 namespace tandem {
 
@@ -28,10 +29,18 @@ struct Request {
   Picoseconds floor_after_first;
   Replica* prefill = nullptr;  ///< where its prompt is computed
   Replica* decode = nullptr;   ///< where its later tokens are computed
+  /// Speculative decoding: most new tokens of a pass once the prompt is done; 0: none of it.
+  std::int64_t round_tokens = 0;
+  std::int64_t unverified = 0;  ///< of the known tokens, the last ones that are drafts to verify
+  bool waits = false;           ///< for another pool: nothing to compute until Replica::resume()
   /// Tokens whose KV is needed before the next one can be computed.
   [[nodiscard]] std::int64_t known_tokens() const { return prompt + generated; }
   [[nodiscard]] bool is_done() const { return generated >= output; }
 };
+
+/// `tokens` of a request's known tokens on top of `context` of them, as part of a pass.
+[[nodiscard]] SequenceSlice slice_of(const Request& request, std::int64_t context,
+                                     std::int64_t tokens);
 
 /// One row of the request table.
 struct RequestRecord {

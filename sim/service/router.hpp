@@ -32,12 +32,12 @@ class Router final : public RequestInlet, public RequestSink, public TransferSin
   void transferred(Request& request, Picoseconds now) override;
   void finished(Request& request, Picoseconds now) override;
 
+  /// The replica that takes the next request, by the policy; `next` counts turns.
+  [[nodiscard]] Replica& choose(Replicas& replicas, std::size_t& next) const;
   [[nodiscard]] std::vector<double> take_itl() { return std::move(itl_ms_); }
   [[nodiscard]] std::int64_t finished_count() const { return finished_; }
 
  private:
-  Replica& choose(Replicas& replicas, std::size_t& next) const;
-
   std::string policy_;
   Replicas* prefill_ = nullptr;
   Replicas* decode_ = nullptr;

@@ -8,8 +8,10 @@
 #include "sim/core/diagnostics.hpp"
 #include "sim/service/batching_replica.hpp"
 #include "sim/service/kv_transfer.hpp"
+#include "sim/service/pool_use.hpp"
 #include "sim/service/router.hpp"
 #include "sim/service/source.hpp"
+#include "sim/service/speculation/speculator.hpp"
 #include "sim/service/streaming_replica.hpp"
 #include "sim/service/system_agenda.hpp"
 
@@ -21,40 +23,12 @@ Picoseconds software_time(const Software& software, const char* name) {
                                        : Picoseconds(0);
 }
 
-// The station bound that takes most time; ties go to the first name.
-std::string main_bottleneck(const PoolTotals& totals) {
-  std::string name;
-  double most = 0;
-  for (const auto& [bound, seconds] : totals.bottleneck_seconds) {
-    if (seconds > most) {
-      most = seconds;
-      name = bound;
-    }
-  }
-  return name;
-}
-
-// A large product is bound by arithmetic and a thin one by memory: their floors show the peaks.
-void add_peaks(const PoolModel& pool, PoolUse& use) {
-  constexpr std::int64_t edge = 8192;
-  const Precision& precision = pool.placement().precision;
-  Kernel kernel;
-  kernel.role = "peak";
-  kernel.activations = precision.activations;
-  try {
-    for (const std::int64_t rows : {edge, std::int64_t{1}}) {
-      kernel.shape = GemmKernel{rows, edge, edge, precision.weights, precision.activations, false};
-      const double seconds = to_seconds(pool.chip().simulate_kernel(kernel, false).floor);
-      const KernelWork work = work_of(kernel);
-      if (rows == edge) {
-        use.peak_flops_per_s = static_cast<double>(work.matrix.count()) / seconds;
-      } else {
-        use.peak_bytes_per_s = static_cast<double>(work.bytes().count()) / seconds;
-      }
-    }
-  } catch (const ModelError&) {
-    use.peak_flops_per_s = use.peak_bytes_per_s = 0;
-  }
+// Where no numbers are computed, how many drafts are right has to be given.
+void require_acceptance(const Placement& placement) {
+  if (!placement.speculation.acceptance.empty()) return;
+  throw ConfigError(placement.speculation.place,
+                    "a timed run of mode drafter needs the probability that a draft is accepted, "
+                    "e.g. 'acceptance: 0.7' beside 'mode'");
 }
 
 }  // namespace
@@ -68,7 +42,9 @@ class ServiceRun {
         options_(options),
         seed_(options.seed.value_or(model.scenario_.seed)),
         router_(model.scenario_.serving.router),
-        source_(traffic, model.time_alone(), seed_, agenda_, router_),
+        speculator_(make_speculator()),
+        source_(traffic, model.time_alone(), seed_, agenda_,
+                speculator_ ? static_cast<RequestInlet&>(*speculator_) : router_),
         sampler_(seed_, options.audit_steps.value_or(model.scenario_.audit_steps)),
         prefill_estimator_(*model.prefill_, options.fidelity, options.exact) {
     const bool is_split = model.decode_ != nullptr;
@@ -76,7 +52,8 @@ class ServiceRun {
       model.prefill_->simulate_all_ranks();
       if (is_split) model.decode_->simulate_all_ranks();
     }
-    make_replicas(prefill_estimator_, is_split ? Role::Prefill : Role::Both, prefill_);
+    make_replicas(prefill_estimator_, prefill_role(), prefill_);
+    if (speculator_) add_drafters();
     if (is_split) {
       decode_estimator_.emplace(*model.decode_, options.fidelity, options.exact);
       make_replicas(*decode_estimator_, Role::Decode, decode_);
@@ -86,7 +63,8 @@ class ServiceRun {
     agenda_.add(source_, "source");
     if (transfer_) agenda_.add(*transfer_, "links");
     if (layers_) agenda_.add(*layers_, "links");
-    for (const auto* replicas : {&prefill_, &decode_}) {
+    if (speculator_) agenda_.add(*speculator_, "speculator");
+    for (const auto* replicas : {&prefill_, &decode_, &draft_}) {
       for (const auto& replica : *replicas) {
         agenda_.add(*replica, fmt::format("{}_{}", replica->name(), replica->index()));
       }
@@ -105,12 +83,37 @@ class ServiceRun {
   }
 
  private:
+  [[nodiscard]] std::unique_ptr<Speculator> make_speculator() {
+    if (!model_.draft_) return nullptr;
+    return std::make_unique<Speculator>(model_.scenario_, seed_,
+                                        model_.make_network_(model_.scenario_.system), agenda_,
+                                        router_, options_.timeline);
+  }
+
+  void add_drafters() {
+    if (options_.all_ranks) model_.draft_->simulate_all_ranks();
+    draft_estimator_.emplace(*model_.draft_, options_.fidelity, options_.exact);
+    make_replicas(*draft_estimator_, Role::Draft, draft_);
+    speculator_->connect(&draft_, &prefill_);
+  }
+
+  [[nodiscard]] Role prefill_role() const {
+    if (model_.draft_) return Role::Verify;
+    return model_.decode_ ? Role::Prefill : Role::Both;
+  }
+
+  [[nodiscard]] RequestSink& sink_of(Role role) {
+    if (role == Role::Draft) return speculator_->draft_sink();
+    if (role == Role::Verify) return speculator_->verify_sink();
+    return router_;
+  }
+
   void make_replicas(StepEstimator& estimator, Role role, Router::Replicas& replicas) {
     const PoolModel& pool = estimator.pool();
     ReplicaSetup setup;
     setup.estimator = &estimator;
     setup.sampler = &sampler_;
-    setup.sink = &router_;
+    setup.sink = &sink_of(role);
     setup.agenda = &agenda_;
     setup.timeline = options_.timeline;
     setup.role = role;
@@ -145,8 +148,19 @@ class ServiceRun {
   }
 
   static std::string name_of(Role role, const PoolModel& pool) {
-    if (role == Role::Prefill) return "prefill";
-    return role == Role::Decode ? "decode" : pool.placement().pool;
+    switch (role) {
+      case Role::Prefill:
+        return "prefill";
+      case Role::Decode:
+        return "decode";
+      case Role::Draft:
+        return "draft";
+      case Role::Verify:
+        return "verify";
+      case Role::Both:
+        break;
+    }
+    return pool.placement().pool;
   }
 
   void collect_requests(RunResult& result) {
@@ -171,63 +185,10 @@ class ServiceRun {
     }
   }
 
-  PoolUse collect_pool(const StepEstimator& estimator, const PoolModel& pool,
-                       const Router::Replicas& replicas, Role role, double seconds) const {
-    PoolUse use;
-    use.name = name_of(role, pool);
-    use.pool = pool.placement().pool;
-    use.chip = pool.chip().chip().name;
-    use.model = pool.chip().chip().model;
-    use.replicas = pool.placement().replicas;
-    use.spares = pool.placement().spares;
-    use.chips_per_replica = pool.chips_per_replica();
-    use.chips = use.chips_per_replica * use.replicas;
-    use.kv_slots = pool.kv_room().sequences;
-    use.totals = estimator.totals();
-    use.bottleneck = main_bottleneck(use.totals);
-    use.static_power_w = pool.chip().static_power().count();
-    for (const auto& [name, energy] : pool.chip().energy_per_count()) {
-      use.energy_per_count_j[name] = energy.count();
-    }
-    if (options_.fidelity == Fidelity::Cycle) add_peaks(pool, use);
-    double busy = 0;
-    for (const auto& replica : replicas) {
-      use.kv_peak = std::max(use.kv_peak, replica->kv_peak());
-      use.floor_busy = std::max(use.floor_busy, replica->floor_busy());
-      for (std::size_t i = 0; i < pool.stations().size(); ++i) {
-        const double share = to_seconds(replica->pipeline().busy()[i]) / seconds;
-        use.bottleneck_busy = std::max(use.bottleneck_busy, share);
-        busy += share * static_cast<double>(pool.stations()[i].chips());
-      }
-    }
-    use.busy = busy / static_cast<double>(use.chips);
-    return use;
-  }
-
-  /// The chips that run the feed-forward halves of a decode pool.
-  PoolUse collect_feed_forward(const FeedForwardPool& pool, const PoolUse& decode,
-                               double seconds) const {
-    PoolUse use;
-    use.name = "ffn";
-    use.pool = pool.placement().pool;
-    use.chip = pool.chip().chip().name;
-    use.model = pool.chip().chip().model;
-    use.replicas = decode.replicas;
-    use.spares = pool.placement().spares;
-    use.chips_per_replica = pool.chips();
-    use.chips = use.chips_per_replica * use.replicas;
-    const RemoteTotals& remote = decode.totals.remote;
-    use.totals.activity = remote.activity;
-    use.totals.matrix_flops = remote.matrix_flops;
-    use.totals.memory_bytes = remote.memory_bytes;
-    use.totals.kernels = remote.kernels;
-    use.bottleneck = "weight_streams";
-    use.bottleneck_busy = remote.busy_s / static_cast<double>(use.replicas) / seconds;
-    use.busy = use.bottleneck_busy;
-    use.static_power_w = pool.chip().static_power().count();
-    for (const auto& [name, energy] : pool.chip().energy_per_count()) {
-      use.energy_per_count_j[name] = energy.count();
-    }
+  [[nodiscard]] PoolUse use_of(StepEstimator& estimator, const Router::Replicas& replicas,
+                               const RunResult& result) const {
+    PoolUse use = pool_use(estimator, replicas, result.simulated_s);
+    if (options_.fidelity == Fidelity::Cycle) add_peaks(estimator.pool(), use);
     return use;
   }
 
@@ -242,10 +203,11 @@ class ServiceRun {
     }
     result.steps_simulated = prefill_estimator_.simulated();
     if (decode_estimator_) result.steps_simulated += decode_estimator_->simulated();
+    if (draft_estimator_) result.steps_simulated += draft_estimator_->simulated();
     if (options_.fidelity == Fidelity::Cycle) result.audit = sampler_.audit();
     for (const SampledStep& step : sampler_.representatives()) {
-      const bool is_decode_pool = step.pool == model_.decode_.get();
-      result.representatives.push_back({result.pools[is_decode_pool ? 1 : 0].name, step.batch});
+      const bool is_first = step.pool == model_.prefill_.get();
+      result.representatives.push_back({result.pools[is_first ? 0 : 1].name, step.batch});
     }
   }
 
@@ -256,13 +218,16 @@ class ServiceRun {
     result.fidelity = options_.fidelity;
     collect_requests(result);
     const bool is_split = decode_estimator_.has_value();
-    result.pools.push_back(collect_pool(prefill_estimator_, *model_.prefill_, prefill_,
-                                        is_split ? Role::Prefill : Role::Both, result.simulated_s));
+    result.pools.push_back(use_of(prefill_estimator_, prefill_, result));
+    if (speculator_) {
+      result.pools.push_back(use_of(*draft_estimator_, draft_, result));
+      result.links = speculator_->usage();
+      result.speculation = speculator_->use();
+    }
     if (is_split) {
-      result.pools.push_back(collect_pool(*decode_estimator_, *model_.decode_, decode_,
-                                          Role::Decode, result.simulated_s));
+      result.pools.push_back(use_of(*decode_estimator_, decode_, result));
       if (const FeedForwardPool* ffn = model_.decode_->feed_forward()) {
-        result.pools.push_back(collect_feed_forward(*ffn, result.pools.back(), result.simulated_s));
+        result.pools.push_back(feed_forward_use(*ffn, result.pools.back(), result.simulated_s));
       }
       result.links = layers_ ? layers_->usage() : transfer_->usage();
       result.kv_transfers = layers_ ? layers_->transfers() : transfer_->transfers();
@@ -277,12 +242,15 @@ class ServiceRun {
   std::uint64_t seed_;
   SystemAgenda agenda_;
   Router router_;
+  std::unique_ptr<Speculator> speculator_;
   Source source_;
   StepSampler sampler_;
   StepEstimator prefill_estimator_;
   std::optional<StepEstimator> decode_estimator_;
+  std::optional<StepEstimator> draft_estimator_;
   Router::Replicas prefill_;
   Router::Replicas decode_;
+  Router::Replicas draft_;
   std::unique_ptr<KvTransfer> transfer_;
   std::unique_ptr<LayerwiseTransfer> layers_;  ///< in its place
 };
@@ -293,19 +261,34 @@ ServiceModel::ServiceModel(const Scenario& scenario, const Catalogue& catalogue,
       make_network_(std::move(make_network)),
       store_(store ? std::optional<std::filesystem::path>(*store) : std::nullopt) {
   const Placement& placement = scenario.placement;
+  const auto make = [&](const Scenario& side, const PoolPlacement& pool, std::int64_t taken,
+                        LayerDuty duty = LayerDuty::Whole) {
+    return std::make_unique<PoolModel>(side, pool, taken, catalogue, make_network_, store_, duty);
+  };
   prefill_ =
-      std::make_unique<PoolModel>(scenario, placement.prefill, 0, catalogue, make_network_, store_);
+      make(placement.has_drafter() ? verifying_side(scenario) : scenario, placement.prefill, 0);
   if (placement.mode == PlacementMode::Monolithic) return;
   // Pools of one group of chips stand side by side.
-  const std::int64_t taken = placement.decode.pool == placement.prefill.pool
-                                 ? prefill_->chips_per_replica() * placement.prefill.replicas
-                                 : 0;
-  decode_ = std::make_unique<PoolModel>(scenario, placement.decode, taken, catalogue, make_network_,
-                                        store_,
-                                        placement.has_ffn() ? LayerDuty::Mixers : LayerDuty::Whole);
+  const auto taken_for = [&](const PoolPlacement& other) {
+    return other.pool == placement.prefill.pool
+               ? prefill_->chips_per_replica() * placement.prefill.replicas
+               : 0;
+  };
+  if (placement.has_drafter()) {
+    require_acceptance(placement);
+    draft_ = make(drafting_side(scenario), placement.draft, taken_for(placement.draft));
+    return;
+  }
+  decode_ = make(scenario, placement.decode, taken_for(placement.decode),
+                 placement.has_ffn() ? LayerDuty::Mixers : LayerDuty::Whole);
 }
 
 ServiceModel::~ServiceModel() = default;
+
+const PoolModel& ServiceModel::pool_named(const std::string& name) const {
+  if (name == "draft") return *draft_;
+  return name == "prefill" || decode_ == nullptr ? *prefill_ : *decode_;
+}
 
 Picoseconds ServiceModel::time_alone() {
   const Traffic& traffic = scenario_.traffic;
@@ -318,7 +301,23 @@ Picoseconds ServiceModel::time_alone() {
       prefill_->is_static()
           ? prefill_->floor(token).period * traffic.prompt_tokens + prefill_->floor(token).latency
           : prefill_->floor(prompt).latency;
-  return first + decode.floor(token).latency * (traffic.output_tokens - 1);
+  Picoseconds further = decode.floor(token).latency * (traffic.output_tokens - 1);
+  if (draft_) further = time_of_rounds(token);
+  return first + further;
+}
+
+// Every round yields its mean number of tokens; the hand-overs are left out.
+Picoseconds ServiceModel::time_of_rounds(const Batch& token) {
+  const Speculation& speculation = scenario_.placement.speculation;
+  Batch drafts = token;
+  drafts.slices.front().new_tokens += speculation.drafts;
+  drafts.slices.front().verified = speculation.drafts;
+  drafts.slices.front().in_round = true;
+  const Picoseconds round =
+      draft_->floor(token).latency * speculation.drafts + prefill_->floor(drafts).latency;
+  const double rounds =
+      static_cast<double>(scenario_.traffic.output_tokens - 1) / expected_tokens(speculation);
+  return from_seconds(to_seconds(round) * rounds);
 }
 
 RunResult ServiceModel::run(const Traffic& traffic, const RunOptions& options) {

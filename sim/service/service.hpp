@@ -11,7 +11,9 @@
 #include "sim/core/timeline.hpp"
 #include "sim/lower/chip_model.hpp"
 #include "sim/lower/network_model.hpp"
+#include "sim/service/pool_use.hpp"
 #include "sim/service/request.hpp"
+#include "sim/service/speculation/speculation_use.hpp"
 #include "sim/step/estimator.hpp"
 #include "sim/step/pool_model.hpp"
 #include "sim/step/stage_store.hpp"
@@ -34,33 +36,6 @@ struct RepresentativeStep {
   Batch batch;
 };
 
-/// What one pool did.
-struct PoolUse {
-  std::string name;  ///< "prefill", "decode", or the pool's own name where it does both
-  std::string pool;
-  std::string chip;
-  std::string model;
-  std::int64_t chips = 0;   ///< placed, all replicas
-  std::int64_t spares = 0;  ///< further chips of the pool that stand by idle
-  std::int64_t chips_per_replica = 0;
-  std::int64_t replicas = 0;
-  double busy = 0;             ///< time that chips computed over the run's time, mean over chips
-  double bottleneck_busy = 0;  ///< the same for the busiest station
-  double kv_peak = 0;          ///< largest share of KV room in use, worst replica
-  std::int64_t kv_slots = 0;   ///< requests of full length that fit on a replica at once
-  std::string bottleneck;      ///< what bounds the slowest stations most of the time
-  PoolTotals totals;
-  /// Per chip, from the floors of a large and of a thin matrix product; 0 where the chip model
-  /// does not answer single kernels.
-  double peak_flops_per_s = 0;
-  double peak_bytes_per_s = 0;
-  double static_power_w = 0;  ///< per chip
-  std::map<std::string, double> energy_per_count_j;
-  Picoseconds floor_busy;  ///< busiest replica: sum of floors of pass periods
-  /// Chips that cost and draw static power.
-  [[nodiscard]] double kept_chips() const { return static_cast<double>(chips + spares); }
-};
-
 /// Everything a run measured. Equal scenarios and options give equal values, `run` members aside.
 struct RunResult {
   Traffic traffic;  ///< as run
@@ -80,6 +55,7 @@ struct RunResult {
   std::map<std::string, double> kernels;  ///< kernels answered, by chip model
   std::vector<RepresentativeStep> representatives;
   std::int64_t kv_transfers = 0;
+  std::optional<SpeculationUse> speculation;
   // The part left out of comparisons.
   double wall_s = 0;
   std::int64_t store_hits = 0;
@@ -101,14 +77,19 @@ class ServiceModel {
   [[nodiscard]] const PoolModel& prefill_pool() const { return *prefill_; }
   /// The same as prefill_pool() where one pool does both.
   [[nodiscard]] const PoolModel& decode_pool() const { return decode_ ? *decode_ : *prefill_; }
+  /// The pool that a result calls by this name.
+  [[nodiscard]] const PoolModel& pool_named(const std::string& name) const;
 
  private:
   friend class ServiceRun;
+  [[nodiscard]] Picoseconds time_of_rounds(const Batch& token);
+
   const Scenario& scenario_;
   NetworkFactory make_network_;
   StageStore store_;
   std::unique_ptr<PoolModel> prefill_;
   std::unique_ptr<PoolModel> decode_;
+  std::unique_ptr<PoolModel> draft_;
 };
 
 /// One run of a scenario. Throws ConfigError for a placement that does not fit.

@@ -25,6 +25,11 @@ void StreamingReplica::arrive(Request& request, Picoseconds now) {
   want_issue(now);
 }
 
+void StreamingReplica::resume(Request& request, std::int64_t tokens, Picoseconds now) {
+  ready_.push_back({&request, tokens});
+  want_issue(now);
+}
+
 void StreamingReplica::release(Request& request, Picoseconds now) {
   (void)request;
   --load_;
@@ -101,10 +106,7 @@ std::vector<StreamingReplica::Ready> StreamingReplica::take_pass(Batch& batch) {
     ready_.pop_front();
     const std::int64_t left = next.request->known_tokens() - next.context;
     const std::int64_t tokens = std::min({room, left, block - next.context % block});
-    batch.slices.push_back({.request = next.request->id,
-                            .context = next.context,
-                            .new_tokens = tokens,
-                            .wants_logits = tokens == left});
+    batch.slices.push_back(slice_of(*next.request, next.context, tokens));
     taken.push_back(next);
     room -= tokens;
   }
@@ -125,15 +127,17 @@ void StreamingReplica::issue(Picoseconds now) {
   for (std::size_t i = 0; i < taken.size(); ++i) {
     Request& request = *taken[i].request;
     report_kv(request, batch.slices[i], now);
-    if (batch.slices[i].wants_logits) {
+    const std::int64_t computed = taken[i].context + batch.slices[i].new_tokens;
+    if (computed == request.known_tokens()) {
       landings_.push_back({end, &request, estimate.floor_latency});
       setup_.agenda->wake(*this, end, Phase::Complete);
       continue;
     }
-    // The next prompt tokens may follow at once: stations compute a request's tokens in order. Of
+    // The next known tokens may follow at once: stations compute a request's tokens in order. Of
     // the floor only the distance to the next pass counts; the last token adds the latency.
-    request.floor_to_first += estimate.floor_period;
-    ready_.push_back({&request, taken[i].context + batch.slices[i].new_tokens});
+    (request.generated == 0 ? request.floor_to_first : request.floor_after_first) +=
+        estimate.floor_period;
+    ready_.push_back({&request, computed});
   }
   if (!ready_.empty()) want_issue(pipeline_.first_free());
 }
@@ -144,6 +148,7 @@ void StreamingReplica::land(Picoseconds now) {
     landings_.pop_front();
     Request& request = *landing.request;
     if (!emit_token(request, now, landing.floor)) {
+      if (request.waits) continue;
       ready_.push_back({&request, request.known_tokens() - 1});
       want_issue(now);
     } else if (request.is_done()) {

@@ -18,6 +18,7 @@ class StreamingReplica final : public Replica {
   void submit(Request& request, Picoseconds now) override;
   void offer(Request& request, Picoseconds now) override;
   void arrive(Request& request, Picoseconds now) override;
+  void resume(Request& request, std::int64_t tokens, Picoseconds now) override;
   void release(Request& request, Picoseconds now) override;
   void act(Picoseconds now, Phase phase) override;
   [[nodiscard]] double kv_peak() const override;

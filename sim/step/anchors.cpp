@@ -42,29 +42,38 @@ BatchFeatures features_of(const Batch& batch) {
   BatchFeatures features;
   double context = 0;
   double visible = 0;
+  double round_tokens = 0;
   for (const SequenceSlice& slice : batch.slices) {
     features.wants_logits = features.wants_logits || slice.wants_logits;
     if (slice.is_decode()) {
       features.decodes += 1;
       context += static_cast<double>(slice.context);
+      round_tokens += static_cast<double>(slice.new_tokens);
+      features.verifies = features.verifies || slice.verified > 0;
     } else {
       const auto tokens = static_cast<double>(slice.new_tokens);
       features.prefill_tokens += tokens;
       visible += tokens * (static_cast<double>(slice.context) + (tokens + 1) / 2);
     }
   }
-  if (features.decodes > 0) features.decode_context = context / features.decodes;
+  if (features.decodes > 0) {
+    features.decode_context = context / features.decodes;
+    features.round_tokens = round_tokens / features.decodes;
+  }
   if (features.prefill_tokens > 0) features.prefill_visible = visible / features.prefill_tokens;
   return features;
 }
 
 Batch anchor_batch(const BatchFeatures& point) {
   Batch batch;
+  const std::int64_t round = whole(point.round_tokens);
   for (std::int64_t i = 0; i < whole(point.decodes); ++i) {
     batch.slices.push_back({.request = i,
                             .context = std::max<std::int64_t>(1, whole(point.decode_context)),
-                            .new_tokens = 1,
-                            .wants_logits = true});
+                            .new_tokens = round,
+                            .wants_logits = true,
+                            .verified = point.verifies ? round - 1 : 0,
+                            .in_round = round > 1});
   }
   const std::int64_t tokens = whole(point.prefill_tokens);
   if (tokens > 0) add_chunks(tokens, point.prefill_visible, point.wants_logits, batch);
@@ -91,21 +100,28 @@ Bracket bracket_octave(double value) {
   return bracket_between(low, low * 2, value);
 }
 
+Bracket bracket_unit(double value) {
+  return bracket_between(std::floor(value), std::floor(value) + 1, value);
+}
+
 std::vector<Corner> corners_of(const BatchFeatures& features) {
-  const std::array<Bracket, 4> brackets = {
+  const std::array<Bracket, 5> brackets = {
       bracket_half_octave(features.decodes), bracket_octave(features.decode_context),
-      bracket_half_octave(features.prefill_tokens), bracket_octave(features.prefill_visible)};
+      bracket_half_octave(features.prefill_tokens), bracket_octave(features.prefill_visible),
+      bracket_unit(features.round_tokens)};
   std::vector<Corner> corners;
-  for (unsigned mask = 0; mask < 16; ++mask) {
-    std::array<double, 4> at{};
+  for (unsigned mask = 0; mask < 1U << brackets.size(); ++mask) {
+    std::array<double, 5> at{};
     double weight = 1;
-    for (unsigned i = 0; i < 4; ++i) {
+    for (unsigned i = 0; i < brackets.size(); ++i) {
       const bool upper = (mask >> i & 1U) != 0;
       at[i] = upper ? brackets[i].high : brackets[i].low;
       weight *= upper ? brackets[i].upper_weight : 1 - brackets[i].upper_weight;
     }
     if (weight <= 0) continue;
-    corners.push_back({anchor_batch({at[0], at[1], at[2], at[3], features.wants_logits}), weight});
+    const BatchFeatures point{
+        at[0], at[1], at[2], at[3], features.wants_logits, at[4], features.verifies};
+    corners.push_back({anchor_batch(point), weight});
   }
   return corners;
 }

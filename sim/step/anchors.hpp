@@ -13,11 +13,13 @@ namespace tandem {
 
 /// What the cost of a pass mainly depends on.
 struct BatchFeatures {
-  double decodes = 0;          ///< sequences that compute one token on top of a context
+  double decodes = 0;          ///< sequences that compute one token on top of a context, or a round
   double decode_context = 0;   ///< their mean context
   double prefill_tokens = 0;   ///< tokens of prompt chunks
   double prefill_visible = 0;  ///< mean number of keys that such a token attends to, itself too
   bool wants_logits = false;   ///< anyone is sampled from
+  double round_tokens = 1;     ///< mean new tokens of a decode; more than one in speculative rounds
+  bool verifies = false;       ///< all new tokens of a round are sampled from
 };
 
 [[nodiscard]] BatchFeatures features_of(const Batch& batch);
@@ -45,5 +47,7 @@ struct Bracket {
 [[nodiscard]] Bracket bracket_half_octave(double value);
 /// Whole numbers 1, 16, 64, 128, 256, ...: one point per octave from 64 on.
 [[nodiscard]] Bracket bracket_octave(double value);
+/// Whole numbers.
+[[nodiscard]] Bracket bracket_unit(double value);
 
 }  // namespace tandem

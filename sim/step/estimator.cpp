@@ -73,7 +73,8 @@ Batch StepEstimator::canonical(const Batch& batch) const {
     slice.context = (length + block - 1) / block * block - slice.new_tokens;
   }
   std::ranges::stable_sort(result.slices, std::ranges::greater{}, [](const SequenceSlice& slice) {
-    return std::tuple(slice.new_tokens, slice.context, slice.wants_logits);
+    return std::tuple(slice.new_tokens, slice.context, slice.wants_logits, slice.verified,
+                      slice.in_round);
   });
   return result;
 }

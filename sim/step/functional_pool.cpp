@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "sim/core/diagnostics.hpp"
+#include "sim/core/integers.hpp"
 #include "sim/step/loaded_gang.hpp"
 #include "sim/step/pool_fit.hpp"
 
@@ -168,20 +169,29 @@ StageData FunctionalPool::run_stage(std::size_t stage, const Batch& batch, const
                     start, done);
   }
   if (stages_[stage].has_head()) {
-    const auto rows = out.logits.floats();
+    // Each stage has its part of every row's vocabulary.
+    const auto values = out.logits.floats();
     const auto width = stages_[stage].head_end - stages_[stage].head_begin;
-    pass.logits.insert(pass.logits.end(), rows.end() - width, rows.end());
+    pass.rows.resize(index_of(batch.sampled()));
+    auto from = values.begin();
+    for (std::vector<float>& row : pass.rows) {
+      row.insert(row.end(), from, from + width);
+      from += width;
+    }
+    pass.logits = pass.rows.back();
   }
   return out;
 }
 
 PoolPass FunctionalPool::run(std::span<const std::int32_t> tokens, std::int64_t context,
-                             Picoseconds start) {
+                             Picoseconds start, std::int64_t verified) {
   Batch batch;
   batch.slices.push_back({.request = 0,
                           .context = context,
                           .new_tokens = static_cast<std::int64_t>(tokens.size()),
-                          .wants_logits = true});
+                          .wants_logits = true,
+                          .verified = verified,
+                          .in_round = verified > 0});
   PoolPass pass;
   pass.end = start;
   StageData data;

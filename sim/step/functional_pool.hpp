@@ -19,6 +19,7 @@ namespace tandem {
 /// What one pass through all stages produced.
 struct PoolPass {
   std::vector<float> logits;  ///< of the last token, over the whole vocabulary; empty if not wanted
+  std::vector<std::vector<float>> rows;  ///< the same of all tokens that are sampled from
   Picoseconds end;
   Picoseconds floor;
 };
@@ -34,8 +35,10 @@ class FunctionalPool {
                  CollectiveModel* collectives, TimelineRecorder* timeline,
                  LoadedFeedForward* blocks = nullptr);
 
-  /// Runs `tokens` of request 0 on top of `context` tokens, starting at `start`.
-  PoolPass run(std::span<const std::int32_t> tokens, std::int64_t context, Picoseconds start);
+  /// Runs `tokens` of request 0 on top of `context` tokens, starting at `start`. The last one is
+  /// sampled from, and `verified` before it.
+  PoolPass run(std::span<const std::int32_t> tokens, std::int64_t context, Picoseconds start,
+               std::int64_t verified = 0);
 
   [[nodiscard]] const std::vector<Stage>& stages() const { return stages_; }
   [[nodiscard]] LoadedStage& loaded(std::size_t stage) { return *loaded_[stage]; }

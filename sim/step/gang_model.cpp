@@ -127,7 +127,7 @@ std::vector<GroupLoad> loads_of(const Batch& batch, std::int64_t groups) {
     ++load.requests;
     load.fresh += slice.new_tokens;
     load.prompts += slice.is_decode() ? 0 : 1;
-    load.sampled += slice.wants_logits ? 1 : 0;
+    load.sampled += slice.sampled();
     load.cached += slice.context;
   }
   return loads;

@@ -16,8 +16,6 @@
 namespace tandem {
 namespace {
 
-constexpr std::int32_t end_of_text = 1;  // llama2.c models separate documents with BOS
-
 /// The layers of `stage` out of a pool's KV, which covers whole stages in order.
 KvBlock kv_of_stage(FunctionalPool& pool, const Stage& stage) {
   KvBlock wanted;
@@ -128,7 +126,7 @@ class Generation {
     } else {
       token = ops::argmax(pass.logits);
     }
-    ended_ = token == end_of_text && !options_.ignore_end;
+    ended_ = token == end_of_text_token && !options_.ignore_end;
     if (!ended_) result_.tokens.push_back(token);
   }
 
@@ -213,15 +211,20 @@ std::unique_ptr<ChipModel> make_chip_model(const Scenario& scenario, const Catal
   throw ModelError(fmt::format("no hardware model is called '{}'", chip.model));
 }
 
-GenerateResult generate(const Scenario& scenario, const Catalogue& catalogue,
-                        const NetworkFactory& make_network, const Weights& weights,
-                        std::span<const std::int32_t> prompt, const GenerateOptions& options) {
+void check_generation(const Weights& weights, std::span<const std::int32_t> prompt,
+                      const GenerateOptions& options) {
   if (prompt.empty()) throw ConfigError("the prompt has no tokens, not even the start token");
   if (options.positions < 1) throw ConfigError("--tokens must be at least 1");
   if (options.positions > weights.network.max_context) {
     throw ConfigError(fmt::format("--tokens {} exceeds the model's context of {}",
                                   options.positions, weights.network.max_context));
   }
+}
+
+GenerateResult generate(const Scenario& scenario, const Catalogue& catalogue,
+                        const NetworkFactory& make_network, const Weights& weights,
+                        std::span<const std::int32_t> prompt, const GenerateOptions& options) {
+  check_generation(weights, prompt, options);
   return Generation(scenario, catalogue, make_network, weights, options).run(prompt);
 }
 

@@ -32,10 +32,16 @@ struct GenerateOptions {
 struct Transfer {
   std::string from;  ///< "gpu0"
   std::string to;
-  std::string what;  ///< "kv" or "hidden"
+  std::string what;  ///< "kv", "hidden" or "tokens"
   Bytes bytes;
   Picoseconds start;
   Picoseconds end;
+};
+
+/// One round of speculative decoding.
+struct DraftRound {
+  std::int64_t drafted = 0;
+  std::int64_t accepted = 0;
 };
 
 struct GenerateResult {
@@ -54,7 +60,15 @@ struct GenerateResult {
   /// the placement is disaggregated.
   std::vector<KvBlock> kv_sent;
   std::vector<KvBlock> kv_received;
+  std::vector<DraftRound> rounds;  ///< of a drafter placement
 };
+
+/// Ends a text: llama2.c models separate documents with BOS.
+inline constexpr std::int32_t end_of_text_token = 1;
+
+/// Throws ConfigError for a prompt or positions that the network cannot take.
+void check_generation(const Weights& weights, std::span<const std::int32_t> prompt,
+                      const GenerateOptions& options);
 
 /// Runs `prompt` (not empty; the tokenizer's BOS first) and continues it.
 /// Throws ConfigError when the placement cannot hold the model or the positions exceed its context.

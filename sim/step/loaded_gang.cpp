@@ -102,9 +102,8 @@ void LoadedGang::finish_gang(GangPass& pass, const Batch& batch, StageData& out)
     groups.push_back(stage_.has_head() ? &first.logits : &first.hidden);
   }
   if (stage_.has_head()) {
-    out.logits = merged_rows(batch, groups, [](const SequenceSlice& slice) {
-      return std::int64_t{slice.wants_logits ? 1 : 0};
-    });
+    out.logits =
+        merged_rows(batch, groups, [](const SequenceSlice& slice) { return slice.sampled(); });
   } else {
     out.hidden =
         merged_rows(batch, groups, [](const SequenceSlice& slice) { return slice.new_tokens; });
@@ -147,6 +146,10 @@ KvBlock LoadedGang::export_kv(std::int64_t request) const {
 void LoadedGang::import_kv(std::int64_t request, const KvBlock& block) {
   release(request);
   arrived_.insert_or_assign(request, block);
+}
+
+void LoadedGang::keep(std::int64_t request, std::int64_t tokens) {
+  for (const auto& loaded : ranks_) loaded->keep(request, tokens);
 }
 
 void LoadedGang::release(std::int64_t request) {

@@ -46,6 +46,7 @@ class LoadedGang final : public LoadedStage {
   StageCost run(const Batch& batch, const StageData& in, StageData& out) override;
   [[nodiscard]] KvBlock export_kv(std::int64_t request) const override;
   void import_kv(std::int64_t request, const KvBlock& block) override;
+  void keep(std::int64_t request, std::int64_t tokens) override;
   void release(std::int64_t request) override;
 
   /// A pass that the caller drives, where the other halves of layers run elsewhere; finish_gang()

@@ -63,6 +63,7 @@ std::uint64_t key_of(const Batch& batch) {
   Hasher hash;
   for (const SequenceSlice& slice : batch.slices) {
     hash.add(slice.context).add(slice.new_tokens).add(slice.wants_logits);
+    hash.add(slice.verified).add(slice.in_round);
   }
   return hash.add(batch.slices.size()).value();
 }

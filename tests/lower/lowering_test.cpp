@@ -83,6 +83,28 @@ TEST(Lowering, every_matrix_is_read_once_whatever_the_batch) {
   }
 }
 
+TEST(Lowering, verification_decodes_several_tokens_and_samples_after_each) {
+  // Three drafts behind the newest token, beside a decode and a chunk that nobody samples from: the
+  // head has 4 + 1 rows. Latent attention takes drafts like decodes: absorbed, four queries.
+  const NeuralNetwork network = test::dsv3_tiny();
+  Batch batch;
+  batch.slices.push_back(
+      {.request = 0, .context = 20, .new_tokens = 4, .verified = 3, .in_round = true});
+  batch.slices.push_back({.request = 1, .context = 9});
+  batch.slices.push_back({.request = 2, .context = 0, .new_tokens = 7, .wants_logits = false});
+  EXPECT_EQ(batch.sampled(), 5);
+  for (const Kernel& kernel : lower(whole_model(network, {}), batch).kernels) {
+    if (kernel.role == "lm_head") {
+      EXPECT_EQ(std::get<GemmKernel>(kernel.shape).m, 5);
+    } else if (kernel.role == "latent_attention") {
+      const auto& spans = std::get<LatentAttentionKernel>(kernel.shape).spans;
+      ASSERT_EQ(spans.size(), 2u);
+      EXPECT_EQ(spans[0].q_len, 4);
+      EXPECT_EQ(spans[0].kv_len, 24);
+    }
+  }
+}
+
 TEST(Lowering, a_prediction_module_reads_its_own_weights_and_the_head) {
   for (const NeuralNetwork& network : {test::qwen35_tiny(), test::dsv3_tiny()}) {
     Batch batch{{{1, 0, 200, true}}};  // touches every expert

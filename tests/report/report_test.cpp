@@ -6,7 +6,7 @@
 
 #include "sim/report/page.hpp"
 #include "sim/report/result_json.hpp"
-#include "tests/step/fakes.hpp"
+#include "tests/service/drafter_scenario.hpp"
 
 namespace tandem {
 namespace {
@@ -91,8 +91,8 @@ TEST(Report, JsonHasEveryKeyAndTheRunObjectLast) {
   const nlohmann::ordered_json json =
       nlohmann::ordered_json::parse(result_json(run_it(priced_scenario()).input()));
   const std::vector<std::string> keys = {
-      "scenario", "version", "config_hash", "seed",  "fidelity", "simulated_s", "summary",
-      "bands",    "bounds",  "steps",       "pools", "links",    "provenance",  "run"};
+      "scenario", "version", "config_hash", "seed",  "fidelity", "simulated_s", "summary", "bands",
+      "bounds",   "steps",   "speculation", "pools", "links",    "provenance",  "run"};
   std::vector<std::string> found;
   for (const auto& [key, value] : json.items()) found.push_back(key);
   EXPECT_EQ(found, keys);
@@ -124,6 +124,35 @@ TEST(Report, JsonHasEveryKeyAndTheRunObjectLast) {
   EXPECT_DOUBLE_EQ(json["summary"]["output_tokens_per_s"].get<double>(), 4 / 17400e-9);
   EXPECT_DOUBLE_EQ(json["bounds"]["output_tokens_per_s"].get<double>(), 4 / 8700e-9);
   EXPECT_EQ(json["steps"]["kernels"]["fake"], 16);  // four steps of four layers
+}
+
+TEST(Report, RoundsOfADrafterPlacementHaveTheirPartsEnergyAndCost) {
+  // Three rounds of one token: 216 ns of hand-overs, 3030 of drafts, 4160 of verification; the
+  // prompt takes 5280 ns (tests/service/speculation_test.cpp).
+  Scenario s = fakes::drafter_scenario({0}, 4);
+  const ParameterSet prices = priced_scenario().prices.parameters;
+  s.prices.parameters = prices;
+  const Accounted a = run_it(s);
+  const nlohmann::json json = nlohmann::json::parse(result_json(a.input()));
+  const nlohmann::json& rounds = json["speculation"];
+  EXPECT_EQ(rounds["draft_model"], "tinier");
+  EXPECT_EQ(rounds["drafts"], 3);
+  EXPECT_EQ(rounds["rounds"], 3);
+  EXPECT_DOUBLE_EQ(rounds["tokens_per_round"].get<double>(), 1);
+  EXPECT_NEAR(rounds["round_ms"].get<double>(), 7406e-6, 1e-12);
+  EXPECT_NEAR(rounds["shares"]["draft"].get<double>(), 3030.0 / 7406, 1e-12);
+  EXPECT_NEAR(rounds["shares"]["transfer"].get<double>(), 216.0 / 7406, 1e-12);
+  EXPECT_NEAR(rounds["shares"]["verify"].get<double>(), 4160.0 / 7406, 1e-12);
+  EXPECT_EQ(rounds["draft_prompt_ms"], 0);
+  // Tokens x layers: 32 + 3 x 4 by four layers, 32 + 9 by one; two chips of 100 W.
+  EXPECT_NEAR(a.books.energy_j->chips_dynamic, (44 * 4 + 41) * 1e-9, 1e-15);
+  EXPECT_NEAR(a.books.energy_j->chips_static, 2 * 100 * (5280 + 3 * 7406) * 1e-9, 1e-12);
+  EXPECT_TRUE(a.books.usd_per_hour_used.has_value());
+  EXPECT_FALSE(a.sensitivity.provenance.empty());
+  EXPECT_NE(run_page(a.input()).find("3 drafts of tinier per round"), std::string::npos);
+  const nlohmann::json plain =
+      nlohmann::json::parse(result_json(run_it(priced_scenario()).input()));
+  EXPECT_TRUE(plain["speculation"].is_null());
 }
 
 TEST(Report, RunsAndStoresChangeNoByte) {

@@ -43,6 +43,29 @@ TEST(Anchors, GridPointsGiveThemselvesBack) {
   EXPECT_DOUBLE_EQ(back.prefill_visible, 50.5);
 }
 
+TEST(Anchors, RoundsOfSpeculationAreDecodesOfSeveralTokens) {
+  // Verifications of five tokens each, all of them sampled from.
+  Batch verify;
+  for (std::int64_t i = 0; i < 8; ++i) {
+    verify.slices.push_back(
+        {.request = i, .context = 512, .new_tokens = 5, .verified = 4, .in_round = true});
+  }
+  EXPECT_EQ(verify.sampled(), 40);
+  const std::vector<Corner> corners = corners_of(features_of(verify));
+  ASSERT_EQ(corners.size(), 1u);
+  EXPECT_EQ(corners[0].batch, verify);
+  // Of three drafters one catches up with two tokens: half way between none and all.
+  Batch drafts;
+  drafts.slices.push_back({.context = 64, .new_tokens = 2, .in_round = true});
+  drafts.slices.push_back({.context = 64});
+  EXPECT_EQ(drafts.sampled(), 2);
+  const std::vector<Corner> between = corners_of(features_of(drafts));
+  ASSERT_EQ(between.size(), 2u);
+  EXPECT_DOUBLE_EQ(between[1].weight, 0.5);
+  EXPECT_EQ(between[1].batch.slices[0].new_tokens, 2);
+  EXPECT_EQ(between[1].batch.sampled(), 2);
+}
+
 TEST(Anchors, BracketsEncloseTheValue) {
   // 7 lies between 6 and 8; 100 between 64 and 128.
   const Bracket seven = bracket_half_octave(7);

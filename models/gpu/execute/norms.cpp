@@ -128,15 +128,16 @@ void execute_qk_norm(const KernelCall& call) {
   }
 }
 
-/// The final norm over the last row of each slice that is sampled from.
+/// The final norm over the last rows of each slice, those that are sampled from.
 void execute_final_norm(const KernelCall& call) {
   const TrackedRows& hidden = call.pass.at(Buffer::Hidden);
   TrackedRows& final = call.pass.fresh(Buffer::Final, call.pass.sampled, hidden.width());
   std::int64_t sampled = 0;
   for (const SliceOnChip& slice : call.pass.slices) {
-    if (!slice.slice.wants_logits) continue;
-    const std::int64_t row = slice.first_row + slice.slice.new_tokens - 1;
-    normalise(call, hidden.read(row, call.span.start), final.write(sampled++, call.span.end));
+    const std::int64_t end = slice.first_row + slice.slice.new_tokens;
+    for (std::int64_t row = end - slice.slice.sampled(); row < end; ++row) {
+      normalise(call, hidden.read(row, call.span.start), final.write(sampled++, call.span.end));
+    }
   }
 }
 

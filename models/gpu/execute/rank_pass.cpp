@@ -57,7 +57,7 @@ class GpuPass final : public RankPass {
         residency_(on.chip.params()) {
     for (const SliceOnChip& slice : pass_.slices) {
       pass_.tokens += slice.slice.new_tokens;
-      pass_.sampled += slice.slice.wants_logits ? 1 : 0;
+      pass_.sampled += slice.slice.sampled();
     }
     take_input();
     for (SliceOnChip& slice : pass_.slices) open_request(on, slice, caches);
