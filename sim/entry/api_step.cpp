@@ -51,6 +51,18 @@ Batch equal_requests(const StepRequest& request) {
 }
 
 /// Time that the framework adds to a pass, as in a service; chips with static schedules have none.
+/// Chips with static schedules check the context themselves.
+void require_room(const StepRequest& request, const PoolModel& pool) {
+  if (pool.chip().batch_limit() > 0) return;
+  const std::int64_t each = request.cached + request.new_tokens;
+  const std::int64_t room = pool.kv_room().tokens;
+  if (each <= room / request.requests) return;
+  throw ConfigError(fmt::format(
+      "{} requests of {} tokens need KV of {} tokens; a replica of pool '{}' has room for {}: ask "
+      "for at most {} requests, or for fewer tokens of each",
+      request.requests, each, request.requests * each, pool.placement().pool, room, room / each));
+}
+
 Picoseconds framework_time(const Scenario& scenario, const PoolModel& pool, std::int64_t requests) {
   if (pool.is_static()) return Picoseconds(0);
   const auto part = [&](const char* name) {
@@ -140,6 +152,7 @@ StepAnswer step_of(const Context& context, const StepRequest& request) {
     throw ConfigError(fmt::format("--new {}: chips of pool '{}' take one token per pass; write 1",
                                   request.new_tokens, pool->placement().pool));
   }
+  require_room(request, *pool);
   const Batch batch = equal_requests(request);
   const StepCost& cost = pool->step(batch);
   const Figures figures =

@@ -1,6 +1,7 @@
 #include "sim/step/passage.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 #include <stdexcept>
 #include <tuple>
@@ -27,6 +28,12 @@ Meetings meetings_of(RankGroup group, const Sharding& sharding) {
     if (peers.front() == rank) meetings.set_of[index_of(rank)] = meetings.sets.size() - 1;
   }
   return meetings;
+}
+
+/// bytes x part / whole, rounded.
+std::int64_t scaled(std::int64_t bytes, std::int64_t part, std::int64_t whole) {
+  return std::llround(static_cast<double>(bytes) * static_cast<double>(part) /
+                      static_cast<double>(whole));
 }
 
 /// One rank on its way through a pass with one micro-batch.
@@ -129,12 +136,14 @@ class Walk {
   void meet(RankGroup group, std::size_t set, std::size_t micro_batch, Picoseconds now) {
     const std::vector<std::int64_t>& members = meetings_.at(group).sets[set];
     Exchange exchange = progress_[micro_batch][index_of(members.front())].exchange();
+    std::int64_t rows = 0;
     for (const std::int64_t rank : members) {
       const Exchange& own = progress_[micro_batch][index_of(rank)].exchange();
       if (own.role != exchange.role) {
         throw std::logic_error("gang: ranks meet in different exchanges");
       }
       exchange.rows = std::max(exchange.rows, own.rows);
+      rows += own.rows;
     }
     Picoseconds end = now;
     if (group == RankGroup::Elsewhere) {
@@ -144,7 +153,11 @@ class Walk {
       const CollectiveCost& cost = price_of(group, set, exchange);
       Picoseconds& busy = exchange_free_[{group, set}];
       end = busy = std::max(now, busy) + cost.time;
-      for (const auto& [name, bytes] : cost.link_bytes) passage_.link_bytes[name] += bytes;
+      // The rank with the most rows decides on the time; what crosses is what all have.
+      const std::int64_t most = exchange.rows * static_cast<std::int64_t>(members.size());
+      for (const auto& [name, bytes] : cost.link_bytes) {
+        passage_.link_bytes[name] += most == rows ? bytes : scaled(bytes, rows, most);
+      }
     }
     for (const std::int64_t rank : members) leave(micro_batch, index_of(rank), end);
   }

@@ -179,10 +179,24 @@ TEST(CollectiveRows, BulkSendsARowOncePerRank) {
   collective.top_k = 2;
   collective.experts = 4;
   // Low latency: 100 x 2 rows to 2 ranks. Bulk: a rank has 2 of 4 experts; both of a token's lie
-  // elsewhere with chance 2/4 x 1/3 = 1/6, so 5/6 of 100 rows, 83.3, rounded up.
-  EXPECT_EQ(rows_per_peer(collective, 2), 100);
+  // elsewhere with chance 2/4 x 1/3 = 1/6, so 5/6 of 100 rows.
+  EXPECT_DOUBLE_EQ(rows_per_peer(collective, 2), 100);
   collective.transport = MoeTransport::Bulk;
-  EXPECT_EQ(rows_per_peer(collective, 2), 84);
+  EXPECT_NEAR(rows_per_peer(collective, 2), 100.0 * 5 / 6, 1e-9);
+}
+
+// Three rows to eight ranks are 3/8 of a row each, not a whole one.
+TEST(CollectiveRows, AreNotRoundedUpPerRank) {
+  Collective collective;
+  collective.op = CollectiveOp::MoeDispatch;
+  collective.hidden = 1000;
+  collective.type = ElementType::Bfloat16;
+  collective.top_k = 1;
+  collective.experts = 8;
+  collective.tokens = 3;
+  EXPECT_EQ(bytes_of_rows(collective, rows_per_peer(collective, 8)), Bytes(750));
+  collective.tokens = 4;
+  EXPECT_EQ(bytes_of_rows(collective, rows_per_peer(collective, 8)), Bytes(1000));
 }
 
 TEST(CollectiveRows, ExpertsMustLieEvenly) {

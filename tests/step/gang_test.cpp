@@ -158,6 +158,8 @@ TEST_F(Gang, UnevenGroupsWaitForTheSlowest) {
   const GangCost all = cost(network(true), sharding, uneven, RankPolicy::All);
   const Picoseconds layer = ns(80 + 38 + 10 + 2 * 8000);
   EXPECT_EQ(all.time, ns(10) + 2 * layer + ns(30));
+  // Half of the chips send: 3.5 of the 7 bytes of an exchange with 3 rows each, rounded; 4 of them.
+  EXPECT_EQ(all.link_bytes.at("wire"), 4 * 4);
   EXPECT_EQ(cost(network(true), sharding, uneven).time, all.time);
   const GangCost even = cost(network(true), sharding, dealt_to_groups(uneven, 2));
   EXPECT_EQ(even.time, ns(10) + 2 * ns(80 + 38 + 10 + 2 * 7000) + ns(30));

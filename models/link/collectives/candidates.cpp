@@ -95,15 +95,17 @@ std::vector<Candidate> exchanges(const Fabric& fabric, const Collective& collect
 
 std::vector<Candidate> expert_exchanges(const Fabric& fabric, const Collective& collective) {
   const std::int32_t ranks = size_of(fabric.nodes);
-  const std::int64_t rows = rows_per_peer(collective, ranks);
+  const Bytes to_rank = bytes_of_rows(collective, rows_per_peer(collective, ranks));
   const Protocol protocol = expert_protocol(fabric, collective);
-  const Bytes row = bytes_per_row(collective);
+  // Rows are expectations, so schedules are made of bytes.
+  const Bytes byte(1);
   const auto with = [&](Schedule schedule) -> std::vector<Candidate> {
-    return {{std::move(schedule), protocol, expert_sms(fabric, collective), row}};
+    return {{std::move(schedule), protocol, expert_sms(fabric, collective), byte}};
   };
-  if (!goes_by_node(fabric, collective)) return with(exchange_rows(ranks, rows));
+  if (!goes_by_node(fabric, collective)) return with(exchange_rows(ranks, to_rank.count()));
   const auto nodes = static_cast<std::int64_t>(fabric.nodes.size());
-  const BulkRows bulk{rows_per_node(collective, ranks, nodes), rows};
+  const Bytes to_node = bytes_of_rows(collective, rows_per_node(collective, ranks, nodes));
+  const BulkRows bulk{to_node.count(), to_rank.count()};
   return with(collective.op == CollectiveOp::MoeDispatch ? dispatch_by_node(fabric.nodes, bulk)
                                                          : combine_by_node(fabric.nodes, bulk));
 }

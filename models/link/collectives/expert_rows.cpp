@@ -65,24 +65,27 @@ double chance_of_any(const Collective& c, std::int64_t held) {
   return 1 - none;
 }
 
-std::int64_t expected_rows(const Collective& collective, std::int64_t held) {
-  const double rows = static_cast<double>(collective.tokens) * chance_of_any(collective, held);
-  return std::llround(std::ceil(rows));
+double expected_rows(const Collective& collective, std::int64_t held) {
+  return static_cast<double>(collective.tokens) * chance_of_any(collective, held);
 }
 
 }  // namespace
 
-std::int64_t rows_per_peer(const Collective& collective, std::int64_t ranks) {
+double rows_per_peer(const Collective& collective, std::int64_t ranks) {
   require_expert_shape(collective, ranks);
   if (collective.transport == MoeTransport::LowLatency) {
-    return ceil_div(collective.tokens * collective.top_k, ranks);
+    return static_cast<double>(collective.tokens * collective.top_k) / static_cast<double>(ranks);
   }
   return expected_rows(collective, collective.experts / ranks);
 }
 
-std::int64_t rows_per_node(const Collective& collective, std::int64_t ranks, std::int64_t nodes) {
+double rows_per_node(const Collective& collective, std::int64_t ranks, std::int64_t nodes) {
   require_expert_shape(collective, ranks);
   return expected_rows(collective, ceil_div(collective.experts, nodes));
+}
+
+Bytes bytes_of_rows(const Collective& collective, double rows) {
+  return Bytes(std::llround(rows * static_cast<double>(bytes_per_row(collective).count())));
 }
 
 Bytes bytes_per_row(const Collective& collective) {

@@ -29,10 +29,10 @@ ClosedForm by_node_form(const Fabric& fabric, const Collective& collective, std:
   const auto nodes = static_cast<std::int64_t>(fabric.nodes.size());
   std::size_t smallest = fabric.nodes.front().size();
   for (const auto& node : fabric.nodes) smallest = std::min(smallest, node.size());
-  const std::int64_t rows =
-      rows_per_node(collective, n, nodes) * (nodes - 1) +
-      rows_per_peer(collective, n) * (static_cast<std::int64_t>(smallest) - 1) * nodes;
-  return {static_cast<double>(rows) * static_cast<double>(bytes_per_row(collective).count()), 1};
+  const double rows =
+      rows_per_node(collective, n, nodes) * static_cast<double>(nodes - 1) +
+      rows_per_peer(collective, n) * static_cast<double>(smallest - 1) * static_cast<double>(nodes);
+  return {rows * static_cast<double>(bytes_per_row(collective).count()), 1};
 }
 
 ClosedForm closed_form(const Collective& collective, const std::string& algorithm, double n) {
@@ -50,7 +50,7 @@ ClosedForm closed_form(const Collective& collective, const std::string& algorith
       return {bytes, 1};
     case CollectiveOp::MoeDispatch:
     case CollectiveOp::MoeCombine: {
-      const auto rows = static_cast<double>(rows_per_peer(collective, std::llround(n)));
+      const double rows = rows_per_peer(collective, std::llround(n));
       return {rows * (n - 1) * static_cast<double>(bytes_per_row(collective).count()), 1};
     }
   }
