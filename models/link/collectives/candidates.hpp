@@ -25,8 +25,8 @@ struct Candidate {
                                                      const Collective& collective);
 
 /// Rows that one rank sends each rank in a dispatch or combine, itself included, as the routing
-/// lets expect: by expert where rows go straight (low latency), by rank where a rank gets a row once
-/// (bulk).
+/// lets expect: by expert where rows go straight (low latency), by rank where a rank gets a row
+/// once (bulk).
 [[nodiscard]] double rows_per_peer(const Collective& collective, std::int64_t ranks);
 
 /// Rows that one rank has for one of several nodes in bulk: each once.
