@@ -102,7 +102,7 @@ TEST(Activity, adds_by_name) {
 }
 
 TEST(KvBlock, size_and_conversion) {
-  KvBlock block{ElementType::Float32, RopeLayout::Interleaved, 0, 1, 2, 1, 2, 0, {}};
+  KvBlock block{ElementType::Float32, 0, 2, {KvShape{1, 2, 2, RopeLayout::Interleaved}}, {}};
   // 1 layer x 2 x 1 head x 2 x 2 tokens x 4 B.
   EXPECT_EQ(block.expected_size(), Bytes(32));
   Tensor values(ElementType::Float32, {8});
