@@ -198,6 +198,8 @@ void ChipHost::write_layer_kv(const LayerLayout& layer, int slot, std::int64_t a
   for (std::size_t j = 0; j < layer.packs.size(); ++j) {
     const PackLayout& pack = layer.packs[j];
     const PackChannels channels = channels_of_pack(stage_->layout, static_cast<int>(j));
+    // Values of a latent are turned from its keys.
+    const bool is_staged = !channels.values.empty() && channels.latent_keys.empty();
     const bool has_keys = !channels.keys.empty() || !channels.latent_keys.empty();
     for (std::int64_t t = 0; t < block.tokens; ++t) {
       std::vector<float> keys(index_of(lanes)), staged(index_of(lanes));
@@ -209,7 +211,7 @@ void ChipHost::write_layer_kv(const LayerLayout& layer, int slot, std::int64_t a
         staged[index_of(lane)] = value(t, channel);
       }
       if (has_keys) write_value(key_rows(pack, slot, t), type, keys);
-      if (t >= block.tokens / lanes * lanes && !channels.values.empty()) {
+      if (is_staged && t >= block.tokens / lanes * lanes) {
         write_value(staged_rows(pack, slot, t), type, staged);
       }
     }
