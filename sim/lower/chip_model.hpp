@@ -119,8 +119,8 @@ class LoadedStage {
   [[nodiscard]] virtual std::unique_ptr<RankPass> begin(const Batch& batch, const StageData& in);
   /// What a request's tokens left in the stage's layers: KV and recurrent states.
   [[nodiscard]] virtual KvBlock export_kv(std::int64_t request) const = 0;
-  /// Takes over what a request left elsewhere; `block` is in this stage's KV type. Throws ModelError
-  /// where it has another shape.
+  /// Takes over what a request left elsewhere; `block` is in this stage's KV type. Throws
+  /// ModelError where it has another shape.
   virtual void import_kv(std::int64_t request, const KvBlock& block) = 0;
   /// Keeps of a request what its first `tokens` tokens left, as if the others had never been
   /// computed. Throws ModelError where that cannot be.
