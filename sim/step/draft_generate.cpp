@@ -65,10 +65,11 @@ class DraftGeneration {
       : options_(options),
         drafts_(scenario.placement.speculation.drafts),
         network_(make_network(scenario.system)),
-        verify_(scenario, catalogue, make_network, scenario.placement.prefill, weights,
-                options.positions, 0, options.timeline),
-        draft_(scenario, catalogue, make_network, scenario.placement.draft, draft_weights,
-               options.positions, chips_before_drafts(scenario.placement), options.timeline) {}
+        verify_(scenario, catalogue, make_network, verifying_side(scenario).placement.prefill,
+                weights, options.positions, 0, options.timeline),
+        draft_(scenario, catalogue, make_network, verifying_side(scenario).placement.draft,
+               draft_weights, options.positions, chips_before_drafts(scenario.placement),
+               options.timeline) {}
 
   GenerateResult run(std::span<const std::int32_t> prompt) {
     const auto fed =
