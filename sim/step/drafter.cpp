@@ -1,22 +1,10 @@
 #include "sim/step/drafter.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 #include "sim/core/integers.hpp"
-#include "sim/numerics/ops/argmax.hpp"
 
 namespace tandem {
-
-void DraftChoice::choose(std::span<const float> logits, Drafts& drafts) {
-  if (sampling_.temperature == 0) {
-    drafts.tokens.push_back(ops::argmax(logits));
-    return;
-  }
-  const std::vector<float> q = ops::sampling_probabilities(logits, sampling_, {});
-  drafts.tokens.push_back(ops::index_at(q, random_.uniform(), ops::argmax(q)));
-  drafts.probabilities.insert(drafts.probabilities.end(), q.begin(), q.end());
-}
 
 Drafts ModelDrafter::draft(std::span<const std::int32_t> known, std::int64_t count,
                            Picoseconds start) {

@@ -7,32 +7,10 @@
 #include <span>
 #include <vector>
 
-#include "sim/core/random.hpp"
 #include "sim/step/functional_pool.hpp"
+#include "sim/step/verification.hpp"
 
 namespace tandem {
-
-/// The drafts of one round.
-struct Drafts {
-  std::vector<std::int32_t> tokens;
-  /// [drafts, vocabulary]: the distribution that each was drawn from; empty where the most probable
-  /// token is drafted.
-  std::vector<float> probabilities;
-  Picoseconds end;
-  Picoseconds floor;
-};
-
-/// How a draft is chosen from logits: as the text is, with a stream of its own.
-class DraftChoice {
- public:
-  explicit DraftChoice(const GenerateOptions& options)
-      : sampling_(sampling_of(options)), random_(options.seed, "drafts") {}
-  void choose(std::span<const float> logits, Drafts& drafts);
-
- private:
-  ops::Sampling sampling_;
-  RandomStream random_;
-};
 
 /// Contract: draft() is called once per round, with all tokens known by then; the model has
 /// computed all of them but the last.

@@ -35,7 +35,7 @@ struct GenerateOptions {
 struct Transfer {
   std::string from;  ///< "gpu0"
   std::string to;
-  std::string what;  ///< "kv", "hidden" or "tokens"
+  std::string what;  ///< "kv", "hidden", "tokens" or "probabilities"
   Bytes bytes;
   Picoseconds start;
   Picoseconds end;

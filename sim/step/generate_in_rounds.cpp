@@ -5,43 +5,12 @@
 #include <algorithm>
 
 #include "sim/core/diagnostics.hpp"
-#include "sim/numerics/ops/speculation.hpp"
 #include "sim/step/drafter.hpp"
 #include "sim/step/token_book.hpp"
+#include "sim/step/verification.hpp"
 
 namespace tandem {
 namespace {
-
-using Rows = std::vector<std::vector<float>>;
-
-/// Which drafts a verification keeps, and what follows them.
-class Verification {
- public:
-  explicit Verification(const GenerateOptions& options)
-      : sampling_(sampling_of(options)),
-        prompt_(options.seed, "sampling"),
-        random_(options.seed, "verification") {}
-
-  std::int32_t first(std::span<const float> logits) {
-    return ops::sample(logits, sampling_, {}, prompt_);
-  }
-  ops::SpeculationOutcome accept(const Drafts& drafts, const Rows& logits) {
-    std::vector<float> all;
-    const bool is_greedy = sampling_.temperature == 0;
-    for (const std::vector<float>& row : logits) {
-      const std::vector<float>& values =
-          is_greedy ? row : ops::sampling_probabilities(row, sampling_, {});
-      all.insert(all.end(), values.begin(), values.end());
-    }
-    if (is_greedy) return ops::accept_drafts_greedy(drafts.tokens, all);
-    return ops::accept_drafts(drafts.tokens, drafts.probabilities, all, random_);
-  }
-
- private:
-  ops::Sampling sampling_;
-  RandomStream prompt_;
-  RandomStream random_;
-};
 
 /// Passes of the model and of what drafts take turns on the same chips.
 class RoundGeneration {

@@ -4,10 +4,13 @@
 
 #include <cmath>
 #include <filesystem>
+#include <functional>
+#include <map>
 
 #include "sim/core/diagnostics.hpp"
 #include "sim/entry/api.hpp"
 #include "sim/lower/llama2c_checkpoint.hpp"
+#include "sim/lower/reference_model.hpp"
 #include "sim/numerics/ops/sampling.hpp"
 #include "sim/numerics/tokenizer.hpp"
 #include "sim/step/draft_generate.hpp"
@@ -84,6 +87,105 @@ TEST_F(RoundsInPlace, SeveralModulesLeaveTheTextAsItIs) {
   EXPECT_EQ(two.tokens, alone(weights, "qwen35-tiny", prompt_, up_to(32)).tokens);
 }
 
+/// Probability of each text of `count` tokens behind `prompt`, by the reference model.
+std::map<std::vector<std::int32_t>, double> exact_texts(const Weights& weights,
+                                                        const std::vector<std::int32_t>& prompt,
+                                                        std::size_t count,
+                                                        const ops::Sampling& sampling) {
+  std::map<std::vector<std::int32_t>, double> texts = {{{}, 1.0}};
+  for (std::size_t i = 0; i < count; ++i) {
+    std::map<std::vector<std::int32_t>, double> longer;
+    for (const auto& [text, probability] : texts) {
+      ReferenceModel reference(weights);
+      std::vector<std::int32_t> known = prompt;
+      known.insert(known.end(), text.begin(), text.end());
+      Tensor logits;
+      for (std::size_t at = 0; at < known.size(); ++at) {
+        logits = reference.forward(known[at], static_cast<std::int64_t>(at));
+      }
+      const std::vector<float> p = ops::sampling_probabilities(logits.floats(), sampling, {});
+      for (std::size_t token = 0; token < p.size(); ++token) {
+        if (p[token] == 0) continue;
+        std::vector<std::int32_t> next = text;
+        next.push_back(static_cast<std::int32_t>(token));
+        longer[next] = probability * static_cast<double>(p[token]);
+      }
+    }
+    texts = std::move(longer);
+  }
+  return texts;
+}
+
+/// Pearson's statistic over texts that are expected at least five times, the others taken together,
+/// and its 99.9 % point (Wilson and Hilferty 1931).
+struct ChiSquare {
+  double statistic = 0;
+  double limit = 0;
+};
+
+ChiSquare chi_square(const std::map<std::vector<std::int32_t>, double>& exact,
+                     const std::map<std::vector<std::int32_t>, std::int64_t>& seen,
+                     std::int64_t runs) {
+  ChiSquare result;
+  double cells = 0;
+  double rare = 0;
+  auto rare_seen = static_cast<double>(runs);
+  const auto add = [&](double expected, double found) {
+    result.statistic += (found - expected) * (found - expected) / expected;
+    ++cells;
+  };
+  for (const auto& [text, probability] : exact) {
+    const double expected = probability * static_cast<double>(runs);
+    if (expected < 5) {
+      rare += expected;
+      continue;
+    }
+    const auto found = seen.find(text);
+    const double count = found == seen.end() ? 0 : static_cast<double>(found->second);
+    rare_seen -= count;
+    add(expected, count);
+  }
+  if (rare > 0) add(rare, rare_seen);
+  const double freedom = cells - 1;
+  const double spread = 2 / (9 * freedom);
+  result.limit = freedom * std::pow(1 - spread + 3.09 * std::sqrt(spread), 3);
+  return result;
+}
+
+/// Texts of three tokens, of which drafts and rejections make the last two.
+std::map<std::vector<std::int32_t>, std::int64_t> texts_of_runs(
+    std::int64_t runs, std::size_t prompt,
+    const std::function<GenerateResult(std::uint64_t seed)>& generated) {
+  std::map<std::vector<std::int32_t>, std::int64_t> seen;
+  for (std::int64_t seed = 0; seed < runs; ++seed) {
+    const GenerateResult result = generated(static_cast<std::uint64_t>(seed));
+    const auto first = result.tokens.begin() + static_cast<std::ptrdiff_t>(prompt);
+    ++seen[{first, first + 3}];
+  }
+  return seen;
+}
+
+// The module of a random network is as good as no module: most drafts are rejected.
+TEST_F(RoundsInPlace, SampledTextOfModulesIsDistributedAsTheModels) {
+  const Weights weights = random_weights(context_.loader.network("qwen35-tiny"), 7);
+  GenerateOptions options = up_to(static_cast<std::int64_t>(prompt_.size()) + 4);
+  options.temperature = 1;
+  options.top_k = 4;
+  const Scenario own = scenario("qwen35-tiny", "{method: mtp, drafts: 2}");
+  constexpr std::int64_t runs = 600;
+  std::int64_t accepted = 0;
+  const auto seen = texts_of_runs(runs, prompt_.size(), [&](std::uint64_t seed) {
+    options.seed = seed;
+    const GenerateResult result = drafted(own, weights, {}, prompt_, options);
+    accepted += accepted_in(result);
+    return result;
+  });
+  const auto exact = exact_texts(weights, prompt_, 3, sampling_of(options));
+  const ChiSquare test = chi_square(exact, seen, runs);
+  EXPECT_LT(test.statistic, test.limit);
+  EXPECT_GT(accepted, 0);
+}
+
 /// A model whose layers but the last few are the draft's too.
 class LittleTales : public RoundsInPlace {
  protected:
@@ -137,6 +239,31 @@ TEST_F(LittleTales, TheModelItselfIsAlwaysRightWhereTextIsSampled) {
   options.seed = 2;
   EXPECT_NE(drafted(with_draft_model(3), weights_, weights_, prompt_, options).tokens,
             whole.tokens);
+}
+
+TEST_F(LittleTales, SampledTextOfADraftModelIsDistributedAsTheModels) {
+  GenerateOptions options = up_to(static_cast<std::int64_t>(prompt_.size()) + 4);
+  options.temperature = 1.5;
+  options.top_k = 6;
+  options.top_p = 0.95;
+  const Weights half = first_layers(2);
+  const Scenario own = with_draft_model(2);
+  constexpr std::int64_t runs = 400;
+  std::int64_t accepted = 0;
+  std::int64_t offered = 0;
+  const auto seen = texts_of_runs(runs, prompt_.size(), [&](std::uint64_t seed) {
+    options.seed = seed;
+    const GenerateResult result = drafted(own, weights_, half, prompt_, options);
+    accepted += accepted_in(result);
+    for (const DraftRound& round : result.rounds) offered += round.drafted;
+    return result;
+  });
+  const auto exact = exact_texts(weights_, prompt_, 3, sampling_of(options));
+  const ChiSquare test = chi_square(exact, seen, runs);
+  EXPECT_LT(test.statistic, test.limit);
+  // Both ways are taken often.
+  EXPECT_GT(accepted, offered / 4);
+  EXPECT_LT(accepted, 3 * offered / 4);
 }
 
 TEST_F(LittleTales, SampledTextStaysAmongTheTokensAllowed) {
