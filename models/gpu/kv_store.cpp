@@ -99,7 +99,7 @@ RequestCache from_block(const Stage& stage, const NeuralNetwork& network, const 
     throw ModelError("gpu: a KV block does not have the type and shape of this stage");
   }
   RequestCache cache = empty_cache(stage, network);
-  grow_cache(cache, block.tokens);
+  grow_cache(cache, block.tokens, 0);
   const std::byte* from = block.bytes.data();
   for_runs(block, cache,
            [&](TrackedRows& rows, std::int64_t row, std::int64_t column, std::int64_t width,

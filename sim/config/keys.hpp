@@ -40,6 +40,7 @@ struct Section {
 [[nodiscard]] Section scenario_section();
 [[nodiscard]] Section placement_section();
 [[nodiscard]] Section pool_section();
+[[nodiscard]] Section speculation_section();
 [[nodiscard]] Section precision_section();
 [[nodiscard]] Section serving_section();
 [[nodiscard]] Section traffic_section();

@@ -45,6 +45,19 @@ void add_peaks(const PoolModel& pool, PoolUse& use) {
   }
 }
 
+void add_drafting_totals(const PoolTotals& drafting, PoolTotals& totals) {
+  for (const auto& [name, count] : drafting.activity) totals.activity[name] += count;
+  for (const auto& [name, bytes] : drafting.link_bytes) totals.link_bytes[name] += bytes;
+  totals.matrix_flops += drafting.matrix_flops;
+  totals.memory_bytes += drafting.memory_bytes;
+  totals.kernels += drafting.kernels;
+  totals.prefill_floor_s += drafting.prefill_floor_s;
+  totals.decode_floor_s += drafting.decode_floor_s;
+  for (const auto& [name, seconds] : drafting.part_seconds) {
+    totals.part_seconds["drafting"] += seconds;
+  }
+}
+
 PoolUse pool_use(StepEstimator& estimator, const std::vector<std::unique_ptr<Replica>>& replicas,
                  double seconds) {
   const PoolModel& pool = estimator.pool();

@@ -46,6 +46,8 @@ struct PoolUse {
 [[nodiscard]] PoolUse pool_use(StepEstimator& estimator,
                                const std::vector<std::unique_ptr<Replica>>& replicas,
                                double seconds);
+/// Adds what the passes that draft on the same chips did; they are parts of the pool's steps.
+void add_drafting_totals(const PoolTotals& drafting, PoolTotals& totals);
 /// Peaks of the pool's chips, from the floors of a large and a thin matrix product.
 void add_peaks(const PoolModel& pool, PoolUse& use);
 /// The chips that run the feed-forward halves of a decode pool.
