@@ -65,17 +65,19 @@ TEST(LinkBytes, OfTensorParallelPasses) {
   }
 }
 
-// Hidden rows from each of four stages to the next, and the tokens back to the first.
+// Hidden rows from each of four stages to the next, and a candidate per request, its token
+// and logit, back to the first.
 TEST(LinkBytes, OfPipelines) {
   const Context context = make_context();
   const Pass pass =
       decode(context, "llama70b_gpu", 16, {{"placement.tensor", "1"}, {"placement.pipeline", "4"}});
   const std::int64_t hidden = 16 * pass.scenario.model.hidden * two_bytes;
-  EXPECT_EQ(pass.link_bytes.at("nvlink4"), (3 * hidden + 16 * 4) * links);
+  EXPECT_EQ(pass.link_bytes.at("nvlink4"), (3 * hidden + 16 * 8) * links);
 }
 
 // Mixtral, one of eight experts per rank: each of a token's two choices is elsewhere with
-// probability 7/8, on different ranks. 32 layers; what is sampled stays on its rank.
+// probability 7/8, on different ranks; rows go there and come back in each of 32 layers. What is
+// sampled stays on its rank.
 TEST(LinkBytes, OfExpertsOnTheirOwnChips) {
   const Context context = make_context();
   for (const std::int64_t requests : {8, 64}) {
@@ -85,8 +87,35 @@ TEST(LinkBytes, OfExpertsOnTheirOwnChips) {
                               {"placement.attention_data", "8"},
                               {"placement.expert", "8"}});
     const std::int64_t row = pass.scenario.model.hidden * two_bytes;
-    std::printf("%ld: %ld rows %g\n", (long)requests, (long)pass.link_bytes.at("nvlink4"),
-                double(pass.link_bytes.at("nvlink4")) / (double(row) * requests * 32));
+    EXPECT_EQ(pass.link_bytes.at("nvlink4"), 2 * (2 * row * 7 / 8) * requests * 32 * links);
+  }
+}
+
+// DeepSeek-V3's rows over one node and over two, by both kernels: every further token takes time.
+TEST(ExpertExchanges, TakeLongerWithEveryDoublingOfTokens) {
+  const Context context = make_context();
+  const Scenario scenario =
+      context.loader.scenario("llama70b_gpu", std::vector<Override>{{"system", "h100_nodes"}});
+  const auto model = context.make_network.collectives(scenario.system, scenario.software);
+  for (const std::int64_t ranks : {8, 16}) {
+    std::vector<ChipAddress> chips;
+    for (std::int64_t i = 0; i < ranks; ++i) chips.push_back({"gpu", i});
+    for (const MoeTransport transport : {MoeTransport::LowLatency, MoeTransport::Bulk}) {
+      Picoseconds last{0};
+      for (std::int64_t tokens = 1; tokens <= 256; tokens *= 2) {
+        Collective exchange;
+        exchange.op = CollectiveOp::MoeDispatch;
+        exchange.type = ElementType::Fp8E4m3;
+        exchange.tokens = tokens;
+        exchange.hidden = 7168;
+        exchange.top_k = 8;
+        exchange.experts = 256;
+        exchange.transport = transport;
+        const Picoseconds time = model->cost(chips, exchange).time;
+        EXPECT_GT(time, last) << ranks << " ranks, " << tokens << " tokens";
+        last = time;
+      }
+    }
   }
 }
 
