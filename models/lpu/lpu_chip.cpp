@@ -50,7 +50,8 @@ StageCost cost_of_passes(const std::vector<PassCost>& passes, const Stage& stage
   kernel.role = "decode_pass";
   for (const PassCost& pass : passes) {
     cost.cycles += Cycles(pass.cycles);
-    cost.time += clock.time_of(Cycles(pass.cycles)) + pass.host;
+    cost.segments.push_back(clock.time_of(Cycles(pass.cycles)) + pass.host);
+    cost.time += cost.segments.back();
     for (const auto& [name, count] : pass.counts) cost.activity.counts[name] += count;
   }
   const auto& counts = cost.activity.counts;

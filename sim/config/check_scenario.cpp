@@ -68,7 +68,7 @@ class PhaseCheck {
     if (chips() + taken <= group.count) return;
     problems_.report(
         place_of(tree_, "pool"),
-        fmt::format("placement needs {} chips of pool '{}' ({}({} pipeline + {} head) x {} replicas"
+        fmt::format("placement needs {} chips of pool '{}' ({}({} pipeline + {} head) x {} copies"
                     "{}{}), {} more than the {} that system '{}' has",
                     chips() + taken, placement_.pool, gang_text(placement_), placement_.pipeline,
                     placement_.head_chips, placement_.replicas,

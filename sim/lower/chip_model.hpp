@@ -59,8 +59,9 @@ struct StageCost {
   Activity activity;
   std::vector<KernelCost> kernels;
   std::string bottleneck;
-  /// Of a chip in a gang: time before its first exchange, between each and the next, and after the
-  /// last; they add up to `time`, which has no exchange in it. Empty where there are none.
+  /// Parts that add up to `time`. Of a chip in a gang: before its first exchange, between each and
+  /// the next, and after the last, with no exchange in them. Of a stage on LPUs: one per pass of
+  /// its program. Empty where there are none.
   std::vector<Picoseconds> segments;
 };
 

@@ -79,7 +79,8 @@ StageCost LoadedGang::cost_of(const Batch& batch) {
   cost.floor = floor(batch);
   cost.cycles = ClockDomain(chip_.clock()).cycles_in(gang.time);
   cost.activity.counts = gang.activity;
-  cost.bottleneck = gang.bottleneck;
+  cost.bottleneck =
+      bound_of(parts_of(gang.time, gang.kernel_times, gang.exchanges), gang.bottleneck);
   return cost;
 }
 
