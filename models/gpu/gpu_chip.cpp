@@ -151,7 +151,8 @@ Fit GpuChip::fit(const Stage& stage, std::int64_t sequences, std::int64_t) const
     widest = std::max(widest, widest_rows(shard_of(kind, stage.shard)));
   }
   const std::int64_t rows = workspace_tokens_ * (2 * stage.network.hidden + widest);
-  const std::int64_t logits = stage.has_head() ? sequences * stage.head_rows() : 0;
+  const std::int64_t logits =
+      stage.has_head() ? sequences * (1 + stage.revocable) * stage.head_rows() : 0;
   Fit fit;
   fit.capacity = params_.hbm_capacity - params_.reserved_memory;
   fit.weights = stage.weight_bytes();

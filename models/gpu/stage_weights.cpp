@@ -24,6 +24,15 @@ RoleWeights cut_layer(const Stage& stage, StoredWeights& all, std::int64_t layer
   return out;
 }
 
+/// What a module of multi-token prediction joins tokens and hidden states with; every chip of a
+/// gang does so for itself.
+void cut_join(const Stage& stage, StoredWeights& all, RoleWeights& out) {
+  WeightCutter cutter(all, "", stage.shard, out);
+  cutter.norm("mtp_embedding_norm", "embedding_norm");
+  cutter.norm("mtp_hidden_norm", "hidden_norm");
+  cutter.whole("mtp_combine", "combine");
+}
+
 /// The weights may be those of a network of which the stage's layers are halves.
 void check_stage(const Stage& stage, const Weights& all) {
   check_weights(all);
@@ -68,6 +77,7 @@ StageWeights cut_weights(const Stage& stage, const Weights& all) {
   for (std::int64_t i = 0; i < stage.layers; ++i) {
     out.layers.push_back(cut_layer(stage, stored, stage.first_layer + i));
   }
+  if (stage.network.joins_hidden) cut_join(stage, stored, out.layers.front());
   if (stage.has_head()) {
     cutter.norm("final_norm", "final_norm");
     ShareRange held = tandem::share_of(stage.head_end - stage.head_begin, parts, part);

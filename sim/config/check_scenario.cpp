@@ -215,7 +215,7 @@ void check_length(const Scenario& scenario, const NeuralNetwork& network, const 
                   Problems& problems) {
   if (network.name == from_checkpoint || network.max_context == 0) return;
   const Traffic& traffic = scenario.traffic;
-  const std::int64_t drafts = scenario.placement.speculation.drafts;  // of the last round
+  const std::int64_t drafts = scenario.placement.speculation.drafted();  // of the last round
   const double most = static_cast<double>(traffic.prompt_tokens + traffic.output_tokens) *
                           (1 + traffic.length_spread) +
                       static_cast<double>(drafts);
@@ -274,7 +274,7 @@ void check_placement(const Scenario& scenario, const Tree& tree, Problems& probl
 }
 
 void check_lengths(const Scenario& scenario, const Tree& tree, Problems& problems) {
-  if (scenario.placement.has_drafter()) {
+  if (scenario.placement.speculation.method == DraftMethod::DraftModel) {
     check_length(scenario, scenario.draft_model, tree, problems);
   }
   check_length(scenario, scenario.model, tree, problems);

@@ -27,6 +27,16 @@ KeySpec weights_key(const std::string& fallback, const std::string& doc) {
   return choice("weights", fallback, known, {}, doc);
 }
 
+/// How often drafts are right.
+std::vector<KeySpec> acceptance_keys(const std::string& when) {
+  return {number("acceptance", Dimension::Fraction, "none", 0, 1,
+                 when + "probability that a draft is accepted when those before it were, or a list "
+                        "of them by position, of which the last holds from there on."),
+          number("acceptance_lengths", Dimension::Scalar, "none", 1, 64,
+                 when + "measured mean of the tokens that a round gives: of rounds of `drafts`, or "
+                        "a list, of rounds of 1, 2, ... drafts.")};
+}
+
 }  // namespace
 
 Section scenario_section() {
@@ -39,9 +49,11 @@ Section scenario_section() {
                        "Network in workloads/models, or `from_checkpoint`: the network "
                        "of the checkpoint given on the command line.")),
           map("draft_model",
-              "drafter: network that drafts, of the same vocabulary, or `from_checkpoint`."),
+              "Speculative decoding: network that drafts, of the same vocabulary, or "
+              "`from_checkpoint`."),
           required(map("system", "System in hw_configs/systems.")),
           required(map("placement", "How the pools run the model.")),
+          keys("speculation", "Speculative decoding on the pool that makes the tokens."),
           map("serving", "Batching of the serving engine."),
           required(map("traffic", "The load, or the name of a file in workloads/traffic.")),
           map("slo", "Objectives; one that is left out always holds."),
@@ -82,10 +94,9 @@ Section placement_section() {
   section.keys.push_back(map("verify", "drafter: the pool that runs `model`, prompts included."));
   section.keys.push_back(number("drafts", Dimension::Count, "4", 1, 32,
                                 "drafter: tokens that are drafted before each verification."));
-  section.keys.push_back(
-      number("acceptance", Dimension::Fraction, "none", 0, 1,
-             "drafter, needed by `run`: probability that a draft is accepted when those before it "
-             "were, or a list of them by position, of which the last holds from there on."));
+  for (const KeySpec& key : acceptance_keys("drafter, one of the two needed by `run`: ")) {
+    section.keys.push_back(key);
+  }
   section.keys.push_back(
       choice("rounds", "in_step", {"in_step", "as_ready"}, {},
              "drafter: whether the requests of a verifying replica go through their rounds "
@@ -93,6 +104,26 @@ Section placement_section() {
   for (const KeySpec& key : pool_section().keys) {
     section.keys.push_back(key);
     section.keys.back().is_required = false;
+  }
+  return section;
+}
+
+Section speculation_section() {
+  Section section{
+      "speculation",
+      "Speculative decoding of modes monolithic and disaggregated: the chips that make the tokens "
+      "draft some and verify all of them in one pass. Drafts on a pool of their own are mode "
+      "drafter.",
+      {choice("method", "", {"mtp", "draft_model"}, {"ngram"},
+              "What drafts: the model's modules of multi-token prediction, the last of them again "
+              "and again where they are fewer than the drafts, or the network `draft_model`."),
+       number("drafts", Dimension::Count, "1", 1, 32,
+              "Tokens that are drafted before each verification."),
+       number("tree", Dimension::Count, "none", 1, 32,
+              "`run`, instead of `drafts`: list of the drafts that follow each draft, by depth.")},
+      {}};
+  for (const KeySpec& key : acceptance_keys("One of the two needed by `run`: ")) {
+    section.keys.push_back(key);
   }
   return section;
 }

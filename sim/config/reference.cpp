@@ -107,6 +107,7 @@ std::vector<Section> workload_sections() {
   return {config::scenario_section(),
           config::placement_section(),
           config::pool_section(),
+          config::speculation_section(),
           config::precision_section(),
           config::weight_override_section(),
           config::serving_section(),

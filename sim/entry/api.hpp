@@ -61,7 +61,9 @@ struct GenerateRequest {
   std::string tokenizer;
   std::string prompt;
   std::int64_t tokens = 256;
-  double temperature = 0;
+  double temperature = 0;  ///< 0: greedy
+  std::int64_t top_k = 0;
+  double top_p = 1;
   std::uint64_t seed = 1;
   bool with_timeline = false;
 };

@@ -13,6 +13,7 @@
 #include "sim/lower/checkpoint.hpp"
 #include "sim/lower/llama2c_checkpoint.hpp"
 #include "sim/step/draft_generate.hpp"
+#include "sim/step/generate_in_rounds.hpp"
 #include "sim/step/score.hpp"
 
 namespace tandem::entry {
@@ -58,8 +59,16 @@ GenerateResult generate_on(const Context& context, const GenerateRequest& reques
     return generate_with_drafts(scenario, context.catalogue, context.make_network, weights, drafts,
                                 prompt, options);
   }
-  if (!request.draft_checkpoint.empty()) {
-    throw ConfigError("--draft-checkpoint is for scenarios of mode drafter; leave it out");
+  const bool has_draft_model = scenario.placement.speculation.method == DraftMethod::DraftModel;
+  if (!request.draft_checkpoint.empty() && !has_draft_model) {
+    throw ConfigError("--draft-checkpoint is for scenarios with a 'draft_model'; leave it out");
+  }
+  if (scenario.placement.drafts_in_place()) {
+    const Weights drafts = has_draft_model ? read_draft_weights(context, scenario.draft_model,
+                                                                weights, request.draft_checkpoint)
+                                           : Weights();
+    return generate_in_rounds(scenario, context.catalogue, context.make_network, weights, drafts,
+                              prompt, options);
   }
   return generate(scenario, context.catalogue, context.make_network, weights, prompt, options);
 }
@@ -121,7 +130,6 @@ ScoreAnswer score_text_of(const Context& context, const ScoreRequest& request) {
 }
 
 GenerateAnswer generate_text_of(const Context& context, const GenerateRequest& request) {
-  if (request.temperature < 0) throw ConfigError("--temperature must not be negative");
   Scenario scenario = context.loader.scenario(request.scenario, request.overrides);
   const Weights weights = read_weights(context, scenario.model, request.checkpoint);
   const Tokenizer tokenizer(request.tokenizer, weights.network.vocabulary);
@@ -130,6 +138,8 @@ GenerateAnswer generate_text_of(const Context& context, const GenerateRequest& r
   GenerateOptions options;
   options.positions = request.tokens;
   options.temperature = request.temperature;
+  options.top_k = request.top_k;
+  options.top_p = request.top_p;
   options.seed = request.seed;
   options.timeline = request.with_timeline ? &timeline : nullptr;
   const std::vector<std::int32_t> prompt = tokenizer.encode(request.prompt, true, false);

@@ -50,6 +50,10 @@ std::int64_t sum_over_layers(const Stage& stage, const Value& value) {
 std::vector<TensorSpec> tensors_around_layers(const Stage& stage) {
   const NeuralNetwork& network = stage.network;
   std::vector<TensorSpec> tensors;
+  if (network.joins_hidden) {  // embedding and head are those of the model beside it
+    return {{"norms", {3 * norm_parameters(network)}, TensorRole::Norm},
+            {"combine", {network.hidden, 2 * network.hidden}, TensorRole::Mixing}};
+  }
   if (stage.has_embedding) {
     tensors.push_back(
         {"embedding", {stage.embedding_rows(), network.hidden}, TensorRole::Embedding});
@@ -82,6 +86,9 @@ std::int64_t Stage::embedding_rows() const {
 std::int64_t Stage::weight_parameters() const {
   std::int64_t total = sum_over_layers(
       *this, [&](const LayerKind& kind) { return parameters_of(network, shard_of(kind, shard)); });
+  if (network.joins_hidden) {  // embedding and head are those of the model beside it
+    return total + 3 * norm_parameters(network) + 2 * network.hidden * network.hidden;
+  }
   const bool shares_table = has_embedding && has_head() && network.tied_embeddings;
   if (has_embedding) {
     const std::int64_t positions = network.learned_positions ? network.max_context : 0;
@@ -134,8 +141,10 @@ Bytes Stage::state_bytes() const {
     const LayerKind held = shard_of(kind, shard);
     const auto* delta = std::get_if<GatedDelta>(&held.mixer);
     if (delta == nullptr) return std::int64_t{0};
-    return delta->shape.state_elements() * bytes_of(ElementType::Float32) +
-           delta->shape.conv_state_elements() * bytes_of(precision.activations);
+    const ops::GatedDeltaShape& s = delta->shape;
+    return (1 + revocable) * s.state_elements() * bytes_of(ElementType::Float32) +
+           (s.conv_state_elements() + revocable * s.conv_channels()) *
+               bytes_of(precision.activations);
   }));
 }
 
@@ -161,6 +170,8 @@ std::uint64_t Stage::key() const {
     hash.add(of.redundant_experts);
     hash.add(shard.rank);
   }
+  if (hands_on_hidden) hash.add("hands_on_hidden");
+  if (revocable != 0) hash.add("revocable").add(revocable);
   if (longest_request != 0) hash.add("longest").add(longest_request);
   return hash.value();
 }

@@ -23,6 +23,8 @@ class GraphBuilder {
   void add_mtp_input(std::int64_t layer);
   void add_layer(std::int64_t layer, const LayerKind& kind);
   void add_head();
+  /// The final norm of rows that only modules of multi-token prediction need.
+  void add_handed_on();
   [[nodiscard]] KernelGraph take() { return std::move(graph_); }
 
  private:

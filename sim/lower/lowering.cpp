@@ -186,10 +186,12 @@ void GraphBuilder::add_mtp_input(std::int64_t layer) {
   layer_ = layer;
   part_ = WeightPart::Mixers;
   const Index embedding = add("mtp_embedding", EmbeddingKernel{tokens_, network_.hidden}, {});
+  reduce_hidden("embedding_reduce", false);
   const Index next = add("mtp_embedding_norm", hidden_norm(tokens_), {embedding});
   const Index hidden = add("mtp_hidden_norm", hidden_norm(tokens_), {});
+  const Index joined = quantised(next, tokens_, 2 * network_.hidden);
   hidden_from_ =
-      add("mtp_combine", gemm(tokens_, network_.hidden, 2 * network_.hidden), {next, hidden});
+      add("mtp_combine", gemm(tokens_, network_.hidden, 2 * network_.hidden), {joined, hidden});
 }
 
 void GraphBuilder::add_layer(std::int64_t layer, const LayerKind& kind) {
@@ -247,7 +249,8 @@ void GraphBuilder::add_head() {
   layer_ = no_layer;
   const std::int64_t rows = stage_.head_rows();
   part_ = network_.tied_embeddings ? WeightPart::Embedding : WeightPart::Head;
-  const Index norm = add("final_norm", hidden_norm(sampled_), {hidden_from_});
+  const std::int64_t normed = stage_.hands_on_hidden ? tokens_ : sampled_;
+  const Index norm = add("final_norm", hidden_norm(normed), {hidden_from_});
   const GemmKernel product = products() == nullptr && stage_.precision.block_scaled
                                  ? plain_gemm(sampled_, rows, network_.hidden)
                                  : gemm(sampled_, rows, network_.hidden);
@@ -261,17 +264,30 @@ void GraphBuilder::add_head() {
   add("sample", SampleKernel{sampled_, all_rows}, {head});
 }
 
+void GraphBuilder::add_handed_on() {
+  layer_ = no_layer;
+  add("final_norm", hidden_norm(tokens_), {hidden_from_});
+}
+
 KernelGraph lower(const Stage& stage, const Batch& batch, const RoutingLoad& load) {
   check_batch(batch);
   GraphBuilder builder(stage, batch, load);
   if (batch.slices.empty()) return builder.take();
-  if (stage.has_embedding) builder.add_embedding();
+  if (stage.network.joins_hidden) {
+    builder.add_mtp_input(0);
+  } else if (stage.has_embedding) {
+    builder.add_embedding();
+  }
   for (std::int64_t i = 0; i < stage.layers; ++i) {
     const std::int64_t layer = stage.first_layer + i;
     builder.add_layer(layer, stage.network.layer(layer));
   }
   // Rows that nobody samples from need neither the final norm nor the head.
-  if (stage.has_head() && batch.sampled() > 0) builder.add_head();
+  if (stage.has_head() && batch.sampled() > 0) {
+    builder.add_head();
+  } else if (stage.hands_on_hidden) {
+    builder.add_handed_on();
+  }
   return builder.take();
 }
 

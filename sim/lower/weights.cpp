@@ -65,6 +65,23 @@ Weights random_weights(const NeuralNetwork& network, std::uint64_t seed) {
   return weights;
 }
 
+Weights weights_of_module(const Weights& weights, std::int64_t module) {
+  if (module < 0 || module >= weights.network.mtp.modules) {
+    throw ModelError(fmt::format("'{}' has {} modules of multi-token prediction, not {}",
+                                 weights.network.name, weights.network.mtp.modules, module + 1));
+  }
+  Weights own{module_of(weights.network), {}};
+  const std::string prefix = fmt::format("mtp.{}.", module);
+  for (const TensorSpec& spec : tensors_of(own.network)) {
+    constexpr std::string_view layer = "layers.0.";
+    const bool is_shared = spec.name == "embedding" || spec.name == "head";
+    const bool is_in_layer = spec.name.starts_with(layer);
+    const std::string name = is_in_layer ? spec.name.substr(layer.size()) : spec.name;
+    own.tensors.emplace(spec.name, weights.at(is_shared ? name : prefix + name));
+  }
+  return own;
+}
+
 Weights weights_in_format(const Weights& weights, ElementType type) {
   Weights rounded{weights.network, {}};
   for (const auto& [name, tensor] : weights.tensors) {

@@ -33,6 +33,10 @@ struct Weights {
 /// host.
 [[nodiscard]] Weights random_weights(const NeuralNetwork& network, std::uint64_t seed);
 
+/// Module `module` of multi-token prediction as a network by itself (module_of()), with the model's
+/// embedding and head. Throws ModelError for a module that the network does not have.
+[[nodiscard]] Weights weights_of_module(const Weights& weights, std::int64_t module);
+
 /// The same values rounded to a format and kept as float32: what a model computes with whose
 /// operands are of that format.
 [[nodiscard]] Weights weights_in_format(const Weights& weights, ElementType type);

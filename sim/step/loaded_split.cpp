@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "sim/core/integers.hpp"
+#include "sim/step/time_parts.hpp"
 
 namespace tandem {
 namespace {

@@ -32,6 +32,9 @@ void execute_any_attention(const KernelCall& call) {
 const std::map<std::string_view, Body>& bodies() {
   static const std::map<std::string_view, Body> table = {
       {"embedding", execute_embedding},
+      {"mtp_embedding", execute_embedding},
+      {"mtp_embedding_norm", execute_joined_norm},
+      {"mtp_hidden_norm", execute_joined_norm},
       {"embedding_scale", execute_embedding_scale},
       {"position_embedding", execute_position_embedding},
       {"attention_norm", execute_hidden_norm},

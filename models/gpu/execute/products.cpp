@@ -20,6 +20,7 @@ struct ProductRows {
 /// By role. What ends a half of a layer goes to the residual stream where the kernel adds it.
 const std::map<std::string_view, ProductRows>& product_rows() {
   static const std::map<std::string_view, ProductRows> table = {
+      {"mtp_combine", {Buffer::Joined, Buffer::Hidden}},
       {"output_projection", {Buffer::Attended, Buffer::Mixed}},
       {"query_projection", {Buffer::Normed, Buffer::Query}},
       {"query_up_projection", {Buffer::QueryLatent, Buffer::Query}},
