@@ -20,7 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from small_model import evaluation, speculation
-from small_model.card import write_card
+from small_model.card import card_says, write_card
 from small_model.collection import CHECKPOINTS, MODELS
 from small_model.making import make
 from small_model.networks import has_module
@@ -53,12 +53,14 @@ def describe(name, model, recipe, folder):
     return figures.acceptable(model.required_sentences)
 
 
-def check(model, folder):
-    """Print the figures of a checkpoint; return whether they are acceptable."""
-    reference, tokenizer, figures, _ = measured(model, folder)
+def check(name, model, folder):
+    """Print the figures of a checkpoint; return whether they are acceptable and its files say the same."""
+    reference, tokenizer, figures, agreement = measured(model, folder)
     greedy_matches = evaluation.greedy_continuations_match(reference, tokenizer, folder)
+    card_matches = card_says(folder / "MODEL_CARD.md", name, model, figures, agreement)
     print(f"expected_greedy.json reproduced: {'yes' if greedy_matches else 'no'}")
-    return figures.acceptable(model.required_sentences) and greedy_matches
+    print(f"figures of MODEL_CARD.md reproduced: {'yes' if card_matches else 'no'}")
+    return figures.acceptable(model.required_sentences) and greedy_matches and card_matches
 
 
 def main():
@@ -73,7 +75,7 @@ def main():
     model = MODELS[arguments.name]
     folder = arguments.folder or CHECKPOINTS / arguments.name
     if arguments.check:
-        return 0 if check(model, folder) else 1
+        return 0 if check(arguments.name, model, folder) else 1
     recipe = replace(model.recipe, steps=arguments.steps) if arguments.steps else model.recipe
     if not arguments.describe:
         make(arguments.name, model, recipe, folder)

@@ -11,14 +11,7 @@ CARD = """\
 
 {family.introduction}
 
-Sampled at temperature {temperature} with seed {sampling_seed}, this is the first story that keeps every
-agreement from beginning to end:
-
-> {figures.good_story}
-
-and this is the first that does not:
-
-> {figures.bad_story}
+{samples}
 
 ## Files
 
@@ -66,15 +59,9 @@ differ slightly as well.
 
 `scripts/train_small_model.py{argument} --check` measures the committed files again with NumPy
 alone. It fails if fewer than {required_sentences:.0f} % of sentences are accepted, if fewer than {required_words:.0f} % of words are
-known, or if the greedy continuations are not reproduced.
+known, or if the greedy continuations or the figures below are not reproduced.
 
-| Measure | Value |
-| --- | --- |
-| Held-out perplexity per token | {figures.perplexity_per_token:.4f} (choices of the grammar itself: {figures.grammar_per_token:.4f}) |
-| Held-out perplexity per word | {figures.perplexity_per_word:.4f} (choices of the grammar itself: {figures.grammar_per_word:.4f}) |
-| Sampled sentences accepted by the grammar | {figures.sentences_accepted:.1%} of {figures.sentences} |
-| Sampled words in the vocabulary | {figures.words_known:.1%} of {figures.words:,} |
-| Whole sampled stories accepted | {figures.stories_accepted:.1%} of {figures.stories} |
+{measures}
 
 Samples: temperature {temperature}, no truncation, seed {sampling_seed}. A sentence counts as accepted
 if one template produces it exactly, spaces and punctuation included. A story counts if
@@ -94,6 +81,31 @@ of its depth. It was trained on at most {seq_len} positions.
 
 Apache-2.0, for the weights, the tokenizer and the scripts that make them.
 """
+
+BOTH_SAMPLES = """\
+Sampled at temperature {temperature} with seed {sampling_seed}, this is the first story that keeps every
+agreement from beginning to end:
+
+> {figures.good_story}
+
+and this is the first that does not:
+
+> {figures.bad_story}"""
+
+BROKEN_SAMPLE = """\
+Sampled at temperature {temperature} with seed {sampling_seed}, no story keeps every agreement from
+beginning to end; this is the first:
+
+> {figures.bad_story}"""
+
+MEASURES = """\
+| Measure | Value |
+| --- | --- |
+| Held-out perplexity per token | {figures.perplexity_per_token:.4f} (choices of the grammar itself: {figures.grammar_per_token:.4f}) |
+| Held-out perplexity per word | {figures.perplexity_per_word:.4f} (choices of the grammar itself: {figures.grammar_per_word:.4f}) |
+| Sampled sentences accepted by the grammar | {figures.sentences_accepted:.1%} of {figures.sentences} |
+| Sampled words in the vocabulary | {figures.words_known:.1%} of {figures.words:,} |
+| Whole sampled stories accepted | {figures.stories_accepted:.1%} of {figures.stories} |"""
 
 SPECULATION = """
 ## {heading}
@@ -122,13 +134,20 @@ def speculation_section(name, model, agreement):
         agreement=agreement, drafts=count, stories=GREEDY_STORIES)
 
 
+def samples_of(figures):
+    """Sampled stories, good and bad."""
+    template = BOTH_SAMPLES if figures.stories_accepted else BROKEN_SAMPLE
+    return template.format(temperature=TEMPERATURE, sampling_seed=SAMPLING_SEED, figures=figures)
+
+
 def write_card(path, name, model, recipe, figures, agreement):
     """Write the card of a checkpoint."""
     stories = tales.tell_stories(TRAINING_STORIES, TRAINING_SEED)
     held_out = tales.tell_stories(HELD_OUT_STORIES, HELD_OUT_SEED)
     family = family_of(name, model, figures)
     path.write_text(CARD.format(
-        family=family, figures=figures, speculation=speculation_section(name, model, agreement),
+        family=family, samples=samples_of(figures), measures=MEASURES.format(figures=figures),
+        speculation=speculation_section(name, model, agreement),
         argument="" if name == "little_tales" else f" {name}",
         temperature=TEMPERATURE, sampling_seed=SAMPLING_SEED, held_out_seed=HELD_OUT_SEED,
         seq_len=family.context, characters=len(set().union(*stories)), plots=len(tales.PLOTS),
@@ -140,3 +159,9 @@ def write_card(path, name, model, recipe, figures, agreement):
         clip=recipe.gradient_clip, steps=recipe.steps, rows=recipe.batch_rows, warmup=recipe.warmup_steps,
         peak=recipe.peak_learning_rate, final=recipe.final_learning_rate, seed=recipe.seed,
     ))
+
+
+def card_says(path, name, model, figures, agreement):
+    """Whether a card has just these figures."""
+    text = path.read_text()
+    return MEASURES.format(figures=figures) in text and speculation_section(name, model, agreement) in text

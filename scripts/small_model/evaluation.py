@@ -27,6 +27,16 @@ PROMPTS = (
     "Once upon a time, a sleepy bear named Hugo lived by the river."
     " One afternoon, he was picking berries in the forest when",
 )
+ABOUT_GREEDY = (
+    "Greedy fp32 continuations. token_ids: BOS, the prompt, then the likeliest token after each"
+    f" position up to position {GREEDY_POSITIONS - 1}, going on past a BOS. text: token_ids decoded"
+    " up to the first BOS after the start. smallest_logit_lead: the least lead of a chosen token's"
+    " logit over the runner-up's."
+)
+ABOUT_MODULE = (
+    " module_token_ids: entry i is the likeliest token i + 2 to the module of multi-token prediction,"
+    " from the hidden state of token i and the embedding of token i + 1."
+)
 
 
 @dataclass(frozen=True)
@@ -143,28 +153,34 @@ def sampled_stories(model, tokenizer):
 
 def greedy_continuations(model, tokenizer, model_path):
     """What the model writes after each prompt when it always takes the likeliest token."""
-    continuations = []
-    for prompt in PROMPTS:
-        prompt_ids = tokenizer.encode(prompt)
-        token_ids, lead = continue_greedily(model, prompt_ids, GREEDY_POSITIONS)
-        continuations.append({
-            "prompt": prompt,
-            "prompt_token_ids": prompt_ids,
-            "text": tokenizer.decode(until_next_document(token_ids)),
-            "token_ids": token_ids,
-            "smallest_logit_lead": round(lead, 4),
-        })
     return {
-        "about": (
-            "Greedy fp32 continuations. token_ids: BOS, the prompt, then the likeliest token after each"
-            f" position up to position {GREEDY_POSITIONS - 1}, going on past a BOS. text: token_ids decoded"
-            " up to the first BOS after the start. smallest_logit_lead: the least lead of a chosen token's"
-            " logit over the runner-up's."
-        ),
+        "about": ABOUT_GREEDY + (ABOUT_MODULE if has_drafts(model) else ""),
         "model_sha256": hashlib.sha256(Path(model_path).read_bytes()).hexdigest(),
         "positions": GREEDY_POSITIONS,
-        "continuations": continuations,
+        "continuations": [greedy_continuation(model, tokenizer, prompt) for prompt in PROMPTS],
     }
+
+
+def greedy_continuation(model, tokenizer, prompt):
+    """One entry of expected_greedy.json."""
+    prompt_ids = tokenizer.encode(prompt)
+    token_ids, lead = continue_greedily(model, prompt_ids, GREEDY_POSITIONS)
+    entry = {
+        "prompt": prompt,
+        "prompt_token_ids": prompt_ids,
+        "text": tokenizer.decode(until_next_document(token_ids)),
+        "token_ids": token_ids,
+        "smallest_logit_lead": round(lead, 4),
+    }
+    if has_drafts(model):
+        _, drafts = model.logits_and_drafts(token_ids[:-1])
+        entry["module_token_ids"] = drafts.argmax(axis=-1).tolist()
+    return entry
+
+
+def has_drafts(model):
+    """Whether a reference model has a module of multi-token prediction."""
+    return isinstance(model, DecoderReference) and model.module is not None
 
 
 def until_next_document(token_ids):
@@ -193,7 +209,9 @@ def greedy_continuations_match(model, tokenizer, folder):
     found = greedy_continuations(model, tokenizer, weights_file(folder))
     if expected["model_sha256"] != found["model_sha256"]:
         return False
+    compared = ("token_ids", "text", "module_token_ids")
     return all(
-        old["token_ids"] == new["token_ids"] and old["text"] == new["text"]
+        old.get(name) == new.get(name)
         for old, new in zip(expected["continuations"], found["continuations"], strict=True)
+        for name in compared
     )
