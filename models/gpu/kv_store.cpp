@@ -102,7 +102,7 @@ RequestCache from_block(const Stage& stage, const NeuralNetwork& network, const 
                     static_cast<std::int64_t>(block.bytes.size()) == block.expected_size().count();
   if (!fits) throw ModelError("gpu: a KV block does not have the type and shape of this stage");
   RequestCache cache = empty_cache(stage, network);
-  grow_cache(cache, block.tokens);
+  grow_cache(cache, block.tokens, 0);
   const std::byte* from = block.bytes.data();
   for (LayerCache& layer : cache.layers) {
     for (TrackedRows* rows : {&layer.keys, &layer.values}) {

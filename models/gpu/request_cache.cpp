@@ -41,6 +41,22 @@ LayerCache empty_layer(const MixerElsewhere&) {
   return {};
 }
 
+/// Goes back to the states behind the first `tokens` tokens.
+void restore_states(LayerCache& layer, std::int64_t tokens) {
+  const auto delta = layer.earlier_delta.find(tokens);
+  if (delta == layer.earlier_delta.end()) {
+    throw ModelError(
+        fmt::format("gpu: a recurrent state cannot give tokens back: none was kept of behind the "
+                    "first {}",
+                    tokens));
+  }
+  layer.delta = delta->second;
+  layer.convolution = layer.earlier_convolution.at(tokens);
+  for (auto* earlier : {&layer.earlier_delta, &layer.earlier_convolution}) {
+    earlier->erase(earlier->upper_bound(tokens), earlier->end());
+  }
+}
+
 }  // namespace
 
 RequestCache empty_cache(const Stage& stage, const NeuralNetwork& network) {
@@ -53,7 +69,16 @@ RequestCache empty_cache(const Stage& stage, const NeuralNetwork& network) {
   return cache;
 }
 
-void grow_cache(RequestCache& cache, std::int64_t tokens) {
+void grow_cache(RequestCache& cache, std::int64_t tokens, std::int64_t revocable) {
+  const std::int64_t oldest = cache.tokens + tokens - revocable;
+  for (LayerCache& layer : cache.layers) {
+    if (layer.delta.width() == 0 || revocable == 0) continue;
+    layer.earlier_delta.insert_or_assign(cache.tokens, layer.delta);
+    layer.earlier_convolution.insert_or_assign(cache.tokens, layer.convolution);
+    for (auto* earlier : {&layer.earlier_delta, &layer.earlier_convolution}) {
+      earlier->erase(earlier->begin(), earlier->lower_bound(oldest));
+    }
+  }
   cache.tokens += tokens;
   for (LayerCache& layer : cache.layers) {
     for (TrackedRows* rows : {&layer.keys, &layer.values, &layer.index_keys}) {
@@ -70,9 +95,7 @@ void cut_cache(RequestCache& cache, std::int64_t tokens) {
     throw ModelError(fmt::format("gpu: {} tokens cannot be kept of {}", tokens, cache.tokens));
   }
   for (LayerCache& layer : cache.layers) {
-    if (layer.delta.width() > 0 && tokens < cache.tokens) {
-      throw ModelError("gpu: a recurrent state cannot give tokens back");
-    }
+    if (layer.delta.width() > 0 && tokens < cache.tokens) restore_states(layer, tokens);
     for (TrackedRows* rows : {&layer.keys, &layer.values, &layer.index_keys}) {
       if (rows->width() > 0) rows->shrink(tokens);
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <vector>
 
 #include "models/gpu/tracked_rows.hpp"
@@ -17,6 +18,9 @@ struct LayerCache {
   TrackedRows index_keys;   ///< of sparse attention's indexer
   TrackedRows delta;        ///< recurrent state: a row [key_dim][value_dim] per value head
   TrackedRows convolution;  ///< inputs of the last taps - 1 tokens, oldest first
+  /// States of both kinds as they were behind as many tokens, for the newest ones that may be taken
+  /// back.
+  std::map<std::int64_t, TrackedRows> earlier_delta, earlier_convolution;
 };
 
 struct RequestCache {
@@ -27,11 +31,12 @@ struct RequestCache {
 /// Of a new request: no rows, and states of zeros. `network` is as the chip has it.
 [[nodiscard]] RequestCache empty_cache(const Stage& stage, const NeuralNetwork& network);
 
-/// Makes room for more tokens; all that is there is ready when a pass begins.
-void grow_cache(RequestCache& cache, std::int64_t tokens);
+/// Makes room for more tokens; all that is there is ready when a pass begins. Of recurrent states
+/// it forgets those from before the last `revocable` tokens.
+void grow_cache(RequestCache& cache, std::int64_t tokens, std::int64_t revocable);
 
 /// Keeps what the first `tokens` tokens left. Throws ModelError for more tokens than there are, and
-/// where a recurrent state has taken the others in.
+/// where a recurrent state has taken the others in and none of before is there.
 void cut_cache(RequestCache& cache, std::int64_t tokens);
 
 }  // namespace tandem::gpu

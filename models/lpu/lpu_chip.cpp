@@ -50,7 +50,8 @@ StageCost cost_of_passes(const std::vector<PassCost>& passes, const Stage& stage
   kernel.role = "decode_pass";
   for (const PassCost& pass : passes) {
     cost.cycles += Cycles(pass.cycles);
-    cost.time += clock.time_of(Cycles(pass.cycles)) + pass.host;
+    cost.segments.push_back(clock.time_of(Cycles(pass.cycles)) + pass.host);
+    cost.time += cost.segments.back();
     for (const auto& [name, count] : pass.counts) cost.activity.counts[name] += count;
   }
   const auto& counts = cost.activity.counts;
@@ -265,9 +266,10 @@ std::unique_ptr<LoadedStage> LpuChip::load(const Stage& stage, const Weights& we
   };
   while (room > 1 && !fits(room)) room /= 2;
   const CompiledStage& single = *timed(stage, 1, 1).compiled;
-  return make_loaded_stage({geometry_, latencies_, host_, chip_.name, stage, slots, max_context,
-                            room, single.plan, single.window_plan},
-                           weights);
+  return make_loaded_stage(
+      {geometry_, latencies_, host_, chip_.name, stage, slots, max_context, room, single.plan,
+       single.window_plan},
+      stage.precision.is_expanded ? weights_through_formats(weights, stage.precision) : weights);
 }
 
 Watts LpuChip::static_power() const {

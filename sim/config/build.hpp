@@ -31,9 +31,13 @@ namespace tandem::config {
 [[nodiscard]] NeuralNetwork build_network(const Tree& tree, const std::string& name,
                                           ReadContext& context);
 [[nodiscard]] Placement build_placement(const Tree& tree, ReadContext& context);
+/// `tree` may be null: all defaults.
+[[nodiscard]] Precision build_precision(const Tree* tree, ReadContext& context);
 /// Keys of speculative decoding, which stand beside `mode: drafter`.
 [[nodiscard]] Speculation build_speculation(const MapReader& reader, ReadContext& context);
-/// Reports them beside another mode.
+/// The section of speculative decoding on the pool that verifies.
+void build_speculation_in_place(const Tree& tree, Placement& placement, ReadContext& context);
+/// Reports keys of `mode: drafter` beside another mode.
 void refuse_speculation(const MapReader& reader, const std::string& mode, ReadContext& context);
 [[nodiscard]] Serving build_serving(const Tree& tree, ReadContext& context);
 [[nodiscard]] Traffic build_traffic(const Tree& tree, ReadContext& context);

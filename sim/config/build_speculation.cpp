@@ -1,5 +1,8 @@
-// Speculative decoding of drafter placements.
+// Speculative decoding: of drafter placements, and on the pool that verifies.
 #include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
 
 #include "sim/config/build.hpp"
 #include "sim/config/check_scenario.hpp"
@@ -8,51 +11,164 @@
 namespace tandem::config {
 namespace {
 
-/// One probability, or a list of them.
-std::vector<double> read_acceptance(const Tree& tree, ReadContext& context) {
-  const ParameterSpec spec{"acceptance", Dimension::Fraction, "", std::nullopt, 0, 1};
-  std::vector<double> acceptance;
+/// One number, or a list of them.
+std::vector<double> read_numbers(const Tree& tree, const ParameterSpec& spec,
+                                 const std::string& example, ReadContext& context) {
+  std::vector<double> numbers;
   const auto read = [&](const Tree& one) {
     const auto parameter = read_parameter(one, spec, false, context);
-    if (parameter) acceptance.push_back(parameter->value);
+    if (parameter) numbers.push_back(parameter->value);
   };
   if (!tree.is_sequence()) {
     read(tree);
-    return acceptance;
+    return numbers;
   }
   if (tree.items.empty()) {
-    context.problems.report(tree.place,
-                            "'acceptance' is an empty list; write one probability per draft, e.g. "
-                            "'acceptance: [0.8, 0.7]'");
+    context.problems.report(
+        tree.place, fmt::format("'{}' is an empty list; write one number per draft, e.g. '{}: {}'",
+                                spec.name, spec.name, example));
   }
   for (const Tree& item : tree.items) read(item);
-  return acceptance;
+  return numbers;
 }
 
-bool has_recurrent_state(const NeuralNetwork& network) {
-  for (const LayerKind& kind : network.kinds) {
-    if (std::holds_alternative<GatedDelta>(kind.mixer)) return true;
+std::vector<double> read_acceptance(const Tree& tree, ReadContext& context) {
+  return read_numbers(tree, {"acceptance", Dimension::Fraction, "", std::nullopt, 0, 1},
+                      "[0.8, 0.7]", context);
+}
+
+/// The probabilities that measured lengths give.
+std::vector<double> read_lengths(const Tree& tree, std::int64_t drafts, ReadContext& context) {
+  const std::size_t before = context.problems.size();
+  const std::vector<double> lengths =
+      read_numbers(tree, {"acceptance_lengths", Dimension::Scalar, "", std::nullopt, 1, 64},
+                   "[1.8, 2.3]", context);
+  if (context.problems.size() != before) return {};
+  const bool is_list = tree.is_sequence();
+  if (is_list && static_cast<std::int64_t>(lengths.size()) < drafts) {
+    context.problems.report(
+        tree.place,
+        fmt::format("'acceptance_lengths' lists rounds of up to {} drafts, but 'drafts' "
+                    "is {}; list one length per draft",
+                    lengths.size(), drafts));
+    return {};
   }
-  return false;
+  for (std::size_t i = 0; i < lengths.size(); ++i) {
+    const std::int64_t of = is_list ? static_cast<std::int64_t>(i) + 1 : drafts;
+    if (lengths[i] <= static_cast<double>(of + 1)) continue;
+    context.problems.report(is_list ? tree.items[i].place : tree.place,
+                            fmt::format("a round of {} drafts gives at most {} tokens, not {}", of,
+                                        of + 1, lengths[i]));
+    return {};
+  }
+  if (is_list) return acceptance_of_lengths(lengths, drafts);
+  return {acceptance_of_length(lengths.front(), drafts)};
 }
 
-/// What keeps a network from being part of speculative decoding.
-void check_network_of_rounds(const NeuralNetwork& network, const SourcePlace& place,
-                             Problems& problems) {
-  if (!has_recurrent_state(network)) return;
-  problems.report(place, fmt::format("'{}' keeps recurrent states, which cannot drop rejected "
-                                     "drafts yet; mode drafter needs a model of attention alone",
-                                     network.name));
+/// How often drafts are right, in either form.
+void read_how_often(const MapReader& reader, Speculation& speculation, ReadContext& context) {
+  const char* lengths = "acceptance_lengths";
+  if (reader.has("acceptance")) {
+    speculation.acceptance = read_acceptance(*reader.child("acceptance"), context);
+    speculation.place = reader.place("acceptance");
+    if (reader.has(lengths)) {
+      reader.report(lengths, "'acceptance' says already how often drafts are right; leave one out");
+    }
+  } else if (reader.has(lengths)) {
+    speculation.acceptance = read_lengths(*reader.child(lengths), speculation.drafts, context);
+    speculation.place = reader.place(lengths);
+  }
+}
+
+void read_tree(const MapReader& reader, Speculation& speculation, ReadContext& context) {
+  if (!reader.has("tree")) return;
+  if (reader.has("drafts")) {
+    reader.report("tree", "'tree' says how deep the drafts go; leave 'drafts' out");
+  }
+  const std::vector<double> branches =
+      read_numbers(*reader.child("tree"), {"tree", Dimension::Count, "", std::nullopt, 1, 32},
+                   "[3, 2, 1]", context);
+  if (branches.empty()) return;
+  for (const double count : branches) speculation.tree.push_back(std::llround(count));
+  speculation.drafts = static_cast<std::int64_t>(branches.size());
+  constexpr std::int64_t most = 256;
+  if (speculation.drafts <= 32 && speculation.drafted() <= most) return;
+  reader.report("tree", fmt::format("a tree has at most 32 levels and {} drafts", most));
 }
 
 bool is_known(const NeuralNetwork& network) {
   return network.name != from_checkpoint && network.layers() > 0;
 }
 
+/// The chip model behind a pool; empty where the system has no such pool.
+std::string chip_model_of(const Scenario& scenario, const std::string& pool) {
+  for (const ChipGroup& group : scenario.system.groups) {
+    if (group.pool != pool) continue;
+    const auto chip = scenario.system.chips.find(group.chip);
+    return chip == scenario.system.chips.end() ? "" : chip->second.model;
+  }
+  return "";
+}
+
+/// Static schedules keep one recurrent state per request.
+void check_states(const Scenario& scenario, const NeuralNetwork& network,
+                  const PoolPlacement& placement, const SourcePlace& place, Problems& problems) {
+  if (!has_recurrent_state(network) || chip_model_of(scenario, placement.pool) != "lpu") return;
+  problems.report(place, fmt::format("'{}' keeps recurrent states, which LPUs cannot take back for "
+                                     "rejected drafts; run it on a pool of GPUs",
+                                     network.name));
+}
+
+void check_vocabulary(const Scenario& scenario, const SourcePlace& place, Problems& problems) {
+  const NeuralNetwork& draft = scenario.draft_model;
+  if (!is_known(draft) || !is_known(scenario.model)) return;
+  if (draft.vocabulary == scenario.model.vocabulary) return;
+  problems.report(
+      place,
+      fmt::format("'{}' drafts tokens of a vocabulary of {}, '{}' has {}; a draft "
+                  "model shares the vocabulary of the model",
+                  draft.name, draft.vocabulary, scenario.model.name, scenario.model.vocabulary));
+}
+
+/// One pool that drafts and verifies.
+void check_pool_in_place(const Scenario& scenario, const PoolPlacement& pool,
+                         const SourcePlace& place, Problems& problems) {
+  if (chip_model_of(scenario, pool.pool) == "lpu") {
+    problems.report(place,
+                    fmt::format("pool '{}' has LPUs, which do not draft and verify in turns; "
+                                "use mode drafter, with the drafts on a pool of their own",
+                                pool.pool));
+  }
+  if (pool.pipeline == 1) return;
+  problems.report(place, fmt::format("drafts on the pool that verifies need one stage, but "
+                                     "'pipeline' is {}; share layers by 'tensor' instead",
+                                     pool.pipeline));
+}
+
+void check_in_place(const Scenario& scenario, const SourcePlace& place, Problems& problems) {
+  const Placement& placement = scenario.placement;
+  const Speculation& speculation = placement.speculation;
+  if (placement.has_ffn()) {
+    problems.report(place,
+                    "'speculation' is for modes monolithic and disaggregated, not attention_ffn");
+    return;
+  }
+  check_pool_in_place(scenario, placement.prefill, place, problems);
+  if (placement.is_split()) check_pool_in_place(scenario, placement.decode, place, problems);
+  const NeuralNetwork& model = scenario.model;
+  if (speculation.method == DraftMethod::Modules && is_known(model) && model.mtp.modules == 0) {
+    problems.report(place,
+                    fmt::format("'{}' has no modules of multi-token prediction; write 'method: "
+                                "draft_model' with a 'draft_model'",
+                                model.name));
+  }
+}
+
 }  // namespace
 
 Speculation build_speculation(const MapReader& reader, ReadContext& context) {
   Speculation speculation;
+  speculation.method = DraftMethod::DraftModel;
   speculation.drafts = reader.count("drafts");
   speculation.in_step = reader.choice_word("rounds") == "in_step";
   speculation.place = reader.place("mode");
@@ -61,51 +177,74 @@ Speculation build_speculation(const MapReader& reader, ReadContext& context) {
                   "'kv_transfer' is for modes whose prompts have a pool of their "
                   "own; drafter moves no KV");
   }
-  if (reader.has("acceptance")) {
-    speculation.acceptance = read_acceptance(*reader.child("acceptance"), context);
-    speculation.place = reader.place("acceptance");
-  }
+  read_how_often(reader, speculation, context);
   return speculation;
 }
 
 void refuse_speculation(const MapReader& reader, const std::string& mode, ReadContext& context) {
-  for (const char* key : {"drafts", "acceptance", "rounds"}) {
+  for (const char* key : {"drafts", "acceptance", "acceptance_lengths", "rounds"}) {
     if (!reader.has(key)) continue;
-    context.problems.report(reader.place(key),
-                            fmt::format("'{}' is for mode drafter, not for mode {}", key, mode));
+    context.problems.report(
+        reader.place(key),
+        fmt::format("'{}' is for mode drafter, not for mode {}; drafts on the pool that verifies "
+                    "have a section 'speculation' beside 'placement'",
+                    key, mode));
   }
 }
 
-void check_draft_model(const Scenario& scenario, const Tree& tree, Problems& problems) {
-  const Tree* placement = tree.find("placement");
+void build_speculation_in_place(const Tree& tree, Placement& placement, ReadContext& context) {
+  if (tree.is_null()) return;
+  const MapReader reader(tree, speculation_section(), "speculation", context);
+  if (!tree.is_map()) return;
+  if (placement.has_drafter()) {
+    context.problems.report(tree.place,
+                            "mode drafter has the keys of speculative decoding under 'placement'; "
+                            "leave the section 'speculation' out");
+    return;
+  }
+  Speculation& speculation = placement.speculation;
+  speculation.method = reader.choice<DraftMethod>(
+      "method", {{"mtp", DraftMethod::Modules}, {"draft_model", DraftMethod::DraftModel}});
+  speculation.drafts = reader.count("drafts");
+  speculation.place = reader.place("method");
+  read_tree(reader, speculation, context);
+  read_how_often(reader, speculation, context);
+}
+
+void check_speculation(const Scenario& scenario, const Tree& tree, Problems& problems) {
+  const Tree* placement_tree = tree.find("placement");
   const TreeEntry* written = tree.find_entry("draft_model");
-  const bool has_mode = placement != nullptr && placement->find("mode") != nullptr;
-  if (!has_mode) return;  // reported as missing
-  if (!scenario.placement.has_drafter()) {
-    if (written == nullptr || written->value.is_null()) return;
+  if (placement_tree == nullptr || placement_tree->find("mode") == nullptr) return;  // reported
+  const Placement& placement = scenario.placement;
+  const bool is_written = written != nullptr && !written->value.is_null();
+  const Tree* section = tree.find("speculation");
+  const bool in_place = placement.drafts_in_place() && section != nullptr;
+  const Tree* method = in_place ? section->find("method") : nullptr;
+  const SourcePlace& place =
+      method != nullptr ? method->place : placement_tree->find("mode")->place;
+  if (in_place) check_in_place(scenario, place, problems);
+  if (placement.speculation.method != DraftMethod::DraftModel) {
+    if (!is_written) return;
     problems.report(written->key_place,
-                    "'draft_model' is for placements of mode drafter; leave it out, or write "
-                    "'mode: drafter'");
+                    "'draft_model' is for speculative decoding with one; leave it out, or write "
+                    "'mode: drafter', or a section 'speculation' with 'method: draft_model'");
     return;
   }
-  if (written == nullptr || written->value.is_null()) {
-    problems.report(placement->find("mode")->place,
-                    "mode drafter needs the key 'draft_model' beside 'model': the network that "
-                    "drafts");
+  if (!is_written) {
+    problems.report(place,
+                    fmt::format("{} needs the key 'draft_model' beside 'model': the network that "
+                                "drafts",
+                                in_place ? "method draft_model" : "mode drafter"));
     return;
   }
-  const NeuralNetwork& draft = scenario.draft_model;
-  check_network_of_rounds(draft, written->key_place, problems);
-  if (const Tree* model = tree.find("model")) {
-    check_network_of_rounds(scenario.model, model->place, problems);
+  if (placement.has_drafter()) {
+    check_states(scenario, scenario.draft_model, placement.draft, written->key_place, problems);
+    const Tree* model = tree.find("model");
+    if (model != nullptr) {
+      check_states(scenario, scenario.model, placement.prefill, model->place, problems);
+    }
   }
-  if (!is_known(draft) || !is_known(scenario.model)) return;
-  if (draft.vocabulary == scenario.model.vocabulary) return;
-  problems.report(
-      written->key_place,
-      fmt::format("'{}' drafts tokens of a vocabulary of {}, '{}' has {}; a draft "
-                  "model shares the vocabulary of the model",
-                  draft.name, draft.vocabulary, scenario.model.name, scenario.model.vocabulary));
+  check_vocabulary(scenario, written->key_place, problems);
 }
 
 }  // namespace tandem::config

@@ -14,9 +14,9 @@ void check_placement(const Scenario& scenario, const Tree& tree, Problems& probl
 /// Reports pools whose chips cannot share layers. `tree` is that of the placement.
 void check_gangs(const Scenario& scenario, const Tree& tree, Problems& problems);
 
-/// Reports a draft model that is missing, has no part in the placement, or cannot draft for the
-/// model. `tree` is that of the scenario.
-void check_draft_model(const Scenario& scenario, const Tree& tree, Problems& problems);
+/// Reports pools that cannot speculate, and a draft model that is missing, has no part in the
+/// scenario, or cannot draft for the model. `tree` is that of the scenario.
+void check_speculation(const Scenario& scenario, const Tree& tree, Problems& problems);
 
 /// Reports requests that are longer than a network's context. `tree` is that of the traffic.
 void check_lengths(const Scenario& scenario, const Tree& tree, Problems& problems);

@@ -63,6 +63,21 @@ void add(Hasher& hasher, const PoolPlacement& p) {
   if (p.spares != 0) hasher.add("spares").add(p.spares);
   hasher.add(p.precision.weights).add(p.precision.kv_cache).add(p.precision.activations);
   if (p.precision.block_scaled) hasher.add("block_scaled");
+  if (const std::uint64_t formats = p.precision.formats_key()) hasher.add("formats").add(formats);
+}
+
+void add(Hasher& hasher, const Placement& placement, const NeuralNetwork& draft_model) {
+  const Speculation& speculation = placement.speculation;
+  if (!speculation.is_on()) return;
+  if (speculation.method == DraftMethod::DraftModel) add(hasher, draft_model);
+  if (placement.has_drafter()) {
+    add(hasher, placement.draft);
+  } else {
+    hasher.add("in place").add(speculation.method).add(speculation.tree.size());
+    for (const std::int64_t branches : speculation.tree) hasher.add(branches);
+  }
+  hasher.add(speculation.drafts).add(speculation.in_step).add(speculation.acceptance.size());
+  for (const double probability : speculation.acceptance) hasher.add(probability);
 }
 
 void add_load(Hasher& hasher, const Scenario& scenario) {
@@ -73,13 +88,7 @@ void add_load(Hasher& hasher, const Scenario& scenario) {
   add(hasher, scenario.placement.prefill);
   add(hasher, scenario.placement.decode);
   if (scenario.placement.has_ffn()) add(hasher, scenario.placement.ffn);
-  if (scenario.placement.has_drafter()) {
-    add(hasher, scenario.draft_model);
-    add(hasher, scenario.placement.draft);
-    const Speculation& speculation = scenario.placement.speculation;
-    hasher.add(speculation.drafts).add(speculation.in_step).add(speculation.acceptance.size());
-    for (const double probability : speculation.acceptance) hasher.add(probability);
-  }
+  add(hasher, scenario.placement, scenario.draft_model);
   const Serving& serving = scenario.serving;
   hasher.add(serving.policy).add(serving.router).add(serving.max_batch_tokens);
   hasher.add(serving.max_sequences).add(serving.kv_block_tokens);

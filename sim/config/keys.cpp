@@ -1,6 +1,7 @@
 #include "sim/config/keys.hpp"
 
 #include "sim/config/key_makers.hpp"
+#include "sim/numerics/formats/quant_format.hpp"
 
 namespace tandem::config {
 namespace {
@@ -10,14 +11,30 @@ using namespace make;
 const std::vector<std::string> bases = {"datasheet", "measured", "published",
                                         "derived",   "fitted",   "assumed"};
 
-KeySpec element(const std::string& name, const std::string& doc,
-                const std::vector<std::string>& more = {}) {
+KeySpec element(const std::string& name, const std::string& doc) {
+  return choice(
+      name, "bfloat16", {"bfloat16", "float16", "float32", "fp8", "int8"},
+      {"fp8_block", "int8_wo", "int4_wo", "nvfp4", "mxfp4", "w4a16_mxfp4", "w4a8_mxfp4_mxfp8"},
+      doc);
+}
+
+KeySpec weights_key(const std::string& fallback, const std::string& doc) {
   std::vector<std::string> known{"bfloat16", "float16", "float32", "fp8", "int8"};
-  known.insert(known.end(), more.begin(), more.end());
-  std::vector<std::string> later{"int8_wo", "int4_wo",     "nvfp4",
-                                 "mxfp4",   "w4a16_mxfp4", "w4a8_mxfp4_mxfp8"};
-  if (more.empty()) later.insert(later.begin(), "fp8_block");
-  return choice(name, "bfloat16", known, later, doc);
+  for (const formats::QuantFormat& format : formats::quant_formats()) {
+    if (format.name == "fp8" || format.name == "int8" || format.name == "fp8_kv") continue;
+    known.emplace_back(format.name);
+  }
+  return choice("weights", fallback, known, {}, doc);
+}
+
+/// How often drafts are right.
+std::vector<KeySpec> acceptance_keys(const std::string& when) {
+  return {number("acceptance", Dimension::Fraction, "none", 0, 1,
+                 when + "probability that a draft is accepted when those before it were, or a list "
+                        "of them by position, of which the last holds from there on."),
+          number("acceptance_lengths", Dimension::Scalar, "none", 1, 64,
+                 when + "measured mean of the tokens that a round gives: of rounds of `drafts`, or "
+                        "a list, of rounds of 1, 2, ... drafts.")};
 }
 
 }  // namespace
@@ -32,9 +49,11 @@ Section scenario_section() {
                        "Network in workloads/models, or `from_checkpoint`: the network "
                        "of the checkpoint given on the command line.")),
           map("draft_model",
-              "drafter: network that drafts, of the same vocabulary, or `from_checkpoint`."),
+              "Speculative decoding: network that drafts, of the same vocabulary, or "
+              "`from_checkpoint`."),
           required(map("system", "System in hw_configs/systems.")),
           required(map("placement", "How the pools run the model.")),
+          keys("speculation", "Speculative decoding on the pool that makes the tokens."),
           map("serving", "Batching of the serving engine."),
           required(map("traffic", "The load, or the name of a file in workloads/traffic.")),
           map("slo", "Objectives; one that is left out always holds."),
@@ -75,10 +94,9 @@ Section placement_section() {
   section.keys.push_back(map("verify", "drafter: the pool that runs `model`, prompts included."));
   section.keys.push_back(number("drafts", Dimension::Count, "4", 1, 32,
                                 "drafter: tokens that are drafted before each verification."));
-  section.keys.push_back(
-      number("acceptance", Dimension::Fraction, "none", 0, 1,
-             "drafter, needed by `run`: probability that a draft is accepted when those before it "
-             "were, or a list of them by position, of which the last holds from there on."));
+  for (const KeySpec& key : acceptance_keys("drafter, one of the two needed by `run`: ")) {
+    section.keys.push_back(key);
+  }
   section.keys.push_back(
       choice("rounds", "in_step", {"in_step", "as_ready"}, {},
              "drafter: whether the requests of a verifying replica go through their rounds "
@@ -86,6 +104,26 @@ Section placement_section() {
   for (const KeySpec& key : pool_section().keys) {
     section.keys.push_back(key);
     section.keys.back().is_required = false;
+  }
+  return section;
+}
+
+Section speculation_section() {
+  Section section{
+      "speculation",
+      "Speculative decoding of modes monolithic and disaggregated: the chips that make the tokens "
+      "draft some and verify all of them in one pass. Drafts on a pool of their own are mode "
+      "drafter.",
+      {choice("method", "", {"mtp", "draft_model"}, {"ngram"},
+              "What drafts: the model's modules of multi-token prediction, the last of them again "
+              "and again where they are fewer than the drafts, or the network `draft_model`."),
+       number("drafts", Dimension::Count, "1", 1, 32,
+              "Tokens that are drafted before each verification."),
+       number("tree", Dimension::Count, "none", 1, 32,
+              "`run`, instead of `drafts`: list of the drafts that follow each draft, by depth.")},
+      {}};
+  for (const KeySpec& key : acceptance_keys("One of the two needed by `run`: ")) {
+    section.keys.push_back(key);
   }
   return section;
 }
@@ -126,20 +164,47 @@ Section pool_section() {
           number("bridge_links", Dimension::Count, "0", 0, 1e6,
                  "attention_ffn, under `ffn`: chips of a gang whose bridge links carry hidden "
                  "rows; 0: all."),
-          map("precision", "Element types."),
+          map("precision", "Formats of numbers."),
       },
       {}};
 }
 
 Section precision_section() {
-  return {"precision",
-          "Element types; fp8 is OCP e4m3.",
-          {element("weights",
-                   "Of the projections and the FFN. fp8_block: fp8 with a scale per 128 x 128, "
-                   "multiplied with rows quantised by 128 (GPUs).",
-                   {"fp8_block"}),
-           element("kv_cache", "Of cached keys and values."),
-           element("activations", "Between operators.")},
+  return {
+      "precision",
+      "Element types (fp8 is OCP e4m3) and formats with scales (docs/formats.md). A format holds "
+      "for the projections of mixers, feed-forward blocks and experts; head, embedding, norms, "
+      "biases, routers and gates stay unquantised unless an override names head or embedding.",
+      {weights_key("bfloat16",
+                   "Of all weights: an element type or a format. Weights in a format are "
+                   "multiplied with rows as `activations` says; fp8_block alone means rows "
+                   "quantised by 128 (fp8_group)."),
+       element("kv_cache", "Of cached keys and values."),
+       choice("activations", "bfloat16",
+              {"bfloat16", "float16", "float32", "fp8", "fp8_channel", "fp8_group", "int8", "mxfp8",
+               "mxfp4", "nvfp4"},
+              {},
+              "Between operators. A format with scales (fp8_channel and int8: one per token): "
+              "bfloat16 between operators, and rows quantised before products of weights that "
+              "have a format. Chips that do not multiply the pair keep the rows (weight-only)."),
+       choice("expand", "kernel", {"kernel", "load"}, {},
+              "Where weights of a format become what the chip multiplies. kernel: as they are "
+              "used, so memory holds codes and scales (GPUs). load: when they are loaded, so "
+              "memory holds them as elements of the activations' type (LPUs need it)."),
+       keys("overrides",
+            "List of `{layers: 0-3, part: experts, weights: mxfp4}`: weights stored otherwise; "
+            "the last that names a weight holds.")},
+      {}};
+}
+
+Section weight_override_section() {
+  return {"override of precision",
+          "Weights of some layers or of a part. Without `part`: mixers, feed_forward and experts.",
+          {text("layers", "A layer or a range, counted from 0: `3`, `0-3`; default: all."),
+           choice("part", "all", {"mixers", "feed_forward", "experts", "head", "embedding"}, {},
+                  "mixers: projections of attention and gated delta layers and of prediction "
+                  "modules; feed_forward: dense blocks and shared experts; experts: routed ones."),
+           required(weights_key("bfloat16", "An element type or a format."))},
           {}};
 }
 

@@ -105,6 +105,9 @@ void build_and_check(const Tree& tree, Scenario& scenario, ReadContext& context)
   const Tree* placement = tree.find("placement");
   if (placement != nullptr) {
     scenario.placement = config::build_placement(*placement, context);
+    if (const Tree* speculation = tree.find("speculation")) {
+      config::build_speculation_in_place(*speculation, scenario.placement, context);
+    }
     config::check_gangs(scenario, *placement, context.problems);
   }
   if (placement != nullptr && context.problems.size() == before_placement &&
@@ -133,7 +136,7 @@ Scenario build_scenario(const Assembled& assembled, ReadContext& context) {
         config::build_system(*system, name_in(*system), assembled.chip_files, context);
   }
   build_and_check(tree, scenario, context);
-  config::check_draft_model(scenario, tree, context.problems);
+  config::check_speculation(scenario, tree, context.problems);
   build_load(tree, scenario, context);
   scenario.seed = static_cast<std::uint64_t>(reader.count("seed"));
   scenario.audit_steps = reader.count("audit_steps");

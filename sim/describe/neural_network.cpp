@@ -1,5 +1,8 @@
 #include "sim/describe/neural_network.hpp"
 
+#include <algorithm>
+
+#include "sim/core/diagnostics.hpp"
 #include "sim/core/hash.hpp"
 #include "sim/core/overloaded.hpp"
 
@@ -73,6 +76,26 @@ NeuralNetwork half_of(const NeuralNetwork& network, LayerHalf half) {
   return result;
 }
 
+NeuralNetwork module_of(const NeuralNetwork& network) {
+  if (network.mtp.modules < 1) {
+    throw ModelError("'" + network.name + "' has no modules of multi-token prediction");
+  }
+  NeuralNetwork module = network;
+  module.name = network.name + " module";
+  module.kinds = {network.kinds[static_cast<std::size_t>(network.mtp.kind)]};
+  module.pattern = {0};
+  module.mtp = {};
+  module.learned_positions = false;
+  module.joins_hidden = true;
+  return module;
+}
+
+bool has_recurrent_state(const NeuralNetwork& network) {
+  return std::any_of(network.kinds.begin(), network.kinds.end(), [](const LayerKind& kind) {
+    return std::holds_alternative<GatedDelta>(kind.mixer);
+  });
+}
+
 std::int64_t kv_elements_per_token(const LayerKind& kind) {
   return std::visit(Overloaded{[](const GroupedAttention& a) { return 2 * a.kv_width(); },
                                [](const LatentAttention& a) { return a.shape.cached_elements(); },
@@ -110,6 +133,7 @@ std::uint64_t key_of(const NeuralNetwork& network) {
   }
   for (const std::int32_t kind : network.pattern) hash.add(kind);
   hash.add(network.mtp.modules).add(network.mtp.kind);
+  if (network.joins_hidden) hash.add("joins_hidden");
   return hash.value();
 }
 

@@ -135,6 +135,9 @@ struct NeuralNetwork {
   std::vector<LayerKind> kinds;       ///< the distinct layers
   std::vector<std::int32_t> pattern;  ///< per layer its index in `kinds`
   MultiTokenPrediction mtp;
+  /// A module of multi-token prediction by itself: two norms and a product that join each token's
+  /// embedding with a hidden state stand before its layer. Embedding and head are another model's.
+  bool joins_hidden = false;
   std::string checkpoint_format;  ///< element formats of the published weights, as a name
 
   [[nodiscard]] std::int64_t layers() const { return static_cast<std::int64_t>(pattern.size()); }
@@ -150,6 +153,12 @@ enum class LayerHalf : std::uint8_t { First, Second };
 /// The network with one half of every layer, for the chips that run that half. Modules of
 /// multi-token prediction are left out.
 [[nodiscard]] NeuralNetwork half_of(const NeuralNetwork& network, LayerHalf half);
+
+/// A module of multi-token prediction as a network of one layer. Throws ModelError for a network
+/// that has none.
+[[nodiscard]] NeuralNetwork module_of(const NeuralNetwork& network);
+/// Whether a layer keeps a state that takes tokens in and cannot give them back.
+[[nodiscard]] bool has_recurrent_state(const NeuralNetwork& network);
 
 /// K and V elements that a token leaves in a layer's cache; 0 where its state does not grow.
 /// Layers with a window count as well: they hold at most `window` tokens of them.

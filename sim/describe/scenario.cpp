@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace tandem {
 
 const ChipGroup& System::group(const std::string& pool) const {
@@ -12,15 +14,29 @@ const ChipGroup& System::group(const std::string& pool) const {
 }
 
 Scenario verifying_side(const Scenario& scenario) {
+  const Speculation& speculation = scenario.placement.speculation;
   Scenario side = scenario;
-  side.traffic.output_tokens += scenario.placement.speculation.drafts;
+  side.traffic.output_tokens += speculation.drafted();
+  Placement& placement = side.placement;
+  for (PoolPlacement* pool : {&placement.prefill, &placement.decode, &placement.draft}) {
+    pool->revocable = speculation.drafted();
+    pool->hands_on_hidden = speculation.method == DraftMethod::Modules;
+  }
   return side;
 }
 
 Scenario drafting_side(const Scenario& scenario) {
   Scenario side = verifying_side(scenario);
-  side.model = scenario.draft_model;
+  const bool uses_modules = scenario.placement.speculation.method == DraftMethod::Modules;
+  side.model = uses_modules ? module_of(scenario.model) : scenario.draft_model;
+  side.placement.speculation = {};
   return side;
+}
+
+std::int64_t drafting_copies(const Scenario& scenario) {
+  const Speculation& speculation = scenario.placement.speculation;
+  if (speculation.method != DraftMethod::Modules) return 1;
+  return std::min(scenario.model.mtp.modules, speculation.drafts);
 }
 
 }  // namespace tandem

@@ -11,6 +11,8 @@
 #include "sim/core/units.hpp"
 #include "sim/describe/neural_network.hpp"
 #include "sim/describe/parameter.hpp"
+#include "sim/describe/precision.hpp"
+#include "sim/describe/speculation.hpp"
 #include "sim/numerics/element.hpp"
 
 namespace tandem {
@@ -63,16 +65,6 @@ struct System {
   [[nodiscard]] const ChipGroup& group(const std::string& pool) const;
 };
 
-struct Precision {
-  ElementType weights = ElementType::Bfloat16;
-  ElementType kv_cache = ElementType::Bfloat16;
-  ElementType activations = ElementType::Bfloat16;
-  /// Weights in fp8 with a scale for every block of 128 x 128, multiplied with rows that are
-  /// quantised by 128 elements first (DeepSeek-V3, arXiv 2412.19437, section 3.3.2). Router and LM
-  /// head multiply activations as they are.
-  bool block_scaled = false;
-};
-
 /// How one pool runs the model (or one phase of it).
 struct PoolPlacement {
   std::string pool;
@@ -90,22 +82,12 @@ struct PoolPlacement {
   std::int64_t bridge_links = 0;
   std::int64_t head_chips = 0;  ///< stages that split the LM head by vocabulary; 0 = decided by fit
   Precision precision;
+  /// What rounds of speculative decoding ask of the chips, as Stage has it.
+  bool hands_on_hidden = false;
+  std::int64_t revocable = 0;
   SourcePlace place;  ///< where the user wrote it, for placement errors
   /// Chips that share a stage.
   [[nodiscard]] std::int64_t gang() const { return tensor * context * attention_data; }
-};
-
-/// Speculative decoding: a round is `drafts` tokens of a small model, one verification of all of
-/// them by the large one, and the tokens that come of it: the accepted drafts and one more.
-struct Speculation {
-  std::int64_t drafts = 0;
-  /// The requests of a verifying replica go through their rounds together; else every verification
-  /// takes the drafts that are there.
-  bool in_step = true;
-  /// Probability that a draft is accepted when all before it in the round were, by position; the
-  /// last one holds for all further positions. Empty: not given.
-  std::vector<double> acceptance;
-  SourcePlace place;  ///< where the user wrote it
 };
 
 enum class PlacementMode : std::uint8_t { Monolithic, Disaggregated, AttentionFfn, Drafter };
@@ -121,12 +103,14 @@ struct Placement {
   PoolPlacement decode;   ///< AttentionFfn: the token mixers of decode, embedding and head
   PoolPlacement ffn;      ///< AttentionFfn: the feed-forward halves of decode
   PoolPlacement draft;    ///< Drafter: the pool that runs the draft model
-  Speculation speculation;  ///< Drafter
+  Speculation speculation;
   /// Prompts and tokens have pools of their own.
   [[nodiscard]] bool is_split() const {
     return mode == PlacementMode::Disaggregated || mode == PlacementMode::AttentionFfn;
   }
   [[nodiscard]] bool has_drafter() const { return mode == PlacementMode::Drafter; }
+  /// Drafts are made where they are verified.
+  [[nodiscard]] bool drafts_in_place() const { return speculation.is_on() && !has_drafter(); }
   [[nodiscard]] bool has_ffn() const { return mode == PlacementMode::AttentionFfn; }
 };
 
@@ -174,7 +158,7 @@ struct Scenario {
   std::string name;
   std::string file;
   NeuralNetwork model;
-  NeuralNetwork draft_model;  ///< Drafter
+  NeuralNetwork draft_model;  ///< where one drafts
   System system;
   Placement placement;
   Serving serving;
@@ -187,9 +171,12 @@ struct Scenario {
   std::string config_hash;  ///< over everything above, as resolved
 };
 
-/// What each pool of a drafter placement is to hold: its own model, and requests that may overshoot
-/// by the drafts of their last round.
+/// What verifies and what drafts as scenarios by themselves: each with its own model, and requests
+/// that may overshoot by the drafts of their last round. Drafts in place stand on the chips of the
+/// pools that verify.
 [[nodiscard]] Scenario verifying_side(const Scenario& scenario);
 [[nodiscard]] Scenario drafting_side(const Scenario& scenario);
+/// Copies of the drafting network: modules of multi-token prediction that a round uses, or one.
+[[nodiscard]] std::int64_t drafting_copies(const Scenario& scenario);
 
 }  // namespace tandem

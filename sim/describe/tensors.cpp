@@ -135,6 +135,15 @@ void TensorList::add_layer(const LayerKind& kind) {
   if (kind.post_norms) add_norm("ffn_post_norm", network_.hidden);
 }
 
+/// What a module of multi-token prediction joins a token and a hidden state with.
+std::vector<TensorSpec> tensors_that_join(const NeuralNetwork& network) {
+  TensorList list(network);
+  list.add_norm("embedding_norm", network.hidden);
+  list.add_norm("hidden_norm", network.hidden);
+  list.add("combine", {network.hidden, 2 * network.hidden}, TensorRole::Mixing);
+  return list.take();
+}
+
 std::int64_t elements_of(const std::vector<TensorSpec>& tensors) {
   std::int64_t total = 0;
   for (const TensorSpec& tensor : tensors) total += tensor.elements();
@@ -168,13 +177,12 @@ std::vector<TensorSpec> tensors_of(const NeuralNetwork& network, const LayerKind
 }
 
 std::vector<TensorSpec> tensors_of_mtp_module(const NeuralNetwork& network) {
+  std::vector<TensorSpec> all = tensors_that_join(network);
   TensorList list(network);
-  list.add_norm("embedding_norm", network.hidden);
-  list.add_norm("hidden_norm", network.hidden);
-  list.add("combine", {network.hidden, 2 * network.hidden}, TensorRole::Mixing);
   list.add_layer(network.kinds[static_cast<std::size_t>(network.mtp.kind)]);
   list.add_norm("final_norm", network.hidden);
-  return list.take();
+  for (TensorSpec& tensor : list.take()) all.push_back(std::move(tensor));
+  return all;
 }
 
 std::vector<TensorSpec> tensors_of(const NeuralNetwork& network) {
@@ -190,6 +198,7 @@ std::vector<TensorSpec> tensors_of(const NeuralNetwork& network) {
       all.push_back(std::move(tensor));
     }
   };
+  if (network.joins_hidden) append("", tensors_that_join(network));
   for (std::int64_t i = 0; i < network.layers(); ++i) {
     append("layers." + std::to_string(i) + ".", tensors_of(network, network.layer(i)));
   }
@@ -247,6 +256,14 @@ ParameterCount count_parameters(const NeuralNetwork& network) {
   count.active_without_embedding =
       count.active - count.embedding +
       (network.tied_embeddings ? network.vocabulary * network.hidden : 0);
+  if (network.joins_hidden) {
+    // The tables are the model's, whose head every draft touches whole.
+    const std::int64_t joined = elements_of(tensors_that_join(network));
+    count.total += joined - count.embedding - head;
+    count.active += joined - count.embedding;
+    count.embedding = 0;
+    count.active_without_embedding = count.active;
+  }
   if (network.mtp.modules > 0) {
     count.mtp = network.mtp.modules * elements_of(tensors_of_mtp_module(network));
   }

@@ -35,7 +35,8 @@ struct TensorSpec {
 [[nodiscard]] std::vector<TensorSpec> tensors_of(const NeuralNetwork& network,
                                                  const LayerKind& kind);
 /// Tensors of the whole network: embedding, layers ("layers.N."), final_norm, head (none where
-/// tied), then the modules of multi-token prediction ("mtp.M.").
+/// tied), then the modules of multi-token prediction ("mtp.M."). A module by itself starts with
+/// what it joins tokens and hidden states with.
 [[nodiscard]] std::vector<TensorSpec> tensors_of(const NeuralNetwork& network);
 /// Tensors of one module of multi-token prediction; embedding and head are the network's own.
 [[nodiscard]] std::vector<TensorSpec> tensors_of_mtp_module(const NeuralNetwork& network);

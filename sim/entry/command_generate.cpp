@@ -42,12 +42,16 @@ void add_generate(CLI::App& app, Session& session) {
                    "folder of them with config.json")
       ->required();
   command->add_option("--draft-checkpoint", request.draft_checkpoint,
-                      "Weights of the draft model (mode drafter); without them its tensors are "
+                      "Weights of the draft model; without them its tensors are "
                       "those of the same names in --checkpoint");
   command->add_option("--tokenizer", request.tokenizer, "llama2.c tokenizer.bin")->required();
   command->add_option("--prompt", request.prompt, "Text to continue");
   command->add_option("--tokens", request.tokens, "Positions to compute, prompt included");
   command->add_option("--temperature", request.temperature, "0: greedy");
+  command->add_option("--top-k", request.top_k,
+                      "Sample from the K most probable tokens; 0: from all");
+  command->add_option("--top-p", request.top_p,
+                      "Sample from the most probable tokens that together reach P");
   command->add_option("--seed", request.seed, "Seed of the sampling stream");
   command->add_option("--json", arguments->json, "Write the result as JSON; - for standard output");
   command->add_option("--logits", arguments->logits, "Write logits as JSON lines");

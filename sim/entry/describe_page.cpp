@@ -74,14 +74,21 @@ void add_pool(std::string& page, const Scenario& scenario, const Catalogue& cata
   }
 }
 
-void add_drafter_pools(std::string& page, const Scenario& scenario, const Catalogue& catalogue) {
-  const Placement& placement = scenario.placement;
-  const Speculation& speculation = placement.speculation;
-  page += fmt::format("  {} drafts per round by {}", speculation.drafts, scenario.draft_model.name);
+/// What a round is; nothing where there are none.
+void add_rounds(std::string& page, const Scenario& scenario) {
+  const Speculation& speculation = scenario.placement.speculation;
+  if (!speculation.is_on()) return;
+  page += fmt::format("  {} drafts per round by {}", speculation.drafted(),
+                      drafting_side(scenario).model.name);
   if (!speculation.acceptance.empty()) {
-    page += fmt::format(", accepted with probability {}", fmt::join(speculation.acceptance, ", "));
+    page +=
+        fmt::format(", accepted with probability {:.4g}", fmt::join(speculation.acceptance, ", "));
   }
   page += "\n";
+}
+
+void add_drafter_pools(std::string& page, const Scenario& scenario, const Catalogue& catalogue) {
+  const Placement& placement = scenario.placement;
   add_pool(page, verifying_side(scenario), catalogue, "verify", placement.prefill);
   if (scenario.draft_model.layers() == 0) return;
   add_pool(page, drafting_side(scenario), catalogue,
@@ -192,15 +199,27 @@ std::string describe_scenario(const Scenario& scenario, const Catalogue& catalog
   if (scenario.model.layers() == 0) {
     return page + "  the model comes from the checkpoint given to 'tandem generate'\n";
   }
+  add_rounds(page, scenario);
   if (scenario.placement.has_drafter()) {
     add_drafter_pools(page, scenario, catalogue);
     return page;
   }
-  add_pool(page, scenario, catalogue,
-           scenario.placement.mode == PlacementMode::Disaggregated ? "prefill" : "everything",
-           scenario.placement.prefill);
-  if (scenario.placement.mode == PlacementMode::Disaggregated) {
-    add_pool(page, scenario, catalogue, "decode", scenario.placement.decode);
+  const bool drafts = scenario.placement.drafts_in_place();
+  const Scenario verifying = drafts ? verifying_side(scenario) : scenario;
+  const Placement& placement = verifying.placement;
+  add_pool(page, verifying, catalogue,
+           placement.mode == PlacementMode::Disaggregated ? "prefill" : "everything",
+           placement.prefill);
+  if (placement.mode == PlacementMode::Disaggregated) {
+    add_pool(page, verifying, catalogue, "decode", placement.decode);
+  }
+  if (!drafts) return page;
+  const Scenario drafting = drafting_side(scenario);
+  if (drafting.model.layers() > 0) {
+    add_pool(page, drafting, catalogue,
+             fmt::format("drafts ({} x {}), on the same chips", drafting_copies(scenario),
+                         drafting.model.name),
+             drafting.placement.decode);
   }
   return page;
 }

@@ -51,7 +51,7 @@ py::tuple run(const std::string& scenario, const Changes& changes, const std::st
 std::string generate_text(const std::string& scenario, const Changes& changes,
                           const std::string& checkpoint, const std::string& tokenizer,
                           const std::string& prompt, std::int64_t tokens, double temperature,
-                          std::uint64_t seed) {
+                          std::int64_t top_k, double top_p, std::uint64_t seed) {
   py::gil_scoped_release release;
   GenerateRequest request;
   request.scenario = scenario;
@@ -61,6 +61,8 @@ std::string generate_text(const std::string& scenario, const Changes& changes,
   request.prompt = prompt;
   request.tokens = tokens;
   request.temperature = temperature;
+  request.top_k = top_k;
+  request.top_p = top_p;
   request.seed = seed;
   return generate_text_of(make_context(), request).json;
 }

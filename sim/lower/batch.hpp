@@ -53,6 +53,12 @@ struct Stage {
   std::int64_t tensor = 1;
   /// This chip's place in a gang whose ranks the engine runs one by one.
   Shard shard;
+  /// The hidden rows of all its tokens leave behind the final norm, for modules that predict
+  /// further tokens from them; of a stage with a head.
+  bool hands_on_hidden = false;
+  /// Newest tokens of a request that may be taken back: recurrent layers keep the state in front of
+  /// each of them too.
+  std::int64_t revocable = 0;
   /// Tokens of the longest request that its chips have room for; 0: as long as those of a batch.
   /// Chips with static schedules lay out KV, programs and vectors of tokens for it.
   std::int64_t longest_request = 0;
@@ -71,7 +77,8 @@ struct Stage {
   /// keep the last tokens only, and recurrent state.
   [[nodiscard]] Bytes cache_bytes(std::int64_t tokens) const;
   /// State of gated delta layers per sequence, whatever its length: recurrent in float32, the
-  /// convolution's inputs in the activations' format.
+  /// convolution's inputs in the activations' format. `revocable` further states and inputs stand
+  /// beside it.
   [[nodiscard]] Bytes state_bytes() const;
   /// Content key of the stage.
   [[nodiscard]] std::uint64_t key() const;

@@ -59,8 +59,9 @@ struct StageCost {
   Activity activity;
   std::vector<KernelCost> kernels;
   std::string bottleneck;
-  /// Of a chip in a gang: time before its first exchange, between each and the next, and after the
-  /// last; they add up to `time`, which has no exchange in it. Empty where there are none.
+  /// Parts that add up to `time`. Of a chip in a gang: before its first exchange, between each and
+  /// the next, and after the last, with no exchange in them. Of a stage on LPUs: one per pass of
+  /// its program. Empty where there are none.
   std::vector<Picoseconds> segments;
 };
 
@@ -169,6 +170,10 @@ class ChipModel {
   /// Decode passes whose KV lengths (context + 1) round up to the same multiple of this many tokens
   /// cost the same. 1 = every length is its own case.
   [[nodiscard]] virtual std::int64_t context_granularity() const { return 1; }
+  /// What the chip makes of the formats of a placement: where it does not multiply a pair of
+  /// operands, rows are kept and weights widened. Throws ModelError that says what to write instead
+  /// for formats that it does not take at all.
+  [[nodiscard]] virtual Precision executed(const Precision& precision) const { return precision; }
   /// Type in which hidden states travel between this chip's stages.
   [[nodiscard]] virtual ElementType hidden_type(const Precision& precision) const {
     return precision.activations;

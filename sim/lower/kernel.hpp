@@ -58,12 +58,13 @@ struct KernelGraph {
 /// around the layers embedding, and final_norm, lm_head, sample. docs/kernels.md lists the roles of
 /// the other layers. Residual additions ride on the last kernel of each half.
 ///
-/// A slice decodes where it has one new token and a context; all others prefill, the few tokens of
-/// a speculative verification too. Latent attention runs absorbed for slices that decode and naive
+/// A slice decodes where it has a context and one new token, or the few of a round of speculative
+/// decoding; all others prefill. Latent attention runs absorbed for slices that decode and naive
 /// for the others (with an indexer absorbed for all: sparse attention works on latents); the gated
 /// delta rule runs recurrent for slices that decode and chunked for the others. All other kernels
-/// take the whole batch at once. Experts get the rows that expert_rows() gives. Throws ModelError
-/// for a slice without new tokens.
+/// take the whole batch at once. A network that joins_hidden starts with the norms and the product
+/// that join the batch's tokens with hidden states. Experts get the rows that expert_rows() gives.
+/// Throws ModelError for a slice without new tokens.
 ///
 /// Of a stage that a gang shares, the kernels of the one chip stage.shard: `batch` is that of the
 /// whole gang, and the chip runs the attention of its group's slices. Kernels without rows are left

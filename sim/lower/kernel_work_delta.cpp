@@ -107,11 +107,13 @@ KernelWork of(const GatedDeltaKernel& shape, std::int64_t width) {
   for (const QuerySpan& span : shape.spans) {
     tokens += span.q_len;
     states_read += span.earlier() > 0 ? 1 : 0;
-    states_written += span.q_len > 0 ? 1 : 0;
     if (shape.phase == DeltaPhase::Recurrent) {
+      // Of several tokens, those of a round of drafts, any prefix may be kept: a state for each.
+      states_written += span.q_len;
       work += times(recurrent_token(s.key_dim, s.value_dim), s.value_heads * span.q_len);
       continue;
     }
+    states_written += span.q_len > 0 ? 1 : 0;
     const std::int64_t whole = s.value_heads * (span.q_len / s.chunk);
     work += times(chunk_work(s.chunk, s.key_dim, s.value_dim), whole);
     if (const std::int64_t tail = span.q_len % s.chunk; tail > 0) {

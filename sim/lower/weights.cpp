@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "sim/core/diagnostics.hpp"
@@ -64,12 +65,57 @@ Weights random_weights(const NeuralNetwork& network, std::uint64_t seed) {
   return weights;
 }
 
+Weights weights_of_module(const Weights& weights, std::int64_t module) {
+  if (module < 0 || module >= weights.network.mtp.modules) {
+    throw ModelError(fmt::format("'{}' has {} modules of multi-token prediction, not {}",
+                                 weights.network.name, weights.network.mtp.modules, module + 1));
+  }
+  Weights own{module_of(weights.network), {}};
+  const std::string prefix = fmt::format("mtp.{}.", module);
+  for (const TensorSpec& spec : tensors_of(own.network)) {
+    constexpr std::string_view layer = "layers.0.";
+    const bool is_shared = spec.name == "embedding" || spec.name == "head";
+    const bool is_in_layer = spec.name.starts_with(layer);
+    const std::string name = is_in_layer ? spec.name.substr(layer.size()) : spec.name;
+    own.tensors.emplace(spec.name, weights.at(is_shared ? name : prefix + name));
+  }
+  return own;
+}
+
 Weights weights_in_format(const Weights& weights, ElementType type) {
   Weights rounded{weights.network, {}};
   for (const auto& [name, tensor] : weights.tensors) {
     rounded.tensors.emplace(name, tensor.converted(type).converted(ElementType::Float32));
   }
   return rounded;
+}
+
+std::vector<formats::QuantisedTensor> quantised_matrices(const Tensor& tensor,
+                                                         const formats::QuantFormat& format) {
+  const std::size_t rank = tensor.shape().size();
+  const std::int64_t columns = tensor.shape().back();
+  const std::int64_t rows = rank < 2 ? 1 : tensor.dim(rank - 2);
+  const auto size = static_cast<std::size_t>(rows * columns);
+  std::vector<formats::QuantisedTensor> matrices;
+  for (std::size_t first = 0; first < tensor.floats().size(); first += size) {
+    matrices.push_back(
+        formats::quantise(tensor.floats().subspan(first, size), rows, columns, format));
+  }
+  return matrices;
+}
+
+Weights weights_through_formats(const Weights& weights, const Precision& precision) {
+  Weights result = weights;
+  for (const TensorSpec& spec : tensors_of(weights.network)) {
+    const WeightStorage stored = precision.values_of(part_of(spec), layer_of(spec));
+    if (stored.format == nullptr) continue;
+    Tensor& tensor = result.tensors.at(spec.name);
+    auto next = tensor.floats().begin();
+    for (const auto& matrix : quantised_matrices(weights.at(spec.name), *stored.format)) {
+      next = std::ranges::copy(matrix.dequantise(), next).out;
+    }
+  }
+  return result;
 }
 
 void check_weights(const Weights& weights) {

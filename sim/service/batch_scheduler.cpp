@@ -132,6 +132,11 @@ bool BatchScheduler::complete(ScheduledSequence& sequence, const SequenceSlice& 
   return slice.wants_logits && slice.context + slice.new_tokens == known;
 }
 
+void BatchScheduler::take_back(ScheduledSequence& sequence) {
+  const Request& request = *sequence.request;
+  sequence.computed = std::min(sequence.computed, request.known_tokens() - 1 - request.unverified);
+}
+
 BatchScheduler::Sequences::iterator BatchScheduler::find(Sequences& list, const Request& request) {
   return std::find_if(list.begin(), list.end(), [&](const ScheduledSequence& candidate) {
     return candidate.request == &request;

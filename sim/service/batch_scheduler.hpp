@@ -55,6 +55,9 @@ class BatchScheduler {
   ScheduledStep schedule();
   /// The pass is over for this sequence; true when its newest token is to be sampled from it.
   static bool complete(ScheduledSequence& sequence, const SequenceSlice& slice);
+  /// Drops what was computed of drafts that were rejected: the newest token has not been computed,
+  /// and behind it stand new drafts.
+  static void take_back(ScheduledSequence& sequence);
   /// The KV of a reserved request is here: it runs from the next step on.
   void arrive(Request& request);
   /// Leaves a running request out of the steps to come; its blocks may be taken from it.

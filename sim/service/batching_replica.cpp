@@ -79,8 +79,12 @@ void BatchingReplica::complete(Flight& flight, Picoseconds now) {
           flight.estimate.floor_latency;
       continue;
     }
-    if (!emit_token(request, now, flight.estimate.floor_latency)) {
+    const bool leaves = setup_.drafts == nullptr
+                            ? emit_token(request, now, flight.estimate.floor_latency)
+                            : emit_round(request, now, flight.estimate);
+    if (!leaves) {
       if (request.waits) scheduler_.pause(request);
+      if (request.unverified > 0) BatchScheduler::take_back(sequence);
     } else if (request.is_done()) {
       scheduler_.finish(request);
     } else {

@@ -56,6 +56,12 @@ std::vector<LayerPiece> layer_pieces(const PoolModel& from, const PoolModel& to)
   return layers;
 }
 
+std::vector<LayerPiece> draft_layer_pieces(const PoolModel& from, const PoolModel& to) {
+  std::vector<LayerPiece> layers = layer_pieces(from, to);
+  for (LayerPiece& layer : layers) layer.number = layer.layers - 1;
+  return layers;
+}
+
 LayerwiseTransfer::LayerwiseTransfer(std::unique_ptr<NetworkModel> network,
                                      std::vector<LayerPiece> pieces, Agenda& agenda,
                                      TransferSink& sink, TimelineRecorder* timeline)

@@ -31,6 +31,9 @@ struct LayerPiece {
 
 /// The pieces between two pools, cut into layers.
 [[nodiscard]] std::vector<LayerPiece> layer_pieces(const PoolModel& from, const PoolModel& to);
+/// The same of what drafts on the chips of both: its passes are the last of a station's time.
+[[nodiscard]] std::vector<LayerPiece> draft_layer_pieces(const PoolModel& from,
+                                                         const PoolModel& to);
 
 /// The links between pools, as a component.
 ///

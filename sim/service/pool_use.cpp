@@ -45,6 +45,37 @@ void add_peaks(const PoolModel& pool, PoolUse& use) {
   }
 }
 
+void add_drafting_totals(const PoolTotals& drafting, PoolTotals& totals) {
+  for (const auto& [name, count] : drafting.activity) totals.activity[name] += count;
+  for (const auto& [name, bytes] : drafting.link_bytes) totals.link_bytes[name] += bytes;
+  totals.matrix_flops += drafting.matrix_flops;
+  totals.memory_bytes += drafting.memory_bytes;
+  totals.kernels += drafting.kernels;
+  totals.prefill_floor_s += drafting.prefill_floor_s;
+  totals.decode_floor_s += drafting.decode_floor_s;
+  for (const auto& [name, seconds] : drafting.part_seconds) {
+    totals.part_seconds["drafting"] += seconds;
+  }
+}
+
+namespace {
+
+void add_formats(const PoolModel& pool, PoolUse& use) {
+  const Precision& precision = pool.stations().front().stages.front().precision;
+  use.formats = formats_text(precision);
+  use.has_formats = precision.has_formats() || !precision.overrides.empty();
+  use.keeps_rows = pool.placement().precision.activation_format != nullptr &&
+                   precision.activation_format == nullptr;
+  for (const Station& station : pool.stations()) {
+    for (const Stage& stage : station.stages) {
+      const std::int64_t sharers = std::max<std::int64_t>(1, stage.tensor);
+      use.weights = std::max(use.weights, Bytes(stage.weight_bytes().count() / sharers));
+    }
+  }
+}
+
+}  // namespace
+
 PoolUse pool_use(StepEstimator& estimator, const std::vector<std::unique_ptr<Replica>>& replicas,
                  double seconds) {
   const PoolModel& pool = estimator.pool();
@@ -58,6 +89,7 @@ PoolUse pool_use(StepEstimator& estimator, const std::vector<std::unique_ptr<Rep
   use.chips_per_replica = pool.chips_per_replica();
   use.chips = use.chips_per_replica * use.replicas;
   use.kv_slots = pool.kv_room().sequences;
+  add_formats(pool, use);
   use.totals = estimator.totals();
   use.bottleneck = main_bottleneck(use.totals);
   use.static_power_w = pool.chip().static_power().count();

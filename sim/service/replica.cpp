@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "sim/core/timeline.hpp"
+#include "sim/service/speculation/draft_passes.hpp"
 
 namespace tandem {
 namespace {
@@ -36,12 +37,16 @@ Picoseconds PipelineClock::enter(Picoseconds earliest, const StepEstimate& estim
 Picoseconds Replica::run_pass(const Batch& batch, Picoseconds now, StepEstimate& estimate) {
   estimate = setup_.estimator->execute(batch);
   if (setup_.sampler != nullptr) setup_.sampler->offer(*setup_.estimator, batch, estimate);
+  drafting_before_ = drafting_;
+  if (setup_.drafts != nullptr) setup_.drafts->add_to(batch, setup_.sampler, estimate);
+  drafting_ = estimate.drafting;
   floor_busy_ += estimate.floor_period;
   const auto sequences = static_cast<std::int64_t>(batch.slices.size());
   const Picoseconds ready = now + setup_.step_overhead + setup_.sequence_overhead * sequences;
   const Picoseconds end = pipeline_.enter(ready, estimate);
   if (setup_.timeline != nullptr) record_pass(batch, end - estimate.latency(), end);
-  return end;
+  // Tokens leave before the drafts behind them are made; KV of prompts leaves with that of drafts.
+  return setup_.role == Role::Prefill ? end : end - estimate.drafting;
 }
 
 // Spans of a track may not overlap: passes that are in a pipeline together get tracks of their own.
@@ -84,6 +89,24 @@ void Replica::want_issue(Picoseconds at) {
 
 void Replica::note_issue(Picoseconds now) {
   if (planned_issue_ && *planned_issue_ <= now) planned_issue_.reset();
+}
+
+bool Replica::emit_round(Request& request, Picoseconds now, const StepEstimate& estimate) {
+  DraftPasses& drafts = *setup_.drafts;
+  if (request.generated > 0) drafts.account(now - request.last_token, drafting_before_);
+  const std::int64_t tokens = drafts.tokens_of_round(request.id, request.unverified);
+  request.unverified = 0;
+  Picoseconds floor = estimate.floor_latency;
+  for (std::int64_t i = 0; i < tokens; ++i) {
+    if (emit_token(request, now, floor)) {
+      drafts.forget(request.id);
+      return true;
+    }
+    floor = Picoseconds(0);  // they come together
+  }
+  request.unverified = drafts.drafted();
+  request.round_tokens = request.unverified + 1;
+  return false;
 }
 
 bool Replica::emit_token(Request& request, Picoseconds now, Picoseconds floor) {

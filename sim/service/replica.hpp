@@ -14,6 +14,7 @@
 
 namespace tandem {
 
+class DraftPasses;
 class TimelineRecorder;
 
 /// When a pass occupies a station of its pipeline.
@@ -72,6 +73,7 @@ class PipelineClock {
 /// What every replica is made with.
 struct ReplicaSetup {
   StepEstimator* estimator = nullptr;
+  DraftPasses* drafts = nullptr;   ///< what drafts on the same chips; null: nothing
   StepSampler* sampler = nullptr;  ///< sees every pass; null: nobody does
   RequestSink* sink = nullptr;
   Agenda* agenda = nullptr;
@@ -123,11 +125,16 @@ class Replica : public Component {
   /// Counts one token of `request` and reports it; hands the request on when it is done here.
   /// Returns true when the request leaves this replica's schedule.
   bool emit_token(Request& request, Picoseconds now, Picoseconds floor);
+  /// The same for what a pass of a pool that drafts gives: the accepted drafts and one token more.
+  /// The next drafts then stand behind them.
+  bool emit_round(Request& request, Picoseconds now, const StepEstimate& estimate);
 
   ReplicaSetup setup_;
   PipelineClock pipeline_;
   std::int64_t load_ = 0;
   Picoseconds floor_busy_{0};
+  Picoseconds drafting_{0};         ///< of the last pass
+  Picoseconds drafting_before_{0};  ///< of the one before
 
  private:
   void record_pass(const Batch& batch, Picoseconds start, Picoseconds end);

@@ -31,10 +31,10 @@ struct Request {
   Replica* decode = nullptr;   ///< where its later tokens are computed
   /// Speculative decoding: most new tokens of a pass once the prompt is done; 0: none of it.
   std::int64_t round_tokens = 0;
-  std::int64_t unverified = 0;  ///< of the known tokens, the last ones that are drafts to verify
+  std::int64_t unverified = 0;  ///< drafts behind the generated tokens, to verify
   bool waits = false;           ///< for another pool: nothing to compute until Replica::resume()
-  /// Tokens whose KV is needed before the next one can be computed.
-  [[nodiscard]] std::int64_t known_tokens() const { return prompt + generated; }
+  /// Tokens whose KV is needed before the next one can be computed, drafts included.
+  [[nodiscard]] std::int64_t known_tokens() const { return prompt + generated + unverified; }
   [[nodiscard]] bool is_done() const { return generated >= output; }
 };
 

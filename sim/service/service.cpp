@@ -11,6 +11,7 @@
 #include "sim/service/pool_use.hpp"
 #include "sim/service/router.hpp"
 #include "sim/service/source.hpp"
+#include "sim/service/speculation/draft_passes.hpp"
 #include "sim/service/speculation/speculator.hpp"
 #include "sim/service/streaming_replica.hpp"
 #include "sim/service/system_agenda.hpp"
@@ -21,14 +22,6 @@ namespace {
 Picoseconds software_time(const Software& software, const char* name) {
   return software.parameters.has(name) ? from_seconds(software.parameters.value(name))
                                        : Picoseconds(0);
-}
-
-// Where no numbers are computed, how many drafts are right has to be given.
-void require_acceptance(const Placement& placement) {
-  if (!placement.speculation.acceptance.empty()) return;
-  throw ConfigError(placement.speculation.place,
-                    "a timed run of mode drafter needs the probability that a draft is accepted, "
-                    "e.g. 'acceptance: 0.7' beside 'mode'");
 }
 
 }  // namespace
@@ -43,6 +36,8 @@ class ServiceRun {
         seed_(options.seed.value_or(model.scenario_.seed)),
         router_(model.scenario_.serving.router),
         speculator_(make_speculator()),
+        speculation_(model.prefill_drafting_ ? std::optional<SpeculationUse>(SpeculationUse())
+                                             : std::nullopt),
         source_(traffic, model.time_alone(), seed_, agenda_,
                 speculator_ ? static_cast<RequestInlet&>(*speculator_) : router_),
         sampler_(seed_, options.audit_steps.value_or(model.scenario_.audit_steps)),
@@ -54,6 +49,7 @@ class ServiceRun {
     }
     make_replicas(prefill_estimator_, prefill_role(), prefill_);
     if (speculator_) add_drafters();
+    if (speculation_) describe_speculation();
     if (is_split) {
       decode_estimator_.emplace(*model.decode_, options.fidelity, options.exact);
       make_replicas(*decode_estimator_, Role::Decode, decode_);
@@ -112,6 +108,7 @@ class ServiceRun {
     const PoolModel& pool = estimator.pool();
     ReplicaSetup setup;
     setup.estimator = &estimator;
+    setup.drafts = drafts_on(estimator, role);
     setup.sampler = &sampler_;
     setup.sink = &sink_of(role);
     setup.agenda = &agenda_;
@@ -137,14 +134,46 @@ class ServiceRun {
     const PoolModel& from = *model_.prefill_;
     const PoolModel& to = *model_.decode_;
     if (model_.scenario_.placement.kv_transfer == KvTransferKind::Layers) {
-      layers_ =
-          std::make_unique<LayerwiseTransfer>(model_.make_network_(system), layer_pieces(from, to),
-                                              agenda_, router_, options_.timeline);
+      std::vector<LayerPiece> pieces = layer_pieces(from, to);
+      add_drafting(draft_layer_pieces, pieces);
+      layers_ = std::make_unique<LayerwiseTransfer>(model_.make_network_(system), std::move(pieces),
+                                                    agenda_, router_, options_.timeline);
       router_.connect_layers(layers_.get());
     } else {
-      transfer_ = std::make_unique<KvTransfer>(model_.make_network_(system), kv_pieces(from, to),
+      std::vector<KvPiece> pieces = kv_pieces(from, to);
+      add_drafting(kv_pieces, pieces);
+      transfer_ = std::make_unique<KvTransfer>(model_.make_network_(system), std::move(pieces),
                                                agenda_, router_, options_.timeline);
     }
+  }
+
+  /// KV of what drafts goes along.
+  template <class Piece>
+  void add_drafting(std::vector<Piece> (*pieces_of)(const PoolModel&, const PoolModel&),
+                    std::vector<Piece>& pieces) {
+    if (!model_.decode_drafting_) return;
+    const std::vector<Piece> own = pieces_of(*model_.prefill_drafting_, *model_.decode_drafting_);
+    for (std::int64_t i = 0; i < drafting_copies(model_.scenario_); ++i) {
+      pieces.insert(pieces.end(), own.begin(), own.end());
+    }
+  }
+
+  /// What the replicas of a pool draft with.
+  [[nodiscard]] DraftPasses* drafts_on(StepEstimator& estimator, Role role) {
+    PoolModel* drafting = model_.drafting_of(estimator.pool());
+    if (role == Role::Draft || drafting == nullptr) return nullptr;
+    if (options_.all_ranks) drafting->simulate_all_ranks();
+    Drafting& own = role == Role::Decode ? decode_drafting_ : prefill_drafting_;
+    own.estimator.emplace(*drafting, options_.fidelity, options_.exact);
+    own.passes.emplace(model_.scenario_.placement.speculation, *own.estimator,
+                       drafting_copies(model_.scenario_), role == Role::Prefill, seed_,
+                       *speculation_);
+    return &*own.passes;
+  }
+
+  void describe_speculation() {
+    speculation_->draft_model = drafting_side(model_.scenario_).model.name;
+    speculation_->drafts = model_.scenario_.placement.speculation.drafts;
   }
 
   static std::string name_of(Role role, const PoolModel& pool) {
@@ -188,6 +217,10 @@ class ServiceRun {
   [[nodiscard]] PoolUse use_of(StepEstimator& estimator, const Router::Replicas& replicas,
                                const RunResult& result) const {
     PoolUse use = pool_use(estimator, replicas, result.simulated_s);
+    const Drafting& drafting = &replicas == &decode_ ? decode_drafting_ : prefill_drafting_;
+    if (drafting.estimator && &replicas != &draft_) {
+      add_drafting_totals(drafting.estimator->totals(), use.totals);
+    }
     if (options_.fidelity == Fidelity::Cycle) add_peaks(estimator.pool(), use);
     return use;
   }
@@ -204,6 +237,9 @@ class ServiceRun {
     result.steps_simulated = prefill_estimator_.simulated();
     if (decode_estimator_) result.steps_simulated += decode_estimator_->simulated();
     if (draft_estimator_) result.steps_simulated += draft_estimator_->simulated();
+    for (const Drafting* drafting : {&prefill_drafting_, &decode_drafting_}) {
+      if (drafting->estimator) result.steps_simulated += drafting->estimator->simulated();
+    }
     if (options_.fidelity == Fidelity::Cycle) result.audit = sampler_.audit();
     for (const SampledStep& step : sampler_.representatives()) {
       const bool is_first = step.pool == model_.prefill_.get();
@@ -232,9 +268,16 @@ class ServiceRun {
       result.links = layers_ ? layers_->usage() : transfer_->usage();
       result.kv_transfers = layers_ ? layers_->transfers() : transfer_->transfers();
     }
+    if (speculation_) result.speculation = speculation_;
     collect_steps(result);
     return result;
   }
+
+  /// Passes that draft on the chips of a pool.
+  struct Drafting {
+    std::optional<StepEstimator> estimator;
+    std::optional<DraftPasses> passes;
+  };
 
   ServiceModel& model_;
   Traffic traffic_;
@@ -242,7 +285,10 @@ class ServiceRun {
   std::uint64_t seed_;
   SystemAgenda agenda_;
   Router router_;
-  std::unique_ptr<Speculator> speculator_;
+  std::unique_ptr<Speculator> speculator_;     ///< of drafts on a pool of their own
+  std::optional<SpeculationUse> speculation_;  ///< of drafts in place
+  Drafting prefill_drafting_;
+  Drafting decode_drafting_;
   Source source_;
   StepSampler sampler_;
   StepEstimator prefill_estimator_;
@@ -254,71 +300,6 @@ class ServiceRun {
   std::unique_ptr<KvTransfer> transfer_;
   std::unique_ptr<LayerwiseTransfer> layers_;  ///< in its place
 };
-
-ServiceModel::ServiceModel(const Scenario& scenario, const Catalogue& catalogue,
-                           NetworkFactory make_network, std::optional<std::string> store)
-    : scenario_(scenario),
-      make_network_(std::move(make_network)),
-      store_(store ? std::optional<std::filesystem::path>(*store) : std::nullopt) {
-  const Placement& placement = scenario.placement;
-  const auto make = [&](const Scenario& side, const PoolPlacement& pool, std::int64_t taken,
-                        LayerDuty duty = LayerDuty::Whole) {
-    return std::make_unique<PoolModel>(side, pool, taken, catalogue, make_network_, store_, duty);
-  };
-  prefill_ =
-      make(placement.has_drafter() ? verifying_side(scenario) : scenario, placement.prefill, 0);
-  if (placement.mode == PlacementMode::Monolithic) return;
-  // Pools of one group of chips stand side by side.
-  const auto taken_for = [&](const PoolPlacement& other) {
-    return other.pool == placement.prefill.pool
-               ? prefill_->chips_per_replica() * placement.prefill.replicas
-               : 0;
-  };
-  if (placement.has_drafter()) {
-    require_acceptance(placement);
-    draft_ = make(drafting_side(scenario), placement.draft, taken_for(placement.draft));
-    return;
-  }
-  decode_ = make(scenario, placement.decode, taken_for(placement.decode),
-                 placement.has_ffn() ? LayerDuty::Mixers : LayerDuty::Whole);
-}
-
-ServiceModel::~ServiceModel() = default;
-
-const PoolModel& ServiceModel::pool_named(const std::string& name) const {
-  if (name == "draft") return *draft_;
-  return name == "prefill" || decode_ == nullptr ? *prefill_ : *decode_;
-}
-
-Picoseconds ServiceModel::time_alone() {
-  const Traffic& traffic = scenario_.traffic;
-  PoolModel& decode = decode_ ? *decode_ : *prefill_;
-  Batch prompt, token;
-  prompt.slices.push_back({.request = 0, .context = 0, .new_tokens = traffic.prompt_tokens});
-  token.slices.push_back({.request = 0, .context = traffic.prompt_tokens, .new_tokens = 1});
-  // Static chips take prompt tokens one behind the other.
-  const Picoseconds first =
-      prefill_->is_static()
-          ? prefill_->floor(token).period * traffic.prompt_tokens + prefill_->floor(token).latency
-          : prefill_->floor(prompt).latency;
-  Picoseconds further = decode.floor(token).latency * (traffic.output_tokens - 1);
-  if (draft_) further = time_of_rounds(token);
-  return first + further;
-}
-
-// Every round yields its mean number of tokens; the hand-overs are left out.
-Picoseconds ServiceModel::time_of_rounds(const Batch& token) {
-  const Speculation& speculation = scenario_.placement.speculation;
-  Batch drafts = token;
-  drafts.slices.front().new_tokens += speculation.drafts;
-  drafts.slices.front().verified = speculation.drafts;
-  drafts.slices.front().in_round = true;
-  const Picoseconds round =
-      draft_->floor(token).latency * speculation.drafts + prefill_->floor(drafts).latency;
-  const double rounds =
-      static_cast<double>(scenario_.traffic.output_tokens - 1) / expected_tokens(speculation);
-  return from_seconds(to_seconds(round) * rounds);
-}
 
 RunResult ServiceModel::run(const Traffic& traffic, const RunOptions& options) {
   const auto start = std::chrono::steady_clock::now();

@@ -83,13 +83,19 @@ class ServiceModel {
  private:
   friend class ServiceRun;
   [[nodiscard]] Picoseconds time_of_rounds(const Batch& token);
+  /// What drafts on the chips of a pool; null where nothing does.
+  [[nodiscard]] PoolModel* drafting_of(const PoolModel& pool) {
+    return &pool == prefill_.get() ? prefill_drafting_.get() : decode_drafting_.get();
+  }
 
   const Scenario& scenario_;
   NetworkFactory make_network_;
   StageStore store_;
   std::unique_ptr<PoolModel> prefill_;
   std::unique_ptr<PoolModel> decode_;
-  std::unique_ptr<PoolModel> draft_;
+  std::unique_ptr<PoolModel> draft_;  ///< on a pool of its own
+  std::unique_ptr<PoolModel> prefill_drafting_;
+  std::unique_ptr<PoolModel> decode_drafting_;
 };
 
 /// One run of a scenario. Throws ConfigError for a placement that does not fit.

@@ -1,6 +1,6 @@
 // Functional generation with drafts: a small network drafts on one pool, the large one verifies on
-// another, token ids cross between them as real bytes, and every pass is timed. Greedy decoding
-// gives the tokens that the large network gives by itself.
+// another, token ids cross between them as real bytes, and every pass is timed. Greedy text is that
+// of the large network by itself, sampled text is distributed as its own.
 #pragma once
 
 #include <span>
@@ -9,9 +9,9 @@
 
 namespace tandem {
 
-/// Runs `prompt` on the pools of a drafter placement and continues it; as generate(), but greedy
-/// alone. A round drafts no more tokens than are still wanted. The networks are those of the
-/// weights. Throws ConfigError where generate() would and for a temperature.
+/// Runs `prompt` on the pools of a drafter placement and continues it; as generate(). A round
+/// drafts no more tokens than are still wanted. Of sampled drafts the distributions cross too. The
+/// networks are those of the weights. Throws ConfigError where generate() would.
 [[nodiscard]] GenerateResult generate_with_drafts(
     const Scenario& scenario, const Catalogue& catalogue, const NetworkFactory& make_network,
     const Weights& weights, const Weights& draft_weights, std::span<const std::int32_t> prompt,

@@ -216,8 +216,13 @@ StepSampler::StepSampler(std::uint64_t seed, std::int64_t audit_steps)
 
 void StepSampler::offer(StepEstimator& estimator, const Batch& batch,
                         const StepEstimate& estimate) {
-  if (estimate.interpolated) audited_.offer(estimator.pool(), batch, estimate);
+  offer_to_audit(estimator, batch, estimate);
   representatives_.offer(estimator.pool(), batch, estimate);
+}
+
+void StepSampler::offer_to_audit(StepEstimator& estimator, const Batch& batch,
+                                 const StepEstimate& estimate) {
+  if (estimate.interpolated) audited_.offer(estimator.pool(), batch, estimate);
 }
 
 AuditReport StepSampler::audit() const {

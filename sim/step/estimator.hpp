@@ -24,6 +24,7 @@ struct StepEstimate {
   Picoseconds floor_latency;  ///< of this very pass, never interpolated
   Picoseconds floor_period;
   bool interpolated = false;
+  Picoseconds drafting{0};  ///< of the stations' time, passes that draft
   [[nodiscard]] Picoseconds latency() const;
   [[nodiscard]] Picoseconds period() const;
 };
@@ -134,6 +135,8 @@ class StepSampler {
  public:
   StepSampler(std::uint64_t seed, std::int64_t audit_steps);
   void offer(StepEstimator& estimator, const Batch& batch, const StepEstimate& estimate);
+  /// A pass that is part of another one, which stands for the run.
+  void offer_to_audit(StepEstimator& estimator, const Batch& batch, const StepEstimate& estimate);
   /// Simulates the sample in full and compares.
   [[nodiscard]] AuditReport audit() const;
   [[nodiscard]] const std::vector<SampledStep>& representatives() const {

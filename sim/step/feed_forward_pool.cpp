@@ -35,6 +35,7 @@ FeedForwardPool::FeedForwardPool(const Scenario& scenario, const Catalogue& cata
       chip_(make_chip_model(scenario, catalogue, placement_.pool)),
       chip_key_(key_of(chip_->chip(), scenario.software)),
       store_(store) {
+  placement_.precision = executed_precision(*chip_, placement_);
   if (!chip_->runs_gangs()) {
     throw ConfigError(placement_.place,
                       fmt::format("pool '{}' of '{}' has no static schedule; feed-forward blocks "
@@ -48,7 +49,11 @@ FeedForwardPool::FeedForwardPool(const Scenario& scenario, const Catalogue& cata
                     placement_.pipeline, network_.name, network_.layers(), network_.layers()));
   }
   const std::vector<Stage> gangs = gangs_of(network_, placement_);
-  require_fit(gangs.front());
+  try {
+    require_fit(gangs.front());
+  } catch (const ModelError& error) {
+    throw ConfigError(placement_.place, error.what());
+  }
   for (std::size_t gang = 0; gang < gangs.size(); ++gang) {
     gangs_.insert(gangs_.end(), index_of(gangs[gang].layers), static_cast<std::int64_t>(gang));
   }

@@ -183,8 +183,12 @@ StageData FunctionalPool::run_stage(std::size_t stage, const Batch& batch, const
   return out;
 }
 
+void FunctionalPool::keep(std::int64_t tokens) {
+  for (const auto& loaded : loaded_) loaded->keep(0, tokens);
+}
+
 PoolPass FunctionalPool::run(std::span<const std::int32_t> tokens, std::int64_t context,
-                             Picoseconds start, std::int64_t verified) {
+                             Picoseconds start, std::int64_t verified, Tensor hidden) {
   Batch batch;
   batch.slices.push_back({.request = 0,
                           .context = context,
@@ -196,6 +200,7 @@ PoolPass FunctionalPool::run(std::span<const std::int32_t> tokens, std::int64_t 
   pass.end = start;
   StageData data;
   data.tokens.assign(tokens.begin(), tokens.end());
+  data.hidden = std::move(hidden);
   Picoseconds ready = start;
   for (std::size_t s = 0; s < stages_.size();) {
     // Chips that hold only a share of the head all get the hidden state of the last layer.
@@ -205,6 +210,7 @@ PoolPass FunctionalPool::run(std::span<const std::int32_t> tokens, std::int64_t 
     Picoseconds floor{0};
     for (std::size_t t = s; t < end; ++t) {
       StageData out = run_stage(t, batch, data, arrivals[t - s], pass, floor);
+      if (stages_[t].hands_on_hidden) pass.hidden = out.hidden;
       if (stages_[t].layers > 0) data.hidden = std::move(out.hidden);
     }
     pass.floor += floor;

@@ -20,6 +20,7 @@ namespace tandem {
 struct PoolPass {
   std::vector<float> logits;  ///< of the last token, over the whole vocabulary; empty if not wanted
   std::vector<std::vector<float>> rows;  ///< the same of all tokens that are sampled from
+  Tensor hidden;  ///< [tokens, hidden] behind the final norm, where the placement hands them on
   Picoseconds end;
   Picoseconds floor;
 };
@@ -36,9 +37,12 @@ class FunctionalPool {
                  LoadedFeedForward* blocks = nullptr);
 
   /// Runs `tokens` of request 0 on top of `context` tokens, starting at `start`. The last one is
-  /// sampled from, and `verified` before it.
+  /// sampled from, and `verified` before it. `hidden` is what a network that joins tokens with
+  /// hidden states takes, [tokens, hidden]; of others empty.
   PoolPass run(std::span<const std::int32_t> tokens, std::int64_t context, Picoseconds start,
-               std::int64_t verified = 0);
+               std::int64_t verified = 0, Tensor hidden = {});
+  /// Drops of request 0 what was computed beyond the first `tokens` tokens.
+  void keep(std::int64_t tokens);
 
   [[nodiscard]] const std::vector<Stage>& stages() const { return stages_; }
   [[nodiscard]] LoadedStage& loaded(std::size_t stage) { return *loaded_[stage]; }

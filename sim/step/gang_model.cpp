@@ -69,9 +69,7 @@ void add_exchange(const Exchange& exchange, Hasher& hash) {
 void describe_last(const RankPassage& last, const RankWork& work, GangCost& cost) {
   cost.exchanges = last.exchanges;
   cost.kernel_times = work.result.kernel_times;
-  Picoseconds exchanged{0};
-  for (const auto& [role, time] : last.exchanges) exchanged += time;
-  cost.bottleneck = exchanged * 2 > cost.time ? "exchange" : work.result.bottleneck;
+  cost.bottleneck = work.result.bottleneck;
 }
 
 }  // namespace

@@ -38,7 +38,7 @@ struct GangCost {
   Bytes memory;
   std::int64_t kernels = 0;
   std::int64_t simulated_ranks = 0;
-  std::string bottleneck;  ///< of the last rank; "exchange" where it spends most time there
+  std::string bottleneck;  ///< of the last rank's kernels
 };
 
 /// Key of what one rank has to do in a pass: equal for ranks whose kernels are equal. `stage.shard`

@@ -9,8 +9,6 @@
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/random.hpp"
 #include "sim/lower/reference_model.hpp"
-#include "sim/numerics/ops/argmax.hpp"
-#include "sim/numerics/ops/sampling.hpp"
 #include "sim/step/functional_pool.hpp"
 
 namespace tandem {
@@ -121,10 +119,8 @@ class Generation {
     std::int32_t token = 0;
     if (next < options_.forced.size()) {
       token = options_.forced[next];
-    } else if (options_.temperature > 0) {
-      token = ops::sample(pass.logits, options_.temperature, random_);
     } else {
-      token = ops::argmax(pass.logits);
+      token = ops::sample(pass.logits, sampling_of(options_), {}, random_);
     }
     ended_ = token == end_of_text_token && !options_.ignore_end;
     if (!ended_) result_.tokens.push_back(token);
@@ -200,6 +196,20 @@ class Generation {
   GenerateResult result_;
 };
 
+void check_sampling(const GenerateOptions& options) {
+  if (!(std::isfinite(options.temperature) && options.temperature >= 0)) {
+    throw ConfigError("--temperature must be a number of at least 0");
+  }
+  if (options.top_k < 0) throw ConfigError("--top-k must be at least 1, or 0 for all tokens");
+  if (!(options.top_p > 0 && options.top_p <= 1)) {
+    throw ConfigError("--top-p must be above 0 and at most 1");
+  }
+  if (options.temperature == 0 && (options.top_k > 0 || options.top_p < 1)) {
+    throw ConfigError(
+        "--top-k and --top-p are for sampled text; write --temperature T above 0 beside them");
+  }
+}
+
 }  // namespace
 
 std::unique_ptr<ChipModel> make_chip_model(const Scenario& scenario, const Catalogue& catalogue,
@@ -211,10 +221,15 @@ std::unique_ptr<ChipModel> make_chip_model(const Scenario& scenario, const Catal
   throw ModelError(fmt::format("no hardware model is called '{}'", chip.model));
 }
 
+ops::Sampling sampling_of(const GenerateOptions& options) {
+  return {.temperature = options.temperature, .top_k = options.top_k, .top_p = options.top_p};
+}
+
 void check_generation(const Weights& weights, std::span<const std::int32_t> prompt,
                       const GenerateOptions& options) {
   if (prompt.empty()) throw ConfigError("the prompt has no tokens, not even the start token");
   if (options.positions < 1) throw ConfigError("--tokens must be at least 1");
+  check_sampling(options);
   if (options.positions > weights.network.max_context) {
     throw ConfigError(fmt::format("--tokens {} exceeds the model's context of {}",
                                   options.positions, weights.network.max_context));

@@ -14,12 +14,15 @@
 #include "sim/lower/chip_model.hpp"
 #include "sim/lower/network_model.hpp"
 #include "sim/lower/weights.hpp"
+#include "sim/numerics/ops/sampling.hpp"
 
 namespace tandem {
 
 struct GenerateOptions {
   std::int64_t positions = 0;  ///< forward passes in tokens, prompt included, as llama2.c counts
   double temperature = 0;      ///< 0: greedy
+  std::int64_t top_k = 0;      ///< sample from the k most probable tokens; 0: from all
+  double top_p = 1;            ///< and of these from the most probable that together reach p
   std::uint64_t seed = 1;
   /// Keep going after the end-of-text token (BOS in llama2.c models) instead of stopping there.
   bool ignore_end = false;
@@ -32,11 +35,14 @@ struct GenerateOptions {
 struct Transfer {
   std::string from;  ///< "gpu0"
   std::string to;
-  std::string what;  ///< "kv", "hidden" or "tokens"
+  std::string what;  ///< "kv", "hidden", "tokens" or "probabilities"
   Bytes bytes;
   Picoseconds start;
   Picoseconds end;
 };
+
+/// How `options` choose tokens.
+[[nodiscard]] ops::Sampling sampling_of(const GenerateOptions& options);
 
 /// One round of speculative decoding.
 struct DraftRound {
@@ -60,7 +66,7 @@ struct GenerateResult {
   /// the placement is disaggregated.
   std::vector<KvBlock> kv_sent;
   std::vector<KvBlock> kv_received;
-  std::vector<DraftRound> rounds;  ///< of a drafter placement
+  std::vector<DraftRound> rounds;  ///< of speculative decoding
 };
 
 /// Ends a text: llama2.c models separate documents with BOS.

@@ -33,8 +33,8 @@ std::vector<ChipAddress> LoadedFeedForward::bridge_chips(std::int64_t layer) con
   return chips;
 }
 
-Picoseconds LoadedFeedForward::time(std::int64_t layer, std::int64_t rows) {
-  return pool_.run(layer, rows).time;
+std::vector<Picoseconds> LoadedFeedForward::passes(std::int64_t layer, std::int64_t rows) {
+  return pool_.run(layer, rows).segments;
 }
 
 Picoseconds LoadedFeedForward::floor(std::int64_t layer, std::int64_t rows) {

@@ -33,8 +33,8 @@ class LoadedFeedForward {
   [[nodiscard]] std::size_t gang_of(std::int64_t layer) const;
   /// The chips of the layer's gang whose bridge links carry hidden rows.
   [[nodiscard]] std::vector<ChipAddress> bridge_chips(std::int64_t layer) const;
-  /// Time and floor of a layer's block for so many rows.
-  [[nodiscard]] Picoseconds time(std::int64_t layer, std::int64_t rows);
+  /// Times of a layer's passes, and their floor, for so many rows.
+  [[nodiscard]] std::vector<Picoseconds> passes(std::int64_t layer, std::int64_t rows);
   [[nodiscard]] Picoseconds floor(std::int64_t layer, std::int64_t rows);
 
  private:

@@ -79,7 +79,8 @@ StageCost LoadedGang::cost_of(const Batch& batch) {
   cost.floor = floor(batch);
   cost.cycles = ClockDomain(chip_.clock()).cycles_in(gang.time);
   cost.activity.counts = gang.activity;
-  cost.bottleneck = gang.bottleneck;
+  cost.bottleneck =
+      bound_of(parts_of(gang.time, gang.kernel_times, gang.exchanges), gang.bottleneck);
   return cost;
 }
 
@@ -96,17 +97,20 @@ void LoadedGang::finish_gang(GangPass& pass, const Batch& batch, StageData& out)
   const Sharding& of = stage_.shard.of;
   exchanges_ = pass.exchanges();
   const std::vector<StageData> outs = pass.finish();
-  std::vector<const Tensor*> groups;
-  for (std::int64_t group = 0; group < of.attention_data; ++group) {
-    const StageData& first = outs[index_of(group * of.group_ranks())];
-    groups.push_back(stage_.has_head() ? &first.logits : &first.hidden);
-  }
+  const auto merged = [&](Tensor StageData::*rows, const auto& rows_of) {
+    std::vector<const Tensor*> groups;
+    for (std::int64_t group = 0; group < of.attention_data; ++group) {
+      groups.push_back(&(outs[index_of(group * of.group_ranks())].*rows));
+    }
+    return merged_rows(batch, groups, rows_of);
+  };
   if (stage_.has_head()) {
     out.logits =
-        merged_rows(batch, groups, [](const SequenceSlice& slice) { return slice.sampled(); });
-  } else {
+        merged(&StageData::logits, [](const SequenceSlice& slice) { return slice.sampled(); });
+  }
+  if (!stage_.has_head() || stage_.hands_on_hidden) {
     out.hidden =
-        merged_rows(batch, groups, [](const SequenceSlice& slice) { return slice.new_tokens; });
+        merged(&StageData::hidden, [](const SequenceSlice& slice) { return slice.new_tokens; });
   }
 }
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "sim/core/integers.hpp"
+#include "sim/step/time_parts.hpp"
 
 namespace tandem {
 namespace {
@@ -89,7 +90,8 @@ StageCost LoadedSplit::run_from(Picoseconds start, const Batch& batch, const Sta
   cost.floor = trace.floor;
   cost.cycles = ClockDomain(mixers_->chip().clock()).cycles_in(trace.mixing);
   cost.activity = std::move(trace.activity);
-  cost.bottleneck = trace.mixing * 2 > cost.time ? "token_mixers" : "feed_forward";
+  cost.bottleneck = bound_of({{"mixers", trace.mixing}, {"feed_forward", cost.time - trace.mixing}},
+                             "token_mixers");
   return cost;
 }
 

@@ -1,6 +1,7 @@
 #include "sim/step/ping_pong.hpp"
 
 #include <algorithm>
+#include <numeric>
 #include <set>
 #include <stdexcept>
 #include <tuple>
@@ -13,41 +14,52 @@ namespace {
 /// A micro-batch that is ready for its next leg.
 struct Arrival {
   Picoseconds time;
-  std::int64_t micro_batch;
+  std::size_t micro_batch;
   std::size_t leg;
   bool operator<(const Arrival& other) const {
     return std::tie(time, micro_batch) < std::tie(other.time, other.micro_batch);
   }
 };
 
-Picoseconds busiest(const std::vector<FeedForwardVisit>& visits, std::int64_t micro_batches) {
+}  // namespace
+
+Picoseconds FeedForwardVisit::service() const {
+  return std::accumulate(passes.begin(), passes.end(), Picoseconds(0));
+}
+
+namespace {
+
+Picoseconds busiest(const std::vector<MicroBatchWay>& ways) {
   std::vector<Picoseconds> busy;
-  for (const FeedForwardVisit& visit : visits) {
-    if (busy.size() <= visit.gang) busy.resize(visit.gang + 1, Picoseconds(0));
-    busy[visit.gang] += visit.service * micro_batches;
+  for (const MicroBatchWay& way : ways) {
+    for (const FeedForwardVisit& visit : way.visits) {
+      if (busy.size() <= visit.gang) busy.resize(visit.gang + 1, Picoseconds(0));
+      busy[visit.gang] += visit.service();
+    }
   }
   return busy.empty() ? Picoseconds(0) : *std::max_element(busy.begin(), busy.end());
 }
 
 }  // namespace
 
-PingPong ping_pong(const std::vector<Picoseconds>& legs,
-                   const std::vector<FeedForwardVisit>& visits, std::int64_t micro_batches,
-                   PassTrace* trace) {
-  if (legs.size() != visits.size() + 1) {
-    throw std::logic_error("ping_pong: needs one leg more than visits");
-  }
-  std::vector<ProgramTurns> turns = turns_of(visits);
+PingPong ping_pong(const std::vector<MicroBatchWay>& ways, PassTrace* trace) {
+  std::vector<ProgramTurns> turns = turns_of(ways.front().visits);
   std::set<Arrival> arrivals;
-  for (std::int64_t i = 0; i < micro_batches; ++i) arrivals.insert({Picoseconds(0), i, 0});
+  for (std::size_t i = 0; i < ways.size(); ++i) {
+    if (ways[i].legs.size() != turns.size() + 1 || ways[i].visits.size() != turns.size()) {
+      throw std::logic_error("ping_pong: all ways need as many visits, and one leg more");
+    }
+    arrivals.insert({Picoseconds(0), i, 0});
+  }
   PingPong result;
-  result.gang_busy = busiest(visits, micro_batches);
+  result.gang_busy = busiest(ways);
   Picoseconds mixers_free{0};
   while (!arrivals.empty()) {
     const Arrival next = *arrivals.begin();
     arrivals.erase(arrivals.begin());
+    const MicroBatchWay& way = ways[next.micro_batch];
     const Picoseconds start = std::max(next.time, mixers_free);
-    mixers_free = start + legs[next.leg];
+    mixers_free = start + way.legs[next.leg];
     const auto record = [&](const char* label, Picoseconds from, Picoseconds to) {
       if (trace == nullptr || from == to) return;
       trace->push_back({"micro-batch " + std::to_string(next.micro_batch), label, from, to});
@@ -57,21 +69,20 @@ PingPong ping_pong(const std::vector<Picoseconds>& legs,
     const bool is_first = next.micro_batch == 0;
     if (is_first) {
       result.mixer_wait += start - next.time;
-      result.mixing += legs[next.leg];
+      result.mixing += way.legs[next.leg];
     }
-    if (next.leg == visits.size()) {
+    if (next.leg == way.visits.size()) {
       result.time = std::max(result.time, mixers_free);
       continue;
     }
-    const FeedForwardVisit& visit = visits[next.leg];
+    const FeedForwardVisit& visit = way.visits[next.leg];
     const Picoseconds there = mixers_free + visit.there;
-    const Picoseconds slot = turns[next.leg].take(there);
+    const auto [slot, fed] = turns[next.leg].take(there, visit.passes);
     if (is_first) {
       result.bridge += visit.there + visit.back;
-      result.slot_wait += slot - there;
-      result.feeding += visit.service;
+      result.slot_wait += fed - there - visit.service();
+      result.feeding += visit.service();
     }
-    const Picoseconds fed = slot + visit.service;
     record("bridge", mixers_free, there);
     record("slot_wait", there, slot);
     record("feed_forward", slot, fed);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <limits>
 #include <map>
+#include <utility>
 
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/hash.hpp"
@@ -47,8 +48,22 @@ std::vector<Stage> distinct(const std::vector<Stage>& stages) {
   return result;
 }
 
+// What drafts beside the stage, which is all of the model: activations take the room of the pass
+// that verifies.
+void add_drafting(const FitQuestion& question, const Stage& stage, std::int64_t sequences,
+                  Fit& fit) {
+  Stage beside = whole_model(*question.drafting, stage.precision);
+  beside.shard = stage.shard;
+  beside.revocable = stage.revocable;
+  const Fit own = fit_on_chip(question, beside, sequences);
+  fit.weights += own.weights * question.drafting_copies;
+  fit.kv_per_token += own.kv_per_token * question.drafting_copies;
+  fit.workspace += beside.state_bytes() * (sequences * question.drafting_copies);
+}
+
 Fit fit_of(const FitQuestion& question, const Stage& stage, std::int64_t sequences) {
   Fit fit = fit_on_chip(question, stage, sequences);
+  if (question.drafting) add_drafting(question, stage, sequences, fit);
   const auto kept = static_cast<double>(fit.capacity.count()) * (1 - question.memory_reserve);
   fit.capacity = Bytes(static_cast<std::int64_t>(kept));
   return fit;
@@ -158,17 +173,30 @@ Sharding sharding_of(const PoolPlacement& placement) {
           placement.redundant_experts};
 }
 
+Precision executed_precision(const ChipModel& chip, const PoolPlacement& placement) {
+  try {
+    return chip.executed(placement.precision);
+  } catch (const ModelError& error) {
+    throw ConfigError(placement.place, error.what());
+  }
+}
+
 std::vector<Stage> stages_of(const ChipModel& chip, const NeuralNetwork& network,
                              const PoolPlacement& placement, std::int64_t head_chips) {
   const bool as_a_whole = chip.runs_gangs();
-  std::vector<Stage> stages = partition_pipeline(network, placement.precision, placement.pipeline,
-                                                 head_chips, as_a_whole ? placement.tensor : 1);
+  std::vector<Stage> stages =
+      partition_pipeline(network, executed_precision(chip, placement), placement.pipeline,
+                         head_chips, as_a_whole ? placement.tensor : 1);
   if (as_a_whole) return stages;
   const Sharding sharding = sharding_of(placement);
   const std::vector<std::string> problems = sharding_problems(network, sharding);
   if (!problems.empty())
     throw ConfigError(placement.place, fmt::format("{}", fmt::join(problems, "; ")));
-  for (Stage& stage : stages) stage.shard.of = sharding;
+  for (Stage& stage : stages) {
+    stage.shard.of = sharding;
+    stage.hands_on_hidden = placement.hands_on_hidden && stage.has_head();
+    stage.revocable = placement.revocable;
+  }
   return stages;
 }
 
@@ -198,11 +226,15 @@ FitQuestion fit_question(const Scenario& scenario, const ChipModel& chip,
   // Static schedules need no framework on the chip.
   const bool reserves =
       chip.batch_limit() == 0 && scenario.software.parameters.has("memory_reserve");
+  std::optional<NeuralNetwork> drafting;
+  if (scenario.placement.drafts_in_place()) drafting = drafting_side(scenario).model;
   return {.chip = chip,
           .network = network,
           .max_sequences = scenario.serving.max_sequences,
           .max_context = longest_request(scenario.traffic),
-          .memory_reserve = reserves ? scenario.software.parameters.value("memory_reserve") : 0};
+          .memory_reserve = reserves ? scenario.software.parameters.value("memory_reserve") : 0,
+          .drafting = std::move(drafting),
+          .drafting_copies = drafting_copies(scenario)};
 }
 
 PoolFit fit_pool(const FitQuestion& question, const PoolPlacement& placement) {

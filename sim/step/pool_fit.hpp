@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,9 @@ struct FitQuestion {
   std::int64_t max_sequences = 1;
   std::int64_t max_context = 1;  ///< tokens of the longest request
   double memory_reserve = 0;     ///< share of memory that the serving framework leaves free
+  /// A network whose drafts the same chips make, with weights and KV of its own, in so many copies.
+  std::optional<NeuralNetwork> drafting = std::nullopt;
+  std::int64_t drafting_copies = 1;
   /// Where answers are kept, under a key of the chip; null: nowhere.
   StageStore* store = nullptr;
   std::uint64_t chip_key = 0;
@@ -40,6 +44,10 @@ struct FitQuestion {
 
 /// How the chips of a stage share it.
 [[nodiscard]] Sharding sharding_of(const PoolPlacement& placement);
+
+/// What the chip makes of the placement's formats; throws ConfigError at placement.place for those
+/// that it does not take.
+[[nodiscard]] Precision executed_precision(const ChipModel& chip, const PoolPlacement& placement);
 
 /// The stages of a placement, uncut among ranks: those of chips that do not run gangs by themselves
 /// are of rank 0. Throws ConfigError at placement.place where the network cannot be shared so.

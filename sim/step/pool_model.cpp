@@ -98,12 +98,6 @@ PoolModel::PoolModel(const Scenario& scenario, const PoolPlacement& placement,
       store_(store) {
   connect_gang(scenario, make_network);
   if (duty == LayerDuty::Mixers) connect_split(scenario, catalogue, make_network);
-  if (placement.precision.block_scaled && is_static()) {
-    throw ConfigError(placement.place,
-                      fmt::format("chips of pool '{}' multiply without scales of blocks; write "
-                                  "'weights: fp8'",
-                                  placement.pool));
-  }
   FitQuestion question = fit_question(scenario, *chip_, layers_);
   question.store = &store_;
   question.chip_key = chip_key_;
@@ -233,24 +227,41 @@ PoolModel::StageShare PoolModel::run_stage(const Station& station, std::size_t s
   return {*result, parts_of(result->time, result->kernel_times, {}), {}, result->segments};
 }
 
-/// All micro-batches through mixers and feed-forward blocks in turns; they are taken as equal to
-/// the largest of them.
+namespace {
+
+void add_counts(const std::map<std::string, std::int64_t>& more,
+                std::map<std::string, std::int64_t>& counts) {
+  for (const auto& [name, count] : more) counts[name] += count;
+}
+
+}  // namespace
+
+void PoolModel::add_work(const StageShare& more, StageShare& share) {
+  add_counts(more.result.activity, share.result.activity);
+  add_counts(more.link_bytes, share.link_bytes);
+  share.result.matrix += more.result.matrix;
+  share.result.memory += more.result.memory;
+  share.result.kernels += more.result.kernels;
+}
+
+/// All micro-batches through mixers and feed-forward blocks in turns. The way that is told is that
+/// of the largest.
 PoolModel::StageShare PoolModel::run_in_turns(const Station& station, std::size_t stage,
                                               const Batch& batch, RemoteShare& remote,
                                               PassTrace* trace) {
-  const std::vector<Batch> all = micro_batches(batch);
-  const Batch& part = all.front();
-  const auto parts = static_cast<std::int64_t>(all.size());
-  StageShare share = run_stage(station, stage, {part}, nullptr);
-  std::vector<std::int64_t> tokens;
-  for (const Batch& one : all) tokens.push_back(one.tokens());
-  SplitRound round = split_->round(share.legs, tokens, chips_of(station, stage), trace);
-  for (auto& [name, count] : share.result.activity) count *= parts;
-  for (auto& [name, bytes] : share.link_bytes) bytes *= parts;
-  for (const auto& [name, bytes] : round.link_bytes) share.link_bytes[name] += bytes;
-  share.result.matrix = share.result.matrix * parts;
-  share.result.memory = share.result.memory * parts;
-  share.result.kernels *= parts;
+  std::vector<MixerWork> work;
+  StageShare share;
+  for (const Batch& part : micro_batches(batch)) {
+    StageShare own = run_stage(station, stage, {part}, nullptr);
+    work.push_back({part.tokens(), own.legs});
+    if (work.size() == 1) {
+      share = std::move(own);
+    } else {
+      add_work(own, share);
+    }
+  }
+  SplitRound round = split_->round(work, chips_of(station, stage), trace);
+  add_counts(round.link_bytes, share.link_bytes);
   const PingPong& pace = round.pace;
   share.result.time = pace.time;
   add_parts({{"bridge", pace.bridge},
@@ -259,10 +270,6 @@ PoolModel::StageShare PoolModel::run_in_turns(const Station& station, std::size_
              {waiting, pace.mixer_wait}},
             share.parts);
   share.parts[waiting] += pace.time - total_of(share.parts);
-  if (pace.mixing * parts < pace.time / 2) {
-    share.result.bottleneck =
-        pace.feeding + pace.slot_wait > pace.bridge ? "feed_forward" : "bridge";
-  }
   remote = std::move(round.remote);
   return share;
 }
@@ -282,7 +289,7 @@ void PoolModel::add_station(const Station& station, const Batch& batch, StepCost
     if (share.result.time > slowest.result.time) slowest = std::move(share);
   }
   if (cost.stations.empty() || slowest.result.time > cost.period()) {
-    cost.bottleneck = slowest.result.bottleneck;
+    cost.bottleneck = bound_of(slowest.parts, slowest.result.bottleneck);
   }
   add_parts(slowest.parts, cost.parts);
   cost.stations.push_back(slowest.result.time);

@@ -131,6 +131,7 @@ class PoolModel {
   };
   StageShare run_stage(const Station& station, std::size_t stage, std::vector<Batch> parts,
                        PassTrace* trace);
+  static void add_work(const StageShare& more, StageShare& share);
   StageShare run_in_turns(const Station& station, std::size_t stage, const Batch& batch,
                           RemoteShare& remote, PassTrace* trace);
   [[nodiscard]] std::vector<Batch> micro_batches(const Batch& batch) const;

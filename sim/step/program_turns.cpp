@@ -6,10 +6,16 @@
 
 namespace tandem {
 
-Picoseconds ProgramTurns::take(Picoseconds ready) {
+ProgramTurns::Visit ProgramTurns::take(Picoseconds ready, const std::vector<Picoseconds>& passes) {
   std::int64_t turn = ready <= first ? 0 : ceil_div((ready - first).count(), period.count());
-  while (!taken.insert(turn).second) ++turn;
-  return first + period * turn;
+  Visit visit{};
+  for (std::size_t i = 0; i < passes.size(); ++i) {
+    while (!taken.insert(turn).second) ++turn;
+    const Picoseconds start = first + period * turn;
+    if (i == 0) visit.start = start;
+    visit.end = start + passes[i];
+  }
+  return visit;
 }
 
 std::vector<ProgramTurns> turns_of(const std::vector<FeedForwardVisit>& visits) {
@@ -19,7 +25,7 @@ std::vector<ProgramTurns> turns_of(const std::vector<FeedForwardVisit>& visits) 
   std::vector<ProgramTurns> turns;
   for (const FeedForwardVisit& visit : visits) {
     turns.push_back({loops[visit.gang], Picoseconds(0), {}});
-    loops[visit.gang] += visit.service;
+    loops[visit.gang] += *std::max_element(visit.passes.begin(), visit.passes.end());
   }
   for (std::size_t i = 0; i < visits.size(); ++i) {
     turns[i].period = std::max(loops[visits[i].gang], Picoseconds(1));

@@ -119,26 +119,26 @@ void add_block(const StageResult& block, RemoteShare& remote) {
 
 }  // namespace
 
-SplitRound SplitLayers::round(const std::vector<Picoseconds>& legs,
-                              const std::vector<std::int64_t>& tokens,
+SplitRound SplitLayers::round(const std::vector<MixerWork>& parts,
                               const std::vector<ChipAddress>& mixers, PassTrace* trace) {
-  const Crossing& there = cross({tokens.front(), mixers, true});
-  const Crossing& back = cross({tokens.front(), mixers, false});
   SplitRound round;
-  std::vector<FeedForwardVisit> visits;
-  for (std::int64_t layer = 0; layer < pool_.layers(); ++layer) {
-    const StageResult& block = pool_.run(layer, tokens.front());
-    visits.push_back({index_of(pool_.gang_of(layer)), there.time, block.time, back.time});
-    for (const std::int64_t rows : tokens) add_block(pool_.run(layer, rows), round.remote);
-  }
-  for (const std::int64_t rows : tokens) {
-    for (const bool direction : {true, false}) {
-      for (const auto& [name, bytes] : cross({rows, mixers, direction}).link_bytes) {
+  std::vector<MicroBatchWay> ways;
+  for (const MixerWork& part : parts) {
+    const Crossing& there = cross({part.tokens, mixers, true});
+    const Crossing& back = cross({part.tokens, mixers, false});
+    MicroBatchWay& way = ways.emplace_back(MicroBatchWay{part.legs, {}});
+    for (std::int64_t layer = 0; layer < pool_.layers(); ++layer) {
+      const StageResult& block = pool_.run(layer, part.tokens);
+      way.visits.push_back({index_of(pool_.gang_of(layer)), there.time, block.segments, back.time});
+      add_block(block, round.remote);
+    }
+    for (const Crossing& crossing : {there, back}) {
+      for (const auto& [name, bytes] : crossing.link_bytes) {
         round.link_bytes[name] += bytes * pool_.layers();
       }
     }
   }
-  round.pace = ping_pong(legs, visits, static_cast<std::int64_t>(tokens.size()), trace);
+  round.pace = ping_pong(ways, trace);
   round.remote.busy = round.pace.gang_busy;
   return round;
 }

@@ -24,6 +24,12 @@ struct RemoteShare {
   Picoseconds busy;  ///< of the busiest gang
 };
 
+/// What the mixers' chips do for one micro-batch.
+struct MixerWork {
+  std::int64_t tokens = 0;
+  std::vector<Picoseconds> legs;  ///< times around the visits to the blocks
+};
+
 /// One round of all micro-batches.
 struct SplitRound {
   PingPong pace;
@@ -42,10 +48,8 @@ class SplitLayers {
   /// As `like` places the blocks, on the chips and links of another scenario.
   SplitLayers(const Scenario& scenario, const SplitLayers& like, const Catalogue& catalogue,
               const NetworkFactory& networks, StageStore& store);
-  /// `legs`: times on the mixers' chips around the visits of the largest micro-batch, which all of
-  /// them take. `tokens`: rows of each micro-batch, the largest first.
-  [[nodiscard]] SplitRound round(const std::vector<Picoseconds>& legs,
-                                 const std::vector<std::int64_t>& tokens,
+  /// All micro-batches, the largest first.
+  [[nodiscard]] SplitRound round(const std::vector<MixerWork>& parts,
                                  const std::vector<ChipAddress>& mixers,
                                  PassTrace* trace = nullptr);
   /// One micro-batch through all blocks, with the smallest possible hand-overs.

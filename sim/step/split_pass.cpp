@@ -66,7 +66,7 @@ void SplitPass::plan_turns(const std::vector<MicroBatch>& parts) {
   for (const MicroBatch& part : parts) rows = std::max(rows, part.batch.tokens());
   std::vector<FeedForwardVisit> visits;
   for (std::int64_t layer = 0; layer < blocks_.layers(); ++layer) {
-    visits.push_back({blocks_.gang_of(layer), {}, blocks_.time(layer, rows), {}});
+    visits.push_back({blocks_.gang_of(layer), {}, blocks_.passes(layer, rows), {}});
   }
   turns_ = turns_of(visits);
 }
@@ -187,8 +187,8 @@ void SplitPass::run_block(std::size_t part, Picoseconds now) {
   const auto layer = static_cast<std::int64_t>(traveller.layer);
   LoadedFeedForward::Answer answer = blocks_.run(layer, traveller.carried);
   traveller.carried = answer.rows.converted(traveller.carried.type());
-  const Picoseconds slot = start_ + turns_[traveller.layer].take(now - start_);
-  const Picoseconds done = slot + answer.cost.time;
+  const auto visit = turns_[traveller.layer].take(now - start_, answer.cost.segments);
+  const Picoseconds slot = start_ + visit.start, done = start_ + visit.end;
   const std::string chip = chip_name(blocks_.bridge_chips(layer).front());
   trace_.cycles[chip] += answer.cost.cycles;
   trace_.activity += answer.cost.activity;

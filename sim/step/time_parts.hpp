@@ -22,6 +22,10 @@ inline constexpr const char* waiting = "wait";
 /// Adds the parts of another stretch of the same way.
 void add_parts(const TimeParts& more, TimeParts& parts);
 
+/// What takes most of a way: "exchange", "bridge", "feed_forward" (waiting for its turns included),
+/// or what bounds the `kernels`. Waiting for others counts for none of them.
+[[nodiscard]] std::string bound_of(const TimeParts& parts, const std::string& kernels);
+
 /// Sum of all parts.
 [[nodiscard]] Picoseconds total_of(const TimeParts& parts);
 

@@ -125,14 +125,34 @@ TEST_F(Drafting, AnLpuVerifiesSeveralTokensInOnePass) {
   EXPECT_EQ(two.logits, one.logits);
 }
 
-TEST_F(Drafting, OnlyGreedyTextIsDrafted) {
+// 512 probabilities of 4 B for every draft go along; each token is one that the large model allows.
+TEST_F(Drafting, SampledTextIsTheLargeModels) {
   const Scenario scenario = context_.loader.scenario("little_tales_drafter");
   GenerateOptions options;
-  options.positions = 8;
-  options.temperature = 1;
-  EXPECT_THROW((void)generate_with_drafts(scenario, context_.catalogue, context_.make_network,
-                                          weights_, weights_, prompt(), options),
-               ConfigError);
+  options.positions = 40;
+  options.temperature = 1.5;
+  options.top_k = 3;
+  const auto generated = [&] {
+    return generate_with_drafts(scenario, context_.catalogue, context_.make_network, weights_,
+                                first_layers(2), prompt(), options);
+  };
+  const GenerateResult sampled = generated();
+  std::int64_t drafted = 0;
+  for (const DraftRound& round : sampled.rounds) drafted += round.drafted;
+  Bytes probabilities;
+  for (const Transfer& transfer : sampled.transfers) {
+    if (transfer.what == "probabilities") probabilities += transfer.bytes;
+  }
+  EXPECT_EQ(probabilities, Bytes(drafted * weights_.network.vocabulary * 4));
+  for (const auto& [position, logits] : sampled.logits) {
+    const auto next = static_cast<std::size_t>(position) + 1;
+    if (next >= sampled.tokens.size()) break;
+    const auto allowed = ops::sampling_probabilities(logits, sampling_of(options), {});
+    EXPECT_GT(allowed[static_cast<std::size_t>(sampled.tokens[next])], 0) << position;
+  }
+  EXPECT_EQ(generated().tokens, sampled.tokens);
+  options.seed = 5;
+  EXPECT_NE(generated().tokens, sampled.tokens);
 }
 
 TEST_F(Drafting, AModelThatIsNotInTheCheckpointIsAnError) {

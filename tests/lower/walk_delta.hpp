@@ -113,7 +113,9 @@ inline void walk(const GatedDeltaKernel& s, std::int64_t w, Tally& t) {
     const auto id = static_cast<std::int64_t>(sequence);
     for (std::int64_t i = 0; i < d.value_heads * d.key_dim * d.value_dim; ++i) {
       if (span.kv_len > span.q_len) t.read(4, 'S', id, i);
-      t.write(4, 'S', id, i);
+      // Of a round of drafts a state for each; of a prompt the last.
+      const std::int64_t kept = s.phase == DeltaPhase::Recurrent ? span.q_len : 1;
+      for (std::int64_t state = 0; state < kept; ++state) t.write(4, 'S', id, state, i);
     }
     for (std::int64_t token = 0; token < span.q_len; ++token) {
       for (std::int64_t h = 0; h < d.value_heads; ++h) {

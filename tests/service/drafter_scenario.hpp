@@ -26,6 +26,7 @@ inline Scenario drafter_scenario(std::vector<double> acceptance, std::int64_t ou
   s.draft_model = network_of(draft);
   s.placement.mode = PlacementMode::Drafter;
   s.placement.draft.pool = "gpu";
+  s.placement.speculation.method = DraftMethod::DraftModel;
   s.placement.speculation.drafts = 3;
   s.placement.speculation.acceptance = std::move(acceptance);
   s.placement.speculation.place = {"fake.yaml", 8, 5};

@@ -30,5 +30,25 @@ TEST(TimeParts, StretchesOfOneWayAddUp) {
   EXPECT_EQ(total_of(parts), Picoseconds(7));
 }
 
+// Of 100: kernels 45 in two roles, exchanges 30 in two; feeding 14 and its slots 20 are more than
+// the bridge's 20. What waits for others decides nothing.
+TEST(TimeParts, TheLargestKindOfPartIsTheBound) {
+  TimeParts parts{{"norm", Picoseconds(15)},
+                  {"attention", Picoseconds(30)},
+                  {"exchange reduce", Picoseconds(16)},
+                  {"exchange gather", Picoseconds(14)},
+                  {waiting, Picoseconds(500)}};
+  EXPECT_EQ(bound_of(parts, "hbm"), "hbm");
+  parts["norm"] = Picoseconds(0);
+  parts["attention"] = Picoseconds(29);
+  EXPECT_EQ(bound_of(parts, "hbm"), "exchange");
+  parts["bridge"] = Picoseconds(32);
+  EXPECT_EQ(bound_of(parts, "hbm"), "bridge");
+  parts["feed_forward"] = Picoseconds(14);
+  parts["slot_wait"] = Picoseconds(20);
+  EXPECT_EQ(bound_of(parts, "hbm"), "feed_forward");
+  EXPECT_EQ(bound_of({}, "hbm"), "hbm");
+}
+
 }  // namespace
 }  // namespace tandem

@@ -9,7 +9,8 @@ namespace {
 
 using Body = void (*)(const KernelCall&);
 
-void leave_to_caller(const KernelCall&) {}  // who asked for the logits picks the token
+void leave_to_caller(const KernelCall&) {}   // who asked for the logits picks the token
+void leave_to_product(const KernelCall&) {}  // it quantises each row by itself: the same codes
 
 /// Query and attention kernels of latent attention go by the same names as those of grouped
 /// attention.
@@ -31,6 +32,9 @@ void execute_any_attention(const KernelCall& call) {
 const std::map<std::string_view, Body>& bodies() {
   static const std::map<std::string_view, Body> table = {
       {"embedding", execute_embedding},
+      {"mtp_embedding", execute_embedding},
+      {"mtp_embedding_norm", execute_joined_norm},
+      {"mtp_hidden_norm", execute_joined_norm},
       {"embedding_scale", execute_embedding_scale},
       {"position_embedding", execute_position_embedding},
       {"attention_norm", execute_hidden_norm},
@@ -78,6 +82,7 @@ const std::map<std::string_view, Body>& bodies() {
       {"ffn_post_norm", execute_post_norm},
       {"final_norm", execute_final_norm},
       {"logit_softcap", execute_logit_cap},
+      {"quantise", leave_to_product},
       {"sample", leave_to_caller}};
   return table;
 }

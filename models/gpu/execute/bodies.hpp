@@ -22,6 +22,7 @@ void execute_hidden_norm(const KernelCall& call);
 void execute_post_norm(const KernelCall& call);
 void execute_qk_norm(const KernelCall& call);
 void execute_final_norm(const KernelCall& call);
+void execute_joined_norm(const KernelCall& call);
 /// One norm of the kind that the network has for hidden states.
 void normalise(const KernelCall& call, std::span<const float> x, std::span<float> y);
 // elementwise.cpp

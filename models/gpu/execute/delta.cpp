@@ -49,6 +49,38 @@ std::vector<std::span<const float>> convolution_inputs(const KernelCall& call,
   return rows;
 }
 
+/// Whether some of the slice's tokens may be taken back, so that the states between them are kept.
+bool keeps_states_between(const KernelCall& call, const SliceOnChip& slice) {
+  return call.on().stage.revocable > 0 && slice.slice.in_round;
+}
+
+/// The last taps - 1 inputs as each of the slice's tokens but the last left them.
+void keep_inputs_between(const KernelCall& call, const SliceOnChip& slice,
+                         const std::vector<std::span<const float>>& rows) {
+  LayerCache& cache = call.cache(slice);
+  for (std::int64_t i = 1; i < slice.slice.new_tokens; ++i) {
+    TrackedRows& earlier =
+        cache.earlier_convolution.insert_or_assign(slice.slice.context + i, cache.convolution)
+            .first->second;
+    for (std::int64_t tap = 0; tap < earlier.rows(); ++tap) {
+      std::ranges::copy(rows[index_of(i + tap)], earlier.write(tap, call.span.end).begin());
+    }
+  }
+}
+
+/// Runs the rule token by token and keeps the head's state behind each token but the last.
+void run_keeping_states(const KernelCall& call, const SliceOnChip& slice, std::int64_t head,
+                        std::span<const DeltaToken> tokens, std::span<float> state) {
+  LayerCache& cache = call.cache(slice);
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    delta_recurrent(tokens.subspan(i, 1), state);
+    if (i + 1 == tokens.size()) break;
+    const std::int64_t behind = slice.slice.context + static_cast<std::int64_t>(i) + 1;
+    TrackedRows& earlier = cache.earlier_delta.try_emplace(behind, cache.delta).first->second;
+    std::ranges::copy(state, earlier.write(head, call.span.end).begin());
+  }
+}
+
 /// Keeps the last taps - 1 inputs.
 void keep_inputs(const KernelCall& call, const SliceOnChip& slice,
                  const std::vector<std::span<const float>>& rows) {
@@ -109,6 +141,7 @@ void execute_convolution(const KernelCall& call) {
         out[channel] = round_to(call.on().type(), silu_of(sum));
       }
     }
+    if (keeps_states_between(call, slice)) keep_inputs_between(call, slice, rows);
     keep_inputs(call, slice, rows);
   }
 }
@@ -151,6 +184,10 @@ void execute_delta_rule(const KernelCall& call) {
       const std::vector<DeltaToken> tokens = tokens_of_head(call, slice, head);
       (void)states.read(head, call.span.start);
       const std::span<float> state = states.write(head, call.span.end);
+      if (keeps_states_between(call, slice)) {
+        run_keeping_states(call, slice, head, tokens, state);
+        continue;
+      }
       if (recurrent) {
         delta_recurrent(tokens, state);
         continue;

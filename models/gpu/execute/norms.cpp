@@ -128,8 +128,32 @@ void execute_qk_norm(const KernelCall& call) {
   }
 }
 
-/// The final norm over the last rows of each slice, those that are sampled from.
+/// The two halves of what a module of multi-token prediction joins.
+void execute_joined_norm(const KernelCall& call) {
+  const bool is_first = call.kernel.role == "mtp_embedding_norm";
+  const TrackedRows& from = call.pass.at(is_first ? Buffer::Hidden : Buffer::Given);
+  const std::int64_t width = from.width();
+  TrackedRows& joined = is_first ? call.pass.fresh(Buffer::Joined, from.rows(), 2 * width)
+                                 : call.pass.at(Buffer::Joined);
+  for (const std::int64_t row : call.on().order_of(from.rows())) {
+    const auto half = part_of(joined.write(row, call.span.end), is_first ? 0 : 1, width);
+    normalise(call, from.read(row, call.span.start), half);
+  }
+}
+
+/// The rows of all tokens, for modules of multi-token prediction.
+void norm_handed_on(const KernelCall& call) {
+  const TrackedRows& hidden = call.pass.at(Buffer::Hidden);
+  TrackedRows& all = call.pass.fresh(Buffer::HandedOn, hidden.rows(), hidden.width());
+  for (const std::int64_t row : call.on().order_of(hidden.rows())) {
+    normalise(call, hidden.read(row, call.span.start), all.write(row, call.span.end));
+  }
+}
+
+/// The final norm over the last rows of each slice, those that are sampled from, and over all where
+/// they are handed on.
 void execute_final_norm(const KernelCall& call) {
+  if (call.on().stage.hands_on_hidden) norm_handed_on(call);
   const TrackedRows& hidden = call.pass.at(Buffer::Hidden);
   TrackedRows& final = call.pass.fresh(Buffer::Final, call.pass.sampled, hidden.width());
   std::int64_t sampled = 0;

@@ -31,8 +31,7 @@ struct StageOnChip {
 
   [[nodiscard]] ElementType type() const { return stage.precision.activations; }
   [[nodiscard]] ElementType kv_type() const { return stage.precision.kv_cache; }
-  /// Type of products with weights, and with what is cached.
-  [[nodiscard]] ElementType math() const;
+  /// Type of products with what is cached.
   [[nodiscard]] ElementType kv_math() const;
   /// 0, 1, ... in the order in which CTAs execute.
   [[nodiscard]] std::vector<std::int64_t> order_of(std::int64_t ctas) const;
@@ -41,7 +40,10 @@ struct StageOnChip {
 /// Rows that kernels of a pass hand on to each other. What they hold is said where they are
 /// written.
 enum class Buffer : std::uint8_t {
-  Hidden,  ///< the residual stream
+  Hidden,    ///< the residual stream
+  Given,     ///< hidden states that a module of multi-token prediction goes on from
+  Joined,    ///< what it joins: embeddings, then these, both normed
+  HandedOn,  ///< behind the final norm, for such modules
   Normed,
   Mixed,   ///< what a half of a layer adds to the residual stream
   Branch,  ///< the dense block's, where experts stand beside it

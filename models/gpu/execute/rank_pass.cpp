@@ -43,7 +43,7 @@ void open_request(const StageOnChip& on, SliceOnChip& on_chip,
     throw ModelError(fmt::format("gpu: request {} grows to {} tokens, loaded for {}", slice.request,
                                  slice.context + slice.new_tokens, on.max_context));
   }
-  grow_cache(cache, slice.new_tokens);
+  grow_cache(cache, slice.new_tokens, on.stage.revocable);
   on_chip.cache = &cache;
 }
 
@@ -86,6 +86,9 @@ class GpuPass final : public RankPass {
     if (!on.stage.has_head()) {
       out.hidden = rows_of(Buffer::Hidden, on.network.hidden, on.type());
     } else {
+      if (on.stage.hands_on_hidden) {
+        out.hidden = rows_of(Buffer::HandedOn, on.network.hidden, on.type());
+      }
       const std::int64_t width = on.stage.head_end - on.stage.head_begin;
       out.logits = rows_of(Buffer::Logits, width, ElementType::Float32);
     }
@@ -99,8 +102,10 @@ class GpuPass final : public RankPass {
     const std::int64_t tokens = batch_.tokens();
     if (on.stage.has_embedding) {
       const auto given = static_cast<std::int64_t>(pass_.in.tokens.size());
-      if (given == tokens) return;
-      throw ModelError(fmt::format("gpu: {} token ids for a batch of {}", given, tokens));
+      if (given != tokens) {
+        throw ModelError(fmt::format("gpu: {} token ids for a batch of {}", given, tokens));
+      }
+      if (!on.network.joins_hidden) return;
     }
     const Tensor& given = pass_.in.hidden;
     const std::int64_t width = on.network.hidden;
@@ -111,7 +116,8 @@ class GpuPass final : public RankPass {
       throw ModelError(fmt::format("gpu: {} hidden values for a batch of {} tokens of {}",
                                    given.elements(), tokens, width));
     }
-    TrackedRows& hidden = pass_.fresh(Buffer::Hidden, pass_.tokens, width);
+    const Buffer to = on.network.joins_hidden ? Buffer::Given : Buffer::Hidden;
+    TrackedRows& hidden = pass_.fresh(to, pass_.tokens, width);
     for (const SliceOnChip& slice : pass_.slices) {
       for (std::int64_t i = 0; i < slice.slice.new_tokens; ++i) {
         load_row(given, slice.first_in + i, hidden.write(slice.first_row + i, Picoseconds(0)));

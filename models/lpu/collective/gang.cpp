@@ -57,16 +57,41 @@ std::vector<Lane> Gang::lanes_of(int level) const {
   return lanes;
 }
 
+namespace {
+
+int chips_of_tray(const Geometry& geometry) {
+  return geometry.links.empty() ? 1 : geometry.links.front().count + 1;
+}
+
+/// Trays that hold so many chips in equal parts; 0: none do.
+int trays_of(const Geometry& geometry, int chips) {
+  for (int trays = 1; trays <= geometry.tray_links.count + 1; ++trays) {
+    if (chips % trays == 0 && chips / trays <= chips_of_tray(geometry)) return trays;
+  }
+  return 0;
+}
+
+/// The next numbers of chips below and above that trays hold: "16 or 18".
+std::string nearest_shapes(const Geometry& geometry, std::int64_t chips) {
+  const int most = chips_of_tray(geometry) * (geometry.tray_links.count + 1);
+  int below = static_cast<int>(std::min<std::int64_t>(chips, most));
+  while (trays_of(geometry, below) == 0) --below;
+  for (int above = static_cast<int>(chips) + 1; above <= most; ++above) {
+    if (trays_of(geometry, above) > 0) return fmt::format("{} or {}", below, above);
+  }
+  return fmt::format("{}", below);
+}
+
+}  // namespace
+
 GangShape gang_shape(const Geometry& geometry, std::int64_t chips) {
   const int ranks = static_cast<int>(chips);
-  const int tray = geometry.links.empty() ? 1 : geometry.links.front().count + 1;
-  for (int trays = 1; trays <= geometry.tray_links.count + 1; ++trays) {
-    if (ranks % trays == 0 && ranks / trays <= tray) return {ranks, trays};
-  }
+  const int tray = chips_of_tray(geometry);
+  if (const int trays = trays_of(geometry, ranks); trays > 0) return {ranks, trays};
   throw ModelError(
       fmt::format("lpu.rack: {} LPUs do not lie evenly over up to {} trays of up to {} that a "
-                  "chip's links join",
-                  chips, geometry.tray_links.count + 1, tray));
+                  "chip's links join; use {}",
+                  chips, geometry.tray_links.count + 1, tray, nearest_shapes(geometry, chips)));
 }
 
 Gang first_chips(const Topology& topology, int count) {

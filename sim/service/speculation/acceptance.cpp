@@ -3,12 +3,17 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 namespace tandem {
 
 double acceptance_at(const Speculation& speculation, std::int64_t position) {
   const std::vector<double>& given = speculation.acceptance;
-  return given[std::min(static_cast<std::size_t>(position), given.size() - 1)];
+  const double one = given[std::min(static_cast<std::size_t>(position), given.size() - 1)];
+  const auto depth = static_cast<std::size_t>(position);
+  if (depth >= speculation.tree.size()) return one;
+  // One of several drafts in the same place is right.
+  return 1 - std::pow(1 - one, static_cast<double>(speculation.tree[depth]));
 }
 
 double expected_tokens(const Speculation& speculation) {

@@ -9,7 +9,9 @@
 
 namespace tandem {
 
-/// Probability that a draft at `position` (from 0) is accepted when all before it were.
+/// Probability that a draft at `position` (from 0) is accepted when all before it were. Of a tree,
+/// that one of the drafts behind the accepted one is, each being right by itself with the
+/// probability given: an upper bound, because a model's second choice is right less often.
 [[nodiscard]] double acceptance_at(const Speculation& speculation, std::int64_t position);
 
 /// Mean number of tokens that a round yields: 1 + a0 + a0 a1 + ..., one term per draft; with equal

@@ -124,6 +124,7 @@ void Speculator::verified(Request& view, Picoseconds now) {
   }
   const Request& request = *sequence.request;
   view.generated = request.generated;
+  view.unverified = 0;
   view.waits = true;
   if (request.is_done()) view.output = view.generated;
 }
@@ -216,7 +217,7 @@ void Speculator::preempted(const Request& view, Picoseconds now) {
 void Speculator::start_verification(Sequence& sequence, Picoseconds now) {
   account(sequence, use_.waiting, "wait", now);
   const std::int64_t computed = sequence.request->known_tokens() - 1;
-  sequence.verify.generated = sequence.request->generated + speculation_.drafts;
+  sequence.verify.generated = sequence.request->generated;
   sequence.verify.unverified = speculation_.drafts;
   sequence.verify.waits = false;
   sequence.verifier->resume(sequence.verify, computed, now);

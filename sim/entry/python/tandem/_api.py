@@ -134,15 +134,17 @@ def run(scenario, *, set=None, fidelity="cycle", exact=False, seed=None, store="
         return Result(*_core.run(path, _overrides(set), fidelity, exact, seed, store))
 
 
-def generate(scenario, *, checkpoint, tokenizer, prompt="", tokens=256, temperature=0.0, seed=1,
-             set=None):
+def generate(scenario, *, checkpoint, tokenizer, prompt="", tokens=256, temperature=0.0,
+             top_k=0, top_p=1.0, seed=1, set=None):
     """Runs a small model for real on the scenario's chips and returns a `Generation`.
 
-    tokens counts positions, prompt included; temperature 0 is greedy.
+    tokens counts positions, prompt included; temperature 0 is greedy. Sampled tokens are of the
+    top_k most probable (0: all), and of these of the most probable that together reach top_p.
     """
     with _ScenarioFile(scenario) as path:
         return Generation(_core.generate(path, _overrides(set), os.fspath(checkpoint),
-                                         os.fspath(tokenizer), prompt, tokens, temperature, seed))
+                                         os.fspath(tokenizer), prompt, tokens, temperature, top_k,
+                                         top_p, seed))
 
 
 def capacity(*scenarios, set=None, store="none"):

@@ -1,0 +1,71 @@
+// What drafts on the chips that verify: a smaller network, or the model's own modules of
+// multi-token prediction. Real numbers and time from the same passes.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "sim/step/functional_pool.hpp"
+#include "sim/step/verification.hpp"
+
+namespace tandem {
+
+/// Contract: draft() is called once per round, with all tokens known by then; the model has
+/// computed all of them but the last.
+class Drafter {
+ public:
+  virtual ~Drafter() = default;
+  /// Of the tokens that the model has computed last, `first` and those behind it: the hidden states
+  /// [tokens, hidden] that it handed on.
+  virtual void learn(std::int64_t first, const Tensor& hidden) = 0;
+  /// `count` drafts of what follows `known`; passes begin at `start`.
+  virtual Drafts draft(std::span<const std::int32_t> known, std::int64_t count,
+                       Picoseconds start) = 0;
+  /// Cycles by chip.
+  [[nodiscard]] virtual std::map<std::string, Cycles> cycles() const = 0;
+};
+
+/// A network of its own, which reads the text as the model does.
+class ModelDrafter final : public Drafter {
+ public:
+  ModelDrafter(std::unique_ptr<FunctionalPool> pool, const GenerateOptions& options)
+      : pool_(std::move(pool)), choice_(options) {}
+  void learn(std::int64_t, const Tensor&) override {}
+  Drafts draft(std::span<const std::int32_t> known, std::int64_t count, Picoseconds start) override;
+  [[nodiscard]] std::map<std::string, Cycles> cycles() const override { return pool_->cycles(); }
+
+ private:
+  std::unique_ptr<FunctionalPool> pool_;
+  DraftChoice choice_;
+  std::vector<std::int32_t> computed_;  ///< tokens whose KV the pool holds
+};
+
+/// Modules of multi-token prediction. Module m goes on from the hidden states of the one before it
+/// (the first from the model's) and the token m + 1 places behind each; draft i is module i's, and
+/// the last module's again and again, from its own hidden states, where there are fewer.
+class ModuleDrafter final : public Drafter {
+ public:
+  ModuleDrafter(std::vector<std::unique_ptr<FunctionalPool>> modules,
+                const GenerateOptions& options);
+  void learn(std::int64_t first, const Tensor& hidden) override;
+  Drafts draft(std::span<const std::int32_t> known, std::int64_t count, Picoseconds start) override;
+  [[nodiscard]] std::map<std::string, Cycles> cycles() const override;
+
+ private:
+  struct Module {
+    std::unique_ptr<FunctionalPool> pool;
+    std::int64_t computed = 0;  ///< positions whose KV stands for tokens of the text
+  };
+  std::vector<float> run(Module& module, std::span<const std::vector<float>> given,
+                         std::int64_t first, std::span<const std::int32_t> tokens, Drafts& drafts);
+  void store(std::size_t source, std::int64_t first, const Tensor& hidden);
+
+  std::vector<Module> modules_;
+  DraftChoice choice_;
+  /// Hidden states by position: the model's, then those of each module.
+  std::vector<std::vector<std::vector<float>>> hidden_;
+};
+
+}  // namespace tandem

@@ -1,0 +1,59 @@
+// Which drafts a verification keeps, and how the tokens of speculative decoding are chosen.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "sim/core/random.hpp"
+#include "sim/numerics/ops/speculation.hpp"
+#include "sim/step/generate.hpp"
+
+namespace tandem {
+
+/// The drafts of one round.
+struct Drafts {
+  std::vector<std::int32_t> tokens;
+  /// [drafts, vocabulary]: the distribution that each was drawn from; empty where the most probable
+  /// token is drafted.
+  std::vector<float> probabilities;
+  Picoseconds end;
+  Picoseconds floor;
+};
+
+/// How a draft is chosen from logits: as the text is, with a stream of its own ("drafts").
+class DraftChoice {
+ public:
+  explicit DraftChoice(const GenerateOptions& options)
+      : sampling_(sampling_of(options)), random_(options.seed, "drafts") {}
+  void choose(std::span<const float> logits, Drafts& drafts);
+
+ private:
+  ops::Sampling sampling_;
+  RandomStream random_;
+};
+
+/// The exact rule: greedy text is the model's, sampled text is distributed as the model's
+/// (ops::accept_drafts). Streams: "sampling" for the token behind the prompt, as generate() draws
+/// it, and "verification".
+class Verification {
+ public:
+  explicit Verification(const GenerateOptions& options)
+      : sampling_(sampling_of(options)),
+        first_(options.seed, "sampling"),
+        random_(options.seed, "verification") {}
+  /// The token behind the prompt.
+  [[nodiscard]] std::int32_t first(std::span<const float> logits) {
+    return ops::sample(logits, sampling_, {}, first_);
+  }
+  /// `logits` are the model's, one row per draft and one more.
+  [[nodiscard]] ops::SpeculationOutcome accept(const Drafts& drafts,
+                                               const std::vector<std::vector<float>>& logits);
+
+ private:
+  ops::Sampling sampling_;
+  RandomStream first_;
+  RandomStream random_;
+};
+
+}  // namespace tandem
