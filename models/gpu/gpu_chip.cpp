@@ -130,6 +130,20 @@ std::unique_ptr<ChipModel> GpuChip::without_units(std::int64_t units) const {
       new GpuChip(chip_, with_fewer_sms(params_, units), workspace_tokens_));
 }
 
+/// Which pairs of operands have a pipe: codes of 8 bits, and of 4 with scales of blocks, where the
+/// chip multiplies them; narrower weights are widened to their rows' type on the way.
+Precision GpuChip::executed(const Precision& asked) const {
+  Precision precision = asked;
+  if (precision.activation_format == nullptr) return precision;
+  const formats::QuantFormat& rows = *precision.activation_format;
+  const bool has_blocks = rows.scale != formats::ScaleType::Float32;
+  const bool is_fp8 = rows.code == formats::CodeType::Fp8E4m3;
+  const bool has_pipe = is_fp8 ? params_.peak_fp8.count() > 0 : params_.peak_int8.count() > 0;
+  const bool multiplies = has_blocks ? params_.peak_fp4.count() > 0 : has_pipe;
+  if (!multiplies) precision.activation_format = nullptr;
+  return precision;
+}
+
 Fit GpuChip::fit(const Stage& stage, std::int64_t sequences, std::int64_t) const {
   // Rows alive at once: residual stream, norm output, and the widest operator's inputs and output.
   std::int64_t widest = 0;
@@ -316,10 +330,9 @@ KernelCost GpuChip::simulate_run(const KernelRun& run) const {
 
 std::unique_ptr<LoadedStage> GpuChip::load(const Stage& stage, const Weights& weights, std::int64_t,
                                            std::int64_t max_context) const {
-  if (stage.precision.block_scaled) {
-    throw ModelError("gpu: weights in fp8_block are timed and not executed; write 'weights: fp8'");
-  }
-  return load_on_gpu(*this, stage, weights, max_context);
+  Stage own = stage;
+  own.precision = executed(stage.precision);
+  return load_on_gpu(*this, own, weights, max_context);
 }
 
 std::map<std::string, Joules> GpuChip::energy_per_count() const {

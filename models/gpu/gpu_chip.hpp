@@ -21,6 +21,7 @@ class GpuChip final : public ChipModel {
   GpuChip(const Chip& chip, const Software& software);
   [[nodiscard]] const Chip& chip() const override { return chip_; }
   [[nodiscard]] Hertz clock() const override { return params_.clock; }
+  [[nodiscard]] Precision executed(const Precision& asked) const override;
   [[nodiscard]] Fit fit(const Stage& stage, std::int64_t sequences,
                         std::int64_t max_context) const override;
   [[nodiscard]] std::int64_t batch_limit() const override { return 0; }

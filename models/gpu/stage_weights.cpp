@@ -8,10 +8,9 @@
 namespace tandem::gpu {
 namespace {
 
-RoleWeights cut_layer(const Stage& stage, const Weights& all, std::int64_t layer) {
+RoleWeights cut_layer(const Stage& stage, StoredWeights& all, std::int64_t layer) {
   RoleWeights out;
-  WeightCutter cutter(all, fmt::format("layers.{}.", layer), stage.precision.weights, stage.shard,
-                      out);
+  WeightCutter cutter(all, fmt::format("layers.{}.", layer), stage.shard, out);
   const LayerKind& kind = stage.network.layer(layer);
   if (kind.has_mixer()) {
     cutter.norm("attention_norm", "attention_norm");
@@ -27,8 +26,8 @@ RoleWeights cut_layer(const Stage& stage, const Weights& all, std::int64_t layer
 
 /// What a module of multi-token prediction joins tokens and hidden states with; every chip of a
 /// gang does so for itself.
-void cut_join(const Stage& stage, const Weights& all, RoleWeights& out) {
-  WeightCutter cutter(all, "", stage.precision.weights, stage.shard, out);
+void cut_join(const Stage& stage, StoredWeights& all, RoleWeights& out) {
+  WeightCutter cutter(all, "", stage.shard, out);
   cutter.norm("mtp_embedding_norm", "embedding_norm");
   cutter.norm("mtp_hidden_norm", "hidden_norm");
   cutter.whole("mtp_combine", "combine");
@@ -65,19 +64,20 @@ const WeightMatrix& RoleWeights::at(std::string_view role) const {
 StageWeights cut_weights(const Stage& stage, const Weights& all) {
   check_stage(stage, all);
   StageWeights out;
-  WeightCutter cutter(all, "", stage.precision.weights, stage.shard, out.outer);
+  StoredWeights stored(all, stage.precision);
+  WeightCutter cutter(stored, "", stage.shard, out.outer);
   const std::int64_t parts = stage.shard.of.group_ranks();
   const std::int64_t part = stage.shard.group_rank();
   if (stage.has_embedding) {
     const ShareRange held = tandem::share_of(stage.network.vocabulary, parts, part);
     out.first_token = held.begin;
-    cutter.rows("embedding", "embedding", held);
+    cutter.plain_rows("embedding", "embedding", held);
     if (stage.network.learned_positions) cutter.whole("position_embedding", "positions");
   }
   for (std::int64_t i = 0; i < stage.layers; ++i) {
-    out.layers.push_back(cut_layer(stage, all, stage.first_layer + i));
+    out.layers.push_back(cut_layer(stage, stored, stage.first_layer + i));
   }
-  if (stage.network.joins_hidden) cut_join(stage, all, out.layers.front());
+  if (stage.network.joins_hidden) cut_join(stage, stored, out.layers.front());
   if (stage.has_head()) {
     cutter.norm("final_norm", "final_norm");
     ShareRange held = tandem::share_of(stage.head_end - stage.head_begin, parts, part);

@@ -12,11 +12,18 @@
 
 namespace tandem::gpu {
 
-/// [rows, width] of floats, each rounded to the stage's weight type.
+/// [rows, width] of floats: elements, each rounded to their type; what a format leaves of them; or
+/// codes, where rows are quantised before they are multiplied.
 struct WeightMatrix {
   std::int64_t rows = 0;
   std::int64_t width = 0;
   std::vector<float> values;
+  ElementType element = ElementType::Float32;
+  bool has_format = false;
+  const formats::QuantFormat* input = nullptr;  ///< of the rows that codes are multiplied with
+  /// Of codes: the columns at which their scale changes, `width` last, and scales [rows, runs].
+  std::vector<std::int64_t> run_ends;
+  std::vector<float> scales;
   [[nodiscard]] std::span<const float> row(std::int64_t index) const {
     const auto size = static_cast<std::size_t>(width);
     return {values.data() + static_cast<std::size_t>(index) * size, size};
@@ -48,6 +55,9 @@ struct StageWeights {
 /// vocabulary. What is added to a sum that chips share is held by one of them: biases of output
 /// and down projections are 0 on the others. Throws ModelError when shapes do not match the stage's
 /// network.
+///
+/// A tensor is stored in its format whole and then cut, so that codes and scales are those of one
+/// chip.
 [[nodiscard]] StageWeights cut_weights(const Stage& stage, const Weights& all);
 
 }  // namespace tandem::gpu

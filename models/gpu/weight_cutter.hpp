@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "models/gpu/stage_weights.hpp"
+#include "models/gpu/stored_weights.hpp"
 #include "sim/lower/sharding.hpp"
 
 namespace tandem::gpu {
@@ -26,13 +27,14 @@ struct HeadRun {
 class WeightCutter {
  public:
   /// `prefix` is "layers.3." or empty.
-  WeightCutter(const Weights& all, std::string prefix, ElementType type, const Shard& shard,
-               RoleWeights& out)
-      : all_(all), prefix_(std::move(prefix)), type_(type), shard_(shard), out_(out) {}
+  WeightCutter(StoredWeights& all, std::string prefix, const Shard& shard, RoleWeights& out)
+      : all_(all), prefix_(std::move(prefix)), shard_(shard), out_(out) {}
 
   [[nodiscard]] const Shard& shard() const { return shard_; }
   /// Appends rows of a matrix [out, in] to the role's.
   void rows(const std::string& role, std::string_view tensor, ShareRange rows);
+  /// The same as values, never as codes: tables, and products that take rows as they are.
+  void plain_rows(const std::string& role, std::string_view tensor, ShareRange rows);
   /// Appends columns [begin, end) of every row.
   void columns(const std::string& role, std::string_view tensor, ShareRange columns);
   /// Appends elements of a vector to the role's one row.
@@ -51,15 +53,20 @@ class WeightCutter {
   void experts(const std::string& role, std::string_view tensor, ShareRange held, ShareRange rows,
                ShareRange columns);
   [[nodiscard]] bool has(std::string_view tensor) const;
-  [[nodiscard]] const Tensor& at(std::string_view tensor) const;
+  [[nodiscard]] const Tensor& at(std::string_view tensor) const { return stored(tensor).values; }
 
  private:
-  void append(WeightMatrix& matrix, const Tensor& tensor, std::int64_t first, ShareRange columns,
-              std::int64_t stride, std::int64_t rows);
+  /// Which part of a tensor: `rows` rows from `first` on, `stride` elements apart.
+  struct Part {
+    std::int64_t first = 0, rows = 0, stride = 0;
+    ShareRange columns;
+  };
+  [[nodiscard]] const StoredTensor& stored(std::string_view tensor) const;
+  static void append(WeightMatrix& matrix, const StoredTensor& tensor, const Part& part);
+  static void append_codes(WeightMatrix& matrix, const StoredTensor& tensor, const Part& part);
 
-  const Weights& all_;
+  StoredWeights& all_;
   std::string prefix_;
-  ElementType type_;
   Shard shard_;
   RoleWeights& out_;
 };

@@ -57,8 +57,8 @@ void cut_latent_up(const ops::LatentShape& s, const HeadRun& heads, WeightCutter
   for (std::int64_t head = heads.begin; head < heads.begin + heads.count; ++head) {
     cutter.transposed("query_absorption", "attention.kv_up",
                       {head * width, head * width + s.nope_dim});
-    cutter.rows("value_projection", "attention.kv_up",
-                {head * width + s.nope_dim, (head + 1) * width});
+    cutter.plain_rows("value_projection", "attention.kv_up",
+                      {head * width + s.nope_dim, (head + 1) * width});
   }
 }
 

@@ -266,9 +266,10 @@ std::unique_ptr<LoadedStage> LpuChip::load(const Stage& stage, const Weights& we
   };
   while (room > 1 && !fits(room)) room /= 2;
   const CompiledStage& single = *timed(stage, 1, 1).compiled;
-  return make_loaded_stage({geometry_, latencies_, host_, chip_.name, stage, slots, max_context,
-                            room, single.plan, single.window_plan},
-                           weights);
+  return make_loaded_stage(
+      {geometry_, latencies_, host_, chip_.name, stage, slots, max_context, room, single.plan,
+       single.window_plan},
+      stage.precision.is_expanded ? weights_through_formats(weights, stage.precision) : weights);
 }
 
 Watts LpuChip::static_power() const {

@@ -38,6 +38,7 @@ class LpuChip final : public ChipModel {
   [[nodiscard]] bool may_hold(const Stage& stage, std::int64_t max_context) const override;
   [[nodiscard]] std::int64_t batch_limit() const override { return most_tokens; }
   /// The residual stream, whatever the activations of the planes are.
+  [[nodiscard]] Precision executed(const Precision& asked) const override;
   [[nodiscard]] ElementType hidden_type(const Precision&) const override {
     return ElementType::Float32;
   }

@@ -31,6 +31,8 @@ namespace tandem::config {
 [[nodiscard]] NeuralNetwork build_network(const Tree& tree, const std::string& name,
                                           ReadContext& context);
 [[nodiscard]] Placement build_placement(const Tree& tree, ReadContext& context);
+/// `tree` may be null: all defaults.
+[[nodiscard]] Precision build_precision(const Tree* tree, ReadContext& context);
 /// Keys of speculative decoding, which stand beside `mode: drafter`.
 [[nodiscard]] Speculation build_speculation(const MapReader& reader, ReadContext& context);
 /// The section of speculative decoding on the pool that verifies.

@@ -10,24 +10,6 @@
 namespace tandem::config {
 namespace {
 
-const std::vector<std::pair<std::string, ElementType>> element_names = {
-    {"bfloat16", ElementType::Bfloat16},
-    {"float16", ElementType::Float16},
-    {"float32", ElementType::Float32},
-    {"fp8", ElementType::Fp8E4m3},
-    {"int8", ElementType::Int8}};
-
-Precision build_precision(const Tree* tree, ReadContext& context) {
-  if (tree == nullptr || tree->is_null()) return {};
-  const MapReader reader(*tree, precision_section(), "precision", context);
-  if (!tree->is_map()) return {};
-  std::vector<std::pair<std::string, ElementType>> weight_names = element_names;
-  weight_names.emplace_back("fp8_block", ElementType::Fp8E4m3);
-  return {reader.choice("weights", weight_names), reader.choice("kv_cache", element_names),
-          reader.choice("activations", element_names),
-          reader.choice_word("weights") == "fp8_block"};
-}
-
 PoolPlacement build_pool(const Tree& tree, const MapReader& reader, ReadContext& context) {
   PoolPlacement pool;
   pool.pool = reader.text("pool");

@@ -44,6 +44,7 @@ class PhaseCheck {
   void run(std::int64_t taken) const {
     check_pool(taken);
     check_stages();
+    check_precision();
   }
   [[nodiscard]] std::int64_t chips() const {
     return placement_.gang() * (placement_.pipeline + placement_.head_chips) * placement_.replicas +
@@ -87,6 +88,44 @@ class PhaseCheck {
       problems_.report(place_of(tree_, "head_chips"),
                        fmt::format("head_chips {} is more than the vocabulary {} of '{}'",
                                    placement_.head_chips, network.vocabulary, network.name));
+    }
+  }
+
+  void check_precision() const {
+    const Tree* tree = tree_.find("precision");
+    const NeuralNetwork& network = network_;
+    if (tree == nullptr || network.name == from_checkpoint || network.layers() == 0) return;
+    check_overrides(tree->find("overrides"));
+    for (const TensorSpec& tensor : tensors_of(network)) {
+      const WeightStorage stored =
+          placement_.precision.values_of(part_of(tensor), layer_of(tensor));
+      if (stored.format == nullptr || !stored.format->whole_groups) continue;
+      const std::int64_t group = stored.format->granularity.cols;
+      if (tensor.shape.back() % group == 0) continue;
+      return problems_.report(
+          tree->place,
+          fmt::format("{} stores whole groups of {}, and '{}' of '{}' has rows of {}; "
+                      "write int4_g32 instead",
+                      stored.format->name, group, tensor.name, network.name, tensor.shape.back()));
+    }
+  }
+
+  /// Whether what overrides name is there; those that did not parse are left out of the placement.
+  void check_overrides(const Tree* list) const {
+    const auto& overrides = placement_.precision.overrides;
+    if (list == nullptr || list->items.size() != overrides.size()) return;
+    for (std::size_t i = 0; i < overrides.size(); ++i) {
+      const WeightOverride& change = overrides[i];
+      if (change.first_layer >= network_.layers()) {
+        problems_.report(list->items[i].place,
+                         fmt::format("'{}' has layers 0 to {}; 'layers' begins at {}",
+                                     network_.name, network_.layers() - 1, change.first_layer));
+      }
+      if (change.part != WeightPart::Head || !network_.tied_embeddings) continue;
+      problems_.report(list->items[i].place,
+                       fmt::format("the head of '{}' is its embedding table; write 'part: "
+                                   "embedding'",
+                                   network_.name));
     }
   }
 

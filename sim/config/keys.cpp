@@ -1,6 +1,7 @@
 #include "sim/config/keys.hpp"
 
 #include "sim/config/key_makers.hpp"
+#include "sim/numerics/formats/quant_format.hpp"
 
 namespace tandem::config {
 namespace {
@@ -10,14 +11,20 @@ using namespace make;
 const std::vector<std::string> bases = {"datasheet", "measured", "published",
                                         "derived",   "fitted",   "assumed"};
 
-KeySpec element(const std::string& name, const std::string& doc,
-                const std::vector<std::string>& more = {}) {
+KeySpec element(const std::string& name, const std::string& doc) {
+  return choice(
+      name, "bfloat16", {"bfloat16", "float16", "float32", "fp8", "int8"},
+      {"fp8_block", "int8_wo", "int4_wo", "nvfp4", "mxfp4", "w4a16_mxfp4", "w4a8_mxfp4_mxfp8"},
+      doc);
+}
+
+KeySpec weights_key(const std::string& fallback, const std::string& doc) {
   std::vector<std::string> known{"bfloat16", "float16", "float32", "fp8", "int8"};
-  known.insert(known.end(), more.begin(), more.end());
-  std::vector<std::string> later{"int8_wo", "int4_wo",     "nvfp4",
-                                 "mxfp4",   "w4a16_mxfp4", "w4a8_mxfp4_mxfp8"};
-  if (more.empty()) later.insert(later.begin(), "fp8_block");
-  return choice(name, "bfloat16", known, later, doc);
+  for (const formats::QuantFormat& format : formats::quant_formats()) {
+    if (format.name == "fp8" || format.name == "int8" || format.name == "fp8_kv") continue;
+    known.emplace_back(format.name);
+  }
+  return choice("weights", fallback, known, {}, doc);
 }
 
 /// How often drafts are right.
@@ -157,20 +164,47 @@ Section pool_section() {
           number("bridge_links", Dimension::Count, "0", 0, 1e6,
                  "attention_ffn, under `ffn`: chips of a gang whose bridge links carry hidden "
                  "rows; 0: all."),
-          map("precision", "Element types."),
+          map("precision", "Formats of numbers."),
       },
       {}};
 }
 
 Section precision_section() {
-  return {"precision",
-          "Element types; fp8 is OCP e4m3.",
-          {element("weights",
-                   "Of the projections and the FFN. fp8_block: fp8 with a scale per 128 x 128, "
-                   "multiplied with rows quantised by 128 (GPUs).",
-                   {"fp8_block"}),
-           element("kv_cache", "Of cached keys and values."),
-           element("activations", "Between operators.")},
+  return {
+      "precision",
+      "Element types (fp8 is OCP e4m3) and formats with scales (docs/formats.md). A format holds "
+      "for the projections of mixers, feed-forward blocks and experts; head, embedding, norms, "
+      "biases, routers and gates stay unquantised unless an override names head or embedding.",
+      {weights_key("bfloat16",
+                   "Of all weights: an element type or a format. Weights in a format are "
+                   "multiplied with rows as `activations` says; fp8_block alone means rows "
+                   "quantised by 128 (fp8_group)."),
+       element("kv_cache", "Of cached keys and values."),
+       choice("activations", "bfloat16",
+              {"bfloat16", "float16", "float32", "fp8", "fp8_channel", "fp8_group", "int8", "mxfp8",
+               "mxfp4", "nvfp4"},
+              {},
+              "Between operators. A format with scales (fp8_channel and int8: one per token): "
+              "bfloat16 between operators, and rows quantised before products of weights that "
+              "have a format. Chips that do not multiply the pair keep the rows (weight-only)."),
+       choice("expand", "kernel", {"kernel", "load"}, {},
+              "Where weights of a format become what the chip multiplies. kernel: as they are "
+              "used, so memory holds codes and scales (GPUs). load: when they are loaded, so "
+              "memory holds them as elements of the activations' type (LPUs need it)."),
+       keys("overrides",
+            "List of `{layers: 0-3, part: experts, weights: mxfp4}`: weights stored otherwise; "
+            "the last that names a weight holds.")},
+      {}};
+}
+
+Section weight_override_section() {
+  return {"override of precision",
+          "Weights of some layers or of a part. Without `part`: mixers, feed_forward and experts.",
+          {text("layers", "A layer or a range, counted from 0: `3`, `0-3`; default: all."),
+           choice("part", "all", {"mixers", "feed_forward", "experts", "head", "embedding"}, {},
+                  "mixers: projections of attention and gated delta layers and of prediction "
+                  "modules; feed_forward: dense blocks and shared experts; experts: routed ones."),
+           required(weights_key("bfloat16", "An element type or a format."))},
           {}};
 }
 

@@ -42,6 +42,8 @@ struct Section {
 [[nodiscard]] Section pool_section();
 [[nodiscard]] Section speculation_section();
 [[nodiscard]] Section precision_section();
+/// An entry of `overrides` in it.
+[[nodiscard]] Section weight_override_section();
 [[nodiscard]] Section serving_section();
 [[nodiscard]] Section traffic_section();
 [[nodiscard]] Section slo_section();

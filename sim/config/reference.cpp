@@ -109,6 +109,7 @@ std::vector<Section> workload_sections() {
           config::pool_section(),
           config::speculation_section(),
           config::precision_section(),
+          config::weight_override_section(),
           config::serving_section(),
           config::traffic_section(),
           config::slo_section(),

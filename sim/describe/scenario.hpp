@@ -11,6 +11,7 @@
 #include "sim/core/units.hpp"
 #include "sim/describe/neural_network.hpp"
 #include "sim/describe/parameter.hpp"
+#include "sim/describe/precision.hpp"
 #include "sim/describe/speculation.hpp"
 #include "sim/numerics/element.hpp"
 
@@ -62,16 +63,6 @@ struct System {
   std::map<std::string, Link> links;
   ParameterSet parameters;  ///< host power, overheads: whatever belongs to the box
   [[nodiscard]] const ChipGroup& group(const std::string& pool) const;
-};
-
-struct Precision {
-  ElementType weights = ElementType::Bfloat16;
-  ElementType kv_cache = ElementType::Bfloat16;
-  ElementType activations = ElementType::Bfloat16;
-  /// Weights in fp8 with a scale for every block of 128 x 128, multiplied with rows that are
-  /// quantised by 128 elements first (DeepSeek-V3, arXiv 2412.19437, section 3.3.2). Router and LM
-  /// head multiply activations as they are.
-  bool block_scaled = false;
 };
 
 /// How one pool runs the model (or one phase of it).

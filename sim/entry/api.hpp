@@ -76,6 +76,25 @@ struct GenerateAnswer {
 [[nodiscard]] GenerateAnswer generate_text_of(const Context& context,
                                               const GenerateRequest& request);
 
+/// Given text on the pool of a scenario that makes tokens.
+struct ScoreRequest {
+  std::string scenario;
+  std::vector<Override> overrides;
+  std::string checkpoint;
+  std::string tokenizer;
+  std::string text;                  ///< one document per line; empty lines are none
+  std::int64_t documents = 0;        ///< the first so many; 0: all
+  std::int64_t tokens_per_pass = 0;  ///< 0: a document per pass; 1: as tokens are decoded
+};
+struct ScoreAnswer {
+  std::string json;        ///< figures
+  std::string page;        ///< for people
+  std::string tokens_csv;  ///< document, position, token, nats
+};
+/// A document begins and ends with the tokenizer's BOS, which llama2.c puts between texts. Throws
+/// ConfigError as generate_text_of(), and for text without documents.
+[[nodiscard]] ScoreAnswer score_text_of(const Context& context, const ScoreRequest& request);
+
 struct CapacityRequest {
   std::vector<std::string> scenarios;
   std::vector<Override> overrides;

@@ -1,4 +1,7 @@
+#include <fmt/format.h>
+
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <span>
 #include <sstream>
@@ -11,6 +14,7 @@
 #include "sim/lower/llama2c_checkpoint.hpp"
 #include "sim/step/draft_generate.hpp"
 #include "sim/step/generate_in_rounds.hpp"
+#include "sim/step/score.hpp"
 
 namespace tandem::entry {
 namespace {
@@ -69,7 +73,61 @@ GenerateResult generate_on(const Context& context, const GenerateRequest& reques
   return generate(scenario, context.catalogue, context.make_network, weights, prompt, options);
 }
 
+/// One document per line.
+std::vector<Document> documents_of(const ScoreRequest& request, const Tokenizer& tokenizer) {
+  std::vector<Document> documents;
+  std::istringstream lines(request.text);
+  for (std::string line; std::getline(lines, line);) {
+    const bool is_enough =
+        request.documents > 0 && static_cast<std::int64_t>(documents.size()) == request.documents;
+    if (is_enough) break;
+    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    documents.push_back(tokenizer.encode(line, true, false));
+    documents.back().push_back(end_of_text_token);
+  }
+  return documents;
+}
+
+ScoreAnswer answer_of(const ScoreResult& result, const std::vector<Document>& documents,
+                      const std::string& formats) {
+  const double per_token = result.nats() / static_cast<double>(result.tokens());
+  ScoreAnswer answer;
+  nlohmann::ordered_json json;
+  json["documents"] = documents.size();
+  json["tokens"] = result.tokens();
+  json["nats"] = result.nats();
+  json["nats_per_token"] = per_token;
+  json["perplexity"] = result.perplexity();
+  json["weights"] = formats;
+  json["simulated_ms"] = to_milliseconds(result.simulated);
+  answer.json = json.dump(1) + "\n";
+  answer.page =
+      fmt::format("  {:<28}{} in {} documents\n  {:<28}{:.4f}\n  {:<28}{:.6f}\n  {:<28}{}\n",
+                  "tokens", result.tokens(), documents.size(), "perplexity per token",
+                  result.perplexity(), "nats per token", per_token, "weights", formats);
+  answer.tokens_csv = "document,position,token,nats\n";
+  for (std::size_t d = 0; d < documents.size(); ++d) {
+    for (std::size_t i = 0; i < result.documents[d].size(); ++i) {
+      answer.tokens_csv += fmt::format("{},{},{},{:.9g}\n", d + 1, i + 1, documents[d][i + 1],
+                                       result.documents[d][i]);
+    }
+  }
+  return answer;
+}
+
 }  // namespace
+
+ScoreAnswer score_text_of(const Context& context, const ScoreRequest& request) {
+  if (request.tokens_per_pass < 0) throw ConfigError("--tokens-per-pass must not be negative");
+  Scenario scenario = context.loader.scenario(request.scenario, request.overrides);
+  const Weights weights = read_weights(context, scenario.model, request.checkpoint);
+  const Tokenizer tokenizer(request.tokenizer, weights.network.vocabulary);
+  scenario.model = weights.network;
+  const std::vector<Document> documents = documents_of(request, tokenizer);
+  const ScoreResult result = score(scenario, context.catalogue, context.make_network, weights,
+                                   documents, {request.tokens_per_pass});
+  return answer_of(result, documents, formats_text(scenario.placement.decode.precision));
+}
 
 GenerateAnswer generate_text_of(const Context& context, const GenerateRequest& request) {
   Scenario scenario = context.loader.scenario(request.scenario, request.overrides);

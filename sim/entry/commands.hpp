@@ -22,6 +22,7 @@ void add_run(CLI::App& app, Session& session);
 void add_capacity(CLI::App& app, Session& session);
 void add_step(CLI::App& app, Session& session);
 void add_generate(CLI::App& app, Session& session);
+void add_score(CLI::App& app, Session& session);
 void add_kernels(CLI::App& app, Session& session);
 void add_collectives(CLI::App& app, Session& session);
 void add_validate(CLI::App& app, Session& session);

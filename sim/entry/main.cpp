@@ -34,6 +34,7 @@ int run_command_line(int argc, char** argv) {
   add_capacity(app, session);
   add_step(app, session);
   add_generate(app, session);
+  add_score(app, session);
   add_kernels(app, session);
   add_collectives(app, session);
   add_validate(app, session);

@@ -46,6 +46,32 @@ std::int64_t sum_over_layers(const Stage& stage, const Value& value) {
   return total;
 }
 
+/// Tables, final norm and head as the chip holds them.
+std::vector<TensorSpec> tensors_around_layers(const Stage& stage) {
+  const NeuralNetwork& network = stage.network;
+  std::vector<TensorSpec> tensors;
+  if (network.joins_hidden) {  // embedding and head are those of the model beside it
+    return {{"norms", {3 * norm_parameters(network)}, TensorRole::Norm},
+            {"combine", {network.hidden, 2 * network.hidden}, TensorRole::Mixing}};
+  }
+  if (stage.has_embedding) {
+    tensors.push_back(
+        {"embedding", {stage.embedding_rows(), network.hidden}, TensorRole::Embedding});
+    if (network.learned_positions) {
+      tensors.push_back(
+          {"positions", {network.max_context, network.hidden}, TensorRole::Embedding});
+    }
+  }
+  if (!stage.has_head()) return tensors;
+  tensors.push_back({"final_norm", {norm_parameters(network)}, TensorRole::Norm});
+  if (network.tied_embeddings && stage.has_embedding) return tensors;
+  const bool is_tied = network.tied_embeddings;
+  tensors.push_back({is_tied ? "embedding" : "head",
+                     {stage.head_rows(), network.hidden},
+                     is_tied ? TensorRole::Embedding : TensorRole::Head});
+  return tensors;
+}
+
 }  // namespace
 
 std::int64_t Stage::head_rows() const {
@@ -76,7 +102,19 @@ std::int64_t Stage::weight_parameters() const {
 }
 
 Bytes Stage::weight_bytes() const {
-  return Bytes(weight_parameters() * bytes_of(precision.weights));
+  if (precision.formats_key() == 0 || precision.is_expanded) {
+    return Bytes(weight_parameters() * bytes_of(precision.weights));
+  }
+  std::int64_t total = 0;
+  const auto add = [&](const TensorSpec& tensor, std::int64_t layer) {
+    total += stored_bytes(tensor, precision.storage_of(part_of(tensor), layer));
+  };
+  for (std::int64_t layer = first_layer; layer < first_layer + layers; ++layer) {
+    const LayerKind held = shard_of(network.layer(layer), shard);
+    for (const TensorSpec& tensor : tensors_of(network, held)) add(tensor, layer);
+  }
+  for (const TensorSpec& tensor : tensors_around_layers(*this)) add(tensor, -1);
+  return Bytes(total);
 }
 
 Bytes Stage::kv_bytes_per_token() const {
@@ -115,6 +153,11 @@ std::uint64_t Stage::key() const {
   hash.add(key_of(network));
   hash.add(precision.weights).add(precision.kv_cache).add(precision.activations);
   hash.add(precision.block_scaled);
+  if (const std::uint64_t formats = precision.formats_key()) {
+    hash.add("formats").add(formats).add(network.tied_embeddings);
+    // Overrides name layers by number.
+    if (!precision.overrides.empty()) hash.add(first_layer);
+  }
   // Which layers they are matters only where layers differ.
   for (std::int64_t i = 0; i < layers; ++i) {
     hash.add(network.pattern[static_cast<std::size_t>(first_layer + i)]);

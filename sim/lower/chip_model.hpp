@@ -170,6 +170,10 @@ class ChipModel {
   /// Decode passes whose KV lengths (context + 1) round up to the same multiple of this many tokens
   /// cost the same. 1 = every length is its own case.
   [[nodiscard]] virtual std::int64_t context_granularity() const { return 1; }
+  /// What the chip makes of the formats of a placement: where it does not multiply a pair of
+  /// operands, rows are kept and weights widened. Throws ModelError that says what to write instead
+  /// for formats that it does not take at all.
+  [[nodiscard]] virtual Precision executed(const Precision& precision) const { return precision; }
   /// Type in which hidden states travel between this chip's stages.
   [[nodiscard]] virtual ElementType hidden_type(const Precision& precision) const {
     return precision.activations;

@@ -46,11 +46,14 @@ class GraphBuilder {
   [[nodiscard]] bool shares_tokens() const { return shard_.of.context > 1; }
   [[nodiscard]] GemmKernel gemm(std::int64_t m, std::int64_t n, std::int64_t k,
                                 bool adds_residual = false, bool bias = false) const;
-  /// A product whose operands are multiplied as `activations` whatever the weights' format.
+  /// A product of weights that have no format: routers and gates.
   [[nodiscard]] GemmKernel plain_gemm(std::int64_t m, std::int64_t n, std::int64_t k) const;
-  /// Rows as products of weights take them: quantised where these have scales by block.
+  /// Type of the elements of the current part's weights.
+  [[nodiscard]] ElementType stored_type() const;
+  /// Rows as products of the current part's weights take them.
   Index quantised(Index from, std::int64_t rows, std::int64_t width);
-  /// What products of weights and rows are multiplied in; null: as they are stored.
+  /// What products of the current part's weights and rows are multiplied in; null: as they are
+  /// stored.
   [[nodiscard]] const formats::Precision* products() const;
   [[nodiscard]] BatchedGemmKernel batched(std::int64_t batch, std::int64_t m, std::int64_t n,
                                           std::int64_t k) const;
@@ -90,6 +93,8 @@ class GraphBuilder {
   Index add_experts(const FeedForward& ffn, Index from, bool adds_residual);
   Index add_routed(const FeedForward& ffn, Index from, Index router);
   Index add_sent(const FeedForward& ffn, Index router);
+  /// Type in which rows go to experts of other chips.
+  [[nodiscard]] ElementType sent_type() const;
   Index add_expert_products(const FeedForward& ffn, std::vector<std::int64_t> rows, Index from);
   /// Rows of each expert that the chip holds; layers with equal routers have equal rows.
   [[nodiscard]] const std::vector<std::int64_t>& held_rows(const Experts& experts);
@@ -112,6 +117,7 @@ class GraphBuilder {
   std::vector<std::int64_t> held_rows_;  ///< of the last router asked for
   ops::Router held_of_;
   std::int64_t layer_ = no_layer;
+  WeightPart part_ = WeightPart::Rest;  ///< whose products are being added
   Index hidden_from_ = no_kernel;
   KernelGraph graph_;
 };

@@ -89,23 +89,26 @@ GraphBuilder::Index GraphBuilder::add(std::string_view role, KernelShape shape,
 
 GemmKernel GraphBuilder::gemm(std::int64_t m, std::int64_t n, std::int64_t k, bool adds_residual,
                               bool bias) const {
-  return {m,    n,         k, stage_.precision.weights, stage_.precision.activations, adds_residual,
-          bias, products()};
+  return {m, n, k, stored_type(), stage_.precision.activations, adds_residual, bias, products()};
 }
 
 GemmKernel GraphBuilder::plain_gemm(std::int64_t m, std::int64_t n, std::int64_t k) const {
   GemmKernel shape = gemm(m, n, k);
-  if (shape.precision != nullptr) shape.weights = shape.activations;
+  shape.weights = stage_.precision.block_scaled ? shape.activations : stage_.precision.weights;
   shape.precision = nullptr;
   return shape;
 }
 
+ElementType GraphBuilder::stored_type() const {
+  return stage_.precision.storage_of(part_, layer_).element;
+}
+
 const formats::Precision* GraphBuilder::products() const {
-  return stage_.precision.block_scaled ? &formats::find_precision("fp8_block") : nullptr;
+  return stage_.precision.products_of(part_, layer_);
 }
 
 GraphBuilder::Index GraphBuilder::quantised(Index from, std::int64_t rows, std::int64_t width) {
-  if (products() == nullptr || rows == 0) return from;
+  if (products() == nullptr || !products()->activation || rows == 0) return from;
   QuantiseKernel shape;
   shape.rows = rows;
   shape.width = width;
@@ -115,7 +118,13 @@ GraphBuilder::Index GraphBuilder::quantised(Index from, std::int64_t rows, std::
 
 BatchedGemmKernel GraphBuilder::batched(std::int64_t batch, std::int64_t m, std::int64_t n,
                                         std::int64_t k) const {
-  return {batch, m, n, k, stage_.precision.weights, stage_.precision.activations};
+  return {batch,
+          m,
+          n,
+          k,
+          stored_type(),
+          stage_.precision.activations,
+          stage_.precision.weight_only(part_, layer_)};
 }
 
 NormKernel GraphBuilder::hidden_norm(std::int64_t rows, bool adds_residual) const {
@@ -175,12 +184,14 @@ void GraphBuilder::add_embedding() {
 
 void GraphBuilder::add_mtp_input(std::int64_t layer) {
   layer_ = layer;
+  part_ = WeightPart::Mixers;
   const Index embedding = add("mtp_embedding", EmbeddingKernel{tokens_, network_.hidden}, {});
   reduce_hidden("embedding_reduce", false);
   const Index next = add("mtp_embedding_norm", hidden_norm(tokens_), {embedding});
   const Index hidden = add("mtp_hidden_norm", hidden_norm(tokens_), {});
+  const Index joined = quantised(next, tokens_, 2 * network_.hidden);
   hidden_from_ =
-      add("mtp_combine", gemm(tokens_, network_.hidden, 2 * network_.hidden), {next, hidden});
+      add("mtp_combine", gemm(tokens_, network_.hidden, 2 * network_.hidden), {joined, hidden});
 }
 
 void GraphBuilder::add_layer(std::int64_t layer, const LayerKind& kind) {
@@ -216,6 +227,7 @@ void GraphBuilder::gather_rows() {
 
 void GraphBuilder::add_mixer_half(const LayerKind& own) {
   const bool adds_residual = !own.post_norms;
+  part_ = WeightPart::Mixers;
   const Index norm = add("attention_norm", hidden_norm(tokens_), {hidden_from_});
   Index mixed = std::visit([&](const auto& mixer) { return add_mixer(mixer, norm, adds_residual); },
                            own.mixer);
@@ -236,9 +248,13 @@ void GraphBuilder::add_mixer_half(const LayerKind& own) {
 void GraphBuilder::add_head() {
   layer_ = no_layer;
   const std::int64_t rows = stage_.head_rows();
+  part_ = network_.tied_embeddings ? WeightPart::Embedding : WeightPart::Head;
   const std::int64_t normed = stage_.hands_on_hidden ? tokens_ : sampled_;
   const Index norm = add("final_norm", hidden_norm(normed), {hidden_from_});
-  Index head = add("lm_head", plain_gemm(sampled_, rows, network_.hidden), {norm});
+  const GemmKernel product = products() == nullptr && stage_.precision.block_scaled
+                                 ? plain_gemm(sampled_, rows, network_.hidden)
+                                 : gemm(sampled_, rows, network_.hidden);
+  Index head = add("lm_head", product, {quantised(norm, sampled_, network_.hidden)});
   if (network_.final_softcap > 0) {
     head =
         add("logit_softcap", ElementwiseKernel{ElementwiseKind::Softcap, sampled_, rows}, {head});

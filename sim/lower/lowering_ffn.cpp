@@ -2,6 +2,7 @@
 #include <numeric>
 
 #include "sim/lower/graph_builder.hpp"
+#include "sim/numerics/formats/quant_format.hpp"
 
 namespace tandem {
 namespace {
@@ -43,24 +44,25 @@ GraphBuilder::Index GraphBuilder::add_expert_products(const FeedForward& ffn,
   const Experts& experts = *ffn.experts;
   const std::int64_t hidden = network_.hidden;
   const std::int64_t copies = sum_of(rows);
-  const Precision& precision = stage_.precision;
-  const Index up =
-      add(ffn.gated ? "expert_gate_up_projection" : "expert_up_projection",
-          GroupedGemmKernel{rows, experts.intermediate * (ffn.gated ? 2 : 1), hidden,
-                            precision.weights, precision.activations, experts.bias, products()},
-          {sent});
+  const ElementType activations = stage_.precision.activations;
+  part_ = WeightPart::Experts;
+  const Index up = add(ffn.gated ? "expert_gate_up_projection" : "expert_up_projection",
+                       GroupedGemmKernel{rows, experts.intermediate * (ffn.gated ? 2 : 1), hidden,
+                                         stored_type(), activations, experts.bias, products()},
+                       {sent});
   const Index activation =
       add("expert_activation",
           ActivationKernel{copies, experts.intermediate, ffn.activation, ffn.gated}, {up});
   return add("expert_down_projection",
-             GroupedGemmKernel{rows, hidden, experts.intermediate, precision.weights,
-                               precision.activations, experts.bias, products()},
+             GroupedGemmKernel{rows, hidden, experts.intermediate, stored_type(), activations,
+                               experts.bias, products()},
              {activation});
 }
 
 GraphBuilder::Index GraphBuilder::add_routed(const FeedForward& ffn, Index from, Index router) {
   const std::int64_t top_k = ffn.experts->router.top_k;
   std::vector<std::int64_t> rows = held_rows(*ffn.experts);
+  part_ = WeightPart::Experts;
   from = quantised(from, rows_, network_.hidden);
   DispatchKernel dispatch{rows_, top_k, network_.hidden};
   if (!shard_.is_whole()) {
@@ -75,22 +77,29 @@ GraphBuilder::Index GraphBuilder::add_routed(const FeedForward& ffn, Index from,
 /// activations; sending and weighted summing are parts of the exchanges.
 GraphBuilder::Index GraphBuilder::add_sent(const FeedForward& ffn, Index router) {
   const Experts& experts = *ffn.experts;
-  exchange_experts("expert_dispatch", CollectiveOp::MoeDispatch, experts,
-                   bytes_of(stage_.precision.weights) == 1 ? stage_.precision.weights
-                                                           : stage_.precision.activations);
+  part_ = WeightPart::Experts;
+  exchange_experts("expert_dispatch", CollectiveOp::MoeDispatch, experts, sent_type());
   const Index routed = add_expert_products(ffn, held_rows(experts), router);
   exchange_experts("expert_combine", CollectiveOp::MoeCombine, experts,
                    stage_.precision.activations);
   return routed;
 }
 
+ElementType GraphBuilder::sent_type() const {
+  if (bytes_of(stored_type()) == 1) return stored_type();
+  const bool narrows =
+      products() != nullptr && products()->activation && bits_of(products()->activation->code) == 8;
+  return narrows ? ElementType::Fp8E4m3 : stage_.precision.activations;
+}
+
 GraphBuilder::Index GraphBuilder::add_shared(const FeedForward& ffn, Index from) {
   const Experts& experts = *ffn.experts;
+  part_ = WeightPart::FeedForward;
   const FfnRoles roles{"shared_gate_up_projection", "shared_up_projection", "shared_activation",
                        "shared_down_projection"};
   const Index shared = add_dense(roles, ffn, experts.shared_intermediate, false, from, false);
   if (!experts.shared_gate) return shared;
-  const Index gate = add("shared_gate_projection", gemm(rows_, 1, network_.hidden), {from});
+  const Index gate = add("shared_gate_projection", plain_gemm(rows_, 1, network_.hidden), {from});
   return add("shared_gate", ElementwiseKernel{ElementwiseKind::TokenGate, rows_, network_.hidden},
              {shared, gate});
 }
@@ -99,6 +108,7 @@ GraphBuilder::Index GraphBuilder::add_experts(const FeedForward& ffn, Index from
                                               bool adds_residual) {
   const Experts& experts = *ffn.experts;
   const std::int64_t hidden = network_.hidden;
+  part_ = WeightPart::Experts;
   Index router_input = from;
   if (experts.router_norm) {
     router_input = add("router_norm", NormKernel{rows_, hidden, NormKind::Rms}, {hidden_from_});
@@ -140,6 +150,7 @@ GraphBuilder::Index GraphBuilder::add_ffn(const LayerKind& kind) {
   const FfnRoles roles{"gate_up_projection", "up_projection", "activation", "down_projection"};
   const bool both = ffn.intermediate > 0 && ffn.experts;
   const bool adds_residual = !kind.post_norms && !both;
+  part_ = WeightPart::FeedForward;
   const Index norm = add("ffn_norm", hidden_norm(rows_), {hidden_from_});
   Index result = no_kernel;
   if (ffn.intermediate > 0) {

@@ -88,11 +88,11 @@ ProductFormat product_format(ElementType weights, ElementType activations,
     format.b_bits = 8 * bytes_of(weights);
     return format;
   }
-  format.pipe = pipe_of(precision->element);
-  format.a_bits = format.b_bits = 8 * bytes_of(precision->element);
+  format.pipe = pipe_of(activations);
+  format.a_bits = format.b_bits = 8 * bytes_of(activations);
   if (const auto& weight = precision->weight) {
     format.b_bits = bits_of(weight->code);
-    format.b_scale_bytes = bytes_of(weight->scale);
+    format.b_scale_bytes = bytes_of(weight->scale) * (weight->has_zero_point() ? 2 : 1);
     format.b_scale_k = weight->granularity.cols;
     format.b_scale_n = weight->granularity.rows;
     if (weight->granularity == formats::per_tensor) format.b_scale_bytes = 0;

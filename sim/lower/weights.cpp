@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "sim/core/diagnostics.hpp"
@@ -87,6 +88,34 @@ Weights weights_in_format(const Weights& weights, ElementType type) {
     rounded.tensors.emplace(name, tensor.converted(type).converted(ElementType::Float32));
   }
   return rounded;
+}
+
+std::vector<formats::QuantisedTensor> quantised_matrices(const Tensor& tensor,
+                                                         const formats::QuantFormat& format) {
+  const std::size_t rank = tensor.shape().size();
+  const std::int64_t columns = tensor.shape().back();
+  const std::int64_t rows = rank < 2 ? 1 : tensor.dim(rank - 2);
+  const auto size = static_cast<std::size_t>(rows * columns);
+  std::vector<formats::QuantisedTensor> matrices;
+  for (std::size_t first = 0; first < tensor.floats().size(); first += size) {
+    matrices.push_back(
+        formats::quantise(tensor.floats().subspan(first, size), rows, columns, format));
+  }
+  return matrices;
+}
+
+Weights weights_through_formats(const Weights& weights, const Precision& precision) {
+  Weights result = weights;
+  for (const TensorSpec& spec : tensors_of(weights.network)) {
+    const WeightStorage stored = precision.values_of(part_of(spec), layer_of(spec));
+    if (stored.format == nullptr) continue;
+    Tensor& tensor = result.tensors.at(spec.name);
+    auto next = tensor.floats().begin();
+    for (const auto& matrix : quantised_matrices(weights.at(spec.name), *stored.format)) {
+      next = std::ranges::copy(matrix.dequantise(), next).out;
+    }
+  }
+  return result;
 }
 
 void check_weights(const Weights& weights) {

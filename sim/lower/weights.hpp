@@ -6,8 +6,11 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "sim/describe/precision.hpp"
 #include "sim/describe/tensors.hpp"
+#include "sim/numerics/formats/quantised_tensor.hpp"
 #include "sim/numerics/tensor.hpp"
 
 namespace tandem {
@@ -37,6 +40,13 @@ struct Weights {
 /// The same values rounded to a format and kept as float32: what a model computes with whose
 /// operands are of that format.
 [[nodiscard]] Weights weights_in_format(const Weights& weights, ElementType type);
+
+/// The matrices of a tensor [rows, columns] or [matrices, rows, columns], each stored by itself.
+[[nodiscard]] std::vector<formats::QuantisedTensor> quantised_matrices(
+    const Tensor& tensor, const formats::QuantFormat& format);
+
+/// The same values after tensors that have a format were stored in it and read back, in float.
+[[nodiscard]] Weights weights_through_formats(const Weights& weights, const Precision& precision);
 
 /// Throws ModelError that names the first tensor that is missing, unknown or of another shape.
 void check_weights(const Weights& weights);

@@ -92,6 +92,14 @@ std::string time_line(const PoolUse& pool) {
   return fmt::format("  {:<10} time: {}\n", "", fmt::join(words, ", "));
 }
 
+/// Formats of a pool's weights, where they are more than element types.
+std::string formats_line(const PoolUse& pool) {
+  if (!pool.has_formats) return "";
+  return fmt::format("  {:<10} weights: {}, {:.4g} GB per chip{}\n", "", pool.formats,
+                     static_cast<double>(pool.weights.count()) / 1e9,
+                     pool.keeps_rows ? "; no pipe for quantised rows, which are kept" : "");
+}
+
 std::string pools_and_links(const RunResult& result) {
   std::string text = "\nPools\n";
   for (const PoolUse& pool : result.pools) {
@@ -102,6 +110,7 @@ std::string pools_and_links(const RunResult& result) {
         pool.spares > 0 ? fmt::format(" + {} spares", pool.spares) : "", 100 * pool.busy,
         100 * pool.bottleneck_busy, 100 * pool.kv_peak,
         pool.bottleneck.empty() ? "-" : pool.bottleneck);
+    text += formats_line(pool);
     text += time_line(pool);
   }
   if (result.links.empty()) return text;

@@ -124,6 +124,8 @@ Json pools_json(const RunResult& result) {
                                        result.simulated_s))},
         {"kv_peak", pool.kv_peak},
         {"kv_slots", pool.kv_slots},
+        {"formats", pool.formats},
+        {"weight_bytes_per_chip", pool.weights.count()},
         {"time_shares", time_shares(pool)},
         {"bottleneck", pool.bottleneck.empty() ? Json(nullptr) : Json(pool.bottleneck)}};
   }

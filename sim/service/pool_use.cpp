@@ -58,6 +58,24 @@ void add_drafting_totals(const PoolTotals& drafting, PoolTotals& totals) {
   }
 }
 
+namespace {
+
+void add_formats(const PoolModel& pool, PoolUse& use) {
+  const Precision& precision = pool.stations().front().stages.front().precision;
+  use.formats = formats_text(precision);
+  use.has_formats = precision.has_formats() || !precision.overrides.empty();
+  use.keeps_rows = pool.placement().precision.activation_format != nullptr &&
+                   precision.activation_format == nullptr;
+  for (const Station& station : pool.stations()) {
+    for (const Stage& stage : station.stages) {
+      const std::int64_t sharers = std::max<std::int64_t>(1, stage.tensor);
+      use.weights = std::max(use.weights, Bytes(stage.weight_bytes().count() / sharers));
+    }
+  }
+}
+
+}  // namespace
+
 PoolUse pool_use(StepEstimator& estimator, const std::vector<std::unique_ptr<Replica>>& replicas,
                  double seconds) {
   const PoolModel& pool = estimator.pool();
@@ -71,6 +89,7 @@ PoolUse pool_use(StepEstimator& estimator, const std::vector<std::unique_ptr<Rep
   use.chips_per_replica = pool.chips_per_replica();
   use.chips = use.chips_per_replica * use.replicas;
   use.kv_slots = pool.kv_room().sequences;
+  add_formats(pool, use);
   use.totals = estimator.totals();
   use.bottleneck = main_bottleneck(use.totals);
   use.static_power_w = pool.chip().static_power().count();

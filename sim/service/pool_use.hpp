@@ -29,6 +29,10 @@ struct PoolUse {
   double bottleneck_busy = 0;  ///< the same for the busiest station
   double kv_peak = 0;          ///< largest share of KV room in use, worst replica
   std::int64_t kv_slots = 0;   ///< requests of full length that fit on a replica at once
+  std::string formats;         ///< of weights and rows, as the chip runs them (formats_text())
+  bool has_formats = false;    ///< whether they are more than element types
+  bool keeps_rows = false;     ///< rows were to be quantised and the chip has no pipe for the pair
+  Bytes weights{0};            ///< of the fullest chip, scales included
   std::string bottleneck;      ///< what bounds the slowest stations most of the time
   PoolTotals totals;
   /// Per chip, from the floors of a large and of a thin matrix product; 0 where the chip model

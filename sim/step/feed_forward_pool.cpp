@@ -35,6 +35,7 @@ FeedForwardPool::FeedForwardPool(const Scenario& scenario, const Catalogue& cata
       chip_(make_chip_model(scenario, catalogue, placement_.pool)),
       chip_key_(key_of(chip_->chip(), scenario.software)),
       store_(store) {
+  placement_.precision = executed_precision(*chip_, placement_);
   if (!chip_->runs_gangs()) {
     throw ConfigError(placement_.place,
                       fmt::format("pool '{}' of '{}' has no static schedule; feed-forward blocks "

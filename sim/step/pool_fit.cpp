@@ -173,11 +173,20 @@ Sharding sharding_of(const PoolPlacement& placement) {
           placement.redundant_experts};
 }
 
+Precision executed_precision(const ChipModel& chip, const PoolPlacement& placement) {
+  try {
+    return chip.executed(placement.precision);
+  } catch (const ModelError& error) {
+    throw ConfigError(placement.place, error.what());
+  }
+}
+
 std::vector<Stage> stages_of(const ChipModel& chip, const NeuralNetwork& network,
                              const PoolPlacement& placement, std::int64_t head_chips) {
   const bool as_a_whole = chip.runs_gangs();
-  std::vector<Stage> stages = partition_pipeline(network, placement.precision, placement.pipeline,
-                                                 head_chips, as_a_whole ? placement.tensor : 1);
+  std::vector<Stage> stages =
+      partition_pipeline(network, executed_precision(chip, placement), placement.pipeline,
+                         head_chips, as_a_whole ? placement.tensor : 1);
   if (as_a_whole) return stages;
   const Sharding sharding = sharding_of(placement);
   const std::vector<std::string> problems = sharding_problems(network, sharding);

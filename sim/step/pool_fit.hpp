@@ -45,6 +45,10 @@ struct FitQuestion {
 /// How the chips of a stage share it.
 [[nodiscard]] Sharding sharding_of(const PoolPlacement& placement);
 
+/// What the chip makes of the placement's formats; throws ConfigError at placement.place for those
+/// that it does not take.
+[[nodiscard]] Precision executed_precision(const ChipModel& chip, const PoolPlacement& placement);
+
 /// The stages of a placement, uncut among ranks: those of chips that do not run gangs by themselves
 /// are of rank 0. Throws ConfigError at placement.place where the network cannot be shared so.
 [[nodiscard]] std::vector<Stage> stages_of(const ChipModel& chip, const NeuralNetwork& network,

@@ -98,12 +98,6 @@ PoolModel::PoolModel(const Scenario& scenario, const PoolPlacement& placement,
       store_(store) {
   connect_gang(scenario, make_network);
   if (duty == LayerDuty::Mixers) connect_split(scenario, catalogue, make_network);
-  if (placement.precision.block_scaled && is_static()) {
-    throw ConfigError(placement.place,
-                      fmt::format("chips of pool '{}' multiply without scales of blocks; write "
-                                  "'weights: fp8'",
-                                  placement.pool));
-  }
   FitQuestion question = fit_question(scenario, *chip_, layers_);
   question.store = &store_;
   question.chip_key = chip_key_;

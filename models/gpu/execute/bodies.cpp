@@ -9,7 +9,8 @@ namespace {
 
 using Body = void (*)(const KernelCall&);
 
-void leave_to_caller(const KernelCall&) {}  // who asked for the logits picks the token
+void leave_to_caller(const KernelCall&) {}   // who asked for the logits picks the token
+void leave_to_product(const KernelCall&) {}  // it quantises each row by itself: the same codes
 
 /// Query and attention kernels of latent attention go by the same names as those of grouped
 /// attention.
@@ -81,6 +82,7 @@ const std::map<std::string_view, Body>& bodies() {
       {"ffn_post_norm", execute_post_norm},
       {"final_norm", execute_final_norm},
       {"logit_softcap", execute_logit_cap},
+      {"quantise", leave_to_product},
       {"sample", leave_to_caller}};
   return table;
 }

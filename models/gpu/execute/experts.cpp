@@ -4,6 +4,7 @@
 
 #include "models/gpu/execute/bodies.hpp"
 #include "models/gpu/execute/expert_rows.hpp"
+#include "models/gpu/execute/product_row.hpp"
 #include "models/gpu/execute/routing.hpp"
 #include "models/gpu/functional_ops.hpp"
 #include "models/gpu/gpu_chip.hpp"
@@ -58,11 +59,11 @@ class ExpertProduct {
 
  private:
   void fill(std::int64_t expert, std::int64_t row, ShareRange columns) const {
-    const std::span<const float> x = from_.read(row, call_.span.start);
+    const ProductRow x(call_.on(), from_.read(row, call_.span.start), weights_);
     const std::span<float> y = to_.write(row, call_.span.end);
     const std::int64_t first = expert * to_.width();
     for (std::int64_t column = columns.begin; column < columns.end; ++column) {
-      float sum = matrix_dot(call_.on().math(), x, weights_.row(first + column));
+      float sum = x.dot(first + column);
       if (bias_ != nullptr) sum += bias_->values[index_of(first + column)];
       y[index_of(column)] = round_to(call_.on().type(), sum);
     }

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "models/gpu/execute/bodies.hpp"
+#include "models/gpu/execute/product_row.hpp"
 #include "models/gpu/functional_ops.hpp"
 #include "sim/core/integers.hpp"
 
@@ -42,11 +43,10 @@ std::vector<const SliceOnChip*> slices_of_form(const KernelCall& call, bool abso
 /// out = the rows of one head's matrix times x.
 void multiply_head(const KernelCall& call, std::span<const float> x, std::int64_t head,
                    std::span<float> out) {
-  const WeightMatrix& b = call.own_weights();
+  const ProductRow row(call.on(), x, call.own_weights());
   const std::int64_t first = head * static_cast<std::int64_t>(out.size());
   for (std::size_t column = 0; column < out.size(); ++column) {
-    const float sum =
-        matrix_dot(call.on().math(), x, b.row(first + static_cast<std::int64_t>(column)));
+    const float sum = row.dot(first + static_cast<std::int64_t>(column));
     out[column] = round_to(call.on().type(), sum);
   }
 }

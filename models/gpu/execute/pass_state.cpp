@@ -7,10 +7,6 @@
 
 namespace tandem::gpu {
 
-ElementType StageOnChip::math() const {
-  return math_type(stage.precision.weights, stage.precision.activations);
-}
-
 ElementType StageOnChip::kv_math() const {
   return math_type(stage.precision.kv_cache, stage.precision.activations);
 }

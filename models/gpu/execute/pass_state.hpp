@@ -31,8 +31,7 @@ struct StageOnChip {
 
   [[nodiscard]] ElementType type() const { return stage.precision.activations; }
   [[nodiscard]] ElementType kv_type() const { return stage.precision.kv_cache; }
-  /// Type of products with weights, and with what is cached.
-  [[nodiscard]] ElementType math() const;
+  /// Type of products with what is cached.
   [[nodiscard]] ElementType kv_math() const;
   /// 0, 1, ... in the order in which CTAs execute.
   [[nodiscard]] std::vector<std::int64_t> order_of(std::int64_t ctas) const;

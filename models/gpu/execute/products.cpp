@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "models/gpu/execute/bodies.hpp"
+#include "models/gpu/execute/product_row.hpp"
 #include "models/gpu/functional_ops.hpp"
 #include "models/gpu/gpu_chip.hpp"
 #include "models/gpu/plan_gemm.hpp"
@@ -92,17 +93,16 @@ void multiply(const KernelCall& call, const TrackedRows& a, const WeightMatrix& 
                      "' have other shapes than its kernel");
   }
   const std::int64_t part = part_of_k(on, kernel);
-  std::vector<std::span<const float>> inputs;
+  std::vector<ProductRow> inputs;
   std::vector<std::span<float>> rows;
   for (std::int64_t row = 0; row < kernel.m; ++row) {
-    inputs.push_back(a.read(row, call.span.start));
+    inputs.emplace_back(on, a.read(row, call.span.start), b);
     if (kernel.adds_residual) (void)c.read(row, call.span.start);
     rows.push_back(c.write(row, call.span.end));
   }
   walk_tiles(call, kernel, [&](std::int64_t row, std::int64_t column) {
     float& value = rows[static_cast<std::size_t>(row)][static_cast<std::size_t>(column)];
-    float sum =
-        matrix_dot_in_parts(on.math(), inputs[static_cast<std::size_t>(row)], b.row(column), part);
+    float sum = inputs[static_cast<std::size_t>(row)].dot(column, part);
     if (bias != nullptr) sum += bias->values[static_cast<std::size_t>(column)];
     if (kernel.adds_residual) sum += value;
     value = is_rounded ? round_to(on.type(), sum) : sum;

@@ -1,5 +1,6 @@
 #include "sim/numerics/formats/quant_format.hpp"
 
+#include <algorithm>
 #include <array>
 #include <string>
 #include <vector>
@@ -84,6 +85,42 @@ const auto& find_named(const Table& table, std::string_view name, const char* wh
                     (nearest.empty() ? "" : "; did you mean '" + nearest + "'?"));
 }
 
+/// Precisions of all pairs of formats, by weights and then inputs, of which the first is "kept".
+struct PairTable {
+  std::vector<std::string> names;
+  std::vector<Precision> precisions;
+};
+
+PairTable make_pairs() {
+  PairTable table;
+  for (const QuantFormat& weight : formats) {
+    table.names.emplace_back(weight.name);
+    for (const QuantFormat& input : formats) {
+      table.names.push_back(std::string(weight.name) + " x " + std::string(input.name));
+    }
+  }
+  const std::size_t choices = formats.size() + 1;
+  for (std::size_t i = 0; i < table.names.size(); ++i) {
+    Precision precision{table.names[i], bf16, formats[i / choices], {}};
+    if (i % choices > 0) precision.activation = formats[i % choices - 1];
+    table.precisions.push_back(precision);
+  }
+  return table;
+}
+
+const PairTable& pairs() {
+  static const PairTable table = make_pairs();
+  return table;
+}
+
+std::size_t index_of_format(const QuantFormat& format) {
+  const auto found = std::find(formats.begin(), formats.end(), format);
+  if (found == formats.end()) {
+    throw ModelError("format " + std::string(format.name) + " is not among the named formats");
+  }
+  return static_cast<std::size_t>(found - formats.begin());
+}
+
 }  // namespace
 
 double QuantFormat::bits_per_element() const {
@@ -118,6 +155,18 @@ std::span<const Precision> precisions() {
 
 const Precision& find_precision(std::string_view name) {
   return find_named(named_precisions, name, "precision");
+}
+
+const Precision& precision_of(const QuantFormat& weight, const QuantFormat* activation) {
+  for (const Precision& precision : named_precisions) {
+    if (!precision.weight || !(*precision.weight == weight)) continue;
+    const bool is_same = activation == nullptr
+                             ? !precision.activation
+                             : precision.activation && *precision.activation == *activation;
+    if (is_same) return precision;
+  }
+  const std::size_t input_index = activation == nullptr ? 0 : index_of_format(*activation) + 1;
+  return pairs().precisions[index_of_format(weight) * (formats.size() + 1) + input_index];
 }
 
 std::int64_t weight_bytes(const Precision& precision, std::int64_t rows, std::int64_t cols) {

@@ -109,6 +109,11 @@ struct Precision {
 [[nodiscard]] std::span<const Precision> precisions();
 /// The precision of that name; throws ConfigError that suggests the nearest name.
 [[nodiscard]] const Precision& find_precision(std::string_view name);
+/// The precision of weights in one of quant_formats() with inputs in another (null: kept): the
+/// named one where there is such, else one called "<weights>" or "<weights> x <inputs>". Throws
+/// ModelError for a format that is not of the list.
+[[nodiscard]] const Precision& precision_of(const QuantFormat& weight,
+                                            const QuantFormat* activation);
 /// Bytes of a rows x cols weight under `precision`.
 [[nodiscard]] std::int64_t weight_bytes(const Precision& precision, std::int64_t rows,
                                         std::int64_t cols);

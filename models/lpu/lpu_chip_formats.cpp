@@ -1,0 +1,28 @@
+// Which formats of weights the planes take.
+#include <fmt/format.h>
+
+#include "models/lpu/lpu_chip.hpp"
+#include "sim/core/diagnostics.hpp"
+
+namespace tandem::lpu {
+
+// Planes take elements of one type; a factor per matrix is all the scale that they know.
+Precision LpuChip::executed(const Precision& asked) const {
+  const bool is_plain = asked.overrides.empty() && !asked.has_formats();
+  if (!is_plain && !asked.is_expanded) {
+    throw ModelError(fmt::format(
+        "planes of '{}' multiply float16, bfloat16 or fp8 with one factor per matrix; write "
+        "'expand: load' and 'activations: float16' to hold the weights as float16, or "
+        "'weights: fp8'",
+        chip_.name));
+  }
+  if (asked.is_expanded && bytes_of(asked.weights) != 2) {
+    throw ModelError(
+        fmt::format("'expand: load' on '{}' holds weights as the activations' type; "
+                    "write 'activations: float16' or 'bfloat16'",
+                    chip_.name));
+  }
+  return asked;
+}
+
+}  // namespace tandem::lpu
