@@ -22,12 +22,18 @@ RoundPool::RoundPool(const Scenario& scenario, const PoolPlacement& placement,
                        ? make_network.collectives(scenario.system, scenario.software)
                        : nullptr),
       chip_(make_chip_model(scenario, catalogue, placement.pool)) {
-  const auto pool_of = [&](const Weights& own) {
-    return std::make_unique<FunctionalPool>(*chip_, placement, own, options.positions, first_chip,
+  const auto pool_of = [&](const Weights& own, const PoolPlacement& formats) {
+    return std::make_unique<FunctionalPool>(*chip_, formats, own, options.positions, first_chip,
                                             network, collectives_.get(), options.timeline);
   };
-  model_ = pool_of(weights);
-  for (const Weights& own : drafting) drafting_.push_back(pool_of(own));
+  model_ = pool_of(weights, placement);
+  PoolPlacement beside = placement;
+  for (const Weights& own : drafting) {
+    if (own.network.joins_hidden) {
+      beside.precision = precision_of_module(placement.precision, weights.network.layers());
+    }
+    drafting_.push_back(pool_of(own, beside));
+  }
 }
 
 std::vector<FunctionalPool*> RoundPool::drafting() {
