@@ -252,6 +252,17 @@ TEST_F(RoundsInPlace, GangsDraftAndVerifyTogether) {
   }
 }
 
+TEST_F(RoundsInPlace, APoolOfPromptsHandsOverRecurrentStatesToo) {
+  const Weights weights = random_weights(context_.loader.network("qwen35-tiny"), 7);
+  const Scenario own = context_.loader.scenario("little_tales_gpu_pd",
+                                                {{"model", "qwen35-tiny"},
+                                                 {"traffic.prompt_tokens", "16"},
+                                                 {"traffic.output_tokens", "16"},
+                                                 {"speculation", "{method: mtp, drafts: 3}"}});
+  EXPECT_EQ(drafted(own, weights, {}, prompt_, up_to(32)).tokens,
+            alone(weights, "qwen35-tiny", prompt_, up_to(32)).tokens);
+}
+
 TEST_F(RoundsInPlace, APoolOfPromptsHandsOverTheKvOfTheModule) {
   const Weights weights = random_weights(context_.loader.network("dsv3-tiny"), 7);
   const Scenario own = context_.loader.scenario("little_tales_gpu_pd",
