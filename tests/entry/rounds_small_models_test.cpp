@@ -82,7 +82,7 @@ TEST_P(TrainedModules, SampledTextKeepsMostDrafts) {
   EXPECT_EQ(drafted(prompts_.front(), "2").tokens, text.tokens);
 }
 
-INSTANTIATE_TEST_SUITE_P(Bundled, TrainedModules, testing::Values("little_latent"),
+INSTANTIATE_TEST_SUITE_P(Bundled, TrainedModules, testing::Values("little_hybrid", "little_latent"),
                          [](const auto& instance) { return std::string(instance.param); });
 
 }  // namespace

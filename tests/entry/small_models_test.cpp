@@ -33,6 +33,7 @@ void PrintTo(const Bundled& model, std::ostream* out) {
 
 constexpr Bundled bundled[] = {
     {"little_tales", "model.bin", "little_tales_gpu", "little_tales_lpu"},
+    {"little_hybrid", "model.safetensors", "little_hybrid_gpu", "little_hybrid_lpu"},
     {"little_latent", "model.safetensors", "little_latent_gpu", "little_latent_lpu"},
 };
 
