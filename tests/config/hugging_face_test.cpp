@@ -86,7 +86,8 @@ TEST_P(TrainedNetworks, AreThoseOfTheirConfigs) {
   EXPECT_TRUE(json == yaml);
 }
 
-INSTANTIATE_TEST_SUITE_P(Bundled, TrainedNetworks, testing::Values("little_latent"));
+INSTANTIATE_TEST_SUITE_P(Bundled, TrainedNetworks,
+                         testing::Values("little_hybrid", "little_latent"));
 
 TEST(HuggingFace, Qwen2HasBiasesOfQkvOnly) {
   const NeuralNetwork network = shipped().network(fixture_path("qwen2"));

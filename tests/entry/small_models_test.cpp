@@ -33,6 +33,7 @@ void PrintTo(const Bundled& model, std::ostream* out) {
 
 constexpr Bundled bundled[] = {
     {"little_tales", "model.bin", "little_tales_gpu", "little_tales_lpu"},
+    {"little_hybrid", "model.safetensors", "little_hybrid_gpu", "little_hybrid_lpu"},
     {"little_latent", "model.safetensors", "little_latent_gpu", "little_latent_lpu"},
 };
 
@@ -73,8 +74,8 @@ TEST_P(SmallModels, AGpuWritesTheExpectedTokens) {
 }
 
 /// Half of the positions that were sampled from have logits this close to the fp32 reference's.
-/// Not all: where two experts are nearly equal to the router, float16 takes the other one, which
-/// moves that position's logits by up to 1 and those of the next few through the cache.
+/// The largest error is not bounded: in little_latent it was 1.16, where a router's scores are
+/// 0.0004 apart and float16 may take another expert than float32.
 double median_error(const GenerateResult& result, const Weights& weights) {
   ReferenceModel reference(weights);
   std::vector<double> errors;
