@@ -95,6 +95,7 @@ PoolModel::PoolModel(const Scenario& scenario, const PoolPlacement& placement,
       max_context_(longest_request(scenario.traffic)),
       hidden_(scenario.model.hidden),
       network_(make_network(scenario.system)),
+      ways_(scenario.system),
       store_(store) {
   connect_gang(scenario, make_network);
   if (duty == LayerDuty::Mixers) connect_split(scenario, catalogue, make_network);
@@ -121,6 +122,7 @@ PoolModel::PoolModel(const Scenario& scenario, const PoolModel& like, const Cata
       kv_room_(like.kv_room_),
       hidden_(like.hidden_),
       network_(make_network(scenario.system)),
+      ways_(scenario.system, like.ways_),
       store_(store) {
   connect_gang(scenario, make_network);
   if (like.split_ == nullptr) return;
@@ -310,7 +312,7 @@ PassTrace PoolModel::trace(const Batch& batch) {
           {station + span.track, std::move(span.label), start + span.start, start + span.end});
     }
     start +=
-        cost.stations.front() + (i + 1 == stations ? Picoseconds(0) : hand_over(i, batch).time);
+        cost.stations.front() + (i + 1 == stations ? Picoseconds(0) : hop_behind(i, batch).time);
   }
   return whole;
 }
@@ -320,8 +322,7 @@ StepCost PoolModel::simulate(const Batch& batch) {
   const std::size_t stations = stations_of(batch);
   for (std::size_t i = 0; i < stations; ++i) {
     add_station(stations_[i], batch, cost, nullptr);
-    const bool is_last = i + 1 == stations;
-    const Hop next = is_last ? return_tokens(batch) : hand_over(i, batch);
+    const Hop next = hop_behind(i, batch);
     cost.hops.push_back(next.time);
     if (next.time.count() > 0) cost.parts["hand_over"] += next.time;
     for (const auto& [name, bytes] : next.link_bytes) cost.link_bytes[name] += bytes;
@@ -372,8 +373,7 @@ StepFloor PoolModel::floor(const Batch& batch) {
       if (is_new) known->second = floor_of(stations_[i], j, batch);
       slowest = std::max(slowest, known->second);
     }
-    result.latency +=
-        slowest + (i + 1 == stations ? return_tokens(batch) : hand_over(i, batch)).floor;
+    result.latency += slowest + hop_floor_behind(i, batch);
     result.period = std::max(result.period, slowest);
   }
   floors_.emplace(key, result);

@@ -8,9 +8,9 @@
 #include <tuple>
 #include <vector>
 
-#include "sim/graph/topology.hpp"
 #include "sim/lower/network_model.hpp"
 #include "sim/step/feed_forward_pool.hpp"
+#include "sim/step/link_ways.hpp"
 #include "sim/step/ping_pong.hpp"
 
 namespace tandem {
@@ -73,10 +73,8 @@ class SplitLayers {
   const Crossing& cross(const Rows& rows);
   Crossing send_across(const Rows& rows);
   Picoseconds crossing_floor(const Rows& rows);
-  /// Ways of the messages by link class, each with its largest message. They depend on what hangs
-  /// where: scenarios that differ in numbers alone share them.
-  using Way = std::vector<std::string>;
-  const std::map<Way, Bytes>& ways_of(const Rows& rows);
+  /// Ways of the messages, each with its largest message.
+  const std::map<LinkWays::Way, Bytes>& ways_of(const Rows& rows);
 
   FeedForwardPool pool_;
   std::int64_t hidden_;
@@ -87,8 +85,8 @@ class SplitLayers {
   using Key = std::tuple<std::int64_t, ChipAddress, std::size_t, bool>;
   static Key key_of(const Rows& rows);
   std::map<Key, Crossing> crossings_;
-  std::map<std::string, TopologyLink> wires_;  ///< by link class
-  std::shared_ptr<std::map<Key, std::map<Way, Bytes>>> ways_;
+  LinkWays links_;
+  std::shared_ptr<std::map<Key, std::map<LinkWays::Way, Bytes>>> ways_;  ///< as those of links_
 };
 
 }  // namespace tandem
