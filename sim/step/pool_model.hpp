@@ -56,6 +56,10 @@ struct StepCost {
 struct StepFloor {
   Picoseconds latency;
   Picoseconds period;
+  /// What the floors of one way through are made of, by kind_of_part(): how they change with an
+  /// input matters, not their sum, since parts may overlap.
+  TimeParts parts;
+  bool operator==(const StepFloor&) const = default;
 };
 
 /// Room for KV on one replica, given the placement.
@@ -147,7 +151,11 @@ class PoolModel {
   void connect_split(const Scenario& scenario, const Catalogue& catalogue,
                      const NetworkFactory& make_network);
   void check_chips(const Scenario& scenario) const;
-  Picoseconds floor_of(const Station& station, std::size_t stage, const Batch& batch);
+  struct StageFloor {
+    Picoseconds time;
+    TimeParts parts;
+  };
+  StageFloor floor_of(const Station& station, std::size_t stage, const Batch& batch);
   void add_station(const Station& station, const Batch& batch, StepCost& cost, PassTrace* trace);
   const Hop& hop(std::int64_t from, std::int64_t to, Bytes size);
   [[nodiscard]] Bytes hidden_bytes(const Batch& batch) const;

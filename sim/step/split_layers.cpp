@@ -135,12 +135,16 @@ SplitRound SplitLayers::round(const std::vector<MixerWork>& parts,
   return round;
 }
 
-Picoseconds SplitLayers::floor(std::int64_t tokens, const std::vector<ChipAddress>& mixers) {
-  Picoseconds total =
+TimeParts SplitLayers::floor(std::int64_t tokens, const std::vector<ChipAddress>& mixers) {
+  TimeParts parts;
+  parts["bridge"] =
       (crossing_floor({tokens, mixers, true}) + crossing_floor({tokens, mixers, false})) *
       pool_.layers();
-  for (std::int64_t layer = 0; layer < pool_.layers(); ++layer) total += pool_.floor(layer, tokens);
-  return total;
+  Picoseconds& feeding = parts["feed_forward"];
+  for (std::int64_t layer = 0; layer < pool_.layers(); ++layer) {
+    feeding += pool_.floor(layer, tokens);
+  }
+  return parts;
 }
 
 }  // namespace tandem

@@ -12,6 +12,7 @@
 #include "sim/step/feed_forward_pool.hpp"
 #include "sim/step/link_ways.hpp"
 #include "sim/step/ping_pong.hpp"
+#include "sim/step/time_parts.hpp"
 
 namespace tandem {
 
@@ -52,8 +53,9 @@ class SplitLayers {
   [[nodiscard]] SplitRound round(const std::vector<MixerWork>& parts,
                                  const std::vector<ChipAddress>& mixers,
                                  PassTrace* trace = nullptr);
-  /// One micro-batch through all blocks, with the smallest possible hand-overs.
-  [[nodiscard]] Picoseconds floor(std::int64_t tokens, const std::vector<ChipAddress>& mixers);
+  /// One micro-batch through all blocks ("feed_forward"), with the smallest possible hand-overs
+  /// ("bridge").
+  [[nodiscard]] TimeParts floor(std::int64_t tokens, const std::vector<ChipAddress>& mixers);
   [[nodiscard]] const FeedForwardPool& pool() const { return pool_; }
 
  private:
