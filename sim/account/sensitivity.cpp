@@ -126,6 +126,7 @@ class AnalyticalClock {
         shares[kind] += seconds;
         total += seconds;
       }
+      if (total <= 0) shares.clear();
       for (auto& [kind, share] : shares) share /= total;
     }
   }
