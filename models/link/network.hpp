@@ -161,7 +161,7 @@ class Network {
   CalendarQueue<Event> queue_;
   std::map<MessageId, Message> messages_;
   std::vector<LinkState> links_;
-  std::vector<Delivery> ready_;  // ascending by id, all of one time
+  std::vector<Delivery> ready_;           // ascending by id, all of one time
   std::optional<Checkpoint> checkpoint_;  ///< of the first look ahead since the last send
   std::set<MessageId> popped_;            ///< since the checkpoint, and not seen again
   MessageId next_id_ = 0;
