@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -146,7 +147,8 @@ class Network {
   void arrive(const Event& event, Picoseconds now);
   void credit(MessageId id, Picoseconds now);
   void count_queue(LinkState& state, MessageId id, Picoseconds now, bool waited) const;
-  void roll_back();
+  void roll_back(Picoseconds at);
+  void forget_checkpoint();
   LinkState& state_of(LinkId id);
   [[nodiscard]] Bytes payload_of(const Message& message, std::int64_t train) const;
   [[nodiscard]] const std::vector<Route>& routes(NodeId from, NodeId to) const;
@@ -159,8 +161,9 @@ class Network {
   CalendarQueue<Event> queue_;
   std::map<MessageId, Message> messages_;
   std::vector<LinkState> links_;
-  std::vector<Delivery> ready_;  // ascending by id, all of one time
-  std::optional<Checkpoint> checkpoint_;
+  std::vector<Delivery> ready_;           // ascending by id, all of one time
+  std::optional<Checkpoint> checkpoint_;  ///< of the first look ahead since the last send
+  std::set<MessageId> popped_;            ///< since the checkpoint, and not seen again
   MessageId next_id_ = 0;
   Picoseconds committed_{0};  // time of the last send or pop
 };
