@@ -53,10 +53,6 @@ void add_generate(CLI::App& app, Session& session) {
   command->add_option("--top-p", request.top_p,
                       "Sample from the most probable tokens that together reach P");
   command->add_option("--seed", request.seed, "Seed of the sampling stream");
-  command->add_option(
-      "--branches", request.branches,
-      "Texts that go on from the prompt, computed once, each with a sampling stream "
-      "of its own; the most frequent one is the answer of self-consistency");
   command->add_option("--json", arguments->json, "Write the result as JSON; - for standard output");
   command->add_option("--logits", arguments->logits, "Write logits as JSON lines");
   command->add_option("--store", arguments->store,

@@ -49,61 +49,17 @@ std::string as_utf8(const std::string& text) {
   return Json::parse(dumped).get<std::string>();
 }
 
-std::string text_of(const std::vector<std::int32_t>& tokens, const Tokenizer& tokenizer) {
+}  // namespace
+
+std::string text_of(const GenerateResult& result, const Tokenizer& tokenizer) {
   std::string text;
-  for (std::size_t i = 1; i < tokens.size(); ++i) {
-    text += tokenizer.decode(tokens[i - 1], tokens[i]);
+  for (std::size_t i = 1; i < result.tokens.size(); ++i) {
+    text += tokenizer.decode(result.tokens[i - 1], result.tokens[i]);
   }
   return text;
 }
 
-/// All texts of the prompt and the most frequent one; null where there is one.
-Json branches_json(const GenerateResult& result, const std::vector<std::string>& texts) {
-  if (result.branches.empty()) return nullptr;
-  const FrequentText answer = most_frequent(texts);
-  Json list = Json::array();
-  list.push_back({{"text", as_utf8(texts[0])}, {"tokens", result.tokens}});
-  for (std::size_t i = 0; i < result.branches.size(); ++i) {
-    const GeneratedBranch& branch = result.branches[i];
-    list.push_back({{"text", as_utf8(texts[i + 1])},
-                    {"tokens", branch.tokens},
-                    {"end_ms", to_milliseconds(branch.end)}});
-  }
-  return {{"texts", list}, {"most_frequent", {{"branch", answer.branch}, {"count", answer.count}}}};
-}
-
-/// The texts of all branches, the first without a heading where it is alone.
-std::string texts_page(const std::vector<std::string>& texts) {
-  if (texts.size() == 1) return texts[0] + "\n\n";
-  std::string page;
-  for (std::size_t i = 0; i < texts.size(); ++i) {
-    page += fmt::format("[branch {}] {}\n\n", i, texts[i]);
-  }
-  const FrequentText answer = most_frequent(texts);
-  return page + fmt::format("  {:<28}branch {}, {} of {} texts\n", "most frequent", answer.branch,
-                            answer.count, texts.size());
-}
-
-}  // namespace
-
-std::vector<std::string> texts_of(const GenerateResult& result, const Tokenizer& tokenizer) {
-  std::vector<std::string> texts = {text_of(result.tokens, tokenizer)};
-  for (const GeneratedBranch& branch : result.branches) {
-    texts.push_back(text_of(branch.tokens, tokenizer));
-  }
-  return texts;
-}
-
-FrequentText most_frequent(const std::vector<std::string>& texts) {
-  FrequentText best;
-  for (std::size_t i = 0; i < texts.size(); ++i) {
-    const auto count = static_cast<std::size_t>(std::count(texts.begin(), texts.end(), texts[i]));
-    if (count > best.count) best = {i, count};
-  }
-  return best;
-}
-
-std::string generate_json(const GenerateResult& result, const std::vector<std::string>& texts,
+std::string generate_json(const GenerateResult& result, const std::string& text,
                           double reference_error) {
   Json gaps = Json::array();
   for (const Picoseconds gap : result.token_gaps) gaps.push_back(to_milliseconds(gap));
@@ -119,10 +75,9 @@ std::string generate_json(const GenerateResult& result, const std::vector<std::s
   Json chips = Json::object();
   for (const auto& [name, cycles] : result.chip_cycles) chips[name] = cycles.count();
   Json json;
-  json["text"] = as_utf8(texts[0]);
+  json["text"] = as_utf8(text);
   json["tokens"] = result.tokens;
   json["prompt_tokens"] = result.prompt_tokens;
-  json["branches"] = branches_json(result, texts);
   json["timing"] = {{"ttft_ms", to_milliseconds(result.time_to_first_token)},
                     {"tpot_ms", tpot_ms(result)},
                     {"total_ms", to_milliseconds(result.total)},
@@ -147,9 +102,9 @@ std::string logits_jsonl(const GenerateResult& result) {
   return lines;
 }
 
-std::string generate_page(const GenerateResult& result, const std::vector<std::string>& texts,
+std::string generate_page(const GenerateResult& result, const std::string& text,
                           double reference_error) {
-  std::string page = texts_page(texts);
+  std::string page = fmt::format("{}\n\n", text);
   page += fmt::format("  {:<28}{} prompt, {} generated\n", "tokens", result.prompt_tokens,
                       static_cast<std::int64_t>(result.tokens.size()) - result.prompt_tokens);
   page += fmt::format("  {:<28}{:.4f} ms\n", "time to first token",

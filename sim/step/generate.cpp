@@ -75,11 +75,8 @@ class Generation {
     PoolPass pass = prefill_.run(result_.tokens, 0, Picoseconds(0));
     result_.time_to_first_token = pass.end;
     accept(pass, fed - 1);
-    if (is_split_ && (wants_more() || options_.branches > 1)) now_ = move_kv();
+    if (is_split_ && wants_more()) now_ = move_kv();
     while (wants_more()) step();
-    for (std::int64_t branch = 1; branch < options_.branches; ++branch) {
-      run_branch(branch, pass.logits);
-    }
     return finish();
   }
 
@@ -100,25 +97,6 @@ class Generation {
                                                   taken_of(own.placement.ffn.pool, own));
   }
 
-  /// Goes on from the prompt once more: what was computed behind it is dropped.
-  void run_branch(std::int64_t index, const std::vector<float>& after_prompt) {
-    const std::int64_t fed = result_.prompt_tokens;
-    decoder().keep(fed);
-    random_ = RandomStream(options_.seed, fmt::format("sampling, branch {}", index));
-    ended_ = false;
-    GeneratedBranch branch;
-    branch.tokens.assign(result_.tokens.begin(), result_.tokens.begin() + fed);
-    std::swap(branch.tokens, result_.tokens);
-    std::swap(branch.logits, result_.logits);
-    result_.logits[fed - 1] = after_prompt;
-    append(after_prompt, fed - 1);
-    while (wants_more()) step();
-    std::swap(branch.tokens, result_.tokens);
-    std::swap(branch.logits, result_.logits);
-    branch.end = last_token_;
-    result_.branches.push_back(std::move(branch));
-  }
-
   FunctionalPool& decoder() { return is_split_ ? *decode_ : prefill_; }
 
   void step() {
@@ -133,17 +111,12 @@ class Generation {
     result_.floor += pass.floor;
     last_token_ = now_ = pass.end;
     result_.logits[position] = pass.logits;
-    append(pass.logits, position);
-  }
-
-  /// The token behind `position`, chosen from these logits or forced.
-  void append(const std::vector<float>& logits, std::int64_t position) {
     const auto next = static_cast<std::size_t>(position) + 1;
     std::int32_t token = 0;
     if (next < options_.forced.size()) {
       token = options_.forced[next];
     } else {
-      token = ops::sample(logits, sampling_of(options_), {}, random_);
+      token = ops::sample(pass.logits, sampling_of(options_), {}, random_);
     }
     ended_ = token == end_of_text_token && !options_.ignore_end;
     if (!ended_) result_.tokens.push_back(token);
@@ -233,35 +206,6 @@ void check_sampling(const GenerateOptions& options) {
   }
 }
 
-/// Branches drop what others computed behind the prompt, which a recurrent state does not allow.
-void check_branches(const NeuralNetwork& network, const GenerateOptions& options) {
-  if (options.branches < 1) throw ConfigError("--branches must be at least 1");
-  if (options.branches == 1 || !has_recurrent_state(network)) return;
-  throw ConfigError(
-      "--branches is for networks whose layers all keep KV: the state of a recurrent layer cannot "
-      "go back to the end of the prompt; leave it out");
-}
-
-double max_abs_error(const std::vector<std::int32_t>& tokens,
-                     const std::map<std::int64_t, std::vector<float>>& logits,
-                     const Weights& weights) {
-  ReferenceModel reference(weights);
-  double worst = 0;
-  for (std::size_t position = 0; position < tokens.size(); ++position) {
-    const bool is_last =
-        logits.empty() || static_cast<std::int64_t>(position) > logits.rbegin()->first;
-    if (is_last) break;
-    const Tensor row = reference.forward(tokens[position], static_cast<std::int64_t>(position));
-    const auto ours = logits.find(static_cast<std::int64_t>(position));
-    if (ours == logits.end()) continue;
-    const auto expected = row.floats();
-    for (std::size_t i = 0; i < ours->second.size(); ++i) {
-      worst = std::max(worst, std::abs(double{ours->second[i]} - double{expected[i]}));
-    }
-  }
-  return worst;
-}
-
 }  // namespace
 
 std::unique_ptr<ChipModel> make_chip_model(const Scenario& scenario, const Catalogue& catalogue,
@@ -292,14 +236,24 @@ GenerateResult generate(const Scenario& scenario, const Catalogue& catalogue,
                         const NetworkFactory& make_network, const Weights& weights,
                         std::span<const std::int32_t> prompt, const GenerateOptions& options) {
   check_generation(weights, prompt, options);
-  check_branches(weights.network, options);
   return Generation(scenario, catalogue, make_network, weights, options).run(prompt);
 }
 
 double reference_max_abs_error(const GenerateResult& result, const Weights& weights) {
-  double worst = max_abs_error(result.tokens, result.logits, weights);
-  for (const GeneratedBranch& branch : result.branches) {
-    worst = std::max(worst, max_abs_error(branch.tokens, branch.logits, weights));
+  ReferenceModel reference(weights);
+  double worst = 0;
+  for (std::size_t position = 0; position < result.tokens.size(); ++position) {
+    const bool is_last = result.logits.empty() ||
+                         static_cast<std::int64_t>(position) > result.logits.rbegin()->first;
+    if (is_last) break;
+    const Tensor logits =
+        reference.forward(result.tokens[position], static_cast<std::int64_t>(position));
+    const auto ours = result.logits.find(static_cast<std::int64_t>(position));
+    if (ours == result.logits.end()) continue;
+    const auto expected = logits.floats();
+    for (std::size_t i = 0; i < ours->second.size(); ++i) {
+      worst = std::max(worst, std::abs(double{ours->second[i]} - double{expected[i]}));
+    }
   }
   return worst;
 }

@@ -24,7 +24,6 @@ struct GenerateOptions {
   std::int64_t top_k = 0;      ///< sample from the k most probable tokens; 0: from all
   double top_p = 1;            ///< and of these from the most probable that together reach p
   std::uint64_t seed = 1;
-  std::int64_t branches = 1;  ///< texts that go on from the same prompt
   /// Keep going after the end-of-text token (BOS in llama2.c models) instead of stopping there.
   bool ignore_end = false;
   /// Tokens to feed instead of the model's own choices (teacher forcing); empty: none.
@@ -51,13 +50,6 @@ struct DraftRound {
   std::int64_t accepted = 0;
 };
 
-/// A further text that goes on from the prompt's KV, sampled from a stream of its own.
-struct GeneratedBranch {
-  std::vector<std::int32_t> tokens;  ///< prompt, then what was generated
-  Picoseconds end;
-  std::map<std::int64_t, std::vector<float>> logits;  ///< as in GenerateResult
-};
-
 struct GenerateResult {
   std::vector<std::int32_t> tokens;  ///< prompt, then what was generated
   std::int64_t prompt_tokens = 0;
@@ -74,8 +66,7 @@ struct GenerateResult {
   /// the placement is disaggregated.
   std::vector<KvBlock> kv_sent;
   std::vector<KvBlock> kv_received;
-  std::vector<DraftRound> rounds;         ///< of speculative decoding
-  std::vector<GeneratedBranch> branches;  ///< those after the first, which `tokens` holds
+  std::vector<DraftRound> rounds;  ///< of speculative decoding
 };
 
 /// Ends a text: llama2.c models separate documents with BOS.
@@ -85,8 +76,7 @@ inline constexpr std::int32_t end_of_text_token = 1;
 void check_generation(const Weights& weights, std::span<const std::int32_t> prompt,
                       const GenerateOptions& options);
 
-/// Runs `prompt` (not empty; the tokenizer's BOS first) and continues it. Branches follow one
-/// another, each on the KV that the prompt left; the first is what it would be without the others.
+/// Runs `prompt` (not empty; the tokenizer's BOS first) and continues it.
 /// Throws ConfigError when the placement cannot hold the model or the positions exceed its context.
 [[nodiscard]] GenerateResult generate(const Scenario& scenario, const Catalogue& catalogue,
                                       const NetworkFactory& make_network, const Weights& weights,
@@ -94,7 +84,7 @@ void check_generation(const Weights& weights, std::span<const std::int32_t> prom
                                       const GenerateOptions& options);
 
 /// Largest absolute difference between the run's logits and those of the fp32 reference operators
-/// fed the same tokens, over all branches.
+/// fed the same tokens.
 [[nodiscard]] double reference_max_abs_error(const GenerateResult& result, const Weights& weights);
 
 /// The chip model that a pool of the scenario runs on.
