@@ -192,8 +192,7 @@ void Network::head(const Event& event, Picoseconds now) {
   }
   if (options_.counts_queues) {
     count_queue(state, event.message, now, start.start > now);
-    Picoseconds& leaves = state.pending[event.message];
-    leaves = std::max(leaves, end);
+    state.pending.add(event.message, end);
   }
   state.statistics.payload += payload;
   state.statistics.wire += wire_bytes(wire, payload);
@@ -215,12 +214,31 @@ void Network::head(const Event& event, Picoseconds now) {
   queue_.push(start.end + wire.latency, Phase::Issue, next);
 }
 
+void Network::Pending::add(MessageId id, Picoseconds leaves) {
+  const auto [known, is_new] = leaves_.try_emplace(id, leaves);
+  if (!is_new) {
+    if (leaves <= known->second) return;
+    order_.erase({known->second, id});
+    known->second = leaves;
+  }
+  order_.insert({leaves, id});
+}
+
+void Network::Pending::let_go(Picoseconds now) {
+  while (!order_.empty() && order_.begin()->first <= now) {
+    leaves_.erase(order_.begin()->second);
+    order_.erase(order_.begin());
+  }
+}
+
+std::int64_t Network::Pending::others(MessageId id) const {
+  return static_cast<std::int64_t>(leaves_.size()) - (leaves_.contains(id) ? 1 : 0);
+}
+
 void Network::count_queue(LinkState& state, MessageId id, Picoseconds now, bool waited) const {
-  std::erase_if(state.pending, [now](const auto& entry) { return entry.second <= now; });
+  state.pending.let_go(now);
   if (!waited) return;
-  const auto others = static_cast<std::int64_t>(state.pending.size()) -
-                      static_cast<std::int64_t>(state.pending.count(id));
-  state.statistics.peak_queue = std::max(state.statistics.peak_queue, others);
+  state.statistics.peak_queue = std::max(state.statistics.peak_queue, state.pending.others(id));
 }
 
 /// A whole train is at its destination: its bytes are copied out of the sender's buffer.

@@ -128,10 +128,21 @@ class Network {
     Payload source;
     std::shared_ptr<std::vector<std::byte>> target;
   };
+  /// Messages at a link, by when their last train leaves it.
+  class Pending {
+   public:
+    void add(MessageId id, Picoseconds leaves);
+    void let_go(Picoseconds now);
+    [[nodiscard]] std::int64_t others(MessageId id) const;
+
+   private:
+    std::map<MessageId, Picoseconds> leaves_;
+    std::set<std::pair<Picoseconds, MessageId>> order_;
+  };
   struct LinkState {
     LinkSchedule schedule;
     LinkStatistics statistics;
-    std::map<MessageId, Picoseconds> pending;  // message -> when its last train leaves
+    Pending pending;
   };
   /// What a look-ahead may have to undo. Link states are saved when first touched.
   struct Checkpoint {
