@@ -14,7 +14,7 @@ namespace {
 using fakes::scenario;
 using fakes::split_scenario;
 
-RunResult serve(const Scenario& s) {
+RunResult serve_groups(const Scenario& s) {
   RunOptions options;
   options.exact = true;
   return run(s, fakes::catalogue(), fakes::network(), options);
@@ -48,7 +48,7 @@ Scenario discussing(std::int64_t agents, std::int64_t rounds, std::int64_t outpu
 
 TEST(Branches, ComputeTheirPromptOnceAndDecodeSideBySide) {
   // Prompt: 4 x 1400 = 5600 ns, then four passes of three tokens: 4 x 1030 = 4120 ns.
-  const RunResult result = serve(branching(3));
+  const RunResult result = serve_groups(branching(3));
   ASSERT_EQ(result.requests.size(), 3u);
   for (const RequestRecord& record : result.requests) {
     EXPECT_DOUBLE_EQ(record.ttft_ms, 5600e-6);
@@ -70,9 +70,9 @@ TEST(Branches, HoldTheFullBlocksOfThePromptOnce) {
   // 40 tokens fill two blocks; each branch copies the third, which takes its 4 computed tokens too.
   Scenario s = branching(3);
   give_blocks(s, 10);
-  EXPECT_DOUBLE_EQ(serve(s).pools[0].kv_peak, 0.5);
+  EXPECT_DOUBLE_EQ(serve_groups(s).pools[0].kv_peak, 0.5);
   give_blocks(s, 5);
-  const RunResult result = serve(s);
+  const RunResult result = serve_groups(s);
   EXPECT_DOUBLE_EQ(result.pools[0].kv_peak, 1);
   EXPECT_EQ(result.steps, 5);
   EXPECT_EQ(result.groups->waited_for_kv, 0);
@@ -82,7 +82,7 @@ TEST(Branches, WaitForKvBlocksAndComputeThePartialBlockAgain) {
   // Four blocks: two branches run, the third begins behind the shared 32 tokens when one is done.
   Scenario s = branching(3);
   give_blocks(s, 4);
-  const RunResult result = serve(s);
+  const RunResult result = serve_groups(s);
   EXPECT_EQ(result.groups->waited_for_kv, 1);
   EXPECT_EQ(result.groups->waited_for_sequence, 0);
   EXPECT_EQ(result.groups->preemptions, 0);
@@ -95,7 +95,7 @@ TEST(Branches, WaitForKvBlocksAndComputeThePartialBlockAgain) {
 TEST(Branches, WaitForASequence) {
   Scenario s = branching(3);
   s.serving.max_sequences = 2;
-  const RunResult result = serve(s);
+  const RunResult result = serve_groups(s);
   EXPECT_EQ(result.groups->waited_for_sequence, 1);
   EXPECT_EQ(result.groups->waited_for_kv, 0);
   EXPECT_EQ(result.groups->prompt_tokens, 40 + 8);
@@ -104,7 +104,7 @@ TEST(Branches, WaitForASequence) {
 TEST(Branches, AreGivenAllTheirTokensByThePromptWhereTheyHaveOne) {
   Scenario s = branching(4);
   s.traffic.output_tokens = 1;
-  const RunResult result = serve(s);
+  const RunResult result = serve_groups(s);
   EXPECT_EQ(result.steps, 1);
   EXPECT_EQ(result.output_tokens, 4);
 }
@@ -113,9 +113,9 @@ TEST(Branches, FirstOneIsTheRequestThatItWouldBeByItself) {
   Scenario s = branching(3);
   s.traffic.length_spread = 0.5;
   s.traffic.requests = 20;
-  const RunResult groups = serve(s);
+  const RunResult groups = serve_groups(s);
   s.traffic.branches = 1;
-  const RunResult single = serve(s);
+  const RunResult single = serve_groups(s);
   ASSERT_EQ(groups.requests.size(), 60u);
   for (std::size_t i = 0; i < 20; ++i) {
     EXPECT_EQ(groups.requests[3 * i].prompt, single.requests[i].prompt);
@@ -129,7 +129,7 @@ TEST(Branches, KvOfTheirPromptCrossesOnce) {
   // 32 tokens: 2048 B; each of three decode passes per branch takes 16 + 8 B over the wire.
   Scenario s = split_scenario();
   s.traffic.branches = 2;
-  const RunResult result = serve(s);
+  const RunResult result = serve_groups(s);
   EXPECT_EQ(result.kv_transfers, 1);
   EXPECT_EQ(result.links.at("wire").bytes.count(), 2048 + 2 * 3 * 24);
   EXPECT_EQ(result.groups->prompt_tokens, 32);
@@ -147,7 +147,7 @@ TEST(Branches, TakeOverTheSlotOfTheOneThatIsDone) {
   const auto weights = std::max(stage.weight_bytes(), first.weight_bytes()).count();
   fakes::set(s.system.chips["small"].parameters, "capacity",
              static_cast<double>(weights + 32 * 50));
-  const RunResult result = serve(s);
+  const RunResult result = serve_groups(s);
   EXPECT_EQ(result.pools[1].kv_slots, 1);
   EXPECT_EQ(result.groups->waited_for_sequence, 2);
   EXPECT_EQ(result.kv_transfers, 1);
@@ -157,7 +157,7 @@ TEST(Branches, TakeOverTheSlotOfTheOneThatIsDone) {
 
 TEST(Agents, ComputeThePrefixOnceAndWhatWasWrittenOncePerRound) {
   // Whole blocks: answers of 8 from two agents fill one. S + a p + (r - 1) (a O + a p).
-  const RunResult result = serve(discussing(2, 3, 8));
+  const RunResult result = serve_groups(discussing(2, 3, 8));
   ASSERT_EQ(result.requests.size(), 6u);
   EXPECT_EQ(result.groups->prompt_tokens, 32 + 2 * 16 + 2 * (2 * 8 + 2 * 16));
   EXPECT_EQ(result.groups->prompt_tokens_alone, result.groups->prompt_tokens);
@@ -169,7 +169,7 @@ TEST(Agents, ComputeThePrefixOnceAndWhatWasWrittenOncePerRound) {
 TEST(Agents, TakeOneGroupOfPassesPerRound) {
   // First round: 48 + 16 prompt tokens, 6560 ns, and three passes of two tokens, 4080 ns each.
   // Second: prompts of 32 + 8 + 16 tokens behind the 32 that fill blocks: 2 x 24 in 5920 ns.
-  const RunResult result = serve(discussing(2, 2, 4));
+  const RunResult result = serve_groups(discussing(2, 2, 4));
   EXPECT_EQ(result.steps, 8);
   EXPECT_NEAR(result.groups->e2e_ms[0], (6560 + 5920 + 6 * 4080) * 1e-6, 1e-12);
   EXPECT_EQ(result.groups->prompt_tokens, 48 + 16 + 24 + 24);
@@ -181,7 +181,7 @@ TEST(Agents, LoseThePrefixToOthersWhenKvIsShort) {
   s.traffic.requests = 6;
   s.traffic.concurrency = 3;
   give_blocks(s, 9);
-  const RunResult result = serve(s);
+  const RunResult result = serve_groups(s);
   EXPECT_EQ(result.requests.size(), 54u);
   EXPECT_GT(result.groups->prompt_tokens, result.groups->prompt_tokens_alone);
   EXPECT_GT(result.groups->preemptions, 0);
@@ -200,7 +200,7 @@ TEST(Groups, AllEndHoweverShortKvAndSequencesAre) {
     s.serving.max_sequences = draw.integer(1, 8);
     s.seed = seed;
     give_blocks(s, draw.integer(10, 16));
-    const RunResult result = serve(s);
+    const RunResult result = serve_groups(s);
     EXPECT_EQ(result.groups->groups, 8);
     EXPECT_GE(result.groups->prompt_tokens, result.groups->prompt_tokens_alone);
     EXPECT_LE(result.pools[0].kv_peak, 1);
