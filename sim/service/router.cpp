@@ -4,7 +4,8 @@
 
 namespace tandem {
 
-void Router::connect(Replicas* prefill, Replicas* decode, KvTransfer* transfer, Source* source) {
+void Router::connect(Replicas* prefill, Replicas* decode, KvTransfer* transfer,
+                     RequestSource* source) {
   prefill_ = prefill;
   decode_ = decode;
   transfer_ = transfer;

@@ -22,7 +22,7 @@ class Router final : public RequestInlet, public RequestSink, public TransferSin
   /// `policy`: "least_loaded" (fewest requests, ties to the lowest index) or "round_robin".
   explicit Router(std::string policy) : policy_(std::move(policy)) {}
   /// Joins the parts; `decode` may be empty, then `transfer` may be null.
-  void connect(Replicas* prefill, Replicas* decode, KvTransfer* transfer, Source* source);
+  void connect(Replicas* prefill, Replicas* decode, KvTransfer* transfer, RequestSource* source);
   /// KV goes layer by layer; `transfer` of connect() is then null.
   void connect_layers(LayerwiseTransfer* layers) { layers_ = layers; }
 
@@ -52,7 +52,7 @@ class Router final : public RequestInlet, public RequestSink, public TransferSin
   Replicas* decode_ = nullptr;
   KvTransfer* transfer_ = nullptr;
   LayerwiseTransfer* layers_ = nullptr;
-  Source* source_ = nullptr;
+  RequestSource* source_ = nullptr;
   RequestGroups* groups_ = nullptr;
   std::size_t next_prefill_ = 0;
   std::size_t next_decode_ = 0;

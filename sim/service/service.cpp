@@ -323,7 +323,7 @@ class ServiceRun {
   Drafting prefill_drafting_;
   Drafting decode_drafting_;
   std::unique_ptr<RequestGroups> groups_;  ///< where an arrival is several requests
-  Source source_;
+  RequestSource source_;
   StepSampler sampler_;
   StepEstimator prefill_estimator_;
   std::optional<StepEstimator> decode_estimator_;

@@ -13,8 +13,8 @@ std::int64_t draw_length(std::int64_t mean, const Traffic& traffic, RandomStream
   return stream.integer(std::max<std::int64_t>(1, low), high);
 }
 
-Source::Source(const Traffic& traffic, Picoseconds ramp, std::uint64_t seed, Agenda& agenda,
-               RequestInlet& inlet)
+RequestSource::RequestSource(const Traffic& traffic, Picoseconds ramp, std::uint64_t seed,
+                             Agenda& agenda, RequestInlet& inlet)
     : traffic_(traffic),
       lengths_(seed, "lengths"),
       gaps_(seed, "arrivals"),
@@ -22,12 +22,12 @@ Source::Source(const Traffic& traffic, Picoseconds ramp, std::uint64_t seed, Age
       inlet_(inlet),
       ramp_(traffic.ramp.value_or(ramp)) {}
 
-Picoseconds Source::draw_gap() {
+Picoseconds RequestSource::draw_gap() {
   const double mean = 1 / traffic_.rate;
   return from_seconds(traffic_.arrivals == ArrivalKind::Poisson ? gaps_.exponential(mean) : mean);
 }
 
-void Source::start() {
+void RequestSource::start() {
   if (traffic_.arrivals == ArrivalKind::Closed) {
     agenda_.wake(*this, Picoseconds(0), Phase::Release);
   } else {
@@ -35,13 +35,13 @@ void Source::start() {
   }
 }
 
-void Source::answered(Picoseconds now) {
+void RequestSource::answered(Picoseconds now) {
   if (traffic_.arrivals != ArrivalKind::Closed) return;
   ++due_;
   agenda_.wake(*this, now, Phase::Release);
 }
 
-void Source::send_one(Picoseconds now) {
+void RequestSource::send_one(Picoseconds now) {
   Request request;
   request.id = static_cast<std::int64_t>(requests_.size());
   request.arrival = now;
@@ -51,11 +51,11 @@ void Source::send_one(Picoseconds now) {
   inlet_.arrived(requests_.back(), now);
 }
 
-Picoseconds Source::start_of(std::int64_t index) const {
+Picoseconds RequestSource::start_of(std::int64_t index) const {
   return Picoseconds(ramp_.count() / traffic_.concurrency * index);
 }
 
-void Source::start_users(Picoseconds now) {
+void RequestSource::start_users(Picoseconds now) {
   while (started_ < traffic_.concurrency && start_of(started_) <= now && has_more()) {
     ++started_;
     send_one(now);
@@ -65,7 +65,7 @@ void Source::start_users(Picoseconds now) {
   }
 }
 
-void Source::act(Picoseconds now, Phase phase) {
+void RequestSource::act(Picoseconds now, Phase phase) {
   (void)phase;
   if (traffic_.arrivals == ArrivalKind::Closed) {
     start_users(now);

@@ -24,11 +24,11 @@ class RequestInlet {
 
 /// Makes the requests of a run. Lengths come from the stream "lengths" in the order of the ids,
 /// times between arrivals from the stream "arrivals": neither depends on how the service fares.
-class Source final : public Component {
+class RequestSource final : public Component {
  public:
   /// `ramp`: time over which closed-loop users start, where the traffic does not say.
-  Source(const Traffic& traffic, Picoseconds ramp, std::uint64_t seed, Agenda& agenda,
-         RequestInlet& inlet);
+  RequestSource(const Traffic& traffic, Picoseconds ramp, std::uint64_t seed, Agenda& agenda,
+                RequestInlet& inlet);
   /// Plans the first arrivals.
   void start();
   /// A request was answered: in closed loop its user sends the next one.
