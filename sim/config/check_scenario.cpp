@@ -7,6 +7,7 @@
 #include <map>
 
 #include "sim/config/loader.hpp"
+#include "sim/describe/kv_slots.hpp"
 
 namespace tandem::config {
 namespace {
@@ -96,6 +97,8 @@ class PhaseCheck {
     const NeuralNetwork& network = network_;
     if (tree == nullptr || network.name == from_checkpoint || network.layers() == 0) return;
     check_overrides(tree->find("overrides"));
+    const std::string kv = kv_problem(network, placement_.precision);
+    if (!kv.empty()) problems_.report(place_of(*tree, "kv_cache"), kv);
     for (const TensorSpec& tensor : tensors_of(network)) {
       const WeightStorage stored =
           placement_.precision.values_of(part_of(tensor), layer_of(tensor));

@@ -63,6 +63,7 @@ void add(Hasher& hasher, const PoolPlacement& p) {
   if (p.spares != 0) hasher.add("spares").add(p.spares);
   hasher.add(p.precision.weights).add(p.precision.kv_cache).add(p.precision.activations);
   if (p.precision.block_scaled) hasher.add("block_scaled");
+  if (p.precision.kv_format != nullptr) hasher.add("kv_format").add(p.precision.kv_format->name);
   if (const std::uint64_t formats = p.precision.formats_key()) hasher.add("formats").add(formats);
 }
 

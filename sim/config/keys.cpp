@@ -1,7 +1,7 @@
 #include "sim/config/keys.hpp"
 
 #include "sim/config/key_makers.hpp"
-#include "sim/numerics/formats/quant_format.hpp"
+#include "sim/numerics/formats/kv_format.hpp"
 
 namespace tandem::config {
 namespace {
@@ -11,11 +11,13 @@ using namespace make;
 const std::vector<std::string> bases = {"datasheet", "measured", "published",
                                         "derived",   "fitted",   "assumed"};
 
-KeySpec element(const std::string& name, const std::string& doc) {
-  return choice(
-      name, "bfloat16", {"bfloat16", "float16", "float32", "fp8", "int8"},
-      {"fp8_block", "int8_wo", "int4_wo", "nvfp4", "mxfp4", "w4a16_mxfp4", "w4a8_mxfp4_mxfp8"},
-      doc);
+KeySpec kv_cache_key() {
+  std::vector<std::string> known{"bfloat16", "float16", "float32", "fp8", "int8"};
+  for (const formats::KvFormat& format : formats::kv_formats()) known.emplace_back(format.name);
+  return choice("kv_cache", "bfloat16", known, {"nvfp4"},
+                "Of cached keys and values: an element type (fp8: e4m3 as it is, without a scale), "
+                "or a format that stores each head's key and value of a token with scales of their "
+                "own as they are appended, keys after rotation (GPUs; docs/formats.md).");
 }
 
 KeySpec weights_key(const std::string& fallback, const std::string& doc) {
@@ -179,7 +181,7 @@ Section precision_section() {
                    "Of all weights: an element type or a format. Weights in a format are "
                    "multiplied with rows as `activations` says; fp8_block alone means rows "
                    "quantised by 128 (fp8_group)."),
-       element("kv_cache", "Of cached keys and values."),
+       kv_cache_key(),
        choice("activations", "bfloat16",
               {"bfloat16", "float16", "float32", "fp8", "fp8_channel", "fp8_group", "int8", "mxfp8",
                "mxfp4", "nvfp4"},

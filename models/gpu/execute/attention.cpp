@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "models/gpu/execute/bodies.hpp"
+#include "models/gpu/execute/cache_rows.hpp"
 #include "models/gpu/functional_ops.hpp"
 #include "models/gpu/gpu_chip.hpp"
 #include "models/gpu/planned_attention.hpp"
@@ -118,14 +119,16 @@ void execute_cache_write(const KernelCall& call) {
       rotate_row(call, position, row);
       const auto k = row.subspan(index_of(a.q_width()), kv_width);
       const auto v = row.last(kv_width);
-      const std::span<float> key = cache.keys.write(position, call.span.end);
-      const std::span<float> value = cache.values.write(position, call.span.end);
-      for (std::size_t at = 0; at < kv_width; ++at) {
-        key[at] = round_to(call.on().kv_type(), k[at]);
-        value[at] = round_to(call.on().kv_type(), v[at]);
-      }
+      append_to_cache(call, k, v, cache, position);
     }
   }
+}
+
+/// With a format prompts and tokens that decode have kernels of their own.
+bool attends_to(const KernelCall& call, const SliceOnChip& slice) {
+  if (call.codec() == nullptr) return true;
+  const bool decodes = std::get<AttentionKernel>(call.kernel.shape).slots.is_coded();
+  return slice.slice.is_decode() == decodes;
 }
 
 /// One unit of work per query head and row, in the order of heads within rows.
@@ -135,6 +138,7 @@ void execute_attention(const KernelCall& call) {
   const TrackedRows& qkv = call.pass.at(Buffer::Qkv);
   TrackedRows& attended = call.pass.at(Buffer::Attended);
   for (const SliceOnChip& slice : call.pass.slices) {
+    if (!attends_to(call, slice)) continue;
     const HeadAttention attention(call, slice);
     for (const std::int64_t i : call.on().order_of(slice.slice.new_tokens)) {
       const std::span<const float> q = qkv.read(slice.first_row + i, call.span.start);
