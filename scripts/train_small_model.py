@@ -1,97 +1,85 @@
 #!/usr/bin/python3
-"""Make, or check, the Little Tales checkpoint.
+"""Make, or check, the checkpoint of a small model of this repository.
 
-    scripts/train_small_model.py             train it and write every file of the checkpoint
-    scripts/train_small_model.py --check     re-evaluate the committed files (NumPy only)
-    scripts/train_small_model.py --describe  write the card and the greedy continuations again
+    scripts/train_small_model.py NAME             train it and write every file of the checkpoint
+    scripts/train_small_model.py NAME --check     re-evaluate the committed files (NumPy only)
+    scripts/train_small_model.py NAME --describe  write the card and the greedy continuations again
 
-Training needs PyTorch (Debian: ``apt-get install python3-torch libopenblas0``).
+Without a NAME it is little_tales, whose tokenizer all others share. Training needs
+PyTorch (Debian: ``apt-get install python3-torch libopenblas0``). A drafter's card
+compares it with its target, whose files must be there.
 """
 
 import argparse
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from small_model import evaluation, tales
-from small_model.card import write_card
-from small_model.checkpoint import Config, write_checkpoint
-from small_model.tokenizer import BOS, train_tokenizer
-
-CHECKPOINT = Path(__file__).resolve().parent.parent / "workloads" / "checkpoints" / "little_tales"
-TRAINING_SEED, TRAINING_STORIES = 1001, 37600
+from small_model import evaluation, speculation
+from small_model.card import card_says, write_card
+from small_model.collection import CHECKPOINTS, MODELS
+from small_model.making import make
+from small_model.networks import has_module
 
 
-def make_tokenizer(stories, config, folder):
-    """Train the tokenizer, make sure its two encoders agree, and write it."""
-    tokenizer = train_tokenizer(stories[:10000], config.vocab_size)
-    for story in stories[:100]:
-        token_ids = tokenizer.encode(story)
-        if token_ids != tokenizer.encode_document(story, {}) or tokenizer.decode(token_ids) != story:
-            raise AssertionError(f"the tokenizer does not reproduce: {story}")
-    tokenizer.write(folder / "tokenizer.bin")
-    return tokenizer
+def agreement_of(model, reference, tokenizer):
+    """How well a drafter foretells its target, or a module its own model; None of other models."""
+    if model.target:
+        target, _ = evaluation.load(CHECKPOINTS / model.target)
+        return speculation.drafter_agreement(reference, target, tokenizer)
+    if not model.has_llama2c_file() and has_module(model.config):
+        return speculation.module_agreement(reference, tokenizer)
+    return None
 
 
-def make_model(stories, tokenizer, config, recipe, folder):
-    """Train the model and write it."""
-    from small_model.transformer import rows_of_documents, train
-
-    seen_pieces = {}
-    documents = [tokenizer.encode_document(story, seen_pieces) for story in stories]
-    rows = rows_of_documents(documents, BOS, config.seq_len + 1)
-    print(f"{config.parameter_count()} parameters, {len(stories)} stories, {rows.size} tokens")
-    model = train(config, recipe, rows, report=lambda line: print(line, flush=True))
-    write_checkpoint(folder / "model.bin", config, model.weights())
+def measured(model, folder):
+    """The reference model and tokenizer of a folder, its figures and its agreement; prints the figures."""
+    reference, tokenizer = evaluation.load(folder)
+    figures = evaluation.evaluate(reference, tokenizer)
+    agreement = agreement_of(model, reference, tokenizer)
+    print("\n".join(figures.lines(model.required_sentences) + (agreement.lines() if agreement else [])))
+    return reference, tokenizer, figures, agreement
 
 
-def make(folder, recipe):
-    """Write every file of the checkpoint; return whether its figures are acceptable."""
-    folder.mkdir(parents=True, exist_ok=True)
-    config = Config()
-    stories = tales.tell_stories(TRAINING_STORIES, TRAINING_SEED)
-    make_model(stories, make_tokenizer(stories, config, folder), config, recipe, folder)
-    return describe(folder, recipe)
-
-
-def describe(folder, recipe):
+def describe(name, model, recipe, folder):
     """Evaluate the model of a folder and write its card and its greedy continuations."""
-    model, tokenizer = evaluation.load(folder)
-    figures = evaluation.evaluate(model, tokenizer)
-    evaluation.write_greedy_continuations(model, tokenizer, folder)
-    write_card(folder / "MODEL_CARD.md", model.config, recipe, figures, TRAINING_STORIES, TRAINING_SEED)
-    print("\n".join(figures.lines()))
-    return figures.acceptable()
+    reference, tokenizer, figures, agreement = measured(model, folder)
+    evaluation.write_greedy_continuations(reference, tokenizer, folder)
+    write_card(folder / "MODEL_CARD.md", name, model, recipe, figures, agreement)
+    return figures.acceptable(model.required_sentences)
 
 
-def check(folder):
-    """Print the figures of a checkpoint; return whether they are acceptable."""
-    model, tokenizer = evaluation.load(folder)
-    figures = evaluation.evaluate(model, tokenizer)
-    greedy_matches = evaluation.greedy_continuations_match(model, tokenizer, folder)
-    print("\n".join(figures.lines()))
+def check(name, model, folder):
+    """Print the figures of a checkpoint; return whether they are acceptable and its files say the same."""
+    reference, tokenizer, figures, agreement = measured(model, folder)
+    greedy_matches = evaluation.greedy_continuations_match(reference, tokenizer, folder)
+    card_matches = card_says(folder / "MODEL_CARD.md", name, model, figures, agreement)
     print(f"expected_greedy.json reproduced: {'yes' if greedy_matches else 'no'}")
-    return figures.acceptable() and greedy_matches
+    print(f"figures of MODEL_CARD.md reproduced: {'yes' if card_matches else 'no'}")
+    return figures.acceptable(model.required_sentences) and greedy_matches and card_matches
 
 
 def main():
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", nargs="?", default="little_tales", choices=MODELS, help="which model")
     parser.add_argument("--check", action="store_true", help="only re-evaluate the files in the folder")
     parser.add_argument("--describe", action="store_true", help="only write what describes the model in the folder")
-    parser.add_argument("--folder", type=Path, default=CHECKPOINT, help="where the checkpoint lies")
+    parser.add_argument("--folder", type=Path, help="where the checkpoint lies")
     parser.add_argument("--steps", type=int, help="train for so many steps, to try a change quickly")
     arguments = parser.parse_args()
+    model = MODELS[arguments.name]
+    folder = arguments.folder or CHECKPOINTS / arguments.name
     if arguments.check:
-        return 0 if check(arguments.folder) else 1
-    from small_model.transformer import Recipe
-
-    recipe = Recipe(steps=arguments.steps) if arguments.steps else Recipe()
-    write = describe if arguments.describe else make
-    return 0 if write(arguments.folder, recipe) else 1
+        return 0 if check(arguments.name, model, folder) else 1
+    recipe = replace(model.recipe, steps=arguments.steps) if arguments.steps else model.recipe
+    if not arguments.describe:
+        make(arguments.name, model, recipe, folder)
+    return 0 if describe(arguments.name, model, recipe, folder) else 1
 
 
 if __name__ == "__main__":

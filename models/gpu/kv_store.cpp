@@ -1,8 +1,10 @@
 #include "models/gpu/kv_store.hpp"
 
 #include <cstring>
+#include <utility>
 
 #include "sim/core/diagnostics.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::gpu {
 namespace {
@@ -26,91 +28,86 @@ const std::byte* read_row(const std::byte* from, ElementType type, std::span<flo
   return from;
 }
 
-/// What the layers of a mixer keep per token.
-struct KvShape {
-  std::int64_t heads = 0, width = 0, value_width = 0;
-  RopeLayout layout = RopeLayout::HalfSplit;
-  bool operator==(const KvShape&) const = default;
+/// Where a table's values lie in a layer's caches. `Rows`: TrackedRows, const to read.
+template <class Rows>
+struct TableRows {
+  Rows* rows;
+  std::int64_t first_column;
 };
 
-KvShape kv_shape_of(const GroupedAttention& a) {
-  const std::int64_t width = a.shape.head_dim;
-  return {a.shape.kv_heads, width, width, a.rope ? a.rope->layout : RopeLayout::HalfSplit};
-}
-
-KvShape kv_shape_of(const LatentAttention& a) {
-  if (a.indexer) throw ModelError("gpu: keys of an indexer do not move between chips yet");
-  return {1, a.shape.rope_dim, a.shape.kv_rank, a.rope.layout};
-}
-
-KvShape kv_shape_of(const GatedDelta&) {
-  throw ModelError("gpu: recurrent states do not move between chips yet");
-}
-
-KvShape kv_shape_of(const MixerElsewhere&) {
-  return {};
-}
-
-/// The shape of keys and values that all layers of a stage have.
-KvBlock empty_block(const Stage& stage, const NeuralNetwork& network) {
-  KvShape shape;
-  for (std::int64_t i = 0; i < stage.layers; ++i) {
-    const LayerKind& kind = network.layer(stage.first_layer + i);
-    const KvShape own =
-        std::visit([](const auto& mixer) { return kv_shape_of(mixer); }, kind.mixer);
-    if (i > 0 && !(own == shape)) {
-      throw ModelError("gpu: KV of layers of different shapes does not move between chips yet");
-    }
-    shape = own;
+/// By table, in order. `Cache`: LayerCache, const to read.
+template <class Cache>
+auto rows_of(const LayerMemory& memory, Cache& layer) {
+  using Rows = std::remove_reference_t<decltype((layer.keys))>;
+  std::vector<TableRows<Rows>> places;
+  if (std::holds_alternative<KvShape>(memory)) {
+    places = {{&layer.keys, 0}, {&layer.values, 0}};
   }
-  KvBlock block;
-  block.type = stage.precision.kv_cache;
-  block.rope_layout = shape.layout;
-  block.first_layer = stage.first_layer;
-  block.layers = stage.layers;
-  block.kv_heads = shape.heads;
-  block.head_dim = shape.width;
-  block.value_dim = shape.value_width == shape.width ? 0 : shape.value_width;
-  return block;
+  if (const auto* delta = std::get_if<ops::GatedDeltaShape>(&memory)) {
+    const std::int64_t keys = delta->key_heads * delta->key_dim;
+    places = {{&layer.delta, 0},
+              {&layer.convolution, 0},
+              {&layer.convolution, keys},
+              {&layer.convolution, 2 * keys}};
+  }
+  return places;
+}
+
+/// Calls `visit` with every run of values that a table has in one row of a cache: the cache, the
+/// row, the run's first column and length, and its type.
+template <class Cache, class Visit>
+void for_runs(const KvBlock& block, Cache& cache, const Visit& visit) {
+  for (std::size_t i = 0; i < block.layers.size(); ++i) {
+    const auto places = rows_of(block.layers[i], cache.layers[i]);
+    const auto tables = tables_of(block.layers[i], block.tokens, block.type);
+    for (std::size_t t = 0; t < tables.size(); ++t) {
+      // A state's heads are rows of the cache; elsewhere they stand side by side in one.
+      const bool stacks = places[t].rows == &cache.layers[i].delta;
+      const std::int64_t rows = stacks ? tables[t].heads : tables[t].rows;
+      const std::int64_t width = tables[t].width * (stacks ? 1 : tables[t].heads);
+      for (std::int64_t row = 0; row < rows; ++row) {
+        visit(*places[t].rows, row, places[t].first_column, width, tables[t].type);
+      }
+    }
+  }
+}
+
+KvBlock block_of(const Stage& stage, const NeuralNetwork& network, std::int64_t tokens) {
+  return empty_block(network, stage.first_layer, stage.layers, stage.precision.kv_cache, tokens);
 }
 
 }  // namespace
 
 KvBlock to_block(const Stage& stage, const NeuralNetwork& network, const RequestCache& cache) {
-  KvBlock block = empty_block(stage, network);
-  block.tokens = cache.tokens;
-  block.bytes.reserve(static_cast<std::size_t>(block.expected_size().count()));
+  KvBlock block = block_of(stage, network, cache.tokens);
+  std::vector<std::byte> bytes;
+  bytes.reserve(block.bytes.size());
   // Between passes everything that was written is ready.
   const Picoseconds later(INT64_MAX);
-  for (const LayerCache& layer : cache.layers) {
-    for (const TrackedRows* rows : {&layer.keys, &layer.values}) {
-      for (std::int64_t token = 0; token < block.tokens; ++token) {
-        append_row(rows->read(token, later), block.type, block.bytes);
-      }
-    }
-  }
+  for_runs(block, cache,
+           [&](const TrackedRows& rows, std::int64_t row, std::int64_t column, std::int64_t width,
+               ElementType type) {
+             append_row(rows.read(row, later).subspan(index_of(column), index_of(width)), type,
+                        bytes);
+           });
+  block.bytes = std::move(bytes);
   return block;
 }
 
 RequestCache from_block(const Stage& stage, const NeuralNetwork& network, const KvBlock& block) {
-  KvBlock own = empty_block(stage, network);
-  own.tokens = block.tokens;
-  const bool fits = block.type == own.type && block.layers == own.layers &&
-                    block.first_layer == own.first_layer && block.kv_heads == own.kv_heads &&
-                    block.head_dim == own.head_dim && block.value_width() == own.value_width() &&
-                    block.rope_layout == own.rope_layout &&
-                    static_cast<std::int64_t>(block.bytes.size()) == block.expected_size().count();
-  if (!fits) throw ModelError("gpu: a KV block does not have the type and shape of this stage");
+  if (!block.has_shape_of(block_of(stage, network, block.tokens)) || !block.has_expected_size()) {
+    throw ModelError("gpu: a KV block does not have the type and shape of this stage");
+  }
   RequestCache cache = empty_cache(stage, network);
   grow_cache(cache, block.tokens, 0);
   const std::byte* from = block.bytes.data();
-  for (LayerCache& layer : cache.layers) {
-    for (TrackedRows* rows : {&layer.keys, &layer.values}) {
-      for (std::int64_t token = 0; token < block.tokens; ++token) {
-        from = read_row(from, block.type, rows->write(token, Picoseconds(0)));
-      }
-    }
-  }
+  for_runs(block, cache,
+           [&](TrackedRows& rows, std::int64_t row, std::int64_t column, std::int64_t width,
+               ElementType type) {
+             from = read_row(
+                 from, type,
+                 rows.write(row, Picoseconds(0)).subspan(index_of(column), index_of(width)));
+           });
   return cache;
 }
 

@@ -6,8 +6,7 @@
 
 namespace tandem::gpu {
 
-/// `network` is as the chip has it. Throws ModelError where its layers keep anything but keys and
-/// values, or latents, of one shape: states and indexers' keys do not move between chips yet.
+/// `network` is as the chip has it. Throws ModelError as memory_of() does.
 [[nodiscard]] KvBlock to_block(const Stage& stage, const NeuralNetwork& network,
                                const RequestCache& cache);
 

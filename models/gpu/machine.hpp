@@ -108,6 +108,8 @@ class Machine {
   /// added: as often as they are left out, what has been done since the second of them began.
   void pass_repeats(Picoseconds now);
   void leave_out(const RepeatedCtas& repeat, const RepeatState& second, Picoseconds now);
+  template <class Grow>
+  void grow_counts(const KernelTiming& before, const KernelTiming& after, const Grow& grow);
   void prepare_slots(const PlanPhase& phase);
   /// Gives the slot the next CTA of the grid, if there is one.
   [[nodiscard]] bool assign_next(Slot& slot, Picoseconds now);

@@ -21,6 +21,26 @@ const char* KernelTiming::bound() const {
   return most->busy.count() * 3 < time.count() ? "latency" : most->name;
 }
 
+/// Adds to what is not simulated, count by count, what `grow(total, before, after)` makes of the
+/// difference.
+template <class Grow>
+void Machine::grow_counts(const KernelTiming& before, const KernelTiming& after, const Grow& grow) {
+  const auto pipe = static_cast<std::size_t>(phase_->pipe);
+  grow(skipped_.hbm_read, before.hbm_read, after.hbm_read);
+  grow(skipped_.hbm_written, before.hbm_written, after.hbm_written);
+  grow(skipped_.l2_bytes, before.l2_bytes, after.l2_bytes);
+  grow(switched_.tensor_of(phase_->pipe), before.switched.tensor[pipe],
+       after.switched.tensor[pipe]);
+  grow(switched_.vector, before.switched.vector, after.switched.vector);
+  grow(switched_.special, before.switched.special, after.switched.special);
+  grow(skipped_.tensor_busy, before.tensor_busy, after.tensor_busy);
+  grow(skipped_.vector_busy, before.vector_busy, after.vector_busy);
+  grow(skipped_.special_busy, before.special_busy, after.special_busy);
+  grow(skipped_.port_busy, before.port_busy, after.port_busy);
+  grow(skipped_.l2_busy, before.l2_busy, after.l2_busy);
+  grow(skipped_.hbm_busy, before.hbm_busy, after.hbm_busy);
+}
+
 void Machine::skip_rounds(const PlanPhase& phase, Picoseconds start, const KernelTiming& before) {
   const std::int64_t ctas = phase.program->ctas();
   const std::int64_t steps = phase.program->steps(0);
@@ -34,20 +54,7 @@ void Machine::skip_rounds(const PlanPhase& phase, Picoseconds start, const Kerne
     using Amount = std::decay_t<decltype(total)>;
     total += Amount(static_cast<std::int64_t>(static_cast<double>((now - then).count()) * ratio));
   };
-  grow(skipped_.hbm_read, before.hbm_read, after.hbm_read);
-  grow(skipped_.hbm_written, before.hbm_written, after.hbm_written);
-  grow(skipped_.l2_bytes, before.l2_bytes, after.l2_bytes);
-  grow(switched_.tensor_of(phase.pipe),
-       before.switched.tensor[static_cast<std::size_t>(phase.pipe)],
-       after.switched.tensor[static_cast<std::size_t>(phase.pipe)]);
-  grow(switched_.vector, before.switched.vector, after.switched.vector);
-  grow(switched_.special, before.switched.special, after.switched.special);
-  grow(skipped_.tensor_busy, before.tensor_busy, after.tensor_busy);
-  grow(skipped_.vector_busy, before.vector_busy, after.vector_busy);
-  grow(skipped_.special_busy, before.special_busy, after.special_busy);
-  grow(skipped_.port_busy, before.port_busy, after.port_busy);
-  grow(skipped_.l2_busy, before.l2_busy, after.l2_busy);
-  grow(skipped_.hbm_busy, before.hbm_busy, after.hbm_busy);
+  grow_counts(before, after, grow);
   const Picoseconds simulated_end = phase_end_;
   if (last_cta_ < ctas) {
     // First CTA to first CTA of a repetition: right whether CTAs start together or one by one.
@@ -99,21 +106,7 @@ void Machine::leave_out(const RepeatedCtas& repeat, const RepeatState& second, P
     using Amount = std::decay_t<decltype(total)>;
     total += Amount((since - then).count() * left / seen);
   };
-  const KernelTiming& before = second.timing;
-  grow(skipped_.hbm_read, before.hbm_read, timing.hbm_read);
-  grow(skipped_.hbm_written, before.hbm_written, timing.hbm_written);
-  grow(skipped_.l2_bytes, before.l2_bytes, timing.l2_bytes);
-  grow(skipped_.tensor_busy, before.tensor_busy, timing.tensor_busy);
-  grow(skipped_.vector_busy, before.vector_busy, timing.vector_busy);
-  grow(skipped_.special_busy, before.special_busy, timing.special_busy);
-  grow(skipped_.port_busy, before.port_busy, timing.port_busy);
-  grow(skipped_.l2_busy, before.l2_busy, timing.l2_busy);
-  grow(skipped_.hbm_busy, before.hbm_busy, timing.hbm_busy);
-  const auto pipe = static_cast<std::size_t>(phase_->pipe);
-  grow(switched_.tensor_of(phase_->pipe), before.switched.tensor[pipe],
-       timing.switched.tensor[pipe]);
-  grow(switched_.vector, before.switched.vector, timing.switched.vector);
-  grow(switched_.special, before.switched.special, timing.switched.special);
+  grow_counts(second.timing, timing, grow);
   grow(left_out_, second.time, now + left_out_);
 }
 

@@ -58,6 +58,7 @@ class StageHost {
   /// follow each other; each sees those before it.
   virtual BatchResult run_tokens(std::span<const TokenPlace> places,
                                  const std::vector<std::span<const float>>& hidden) = 0;
+  /// What a request's `tokens` tokens left in its slot, KV and recurrent states, and the reverse.
   [[nodiscard]] virtual KvBlock read_kv(int slot, std::int64_t tokens) const = 0;
   virtual void write_kv(int slot, const KvBlock& block) = 0;
 };
@@ -105,8 +106,9 @@ class ChipHost final : public StageHost {
   [[nodiscard]] Rows value_rows(const PackLayout& pack, int slot, std::int64_t block,
                                 int channel) const;
   [[nodiscard]] Rows staged_rows(const PackLayout& pack, int slot, std::int64_t token) const;
-  void write_layer_kv(const LayerLayout& layer, int slot, std::int64_t tokens,
-                      std::span<const float> keys, std::span<const float> values);
+  /// Keys and values of a layer whose tables begin at byte `at` of the block.
+  void read_layer_kv(const LayerLayout& layer, int slot, std::int64_t at, KvBlock& block) const;
+  void write_layer_kv(const LayerLayout& layer, int slot, std::int64_t at, const KvBlock& block);
 
   Geometry geometry_;
   const CompiledStage* stage_;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
 
 #include "models/lpu/compiler/layer_support.hpp"
 #include "models/lpu/compiler/rank_share.hpp"
@@ -25,25 +24,6 @@ void join_logits(const Stage& whole, const Stage& share, const TokenResult& part
   if (!better) return;
   token.best_token = part.best_token;
   token.best_logit = part.best_logit;
-}
-
-// Copies `heads` KV heads of every layer and token from head `from` of one block to head `to` of
-// another.
-void copy_heads(const KvBlock& source, std::int64_t from, KvBlock& target, std::int64_t to,
-                std::int64_t heads) {
-  const std::int64_t head = source.head_dim * bytes_of(source.type);
-  for (std::int64_t row = 0; row < 2 * source.layers * source.tokens; ++row) {
-    std::memcpy(target.bytes.data() + (row * target.kv_heads + to) * head,
-                source.bytes.data() + (row * source.kv_heads + from) * head,
-                index_of(heads * head));
-  }
-}
-
-KvBlock like(const KvBlock& block, std::int64_t kv_heads) {
-  KvBlock result = block;
-  result.kv_heads = kv_heads;
-  result.bytes.assign(index_of(result.expected_size().count()), std::byte{0});
-  return result;
 }
 
 }  // namespace
@@ -162,34 +142,20 @@ BatchResult GangHost::run_tokens(std::span<const TokenPlace> places,
   return result;
 }
 
-std::int64_t GangHost::kv_heads() const {
-  for (std::int64_t l = 0; l < whole_.layers; ++l) {
-    const Mixer& mixer = whole_.network.layer(whole_.first_layer + l).mixer;
-    if (const auto* attention = std::get_if<GroupedAttention>(&mixer)) {
-      return attention->shape.kv_heads;
-    }
-  }
-  return 0;
-}
-
 // KV head h lies on rank h * ranks / heads and, where there are more ranks than heads, on those
 // behind it (rank_stage).
 KvBlock GangHost::read_kv(int slot, std::int64_t tokens) const {
-  KvBlock result;
+  KvBlock whole = empty_block(whole_.network, whole_.first_layer, whole_.layers,
+                              whole_.precision.kv_cache, tokens);
   for (int rank = 0; rank < ranks(); ++rank) {
-    const KvBlock part = hosts_[index_of(rank)]->read_kv(slot, tokens);
-    if (rank == 0) result = like(part, kv_heads());
-    copy_heads(part, 0, result, result.kv_heads * rank / ranks(), part.kv_heads);
+    put_heads(hosts_[index_of(rank)]->read_kv(slot, tokens), rank, ranks(), whole);
   }
-  return result;
+  return whole;
 }
 
 void GangHost::write_kv(int slot, const KvBlock& block) {
-  const std::int64_t heads = std::max<std::int64_t>(1, block.kv_heads / ranks());
   for (int rank = 0; rank < ranks(); ++rank) {
-    KvBlock part = like(block, heads);
-    copy_heads(block, block.kv_heads * rank / ranks(), part, 0, heads);
-    hosts_[index_of(rank)]->write_kv(slot, part);
+    hosts_[index_of(rank)]->write_kv(slot, heads_of_rank(block, rank, ranks()));
   }
 }
 

@@ -33,7 +33,6 @@ class GangHost final : public StageHost {
   void take_hidden(int rank, const std::vector<LinkVector>& sent,
                    std::vector<TokenResult>& tokens) const;
   [[nodiscard]] int vector_of(int rank, std::size_t sent) const;
-  [[nodiscard]] std::int64_t kv_heads() const;
 
   Stage whole_;
   const CompiledStage* stage_ = nullptr;

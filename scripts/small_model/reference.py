@@ -38,6 +38,7 @@ class ReferenceModel:
 
     def __init__(self, config, weights):
         self.config = config
+        self.context = config.seq_len
         self.weights = weights
         self.restart()
 
@@ -106,7 +107,7 @@ def sample_document(model, random, temperature):
     """
     model.restart()
     tokens = [BOS]
-    while len(tokens) <= model.config.seq_len:
+    while len(tokens) <= model.context:
         logits = model.logits_after(tokens[-1:])[0].astype(np.float64)
         chances = softmax(logits / temperature)
         token = int(np.searchsorted(np.cumsum(chances), random.random() * chances.sum()))

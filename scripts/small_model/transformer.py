@@ -1,39 +1,13 @@
-"""Training: the same model in PyTorch, and the recipe that fits it to a token stream."""
+"""Training: Little Tales in PyTorch."""
 
 import math
-import time
-from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch.nn import functional
 
 from .checkpoint import rotation_tables
 
 RMS_EPSILON = 1e-5
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How the model is trained."""
-
-    seed: int = 20240229
-    steps: int = 2300
-    batch_rows: int = 8
-    peak_learning_rate: float = 3e-3
-    final_learning_rate: float = 1e-4
-    warmup_steps: int = 80
-    betas: tuple = (0.9, 0.95)
-    weight_decay: float = 0.05
-    gradient_clip: float = 1.0
-
-    def learning_rate(self, step):
-        """A linear rise, then half a cosine down."""
-        if step < self.warmup_steps:
-            return self.peak_learning_rate * (step + 1) / self.warmup_steps
-        done = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
-        span = self.peak_learning_rate - self.final_learning_rate
-        return self.final_learning_rate + span * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def rms_norm(x, gain):
@@ -92,6 +66,21 @@ class Transformer(torch.nn.Module):
         gate = functional.silu(functional.linear(x, self.w1[layer]))
         return functional.linear(gate * functional.linear(x, self.w3[layer]), self.w2[layer])
 
+    def losses(self, batch):
+        """The loss to minimise and that of the next token, here the same; batch is (rows, positions + 1)."""
+        logits = self.forward(batch[:, :-1])
+        loss = functional.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
+        return loss, loss
+
+    def after_step(self):
+        """Nothing here moves without a gradient."""
+
+    def parameter_groups(self, weight_decay):
+        """Parameters for the optimiser: matrices decay, gains do not."""
+        named = list(self.named_parameters())
+        return [{"params": [p for name, p in named if not name.startswith("rms")], "weight_decay": weight_decay},
+                {"params": [p for name, p in named if name.startswith("rms")], "weight_decay": 0.0}]
+
     def weights(self):
         """The parameters as NumPy arrays, by checkpoint name."""
         return {name: parameter.detach().numpy() for name, parameter in self.named_parameters()}
@@ -105,49 +94,3 @@ def initial_weight(name, shape, config):
     if name in ("wo", "w2"):
         spread /= math.sqrt(2 * config.n_layers)
     return torch.randn(shape) * spread
-
-
-def rows_of_documents(documents, bos, length):
-    """Rows of so many tokens; each begins with a fresh document, and its last may be cut short."""
-    rows, row = [], []
-    for document in documents:
-        row += [bos, *document]
-        if len(row) >= length:
-            rows.append(row[:length])
-            row = []
-    return np.array(rows, dtype=np.int64)
-
-
-def train(config, recipe, rows, report=print):
-    """A model trained on the rows, taken in order, and from the start again if they run out."""
-    torch.manual_seed(recipe.seed)
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
-    model = Transformer(config)
-    matrices = [weight for name, weight in model.named_parameters() if not name.startswith("rms")]
-    gains = [weight for name, weight in model.named_parameters() if name.startswith("rms")]
-    optimiser = torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": gains, "weight_decay": 0.0}],
-        betas=recipe.betas,
-    )
-    started = time.monotonic()
-    for step in range(recipe.steps):
-        chosen = np.arange(step * recipe.batch_rows, (step + 1) * recipe.batch_rows) % len(rows)
-        batch = torch.from_numpy(rows[chosen])
-        loss = training_step(model, optimiser, batch, recipe, recipe.learning_rate(step))
-        if step % 50 == 0 or step == recipe.steps - 1:
-            report(f"step {step:5d}  loss {loss:.4f}  {time.monotonic() - started:6.0f} s")
-    return model
-
-
-def training_step(model, optimiser, batch, recipe, learning_rate):
-    """One update on a batch of rows; return its loss."""
-    for group in optimiser.param_groups:
-        group["lr"] = learning_rate
-    logits = model(batch[:, :-1])
-    loss = functional.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
-    optimiser.zero_grad()
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.gradient_clip)
-    optimiser.step()
-    return loss.item()

@@ -74,7 +74,8 @@ class PrecisionReader {
       precision_.block_scaled = true;
       return;
     }
-    if (word == "fp8_block" && precision_.activation_format == nullptr) {
+    const bool is_expanded = reader_.choice_word("expand") == "load";
+    if (word == "fp8_block" && precision_.activation_format == nullptr && !is_expanded) {
       precision_.activation_format = &formats::find_quant_format("fp8_group");
     }
     const WeightStorage storage = storage_of(word);

@@ -12,6 +12,7 @@
 #include "sim/core/timeline.hpp"
 #include "sim/core/units.hpp"
 #include "sim/lower/kernel.hpp"
+#include "sim/lower/kv_block.hpp"
 #include "sim/lower/weights.hpp"
 #include "sim/numerics/tensor.hpp"
 
@@ -85,23 +86,6 @@ struct Fit {
   [[nodiscard]] bool holds_weights() const { return free_for_kv().count() >= 0; }
 };
 
-/// KV of one request in the layers of one stage, in the one layout in which chips exchange it:
-/// [layer][K, V][token][kv_head][width], K after RoPE, elements of `type`. Latent attention has one
-/// head: K is the key that all heads share, V the latent.
-struct KvBlock {
-  ElementType type = ElementType::Float32;
-  RopeLayout rope_layout = RopeLayout::Interleaved;
-  std::int64_t first_layer = 0, layers = 0, tokens = 0, kv_heads = 0, head_dim = 0;
-  std::int64_t value_dim = 0;  ///< width of V; 0: head_dim
-  std::vector<std::byte> bytes;
-  [[nodiscard]] std::int64_t value_width() const { return value_dim > 0 ? value_dim : head_dim; }
-  /// layers * kv_heads * (head_dim + value_width()) * tokens * bytes per element.
-  [[nodiscard]] Bytes expected_size() const;
-  /// The same values in another type, each rounded once.
-  [[nodiscard]] KvBlock converted(ElementType type) const;
-  bool operator==(const KvBlock&) const = default;
-};
-
 /// What enters and leaves a stage in a functional pass. First stage: token ids; later stages the
 /// hidden rows [tokens, hidden]. Last stage: logits [sampled, head rows].
 struct StageData {
@@ -133,8 +117,10 @@ class LoadedStage {
   /// Begins a pass of a stage that a gang shares; `in` must outlive it. Throws ModelError where the
   /// chip model does not run single ranks.
   [[nodiscard]] virtual std::unique_ptr<RankPass> begin(const Batch& batch, const StageData& in);
+  /// What a request's tokens left in the stage's layers: KV and recurrent states.
   [[nodiscard]] virtual KvBlock export_kv(std::int64_t request) const = 0;
-  /// Takes over the KV of a request; `block` is in this stage's KV type.
+  /// Takes over what a request left elsewhere; `block` is in this stage's KV type. Throws
+  /// ModelError where it has another shape.
   virtual void import_kv(std::int64_t request, const KvBlock& block) = 0;
   /// Keeps of a request what its first `tokens` tokens left, as if the others had never been
   /// computed. Throws ModelError where that cannot be.

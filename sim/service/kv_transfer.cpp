@@ -11,7 +11,7 @@ KvTransfer::KvTransfer(std::unique_ptr<NetworkModel> network, std::vector<KvPiec
                        Agenda& agenda, TransferSink& sink, TimelineRecorder* timeline)
     : network_(std::move(network)),
       pieces_(std::move(pieces)),
-      agenda_(agenda),
+      alarm_(agenda, *this),
       sink_(sink),
       timeline_(timeline) {}
 
@@ -31,25 +31,16 @@ void KvTransfer::start(Request& request, Picoseconds now) {
   request.floor_after_first += floor;
   moves_[request.id] = {&request, static_cast<std::int64_t>(pieces_.size()), now};
   ++transfers_;
-  plan_next();
-}
-
-void KvTransfer::plan_next() {
-  const std::optional<Picoseconds> next = network_->next_delivery();
-  if (!next || (planned_ && *planned_ <= *next)) return;
-  planned_ = next;
-  agenda_.wake(*this, *next, Phase::Complete);
+  alarm_.set(*network_);
 }
 
 void KvTransfer::act(Picoseconds now, Phase phase) {
   (void)phase;
-  if (planned_ && *planned_ <= now) planned_.reset();
-  while (true) {
-    const std::optional<Picoseconds> next = network_->next_delivery();
-    if (!next || *next > now) break;
-    const auto message = move_of_.extract(network_->pop_delivery().id);
+  alarm_.went_off(now);
+  take_deliveries(*network_, now, [&](const NetworkModel::Delivery& delivery) {
+    const auto message = move_of_.extract(delivery.id);
     const auto move = moves_.find(message.mapped());
-    if (--move->second.left > 0) continue;
+    if (--move->second.left > 0) return;
     Request& request = *move->second.request;
     if (timeline_ != nullptr) {
       timeline_->span(timeline_->track("KV transfers", fmt::format("request {}", request.id)), "KV",
@@ -57,8 +48,8 @@ void KvTransfer::act(Picoseconds now, Phase phase) {
     }
     moves_.erase(move);
     sink_.transferred(request, now);
-  }
-  plan_next();
+  });
+  alarm_.set(*network_);
 }
 
 }  // namespace tandem

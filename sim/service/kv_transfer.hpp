@@ -9,6 +9,7 @@
 
 #include "sim/lower/network_model.hpp"
 #include "sim/service/component.hpp"
+#include "sim/service/delivery_alarm.hpp"
 #include "sim/service/kv_pieces.hpp"
 #include "sim/service/replica.hpp"
 
@@ -40,16 +41,14 @@ class KvTransfer final : public Component {
     std::int64_t left;  ///< messages under way
     Picoseconds start;
   };
-  void plan_next();
 
   std::unique_ptr<NetworkModel> network_;
   std::vector<KvPiece> pieces_;
-  Agenda& agenda_;
+  DeliveryAlarm alarm_;
   TransferSink& sink_;
   TimelineRecorder* timeline_;
   std::map<NetworkModel::MessageId, std::int64_t> move_of_;  ///< message -> request id
   std::map<std::int64_t, Move> moves_;
-  std::optional<Picoseconds> planned_;  ///< next wish; more of them would only pile up
   std::int64_t transfers_ = 0;
 };
 

@@ -68,6 +68,7 @@ LayerwiseTransfer::LayerwiseTransfer(std::unique_ptr<NetworkModel> network,
     : network_(std::move(network)),
       pieces_(std::move(pieces)),
       agenda_(agenda),
+      alarm_(agenda, *this),
       sink_(sink),
       timeline_(timeline) {}
 
@@ -108,7 +109,7 @@ void LayerwiseTransfer::prefilled(Request& request, Picoseconds now) {
 
 void LayerwiseTransfer::act(Picoseconds now, Phase phase) {
   (void)phase;
-  if (woken_at_ && *woken_at_ <= now) woken_at_.reset();
+  alarm_.went_off(now);
   advance(now);
   std::vector<std::int64_t> open;
   for (const auto& [request, move] : moves_) {
@@ -132,7 +133,7 @@ void LayerwiseTransfer::advance(Picoseconds now) {
       break;
     }
   }
-  plan_next();
+  alarm_.set(*network_, planned_.empty() ? std::nullopt : std::optional(planned_.begin()->first));
 }
 
 void LayerwiseTransfer::send(const Send& send, Picoseconds now) {
@@ -167,16 +168,6 @@ void LayerwiseTransfer::close_if_done(std::int64_t request, Picoseconds now) {
   Request& done = *move.request;
   moves_.erase(found);
   sink_.transferred(done, now);
-}
-
-void LayerwiseTransfer::plan_next() {
-  std::optional<Picoseconds> next = network_->next_delivery();
-  if (!planned_.empty() && (!next || planned_.begin()->first < *next)) {
-    next = planned_.begin()->first;
-  }
-  if (!next || (woken_at_ && *woken_at_ <= *next)) return;
-  woken_at_ = next;
-  agenda_.wake(*this, *next, Phase::Complete);
 }
 
 }  // namespace tandem

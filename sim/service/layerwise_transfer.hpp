@@ -9,6 +9,7 @@
 
 #include "sim/lower/network_model.hpp"
 #include "sim/service/component.hpp"
+#include "sim/service/delivery_alarm.hpp"
 #include "sim/service/kv_pieces.hpp"
 #include "sim/service/kv_transfer.hpp"
 #include "sim/service/replica.hpp"
@@ -72,17 +73,16 @@ class LayerwiseTransfer final : public Component {
   void send(const Send& send, Picoseconds now);
   void deliver(Picoseconds now);
   void close_if_done(std::int64_t request, Picoseconds now);
-  void plan_next();
 
   std::unique_ptr<NetworkModel> network_;
   std::vector<LayerPiece> pieces_;
   Agenda& agenda_;
+  DeliveryAlarm alarm_;
   TransferSink& sink_;
   TimelineRecorder* timeline_;
   std::map<std::int64_t, Move> moves_;        ///< by request
   std::multimap<Picoseconds, Send> planned_;  ///< sends to come
   std::map<NetworkModel::MessageId, std::int64_t> move_of_;
-  std::optional<Picoseconds> woken_at_;  ///< next wish; more of them would only pile up
   std::int64_t transfers_ = 0;
 };
 

@@ -23,17 +23,13 @@ KvBlock kv_of_stage(FunctionalPool& pool, const Stage& stage) {
     const std::int64_t end =
         std::min(source.first_layer + source.layers, stage.first_layer + stage.layers);
     if (begin >= end) continue;
-    const KvBlock block = pool.loaded(s).export_kv(0);
-    const std::int64_t layer_bytes = block.expected_size().count() / block.layers;
-    const auto first = block.bytes.begin() + (begin - source.first_layer) * layer_bytes;
-    if (wanted.bytes.empty()) {
+    const KvBlock block = pool.loaded(s).export_kv(0).of_layers(begin, end - begin);
+    if (wanted.layers.empty()) {
       wanted = block;
-      wanted.bytes.clear();
-      wanted.first_layer = begin;
-      wanted.layers = 0;
+      continue;
     }
-    wanted.bytes.insert(wanted.bytes.end(), first, first + (end - begin) * layer_bytes);
-    wanted.layers += end - begin;
+    wanted.layers.insert(wanted.layers.end(), block.layers.begin(), block.layers.end());
+    wanted.bytes.insert(wanted.bytes.end(), block.bytes.begin(), block.bytes.end());
   }
   return wanted;
 }

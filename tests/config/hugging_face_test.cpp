@@ -73,6 +73,22 @@ INSTANTIATE_TEST_SUITE_P(
                     Pair{"qwen3_moe", "qwen3-30b-a3b"}, Pair{"qwen3_next", "qwen3-next-80b-a3b"}),
     [](const auto& pair) { return std::string(pair.param.json); });
 
+/// Checkpoints that ship with the project describe the networks of workloads/models.
+class TrainedNetworks : public testing::TestWithParam<const char*> {};
+
+TEST_P(TrainedNetworks, AreThoseOfTheirConfigs) {
+  const std::string checkpoint =
+      std::string(TANDEM_SOURCE_DIR) + "/workloads/checkpoints/" + GetParam();
+  NeuralNetwork json = shipped().network(checkpoint + "/config.json");
+  const NeuralNetwork yaml = shipped().network(GetParam());
+  json.name = yaml.name;
+  json.source = yaml.source;
+  EXPECT_TRUE(json == yaml);
+}
+
+INSTANTIATE_TEST_SUITE_P(Bundled, TrainedNetworks,
+                         testing::Values("little_hybrid", "little_latent"));
+
 TEST(HuggingFace, Qwen2HasBiasesOfQkvOnly) {
   const NeuralNetwork network = shipped().network(fixture_path("qwen2"));
   const auto& attention = std::get<GroupedAttention>(network.kinds.at(0).mixer);

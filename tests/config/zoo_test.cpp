@@ -73,8 +73,11 @@ INSTANTIATE_TEST_SUITE_P(Networks, Zoo, testing::ValuesIn(zoo::networks), [](con
 });
 
 TEST(ZooFiles, AreAllListedButTheTinyOnes) {
-  std::set<std::string> expected = {"little_tales", "stories260k", "qwen35-tiny", "dsv3-tiny",
-                                    "gptoss-tiny"};
+  std::set<std::string> expected = {"little_tales",  "little_tales_drafter",
+                                    "little_hybrid", "little_hybrid_drafter",
+                                    "little_latent", "little_latent_drafter",
+                                    "stories260k",   "qwen35-tiny",
+                                    "dsv3-tiny",     "gptoss-tiny"};
   for (const zoo::Entry& entry : zoo::networks) expected.emplace(entry.name);
   const std::vector<std::string> names = Loader(find_roots(), {}).list("models");
   EXPECT_EQ(std::set<std::string>(names.begin(), names.end()), expected);
@@ -86,6 +89,22 @@ TEST(ZooFiles, TinyNetworks) {
   EXPECT_EQ(count_parameters(loader.network("stories260k")).total, 260032);
   // 4 layers x (2 x 128x128 + 2 x 128x64 + 3 x 128x320 + 2x128) + 128 + 512x128 = 754,816.
   EXPECT_EQ(count_parameters(loader.network("little_tales")).total, 754816);
+  // 2 layers x (2 x 64x64 + 2 x 64x32 + 3 x 64x160 + 2x64) + 64 + 512x64 = 119,104.
+  EXPECT_EQ(count_parameters(loader.network("little_tales_drafter")).total, 119104);
+}
+
+// Sums of the shapes that scripts/small_model/tensor_shapes.py lists.
+TEST(ZooFiles, TrainedNetworksOfOtherFamilies) {
+  const Loader loader(find_roots(), {});
+  const auto expect_counts = [&](const char* name, std::int64_t total, std::int64_t module) {
+    const ParameterCount count = count_parameters(loader.network(name));
+    EXPECT_EQ(count.total, total) << name;
+    EXPECT_EQ(count.mtp, module) << name;
+  };
+  expect_counts("little_hybrid", 1142584, 284480);
+  expect_counts("little_hybrid_drafter", 160932, 0);
+  expect_counts("little_latent", 1068592, 295664);
+  expect_counts("little_latent_drafter", 195592, 0);
 }
 
 TEST(ZooFiles, ModulesOfMultiTokenPrediction) {

@@ -38,7 +38,7 @@ std::vector<std::int32_t> story_of(const Context& context, const std::string& sc
   request.checkpoint = file_of("model.bin");
   request.tokenizer = file_of("tokenizer.bin");
   request.prompt = "Once there was a brave little fox";
-  request.tokens = 48;
+  request.tokens = 28;
   const auto json = nlohmann::json::parse(generate_text_of(context, request).json);
   return json["tokens"].get<std::vector<std::int32_t>>();
 }

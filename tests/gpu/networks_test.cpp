@@ -309,15 +309,38 @@ TEST_F(Networks, LatentsMoveBetweenChipsByteForByte) {
   }
 }
 
+// Three states of 4 heads x 16 x 16 and 3 inputs of 2 x 2 x 16 + 4 x 16 channels in float32; KV of
+// 9 tokens, 2 heads of 16, in the type asked for.
+TEST_F(Networks, StatesMoveBetweenChipsByteForByte) {
+  const Weights weights = random_weights(test::qwen35_tiny(), 18);
+  for (const ElementType kv : {ElementType::Float32, ElementType::Bfloat16}) {
+    Precision precision = in_format(ElementType::Float32);
+    precision.kv_cache = kv;
+    const Stage stage = whole_model(weights.network, precision);
+    const auto from = load_on_gpu(chip_, stage, weights, positions);
+    const auto to = load_on_gpu(chip_, stage, weights, positions);
+    StageData in, out, moved;
+    in.tokens = tokens_for(weights.network, 9, 8);
+    (void)from->run({{{3, 0, 9, true}}}, in, out);
+    const KvBlock block = from->export_kv(3);
+    EXPECT_EQ(block.bytes.size(),
+              static_cast<std::size_t>(3 * (1024 + 3 * 128) * 4 + 2 * 9 * 2 * 16 * bytes_of(kv)));
+    to->import_kv(5, block);
+    EXPECT_EQ(to->export_kv(5), block);
+    in.tokens = {6};
+    (void)from->run({{{3, 9, 1, true}}}, in, out);
+    (void)to->run({{{5, 9, 1, true}}}, in, moved);
+    EXPECT_EQ(moved.logits, out.logits);
+  }
+}
+
 TEST_F(Networks, WhatCannotMoveIsAnError) {
-  const Weights weights = random_weights(test::qwen35_tiny(), 1);
-  const Stage stage = whole_model(weights.network, in_format(ElementType::Float32));
-  const auto loaded = load_on_gpu(chip_, stage, weights, positions);
-  StageData in;
-  StageData out;
-  in.tokens = {1, 2};
-  (void)loaded->run({{{0, 0, 2, true}}}, in, out);
-  EXPECT_THROW((void)loaded->export_kv(0), ModelError);
+  NeuralNetwork network = test::dsv3_tiny();
+  for (LayerKind& kind : network.kinds) {
+    auto& mixer = std::get<LatentAttention>(kind.mixer);
+    mixer.indexer = ops::IndexerShape{};
+  }
+  EXPECT_THROW((void)empty_block(network, 0, 1, ElementType::Float32, 2), ModelError);
 }
 
 }  // namespace

@@ -161,6 +161,38 @@ TEST_F(ProductFormats, WeightsExpandedWhenLoadedAreElements) {
             round_to(ElementType::Bfloat16, codes[5]));
 }
 
+/// Bytes of a pass are those of codes and scales, and no pair of formats is faster than its floor.
+TEST_F(ProductFormats, PassesOfEveryPairReadStoredBytesAndRespectTheirFloor) {
+  const Batch batch{{{0, 7, 1, true}}};
+  const auto bytes_read = [&](const Precision& precision) {
+    const Stage stage = whole_model(network_, chip_.executed(precision));
+    const StageCost cost = chip_.simulate(stage, batch, nullptr);
+    EXPECT_GE(cost.time, chip_.floor(stage, batch)) << formats_text(stage.precision);
+    std::int64_t bytes = 0;
+    for (const KernelCost& kernel : cost.kernels) bytes += kernel.work.weight_bytes.count();
+    return bytes;
+  };
+  const std::int64_t plain = bytes_read({});
+  std::int64_t elements = 0;
+  for (const TensorSpec& tensor : tensors_of(network_)) {
+    elements += part_of(tensor) == WeightPart::Mixers || part_of(tensor) == WeightPart::FeedForward
+                    ? tensor.elements()
+                    : 0;
+  }
+  for (const QuantFormat& format : formats::quant_formats()) {
+    const double bits =
+        16.0 - 8.0 * static_cast<double>(plain - bytes_read(in_formats(format, nullptr))) /
+                   static_cast<double>(elements);
+    EXPECT_GE(bits, format.bits_per_element() - 0.01) << format.name;
+    EXPECT_LE(bits, format.bits_per_element() + 0.3)
+        << format.name;  // rows of 160 in groups of 128
+    for (const char* rows : {"fp8_channel", "fp8_group", "int8", "mxfp8", "mxfp4", "nvfp4"}) {
+      if (format.has_zero_point()) continue;
+      (void)bytes_read(in_formats(format, &formats::find_quant_format(rows)));
+    }
+  }
+}
+
 /// large_chip() has no pipe for 4 bits: rows are kept, weights widened.
 TEST_F(ProductFormats, PairsWithoutAPipeAreWeightOnly) {
   const QuantFormat& nvfp4 = formats::find_quant_format("nvfp4");

@@ -102,7 +102,7 @@ TEST(Activity, adds_by_name) {
 }
 
 TEST(KvBlock, size_and_conversion) {
-  KvBlock block{ElementType::Float32, RopeLayout::Interleaved, 0, 1, 2, 1, 2, 0, {}};
+  KvBlock block{ElementType::Float32, 0, 2, {KvShape{1, 2, 2, RopeLayout::Interleaved}}, {}};
   // 1 layer x 2 x 1 head x 2 x 2 tokens x 4 B.
   EXPECT_EQ(block.expected_size(), Bytes(32));
   Tensor values(ElementType::Float32, {8});
@@ -116,6 +116,67 @@ TEST(KvBlock, size_and_conversion) {
   EXPECT_EQ(block.converted(ElementType::Float32), block);
   block.tokens = 3;
   EXPECT_THROW((void)block.converted(ElementType::Float16), ModelError);
+}
+
+/// Bytes 0, 1, 2 ... in every block, so that what went where can be read off.
+KvBlock numbered(KvBlock block) {
+  for (std::size_t i = 0; i < block.bytes.size(); ++i) block.bytes[i] = static_cast<std::byte>(i);
+  return block;
+}
+
+std::vector<int> numbers(const std::vector<std::byte>& bytes) {
+  std::vector<int> result;
+  for (const std::byte byte : bytes) result.push_back(static_cast<int>(byte));
+  return result;
+}
+
+// 2 tokens, 2 heads, keys of 1 and values of 2 in one byte each: keys 0-3, values 4-11.
+TEST(KvBlock, RanksHoldRunsOfHeads) {
+  KvBlock whole{ElementType::Fp8E4m3, 0, 2, {KvShape{2, 1, 2, RopeLayout::HalfSplit}}, {}};
+  whole.bytes.resize(12);
+  whole = numbered(whole);
+  EXPECT_EQ(numbers(heads_of_rank(whole, 0, 2).bytes), (std::vector{0, 2, 4, 5, 8, 9}));
+  const KvBlock second = heads_of_rank(whole, 1, 2);
+  EXPECT_EQ(numbers(second.bytes), (std::vector{1, 3, 6, 7, 10, 11}));
+  // Four ranks hold each head twice.
+  EXPECT_EQ(heads_of_rank(whole, 2, 4), second);
+  EXPECT_EQ(heads_of_rank(whole, 3, 4), second);
+  KvBlock again = whole;
+  again.bytes.assign(12, std::byte{});
+  for (const std::int64_t rank : {0, 1}) put_heads(heads_of_rank(whole, rank, 2), rank, 2, again);
+  EXPECT_EQ(again, whole);
+}
+
+// One key head and one value head per rank, of 1 and 1; two taps: state 2 floats, then one row of
+// inputs for queries, keys and values, 2 floats each. Converting leaves them as they are.
+TEST(KvBlock, StatesAreCutByTheirOwnHeads) {
+  ops::GatedDeltaShape shape{2, 2, 1, 1, 2};
+  KvBlock whole{ElementType::Float16, 0, 9, {shape}, {}};
+  whole.bytes.resize(static_cast<std::size_t>(whole.expected_size().count()));
+  ASSERT_EQ(whole.bytes.size(), 4U * 8);
+  whole = numbered(whole);
+  EXPECT_EQ(numbers(heads_of_rank(whole, 1, 2).bytes),
+            (std::vector{4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31}));
+  EXPECT_EQ(whole.converted(ElementType::Float32).bytes, whole.bytes);
+}
+
+// Layers of different kinds: KV of 2 bytes per token, a state of 16 bytes, nothing.
+TEST(KvBlock, LayersAreTakenOutWhole) {
+  KvBlock block{ElementType::Fp8E4m3,
+                3,
+                5,
+                {KvShape{1, 1, 1, RopeLayout::HalfSplit}, ops::GatedDeltaShape{1, 1, 1, 1, 2},
+                 std::monostate{}},
+                {}};
+  block.bytes.resize(10 + 16);
+  block = numbered(block);
+  ASSERT_TRUE(block.has_expected_size());
+  const KvBlock state = block.of_layers(4, 2);
+  EXPECT_EQ(state.first_layer, 4);
+  EXPECT_EQ(state.layers.size(), 2U);
+  EXPECT_EQ(numbers(state.bytes).front(), 10);
+  EXPECT_EQ(state.bytes.size(), 16U);
+  EXPECT_FALSE(state.has_shape_of(block));
 }
 
 }  // namespace

@@ -90,7 +90,6 @@ TEST(DeltaStage, RequestsBeginWithEmptyStatesAndKeepToTheirSlots) {
       ASSERT_EQ(mine.logits, expected[static_cast<std::size_t>(t)]) << request << " " << t;
     }
   }
-  EXPECT_THROW(static_cast<void>(shared.host->read_kv(1, 4)), ModelError);
 }
 
 TEST(DeltaStage, ProgramsAreFreeOfHazardsInAllFormats) {

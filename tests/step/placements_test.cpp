@@ -78,7 +78,8 @@ struct Written {
   Moved moved;
 };
 
-Written text_of(const Placement& placement, const Weights& weights) {
+Written text_of(const Placement& placement, const Weights& weights,
+                const std::vector<std::int32_t>& forced = {}) {
   Scenario scenario = split_layers_scenario(weights.network);
   scenario.placement = placement;
   Written written;
@@ -89,6 +90,7 @@ Written text_of(const Placement& placement, const Weights& weights) {
   GenerateOptions options;
   options.positions = all_positions;
   options.ignore_end = true;
+  options.forced = forced;
   const std::vector<std::int32_t> prompt{1, 9, 4, 17, 2, 30, 8};
   written.result = generate(scenario, both_chips(), factory, weights, prompt, options);
   for (const Transfer& transfer : written.result.transfers) {
@@ -106,12 +108,16 @@ std::int64_t sums_of(const NeuralNetwork& network, std::int64_t tensor, std::int
   return float_bytes * (rows * network.hidden * (1 + 2 * network.layers()) + sampled * logits);
 }
 
+/// KV of all its tokens, and states once.
 std::int64_t kv_of_prompt(const NeuralNetwork& network) {
   std::int64_t elements = 0;
   for (std::int64_t i = 0; i < network.layers(); ++i) {
-    elements += kv_elements_per_token(network.layer(i));
+    elements += prompt_tokens * kv_elements_per_token(network.layer(i));
+    const auto* delta = std::get_if<GatedDelta>(&network.layer(i).mixer);
+    if (delta == nullptr) continue;
+    elements += delta->shape.state_elements() + delta->shape.conv_state_elements();
   }
-  return float_bytes * prompt_tokens * elements;
+  return float_bytes * elements;
 }
 
 /// A row of the table.
@@ -135,10 +141,8 @@ class Table {
       for (const std::int64_t n : {2, 4, 8}) add_tensor(n, n);
       for (const std::int64_t n : {2, 4, 8}) add_attention_data(n);
     }
-    // States of recurrent layers do not move between chips: their prompts stay where they are.
-    const bool moves = kv_elements_per_token(network_.kinds.front()) > 0;
-    if (moves) add_disaggregated();
-    if (moves) add_attention_ffn();
+    add_disaggregated();
+    add_attention_ffn();
     return std::move(ways_);
   }
 
@@ -209,6 +213,30 @@ TEST_P(EveryPlacement, WritesTheTokensOfOneChip) {
     EXPECT_EQ(written.moved.hidden, way.moved.hidden);
     EXPECT_EQ(written.moved.kv, way.moved.kv);
   }
+}
+
+// Prompts on a GPU in float32, tokens on an LPU in float16: given the same tokens, logits are those
+// of one GPU but for the LPU's rounding.
+TEST_P(EveryPlacement, GoesOnOnAnLpu) {
+  const Weights weights = half_weights(GetParam(), 41);
+  Placement placement = split_layers_scenario(GetParam()).placement;
+  placement.mode = PlacementMode::Monolithic;
+  const Written alone = text_of(placement, weights);
+  placement.mode = PlacementMode::Disaggregated;
+  placement.decode.pool = placement.ffn.pool;
+  placement.decode.precision = {ElementType::Float16, ElementType::Float16, ElementType::Float16};
+  const Written written = text_of(placement, weights, alone.result.tokens);
+  EXPECT_EQ(written.result.kv_received, written.result.kv_sent);
+  float largest = 0, difference = 0;
+  for (const auto& [position, logits] : alone.result.logits) {
+    const std::vector<float>& other = written.result.logits.at(position);
+    for (std::size_t i = 0; i < logits.size(); ++i) {
+      largest = std::max(largest, std::abs(logits[i]));
+      difference = std::max(difference, std::abs(logits[i] - other[i]));
+    }
+  }
+  EXPECT_GT(difference, 0.0F);
+  EXPECT_LT(difference, 0.01F * largest);
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, EveryPlacement,

@@ -57,7 +57,7 @@ Speculator::Speculator(const Scenario& scenario, std::uint64_t seed,
     : speculation_(scenario.placement.speculation),
       seed_(seed),
       network_(std::move(network)),
-      agenda_(agenda),
+      alarm_(agenda, *this),
       router_(router),
       timeline_(timeline),
       draft_side_(std::make_unique<Side>(*this, &Speculator::drafted)),
@@ -231,7 +231,7 @@ void Speculator::send(Sequence& sequence, bool to_verifier, std::int64_t tokens,
   const Bytes size(tokens * bytes_per_token_id);
   under_way_[network_->send(now, from, to, size, nullptr)] = {&sequence, to_verifier};
   sequence.request->floor_after_first += network_->floor(from, to, size);
-  plan_next();
+  alarm_.set(*network_);
 }
 
 void Speculator::delivered(Sequence& sequence, bool to_verifier, Picoseconds now) {
@@ -257,23 +257,14 @@ void Speculator::account(Sequence& sequence, Picoseconds& part, const char* labe
   sequence.mark = now;
 }
 
-void Speculator::plan_next() {
-  const std::optional<Picoseconds> next = network_->next_delivery();
-  if (!next || (planned_ && *planned_ <= *next)) return;
-  planned_ = next;
-  agenda_.wake(*this, *next, Phase::Complete);
-}
-
 void Speculator::act(Picoseconds now, Phase phase) {
   (void)phase;
-  if (planned_ && *planned_ <= now) planned_.reset();
-  while (true) {
-    const std::optional<Picoseconds> next = network_->next_delivery();
-    if (!next || *next > now) break;
-    const auto message = under_way_.extract(network_->pop_delivery().id);
+  alarm_.went_off(now);
+  take_deliveries(*network_, now, [&](const NetworkModel::Delivery& delivery) {
+    const auto message = under_way_.extract(delivery.id);
     delivered(*message.mapped().sequence, message.mapped().to_verifier, now);
-  }
-  plan_next();
+  });
+  alarm_.set(*network_);
 }
 
 }  // namespace tandem

@@ -12,6 +12,7 @@
 #include "sim/core/integers.hpp"
 #include "sim/lower/network_model.hpp"
 #include "sim/service/component.hpp"
+#include "sim/service/delivery_alarm.hpp"
 #include "sim/service/replica.hpp"
 #include "sim/service/router.hpp"
 #include "sim/service/source.hpp"
@@ -82,7 +83,6 @@ class Speculator final : public RequestInlet, public Component {
   void send(Sequence& sequence, bool to_verifier, std::int64_t tokens, Picoseconds now);
   void delivered(Sequence& sequence, bool to_verifier, Picoseconds now);
   void account(Sequence& sequence, Picoseconds& part, const char* label, Picoseconds now);
-  void plan_next();
   Sequence& of(const Request& view) { return *sequences_.at(view.id); }
   RoundGroup& group_of(const Sequence& sequence) {
     return groups_[index_of(sequence.verifier->index())];
@@ -96,7 +96,7 @@ class Speculator final : public RequestInlet, public Component {
   const Speculation& speculation_;
   std::uint64_t seed_;
   std::unique_ptr<NetworkModel> network_;
-  Agenda& agenda_;
+  DeliveryAlarm alarm_;
   Router& router_;
   TimelineRecorder* timeline_;
   std::unique_ptr<Side> draft_side_;
@@ -108,7 +108,6 @@ class Speculator final : public RequestInlet, public Component {
   std::map<std::int64_t, std::unique_ptr<Sequence>> sequences_;
   std::vector<RoundGroup> groups_;  ///< by verifying replica
   std::map<NetworkModel::MessageId, Message> under_way_;
-  std::optional<Picoseconds> planned_;  ///< next wish; more of them would only pile up
   SpeculationUse use_;
 };
 

@@ -109,7 +109,7 @@ TEST(LpuGangStage, KvLeavesAndComesWhole) {
     static_cast<void>(from.run(slice(1, 0, 66), std::vector<std::int32_t>(66, 9)));
     for (std::size_t stage = 0; stage < static_cast<std::size_t>(pipeline); ++stage) {
       const KvBlock kv = from.stage(stage).export_kv(1);
-      EXPECT_EQ(kv.kv_heads, 4);
+      EXPECT_EQ(std::get<KvShape>(kv.layers.front()).heads, 4);
       to.stage(stage).import_kv(5, kv);
       EXPECT_EQ(to.stage(stage).export_kv(5), kv);
     }
