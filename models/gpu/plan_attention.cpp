@@ -49,6 +49,7 @@ class AttentionProgram final : public CtaProgram {
     add_loads(cta, turn, end, turn_index == 0, out);
     add_products(cta, begin, end, out);
     add_codec(cta, begin, end, turn_index == 0, out);
+    if (shape_.sums_keys) add_key_sums(cta, begin, end, out);
     const AttentionTiling& tiling = schedule_.tiling;
     out.rounds = turn_index == 0 ? tiling.first_rounds : tiling.turn_rounds;
     out.exchanges = turn_index == 0 ? tiling.first_exchanges : tiling.turn_exchanges;
@@ -66,12 +67,17 @@ class AttentionProgram final : public CtaProgram {
   void epilogue(std::int64_t index, Epilogue& out) const override {
     const AttentionCta& cta = at(index);
     out.exchanges = schedule_.tiling.last_exchanges;
+    if (shape_.sums_keys && !cta.is_idle()) {
+      out.store = Bytes(new_keys(cta, cta.k_begin, cta.k_end) * partial_bytes);
+    }
     if (cta.parts > 1) {
       out.workspace_store = part_bytes(cta);
       out.store_tile = cta.workspace_tile + cta.part;
       return;
     }
+    const Bytes sums = out.store;
     finish(rows_of(cta), out);
+    out.store += sums;
   }
 
   /// Combination of the splits: one CTA per run of rows.
@@ -178,14 +184,34 @@ class AttentionProgram final : public CtaProgram {
     if (!shape_.slots.is_coded() || cta.is_idle()) return;
     const CodecWork decode = decode_work(shape_.slots);
     const CodecWork turn = turn_work(shape_.slots) * (is_first ? rows_of(cta) : 0);
-    const CodecWork useful =
-        decode * new_keys(cta, begin, end) + turn * (cta.part == 0 ? 1 : 0);
+    const CodecWork useful = decode * new_keys(cta, begin, end) + turn * (cta.part == 0 ? 1 : 0);
     const CodecWork all = decode * (end - begin) + turn;
     out.vector += Flops(useful.vector);
     out.special += Flops(useful.special);
     out.vector_padded += Flops(all.vector);
     out.special_padded += Flops(all.special);
     if (out.issue.count() > 0) out.issue += Flops(all.vector);
+  }
+
+  /// The second sweep of the same keys: scores once more, their shares of the row, and sums per
+  /// key.
+  void add_key_sums(const AttentionCta& cta, std::int64_t begin, std::int64_t end,
+                    Step& out) const {
+    if (cta.is_idle()) return;
+    const AttentionTiling& tiling = schedule_.tiling;
+    const std::int64_t pairs =
+        cta.heads * visible_pairs(shape_, span_of(cta), cta.q_begin, cta.q_end, begin, end);
+    const std::int64_t rows = ceil_div(rows_of(cta), tiling.row_granule) * tiling.row_granule;
+    const std::int64_t keys =
+        ceil_div(end, tiling.keys) * tiling.keys - begin / tiling.keys * tiling.keys;
+    const std::int64_t choice = new_keys(cta, begin, end);
+    out.tensor += Flops(2 * shape_.head_dim * pairs);
+    out.tensor_padded += Flops(2 * shape_.head_dim * rows * keys * tiling.issue_per_product);
+    out.vector += Flops(4 * pairs + choice);
+    out.special += Flops(pairs);
+    out.vector_padded += Flops(4 * rows * keys + choice);
+    out.special_padded += Flops(rows * keys);
+    if (out.issue.count() > 0) out.issue += Flops(4 * rows * keys);
   }
 
   /// Keys of [begin, end) that no CTA of the same KV head with earlier queries or heads sees.

@@ -93,6 +93,10 @@ void add_load(Hasher& hasher, const Scenario& scenario) {
   const Serving& serving = scenario.serving;
   hasher.add(serving.policy).add(serving.router).add(serving.max_batch_tokens);
   hasher.add(serving.max_sequences).add(serving.kv_block_tokens);
+  if (serving.eviction.is_on()) {
+    hasher.add("eviction").add(serving.eviction.policy).add(serving.eviction.tokens);
+    hasher.add(serving.eviction.sinks);
+  }
   const Traffic& traffic = scenario.traffic;
   hasher.add(traffic.arrivals).add(traffic.concurrency).add(traffic.rate);
   hasher.add(traffic.prompt_tokens).add(traffic.output_tokens).add(traffic.length_spread);

@@ -223,8 +223,23 @@ Section serving_section() {
                  "Most requests in flight on one replica."),
           number("kv_block_tokens", Dimension::Count, "16", 1, 1e6,
                  "Tokens of one block of the paged KV cache."),
+          map("eviction", "Cached tokens that are dropped (GPUs, mode monolithic); default: none."),
           flag("prefix_cache", "false", "Share the KV of equal prefixes; only false for now."),
       },
+      {}};
+}
+
+Section eviction_section() {
+  return {
+      "eviction",
+      "At the end of each pass every layer of full attention keeps so many of a request's "
+      "tokens.",
+      {required(choice("policy", "streaming_llm", {"streaming_llm", "h2o"}, {},
+                       "streaming_llm: the first tokens and the last ones, with positions "
+                       "counted within the cache. h2o: per KV head half of them the last "
+                       "tokens, half those that drew most attention.")),
+       required(number("tokens", Dimension::Count, "256", 1, 1e9, "Tokens that stay.")),
+       number("sinks", Dimension::Count, "4", 0, 1e9, "streaming_llm: first tokens that stay.")},
       {}};
 }
 

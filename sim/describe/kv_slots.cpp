@@ -11,15 +11,15 @@ using formats::KvFormat;
 KvSlots unchecked(const Mixer& mixer, const Precision& precision) {
   const KvFormat* format = precision.kv_format;
   return std::visit(
-      Overloaded{[&](const GroupedAttention& a) {
-                   return KvSlots{format, {a.shape.head_dim, a.shape.head_dim}, a.shape.kv_heads};
-                 },
-                 [&](const LatentAttention& a) {
-                   return KvSlots{
-                       format, {a.shape.rope_dim, a.shape.kv_rank, precision.activations}, 1};
-                 },
-                 [](const GatedDelta&) { return KvSlots{}; },
-                 [](const MixerElsewhere&) { return KvSlots{}; }},
+      Overloaded{
+          [&](const GroupedAttention& a) {
+            return KvSlots{format, {a.shape.head_dim, a.shape.head_dim}, a.shape.kv_heads};
+          },
+          [&](const LatentAttention& a) {
+            return KvSlots{format, {a.shape.rope_dim, a.shape.kv_rank, precision.kv_cache}, 1};
+          },
+          [](const GatedDelta&) { return KvSlots{}; },
+          [](const MixerElsewhere&) { return KvSlots{}; }},
       mixer);
 }
 
@@ -59,6 +59,16 @@ std::int64_t cached_bytes_per_token(const LayerKind& held, const Precision& prec
   if (slots.is_coded()) return slots.bytes_per_token();
   return (kv_elements_per_token(held) + index_elements_per_token(held)) *
          bytes_of(precision.kv_cache);
+}
+
+bool evicts(const Mixer& mixer) {
+  const auto* attention = std::get_if<GroupedAttention>(&mixer);
+  return attention != nullptr && attention->shape.window == 0;
+}
+
+std::int64_t attention_sum_bytes(const LayerKind& held, const Eviction& eviction) {
+  if (!eviction.sums_attention() || !evicts(held.mixer)) return 0;
+  return std::get<GroupedAttention>(held.mixer).shape.kv_heads * bytes_of(ElementType::Float32);
 }
 
 }  // namespace tandem

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "sim/describe/eviction.hpp"
 #include "sim/describe/precision.hpp"
 #include "sim/numerics/formats/kv_format.hpp"
 
@@ -30,5 +31,11 @@ struct KvSlots {
 /// Bytes that a token leaves in a layer: slots, or elements with the keys of an indexer.
 [[nodiscard]] std::int64_t cached_bytes_per_token(const LayerKind& held,
                                                   const Precision& precision);
+
+/// Whether an eviction policy has a say in a layer: full attention with heads of its own.
+[[nodiscard]] bool evicts(const Mixer& mixer);
+
+/// Bytes of the running sums of attention that heavy hitters are chosen by, of one token.
+[[nodiscard]] std::int64_t attention_sum_bytes(const LayerKind& held, const Eviction& eviction);
 
 }  // namespace tandem

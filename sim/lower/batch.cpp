@@ -120,7 +120,8 @@ Bytes Stage::weight_bytes() const {
 
 Bytes Stage::kv_bytes_per_token() const {
   const std::int64_t bytes = sum_over_layers(*this, [&](const LayerKind& kind) {
-    return cached_bytes_per_token(shard_of(kind, shard), precision);
+    const LayerKind held = shard_of(kind, shard);
+    return cached_bytes_per_token(held, precision) + attention_sum_bytes(held, eviction);
   });
   return Bytes(ceil_div(bytes, shard.of.context));
 }
@@ -128,9 +129,12 @@ Bytes Stage::kv_bytes_per_token() const {
 Bytes Stage::cache_bytes(std::int64_t tokens) const {
   const std::int64_t bytes = sum_over_layers(*this, [&](const LayerKind& kind) {
     const std::int64_t window = cache_window(kind);
-    const std::int64_t kept = window > 0 ? std::min(tokens, window) : tokens;
+    const LayerKind held = shard_of(kind, shard);
+    const std::int64_t kept = window > 0           ? std::min(tokens, window)
+                              : evicts(held.mixer) ? eviction.kept(tokens)
+                                                   : tokens;
     return ceil_div(kept, shard.of.context) *
-           cached_bytes_per_token(shard_of(kind, shard), precision);
+           (cached_bytes_per_token(held, precision) + attention_sum_bytes(held, eviction));
   });
   return Bytes(bytes) + state_bytes();
 }
@@ -172,6 +176,9 @@ std::uint64_t Stage::key() const {
   }
   if (hands_on_hidden) hash.add("hands_on_hidden");
   if (revocable != 0) hash.add("revocable").add(revocable);
+  if (eviction.is_on()) {
+    hash.add("eviction").add(eviction.policy).add(eviction.tokens).add(eviction.sinks);
+  }
   if (longest_request != 0) hash.add("longest").add(longest_request);
   return hash.value();
 }

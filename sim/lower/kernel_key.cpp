@@ -63,6 +63,7 @@ void add(Hasher& hash, const AttentionKernel& s) {
   hash.add(s.activations).add(s.kv).add(s.value_width()).add(s.shared_key_dim);
   hash.add(s.sinks).add(s.softcap).add(s.cached).add(s.library);
   add(hash, s.slots);
+  if (s.sums_keys) hash.add("sums_keys");
 }
 void add(Hasher& hash, const LatentAttentionKernel& s) {
   add(hash, s.spans);

@@ -151,6 +151,9 @@ struct AttentionKernel {
   bool cached = true;  ///< earlier keys and values come from the cache, not from this pass
   AttentionLibrary library = AttentionLibrary::Flash;
   KvSlots slots = {};  ///< coded: keys and values are read as slots and decoded to `kv`
+  /// Adds what each key draws from all queries of a KV head to a running sum beside it (H2O). The
+  /// sums of rows are known at the end only: a second sweep makes the scores again.
+  bool sums_keys = false;
   [[nodiscard]] std::int64_t value_width() const { return value_dim > 0 ? value_dim : head_dim; }
   /// Bytes that all KV heads have in memory per key.
   [[nodiscard]] std::int64_t bytes_per_key() const;

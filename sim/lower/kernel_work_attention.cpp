@@ -8,13 +8,16 @@
 namespace tandem {
 
 std::int64_t AttentionKernel::head_bytes_per_key() const {
-  if (slots.is_coded()) return formats::slot_bytes(*slots.format, slots.head);
-  return (head_dim + value_width()) * bytes_of(kv);
+  const std::int64_t sum = sums_keys ? work::float_bytes : 0;
+  if (slots.is_coded()) return formats::slot_bytes(*slots.format, slots.head) + sum;
+  return (head_dim + value_width()) * bytes_of(kv) + sum;
 }
 
 std::int64_t AttentionKernel::bytes_per_key() const {
   if (slots.is_coded()) return kv_heads * head_bytes_per_key();
-  return (kv_heads * (head_dim - shared_key_dim + value_width()) + shared_key_dim) * bytes_of(kv);
+  const std::int64_t sums = sums_keys ? kv_heads * work::float_bytes : 0;
+  return (kv_heads * (head_dim - shared_key_dim + value_width()) + shared_key_dim) * bytes_of(kv) +
+         sums;
 }
 
 std::int64_t LatentAttentionKernel::bytes_per_key() const {
@@ -37,6 +40,16 @@ std::int64_t visible_keys(const AttentionKernel& shape, const QuerySpan& span) {
   if (shape.window == 0) return span.kv_len;
   if (!shape.causal) return std::min(span.kv_len, shape.window);
   return std::min(span.kv_len, span.q_len + shape.window - 1);
+}
+
+/// Per pair and head the score once more, its scale, the subtraction of the row's maximum, an
+/// exponential, the product with 1 / sum and the addition; a comparison per key chooses.
+void add_key_sums(const AttentionKernel& shape, std::int64_t pairs, std::int64_t keys,
+                  KernelWork& work) {
+  work.matrix += Flops(2 * shape.heads * shape.head_dim * pairs);
+  work.vector += Flops(4 * shape.heads * pairs + keys * shape.kv_heads);
+  work.special += Flops(shape.heads * pairs);
+  work.write_bytes += Bytes(keys * shape.kv_heads * float_bytes);
 }
 
 void add(const CodecWork& codec, KernelWork& work) {
@@ -95,6 +108,7 @@ KernelWork of(const AttentionKernel& shape, std::int64_t) {
   add(decode_work(shape.slots) * (keys * shape.kv_heads) + turn_work(shape.slots) * rows, work);
   work.read_bytes = Bytes(rows * shape.head_dim * width + keys * shape.bytes_per_key());
   work.write_bytes = Bytes(rows * value * width);
+  if (shape.sums_keys) add_key_sums(shape, pairs, keys, work);
   return work;
 }
 

@@ -2,6 +2,7 @@
 // run them: q, k and v; both down-projections of latent attention; q, k, v and z of gated delta.
 #include <algorithm>
 
+#include "sim/core/diagnostics.hpp"
 #include "sim/lower/graph_builder.hpp"
 
 namespace tandem {
@@ -85,8 +86,7 @@ GraphBuilder::Index GraphBuilder::add_mixer(const GroupedAttention& a, Index nor
       add("qkv_projection", gemm(tokens_, qkv_width, network_.hidden, false, a.qkv_bias),
           {quantised(norm, tokens_, network_.hidden)});
   const Index rope = add_cache_write(a, add_qk_norms(a, qkv));
-  Index attention =
-      shares_tokens() ? add_shared_attention(a, rope) : add_own_attention(a, rope);
+  Index attention = shares_tokens() ? add_shared_attention(a, rope) : add_own_attention(a, rope);
   if (a.output_gate) {
     attention =
         add("output_gate", ElementwiseKernel{ElementwiseKind::SigmoidGate, tokens_, a.q_width()},
@@ -95,27 +95,38 @@ GraphBuilder::Index GraphBuilder::add_mixer(const GroupedAttention& a, Index nor
   return add_output(a.q_width(), {attention}, adds_residual, a.output_bias);
 }
 
-/// Attention decodes slots as it reads them where a few queries meet many keys. The query tiles of a
-/// prompt would each decode them anew: a kernel before it turns them into activations once.
+/// Attention decodes slots as it reads them where a few queries meet many keys. The query tiles of
+/// a prompt would each decode them anew: a kernel before it turns them into activations once.
 GraphBuilder::Index GraphBuilder::add_own_attention(const GroupedAttention& a, Index rope) {
-  if (stage_.precision.kv_format == nullptr) return add_attention(a, spans_, rope);
+  if (stage_.precision.kv_format == nullptr) {
+    return add_attention(a, kept_spans(a, spans_), rope);
+  }
   Index last = rope;
   if (!prefill_spans_.empty()) last = add_restored_attention(a, rope);
   if (decode_spans_.empty()) return last;
-  const Index decoding = add_attention(a, decode_spans_, rope);
+  const Index decoding = add_attention(a, kept_spans(a, decode_spans_), rope);
   if (last != rope) graph_.kernels[index_of(decoding)].depends_on.push_back(last);
   return decoding;
+}
+
+/// Spans over the keys that earlier passes kept, and the new ones.
+std::vector<QuerySpan> GraphBuilder::kept_spans(const GroupedAttention& a,
+                                                std::vector<QuerySpan> spans) const {
+  if (!evicts(a)) return spans;
+  for (QuerySpan& span : spans) span.kv_len = stage_.eviction.kept(span.earlier()) + span.q_len;
+  return spans;
 }
 
 GraphBuilder::Index GraphBuilder::add_restored_attention(const GroupedAttention& a, Index rope) {
   CacheReadKernel read{0, 2 * a.kv_width(), stage_.precision.kv_cache,
                        slots_of(a, stage_.precision)};
-  for (const QuerySpan& span : prefill_spans_) {
+  const std::vector<QuerySpan> spans = kept_spans(a, prefill_spans_);
+  for (const QuerySpan& span : spans) {
     const std::int64_t window = a.shape.window;
     read.rows += window > 0 ? std::min(span.kv_len, span.q_len + window - 1) : span.kv_len;
   }
   const Index restored = add("kv_read", read, {rope});
-  const Index attention = add_attention(a, prefill_spans_, rope);
+  const Index attention = add_attention(a, spans, rope);
   Kernel& kernel = graph_.kernels[index_of(attention)];
   kernel.depends_on.push_back(restored);
   auto& shape = std::get<AttentionKernel>(kernel.shape);
@@ -135,6 +146,7 @@ GraphBuilder::Index GraphBuilder::add_attention(const GroupedAttention& a,
   shape.activations = stage_.precision.activations;
   shape.kv = stage_.precision.kv_cache;
   shape.slots = slots_of(a, stage_.precision);
+  shape.sums_keys = evicts(a) && stage_.eviction.sums_attention();
   shape.sinks = a.sinks;
   shape.softcap = a.shape.softcap > 0;
   return add("attention", std::move(shape), {rope});
@@ -220,10 +232,9 @@ GraphBuilder::Index GraphBuilder::add_naive(const LatentAttention& a, const Late
   const KvSlots slots = slots_of(a, stage_.precision);
   const std::int64_t read_rows = slots.is_coded() ? rows : context;
   if (read_rows > 0) {
-    read = add(
-        "latent_read",
-        CacheReadKernel{read_rows, s.cached_elements(), stage_.precision.kv_cache, slots},
-        slots.is_coded() ? std::vector<Index>{in.rope} : std::vector<Index>{});
+    read = add("latent_read",
+               CacheReadKernel{read_rows, s.cached_elements(), stage_.precision.kv_cache, slots},
+               slots.is_coded() ? std::vector<Index>{in.rope} : std::vector<Index>{});
   }
   // Keys and values of the context are made anew, as engines do in chunked prefill.
   const Index latents = quantised(in.rope, rows, s.kv_rank);
@@ -253,12 +264,12 @@ GraphBuilder::Index GraphBuilder::add_absorbed(const LatentAttention& a, const L
   exchange("query_gather", CollectiveOp::AllGather, RankGroup::Context, rows,
            parts * s.heads * (s.kv_rank + s.rope_dim));
   LatentAttentionKernel shape{shares_tokens() ? shared_spans(spans, shard_) : spans,
-                                    s.heads * parts,
-                                    s.kv_rank,
-                                    s.rope_dim,
-                                    a.indexer ? a.indexer->top_k : 0,
-                                    stage_.precision.activations,
-                                    stage_.precision.kv_cache};
+                              s.heads * parts,
+                              s.kv_rank,
+                              s.rope_dim,
+                              a.indexer ? a.indexer->top_k : 0,
+                              stage_.precision.activations,
+                              stage_.precision.kv_cache};
   shape.slots = slots_of(a, stage_.precision);
   Index attention = add("latent_attention", shape, {absorbed, chosen});
   if (shares_tokens()) {
@@ -277,6 +288,7 @@ GraphBuilder::Index GraphBuilder::add_absorbed(const LatentAttention& a, const L
 
 GraphBuilder::Index GraphBuilder::add_mixer(const LatentAttention& a, Index norm,
                                             bool adds_residual) {
+  if (stage_.eviction.is_on()) throw ModelError("eviction: latents are not evicted; leave it out");
   const std::int64_t width = a.shape.heads * a.shape.value_dim;
   const LatentInputs in = add_latent_inputs(a, norm);
   if (a.indexer) {

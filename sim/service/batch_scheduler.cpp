@@ -16,8 +16,11 @@ std::int64_t BatchScheduler::needed_blocks(std::int64_t tokens) const {
 }
 
 bool BatchScheduler::allocate(ScheduledSequence& sequence, std::int64_t tokens) {
-  const std::int64_t more = needed_blocks(tokens) - sequence.blocks;
-  if (more <= 0) return true;
+  // What a pass before it evicted is free again.
+  const std::int64_t fresh = tokens - sequence.computed;
+  const std::int64_t cached = limits_.eviction.kept(sequence.computed) + fresh;
+  const std::int64_t more = needed_blocks(cached) - sequence.blocks;
+  if (more <= 0 && !limits_.eviction.is_on()) return true;
   if (used_blocks_ + more > limits_.kv_blocks) return false;
   used_blocks_ += more;
   sequence.blocks += more;

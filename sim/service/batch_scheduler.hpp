@@ -18,6 +18,7 @@ struct SchedulerLimits {
   std::int64_t max_sequences = 256;
   std::int64_t block_tokens = 16;
   std::int64_t kv_blocks = 0;
+  Eviction eviction = {};
 };
 
 /// A request as the scheduler sees it.

@@ -244,5 +244,34 @@ TEST_F(Conformance, ElementTypesAreThoseOfTheReference) {
   }
 }
 
+TEST_F(Conformance, CachesInFormatsDoNotDependOnChunks) {
+  for (const NeuralNetwork& network : cached_networks()) {
+    const Weights weights = random_weights(network, 6);
+    for (const formats::KvFormat& format : formats::kv_formats()) {
+      Precision precision{ElementType::Float32, ElementType::Float32, ElementType::Float32};
+      precision.kv_format = &format;
+      const std::string what = network.name + ", " + std::string(format.name);
+      expect_promise(cache_on_gpu(format, network), what, [&] {
+        const auto run = [&](std::vector<std::int64_t> chunks) {
+          const auto stage = gpu_.load(whole_model(network, precision), weights, 1, positions);
+          StageData out;
+          std::int64_t context = 0;
+          for (const std::int64_t chunk : chunks) {
+            StageData in;
+            for (std::int64_t i = 0; i < chunk; ++i) {
+              in.tokens.push_back(token_at(network, context + i));
+            }
+            (void)stage->run({{{0, context, chunk, true}}}, in, out);
+            context += chunk;
+          }
+          return out.logits;
+        };
+        EXPECT_EQ(run({4, 2, 1}), run({7})) << what;
+      });
+      expect_promise(cache_on_lpu(), what, [&] { (void)lpu_->executed(precision); });
+    }
+  }
+}
+
 }  // namespace
 }  // namespace tandem::conformance

@@ -54,6 +54,13 @@ struct Promise {
 /// The network that they run.
 [[nodiscard]] NeuralNetwork dense_network();
 
+/// Networks whose caches take formats: heads of their own, latents, an indexer.
+[[nodiscard]] std::vector<NeuralNetwork> cached_networks();
+/// A cache in a format on a GPU: a prompt in chunks and the tokens behind it give the bits of one
+/// pass, and exported slots those of their codec.
+[[nodiscard]] Promise cache_on_gpu(const formats::KvFormat& format, const NeuralNetwork& network);
+[[nodiscard]] Promise cache_on_lpu();
+
 /// docs/conformance.md.
 [[nodiscard]] std::string page();
 

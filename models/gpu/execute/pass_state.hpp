@@ -52,6 +52,7 @@ enum class Buffer : std::uint8_t {
   Branch,  ///< the dense block's, where experts stand beside it
   Qkv,
   QkSums,
+  SinkQuery,  ///< queries rotated to their places within an evicted cache
   Attended,
   Query,
   Latent,
