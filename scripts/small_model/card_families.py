@@ -109,7 +109,7 @@ def published_family(name, model, figures):
         "| `config.json` | the sizes, as Hugging Face writes them |\n"
         + TOKENIZER_FILE.format(vocabulary=config["vocab_size"]),
         architecture=architecture,
-        duration="It takes a few minutes" if model.target else "It takes about a quarter of an hour",
+        duration="It takes a few minutes" if model.target else "It takes about twenty minutes",
         losses=losses_of(config), limits=limits_of(name, figures), context=config["max_position_embeddings"])
 
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace tandem {
 
@@ -25,11 +26,26 @@ Scenario verifying_side(const Scenario& scenario) {
   return side;
 }
 
+Precision precision_of_module(Precision precision, std::int64_t layers) {
+  std::vector<WeightOverride> own;
+  for (WeightOverride one : precision.overrides) {
+    if (one.first_layer > layers || one.last_layer < layers) continue;
+    one.first_layer = 0;
+    own.push_back(one);
+  }
+  precision.overrides = std::move(own);
+  return precision;
+}
+
 Scenario drafting_side(const Scenario& scenario) {
   Scenario side = verifying_side(scenario);
   const bool uses_modules = scenario.placement.speculation.method == DraftMethod::Modules;
   side.model = uses_modules ? module_of(scenario.model) : scenario.draft_model;
   side.placement.speculation = {};
+  if (!uses_modules) return side;
+  for (PoolPlacement* pool : {&side.placement.prefill, &side.placement.decode}) {
+    pool->precision = precision_of_module(pool->precision, scenario.model.layers());
+  }
   return side;
 }
 

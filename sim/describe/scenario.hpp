@@ -179,6 +179,9 @@ struct Scenario {
 /// pools that verify.
 [[nodiscard]] Scenario verifying_side(const Scenario& scenario);
 [[nodiscard]] Scenario drafting_side(const Scenario& scenario);
+/// Formats of a module of multi-token prediction by itself: those of the layer behind the model's
+/// last one, as checkpoints count it.
+[[nodiscard]] Precision precision_of_module(Precision precision, std::int64_t layers);
 /// Copies of the drafting network: modules of multi-token prediction that a round uses, or one.
 [[nodiscard]] std::int64_t drafting_copies(const Scenario& scenario);
 

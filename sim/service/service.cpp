@@ -173,7 +173,7 @@ class ServiceRun {
 
   void describe_speculation() {
     speculation_->draft_model = drafting_side(model_.scenario_).model.name;
-    speculation_->drafts = model_.scenario_.placement.speculation.drafts;
+    speculation_->drafts = model_.scenario_.placement.speculation.drafted();
   }
 
   static std::string name_of(Role role, const PoolModel& pool) {

@@ -24,10 +24,26 @@ Drafts ModelDrafter::draft(std::span<const std::int32_t> known, std::int64_t cou
   return drafts;
 }
 
-ModuleDrafter::ModuleDrafter(std::vector<std::unique_ptr<FunctionalPool>> modules,
-                             const GenerateOptions& options)
-    : choice_(options), hidden_(modules.size() + 1) {
-  for (auto& pool : modules) modules_.push_back({std::move(pool)});
+Drafts ModelDrafter::keep_up(std::span<const std::int32_t> known, Picoseconds start) {
+  Drafts passes{{}, {}, start, Picoseconds(0)};
+  computed_.assign(known.begin(), known.end() - 1);
+  const PoolPass pass = pool_->run(computed_, 0, start);
+  passes.end = pass.end;
+  passes.floor = pass.floor;
+  return passes;
+}
+
+void ModuleDrafter::use(std::vector<FunctionalPool*> pools) {
+  for (std::size_t i = 0; i < modules_.size(); ++i) modules_[i].pool = pools[i];
+}
+
+Drafts ModuleDrafter::keep_up(std::span<const std::int32_t> known, Picoseconds start) {
+  Drafts passes{{}, {}, start, Picoseconds(0)};
+  const auto computed = static_cast<std::int64_t>(known.size()) - 1;
+  Module& module = modules_.front();
+  (void)run(module, hidden_.front(), 0, known.subspan(1), passes);
+  module.computed = computed;
+  return passes;
 }
 
 void ModuleDrafter::store(std::size_t source, std::int64_t first, const Tensor& hidden) {
@@ -87,14 +103,6 @@ Drafts ModuleDrafter::draft(std::span<const std::int32_t> known, std::int64_t co
     text.push_back(drafts.tokens.back());
   }
   return drafts;
-}
-
-std::map<std::string, Cycles> ModuleDrafter::cycles() const {
-  std::map<std::string, Cycles> all;
-  for (const Module& module : modules_) {
-    for (const auto& [name, cycles] : module.pool->cycles()) all[name] += cycles;
-  }
-  return all;
 }
 
 }  // namespace tandem

@@ -12,32 +12,34 @@
 
 namespace tandem {
 
-/// Contract: draft() is called once per round, with all tokens known by then; the model has
-/// computed all of them but the last.
+/// Contract: use() comes first; draft() is called once per round, with all tokens known by then;
+/// the model has computed all of them but the last. Pools must outlive the drafter.
 class Drafter {
  public:
   virtual ~Drafter() = default;
+  /// Goes on with these pools, one per network, which hold what the ones before them held.
+  virtual void use(std::vector<FunctionalPool*> pools) = 0;
+  /// Computes all of `known` that it will ever need before the next token, without drafting.
+  virtual Drafts keep_up(std::span<const std::int32_t> known, Picoseconds start) = 0;
   /// Of the tokens that the model has computed last, `first` and those behind it: the hidden states
   /// [tokens, hidden] that it handed on.
   virtual void learn(std::int64_t first, const Tensor& hidden) = 0;
   /// `count` drafts of what follows `known`; passes begin at `start`.
   virtual Drafts draft(std::span<const std::int32_t> known, std::int64_t count,
                        Picoseconds start) = 0;
-  /// Cycles by chip.
-  [[nodiscard]] virtual std::map<std::string, Cycles> cycles() const = 0;
 };
 
 /// A network of its own, which reads the text as the model does.
 class ModelDrafter final : public Drafter {
  public:
-  ModelDrafter(std::unique_ptr<FunctionalPool> pool, const GenerateOptions& options)
-      : pool_(std::move(pool)), choice_(options) {}
+  explicit ModelDrafter(const GenerateOptions& options) : choice_(options) {}
+  void use(std::vector<FunctionalPool*> pools) override { pool_ = pools.front(); }
+  Drafts keep_up(std::span<const std::int32_t> known, Picoseconds start) override;
   void learn(std::int64_t, const Tensor&) override {}
   Drafts draft(std::span<const std::int32_t> known, std::int64_t count, Picoseconds start) override;
-  [[nodiscard]] std::map<std::string, Cycles> cycles() const override { return pool_->cycles(); }
 
  private:
-  std::unique_ptr<FunctionalPool> pool_;
+  FunctionalPool* pool_ = nullptr;
   DraftChoice choice_;
   std::vector<std::int32_t> computed_;  ///< tokens whose KV the pool holds
 };
@@ -47,15 +49,16 @@ class ModelDrafter final : public Drafter {
 /// the last module's again and again, from its own hidden states, where there are fewer.
 class ModuleDrafter final : public Drafter {
  public:
-  ModuleDrafter(std::vector<std::unique_ptr<FunctionalPool>> modules,
-                const GenerateOptions& options);
+  ModuleDrafter(std::size_t modules, const GenerateOptions& options)
+      : modules_(modules), choice_(options), hidden_(modules + 1) {}
+  void use(std::vector<FunctionalPool*> pools) override;
+  Drafts keep_up(std::span<const std::int32_t> known, Picoseconds start) override;
   void learn(std::int64_t first, const Tensor& hidden) override;
   Drafts draft(std::span<const std::int32_t> known, std::int64_t count, Picoseconds start) override;
-  [[nodiscard]] std::map<std::string, Cycles> cycles() const override;
 
  private:
   struct Module {
-    std::unique_ptr<FunctionalPool> pool;
+    FunctionalPool* pool = nullptr;
     std::int64_t computed = 0;  ///< positions whose KV stands for tokens of the text
   };
   std::vector<float> run(Module& module, std::span<const std::vector<float>> given,

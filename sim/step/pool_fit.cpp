@@ -53,7 +53,11 @@ std::vector<Stage> distinct(const std::vector<Stage>& stages) {
 // that verifies.
 void add_drafting(const FitQuestion& question, const Stage& stage, std::int64_t sequences,
                   Fit& fit) {
-  Stage beside = whole_model(*question.drafting, stage.precision);
+  const NeuralNetwork& network = *question.drafting;
+  const Precision precision = network.joins_hidden
+                                  ? precision_of_module(stage.precision, stage.network.layers())
+                                  : stage.precision;
+  Stage beside = whole_model(network, precision);
   beside.shard = stage.shard;
   beside.revocable = stage.revocable;
   const Fit own = fit_on_chip(question, beside, sequences);

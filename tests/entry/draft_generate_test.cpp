@@ -155,6 +155,41 @@ TEST_F(Drafting, SampledTextIsTheLargeModels) {
   EXPECT_NE(generated().tokens, sampled.tokens);
 }
 
+// Gated delta networks on both pools, which go back to the states behind the tokens they keep.
+TEST_F(Drafting, RecurrentStatesAreTakenBackOnBothPools) {
+  const std::string floats = "{weights: float32, kv_cache: float32, activations: float32}";
+  const std::string gpu = "{pool: gpu, precision: " + floats + "}";
+  const Scenario scenario =
+      context_.loader.scenario("little_tales_drafter", {{"system", "dgx_h100"},
+                                                        {"model", "qwen35-tiny"},
+                                                        {"draft_model", "qwen35-tiny"},
+                                                        {"placement.draft", gpu},
+                                                        {"placement.verify", gpu},
+                                                        {"traffic.prompt_tokens", "16"},
+                                                        {"traffic.output_tokens", "16"}});
+  Weights weights = random_weights(scenario.model, 3);
+  Weights other = weights;
+  // Nearly the same network: some of its drafts are right, some are not.
+  for (float& value : other.tensors.at("layers.1.delta.output").floats()) value *= 4;
+  GenerateOptions options;
+  options.positions = 40;
+  options.ignore_end = true;
+  const std::vector<std::int32_t> start = {1, 17, 5, 42, 8};
+  Scenario single = context_.loader.scenario(
+      "little_tales_gpu",
+      {{"model", "qwen35-tiny"}, {"traffic.prompt_tokens", "16"}, {"traffic.output_tokens", "16"}});
+  const GenerateResult one =
+      generate(single, context_.catalogue, context_.make_network, weights, start, options);
+  const GenerateResult two = generate_with_drafts(
+      scenario, context_.catalogue, context_.make_network, weights, other, start, options);
+  EXPECT_EQ(two.tokens, one.tokens);
+  EXPECT_EQ(two.logits, one.logits);
+  std::int64_t drafted = 0;
+  for (const DraftRound& round : two.rounds) drafted += round.drafted;
+  EXPECT_GT(accepted_of(two), 0);
+  EXPECT_LT(accepted_of(two), drafted);
+}
+
 TEST_F(Drafting, AModelThatIsNotInTheCheckpointIsAnError) {
   const NeuralNetwork wider = context_.loader.network("little_tales", {{"hidden", "256"}});
   EXPECT_THROW((void)weights_within(weights_, wider), ConfigError);

@@ -221,6 +221,62 @@ TEST_F(LittleTales, ADraftModelLeavesTheTextAsItIs) {
   EXPECT_LT(accepted_in(half), 3 * static_cast<std::int64_t>(half.rounds.size()));
 }
 
+// 4 tokens of the prompt; KV of the model's four layers and of the draft's two.
+TEST_F(LittleTales, APoolOfPromptsHandsOverTheKvOfBoth) {
+  const Scenario own = context_.loader.scenario(
+      "little_tales_gpu_pd",
+      {{"draft_model", "little_tales"}, {"speculation", "{method: draft_model, drafts: 3}"}});
+  GenerateOptions options = up_to(48);
+  const GenerateResult one = alone(weights_, "little_tales", prompt_, options);
+  const GenerateResult two = drafted(own, weights_, first_layers(2), prompt_, options);
+  EXPECT_EQ(two.tokens, one.tokens);
+  ASSERT_EQ(two.transfers.size(), 2u);
+  EXPECT_EQ(two.transfers[0].what, "kv");
+  EXPECT_EQ(two.transfers[0].bytes, two.transfers[1].bytes * 2);
+  EXPECT_GE(two.token_gaps[1], two.transfers[0].end - two.transfers[0].start);
+  EXPECT_GT(accepted_in(two), 0);
+}
+
+TEST_F(RoundsInPlace, GangsDraftAndVerifyTogether) {
+  const std::string pool = std::string("{mode: monolithic, pool: gpu, tensor: 2, expert: 2, ") +
+                           "precision: " + floats + "}";
+  for (const char* name : {"qwen35-tiny", "dsv3-tiny"}) {
+    const Weights weights = random_weights(context_.loader.network(name), 7);
+    const std::vector<Override> gang = {{"system", "dgx_h100"}, {"placement", pool}};
+    const GenerateResult one = generate(scenario(name, "", gang), context_.catalogue,
+                                        context_.make_network, weights, prompt_, up_to(24));
+    const GenerateResult two =
+        drafted(scenario(name, "{method: mtp, drafts: 2}", gang), weights, {}, prompt_, up_to(24));
+    EXPECT_EQ(two.tokens, one.tokens) << name;
+    EXPECT_EQ(two.logits, one.logits) << name;
+  }
+}
+
+TEST_F(RoundsInPlace, APoolOfPromptsHandsOverRecurrentStatesToo) {
+  const Weights weights = random_weights(context_.loader.network("qwen35-tiny"), 7);
+  const Scenario own = context_.loader.scenario("little_tales_gpu_pd",
+                                                {{"model", "qwen35-tiny"},
+                                                 {"traffic.prompt_tokens", "16"},
+                                                 {"traffic.output_tokens", "16"},
+                                                 {"speculation", "{method: mtp, drafts: 3}"}});
+  EXPECT_EQ(drafted(own, weights, {}, prompt_, up_to(32)).tokens,
+            alone(weights, "qwen35-tiny", prompt_, up_to(32)).tokens);
+}
+
+TEST_F(RoundsInPlace, APoolOfPromptsHandsOverTheKvOfTheModule) {
+  const Weights weights = random_weights(context_.loader.network("dsv3-tiny"), 7);
+  const Scenario own = context_.loader.scenario("little_tales_gpu_pd",
+                                                {{"model", "dsv3-tiny"},
+                                                 {"traffic.prompt_tokens", "16"},
+                                                 {"traffic.output_tokens", "16"},
+                                                 {"speculation", "{method: mtp, drafts: 1}"}});
+  const GenerateResult two = drafted(own, weights, {}, prompt_, up_to(32));
+  EXPECT_EQ(two.tokens, alone(weights, "dsv3-tiny", prompt_, up_to(32)).tokens);
+  ASSERT_EQ(two.transfers.size(), 2u);
+  // Three layers of the model, one of the module.
+  EXPECT_EQ(two.transfers[0].bytes, two.transfers[1].bytes * 3);
+}
+
 TEST_F(LittleTales, TheModelItselfIsAlwaysRight) {
   const GenerateResult whole = drafted(with_draft_model(3), weights_, weights_, prompt_, up_to(48));
   for (const DraftRound& round : whole.rounds) EXPECT_EQ(round.accepted, round.drafted);

@@ -16,7 +16,7 @@
 namespace tandem::gpu {
 namespace {
 
-constexpr std::int64_t positions = 24;
+constexpr std::int64_t text_tokens = 24;
 constexpr Eviction streaming(std::int64_t tokens, std::int64_t sinks) {
   return {EvictionPolicy::StreamingLlm, tokens, sinks};
 }
@@ -34,7 +34,7 @@ NeuralNetwork network_of_window(std::int64_t window) {
   net.head_dim = 16;
   net.intermediate = 96;
   net.vocabulary = 60;
-  net.max_context = positions;
+  net.max_context = text_tokens;
   NeuralNetwork network = network_of(net);
   for (LayerKind& kind : network.kinds) {
     std::get<GroupedAttention>(kind.mixer).shape.window = window;
@@ -48,9 +48,9 @@ Tensor logits_of(const NeuralNetwork& network, const Eviction& eviction, std::in
   Stage stage =
       whole_model(network, {ElementType::Float32, ElementType::Float32, ElementType::Float32});
   stage.eviction = eviction;
-  const auto loaded = load_on_gpu(chip, stage, random_weights(network, 5), positions, order);
+  const auto loaded = load_on_gpu(chip, stage, random_weights(network, 5), text_tokens, order);
   StageData out;
-  for (std::int64_t at = 0; at < positions; at += per_pass) {
+  for (std::int64_t at = 0; at < text_tokens; at += per_pass) {
     StageData in;
     for (std::int64_t i = at; i < at + per_pass; ++i) {
       in.tokens.push_back(static_cast<std::int32_t>((i * 11 + 3) % 60));
@@ -63,7 +63,7 @@ Tensor logits_of(const NeuralNetwork& network, const Eviction& eviction, std::in
 TEST(GpuEviction, ABudgetOfAllTokensChangesNoBit) {
   const NeuralNetwork network = network_of_window(0);
   const Tensor all = logits_of(network, {}, 1);
-  for (const Eviction& eviction : {streaming(positions, 4), heavy(positions)}) {
+  for (const Eviction& eviction : {streaming(text_tokens, 4), heavy(text_tokens)}) {
     EXPECT_EQ(logits_of(network, eviction, 1), all);
     EXPECT_EQ(logits_of(network, eviction, 6), all);
   }
@@ -147,7 +147,7 @@ TEST(GpuEviction, EvictedCachesStayWhereTheyAre) {
   Stage stage =
       whole_model(network, {ElementType::Float32, ElementType::Float32, ElementType::Float32});
   stage.eviction = streaming(2, 1);
-  const auto loaded = load_on_gpu(chip, stage, random_weights(network, 5), positions);
+  const auto loaded = load_on_gpu(chip, stage, random_weights(network, 5), text_tokens);
   StageData in, out;
   in.tokens = {1, 2, 3};
   (void)loaded->run({{{0, 0, 3, true}}}, in, out);

@@ -19,9 +19,9 @@ namespace {
 
 using formats::KvFormat;
 
-constexpr std::int64_t positions = 24;
+constexpr std::int64_t cached_tokens = 24;
 
-NeuralNetwork network_under_test() {
+NeuralNetwork cached_network() {
   DenseDecoder net;
   net.name = "cached";
   net.layers = 2;
@@ -31,7 +31,7 @@ NeuralNetwork network_under_test() {
   net.head_dim = 32;
   net.intermediate = 96;
   net.vocabulary = 60;
-  net.max_context = positions;
+  net.max_context = cached_tokens;
   return network_of(net);
 }
 
@@ -45,7 +45,7 @@ class KvFormats : public ::testing::Test {
  protected:
   [[nodiscard]] std::unique_ptr<LoadedStage> load(const Precision& precision,
                                                   CtaOrder order = CtaOrder::Canonical) const {
-    return load_on_gpu(chip_, whole_model(network_, precision), weights_, positions, order);
+    return load_on_gpu(chip_, whole_model(network_, precision), weights_, cached_tokens, order);
   }
   static Tensor run(LoadedStage& stage, std::int64_t context, std::int64_t tokens) {
     StageData in, out;
@@ -56,7 +56,7 @@ class KvFormats : public ::testing::Test {
     return out.logits;
   }
 
-  NeuralNetwork network_ = network_under_test();
+  NeuralNetwork network_ = cached_network();
   Weights weights_ = random_weights(network_, 3);
   GpuChip chip_{large_chip(), Software{}};
 };
@@ -74,7 +74,7 @@ TEST_F(KvFormats, AppendedRowsAreTheCodecsBitForBit) {
   const std::vector<float> key = normals(64, random), value = normals(64, random);
   for (const KvFormat& format : formats::kv_formats()) {
     const Stage stage = whole_model(network_, with_cache(&format, ElementType::Bfloat16));
-    StageOnChip on{chip_, stage, network_, {}, {}, positions, {}, {}};
+    StageOnChip on{chip_, stage, network_, {}, {}, cached_tokens, {}, {}};
     on.codecs.emplace_back(formats::KvCodec(format, {32, 32}));
     const StageData in;
     PassState pass{on, in, {}, 0, 0, {}, {}};

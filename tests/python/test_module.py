@@ -74,6 +74,18 @@ def test_generation_agrees_with_the_reference(little_tales):
     assert [move["what"] for move in text.transfers].count("kv") >= 1
 
 
+def test_sampling_from_one_token_is_greedy_and_drafts_leave_the_text(little_tales):
+    options = {"prompt": "Once there was", "tokens": 24, **little_tales}
+    greedy = tandem.generate("little_tales_gpu", **options).text
+    one = tandem.generate("little_tales_gpu", temperature=2.0, top_k=1, **options)
+    assert one.text == greedy
+    drafts = {"draft_model": "little_tales",
+              "speculation": "{method: draft_model, drafts: 2}"}
+    assert tandem.generate("little_tales_gpu", set=drafts, **options).text == greedy
+    with pytest.raises(tandem.ConfigError):
+        tandem.generate("little_tales_gpu", top_p=0.5, **options)
+
+
 def test_sweep_gives_the_same_points_in_processes_as_here():
     vary = {"traffic.concurrency": [1, 2]}
     options = {"fidelity": "analytical"}

@@ -1,0 +1,254 @@
+#!/usr/bin/python3
+"""What number formats cost in quality and what they save: measures and writes docs/quality.md.
+
+    scripts/quality.py --tandem FILE              measure everything (minutes) and write the page
+    scripts/quality.py --tandem FILE --table T    measure one table again, keep the others
+    scripts/quality.py --tandem FILE --missing    measure what has no figures yet: new rows, new models
+    scripts/quality.py --tandem FILE --check      measure the first rows of every table and compare
+
+Figures are kept in docs/quality.json; the page is printed from it. A further table is one more entry
+of TABLES: its rows and how to measure one.
+"""
+
+import argparse
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from typing import Callable
+
+from small_model import tales
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PAGE, FIGURES = ROOT / "docs" / "quality.md", ROOT / "docs" / "quality.json"
+HELD_OUT_SEED, HELD_OUT_STORIES = 77001, 24
+PRECISION = "placement.precision"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A checkpoint of this repository with text that it has never seen."""
+
+    name: str
+    checkpoint: str
+    scenario: str  # monolithic
+    system: str  # whose chips have pipes for every pair of formats
+    text: Callable[[], str]
+
+    def score(self, tandem, sets):
+        """What `tandem score` says of the held-out text; None where the format refuses the model."""
+        folder = ROOT / "workloads" / "checkpoints"
+        with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+            file.write(self.text())
+            file.flush()
+            return run_json(tandem, "score", self.scenario, {"system": self.system, **sets},
+                            "--checkpoint", folder / self.checkpoint,
+                            "--tokenizer", folder / "little_tales" / "tokenizer.bin", "--text", file.name)
+
+
+def held_out_stories():
+    """Stories that no model of this repository was trained on, one per line."""
+    return "\n".join(tales.tell_stories(HELD_OUT_STORIES, HELD_OUT_SEED))
+
+
+MODELS = [
+    Model("little_tales", "little_tales/model.bin", "little_tales_gpu", "b200_single", held_out_stories),
+    Model("little_latent", "little_latent", "little_latent_gpu", "b200_single", held_out_stories),
+]
+
+
+def run_json(tandem, command, scenario, sets, *arguments):
+    """The JSON that a command writes; None where a format has whole groups that the model has not."""
+    words = [str(tandem), command, scenario, *map(str, arguments), "--json", "-"]
+    for key, value in sets.items():
+        words += ["--set", f"{key}={value}"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    if "stores whole groups of" in done.stderr:
+        return None
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(words)}\n{done.stderr}")
+    return json.loads(done.stdout)
+
+
+def precision(weights, activations="bfloat16", **more):
+    """Overrides of a scenario's precision; the cache in bfloat16."""
+    return {f"{PRECISION}.weights": weights, f"{PRECISION}.activations": activations,
+            f"{PRECISION}.kv_cache": "bfloat16", **more}
+
+
+WEIGHT_ONLY = ["bfloat16", "fp8", "fp8_channel", "fp8_e5m2", "int8", "int8_g128", "mxfp8", "int4_g32",
+               "int4_g128", "q4_0", "mxfp4", "nvfp4", "int2_g32", "int2_g128", "int1_g32", "int1_g128"]
+PAIRS = [("fp8_channel", "fp8_channel"), ("fp8_block", "fp8_group"), ("int8", "int8"), ("mxfp8", "mxfp8"),
+         ("int4_g128", "fp8_channel"), ("mxfp4", "mxfp8"), ("mxfp4", "mxfp4"), ("nvfp4", "nvfp4")]
+MIXED = {
+    "int2_g32, mixers int4_g32": f"[{{part: mixers, weights: int4_g32}}]",
+    "int2_g32, layer 0 int8": f"[{{layers: 0, weights: int8}}]",
+    "int2_g32, table int8": f"[{{part: embedding, weights: int8}}]",
+}
+
+
+def quality_rows():
+    """Names of the rows of the quality table and the precision of each."""
+    rows = {"float32": {f"{PRECISION}.{key}": "float32" for key in ("weights", "kv_cache", "activations")}}
+    rows |= {f"{name}": precision(name) for name in WEIGHT_ONLY}
+    rows |= {f"{weights} x {rows_in}": precision(weights, rows_in) for weights, rows_in in PAIRS}
+    rows |= {name: precision("int2_g32", **{f"{PRECISION}.overrides": change}) for name, change in MIXED.items()}
+    return rows
+
+
+def measure_quality(tandem, name, known):
+    """Perplexity of every model of which none is known."""
+    figures = dict(known)
+    for model in MODELS:
+        if model.name not in figures:
+            answer = model.score(tandem, quality_rows()[name])
+            figures[model.name] = answer and answer["perplexity"]
+    return figures
+
+
+SYSTEMS = {"H100": "llama8b_gpu", "B200": "llama8b_b200"}
+LOAD = {"traffic.requests": 16, "traffic.concurrency": 8}
+
+
+def measure_cost(tandem, name, known):
+    """Time, memory and energy of Llama-3.1-8B on every system of which none are known."""
+    weights, _, rows_in = name.partition(" x ")
+    figures = dict(known)
+    for system, scenario in SYSTEMS.items():
+        if system in figures:
+            continue
+        result = run_json(tandem, "run", scenario, {**precision(weights, rows_in or "bfloat16"), **LOAD},
+                          "--store", "none")
+        pool = result["pools"]["gpu"]
+        figures[system] = {
+            "tpot_ms": result["summary"]["tpot_ms"]["p50"],
+            "weights_gb": pool["weight_bytes_per_chip"] / 1e9,
+            "j_per_token": result["summary"]["energy_j_per_output_token"],
+            "executed": pool["formats"],
+        }
+    return figures
+
+
+def quality_cell(own, best):
+    """A perplexity and what it is above the best one."""
+    if own is None:
+        return "refused | "
+    share = own / best - 1
+    return f"{own:.4f} | {100 * share:+.2f} %" if share < 1 else f"{own:.1f} | x {own / best:.1f}"
+
+
+def quality_lines(figures):
+    """The quality table in Markdown: perplexity and what it is above float32."""
+    lines = ["| weights x activations | " + " | ".join(f"{model.name} | above float32" for model in MODELS) + " |",
+             "|---|" + "---:|---:|" * len(MODELS)]
+    for name, row in figures.items():
+        cells = [quality_cell(row[m.name], figures["float32"][m.name]) for m in MODELS]
+        lines.append(f"| {name if ' x ' in name or name == 'float32' else name + ' x bfloat16'} | "
+                     + " | ".join(cells) + " |")
+    return lines
+
+
+def cost_lines(figures):
+    """The table of costs in Markdown."""
+    lines = ["| weights x activations | " + " | ".join(f"{s}: ms/token | GB | J/token" for s in SYSTEMS) + " |",
+             "|---|" + "---:|---:|---:|" * len(SYSTEMS)]
+    for name, row in figures.items():
+        cells = []
+        for system in SYSTEMS:
+            own = row[system]
+            kept = " (rows kept)" if " x " in name and not own["executed"].endswith(name.split(" x ")[1]) else ""
+            cells.append(f"{own['tpot_ms']:.3f}{kept} | {own['weights_gb']:.2f} | {own['j_per_token']:.3f}")
+        lines.append(f"| {name if ' x ' in name else name + ' x bfloat16'} | " + " | ".join(cells) + " |")
+    return lines
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of the page: its rows by name, how to measure one, how to print all."""
+
+    title: str
+    about: str
+    rows: Callable[[], list]
+    measure: Callable
+    lines: Callable
+    tolerance: float
+
+
+TABLES = {
+    "weights": Table(
+        "Perplexity by format of weights",
+        f"Per token, on {HELD_OUT_STORIES} held-out stories (seed {HELD_OUT_SEED}), computed on a simulated B200 by"
+        " `tandem score`. Projections of mixers, feed-forward blocks and experts have the format; tables, head, norms"
+        " and routers are kept (`fp8` alone names tables and head too); KV in bfloat16.",
+        lambda: list(quality_rows()), measure_quality, quality_lines, 1e-9),
+    "cost": Table(
+        "What the formats save",
+        "Llama-3.1-8B, 8 users, from `tandem run`: median time per output token, weights with their scales, energy"
+        " per output token of the whole box. Where a chip has no pipe for the pair, rows are kept.",
+        lambda: ["bfloat16", "fp8", "int8", "int4_g128", "mxfp4", "nvfp4", "int2_g128",
+                 *(f"{w} x {r}" for w, r in PAIRS)],
+        measure_cost, cost_lines, 1e-3),
+}
+
+
+def page_of(figures):
+    """docs/quality.md."""
+    lines = ["# Formats and quality", "",
+             "Made by `scripts/quality.py`; do not edit. A small model forgives what a large one may not: read the"
+             " order and the cliffs, not the decimals."]
+    for key, table in TABLES.items():
+        lines += ["", f"## {table.title}", "", table.about, "", *table.lines(figures[key])]
+    return "\n".join(lines) + "\n"
+
+
+def numbers_of(value):
+    """All numbers in nested figures, in order."""
+    if isinstance(value, dict):
+        return [number for part in value.values() for number in numbers_of(part)]
+    return [value] if isinstance(value, (int, float)) else []
+
+
+def check(tandem, figures):
+    """Whether the page is printed from the figures, and the first two rows of every table still hold."""
+    if PAGE.read_text() != page_of(figures):
+        print("docs/quality.md is not what docs/quality.json says; run scripts/quality.py")
+        return False
+    good = True
+    for key, table in TABLES.items():
+        for name in table.rows()[:2]:
+            pairs = zip(numbers_of(table.measure(tandem, name, {})), numbers_of(figures[key][name]), strict=True)
+            if any(abs(new - old) > table.tolerance * abs(old) for new, old in pairs):
+                print(f"table {key}, row {name}: figures have moved; run scripts/quality.py --table {key}")
+                good = False
+    return good
+
+
+def main():
+    """Measure, write or check."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tandem", required=True, type=pathlib.Path)
+    parser.add_argument("--table", choices=TABLES, help="measure this one only")
+    parser.add_argument("--missing", action="store_true", help="only what has no figures yet")
+    parser.add_argument("--check", action="store_true")
+    arguments = parser.parse_args()
+    tandem = arguments.tandem.resolve()
+    figures = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
+    if arguments.check:
+        return 0 if check(tandem, figures) else 1
+    for key, table in TABLES.items():
+        if arguments.table not in (None, key):
+            continue
+        known = figures.get(key, {}) if arguments.missing else {}
+        figures[key] = {}
+        for name in table.rows():
+            figures[key][name] = table.measure(tandem, name, known.get(name, {}))
+            print(key, name, figures[key][name], flush=True)
+    FIGURES.write_text(json.dumps(figures, indent=1) + "\n")
+    PAGE.write_text(page_of(figures))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
