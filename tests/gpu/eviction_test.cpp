@@ -118,7 +118,7 @@ Stage long_stage(const Eviction& eviction) {
 TEST(GpuEviction, PassesCostTheTokensThatStay) {
   const GpuChip chip(large_chip(), Software{});
   const auto time_at = [&](const Eviction& eviction, std::int64_t context) {
-    return chip.simulate(long_stage(eviction), {{{0, context, 1, true}}}).time;
+    return chip.simulate(long_stage(eviction), {{{0, context, 1, true}}}, nullptr).time;
   };
   EXPECT_EQ(time_at(streaming(1000, 4), 50000), time_at({}, 1000));
   EXPECT_LT(time_at(streaming(1000, 4), 50000), time_at({}, 50000));

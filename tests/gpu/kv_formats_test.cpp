@@ -216,7 +216,7 @@ TEST_F(KvFormats, NarrowSlotsSaveTimeWhereBytesBound) {
   const auto time_of = [&](const char* name) {
     const KvFormat* format = *name == 0 ? nullptr : formats::find_kv_format(name);
     const Stage stage = shipped_size(format);
-    const Picoseconds time = chip_.simulate(stage, batch).time;
+    const Picoseconds time = chip_.simulate(stage, batch, nullptr).time;
     EXPECT_GE(time, chip_.floor(stage, batch)) << name;
     return time;
   };
