@@ -59,22 +59,30 @@ MessageId Network::send(Picoseconds at, NodeId from, NodeId to, Bytes size, Payl
   message.sent = at;
   if (payload) message.target = std::make_shared<std::vector<std::byte>>(payload->size());
   message.source = std::move(payload);
-  if (at < queue_.now()) roll_back();
+  if (at < queue_.now()) roll_back(at);
   // What a look-ahead has done lies before `at` now and cannot change any more.
-  checkpoint_.reset();
+  forget_checkpoint();
   committed_ = at;
   messages_.emplace(next_id_, std::move(message));
   queue_.push(at, Phase::Issue, {EventKind::Offer, 0, next_id_, 0, {}, {}});
   return next_id_++;
 }
 
-void Network::roll_back() {
+void Network::forget_checkpoint() {
+  checkpoint_.reset();
+  popped_.clear();
+}
+
+/// Back to the checkpoint, and on for good to just before `at`. What was popped since then comes
+/// again and is dropped.
+void Network::roll_back(Picoseconds at) {
   assert(checkpoint_);  // without one, now <= the last send or pop <= the time of this send
   queue_ = std::move(checkpoint_->queue);
   messages_ = std::move(checkpoint_->messages);
   for (auto& [id, state] : checkpoint_->links) links_[to_index(id)] = std::move(state);
   ready_.clear();
   checkpoint_.reset();
+  while (!queue_.empty() && queue_.next_time() < at) step();
 }
 
 Network::LinkState& Network::state_of(LinkId id) {
@@ -101,12 +109,12 @@ Delivery Network::pop_delivery() {
   Delivery delivery = std::move(ready_.front());
   ready_.erase(ready_.begin());
   committed_ = std::max(committed_, delivery.time);
-  checkpoint_.reset();
+  if (checkpoint_) popped_.insert(delivery.id);
   return delivery;
 }
 
 std::optional<Delivery> Network::advance(Picoseconds limit) {
-  if (checkpoint_) roll_back();
+  if (checkpoint_) roll_back(committed_);
   while (!queue_.empty() && queue_.next_time() <= (ready_.empty() ? limit : ready_.front().time)) {
     step();
   }
@@ -184,8 +192,7 @@ void Network::head(const Event& event, Picoseconds now) {
   }
   if (options_.counts_queues) {
     count_queue(state, event.message, now, start.start > now);
-    Picoseconds& leaves = state.pending[event.message];
-    leaves = std::max(leaves, end);
+    state.pending.add(event.message, end);
   }
   state.statistics.payload += payload;
   state.statistics.wire += wire_bytes(wire, payload);
@@ -207,12 +214,31 @@ void Network::head(const Event& event, Picoseconds now) {
   queue_.push(start.end + wire.latency, Phase::Issue, next);
 }
 
+void Network::Pending::add(MessageId id, Picoseconds leaves) {
+  const auto [known, is_new] = leaves_.try_emplace(id, leaves);
+  if (!is_new) {
+    if (leaves <= known->second) return;
+    order_.erase({known->second, id});
+    known->second = leaves;
+  }
+  order_.insert({leaves, id});
+}
+
+void Network::Pending::let_go(Picoseconds now) {
+  while (!order_.empty() && order_.begin()->first <= now) {
+    leaves_.erase(order_.begin()->second);
+    order_.erase(order_.begin());
+  }
+}
+
+std::int64_t Network::Pending::others(MessageId id) const {
+  return static_cast<std::int64_t>(leaves_.size()) - (leaves_.contains(id) ? 1 : 0);
+}
+
 void Network::count_queue(LinkState& state, MessageId id, Picoseconds now, bool waited) const {
-  std::erase_if(state.pending, [now](const auto& entry) { return entry.second <= now; });
+  state.pending.let_go(now);
   if (!waited) return;
-  const auto others = static_cast<std::int64_t>(state.pending.size()) -
-                      static_cast<std::int64_t>(state.pending.count(id));
-  state.statistics.peak_queue = std::max(state.statistics.peak_queue, others);
+  state.statistics.peak_queue = std::max(state.statistics.peak_queue, state.pending.others(id));
 }
 
 /// A whole train is at its destination: its bytes are copied out of the sender's buffer.
@@ -230,6 +256,10 @@ void Network::arrive(const Event& event, Picoseconds now) {
       queue_.push(now + message.credit_delay, Phase::Release,
                   {EventKind::Credit, 0, event.message, event.train, {}, {}});
     }
+    return;
+  }
+  if (popped_.erase(event.message) > 0) {
+    messages_.erase(event.message);
     return;
   }
   Delivery delivery{event.message,

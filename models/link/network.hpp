@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -127,10 +128,21 @@ class Network {
     Payload source;
     std::shared_ptr<std::vector<std::byte>> target;
   };
+  /// Messages at a link, by when their last train leaves it.
+  class Pending {
+   public:
+    void add(MessageId id, Picoseconds leaves);
+    void let_go(Picoseconds now);
+    [[nodiscard]] std::int64_t others(MessageId id) const;
+
+   private:
+    std::map<MessageId, Picoseconds> leaves_;
+    std::set<std::pair<Picoseconds, MessageId>> order_;
+  };
   struct LinkState {
     LinkSchedule schedule;
     LinkStatistics statistics;
-    std::map<MessageId, Picoseconds> pending;  // message -> when its last train leaves
+    Pending pending;
   };
   /// What a look-ahead may have to undo. Link states are saved when first touched.
   struct Checkpoint {
@@ -146,7 +158,8 @@ class Network {
   void arrive(const Event& event, Picoseconds now);
   void credit(MessageId id, Picoseconds now);
   void count_queue(LinkState& state, MessageId id, Picoseconds now, bool waited) const;
-  void roll_back();
+  void roll_back(Picoseconds at);
+  void forget_checkpoint();
   LinkState& state_of(LinkId id);
   [[nodiscard]] Bytes payload_of(const Message& message, std::int64_t train) const;
   [[nodiscard]] const std::vector<Route>& routes(NodeId from, NodeId to) const;
@@ -159,8 +172,9 @@ class Network {
   CalendarQueue<Event> queue_;
   std::map<MessageId, Message> messages_;
   std::vector<LinkState> links_;
-  std::vector<Delivery> ready_;  // ascending by id, all of one time
-  std::optional<Checkpoint> checkpoint_;
+  std::vector<Delivery> ready_;           // ascending by id, all of one time
+  std::optional<Checkpoint> checkpoint_;  ///< of the first look ahead since the last send
+  std::set<MessageId> popped_;            ///< since the checkpoint, and not seen again
   MessageId next_id_ = 0;
   Picoseconds committed_{0};  // time of the last send or pop
 };

@@ -34,7 +34,7 @@ def large_recipe(seed):
     return Recipe(seed=seed, steps=2200, batch_rows=4, peak_learning_rate=2e-3, warmup_steps=100)
 
 
-DRAFTER_RECIPE = Recipe(seed=20240304, steps=700, batch_rows=8)
+DRAFTER_RECIPE = Recipe(seed=20240304, steps=2300, batch_rows=8)
 
 MODELS = {
     "little_tales": SmallModel(Config(), Recipe()),

@@ -6,6 +6,7 @@
 
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/statistics.hpp"
+#include "sim/step/time_parts.hpp"
 
 namespace tandem {
 namespace {
@@ -19,6 +20,8 @@ using Figures = std::map<std::string, double>;
 const std::string any_chip;
 
 /// Times of the representative passes under a changed scenario, relative to the scenario's own.
+/// What a pool spends its time on changes as the floor of its kind does: where passes are far above
+/// their floors, a number counts for as much as the time that depends on it.
 class AnalyticalClock {
  public:
   AnalyticalClock(const Scenario& scenario, const ServiceModel& model, const RunResult& result,
@@ -26,6 +29,7 @@ class AnalyticalClock {
       : model_(model), result_(result), catalogue_(catalogue), make_network_(make_network) {
     base_ = floors(scenario, any_chip);
     choose_probes();
+    weigh_parts();
   }
 
   /// Mean ratio of passes that compute prompts, and of those that only decode.
@@ -35,14 +39,14 @@ class AnalyticalClock {
   };
   /// `chip`: whose numbers differ, or any_chip.
   [[nodiscard]] Ratios ratios(const Scenario& varied, const std::string& chip) const {
-    const std::vector<double> now = floors(varied, chip);
+    const std::vector<StepFloor> now = floors(varied, chip);
     double sum[2] = {0, 0};
     int count[2] = {0, 0};
     for (std::size_t i = 0; i < now.size(); ++i) {
       const int kind = is_decode(result_.representatives[i]) ? 1 : 0;
       // Prompts of a draft model run beside those that give the first tokens.
       if (kind == 0 && result_.representatives[i].pool == "draft") continue;
-      sum[kind] += now[i] / base_[i];
+      sum[kind] += ratio_of(result_.representatives[i].pool, now[i], base_[i]);
       ++count[kind];
     }
     return {count[0] > 0 ? sum[0] / count[0] : 1, count[1] > 0 ? sum[1] / count[1] : 1};
@@ -85,38 +89,69 @@ class AnalyticalClock {
     for (std::size_t i = 0; i < base_.size(); ++i) {
       const RepresentativeStep& step = result_.representatives[i];
       const auto [known, is_new] = longest.try_emplace({step.pool, is_decode(step)}, i);
-      if (base_[i] > base_[known->second]) known->second = i;
+      if (base_[i].latency > base_[known->second].latency) known->second = i;
     }
     for (const auto& [kind, index] : longest) probes_.push_back(index);
   }
   /// Most numbers move no floor at all: one that leaves the longest passes as they are is taken to
   /// leave all of them.
-  [[nodiscard]] std::vector<double> floors(const Scenario& varied, const std::string& chip) const {
+  [[nodiscard]] std::vector<StepFloor> floors(const Scenario& varied,
+                                              const std::string& chip) const {
     StageStore store;
     std::map<std::string, PoolModel> pools;
-    const auto time_of = [&](std::size_t index) {
+    const auto floor_of = [&](std::size_t index) {
       const RepresentativeStep& step = result_.representatives[index];
       if (chip != any_chip && !runs_on(step.pool, chip)) return base_[index];
       const auto pool = pools.try_emplace(step.pool, varied, pool_of(step.pool), catalogue_,
                                           make_network_, store);
-      return to_seconds(pool.first->second.floor(step.batch).latency);
+      return pool.first->second.floor(step.batch);
     };
     if (!probes_.empty() && std::all_of(probes_.begin(), probes_.end(), [&](std::size_t index) {
-          return time_of(index) == base_[index];
+          return floor_of(index) == base_[index];
         })) {
       return base_;
     }
-    std::vector<double> times;
-    for (std::size_t i = 0; i < result_.representatives.size(); ++i) times.push_back(time_of(i));
-    return times;
+    std::vector<StepFloor> floors;
+    for (std::size_t i = 0; i < result_.representatives.size(); ++i) floors.push_back(floor_of(i));
+    return floors;
+  }
+  /// Shares of a pool's time by kind_of_part(), waiting left out; empty where none was simulated.
+  void weigh_parts() {
+    for (const PoolUse& pool : result_.pools) {
+      double total = 0;
+      std::map<std::string, double>& shares = shares_[pool.name];
+      for (const auto& [part, seconds] : pool.totals.part_seconds) {
+        const std::string kind = kind_of_part(part);
+        if (kind == waiting) continue;
+        shares[kind] += seconds;
+        total += seconds;
+      }
+      if (total <= 0) shares.clear();
+      for (auto& [kind, share] : shares) share /= total;
+    }
+  }
+  [[nodiscard]] double ratio_of(const std::string& pool, const StepFloor& now,
+                                const StepFloor& before) const {
+    const auto shares = shares_.find(pool);
+    if (shares == shares_.end() || shares->second.empty()) {
+      return to_seconds(now.latency) / to_seconds(before.latency);
+    }
+    double ratio = 0;
+    for (const auto& [kind, share] : shares->second) {
+      const auto then = before.parts.find(kind);
+      const bool has_floor = then != before.parts.end() && then->second.count() > 0;
+      ratio += share * (has_floor ? to_seconds(now.parts.at(kind)) / to_seconds(then->second) : 1);
+    }
+    return ratio;
   }
 
   const ServiceModel& model_;
   const RunResult& result_;
   const Catalogue& catalogue_;
   const NetworkFactory& make_network_;
-  std::vector<double> base_;         ///< floors of the representative passes, seconds
-  std::vector<std::size_t> probes_;  ///< passes that are asked first
+  std::vector<StepFloor> base_;                                  ///< of the representative passes
+  std::vector<std::size_t> probes_;                              ///< passes that are asked first
+  std::map<std::string, std::map<std::string, double>> shares_;  ///< by pool and kind
 };
 
 /// One number that can be changed.

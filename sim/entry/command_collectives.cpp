@@ -58,6 +58,7 @@ std::vector<CollectiveCost> answers(const CollectivesArguments& arguments, const
     if (sink.size() != before) continue;
     try {
       costs[i] = model.cost(row.ranks, row.collective);
+      costs[i].floor = model.floor(row.ranks, row.collective);
     } catch (const ModelError& error) {
       sink.report(table.place(i, 0), error.what());
     }

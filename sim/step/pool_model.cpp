@@ -95,6 +95,7 @@ PoolModel::PoolModel(const Scenario& scenario, const PoolPlacement& placement,
       max_context_(longest_request(scenario.traffic)),
       hidden_(scenario.model.hidden),
       network_(make_network(scenario.system)),
+      ways_(scenario.system),
       store_(store) {
   connect_gang(scenario, make_network);
   if (duty == LayerDuty::Mixers) connect_split(scenario, catalogue, make_network);
@@ -121,6 +122,7 @@ PoolModel::PoolModel(const Scenario& scenario, const PoolModel& like, const Cata
       kv_room_(like.kv_room_),
       hidden_(like.hidden_),
       network_(make_network(scenario.system)),
+      ways_(scenario.system, like.ways_),
       store_(store) {
   connect_gang(scenario, make_network);
   if (like.split_ == nullptr) return;
@@ -267,7 +269,7 @@ PoolModel::StageShare PoolModel::run_in_turns(const Station& station, std::size_
   add_parts({{"bridge", pace.bridge},
              {"slot_wait", pace.slot_wait},
              {"feed_forward", pace.feeding},
-             {waiting, pace.mixer_wait}},
+             {waiting_for_mixers, pace.mixer_wait}},
             share.parts);
   share.parts[waiting] += pace.time - total_of(share.parts);
   remote = std::move(round.remote);
@@ -310,7 +312,7 @@ PassTrace PoolModel::trace(const Batch& batch) {
           {station + span.track, std::move(span.label), start + span.start, start + span.end});
     }
     start +=
-        cost.stations.front() + (i + 1 == stations ? Picoseconds(0) : hand_over(i, batch).time);
+        cost.stations.front() + (i + 1 == stations ? Picoseconds(0) : hop_behind(i, batch).time);
   }
   return whole;
 }
@@ -320,8 +322,7 @@ StepCost PoolModel::simulate(const Batch& batch) {
   const std::size_t stations = stations_of(batch);
   for (std::size_t i = 0; i < stations; ++i) {
     add_station(stations_[i], batch, cost, nullptr);
-    const bool is_last = i + 1 == stations;
-    const Hop next = is_last ? return_tokens(batch) : hand_over(i, batch);
+    const Hop next = hop_behind(i, batch);
     cost.hops.push_back(next.time);
     if (next.time.count() > 0) cost.parts["hand_over"] += next.time;
     for (const auto& [name, bytes] : next.link_bytes) cost.link_bytes[name] += bytes;
@@ -336,7 +337,8 @@ const StepCost& PoolModel::step(const Batch& batch) {
   return steps_.emplace(key, simulate(batch)).first->second;
 }
 
-Picoseconds PoolModel::floor_of(const Station& station, std::size_t stage, const Batch& batch) {
+PoolModel::StageFloor PoolModel::floor_of(const Station& station, std::size_t stage,
+                                          const Batch& batch) {
   const Stage& own = station.stages[stage];
   const std::vector<ChipAddress> chips = chips_of(station, stage);
   const std::vector<Batch> parts = turns_of(batch);
@@ -354,8 +356,13 @@ Picoseconds PoolModel::floor_of(const Station& station, std::size_t stage, const
     sum.kernels += floor.kernels;
     sum.exchanges += floor.exchanges;
   }
-  if (split_ == nullptr) return std::max({first.chain, sum.kernels, sum.exchanges});
-  return std::max(first.chain + split_->floor(parts.front().tokens(), chips), sum.chain);
+  StageFloor result{std::max({first.chain, sum.kernels, sum.exchanges}),
+                    {{"kernels", first.kernels}, {"exchange", first.exchanges}}};
+  if (split_ == nullptr) return result;
+  const TimeParts elsewhere = split_->floor(parts.front().tokens(), chips);
+  result.time = std::max(first.chain + total_of(elsewhere), sum.chain);
+  add_parts(elsewhere, result.parts);
+  return result;
 }
 
 StepFloor PoolModel::floor(const Batch& batch) {
@@ -363,18 +370,20 @@ StepFloor PoolModel::floor(const Batch& batch) {
   const auto found = floors_.find(key);
   if (found != floors_.end()) return found->second;
   StepFloor result;
-  std::map<std::uint64_t, Picoseconds> of_kind;  // equal stages have equal floors
+  std::map<std::uint64_t, StageFloor> of_kind;  // equal stages have equal floors
   const std::size_t stations = stations_of(batch);
   for (std::size_t i = 0; i < stations; ++i) {
-    Picoseconds slowest{0};
+    const StageFloor* slowest = nullptr;
     for (std::size_t j = 0; j < stations_[i].stages.size(); ++j) {
       auto [known, is_new] = of_kind.try_emplace(stations_[i].keys[j]);
       if (is_new) known->second = floor_of(stations_[i], j, batch);
-      slowest = std::max(slowest, known->second);
+      if (slowest == nullptr || known->second.time > slowest->time) slowest = &known->second;
     }
-    result.latency +=
-        slowest + (i + 1 == stations ? return_tokens(batch) : hand_over(i, batch)).floor;
-    result.period = std::max(result.period, slowest);
+    const Picoseconds hop = hop_floor_behind(i, batch);
+    result.latency += slowest->time + hop;
+    result.period = std::max(result.period, slowest->time);
+    add_parts(slowest->parts, result.parts);
+    result.parts["hand_over"] += hop;
   }
   floors_.emplace(key, result);
   return result;

@@ -12,6 +12,7 @@
 #include "sim/lower/chip_model.hpp"
 #include "sim/lower/network_model.hpp"
 #include "sim/step/gang_model.hpp"
+#include "sim/step/link_ways.hpp"
 #include "sim/step/split_layers.hpp"
 #include "sim/step/stage_store.hpp"
 #include "sim/step/time_parts.hpp"
@@ -55,6 +56,10 @@ struct StepCost {
 struct StepFloor {
   Picoseconds latency;
   Picoseconds period;
+  /// What the floors of one way through are made of, by kind_of_part(): how they change with an
+  /// input matters, not their sum, since parts may overlap.
+  TimeParts parts;
+  bool operator==(const StepFloor&) const = default;
 };
 
 /// Room for KV on one replica, given the placement.
@@ -116,8 +121,14 @@ class PoolModel {
  private:
   struct Hop {
     Picoseconds time;
-    Picoseconds floor;
     std::map<std::string, std::int64_t> link_bytes;
+  };
+  /// A message between chips of two stations.
+  struct HandOver {
+    std::int64_t from, to;  ///< chips of the replica
+    Bytes size;
+    Bytes flight;        ///< what has to arrive before the next pass may begin
+    std::int64_t ranks;  ///< that send as much
   };
   StepCost simulate(const Batch& batch);
   [[nodiscard]] Batch on_groups(const Batch& batch) const;
@@ -140,14 +151,23 @@ class PoolModel {
   void connect_split(const Scenario& scenario, const Catalogue& catalogue,
                      const NetworkFactory& make_network);
   void check_chips(const Scenario& scenario) const;
-  Picoseconds floor_of(const Station& station, std::size_t stage, const Batch& batch);
+  struct StageFloor {
+    Picoseconds time;
+    TimeParts parts;
+  };
+  StageFloor floor_of(const Station& station, std::size_t stage, const Batch& batch);
   void add_station(const Station& station, const Batch& batch, StepCost& cost, PassTrace* trace);
   const Hop& hop(std::int64_t from, std::int64_t to, Bytes size);
   [[nodiscard]] Bytes hidden_bytes(const Batch& batch) const;
   /// Stations that take part in a pass: chips that only hold the head rest when nothing is sampled.
   [[nodiscard]] std::size_t stations_of(const Batch& batch) const;
-  Hop hand_over(std::size_t from_station, const Batch& batch);
-  Hop return_tokens(const Batch& batch);
+  [[nodiscard]] std::vector<HandOver> hand_overs(std::size_t from_station,
+                                                 const Batch& batch) const;
+  [[nodiscard]] std::vector<HandOver> returned_tokens(const Batch& batch) const;
+  [[nodiscard]] std::vector<HandOver> messages_behind(std::size_t station,
+                                                      const Batch& batch) const;
+  Hop hop_behind(std::size_t station, const Batch& batch);
+  [[nodiscard]] Picoseconds hop_floor_behind(std::size_t station, const Batch& batch) const;
 
   PoolPlacement placement_;
   std::int64_t first_chip_;
@@ -160,6 +180,7 @@ class PoolModel {
   KvRoom kv_room_;
   std::int64_t hidden_ = 0;
   std::unique_ptr<NetworkModel> network_;
+  LinkWays ways_;
   std::unique_ptr<CollectiveModel> collectives_;
   std::unique_ptr<GangModel> gang_;     ///< where the engine runs a gang's ranks
   std::unique_ptr<SplitLayers> split_;  ///< of a pool of mixers

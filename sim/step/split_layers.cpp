@@ -10,12 +10,6 @@ namespace {
 // Crossings are timed on an idle network: each goes long after the one before has arrived.
 constexpr Picoseconds crossing_gap{1000000000};
 
-std::map<std::string, TopologyLink> wires_of(const System& system) {
-  std::map<std::string, TopologyLink> wires;
-  for (const auto& [name, link] : system.links) wires.emplace(name, wire_of(system, name));
-  return wires;
-}
-
 }  // namespace
 
 SplitLayers::SplitLayers(const Scenario& scenario, const Catalogue& catalogue,
@@ -24,8 +18,8 @@ SplitLayers::SplitLayers(const Scenario& scenario, const Catalogue& catalogue,
       hidden_(scenario.model.hidden),
       hidden_type_(scenario.placement.decode.precision.activations),
       network_(networks(scenario.system)),
-      wires_(wires_of(scenario.system)),
-      ways_(std::make_shared<std::map<Key, std::map<Way, Bytes>>>()) {}
+      links_(scenario.system),
+      ways_(std::make_shared<std::map<Key, std::map<LinkWays::Way, Bytes>>>()) {}
 
 SplitLayers::SplitLayers(const Scenario& scenario, const SplitLayers& like,
                          const Catalogue& catalogue, const NetworkFactory& networks,
@@ -34,7 +28,7 @@ SplitLayers::SplitLayers(const Scenario& scenario, const SplitLayers& like,
       hidden_(like.hidden_),
       hidden_type_(like.hidden_type_),
       network_(networks(scenario.system)),
-      wires_(wires_of(scenario.system)),
+      links_(scenario.system, like.links_),
       ways_(like.ways_) {}
 
 SplitLayers::Key SplitLayers::key_of(const Rows& rows) {
@@ -85,11 +79,11 @@ SplitLayers::Crossing SplitLayers::send_across(const Rows& rows) {
   return crossing;
 }
 
-const std::map<SplitLayers::Way, Bytes>& SplitLayers::ways_of(const Rows& rows) {
+const std::map<LinkWays::Way, Bytes>& SplitLayers::ways_of(const Rows& rows) {
   const auto [known, is_new] = ways_->try_emplace(key_of(rows));
   if (is_new) {
     each_message(rows, [&](const ChipAddress& from, const ChipAddress& to, Bytes size) {
-      Bytes& largest = known->second[network_->path(from, to)];
+      Bytes& largest = known->second[links_.between(*network_, from, to)];
       largest = std::max(largest, size);
     });
   }
@@ -100,9 +94,7 @@ const std::map<SplitLayers::Way, Bytes>& SplitLayers::ways_of(const Rows& rows) 
 Picoseconds SplitLayers::crossing_floor(const Rows& rows) {
   Picoseconds slowest{0};
   for (const auto& [way, size] : ways_of(rows)) {
-    std::vector<const TopologyLink*> links;
-    for (const std::string& link_class : way) links.push_back(&wires_.at(link_class));
-    slowest = std::max(slowest, least_time(links, size));
+    slowest = std::max(slowest, links_.floor(way, size));
   }
   return slowest;
 }
@@ -143,12 +135,16 @@ SplitRound SplitLayers::round(const std::vector<MixerWork>& parts,
   return round;
 }
 
-Picoseconds SplitLayers::floor(std::int64_t tokens, const std::vector<ChipAddress>& mixers) {
-  Picoseconds total =
+TimeParts SplitLayers::floor(std::int64_t tokens, const std::vector<ChipAddress>& mixers) {
+  TimeParts parts;
+  parts["bridge"] =
       (crossing_floor({tokens, mixers, true}) + crossing_floor({tokens, mixers, false})) *
       pool_.layers();
-  for (std::int64_t layer = 0; layer < pool_.layers(); ++layer) total += pool_.floor(layer, tokens);
-  return total;
+  Picoseconds& feeding = parts["feed_forward"];
+  for (std::int64_t layer = 0; layer < pool_.layers(); ++layer) {
+    feeding += pool_.floor(layer, tokens);
+  }
+  return parts;
 }
 
 }  // namespace tandem

@@ -8,10 +8,11 @@
 #include <tuple>
 #include <vector>
 
-#include "sim/graph/topology.hpp"
 #include "sim/lower/network_model.hpp"
 #include "sim/step/feed_forward_pool.hpp"
+#include "sim/step/link_ways.hpp"
 #include "sim/step/ping_pong.hpp"
+#include "sim/step/time_parts.hpp"
 
 namespace tandem {
 
@@ -52,8 +53,9 @@ class SplitLayers {
   [[nodiscard]] SplitRound round(const std::vector<MixerWork>& parts,
                                  const std::vector<ChipAddress>& mixers,
                                  PassTrace* trace = nullptr);
-  /// One micro-batch through all blocks, with the smallest possible hand-overs.
-  [[nodiscard]] Picoseconds floor(std::int64_t tokens, const std::vector<ChipAddress>& mixers);
+  /// One micro-batch through all blocks ("feed_forward"), with the smallest possible hand-overs
+  /// ("bridge").
+  [[nodiscard]] TimeParts floor(std::int64_t tokens, const std::vector<ChipAddress>& mixers);
   [[nodiscard]] const FeedForwardPool& pool() const { return pool_; }
 
  private:
@@ -73,10 +75,8 @@ class SplitLayers {
   const Crossing& cross(const Rows& rows);
   Crossing send_across(const Rows& rows);
   Picoseconds crossing_floor(const Rows& rows);
-  /// Ways of the messages by link class, each with its largest message. They depend on what hangs
-  /// where: scenarios that differ in numbers alone share them.
-  using Way = std::vector<std::string>;
-  const std::map<Way, Bytes>& ways_of(const Rows& rows);
+  /// Ways of the messages, each with its largest message.
+  const std::map<LinkWays::Way, Bytes>& ways_of(const Rows& rows);
 
   FeedForwardPool pool_;
   std::int64_t hidden_;
@@ -87,8 +87,8 @@ class SplitLayers {
   using Key = std::tuple<std::int64_t, ChipAddress, std::size_t, bool>;
   static Key key_of(const Rows& rows);
   std::map<Key, Crossing> crossings_;
-  std::map<std::string, TopologyLink> wires_;  ///< by link class
-  std::shared_ptr<std::map<Key, std::map<Way, Bytes>>> ways_;
+  LinkWays links_;
+  std::shared_ptr<std::map<Key, std::map<LinkWays::Way, Bytes>>> ways_;  ///< as those of links_
 };
 
 }  // namespace tandem

@@ -8,24 +8,23 @@ namespace {
 
 constexpr std::string_view exchange_mark = "exchange ";
 
-/// What a part counts for; kernels of all roles for one, without a name.
-std::string kind_of(const std::string& part) {
-  if (part.starts_with(exchange_mark)) return "exchange";
-  if (part == "feed_forward" || part == "slot_wait") return "feed_forward";
-  return part == "bridge" ? part : std::string{};
-}
-
 }  // namespace
 
+std::string kind_of_part(const std::string& part) {
+  if (part.starts_with(exchange_mark)) return "exchange";
+  if (part == "feed_forward" || part == "slot_wait") return "feed_forward";
+  const bool is_itself = part == "bridge" || part == "hand_over" || part == waiting;
+  return is_itself ? part : "kernels";
+}
+
 std::string bound_of(const TimeParts& parts, const std::string& kernels) {
-  std::map<std::string, Picoseconds> taken;
-  for (const auto& [name, time] : parts) {
-    if (name == waiting) continue;
-    taken[kind_of(name)] += time;
-  }
+  TimeParts taken;
+  for (const auto& [name, time] : parts) taken[kind_of_part(name)] += time;
+  taken.erase(waiting);
+  taken.erase("hand_over");
   const auto most = std::max_element(
       taken.begin(), taken.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
-  return most == taken.end() || most->first.empty() ? kernels : most->first;
+  return most == taken.end() || most->first == "kernels" ? kernels : most->first;
 }
 
 Picoseconds total_of(const TimeParts& parts) {

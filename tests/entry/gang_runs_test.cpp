@@ -2,6 +2,7 @@
 // ranks one by one against ranks by kind.
 #include <gtest/gtest.h>
 
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "sim/entry/api.hpp"
@@ -37,6 +38,22 @@ TEST(SplitTraffic, MicroBatchesMoveTheSameBytes) {
   constexpr double bytes = 15.0 * 63 * 128 * 4 * 2 * 4;
   EXPECT_NEAR(two["links"]["pcie4_x16"]["bytes"].get<double>(), bytes, 1);
   EXPECT_NEAR(one["links"]["pcie4_x16"]["bytes"].get<double>(), bytes, 1);
+}
+
+// The LPUs' clock moves what is spent in their blocks and waiting for their slots, and nothing
+// else, however far passes are above their floors.
+TEST(SplitTraffic, InputsOfEitherSideWeighByItsTime) {
+  const Json result = run_split({});
+  std::map<std::string, double> elasticity;
+  for (const Json& input : result["provenance"]) {
+    elasticity[input["parameter"]] = input["elasticity"].get<double>();
+  }
+  const Json& shares = result["pools"]["decode"]["time_shares"];
+  const auto share = [&](const char* part) { return shares[part].get<double>(); };
+  const double blocks = (share("feed_forward") + share("slot_wait")) / (1 - share("wait"));
+  EXPECT_GT(blocks, 0.05);
+  // Prompts, a few percent of a request's time, run on GPUs alone.
+  EXPECT_NEAR(elasticity.at("chips.lpu_v1.clock"), -blocks, 0.05 * blocks);
 }
 
 Json run_on_gang(bool all_ranks, std::vector<Override> overrides) {

@@ -60,7 +60,8 @@ TEST_P(TrainedModules, LeaveTheTextAsItIs) {
   }
 }
 
-// The cards say 97 % of 40 stories; a module that is fed wrong states is right a third of the time.
+// The cards say 97 % of 40 stories; a module that is fed the states of the token before is right
+// one time in six.
 TEST_P(TrainedModules, AreNearlyAlwaysRight) {
   std::int64_t drafts = 0;
   std::int64_t accepted = 0;

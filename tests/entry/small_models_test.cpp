@@ -137,6 +137,15 @@ TEST_P(SmallModels, TheModuleOfMultiTokenPredictionForetellsWhatItShould) {
   }
 }
 
+// Prompts on a GPU in float32; what they leave behind (KV, latents, states) and the tokens on an
+// LPU in float16. Then token mixers on a GPU, feed-forward blocks and experts on LPUs.
+TEST_P(SmallModels, GpusAndLpusTogetherWriteThemToo) {
+  for (const char* scenario : {"little_tales_hybrid", "little_tales_afd"}) {
+    const Json& entry = continuations().front();
+    EXPECT_EQ(written(scenario, entry).tokens, entry["token_ids"].get<Tokens>()) << scenario;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Bundled, SmallModels, testing::ValuesIn(bundled),
                          [](const auto& model) { return std::string(model.param.name); });
 

@@ -145,6 +145,22 @@ inline Chip chip(const std::string& name, double slots) {
 }
 
 /// Four layers, hidden 8, KV of 2 x 4 elements per token and layer. One pool "gpu" of fake chips.
+/// As FakeNetwork has it: 1 ns per byte and 100 ns.
+inline Link wire() {
+  Link link;
+  link.name = "wire";
+  const auto set = [&](const char* name, double value) {
+    Parameter parameter;
+    parameter.value = value;
+    link.parameters.set(name, parameter);
+  };
+  set("bandwidth", 1e9);
+  set("latency", 100e-9);
+  set("packet", 256);
+  set("header", 0);
+  return link;
+}
+
 inline Scenario scenario() {
   Scenario s;
   s.name = "fake";
@@ -162,6 +178,7 @@ inline Scenario scenario() {
   s.system.name = "fake_system";
   s.system.chips["big"] = chip("big", 0);
   s.system.chips["small"] = chip("small", 1);
+  s.system.links["wire"] = wire();
   s.system.groups.push_back({"gpu", "big", 8, 8, "wire", "wire", "switch", "", Basis::Assumed});
   s.system.groups.push_back({"lpu", "small", 8, 8, "wire", "wire", "mesh", "", Basis::Assumed});
   s.placement.prefill.pool = "gpu";

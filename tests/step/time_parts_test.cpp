@@ -47,6 +47,10 @@ TEST(TimeParts, TheLargestKindOfPartIsTheBound) {
   parts["feed_forward"] = Picoseconds(14);
   parts["slot_wait"] = Picoseconds(20);
   EXPECT_EQ(bound_of(parts, "hbm"), "feed_forward");
+  parts[waiting_for_mixers] = Picoseconds(6);  // 15 + 14 + 6 of kernels and of waiting for them
+  parts["norm"] = Picoseconds(0);
+  EXPECT_EQ(bound_of(parts, "hbm"), "hbm");
+  EXPECT_EQ(bound_of({{"hand_over", Picoseconds(9)}, {"norm", Picoseconds(1)}}, "hbm"), "hbm");
   EXPECT_EQ(bound_of({}, "hbm"), "hbm");
 }
 
