@@ -62,7 +62,8 @@ class LatentProgram final : public CtaProgram {
       out.add({query_tile_ + cta, Bytes(rows * cached * bytes_of(shape_.query_type())),
                Operand::Activation, 1});
     }
-    out.add({latent_tile(s, begin), Bytes(keys * shape_.bytes_per_key()), Operand::Kv, tiling_.sharers});
+    out.add({latent_tile(s, begin), Bytes(keys * shape_.bytes_per_key()), Operand::Kv,
+             tiling_.sharers});
     if (shape_.selected > 0 && s.head_begin == 0) {
       out.add({query_tile_ + cta, Bytes(keys * index_bytes), Operand::Activation, 1});
     }
@@ -99,8 +100,8 @@ class LatentProgram final : public CtaProgram {
   static constexpr std::int64_t index_bytes = 4;
   using RowsOfRequest = std::array<std::int64_t, 3>;  ///< span, query, first head
 
-  /// Every CTA decodes the slots that it loads; the first one of a request that sees a key counts as
-  /// useful.
+  /// Every CTA decodes the slots that it loads; the first one of a request that sees a key counts
+  /// as useful.
   void add_codec(const LatentSegment& s, std::int64_t begin, std::int64_t keys, Step& out) const {
     if (!shape_.slots.is_coded()) return;
     const QuerySpan& span = shape_.spans[static_cast<std::size_t>(s.span)];

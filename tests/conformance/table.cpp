@@ -91,8 +91,9 @@ void add_elements(std::string& page) {
 
 void add_caches(std::string& page) {
   page +=
-      "\n## Formats of the KV cache\n\nGPUs, activations in float32: chunks and steps against one "
-      "pass.\n\n| format |";
+      "\n## Formats of the KV cache\n\nGPUs, activations in float32: a token behind a prompt whose "
+      "slots "
+      "came from another chip, against the chip that made them.\n\n| format |";
   for (const NeuralNetwork& network : cached_networks()) page += fmt::format(" {} |", network.name);
   page += "\n|---|";
   for (std::size_t i = 0; i < cached_networks().size(); ++i) page += "---|";

@@ -56,8 +56,8 @@ struct Promise {
 
 /// Networks whose caches take formats: heads of their own, latents, an indexer.
 [[nodiscard]] std::vector<NeuralNetwork> cached_networks();
-/// A cache in a format on a GPU: a prompt in chunks and the tokens behind it give the bits of one
-/// pass, and exported slots those of their codec.
+/// A cache in a format on a GPU: slots that came from another chip are the same bits, and so is
+/// what follows from them.
 [[nodiscard]] Promise cache_on_gpu(const formats::KvFormat& format, const NeuralNetwork& network);
 [[nodiscard]] Promise cache_on_lpu();
 

@@ -127,17 +127,19 @@ std::string kv_problem(const KvFormat& format, const KvHead& head) {
     return of_value.empty() && !head.kept_key ? row_problem(*format.rows, head.key_dim) : of_value;
   }
   if (head.kept_key) {
-    return fmt::format("{} stores a key and a value of one head, not latents; write fp8_group or "
-                       "int4_g32",
-                       format.name);
+    return fmt::format(
+        "{} stores a key and a value of one head, not latents; write fp8_group or "
+        "int4_g32",
+        format.name);
   }
   const bool is_power = std::has_single_bit(static_cast<std::uint64_t>(head.key_dim));
   if (head.key_dim == head.value_dim && is_power && (!format.polar || head.key_dim >= 16)) {
     return {};
   }
-  return fmt::format("{} rotates heads of a power of two{}, and these are {} wide; write fp8_channel "
-                     "or int4_g32",
-                     format.name, format.polar ? " from 16 on" : "", head.key_dim);
+  return fmt::format(
+      "{} rotates heads of a power of two{}, and these are {} wide; write fp8_channel "
+      "or int4_g32",
+      format.name, format.polar ? " from 16 on" : "", head.key_dim);
 }
 
 std::int64_t slot_bytes(const KvFormat& format, const KvHead& head) {
