@@ -221,6 +221,10 @@ Traffic build_traffic(const Tree& tree, ReadContext& context) {
   traffic.output_tokens = reader.count("output_tokens");
   traffic.length_spread = reader.number("length_spread");
   traffic.requests = reader.count("requests");
+  traffic.branches = reader.count("branches");
+  traffic.agents = reader.count("agents");
+  traffic.rounds = reader.count("rounds");
+  traffic.shared_prefix_tokens = reader.count("shared_prefix_tokens");
   if (is_known) check_arrivals(reader, traffic.arrivals, context);
   if (is_known && traffic.arrivals != ArrivalKind::Closed) traffic.concurrency = 1;
   if (is_known && traffic.arrivals == ArrivalKind::Closed) traffic.rate = 0;

@@ -219,9 +219,10 @@ void check_length(const Scenario& scenario, const NeuralNetwork& network, const 
   if (network.name == from_checkpoint || network.max_context == 0) return;
   const Traffic& traffic = scenario.traffic;
   const std::int64_t drafts = scenario.placement.speculation.drafted();  // of the last round
-  const double most = static_cast<double>(traffic.prompt_tokens + traffic.output_tokens) *
-                          (1 + traffic.length_spread) +
-                      static_cast<double>(drafts);
+  const std::int64_t prefix = traffic.shared_prefix_tokens;              // its length does not vary
+  const std::int64_t varied = traffic.longest_prompt_tokens() - prefix + traffic.output_tokens;
+  const double most = static_cast<double>(varied) * (1 + traffic.length_spread) +
+                      static_cast<double>(prefix + drafts);
   if (std::floor(most) <= static_cast<double>(network.max_context)) return;
   problems.report(
       place_of(tree,
@@ -230,6 +231,35 @@ void check_length(const Scenario& scenario, const NeuralNetwork& network, const 
                   "'{}'",
                   drafts > 0 ? " and the drafts of a round" : "", std::floor(most),
                   network.max_context, network.name));
+}
+
+/// Keys of groups that do not go together, or not with the placement.
+void check_groups(const Scenario& scenario, const Tree& tree, Problems& problems) {
+  const Traffic& traffic = scenario.traffic;
+  const Placement& placement = scenario.placement;
+  if (!traffic.has_agents()) {
+    if (traffic.shared_prefix_tokens > 0) {
+      problems.report(place_of(tree, "shared_prefix_tokens"),
+                      "'shared_prefix_tokens' is for several agents or rounds; write e.g. "
+                      "'agents: 4' beside it, or leave it out");
+    }
+  } else if (traffic.branches > 1) {
+    problems.report(place_of(tree, "branches"),
+                    "'branches' does not go with 'agents' and 'rounds'; leave one of them out");
+  }
+  if (!traffic.has_groups()) return;
+  const char* key = traffic.has_agents() ? (traffic.agents > 1 ? "agents" : "rounds") : "branches";
+  if (placement.speculation.is_on() || placement.has_drafter()) {
+    problems.report(place_of(tree, key), fmt::format("'{}' is not supported with speculative "
+                                                     "decoding; leave one of them out",
+                                                     key));
+  }
+  if (traffic.has_agents() && placement.is_split()) {
+    problems.report(place_of(tree, key),
+                    fmt::format("'{}' needs a placement of mode monolithic: between pools a prefix "
+                                "would cross with each of its prompts",
+                                key));
+  }
 }
 
 /// Feed-forward chips belong to a replica of the attention pool.
@@ -314,6 +344,7 @@ void check_lengths(const Scenario& scenario, const Tree& tree, Problems& problem
     check_length(scenario, scenario.draft_model, tree, problems);
   }
   check_length(scenario, scenario.model, tree, problems);
+  check_groups(scenario, tree, problems);
 }
 
 }  // namespace tandem::config

@@ -101,6 +101,10 @@ void add_load(Hasher& hasher, const Scenario& scenario) {
   hasher.add(traffic.arrivals).add(traffic.concurrency).add(traffic.rate);
   hasher.add(traffic.prompt_tokens).add(traffic.output_tokens).add(traffic.length_spread);
   hasher.add(traffic.requests);
+  if (traffic.has_groups()) {
+    hasher.add("groups").add(traffic.branches).add(traffic.agents).add(traffic.rounds);
+    hasher.add(traffic.shared_prefix_tokens);
+  }
   for (const auto& objective : {scenario.slo.ttft_p99, scenario.slo.tpot_p99}) {
     hasher.add(objective.has_value()).add(objective.value_or(Picoseconds{}).count());
   }

@@ -261,7 +261,18 @@ Section traffic_section() {
               number("output_tokens", Dimension::Count, "256", 1, 1e9, "Mean answer length."),
               number("length_spread", Dimension::Fraction, "0", 0, 1,
                      "Lengths are uniform in [(1 - s) n, (1 + s) n]."),
-              number("requests", Dimension::Count, "100", 1, 1e9, "Requests that are simulated."),
+              number("requests", Dimension::Count, "100", 1, 1e9,
+                     "Requests that are simulated; with `branches` or `agents`, groups of them."),
+              number("branches", Dimension::Count, "1", 1, 1e6,
+                     "Answers to each prompt, whose KV they share (best of n)."),
+              number("agents", Dimension::Count, "1", 1, 1e6,
+                     "Agents that answer side by side behind a shared prefix; `prompt_tokens` are "
+                     "each agent's own."),
+              number("rounds", Dimension::Count, "1", 1, 1e6,
+                     "agents: times that each answers, with what all wrote the time before in its "
+                     "prompt."),
+              number("shared_prefix_tokens", Dimension::Count, "0", 0, 1e9,
+                     "agents: tokens that all prompts of a group begin with."),
           },
           {}};
 }

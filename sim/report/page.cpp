@@ -134,6 +134,29 @@ std::string speculation_text(const RunResult& result) {
       100 * (use.transfer / total), 100 * (use.waiting / total), 100 * (use.verifying / total));
 }
 
+/// Groups of requests, and why their prompts took more than the closed form, if they did.
+std::string groups_text(const ReportInput& input) {
+  if (!input.result.groups) return "";
+  const GroupUse& use = *input.result.groups;
+  const GroupSummary s = summarise_groups(input.result, input.accounting);
+  std::string text = fmt::format(
+      "\nGroups: {} of {} requests, {} groups/s, {} ms to the last token (mean; p99 {}), {} output "
+      "tokens, {} J and {} USD each\n",
+      use.groups, use.requests, number(s.groups_per_s), number(s.e2e_ms.mean), number(s.e2e_ms.p99),
+      number(s.output_tokens), number(s.energy_j), number(s.usd));
+  text += fmt::format(
+      "  {} prompt tokens computed, closed form {}, without sharing {}; cost over one request {}, "
+      "closed form {}\n",
+      use.prompt_tokens, use.prompt_tokens_alone, use.prompt_tokens_unshared, number(s.cost_ratio),
+      number(s.cost_ratio_alone));
+  if (use.waited_for_sequence + use.waited_for_kv + use.preemptions > 0) {
+    text +=
+        fmt::format("  branches that waited: {} for a sequence, {} for KV blocks; {} preemptions\n",
+                    use.waited_for_sequence, use.waited_for_kv, use.preemptions);
+  }
+  return text;
+}
+
 std::string steps_text(const RunResult& result) {
   std::string text = fmt::format("\nSteps: {} executed, {} simulated, {} interpolated\n",
                                  result.steps, result.steps_simulated, result.steps_interpolated);
@@ -227,8 +250,8 @@ std::string run_page(const ReportInput& input) {
                   result.fidelity == Fidelity::Cycle ? "cycle" : "analytical",
                   result.requests.size(), number(result.simulated_s));
   text += latencies(input, s) + "\n" + figures(input, s);
-  text += pools_and_links(result) + speculation_text(result) + steps_text(result) +
-          provenance_text(input.sensitivity);
+  text += pools_and_links(result) + speculation_text(result) + groups_text(input) +
+          steps_text(result) + provenance_text(input.sensitivity);
   return text;
 }
 

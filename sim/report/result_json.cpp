@@ -160,6 +160,28 @@ Json speculation_json(const RunResult& result) {
            to_milliseconds(use.draft_prompt) / static_cast<double>(result.requests.size())}};
 }
 
+Json groups_json(const ReportInput& input) {
+  if (!input.result.groups) return nullptr;
+  const GroupUse& use = *input.result.groups;
+  const GroupSummary s = summarise_groups(input.result, input.accounting);
+  return {{"groups", use.groups},
+          {"requests_per_group", use.requests},
+          {"groups_per_s", s.groups_per_s},
+          {"e2e_ms", distribution(s.e2e_ms)},
+          {"output_tokens_per_group", s.output_tokens},
+          {"energy_j_per_group", optional_number(s.energy_j)},
+          {"usd_per_group", optional_number(s.usd)},
+          {"prompt_tokens",
+           {{"computed", use.prompt_tokens},
+            {"closed_form", use.prompt_tokens_alone},
+            {"unshared", use.prompt_tokens_unshared}}},
+          {"cost_over_one_request",
+           {{"run", optional_number(s.cost_ratio)},
+            {"closed_form", optional_number(s.cost_ratio_alone)}}},
+          {"waited_for", {{"sequence", use.waited_for_sequence}, {"kv_blocks", use.waited_for_kv}}},
+          {"preemptions", use.preemptions}};
+}
+
 // Links that only passed hidden states along inside a replica are not simulated under contention:
 // no busy time is known for them.
 Json links_json(const RunResult& result) {
@@ -209,6 +231,7 @@ Json result_object(const ReportInput& input, bool with_run) {
   json["bounds"] = bounds_json(result);
   json["steps"] = steps_json(result);
   json["speculation"] = speculation_json(result);
+  json["groups"] = groups_json(input);
   json["pools"] = pools_json(result);
   json["links"] = links_json(result);
   json["provenance"] = provenance_json(input.sensitivity);

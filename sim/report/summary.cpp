@@ -63,6 +63,29 @@ RunBounds bounds_of(const RunResult& result) {
   return bounds;
 }
 
+GroupSummary summarise_groups(const RunResult& result, const Accounting& accounting) {
+  const GroupUse& use = *result.groups;
+  const auto groups = static_cast<double>(use.groups);
+  GroupSummary summary;
+  summary.groups_per_s = groups / result.simulated_s;
+  summary.e2e_ms = summarise(use.e2e_ms);
+  const auto output = static_cast<double>(result.output_tokens);
+  summary.output_tokens = output / groups;
+  if (accounting.energy_j) summary.energy_j = accounting.energy_j->total() / groups;
+  if (accounting.usd_per_hour_used) {
+    summary.usd = *accounting.usd_per_hour_used * result.simulated_s / 3600 / groups;
+  }
+  const bool has_prices = accounting.usd_per_m_input_tokens && accounting.usd_per_m_output_tokens;
+  if (!has_prices || !(*accounting.usd_per_m_input_tokens > 0)) return summary;
+  const double ratio = *accounting.usd_per_m_output_tokens / *accounting.usd_per_m_input_tokens;
+  const double first = static_cast<double>(use.first_prompt_tokens) +
+                       ratio * output / static_cast<double>(use.requests);
+  summary.cost_ratio = (static_cast<double>(use.prompt_tokens) + ratio * output) / first;
+  summary.cost_ratio_alone =
+      (static_cast<double>(use.prompt_tokens_alone) + ratio * output) / first;
+  return summary;
+}
+
 std::vector<std::pair<std::string, double>> time_shares_of(const PoolUse& pool) {
   double total = 0;
   for (const auto& [name, seconds] : pool.totals.part_seconds) total += seconds;

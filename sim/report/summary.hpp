@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "sim/account/accounting.hpp"
 #include "sim/core/statistics.hpp"
 #include "sim/describe/scenario.hpp"
 #include "sim/service/service.hpp"
@@ -38,6 +39,23 @@ struct RunBounds {
 };
 
 [[nodiscard]] RunBounds bounds_of(const RunResult& result);
+
+/// Groups of requests as figures; what has no price or energy is absent.
+struct GroupSummary {
+  double groups_per_s = 0;
+  Summary e2e_ms;            ///< arrival of a group to its last token
+  double output_tokens = 0;  ///< of a group, mean
+  std::optional<double> energy_j;
+  std::optional<double> usd;
+  /// Cost of a group over that of its first request alone, at the run's prices per token: as
+  /// measured, and (P + n O r) / (P + O r) where every shared token is computed once. r: price of
+  /// an output token over that of a prompt token.
+  std::optional<double> cost_ratio;
+  std::optional<double> cost_ratio_alone;
+};
+
+/// Of a run with groups.
+[[nodiscard]] GroupSummary summarise_groups(const RunResult& result, const Accounting& accounting);
 
 /// What the passes of a pool spend their latency on (StepCost::parts), as shares of it, the largest
 /// first. Empty where no pass was simulated.

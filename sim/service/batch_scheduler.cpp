@@ -15,12 +15,30 @@ std::int64_t BatchScheduler::needed_blocks(std::int64_t tokens) const {
   return (tokens + limits_.block_tokens - 1) / limits_.block_tokens;
 }
 
+bool BatchScheduler::has_sequence_to_spare() const {
+  return static_cast<std::int64_t>(running_.size() + inbound_.size()) < limits_.max_sequences;
+}
+
 bool BatchScheduler::allocate(ScheduledSequence& sequence, std::int64_t tokens) {
-  // What a pass before it evicted is free again.
+  if (limits_.eviction.is_on()) return allocate_kept(sequence, tokens);
+  const Request& request = *sequence.request;
+  const std::int64_t blocks = needed_blocks(tokens);
+  if (blocks <= sequence.blocks) return true;
+  const std::int64_t more = shared_.missing(request, sequence.blocks, blocks);
+  while (used_blocks_ + shared_.idle() + more > limits_.kv_blocks) {
+    if (!shared_.evict(request)) return false;
+  }
+  used_blocks_ += more + shared_.take(request, sequence.blocks, blocks);
+  sequence.blocks = blocks;
+  peak_blocks_ = std::max(peak_blocks_, used_blocks_);
+  return true;
+}
+
+// What a pass before it evicted is free again; nothing is shared.
+bool BatchScheduler::allocate_kept(ScheduledSequence& sequence, std::int64_t tokens) {
   const std::int64_t fresh = tokens - sequence.computed;
   const std::int64_t cached = limits_.eviction.kept(sequence.computed) + fresh;
   const std::int64_t more = needed_blocks(cached) - sequence.blocks;
-  if (more <= 0 && !limits_.eviction.is_on()) return true;
   if (used_blocks_ + more > limits_.kv_blocks) return false;
   used_blocks_ += more;
   sequence.blocks += more;
@@ -62,7 +80,7 @@ bool BatchScheduler::preempt_younger(const ScheduledSequence& needy) {
 
 // Takes the blocks of a running sequence: its KV is recomputed, also what was sent to it.
 void BatchScheduler::drop(Sequences::iterator victim) {
-  used_blocks_ -= victim->blocks;
+  used_blocks_ -= shared_.release(*victim->request, victim->blocks);
   ++victim->request->preemptions;
   preempted_.push_back(victim->request);
   victim->blocks = 0;
@@ -100,9 +118,8 @@ bool BatchScheduler::schedule_running(ScheduledStep& step, std::int64_t& budget)
 
 void BatchScheduler::schedule_waiting(ScheduledStep& step, std::int64_t& budget) {
   while (!waiting_.empty() && budget > 0) {
-    const auto admitted = static_cast<std::int64_t>(running_.size() + inbound_.size());
     ScheduledSequence& head = waiting_.front();
-    if (admitted >= limits_.max_sequences && !preempt_younger(head)) return;
+    if (!has_sequence_to_spare() && !preempt_younger(head)) return;
     if (head.comes_with_kv) {
       if (!allocate(head, head.request->known_tokens())) return;
       head.computed = head.request->prompt;
@@ -110,6 +127,7 @@ void BatchScheduler::schedule_waiting(ScheduledStep& step, std::int64_t& budget)
       inbound_.splice(inbound_.end(), waiting_, waiting_.begin());
       continue;
     }
+    if (head.blocks == 0) begin_behind_shared(head);
     const std::int64_t tokens = std::min(head.request->known_tokens() - head.computed, budget);
     while (!allocate(head, head.computed + tokens)) {
       if (!preempt_younger(head)) return;
@@ -118,6 +136,33 @@ void BatchScheduler::schedule_waiting(ScheduledStep& step, std::int64_t& budget)
     take(running_.back(), tokens, step);
     budget -= tokens;
   }
+}
+
+void BatchScheduler::begin_behind_shared(ScheduledSequence& sequence) {
+  Request& request = *sequence.request;
+  if (request.shared.empty()) return;
+  sequence.computed = shared_.tokens_here(request);
+  if (request.generated == 0) request.cached_tokens = sequence.computed;
+}
+
+ForkOutcome BatchScheduler::fork(Request& branch) {
+  ScheduledSequence sequence{.request = &branch};
+  ForkOutcome outcome = ForkOutcome::Runs;
+  if (!has_sequence_to_spare()) {
+    outcome = ForkOutcome::WaitsForSequence;
+  } else if (!allocate(sequence, branch.prompt)) {
+    outcome = ForkOutcome::WaitsForKv;
+  }
+  if (outcome == ForkOutcome::Runs) {
+    sequence.computed = branch.prompt;
+    running_.push_back(sequence);
+    return outcome;
+  }
+  const auto younger = std::find_if(waiting_.begin(), waiting_.end(), [&](const auto& other) {
+    return other.request->id > branch.id;
+  });
+  waiting_.insert(younger, sequence);
+  return outcome;
 }
 
 ScheduledStep BatchScheduler::schedule() {
@@ -172,7 +217,7 @@ void BatchScheduler::finish(Request& request) {
   for (Sequences* list : {&running_, &held_, &dropped_}) {
     const auto it = find(*list, request);
     if (it == list->end()) continue;
-    used_blocks_ -= it->blocks;
+    used_blocks_ -= shared_.release(request, it->blocks);
     list->erase(it);
     return;
   }

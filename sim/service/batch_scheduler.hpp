@@ -10,6 +10,7 @@
 
 #include "sim/lower/batch.hpp"
 #include "sim/service/request.hpp"
+#include "sim/service/shared_blocks.hpp"
 
 namespace tandem {
 
@@ -44,14 +45,22 @@ struct ScheduledStep {
 ///    of the queue, and only when nothing was preempted in this step.
 ///  - a running request that finds no KV block preempts the last running one that is not part of a
 ///    pass under way: its blocks are freed, its KV is recomputed, and it goes to the head of the
-///    queue, or waits aside until it is resumed where it is paused.
+///    queue, or waits aside until it is resumed where it is paused. Shared blocks that others hold
+///    stay.
+///  - blocks that requests share are counted once; a waiting request begins behind those that are
+///    there.
 ///  - a request of speculative decoding may take the room of any younger one, so that two pools
 ///    which wait for each other's requests always go on with the oldest.
 class BatchScheduler {
  public:
-  explicit BatchScheduler(const SchedulerLimits& limits) : limits_(limits) {}
+  explicit BatchScheduler(const SchedulerLimits& limits)
+      : limits_(limits), shared_(limits.block_tokens) {}
 
   void add(Request& request, bool comes_with_kv);
+  /// Adds a request that goes on from the prompt of one that runs here: with the same shared blocks
+  /// and a copy of the last one where that is not full. Without room it waits, and then computes
+  /// what is behind the shared blocks again.
+  ForkOutcome fork(Request& branch);
   /// The next step; an empty batch when nothing can run. Marks its sequences as in flight.
   ScheduledStep schedule();
   /// The pass is over for this sequence; true when its newest token is to be sampled from it.
@@ -76,9 +85,12 @@ class BatchScheduler {
 
  private:
   using Sequences = std::list<ScheduledSequence>;
+  [[nodiscard]] bool has_sequence_to_spare() const;
   [[nodiscard]] std::int64_t needed_blocks(std::int64_t tokens) const;
   bool allocate(ScheduledSequence& sequence, std::int64_t tokens);
+  bool allocate_kept(ScheduledSequence& sequence, std::int64_t tokens);
   bool schedule_running(ScheduledStep& step, std::int64_t& budget);
+  void begin_behind_shared(ScheduledSequence& sequence);
   void schedule_waiting(ScheduledStep& step, std::int64_t& budget);
   bool preempt_for(const ScheduledSequence& needy);
   bool preempt_younger(const ScheduledSequence& needy);
@@ -94,7 +106,8 @@ class BatchScheduler {
   Sequences running_;
   Sequences held_;
   Sequences dropped_;  ///< paused, without blocks
-  std::int64_t used_blocks_ = 0;
+  SharedBlocks shared_;
+  std::int64_t used_blocks_ = 0;  ///< idle shared ones left out
   std::int64_t peak_blocks_ = 0;
 };
 

@@ -25,6 +25,14 @@ void BatchingReplica::submit(Request& request, Picoseconds now) {
   kick(now);
 }
 
+ForkOutcome BatchingReplica::fork(Request& parent, Request& branch, Picoseconds now) {
+  (void)parent;  // the blocks are found by their key
+  ++load_;
+  const ForkOutcome outcome = scheduler_.fork(branch);
+  kick(now);
+  return outcome;
+}
+
 void BatchingReplica::offer(Request& request, Picoseconds now) {
   ++load_;
   scheduler_.add(request, true);

@@ -13,6 +13,7 @@ class BatchingReplica final : public Replica {
  public:
   BatchingReplica(const ReplicaSetup& setup, const Serving& serving);
   void submit(Request& request, Picoseconds now) override;
+  ForkOutcome fork(Request& parent, Request& branch, Picoseconds now) override;
   void offer(Request& request, Picoseconds now) override;
   void arrive(Request& request, Picoseconds now) override;
   void resume(Request& request, std::int64_t tokens, Picoseconds now) override;

@@ -77,6 +77,7 @@ void Replica::record_inside(const Batch& batch, Picoseconds start) {
 }
 
 void Replica::report_kv(Request& request, const SequenceSlice& slice, Picoseconds now) {
+  prompt_tokens_ += std::clamp<std::int64_t>(request.prompt - slice.context, 0, slice.new_tokens);
   if (setup_.role != Role::Prefill) return;
   setup_.sink->writes_kv(request, {slice.context, slice.new_tokens, pipeline_.last_pass()}, now);
 }

@@ -92,6 +92,9 @@ class Replica : public Component {
       : setup_(setup), pipeline_(stations) {}
   /// A request whose prompt is to be computed here.
   virtual void submit(Request& request, Picoseconds now) = 0;
+  /// A request that goes on from the prompt of `parent`, which runs here, with the first token that
+  /// it has been given. Says whether it runs, and what it waits for if not.
+  virtual ForkOutcome fork(Request& parent, Request& branch, Picoseconds now) = 0;
   /// A request whose prompt KV waits on another replica; answered by RequestSink::reserved.
   virtual void offer(Request& request, Picoseconds now) = 0;
   /// The KV of a reserved request has arrived.
@@ -111,12 +114,14 @@ class Replica : public Component {
   [[nodiscard]] const PipelineClock& pipeline() const { return pipeline_; }
   /// Sum of the floors of the periods of all passes: no run of them can be shorter.
   [[nodiscard]] Picoseconds floor_busy() const { return floor_busy_; }
+  /// Tokens of prompts that its passes computed, those computed again included.
+  [[nodiscard]] std::int64_t prompt_tokens() const { return prompt_tokens_; }
 
  protected:
   /// Runs a pass from `now`; returns when its tokens are out.
   Picoseconds run_pass(const Batch& batch, Picoseconds now, StepEstimate& estimate);
-  /// Reports what the last pass writes of a request's KV, where the rest of the request runs
-  /// elsewhere.
+  /// Counts what the last pass writes of a request's KV, and reports it where the rest of the
+  /// request runs elsewhere.
   void report_kv(Request& request, const SequenceSlice& slice, Picoseconds now);
   /// Asks for act(at, Issue), unless that is planned already.
   void want_issue(Picoseconds at);
@@ -133,6 +138,7 @@ class Replica : public Component {
   PipelineClock pipeline_;
   std::int64_t load_ = 0;
   Picoseconds floor_busy_{0};
+  std::int64_t prompt_tokens_ = 0;
   Picoseconds drafting_{0};         ///< of the last pass
   Picoseconds drafting_before_{0};  ///< of the one before
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "sim/core/units.hpp"
 #include "sim/lower/batch.hpp"
@@ -11,9 +12,22 @@ namespace tandem {
 
 class Replica;
 
+/// Whether a branch goes on at once from the prompt that it shares, or waits: for one of the
+/// sequences (or slots) that its replica runs at once, or for KV blocks.
+enum class ForkOutcome : std::uint8_t { Runs, WaitsForSequence, WaitsForKv };
+
+/// Tokens up to `end` of a prompt, behind those of the part before, that all requests with this key
+/// begin with.
+struct SharedPart {
+  std::int64_t key = 0;
+  std::int64_t end = 0;
+};
+
 /// One request. Owned by the run; components hold pointers and change only what concerns them.
 struct Request {
   std::int64_t id = 0;
+  std::int64_t group = -1;         ///< of requests that share parts of their prompts; -1: none
+  std::vector<SharedPart> shared;  ///< from the start of the prompt
   Picoseconds arrival;
   std::int64_t prompt = 0;
   std::int64_t output = 0;  ///< tokens to generate, at least 1

@@ -18,7 +18,7 @@ Replica& Router::choose(Replicas& replicas, std::size_t& next) const {
 }
 
 void Router::arrived(Request& request, Picoseconds now) {
-  request.prefill = &choose(*prefill_, next_prefill_);
+  if (request.prefill == nullptr) request.prefill = &choose(*prefill_, next_prefill_);
   request.decode = request.prefill;
   request.prefill->submit(request, now);
 }
@@ -26,10 +26,34 @@ void Router::arrived(Request& request, Picoseconds now) {
 void Router::token(Request& request, Picoseconds now) {
   if (request.generated == 1) {
     request.first_token = now;
+    if (groups_ != nullptr) begin_branches(request, now);
   } else {
     itl_ms_.push_back(to_milliseconds(now - request.last_token));
   }
   request.last_token = now;
+}
+
+/// The pass that gives the first token gives one to each branch. Branches stay where the prompt's
+/// KV is, or follow it.
+void Router::begin_branches(Request& root, Picoseconds now) {
+  for (Request* branch : groups_->branch(root, now)) {
+    branch->decode = root.decode;
+    if (branch->is_done()) {
+      finished(*branch, now);
+    } else {
+      branches_[root.group].push_back(branch);
+    }
+  }
+  if (decode_->empty()) fork(root, *root.prefill, now);
+}
+
+void Router::fork(Request& root, Replica& replica, Picoseconds now) {
+  const auto branches = branches_.extract(root.group);
+  if (branches.empty()) return;
+  for (Request* branch : branches.mapped()) {
+    branch->decode = &replica;
+    groups_->forked(replica.fork(root, *branch, now));
+  }
 }
 
 /// Where KV goes by layers, room is asked for when the prompt's first pass begins. A request of one
@@ -58,10 +82,12 @@ void Router::reserved(Request& request, Replica& replica, Picoseconds now) {
 void Router::transferred(Request& request, Picoseconds now) {
   request.prefill->release(request, now);
   request.decode->arrive(request, now);
+  fork(request, *request.decode, now);
 }
 
 void Router::finished(Request& request, Picoseconds now) {
   request.finish = now;
+  if (groups_ != nullptr && !groups_->finished(request, now)) return;
   ++finished_;
   source_->answered(now);
 }

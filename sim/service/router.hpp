@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "sim/service/kv_transfer.hpp"
 #include "sim/service/layerwise_transfer.hpp"
 #include "sim/service/replica.hpp"
+#include "sim/service/request_groups.hpp"
 #include "sim/service/source.hpp"
 
 namespace tandem {
@@ -24,6 +26,9 @@ class Router final : public RequestInlet, public RequestSink, public TransferSin
   /// KV goes layer by layer; `transfer` of connect() is then null.
   void connect_layers(LayerwiseTransfer* layers) { layers_ = layers; }
 
+  /// Requests come in groups, which end as one.
+  void connect_groups(RequestGroups* groups) { groups_ = groups; }
+
   void arrived(Request& request, Picoseconds now) override;
   void token(Request& request, Picoseconds now) override;
   void writes_kv(Request& request, const KvWritten& kv, Picoseconds now) override;
@@ -35,17 +40,24 @@ class Router final : public RequestInlet, public RequestSink, public TransferSin
   /// The replica that takes the next request, by the policy; `next` counts turns.
   [[nodiscard]] Replica& choose(Replicas& replicas, std::size_t& next) const;
   [[nodiscard]] std::vector<double> take_itl() { return std::move(itl_ms_); }
+  /// Arrivals that were answered: groups where requests come in groups.
   [[nodiscard]] std::int64_t finished_count() const { return finished_; }
 
  private:
+  void fork(Request& root, Replica& replica, Picoseconds now);
+  void begin_branches(Request& root, Picoseconds now);
+
   std::string policy_;
   Replicas* prefill_ = nullptr;
   Replicas* decode_ = nullptr;
   KvTransfer* transfer_ = nullptr;
   LayerwiseTransfer* layers_ = nullptr;
   Source* source_ = nullptr;
+  RequestGroups* groups_ = nullptr;
   std::size_t next_prefill_ = 0;
   std::size_t next_decode_ = 0;
+  /// By group: branches that have their first token while the prompt's KV is on its way.
+  std::map<std::int64_t, std::vector<Request*>> branches_;
   std::vector<double> itl_ms_;
   std::int64_t finished_ = 0;
 };

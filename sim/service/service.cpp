@@ -38,8 +38,8 @@ class ServiceRun {
         speculator_(make_speculator()),
         speculation_(model.prefill_drafting_ ? std::optional<SpeculationUse>(SpeculationUse())
                                              : std::nullopt),
-        source_(traffic, model.time_alone(), seed_, agenda_,
-                speculator_ ? static_cast<RequestInlet&>(*speculator_) : router_),
+        groups_(make_groups()),
+        source_(traffic, model.time_alone(), seed_, agenda_, inlet()),
         sampler_(seed_, options.audit_steps.value_or(model.scenario_.audit_steps)),
         prefill_estimator_(*model.prefill_, options.fidelity, options.exact) {
     const bool is_split = model.decode_ != nullptr;
@@ -56,6 +56,7 @@ class ServiceRun {
       make_transfer();
     }
     router_.connect(&prefill_, &decode_, transfer_.get(), &source_);
+    router_.connect_groups(groups_.get());
     agenda_.add(source_, "source");
     if (transfer_) agenda_.add(*transfer_, "links");
     if (layers_) agenda_.add(*layers_, "links");
@@ -84,6 +85,19 @@ class ServiceRun {
     return std::make_unique<Speculator>(model_.scenario_, seed_,
                                         model_.make_network_(model_.scenario_.system), agenda_,
                                         router_, options_.timeline);
+  }
+
+  [[nodiscard]] std::unique_ptr<RequestGroups> make_groups() {
+    if (!traffic_.has_groups()) return nullptr;
+    const std::int64_t block_tokens = model_.scenario_.serving.kv_block_tokens;
+    return std::make_unique<RequestGroups>(traffic_, block_tokens, seed_, router_);
+  }
+
+  /// Where the source delivers.
+  [[nodiscard]] RequestInlet& inlet() {
+    if (groups_) return *groups_;
+    if (speculator_) return *speculator_;
+    return router_;
   }
 
   void add_drafters() {
@@ -192,15 +206,33 @@ class ServiceRun {
     return pool.placement().pool;
   }
 
+  [[nodiscard]] std::vector<const Request*> requests_by_id() const {
+    std::vector<const Request*> requests;
+    for (const Request& request : source_.requests()) requests.push_back(&request);
+    if (!groups_) return requests;
+    for (const Request& request : groups_->requests()) requests.push_back(&request);
+    std::sort(requests.begin(), requests.end(),
+              [](const Request* a, const Request* b) { return a->id < b->id; });
+    return requests;
+  }
+
+  [[nodiscard]] GroupUse group_use() const {
+    GroupUse use = groups_->use();
+    for (const auto* replicas : {&prefill_, &decode_}) {
+      for (const auto& replica : *replicas) use.prompt_tokens += replica->prompt_tokens();
+    }
+    return use;
+  }
+
   void collect_requests(RunResult& result) {
     Picoseconds first = source_.requests().front().arrival;
     Picoseconds last = first;
-    for (const Request& request : source_.requests()) {
-      result.requests.push_back(record_of(request));
-      result.output_tokens += request.output;
-      result.input_tokens += request.prompt;
-      last = std::max(last, request.finish);
-      if (options_.timeline != nullptr) record_request(request);
+    for (const Request* request : requests_by_id()) {
+      result.requests.push_back(record_of(*request));
+      result.output_tokens += request->output;
+      result.input_tokens += request->prompt - request->cached_tokens;
+      last = std::max(last, request->finish);
+      if (options_.timeline != nullptr) record_request(*request);
     }
     result.simulated_s = to_seconds(last - first);
     result.itl_ms = router_.take_itl();
@@ -269,6 +301,7 @@ class ServiceRun {
       result.kv_transfers = layers_ ? layers_->transfers() : transfer_->transfers();
     }
     if (speculation_) result.speculation = speculation_;
+    if (groups_) result.groups = group_use();
     collect_steps(result);
     return result;
   }
@@ -289,6 +322,7 @@ class ServiceRun {
   std::optional<SpeculationUse> speculation_;  ///< of drafts in place
   Drafting prefill_drafting_;
   Drafting decode_drafting_;
+  std::unique_ptr<RequestGroups> groups_;  ///< where an arrival is several requests
   Source source_;
   StepSampler sampler_;
   StepEstimator prefill_estimator_;

@@ -13,6 +13,7 @@
 #include "sim/lower/network_model.hpp"
 #include "sim/service/pool_use.hpp"
 #include "sim/service/request.hpp"
+#include "sim/service/request_groups.hpp"
 #include "sim/service/speculation/speculation_use.hpp"
 #include "sim/step/estimator.hpp"
 #include "sim/step/pool_model.hpp"
@@ -56,6 +57,7 @@ struct RunResult {
   std::vector<RepresentativeStep> representatives;
   std::int64_t kv_transfers = 0;
   std::optional<SpeculationUse> speculation;
+  std::optional<GroupUse> groups;  ///< where arrivals are groups of requests
   // The part left out of comparisons.
   double wall_s = 0;
   std::int64_t store_hits = 0;

@@ -66,15 +66,15 @@ const PoolModel& ServiceModel::pool_named(const std::string& name) const {
 
 Picoseconds ServiceModel::time_alone() {
   const Traffic& traffic = scenario_.traffic;
+  const std::int64_t prompt_tokens = traffic.shared_prefix_tokens + traffic.prompt_tokens;
   PoolModel& decode = decode_ ? *decode_ : *prefill_;
   Batch prompt, token;
-  prompt.slices.push_back({.request = 0, .context = 0, .new_tokens = traffic.prompt_tokens});
-  token.slices.push_back({.request = 0, .context = traffic.prompt_tokens, .new_tokens = 1});
+  prompt.slices.push_back({.request = 0, .context = 0, .new_tokens = prompt_tokens});
+  token.slices.push_back({.request = 0, .context = prompt_tokens, .new_tokens = 1});
   // Static chips take prompt tokens one behind the other.
-  const Picoseconds first =
-      prefill_->is_static()
-          ? prefill_->floor(token).period * traffic.prompt_tokens + prefill_->floor(token).latency
-          : prefill_->floor(prompt).latency;
+  const Picoseconds first = prefill_->is_static() ? prefill_->floor(token).period * prompt_tokens +
+                                                        prefill_->floor(token).latency
+                                                  : prefill_->floor(prompt).latency;
   Picoseconds further = decode.floor(token).latency * (traffic.output_tokens - 1);
   if (scenario_.placement.speculation.is_on()) further = time_of_rounds(token);
   return first + further;

@@ -5,6 +5,14 @@
 
 namespace tandem {
 
+std::int64_t draw_length(std::int64_t mean, const Traffic& traffic, RandomStream& stream) {
+  if (traffic.length_spread <= 0) return mean;
+  const auto n = static_cast<double>(mean);
+  const auto low = static_cast<std::int64_t>(std::ceil((1 - traffic.length_spread) * n));
+  const auto high = static_cast<std::int64_t>(std::floor((1 + traffic.length_spread) * n));
+  return stream.integer(std::max<std::int64_t>(1, low), high);
+}
+
 Source::Source(const Traffic& traffic, Picoseconds ramp, std::uint64_t seed, Agenda& agenda,
                RequestInlet& inlet)
     : traffic_(traffic),
@@ -13,14 +21,6 @@ Source::Source(const Traffic& traffic, Picoseconds ramp, std::uint64_t seed, Age
       agenda_(agenda),
       inlet_(inlet),
       ramp_(traffic.ramp.value_or(ramp)) {}
-
-std::int64_t Source::draw_length(std::int64_t mean) {
-  if (traffic_.length_spread <= 0) return mean;
-  const auto n = static_cast<double>(mean);
-  const auto low = static_cast<std::int64_t>(std::ceil((1 - traffic_.length_spread) * n));
-  const auto high = static_cast<std::int64_t>(std::floor((1 + traffic_.length_spread) * n));
-  return lengths_.integer(std::max<std::int64_t>(1, low), high);
-}
 
 Picoseconds Source::draw_gap() {
   const double mean = 1 / traffic_.rate;
@@ -45,8 +45,8 @@ void Source::send_one(Picoseconds now) {
   Request request;
   request.id = static_cast<std::int64_t>(requests_.size());
   request.arrival = now;
-  request.prompt = draw_length(traffic_.prompt_tokens);
-  request.output = draw_length(traffic_.output_tokens);
+  request.prompt = draw_length(traffic_.prompt_tokens, traffic_, lengths_);
+  request.output = draw_length(traffic_.output_tokens, traffic_, lengths_);
   requests_.push_back(request);
   inlet_.arrived(requests_.back(), now);
 }

@@ -18,6 +18,10 @@ class RequestInlet {
   virtual void arrived(Request& request, Picoseconds now) = 0;
 };
 
+/// A length around `mean` with the traffic's spread; draws nothing where there is none.
+[[nodiscard]] std::int64_t draw_length(std::int64_t mean, const Traffic& traffic,
+                                       RandomStream& stream);
+
 /// Makes the requests of a run. Lengths come from the stream "lengths" in the order of the ids,
 /// times between arrivals from the stream "arrivals": neither depends on how the service fares.
 class Source final : public Component {
@@ -33,7 +37,6 @@ class Source final : public Component {
   [[nodiscard]] const std::deque<Request>& requests() const { return requests_; }
 
  private:
-  [[nodiscard]] std::int64_t draw_length(std::int64_t mean);
   [[nodiscard]] Picoseconds draw_gap();
   [[nodiscard]] bool has_more() const {
     return static_cast<std::int64_t>(requests_.size()) < traffic_.requests;

@@ -14,6 +14,20 @@ void StreamingReplica::submit(Request& request, Picoseconds now) {
   admit(now);
 }
 
+// A branch copies the prompt's KV into a slot of its own, or takes over the slot of the first of
+// its group that is done: behind the prompt it is written anew.
+ForkOutcome StreamingReplica::fork(Request& parent, Request& branch, Picoseconds now) {
+  ++load_;
+  if (used_ == slots_) {
+    branches_[parent.group].push_back(&branch);
+    return ForkOutcome::WaitsForSequence;
+  }
+  peak_ = std::max(peak_, ++used_);
+  ready_.push_back({&branch, branch.prompt});
+  want_issue(now);
+  return ForkOutcome::Runs;
+}
+
 void StreamingReplica::offer(Request& request, Picoseconds now) {
   ++load_;
   waiting_.push_back({&request, true});
@@ -31,12 +45,19 @@ void StreamingReplica::resume(Request& request, std::int64_t tokens, Picoseconds
 }
 
 void StreamingReplica::release(Request& request, Picoseconds now) {
-  (void)request;
   --load_;
-  free_slot(now);
+  free_slot(request, now);
 }
 
-void StreamingReplica::free_slot(Picoseconds now) {
+void StreamingReplica::free_slot(const Request& request, Picoseconds now) {
+  const auto branches = branches_.find(request.group);
+  if (branches != branches_.end() && !branches->second.empty()) {
+    Request& next = *branches->second.front();
+    branches->second.pop_front();
+    ready_.push_back({&next, next.prompt});
+    want_issue(now);
+    return;
+  }
   --used_;
   admit(now);
 }
@@ -152,7 +173,7 @@ void StreamingReplica::land(Picoseconds now) {
       ready_.push_back({&request, request.known_tokens() - 1});
       want_issue(now);
     } else if (request.is_done()) {
-      free_slot(now);
+      free_slot(request, now);
     }
   }
 }

@@ -16,6 +16,7 @@ class StreamingReplica final : public Replica {
  public:
   explicit StreamingReplica(const ReplicaSetup& setup);
   void submit(Request& request, Picoseconds now) override;
+  ForkOutcome fork(Request& parent, Request& branch, Picoseconds now) override;
   void offer(Request& request, Picoseconds now) override;
   void arrive(Request& request, Picoseconds now) override;
   void resume(Request& request, std::int64_t tokens, Picoseconds now) override;
@@ -44,12 +45,14 @@ class StreamingReplica final : public Replica {
   [[nodiscard]] std::int64_t width_of_pass();
   std::vector<Ready> take_pass(Batch& batch);
   void land(Picoseconds now);
-  void free_slot(Picoseconds now);
+  void free_slot(const Request& request, Picoseconds now);
 
   std::int64_t slots_;
   std::int64_t used_ = 0;
   std::int64_t peak_ = 0;
   std::deque<Waiting> waiting_;
+  /// By group: branches that wait for the slot of one before them, which holds their prompt.
+  std::map<std::int64_t, std::deque<Request*>> branches_;
   std::deque<Ready> ready_;
   std::deque<Landing> landings_;
 };

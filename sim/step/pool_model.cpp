@@ -79,8 +79,10 @@ std::uint64_t key_of(const Chip& chip, const Software& software) {
 }
 
 std::int64_t longest_request(const Traffic& traffic) {
-  return longest(traffic.prompt_tokens, traffic.length_spread) +
-         longest(traffic.output_tokens, traffic.length_spread);
+  const std::int64_t answer = longest(traffic.output_tokens, traffic.length_spread);
+  const std::int64_t written = traffic.rounds > 1 ? traffic.agents * answer : 0;
+  return traffic.shared_prefix_tokens + written +
+         longest(traffic.prompt_tokens, traffic.length_spread) + answer;
 }
 
 PoolModel::PoolModel(const Scenario& scenario, const PoolPlacement& placement,

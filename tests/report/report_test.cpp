@@ -87,12 +87,43 @@ TEST(Accounting, RangesMakeBandsAndTheStrongestInputComesFirst) {
   EXPECT_GT(a.sensitivity.provenance[0].elasticity, 0.8);
 }
 
+TEST(Report, CostOfAGroupIsItsPromptOnceAndAllItsAnswers) {
+  Scenario s = priced_scenario();
+  s.traffic.branches = 3;
+  const Accounted a = run_it(s);
+  // P = 32, n = 3, O = 4: (P + n O r) / (P + O r).
+  const double r = *a.books.usd_per_m_output_tokens / *a.books.usd_per_m_input_tokens;
+  const nlohmann::json groups = nlohmann::json::parse(result_json(a.input()))["groups"];
+  EXPECT_NEAR(groups["cost_over_one_request"]["closed_form"], (32 + 12 * r) / (32 + 4 * r), 1e-12);
+  EXPECT_EQ(groups["cost_over_one_request"]["run"], groups["cost_over_one_request"]["closed_form"]);
+  // Cost of a group by the prices per token, and by the hour: one group is the whole run.
+  const double usd =
+      (32 * *a.books.usd_per_m_input_tokens + 12 * *a.books.usd_per_m_output_tokens) / 1e6;
+  EXPECT_NEAR(groups["usd_per_group"], usd, 1e-15);
+  EXPECT_NEAR(groups["energy_j_per_group"], a.books.energy_j->total(), 1e-15);
+  EXPECT_EQ(groups["prompt_tokens"]["unshared"], 96);
+  EXPECT_NE(run_page(a.input()).find("Groups: 1 of 3 requests"), std::string::npos);
+}
+
+TEST(Report, ContendedGroupsSayWhatTheyWaitFor) {
+  Scenario s = priced_scenario();
+  s.traffic.branches = 3;
+  s.traffic.prompt_tokens = 40;
+  s.serving.max_sequences = 2;
+  const Accounted a = run_it(s);
+  const nlohmann::json groups = nlohmann::json::parse(result_json(a.input()))["groups"];
+  EXPECT_EQ(groups["waited_for"]["sequence"], 1);
+  EXPECT_GT(groups["cost_over_one_request"]["run"], groups["cost_over_one_request"]["closed_form"]);
+  EXPECT_NE(run_page(a.input()).find("1 for a sequence"), std::string::npos);
+}
+
 TEST(Report, JsonHasEveryKeyAndTheRunObjectLast) {
   const nlohmann::ordered_json json =
       nlohmann::ordered_json::parse(result_json(run_it(priced_scenario()).input()));
-  const std::vector<std::string> keys = {
-      "scenario", "version", "config_hash", "seed",  "fidelity", "simulated_s", "summary", "bands",
-      "bounds",   "steps",   "speculation", "pools", "links",    "provenance",  "run"};
+  const std::vector<std::string> keys = {"scenario", "version",     "config_hash", "seed",
+                                         "fidelity", "simulated_s", "summary",     "bands",
+                                         "bounds",   "steps",       "speculation", "groups",
+                                         "pools",    "links",       "provenance",  "run"};
   std::vector<std::string> found;
   for (const auto& [key, value] : json.items()) found.push_back(key);
   EXPECT_EQ(found, keys);

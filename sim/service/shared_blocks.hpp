@@ -1,0 +1,51 @@
+// KV blocks that the prompts of several requests have in common, each counted once. As prefix
+// caching of vLLM v1 (vllm/v1/core/kv_cache_manager.py): whole blocks only; those that no request
+// holds stay until their room is needed, and the ones left longest ago go first.
+#pragma once
+
+#include <cstdint>
+#include <map>
+
+#include "sim/service/request.hpp"
+
+namespace tandem {
+
+/// The shared blocks of one replica. A request's block table begins with the blocks of its shared
+/// parts, one part behind the other; the blocks behind them are its own.
+class SharedBlocks {
+ public:
+  explicit SharedBlocks(std::int64_t block_tokens) : block_tokens_(block_tokens) {}
+
+  /// Tokens at the start of the request whose KV is here; at least its newest token is not counted,
+  /// which has to be computed.
+  [[nodiscard]] std::int64_t tokens_here(const Request& request) const;
+  /// How many blocks have to be made for the blocks [from, to) of the request's table.
+  [[nodiscard]] std::int64_t missing(const Request& request, std::int64_t from,
+                                     std::int64_t to) const;
+  /// Grows the request's table from `from` to `to` blocks. Returns the idle blocks that it took up.
+  std::int64_t take(const Request& request, std::int64_t from, std::int64_t to);
+  /// Drops a table of `blocks` blocks. Returns how many of them no request holds any more.
+  std::int64_t release(const Request& request, std::int64_t blocks);
+  /// Forgets the idle part that was left longest ago, but none of `request`. False: there is none.
+  bool evict(const Request& request);
+  /// Blocks that no request holds.
+  [[nodiscard]] std::int64_t idle() const { return idle_; }
+
+ private:
+  struct Part {
+    std::int64_t blocks = 0;  ///< here, from the part's first
+    std::int64_t holders = 0;
+    std::int64_t left = 0;  ///< idle: its place among those left before and after
+  };
+  template <class Visit>
+  void for_each_part(const Request& request, const Visit& visit) const;
+  [[nodiscard]] std::int64_t blocks_here(std::int64_t key) const;
+
+  std::int64_t block_tokens_;
+  std::map<std::int64_t, Part> parts_;         ///< by key
+  std::map<std::int64_t, std::int64_t> left_;  ///< keys of idle parts, longest ago first
+  std::int64_t times_left_ = 0;
+  std::int64_t idle_ = 0;
+};
+
+}  // namespace tandem
