@@ -37,7 +37,7 @@ class Model:
     system: str  # whose chips have pipes for every pair of formats
     text: Callable[[], str]
 
-    def score(self, tandem, sets):
+    def score(self, tandem, sets, *options):
         """What `tandem score` says of the held-out text; None where the format refuses the model."""
         folder = ROOT / "workloads" / "checkpoints"
         with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
@@ -45,7 +45,7 @@ class Model:
             file.flush()
             return run_json(tandem, "score", self.scenario, {"system": self.system, **sets},
                             "--checkpoint", folder / self.checkpoint,
-                            "--tokenizer", folder / "little_tales" / "tokenizer.bin", "--text", file.name)
+                            "--tokenizer", folder / "little_tales" / "tokenizer.bin", "--text", file.name, *options)
 
 
 def held_out_stories():
@@ -57,15 +57,18 @@ MODELS = [
     Model("little_tales", "little_tales/model.bin", "little_tales_gpu", "b200_single", held_out_stories),
     Model("little_latent", "little_latent", "little_latent_gpu", "b200_single", held_out_stories),
 ]
+HYBRID = Model("little_hybrid", "little_hybrid", "little_hybrid_gpu", "b200_single", held_out_stories)
+REFUSALS = ("stores whole groups of", "not latents", "heads of a power of two", "latents are not evicted",
+            "which are not evicted")
 
 
 def run_json(tandem, command, scenario, sets, *arguments):
-    """The JSON that a command writes; None where a format has whole groups that the model has not."""
+    """The JSON that a command writes; None where a format or a policy refuses the model."""
     words = [str(tandem), command, scenario, *map(str, arguments), "--json", "-"]
     for key, value in sets.items():
         words += ["--set", f"{key}={value}"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
-    if "stores whole groups of" in done.stderr:
+    if any(refusal in done.stderr for refusal in REFUSALS):
         return None
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(words)}\n{done.stderr}")
@@ -164,6 +167,97 @@ def cost_lines(figures):
     return lines
 
 
+KV_FORMATS = ["bfloat16", "fp8", "fp8_channel", "fp8_group", "int8_g128", "mxfp8", "turboquant_k8v4", "int4_g32",
+              "q4_0", "mxfp4", "turboquant_4bit_nc", "int4_g128", "polarquant", "turboquant_k3v4_nc",
+              "turboquant_3bit_nc", "int2_g32", "int2_g128"]
+CACHE_MODELS = [MODELS[0], HYBRID, MODELS[1]]
+POLICIES, SHARES = {"streaming_llm": ", sinks: 4", "h2o": ""}, (50, 20, 10)
+STORY_TOKENS = 190  # mean of the held-out stories, rounded to tens
+EVICTED_STORIES = 8
+LONG_LOAD = {"traffic.requests": 8, "traffic.concurrency": 4, "traffic.prompt_tokens": 16384,
+             "traffic.output_tokens": 64}
+
+
+def kept(policy, share, tokens):
+    """The override that keeps a share of a text in the cache."""
+    return {"serving.eviction": f"{{policy: {policy}, tokens: {tokens * share // 100}{POLICIES[policy]}}}"}
+
+
+def cache_rows():
+    """Rows of the table of KV formats and what each sets."""
+    rows = {"float32": {f"{PRECISION}.{key}": "float32" for key in ("weights", "kv_cache", "activations")}}
+    return rows | {name: precision("bfloat16", **{f"{PRECISION}.kv_cache": name}) for name in KV_FORMATS}
+
+
+def eviction_rows(tokens):
+    """Rows of a table of eviction for texts of so many tokens."""
+    rows = {"all": {}}
+    return rows | {f"{policy} {share} %": kept(policy, share, tokens) for policy in POLICIES for share in SHARES}
+
+
+def measure_cache(tandem, name, known):
+    """Perplexity of the three small models with a KV format."""
+    figures = dict(known)
+    for model in CACHE_MODELS:
+        if model.name not in figures:
+            answer = model.score(tandem, cache_rows()[name])
+            figures[model.name] = answer and answer["perplexity"]
+    return figures
+
+
+def measure_eviction(tandem, name, known):
+    """Perplexity of the three small models with a bounded cache, token by token."""
+    figures = dict(known)
+    for model in CACHE_MODELS:
+        if model.name not in figures:
+            answer = model.score(tandem, {**precision("bfloat16"), **eviction_rows(STORY_TOKENS)[name]},
+                                 "--tokens-per-pass", 1, "--documents", EVICTED_STORIES)
+            figures[model.name] = answer and answer["perplexity"]
+    return figures
+
+
+def measure_cache_cost(tandem, name, known):
+    """Time, memory of a request and energy of Llama-3.1-8B at long prompts on every system."""
+    budgets = eviction_rows(LONG_LOAD["traffic.prompt_tokens"])
+    sets = {**precision("bfloat16"), **budgets[name]} if name in budgets else cache_rows()[name]
+    figures = dict(known)
+    for system, scenario in SYSTEMS.items():
+        if system in figures:
+            continue
+        result = run_json(tandem, "run", scenario, {**sets, **LONG_LOAD}, "--store", "none")
+        figures[system] = {
+            "itl_ms": result["summary"]["itl_ms"]["p50"],
+            "request_mb": result["pools"]["gpu"]["kv_bytes_per_request"] / 1e6,
+            "j_per_token": result["summary"]["energy_j_per_output_token"],
+        }
+    return figures
+
+
+def small_model_lines(first):
+    """Prints perplexities of the three small models against the first row."""
+    def lines(figures):
+        """The table in Markdown."""
+        names = [model.name for model in CACHE_MODELS]
+        table = [f"| {first} | " + " | ".join(f"{name} | above" for name in names) + " |",
+                 "|---|" + "---:|---:|" * len(names)]
+        base = next(iter(figures.values()))
+        for name, row in figures.items():
+            table.append(f"| {name} | " + " | ".join(quality_cell(row[model], base[model]) for model in names) + " |")
+        return table
+    return lines
+
+
+def cache_cost_lines(figures):
+    """The table of costs of caches in Markdown."""
+    lines = ["| cache | " + " | ".join(f"{s}: ms/token | MB/request | J/token" for s in SYSTEMS) + " |",
+             "|---|" + "---:|---:|---:|" * len(SYSTEMS)]
+    for name, row in figures.items():
+        cells = [f"{row[s]['itl_ms']:.3f} | {row[s]['request_mb']:.1f} | {row[s]['j_per_token']:.3f}"
+                 for s in SYSTEMS]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return lines
+
+
 @dataclass(frozen=True)
 class Table:
     """One table of the page: its rows by name, how to measure one, how to print all."""
@@ -190,6 +284,25 @@ TABLES = {
         lambda: ["bfloat16", "fp8", "int8", "int4_g128", "mxfp4", "nvfp4", "int2_g128",
                  *(f"{w} x {r}" for w, r in PAIRS)],
         measure_cost, cost_lines, 1e-3),
+    "cache": Table(
+        "Perplexity by format of the KV cache",
+        "The same stories; weights and activations in bfloat16, keys and values in the format (docs/formats.md)."
+        " \"refused\": latents, and states of layers without a cache stay as they are.",
+        lambda: list(cache_rows()), measure_cache, small_model_lines("cache"), 1e-9),
+    "eviction": Table(
+        "Perplexity by tokens that stay",
+        f"The first {EVICTED_STORIES} stories, token by token, keeping shares of {STORY_TOKENS} tokens, their mean length"
+        " (docs/decisions/kv_formats.md). Heavy hitters are half of H2O's tokens, the other half the last ones;"
+        " StreamingLLM has four sinks. Gated delta layers keep their states.",
+        lambda: list(eviction_rows(STORY_TOKENS)), measure_eviction, small_model_lines("tokens that stay"), 1e-9),
+    "cache_cost": Table(
+        "What narrow and short caches save",
+        "Llama-3.1-8B in bfloat16, 4 users with prompts of 16,384 tokens, from `tandem run`: median time between"
+        " tokens, KV of a request of full length, energy per output token of the whole box, prompts included.",
+        lambda: ["bfloat16", "fp8", "fp8_channel", "int4_g32", "turboquant_k8v4", "turboquant_4bit_nc",
+                 "turboquant_3bit_nc", "polarquant", "int2_g128",
+                 *list(eviction_rows(LONG_LOAD["traffic.prompt_tokens"]))[1:]],
+        measure_cache_cost, cache_cost_lines, 1e-3),
 }
 
 

@@ -20,7 +20,7 @@ OperandBytes operand_bytes(const Kernel& kernel) {
     for (const QuerySpan& span : latent->spans) {
       keys += latent->selected > 0 ? std::min(span.kv_len, latent->selected) : span.kv_len;
     }
-    bytes.kv = Bytes(keys * (latent->kv_rank + latent->rope_dim) * bytes_of(latent->kv));
+    bytes.kv = Bytes(keys * latent->bytes_per_key());
     bytes.activations = work.read_bytes - bytes.kv;
   }
   // The rows of an embedding table are weights, wherever they happen to lie in it.

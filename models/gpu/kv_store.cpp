@@ -59,7 +59,7 @@ template <class Cache, class Visit>
 void for_runs(const KvBlock& block, Cache& cache, const Visit& visit) {
   for (std::size_t i = 0; i < block.layers.size(); ++i) {
     const auto places = rows_of(block.layers[i], cache.layers[i]);
-    const auto tables = tables_of(block.layers[i], block.tokens, block.type);
+    const auto tables = tables_of(block.layers[i], block.tokens, block.type, block.format);
     for (std::size_t t = 0; t < tables.size(); ++t) {
       // A state's heads are rows of the cache; elsewhere they stand side by side in one.
       const bool stacks = places[t].rows == &cache.layers[i].delta;
@@ -73,13 +73,77 @@ void for_runs(const KvBlock& block, Cache& cache, const Visit& visit) {
 }
 
 KvBlock block_of(const Stage& stage, const NeuralNetwork& network, std::int64_t tokens) {
-  return empty_block(network, stage.first_layer, stage.layers, stage.precision.kv_cache, tokens);
+  return empty_block(network, stage.first_layer, stage.layers, stage.precision.kv_cache, tokens,
+                     stage.precision.kv_format);
+}
+
+/// Slots as they are stored, layer by layer; layers with states have no slots and values instead.
+KvBlock as_elements(const KvBlock& block) {
+  KvBlock plain = block;
+  plain.format = nullptr;
+  plain.bytes.assign(index_of(plain.expected_size().count()), std::byte{});
+  return plain;
+}
+
+/// The bytes of one layer's tables within a block.
+std::span<const std::byte> bytes_of_layer(const KvBlock& block, std::size_t layer) {
+  std::int64_t first = 0, length = 0;
+  for (std::size_t i = 0; i <= layer; ++i) {
+    first += length;
+    length = 0;
+    for (const MemoryTable& table :
+         tables_of(block.layers[i], block.tokens, block.type, block.format)) {
+      length += table.bytes();
+    }
+  }
+  return std::span(block.bytes).subspan(index_of(first), index_of(length));
+}
+
+/// The block of values with its layers of KV as the slots that they were read back from.
+KvBlock with_slots(const KvBlock& plain, const RequestCache& cache,
+                   const formats::KvFormat* format) {
+  KvBlock block = plain;
+  block.format = format;
+  block.bytes.clear();
+  for (std::size_t i = 0; i < plain.layers.size(); ++i) {
+    if (!std::holds_alternative<KvShape>(plain.layers[i])) {
+      const auto own = bytes_of_layer(plain, i);
+      block.bytes.insert(block.bytes.end(), own.begin(), own.end());
+      continue;
+    }
+    for (const std::vector<std::uint8_t>& slots : cache.layers[i].slots) {
+      const auto* raw = reinterpret_cast<const std::byte*>(slots.data());
+      block.bytes.insert(block.bytes.end(), raw, raw + slots.size());
+    }
+  }
+  return block;
+}
+
+void take_slots(const KvBlock& block, RequestCache& cache) {
+  for (std::size_t i = 0; i < block.layers.size(); ++i) {
+    if (!std::holds_alternative<KvShape>(block.layers[i]) || block.tokens == 0) continue;
+    auto rest = bytes_of_layer(block, i);
+    const std::size_t row = rest.size() / index_of(block.tokens);
+    for (; !rest.empty(); rest = rest.subspan(row)) {
+      const auto* raw = reinterpret_cast<const std::uint8_t*>(rest.data());
+      cache.layers[i].slots.emplace_back(raw, raw + row);
+    }
+  }
+}
+
+void check_kept(const RequestCache& cache) {
+  for (const LayerCache& layer : cache.layers) {
+    if (layer.kept.empty()) continue;
+    throw ModelError("gpu: what is left of an evicted cache does not move between chips");
+  }
 }
 
 }  // namespace
 
 KvBlock to_block(const Stage& stage, const NeuralNetwork& network, const RequestCache& cache) {
-  KvBlock block = block_of(stage, network, cache.tokens);
+  check_kept(cache);
+  const KvBlock own = block_of(stage, network, cache.tokens);
+  KvBlock block = as_elements(own);
   std::vector<std::byte> bytes;
   bytes.reserve(block.bytes.size());
   // Between passes everything that was written is ready.
@@ -91,7 +155,7 @@ KvBlock to_block(const Stage& stage, const NeuralNetwork& network, const Request
                         bytes);
            });
   block.bytes = std::move(bytes);
-  return block;
+  return own.format == nullptr ? block : with_slots(block, cache, own.format);
 }
 
 RequestCache from_block(const Stage& stage, const NeuralNetwork& network, const KvBlock& block) {
@@ -100,8 +164,10 @@ RequestCache from_block(const Stage& stage, const NeuralNetwork& network, const 
   }
   RequestCache cache = empty_cache(stage, network);
   grow_cache(cache, block.tokens, 0);
-  const std::byte* from = block.bytes.data();
-  for_runs(block, cache,
+  if (block.format != nullptr) take_slots(block, cache);
+  const KvBlock plain = block.converted(block.type);
+  const std::byte* from = plain.bytes.data();
+  for_runs(plain, cache,
            [&](TrackedRows& rows, std::int64_t row, std::int64_t column, std::int64_t width,
                ElementType type) {
              from = read_row(

@@ -46,6 +46,15 @@ StageOnChip put_on_chip(const GpuChip& chip, const Stage& stage, const Weights& 
     on.rotations.push_back(
         std::visit([&](const auto& mixer) { return rotation_of(mixer, max_context); }, kind.mixer));
   }
+  if (stage.precision.kv_format == nullptr) return on;
+  if (sums == SumOrder::Planned) {
+    throw ModelError("gpu: sums as planned are of keys and values that are elements");
+  }
+  for (const LayerKind& kind : on.network.kinds) {
+    const KvSlots slots = slots_of(kind.mixer, stage.precision);
+    on.codecs.emplace_back();
+    if (slots.is_coded()) on.codecs.back().emplace(*slots.format, slots.head);
+  }
   return on;
 }
 

@@ -9,6 +9,7 @@
 #include "models/gpu/plan_reduce.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/integers.hpp"
+#include "sim/lower/kv_codec_work.hpp"
 
 namespace tandem::gpu {
 namespace {
@@ -47,6 +48,8 @@ class AttentionProgram final : public CtaProgram {
     const std::int64_t end = std::min(cta.k_end, (turn + 1) * schedule_.turn_keys);
     add_loads(cta, turn, end, turn_index == 0, out);
     add_products(cta, begin, end, out);
+    add_codec(cta, begin, end, turn_index == 0, out);
+    if (shape_.sums_keys) add_key_sums(cta, begin, end, out);
     const AttentionTiling& tiling = schedule_.tiling;
     out.rounds = turn_index == 0 ? tiling.first_rounds : tiling.turn_rounds;
     out.exchanges = turn_index == 0 ? tiling.first_exchanges : tiling.turn_exchanges;
@@ -64,12 +67,17 @@ class AttentionProgram final : public CtaProgram {
   void epilogue(std::int64_t index, Epilogue& out) const override {
     const AttentionCta& cta = at(index);
     out.exchanges = schedule_.tiling.last_exchanges;
+    if (shape_.sums_keys && !cta.is_idle()) {
+      out.store = Bytes(new_keys(cta, cta.k_begin, cta.k_end) * partial_bytes);
+    }
     if (cta.parts > 1) {
       out.workspace_store = part_bytes(cta);
       out.store_tile = cta.workspace_tile + cta.part;
       return;
     }
+    const Bytes sums = out.store;
     finish(rows_of(cta), out);
+    out.store += sums;
   }
 
   /// Combination of the splits: one CTA per run of rows.
@@ -118,8 +126,7 @@ class AttentionProgram final : public CtaProgram {
         schedule_.first_kv_tile[static_cast<std::size_t>(cta.span)] + cta.kv_head * turns + turn;
     // A window may begin inside a turn: its tile is still fetched from the front.
     const std::int64_t keys = end - turn * schedule_.turn_keys;
-    out.add({tile, Bytes(keys * (shape_.head_dim + shape_.value_width()) * bytes_of(shape_.kv)),
-             Operand::Kv, 1});
+    out.add({tile, Bytes(keys * shape_.head_bytes_per_key()), Operand::Kv, 1});
     if (is_first && shape_.sinks && share_of_sinks(cta) > 0) {
       out.add({schedule_.first_sink_tile + cta.kv_head,
                Bytes(cta.heads * bytes_of(shape_.activations)), Operand::Weight, 1});
@@ -136,7 +143,7 @@ class AttentionProgram final : public CtaProgram {
     const std::int64_t keys = missing(end, schedule_.tiling.keys);
     const std::int64_t rows = is_first ? missing(rows_of(cta), schedule_.tiling.rows) : 0;
     out.add({schedule_.neighbour_tile,
-             Bytes(keys * (shape_.head_dim + shape_.value_width()) * bytes_of(shape_.kv) +
+             Bytes(keys * shape_.head_bytes_per_key() +
                    rows * shape_.head_dim * bytes_of(shape_.activations)),
              Operand::Activation, 1});
   }
@@ -168,6 +175,53 @@ class AttentionProgram final : public CtaProgram {
     // Scores along the head, then values along the keys; both operands of 32 bytes per instruction.
     out.chain =
         (shape_.head_dim + keys) * bytes_of(shape_.activations) / 32 * tiling.links_per_instruction;
+  }
+
+  /// Every CTA decodes the slots that it loads and rotates its queries; of CTAs that load the same
+  /// slots, the first one whose queries see a key counts as useful.
+  void add_codec(const AttentionCta& cta, std::int64_t begin, std::int64_t end, bool is_first,
+                 Step& out) const {
+    if (!shape_.slots.is_coded() || cta.is_idle()) return;
+    const CodecWork decode = decode_work(shape_.slots);
+    const CodecWork turn = turn_work(shape_.slots) * (is_first ? rows_of(cta) : 0);
+    const CodecWork useful = decode * new_keys(cta, begin, end) + turn * (cta.part == 0 ? 1 : 0);
+    const CodecWork all = decode * (end - begin) + turn;
+    out.vector += Flops(useful.vector);
+    out.special += Flops(useful.special);
+    out.vector_padded += Flops(all.vector);
+    out.special_padded += Flops(all.special);
+    if (out.issue.count() > 0) out.issue += Flops(all.vector);
+  }
+
+  /// The second sweep of the same keys: scores once more, their shares of the row, and sums per
+  /// key.
+  void add_key_sums(const AttentionCta& cta, std::int64_t begin, std::int64_t end,
+                    Step& out) const {
+    if (cta.is_idle()) return;
+    const AttentionTiling& tiling = schedule_.tiling;
+    const std::int64_t pairs =
+        cta.heads * visible_pairs(shape_, span_of(cta), cta.q_begin, cta.q_end, begin, end);
+    const std::int64_t rows = ceil_div(rows_of(cta), tiling.row_granule) * tiling.row_granule;
+    const std::int64_t keys =
+        ceil_div(end, tiling.keys) * tiling.keys - begin / tiling.keys * tiling.keys;
+    const std::int64_t choice = new_keys(cta, begin, end);
+    out.tensor += Flops(2 * shape_.head_dim * pairs);
+    out.tensor_padded += Flops(2 * shape_.head_dim * rows * keys * tiling.issue_per_product);
+    out.vector += Flops(4 * pairs + choice);
+    out.special += Flops(pairs);
+    out.vector_padded += Flops(4 * rows * keys + choice);
+    out.special_padded += Flops(rows * keys);
+    if (out.issue.count() > 0) out.issue += Flops(4 * rows * keys);
+  }
+
+  /// Keys of [begin, end) that no CTA of the same KV head with earlier queries or heads sees.
+  [[nodiscard]] std::int64_t new_keys(const AttentionCta& cta, std::int64_t begin,
+                                      std::int64_t end) const {
+    if (cta.first_head % (shape_.heads / shape_.kv_heads) != 0) return 0;
+    if (cta.q_begin == 0) return end - begin;
+    if (!shape_.causal) return 0;
+    const std::int64_t offset = span_of(cta).kv_len - span_of(cta).q_len;
+    return std::max<std::int64_t>(0, end - std::max(begin, offset + cta.q_begin));
   }
 
   /// Scores of [begin, end) in the tiles, of a granule of rows each, that the mask cuts.

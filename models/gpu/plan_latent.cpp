@@ -8,6 +8,7 @@
 #include "models/gpu/plan_reduce.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/integers.hpp"
+#include "sim/lower/kv_codec_work.hpp"
 
 namespace tandem::gpu {
 namespace {
@@ -61,7 +62,7 @@ class LatentProgram final : public CtaProgram {
       out.add({query_tile_ + cta, Bytes(rows * cached * bytes_of(shape_.query_type())),
                Operand::Activation, 1});
     }
-    out.add({latent_tile(s, begin), Bytes(keys * cached * bytes_of(shape_.kv)), Operand::Kv,
+    out.add({latent_tile(s, begin), Bytes(keys * shape_.bytes_per_key()), Operand::Kv,
              tiling_.sharers});
     if (shape_.selected > 0 && s.head_begin == 0) {
       out.add({query_tile_ + cta, Bytes(keys * index_bytes), Operand::Activation, 1});
@@ -75,6 +76,7 @@ class LatentProgram final : public CtaProgram {
     out.special = Flops(rows * keys);
     out.vector_padded = Flops(4 * padded + rescaling(keys));
     out.special_padded = Flops(padded);
+    add_codec(s, begin, keys, out);
   }
 
   void epilogue(std::int64_t cta, Epilogue& out) const override {
@@ -97,6 +99,19 @@ class LatentProgram final : public CtaProgram {
  private:
   static constexpr std::int64_t index_bytes = 4;
   using RowsOfRequest = std::array<std::int64_t, 3>;  ///< span, query, first head
+
+  /// Every CTA decodes the slots that it loads; the first one of a request that sees a key counts
+  /// as useful.
+  void add_codec(const LatentSegment& s, std::int64_t begin, std::int64_t keys, Step& out) const {
+    if (!shape_.slots.is_coded()) return;
+    const QuerySpan& span = shape_.spans[static_cast<std::size_t>(s.span)];
+    const std::int64_t first = s.query == 0 ? begin : std::max(begin, span.earlier() + s.query);
+    const std::int64_t fresh =
+        s.head_begin == 0 ? std::max<std::int64_t>(0, begin + keys - first) : 0;
+    const CodecWork decode = decode_work(shape_.slots);
+    out.vector += Flops((decode * fresh).vector);
+    out.vector_padded += Flops((decode * keys).vector);
+  }
 
   /// Parts of the same rows get consecutive tiles.
   void number_partial_results() {

@@ -99,6 +99,10 @@ void cut_cache(RequestCache& cache, std::int64_t tokens) {
     for (TrackedRows* rows : {&layer.keys, &layer.values, &layer.index_keys}) {
       if (rows->width() > 0) rows->shrink(tokens);
     }
+    if (!layer.slots.empty()) layer.slots.resize(static_cast<std::size_t>(tokens));
+    if (!layer.kept.empty()) {
+      throw ModelError("gpu: tokens that pushed others out of the cache cannot be given back");
+    }
   }
   cache.tokens = tokens;
 }

@@ -10,17 +10,28 @@
 
 namespace tandem::gpu {
 
+/// Which of the tokens of earlier passes one KV head still has, ascending, and what each has drawn
+/// from queries so far.
+struct KeptTokens {
+  std::vector<std::int64_t> tokens;
+  std::vector<float> sums;  ///< of heavy hitters
+};
+
 /// One layer's memory of a request: one row per token, rounded to the stage's KV type, or a state
 /// that does not grow.
 struct LayerCache {
-  TrackedRows keys;         ///< after rotation; of latent attention the key that heads share
-  TrackedRows values;       ///< of latent attention the latents
+  TrackedRows keys;    ///< after rotation; of latent attention the key that heads share
+  TrackedRows values;  ///< of latent attention the latents
+  /// Of each token the slots of all KV heads, where the cache has a format: what the rows were read
+  /// back from.
+  std::vector<std::vector<std::uint8_t>> slots;
   TrackedRows index_keys;   ///< of sparse attention's indexer
   TrackedRows delta;        ///< recurrent state: a row [key_dim][value_dim] per value head
   TrackedRows convolution;  ///< inputs of the last taps - 1 tokens, oldest first
   /// States of both kinds as they were behind as many tokens, for the newest ones that may be taken
   /// back.
   std::map<std::int64_t, TrackedRows> earlier_delta, earlier_convolution;
+  std::vector<KeptTokens> kept;  ///< per KV head, of layers that evict
 };
 
 struct RequestCache {

@@ -8,6 +8,12 @@ namespace tandem::lpu {
 
 // Planes take elements of one type; a factor per matrix is all the scale that they know.
 Precision LpuChip::executed(const Precision& asked) const {
+  if (asked.kv_format != nullptr) {
+    throw ModelError(fmt::format(
+        "'{}' keeps keys and values as elements that its planes multiply, not in {}; write "
+        "'kv_cache: float16', 'bfloat16' or 'fp8'",
+        chip_.name, asked.kv_format->name));
+  }
   const bool is_plain = asked.overrides.empty() && !asked.has_formats();
   if (!is_plain && !asked.is_expanded) {
     throw ModelError(fmt::format(

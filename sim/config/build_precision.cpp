@@ -32,8 +32,8 @@ class PrecisionReader {
 
   Precision read() {
     const std::size_t before = context_.problems.size();
-    precision_.kv_cache = reader_.choice("kv_cache", element_names);
     read_activations();
+    read_kv_cache();
     read_weights();
     read_overrides();
     if (context_.problems.size() == before) check();
@@ -52,6 +52,17 @@ class PrecisionReader {
     } else {
       precision_.activation_format = &formats::find_quant_format(word);
     }
+  }
+
+  void read_kv_cache() {
+    const std::string word = reader_.choice_word("kv_cache");
+    if (const ElementType* element = find_element(word)) {
+      precision_.kv_cache = *element;
+      return;
+    }
+    precision_.kv_format = formats::find_kv_format(word);
+    const bool is_narrow = bytes_of(precision_.activations) == 1;
+    precision_.kv_cache = is_narrow ? ElementType::Bfloat16 : precision_.activations;
   }
 
   void read_weights() {

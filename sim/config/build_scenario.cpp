@@ -165,6 +165,29 @@ Placement build_placement(const Tree& tree, ReadContext& context) {
   return placement;
 }
 
+namespace {
+
+Eviction build_eviction(const Tree& tree, ReadContext& context) {
+  const MapReader reader(tree, eviction_section(), "eviction", context);
+  Eviction eviction;
+  if (!tree.is_map()) return eviction;
+  const bool is_streaming = reader.choice_word("policy") == "streaming_llm";
+  eviction.policy = is_streaming ? EvictionPolicy::StreamingLlm : EvictionPolicy::HeavyHitters;
+  eviction.tokens = reader.count("tokens");
+  eviction.sinks = is_streaming ? reader.count("sinks") : 0;
+  if (!is_streaming && reader.has("sinks")) {
+    reader.report("sinks", "'sinks' is for 'policy: streaming_llm'; leave it out");
+  }
+  if (is_streaming && eviction.sinks >= eviction.tokens) {
+    reader.report("sinks", fmt::format("'sinks' is {}, and 'tokens' keeps {} in all; some of them "
+                                       "must be recent ones",
+                                       eviction.sinks, eviction.tokens));
+  }
+  return eviction;
+}
+
+}  // namespace
+
 Serving build_serving(const Tree& tree, ReadContext& context) {
   const MapReader reader(tree, serving_section(), "serving", context);
   Serving serving;
@@ -174,6 +197,9 @@ Serving build_serving(const Tree& tree, ReadContext& context) {
   serving.max_batch_tokens = reader.count("max_batch_tokens");
   serving.max_sequences = reader.count("max_sequences");
   serving.kv_block_tokens = reader.count("kv_block_tokens");
+  if (const Tree* eviction = reader.child("eviction")) {
+    serving.eviction = build_eviction(*eviction, context);
+  }
   if (reader.flag("prefix_cache")) {
     reader.report("prefix_cache", "'prefix_cache: true' is not supported yet; leave it out");
   }

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "sim/config/loader.hpp"
+#include "sim/describe/kv_slots.hpp"
 
 namespace tandem::config {
 namespace {
@@ -96,6 +97,8 @@ class PhaseCheck {
     const NeuralNetwork& network = network_;
     if (tree == nullptr || network.name == from_checkpoint || network.layers() == 0) return;
     check_overrides(tree->find("overrides"));
+    const std::string kv = kv_problem(network, placement_.precision);
+    if (!kv.empty()) problems_.report(place_of(*tree, "kv_cache"), kv);
     for (const TensorSpec& tensor : tensors_of(network)) {
       const WeightStorage stored =
           placement_.precision.values_of(part_of(tensor), layer_of(tensor));
@@ -301,6 +304,39 @@ void check_placement(const Scenario& scenario, const Tree& tree, Problems& probl
   if (!placement.has_ffn()) return;
   check_bridge(scenario, placement.decode.pool, placement.ffn.pool, "hidden states", tree,
                problems);
+}
+
+void check_eviction(const Scenario& scenario, const Tree& tree, Problems& problems) {
+  const Tree* serving = tree.find("serving");
+  const Tree* eviction = serving == nullptr ? nullptr : serving->find("eviction");
+  if (eviction == nullptr || !scenario.serving.eviction.is_on()) return;
+  const auto report = [&](const std::string& text) { problems.report(eviction->place, text); };
+  const Placement& placement = scenario.placement;
+  if (placement.mode != PlacementMode::Monolithic) {
+    return report("evicted caches stay on the pool that made them; write 'mode: monolithic'");
+  }
+  if (placement.speculation.is_on()) {
+    return report(
+        "tokens that pushed others out of the cache cannot be taken back; leave "
+        "'speculation' or 'eviction' out");
+  }
+  if (placement.decode.context > 1) {
+    return report("chips that share cached tokens do not evict them; leave 'context' out");
+  }
+  for (const ChipGroup& group : scenario.system.groups) {
+    const bool is_own = group.pool == placement.decode.pool;
+    if (is_own && scenario.system.chips.at(group.chip).model == "lpu") {
+      return report(
+          "programs of LPUs address every token that was appended; evict on a pool of "
+          "GPUs");
+    }
+  }
+  for (const LayerKind& kind : scenario.model.kinds) {
+    if (std::holds_alternative<LatentAttention>(kind.mixer)) {
+      return report(fmt::format("'{}' caches latents, which are not evicted; leave 'eviction' out",
+                                scenario.model.name));
+    }
+  }
 }
 
 void check_lengths(const Scenario& scenario, const Tree& tree, Problems& problems) {

@@ -63,6 +63,7 @@ void add(Hasher& hasher, const PoolPlacement& p) {
   if (p.spares != 0) hasher.add("spares").add(p.spares);
   hasher.add(p.precision.weights).add(p.precision.kv_cache).add(p.precision.activations);
   if (p.precision.block_scaled) hasher.add("block_scaled");
+  if (p.precision.kv_format != nullptr) hasher.add("kv_format").add(p.precision.kv_format->name);
   if (const std::uint64_t formats = p.precision.formats_key()) hasher.add("formats").add(formats);
 }
 
@@ -92,6 +93,10 @@ void add_load(Hasher& hasher, const Scenario& scenario) {
   const Serving& serving = scenario.serving;
   hasher.add(serving.policy).add(serving.router).add(serving.max_batch_tokens);
   hasher.add(serving.max_sequences).add(serving.kv_block_tokens);
+  if (serving.eviction.is_on()) {
+    hasher.add("eviction").add(serving.eviction.policy).add(serving.eviction.tokens);
+    hasher.add(serving.eviction.sinks);
+  }
   const Traffic& traffic = scenario.traffic;
   hasher.add(traffic.arrivals).add(traffic.concurrency).add(traffic.rate);
   hasher.add(traffic.prompt_tokens).add(traffic.output_tokens).add(traffic.length_spread);

@@ -1,7 +1,7 @@
 #include "sim/config/keys.hpp"
 
 #include "sim/config/key_makers.hpp"
-#include "sim/numerics/formats/quant_format.hpp"
+#include "sim/numerics/formats/kv_format.hpp"
 
 namespace tandem::config {
 namespace {
@@ -11,11 +11,13 @@ using namespace make;
 const std::vector<std::string> bases = {"datasheet", "measured", "published",
                                         "derived",   "fitted",   "assumed"};
 
-KeySpec element(const std::string& name, const std::string& doc) {
-  return choice(
-      name, "bfloat16", {"bfloat16", "float16", "float32", "fp8", "int8"},
-      {"fp8_block", "int8_wo", "int4_wo", "nvfp4", "mxfp4", "w4a16_mxfp4", "w4a8_mxfp4_mxfp8"},
-      doc);
+KeySpec kv_cache_key() {
+  std::vector<std::string> known{"bfloat16", "float16", "float32", "fp8", "int8"};
+  for (const formats::KvFormat& format : formats::kv_formats()) known.emplace_back(format.name);
+  return choice("kv_cache", "bfloat16", known, {"nvfp4"},
+                "Of cached keys and values: an element type (fp8: e4m3 as it is, without a scale), "
+                "or a format that stores each head's key and value of a token with scales of their "
+                "own as they are appended, keys after rotation (GPUs; docs/formats.md).");
 }
 
 KeySpec weights_key(const std::string& fallback, const std::string& doc) {
@@ -179,7 +181,7 @@ Section precision_section() {
                    "Of all weights: an element type or a format. Weights in a format are "
                    "multiplied with rows as `activations` says; fp8_block alone means rows "
                    "quantised by 128 (fp8_group)."),
-       element("kv_cache", "Of cached keys and values."),
+       kv_cache_key(),
        choice("activations", "bfloat16",
               {"bfloat16", "float16", "float32", "fp8", "fp8_channel", "fp8_group", "int8", "mxfp8",
                "mxfp4", "nvfp4"},
@@ -221,8 +223,23 @@ Section serving_section() {
                  "Most requests in flight on one replica."),
           number("kv_block_tokens", Dimension::Count, "16", 1, 1e6,
                  "Tokens of one block of the paged KV cache."),
+          map("eviction", "Cached tokens that are dropped (GPUs, mode monolithic); default: none."),
           flag("prefix_cache", "false", "Share the KV of equal prefixes; only false for now."),
       },
+      {}};
+}
+
+Section eviction_section() {
+  return {
+      "eviction",
+      "At the end of each pass every layer of full attention keeps so many of a request's "
+      "tokens.",
+      {required(choice("policy", "streaming_llm", {"streaming_llm", "h2o"}, {},
+                       "streaming_llm: the first tokens and the last ones, with positions "
+                       "counted within the cache. h2o: per KV head half of them the last "
+                       "tokens, half those that drew most attention.")),
+       required(number("tokens", Dimension::Count, "256", 1, 1e9, "Tokens that stay.")),
+       number("sinks", Dimension::Count, "4", 0, 1e9, "streaming_llm: first tokens that stay.")},
       {}};
 }
 

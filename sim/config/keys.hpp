@@ -45,6 +45,7 @@ struct Section {
 /// An entry of `overrides` in it.
 [[nodiscard]] Section weight_override_section();
 [[nodiscard]] Section serving_section();
+[[nodiscard]] Section eviction_section();
 [[nodiscard]] Section traffic_section();
 [[nodiscard]] Section slo_section();
 [[nodiscard]] Section system_section();

@@ -89,6 +89,10 @@ NeuralNetwork build_model(const Tree& tree, const char* key, ReadContext& contex
 void build_load(const Tree& tree, Scenario& scenario, ReadContext& context) {
   if (const Tree* serving = tree.find("serving")) {
     scenario.serving = config::build_serving(*serving, context);
+    Placement& placement = scenario.placement;
+    for (PoolPlacement* pool : {&placement.prefill, &placement.decode}) {
+      pool->eviction = scenario.serving.eviction;
+    }
   }
   if (const Tree* slo = tree.find("slo")) scenario.slo = config::build_slo(*slo, context);
   if (const Tree* prices = part(tree, "prices")) {
@@ -138,6 +142,7 @@ Scenario build_scenario(const Assembled& assembled, ReadContext& context) {
   build_and_check(tree, scenario, context);
   config::check_speculation(scenario, tree, context.problems);
   build_load(tree, scenario, context);
+  config::check_eviction(scenario, tree, context.problems);
   scenario.seed = static_cast<std::uint64_t>(reader.count("seed"));
   scenario.audit_steps = reader.count("audit_steps");
   return scenario;

@@ -111,6 +111,7 @@ std::vector<Section> workload_sections() {
           config::precision_section(),
           config::weight_override_section(),
           config::serving_section(),
+          config::eviction_section(),
           config::traffic_section(),
           config::slo_section(),
           config::model_section(),

@@ -12,6 +12,7 @@
 
 #include "sim/describe/tensors.hpp"
 #include "sim/numerics/element.hpp"
+#include "sim/numerics/formats/kv_format.hpp"
 #include "sim/numerics/formats/quant_format.hpp"
 
 namespace tandem {
@@ -78,6 +79,9 @@ struct Precision {
   /// Memory holds what formats leave of the weights as elements of type `weights`.
   bool is_expanded = false;
   std::vector<WeightOverride> overrides = {};
+  /// How slots of the cache are stored; null: keys and values are elements of type `kv_cache`. With
+  /// a format `kv_cache` is the type in which attention multiplies what the codec gives back.
+  const formats::KvFormat* kv_format = nullptr;
 
   /// Whether any weights have a format.
   [[nodiscard]] bool has_formats() const;

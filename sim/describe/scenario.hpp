@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "sim/core/units.hpp"
+#include "sim/describe/eviction.hpp"
 #include "sim/describe/neural_network.hpp"
 #include "sim/describe/parameter.hpp"
 #include "sim/describe/precision.hpp"
@@ -85,6 +86,7 @@ struct PoolPlacement {
   /// What rounds of speculative decoding ask of the chips, as Stage has it.
   bool hands_on_hidden = false;
   std::int64_t revocable = 0;
+  Eviction eviction;  ///< as in Serving
   SourcePlace place;  ///< where the user wrote it, for placement errors
   /// Chips that share a stage.
   [[nodiscard]] std::int64_t gang() const { return tensor * context * attention_data; }
@@ -119,6 +121,7 @@ struct Serving {
   std::int64_t max_batch_tokens = 8192;
   std::int64_t max_sequences = 256;
   std::int64_t kv_block_tokens = 16;
+  Eviction eviction;
   std::string router = "least_loaded";  ///< over replicas: "least_loaded" or "round_robin"
 };
 

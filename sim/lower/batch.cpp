@@ -5,6 +5,7 @@
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/hash.hpp"
 #include "sim/core/integers.hpp"
+#include "sim/describe/kv_slots.hpp"
 #include "sim/describe/tensors.hpp"
 
 namespace tandem {
@@ -118,22 +119,24 @@ Bytes Stage::weight_bytes() const {
 }
 
 Bytes Stage::kv_bytes_per_token() const {
-  const std::int64_t elements = sum_over_layers(*this, [&](const LayerKind& kind) {
+  const std::int64_t bytes = sum_over_layers(*this, [&](const LayerKind& kind) {
     const LayerKind held = shard_of(kind, shard);
-    return kv_elements_per_token(held) + index_elements_per_token(held);
+    return cached_bytes_per_token(held, precision) + attention_sum_bytes(held, eviction);
   });
-  return Bytes(ceil_div(elements * bytes_of(precision.kv_cache), shard.of.context));
+  return Bytes(ceil_div(bytes, shard.of.context));
 }
 
 Bytes Stage::cache_bytes(std::int64_t tokens) const {
-  const std::int64_t elements = sum_over_layers(*this, [&](const LayerKind& kind) {
+  const std::int64_t bytes = sum_over_layers(*this, [&](const LayerKind& kind) {
     const std::int64_t window = cache_window(kind);
-    const std::int64_t kept = window > 0 ? std::min(tokens, window) : tokens;
     const LayerKind held = shard_of(kind, shard);
+    const std::int64_t kept = window > 0           ? std::min(tokens, window)
+                              : evicts(held.mixer) ? eviction.kept(tokens)
+                                                   : tokens;
     return ceil_div(kept, shard.of.context) *
-           (kv_elements_per_token(held) + index_elements_per_token(held));
+           (cached_bytes_per_token(held, precision) + attention_sum_bytes(held, eviction));
   });
-  return Bytes(elements * bytes_of(precision.kv_cache)) + state_bytes();
+  return Bytes(bytes) + state_bytes();
 }
 
 Bytes Stage::state_bytes() const {
@@ -153,6 +156,7 @@ std::uint64_t Stage::key() const {
   hash.add(key_of(network));
   hash.add(precision.weights).add(precision.kv_cache).add(precision.activations);
   hash.add(precision.block_scaled);
+  if (precision.kv_format != nullptr) hash.add("kv_format").add(precision.kv_format->name);
   if (const std::uint64_t formats = precision.formats_key()) {
     hash.add("formats").add(formats).add(network.tied_embeddings);
     // Overrides name layers by number.
@@ -172,6 +176,9 @@ std::uint64_t Stage::key() const {
   }
   if (hands_on_hidden) hash.add("hands_on_hidden");
   if (revocable != 0) hash.add("revocable").add(revocable);
+  if (eviction.is_on()) {
+    hash.add("eviction").add(eviction.policy).add(eviction.tokens).add(eviction.sinks);
+  }
   if (longest_request != 0) hash.add("longest").add(longest_request);
   return hash.value();
 }

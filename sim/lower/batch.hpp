@@ -62,6 +62,7 @@ struct Stage {
   /// Tokens of the longest request that its chips have room for; 0: as long as those of a batch.
   /// Chips with static schedules lay out KV, programs and vectors of tokens for it.
   std::int64_t longest_request = 0;
+  Eviction eviction;  ///< which cached tokens its layers of full attention keep
   [[nodiscard]] bool has_head() const { return head_end > head_begin; }
   /// Rows of the LM head on this chip.
   [[nodiscard]] std::int64_t head_rows() const;

@@ -74,6 +74,10 @@ class GraphBuilder {
   std::vector<Index> add_qk_norms(const GroupedAttention& attention, Index qkv);
   Index add_attention(const GroupedAttention& attention, const std::vector<QuerySpan>& spans,
                       Index rope);
+  Index add_own_attention(const GroupedAttention& attention, Index rope);
+  [[nodiscard]] std::vector<QuerySpan> kept_spans(const GroupedAttention& attention,
+                                                  std::vector<QuerySpan> spans) const;
+  Index add_restored_attention(const GroupedAttention& attention, Index rope);
   Index add_shared_attention(const GroupedAttention& attention, Index rope);
   Index add_cache_write(const GroupedAttention& attention, std::vector<Index> from);
   /// Query, and what the cache keeps of the new tokens, of latent attention.

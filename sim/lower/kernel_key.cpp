@@ -18,6 +18,12 @@ void add(Hasher& hash, const formats::Precision* precision) {
   hash.add(precision == nullptr ? std::string_view{} : precision->name);
 }
 
+void add(Hasher& hash, const KvSlots& slots) {
+  if (!slots.is_coded()) return;
+  hash.add(slots.format->name).add(slots.head.key_dim).add(slots.head.value_dim);
+  hash.add(slots.head.kept_key.has_value()).add(slots.per_token);
+}
+
 void add(Hasher& hash, const EmbeddingKernel& s) {
   hash.add(s.tokens).add(s.hidden);
 }
@@ -45,20 +51,25 @@ void add(Hasher& hash, const RopeKernel& s) {
   hash.add(s.tokens).add(s.heads).add(s.kv_heads).add(s.head_dim).add(s.kv);
   hash.add(s.rotated_dims()).add(s.values).add(s.extra).add(s.key_copies).add(s.carried);
   hash.add(s.queries.has_value()).add(s.queries.value_or(ElementType::Bfloat16));
+  add(hash, s.slots);
 }
 void add(Hasher& hash, const CacheReadKernel& s) {
   hash.add(s.rows).add(s.width).add(s.kv);
+  add(hash, s.slots);
 }
 void add(Hasher& hash, const AttentionKernel& s) {
   add(hash, s.spans);
   hash.add(s.heads).add(s.kv_heads).add(s.head_dim).add(s.window).add(s.causal);
   hash.add(s.activations).add(s.kv).add(s.value_width()).add(s.shared_key_dim);
   hash.add(s.sinks).add(s.softcap).add(s.cached).add(s.library);
+  add(hash, s.slots);
+  if (s.sums_keys) hash.add("sums_keys");
 }
 void add(Hasher& hash, const LatentAttentionKernel& s) {
   add(hash, s.spans);
   hash.add(s.heads).add(s.kv_rank).add(s.rope_dim).add(s.selected).add(s.activations).add(s.kv);
   hash.add(s.query_type()).add(s.deal_kernel);
+  add(hash, s.slots);
 }
 void add(Hasher& hash, const IndexerKernel& s) {
   add(hash, s.spans);

@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "sim/describe/kv_slots.hpp"
 #include "sim/describe/neural_network.hpp"
 #include "sim/numerics/element.hpp"
 
@@ -116,6 +117,7 @@ struct RopeKernel {
   std::int64_t key_copies = 0;  ///< times k is also written beside q (naive MLA: to every head)
   std::int64_t carried = 0;     ///< elements per query head that change type together with it
   std::optional<ElementType> queries = std::nullopt;  ///< type in which q leaves; none: as it came
+  KvSlots slots = {};  ///< coded: what each token's key and value become instead of elements
   [[nodiscard]] std::int64_t rotated_dims() const {
     return rotated == whole_head ? head_dim : rotated;
   }
@@ -126,6 +128,7 @@ struct RopeKernel {
 struct CacheReadKernel {
   std::int64_t rows = 0, width = 0;
   ElementType kv = ElementType::Bfloat16;
+  KvSlots slots = {};  ///< coded: of each row
 };
 
 /// Whose attention kernels a framework launches: FlashAttention's, or those of TensorRT-LLM
@@ -147,7 +150,15 @@ struct AttentionKernel {
   bool softcap = false;             ///< scores become c tanh(score / c)
   bool cached = true;  ///< earlier keys and values come from the cache, not from this pass
   AttentionLibrary library = AttentionLibrary::Flash;
+  KvSlots slots = {};  ///< coded: keys and values are read as slots and decoded to `kv`
+  /// Adds what each key draws from all queries of a KV head to a running sum beside it (H2O). The
+  /// sums of rows are known at the end only: a second sweep makes the scores again.
+  bool sums_keys = false;
   [[nodiscard]] std::int64_t value_width() const { return value_dim > 0 ? value_dim : head_dim; }
+  /// Bytes that all KV heads have in memory per key.
+  [[nodiscard]] std::int64_t bytes_per_key() const;
+  /// The same of one KV head, what heads share included.
+  [[nodiscard]] std::int64_t head_bytes_per_key() const;
 };
 
 /// Latent attention in absorbed form: every head attends over the cached latents themselves.
@@ -159,6 +170,8 @@ struct LatentAttentionKernel {
   ElementType kv = ElementType::Bfloat16;
   std::optional<ElementType> queries = std::nullopt;  ///< type of q where it was quantised
   bool deal_kernel = false;  ///< a launch before it deals requests out to SMs, in every layer
+  KvSlots slots = {};        ///< as in AttentionKernel
+  [[nodiscard]] std::int64_t bytes_per_key() const;
   [[nodiscard]] ElementType query_type() const { return queries.value_or(activations); }
 };
 

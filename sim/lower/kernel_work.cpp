@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "sim/lower/kv_codec_work.hpp"
 #include "sim/lower/product_format.hpp"
 #include "sim/numerics/formats/quant_format.hpp"
 
@@ -88,18 +89,27 @@ KernelWork of(const RopeKernel& shape, std::int64_t width) {
   const std::int64_t q = shape.tokens * shape.heads * rotated;
   const std::int64_t k = shape.tokens * shape.kv_heads * shape.head_dim;
   const std::int64_t kept = k * (shape.values ? 2 : 1) + shape.tokens * shape.extra;
-  work.vector = Flops(3 * (q + shape.tokens * shape.kv_heads * rotated));
+  const CodecWork codec = encode_work(shape.slots) * (shape.tokens * shape.slots.per_token);
+  work.vector = Flops(3 * (q + shape.tokens * shape.kv_heads * rotated) + codec.vector);
+  work.special = Flops(codec.special);
   const std::int64_t carried = shape.tokens * shape.heads * shape.carried;
   const std::int64_t copies = shape.tokens * shape.key_copies * rotated;
   const std::int64_t q_width = shape.queries ? bytes_of(*shape.queries) : width;
   work.read_bytes = Bytes((q + carried + kept) * width);
-  work.write_bytes = Bytes((q + carried) * q_width + copies * width + kept * bytes_of(shape.kv));
+  const std::int64_t appended = shape.slots.is_coded()
+                                    ? shape.tokens * shape.slots.bytes_per_token()
+                                    : kept * bytes_of(shape.kv);
+  work.write_bytes = Bytes((q + carried) * q_width + copies * width + appended);
   return work;
 }
 
 KernelWork of(const CacheReadKernel& shape, std::int64_t width) {
   KernelWork work;
-  work.read_bytes = Bytes(shape.rows * shape.width * bytes_of(shape.kv));
+  const CodecWork codec = restore_work(shape.slots) * (shape.rows * shape.slots.per_token);
+  work.vector = Flops(codec.vector);
+  work.special = Flops(codec.special);
+  work.read_bytes = Bytes(shape.slots.is_coded() ? shape.rows * shape.slots.bytes_per_token()
+                                                 : shape.rows * shape.width * bytes_of(shape.kv));
   work.write_bytes = Bytes(shape.rows * shape.width * width);
   return work;
 }

@@ -3,6 +3,28 @@
 #include <cstdint>
 
 #include "sim/lower/kernel_work.hpp"
+#include "sim/lower/kv_codec_work.hpp"
+
+namespace tandem {
+
+std::int64_t AttentionKernel::head_bytes_per_key() const {
+  const std::int64_t sum = sums_keys ? work::float_bytes : 0;
+  if (slots.is_coded()) return formats::slot_bytes(*slots.format, slots.head) + sum;
+  return (head_dim + value_width()) * bytes_of(kv) + sum;
+}
+
+std::int64_t AttentionKernel::bytes_per_key() const {
+  if (slots.is_coded()) return kv_heads * head_bytes_per_key();
+  const std::int64_t sums = sums_keys ? kv_heads * work::float_bytes : 0;
+  return (kv_heads * (head_dim - shared_key_dim + value_width()) + shared_key_dim) * bytes_of(kv) +
+         sums;
+}
+
+std::int64_t LatentAttentionKernel::bytes_per_key() const {
+  return slots.is_coded() ? slots.bytes_per_token() : (kv_rank + rope_dim) * bytes_of(kv);
+}
+
+}  // namespace tandem
 
 namespace tandem::work {
 namespace {
@@ -18,6 +40,21 @@ std::int64_t visible_keys(const AttentionKernel& shape, const QuerySpan& span) {
   if (shape.window == 0) return span.kv_len;
   if (!shape.causal) return std::min(span.kv_len, shape.window);
   return std::min(span.kv_len, span.q_len + shape.window - 1);
+}
+
+/// Per pair and head the score once more, its scale, the subtraction of the row's maximum, an
+/// exponential, the product with 1 / sum and the addition; a comparison per key chooses.
+void add_key_sums(const AttentionKernel& shape, std::int64_t pairs, std::int64_t keys,
+                  KernelWork& work) {
+  work.matrix += Flops(2 * shape.heads * shape.head_dim * pairs);
+  work.vector += Flops(4 * shape.heads * pairs + keys * shape.kv_heads);
+  work.special += Flops(shape.heads * pairs);
+  work.write_bytes += Bytes(keys * shape.kv_heads * float_bytes);
+}
+
+void add(const CodecWork& codec, KernelWork& work) {
+  work.vector += Flops(codec.vector);
+  work.special += Flops(codec.special);
 }
 
 /// Scale, maximum, subtract and add per pair and head, and one exponential; per row the product
@@ -42,7 +79,8 @@ std::int64_t visible_pairs(const QuerySpan& span, std::int64_t limit, bool causa
 
 /// Per visible pair and head: 2 head_dim for the score, 2 value_dim for the weighted sum of V, and
 /// the softmax. A sink costs each row a comparison, a subtraction, an exponential and an addition;
-/// a soft cap each score two multiplies and a tanh. Keys and values are read once per KV head.
+/// a soft cap each score two multiplies and a tanh. Keys and values are read once per KV head,
+/// and decoded once where they are stored as slots.
 KernelWork of(const AttentionKernel& shape, std::int64_t) {
   KernelWork work;
   std::int64_t pairs = 0;
@@ -67,10 +105,10 @@ KernelWork of(const AttentionKernel& shape, std::int64_t) {
     work.vector += Flops(2 * shape.heads * pairs);
     work.special += Flops(shape.heads * pairs);
   }
-  const std::int64_t per_key =
-      shape.kv_heads * (shape.head_dim - shape.shared_key_dim + value) + shape.shared_key_dim;
-  work.read_bytes = Bytes(rows * shape.head_dim * width + keys * per_key * bytes_of(shape.kv));
+  add(decode_work(shape.slots) * (keys * shape.kv_heads) + turn_work(shape.slots) * rows, work);
+  work.read_bytes = Bytes(rows * shape.head_dim * width + keys * shape.bytes_per_key());
   work.write_bytes = Bytes(rows * value * width);
+  if (shape.sums_keys) add_key_sums(shape, pairs, keys, work);
   return work;
 }
 
@@ -96,7 +134,8 @@ KernelWork of(const LatentAttentionKernel& shape, std::int64_t) {
   add_softmax(shape.heads, pairs, rows, shape.kv_rank, work);
   const std::int64_t choices =
       shape.selected > 0 ? index_bytes * pairs : 0;  // which rows: one number per pair
-  work.read_bytes = Bytes(rows * cached * q_width + keys * cached * bytes_of(shape.kv) + choices);
+  add(decode_work(shape.slots) * keys, work);
+  work.read_bytes = Bytes(rows * cached * q_width + keys * shape.bytes_per_key() + choices);
   work.write_bytes = Bytes(rows * shape.kv_rank * width);
   return work;
 }

@@ -28,16 +28,28 @@ LayerMemory memory_of_mixer(const MixerElsewhere&) {
   return {};
 }
 
-std::vector<MemoryTable> tables(const std::monostate&, std::int64_t, ElementType) {
+formats::KvHead head_of(const KvShape& kv, ElementType type) {
+  const bool is_latent = kv.key_dim != kv.value_dim;
+  return {kv.key_dim, kv.value_dim, is_latent ? std::optional(type) : std::nullopt};
+}
+
+std::vector<MemoryTable> tables(const std::monostate&, std::int64_t, ElementType,
+                                const formats::KvFormat*) {
   return {};
 }
 
-std::vector<MemoryTable> tables(const KvShape& kv, std::int64_t tokens, ElementType type) {
+std::vector<MemoryTable> tables(const KvShape& kv, std::int64_t tokens, ElementType type,
+                                const formats::KvFormat* format) {
+  if (format != nullptr) {
+    const std::int64_t slot = formats::slot_bytes(*format, head_of(kv, type));
+    return {{HeadKind::Kv, tokens, kv.heads, slot, ElementType::Int8}};
+  }
   return {{HeadKind::Kv, tokens, kv.heads, kv.key_dim, type},
           {HeadKind::Kv, tokens, kv.heads, kv.value_dim, type}};
 }
 
-std::vector<MemoryTable> tables(const ops::GatedDeltaShape& d, std::int64_t, ElementType) {
+std::vector<MemoryTable> tables(const ops::GatedDeltaShape& d, std::int64_t, ElementType,
+                                const formats::KvFormat*) {
   const ElementType type = ElementType::Float32;
   const MemoryTable keys{HeadKind::DeltaKey, d.conv_taps - 1, d.key_heads, d.key_dim, type};
   return {{HeadKind::DeltaValue, 1, d.value_heads, d.key_dim * d.value_dim, type},
@@ -51,7 +63,7 @@ template <class Visit>
 void for_tables(const KvBlock& block, const Visit& visit) {
   std::int64_t at = 0;
   for (const LayerMemory& layer : block.layers) {
-    for (const MemoryTable& table : tables_of(layer, block.tokens, block.type)) {
+    for (const MemoryTable& table : tables_of(layer, block.tokens, block.type, block.format)) {
       visit(table, at);
       at += table.bytes();
     }
@@ -90,15 +102,82 @@ void for_shared_heads(const KvBlock& part, const KvBlock& whole, std::int64_t ra
   });
 }
 
+/// Keys and values as numbers, [token][head][width].
+struct KvRows {
+  std::vector<float> keys, values;
+};
+
+std::vector<float> decoded(std::span<const std::byte> from, ElementType type) {
+  std::vector<float> values(from.size() / index_of(bytes_of(type)));
+  for (float& value : values) {
+    std::uint32_t code = 0;
+    std::memcpy(&code, from.data(), index_of(bytes_of(type)));
+    value = decode_element(type, code);
+    from = from.subspan(index_of(bytes_of(type)));
+  }
+  return values;
+}
+
+void append_elements(std::span<const float> values, ElementType type,
+                     std::vector<std::byte>& bytes) {
+  for (const float value : values) {
+    const std::uint32_t code = encode_element(type, value);
+    const auto* raw = reinterpret_cast<const std::byte*>(&code);
+    bytes.insert(bytes.end(), raw, raw + bytes_of(type));
+  }
+}
+
+KvRows read_rows(const KvShape& kv, std::int64_t tokens, ElementType type,
+                 const formats::KvFormat* format, std::span<const std::byte> from) {
+  const std::int64_t slots = tokens * kv.heads;
+  if (format == nullptr) {
+    const std::size_t split = index_of(slots * kv.key_dim * bytes_of(type));
+    return {decoded(from.first(split), type), decoded(from.subspan(split), type)};
+  }
+  KvRows rows;
+  rows.keys.resize(index_of(slots * kv.key_dim));
+  rows.values.resize(index_of(slots * kv.value_dim));
+  const formats::KvCodec codec(*format, head_of(kv, type));
+  const auto* raw = reinterpret_cast<const std::uint8_t*>(from.data());
+  for (std::int64_t i = 0; i < slots; ++i) {
+    codec.decode(
+        {raw + index_of(i) * codec.bytes(), codec.bytes()},
+        std::span(rows.keys).subspan(index_of(i * kv.key_dim), index_of(kv.key_dim)),
+        std::span(rows.values).subspan(index_of(i * kv.value_dim), index_of(kv.value_dim)));
+  }
+  for (auto* values : {&rows.keys, &rows.values}) {
+    for (float& value : *values) value = round_to(type, value);
+  }
+  return rows;
+}
+
+void append(const KvRows& rows, const KvShape& kv, ElementType type,
+            const formats::KvFormat* format, std::vector<std::byte>& bytes) {
+  if (format == nullptr) {
+    append_elements(rows.keys, type, bytes);
+    return append_elements(rows.values, type, bytes);
+  }
+  const formats::KvCodec codec(*format, head_of(kv, type));
+  std::vector<std::uint8_t> slot(codec.bytes());
+  for (std::size_t i = 0; i < rows.keys.size() / index_of(kv.key_dim); ++i) {
+    codec.encode(std::span(rows.keys).subspan(i * index_of(kv.key_dim), index_of(kv.key_dim)),
+                 std::span(rows.values).subspan(i * index_of(kv.value_dim), index_of(kv.value_dim)),
+                 slot);
+    const auto* raw = reinterpret_cast<const std::byte*>(slot.data());
+    bytes.insert(bytes.end(), raw, raw + slot.size());
+  }
+}
+
 }  // namespace
 
 LayerMemory memory_of(const Mixer& mixer) {
   return std::visit([](const auto& kind) { return memory_of_mixer(kind); }, mixer);
 }
 
-std::vector<MemoryTable> tables_of(const LayerMemory& layer, std::int64_t tokens,
-                                   ElementType type) {
-  return std::visit([&](const auto& memory) { return tables(memory, tokens, type); }, layer);
+std::vector<MemoryTable> tables_of(const LayerMemory& layer, std::int64_t tokens, ElementType type,
+                                   const formats::KvFormat* format) {
+  return std::visit([&](const auto& memory) { return tables(memory, tokens, type, format); },
+                    layer);
 }
 
 Bytes KvBlock::expected_size() const {
@@ -111,30 +190,28 @@ bool KvBlock::has_expected_size() const {
   return static_cast<std::int64_t>(bytes.size()) == expected_size().count();
 }
 
-KvBlock KvBlock::converted(ElementType target) const {
+KvBlock KvBlock::converted(ElementType target, const formats::KvFormat* target_format) const {
   if (!has_expected_size()) {
     throw ModelError("kv block: holds " + std::to_string(bytes.size()) +
                      " bytes, its shape needs " + std::to_string(expected_size().count()));
   }
   KvBlock result = *this;
-  if (target == type) return result;
+  if (target == type && target_format == format) return result;
   result.type = target;
+  result.format = target_format;
   result.bytes.clear();
-  for_tables(*this, [&](const MemoryTable& table, std::int64_t at) {
-    const auto begin = bytes.begin() + at;
-    if (table.kind != HeadKind::Kv) {
-      result.bytes.insert(result.bytes.end(), begin, begin + table.bytes());
-      return;
+  auto from = std::span<const std::byte>(bytes);
+  for (const LayerMemory& layer : layers) {
+    std::int64_t length = 0;
+    for (const MemoryTable& table : tables_of(layer, tokens, type, format)) length += table.bytes();
+    const auto own = from.first(index_of(length));
+    from = from.subspan(own.size());
+    if (const auto* kv = std::get_if<KvShape>(&layer)) {
+      append(read_rows(*kv, tokens, type, format, own), *kv, target, target_format, result.bytes);
+    } else {
+      result.bytes.insert(result.bytes.end(), own.begin(), own.end());
     }
-    const std::int64_t from = bytes_of(type), to = bytes_of(target);
-    for (std::int64_t i = 0; i < table.rows * table.heads * table.width; ++i) {
-      std::uint32_t code = 0;
-      std::memcpy(&code, bytes.data() + at + i * from, index_of(from));
-      code = encode_element(target, decode_element(type, code));
-      const auto* raw = reinterpret_cast<const std::byte*>(&code);
-      result.bytes.insert(result.bytes.end(), raw, raw + to);
-    }
-  });
+  }
   return result;
 }
 
@@ -146,7 +223,9 @@ KvBlock KvBlock::of_layers(std::int64_t first, std::int64_t count) const {
   auto from = bytes.begin();
   for (std::size_t i = 0; i < layers.size(); ++i) {
     std::int64_t length = 0;
-    for (const MemoryTable& table : tables_of(layers[i], tokens, type)) length += table.bytes();
+    for (const MemoryTable& table : tables_of(layers[i], tokens, type, format)) {
+      length += table.bytes();
+    }
     const std::int64_t layer = first_layer + static_cast<std::int64_t>(i);
     if (layer >= first && layer < first + count) {
       part.layers.push_back(layers[i]);
@@ -158,13 +237,13 @@ KvBlock KvBlock::of_layers(std::int64_t first, std::int64_t count) const {
 }
 
 bool KvBlock::has_shape_of(const KvBlock& other) const {
-  return type == other.type && first_layer == other.first_layer && tokens == other.tokens &&
-         layers == other.layers;
+  return type == other.type && format == other.format && first_layer == other.first_layer &&
+         tokens == other.tokens && layers == other.layers;
 }
 
 KvBlock empty_block(const NeuralNetwork& network, std::int64_t first, std::int64_t count,
-                    ElementType type, std::int64_t tokens) {
-  KvBlock block{type, first, tokens, {}, {}};
+                    ElementType type, std::int64_t tokens, const formats::KvFormat* format) {
+  KvBlock block{type, first, tokens, {}, {}, format};
   for (std::int64_t layer = first; layer < first + count; ++layer) {
     block.layers.push_back(memory_of(network.layer(layer).mixer));
   }

@@ -10,6 +10,7 @@
 #include "sim/core/units.hpp"
 #include "sim/describe/neural_network.hpp"
 #include "sim/numerics/element.hpp"
+#include "sim/numerics/formats/kv_format.hpp"
 
 namespace tandem {
 
@@ -41,11 +42,13 @@ struct MemoryTable {
 };
 
 /// Tables of a layer after `tokens` tokens, in their order. KV: keys and values, a row per token,
-/// in `type`. Gated DeltaNet, always float32: the state S, one row of [key_dim][value_dim] per
-/// value head; then the inputs of the convolution for queries, keys and values, a row for each of
-/// the last taps - 1 tokens, oldest first and zero before the first token.
+/// in `type`, or with a format one of slots, as bytes. Gated DeltaNet, always float32: the state S,
+/// one row of [key_dim][value_dim] per value head; then the inputs of the convolution for queries,
+/// keys and values, a row for each of the last taps - 1 tokens, oldest first and zero before the
+/// first token.
 [[nodiscard]] std::vector<MemoryTable> tables_of(const LayerMemory& layer, std::int64_t tokens,
-                                                 ElementType type);
+                                                 ElementType type,
+                                                 const formats::KvFormat* format = nullptr);
 
 /// Memory of one request in consecutive layers: the tables of each, one after the other.
 struct KvBlock {
@@ -53,11 +56,16 @@ struct KvBlock {
   std::int64_t first_layer = 0, tokens = 0;
   std::vector<LayerMemory> layers;
   std::vector<std::byte> bytes;
+  /// How slots are stored; `type` is then that of latent attention's keys and of what is read
+  /// back. Null: elements.
+  const formats::KvFormat* format = nullptr;
   [[nodiscard]] Bytes expected_size() const;
   [[nodiscard]] bool has_expected_size() const;
-  /// The same with keys and values in another type, each rounded once. Throws ModelError where the
-  /// bytes are not as many as the shape needs.
-  [[nodiscard]] KvBlock converted(ElementType type) const;
+  /// The same with keys and values in another type, each rounded once, or in a format. Slots of the
+  /// same format stay as they are. Throws ModelError where the bytes are not as many as the shape
+  /// needs.
+  [[nodiscard]] KvBlock converted(ElementType type,
+                                  const formats::KvFormat* format = nullptr) const;
   /// `count` of the layers, from network layer `first` on.
   [[nodiscard]] KvBlock of_layers(std::int64_t first, std::int64_t count) const;
   /// Without bytes: what both must have in common to be exchanged.
@@ -68,7 +76,8 @@ struct KvBlock {
 /// The block of layers [first, first + count) of `network`, as long as `tokens` tokens make it and
 /// all zeros.
 [[nodiscard]] KvBlock empty_block(const NeuralNetwork& network, std::int64_t first,
-                                  std::int64_t count, ElementType type, std::int64_t tokens);
+                                  std::int64_t count, ElementType type, std::int64_t tokens,
+                                  const formats::KvFormat* format = nullptr);
 
 /// The heads that one of `ranks` chips holds of a block with all heads. Heads fewer than ranks are
 /// held by several.

@@ -2,6 +2,7 @@
 // run them: q, k and v; both down-projections of latent attention; q, k, v and z of gated delta.
 #include <algorithm>
 
+#include "sim/core/diagnostics.hpp"
 #include "sim/lower/graph_builder.hpp"
 
 namespace tandem {
@@ -73,6 +74,7 @@ GraphBuilder::Index GraphBuilder::add_cache_write(const GroupedAttention& a,
   } else if (a.rope->rotated != a.shape.head_dim) {
     rope.rotated = a.rope->rotated;
   }
+  rope.slots = slots_of(a, stage_.precision);
   return add(a.rope ? "rope" : "cache_write", rope, std::move(from));
 }
 
@@ -84,14 +86,53 @@ GraphBuilder::Index GraphBuilder::add_mixer(const GroupedAttention& a, Index nor
       add("qkv_projection", gemm(tokens_, qkv_width, network_.hidden, false, a.qkv_bias),
           {quantised(norm, tokens_, network_.hidden)});
   const Index rope = add_cache_write(a, add_qk_norms(a, qkv));
-  Index attention =
-      shares_tokens() ? add_shared_attention(a, rope) : add_attention(a, spans_, rope);
+  Index attention = shares_tokens() ? add_shared_attention(a, rope) : add_own_attention(a, rope);
   if (a.output_gate) {
     attention =
         add("output_gate", ElementwiseKernel{ElementwiseKind::SigmoidGate, tokens_, a.q_width()},
             {attention, qkv});
   }
   return add_output(a.q_width(), {attention}, adds_residual, a.output_bias);
+}
+
+/// Attention decodes slots as it reads them where a few queries meet many keys. The query tiles of
+/// a prompt would each decode them anew: a kernel before it turns them into activations once.
+GraphBuilder::Index GraphBuilder::add_own_attention(const GroupedAttention& a, Index rope) {
+  if (stage_.precision.kv_format == nullptr) {
+    return add_attention(a, kept_spans(a, spans_), rope);
+  }
+  Index last = rope;
+  if (!prefill_spans_.empty()) last = add_restored_attention(a, rope);
+  if (decode_spans_.empty()) return last;
+  const Index decoding = add_attention(a, kept_spans(a, decode_spans_), rope);
+  if (last != rope) graph_.kernels[index_of(decoding)].depends_on.push_back(last);
+  return decoding;
+}
+
+/// Spans over the keys that earlier passes kept, and the new ones.
+std::vector<QuerySpan> GraphBuilder::kept_spans(const GroupedAttention& a,
+                                                std::vector<QuerySpan> spans) const {
+  if (!evicts(a)) return spans;
+  for (QuerySpan& span : spans) span.kv_len = stage_.eviction.kept(span.earlier()) + span.q_len;
+  return spans;
+}
+
+GraphBuilder::Index GraphBuilder::add_restored_attention(const GroupedAttention& a, Index rope) {
+  CacheReadKernel read{0, 2 * a.kv_width(), stage_.precision.kv_cache,
+                       slots_of(a, stage_.precision)};
+  const std::vector<QuerySpan> spans = kept_spans(a, prefill_spans_);
+  for (const QuerySpan& span : spans) {
+    const std::int64_t window = a.shape.window;
+    read.rows += window > 0 ? std::min(span.kv_len, span.q_len + window - 1) : span.kv_len;
+  }
+  const Index restored = add("kv_read", read, {rope});
+  const Index attention = add_attention(a, spans, rope);
+  Kernel& kernel = graph_.kernels[index_of(attention)];
+  kernel.depends_on.push_back(restored);
+  auto& shape = std::get<AttentionKernel>(kernel.shape);
+  shape.slots = {};
+  shape.cached = false;
+  return attention;
 }
 
 GraphBuilder::Index GraphBuilder::add_attention(const GroupedAttention& a,
@@ -104,6 +145,8 @@ GraphBuilder::Index GraphBuilder::add_attention(const GroupedAttention& a,
   shape.window = a.shape.window;
   shape.activations = stage_.precision.activations;
   shape.kv = stage_.precision.kv_cache;
+  shape.slots = slots_of(a, stage_.precision);
+  shape.sums_keys = evicts(a) && stage_.eviction.sums_attention();
   shape.sinks = a.sinks;
   shape.softcap = a.shape.softcap > 0;
   return add("attention", std::move(shape), {rope});
@@ -118,7 +161,8 @@ GraphBuilder::Index GraphBuilder::add_shared_attention(const GroupedAttention& a
   if (!prefill_spans_.empty()) {
     exchange("cache_gather", CollectiveOp::AllGather, RankGroup::Context,
              earlier_of(prefill_spans_), 2 * a.kv_width());
-    prompts = add_attention(a, prefill_spans_, rope);
+    prompts = stage_.precision.kv_format == nullptr ? add_attention(a, prefill_spans_, rope)
+                                                    : add_restored_attention(a, rope);
   }
   if (decode_spans_.empty()) return prompts;
   const std::int64_t rows = queries_of(decode_spans_);
@@ -154,6 +198,7 @@ GraphBuilder::LatentInputs GraphBuilder::add_latent_inputs(const LatentAttention
   RopeKernel rope{tokens_, s.heads, 1, s.rope_dim, stage_.precision.kv_cache};
   rope.values = false;
   rope.extra = s.kv_rank;
+  rope.slots = slots_of(a, stage_.precision);
   return {query_input, add("rope", rope, {query, normed})};
 }
 
@@ -183,12 +228,15 @@ GraphBuilder::Index GraphBuilder::add_naive(const LatentAttention& a, const Late
   Index read = no_kernel;
   exchange("cache_gather", CollectiveOp::AllGather, RankGroup::Context, context,
            s.cached_elements());
-  if (context > 0) {
+  const std::int64_t rows = context + queries_of(prefill_spans_);
+  const KvSlots slots = slots_of(a, stage_.precision);
+  const std::int64_t read_rows = slots.is_coded() ? rows : context;
+  if (read_rows > 0) {
     read = add("latent_read",
-               CacheReadKernel{context, s.cached_elements(), stage_.precision.kv_cache}, {});
+               CacheReadKernel{read_rows, s.cached_elements(), stage_.precision.kv_cache, slots},
+               slots.is_coded() ? std::vector<Index>{in.rope} : std::vector<Index>{});
   }
   // Keys and values of the context are made anew, as engines do in chunked prefill.
-  const std::int64_t rows = context + queries_of(prefill_spans_);
   const Index latents = quantised(in.rope, rows, s.kv_rank);
   const Index up =
       add("kv_up_projection", gemm(rows, s.heads * (s.nope_dim + s.value_dim), s.kv_rank),
@@ -215,13 +263,14 @@ GraphBuilder::Index GraphBuilder::add_absorbed(const LatentAttention& a, const L
   mark_repeated(absorbed, repeats_weights);
   exchange("query_gather", CollectiveOp::AllGather, RankGroup::Context, rows,
            parts * s.heads * (s.kv_rank + s.rope_dim));
-  const LatentAttentionKernel shape{shares_tokens() ? shared_spans(spans, shard_) : spans,
-                                    s.heads * parts,
-                                    s.kv_rank,
-                                    s.rope_dim,
-                                    a.indexer ? a.indexer->top_k : 0,
-                                    stage_.precision.activations,
-                                    stage_.precision.kv_cache};
+  LatentAttentionKernel shape{shares_tokens() ? shared_spans(spans, shard_) : spans,
+                              s.heads * parts,
+                              s.kv_rank,
+                              s.rope_dim,
+                              a.indexer ? a.indexer->top_k : 0,
+                              stage_.precision.activations,
+                              stage_.precision.kv_cache};
+  shape.slots = slots_of(a, stage_.precision);
   Index attention = add("latent_attention", shape, {absorbed, chosen});
   if (shares_tokens()) {
     exchange("attention_exchange", CollectiveOp::AllToAll, RankGroup::Context, rows,
@@ -239,6 +288,7 @@ GraphBuilder::Index GraphBuilder::add_absorbed(const LatentAttention& a, const L
 
 GraphBuilder::Index GraphBuilder::add_mixer(const LatentAttention& a, Index norm,
                                             bool adds_residual) {
+  if (stage_.eviction.is_on()) throw ModelError("eviction: latents are not evicted; leave it out");
   const std::int64_t width = a.shape.heads * a.shape.value_dim;
   const LatentInputs in = add_latent_inputs(a, norm);
   if (a.indexer) {

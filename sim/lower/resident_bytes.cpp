@@ -17,7 +17,8 @@ std::int64_t cached_bytes(const Shape&, std::int64_t) {
 }
 
 std::int64_t cached_bytes(const CacheReadKernel& shape, std::int64_t) {
-  return shape.rows * shape.width * bytes_of(shape.kv);
+  return shape.slots.is_coded() ? shape.rows * shape.slots.bytes_per_token()
+                                : shape.rows * shape.width * bytes_of(shape.kv);
 }
 
 std::int64_t cached_bytes(const AttentionKernel& shape, std::int64_t) {
@@ -32,10 +33,7 @@ std::int64_t cached_bytes(const AttentionKernel& shape, std::int64_t) {
     }
     rows += earlier;
   }
-  const std::int64_t per_key =
-      shape.kv_heads * (shape.head_dim - shape.shared_key_dim + shape.value_width()) +
-      shape.shared_key_dim;
-  return rows * per_key * bytes_of(shape.kv);
+  return rows * shape.bytes_per_key();
 }
 
 /// With a selection, the last query sees at least so many keys that are not new.
@@ -46,7 +44,7 @@ std::int64_t cached_bytes(const LatentAttentionKernel& shape, std::int64_t) {
         shape.selected > 0 ? std::min(span.kv_len, shape.selected) : span.kv_len;
     rows += std::max<std::int64_t>(seen - span.q_len, 0);
   }
-  return rows * (shape.kv_rank + shape.rope_dim) * bytes_of(shape.kv);
+  return rows * shape.bytes_per_key();
 }
 
 std::int64_t cached_bytes(const IndexerKernel& shape, std::int64_t) {

@@ -126,6 +126,7 @@ Json pools_json(const RunResult& result) {
         {"kv_slots", pool.kv_slots},
         {"formats", pool.formats},
         {"weight_bytes_per_chip", pool.weights.count()},
+        {"kv_bytes_per_request", pool.kv_of_request.count()},
         {"time_shares", time_shares(pool)},
         {"bottleneck", pool.bottleneck.empty() ? Json(nullptr) : Json(pool.bottleneck)}};
   }

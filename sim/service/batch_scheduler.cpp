@@ -20,6 +20,7 @@ bool BatchScheduler::has_sequence_to_spare() const {
 }
 
 bool BatchScheduler::allocate(ScheduledSequence& sequence, std::int64_t tokens) {
+  if (limits_.eviction.is_on()) return allocate_kept(sequence, tokens);
   const Request& request = *sequence.request;
   const std::int64_t blocks = needed_blocks(tokens);
   if (blocks <= sequence.blocks) return true;
@@ -29,6 +30,18 @@ bool BatchScheduler::allocate(ScheduledSequence& sequence, std::int64_t tokens) 
   }
   used_blocks_ += more + shared_.take(request, sequence.blocks, blocks);
   sequence.blocks = blocks;
+  peak_blocks_ = std::max(peak_blocks_, used_blocks_);
+  return true;
+}
+
+// What a pass before it evicted is free again; nothing is shared.
+bool BatchScheduler::allocate_kept(ScheduledSequence& sequence, std::int64_t tokens) {
+  const std::int64_t fresh = tokens - sequence.computed;
+  const std::int64_t cached = limits_.eviction.kept(sequence.computed) + fresh;
+  const std::int64_t more = needed_blocks(cached) - sequence.blocks;
+  if (used_blocks_ + more > limits_.kv_blocks) return false;
+  used_blocks_ += more;
+  sequence.blocks += more;
   peak_blocks_ = std::max(peak_blocks_, used_blocks_);
   return true;
 }

@@ -19,6 +19,7 @@ struct SchedulerLimits {
   std::int64_t max_sequences = 256;
   std::int64_t block_tokens = 16;
   std::int64_t kv_blocks = 0;
+  Eviction eviction = {};
 };
 
 /// A request as the scheduler sees it.
@@ -87,6 +88,7 @@ class BatchScheduler {
   [[nodiscard]] bool has_sequence_to_spare() const;
   [[nodiscard]] std::int64_t needed_blocks(std::int64_t tokens) const;
   bool allocate(ScheduledSequence& sequence, std::int64_t tokens);
+  bool allocate_kept(ScheduledSequence& sequence, std::int64_t tokens);
   bool schedule_running(ScheduledStep& step, std::int64_t& budget);
   void begin_behind_shared(ScheduledSequence& sequence);
   void schedule_waiting(ScheduledStep& step, std::int64_t& budget);

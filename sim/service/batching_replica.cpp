@@ -9,7 +9,8 @@ SchedulerLimits limits_of(const Serving& serving, const PoolModel& pool) {
   return {.max_batch_tokens = serving.max_batch_tokens,
           .max_sequences = serving.max_sequences,
           .block_tokens = serving.kv_block_tokens,
-          .kv_blocks = pool.kv_room().tokens / serving.kv_block_tokens};
+          .kv_blocks = pool.kv_room().tokens / serving.kv_block_tokens,
+          .eviction = serving.eviction};
 }
 
 }  // namespace

@@ -70,6 +70,8 @@ void add_formats(const PoolModel& pool, PoolUse& use) {
     for (const Stage& stage : station.stages) {
       const std::int64_t sharers = std::max<std::int64_t>(1, stage.tensor);
       use.weights = std::max(use.weights, Bytes(stage.weight_bytes().count() / sharers));
+      use.kv_of_request = std::max(use.kv_of_request,
+                                   Bytes(stage.cache_bytes(pool.max_context()).count() / sharers));
     }
   }
 }

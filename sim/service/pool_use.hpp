@@ -33,6 +33,7 @@ struct PoolUse {
   bool has_formats = false;    ///< whether they are more than element types
   bool keeps_rows = false;     ///< rows were to be quantised and the chip has no pipe for the pair
   Bytes weights{0};            ///< of the fullest chip, scales included
+  Bytes kv_of_request{0};      ///< of a request of full length on the fullest chip
   std::string bottleneck;      ///< what bounds the slowest stations most of the time
   PoolTotals totals;
   /// Per chip, from the floors of a large and of a thin matrix product; 0 where the chip model

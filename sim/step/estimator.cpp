@@ -62,6 +62,16 @@ bool is_prompt(const SequenceSlice& slice) {
 StepEstimator::StepEstimator(PoolModel& pool, Fidelity fidelity, bool exact)
     : pool_(pool), fidelity_(fidelity), exact_(exact) {}
 
+namespace {
+
+/// Passes behind any context beyond the tokens that stay cost the same: no layer sees further.
+bool evicts_all_layers(const PoolModel& pool) {
+  const auto& kinds = pool.stations().front().stages.front().network.kinds;
+  return std::ranges::all_of(kinds, [](const LayerKind& kind) { return cache_window(kind) == 0; });
+}
+
+}  // namespace
+
 // On chips with static schedules the KV length counts in whole blocks: the longest pass of the
 // same trip counts stands for all, whatever the order of its requests, and is simulated exactly.
 Batch StepEstimator::canonical(const Batch& batch) const {
@@ -69,6 +79,9 @@ Batch StepEstimator::canonical(const Batch& batch) const {
   Batch result = batch;
   for (SequenceSlice& slice : result.slices) {
     slice.request = 0;
+    if (evicts_all_layers(pool_)) {
+      slice.context = pool_.placement().eviction.kept(slice.context);
+    }
     const std::int64_t length = slice.context + slice.new_tokens;
     slice.context = (length + block - 1) / block * block - slice.new_tokens;
   }

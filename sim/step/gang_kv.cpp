@@ -20,8 +20,8 @@ KvBlock heads_of_rank(const KvBlock& whole, const Shard& shard) {
 KvBlock merged_heads(const Stage& stage, const std::vector<KvBlock>& blocks,
                      const std::vector<Shard>& holders) {
   const KvBlock& like = blocks.front();
-  KvBlock whole =
-      empty_block(stage.network, stage.first_layer, stage.layers, like.type, like.tokens);
+  KvBlock whole = empty_block(stage.network, stage.first_layer, stage.layers, like.type,
+                              like.tokens, like.format);
   // Backwards, so that the first of several holders has the last word.
   for (std::size_t i = blocks.size(); i-- > 0;) {
     require_whole_tokens(holders[i]);

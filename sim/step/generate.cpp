@@ -129,7 +129,9 @@ class Generation {
     for (std::size_t s = 0; s < decode_->stages().size(); ++s) {
       const Stage& stage = decode_->stages()[s];
       if (stage.layers == 0) continue;
-      result_.kv_sent.push_back(kv_of_stage(prefill_, stage).converted(decode_precision_.kv_cache));
+      result_.kv_sent.push_back(
+          kv_of_stage(prefill_, stage)
+              .converted(decode_precision_.kv_cache, decode_precision_.kv_format));
       const auto& bytes = result_.kv_sent.back().bytes;
       parcels.push_back({source_of(stage), decode_->address(s),
                          std::make_shared<const std::vector<std::byte>>(bytes)});

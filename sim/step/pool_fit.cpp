@@ -10,6 +10,7 @@
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/hash.hpp"
 #include "sim/core/integers.hpp"
+#include "sim/describe/kv_slots.hpp"
 
 namespace tandem {
 namespace {
@@ -185,12 +186,29 @@ Precision executed_precision(const ChipModel& chip, const PoolPlacement& placeme
   }
 }
 
+namespace {
+
+/// What a network's layers make of the formats and the eviction of a placement.
+void check_cache(const NeuralNetwork& network, const Precision& precision,
+                 const PoolPlacement& placement) {
+  const std::string problem = kv_problem(network, precision);
+  if (!problem.empty()) throw ConfigError(placement.place, problem);
+  if (!placement.eviction.is_on()) return;
+  for (const LayerKind& kind : network.kinds) {
+    if (!std::holds_alternative<LatentAttention>(kind.mixer)) continue;
+    throw ConfigError(placement.place, "latents are not evicted; leave 'serving.eviction' out");
+  }
+}
+
+}  // namespace
+
 std::vector<Stage> stages_of(const ChipModel& chip, const NeuralNetwork& network,
                              const PoolPlacement& placement, std::int64_t head_chips) {
   const bool as_a_whole = chip.runs_gangs();
-  std::vector<Stage> stages =
-      partition_pipeline(network, executed_precision(chip, placement), placement.pipeline,
-                         head_chips, as_a_whole ? placement.tensor : 1);
+  const Precision precision = executed_precision(chip, placement);
+  check_cache(network, precision, placement);
+  std::vector<Stage> stages = partition_pipeline(network, precision, placement.pipeline, head_chips,
+                                                 as_a_whole ? placement.tensor : 1);
   if (as_a_whole) return stages;
   const Sharding sharding = sharding_of(placement);
   const std::vector<std::string> problems = sharding_problems(network, sharding);
@@ -200,6 +218,7 @@ std::vector<Stage> stages_of(const ChipModel& chip, const NeuralNetwork& network
     stage.shard.of = sharding;
     stage.hands_on_hidden = placement.hands_on_hidden && stage.has_head();
     stage.revocable = placement.revocable;
+    stage.eviction = placement.eviction;
   }
   return stages;
 }
@@ -225,6 +244,13 @@ Fit fit_on_chip(const FitQuestion& question, const Stage& stage, std::int64_t se
   return fit;
 }
 
+std::int64_t most_cached(const Scenario& scenario) {
+  const std::int64_t longest = longest_request(scenario.traffic);
+  const Eviction& eviction = scenario.serving.eviction;
+  if (!eviction.is_on()) return longest;
+  return std::min(longest, eviction.tokens + scenario.serving.max_batch_tokens);
+}
+
 FitQuestion fit_question(const Scenario& scenario, const ChipModel& chip,
                          const NeuralNetwork& network) {
   // Static schedules need no framework on the chip.
@@ -235,7 +261,7 @@ FitQuestion fit_question(const Scenario& scenario, const ChipModel& chip,
   return {.chip = chip,
           .network = network,
           .max_sequences = scenario.serving.max_sequences,
-          .max_context = longest_request(scenario.traffic),
+          .max_context = most_cached(scenario),
           .memory_reserve = reserves ? scenario.software.parameters.value("memory_reserve") : 0,
           .drafting = std::move(drafting),
           .drafting_copies = drafting_copies(scenario)};

@@ -12,6 +12,10 @@
 
 namespace tandem {
 
+/// Tokens that a request has in the cache at most: with eviction those that stay and those of a
+/// pass.
+[[nodiscard]] std::int64_t most_cached(const Scenario& scenario);
+
 /// Bytes of one stage on its chip.
 struct FitRow {
   std::string stage;  ///< "layers 0-3 + embedding"

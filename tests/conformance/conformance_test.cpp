@@ -244,5 +244,36 @@ TEST_F(Conformance, ElementTypesAreThoseOfTheReference) {
   }
 }
 
+TEST_F(Conformance, CachesInFormatsGoOnElsewhere) {
+  for (const NeuralNetwork& network : cached_networks()) {
+    const Weights weights = random_weights(network, 6);
+    for (const formats::KvFormat& format : formats::kv_formats()) {
+      Precision precision{ElementType::Float32, ElementType::Float32, ElementType::Float32};
+      precision.kv_format = &format;
+      const std::string what = network.name + ", " + std::string(format.name);
+      expect_promise(cache_on_gpu(format, network), what, [&] {
+        const auto load = [&] {
+          return gpu_.load(whole_model(network, precision), weights, 1, positions);
+        };
+        const auto run = [&](LoadedStage& stage, std::int64_t context, std::int64_t tokens) {
+          StageData in, out;
+          for (std::int64_t i = 0; i < tokens; ++i) {
+            in.tokens.push_back(token_at(network, context + i));
+          }
+          (void)stage.run({{{0, context, tokens, true}}}, in, out);
+          return out.logits;
+        };
+        const auto here = load();
+        const auto there = load();
+        (void)run(*here, 0, prompt_tokens);
+        there->import_kv(0, here->export_kv(0));
+        EXPECT_EQ(there->export_kv(0), here->export_kv(0)) << what;
+        EXPECT_EQ(run(*there, prompt_tokens, 1), run(*here, prompt_tokens, 1)) << what;
+      });
+      expect_promise(cache_on_lpu(), what, [&] { (void)lpu_->executed(precision); });
+    }
+  }
+}
+
 }  // namespace
 }  // namespace tandem::conformance

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "sim/describe/dense_decoder.hpp"
+#include "sim/describe/kv_slots.hpp"
 #include "tests/lower/tiny_networks.hpp"
 
 namespace tandem::conformance {
@@ -88,7 +89,40 @@ void add_elements(std::string& page) {
   page += fmt::format("\nRefused by the LPU: {}\n", elements_on_lpu(ElementType::Float32).refused);
 }
 
+void add_caches(std::string& page) {
+  page +=
+      "\n## Formats of the KV cache\n\nGPUs, activations in float32: a token behind a prompt whose "
+      "slots "
+      "came from another chip, against the chip that made them.\n\n| format |";
+  for (const NeuralNetwork& network : cached_networks()) page += fmt::format(" {} |", network.name);
+  page += "\n|---|";
+  for (std::size_t i = 0; i < cached_networks().size(); ++i) page += "---|";
+  page += "\n";
+  for (const formats::KvFormat& format : formats::kv_formats()) {
+    page += fmt::format("| {} |", format.name);
+    for (const NeuralNetwork& network : cached_networks()) {
+      page += fmt::format(" {} |", tolerance_text(cache_on_gpu(format, network)));
+    }
+    page += "\n";
+  }
+  page += fmt::format("\nRefused by the LPU: {}\n", cache_on_lpu().refused);
+}
+
 }  // namespace
+
+std::vector<NeuralNetwork> cached_networks() {
+  return {dense_network(), test::dsv3_tiny(), test::qwen35_tiny(), test::dsv32_tiny()};
+}
+
+Promise cache_on_gpu(const formats::KvFormat& format, const NeuralNetwork& network) {
+  Precision precision;
+  precision.kv_format = &format;
+  return {0, kv_problem(network, precision)};
+}
+
+Promise cache_on_lpu() {
+  return {0, "keeps keys and values as elements that its planes multiply"};
+}
 
 std::vector<Operator> operators() {
   const NeuralNetwork delta = test::qwen35_tiny();
@@ -197,6 +231,7 @@ std::string page() {
   add_products(page);
   add_networks(page);
   add_elements(page);
+  add_caches(page);
   return page;
 }
 

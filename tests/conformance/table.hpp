@@ -54,6 +54,13 @@ struct Promise {
 /// The network that they run.
 [[nodiscard]] NeuralNetwork dense_network();
 
+/// Networks whose caches take formats: heads of their own, latents, an indexer.
+[[nodiscard]] std::vector<NeuralNetwork> cached_networks();
+/// A cache in a format on a GPU: slots that came from another chip are the same bits, and so is
+/// what follows from them.
+[[nodiscard]] Promise cache_on_gpu(const formats::KvFormat& format, const NeuralNetwork& network);
+[[nodiscard]] Promise cache_on_lpu();
+
 /// docs/conformance.md.
 [[nodiscard]] std::string page();
 

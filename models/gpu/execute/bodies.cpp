@@ -10,6 +10,7 @@ namespace {
 using Body = void (*)(const KernelCall&);
 
 void leave_to_caller(const KernelCall&) {}   // who asked for the logits picks the token
+void leave_to_cache(const KernelCall&) {}    // its rows are what the codec gives back
 void leave_to_product(const KernelCall&) {}  // it quantises each row by itself: the same codes
 
 /// Query and attention kernels of latent attention go by the same names as those of grouped
@@ -47,6 +48,7 @@ const std::map<std::string_view, Body>& bodies() {
       {"attention", execute_any_attention},
       {"output_gate", execute_output_gate},
       {"latent_norm", execute_latent_norm},
+      {"kv_read", leave_to_cache},
       {"latent_read", execute_latent_read},
       {"kv_up_projection", execute_latent_up},
       {"query_absorption", execute_absorption},

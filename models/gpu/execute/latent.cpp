@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "models/gpu/execute/bodies.hpp"
+#include "models/gpu/execute/cache_rows.hpp"
 #include "models/gpu/execute/product_row.hpp"
 #include "models/gpu/functional_ops.hpp"
 #include "sim/core/integers.hpp"
@@ -128,9 +129,7 @@ void execute_latent_rope(const KernelCall& call) {
       std::copy(down.end() - s.rope_dim, down.end(), key.begin());
       call.rotation().rotate(position, key);
       const auto own = down.subspan(index_of(s.query_rank), index_of(s.kv_rank));
-      const auto rounded = [&](float value) { return round_to(call.on().kv_type(), value); };
-      std::ranges::transform(key, cache.keys.write(position, call.span.end).begin(), rounded);
-      std::ranges::transform(own, cache.values.write(position, call.span.end).begin(), rounded);
+      append_to_cache(call, key, own, cache, position);
     });
   }
 }

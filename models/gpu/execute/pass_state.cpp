@@ -30,6 +30,13 @@ std::vector<std::vector<std::int64_t>> ExpertRows::by_choice(std::int64_t rows,
   return result;
 }
 
+const formats::KvCodec* KernelCall::codec() const {
+  if (on().codecs.empty()) return nullptr;
+  const auto kind =
+      static_cast<std::size_t>(on().network.pattern[static_cast<std::size_t>(kernel.layer)]);
+  return on().codecs[kind] ? &*on().codecs[kind] : nullptr;
+}
+
 TrackedRows& PassState::fresh(Buffer buffer, std::int64_t rows, std::int64_t width) {
   return buffers.insert_or_assign(buffer, TrackedRows("activations", rows, width)).first->second;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <vector>
 
 #include "models/gpu/loaded_stage.hpp"
@@ -28,6 +29,8 @@ struct StageOnChip {
   std::int64_t max_context = 0;
   CtaOrder order = CtaOrder::Canonical;
   SumOrder sums = SumOrder::Fixed;
+  /// By kind of layer; none: keys and values are elements.
+  std::vector<std::optional<formats::KvCodec>> codecs = {};
 
   [[nodiscard]] ElementType type() const { return stage.precision.activations; }
   [[nodiscard]] ElementType kv_type() const { return stage.precision.kv_cache; }
@@ -49,6 +52,7 @@ enum class Buffer : std::uint8_t {
   Branch,  ///< the dense block's, where experts stand beside it
   Qkv,
   QkSums,
+  SinkQuery,  ///< queries rotated to their places within an evicted cache
   Attended,
   Query,
   Latent,
@@ -137,6 +141,8 @@ struct KernelCall {
     return on().rotations[static_cast<std::size_t>(
         network.pattern[static_cast<std::size_t>(kernel.layer)])];
   }
+  /// How the kernel's layer stores slots; null: as elements.
+  [[nodiscard]] const formats::KvCodec* codec() const;
   /// Of the kernel's layer, or those around the layers.
   [[nodiscard]] const RoleWeights& weights() const {
     return kernel.layer < 0 ? on().weights.outer : on().weights.layers[layer()];

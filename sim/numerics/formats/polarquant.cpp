@@ -56,12 +56,12 @@ PolarQuant::PolarQuant(Rotation rotation) : rotation_(std::move(rotation)) {
   }
 }
 
-std::size_t PolarQuant::angle_bytes() const {
-  return (static_cast<std::size_t>(dim() / block) * block_bits() + 7) / 8;
+std::size_t PolarQuant::angle_bytes(std::int64_t dim) {
+  return (static_cast<std::size_t>(dim / block) * block_bits() + 7) / 8;
 }
 
-std::size_t PolarQuant::bytes() const {
-  return angle_bytes() + 2 * static_cast<std::size_t>(dim() / block);
+std::size_t PolarQuant::bytes_for(std::int64_t dim) {
+  return angle_bytes(dim) + 2 * static_cast<std::size_t>(dim / block);
 }
 
 void PolarQuant::encode(std::span<const float> x, std::span<std::uint8_t> out) const {
@@ -70,7 +70,7 @@ void PolarQuant::encode(std::span<const float> x, std::span<std::uint8_t> out) c
   std::vector<double> rotated(wide.size());
   rotation_.apply(wide, rotated);
   std::size_t position = 0;
-  std::size_t radius_at = angle_bytes();
+  std::size_t radius_at = angle_bytes(dim());
   for (std::size_t first = 0; first < rotated.size(); first += block) {
     std::span<double> radii = std::span(rotated).subspan(first, block);
     for (std::size_t level = 0; level < angles_.size(); ++level) {
@@ -98,7 +98,7 @@ void PolarQuant::decode(std::span<const std::uint8_t> bytes, std::span<float> ou
   std::vector<double> rotated(out.size());
   for (std::size_t b = 0; b < rotated.size() / block; ++b) {
     const std::span<double> radii = std::span(rotated).subspan(b * block, block);
-    radii[0] = load_float16(bytes, angle_bytes() + 2 * b);
+    radii[0] = load_float16(bytes, angle_bytes(dim()) + 2 * b);
     std::size_t end = (b + 1) * block_bits();  // levels are read from the last to the first
     for (std::size_t level = angles_.size(); level-- > 0;) {
       const std::size_t pairs = static_cast<std::size_t>(block) >> (level + 1);

@@ -29,14 +29,16 @@ class PolarQuant {
   /// Throws ModelError unless the rotation's size is a multiple of 16.
   explicit PolarQuant(Rotation rotation);
   [[nodiscard]] std::int64_t dim() const { return rotation_.dim(); }
-  [[nodiscard]] std::size_t bytes() const;
+  [[nodiscard]] std::size_t bytes() const { return bytes_for(dim()); }
+  /// Bytes of a vector of `dim` coordinates, a multiple of 16.
+  [[nodiscard]] static std::size_t bytes_for(std::int64_t dim);
   /// x.size() == dim(), out.size() == bytes(). Throws ModelError for NaN, infinity, or a radius
   /// beyond fp16.
   void encode(std::span<const float> x, std::span<std::uint8_t> out) const;
   void decode(std::span<const std::uint8_t> bytes, std::span<float> out) const;
 
  private:
-  [[nodiscard]] std::size_t angle_bytes() const;
+  [[nodiscard]] static std::size_t angle_bytes(std::int64_t dim);
 
   Rotation rotation_;
   std::array<ScalarQuantiser, levels> angles_;
