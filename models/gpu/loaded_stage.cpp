@@ -87,6 +87,15 @@ class GpuLoadedStage final : public LoadedStage {
     const auto found = caches_.find(request);
     if (found != caches_.end()) cut_cache(found->second, tokens);
   }
+  void keep_path(std::int64_t request, std::int64_t tokens,
+                 std::span<const std::int64_t> places) override {
+    const auto found = caches_.find(request);
+    if (found != caches_.end()) gpu::keep_path(found->second, tokens, places);
+  }
+  void fork(std::int64_t from, std::int64_t to) override {
+    const auto found = caches_.find(from);
+    if (found != caches_.end()) caches_.insert_or_assign(to, found->second);
+  }
   void release(std::int64_t request) override { caches_.erase(request); }
 
  private:

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "sim/core/diagnostics.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::gpu {
 namespace {
@@ -43,21 +44,36 @@ LayerCache empty_layer(const MixerElsewhere&) {
 
 /// Goes back to the states behind the first `tokens` tokens.
 void restore_states(LayerCache& layer, std::int64_t tokens) {
-  const auto delta = layer.earlier_delta.find(tokens);
-  if (delta == layer.earlier_delta.end()) {
-    throw ModelError(
-        fmt::format("gpu: a recurrent state cannot give tokens back: none was kept of behind the "
-                    "first {}",
-                    tokens));
-  }
-  layer.delta = delta->second;
-  layer.convolution = layer.earlier_convolution.at(tokens);
+  layer.delta = state_behind(layer.earlier_delta, tokens);
+  layer.convolution = state_behind(layer.earlier_convolution, tokens);
   for (auto* earlier : {&layer.earlier_delta, &layer.earlier_convolution}) {
     earlier->erase(earlier->upper_bound(tokens), earlier->end());
   }
 }
 
+/// Of the states of a tree those along a path, as if its nodes were all.
+void follow_path(std::map<std::int64_t, TrackedRows>& earlier, std::int64_t tokens,
+                 std::span<const std::int64_t> places) {
+  std::map<std::int64_t, TrackedRows> kept(earlier.begin(), earlier.upper_bound(tokens));
+  for (const std::int64_t place : places) {
+    kept.insert_or_assign(++tokens, state_behind(earlier, place + 1));
+  }
+  earlier = std::move(kept);
+}
+
 }  // namespace
+
+const TrackedRows& state_behind(const std::map<std::int64_t, TrackedRows>& states,
+                                std::int64_t tokens) {
+  const auto found = states.find(tokens);
+  if (found == states.end()) {
+    throw ModelError(
+        fmt::format("gpu: a recurrent state cannot give tokens back: none was kept of behind the "
+                    "first {}",
+                    tokens));
+  }
+  return found->second;
+}
 
 RequestCache empty_cache(const Stage& stage, const NeuralNetwork& network) {
   RequestCache cache;
@@ -87,6 +103,9 @@ void grow_cache(RequestCache& cache, std::int64_t tokens, std::int64_t revocable
     }
     layer.delta.settle();
     layer.convolution.settle();
+    for (auto* earlier : {&layer.earlier_delta, &layer.earlier_convolution}) {
+      for (auto& [behind, state] : *earlier) state.settle();
+    }
   }
 }
 
@@ -105,6 +124,31 @@ void cut_cache(RequestCache& cache, std::int64_t tokens) {
     }
   }
   cache.tokens = tokens;
+}
+
+void keep_path(RequestCache& cache, std::int64_t tokens, std::span<const std::int64_t> places) {
+  std::int64_t last = tokens - 1;
+  for (const std::int64_t place : places) {
+    if (place <= last || place >= cache.tokens) {
+      throw ModelError(
+          fmt::format("gpu: place {} cannot follow place {} of {}", place, last, cache.tokens));
+    }
+    last = place;
+  }
+  for (LayerCache& layer : cache.layers) {
+    std::int64_t to = tokens;
+    for (const std::int64_t from : places) {
+      for (TrackedRows* rows : {&layer.keys, &layer.values, &layer.index_keys}) {
+        if (rows->width() > 0) rows->copy(from, to);
+      }
+      if (!layer.slots.empty()) layer.slots[index_of(to)] = layer.slots[index_of(from)];
+      ++to;
+    }
+    if (layer.delta.width() == 0) continue;
+    follow_path(layer.earlier_delta, tokens, places);
+    follow_path(layer.earlier_convolution, tokens, places);
+  }
+  cut_cache(cache, tokens + static_cast<std::int64_t>(places.size()));
 }
 
 }  // namespace tandem::gpu

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <span>
 #include <vector>
 
 #include "models/gpu/tracked_rows.hpp"
@@ -29,7 +30,7 @@ struct LayerCache {
   TrackedRows delta;        ///< recurrent state: a row [key_dim][value_dim] per value head
   TrackedRows convolution;  ///< inputs of the last taps - 1 tokens, oldest first
   /// States of both kinds as they were behind as many tokens, for the newest ones that may be taken
-  /// back.
+  /// back; of a tree, behind the node at the place before.
   std::map<std::int64_t, TrackedRows> earlier_delta, earlier_convolution;
   std::vector<KeptTokens> kept;  ///< per KV head, of layers that evict
 };
@@ -38,6 +39,10 @@ struct RequestCache {
   std::int64_t tokens = 0;
   std::vector<LayerCache> layers;
 };
+
+/// The state behind `tokens` tokens. Throws ModelError where none was kept.
+[[nodiscard]] const TrackedRows& state_behind(const std::map<std::int64_t, TrackedRows>& states,
+                                              std::int64_t tokens);
 
 /// Of a new request: no rows, and states of zeros. `network` is as the chip has it.
 [[nodiscard]] RequestCache empty_cache(const Stage& stage, const NeuralNetwork& network);
@@ -49,5 +54,9 @@ void grow_cache(RequestCache& cache, std::int64_t tokens, std::int64_t revocable
 /// Keeps what the first `tokens` tokens left. Throws ModelError for more tokens than there are, and
 /// where a recurrent state has taken the others in and none of before is there.
 void cut_cache(RequestCache& cache, std::int64_t tokens);
+
+/// Keeps what the first `tokens` tokens left and, behind them, what those at `places` did: one path
+/// of a tree. Throws ModelError as cut_cache(), and for places that do not ascend.
+void keep_path(RequestCache& cache, std::int64_t tokens, std::span<const std::int64_t> places);
 
 }  // namespace tandem::gpu

@@ -24,6 +24,14 @@ void TrackedRows::shrink(std::int64_t rows) {
   grow(rows - this->rows());
 }
 
+void TrackedRows::copy(std::int64_t from, std::int64_t to) {
+  const auto source = static_cast<std::size_t>(from);
+  const auto target = static_cast<std::size_t>(to);
+  std::copy_n(values_.begin() + from * width_, width_, values_.begin() + to * width_);
+  ready_[target] = ready_[source];
+  version_[target] = version_[source];
+}
+
 std::span<const float> TrackedRows::read(std::int64_t row, Picoseconds now) const {
   const auto index = static_cast<std::size_t>(row);
   if (row < 0 || row >= rows() || version_[index] == 0) {

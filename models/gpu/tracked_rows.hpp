@@ -21,6 +21,8 @@ class TrackedRows {
   void grow(std::int64_t count);
   /// Keeps the first `rows` rows.
   void shrink(std::int64_t rows);
+  /// Row `to` becomes what row `from` is.
+  void copy(std::int64_t from, std::int64_t to);
   /// The row as seen by a kernel that starts at `now`. Throws ModelError when it is not ready.
   [[nodiscard]] std::span<const float> read(std::int64_t row, Picoseconds now) const;
   /// The row for a kernel that is done at `ready`; raises its version.

@@ -200,6 +200,7 @@ Serving build_serving(const Tree& tree, ReadContext& context) {
   if (const Tree* eviction = reader.child("eviction")) {
     serving.eviction = build_eviction(*eviction, context);
   }
+  serving.cascade_attention = reader.flag("cascade_attention");
   if (reader.flag("prefix_cache")) {
     reader.report("prefix_cache", "'prefix_cache: true' is not supported yet; leave it out");
   }

@@ -96,6 +96,29 @@ void read_tree(const MapReader& reader, Speculation& speculation, ReadContext& c
   reader.report("tree", fmt::format("a tree has at most 32 levels and {} drafts", most));
 }
 
+/// Which keys a method has.
+void read_lookup(const MapReader& reader, Speculation& speculation) {
+  const char* shortest = "prompt_lookup_min";
+  const char* longest = "prompt_lookup_max";
+  if (speculation.method != DraftMethod::PromptLookup) {
+    for (const char* key : {shortest, longest}) {
+      if (!reader.has(key)) continue;
+      reader.report(key, fmt::format("'{}' is for method ngram; leave it out", key));
+    }
+    return;
+  }
+  if (reader.has("tree")) {
+    reader.report("tree", "a look-up gives one draft per place; write 'drafts' instead of 'tree'");
+  }
+  // As vLLM: where one is left out it is the other.
+  const char* given = reader.has(shortest) ? shortest : longest;
+  speculation.lookup.shortest = reader.count(given);
+  speculation.lookup.longest = reader.has(longest) ? reader.count(longest) : reader.count(given);
+  if (speculation.lookup.shortest <= speculation.lookup.longest) return;
+  reader.report(shortest, fmt::format("'prompt_lookup_min' is at most 'prompt_lookup_max', {}",
+                                      speculation.lookup.longest));
+}
+
 bool is_known(const NeuralNetwork& network) {
   return network.name != from_checkpoint && network.layers() > 0;
 }
@@ -203,10 +226,13 @@ void build_speculation_in_place(const Tree& tree, Placement& placement, ReadCont
     return;
   }
   Speculation& speculation = placement.speculation;
-  speculation.method = reader.choice<DraftMethod>(
-      "method", {{"mtp", DraftMethod::Modules}, {"draft_model", DraftMethod::DraftModel}});
+  speculation.method =
+      reader.choice<DraftMethod>("method", {{"mtp", DraftMethod::Modules},
+                                            {"draft_model", DraftMethod::DraftModel},
+                                            {"ngram", DraftMethod::PromptLookup}});
   speculation.drafts = reader.count("drafts");
   speculation.place = reader.place("method");
+  read_lookup(reader, speculation);
   read_tree(reader, speculation, context);
   read_how_often(reader, speculation, context);
 }

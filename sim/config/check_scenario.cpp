@@ -339,6 +339,33 @@ void check_eviction(const Scenario& scenario, const Tree& tree, Problems& proble
   }
 }
 
+void check_cascade(const Scenario& scenario, const Tree& tree, Problems& problems) {
+  const Tree* serving = tree.find("serving");
+  const Tree* cascade = serving == nullptr ? nullptr : serving->find("cascade_attention");
+  if (cascade == nullptr || !scenario.serving.cascade_attention) return;
+  const auto report = [&](const std::string& text) { problems.report(cascade->place, text); };
+  const PoolPlacement& decode = scenario.placement.decode;
+  for (const ChipGroup& group : scenario.system.groups) {
+    if (group.pool == decode.pool && scenario.system.chips.at(group.chip).model == "lpu") {
+      return report("slots of LPUs share no KV; leave 'cascade_attention' out");
+    }
+  }
+  if (decode.context > 1 || decode.precision.kv_format != nullptr ||
+      scenario.serving.eviction.is_on()) {
+    return report(
+        "a common prefix is read once where keys and values are elements and each chip has all of "
+        "its requests' tokens; leave 'cascade_attention' out, or 'context', formats of the KV "
+        "cache and 'eviction'");
+  }
+  for (const LayerKind& kind : scenario.model.kinds) {
+    if (!std::holds_alternative<LatentAttention>(kind.mixer)) continue;
+    return report(
+        fmt::format("'{}' caches latents, whose common prefix is not read once yet; leave "
+                    "'cascade_attention' out",
+                    scenario.model.name));
+  }
+}
+
 void check_lengths(const Scenario& scenario, const Tree& tree, Problems& problems) {
   if (scenario.placement.speculation.method == DraftMethod::DraftModel) {
     check_length(scenario, scenario.draft_model, tree, problems);

@@ -14,6 +14,7 @@ void check_placement(const Scenario& scenario, const Tree& tree, Problems& probl
 /// Reports eviction where it cannot be: other chips than GPUs, several pools, latents. `tree` is
 /// that of the scenario.
 void check_eviction(const Scenario& scenario, const Tree& tree, Problems& problems);
+void check_cascade(const Scenario& scenario, const Tree& tree, Problems& problems);
 
 /// Reports pools whose chips cannot share layers. `tree` is that of the placement.
 void check_gangs(const Scenario& scenario, const Tree& tree, Problems& problems);

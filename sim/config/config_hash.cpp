@@ -76,6 +76,9 @@ void add(Hasher& hasher, const Placement& placement, const NeuralNetwork& draft_
   } else {
     hasher.add("in place").add(speculation.method).add(speculation.tree.size());
     for (const std::int64_t branches : speculation.tree) hasher.add(branches);
+    if (speculation.method == DraftMethod::PromptLookup) {
+      hasher.add(speculation.lookup.shortest).add(speculation.lookup.longest);
+    }
   }
   hasher.add(speculation.drafts).add(speculation.in_step).add(speculation.acceptance.size());
   for (const double probability : speculation.acceptance) hasher.add(probability);
@@ -93,6 +96,7 @@ void add_load(Hasher& hasher, const Scenario& scenario) {
   const Serving& serving = scenario.serving;
   hasher.add(serving.policy).add(serving.router).add(serving.max_batch_tokens);
   hasher.add(serving.max_sequences).add(serving.kv_block_tokens);
+  if (serving.cascade_attention) hasher.add("cascade_attention");
   if (serving.eviction.is_on()) {
     hasher.add("eviction").add(serving.eviction.policy).add(serving.eviction.tokens);
     hasher.add(serving.eviction.sinks);

@@ -116,13 +116,19 @@ Section speculation_section() {
       "Speculative decoding of modes monolithic and disaggregated: the chips that make the tokens "
       "draft some and verify all of them in one pass. Drafts on a pool of their own are mode "
       "drafter.",
-      {choice("method", "", {"mtp", "draft_model"}, {"ngram"},
+      {choice("method", "", {"mtp", "draft_model", "ngram"}, {},
               "What drafts: the model's modules of multi-token prediction, the last of them again "
-              "and again where they are fewer than the drafts, or the network `draft_model`."),
+              "and again where they are fewer than the drafts; the network `draft_model`; or the "
+              "text itself, with what followed its newest tokens where they stood before."),
        number("drafts", Dimension::Count, "1", 1, 32,
               "Tokens that are drafted before each verification."),
        number("tree", Dimension::Count, "none", 1, 32,
-              "`run`, instead of `drafts`: list of the drafts that follow each draft, by depth.")},
+              "Instead of `drafts`: list of the drafts that follow each draft, by depth."),
+       number("prompt_lookup_min", Dimension::Count, "5", 1, 64,
+              "ngram: fewest newest tokens that are looked up; as `prompt_lookup_max` without it."),
+       number("prompt_lookup_max", Dimension::Count, "5", 1, 64,
+              "ngram: most of them; the longest run that stands in the text is taken. As "
+              "`prompt_lookup_min` without it.")},
       {}};
   for (const KeySpec& key : acceptance_keys("One of the two needed by `run`: ")) {
     section.keys.push_back(key);
@@ -224,6 +230,10 @@ Section serving_section() {
           number("kv_block_tokens", Dimension::Count, "16", 1, 1e6,
                  "Tokens of one block of the paged KV cache."),
           map("eviction", "Cached tokens that are dropped (GPUs, mode monolithic); default: none."),
+          flag(
+              "cascade_attention", "false",
+              "Requests of a group that decode in one pass read the KV of their common prefix once "
+              "(GPUs)."),
           flag("prefix_cache", "false", "Share the KV of equal prefixes; only false for now."),
       },
       {}};

@@ -51,8 +51,14 @@ Scenario drafting_side(const Scenario& scenario) {
 
 std::int64_t drafting_copies(const Scenario& scenario) {
   const Speculation& speculation = scenario.placement.speculation;
+  if (speculation.method == DraftMethod::PromptLookup) return 0;
   if (speculation.method != DraftMethod::Modules) return 1;
   return std::min(scenario.model.mtp.modules, speculation.drafts);
+}
+
+std::string name_of_drafter(const Scenario& scenario) {
+  if (scenario.placement.speculation.method == DraftMethod::PromptLookup) return "prompt look-up";
+  return drafting_side(scenario).model.name;
 }
 
 }  // namespace tandem

@@ -113,6 +113,10 @@ struct Placement {
   [[nodiscard]] bool has_drafter() const { return mode == PlacementMode::Drafter; }
   /// Drafts are made where they are verified.
   [[nodiscard]] bool drafts_in_place() const { return speculation.is_on() && !has_drafter(); }
+  /// The same, by passes of a network.
+  [[nodiscard]] bool drafts_by_network() const {
+    return drafts_in_place() && speculation.method != DraftMethod::PromptLookup;
+  }
   [[nodiscard]] bool has_ffn() const { return mode == PlacementMode::AttentionFfn; }
 };
 
@@ -122,6 +126,8 @@ struct Serving {
   std::int64_t max_sequences = 256;
   std::int64_t kv_block_tokens = 16;
   Eviction eviction;
+  /// Requests of a group that decode read the KV of their common prefix once.
+  bool cascade_attention = false;
   std::string router = "least_loaded";  ///< over replicas: "least_loaded" or "round_robin"
 };
 
@@ -198,7 +204,10 @@ struct Scenario {
 /// Formats of a module of multi-token prediction by itself: those of the layer behind the model's
 /// last one, as checkpoints count it.
 [[nodiscard]] Precision precision_of_module(Precision precision, std::int64_t layers);
-/// Copies of the drafting network: modules of multi-token prediction that a round uses, or one.
+/// Copies of the drafting network: modules of multi-token prediction that a round uses, or one;
+/// none where drafts are looked up in the text.
 [[nodiscard]] std::int64_t drafting_copies(const Scenario& scenario);
+/// What results call that which drafts.
+[[nodiscard]] std::string name_of_drafter(const Scenario& scenario);
 
 }  // namespace tandem

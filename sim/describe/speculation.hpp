@@ -11,8 +11,15 @@ namespace tandem {
 /// What makes drafts.
 enum class DraftMethod : std::uint8_t {
   None,
-  DraftModel,  ///< a smaller network
-  Modules      ///< the model's own modules of multi-token prediction
+  DraftModel,   ///< a smaller network
+  Modules,      ///< the model's own modules of multi-token prediction
+  PromptLookup  ///< no network: what followed the newest tokens where they stood before
+};
+
+/// Newest tokens that are looked up in the text before them.
+struct PromptLookup {
+  std::int64_t shortest = 1;
+  std::int64_t longest = 1;
 };
 
 /// A round is some drafts, one verification of all of them by the large model, and the tokens that
@@ -22,6 +29,7 @@ struct Speculation {
   std::int64_t drafts = 0;  ///< one behind the other: the depth of a tree
   /// Drafts that follow each draft, by depth from the newest token on; empty: one.
   std::vector<std::int64_t> tree;
+  PromptLookup lookup;  ///< of method PromptLookup
   /// Drafts on a pool of their own: the requests of a verifying replica go through their rounds
   /// together; else every verification takes the drafts that are there.
   bool in_step = true;

@@ -65,6 +65,7 @@ struct GenerateRequest {
   std::int64_t top_k = 0;
   double top_p = 1;
   std::uint64_t seed = 1;
+  std::int64_t branches = 1;  ///< texts that go on from the same prompt
   bool with_timeline = false;
 };
 struct GenerateAnswer {

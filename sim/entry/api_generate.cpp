@@ -50,6 +50,12 @@ Weights read_draft_weights(const Context& context, const NeuralNetwork& network,
   return network.layers() > 0 ? weights_within(weights, network) : weights;
 }
 
+/// Rounds of drafts have one text.
+void check_branches(const GenerateRequest& request, const Placement& placement) {
+  if (request.branches == 1 || !placement.speculation.is_on()) return;
+  throw ConfigError("--branches goes without speculative decoding; leave one of the two out");
+}
+
 GenerateResult generate_on(const Context& context, const GenerateRequest& request,
                            const Scenario& scenario, const Weights& weights,
                            std::span<const std::int32_t> prompt, const GenerateOptions& options) {
@@ -141,14 +147,16 @@ GenerateAnswer generate_text_of(const Context& context, const GenerateRequest& r
   options.top_k = request.top_k;
   options.top_p = request.top_p;
   options.seed = request.seed;
+  options.branches = request.branches;
+  check_branches(request, scenario.placement);
   options.timeline = request.with_timeline ? &timeline : nullptr;
   const std::vector<std::int32_t> prompt = tokenizer.encode(request.prompt, true, false);
   const GenerateResult result = generate_on(context, request, scenario, weights, prompt, options);
   const double error = reference_max_abs_error(result, weights);
-  const std::string text = text_of(result, tokenizer);
+  const std::vector<std::string> texts = texts_of(result, tokenizer);
   GenerateAnswer answer;
-  answer.json = generate_json(result, text, error);
-  answer.page = generate_page(result, text, error);
+  answer.json = generate_json(result, texts, error);
+  answer.page = generate_page(result, texts, error);
   const Placement& placement = scenario.placement;
   std::set<std::string> placed{placement.prefill.pool, placement.decode.pool, placement.ffn.pool,
                                placement.draft.pool};

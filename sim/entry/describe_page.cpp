@@ -78,8 +78,8 @@ void add_pool(std::string& page, const Scenario& scenario, const Catalogue& cata
 void add_rounds(std::string& page, const Scenario& scenario) {
   const Speculation& speculation = scenario.placement.speculation;
   if (!speculation.is_on()) return;
-  page += fmt::format("  {} drafts per round by {}", speculation.drafted(),
-                      drafting_side(scenario).model.name);
+  page +=
+      fmt::format("  {} drafts per round by {}", speculation.drafted(), name_of_drafter(scenario));
   if (!speculation.acceptance.empty()) {
     page +=
         fmt::format(", accepted with probability {:.4g}", fmt::join(speculation.acceptance, ", "));
@@ -213,7 +213,7 @@ std::string describe_scenario(const Scenario& scenario, const Catalogue& catalog
   if (placement.mode == PlacementMode::Disaggregated) {
     add_pool(page, verifying, catalogue, "decode", placement.decode);
   }
-  if (!drafts) return page;
+  if (!scenario.placement.drafts_by_network()) return page;
   const Scenario drafting = drafting_side(scenario);
   if (drafting.model.layers() > 0) {
     add_pool(page, drafting, catalogue,

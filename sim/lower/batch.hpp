@@ -19,6 +19,10 @@ struct SequenceSlice {
   /// New tokens before the last that are sampled from too, as drafts are that the pass verifies.
   std::int64_t verified = 0;
   bool in_round = false;  ///< its new tokens are of a round of speculative decoding, not a prompt's
+  /// Decoding slices of equal `prefix` attend together to the first `prefix_tokens` of their
+  /// contexts, whose KV they share (cascade attention); 0: each for itself.
+  std::int64_t prefix = 0;
+  std::int64_t prefix_tokens = 0;
   [[nodiscard]] bool is_decode() const { return context > 0 && (new_tokens == 1 || in_round); }
   /// Rows of logits that it needs.
   [[nodiscard]] std::int64_t sampled() const { return wants_logits ? 1 + verified : 0; }

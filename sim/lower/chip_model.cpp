@@ -43,4 +43,16 @@ void LoadedStage::keep(std::int64_t, std::int64_t) {
   throw ModelError("this chip model cannot drop the last tokens of a request");
 }
 
+void LoadedStage::keep_path(std::int64_t request, std::int64_t tokens,
+                            std::span<const std::int64_t> places) {
+  for (const std::int64_t place : places) {
+    if (place != tokens++) throw ModelError("this chip model does not verify trees of drafts");
+  }
+  keep(request, tokens);
+}
+
+void LoadedStage::fork(std::int64_t from, std::int64_t to) {
+  import_kv(to, export_kv(from));
+}
+
 }  // namespace tandem

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "sim/core/units.hpp"
 #include "sim/lower/kernel.hpp"
 #include "sim/lower/kv_block.hpp"
+#include "sim/lower/token_tree.hpp"
 #include "sim/lower/weights.hpp"
 #include "sim/numerics/tensor.hpp"
 
@@ -92,6 +94,7 @@ struct StageData {
   std::vector<std::int32_t> tokens;
   Tensor hidden;
   Tensor logits;
+  TokenTree tree;  ///< how the newest tokens of the batch's only request branch
 };
 
 /// A pass under way on one chip of a gang. Numbers and time are as in LoadedStage::run.
@@ -125,6 +128,12 @@ class LoadedStage {
   /// Keeps of a request what its first `tokens` tokens left, as if the others had never been
   /// computed. Throws ModelError where that cannot be.
   virtual void keep(std::int64_t request, std::int64_t tokens);
+  /// Keeps the first `tokens` tokens and behind them, moved to where they belong, those at `places`
+  /// of the cache, ascending: one path of a tree. Throws ModelError where that cannot be.
+  virtual void keep_path(std::int64_t request, std::int64_t tokens,
+                         std::span<const std::int64_t> places);
+  /// Gives request `to` a copy of what `from` left; what `to` had before is dropped.
+  virtual void fork(std::int64_t from, std::int64_t to);
   virtual void release(std::int64_t request) = 0;
 };
 

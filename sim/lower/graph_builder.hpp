@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "sim/core/integers.hpp"
+#include "sim/lower/cascade.hpp"
 #include "sim/lower/kernel.hpp"
 
 namespace tandem {
@@ -78,6 +79,7 @@ class GraphBuilder {
   [[nodiscard]] std::vector<QuerySpan> kept_spans(const GroupedAttention& attention,
                                                   std::vector<QuerySpan> spans) const;
   Index add_restored_attention(const GroupedAttention& attention, Index rope);
+  Index add_cascade(const GroupedAttention& attention, Index rope);
   Index add_shared_attention(const GroupedAttention& attention, Index rope);
   Index add_cache_write(const GroupedAttention& attention, std::vector<Index> from);
   /// Query, and what the cache keeps of the new tokens, of latent attention.
@@ -118,6 +120,7 @@ class GraphBuilder {
   std::vector<QuerySpan> spans_;          ///< of all slices
   std::vector<QuerySpan> prefill_spans_;  ///< of those that do not decode
   std::vector<QuerySpan> decode_spans_;
+  Cascade cascade_;
   std::vector<std::int64_t> held_rows_;  ///< of the last router asked for
   ops::Router held_of_;
   std::int64_t layer_ = no_layer;

@@ -66,6 +66,7 @@ GraphBuilder::GraphBuilder(const Stage& stage, const Batch& batch, const Routing
       rows_(0),
       sampled_(0) {
   const bool splits = shard_.of.attention_data > 1;
+  std::vector<SequenceSlice> own;
   for (const SequenceSlice& slice : batch.slices) {
     all_decode_ = all_decode_ && slice.is_decode();
     if (splits && slice.group != shard_.group()) continue;
@@ -74,7 +75,9 @@ GraphBuilder::GraphBuilder(const Stage& stage, const Batch& batch, const Routing
     const QuerySpan span{slice.new_tokens, slice.context + slice.new_tokens};
     spans_.push_back(span);
     (slice.is_decode() ? decode_spans_ : prefill_spans_).push_back(span);
+    own.push_back(slice);
   }
+  cascade_ = cascade_of(own);
   rows_ = tokens_;
 }
 

@@ -99,7 +99,9 @@ GraphBuilder::Index GraphBuilder::add_mixer(const GroupedAttention& a, Index nor
 /// a prompt would each decode them anew: a kernel before it turns them into activations once.
 GraphBuilder::Index GraphBuilder::add_own_attention(const GroupedAttention& a, Index rope) {
   if (stage_.precision.kv_format == nullptr) {
-    return add_attention(a, kept_spans(a, spans_), rope);
+    const bool cascades =
+        cascade_.exists() && a.shape.window == 0 && !a.sinks && !stage_.eviction.is_on();
+    return cascades ? add_cascade(a, rope) : add_attention(a, kept_spans(a, spans_), rope);
   }
   Index last = rope;
   if (!prefill_spans_.empty()) last = add_restored_attention(a, rope);
@@ -107,6 +109,18 @@ GraphBuilder::Index GraphBuilder::add_own_attention(const GroupedAttention& a, I
   const Index decoding = add_attention(a, kept_spans(a, decode_spans_), rope);
   if (last != rope) graph_.kernels[index_of(decoding)].depends_on.push_back(last);
   return decoding;
+}
+
+/// Partial results over shared prefixes and over what is a request's own, merged by their softmax
+/// sums.
+GraphBuilder::Index GraphBuilder::add_cascade(const GroupedAttention& a, Index rope) {
+  const Index shared = add_attention(a, cascade_.prefixes, rope);
+  Kernel& kernel = graph_.kernels[index_of(shared)];
+  kernel.role = "prefix_attention";
+  std::get<AttentionKernel>(kernel.shape).causal = false;
+  const Index own = add_attention(a, cascade_.own, rope);
+  const ElementwiseKernel join{ElementwiseKind::Add, cascade_.queries, a.q_width()};
+  return add("attention_join", join, {shared, own});
 }
 
 /// Spans over the keys that earlier passes kept, and the new ones.

@@ -46,8 +46,17 @@ bool BatchScheduler::allocate_kept(ScheduledSequence& sequence, std::int64_t tok
   return true;
 }
 
+// The whole shared blocks of the prompt.
+void BatchScheduler::name_prefix(const Request& request, SequenceSlice& slice) const {
+  if (request.shared.empty() || !slice.is_decode()) return;
+  const SharedPart& part = request.shared.back();
+  slice.prefix = part.key;
+  slice.prefix_tokens = part.end / limits_.block_tokens * limits_.block_tokens;
+}
+
 void BatchScheduler::take(ScheduledSequence& sequence, std::int64_t tokens, ScheduledStep& step) {
   step.batch.slices.push_back(slice_of(*sequence.request, sequence.computed, tokens));
+  if (limits_.cascade_attention) name_prefix(*sequence.request, step.batch.slices.back());
   step.sequences.push_back(&sequence);
   sequence.computed += tokens;
   ++sequence.in_flight;

@@ -20,6 +20,7 @@ struct SchedulerLimits {
   std::int64_t block_tokens = 16;
   std::int64_t kv_blocks = 0;
   Eviction eviction = {};
+  bool cascade_attention = false;
 };
 
 /// A request as the scheduler sees it.
@@ -91,6 +92,7 @@ class BatchScheduler {
   bool allocate_kept(ScheduledSequence& sequence, std::int64_t tokens);
   bool schedule_running(ScheduledStep& step, std::int64_t& budget);
   void begin_behind_shared(ScheduledSequence& sequence);
+  void name_prefix(const Request& request, SequenceSlice& slice) const;
   void schedule_waiting(ScheduledStep& step, std::int64_t& budget);
   bool preempt_for(const ScheduledSequence& needy);
   bool preempt_younger(const ScheduledSequence& needy);

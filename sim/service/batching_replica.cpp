@@ -10,7 +10,8 @@ SchedulerLimits limits_of(const Serving& serving, const PoolModel& pool) {
           .max_sequences = serving.max_sequences,
           .block_tokens = serving.kv_block_tokens,
           .kv_blocks = pool.kv_room().tokens / serving.kv_block_tokens,
-          .eviction = serving.eviction};
+          .eviction = serving.eviction,
+          .cascade_attention = serving.cascade_attention};
 }
 
 }  // namespace

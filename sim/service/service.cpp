@@ -174,19 +174,21 @@ class ServiceRun {
 
   /// What the replicas of a pool draft with.
   [[nodiscard]] DraftPasses* drafts_on(StepEstimator& estimator, Role role) {
+    if (!model_.scenario_.placement.drafts_in_place()) return nullptr;
     PoolModel* drafting = model_.drafting_of(estimator.pool());
-    if (role == Role::Draft || drafting == nullptr) return nullptr;
-    if (options_.all_ranks) drafting->simulate_all_ranks();
     Drafting& own = role == Role::Decode ? decode_drafting_ : prefill_drafting_;
-    own.estimator.emplace(*drafting, options_.fidelity, options_.exact);
-    own.passes.emplace(model_.scenario_.placement.speculation, *own.estimator,
-                       drafting_copies(model_.scenario_), role == Role::Prefill, seed_,
-                       *speculation_);
+    if (drafting != nullptr) {
+      if (options_.all_ranks) drafting->simulate_all_ranks();
+      own.estimator.emplace(*drafting, options_.fidelity, options_.exact);
+    }
+    own.passes.emplace(model_.scenario_.placement.speculation,
+                       own.estimator ? &*own.estimator : nullptr, drafting_copies(model_.scenario_),
+                       role == Role::Prefill, seed_, *speculation_);
     return &*own.passes;
   }
 
   void describe_speculation() {
-    speculation_->draft_model = drafting_side(model_.scenario_).model.name;
+    speculation_->draft_model = name_of_drafter(model_.scenario_);
     speculation_->drafts = model_.scenario_.placement.speculation.drafted();
   }
 

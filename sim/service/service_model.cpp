@@ -31,10 +31,10 @@ ServiceModel::ServiceModel(const Scenario& scenario, const Catalogue& catalogue,
     return std::make_unique<PoolModel>(side, pool, taken, catalogue, make_network_, store_, duty);
   };
   const Scenario verifying = placement.speculation.is_on() ? verifying_side(scenario) : scenario;
-  const bool drafts_in_place = placement.drafts_in_place();
+  const bool drafts_by_network = placement.drafts_by_network();
   if (placement.speculation.is_on()) require_acceptance(placement);
   prefill_ = make(verifying, verifying.placement.prefill, 0);
-  if (drafts_in_place) {
+  if (drafts_by_network) {
     const Scenario drafting = drafting_side(scenario);
     prefill_drafting_ = make(drafting, drafting.placement.prefill, 0);
   }
@@ -52,7 +52,7 @@ ServiceModel::ServiceModel(const Scenario& scenario, const Catalogue& catalogue,
   }
   decode_ = make(verifying, verifying.placement.decode, taken_for(placement.decode),
                  placement.has_ffn() ? LayerDuty::Mixers : LayerDuty::Whole);
-  if (!drafts_in_place) return;
+  if (!drafts_by_network) return;
   const Scenario drafting = drafting_side(scenario);
   decode_drafting_ = make(drafting, drafting.placement.decode, taken_for(placement.decode));
 }
@@ -88,9 +88,9 @@ Picoseconds ServiceModel::time_of_rounds(const Batch& token) {
   drafts.slices.front().verified = speculation.drafted();
   drafts.slices.front().in_round = true;
   PoolModel& verifier = decode_ ? *decode_ : *prefill_;
-  PoolModel& drafter = draft_ ? *draft_ : *drafting_of(verifier);
-  const Picoseconds round =
-      drafter.floor(token).latency * speculation.drafts + verifier.floor(drafts).latency;
+  PoolModel* drafter = draft_ ? draft_.get() : drafting_of(verifier);
+  Picoseconds round = verifier.floor(drafts).latency;
+  if (drafter != nullptr) round += drafter->floor(token).latency * speculation.drafts;
   const double rounds =
       static_cast<double>(scenario_.traffic.output_tokens - 1) / expected_tokens(speculation);
   return from_seconds(to_seconds(round) * rounds);

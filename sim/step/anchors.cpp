@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "sim/lower/cascade.hpp"
+
 namespace tandem {
 namespace {
 
@@ -57,8 +59,18 @@ BatchFeatures features_of(const Batch& batch) {
     }
   }
   if (features.decodes > 0) {
-    features.decode_context = context / features.decodes;
+    const Cascade cascade = cascade_of(batch.slices);
+    double shared = 0;
+    for (const QuerySpan& span : cascade.prefixes) {
+      shared += static_cast<double>(span.q_len * span.kv_len);
+    }
     features.round_tokens = round_tokens / features.decodes;
+    features.prefix_tokens = shared / round_tokens;
+    features.decode_context = context / features.decodes - features.prefix_tokens;
+    if (cascade.exists()) {
+      features.sharers = static_cast<double>(cascade.queries) / features.round_tokens /
+                         static_cast<double>(cascade.prefixes.size());
+    }
   }
   if (features.prefill_tokens > 0) features.prefill_visible = visible / features.prefill_tokens;
   return features;
@@ -67,13 +79,17 @@ BatchFeatures features_of(const Batch& batch) {
 Batch anchor_batch(const BatchFeatures& point) {
   Batch batch;
   const std::int64_t round = whole(point.round_tokens);
+  const std::int64_t prefix = whole(point.prefix_tokens);
   for (std::int64_t i = 0; i < whole(point.decodes); ++i) {
-    batch.slices.push_back({.request = i,
-                            .context = std::max<std::int64_t>(1, whole(point.decode_context)),
-                            .new_tokens = round,
-                            .wants_logits = true,
-                            .verified = point.verifies ? round - 1 : 0,
-                            .in_round = round > 1});
+    batch.slices.push_back(
+        {.request = i,
+         .context = prefix + std::max<std::int64_t>(1, whole(point.decode_context)),
+         .new_tokens = round,
+         .wants_logits = true,
+         .verified = point.verifies ? round - 1 : 0,
+         .in_round = round > 1,
+         .prefix = prefix > 0 ? i / whole(point.sharers) : 0,
+         .prefix_tokens = prefix});
   }
   const std::int64_t tokens = whole(point.prefill_tokens);
   if (tokens > 0) add_chunks(tokens, point.prefill_visible, point.wants_logits, batch);
@@ -105,13 +121,16 @@ Bracket bracket_unit(double value) {
 }
 
 std::vector<Corner> corners_of(const BatchFeatures& features) {
-  const std::array<Bracket, 5> brackets = {
-      bracket_half_octave(features.decodes), bracket_octave(features.decode_context),
+  const Bracket prefix =
+      features.prefix_tokens > 0 ? bracket_octave(features.prefix_tokens) : Bracket{};
+  const std::array<Bracket, 7> brackets = {
+      bracket_half_octave(features.decodes),        bracket_octave(features.decode_context),
       bracket_half_octave(features.prefill_tokens), bracket_octave(features.prefill_visible),
-      bracket_unit(features.round_tokens)};
+      bracket_unit(features.round_tokens),          prefix,
+      bracket_half_octave(features.sharers)};
   std::vector<Corner> corners;
   for (unsigned mask = 0; mask < 1U << brackets.size(); ++mask) {
-    std::array<double, 5> at{};
+    std::array<double, 7> at{};
     double weight = 1;
     for (unsigned i = 0; i < brackets.size(); ++i) {
       const bool upper = (mask >> i & 1U) != 0;
@@ -120,7 +139,7 @@ std::vector<Corner> corners_of(const BatchFeatures& features) {
     }
     if (weight <= 0) continue;
     const BatchFeatures point{
-        at[0], at[1], at[2], at[3], features.wants_logits, at[4], features.verifies};
+        at[0], at[1], at[2], at[3], features.wants_logits, at[4], features.verifies, at[5], at[6]};
     corners.push_back({anchor_batch(point), weight});
   }
   return corners;

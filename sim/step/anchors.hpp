@@ -14,12 +14,14 @@ namespace tandem {
 /// What the cost of a pass mainly depends on.
 struct BatchFeatures {
   double decodes = 0;          ///< sequences that compute one token on top of a context, or a round
-  double decode_context = 0;   ///< their mean context
+  double decode_context = 0;   ///< their mean context, but for what they share
   double prefill_tokens = 0;   ///< tokens of prompt chunks
   double prefill_visible = 0;  ///< mean number of keys that such a token attends to, itself too
   bool wants_logits = false;   ///< anyone is sampled from
   double round_tokens = 1;     ///< mean new tokens of a decode; more than one in speculative rounds
   bool verifies = false;       ///< all new tokens of a round are sampled from
+  double prefix_tokens = 0;    ///< mean tokens that a decode shares with others in the pass
+  double sharers = 1;          ///< mean number of decodes that share a prefix
 };
 
 [[nodiscard]] BatchFeatures features_of(const Batch& batch);

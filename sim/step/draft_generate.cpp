@@ -113,9 +113,10 @@ class DraftGeneration {
     const PoolPass pass = verify_.run(fed, context, now_, count);
     now_ = pass.end;
     book_.result().floor += pass.floor;
-    const ops::SpeculationOutcome outcome = verification_.accept(drafts, pass.rows);
-    book_.result().rounds.push_back({count, outcome.accepted});
-    draft_computed_ = std::min(draft_computed_, context + 1 + outcome.accepted);
+    const ops::TreeOutcome outcome = verification_.accept(drafts, pass.rows);
+    const auto accepted = static_cast<std::int64_t>(outcome.accepted.size());
+    book_.result().rounds.push_back({count, accepted});
+    draft_computed_ = std::min(draft_computed_, context + 1 + accepted);
     book_.book(pass.rows, context, outcome.tokens, now_);
     if (book_.wants_more()) tell_drafter(outcome.tokens);
   }

@@ -24,7 +24,7 @@ class Drafter {
   /// Of the tokens that the model has computed last, `first` and those behind it: the hidden states
   /// [tokens, hidden] that it handed on.
   virtual void learn(std::int64_t first, const Tensor& hidden) = 0;
-  /// `count` drafts of what follows `known`; passes begin at `start`.
+  /// Drafts of what follows `known`, `count` deep or less; passes begin at `start`.
   virtual Drafts draft(std::span<const std::int32_t> known, std::int64_t count,
                        Picoseconds start) = 0;
 };
@@ -32,25 +32,32 @@ class Drafter {
 /// A network of its own, which reads the text as the model does.
 class ModelDrafter final : public Drafter {
  public:
-  explicit ModelDrafter(const GenerateOptions& options) : choice_(options) {}
+  /// `tree`: candidates that follow each draft, by depth; empty: a chain.
+  ModelDrafter(std::vector<std::int64_t> tree, const GenerateOptions& options)
+      : tree_(std::move(tree)), choice_(options) {}
   void use(std::vector<FunctionalPool*> pools) override { pool_ = pools.front(); }
   Drafts keep_up(std::span<const std::int32_t> known, Picoseconds start) override;
   void learn(std::int64_t, const Tensor&) override {}
   Drafts draft(std::span<const std::int32_t> known, std::int64_t count, Picoseconds start) override;
 
  private:
+  void grow_tree(std::span<const float> logits, std::int64_t depth, Drafts& drafts);
+
   FunctionalPool* pool_ = nullptr;
+  std::vector<std::int64_t> tree_;
   DraftChoice choice_;
   std::vector<std::int32_t> computed_;  ///< tokens whose KV the pool holds
 };
 
 /// Modules of multi-token prediction. Module m goes on from the hidden states of the one before it
 /// (the first from the model's) and the token m + 1 places behind each; draft i is module i's, and
-/// the last module's again and again, from its own hidden states, where there are fewer.
+/// the last module's again and again, from its own hidden states, where there are fewer. A tree is
+/// grown by one module: each draft goes on from the hidden state of the one that it follows.
 class ModuleDrafter final : public Drafter {
  public:
-  ModuleDrafter(std::size_t modules, const GenerateOptions& options)
-      : modules_(modules), choice_(options), hidden_(modules + 1) {}
+  /// `tree` as of ModelDrafter; of one module.
+  ModuleDrafter(std::size_t modules, std::vector<std::int64_t> tree, const GenerateOptions& options)
+      : modules_(modules), tree_(std::move(tree)), choice_(options), hidden_(modules + 1) {}
   void use(std::vector<FunctionalPool*> pools) override;
   Drafts keep_up(std::span<const std::int32_t> known, Picoseconds start) override;
   void learn(std::int64_t first, const Tensor& hidden) override;
@@ -64,11 +71,29 @@ class ModuleDrafter final : public Drafter {
   std::vector<float> run(Module& module, std::span<const std::vector<float>> given,
                          std::int64_t first, std::span<const std::int32_t> tokens, Drafts& drafts);
   void store(std::size_t source, std::int64_t first, const Tensor& hidden);
+  void grow_tree(std::span<const float> logits, std::int64_t computed, std::int64_t depth,
+                 Drafts& drafts);
 
   std::vector<Module> modules_;
+  std::vector<std::int64_t> tree_;
   DraftChoice choice_;
   /// Hidden states by position: the model's, then those of each module.
   std::vector<std::vector<std::vector<float>>> hidden_;
+};
+
+/// Drafts from the text itself: what followed the last tokens where they stood before.
+class LookupDrafter final : public Drafter {
+ public:
+  explicit LookupDrafter(const PromptLookup& lookup) : lookup_(lookup) {}
+  void use(std::vector<FunctionalPool*>) override {}
+  Drafts keep_up(std::span<const std::int32_t>, Picoseconds start) override {
+    return {{}, {}, start, Picoseconds(0)};
+  }
+  void learn(std::int64_t, const Tensor&) override {}
+  Drafts draft(std::span<const std::int32_t> known, std::int64_t count, Picoseconds start) override;
+
+ private:
+  PromptLookup lookup_;
 };
 
 }  // namespace tandem

@@ -11,6 +11,14 @@
 #include "sim/step/pool_fit.hpp"
 
 namespace tandem {
+namespace {
+
+/// One new token per request.
+bool is_one_each(const Batch& batch) {
+  return batch.tokens() == static_cast<std::int64_t>(batch.slices.size());
+}
+
+}  // namespace
 
 std::string chip_name(const ChipAddress& address) {
   return fmt::format("{}{}", address.pool, address.index);
@@ -39,9 +47,10 @@ FunctionalPool::FunctionalPool(const ChipModel& chip, const PoolPlacement& place
                                const Weights& weights, std::int64_t max_context,
                                std::int64_t first_chip, NetworkModel& network,
                                CollectiveModel* collectives, TimelineRecorder* timeline,
-                               LoadedFeedForward* blocks)
+                               LoadedFeedForward* blocks, std::int64_t sequences)
     : pool_(placement.pool),
       first_chip_(first_chip),
+      sequences_(sequences),
       hidden_type_(chip.hidden_type(placement.precision)),
       schedules_links_(chip.schedules_links()),
       stages_(stages_of(
@@ -67,8 +76,15 @@ FunctionalPool::FunctionalPool(const ChipModel& chip, const PoolPlacement& place
 
 void FunctionalPool::require_room(const ChipModel& chip, const PoolPlacement& placement,
                                   std::size_t stage, std::int64_t max_context) const {
-  const Fit fit = chip.fit(stages_[stage], 1, max_context);
-  if (fit.sequences(max_context) >= 1) return;
+  const Fit fit = chip.fit(stages_[stage], sequences_, max_context);
+  const std::int64_t room = fit.sequences(max_context);
+  if (room >= sequences_) return;
+  if (room >= 1) {
+    throw ConfigError(placement.place,
+                      fmt::format("stage {} of pool '{}' has room for {} of {} branches of {} "
+                                  "tokens; ask for fewer, or use a longer pipeline",
+                                  stage, pool_, room, sequences_, max_context));
+  }
   throw ConfigError(
       placement.place,
       fmt::format("stage {} of pool '{}' needs {} B for weights, programs and workspace and "
@@ -81,7 +97,7 @@ void FunctionalPool::require_room(const ChipModel& chip, const PoolPlacement& pl
 void FunctionalPool::load(std::size_t stage, const ChipModel& chip, const Weights& weights,
                           std::int64_t max_context, CollectiveModel* collectives) {
   if (stages_[stage].shard.is_whole()) {
-    loaded_.push_back(chip.load(stages_[stage], weights, 1, max_context));
+    loaded_.push_back(chip.load(stages_[stage], weights, sequences_, max_context));
   } else {
     loaded_.push_back(load_gang(stage, chip, weights, max_context, collectives));
   }
@@ -96,7 +112,7 @@ std::unique_ptr<LoadedGang> FunctionalPool::load_gang(std::size_t stage, const C
   for (std::int64_t rank = 0; rank < stages_[stage].shard.of.ranks(); ++rank) {
     chips.push_back({pool_, address(stage).index + rank});
   }
-  return std::make_unique<LoadedGang>(chip, stages_[stage], weights, 1, max_context,
+  return std::make_unique<LoadedGang>(chip, stages_[stage], weights, sequences_, max_context,
                                       std::move(chips), *collectives);
 }
 
@@ -165,7 +181,7 @@ StageData FunctionalPool::run_stage(std::size_t stage, const Batch& batch, const
   floor = std::max(floor, cost.floor);
   cycles_[name] += cost.cycles;
   if (timeline_ != nullptr) {
-    timeline_->span(timeline_->track(name, "passes"), batch.tokens() > 1 ? "prefill" : "decode",
+    timeline_->span(timeline_->track(name, "passes"), is_one_each(batch) ? "decode" : "prefill",
                     start, done);
   }
   if (stages_[stage].has_head()) {
@@ -187,8 +203,19 @@ void FunctionalPool::keep(std::int64_t tokens) {
   for (const auto& loaded : loaded_) loaded->keep(0, tokens);
 }
 
+void FunctionalPool::keep_path(std::int64_t tokens, std::span<const std::int64_t> places) {
+  for (const auto& loaded : loaded_) loaded->keep_path(0, tokens, places);
+}
+
+void FunctionalPool::fork(std::int64_t to) {
+  for (std::size_t s = 0; s < stages_.size(); ++s) {
+    if (stages_[s].layers > 0) loaded_[s]->fork(0, to);
+  }
+}
+
 PoolPass FunctionalPool::run(std::span<const std::int32_t> tokens, std::int64_t context,
-                             Picoseconds start, std::int64_t verified, Tensor hidden) {
+                             Picoseconds start, std::int64_t verified, Tensor hidden,
+                             TokenTree tree) {
   Batch batch;
   batch.slices.push_back({.request = 0,
                           .context = context,
@@ -196,11 +223,16 @@ PoolPass FunctionalPool::run(std::span<const std::int32_t> tokens, std::int64_t 
                           .wants_logits = true,
                           .verified = verified,
                           .in_round = verified > 0});
-  PoolPass pass;
-  pass.end = start;
   StageData data;
   data.tokens.assign(tokens.begin(), tokens.end());
   data.hidden = std::move(hidden);
+  data.tree = std::move(tree);
+  return run_batch(batch, std::move(data), start);
+}
+
+PoolPass FunctionalPool::run_batch(const Batch& batch, StageData data, Picoseconds start) {
+  PoolPass pass;
+  pass.end = start;
   Picoseconds ready = start;
   for (std::size_t s = 0; s < stages_.size();) {
     // Chips that hold only a share of the head all get the hidden state of the last layer.

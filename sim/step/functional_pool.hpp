@@ -30,19 +30,27 @@ class FunctionalPool {
  public:
   /// `collectives` may be null where no stage is shared by a gang that the engine runs rank by
   /// rank. With `blocks` the pool runs the token mixers of all layers and these the rest; they must
-  /// outlive it.
+  /// outlive it. `sequences` requests have room side by side.
   FunctionalPool(const ChipModel& chip, const PoolPlacement& placement, const Weights& weights,
                  std::int64_t max_context, std::int64_t first_chip, NetworkModel& network,
                  CollectiveModel* collectives, TimelineRecorder* timeline,
-                 LoadedFeedForward* blocks = nullptr);
+                 LoadedFeedForward* blocks = nullptr, std::int64_t sequences = 1);
 
   /// Runs `tokens` of request 0 on top of `context` tokens, starting at `start`. The last one is
   /// sampled from, and `verified` before it. `hidden` is what a network that joins tokens with
-  /// hidden states takes, [tokens, hidden]; of others empty.
+  /// hidden states takes, [tokens, hidden]; of others empty. With a tree the tokens are its nodes
+  /// from place `context` on.
   PoolPass run(std::span<const std::int32_t> tokens, std::int64_t context, Picoseconds start,
-               std::int64_t verified = 0, Tensor hidden = {});
+               std::int64_t verified = 0, Tensor hidden = {}, TokenTree tree = {});
+  /// Runs a batch, with the token ids of its slices one after the other; row i of the pass is what
+  /// its i-th sampled token gave.
+  PoolPass run_batch(const Batch& batch, StageData data, Picoseconds start);
   /// Drops of request 0 what was computed beyond the first `tokens` tokens.
   void keep(std::int64_t tokens);
+  /// The same, and keeps of what was computed beyond them one path of a tree, by places.
+  void keep_path(std::int64_t tokens, std::span<const std::int64_t> places);
+  /// Gives request `to` a copy of what request 0 left in all stages.
+  void fork(std::int64_t to);
 
   [[nodiscard]] const std::vector<Stage>& stages() const { return stages_; }
   [[nodiscard]] LoadedStage& loaded(std::size_t stage) { return *loaded_[stage]; }
@@ -71,6 +79,7 @@ class FunctionalPool {
 
   std::string pool_;
   std::int64_t first_chip_;
+  std::int64_t sequences_;
   ElementType hidden_type_;
   bool schedules_links_;
   std::vector<Stage> stages_;

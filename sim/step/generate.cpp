@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <deque>
 #include <memory>
 
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/random.hpp"
 #include "sim/lower/reference_model.hpp"
 #include "sim/step/functional_pool.hpp"
+#include "sim/step/token_book.hpp"
 
 namespace tandem {
 namespace {
@@ -44,6 +46,16 @@ std::unique_ptr<CollectiveModel> collectives_of(const Scenario& scenario,
   return make_network.collectives(scenario.system, scenario.software);
 }
 
+/// A text that goes on from the prompt, and what it samples from.
+struct Branch {
+  Branch(const GenerateOptions& options, std::span<const std::int32_t> prompt, std::int64_t index)
+      : book(options, prompt),
+        random(options.seed,
+               index == 0 ? std::string("sampling") : fmt::format("sampling, branch {}", index)) {}
+  TokenBook book;
+  RandomStream random;
+};
+
 class Generation {
  public:
   Generation(const Scenario& scenario, const Catalogue& catalogue,
@@ -53,36 +65,41 @@ class Generation {
         is_split_(scenario.placement.is_split()),
         network_(make_network(scenario.system)),
         collectives_(collectives_of(scenario, make_network)),
-        random_(options.seed, "sampling"),
         prefill_chip_(make_chip_model(scenario, catalogue, scenario.placement.prefill.pool)),
         prefill_(*prefill_chip_, scenario.placement.prefill, weights, options.positions, 0,
-                 *network_, collectives_.get(), options.timeline),
+                 *network_, collectives_.get(), options.timeline, nullptr,
+                 is_split_ ? 1 : options.branches),
         decode_precision_(scenario.placement.decode.precision) {
     if (!is_split_) return;
     decode_chip_ = make_chip_model(scenario, catalogue, scenario.placement.decode.pool);
     if (scenario.placement.has_ffn()) load_blocks(scenario, catalogue, weights);
     const PoolPlacement& to = scenario.placement.decode;
-    decode_ = std::make_unique<FunctionalPool>(*decode_chip_, to, weights, options.positions,
-                                               taken_of(to.pool, scenario), *network_,
-                                               collectives_.get(), options.timeline, blocks_.get());
+    decode_ = std::make_unique<FunctionalPool>(
+        *decode_chip_, to, weights, options.positions, taken_of(to.pool, scenario), *network_,
+        collectives_.get(), options.timeline, blocks_.get(), options.branches);
   }
 
   GenerateResult run(std::span<const std::int32_t> prompt) {
-    const auto fed =
-        std::min<std::int64_t>(static_cast<std::int64_t>(prompt.size()), options_.positions);
-    result_.tokens.assign(prompt.begin(), prompt.begin() + fed);
-    result_.prompt_tokens = fed;
-    PoolPass pass = prefill_.run(result_.tokens, 0, Picoseconds(0));
-    result_.time_to_first_token = pass.end;
-    accept(pass, fed - 1);
+    for (std::int64_t i = 0; i < options_.branches; ++i)
+      branches_.emplace_back(options_, prompt, i);
+    const std::vector<std::int32_t> fed = result().tokens;
+    const PoolPass pass = prefill_.run(fed, 0, Picoseconds(0));
+    result().time_to_first_token = now_ = pass.end;
+    result().floor = pass.floor;
+    const auto last = static_cast<std::int64_t>(fed.size()) - 1;
+    for (Branch& branch : branches_) append(branch, pass.logits, last);
     if (is_split_ && wants_more()) now_ = move_kv();
+    for (std::int64_t i = 1; i < options_.branches && wants_more(); ++i) decoder().fork(i);
     while (wants_more()) step();
     return finish();
   }
 
  private:
+  /// What is of all branches stands in the first one's result.
+  GenerateResult& result() { return branches_.front().book.result(); }
+
   [[nodiscard]] bool wants_more() const {
-    return !ended_ && static_cast<std::int64_t>(result_.tokens.size()) <= options_.positions;
+    return std::ranges::any_of(branches_, [](const Branch& b) { return b.book.wants_more(); });
   }
 
   /// Chips of a pool that prompts run on.
@@ -99,27 +116,34 @@ class Generation {
 
   FunctionalPool& decoder() { return is_split_ ? *decode_ : prefill_; }
 
+  /// One more token of every branch that goes on.
   void step() {
-    const auto position = static_cast<std::int64_t>(result_.tokens.size()) - 1;
-    const std::int32_t token = result_.tokens.back();
-    accept(decoder().run(std::span(&token, 1), position, now_), position);
+    Batch batch;
+    StageData data;
+    std::vector<Branch*> going;
+    for (std::size_t i = 0; i < branches_.size(); ++i) {
+      Branch& branch = branches_[i];
+      if (!branch.book.wants_more()) continue;
+      batch.slices.push_back(
+          {.request = static_cast<std::int64_t>(i), .context = branch.book.known() - 1});
+      data.tokens.push_back(branch.book.tokens().back());
+      going.push_back(&branch);
+    }
+    const PoolPass pass = decoder().run_batch(batch, std::move(data), now_);
+    now_ = pass.end;
+    result().floor += pass.floor;
+    for (std::size_t i = 0; i < going.size(); ++i) {
+      append(*going[i], pass.rows[i], batch.slices[i].context);
+    }
   }
 
-  /// Books a pass that computed `position` and appends the token that follows it.
-  void accept(const PoolPass& pass, std::int64_t position) {
-    result_.token_gaps.push_back(pass.end - last_token_);
-    result_.floor += pass.floor;
-    last_token_ = now_ = pass.end;
-    result_.logits[position] = pass.logits;
+  /// Books logits of `position` and appends the token that follows it, chosen or forced.
+  void append(Branch& branch, const std::vector<float>& logits, std::int64_t position) {
     const auto next = static_cast<std::size_t>(position) + 1;
-    std::int32_t token = 0;
-    if (next < options_.forced.size()) {
-      token = options_.forced[next];
-    } else {
-      token = ops::sample(pass.logits, sampling_of(options_), {}, random_);
-    }
-    ended_ = token == end_of_text_token && !options_.ignore_end;
-    if (!ended_) result_.tokens.push_back(token);
+    const std::int32_t token = next < options_.forced.size()
+                                   ? options_.forced[next]
+                                   : ops::sample(logits, sampling_of(options_), {}, branch.random);
+    branch.book.book({logits}, position, {token}, now_);
   }
 
   /// Sends every decode stage its layers' KV, in the receiver's format, and waits for all.
@@ -129,10 +153,10 @@ class Generation {
     for (std::size_t s = 0; s < decode_->stages().size(); ++s) {
       const Stage& stage = decode_->stages()[s];
       if (stage.layers == 0) continue;
-      result_.kv_sent.push_back(
+      result().kv_sent.push_back(
           kv_of_stage(prefill_, stage)
               .converted(decode_precision_.kv_cache, decode_precision_.kv_format));
-      const auto& bytes = result_.kv_sent.back().bytes;
+      const auto& bytes = result().kv_sent.back().bytes;
       parcels.push_back({source_of(stage), decode_->address(s),
                          std::make_shared<const std::vector<std::byte>>(bytes)});
       receivers.push_back(s);
@@ -141,12 +165,12 @@ class Generation {
     Picoseconds all_there = start;
     const auto deliveries = send_and_wait(*network_, start, parcels);
     for (std::size_t i = 0; i < deliveries.size(); ++i) {
-      KvBlock block = result_.kv_sent[i];
+      KvBlock block = result().kv_sent[i];
       block.bytes.assign(deliveries[i].payload->begin(), deliveries[i].payload->end());
       decode_->loaded(receivers[i]).import_kv(0, block);
-      result_.transfers.push_back({chip_name(parcels[i].from), chip_name(parcels[i].to), "kv",
-                                   block.expected_size(), start, deliveries[i].time});
-      result_.kv_received.push_back(std::move(block));
+      result().transfers.push_back({chip_name(parcels[i].from), chip_name(parcels[i].to), "kv",
+                                    block.expected_size(), start, deliveries[i].time});
+      result().kv_received.push_back(std::move(block));
       all_there = std::max(all_there, deliveries[i].time);
     }
     return all_there;
@@ -162,25 +186,28 @@ class Generation {
   }
 
   GenerateResult finish() {
-    result_.total = last_token_;
-    result_.chip_cycles = prefill_.cycles();
-    std::vector<Transfer> hidden = prefill_.transfers();
-    if (decode_) {
-      for (const auto& [name, cycles] : decode_->cycles()) result_.chip_cycles[name] += cycles;
-      const std::vector<Transfer> later = decode_->transfers();
-      hidden.insert(hidden.end(), later.begin(), later.end());
+    std::vector<const FunctionalPool*> pools{&prefill_};
+    if (decode_) pools.push_back(decode_.get());
+    for (const FunctionalPool* pool : pools) {
+      for (const auto& [name, cycles] : pool->cycles()) result().chip_cycles[name] += cycles;
+      const std::vector<Transfer> hidden = pool->transfers();
+      result().transfers.insert(result().transfers.end(), hidden.begin(), hidden.end());
     }
-    result_.transfers.insert(result_.transfers.end(), hidden.begin(), hidden.end());
-    std::stable_sort(result_.transfers.begin(), result_.transfers.end(),
-                     [](const Transfer& a, const Transfer& b) { return a.start < b.start; });
-    return std::move(result_);
+    GenerateResult all = branches_.front().book.take();
+    for (auto branch = branches_.begin() + 1; branch != branches_.end(); ++branch) {
+      GenerateResult own = branch->book.take();
+      all.total = std::max(all.total, own.total);
+      all.branches.push_back(
+          {std::move(own.tokens), std::move(own.token_gaps), std::move(own.logits)});
+    }
+    return all;
   }
 
   const GenerateOptions& options_;
   bool is_split_;
   std::unique_ptr<NetworkModel> network_;
   std::unique_ptr<CollectiveModel> collectives_;
-  RandomStream random_;
+  std::deque<Branch> branches_;
   std::unique_ptr<ChipModel> prefill_chip_;
   FunctionalPool prefill_;
   std::unique_ptr<ChipModel> decode_chip_;
@@ -189,9 +216,6 @@ class Generation {
   std::unique_ptr<FunctionalPool> decode_;
   Precision decode_precision_;
   Picoseconds now_{0};
-  Picoseconds last_token_{0};
-  bool ended_ = false;
-  GenerateResult result_;
 };
 
 void check_sampling(const GenerateOptions& options) {
@@ -206,6 +230,25 @@ void check_sampling(const GenerateOptions& options) {
     throw ConfigError(
         "--top-k and --top-p are for sampled text; write --temperature T above 0 beside them");
   }
+}
+
+double max_abs_error(const std::vector<std::int32_t>& tokens,
+                     const std::map<std::int64_t, std::vector<float>>& logits,
+                     const Weights& weights) {
+  ReferenceModel reference(weights);
+  double worst = 0;
+  for (std::size_t at = 0; at < tokens.size(); ++at) {
+    const auto position = static_cast<std::int64_t>(at);
+    if (logits.empty() || position > logits.rbegin()->first) break;
+    const Tensor row = reference.forward(tokens[at], position);
+    const auto ours = logits.find(position);
+    if (ours == logits.end()) continue;
+    const auto expected = row.floats();
+    for (std::size_t i = 0; i < ours->second.size(); ++i) {
+      worst = std::max(worst, std::abs(double{ours->second[i]} - double{expected[i]}));
+    }
+  }
+  return worst;
 }
 
 }  // namespace
@@ -228,6 +271,7 @@ void check_generation(const Weights& weights, std::span<const std::int32_t> prom
   if (prompt.empty()) throw ConfigError("the prompt has no tokens, not even the start token");
   if (options.positions < 1) throw ConfigError("--tokens must be at least 1");
   check_sampling(options);
+  if (options.branches < 1) throw ConfigError("--branches must be at least 1");
   if (options.positions > weights.network.max_context) {
     throw ConfigError(fmt::format("--tokens {} exceeds the model's context of {}",
                                   options.positions, weights.network.max_context));
@@ -242,20 +286,9 @@ GenerateResult generate(const Scenario& scenario, const Catalogue& catalogue,
 }
 
 double reference_max_abs_error(const GenerateResult& result, const Weights& weights) {
-  ReferenceModel reference(weights);
-  double worst = 0;
-  for (std::size_t position = 0; position < result.tokens.size(); ++position) {
-    const bool is_last = result.logits.empty() ||
-                         static_cast<std::int64_t>(position) > result.logits.rbegin()->first;
-    if (is_last) break;
-    const Tensor logits =
-        reference.forward(result.tokens[position], static_cast<std::int64_t>(position));
-    const auto ours = result.logits.find(static_cast<std::int64_t>(position));
-    if (ours == result.logits.end()) continue;
-    const auto expected = logits.floats();
-    for (std::size_t i = 0; i < ours->second.size(); ++i) {
-      worst = std::max(worst, std::abs(double{ours->second[i]} - double{expected[i]}));
-    }
+  double worst = max_abs_error(result.tokens, result.logits, weights);
+  for (const GeneratedBranch& branch : result.branches) {
+    worst = std::max(worst, max_abs_error(branch.tokens, branch.logits, weights));
   }
   return worst;
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "sim/core/diagnostics.hpp"
+#include "sim/core/integers.hpp"
 #include "sim/step/drafter.hpp"
 #include "sim/step/round_pool.hpp"
 #include "sim/step/token_book.hpp"
@@ -12,6 +13,54 @@
 
 namespace tandem {
 namespace {
+
+std::unique_ptr<Drafter> drafter_of(const Speculation& speculation, std::size_t networks,
+                                    const GenerateOptions& options) {
+  switch (speculation.method) {
+    case DraftMethod::DraftModel:
+      return std::make_unique<ModelDrafter>(speculation.tree, options);
+    case DraftMethod::Modules:
+      return std::make_unique<ModuleDrafter>(networks, speculation.tree, options);
+    case DraftMethod::PromptLookup:
+      return std::make_unique<LookupDrafter>(speculation.lookup);
+    case DraftMethod::None:
+      break;
+  }
+  throw ModelError("drafts: nothing makes any");
+}
+
+/// The newest token and the drafts behind it, as a verification takes them.
+TokenTree tree_of(const Drafts& drafts, std::int64_t context) {
+  if (!drafts.is_tree()) return {};
+  TokenTree tree{context, {-1}};
+  for (const std::int64_t parent : drafts.parents) tree.parents.push_back(parent + 1);
+  return tree;
+}
+
+/// Rows of a verification that stand for tokens of the text: the newest one's, and the accepted
+/// drafts'.
+std::vector<std::int64_t> rows_of_text(const ops::TreeOutcome& outcome) {
+  std::vector<std::int64_t> rows{0};
+  for (const std::int64_t draft : outcome.accepted) rows.push_back(draft + 1);
+  return rows;
+}
+
+std::vector<std::vector<float>> logits_at(const PoolPass& pass,
+                                          const std::vector<std::int64_t>& rows) {
+  std::vector<std::vector<float>> logits;
+  for (const std::int64_t row : rows) logits.push_back(pass.rows[index_of(row)]);
+  return logits;
+}
+
+Tensor hidden_at(const Tensor& hidden, const std::vector<std::int64_t>& rows) {
+  const std::int64_t bytes = hidden.dim(1) * bytes_of(hidden.type());
+  Tensor result(hidden.type(), {static_cast<std::int64_t>(rows.size()), hidden.dim(1)});
+  auto to = result.bytes().begin();
+  for (const std::int64_t row : rows) {
+    to = std::copy_n(hidden.bytes().begin() + row * bytes, bytes, to);
+  }
+  return result;
+}
 
 /// Passes of the model and of what drafts take turns on the same chips.
 class RoundGeneration {
@@ -37,11 +86,7 @@ class RoundGeneration {
       const bool same = placement_.decode.pool == placement_.prefill.pool;
       rounds_ = pool_of(placement_.decode, same ? prompts_->model().chips() : 0);
     }
-    if (scenario.placement.speculation.method == DraftMethod::DraftModel) {
-      drafter_ = std::make_unique<ModelDrafter>(options);
-    } else {
-      drafter_ = std::make_unique<ModuleDrafter>(drafting.size(), options);
-    }
+    drafter_ = drafter_of(scenario.placement.speculation, drafting.size(), options);
     drafter_->use(prompts_->drafting());
   }
 
@@ -90,18 +135,30 @@ class RoundGeneration {
   void run_round(std::int64_t wanted) {
     GenerateResult& result = book_.result();
     const std::int64_t context = book_.known() - 1;
-    const std::int64_t count = std::min(wanted, options_.positions - book_.known());
-    const Drafts drafts = drafter_->draft(book_.tokens(), count, now_);
+    const std::int64_t depth = std::min(wanted, options_.positions - book_.known());
+    const Drafts drafts = drafter_->draft(book_.tokens(), depth, now_);
     std::vector<std::int32_t> fed{book_.tokens().back()};
     fed.insert(fed.end(), drafts.tokens.begin(), drafts.tokens.end());
-    model().keep(context);
-    const PoolPass pass = model().run(fed, context, drafts.end, count);
+    const PoolPass pass =
+        model().run(fed, context, drafts.end, drafts.count(), {}, tree_of(drafts, context));
     now_ = pass.end;
     result.floor += drafts.floor + pass.floor;
-    const ops::SpeculationOutcome outcome = verification_.accept(drafts, pass.rows);
-    if (wanted > 0) result.rounds.push_back({count, outcome.accepted});
-    if (uses_hidden()) drafter_->learn(context, pass.hidden);
-    book_.book(pass.rows, context, outcome.tokens, now_);
+    const ops::TreeOutcome outcome = verification_.accept(drafts, pass.rows);
+    const std::vector<std::int64_t> text = rows_of_text(outcome);
+    if (wanted > 0) {
+      result.rounds.push_back({drafts.count(), static_cast<std::int64_t>(text.size()) - 1});
+    }
+    if (uses_hidden()) drafter_->learn(context, hidden_at(pass.hidden, text));
+    keep_text(context, text, drafts.is_tree());
+    book_.book(logits_at(pass, text), context, outcome.tokens, now_);
+  }
+
+  /// What rejected drafts left is given up.
+  void keep_text(std::int64_t context, const std::vector<std::int64_t>& rows, bool is_tree) {
+    if (!is_tree) return model().keep(context + static_cast<std::int64_t>(rows.size()));
+    std::vector<std::int64_t> places;
+    for (const std::int64_t row : rows) places.push_back(context + row);
+    model().keep_path(context, places);
   }
 
   const GenerateOptions& options_;
@@ -126,8 +183,10 @@ void check_drafting(const Scenario& scenario, const Weights& weights,
         "functional runs hand over the KV of one module of multi-token prediction; write 'drafts: "
         "1', or mode monolithic");
   }
-  if (!speculation.tree.empty()) {
-    fail("functional runs draft one token behind the other; write 'drafts' instead of 'tree'");
+  if (!speculation.tree.empty() && speculation.method == DraftMethod::Modules && modules > 1) {
+    fail(
+        "functional trees are drafted by one module of multi-token prediction, or by a draft "
+        "model; write 'drafts' instead of 'tree'");
   }
   if (speculation.method == DraftMethod::Modules && weights.network.mtp.modules == 0) {
     fail(fmt::format("'{}' has no modules of multi-token prediction", weights.network.name));

@@ -156,6 +156,21 @@ void LoadedGang::keep(std::int64_t request, std::int64_t tokens) {
   for (const auto& loaded : ranks_) loaded->keep(request, tokens);
 }
 
+void LoadedGang::keep_path(std::int64_t request, std::int64_t tokens,
+                           std::span<const std::int64_t> places) {
+  for (const auto& loaded : ranks_) loaded->keep_path(request, tokens, places);
+}
+
+void LoadedGang::fork(std::int64_t from, std::int64_t to) {
+  release(to);
+  if (const auto found = arrived_.find(from); found != arrived_.end()) {
+    arrived_.emplace(to, found->second);
+    return;
+  }
+  for (const auto& loaded : ranks_) loaded->fork(from, to);
+  groups_[to] = groups_.at(from);
+}
+
 void LoadedGang::release(std::int64_t request) {
   for (const auto& loaded : ranks_) loaded->release(request);
   groups_.erase(request);

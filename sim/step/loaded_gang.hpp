@@ -47,6 +47,10 @@ class LoadedGang final : public LoadedStage {
   [[nodiscard]] KvBlock export_kv(std::int64_t request) const override;
   void import_kv(std::int64_t request, const KvBlock& block) override;
   void keep(std::int64_t request, std::int64_t tokens) override;
+  void keep_path(std::int64_t request, std::int64_t tokens,
+                 std::span<const std::int64_t> places) override;
+  /// The copy lives in the same attention group.
+  void fork(std::int64_t from, std::int64_t to) override;
   void release(std::int64_t request) override;
 
   /// A pass that the caller drives, where the other halves of layers run elsewhere; finish_gang()

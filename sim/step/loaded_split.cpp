@@ -103,6 +103,10 @@ void LoadedSplit::import_kv(std::int64_t request, const KvBlock& block) {
   mixers_->import_kv(request, block);
 }
 
+void LoadedSplit::fork(std::int64_t from, std::int64_t to) {
+  mixers_->fork(from, to);
+}
+
 void LoadedSplit::release(std::int64_t request) {
   mixers_->release(request);
 }

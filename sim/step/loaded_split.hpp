@@ -27,6 +27,7 @@ class LoadedSplit final : public LoadedStage {
   StageCost run_from(Picoseconds start, const Batch& batch, const StageData& in, StageData& out);
   [[nodiscard]] KvBlock export_kv(std::int64_t request) const override;
   void import_kv(std::int64_t request, const KvBlock& block) override;
+  void fork(std::int64_t from, std::int64_t to) override;
   void release(std::int64_t request) override;
 
   /// Of all passes: hidden rows over the bridge, and cycles of the feed-forward side by chip.

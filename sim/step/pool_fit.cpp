@@ -257,7 +257,7 @@ FitQuestion fit_question(const Scenario& scenario, const ChipModel& chip,
   const bool reserves =
       chip.batch_limit() == 0 && scenario.software.parameters.has("memory_reserve");
   std::optional<NeuralNetwork> drafting;
-  if (scenario.placement.drafts_in_place()) drafting = drafting_side(scenario).model;
+  if (scenario.placement.drafts_by_network()) drafting = drafting_side(scenario).model;
   return {.chip = chip,
           .network = network,
           .max_sequences = scenario.serving.max_sequences,

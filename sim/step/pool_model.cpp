@@ -64,6 +64,7 @@ std::uint64_t key_of(const Batch& batch) {
   for (const SequenceSlice& slice : batch.slices) {
     hash.add(slice.context).add(slice.new_tokens).add(slice.wants_logits);
     hash.add(slice.verified).add(slice.in_round);
+    if (slice.prefix_tokens > 0) hash.add("prefix").add(slice.prefix).add(slice.prefix_tokens);
   }
   return hash.add(batch.slices.size()).value();
 }

@@ -7,6 +7,7 @@ namespace tandem {
 std::vector<Weights> drafting_weights(const Speculation& speculation, const Weights& model,
                                       const Weights& draft_model) {
   if (speculation.method == DraftMethod::DraftModel) return {draft_model};
+  if (speculation.method == DraftMethod::PromptLookup) return {};
   std::vector<Weights> modules;
   for (std::int64_t i = 0; i < std::min(model.network.mtp.modules, speculation.drafts); ++i) {
     modules.push_back(weights_of_module(model, i));
@@ -22,9 +23,13 @@ RoundPool::RoundPool(const Scenario& scenario, const PoolPlacement& placement,
                        ? make_network.collectives(scenario.system, scenario.software)
                        : nullptr),
       chip_(make_chip_model(scenario, catalogue, placement.pool)) {
+  // Branches that are given up stand behind the text for the time of a pass.
+  const Speculation& speculation = scenario.placement.speculation;
+  const std::int64_t room =
+      options.positions + (speculation.tree.empty() ? 0 : speculation.drafted());
   const auto pool_of = [&](const Weights& own, const PoolPlacement& formats) {
-    return std::make_unique<FunctionalPool>(*chip_, formats, own, options.positions, first_chip,
-                                            network, collectives_.get(), options.timeline);
+    return std::make_unique<FunctionalPool>(*chip_, formats, own, room, first_chip, network,
+                                            collectives_.get(), options.timeline);
   };
   model_ = pool_of(weights, placement);
   PoolPlacement beside = placement;

@@ -6,7 +6,8 @@
 #include <vector>
 
 #include "sim/core/random.hpp"
-#include "sim/numerics/ops/speculation.hpp"
+#include "sim/numerics/ops/draft_tree.hpp"
+#include "sim/numerics/ops/sampling.hpp"
 #include "sim/step/generate.hpp"
 
 namespace tandem {
@@ -14,11 +15,16 @@ namespace tandem {
 /// The drafts of one round.
 struct Drafts {
   std::vector<std::int32_t> tokens;
-  /// [drafts, vocabulary]: the distribution that each was drawn from; empty where the most probable
-  /// token is drafted.
+  /// [drafts, vocabulary]: the distribution behind the token that each follows; empty where nothing
+  /// was drawn.
   std::vector<float> probabilities;
   Picoseconds end;
   Picoseconds floor;
+  /// The draft that each follows, -1: the newest token. Of a chain empty.
+  std::vector<std::int64_t> parents = {};
+
+  [[nodiscard]] bool is_tree() const { return !parents.empty(); }
+  [[nodiscard]] std::int64_t count() const { return static_cast<std::int64_t>(tokens.size()); }
 };
 
 /// How a draft is chosen from logits: as the text is, with a stream of its own ("drafts").
@@ -27,6 +33,10 @@ class DraftChoice {
   explicit DraftChoice(const GenerateOptions& options)
       : sampling_(sampling_of(options)), random_(options.seed, "drafts") {}
   void choose(std::span<const float> logits, Drafts& drafts);
+  /// Up to `count` different candidates that follow draft `parent`: the most probable ones, or
+  /// drawn without replacement.
+  void choose(std::span<const float> logits, std::int64_t count, std::int64_t parent,
+              Drafts& drafts);
 
  private:
   ops::Sampling sampling_;
@@ -34,8 +44,8 @@ class DraftChoice {
 };
 
 /// The exact rule: greedy text is the model's, sampled text is distributed as the model's
-/// (ops::accept_drafts). Streams: "sampling" for the token behind the prompt, as generate() draws
-/// it, and "verification".
+/// (ops::accept_drafts, ops::accept_tree). Streams: "sampling" for the token behind the prompt, as
+/// generate() draws it, and "verification".
 class Verification {
  public:
   explicit Verification(const GenerateOptions& options)
@@ -46,9 +56,10 @@ class Verification {
   [[nodiscard]] std::int32_t first(std::span<const float> logits) {
     return ops::sample(logits, sampling_, {}, first_);
   }
-  /// `logits` are the model's, one row per draft and one more.
-  [[nodiscard]] ops::SpeculationOutcome accept(const Drafts& drafts,
-                                               const std::vector<std::vector<float>>& logits);
+  /// `logits` are the model's, behind the newest token and behind each draft. Of a chain the first
+  /// drafts are accepted.
+  [[nodiscard]] ops::TreeOutcome accept(const Drafts& drafts,
+                                        const std::vector<std::vector<float>>& logits);
 
  private:
   ops::Sampling sampling_;

@@ -122,6 +122,16 @@ TEST(RoundsInPlace, ATreeIsVerifiedWhole) {
   EXPECT_NEAR(expected_tokens(s.placement.speculation), 1 + 0.64 + 0.64 * 0.64, 1e-12);
 }
 
+TEST(RoundsInPlace, DraftsThatAreLookedUpTakeNoPass) {
+  // Nothing but the prompt and three verifications of four tokens.
+  const RunResult result = serve_in_place(in_place({0}, 4, DraftMethod::PromptLookup));
+  EXPECT_NEAR(result.requests[0].e2e_ms, (5280 + 3 * 4160) * 1e-6, 1e-12);
+  EXPECT_EQ(result.speculation->drafting, Picoseconds(0));
+  EXPECT_EQ(result.speculation->draft_model, "prompt look-up");
+  EXPECT_EQ(result.pools[0].totals.steps, 4);
+  expect_shares_to_cover(result);
+}
+
 TEST(RoundsInPlace, ThePoolOfPromptsKeepsUpAndTheOtherDrafts) {
   // Prompt and the draft model's pass over it; KV of both goes over the wire. The first pass of the
   // decode pool has no drafts yet: 4 x 1010; then as above.

@@ -138,7 +138,6 @@ void execute_cache_write(const KernelCall& call) {
   for (const SliceOnChip& slice : call.pass.slices) {
     LayerCache& cache = call.cache(slice);
     for (std::int64_t i = 0; i < slice.slice.new_tokens; ++i) {
-      const std::int64_t position = slice.slice.context + i;
       (void)qkv.read(slice.first_row + i, call.span.start);
       const std::span<float> row = qkv.write(slice.first_row + i, call.span.end);
       if (places != nullptr) {
@@ -146,10 +145,10 @@ void execute_cache_write(const KernelCall& call) {
         std::copy_n(row.begin(), q.size(), q.begin());
         rotate_queries(call, call.on().stage.eviction.kept(slice.slice.context) + i, q);
       }
-      rotate_row(call, position, row);
+      rotate_row(call, slice.position(i), row);
       const auto k = row.subspan(index_of(a.q_width()), kv_width);
       const auto v = row.last(kv_width);
-      append_to_cache(call, k, v, cache, position);
+      append_to_cache(call, k, v, cache, slice.slice.context + i);
     }
   }
 }

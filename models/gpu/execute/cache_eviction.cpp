@@ -74,6 +74,9 @@ CacheEviction::CacheEviction(const KernelCall& call, const SliceOnChip& slice)
 
 SeenKeys CacheEviction::keys_of(std::int64_t query, std::int64_t head) const {
   const std::int64_t context = slice_.slice.context;
+  if (slice_.is_tree()) {
+    return {slice_.position(query) + 1, context, {}, 0, slice_.root, slice_.paths[index_of(query)]};
+  }
   SeenKeys keys{eviction_.kept(context) + query + 1, context};
   if (!eviction_.is_on() || context == 0) return keys;
   keys.kept = call_.cache(slice_).kept[index_of(head / (heads_ / kv_heads_))].tokens;

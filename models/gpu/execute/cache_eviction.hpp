@@ -11,7 +11,10 @@ struct SeenKeys {
   std::int64_t context = 0;                 ///< tokens before this pass
   std::span<const std::int64_t> kept = {};  ///< none: all tokens before it
   std::int64_t sinks = 0;                   ///< first places met from a place within the cache
+  std::int64_t root = 0;                    ///< of a tree, and the places seen from there on
+  std::span<const std::int64_t> path = {};
   [[nodiscard]] std::int64_t token(std::int64_t place) const {
+    if (!path.empty()) return place < root ? place : path[static_cast<std::size_t>(place - root)];
     const auto earlier = static_cast<std::int64_t>(kept.size());
     if (earlier == 0) return place;
     return place < earlier ? kept[static_cast<std::size_t>(place)] : context + place - earlier;

@@ -7,10 +7,10 @@
 namespace tandem::gpu {
 
 void append_to_cache(const KernelCall& call, std::span<const float> key,
-                     std::span<const float> value, LayerCache& cache, std::int64_t position) {
+                     std::span<const float> value, LayerCache& cache, std::int64_t place) {
   const auto rounded = [&](float x) { return round_to(call.on().kv_type(), x); };
-  const std::span<float> kept_key = cache.keys.write(position, call.span.end);
-  const std::span<float> kept_value = cache.values.write(position, call.span.end);
+  const std::span<float> kept_key = cache.keys.write(place, call.span.end);
+  const std::span<float> kept_value = cache.values.write(place, call.span.end);
   const formats::KvCodec* codec = call.codec();
   if (codec == nullptr) {
     std::ranges::transform(key, kept_key.begin(), rounded);
@@ -30,7 +30,7 @@ void append_to_cache(const KernelCall& call, std::span<const float> key,
     std::ranges::transform(own_key, own_key.begin(), rounded);
     std::ranges::transform(own_value, own_value.begin(), rounded);
   }
-  cache.slots.resize(index_of(position + 1));
+  cache.slots.resize(index_of(place + 1));
   cache.slots.back() = std::move(slots);
 }
 

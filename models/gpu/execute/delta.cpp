@@ -68,6 +68,73 @@ void keep_inputs_between(const KernelCall& call, const SliceOnChip& slice,
   }
 }
 
+/// The last inputs of a node of a tree, as many as there are taps: what an earlier pass left behind
+/// the last of its ancestors from there, then those of this pass on the way to it.
+std::vector<std::span<const float>> inputs_of_node(const KernelCall& call, const SliceOnChip& slice,
+                                                   const TrackedRows& input, std::int64_t node) {
+  const ops::GatedDeltaShape& s = delta_of(call);
+  std::vector<std::int64_t> way{node};
+  while (slice.parent(way.back()) >= slice.slice.context) {
+    way.push_back(slice.parent(way.back()) - slice.slice.context);
+  }
+  const LayerCache& cache = call.cache(slice);
+  const std::int64_t behind = slice.parent(way.back()) + 1;
+  const TrackedRows& before = behind == slice.slice.context
+                                  ? cache.convolution
+                                  : state_behind(cache.earlier_convolution, behind);
+  std::vector<std::span<const float>> rows;
+  for (std::int64_t tap = 0; tap < before.rows(); ++tap) {
+    rows.push_back(before.read(tap, call.span.start));
+  }
+  for (auto at = way.rbegin(); at != way.rend(); ++at) {
+    rows.push_back(
+        input.read(slice.first_row + *at, call.span.start).first(index_of(s.conv_channels())));
+  }
+  rows.erase(rows.begin(), rows.end() - s.conv_taps);
+  return rows;
+}
+
+/// What the convolution goes on from behind each node of a tree: its last taps - 1 inputs.
+void keep_inputs_of_tree(const KernelCall& call, const SliceOnChip& slice,
+                         const TrackedRows& input) {
+  LayerCache& cache = call.cache(slice);
+  for (std::int64_t node = 0; node < slice.slice.new_tokens; ++node) {
+    const auto rows = inputs_of_node(call, slice, input, node);
+    TrackedRows own = cache.convolution;
+    for (std::int64_t tap = 0; tap < own.rows(); ++tap) {
+      std::ranges::copy(rows[index_of(tap + 1)], own.write(tap, call.span.end).begin());
+    }
+    cache.earlier_convolution.insert_or_assign(slice.slice.context + node + 1, std::move(own));
+  }
+  cache.convolution = cache.earlier_convolution.at(slice.slice.context + slice.slice.new_tokens);
+}
+
+/// Runs the rule from node to node of a tree: a head's state behind each begins as that of the node
+/// it follows, and all are kept. `state` is the one that the pass before left, then the last one.
+void run_on_tree(const KernelCall& call, const SliceOnChip& slice, std::int64_t head,
+                 std::span<const DeltaToken> tokens, std::span<float> state) {
+  LayerCache& cache = call.cache(slice);
+  const std::int64_t context = slice.slice.context;
+  const std::vector<float> left(state.begin(), state.end());
+  std::vector<std::vector<float>> states;
+  for (std::int64_t node = 0; node < slice.slice.new_tokens; ++node) {
+    const std::int64_t behind = slice.parent(node) + 1;
+    if (behind > context) {
+      states.push_back(states[index_of(behind - 1 - context)]);
+    } else if (behind == context) {
+      states.push_back(left);
+    } else {
+      const auto row = state_behind(cache.earlier_delta, behind).read(head, call.span.start);
+      states.emplace_back(row.begin(), row.end());
+    }
+    delta_recurrent(tokens.subspan(index_of(node), 1), states.back());
+    TrackedRows& kept =
+        cache.earlier_delta.try_emplace(context + node + 1, cache.delta).first->second;
+    std::ranges::copy(states.back(), kept.write(head, call.span.end).begin());
+  }
+  std::ranges::copy(states.back(), state.begin());
+}
+
 /// Runs the rule token by token and keeps the head's state behind each token but the last.
 void run_keeping_states(const KernelCall& call, const SliceOnChip& slice, std::int64_t head,
                         std::span<const DeltaToken> tokens, std::span<float> state) {
@@ -129,17 +196,27 @@ void execute_convolution(const KernelCall& call) {
   const TrackedRows& input = call.pass.at(Buffer::DeltaInput);
   TrackedRows& output = call.pass.fresh(Buffer::Convolved, call.pass.tokens, s.conv_channels());
   for (const SliceOnChip& slice : call.pass.slices) {
-    const auto rows = convolution_inputs(call, slice, input);
+    const bool is_tree = slice.is_tree();
+    const auto rows =
+        is_tree ? std::vector<std::span<const float>>() : convolution_inputs(call, slice, input);
     for (const std::int64_t i : call.on().order_of(slice.slice.new_tokens)) {
       const std::span<float> out = output.write(slice.first_row + i, call.span.end);
+      const auto of_node =
+          is_tree ? inputs_of_node(call, slice, input, i) : std::vector<std::span<const float>>();
+      const auto inputs = is_tree ? std::span(of_node)
+                                  : std::span(rows).subspan(index_of(i), index_of(s.conv_taps));
       for (std::size_t channel = 0; channel < out.size(); ++channel) {
         const std::span<const float> weight = taps.row(static_cast<std::int64_t>(channel));
         float sum = 0;
         for (std::size_t tap = 0; tap < weight.size(); ++tap) {
-          sum += weight[tap] * rows[index_of(i) + tap][channel];
+          sum += weight[tap] * inputs[tap][channel];
         }
         out[channel] = round_to(call.on().type(), silu_of(sum));
       }
+    }
+    if (is_tree) {
+      keep_inputs_of_tree(call, slice, input);
+      continue;
     }
     if (keeps_states_between(call, slice)) keep_inputs_between(call, slice, rows);
     keep_inputs(call, slice, rows);
@@ -184,6 +261,10 @@ void execute_delta_rule(const KernelCall& call) {
       const std::vector<DeltaToken> tokens = tokens_of_head(call, slice, head);
       (void)states.read(head, call.span.start);
       const std::span<float> state = states.write(head, call.span.end);
+      if (slice.is_tree()) {
+        run_on_tree(call, slice, head, tokens, state);
+        continue;
+      }
       if (keeps_states_between(call, slice)) {
         run_keeping_states(call, slice, head, tokens, state);
         continue;

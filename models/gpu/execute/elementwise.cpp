@@ -70,11 +70,12 @@ void execute_position_embedding(const KernelCall& call) {
     for (std::int64_t i = 0; i < slice.slice.new_tokens; ++i) {
       (void)hidden.read(slice.first_row + i, call.span.start);
       const std::span<float> row = hidden.write(slice.first_row + i, call.span.end);
-      if (slice.slice.context + i >= table.rows) {
+      const std::int64_t position = slice.position(i);
+      if (position >= table.rows) {
         throw ModelError(fmt::format("gpu: position {} of a model with {} learned positions",
-                                     slice.slice.context + i, table.rows));
+                                     position, table.rows));
       }
-      const std::span<const float> more = table.row(slice.slice.context + i);
+      const std::span<const float> more = table.row(position);
       for (std::size_t at = 0; at < row.size(); ++at) {
         row[at] = round_to(call.on().type(), row[at] + more[at]);
       }

@@ -24,11 +24,11 @@ float score_scale(const ops::LatentShape& s) {
   return static_cast<float>(s.scale_factor / std::sqrt(static_cast<double>(s.query_dim())));
 }
 
-/// Calls `body(row of the pass, position)` for the tokens of a slice, in the order of CTAs.
+/// Calls `body(row of the pass, new token)` for the tokens of a slice, in the order of CTAs.
 template <class Body>
 void for_each_token(const KernelCall& call, const SliceOnChip& slice, const Body& body) {
   for (const std::int64_t i : call.on().order_of(slice.slice.new_tokens)) {
-    body(slice.first_row + i, slice.slice.context + i);
+    body(slice.first_row + i, i);
   }
 }
 
@@ -117,7 +117,8 @@ void execute_latent_rope(const KernelCall& call) {
   std::vector<float> key(index_of(s.rope_dim));
   for (const SliceOnChip& slice : call.pass.slices) {
     LayerCache& cache = call.cache(slice);
-    for_each_token(call, slice, [&](std::int64_t row, std::int64_t position) {
+    for_each_token(call, slice, [&](std::int64_t row, std::int64_t i) {
+      const std::int64_t position = slice.position(i);
       (void)query.read(row, call.span.start);
       const std::span<float> q = query.write(row, call.span.end);
       for (std::int64_t head = 0; head < s.heads; ++head) {
@@ -129,7 +130,7 @@ void execute_latent_rope(const KernelCall& call) {
       std::copy(down.end() - s.rope_dim, down.end(), key.begin());
       call.rotation().rotate(position, key);
       const auto own = down.subspan(index_of(s.query_rank), index_of(s.kv_rank));
-      append_to_cache(call, key, own, cache, position);
+      append_to_cache(call, key, own, cache, slice.slice.context + i);
     });
   }
 }
@@ -189,7 +190,8 @@ void execute_naive_attention(const KernelCall& call) {
   std::int64_t first = 0;
   for (const SliceOnChip* slice : slices_of_form(call, false)) {
     const LayerCache& cache = call.cache(*slice);
-    for_each_token(call, *slice, [&](std::int64_t row, std::int64_t position) {
+    for_each_token(call, *slice, [&](std::int64_t row, std::int64_t new_token) {
+      const std::int64_t position = slice->position(new_token);
       const std::span<const float> queries = query.read(row, call.span.start);
       const std::span<float> out = attended.write(row, call.span.end);
       for (const std::int64_t head : call.on().order_of(s.heads)) {
@@ -223,12 +225,14 @@ void execute_absorbed_attention(const KernelCall& call) {
   TrackedRows& mixed = call.pass.fresh(Buffer::LatentMixed, call.pass.tokens, s.heads * s.kv_rank);
   for (const SliceOnChip* slice : slices_of_form(call, true)) {
     const LayerCache& cache = call.cache(*slice);
-    for_each_token(call, *slice, [&](std::int64_t row, std::int64_t position) {
+    for_each_token(call, *slice, [&](std::int64_t row, std::int64_t new_token) {
+      const std::int64_t position = slice->position(new_token);
       const auto chosen = a.indexer ? chosen_of(call, row) : std::span<const float>();
       const std::int64_t count =
           a.indexer ? static_cast<std::int64_t>(chosen.size()) : position + 1;
       const auto token = [&](std::int64_t i) {
-        return a.indexer ? static_cast<std::int64_t>(chosen[index_of(i)]) : i;
+        return a.indexer ? static_cast<std::int64_t>(chosen[index_of(i)])
+                         : slice->place_of(new_token, i);
       };
       const std::span<const float> queries = query.read(row, call.span.start);
       const std::span<const float> up = absorbed.read(row, call.span.start);

@@ -1,11 +1,43 @@
 #include "models/gpu/execute/pass_state.hpp"
 
+#include <fmt/format.h>
+
 #include <numeric>
 
 #include "models/gpu/params.hpp"
 #include "sim/core/diagnostics.hpp"
+#include "sim/core/integers.hpp"
 
 namespace tandem::gpu {
+
+std::int64_t SliceOnChip::position(std::int64_t i) const {
+  if (!is_tree()) return slice.context + i;
+  return root + static_cast<std::int64_t>(paths[index_of(i)].size()) - 1;
+}
+
+std::int64_t SliceOnChip::place_of(std::int64_t i, std::int64_t position) const {
+  if (!is_tree() || position < root) return position;
+  return paths[index_of(i)][index_of(position - root)];
+}
+
+std::int64_t SliceOnChip::parent(std::int64_t i) const {
+  const std::vector<std::int64_t>& path = paths[index_of(i)];
+  return path.size() == 1 ? root - 1 : path[path.size() - 2];
+}
+
+void follow_tree(const TokenTree& tree, SliceOnChip& slice) {
+  const SequenceSlice& s = slice.slice;
+  const auto nodes = static_cast<std::int64_t>(tree.parents.size());
+  if (tree.root <= 0 || tree.root + nodes != s.context + s.new_tokens) {
+    throw ModelError(fmt::format("gpu: a tree of {} tokens behind {} for a pass of {} behind {}",
+                                 nodes, tree.root, s.new_tokens, s.context));
+  }
+  slice.root = tree.root;
+  for (std::int64_t node = s.context - tree.root; node < nodes; ++node) {
+    slice.paths.push_back(tree.path(node));
+    for (std::int64_t& place : slice.paths.back()) place += tree.root;
+  }
+}
 
 ElementType StageOnChip::kv_math() const {
   return math_type(stage.precision.kv_cache, stage.precision.activations);

@@ -92,7 +92,23 @@ struct SliceOnChip {
   std::int64_t first_row = 0;  ///< among the chip's rows
   std::int64_t first_in = 0;   ///< among those of the whole batch
   RequestCache* cache = nullptr;
+  /// Of a tree of drafts: its root, and for each new token the places in the cache of the nodes
+  /// from there on to it.
+  std::int64_t root = 0;
+  std::vector<std::vector<std::int64_t>> paths = {};
+
+  [[nodiscard]] bool is_tree() const { return !paths.empty(); }
+  /// Which token of the text a new one is.
+  [[nodiscard]] std::int64_t position(std::int64_t i) const;
+  /// Place in the cache of the text's token `position` as new token `i` sees it.
+  [[nodiscard]] std::int64_t place_of(std::int64_t i, std::int64_t position) const;
+  /// Place of the node that new token `i` of a tree follows; that of the text's last token where it
+  /// follows none.
+  [[nodiscard]] std::int64_t parent(std::int64_t i) const;
 };
+
+/// Lays a slice out along a tree. Throws ModelError where the tree ends elsewhere than the slice.
+void follow_tree(const TokenTree& tree, SliceOnChip& slice);
 
 /// Rows on their way through the experts that the chip holds: expert e has [first[e], first[e+1]).
 struct ExpertRows {

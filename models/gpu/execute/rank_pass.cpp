@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "models/gpu/execute/bodies.hpp"
 #include "models/gpu/execute/exchanges.hpp"
 #include "models/gpu/execute/sent_rows.hpp"
@@ -47,6 +49,25 @@ void open_request(const StageOnChip& on, SliceOnChip& on_chip,
   on_chip.cache = &cache;
 }
 
+bool has_indexer(const NeuralNetwork& network) {
+  return std::ranges::any_of(network.kinds, [](const LayerKind& kind) {
+    const auto* latent = std::get_if<LatentAttention>(&kind.mixer);
+    return latent != nullptr && latent->indexer.has_value();
+  });
+}
+
+/// Trees have a pass of their own, in kernels that look at keys one by one.
+void take_tree(const StageOnChip& on, const Batch& batch, const TokenTree& tree,
+               std::vector<SliceOnChip>& slices) {
+  if (!tree.exists()) return;
+  if (batch.slices.size() != 1) throw ModelError("gpu: a tree of drafts shares its pass");
+  if (has_indexer(on.network)) throw ModelError("gpu: sparse attention takes no tree of drafts");
+  if (on.sums == SumOrder::Planned || on.stage.eviction.is_on()) {
+    throw ModelError("gpu: sums as planned and eviction take no tree of drafts");
+  }
+  for (SliceOnChip& slice : slices) follow_tree(tree, slice);
+}
+
 class GpuPass final : public RankPass {
  public:
   GpuPass(StageOnChip& on, const Batch& batch, const StageData& in,
@@ -60,6 +81,7 @@ class GpuPass final : public RankPass {
       pass_.sampled += slice.slice.sampled();
     }
     take_input();
+    take_tree(on, batch, in.tree, pass_.slices);
     for (SliceOnChip& slice : pass_.slices) open_request(on, slice, caches);
   }
 

@@ -15,8 +15,9 @@ std::int32_t drawn(std::span<const float> weights, RandomStream& random) {
   return index_at(weights, random.uniform(), argmax(weights));
 }
 
-/// max(p - q, 0) normalised; p itself where nothing is left, which only rounding can bring about.
-std::vector<float> residual_of(std::span<const float> p, std::span<const float> q) {
+}  // namespace
+
+std::vector<float> rest_of_target(std::span<const float> p, std::span<const float> q) {
   std::vector<double> left(p.size());
   double sum = 0;
   for (std::size_t i = 0; i < p.size(); ++i) {
@@ -30,8 +31,6 @@ std::vector<float> residual_of(std::span<const float> p, std::span<const float> 
   }
   return result;
 }
-
-}  // namespace
 
 SpeculationOutcome accept_drafts(std::span<const std::int32_t> drafts, std::span<const float> draft,
                                  std::span<const float> target, RandomStream& random) {
@@ -56,7 +55,7 @@ SpeculationOutcome accept_drafts(std::span<const std::int32_t> drafts, std::span
     // u < p / q as a product, so that a draft of q = 0 needs no case of its own: it is kept where p
     // allows it.
     if (random.uniform() * static_cast<double>(q[token]) >= static_cast<double>(p[token])) {
-      outcome.tokens.push_back(drawn(residual_of(p, q), random));
+      outcome.tokens.push_back(drawn(rest_of_target(p, q), random));
       return outcome;
     }
     outcome.tokens.push_back(drafts[i]);

@@ -17,6 +17,10 @@ struct SpeculationOutcome {
   bool operator==(const SpeculationOutcome&) const = default;
 };
 
+/// max(p - q, 0) normalised: what a rejected draft leaves to draw from. p itself where nothing is
+/// left, which only rounding can bring about.
+[[nodiscard]] std::vector<float> rest_of_target(std::span<const float> p, std::span<const float> q);
+
 /// Draft x of position i is accepted with probability min(1, p_i(x) / q_i(x)): where u < p / q for
 /// one uniform u of [0, 1). The first that is not ends the round with a token drawn from max(p_i -
 /// q_i, 0) normalised; where all are, one more is drawn from p of the last position. The tokens are

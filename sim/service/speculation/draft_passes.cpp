@@ -41,6 +41,7 @@ Batch DraftPasses::drafting_at(const Batch& batch, std::int64_t depth) const {
 }
 
 std::vector<Batch> DraftPasses::behind(const Batch& batch) const {
+  if (drafting_ == nullptr) return {};
   std::vector<Batch> passes(static_cast<std::size_t>(copies_), keeping_up(batch));
   for (std::int64_t depth = copies_; depth < speculation_.drafts && !only_keeps_up_; ++depth) {
     Batch drafts = drafting_at(batch, depth);
@@ -51,8 +52,8 @@ std::vector<Batch> DraftPasses::behind(const Batch& batch) const {
 
 void DraftPasses::add_to(const Batch& batch, StepSampler* sampler, StepEstimate& estimate) {
   for (const Batch& pass : behind(batch)) {
-    const StepEstimate own = drafting_.execute(pass);
-    if (sampler != nullptr) sampler->offer_to_audit(drafting_, pass, own);
+    const StepEstimate own = drafting_->execute(pass);
+    if (sampler != nullptr) sampler->offer_to_audit(*drafting_, pass, own);
     estimate.stations.back() += own.latency();
     estimate.drafting += own.latency();
     estimate.floor_latency += own.floor_latency;

@@ -21,9 +21,10 @@ namespace tandem {
 /// many as a tree has drafts at that depth.
 class DraftPasses {
  public:
-  /// `drafting` answers passes of what drafts, of which there are `copies`; `use` collects what the
-  /// rounds of all pools came to. A pool of prompts alone only keeps up.
-  DraftPasses(const Speculation& speculation, StepEstimator& drafting, std::int64_t copies,
+  /// `drafting` answers passes of what drafts, of which there are `copies`; null and none where
+  /// drafts are looked up in the text. `use` collects what the rounds of all pools came to. A pool
+  /// of prompts alone only keeps up.
+  DraftPasses(const Speculation& speculation, StepEstimator* drafting, std::int64_t copies,
               bool only_keeps_up, std::uint64_t seed, SpeculationUse& use)
       : speculation_(speculation),
         drafting_(drafting),
@@ -45,14 +46,13 @@ class DraftPasses {
   void forget(std::int64_t request) { luck_.erase(request); }
   /// Drafts that a request's next pass verifies.
   [[nodiscard]] std::int64_t drafted() const { return only_keeps_up_ ? 0 : speculation_.drafted(); }
-  [[nodiscard]] StepEstimator& estimator() { return drafting_; }
 
  private:
   [[nodiscard]] Batch keeping_up(const Batch& batch) const;
   [[nodiscard]] Batch drafting_at(const Batch& batch, std::int64_t depth) const;
 
   const Speculation& speculation_;
-  StepEstimator& drafting_;
+  StepEstimator* drafting_;
   std::int64_t copies_;
   bool only_keeps_up_;
   std::uint64_t seed_;

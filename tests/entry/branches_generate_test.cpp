@@ -1,0 +1,115 @@
+// Several texts from one prompt with real numbers: the prompt is computed once, and each text is
+// what it would be on a cache of its own.
+#include <gtest/gtest.h>
+
+#include "sim/core/diagnostics.hpp"
+#include "sim/entry/api.hpp"
+#include "sim/lower/reference_model.hpp"
+#include "sim/step/generate.hpp"
+
+namespace tandem::entry {
+namespace {
+
+/// A scenario, and a network of random weights for it.
+struct Where {
+  const char* scenario;
+  const char* model;
+};
+
+class Branches : public ::testing::Test {
+ protected:
+  [[nodiscard]] GenerateResult run(const Where& where, const GenerateOptions& options) const {
+    const Scenario own = context_.loader.scenario(
+        where.scenario,
+        {{"model", where.model}, {"traffic.prompt_tokens", "8"}, {"traffic.output_tokens", "8"}});
+    const Weights weights = random_weights(context_.loader.network(where.model), 7);
+    return generate(own, context_.catalogue, context_.make_network, weights, prompt_, options);
+  }
+  static GenerateOptions options_of(std::int64_t branches, double temperature) {
+    GenerateOptions options;
+    options.positions = 12;
+    options.branches = branches;
+    options.temperature = temperature;
+    options.ignore_end = true;
+    return options;
+  }
+
+  Context context_ = make_context();
+  std::vector<std::int32_t> prompt_ = {1, 17, 5, 42, 8};
+  /// GPUs, LPUs and both; Gated DeltaNet, whose states are copied, beside attention.
+  std::vector<Where> everywhere_ = {{"little_tales_gpu", "little_tales"},
+                                    {"little_tales_lpu", "little_tales"},
+                                    {"little_tales_hybrid", "little_tales"},
+                                    {"little_tales_gpu_pd", "qwen35-tiny"},
+                                    {"little_tales_afd", "little_tales"}};
+};
+
+TEST_F(Branches, GreedyOnesAreTheSame) {
+  for (const Where& where : everywhere_) {
+    const GenerateResult result = run(where, options_of(3, 0));
+    ASSERT_EQ(result.branches.size(), 2u) << where.scenario;
+    for (const GeneratedBranch& branch : result.branches) {
+      EXPECT_EQ(branch.tokens, result.tokens) << where.scenario;
+      EXPECT_EQ(branch.logits, result.logits) << where.scenario;
+      EXPECT_EQ(branch.token_gaps, result.token_gaps) << where.scenario;
+    }
+  }
+}
+
+TEST_F(Branches, FirstOneIsTheTextByItselfAndTheOthersDiffer) {
+  for (const Where& where : everywhere_) {
+    const GenerateResult alone = run(where, options_of(1, 1));
+    const GenerateResult result = run(where, options_of(3, 1));
+    EXPECT_EQ(result.tokens, alone.tokens) << where.scenario;
+    EXPECT_EQ(result.logits, alone.logits) << where.scenario;
+    EXPECT_EQ(result.time_to_first_token, alone.time_to_first_token) << where.scenario;
+    EXPECT_TRUE(alone.branches.empty());
+    EXPECT_NE(result.branches[0].tokens, result.tokens) << where.scenario;
+    EXPECT_NE(result.branches[1].tokens, result.branches[0].tokens) << where.scenario;
+  }
+}
+
+TEST_F(Branches, HaveTheLogitsOfATextComputedFromItsStart) {
+  for (const Where& where : everywhere_) {
+    const GenerateResult result = run(where, options_of(3, 1));
+    for (const GeneratedBranch& branch : result.branches) {
+      GenerateOptions forced = options_of(1, 0);
+      forced.forced = branch.tokens;
+      EXPECT_EQ(run(where, forced).logits, branch.logits) << where.scenario;
+    }
+  }
+}
+
+// Passes are shared: three texts take less than three times as long, and no less than one.
+TEST_F(Branches, ShareTheirPasses) {
+  const Where where = everywhere_.front();
+  const GenerateResult alone = run(where, options_of(1, 0));
+  const GenerateResult result = run(where, options_of(3, 0));
+  const Picoseconds one = alone.total - alone.time_to_first_token;
+  const Picoseconds three = result.total - result.time_to_first_token;
+  EXPECT_GE(three, one);
+  EXPECT_LT(three, one * 2);
+  EXPECT_GE(result.total, result.floor);
+}
+
+TEST_F(Branches, KvOfThePromptCrossesOnce) {
+  const auto kv_bytes = [](const GenerateResult& result) {
+    Bytes bytes;
+    for (const Transfer& transfer : result.transfers) {
+      if (transfer.what == "kv") bytes += transfer.bytes;
+    }
+    return bytes;
+  };
+  const Where where{"little_tales_hybrid", "little_tales"};
+  const Bytes alone = kv_bytes(run(where, options_of(1, 0)));
+  EXPECT_GT(alone, Bytes(0));
+  EXPECT_EQ(kv_bytes(run(where, options_of(3, 0))), alone);
+}
+
+TEST_F(Branches, AreAtLeastOneAndFit) {
+  EXPECT_THROW((void)run(everywhere_.front(), options_of(0, 0)), ConfigError);
+  EXPECT_THROW((void)run(everywhere_[1], options_of(100000, 0)), ConfigError);
+}
+
+}  // namespace
+}  // namespace tandem::entry
