@@ -17,10 +17,10 @@ namespace {
 
 using NodeTokens = std::vector<std::int32_t>;
 
-constexpr std::int64_t prompt_tokens = 9;
+constexpr std::int64_t before_tree = 9;
 
 /// The newest token, three drafts behind it, two behind the second of them, one behind the fifth.
-const TokenTree some_tree{prompt_tokens, {-1, 0, 0, 0, 2, 2, 5}};
+const TokenTree some_tree{before_tree, {-1, 0, 0, 0, 2, 2, 5}};
 
 bool chooses_keys(const NeuralNetwork& network) {
   return std::ranges::any_of(network.kinds, [](const LayerKind& kind) {
@@ -58,7 +58,7 @@ class Trees : public ::testing::Test {
     TokenTree tree = some_tree;
     tree.parents.resize(index_of(end));
     const std::int64_t count = end - begin;
-    return run(stage, {request, prompt_tokens + begin, count, true, 0, count - 1, count > 1},
+    return run(stage, {request, before_tree + begin, count, true, 0, count - 1, count > 1},
                {nodes.begin() + begin, nodes.begin() + end}, tree);
   }
   static NodeTokens along(const NodeTokens& nodes, const std::vector<std::int64_t>& path) {
@@ -69,9 +69,9 @@ class Trees : public ::testing::Test {
   /// Logits behind `text` on top of the prompt, token by token.
   Tensor alone(const NeuralNetwork& network, const NodeTokens& prompt, const NodeTokens& text) {
     const auto stage = load(network);
-    Tensor last = run(*stage, {0, 0, prompt_tokens, true}, prompt);
+    Tensor last = run(*stage, {0, 0, before_tree, true}, prompt);
     for (std::int64_t i = 0; i < std::ssize(text); ++i) {
-      last = run(*stage, {0, prompt_tokens + i, 1, true}, {text[index_of(i)]});
+      last = run(*stage, {0, before_tree + i, 1, true}, {text[index_of(i)]});
     }
     return last;
   }
@@ -86,11 +86,11 @@ class Trees : public ::testing::Test {
 TEST_F(Trees, EveryNodeSeesItsOwnText) {
   for (const NeuralNetwork& network : test::tiny_networks()) {
     if (chooses_keys(network)) continue;
-    const NodeTokens prompt = tokens_of(network, prompt_tokens, 2);
+    const NodeTokens prompt = tokens_of(network, before_tree, 2);
     const NodeTokens nodes = tokens_of(network, std::ssize(some_tree.parents), 3);
     const auto stage = load(network);
     for (std::int64_t request : {0, 1}) {
-      (void)run(*stage, {request, 0, prompt_tokens, true}, prompt);
+      (void)run(*stage, {request, 0, before_tree, true}, prompt);
     }
     // In one pass, as verified, and depth by depth, as drafted.
     const Tensor whole = run_nodes(*stage, 0, nodes, 0, 7);
@@ -112,19 +112,19 @@ TEST_F(Trees, EveryNodeSeesItsOwnText) {
 TEST_F(Trees, ThePathThatIsKeptGoesOnAsItsText) {
   for (const NeuralNetwork& network : test::tiny_networks()) {
     if (chooses_keys(network)) continue;
-    const NodeTokens prompt = tokens_of(network, prompt_tokens, 2);
+    const NodeTokens prompt = tokens_of(network, before_tree, 2);
     const NodeTokens nodes = tokens_of(network, std::ssize(some_tree.parents), 3);
     const auto stage = load(network);
     for (std::int64_t node = 0; node < 7; ++node) {
-      (void)run(*stage, {node, 0, prompt_tokens, true}, prompt);
+      (void)run(*stage, {node, 0, before_tree, true}, prompt);
       (void)run_nodes(*stage, node, nodes, 0, 7);
       const std::vector<std::int64_t> path = some_tree.path(node);
       std::vector<std::int64_t> places;
-      for (const std::int64_t on_it : path) places.push_back(prompt_tokens + on_it);
-      stage->keep_path(node, prompt_tokens, places);
+      for (const std::int64_t on_it : path) places.push_back(before_tree + on_it);
+      stage->keep_path(node, before_tree, places);
       NodeTokens text = along(nodes, path);
       text.push_back(5);
-      EXPECT_EQ(run(*stage, {node, prompt_tokens + std::ssize(path), 1, true}, {5}),
+      EXPECT_EQ(run(*stage, {node, before_tree + std::ssize(path), 1, true}, {5}),
                 alone(network, prompt, text))
           << network.name << " node " << node;
     }
@@ -133,15 +133,15 @@ TEST_F(Trees, ThePathThatIsKeptGoesOnAsItsText) {
 
 TEST_F(Trees, WhatIsNoTreeIsRefused) {
   const NeuralNetwork network = test::qwen35_tiny();
-  const NodeTokens prompt = tokens_of(network, prompt_tokens, 2);
+  const NodeTokens prompt = tokens_of(network, before_tree, 2);
   const auto stage = load(network);
-  (void)run(*stage, {0, 0, prompt_tokens, true}, prompt);
-  const SequenceSlice slice{0, prompt_tokens, 2, true, 0, 1, true};
-  EXPECT_THROW((void)run(*stage, slice, {1, 2}, {prompt_tokens, {-1}}), ModelError);
-  EXPECT_THROW((void)run(*stage, slice, {1, 2}, {prompt_tokens, {-1, 1}}), ModelError);
-  (void)run(*stage, slice, {1, 2}, {prompt_tokens, {-1, -1}});
-  EXPECT_THROW(stage->keep_path(0, prompt_tokens, std::array<std::int64_t, 1>{11}), ModelError);
-  EXPECT_THROW(stage->keep_path(0, prompt_tokens, std::array<std::int64_t, 2>{10, 9}), ModelError);
+  (void)run(*stage, {0, 0, before_tree, true}, prompt);
+  const SequenceSlice slice{0, before_tree, 2, true, 0, 1, true};
+  EXPECT_THROW((void)run(*stage, slice, {1, 2}, {before_tree, {-1}}), ModelError);
+  EXPECT_THROW((void)run(*stage, slice, {1, 2}, {before_tree, {-1, 1}}), ModelError);
+  (void)run(*stage, slice, {1, 2}, {before_tree, {-1, -1}});
+  EXPECT_THROW(stage->keep_path(0, before_tree, std::array<std::int64_t, 1>{11}), ModelError);
+  EXPECT_THROW(stage->keep_path(0, before_tree, std::array<std::int64_t, 2>{10, 9}), ModelError);
 }
 
 }  // namespace

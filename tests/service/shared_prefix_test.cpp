@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "sim/core/random.hpp"
+#include "sim/service/batch_scheduler.hpp"
 #include "sim/service/service.hpp"
 #include "sim/service/shared_blocks.hpp"
 #include "tests/step/fakes.hpp"
@@ -44,6 +45,34 @@ Scenario discussing(std::int64_t agents, std::int64_t rounds, std::int64_t outpu
   s.traffic.prompt_tokens = 16;
   s.traffic.output_tokens = output;
   return s;
+}
+
+TEST(Branches, OfferTheirCommonPrefixToCascadeAttention) {
+  for (const bool cascades : {false, true}) {
+    BatchScheduler scheduler({.block_tokens = 16, .kv_blocks = 64, .cascade_attention = cascades});
+    std::vector<Request> requests(2);
+    for (std::int64_t i = 0; i < 2; ++i) {
+      Request& request = requests[static_cast<std::size_t>(i)];
+      request.id = i;
+      request.shared = {{7, 40}};
+      request.prompt = 40;
+      request.output = 4;
+      scheduler.add(request, false);
+    }
+    const ScheduledStep prompts = scheduler.schedule();
+    for (std::size_t i = 0; i < prompts.sequences.size(); ++i) {
+      EXPECT_EQ(prompts.batch.slices[i].prefix_tokens, 0);
+      if (BatchScheduler::complete(*prompts.sequences[i], prompts.batch.slices[i])) {
+        ++prompts.sequences[i]->request->generated;
+      }
+    }
+    const ScheduledStep decodes = scheduler.schedule();
+    ASSERT_EQ(decodes.batch.slices.size(), 2u);
+    for (const SequenceSlice& slice : decodes.batch.slices) {
+      EXPECT_EQ(slice.prefix, cascades ? 7 : 0);
+      EXPECT_EQ(slice.prefix_tokens, cascades ? 32 : 0);  // two whole blocks
+    }
+  }
 }
 
 TEST(Branches, ComputeTheirPromptOnceAndDecodeSideBySide) {

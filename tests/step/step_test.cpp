@@ -43,6 +43,27 @@ TEST(Anchors, GridPointsGiveThemselvesBack) {
   EXPECT_DOUBLE_EQ(back.prefill_visible, 50.5);
 }
 
+TEST(Anchors, GroupsThatShareAPrefixGiveThemselvesBack) {
+  // Two groups of four over 1024 tokens each, and 128 of their own.
+  Batch batch;
+  for (std::int64_t i = 0; i < 8; ++i) {
+    batch.slices.push_back(
+        {.request = i, .context = 1024 + 128, .prefix = i / 4, .prefix_tokens = 1024});
+  }
+  const BatchFeatures features = features_of(batch);
+  EXPECT_EQ(features.prefix_tokens, 1024);
+  EXPECT_EQ(features.decode_context, 128);
+  EXPECT_EQ(features.sharers, 4);
+  const std::vector<Corner> corners = corners_of(features);
+  ASSERT_EQ(corners.size(), 1u);
+  EXPECT_EQ(corners[0].batch, batch);
+  // One alone reads its prefix as the rest of its context.
+  Batch lonely;
+  lonely.slices = {batch.slices.front()};
+  EXPECT_EQ(features_of(lonely).decode_context, 1152);
+  EXPECT_EQ(corners_of(features_of(lonely))[0].batch.slices[0].prefix_tokens, 0);
+}
+
 TEST(Anchors, RoundsOfSpeculationAreDecodesOfSeveralTokens) {
   // Verifications of five tokens each, all of them sampled from.
   Batch verify;

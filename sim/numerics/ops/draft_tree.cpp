@@ -14,7 +14,7 @@
 namespace tandem::ops {
 namespace {
 
-std::int32_t drawn(std::span<const float> weights, RandomStream& random) {
+std::int32_t draw_from(std::span<const float> weights, RandomStream& random) {
   return index_at(weights, random.uniform(), argmax(weights));
 }
 
@@ -76,7 +76,7 @@ std::vector<std::int32_t> draw_candidates(std::span<const float> q, std::int64_t
   std::vector<std::int32_t> tokens;
   std::vector<float> rest(q.begin(), q.end());
   while (static_cast<std::int64_t>(tokens.size()) < count && !rest.empty()) {
-    tokens.push_back(drawn(rest, random));
+    tokens.push_back(draw_from(rest, random));
     rest = without(rest, tokens.back());
   }
   return tokens;
@@ -108,7 +108,7 @@ TreeOutcome accept_tree(std::span<const std::int32_t> drafts, std::span<const st
     std::vector<float> p(row.begin(), row.end());
     at = try_candidates(drafts, children_of(parents, at), draft, p, random);
     if (at < 0) {
-      outcome.tokens.push_back(drawn(p, random));
+      outcome.tokens.push_back(draw_from(p, random));
       return outcome;
     }
     outcome.tokens.push_back(drafts[index_of(at)]);
