@@ -49,7 +49,9 @@ Scenario discussing(std::int64_t agents, std::int64_t rounds, std::int64_t outpu
 
 TEST(Branches, OfferTheirCommonPrefixToCascadeAttention) {
   for (const bool cascades : {false, true}) {
-    BatchScheduler scheduler({.block_tokens = 16, .kv_blocks = 64, .cascade_attention = cascades});
+    Serving serving;
+    serving.cascade_attention = cascades;
+    const auto scheduler = make_scheduler(serving, 64);
     std::vector<Request> requests(2);
     for (std::int64_t i = 0; i < 2; ++i) {
       Request& request = requests[static_cast<std::size_t>(i)];
@@ -57,16 +59,16 @@ TEST(Branches, OfferTheirCommonPrefixToCascadeAttention) {
       request.shared = {{7, 40}};
       request.prompt = 40;
       request.output = 4;
-      scheduler.add(request, false);
+      scheduler->add(request, false);
     }
-    const ScheduledStep prompts = scheduler.schedule();
+    const ScheduledStep prompts = scheduler->schedule();
     for (std::size_t i = 0; i < prompts.sequences.size(); ++i) {
       EXPECT_EQ(prompts.batch.slices[i].prefix_tokens, 0);
       if (BatchScheduler::complete(*prompts.sequences[i], prompts.batch.slices[i])) {
         ++prompts.sequences[i]->request->generated;
       }
     }
-    const ScheduledStep decodes = scheduler.schedule();
+    const ScheduledStep decodes = scheduler->schedule();
     ASSERT_EQ(decodes.batch.slices.size(), 2u);
     for (const SequenceSlice& slice : decodes.batch.slices) {
       EXPECT_EQ(slice.prefix, cascades ? 7 : 0);
@@ -249,6 +251,10 @@ TEST(SharedBlocks, AreMadeOnceAndIdleWhenNobodyHoldsThem) {
   EXPECT_EQ(blocks.tokens_here(first), 0);
   EXPECT_EQ(blocks.missing(first, 0, 3), 3);
   EXPECT_EQ(blocks.take(first, 0, 3), 0);
+  EXPECT_EQ(blocks.tokens_here(second), 0);
+  blocks.fill(first, 31);
+  EXPECT_EQ(blocks.tokens_here(second), 16) << "the second block is not full";
+  blocks.fill(first, 40);
   EXPECT_EQ(blocks.tokens_here(second), 32);
   EXPECT_EQ(blocks.missing(second, 0, 3), 1);
   EXPECT_EQ(blocks.take(second, 0, 3), 0);
@@ -263,14 +269,23 @@ TEST(SharedBlocks, AreMadeOnceAndIdleWhenNobodyHoldsThem) {
 TEST(SharedBlocks, GoInTheOrderInWhichTheyWereLeftAndNeverWhileHeld) {
   SharedBlocks blocks(16);
   const Request one = sharing(1, 32), two = sharing(2, 32), three = sharing(3, 32);
-  for (const Request* request : {&one, &two, &three}) blocks.take(*request, 0, 2);
+  for (const Request* request : {&one, &two, &three}) {
+    blocks.take(*request, 0, 2);
+    blocks.fill(*request, 32);
+  }
   blocks.release(two, 2);
   blocks.release(one, 2);
-  EXPECT_FALSE(blocks.evict(two) && blocks.tokens_here(two) == 0);  // not its own
+  EXPECT_TRUE(blocks.evict(two, 2));  // not its own
+  EXPECT_EQ(blocks.tokens_here(two), 16);
   EXPECT_EQ(blocks.tokens_here(one), 0);
-  EXPECT_TRUE(blocks.evict(three));
+  EXPECT_FALSE(blocks.evict(three, 3)) << "two are idle";
+  EXPECT_EQ(blocks.idle(), 2);
+  EXPECT_TRUE(blocks.evict(three, 1));  // the last block of the part
+  EXPECT_EQ(blocks.idle(), 1);
+  EXPECT_EQ(blocks.missing(two, 0, 2), 1);
+  EXPECT_TRUE(blocks.evict(three, 1));
   EXPECT_EQ(blocks.tokens_here(two), 0);
-  EXPECT_FALSE(blocks.evict(one));
+  EXPECT_FALSE(blocks.evict(one, 1));
   EXPECT_EQ(blocks.tokens_here(three), 16);  // its last token is to be computed
 }
 

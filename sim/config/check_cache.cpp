@@ -1,0 +1,68 @@
+// Settings of the KV cache that exclude each other.
+#include <fmt/format.h>
+
+#include "sim/config/check_scenario.hpp"
+
+namespace tandem::config {
+
+void check_eviction(const Scenario& scenario, const Tree& tree, Problems& problems) {
+  const Tree* serving = tree.find("serving");
+  const Tree* eviction = serving == nullptr ? nullptr : serving->find("eviction");
+  if (eviction == nullptr || !scenario.serving.eviction.is_on()) return;
+  const auto report = [&](const std::string& text) { problems.report(eviction->place, text); };
+  const Placement& placement = scenario.placement;
+  if (placement.mode != PlacementMode::Monolithic) {
+    return report("evicted caches stay on the pool that made them; write 'mode: monolithic'");
+  }
+  if (placement.speculation.is_on()) {
+    return report(
+        "tokens that pushed others out of the cache cannot be taken back; leave "
+        "'speculation' or 'eviction' out");
+  }
+  if (placement.decode.context > 1) {
+    return report("chips that share cached tokens do not evict them; leave 'context' out");
+  }
+  for (const ChipGroup& group : scenario.system.groups) {
+    const bool is_own = group.pool == placement.decode.pool;
+    if (is_own && scenario.system.chips.at(group.chip).model == "lpu") {
+      return report(
+          "programs of LPUs address every token that was appended; evict on a pool of "
+          "GPUs");
+    }
+  }
+  for (const LayerKind& kind : scenario.model.kinds) {
+    if (std::holds_alternative<LatentAttention>(kind.mixer)) {
+      return report(fmt::format("'{}' caches latents, which are not evicted; leave 'eviction' out",
+                                scenario.model.name));
+    }
+  }
+}
+
+void check_cascade(const Scenario& scenario, const Tree& tree, Problems& problems) {
+  const Tree* serving = tree.find("serving");
+  const Tree* cascade = serving == nullptr ? nullptr : serving->find("cascade_attention");
+  if (cascade == nullptr || !scenario.serving.cascade_attention) return;
+  const auto report = [&](const std::string& text) { problems.report(cascade->place, text); };
+  const PoolPlacement& decode = scenario.placement.decode;
+  for (const ChipGroup& group : scenario.system.groups) {
+    if (group.pool == decode.pool && scenario.system.chips.at(group.chip).model == "lpu") {
+      return report("slots of LPUs share no KV; leave 'cascade_attention' out");
+    }
+  }
+  if (decode.context > 1 || decode.precision.kv_format != nullptr ||
+      scenario.serving.eviction.is_on()) {
+    return report(
+        "a common prefix is read once where keys and values are elements and each chip has all of "
+        "its requests' tokens; leave 'cascade_attention' out, or 'context', formats of the KV "
+        "cache and 'eviction'");
+  }
+  for (const LayerKind& kind : scenario.model.kinds) {
+    if (!std::holds_alternative<LatentAttention>(kind.mixer)) continue;
+    return report(
+        fmt::format("'{}' caches latents, whose common prefix is not read once yet; leave "
+                    "'cascade_attention' out",
+                    scenario.model.name));
+  }
+}
+
+}  // namespace tandem::config
