@@ -36,8 +36,9 @@ class ServiceRun {
         seed_(options.seed.value_or(model.scenario_.seed)),
         router_(model.scenario_.serving.router),
         speculator_(make_speculator()),
-        speculation_(model.prefill_drafting_ ? std::optional<SpeculationUse>(SpeculationUse())
-                                             : std::nullopt),
+        speculation_(model.scenario_.placement.drafts_in_place()
+                         ? std::optional<SpeculationUse>(SpeculationUse())
+                         : std::nullopt),
         groups_(make_groups()),
         source_(traffic, model.time_alone(), model.scenario_.serving.prefix_cache, seed_, agenda_,
                 inlet()),

@@ -10,6 +10,9 @@
 namespace tandem::entry {
 namespace {
 
+/// At 1 a network of random weights says the same token again and again.
+constexpr double warm = 30;
+
 /// A scenario, and a network of random weights for it.
 struct Where {
   const char* scenario;
@@ -58,8 +61,8 @@ TEST_F(Branches, GreedyOnesAreTheSame) {
 
 TEST_F(Branches, FirstOneIsTheTextByItselfAndTheOthersDiffer) {
   for (const Where& where : everywhere_) {
-    const GenerateResult alone = run(where, options_of(1, 1));
-    const GenerateResult result = run(where, options_of(3, 1));
+    const GenerateResult alone = run(where, options_of(1, warm));
+    const GenerateResult result = run(where, options_of(3, warm));
     EXPECT_EQ(result.tokens, alone.tokens) << where.scenario;
     EXPECT_EQ(result.logits, alone.logits) << where.scenario;
     EXPECT_EQ(result.time_to_first_token, alone.time_to_first_token) << where.scenario;
@@ -71,7 +74,7 @@ TEST_F(Branches, FirstOneIsTheTextByItselfAndTheOthersDiffer) {
 
 TEST_F(Branches, HaveTheLogitsOfATextComputedFromItsStart) {
   for (const Where& where : everywhere_) {
-    const GenerateResult result = run(where, options_of(3, 1));
+    const GenerateResult result = run(where, options_of(3, warm));
     for (const GeneratedBranch& branch : result.branches) {
       GenerateOptions forced = options_of(1, 0);
       forced.forced = branch.tokens;
@@ -108,7 +111,7 @@ TEST_F(Branches, KvOfThePromptCrossesOnce) {
 
 TEST_F(Branches, AreAtLeastOneAndFit) {
   EXPECT_THROW((void)run(everywhere_.front(), options_of(0, 0)), ConfigError);
-  EXPECT_THROW((void)run(everywhere_[1], options_of(100000, 0)), ConfigError);
+  EXPECT_THROW((void)run(everywhere_.front(), options_of(100'000'000, 0)), ConfigError);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 
 #include "models/gpu/gpu_chip.hpp"
 #include "models/gpu/loaded_stage.hpp"
@@ -21,6 +22,9 @@ constexpr std::int64_t before_tree = 9;
 
 /// The newest token, three drafts behind it, two behind the second of them, one behind the fifth.
 const TokenTree some_tree{before_tree, {-1, 0, 0, 0, 2, 2, 5}};
+
+/// Its nodes by depth, [first, last).
+const std::vector<std::pair<std::int64_t, std::int64_t>> depths{{0, 1}, {1, 4}, {4, 6}, {6, 7}};
 
 bool chooses_keys(const NeuralNetwork& network) {
   return std::ranges::any_of(network.kinds, [](const LayerKind& kind) {
@@ -95,15 +99,15 @@ TEST_F(Trees, EveryNodeSeesItsOwnText) {
     // In one pass, as verified, and depth by depth, as drafted.
     const Tensor whole = run_nodes(*stage, 0, nodes, 0, 7);
     std::vector<Tensor> parts;
-    for (const auto& [begin, end] : {std::pair{0, 1}, {1, 4}, {4, 6}, {6, 7}}) {
+    for (const auto& [begin, end] : depths) {
       parts.push_back(run_nodes(*stage, 1, nodes, begin, end));
     }
     for (std::int64_t node = 0; node < 7; ++node) {
       const Tensor one = alone(network, prompt, along(nodes, some_tree.path(node)));
       EXPECT_TRUE(same(whole, node, one)) << network.name << " node " << node;
-      const std::int64_t part = node < 1 ? 0 : node < 4 ? 1 : node < 6 ? 2 : 3;
-      const std::int64_t first = std::array{0, 1, 4, 6}[index_of(part)];
-      EXPECT_TRUE(same(parts[index_of(part)], node - first, one))
+      const auto own = std::ranges::find_if(depths, [&](const auto& d) { return node < d.second; });
+      const auto part = static_cast<std::size_t>(own - depths.begin());
+      EXPECT_TRUE(same(parts[part], node - own->first, one))
           << network.name << " node " << node << " by depth";
     }
   }
