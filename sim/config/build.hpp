@@ -41,6 +41,8 @@ void build_speculation_in_place(const Tree& tree, Placement& placement, ReadCont
 void refuse_speculation(const MapReader& reader, const std::string& mode, ReadContext& context);
 [[nodiscard]] Serving build_serving(const Tree& tree, ReadContext& context);
 [[nodiscard]] Traffic build_traffic(const Tree& tree, ReadContext& context);
+/// Of a mix of models.
+[[nodiscard]] ModelRouting build_routing(const Tree& tree, ReadContext& context);
 [[nodiscard]] Slo build_slo(const Tree& tree, ReadContext& context);
 
 }  // namespace tandem::config

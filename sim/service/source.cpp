@@ -35,7 +35,9 @@ void RequestSource::start() {
   }
 }
 
-void RequestSource::answered(Picoseconds now) {
+void RequestSource::answered(Request& request, Picoseconds now) {
+  (void)request;
+  ++answered_;
   if (traffic_.arrivals != ArrivalKind::Closed) return;
   ++due_;
   agenda_.wake(*this, now, Phase::Release);

@@ -123,7 +123,8 @@ TEST(Report, JsonHasEveryKeyAndTheRunObjectLast) {
   const std::vector<std::string> keys = {"scenario", "version",     "config_hash", "seed",
                                          "fidelity", "simulated_s", "summary",     "bands",
                                          "bounds",   "steps",       "speculation", "groups",
-                                         "pools",    "links",       "provenance",  "run"};
+                                         "routing",  "deployments", "pools",       "links",
+                                         "provenance", "run"};
   std::vector<std::string> found;
   for (const auto& [key, value] : json.items()) found.push_back(key);
   EXPECT_EQ(found, keys);
