@@ -43,6 +43,9 @@ void refuse_speculation(const MapReader& reader, const std::string& mode, ReadCo
 [[nodiscard]] Traffic build_traffic(const Tree& tree, ReadContext& context);
 /// Of a mix of models.
 [[nodiscard]] ModelRouting build_routing(const Tree& tree, ReadContext& context);
+/// Requests of a trace beyond the model's context: complains, or drops them where `tree`, the
+/// traffic's, says so.
+void fit_trace(Scenario& scenario, const Tree& tree, ReadContext& context);
 [[nodiscard]] Slo build_slo(const Tree& tree, ReadContext& context);
 
 }  // namespace tandem::config

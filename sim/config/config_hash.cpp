@@ -81,6 +81,15 @@ void add(Hasher& hasher, const Placement& placement, const NeuralNetwork& draft_
   for (const double probability : speculation.acceptance) hasher.add(probability);
 }
 
+void add(Hasher& hasher, const RequestTrace& trace) {
+  hasher.add("trace").add(trace.requests.size()).add(trace.dropped);
+  for (const TracedRequest& request : trace.requests) {
+    hasher.add(request.arrival.count()).add(request.prompt).add(request.output);
+    hasher.add(request.shared.size());
+    for (const SharedPart& part : request.shared) hasher.add(part.key).add(part.end);
+  }
+}
+
 /// How a model is placed and served: of the scenario, or of one of its deployments.
 template <class Placed>
 void add_placed(Hasher& hasher, const Placed& placed) {
@@ -99,6 +108,7 @@ void add_placed(Hasher& hasher, const Placed& placed) {
     hasher.add("eviction").add(serving.eviction.policy).add(serving.eviction.tokens);
     hasher.add(serving.eviction.sinks);
   }
+  if (!serving.prefix_cache) hasher.add("no prefix cache");
 }
 
 void add_mix(Hasher& hasher, const Scenario& scenario) {
@@ -123,6 +133,11 @@ void add_load(Hasher& hasher, const Scenario& scenario) {
     hasher.add("groups").add(traffic.branches).add(traffic.agents).add(traffic.rounds);
     hasher.add(traffic.shared_prefix_tokens);
   }
+  if (traffic.arrivals == ArrivalKind::Gamma) hasher.add(traffic.burstiness);
+  if (traffic.arrivals == ArrivalKind::Ramp) {
+    hasher.add(traffic.end_rate).add(traffic.ramp_time_s);
+  }
+  if (traffic.trace) add(hasher, *traffic.trace);
   for (const auto& objective : {scenario.slo.ttft_p99, scenario.slo.tpot_p99}) {
     hasher.add(objective.has_value()).add(objective.value_or(Picoseconds{}).count());
   }

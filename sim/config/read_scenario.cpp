@@ -80,13 +80,18 @@ void build_one_model(const Tree& tree, const Tree& root, const Tree* traffic, Sc
   scenario.model = build_model(tree, "model", context);
   scenario.draft_model = build_model(tree, "draft_model", context);
   build_and_check_placement(tree, scenario, taken, context);
-  if (traffic != nullptr) check_lengths(scenario, *traffic, context.problems);
+  if (traffic != nullptr) {
+    fit_trace(scenario, *traffic, context);
+    check_lengths(scenario, *traffic, context.problems);
+  }
   check_speculation(scenario, tree, context.problems);
   build_engine(tree, scenario, context);
   check_eviction(scenario, tree.find("serving") == nullptr ? root : tree, context.problems);
+  check_prefix_cache(scenario, root, context.problems);
 }
 
-Deployment build_deployment(const Tree& tree, const Tree& root, const Scenario& mix,
+/// Leaves out of the mix's traffic what is too long for this model, where the file says so.
+Deployment build_deployment(const Tree& tree, const Tree& root, Scenario& mix,
                             const Tree* traffic, ChipsWanted& taken, ReadContext& context) {
   const MapReader reader(tree, deployment_section(), "an entry of 'models'", context);
   Deployment deployment;
@@ -100,6 +105,7 @@ Deployment build_deployment(const Tree& tree, const Tree& root, const Scenario& 
   deployment.draft_model = std::move(side.draft_model);
   deployment.placement = std::move(side.placement);
   deployment.serving = side.serving;
+  mix.traffic = std::move(side.traffic);
   return deployment;
 }
 

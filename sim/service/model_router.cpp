@@ -18,12 +18,15 @@ void ModelRouter::connect(std::vector<RequestInlet*> deployments, AnswerSink& so
 void ModelRouter::arrived(Request& request, Picoseconds now) {
   const std::size_t answering = answering_deployment(mix_, drawn_.uniform());
   const std::size_t first = mix_.routing.policy == RoutingPolicy::Cascade ? 0 : answering;
-  courses_.push_back({{}, first, answering});
+  courses_.push_back({{}, request.shared, first, answering});
   enter(first, request, now);
 }
 
 void ModelRouter::enter(std::size_t deployment, Request& request, Picoseconds now) {
-  courses_.at(static_cast<std::size_t>(request.id)).visits.push_back(&request);
+  Course& course = courses_.at(static_cast<std::size_t>(request.id));
+  course.visits.push_back(&request);
+  const bool shares = mix_.deployments[deployment].serving.prefix_cache;
+  request.shared = shares ? course.shared : std::vector<SharedPart>();
   Occupancy& own = occupancies_[deployment];
   if (own.requests++ == 0) own.since = now;
   inlets_[deployment]->arrived(request, now);

@@ -32,6 +32,7 @@ class ModelRouter final : public RequestInlet, public AnswerSink, public Compone
   /// A request from its arrival to the answer that stands.
   struct Course {
     std::vector<const Request*> visits;  ///< one per model that computed it
+    std::vector<SharedPart> shared;      ///< from the start of its prompt
     std::size_t first = 0;               ///< deployment of the first of them
     std::size_t answering = 0;           ///< whose answer stands
   };

@@ -66,8 +66,11 @@ class ServiceRun {
       agenda_.add(*model_router_, "model_router");
       inlet = model_router_.get();
     }
-    source_ =
-        std::make_unique<RequestSource>(traffic_, model_.time_alone(), seed_, agenda_, *inlet);
+    const bool shares_prefixes = std::ranges::any_of(model_.deployments_, [](const auto& own) {
+      return own->scenario().serving.prefix_cache;
+    });
+    source_ = std::make_unique<RequestSource>(traffic_, model_.time_alone(), shares_prefixes, seed_,
+                                              agenda_, *inlet);
     agenda_.add(*source_, "source");
     AnswerSink* answers = source_.get();
     if (model_router_) {
