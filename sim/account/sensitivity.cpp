@@ -86,13 +86,10 @@ class AnalyticalClock {
   }
   /// Whether passes of a pool run on such chips; the feed-forward pool takes part in decoding.
   [[nodiscard]] bool runs_on(const std::string& pool, const std::string& chip) const {
-    const auto feeds = [&](const PoolUse& use) {
-      return phase_of_pool(use.name) == "ffn" && phase_of_pool(pool) == "decode" &&
-             model_.deployment_of(use.name) == model_.deployment_of(pool);
-    };
-    return std::any_of(result_.pools.begin(), result_.pools.end(), [&](const PoolUse& use) {
-      return use.chip == chip && (use.name == pool || feeds(use));
-    });
+    const PoolModel& own = pool_of(pool);
+    const FeedForwardPool* feeding = own.feed_forward();
+    return own.chip().chip().name == chip ||
+           (feeding != nullptr && feeding->chip().chip().name == chip);
   }
   /// The longest pass of every pool and kind.
   void choose_probes() {

@@ -87,7 +87,78 @@ void check_models(const Scenario& scenario, const Tree& models, Problems& proble
                   "leave them out of the traffic");
 }
 
+/// Why a deployment cannot have tiers; empty where it can.
+std::string tier_problem(const Scenario& mix, const Deployment& host) {
+  const PoolPlacement& pool = host.placement.prefill;
+  if (host.host) return "is a tier itself; name the model that has the placement";
+  if (host.placement.mode != PlacementMode::Monolithic || host.placement.speculation.is_on()) {
+    return "is not of mode monolithic without speculation, which tiers need";
+  }
+  if (pool.pipeline > 1 || pool.head_chips > 0) {
+    return "is a pipeline; tiers need 'pipeline: 1'";
+  }
+  for (const ChipGroup& group : mix.system.groups) {
+    const auto chip = mix.system.chips.find(group.chip);
+    const bool is_lpu = chip != mix.system.chips.end() && chip->second.model == "lpu";
+    if (group.pool == pool.pool && is_lpu) {
+      return "stands on LPUs, whose programs hold one set of weights; give the tier chips of its "
+             "own";
+    }
+  }
+  return "";
+}
+
+bool has_same_cache(const Precision& a, const Precision& b) {
+  return a.kv_cache == b.kv_cache && a.kv_format == b.kv_format;
+}
+
 }  // namespace
+
+void build_tier(const MapReader& reader, const Tree& tree, const Scenario& mix,
+                Deployment& deployment, ReadContext& context) {
+  const std::set<std::string> keys = {"model", "draft_model", "placement", "speculation",
+                                      "serving"};
+  for (const TreeEntry& entry : tree.entries) {
+    if (!keys.contains(entry.key)) continue;
+    context.problems.report(
+        entry.key_place,
+        fmt::format("'{}' does not go with 'on': a tier has that of the model it names",
+                    entry.key));
+  }
+  const std::string name = reader.text("on");
+  const auto found = std::ranges::find(mix.deployments, name, &Deployment::name);
+  if (found == mix.deployments.end()) {
+    return reader.report("on", fmt::format("no model before this one is called '{}'", name));
+  }
+  const std::string problem = tier_problem(mix, *found);
+  if (!problem.empty()) return reader.report("on", fmt::format("'{}' {}", name, problem));
+  const Precision precision = build_precision(reader.child("precision"), context);
+  if (!has_same_cache(precision, found->placement.prefill.precision)) {
+    reader.report("precision", fmt::format("the tiers on one pool share its KV cache; write the "
+                                           "'kv_cache' of '{}'",
+                                           name));
+  }
+  deployment.host = static_cast<std::size_t>(found - mix.deployments.begin());
+  deployment.model = found->model;
+  deployment.placement = found->placement;
+  deployment.serving = found->serving;
+  for (PoolPlacement* pool : {&deployment.placement.prefill, &deployment.placement.decode}) {
+    pool->precision = precision;
+    pool->place = tree.place;
+  }
+}
+
+void join_tiers(Scenario& mix) {
+  std::vector<Deployment>& all = mix.deployments;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    for (std::size_t j = 0; j < all.size(); ++j) {
+      if (i == j || all[i].host.value_or(i) != all[j].host.value_or(j)) continue;
+      const Precision other = all[j].placement.prefill.precision;
+      all[i].placement.prefill.tiers.push_back(other);
+      all[i].placement.decode.tiers.push_back(other);
+    }
+  }
+}
 
 ModelRouting build_routing(const Tree& tree, ReadContext& context) {
   const MapReader reader(tree, routing_section(), "routing", context);

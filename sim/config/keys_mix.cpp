@@ -7,21 +7,28 @@ namespace tandem::config {
 using namespace make;
 
 Section deployment_section() {
-  return {"entry of models",
-          "One of several models on a system, on chips of its own: the first takes the first chips "
-          "of its pools, and so on. From weak to strong where thresholds decide. "
-          "`--set models.NAME.KEY=VALUE` changes one.",
-          {
-              required(text("name", "What results call it.")),
-              required(map("model", "Network in workloads/models.")),
-              map("draft_model", "Speculative decoding: network that drafts."),
-              required(map("placement", "How the pools run the model.")),
-              keys("speculation", "Speculative decoding on the pool that makes the tokens."),
-              map("serving", "Batching of its serving engine, instead of the scenario's."),
-              number("share", Dimension::Fraction, "0", 0, 1,
-                     "`policy: share`: of the requests; all of them together 1."),
-          },
-          {}};
+  return {
+      "entry of models",
+      "One of several models on a system, on chips of its own (the first takes the first chips "
+      "of its pools, and so on) or, with `on`, a tier: another precision of a model on the same "
+      "chips. From weak to strong where thresholds decide. "
+      "`--set models.NAME.KEY=VALUE` changes one.",
+      {
+          required(text("name", "What results call it.")),
+          required(map("model", "Network in workloads/models.")),
+          map("draft_model", "Speculative decoding: network that drafts."),
+          required(map("placement", "How the pools run the model.")),
+          keys("speculation", "Speculative decoding on the pool that makes the tokens."),
+          map("serving", "Batching of its serving engine, instead of the scenario's."),
+          text("on",
+               "Name of a model before it (GPUs, mode monolithic, one stage), instead of `model` "
+               "and `placement`: the same model on the same chips in another precision. The "
+               "chips hold the weights of all tiers; a step is one pass per tier."),
+          keys("precision", "With `on`: formats of numbers; the KV cache as that model has it."),
+          number("share", Dimension::Fraction, "0", 0, 1,
+                 "`policy: share`: of the requests; all of them together 1."),
+      },
+      {}};
 }
 
 Section routing_section() {

@@ -90,15 +90,32 @@ void build_one_model(const Tree& tree, const Tree& root, const Tree* traffic, Sc
   check_prefix_cache(scenario, root, context.problems);
 }
 
+/// A tier has no model and placement of its own.
+Section section_of_deployment(const Tree& tree) {
+  Section section = deployment_section();
+  const bool is_tier = tree.is_map() && tree.find("on") != nullptr;
+  for (KeySpec& key : section.keys) {
+    if (key.name == "model" || key.name == "placement") key.is_required = !is_tier;
+  }
+  return section;
+}
+
 /// Leaves out of the mix's traffic what is too long for this model, where the file says so.
-Deployment build_deployment(const Tree& tree, const Tree& root, Scenario& mix,
-                            const Tree* traffic, ChipsWanted& taken, ReadContext& context) {
-  const MapReader reader(tree, deployment_section(), "an entry of 'models'", context);
+Deployment build_deployment(const Tree& tree, const Tree& root, Scenario& mix, const Tree* traffic,
+                            ChipsWanted& taken, ReadContext& context) {
+  const MapReader reader(tree, section_of_deployment(tree), "an entry of 'models'", context);
   Deployment deployment;
   deployment.place = tree.place;
   if (!tree.is_map()) return deployment;
   deployment.name = reader.text("name");
   deployment.share = reader.number("share");
+  if (reader.has("on")) {
+    build_tier(reader, tree, mix, deployment, context);
+    return deployment;
+  }
+  if (reader.has("precision")) {
+    reader.report("precision", "'precision' is for tiers with 'on'; write it in the placement");
+  }
   Scenario side = mix;
   build_one_model(tree, root, traffic, side, taken, context);
   deployment.model = std::move(side.model);
@@ -132,6 +149,7 @@ void build_mix(const Tree& tree, const Tree* traffic, Scenario& scenario, ReadCo
   if (const Tree* routing = tree.find("routing")) {
     scenario.routing = build_routing(*routing, context);
   }
+  join_tiers(scenario);
   check_mix(scenario, tree, context.problems);
 }
 

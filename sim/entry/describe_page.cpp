@@ -124,8 +124,10 @@ void add_pools(std::string& page, const Scenario& scenario, const Catalogue& cat
 void add_mix(std::string& page, const Scenario& mix, const Catalogue& catalogue) {
   const std::vector<double> loads = expected_loads(mix);
   for (std::size_t i = 0; i < mix.deployments.size(); ++i) {
-    page += fmt::format("\n  {}: {}, {:.4g} % of the requests\n", mix.deployments[i].name,
-                        mix.deployments[i].model.name, 100 * loads[i]);
+    const Deployment& own = mix.deployments[i];
+    page += fmt::format("\n  {}: {}, {:.4g} % of the requests{}\n", own.name, own.model.name,
+                        100 * loads[i],
+                        own.host ? ", on the chips of " + mix.deployments[*own.host].name : "");
     add_pools(page, deployment_side(mix, i), catalogue);
   }
 }

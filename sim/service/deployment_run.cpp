@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "sim/service/pool_use.hpp"
 #include "sim/service/shared_links.hpp"
 #include "sim/service/streaming_replica.hpp"
@@ -27,7 +29,8 @@ auto on_links(const RunParts& parts, const System& system, const Make& make) {
 
 }  // namespace
 
-DeploymentRun::DeploymentRun(DeploymentModel& model, std::string name, const RunParts& parts)
+DeploymentRun::DeploymentRun(DeploymentModel& model, std::string name, const RunParts& parts,
+                             const std::vector<HostedTier>& hosted)
     : model_(model),
       name_(std::move(name)),
       parts_(parts),
@@ -42,6 +45,7 @@ DeploymentRun::DeploymentRun(DeploymentModel& model, std::string name, const Run
     model.prefill_pool().simulate_all_ranks();
     if (model.is_split()) model.decode_pool().simulate_all_ranks();
   }
+  if (!hosted.empty()) add_tiers(hosted);
   make_replicas(prefill_estimator_, prefill_role(), prefill_);
   if (speculator_) add_drafters();
   if (speculation_) describe_speculation();
@@ -58,20 +62,49 @@ void DeploymentRun::connect(AnswerSink& answers) {
   router_.connect_groups(groups_.get());
 }
 
-RequestInlet& DeploymentRun::inlet() {
+void DeploymentRun::add_tiers(const std::vector<HostedTier>& hosted) {
+  tiers_.emplace(prefill_estimator_);
+  tier_names_.push_back(name_);
+  for (const HostedTier& tier : hosted) {
+    PoolModel& pool = tier.model.prefill_pool();
+    if (parts_.options.all_ranks) pool.simulate_all_ranks();
+    tiers_->add(pool, parts_.options.fidelity, parts_.options.exact);
+    tier_names_.push_back(tier.name);
+  }
+  for (std::size_t tier = 0; tier < tiers_->tiers(); ++tier) {
+    tier_inlets_.push_back(std::make_unique<TierInlet>(*this, tier));
+  }
+}
+
+void DeploymentRun::TierInlet::arrived(Request& request, Picoseconds now) {
+  run_.tiers_->assign(request.id, tier_);
+  // The KV of a prefix is another in each precision.
+  const auto tiers = static_cast<std::int64_t>(run_.tiers_->tiers());
+  for (SharedPart& part : request.shared) {
+    part.key = part.key * tiers + static_cast<std::int64_t>(tier_);
+  }
+  run_.router_.arrived(request, now);
+}
+
+RequestInlet& DeploymentRun::inlet(std::size_t tier) {
+  if (tiers_) return *tier_inlets_.at(tier);
   if (groups_) return *groups_;
   if (speculator_) return *speculator_;
   return router_;
 }
 
 void DeploymentRun::add_components() {
-  SystemAgenda& agenda = parts_.agenda;
-  if (transfer_) agenda.add(*transfer_, with_name("links"));
-  if (layers_) agenda.add(*layers_, with_name("links"));
-  if (speculator_) agenda.add(*speculator_, with_name("speculator"));
+  // A dot in the name of a module would mean that it is part of another one.
+  const auto add = [&](Component& component, std::string name) {
+    std::ranges::replace(name, '.', '/');
+    parts_.agenda.add(component, name);
+  };
+  if (transfer_) add(*transfer_, with_name("links"));
+  if (layers_) add(*layers_, with_name("links"));
+  if (speculator_) add(*speculator_, with_name("speculator"));
   for (const auto* replicas : {&prefill_, &decode_, &draft_}) {
     for (const auto& replica : *replicas) {
-      agenda.add(*replica, fmt::format("{}_{}", replica->name(), replica->index()));
+      add(*replica, fmt::format("{}_{}", replica->name(), replica->index()));
     }
   }
 }
@@ -116,6 +149,7 @@ void DeploymentRun::make_replicas(StepEstimator& estimator, Role role, Router::R
   ReplicaSetup setup;
   setup.estimator = &estimator;
   setup.drafts = drafts_on(estimator, role);
+  setup.tiers = tiers_ ? &*tiers_ : nullptr;
   setup.sampler = &parts_.sampler;
   setup.sink = &sink_of(role);
   setup.agenda = &parts_.agenda;
@@ -226,6 +260,9 @@ PoolUse DeploymentRun::use_of(StepEstimator& estimator, const Router::Replicas& 
   if (drafting.estimator && &replicas != &draft_) {
     add_drafting_totals(drafting.estimator->totals(), use.totals);
   }
+  for (std::size_t tier = 1; tiers_ && tier < tiers_->tiers(); ++tier) {
+    add_tier_totals(tiers_->estimator(tier).totals(), use.totals);
+  }
   if (parts_.options.fidelity == Fidelity::Cycle) add_peaks(estimator.pool(), use);
   return use;
 }
@@ -261,6 +298,9 @@ void DeploymentRun::collect_steps(RunResult& result) {
   result.steps_simulated = prefill_estimator_.simulated();
   if (decode_estimator_) result.steps_simulated += decode_estimator_->simulated();
   if (draft_estimator_) result.steps_simulated += draft_estimator_->simulated();
+  for (std::size_t tier = 1; tiers_ && tier < tiers_->tiers(); ++tier) {
+    result.steps_simulated += tiers_->estimator(tier).simulated();
+  }
   for (const Drafting* drafting : {&prefill_drafting_, &decode_drafting_}) {
     if (drafting->estimator) result.steps_simulated += drafting->estimator->simulated();
   }
@@ -274,7 +314,19 @@ void DeploymentRun::collect(RunResult& result) {
   result.itl_ms = router_.take_itl();
 }
 
+void DeploymentRun::collect_tier(std::size_t tier, RunResult& result) {
+  PoolUse use = pool_use(tiers_->estimator(tier), prefill_, result.simulated_s);
+  use.name = tier_names_[tier];
+  for (const auto& [name, bytes] : use.totals.link_bytes) {
+    result.links[name].bytes += Bytes(static_cast<std::int64_t>(bytes + 0.5));
+  }
+  result.pools.push_back(std::move(use));
+}
+
 std::string DeploymentRun::key_of(const PoolModel& pool) const {
+  for (std::size_t tier = 0; tiers_ && tier < tiers_->tiers(); ++tier) {
+    if (&tiers_->estimator(tier).pool() == &pool) return tier_names_[tier];
+  }
   for (const auto* replicas : {&prefill_, &draft_, &decode_}) {
     if (!replicas->empty() && &replicas->front()->pool() == &pool) {
       return replicas->front()->name();

@@ -15,6 +15,7 @@
 #include "sim/service/speculation/draft_passes.hpp"
 #include "sim/service/speculation/speculator.hpp"
 #include "sim/service/system_agenda.hpp"
+#include "sim/service/tier_passes.hpp"
 
 namespace tandem {
 
@@ -31,20 +32,33 @@ struct RunParts {
   SharedLinks* links = nullptr;  ///< that several models use; null: this one has its own
 };
 
-/// The parts of one deployment, alive while a run lasts.
+/// A further precision on the chips of a deployment.
+struct HostedTier {
+  DeploymentModel& model;
+  std::string name;
+};
+
+/// The parts of one deployment and the tiers on its chips, alive while a run lasts. Tiers are
+/// numbered from 0, its own.
 class DeploymentRun {
  public:
   /// `name` of the deployment; empty where it is the only one.
-  DeploymentRun(DeploymentModel& model, std::string name, const RunParts& parts);
+  DeploymentRun(DeploymentModel& model, std::string name, const RunParts& parts,
+                const std::vector<HostedTier>& hosted = {});
   /// Where answers go. Comes before the run.
   void connect(AnswerSink& answers);
-  /// Where its requests arrive.
-  [[nodiscard]] RequestInlet& inlet();
+  /// Where its requests arrive, or those of a tier.
+  [[nodiscard]] RequestInlet& inlet(std::size_t tier = 0);
   /// Requests beside those that arrived; null where there are none.
   [[nodiscard]] const RequestGroups* groups() const { return groups_.get(); }
   /// What it measured, but for its requests: `result.simulated_s` is that of the run. Leaves out
   /// its links where several models use them.
   void collect(RunResult& result);
+  /// The same of one of several tiers: chips as all tiers have them, passes of its own.
+  void collect_tier(std::size_t tier, RunResult& result);
+  [[nodiscard]] bool has_tiers() const { return tiers_.has_value(); }
+  /// Part of the time of all steps that a tier's passes took.
+  [[nodiscard]] double share_of_tier(std::size_t tier) const { return tiers_->share(tier); }
   /// Key in results of a pool that took part; empty for others.
   [[nodiscard]] std::string key_of(const PoolModel& pool) const;
 
@@ -54,8 +68,17 @@ class DeploymentRun {
     std::optional<StepEstimator> estimator;
     std::optional<DraftPasses> passes;
   };
-  [[nodiscard]] std::unique_ptr<NetworkModel> links();
-  void serve_links(Component& component);
+  /// Where the requests of a tier arrive.
+  class TierInlet final : public RequestInlet {
+   public:
+    TierInlet(DeploymentRun& run, std::size_t tier) : run_(run), tier_(tier) {}
+    void arrived(Request& request, Picoseconds now) override;
+
+   private:
+    DeploymentRun& run_;
+    std::size_t tier_;
+  };
+  void add_tiers(const std::vector<HostedTier>& hosted);
   [[nodiscard]] std::unique_ptr<Speculator> make_speculator();
   [[nodiscard]] std::unique_ptr<RequestGroups> make_groups();
   void add_drafters();
@@ -81,13 +104,15 @@ class DeploymentRun {
   std::string name_;
   RunParts parts_;
   Router router_;
-  std::vector<std::pair<Component*, std::string>> components_;
   std::unique_ptr<Speculator> speculator_;     ///< of drafts on a pool of their own
   std::optional<SpeculationUse> speculation_;  ///< of drafts in place
   Drafting prefill_drafting_;
   Drafting decode_drafting_;
   std::unique_ptr<RequestGroups> groups_;  ///< where an arrival is several requests
   StepEstimator prefill_estimator_;
+  std::optional<TierPasses> tiers_;      ///< where there are several
+  std::vector<std::string> tier_names_;  ///< the same
+  std::vector<std::unique_ptr<TierInlet>> tier_inlets_;
   std::optional<StepEstimator> decode_estimator_;
   std::optional<StepEstimator> draft_estimator_;
   Router::Replicas prefill_;

@@ -27,13 +27,13 @@ void ModelRouter::enter(std::size_t deployment, Request& request, Picoseconds no
   course.visits.push_back(&request);
   const bool shares = mix_.deployments[deployment].serving.prefix_cache;
   request.shared = shares ? course.shared : std::vector<SharedPart>();
-  Occupancy& own = occupancies_[deployment];
+  Occupancy& own = occupancies_[chips_of(deployment)];
   if (own.requests++ == 0) own.since = now;
   inlets_[deployment]->arrived(request, now);
 }
 
 void ModelRouter::leave(std::size_t deployment, Picoseconds now) {
-  Occupancy& own = occupancies_[deployment];
+  Occupancy& own = occupancies_[chips_of(deployment)];
   if (--own.requests == 0) own.total += now - own.since;
 }
 

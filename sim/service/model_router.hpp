@@ -38,9 +38,9 @@ class ModelRouter final : public RequestInlet, public AnswerSink, public Compone
   };
   /// By id of the source's requests.
   [[nodiscard]] const std::vector<Course>& courses() const { return courses_; }
-  /// Time during which a deployment had requests.
+  /// Time during which the chips of a deployment had requests, of other tiers on them too.
   [[nodiscard]] Picoseconds occupied(std::size_t deployment) const {
-    return occupancies_.at(deployment).total;
+    return occupancies_.at(chips_of(deployment)).total;
   }
 
  private:
@@ -49,6 +49,9 @@ class ModelRouter final : public RequestInlet, public AnswerSink, public Compone
     Picoseconds since;
     Picoseconds total;
   };
+  [[nodiscard]] std::size_t chips_of(std::size_t deployment) const {
+    return mix_.deployments[deployment].host.value_or(deployment);
+  }
   void enter(std::size_t deployment, Request& request, Picoseconds now);
   void leave(std::size_t deployment, Picoseconds now);
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 
 #include "sim/core/diagnostics.hpp"
 #include "sim/describe/mix.hpp"
@@ -27,10 +28,7 @@ class ServiceRun {
         links_(make_links()) {
     const RunParts parts{traffic_,    options_, seed_, agenda_, sampler_, model.make_network_,
                          links_.get()};
-    for (std::size_t i = 0; i < model.deployments_.size(); ++i) {
-      deployments_.push_back(
-          std::make_unique<DeploymentRun>(*model.deployments_[i], name_of(i), parts));
-    }
+    for (std::size_t i = 0; i < model.deployments_.size(); ++i) add_deployment(i, parts);
     connect();
   }
 
@@ -54,6 +52,26 @@ class ServiceRun {
     return links;
   }
 
+  /// A deployment on chips of its own with the tiers that stand on them, or its place in one.
+  void add_deployment(std::size_t index, const RunParts& parts) {
+    if (scenario_.is_mix() && scenario_.deployments[index].host) {
+      const std::size_t host = *scenario_.deployments[index].host;
+      const Place& first = places_[host];
+      const auto tiers = std::count_if(places_.begin(), places_.end(),
+                                       [&](const Place& place) { return place.run == first.run; });
+      places_.push_back({first.run, static_cast<std::size_t>(tiers)});
+      return;
+    }
+    std::vector<HostedTier> hosted;
+    for (std::size_t i = 0; i < scenario_.deployments.size(); ++i) {
+      if (scenario_.deployments[i].host != index) continue;
+      hosted.push_back({*model_.deployments_[i], name_of(i)});
+    }
+    deployments_.push_back(std::make_unique<DeploymentRun>(*model_.deployments_[index],
+                                                           name_of(index), parts, hosted));
+    places_.push_back({deployments_.back().get(), 0});
+  }
+
   [[nodiscard]] std::string name_of(std::size_t deployment) const {
     return scenario_.is_mix() ? scenario_.deployments[deployment].name : std::string{};
   }
@@ -66,16 +84,15 @@ class ServiceRun {
       agenda_.add(*model_router_, "model_router");
       inlet = model_router_.get();
     }
-    const bool shares_prefixes = std::ranges::any_of(model_.deployments_, [](const auto& own) {
-      return own->scenario().serving.prefix_cache;
-    });
+    const bool shares_prefixes = std::ranges::any_of(
+        model_.deployments_, [](const auto& own) { return own->scenario().serving.prefix_cache; });
     source_ = std::make_unique<RequestSource>(traffic_, model_.time_alone(), shares_prefixes, seed_,
                                               agenda_, *inlet);
     agenda_.add(*source_, "source");
     AnswerSink* answers = source_.get();
     if (model_router_) {
       std::vector<RequestInlet*> inlets;
-      for (const auto& deployment : deployments_) inlets.push_back(&deployment->inlet());
+      for (const Place& place : places_) inlets.push_back(&place.run->inlet(place.tier));
       model_router_->connect(std::move(inlets), *source_);
       answers = model_router_.get();
     }
@@ -148,22 +165,30 @@ class ServiceRun {
     }
     std::vector<const Request*> requests;
     for (const Request& request : answered) requests.push_back(&request);
+    std::map<std::size_t, DeploymentResult> results;
     const Picoseconds first = answered.front().arrival;
     result.simulated_s = to_seconds(add_requests(requests, result) - first);
     for (std::size_t i = 0; i < answered.size(); ++i) {
       result.requests[i].deployment = name_of(model_router_->courses()[i].answering);
     }
-    for (std::size_t i = 0; i < deployments_.size(); ++i) {
-      result.deployments.push_back(collect_deployment(i, result.simulated_s));
-      add_deployment(result.deployments.back().run, result);
+    for (const auto& deployment : deployments_) {
+      RunResult own = empty_result();
+      own.simulated_s = result.simulated_s;
+      deployment->collect(own);
+      add_work(own, result);
+      for (std::size_t i = 0; i < places_.size(); ++i) {
+        if (places_[i].run == deployment.get()) results[i] = deployment_result(i, own);
+      }
     }
+    for (auto& [index, own] : results) result.deployments.push_back(std::move(own));
     for (const auto& [name, use] : links_->usage()) {
       result.links[name].busy = use.busy;
       result.links[name].peak_queue = use.peak_queue;
     }
   }
 
-  [[nodiscard]] DeploymentResult collect_deployment(std::size_t index, double simulated_s) {
+  /// `work`: of all tiers on the chips.
+  [[nodiscard]] DeploymentResult deployment_result(std::size_t index, const RunResult& work) const {
     DeploymentResult own;
     own.name = name_of(index);
     own.model = scenario_.deployments[index].model.name;
@@ -175,17 +200,23 @@ class ServiceRun {
         visits.push_back(course.visits[visit]);
       }
     }
-    own.run = empty_result();
-    own.run.simulated_s = simulated_s;
-    deployments_[index]->collect(own.run);
+    const Place& place = places_[index];
+    if (place.run->has_tiers()) {
+      own.run = empty_result();
+      own.run.simulated_s = work.simulated_s;
+      place.run->collect_tier(place.tier, own.run);
+    } else {
+      own.run = work;
+    }
     add_requests(visits, own.run);
     record_requests(visits);
-    own.run.simulated_s = to_seconds(model_router_->occupied(index));
+    own.run.simulated_s = to_seconds(model_router_->occupied(index)) *
+                          (place.run->has_tiers() ? place.run->share_of_tier(place.tier) : 1);
     return own;
   }
 
   /// Sums over the deployments.
-  static void add_deployment(const RunResult& own, RunResult& result) {
+  static void add_work(const RunResult& own, RunResult& result) {
     result.pools.insert(result.pools.end(), own.pools.begin(), own.pools.end());
     result.itl_ms.insert(result.itl_ms.end(), own.itl_ms.begin(), own.itl_ms.end());
     result.steps += own.steps;
@@ -213,8 +244,14 @@ class ServiceRun {
   std::uint64_t seed_;
   SystemAgenda agenda_;
   StepSampler sampler_;
-  std::unique_ptr<SharedLinks> links_;  ///< of a mix
-  std::vector<std::unique_ptr<DeploymentRun>> deployments_;
+  std::unique_ptr<SharedLinks> links_;                       ///< of a mix
+  std::vector<std::unique_ptr<DeploymentRun>> deployments_;  ///< those with chips of their own
+  /// Of every deployment: whose chips it runs on, and which tier it is there.
+  struct Place {
+    DeploymentRun* run;
+    std::size_t tier;
+  };
+  std::vector<Place> places_;
   std::unique_ptr<ModelRouter> model_router_;  ///< of a mix
   std::unique_ptr<RequestSource> source_;
 };
@@ -225,13 +262,18 @@ ServiceModel::ServiceModel(const Scenario& scenario, const Catalogue& catalogue,
       make_network_(std::move(make_network)),
       store_(store ? std::optional<std::filesystem::path>(*store) : std::nullopt) {
   ChipsTaken taken;
-  const auto add = [&](const Scenario& side) {
+  const auto add = [&](const Scenario& side, ChipsTaken& own) {
     deployments_.push_back(
-        std::make_unique<DeploymentModel>(side, catalogue, make_network_, store_, taken));
+        std::make_unique<DeploymentModel>(side, catalogue, make_network_, store_, own));
   };
-  if (!scenario.is_mix()) add(scenario);
+  if (!scenario.is_mix()) add(scenario, taken);
+  std::vector<ChipsTaken> before;
   for (std::size_t i = 0; i < scenario.deployments.size(); ++i) {
-    add(sides_.emplace_back(deployment_side(scenario, i)));
+    const std::optional<std::size_t> host = scenario.deployments[i].host;
+    const Scenario& side = sides_.emplace_back(deployment_side(scenario, i));
+    before.push_back(host ? before[*host] : taken);
+    ChipsTaken of_host = before.back();
+    add(side, host ? of_host : taken);
   }
 }
 

@@ -251,5 +251,22 @@ TEST(Loader, OverridesCallTheModelsOfAMixByNameOrNumber) {
   EXPECT_EQ(mix.deployments[0].placement.prefill.replicas, 3);
 }
 
+TEST(Loader, ATierHasTheModelAndTheChipsOfTheOneItNames) {
+  const Scenario mix =
+      loader().scenario("mixed", {{"models.strong",
+                                   "{name: strong, on: weak, share: 0.25, precision: {weights: "
+                                   "bfloat16}}"}});
+  const Deployment& host = mix.deployments[0];
+  const Deployment& tier = mix.deployments[1];
+  ASSERT_TRUE(tier.host);
+  EXPECT_EQ(*tier.host, 0U);
+  EXPECT_EQ(tier.model.layers(), host.model.layers());
+  EXPECT_EQ(tier.serving.max_sequences, 16);
+  ASSERT_EQ(host.placement.prefill.tiers.size(), 1U);
+  EXPECT_EQ(host.placement.prefill.tiers[0].weights, ElementType::Bfloat16);
+  ASSERT_EQ(tier.placement.prefill.tiers.size(), 1U);
+  EXPECT_EQ(tier.placement.prefill.tiers[0].weights, ElementType::Fp8E4m3);
+}
+
 }  // namespace
 }  // namespace tandem

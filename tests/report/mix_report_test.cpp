@@ -141,5 +141,17 @@ TEST(MixReport, InputsOfEveryModelCount) {
   EXPECT_NE(moved.find("chips.small.base"), std::string::npos) << moved;
 }
 
+TEST(MixReport, TiersDivideTheCostOfTheirChips) {
+  const Scenario s = priced(fakes::tiers(RoutingPolicy::Share, 0.6));
+  const Reported r = report(s);
+  EXPECT_EQ(r.json["pools"].size(), 1u);
+  // The chips are never idle: the tiers together cost what the run does, a request of each as much.
+  EXPECT_NEAR(cost(r) / r.json["routing"]["usd_per_request_with_idle"].get<double>(), 1, 1e-6);
+  const Json& own = r.json["deployments"];
+  EXPECT_NEAR(own[0]["usd_per_request"].get<double>() / own[1]["usd_per_request"].get<double>(), 1,
+              1e-9);
+  EXPECT_FALSE(r.json["provenance"].empty());
+}
+
 }  // namespace
 }  // namespace tandem

@@ -25,6 +25,25 @@ inline Scenario mix(RoutingPolicy policy, double share_of_weak) {
   return s;
 }
 
+/// The weak model in two precisions on one chip, called "weak" and "strong".
+inline Scenario tiers(RoutingPolicy policy, double share_of_weak) {
+  Scenario s = mix(policy, share_of_weak);
+  Precision narrow;
+  narrow.weights = ElementType::Fp8E4m3;
+  Deployment& host = s.deployments[0];
+  Deployment& tier = s.deployments[1];
+  tier.model = host.model;
+  tier.host = 0;
+  for (PoolPlacement* pool : {&host.placement.prefill, &host.placement.decode}) {
+    pool->tiers = {narrow};
+  }
+  for (PoolPlacement* pool : {&tier.placement.prefill, &tier.placement.decode}) {
+    pool->precision = narrow;
+    pool->tiers = {host.placement.prefill.precision};
+  }
+  return s;
+}
+
 /// One model of a mix by itself, serving so many requests one after the other.
 inline Scenario alone(const Scenario& mix, std::size_t deployment, std::int64_t requests) {
   Scenario s = mix;

@@ -194,6 +194,18 @@ TEST(Mix, ChipsThatAreTakenAreAnErrorOfTheLaterModel) {
   }
 }
 
+/// Users who all begin at once, the first with the weak model and the second with the strong one.
+void send_one_to_each(Scenario& s) {
+  s.traffic.concurrency = 2;
+  s.traffic.requests = 2;
+  while (true) {
+    RandomStream candidate(s.seed, "routing");
+    const double first = candidate.uniform(), second = candidate.uniform();
+    if (first < 0.5 && second >= 0.5) return;
+    ++s.seed;
+  }
+}
+
 /// Two users and two models, alike, whose prompts go from pool gpu to pool lpu.
 Scenario two_transfers(KvTransferKind kind) {
   Scenario s = mix(RoutingPolicy::Share, 0.5);
@@ -202,14 +214,8 @@ Scenario two_transfers(KvTransferKind kind) {
     deployment.placement = fakes::split_scenario().placement;
     deployment.placement.kv_transfer = kind;
   }
-  s.traffic.concurrency = 2;
-  s.traffic.requests = 2;
-  while (true) {
-    RandomStream candidate(s.seed, "routing");
-    const double first = candidate.uniform(), second = candidate.uniform();
-    if (first < 0.5 && second >= 0.5) return s;
-    ++s.seed;
-  }
+  send_one_to_each(s);
+  return s;
 }
 
 TEST(Mix, TransfersOfAllModelsShareTheLinks) {
@@ -231,6 +237,87 @@ TEST(Mix, TransfersByLayersShareTheLinksToo) {
   const RunResult result = serve_mix(two_transfers(KvTransferKind::Layers));
   EXPECT_GT(result.requests[1].e2e_ms, result.requests[0].e2e_ms);
   EXPECT_EQ(result.kv_transfers, 2);
+}
+
+TEST(Tiers, AStepIsOnePassPerTier) {
+  Scenario s = fakes::tiers(RoutingPolicy::Share, 0.5);
+  send_one_to_each(s);
+  const RunResult result = serve_mix(s);
+  // Both prompts in one step, a pass each: 2 x 5280 ns; then three steps of 2 x 4040 ns.
+  for (const RequestRecord& record : result.requests) {
+    EXPECT_DOUBLE_EQ(record.ttft_ms, 10560e-6);
+    EXPECT_DOUBLE_EQ(record.tpot_ms, 8080e-6);
+    EXPECT_DOUBLE_EQ(record.ttft_floor_ms, 5280e-6);
+  }
+  EXPECT_EQ(result.requests[0].deployment, "weak");
+  EXPECT_EQ(result.requests[1].deployment, "strong");
+  EXPECT_EQ(result.steps, 8);
+  EXPECT_EQ(result.itl_ms.size(), 6u);
+  // One chip, whose time the tiers share evenly.
+  ASSERT_EQ(result.pools.size(), 1u);
+  EXPECT_EQ(result.pools[0].chips, 1);
+  EXPECT_DOUBLE_EQ(result.pools[0].busy, 1);
+  for (const DeploymentResult& own : result.deployments) {
+    EXPECT_NEAR(own.run.simulated_s, result.simulated_s / 2, 1e-15);
+    ASSERT_EQ(own.run.pools.size(), 1u);
+    EXPECT_EQ(own.run.pools[0].name, own.name);
+    EXPECT_EQ(own.run.pools[0].totals.steps, 4);
+  }
+}
+
+TEST(Tiers, RequestsOfOneTierShareItsPass) {
+  Scenario s = fakes::tiers(RoutingPolicy::Share, 1);
+  s.traffic.concurrency = 2;
+  s.traffic.requests = 2;
+  const RunResult result = serve_mix(s);
+  for (const RequestRecord& record : result.requests) EXPECT_DOUBLE_EQ(record.ttft_ms, 6560e-6);
+}
+
+TEST(Tiers, OnTheSameChipsHoldAllWeights) {
+  Scenario s = fakes::tiers(RoutingPolicy::Share, 0.5);
+  const auto weights = [&](std::size_t deployment) {
+    const Deployment& own = s.deployments[deployment];
+    return whole_model(own.model, own.placement.prefill.precision).weight_bytes().count();
+  };
+  ASSERT_LT(weights(1), weights(0));
+  ServiceModel model(s, fakes::catalogue(), fakes::network(), std::nullopt);
+  for (const char* name : {"weak", "strong"}) {
+    EXPECT_EQ(model.pool_named(name).kv_room().tokens, (1000000 - weights(0) - weights(1)) / 64);
+    EXPECT_EQ(model.pool_named(name).address(0, 0).index, 0);
+  }
+  fakes::set(s.system.chips["big"].parameters, "capacity",
+             static_cast<double>(weights(0) + weights(1) + 64));
+  EXPECT_THROW((void)serve_mix(s), ConfigError);
+}
+
+TEST(Tiers, OneAfterTheOtherTakeTheTimeOfEachAlone) {
+  for (const RoutingPolicy policy : {RoutingPolicy::Threshold, RoutingPolicy::Cascade}) {
+    const RunResult result = serve_mix(fakes::tiers(policy, 0.6));
+    double sum = 0;
+    for (std::size_t i = 0; i < 2; ++i) {
+      const RunResult& own = result.deployments[i].run;
+      EXPECT_NEAR(own.simulated_s * 1e9, weak_ns * static_cast<double>(computed(result, i)), 1e-3);
+      sum += own.simulated_s;
+    }
+    EXPECT_NEAR(result.simulated_s, sum, 1e-12);
+  }
+}
+
+TEST(Tiers, StandBesideTheModelsBehindThem) {
+  Scenario s = fakes::tiers(RoutingPolicy::Share, 0.5);
+  s.deployments.push_back(mix(RoutingPolicy::Share, 0.5).deployments[1]);
+  s.deployments[1].share = 0.25;
+  s.deployments[2].share = 0.25;
+  s.deployments[2].name = "third";
+  ServiceModel model(s, fakes::catalogue(), fakes::network(), std::nullopt);
+  EXPECT_EQ(model.pool_named("third").address(0, 0).index, 1);
+  const RunResult result = serve_mix(s);
+  EXPECT_EQ(result.pools.size(), 2u);
+  std::int64_t answers = 0;
+  for (const DeploymentResult& own : result.deployments) answers += own.answers;
+  EXPECT_EQ(answers, 200);
+  EXPECT_EQ(result.deployments[2].name, "third");
+  EXPECT_EQ(computed(result, 2), result.deployments[2].answers);
 }
 
 }  // namespace
