@@ -85,7 +85,7 @@ void add(Hasher& hasher, const RequestTrace& trace) {
   hasher.add("trace").add(trace.requests.size()).add(trace.dropped);
   for (const TracedRequest& request : trace.requests) {
     hasher.add(request.arrival.count()).add(request.prompt).add(request.output);
-    hasher.add(request.shared.size());
+    hasher.add(request.priority).add(request.shared.size());
     for (const SharedPart& part : request.shared) hasher.add(part.key).add(part.end);
   }
 }
@@ -107,6 +107,12 @@ void add_placed(Hasher& hasher, const Placed& placed) {
   if (serving.eviction.is_on()) {
     hasher.add("eviction").add(serving.eviction.policy).add(serving.eviction.tokens);
     hasher.add(serving.eviction.sinks);
+  }
+  if (serving.order != "fcfs") hasher.add("order").add(serving.order);
+  if (!serving.chunked_prefill) hasher.add("whole prompts");
+  if (serving.long_prefill_tokens > 0) hasher.add("long").add(serving.long_prefill_tokens);
+  if (serving.policy == "sglang") {
+    hasher.add(serving.max_prefill_tokens).add(serving.conservativeness);
   }
   if (!serving.prefix_cache) hasher.add("no prefix cache");
 }

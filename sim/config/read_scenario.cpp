@@ -86,7 +86,9 @@ void build_one_model(const Tree& tree, const Tree& root, const Tree* traffic, Sc
   }
   check_speculation(scenario, tree, context.problems);
   build_engine(tree, scenario, context);
-  check_eviction(scenario, tree.find("serving") == nullptr ? root : tree, context.problems);
+  const Tree& engine = tree.find("serving") == nullptr ? root : tree;
+  check_eviction(scenario, engine, context.problems);
+  check_policy(scenario, engine, context.problems);
   check_prefix_cache(scenario, root, context.problems);
 }
 

@@ -58,6 +58,7 @@ void ModelRouter::act(Picoseconds now, Phase phase) {
     next.arrival = now;
     next.prompt = before.prompt;
     next.output = before.output;
+    next.priority = before.priority;
     further_.push_back(next);
     enter(course.first + course.visits.size(), further_.back(), now);
   }
