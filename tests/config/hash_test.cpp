@@ -100,6 +100,7 @@ TEST(ConfigHash, HangsOnEveryPartOfAMix) {
       {{"models.strong.model.layers", "4"}},
       {{"models.weak.placement.replicas", "2"}},
       {{"models.strong.serving.max_sequences", "5"}},
+      {{"models.strong", "{name: strong, on: weak, share: 0.25, precision: {weights: fp8}}"}},
       {{"models.weak.share", "null"},
        {"models.strong.share", "null"},
        {"routing", "{policy: cascade, thresholds: 0.5}"}},

@@ -7,6 +7,7 @@
 
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/random.hpp"
+#include "sim/service/capacity.hpp"
 #include "sim/service/service.hpp"
 #include "tests/service/mix_scenario.hpp"
 
@@ -169,6 +170,15 @@ TEST(Mix, EqualRunsGiveEqualRequests) {
     EXPECT_EQ(first.requests[i].deployment, second.requests[i].deployment);
   }
   EXPECT_EQ(first.itl_ms, second.itl_ms);
+}
+
+TEST(Mix, CapacityCountsTheRequestsThatAllModelsHold) {
+  // Eight sequences each; beyond twice as many users only wait.
+  const Scenario s = mix(RoutingPolicy::Share, 0.5);
+  ServiceModel model(s, fakes::catalogue(), fakes::network(), std::nullopt);
+  const CapacityResult result = find_capacity(s, model, {});
+  EXPECT_EQ(result.load, 2 * 16);
+  EXPECT_EQ(result.limit, "max_sequences");
 }
 
 TEST(Mix, ModelsTakeTheirChipsInOrder) {
