@@ -331,12 +331,8 @@ void check_eviction(const Scenario& scenario, const Tree& tree, Problems& proble
           "GPUs");
     }
   }
-  for (const LayerKind& kind : scenario.model.kinds) {
-    if (std::holds_alternative<LatentAttention>(kind.mixer)) {
-      return report(fmt::format("'{}' caches latents, which are not evicted; leave 'eviction' out",
-                                scenario.model.name));
-    }
-  }
+  const std::string problem = eviction_problem(scenario.model);
+  if (!problem.empty()) report(fmt::format("'{}': {}", scenario.model.name, problem));
 }
 
 void check_lengths(const Scenario& scenario, const Tree& tree, Problems& problems) {

@@ -11,8 +11,8 @@ namespace tandem::config {
 /// the placement.
 void check_placement(const Scenario& scenario, const Tree& tree, Problems& problems);
 
-/// Reports eviction where it cannot be: other chips than GPUs, several pools, latents. `tree` is
-/// that of the scenario.
+/// Reports eviction where it cannot be: other chips than GPUs, several pools, sparse attention.
+/// `tree` is that of the scenario.
 void check_eviction(const Scenario& scenario, const Tree& tree, Problems& problems);
 
 /// Reports pools whose chips cannot share layers. `tree` is that of the placement.

@@ -96,6 +96,7 @@ void add_load(Hasher& hasher, const Scenario& scenario) {
   if (serving.eviction.is_on()) {
     hasher.add("eviction").add(serving.eviction.policy).add(serving.eviction.tokens);
     hasher.add(serving.eviction.sinks);
+    if (serving.eviction.share != 0) hasher.add(serving.eviction.share);
   }
   const Traffic& traffic = scenario.traffic;
   hasher.add(traffic.arrivals).add(traffic.concurrency).add(traffic.rate);

@@ -194,10 +194,8 @@ void check_cache(const NeuralNetwork& network, const Precision& precision,
   const std::string problem = kv_problem(network, precision);
   if (!problem.empty()) throw ConfigError(placement.place, problem);
   if (!placement.eviction.is_on()) return;
-  for (const LayerKind& kind : network.kinds) {
-    if (!std::holds_alternative<LatentAttention>(kind.mixer)) continue;
-    throw ConfigError(placement.place, "latents are not evicted; leave 'serving.eviction' out");
-  }
+  const std::string unevictable = eviction_problem(network);
+  if (!unevictable.empty()) throw ConfigError(placement.place, unevictable);
 }
 
 }  // namespace
@@ -248,7 +246,7 @@ std::int64_t most_cached(const Scenario& scenario) {
   const std::int64_t longest = longest_request(scenario.traffic);
   const Eviction& eviction = scenario.serving.eviction;
   if (!eviction.is_on()) return longest;
-  return std::min(longest, eviction.tokens + scenario.serving.max_batch_tokens);
+  return std::min(longest, eviction.kept(longest) + scenario.serving.max_batch_tokens);
 }
 
 FitQuestion fit_question(const Scenario& scenario, const ChipModel& chip,
