@@ -11,6 +11,14 @@ namespace tandem::config {
 /// the placement.
 void check_placement(const Scenario& scenario, const Tree& tree, Problems& problems);
 
+/// Reports rules of a scheduler that the rest of the scenario has no use for. `tree` is that of the
+/// scenario.
+void check_policy(const Scenario& scenario, const Tree& tree, Problems& problems);
+
+/// Reports prefixes of a trace beside what blocks cannot be shared with. `tree` is that of the
+/// scenario.
+void check_prefix_cache(const Scenario& scenario, const Tree& tree, Problems& problems);
+
 /// Reports eviction where it cannot be: other chips than GPUs, several pools, sparse attention.
 /// `tree` is that of the scenario.
 void check_eviction(const Scenario& scenario, const Tree& tree, Problems& problems);

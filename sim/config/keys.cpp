@@ -215,7 +215,23 @@ Section serving_section() {
       "serving",
       "Continuous batching.",
       {
-          choice("policy", "vllm_v1", {"vllm_v1"}, {}, "Rules of the scheduler."),
+          choice("policy", "vllm_v1", {"vllm_v1", "sglang", "static"}, {},
+                 "Rules of the scheduler of GPUs (docs/serving.md): of vLLM v1, of SGLang, or "
+                 "batches that nothing joins."),
+          choice("order", "fcfs", {"fcfs", "priority", "longest_prefix"}, {},
+                 "Of waiting requests: as they came; vllm_v1: by the priority that a trace gives "
+                 "them; sglang: those with most cached tokens first."),
+          flag(
+              "chunked_prefill", "true",
+              "vllm_v1: cut prompts to what is left of a step; false: they wait for one that takes "
+              "them whole."),
+          number("long_prefill_tokens", Dimension::Count, "0", 0, 1e9,
+                 "vllm_v1: most tokens of one prompt in a step; 0: as many as fit."),
+          number("max_prefill_tokens", Dimension::Count, "16384", 1, 1e9,
+                 "sglang: prompts begin in a step until it has so many tokens; max_batch_tokens is "
+                 "its chunked_prefill_size."),
+          number("conservativeness", Dimension::Scalar, "1", 0.01, 10,
+                 "sglang: schedule_conservativeness, of the room kept for running answers."),
           choice("router", "least_loaded", {"least_loaded", "round_robin"}, {},
                  "Which replica takes a request."),
           number("max_batch_tokens", Dimension::Count, "8192", 1, 1e9, "Most tokens in one step."),
@@ -224,7 +240,9 @@ Section serving_section() {
           number("kv_block_tokens", Dimension::Count, "16", 1, 1e6,
                  "Tokens of one block of the paged KV cache."),
           map("eviction", "Cached tokens that are dropped (GPUs, mode monolithic); default: none."),
-          flag("prefix_cache", "false", "Share the KV of equal prefixes; only false for now."),
+          flag("prefix_cache", "true",
+               "Keep the KV blocks of prompts' shared parts for later requests (traces with a "
+               "prefix; agents)."),
       },
       {}};
 }
@@ -243,40 +261,6 @@ Section eviction_section() {
               "Instead of `tokens`: the share of a request's tokens so far that stays."),
        number("sinks", Dimension::Count, "4", 0, 1e9, "streaming_llm: first tokens that stay.")},
       {}};
-}
-
-Section traffic_section() {
-  return {"traffic",
-          "Requests that come in.",
-          {
-              text("kind", "`traffic`, in a file of its own."),
-              text("name", "Of the file."),
-              text("extends", "A file in workloads/traffic."),
-              text("note", "Free text."),
-              choice("arrivals", "", {"closed", "poisson", "constant"}, {"gamma", "trace", "ramp"},
-                     "When requests come."),
-              number("concurrency", Dimension::Count, "1", 1, 1e9,
-                     "closed: users that each wait for their answer."),
-              number("rate", Dimension::RequestRate, "0", 1e-9, 1e9,
-                     "poisson, constant: requests per second."),
-              number("prompt_tokens", Dimension::Count, "1024", 1, 1e9, "Mean prompt length."),
-              number("output_tokens", Dimension::Count, "256", 1, 1e9, "Mean answer length."),
-              number("length_spread", Dimension::Fraction, "0", 0, 1,
-                     "Lengths are uniform in [(1 - s) n, (1 + s) n]."),
-              number("requests", Dimension::Count, "100", 1, 1e9,
-                     "Requests that are simulated; with `branches` or `agents`, groups of them."),
-              number("branches", Dimension::Count, "1", 1, 1e6,
-                     "Answers to each prompt, whose KV they share (best of n)."),
-              number("agents", Dimension::Count, "1", 1, 1e6,
-                     "Agents that answer side by side behind a shared prefix; `prompt_tokens` are "
-                     "each agent's own."),
-              number("rounds", Dimension::Count, "1", 1, 1e6,
-                     "agents: times that each answers, with what all wrote the time before in its "
-                     "prompt."),
-              number("shared_prefix_tokens", Dimension::Count, "0", 0, 1e9,
-                     "agents: tokens that all prompts of a group begin with."),
-          },
-          {}};
 }
 
 Section slo_section() {

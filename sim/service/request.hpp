@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "sim/core/units.hpp"
+#include "sim/describe/traffic.hpp"
 #include "sim/lower/batch.hpp"
 
 namespace tandem {
@@ -16,13 +17,6 @@ class Replica;
 /// sequences (or slots) that its replica runs at once, or for KV blocks.
 enum class ForkOutcome : std::uint8_t { Runs, WaitsForSequence, WaitsForKv };
 
-/// Tokens up to `end` of a prompt, behind those of the part before, that all requests with this key
-/// begin with.
-struct SharedPart {
-  std::int64_t key = 0;
-  std::int64_t end = 0;
-};
-
 /// One request. Owned by the run; components hold pointers and change only what concerns them.
 struct Request {
   std::int64_t id = 0;
@@ -30,7 +24,8 @@ struct Request {
   std::vector<SharedPart> shared;  ///< from the start of the prompt
   Picoseconds arrival;
   std::int64_t prompt = 0;
-  std::int64_t output = 0;  ///< tokens to generate, at least 1
+  std::int64_t output = 0;    ///< tokens to generate, at least 1
+  std::int64_t priority = 0;  ///< smaller ones first, where the scheduler looks at it
   std::int64_t generated = 0;
   std::int64_t preemptions = 0;
   std::int64_t cached_tokens = 0;  ///< prompt tokens that a prefix cache answered
