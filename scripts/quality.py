@@ -242,7 +242,8 @@ TABLES = {
         "Perplexity by format of weights",
         f"Per token, on {HELD_OUT_STORIES} held-out stories (seed {HELD_OUT_SEED}), computed on a simulated B200 by"
         " `tandem score`. Projections of mixers, feed-forward blocks and experts have the format; tables, head, norms"
-        " and routers are kept (`fp8` alone names tables and head too); KV in bfloat16.",
+        " and routers are kept (`fp8` alone names tables and head too); KV in bfloat16. \"refused\": rows are no whole"
+        " groups of q4_0.",
         lambda: list(quality_rows()),
         lambda tandem, name, known: perplexities(tandem, quality_rows()[name], known),
         perplexity_lines("weights x activations", with_rows_in), 1e-9),
