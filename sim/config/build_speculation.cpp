@@ -133,11 +133,9 @@ void check_vocabulary(const Scenario& scenario, const SourcePlace& place, Proble
 /// One pool that drafts and verifies.
 void check_pool_in_place(const Scenario& scenario, const PoolPlacement& pool,
                          const SourcePlace& place, Problems& problems) {
-  if (chip_model_of(scenario, pool.pool) == "lpu") {
-    problems.report(place,
-                    fmt::format("pool '{}' has LPUs, which do not draft and verify in turns; "
-                                "use mode drafter, with the drafts on a pool of their own",
-                                pool.pool));
+  check_states(scenario, scenario.model, pool, place, problems);
+  if (scenario.placement.speculation.method == DraftMethod::DraftModel) {
+    check_states(scenario, scenario.draft_model, pool, place, problems);
   }
   if (pool.pipeline == 1) return;
   problems.report(place, fmt::format("drafts on the pool that verifies need one stage, but "

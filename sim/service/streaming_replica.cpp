@@ -117,7 +117,8 @@ std::int64_t StreamingReplica::width_of_pass() {
 }
 
 // Tokens of the requests that wait, in their order: one of a request that decodes, of a prompt as
-// many as its KV block has room for.
+// many as its KV block has room for. A round of drafts made here is never parted: what drafts
+// follows it as a whole.
 std::vector<StreamingReplica::Ready> StreamingReplica::take_pass(Batch& batch) {
   const std::int64_t block = setup_.estimator->pool().chip().context_granularity();
   std::int64_t room = width_of_pass();
@@ -126,7 +127,9 @@ std::vector<StreamingReplica::Ready> StreamingReplica::take_pass(Batch& batch) {
     const Ready next = ready_.front();
     ready_.pop_front();
     const std::int64_t left = next.request->known_tokens() - next.context;
-    const std::int64_t tokens = std::min({room, left, block - next.context % block});
+    const bool is_round = setup_.drafts != nullptr && next.request->unverified > 0;
+    const std::int64_t tokens =
+        is_round ? left : std::min({room, left, block - next.context % block});
     batch.slices.push_back(slice_of(*next.request, next.context, tokens));
     taken.push_back(next);
     room -= tokens;
@@ -168,9 +171,11 @@ void StreamingReplica::land(Picoseconds now) {
     const Landing landing = landings_.front();
     landings_.pop_front();
     Request& request = *landing.request;
-    if (!emit_token(request, now, landing.floor)) {
+    const bool leaves = setup_.drafts == nullptr ? emit_token(request, now, landing.floor)
+                                                 : emit_round(request, now, landing.floor);
+    if (!leaves) {
       if (request.waits) continue;
-      ready_.push_back({&request, request.known_tokens() - 1});
+      ready_.push_back({&request, request.known_tokens() - 1 - request.unverified});
       want_issue(now);
     } else if (request.is_done()) {
       free_slot(request, now);

@@ -1,6 +1,10 @@
 #include "sim/step/round_pool.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+
+#include "sim/core/diagnostics.hpp"
 
 namespace tandem {
 
@@ -34,6 +38,18 @@ RoundPool::RoundPool(const Scenario& scenario, const PoolPlacement& placement,
     }
     drafting_.push_back(pool_of(own, beside));
   }
+  require_room_for_all(placement, options.positions);
+}
+
+void RoundPool::require_room_for_all(const PoolPlacement& placement, std::int64_t positions) const {
+  const Neighbours neighbours{drafting_.front()->stages().front(),
+                              static_cast<std::int64_t>(drafting_.size())};
+  const Stage& stage = model_->stages().front();
+  if (chip_->fit_beside(stage, neighbours, 1, positions).sequences(positions) >= 1) return;
+  throw ConfigError(placement.place,
+                    fmt::format("a {} of pool '{}' has no room for {} and what drafts for it; "
+                                "share layers by 'tensor'",
+                                chip_->chip().name, placement.pool, stage.network.name));
 }
 
 std::vector<FunctionalPool*> RoundPool::drafting() {

@@ -33,6 +33,9 @@ class RoundPool {
   void add_to(GenerateResult& result) const;
 
  private:
+  /// Throws ConfigError where the model and what drafts do not fit on one chip together.
+  void require_room_for_all(const PoolPlacement& placement, std::int64_t positions) const;
+
   std::unique_ptr<CollectiveModel> collectives_;
   std::unique_ptr<ChipModel> chip_;
   std::unique_ptr<FunctionalPool> model_;
