@@ -22,14 +22,15 @@ std::int64_t registers_of_token(const Geometry& geometry) {
 
 }  // namespace
 
-// First stage: embedding, rotary vectors, mask row and registers go in. Last stage: best values and
-// their tiles come out. Chips between get their descriptor while the token is on its way.
+// First stage: embedding, rotary vectors, mask row and registers go in, to modules the hidden
+// states that they go on from. Last stage: best values and their tiles come out, and hidden states
+// that are handed on. Chips between get their descriptor while the token is on its way.
 Picoseconds host_time(const StageLayout& layout, const Geometry& geometry, const HostLink& link,
                       int tokens) {
   const std::int64_t fp32 = 4 * geometry.vector_bytes();
   Picoseconds total;
   if (layout.stage.has_embedding) {
-    auto vectors = static_cast<std::int64_t>(layout.hidden.size()) + 2;
+    auto vectors = static_cast<std::int64_t>(layout.hidden.size() + layout.given.size()) + 2;
     if (layout.sees_all()) vectors += 2;
     if (layout.window.exists()) {
       vectors += 2 * static_cast<std::int64_t>(layout.window.changing_rows().size());
@@ -37,7 +38,10 @@ Picoseconds host_time(const StageLayout& layout, const Geometry& geometry, const
     const std::int64_t registers = registers_of_token(geometry) * bytes_of_register;
     total += link.latency + Bytes(tokens * (vectors * fp32 + registers)) / link.bandwidth;
   }
-  if (layout.stage.has_head()) total += link.latency + Bytes(tokens * 2 * fp32) / link.bandwidth;
+  if (layout.stage.has_head()) {
+    const auto vectors = 2 + static_cast<std::int64_t>(layout.handed_on.size());
+    total += link.latency + Bytes(tokens * vectors * fp32) / link.bandwidth;
+  }
   return total;
 }
 

@@ -161,12 +161,27 @@ class ServiceRun {
     }
   }
 
+  /// What drafts runs on the last chips of a replica.
+  [[nodiscard]] static std::int64_t chips_before(const PoolModel& model,
+                                                 const PoolModel& drafting) {
+    return model.chips_per_replica() - drafting.chips_per_replica();
+  }
+  void move_to_last_chips(KvPiece& piece) const {
+    piece.from_chip += chips_before(*model_.prefill_, *model_.prefill_drafting_);
+    piece.to_chip += chips_before(*model_.decode_, *model_.decode_drafting_);
+  }
+  void move_to_last_chips(LayerPiece& piece) const {
+    move_to_last_chips(piece.piece);
+    piece.station += model_.prefill_->stations().size() - 1;
+  }
+
   /// KV of what drafts goes along.
   template <class Piece>
   void add_drafting(std::vector<Piece> (*pieces_of)(const PoolModel&, const PoolModel&),
                     std::vector<Piece>& pieces) {
     if (!model_.decode_drafting_) return;
-    const std::vector<Piece> own = pieces_of(*model_.prefill_drafting_, *model_.decode_drafting_);
+    std::vector<Piece> own = pieces_of(*model_.prefill_drafting_, *model_.decode_drafting_);
+    for (Piece& piece : own) move_to_last_chips(piece);
     for (std::int64_t i = 0; i < drafting_copies(model_.scenario_); ++i) {
       pieces.insert(pieces.end(), own.begin(), own.end());
     }

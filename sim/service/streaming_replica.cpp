@@ -79,6 +79,7 @@ void StreamingReplica::admit(Picoseconds now) {
 void StreamingReplica::act(Picoseconds now, Phase phase) {
   if (phase == Phase::Complete) {
     land(now);
+    go_on(now);
   } else if (phase == Phase::Issue) {
     note_issue(now);
     issue(now);
@@ -153,7 +154,9 @@ void StreamingReplica::issue(Picoseconds now) {
     report_kv(request, batch.slices[i], now);
     const std::int64_t computed = taken[i].context + batch.slices[i].new_tokens;
     if (computed == request.known_tokens()) {
-      landings_.push_back({end, &request, estimate.floor_latency});
+      const bool is_last = setup_.role == Role::Prefill;
+      landings_.push_back(
+          {end, &request, estimate.floor_latency, is_last ? Picoseconds(0) : estimate.drafting});
       setup_.agenda->wake(*this, end, Phase::Complete);
       continue;
     }
@@ -175,11 +178,23 @@ void StreamingReplica::land(Picoseconds now) {
                                                  : emit_round(request, now, landing.floor);
     if (!leaves) {
       if (request.waits) continue;
-      ready_.push_back({&request, request.known_tokens() - 1 - request.unverified});
-      want_issue(now);
+      drafting_now_.push_back(landing);
+      drafting_now_.back().end += landing.drafts;
+      if (landing.drafts.count() > 0) {
+        setup_.agenda->wake(*this, drafting_now_.back().end, Phase::Complete);
+      }
     } else if (request.is_done()) {
       free_slot(request, now);
     }
+  }
+}
+
+void StreamingReplica::go_on(Picoseconds now) {
+  while (!drafting_now_.empty() && drafting_now_.front().end <= now) {
+    Request& request = *drafting_now_.front().request;
+    drafting_now_.pop_front();
+    ready_.push_back({&request, request.known_tokens() - 1 - request.unverified});
+    want_issue(now);
   }
 }
 

@@ -49,9 +49,9 @@ std::vector<Stage> distinct(const std::vector<Stage>& stages) {
   return result;
 }
 
-// What drafts beside the stage, which is all of the model.
+// What drafts beside the stage, where it ends the model.
 std::optional<Neighbours> neighbours_of(const FitQuestion& question, const Stage& stage) {
-  if (!question.drafting) return std::nullopt;
+  if (!question.drafting || stage.head_end < stage.network.vocabulary) return std::nullopt;
   const NeuralNetwork& network = *question.drafting;
   const Precision precision = network.joins_hidden
                                   ? precision_of_module(stage.precision, stage.network.layers())

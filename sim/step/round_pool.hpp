@@ -42,10 +42,4 @@ class RoundPool {
   std::vector<std::unique_ptr<FunctionalPool>> drafting_;
 };
 
-/// Sends the KV of request 0 of every network from one pool to the other over `network`, in the
-/// receiver's format, beginning at `start`. Adds to the result's transfers and to its KV of the
-/// model; returns when all of it is there.
-Picoseconds move_kv(RoundPool& from, RoundPool& to, ElementType type, NetworkModel& network,
-                    Picoseconds start, GenerateResult& result);
-
 }  // namespace tandem
