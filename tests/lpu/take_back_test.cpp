@@ -10,7 +10,7 @@
 namespace tandem::test {
 namespace {
 
-const Precision all_fp16 = precision_of(ElementType::Float16, ElementType::Float16);
+const Precision half_precision = precision_of(ElementType::Float16, ElementType::Float16);
 
 /// A stage on a chip with one request.
 class Loaded {
@@ -52,7 +52,7 @@ class Loaded {
 TEST(TakeBack, ABlockGoesOnGrowingAfterTheNextOneHasBegun) {
   const DenseDecoder network = small_network(2, 32, 4, 2, 8, 48, 40);
   const Weights weights = spread_weights(network, 3);
-  const Stage stage = whole_model(network, all_fp16);
+  const Stage stage = whole_model(network, half_precision);
   for (const std::int64_t kept : {30, 31, 32, 33}) {
     Loaded rounds(narrow_geometry(2), stage, 4, weights, 64);
     Loaded plain(narrow_geometry(2), stage, 0, weights, 64);
@@ -69,7 +69,7 @@ TEST(TakeBack, ABlockGoesOnGrowingAfterTheNextOneHasBegun) {
 class RecurrentStates : public testing::Test {
  protected:
   [[nodiscard]] Loaded loaded(std::int64_t revocable) const {
-    return {narrow_geometry(4), whole_model(network_, all_fp16), revocable, weights_, 64};
+    return {narrow_geometry(4), whole_model(network_, half_precision), revocable, weights_, 64};
   }
   NeuralNetwork network_ = qwen35_tiny();
   Weights weights_ = random_weights(network_, 5);
@@ -110,7 +110,7 @@ TEST_F(RecurrentStates, ThatCameFromAnotherChipAreTakenBackToNothingBefore) {
 }
 
 TEST_F(RecurrentStates, MakeProgramsThatTheVerifierPasses) {
-  Stage stage = whole_model(network_, all_fp16);
+  Stage stage = whole_model(network_, half_precision);
   stage.revocable = 3;
   const lpu::Geometry geometry = narrow_geometry(4);
   expect_verified(lpu::compile_stage(geometry, lpu::LatencyTable{}, "chip", stage, 2, 64),
@@ -118,7 +118,7 @@ TEST_F(RecurrentStates, MakeProgramsThatTheVerifierPasses) {
 }
 
 TEST(Modules, MakeProgramsThatTheVerifierPasses) {
-  Stage stage = whole_model(module_of(dsv3_tiny()), all_fp16);
+  Stage stage = whole_model(module_of(dsv3_tiny()), half_precision);
   stage.hands_on_hidden = true;
   const lpu::Geometry geometry = narrow_geometry(4);
   expect_verified(lpu::compile_stage(geometry, lpu::LatencyTable{}, "chip", stage, 2, 64),
