@@ -41,6 +41,9 @@ void build_speculation_in_place(const Tree& tree, Placement& placement, ReadCont
 void refuse_speculation(const MapReader& reader, const std::string& mode, ReadContext& context);
 [[nodiscard]] Serving build_serving(const Tree& tree, ReadContext& context);
 [[nodiscard]] Traffic build_traffic(const Tree& tree, ReadContext& context);
+/// Requests of a trace beyond the model's context: complains, or drops them where `tree`, the
+/// traffic's, says so.
+void fit_trace(Scenario& scenario, const Tree& tree, ReadContext& context);
 [[nodiscard]] Slo build_slo(const Tree& tree, ReadContext& context);
 
 }  // namespace tandem::config

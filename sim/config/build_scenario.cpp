@@ -1,4 +1,4 @@
-// Placements, serving, traffic and objectives.
+// Placements, serving and objectives.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -104,26 +104,6 @@ void check_mode_keys(const Tree& tree, PlacementMode mode, const std::string& wo
   }
 }
 
-/// Keys of traffic that do not go with the arrivals. What a file says is silently superseded when
-/// the arrivals were changed on the command line.
-void check_arrivals(const MapReader& reader, ArrivalKind arrivals, ReadContext& context) {
-  const bool is_closed = arrivals == ArrivalKind::Closed;
-  const char* needed = is_closed ? "concurrency" : "rate";
-  const char* other = is_closed ? "rate" : "concurrency";
-  const std::string word = reader.text("arrivals");
-  if (!reader.has(needed)) {
-    context.problems.report(reader.place("arrivals"),
-                            fmt::format("arrivals '{}' need the key '{}', e.g. '{}'", word, needed,
-                                        is_closed ? "concurrency: 8" : "rate: 4 req/s"));
-  }
-  if (!reader.has(other)) return;
-  const bool is_superseded =
-      is_override_place(reader.place("arrivals")) && !is_override_place(reader.place(other));
-  if (is_superseded) return;
-  reader.report(other,
-                fmt::format("'{}' does not go with arrivals '{}'; leave it out", other, word));
-}
-
 std::optional<Picoseconds> to_time(const std::optional<double>& seconds) {
   if (!seconds) return std::nullopt;
   return from_seconds(*seconds);
@@ -200,35 +180,8 @@ Serving build_serving(const Tree& tree, ReadContext& context) {
   if (const Tree* eviction = reader.child("eviction")) {
     serving.eviction = build_eviction(*eviction, context);
   }
-  if (reader.flag("prefix_cache")) {
-    reader.report("prefix_cache", "'prefix_cache: true' is not supported yet; leave it out");
-  }
+  serving.prefix_cache = reader.flag("prefix_cache");
   return serving;
-}
-
-Traffic build_traffic(const Tree& tree, ReadContext& context) {
-  const MapReader reader(tree, traffic_section(), "traffic", context);
-  Traffic traffic;
-  if (!tree.is_map()) return traffic;
-  const std::size_t before = context.problems.size();
-  traffic.arrivals = reader.choice<ArrivalKind>("arrivals", {{"closed", ArrivalKind::Closed},
-                                                             {"poisson", ArrivalKind::Poisson},
-                                                             {"constant", ArrivalKind::Constant}});
-  const bool is_known = reader.has("arrivals") && context.problems.size() == before;
-  traffic.concurrency = reader.count("concurrency");
-  traffic.rate = reader.optional_number("rate").value_or(0);
-  traffic.prompt_tokens = reader.count("prompt_tokens");
-  traffic.output_tokens = reader.count("output_tokens");
-  traffic.length_spread = reader.number("length_spread");
-  traffic.requests = reader.count("requests");
-  traffic.branches = reader.count("branches");
-  traffic.agents = reader.count("agents");
-  traffic.rounds = reader.count("rounds");
-  traffic.shared_prefix_tokens = reader.count("shared_prefix_tokens");
-  if (is_known) check_arrivals(reader, traffic.arrivals, context);
-  if (is_known && traffic.arrivals != ArrivalKind::Closed) traffic.concurrency = 1;
-  if (is_known && traffic.arrivals == ArrivalKind::Closed) traffic.rate = 0;
-  return traffic;
 }
 
 Slo build_slo(const Tree& tree, ReadContext& context) {

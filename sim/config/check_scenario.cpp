@@ -218,6 +218,7 @@ void check_length(const Scenario& scenario, const NeuralNetwork& network, const 
                   Problems& problems) {
   if (network.name == from_checkpoint || network.max_context == 0) return;
   const Traffic& traffic = scenario.traffic;
+  if (traffic.trace) return;  // fit_trace() looks at each request
   const std::int64_t drafts = scenario.placement.speculation.drafted();  // of the last round
   const std::int64_t prefix = traffic.shared_prefix_tokens;              // its length does not vary
   const std::int64_t varied = traffic.longest_prompt_tokens() - prefix + traffic.output_tokens;
@@ -304,6 +305,23 @@ void check_placement(const Scenario& scenario, const Tree& tree, Problems& probl
   if (!placement.has_ffn()) return;
   check_bridge(scenario, placement.decode.pool, placement.ffn.pool, "hidden states", tree,
                problems);
+}
+
+void check_prefix_cache(const Scenario& scenario, const Tree& tree, Problems& problems) {
+  const Traffic& traffic = scenario.traffic;
+  if (!traffic.trace || !scenario.serving.prefix_cache) return;
+  const auto& requests = traffic.trace->requests;
+  if (std::all_of(requests.begin(), requests.end(),
+                  [](const TracedRequest& request) { return request.shared.empty(); })) {
+    return;
+  }
+  const char* other = scenario.placement.speculation.is_on() ? "speculative decoding" : nullptr;
+  if (scenario.serving.eviction.is_on()) other = "eviction";
+  if (other == nullptr) return;
+  problems.report(tree.find("traffic")->find("trace")->place,
+                  fmt::format("prompts of this trace share prefixes, which is not supported with "
+                              "{}; write 'serving: {{prefix_cache: false}}' to compute all of them",
+                              other));
 }
 
 void check_eviction(const Scenario& scenario, const Tree& tree, Problems& problems) {

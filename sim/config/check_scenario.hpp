@@ -11,6 +11,10 @@ namespace tandem::config {
 /// the placement.
 void check_placement(const Scenario& scenario, const Tree& tree, Problems& problems);
 
+/// Reports prefixes of a trace beside what blocks cannot be shared with. `tree` is that of the
+/// scenario.
+void check_prefix_cache(const Scenario& scenario, const Tree& tree, Problems& problems);
+
 /// Reports eviction where it cannot be: other chips than GPUs, several pools, latents. `tree` is
 /// that of the scenario.
 void check_eviction(const Scenario& scenario, const Tree& tree, Problems& problems);

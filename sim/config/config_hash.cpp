@@ -81,6 +81,15 @@ void add(Hasher& hasher, const Placement& placement, const NeuralNetwork& draft_
   for (const double probability : speculation.acceptance) hasher.add(probability);
 }
 
+void add(Hasher& hasher, const RequestTrace& trace) {
+  hasher.add("trace").add(trace.requests.size()).add(trace.dropped);
+  for (const TracedRequest& request : trace.requests) {
+    hasher.add(request.arrival.count()).add(request.prompt).add(request.output);
+    hasher.add(request.shared.size());
+    for (const SharedPart& part : request.shared) hasher.add(part.key).add(part.end);
+  }
+}
+
 void add_load(Hasher& hasher, const Scenario& scenario) {
   hasher.add(scenario.placement.mode);
   if (scenario.placement.kv_transfer != KvTransferKind::Whole) {
@@ -105,6 +114,12 @@ void add_load(Hasher& hasher, const Scenario& scenario) {
     hasher.add("groups").add(traffic.branches).add(traffic.agents).add(traffic.rounds);
     hasher.add(traffic.shared_prefix_tokens);
   }
+  if (traffic.arrivals == ArrivalKind::Gamma) hasher.add(traffic.burstiness);
+  if (traffic.arrivals == ArrivalKind::Ramp) {
+    hasher.add(traffic.end_rate).add(traffic.ramp_time_s);
+  }
+  if (traffic.trace) add(hasher, *traffic.trace);
+  if (!serving.prefix_cache) hasher.add("no prefix cache");
   for (const auto& objective : {scenario.slo.ttft_p99, scenario.slo.tpot_p99}) {
     hasher.add(objective.has_value()).add(objective.value_or(Picoseconds{}).count());
   }

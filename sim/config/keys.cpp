@@ -224,7 +224,9 @@ Section serving_section() {
           number("kv_block_tokens", Dimension::Count, "16", 1, 1e6,
                  "Tokens of one block of the paged KV cache."),
           map("eviction", "Cached tokens that are dropped (GPUs, mode monolithic); default: none."),
-          flag("prefix_cache", "false", "Share the KV of equal prefixes; only false for now."),
+          flag("prefix_cache", "true",
+               "Keep the KV blocks of prompts' shared parts for later requests (traces with a "
+               "prefix; agents)."),
       },
       {}};
 }
@@ -241,40 +243,6 @@ Section eviction_section() {
        required(number("tokens", Dimension::Count, "256", 1, 1e9, "Tokens that stay.")),
        number("sinks", Dimension::Count, "4", 0, 1e9, "streaming_llm: first tokens that stay.")},
       {}};
-}
-
-Section traffic_section() {
-  return {"traffic",
-          "Requests that come in.",
-          {
-              text("kind", "`traffic`, in a file of its own."),
-              text("name", "Of the file."),
-              text("extends", "A file in workloads/traffic."),
-              text("note", "Free text."),
-              choice("arrivals", "", {"closed", "poisson", "constant"}, {"gamma", "trace", "ramp"},
-                     "When requests come."),
-              number("concurrency", Dimension::Count, "1", 1, 1e9,
-                     "closed: users that each wait for their answer."),
-              number("rate", Dimension::RequestRate, "0", 1e-9, 1e9,
-                     "poisson, constant: requests per second."),
-              number("prompt_tokens", Dimension::Count, "1024", 1, 1e9, "Mean prompt length."),
-              number("output_tokens", Dimension::Count, "256", 1, 1e9, "Mean answer length."),
-              number("length_spread", Dimension::Fraction, "0", 0, 1,
-                     "Lengths are uniform in [(1 - s) n, (1 + s) n]."),
-              number("requests", Dimension::Count, "100", 1, 1e9,
-                     "Requests that are simulated; with `branches` or `agents`, groups of them."),
-              number("branches", Dimension::Count, "1", 1, 1e6,
-                     "Answers to each prompt, whose KV they share (best of n)."),
-              number("agents", Dimension::Count, "1", 1, 1e6,
-                     "Agents that answer side by side behind a shared prefix; `prompt_tokens` are "
-                     "each agent's own."),
-              number("rounds", Dimension::Count, "1", 1, 1e6,
-                     "agents: times that each answers, with what all wrote the time before in its "
-                     "prompt."),
-              number("shared_prefix_tokens", Dimension::Count, "0", 0, 1e9,
-                     "agents: tokens that all prompts of a group begin with."),
-          },
-          {}};
 }
 
 Section slo_section() {

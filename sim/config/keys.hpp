@@ -47,6 +47,7 @@ struct Section {
 [[nodiscard]] Section serving_section();
 [[nodiscard]] Section eviction_section();
 [[nodiscard]] Section traffic_section();
+[[nodiscard]] Section trace_section();
 [[nodiscard]] Section slo_section();
 [[nodiscard]] Section system_section();
 [[nodiscard]] Section group_section();

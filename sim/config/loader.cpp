@@ -122,6 +122,7 @@ void build_and_check(const Tree& tree, Scenario& scenario, ReadContext& context)
   const Tree* traffic = part(tree, "traffic");
   if (traffic != nullptr) scenario.traffic = config::build_traffic(*traffic, context);
   if (traffic != nullptr && context.problems.size() == before_traffic) {
+    config::fit_trace(scenario, *traffic, context);
     config::check_lengths(scenario, *traffic, context.problems);
   }
 }
@@ -143,6 +144,7 @@ Scenario build_scenario(const Assembled& assembled, ReadContext& context) {
   config::check_speculation(scenario, tree, context.problems);
   build_load(tree, scenario, context);
   config::check_eviction(scenario, tree, context.problems);
+  config::check_prefix_cache(scenario, tree, context.problems);
   scenario.seed = static_cast<std::uint64_t>(reader.count("seed"));
   scenario.audit_steps = reader.count("audit_steps");
   return scenario;

@@ -57,4 +57,21 @@ double RandomStream::normal() {
   return radius * std::cos(2.0 * std::numbers::pi * uniform());
 }
 
+double RandomStream::gamma(double shape, double mean) {
+  if (shape < 1) {
+    const double boost = std::pow(uniform(), 1 / shape);
+    return gamma(shape + 1, mean * (shape + 1) / shape) * boost;
+  }
+  const double d = shape - 1.0 / 3;
+  const double c = 1 / std::sqrt(9 * d);
+  for (;;) {
+    const double x = normal();
+    const double v = (1 + c * x) * (1 + c * x) * (1 + c * x);
+    if (v <= 0) continue;
+    if (std::log1p(-uniform()) < x * x / 2 + d - d * v + d * std::log(v)) {
+      return d * v * mean / shape;
+    }
+  }
+}
+
 }  // namespace tandem

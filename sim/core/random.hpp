@@ -20,6 +20,9 @@ class RandomStream {
   double exponential(double mean);
   /// Standard normal (Box-Muller; draws two uniforms).
   double normal();
+  /// Gamma with the given shape and mean (Marsaglia and Tsang, ACM TOMS 26:3, 2000; shapes below 1
+  /// by their boost with a uniform).
+  double gamma(double shape, double mean);
 
  private:
   std::uint64_t state_[4];

@@ -14,6 +14,7 @@
 #include "sim/describe/parameter.hpp"
 #include "sim/describe/precision.hpp"
 #include "sim/describe/speculation.hpp"
+#include "sim/describe/traffic.hpp"
 #include "sim/numerics/element.hpp"
 
 namespace tandem {
@@ -121,39 +122,9 @@ struct Serving {
   std::int64_t max_batch_tokens = 8192;
   std::int64_t max_sequences = 256;
   std::int64_t kv_block_tokens = 16;
+  bool prefix_cache = true;  ///< prompts begin behind what is cached of their shared parts
   Eviction eviction;
   std::string router = "least_loaded";  ///< over replicas: "least_loaded" or "round_robin"
-};
-
-enum class ArrivalKind : std::uint8_t { Closed, Poisson, Constant };
-
-struct Traffic {
-  ArrivalKind arrivals = ArrivalKind::Closed;
-  std::int64_t concurrency = 1;  ///< Closed: users that each wait for their answer
-  double rate = 0;               ///< Poisson, Constant: requests per second
-  std::int64_t prompt_tokens = 1024;
-  std::int64_t output_tokens = 256;
-  double length_spread = 0;  ///< lengths uniform in [(1-s) n, (1+s) n]
-  std::int64_t requests = 100;
-  /// Answers to one prompt, whose KV they share (best of n, self-consistency). An arrival is a
-  /// group of them and ends with its last one.
-  std::int64_t branches = 1;
-  /// Agents that answer side by side, in rounds; an arrival is the group of all of them. Each
-  /// prompt is the shared prefix, what all agents wrote in the round before, and `prompt_tokens` of
-  /// the agent's own.
-  std::int64_t agents = 1;
-  std::int64_t rounds = 1;
-  std::int64_t shared_prefix_tokens = 0;
-  /// Closed: users start evenly over this time. Absent: over the time that one request takes by
-  /// itself on the analytical clock, so that they are out of step as in the middle of a run.
-  std::optional<Picoseconds> ramp;
-  [[nodiscard]] bool has_agents() const { return agents * rounds > 1; }
-  [[nodiscard]] bool has_groups() const { return branches > 1 || has_agents(); }
-  /// Mean length of the longest prompts: those of the last round, where there are rounds.
-  [[nodiscard]] std::int64_t longest_prompt_tokens() const {
-    const std::int64_t written = rounds > 1 ? agents * output_tokens : 0;
-    return shared_prefix_tokens + written + prompt_tokens;
-  }
 };
 
 /// Objectives; absent ones always hold.

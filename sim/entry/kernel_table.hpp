@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "sim/config/csv.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/describe/scenario.hpp"
-#include "sim/entry/csv.hpp"
 #include "sim/lower/chip_model.hpp"
 
 namespace tandem::entry {

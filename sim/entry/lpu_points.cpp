@@ -7,8 +7,8 @@
 #include <functional>
 
 #include "models/lpu/chip_params.hpp"
+#include "sim/config/csv.hpp"
 #include "sim/core/diagnostics.hpp"
-#include "sim/entry/csv.hpp"
 #include "sim/entry/lpu_tools.hpp"
 
 namespace tandem::entry {

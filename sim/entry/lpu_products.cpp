@@ -5,9 +5,9 @@
 #include <optional>
 
 #include "models/lpu/chip_params.hpp"
+#include "sim/config/csv.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/integers.hpp"
-#include "sim/entry/csv.hpp"
 #include "sim/entry/lpu_tools.hpp"
 
 namespace tandem::entry {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "sim/core/units.hpp"
+#include "sim/describe/traffic.hpp"
 #include "sim/lower/batch.hpp"
 
 namespace tandem {
@@ -15,13 +16,6 @@ class Replica;
 /// Whether a branch goes on at once from the prompt that it shares, or waits: for one of the
 /// sequences (or slots) that its replica runs at once, or for KV blocks.
 enum class ForkOutcome : std::uint8_t { Runs, WaitsForSequence, WaitsForKv };
-
-/// Tokens up to `end` of a prompt, behind those of the part before, that all requests with this key
-/// begin with.
-struct SharedPart {
-  std::int64_t key = 0;
-  std::int64_t end = 0;
-};
 
 /// One request. Owned by the run; components hold pointers and change only what concerns them.
 struct Request {

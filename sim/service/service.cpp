@@ -39,7 +39,8 @@ class ServiceRun {
         speculation_(model.prefill_drafting_ ? std::optional<SpeculationUse>(SpeculationUse())
                                              : std::nullopt),
         groups_(make_groups()),
-        source_(traffic, model.time_alone(), seed_, agenda_, inlet()),
+        source_(traffic, model.time_alone(), model.scenario_.serving.prefix_cache, seed_, agenda_,
+                inlet()),
         sampler_(seed_, options.audit_steps.value_or(model.scenario_.audit_steps)),
         prefill_estimator_(*model.prefill_, options.fidelity, options.exact) {
     const bool is_split = model.decode_ != nullptr;

@@ -23,12 +23,14 @@ class RequestInlet {
                                        RandomStream& stream);
 
 /// Makes the requests of a run. Lengths come from the stream "lengths" in the order of the ids,
-/// times between arrivals from the stream "arrivals": neither depends on how the service fares.
+/// times between arrivals from the stream "arrivals": neither depends on how the service fares. A
+/// trace gives the lengths, and times where the arrivals are its own.
 class RequestSource final : public Component {
  public:
   /// `ramp`: time over which closed-loop users start, where the traffic does not say.
-  RequestSource(const Traffic& traffic, Picoseconds ramp, std::uint64_t seed, Agenda& agenda,
-                RequestInlet& inlet);
+  /// `shares_prefixes`: prompts of a trace keep what they have in common.
+  RequestSource(const Traffic& traffic, Picoseconds ramp, bool shares_prefixes, std::uint64_t seed,
+                Agenda& agenda, RequestInlet& inlet);
   /// Plans the first arrivals.
   void start();
   /// A request was answered: in closed loop its user sends the next one.
@@ -37,7 +39,11 @@ class RequestSource final : public Component {
   [[nodiscard]] const std::deque<Request>& requests() const { return requests_; }
 
  private:
-  [[nodiscard]] Picoseconds draw_gap();
+  /// When the next request comes that waits for no answer; `now`: when the one before came.
+  [[nodiscard]] Picoseconds next_arrival(Picoseconds now);
+  [[nodiscard]] Picoseconds recorded_arrival() const;
+  [[nodiscard]] Picoseconds ramped_arrival();
+  void set_lengths(Request& request);
   [[nodiscard]] bool has_more() const {
     return static_cast<std::int64_t>(requests_.size()) < traffic_.requests;
   }
@@ -53,6 +59,8 @@ class RequestSource final : public Component {
   RequestInlet& inlet_;
   std::deque<Request> requests_;  ///< a deque: pointers to requests stay valid
   Picoseconds ramp_;
+  bool shares_prefixes_;
+  double expected_ = 0;       ///< Ramp: mean number of arrivals until the last one
   std::int64_t started_ = 0;  ///< closed loop: users that have sent their first request
   std::int64_t due_ = 0;      ///< closed loop: users ready to send the next one
 };

@@ -79,6 +79,7 @@ std::uint64_t key_of(const Chip& chip, const Software& software) {
 }
 
 std::int64_t longest_request(const Traffic& traffic) {
+  if (traffic.trace) return traffic.trace->longest();
   const std::int64_t answer = longest(traffic.output_tokens, traffic.length_spread);
   const std::int64_t written = traffic.rounds > 1 ? traffic.agents * answer : 0;
   return traffic.shared_prefix_tokens + written +

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "sim/config/csv.hpp"
 #include "sim/config/manifest.hpp"
-#include "sim/entry/csv.hpp"
 #include "sim/entry/kernel_table.hpp"
 
 namespace tandem::entry {

@@ -6,7 +6,7 @@
 #include <optional>
 #include <set>
 
-#include "sim/entry/csv.hpp"
+#include "sim/config/csv.hpp"
 
 namespace tandem::entry {
 namespace {

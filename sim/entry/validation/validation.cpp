@@ -5,8 +5,8 @@
 #include <memory>
 #include <optional>
 
+#include "sim/config/csv.hpp"
 #include "sim/config/manifest.hpp"
-#include "sim/entry/csv.hpp"
 #include "sim/entry/validation/rows_csv.hpp"
 
 namespace tandem::entry {

@@ -10,7 +10,7 @@
 
 #include "sim/core/diagnostics.hpp"
 
-namespace tandem::entry {
+namespace tandem {
 
 /// A table with a header. Cells are text; line and column of each are known.
 class CsvTable {
@@ -52,4 +52,4 @@ void blame_cell(const SourcePlace& cell, std::vector<Diagnostic>& problems,
 /// A cell quoted for output when it needs to be.
 [[nodiscard]] std::string csv_quoted(const std::string& cell);
 
-}  // namespace tandem::entry
+}  // namespace tandem

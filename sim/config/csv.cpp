@@ -1,4 +1,4 @@
-#include "sim/entry/csv.hpp"
+#include "sim/config/csv.hpp"
 
 #include <fmt/format.h>
 
@@ -6,7 +6,7 @@
 #include <charconv>
 #include <set>
 
-namespace tandem::entry {
+namespace tandem {
 namespace {
 
 /// Walks the text cell by cell, keeping line and column.
@@ -152,4 +152,4 @@ std::string csv_quoted(const std::string& cell) {
   return out + '"';
 }
 
-}  // namespace tandem::entry
+}  // namespace tandem

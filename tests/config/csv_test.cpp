@@ -1,4 +1,4 @@
-#include "sim/entry/csv.hpp"
+#include "sim/config/csv.hpp"
 
 #include <gtest/gtest.h>
 
