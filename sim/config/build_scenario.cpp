@@ -166,6 +166,28 @@ Eviction build_eviction(const Tree& tree, ReadContext& context) {
   return eviction;
 }
 
+/// Keys that only one of the policies knows.
+void check_policy_keys(const MapReader& reader, const Serving& serving) {
+  const std::vector<std::pair<std::string, std::vector<const char*>>> own = {
+      {"vllm_v1", {"chunked_prefill", "long_prefill_tokens"}},
+      {"sglang", {"max_prefill_tokens", "conservativeness"}}};
+  for (const auto& [policy, keys] : own) {
+    for (const char* key : keys) {
+      if (policy == serving.policy || !reader.has(key)) continue;
+      reader.report(key, fmt::format("'{}' is for 'policy: {}'; leave it out", key, policy));
+    }
+  }
+  const char* sorted_by = serving.order == "priority" ? "vllm_v1" : "sglang";
+  if (serving.order != "fcfs" && serving.policy != sorted_by) {
+    reader.report("order", fmt::format("'order: {}' is for 'policy: {}'; write 'order: fcfs'",
+                                       serving.order, sorted_by));
+  }
+  if (!serving.chunked_prefill && serving.long_prefill_tokens > 0) {
+    reader.report("long_prefill_tokens",
+                  "prompts are not cut with 'chunked_prefill: false'; leave one of them out");
+  }
+}
+
 }  // namespace
 
 Serving build_serving(const Tree& tree, ReadContext& context) {
@@ -174,6 +196,12 @@ Serving build_serving(const Tree& tree, ReadContext& context) {
   if (!tree.is_map()) return serving;
   serving.policy = reader.choice_word("policy");
   serving.router = reader.choice_word("router");
+  serving.order = reader.choice_word("order");
+  serving.chunked_prefill = reader.flag("chunked_prefill");
+  serving.long_prefill_tokens = reader.count("long_prefill_tokens");
+  serving.max_prefill_tokens = reader.count("max_prefill_tokens");
+  serving.conservativeness = reader.number("conservativeness");
+  check_policy_keys(reader, serving);
   serving.max_batch_tokens = reader.count("max_batch_tokens");
   serving.max_sequences = reader.count("max_sequences");
   serving.kv_block_tokens = reader.count("kv_block_tokens");

@@ -74,8 +74,8 @@ double seconds_of(const std::string& unit) {
 
 TraceColumns build_columns(const MapReader& reader) {
   const std::string format = reader.choice_word("format");
-  const char* own[] = {"arrival", "arrival_unit", "prompt",
-                       "output",  "prefix",       "prefix_block_tokens"};
+  const char* own[] = {"arrival", "arrival_unit",        "prompt",  "output",
+                       "prefix",  "prefix_block_tokens", "priority"};
   if (format != "columns") {
     for (const char* key : own) {
       if (!reader.has(key)) continue;
@@ -88,7 +88,8 @@ TraceColumns build_columns(const MapReader& reader) {
           .prompt = reader.text("prompt"),
           .output = reader.text("output"),
           .prefix = reader.text("prefix"),
-          .prefix_block_tokens = reader.count("prefix_block_tokens")};
+          .prefix_block_tokens = reader.count("prefix_block_tokens"),
+          .priority = reader.text("priority")};
 }
 
 /// From the folder of the file that names it; of the command line, from where that was typed.

@@ -307,6 +307,19 @@ void check_placement(const Scenario& scenario, const Tree& tree, Problems& probl
                problems);
 }
 
+void check_policy(const Scenario& scenario, const Tree& tree, Problems& problems) {
+  const Tree* serving = tree.find("serving");
+  const std::string& policy = scenario.serving.policy;
+  if (serving == nullptr || policy == "vllm_v1") return;
+  const auto refuse = [&](const char* what) {
+    problems.report(
+        place_of(*serving, "policy"),
+        fmt::format("'policy: {}' does not go with {}; write 'policy: vllm_v1'", policy, what));
+  };
+  if (scenario.placement.speculation.is_on()) refuse("speculative decoding");
+  if (policy == "static" && scenario.placement.is_split()) refuse("pools for prompts and tokens");
+}
+
 void check_prefix_cache(const Scenario& scenario, const Tree& tree, Problems& problems) {
   const Traffic& traffic = scenario.traffic;
   if (!traffic.trace || !scenario.serving.prefix_cache) return;

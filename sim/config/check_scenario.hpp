@@ -11,6 +11,10 @@ namespace tandem::config {
 /// the placement.
 void check_placement(const Scenario& scenario, const Tree& tree, Problems& problems);
 
+/// Reports rules of a scheduler that the rest of the scenario has no use for. `tree` is that of the
+/// scenario.
+void check_policy(const Scenario& scenario, const Tree& tree, Problems& problems);
+
 /// Reports prefixes of a trace beside what blocks cannot be shared with. `tree` is that of the
 /// scenario.
 void check_prefix_cache(const Scenario& scenario, const Tree& tree, Problems& problems);

@@ -85,7 +85,7 @@ void add(Hasher& hasher, const RequestTrace& trace) {
   hasher.add("trace").add(trace.requests.size()).add(trace.dropped);
   for (const TracedRequest& request : trace.requests) {
     hasher.add(request.arrival.count()).add(request.prompt).add(request.output);
-    hasher.add(request.shared.size());
+    hasher.add(request.priority).add(request.shared.size());
     for (const SharedPart& part : request.shared) hasher.add(part.key).add(part.end);
   }
 }
@@ -119,6 +119,12 @@ void add_load(Hasher& hasher, const Scenario& scenario) {
     hasher.add(traffic.end_rate).add(traffic.ramp_time_s);
   }
   if (traffic.trace) add(hasher, *traffic.trace);
+  if (serving.order != "fcfs") hasher.add("order").add(serving.order);
+  if (!serving.chunked_prefill) hasher.add("whole prompts");
+  if (serving.long_prefill_tokens > 0) hasher.add("long").add(serving.long_prefill_tokens);
+  if (serving.policy == "sglang") {
+    hasher.add(serving.max_prefill_tokens).add(serving.conservativeness);
+  }
   if (!serving.prefix_cache) hasher.add("no prefix cache");
   for (const auto& objective : {scenario.slo.ttft_p99, scenario.slo.tpot_p99}) {
     hasher.add(objective.has_value()).add(objective.value_or(Picoseconds{}).count());

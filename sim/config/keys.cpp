@@ -215,7 +215,23 @@ Section serving_section() {
       "serving",
       "Continuous batching.",
       {
-          choice("policy", "vllm_v1", {"vllm_v1"}, {}, "Rules of the scheduler."),
+          choice("policy", "vllm_v1", {"vllm_v1", "sglang", "static"}, {},
+                 "Rules of the scheduler of GPUs (docs/serving.md): of vLLM v1, of SGLang, or "
+                 "batches that nothing joins."),
+          choice("order", "fcfs", {"fcfs", "priority", "longest_prefix"}, {},
+                 "Of waiting requests: as they came; vllm_v1: by the priority that a trace gives "
+                 "them; sglang: those with most cached tokens first."),
+          flag(
+              "chunked_prefill", "true",
+              "vllm_v1: cut prompts to what is left of a step; false: they wait for one that takes "
+              "them whole."),
+          number("long_prefill_tokens", Dimension::Count, "0", 0, 1e9,
+                 "vllm_v1: most tokens of one prompt in a step; 0: as many as fit."),
+          number("max_prefill_tokens", Dimension::Count, "16384", 1, 1e9,
+                 "sglang: prompts begin in a step until it has so many tokens; max_batch_tokens is "
+                 "its chunked_prefill_size."),
+          number("conservativeness", Dimension::Scalar, "1", 0.01, 10,
+                 "sglang: schedule_conservativeness, of the room kept for running answers."),
           choice("router", "least_loaded", {"least_loaded", "round_robin"}, {},
                  "Which replica takes a request."),
           number("max_batch_tokens", Dimension::Count, "8192", 1, 1e9, "Most tokens in one step."),

@@ -75,6 +75,9 @@ Section trace_section() {
                "same."),
           number("prefix_block_tokens", Dimension::Count, "512", 1, 1e9,
                  "columns: tokens of such a block."),
+          text("priority",
+               "columns: of whole numbers by which `serving: {order: priority}` serves, smaller "
+               "ones first."),
           choice("too_long", "refuse", {"refuse", "drop"}, {},
                  "Requests beyond the model's context: an error, or left out and counted."),
       },

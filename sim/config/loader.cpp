@@ -144,6 +144,7 @@ Scenario build_scenario(const Assembled& assembled, ReadContext& context) {
   config::check_speculation(scenario, tree, context.problems);
   build_load(tree, scenario, context);
   config::check_eviction(scenario, tree, context.problems);
+  config::check_policy(scenario, tree, context.problems);
   config::check_prefix_cache(scenario, tree, context.problems);
   scenario.seed = static_cast<std::uint64_t>(reader.count("seed"));
   scenario.audit_steps = reader.count("audit_steps");

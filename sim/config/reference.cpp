@@ -113,6 +113,7 @@ std::vector<Section> workload_sections() {
           config::serving_section(),
           config::eviction_section(),
           config::traffic_section(),
+          config::trace_section(),
           config::slo_section(),
           config::model_section(),
           config::norm_section(),

@@ -25,6 +25,7 @@ struct TraceRow {
   std::int64_t prompt = 0;
   std::int64_t output = 0;
   std::vector<std::int64_t> prefix;
+  std::int64_t priority = 0;
 };
 
 std::optional<double> number_in(std::string_view text) {
@@ -89,6 +90,15 @@ class RowChecks {
     return ns.value_or(0);
   }
 
+  std::int64_t priority(const std::string& text, const SourcePlace& place) const {
+    std::int64_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || end != text.data() + text.size()) {
+      problems_.report(place, fmt::format("priority is '{}'; must be a whole number", text));
+    }
+    return value;
+  }
+
   std::int64_t tokens(const std::string& text, const std::string& column, std::int64_t least,
                       const SourcePlace& place) const {
     const std::optional<double> number = number_in(text);
@@ -141,6 +151,7 @@ std::vector<TraceRow> rows_of_table(const std::string& path, const std::string& 
   const std::size_t arrival = column(columns.arrival), prompt = column(columns.prompt),
                     output = column(columns.output);
   const std::size_t prefix = columns.prefix.empty() ? 0 : column(columns.prefix);
+  const std::size_t priority = columns.priority.empty() ? 0 : column(columns.priority);
   if (problems.size() != before) return rows;
   const RowChecks checks(columns, problems);
   for (std::size_t i = 0; i < table.rows(); ++i) {
@@ -150,6 +161,9 @@ std::vector<TraceRow> rows_of_table(const std::string& path, const std::string& 
     row.output = checks.tokens(table.cell(i, output), columns.output, 0, table.place(i, output));
     if (!columns.prefix.empty()) {
       row.prefix = ids_in(table.cell(i, prefix), table.place(i, prefix), problems);
+    }
+    if (!columns.priority.empty()) {
+      row.priority = checks.priority(table.cell(i, priority), table.place(i, priority));
     }
     rows.push_back(std::move(row));
   }
@@ -174,6 +188,7 @@ std::optional<TraceRow> row_of_object(const Json& object, const TraceColumns& co
   row.arrival_ns = checks.arrival(text(columns.arrival), place);
   row.prompt = checks.tokens(text(columns.prompt), columns.prompt, 1, place);
   row.output = checks.tokens(text(columns.output), columns.output, 0, place);
+  if (!columns.priority.empty()) row.priority = checks.priority(text(columns.priority), place);
   if (!columns.prefix.empty() && object.contains(columns.prefix)) {
     for (const Json& id : object.at(columns.prefix)) {
       if (id.is_number_integer()) {
@@ -288,7 +303,7 @@ RequestTrace read_trace(const std::string& path, const TraceColumns& columns,
     const std::int64_t after = row.arrival_ns - rows.front().arrival_ns;
     trace.requests.push_back({Picoseconds(after * picoseconds_per_nanosecond), row.prompt,
                               std::max<std::int64_t>(1, row.output),
-                              parts_of(row, columns.prefix_block_tokens)});
+                              parts_of(row, columns.prefix_block_tokens), row.priority});
   }
   return trace;
 }

@@ -21,6 +21,7 @@ struct TraceColumns {
   /// are. Empty: nothing is shared.
   std::string prefix;
   std::int64_t prefix_block_tokens = 512;
+  std::string priority;  ///< whole numbers, smaller ones first; empty: all equal
 };
 
 /// The columns of a published format: "azure" (Azure LLM inference traces) or "mooncake" (its

@@ -122,7 +122,12 @@ struct Serving {
   std::int64_t max_batch_tokens = 8192;
   std::int64_t max_sequences = 256;
   std::int64_t kv_block_tokens = 16;
-  bool prefix_cache = true;  ///< prompts begin behind what is cached of their shared parts
+  std::string order = "fcfs";            ///< of the queue: "fcfs", "priority" or "longest_prefix"
+  bool chunked_prefill = true;           ///< vllm_v1: a prompt may be cut to what is left of a step
+  std::int64_t long_prefill_tokens = 0;  ///< vllm_v1: most tokens of a prompt in a step; 0: all
+  std::int64_t max_prefill_tokens = 16384;  ///< sglang: of the prompts that begin in a step
+  double conservativeness = 1;  ///< sglang: of the room that running answers are expected to need
+  bool prefix_cache = true;     ///< prompts begin behind what is cached of their shared parts
   Eviction eviction;
   std::string router = "least_loaded";  ///< over replicas: "least_loaded" or "round_robin"
 };

@@ -24,6 +24,7 @@ struct TracedRequest {
   std::int64_t prompt = 0;  ///< tokens
   std::int64_t output = 0;
   std::vector<SharedPart> shared;  ///< from the start of the prompt
+  std::int64_t priority = 0;       ///< smaller ones first
 };
 
 /// Recorded requests, by arrival; those of equal time in the order of the file.

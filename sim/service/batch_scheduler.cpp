@@ -2,48 +2,30 @@
 
 #include <algorithm>
 #include <cassert>
-#include <iterator>
 #include <utility>
 
+#include "sim/service/policies/sglang_scheduler.hpp"
+#include "sim/service/policies/static_scheduler.hpp"
+#include "sim/service/policies/vllm_scheduler.hpp"
+
 namespace tandem {
+
+std::unique_ptr<BatchScheduler> make_scheduler(const Serving& serving, std::int64_t kv_blocks) {
+  if (serving.policy == "sglang") return std::make_unique<SglangScheduler>(serving, kv_blocks);
+  if (serving.policy == "static") return std::make_unique<StaticScheduler>(serving, kv_blocks);
+  return std::make_unique<VllmScheduler>(serving, kv_blocks);
+}
 
 void BatchScheduler::add(Request& request, bool comes_with_kv) {
   waiting_.push_back({.request = &request, .comes_with_kv = comes_with_kv});
 }
 
-std::int64_t BatchScheduler::needed_blocks(std::int64_t tokens) const {
-  return (tokens + limits_.block_tokens - 1) / limits_.block_tokens;
-}
-
 bool BatchScheduler::has_sequence_to_spare() const {
-  return static_cast<std::int64_t>(running_.size() + inbound_.size()) < limits_.max_sequences;
+  return static_cast<std::int64_t>(running_.size() + inbound_.size()) < serving_.max_sequences;
 }
 
-bool BatchScheduler::allocate(ScheduledSequence& sequence, std::int64_t tokens) {
-  if (limits_.eviction.is_on()) return allocate_kept(sequence, tokens);
-  const Request& request = *sequence.request;
-  const std::int64_t blocks = needed_blocks(tokens);
-  if (blocks <= sequence.blocks) return true;
-  const std::int64_t more = shared_.missing(request, sequence.blocks, blocks);
-  while (used_blocks_ + shared_.idle() + more > limits_.kv_blocks) {
-    if (!shared_.evict(request)) return false;
-  }
-  used_blocks_ += more + shared_.take(request, sequence.blocks, blocks);
-  sequence.blocks = blocks;
-  peak_blocks_ = std::max(peak_blocks_, used_blocks_);
-  return true;
-}
-
-// What a pass before it evicted is free again; nothing is shared.
-bool BatchScheduler::allocate_kept(ScheduledSequence& sequence, std::int64_t tokens) {
-  const std::int64_t fresh = tokens - sequence.computed;
-  const std::int64_t cached = limits_.eviction.kept(sequence.computed) + fresh;
-  const std::int64_t more = needed_blocks(cached) - sequence.blocks;
-  if (used_blocks_ + more > limits_.kv_blocks) return false;
-  used_blocks_ += more;
-  sequence.blocks += more;
-  peak_blocks_ = std::max(peak_blocks_, used_blocks_);
-  return true;
+std::int64_t BatchScheduler::needed_tokens(const ScheduledSequence& sequence) {
+  return sequence.is_paused ? 0 : sequence.request->known_tokens() - sequence.computed;
 }
 
 void BatchScheduler::take(ScheduledSequence& sequence, std::int64_t tokens, ScheduledStep& step) {
@@ -53,95 +35,58 @@ void BatchScheduler::take(ScheduledSequence& sequence, std::int64_t tokens, Sche
   ++sequence.in_flight;
 }
 
-// Frees the last running sequence that no pass holds. False when that is `needy` itself or nobody.
-bool BatchScheduler::preempt_for(const ScheduledSequence& needy) {
+void BatchScheduler::start(Sequences::iterator waiting, std::int64_t tokens, ScheduledStep& step) {
+  running_.splice(running_.end(), waiting_, waiting);
+  take(*waiting, tokens, step);
+}
+
+bool BatchScheduler::reserve(Sequences::iterator waiting, ScheduledStep& step) {
+  if (!kv_.grow(*waiting, waiting->request->known_tokens())) return false;
+  waiting->computed = waiting->request->prompt;
+  step.reserved.push_back(waiting->request);
+  inbound_.splice(inbound_.end(), waiting_, waiting);
+  return true;
+}
+
+bool BatchScheduler::preempt_behind(const ScheduledSequence& needy) {
   for (auto victim = running_.end(); victim != running_.begin();) {
     --victim;
     if (&*victim == &needy) break;
     if (victim->in_flight > 0) continue;
-    drop(victim);
+    preempt(victim);
     return true;
   }
   return false;
 }
 
-// The same for a request of speculative decoding that is past its prompt, of all that arrived after
-// it: those before it in the list may wait for other pools while it would wait for them.
 bool BatchScheduler::preempt_younger(const ScheduledSequence& needy) {
   if (needy.request->round_tokens == 0 || needy.request->generated == 0) return false;
   for (auto victim = running_.end(); victim != running_.begin();) {
     --victim;
     if (victim->in_flight > 0 || victim->request->id <= needy.request->id) continue;
-    drop(victim);
+    preempt(victim);
     return true;
   }
   return false;
 }
 
-// Takes the blocks of a running sequence: its KV is recomputed, also what was sent to it.
-void BatchScheduler::drop(Sequences::iterator victim) {
-  used_blocks_ -= shared_.release(*victim->request, victim->blocks);
+void BatchScheduler::preempt(Sequences::iterator victim) {
+  kv_.drop(*victim, kept_of(*victim));
   ++victim->request->preemptions;
   preempted_.push_back(victim->request);
-  victim->blocks = 0;
   victim->computed = 0;
   victim->comes_with_kv = false;
-  Sequences& target = victim->is_paused ? dropped_ : waiting_;
-  target.splice(target.begin(), running_, victim);
-}
-
-// Returns whether the queue may be served too: nothing was preempted.
-bool BatchScheduler::schedule_running(ScheduledStep& step, std::int64_t& budget) {
-  bool has_preempted = false;
-  for (auto it = running_.begin(); it != running_.end() && budget > 0; ++it) {
-    if (it->is_paused) continue;
-    // Sampling of the token before may still be under way: then there is nothing to compute yet.
-    const std::int64_t tokens = std::min(it->request->known_tokens() - it->computed, budget);
-    if (tokens <= 0) continue;
-    bool has_room = allocate(*it, it->computed + tokens);
-    while (!has_room && (preempt_for(*it) || preempt_younger(*it))) {
-      has_preempted = true;
-      has_room = allocate(*it, it->computed + tokens);
-    }
-    if (!has_room) {
-      has_preempted = true;
-      if (it->in_flight == 0 && std::next(it) == running_.end() && it != running_.begin()) {
-        drop(it);
-      }
-      break;
-    }
-    take(*it, tokens, step);
-    budget -= tokens;
-  }
-  return !has_preempted;
-}
-
-void BatchScheduler::schedule_waiting(ScheduledStep& step, std::int64_t& budget) {
-  while (!waiting_.empty() && budget > 0) {
-    ScheduledSequence& head = waiting_.front();
-    if (!has_sequence_to_spare() && !preempt_younger(head)) return;
-    if (head.comes_with_kv) {
-      if (!allocate(head, head.request->known_tokens())) return;
-      head.computed = head.request->prompt;
-      step.reserved.push_back(head.request);
-      inbound_.splice(inbound_.end(), waiting_, waiting_.begin());
-      continue;
-    }
-    if (head.blocks == 0) begin_behind_shared(head);
-    const std::int64_t tokens = std::min(head.request->known_tokens() - head.computed, budget);
-    while (!allocate(head, head.computed + tokens)) {
-      if (!preempt_younger(head)) return;
-    }
-    running_.splice(running_.end(), waiting_, find(waiting_, *head.request));
-    take(running_.back(), tokens, step);
-    budget -= tokens;
+  if (victim->is_paused) {
+    dropped_.splice(dropped_.begin(), running_, victim);
+  } else {
+    queue_again(victim);
   }
 }
 
 void BatchScheduler::begin_behind_shared(ScheduledSequence& sequence) {
   Request& request = *sequence.request;
-  if (request.shared.empty()) return;
-  sequence.computed = shared_.tokens_here(request);
+  if (request.shared.empty() || sequence.blocks > 0) return;
+  sequence.computed = kv_.tokens_here(request);
   if (request.generated == 0) request.cached_tokens = sequence.computed;
 }
 
@@ -150,7 +95,7 @@ ForkOutcome BatchScheduler::fork(Request& branch) {
   ForkOutcome outcome = ForkOutcome::Runs;
   if (!has_sequence_to_spare()) {
     outcome = ForkOutcome::WaitsForSequence;
-  } else if (!allocate(sequence, branch.prompt)) {
+  } else if (!kv_.grow(sequence, branch.prompt)) {
     outcome = ForkOutcome::WaitsForKv;
   }
   if (outcome == ForkOutcome::Runs) {
@@ -167,8 +112,7 @@ ForkOutcome BatchScheduler::fork(Request& branch) {
 
 ScheduledStep BatchScheduler::schedule() {
   ScheduledStep step;
-  std::int64_t budget = limits_.max_batch_tokens;
-  if (schedule_running(step, budget)) schedule_waiting(step, budget);
+  plan(step);
   step.preempted = std::exchange(preempted_, {});
   return step;
 }
@@ -217,7 +161,7 @@ void BatchScheduler::finish(Request& request) {
   for (Sequences* list : {&running_, &held_, &dropped_}) {
     const auto it = find(*list, request);
     if (it == list->end()) continue;
-    used_blocks_ -= shared_.release(request, it->blocks);
+    kv_.finish(*it);
     list->erase(it);
     return;
   }

@@ -1,62 +1,46 @@
-// Continuous batching by the rules of vLLM v1 (vllm/v1/core/sched/scheduler.py): no prefill or
-// decode phase; each step lets requests catch up with their known tokens. Pure bookkeeping: no
-// time in here.
+// What schedulers of continuous batching have in common: the lists of requests, their KV blocks,
+// and how requests come, wait for other pools, and go. Which of them run in a step is the policy's:
+// one class per engine. Pure bookkeeping: no time in here.
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <list>
+#include <memory>
 #include <vector>
 
+#include "sim/describe/scenario.hpp"
 #include "sim/lower/batch.hpp"
+#include "sim/service/kv_blocks.hpp"
 #include "sim/service/request.hpp"
-#include "sim/service/shared_blocks.hpp"
 
 namespace tandem {
-
-struct SchedulerLimits {
-  std::int64_t max_batch_tokens = 8192;
-  std::int64_t max_sequences = 256;
-  std::int64_t block_tokens = 16;
-  std::int64_t kv_blocks = 0;
-  Eviction eviction = {};
-};
-
-/// A request as the scheduler sees it.
-struct ScheduledSequence {
-  Request* request = nullptr;
-  std::int64_t computed = 0;  ///< tokens whose KV is here or in a pass under way
-  std::int64_t blocks = 0;
-  std::int64_t in_flight = 0;  ///< passes under way that it is part of
-  bool comes_with_kv = false;  ///< its prompt's KV is sent from another replica
-  bool is_paused = false;      ///< has nothing to compute until resume()
-};
 
 /// One step: the batch, and the sequence behind each slice.
 struct ScheduledStep {
   Batch batch;
   std::vector<ScheduledSequence*> sequences;
   std::vector<Request*> reserved;   ///< offered requests that got room in this step
-  std::vector<Request*> preempted;  ///< in this step
+  std::vector<Request*> preempted;  ///< since the last step
 };
 
 /// Contract:
-///  - running requests come first, in the order of their admission; then waiting ones from the head
-///    of the queue, and only when nothing was preempted in this step.
-///  - a running request that finds no KV block preempts the last running one that is not part of a
-///    pass under way: its blocks are freed, its KV is recomputed, and it goes to the head of the
-///    queue, or waits aside until it is resumed where it is paused. Shared blocks that others hold
-///    stay.
+///  - a preempted request loses its blocks, and its KV is computed again; blocks that others hold
+///    stay, and with a prefix cache so do those whose room nobody needed in between. One that is
+///    paused waits aside until it is resumed.
 ///  - blocks that requests share are counted once; a waiting request begins behind those that are
 ///    there.
 ///  - a request of speculative decoding may take the room of any younger one, so that two pools
 ///    which wait for each other's requests always go on with the oldest.
 class BatchScheduler {
  public:
-  explicit BatchScheduler(const SchedulerLimits& limits)
-      : limits_(limits), shared_(limits.block_tokens) {}
+  /// `kv_blocks`: room of the replica.
+  BatchScheduler(const Serving& serving, std::int64_t kv_blocks)
+      : serving_(serving),
+        kv_(kv_blocks, serving.kv_block_tokens, serving.eviction, serving.prefix_cache) {}
+  virtual ~BatchScheduler() = default;
 
-  void add(Request& request, bool comes_with_kv);
+  /// A request that waits to run, `comes_with_kv`: for room for the KV that is sent to it.
+  virtual void add(Request& request, bool comes_with_kv);
   /// Adds a request that goes on from the prompt of one that runs here: with the same shared blocks
   /// and a copy of the last one where that is not full. Without room it waits, and then computes
   /// what is behind the shared blocks again.
@@ -79,36 +63,56 @@ class BatchScheduler {
   /// Takes a request out of the schedule but keeps its blocks until finish().
   void hold(Request& request);
 
-  [[nodiscard]] std::int64_t used_blocks() const { return used_blocks_; }
-  [[nodiscard]] std::int64_t peak_blocks() const { return peak_blocks_; }
-  [[nodiscard]] const SchedulerLimits& limits() const { return limits_; }
+  [[nodiscard]] const KvBlocks& kv() const { return kv_; }
 
- private:
+ protected:
   using Sequences = std::list<ScheduledSequence>;
-  [[nodiscard]] bool has_sequence_to_spare() const;
-  [[nodiscard]] std::int64_t needed_blocks(std::int64_t tokens) const;
-  bool allocate(ScheduledSequence& sequence, std::int64_t tokens);
-  bool allocate_kept(ScheduledSequence& sequence, std::int64_t tokens);
-  bool schedule_running(ScheduledStep& step, std::int64_t& budget);
-  void begin_behind_shared(ScheduledSequence& sequence);
-  void schedule_waiting(ScheduledStep& step, std::int64_t& budget);
-  bool preempt_for(const ScheduledSequence& needy);
-  bool preempt_younger(const ScheduledSequence& needy);
-  void drop(std::list<ScheduledSequence>::iterator victim);
+  /// Puts sequences into a step.
+  virtual void plan(ScheduledStep& step) = 0;
+  /// Where a preempted request goes in the queue.
+  virtual void queue_again(Sequences::iterator victim) {
+    waiting_.splice(waiting_.begin(), running_, victim);
+  }
+  /// Tokens, from its start, that a cache of prefixes keeps of a preempted request.
+  [[nodiscard]] virtual std::int64_t kept_of(const ScheduledSequence& victim) const {
+    return victim.computed;
+  }
 
-  std::vector<Request*> preempted_;  ///< since the last step
+  [[nodiscard]] bool has_sequence_to_spare() const;
+  /// Known tokens of a sequence that are not computed yet; 0 while its newest is being sampled.
+  [[nodiscard]] static std::int64_t needed_tokens(const ScheduledSequence& sequence);
+  /// Computes that many further tokens of a running sequence, whose room is there, in the step.
   void take(ScheduledSequence& sequence, std::int64_t tokens, ScheduledStep& step);
+  /// The same for one that waits.
+  void start(Sequences::iterator waiting, std::int64_t tokens, ScheduledStep& step);
+  /// Sets room aside for a waiting request whose KV is to come. False when there is none.
+  bool reserve(Sequences::iterator waiting, ScheduledStep& step);
+  /// Sets a waiting sequence behind the tokens whose KV is here.
+  void begin_behind_shared(ScheduledSequence& sequence);
+  /// Takes the blocks of a running sequence and queues it again.
+  void preempt(Sequences::iterator victim);
+  /// Frees the last running sequence that no pass holds. False when that is `needy` itself or
+  /// nobody.
+  bool preempt_behind(const ScheduledSequence& needy);
+  /// The same for a request of speculative decoding that is past its prompt, of all that arrived
+  /// after it: those before it in the list may wait for other pools while it would wait for them.
+  bool preempt_younger(const ScheduledSequence& needy);
   static Sequences::iterator find(Sequences& list, const Request& request);
 
-  SchedulerLimits limits_;
+  const Serving serving_;
+  KvBlocks kv_;
   Sequences waiting_;
-  Sequences inbound_;  ///< room set aside, KV on its way
   Sequences running_;
+
+ private:
+  std::vector<Request*> preempted_;  ///< since the last step
+  Sequences inbound_;                ///< room set aside, KV on its way
   Sequences held_;
   Sequences dropped_;  ///< paused, without blocks
-  SharedBlocks shared_;
-  std::int64_t used_blocks_ = 0;  ///< idle shared ones left out
-  std::int64_t peak_blocks_ = 0;
 };
+
+/// The scheduler that `serving.policy` names.
+[[nodiscard]] std::unique_ptr<BatchScheduler> make_scheduler(const Serving& serving,
+                                                             std::int64_t kv_blocks);
 
 }  // namespace tandem

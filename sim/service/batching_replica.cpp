@@ -3,55 +3,45 @@
 #include <algorithm>
 
 namespace tandem {
-namespace {
-
-SchedulerLimits limits_of(const Serving& serving, const PoolModel& pool) {
-  return {.max_batch_tokens = serving.max_batch_tokens,
-          .max_sequences = serving.max_sequences,
-          .block_tokens = serving.kv_block_tokens,
-          .kv_blocks = pool.kv_room().tokens / serving.kv_block_tokens,
-          .eviction = serving.eviction};
-}
-
-}  // namespace
 
 BatchingReplica::BatchingReplica(const ReplicaSetup& setup, const Serving& serving)
     : Replica(setup, setup.estimator->pool().stations().size()),
-      scheduler_(limits_of(serving, setup.estimator->pool())) {}
+      kv_blocks_(setup.estimator->pool().kv_room().tokens / serving.kv_block_tokens),
+      scheduler_(make_scheduler(serving, kv_blocks_)) {}
 
 void BatchingReplica::submit(Request& request, Picoseconds now) {
   ++load_;
-  scheduler_.add(request, false);
+  scheduler_->add(request, false);
   kick(now);
 }
 
 ForkOutcome BatchingReplica::fork(Request& parent, Request& branch, Picoseconds now) {
   (void)parent;  // the blocks are found by their key
   ++load_;
-  const ForkOutcome outcome = scheduler_.fork(branch);
+  const ForkOutcome outcome = scheduler_->fork(branch);
   kick(now);
   return outcome;
 }
 
 void BatchingReplica::offer(Request& request, Picoseconds now) {
   ++load_;
-  scheduler_.add(request, true);
+  scheduler_->add(request, true);
   kick(now);
 }
 
 void BatchingReplica::arrive(Request& request, Picoseconds now) {
-  scheduler_.arrive(request);
+  scheduler_->arrive(request);
   kick(now);
 }
 
 void BatchingReplica::resume(Request& request, std::int64_t tokens, Picoseconds now) {
-  scheduler_.resume(request, tokens);
+  scheduler_->resume(request, tokens);
   kick(now);
 }
 
 void BatchingReplica::release(Request& request, Picoseconds now) {
   --load_;
-  scheduler_.finish(request);
+  scheduler_->finish(request);
   kick(now);
 }
 
@@ -92,12 +82,12 @@ void BatchingReplica::complete(Flight& flight, Picoseconds now) {
                             ? emit_token(request, now, flight.estimate.floor_latency)
                             : emit_round(request, now, flight.estimate.floor_latency);
     if (!leaves) {
-      if (request.waits) scheduler_.pause(request);
+      if (request.waits) scheduler_->pause(request);
       if (request.unverified > 0) BatchScheduler::take_back(sequence);
     } else if (request.is_done()) {
-      scheduler_.finish(request);
+      scheduler_->finish(request);
     } else {
-      scheduler_.hold(request);
+      scheduler_->hold(request);
     }
   }
 }
@@ -108,7 +98,7 @@ void BatchingReplica::issue(Picoseconds now) {
     want_issue(pipeline_.first_free());
     return;
   }
-  ScheduledStep step = scheduler_.schedule();
+  ScheduledStep step = scheduler_->schedule();
   for (Request* request : step.reserved) setup_.sink->reserved(*request, *this, now);
   for (Request* request : step.preempted) setup_.sink->preempted(*request, now);
   if (step.batch.slices.empty()) return;
@@ -123,8 +113,8 @@ void BatchingReplica::issue(Picoseconds now) {
 }
 
 double BatchingReplica::kv_peak() const {
-  return static_cast<double>(scheduler_.peak_blocks()) /
-         static_cast<double>(std::max<std::int64_t>(1, scheduler_.limits().kv_blocks));
+  return static_cast<double>(scheduler_->kv().peak()) /
+         static_cast<double>(std::max<std::int64_t>(1, kv_blocks_));
 }
 
 }  // namespace tandem

@@ -2,6 +2,7 @@
 // flight where it is a pipeline.
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "sim/service/batch_scheduler.hpp"
@@ -32,7 +33,8 @@ class BatchingReplica final : public Replica {
   void issue(Picoseconds now);
   void kick(Picoseconds now);
 
-  BatchScheduler scheduler_;
+  std::int64_t kv_blocks_;  ///< room
+  std::unique_ptr<BatchScheduler> scheduler_;
   std::vector<Flight> flights_;  ///< in the order of issue
 };
 

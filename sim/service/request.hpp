@@ -24,7 +24,8 @@ struct Request {
   std::vector<SharedPart> shared;  ///< from the start of the prompt
   Picoseconds arrival;
   std::int64_t prompt = 0;
-  std::int64_t output = 0;  ///< tokens to generate, at least 1
+  std::int64_t output = 0;    ///< tokens to generate, at least 1
+  std::int64_t priority = 0;  ///< smaller ones first, where the scheduler looks at it
   std::int64_t generated = 0;
   std::int64_t preemptions = 0;
   std::int64_t cached_tokens = 0;  ///< prompt tokens that a prefix cache answered

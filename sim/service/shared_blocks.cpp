@@ -21,10 +21,17 @@ std::int64_t SharedBlocks::blocks_here(std::int64_t key) const {
   return found == parts_.end() ? 0 : found->second.blocks;
 }
 
+std::int64_t SharedBlocks::blocks_to_find(std::int64_t key) const {
+  const auto found = parts_.find(key);
+  if (found == parts_.end()) return 0;
+  const Part& part = found->second;
+  return step_ > 0 && part.step == step_ ? part.full_before : part.full;
+}
+
 std::int64_t SharedBlocks::tokens_here(const Request& request) const {
   std::int64_t blocks = 0;
   for_each_part(request, [&](std::int64_t key, std::int64_t begin, std::int64_t end) {
-    if (blocks == begin) blocks += std::min(blocks_here(key), end - begin);
+    if (blocks == begin) blocks += std::min(blocks_to_find(key), end - begin);
   });
   return std::min(blocks, (request.known_tokens() - 1) / block_tokens_) * block_tokens_;
 }
@@ -55,6 +62,19 @@ std::int64_t SharedBlocks::take(const Request& request, std::int64_t from, std::
   return woken;
 }
 
+void SharedBlocks::fill(const Request& request, std::int64_t tokens) {
+  const std::int64_t blocks = tokens / block_tokens_;
+  for_each_part(request, [&](std::int64_t key, std::int64_t begin, std::int64_t end) {
+    const std::int64_t full = std::min(blocks, end) - begin;
+    if (full <= 0) return;
+    Part& part = parts_[key];
+    if (full <= part.full) return;
+    if (part.step != step_) part.full_before = part.full;
+    part.step = step_;
+    part.full = full;
+  });
+}
+
 std::int64_t SharedBlocks::release(const Request& request, std::int64_t blocks) {
   std::int64_t freed = blocks;
   std::vector<std::int64_t> held;
@@ -67,26 +87,56 @@ std::int64_t SharedBlocks::release(const Request& request, std::int64_t blocks) 
   for (auto key = held.rbegin(); key != held.rend(); ++key) {
     Part& part = parts_[*key];
     if (--part.holders > 0) continue;
+    freed += part.blocks;
+    part.blocks = part.full;
+    idle_ += part.blocks;
+    if (part.blocks == 0) {
+      parts_.erase(*key);
+      continue;
+    }
     part.left = times_left_++;
     left_[part.left] = *key;
-    idle_ += part.blocks;
-    freed += part.blocks;
   }
   return freed;
 }
 
-bool SharedBlocks::evict(const Request& request) {
-  for (auto it = left_.begin(); it != left_.end(); ++it) {
+void SharedBlocks::adopt_last(const Request& request, std::int64_t blocks) {
+  const std::int64_t own = request.shared.back().key;
+  for_each_part(request, [&](std::int64_t key, std::int64_t begin, std::int64_t end) {
+    if (key != own || blocks <= begin) return;
+    Part& part = parts_[key];
+    part.holders = 1;
+    part.blocks = std::max(part.blocks, std::min(blocks, end) - begin);
+    part.full = part.blocks;
+  });
+}
+
+bool SharedBlocks::evict(const Request& request, std::int64_t blocks) {
+  std::int64_t others = idle_;
+  for (const SharedPart& part : request.shared) {
+    const auto found = parts_.find(part.key);
+    if (found != parts_.end() && found->second.holders == 0) others -= found->second.blocks;
+  }
+  if (others < blocks) return false;
+  for (auto it = left_.begin(); blocks > 0;) {
     const std::int64_t key = it->second;
     const bool is_own = std::any_of(request.shared.begin(), request.shared.end(),
                                     [&](const SharedPart& part) { return part.key == key; });
-    if (is_own) continue;
-    idle_ -= parts_.at(key).blocks;
+    if (is_own) {
+      ++it;
+      continue;
+    }
+    Part& part = parts_.at(key);
+    const std::int64_t gone = std::min(part.blocks, blocks);
+    blocks -= gone;
+    idle_ -= gone;
+    part.blocks -= gone;
+    part.full = part.blocks;
+    if (part.blocks > 0) return true;
     parts_.erase(key);
-    left_.erase(it);
-    return true;
+    it = left_.erase(it);
   }
-  return false;
+  return true;
 }
 
 }  // namespace tandem

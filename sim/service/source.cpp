@@ -92,6 +92,7 @@ void RequestSource::set_lengths(Request& request) {
   const TracedRequest& traced = recorded[static_cast<std::size_t>(request.id) % recorded.size()];
   request.prompt = traced.prompt;
   request.output = traced.output;
+  request.priority = traced.priority;
   if (shares_prefixes_) request.shared = traced.shared;
 }
 

@@ -46,11 +46,14 @@ std::vector<std::string> complaints(const File& file, const TraceColumns& column
 }
 
 TraceColumns own_columns() {
-  return {.arrival = "t",
-          .prompt = "in",
-          .output = "out",
-          .prefix = "blocks",
-          .prefix_block_tokens = 10};
+  TraceColumns columns;
+  columns.arrival = "t";
+  columns.prompt = "in";
+  columns.output = "out";
+  columns.prefix = "blocks";
+  columns.prefix_block_tokens = 10;
+  columns.priority = "level";
+  return columns;
 }
 
 TEST(RequestTrace, ReadsDatesOfTheAzureTracesToTheTenthOfAMicrosecond) {
@@ -88,25 +91,27 @@ TEST(RequestTrace, ReadsBlocksOfMooncakeAsPartsOfThePrompt) {
 }
 
 TEST(RequestTrace, ReadsColumnsOfItsUsersNames) {
-  const File file(".csv", "in,out,t,blocks\n25,2,1.5,4 5 6\n5,1,0.25,9\n");
+  const File file(".csv", "in,out,t,blocks,level\n25,2,1.5,4 5 6,-1\n5,1,0.25,9,2\n");
   const RequestTrace trace = read(file, own_columns());
   EXPECT_EQ(trace.requests[0].prompt, 5);
   EXPECT_EQ(trace.requests[1].arrival.count(), 1'250'000'000'000);
   ASSERT_EQ(trace.requests[1].shared.size(), 3U);
   EXPECT_EQ(trace.requests[1].shared[2].key, 6);
   EXPECT_EQ(trace.requests[1].shared[2].end, 25);
+  EXPECT_EQ(trace.requests[1].priority, -1);
 }
 
 TEST(RequestTrace, ComplainsAboutEveryBrokenCellWithItsPlace) {
-  const File file(".csv", "t,in,out,blocks\nnoon,5,1,\n1,0,1,\n2,5,1.5,x\n");
+  const File file(".csv", "t,in,out,blocks,level\nnoon,5,1,,1\n1,0,1,,2\n2,5,1.5,x,high\n");
   const auto texts = complaints(file, own_columns());
-  ASSERT_EQ(texts.size(), 4U);
+  ASSERT_EQ(texts.size(), 5U);
   EXPECT_EQ(texts[0].substr(file.path().size()),
             ":2:1: error: arrival is 'noon'; write a number, or a date and time as 2023-11-16 "
             "18:15:46.68");
   EXPECT_NE(texts[1].find(":3:3: error: in is '0'"), std::string::npos);
   EXPECT_NE(texts[2].find(":4:5: error: out is '1.5'"), std::string::npos);
   EXPECT_NE(texts[3].find(":4:9: error: 'x' is no id of a block"), std::string::npos);
+  EXPECT_NE(texts[4].find(":4:11: error: priority is 'high'"), std::string::npos);
 }
 
 TEST(RequestTrace, ComplainsAboutBrokenLinesMissingKeysAndEmptyFiles) {

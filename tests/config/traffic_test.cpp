@@ -99,15 +99,34 @@ TEST_F(Trace, IsPartOfTheContentKey) {
   EXPECT_NE(hash(drop), before);
 }
 
+TEST_F(Trace, GivesPriorities) {
+  const Traffic read =
+      traffic({{"traffic.trace.too_long", "drop"}, {"traffic.trace.priority", "output_tokens"}});
+  EXPECT_EQ(read.trace->requests[1].priority, 8);
+}
+
+std::vector<std::string> messages(const std::vector<Override>& changes) {
+  std::vector<std::string> texts;
+  for (const Diagnostic& problem :
+       diagnostics_of([&] { (void)loader().scenario("base", changes); })) {
+    texts.push_back(problem.message);
+  }
+  return texts;
+}
+
+TEST(Schedulers, RefuseKeysOfAnotherPolicy) {
+  EXPECT_EQ(messages({{"serving.policy", "sglang"}, {"serving.chunked_prefill", "false"}}),
+            (std::vector<std::string>{"'chunked_prefill' is for 'policy: vllm_v1'; leave it out"}));
+  EXPECT_EQ(messages({{"serving.order", "longest_prefix"}}),
+            (std::vector<std::string>{
+                "'order: longest_prefix' is for 'policy: sglang'; write 'order: fcfs'"}));
+  EXPECT_EQ(messages({{"serving.policy", "static"}, {"serving.conservativeness", "2"}}),
+            (std::vector<std::string>{"'conservativeness' is for 'policy: sglang'; leave it out"}));
+  EXPECT_TRUE(
+      messages({{"serving.policy", "sglang"}, {"serving.order", "longest_prefix"}}).empty());
+}
+
 TEST(Arrivals, NeedTheKeysOfTheirKind) {
-  const auto messages = [](const std::vector<Override>& changes) {
-    std::vector<std::string> texts;
-    for (const Diagnostic& problem :
-         diagnostics_of([&] { (void)loader().scenario("base", changes); })) {
-      texts.push_back(problem.message);
-    }
-    return texts;
-  };
   EXPECT_EQ(messages({{"traffic.arrivals", "ramp"}, {"traffic.rate", "1 req/s"}}),
             (std::vector<std::string>{
                 "arrivals 'ramp' need the key 'end_rate', e.g. 'end_rate: 16 req/s'",

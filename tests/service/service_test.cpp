@@ -88,6 +88,7 @@ TEST(Service, FullKvPreemptsTheLastRequestWhichIsComputedAgain) {
   // second finds none and is preempted, because it is the last.
   Scenario s = scenario();
   fakes::set(s.system.chips["big"].parameters, "capacity", 5776 + 64 * 80);
+  s.serving.prefix_cache = false;
   s.traffic.requests = 2;
   s.traffic.concurrency = 2;
   const RunResult result = serve(s);

@@ -220,6 +220,10 @@ TEST(SharedBlocks, AreMadeOnceAndIdleWhenNobodyHoldsThem) {
   EXPECT_EQ(blocks.tokens_here(first), 0);
   EXPECT_EQ(blocks.missing(first, 0, 3), 3);
   EXPECT_EQ(blocks.take(first, 0, 3), 0);
+  EXPECT_EQ(blocks.tokens_here(second), 0);
+  blocks.fill(first, 31);
+  EXPECT_EQ(blocks.tokens_here(second), 16) << "the second block is not full";
+  blocks.fill(first, 40);
   EXPECT_EQ(blocks.tokens_here(second), 32);
   EXPECT_EQ(blocks.missing(second, 0, 3), 1);
   EXPECT_EQ(blocks.take(second, 0, 3), 0);
@@ -234,14 +238,23 @@ TEST(SharedBlocks, AreMadeOnceAndIdleWhenNobodyHoldsThem) {
 TEST(SharedBlocks, GoInTheOrderInWhichTheyWereLeftAndNeverWhileHeld) {
   SharedBlocks blocks(16);
   const Request one = sharing(1, 32), two = sharing(2, 32), three = sharing(3, 32);
-  for (const Request* request : {&one, &two, &three}) blocks.take(*request, 0, 2);
+  for (const Request* request : {&one, &two, &three}) {
+    blocks.take(*request, 0, 2);
+    blocks.fill(*request, 32);
+  }
   blocks.release(two, 2);
   blocks.release(one, 2);
-  EXPECT_FALSE(blocks.evict(two) && blocks.tokens_here(two) == 0);  // not its own
+  EXPECT_TRUE(blocks.evict(two, 2));  // not its own
+  EXPECT_EQ(blocks.tokens_here(two), 16);
   EXPECT_EQ(blocks.tokens_here(one), 0);
-  EXPECT_TRUE(blocks.evict(three));
+  EXPECT_FALSE(blocks.evict(three, 3)) << "two are idle";
+  EXPECT_EQ(blocks.idle(), 2);
+  EXPECT_TRUE(blocks.evict(three, 1));  // the last block of the part
+  EXPECT_EQ(blocks.idle(), 1);
+  EXPECT_EQ(blocks.missing(two, 0, 2), 1);
+  EXPECT_TRUE(blocks.evict(three, 1));
   EXPECT_EQ(blocks.tokens_here(two), 0);
-  EXPECT_FALSE(blocks.evict(one));
+  EXPECT_FALSE(blocks.evict(one, 1));
   EXPECT_EQ(blocks.tokens_here(three), 16);  // its last token is to be computed
 }
 

@@ -1,0 +1,128 @@
+#include "sim/service/policies/vllm_scheduler.hpp"
+
+#include <algorithm>
+#include <iterator>
+#include <tuple>
+
+namespace tandem {
+namespace {
+
+/// Whether `a` is served before `b` where priorities count: smaller ones first.
+bool is_before(const Request& a, const Request& b) {
+  return std::tuple(a.priority, a.arrival.count(), a.id) <
+         std::tuple(b.priority, b.arrival.count(), b.id);
+}
+
+/// Takes a sequence out of the step again. Returns the tokens that it had.
+std::int64_t untake(const ScheduledSequence& sequence, ScheduledStep& step) {
+  const auto found = std::find(step.sequences.begin(), step.sequences.end(), &sequence);
+  if (found == step.sequences.end()) return 0;
+  const auto slice = step.batch.slices.begin() + (found - step.sequences.begin());
+  const std::int64_t tokens = slice->new_tokens;
+  (*found)->computed -= tokens;
+  --(*found)->in_flight;
+  step.batch.slices.erase(slice);
+  step.sequences.erase(found);
+  return tokens;
+}
+
+}  // namespace
+
+void VllmScheduler::add(Request& request, bool comes_with_kv) {
+  const ScheduledSequence sequence{.request = &request, .comes_with_kv = comes_with_kv};
+  auto place = waiting_.end();
+  if (is_by_priority()) {
+    place = std::find_if(waiting_.begin(), waiting_.end(), [&](const ScheduledSequence& other) {
+      return is_before(request, *other.request);
+    });
+  }
+  waiting_.insert(place, sequence);
+}
+
+void VllmScheduler::queue_again(Sequences::iterator victim) {
+  auto place = waiting_.begin();
+  if (is_by_priority()) {
+    place = std::find_if(waiting_.begin(), waiting_.end(), [&](const ScheduledSequence& other) {
+      return is_before(*victim->request, *other.request);
+    });
+  }
+  waiting_.splice(place, running_, victim);
+}
+
+void VllmScheduler::plan(ScheduledStep& step) {
+  std::int64_t budget = serving_.max_batch_tokens;
+  if (plan_running(step, budget)) plan_waiting(step, budget);
+}
+
+std::int64_t VllmScheduler::share_of(const ScheduledSequence& sequence, std::int64_t budget) const {
+  const std::int64_t needed = needed_tokens(sequence);
+  const std::int64_t most = serving_.long_prefill_tokens;
+  return std::min(most > 0 ? std::min(needed, most) : needed, budget);
+}
+
+bool VllmScheduler::plan_running(ScheduledStep& step, std::int64_t& budget) {
+  bool has_preempted = false;
+  for (auto it = running_.begin(); it != running_.end() && budget > 0; ++it) {
+    // Sampling of the token before may still be under way: then there is nothing to compute yet.
+    const std::int64_t tokens = share_of(*it, budget);
+    if (tokens <= 0) continue;
+    bool has_room = kv_.grow(*it, it->computed + tokens);
+    while (!has_room && preempt_for(*it, step, budget)) {
+      has_preempted = true;
+      has_room = kv_.grow(*it, it->computed + tokens);
+    }
+    if (!has_room) {
+      has_preempted = true;
+      const bool is_least = is_by_priority() || std::next(it) == running_.end();
+      if (it->in_flight == 0 && is_least && running_.size() > 1) preempt(it);
+      break;
+    }
+    take(*it, tokens, step);
+    budget -= tokens;
+  }
+  return !has_preempted;
+}
+
+bool VllmScheduler::preempt_for(ScheduledSequence& needy, ScheduledStep& step,
+                                std::int64_t& budget) {
+  if (is_by_priority()) return preempt_least(needy, step, budget);
+  return preempt_behind(needy) || preempt_younger(needy);
+}
+
+// The victim may stand before the needy one in the list and in the step; what it took is free
+// again.
+bool VllmScheduler::preempt_least(ScheduledSequence& needy, ScheduledStep& step,
+                                  std::int64_t& budget) {
+  auto victim = running_.end();
+  for (auto it = running_.begin(); it != running_.end(); ++it) {
+    const bool is_in_step =
+        std::find(step.sequences.begin(), step.sequences.end(), &*it) != step.sequences.end();
+    if (it->in_flight > (is_in_step ? 1 : 0)) continue;
+    if (victim == running_.end() || is_before(*victim->request, *it->request)) victim = it;
+  }
+  if (victim == running_.end() || &*victim == &needy) return false;
+  budget += untake(*victim, step);
+  preempt(victim);
+  return true;
+}
+
+void VllmScheduler::plan_waiting(ScheduledStep& step, std::int64_t& budget) {
+  while (!waiting_.empty() && budget > 0) {
+    const auto head = waiting_.begin();
+    if (!has_sequence_to_spare() && !preempt_younger(*head)) return;
+    if (head->comes_with_kv) {
+      if (!reserve(head, step)) return;
+      continue;
+    }
+    begin_behind_shared(*head);
+    const std::int64_t tokens = share_of(*head, budget);
+    if (!serving_.chunked_prefill && tokens < needed_tokens(*head)) return;
+    while (!kv_.grow(*head, head->computed + tokens)) {
+      if (!preempt_younger(*head)) return;
+    }
+    start(head, tokens, step);
+    budget -= tokens;
+  }
+}
+
+}  // namespace tandem
