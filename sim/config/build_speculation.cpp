@@ -125,7 +125,7 @@ std::string chip_model_of(const Scenario& scenario, const std::string& pool) {
 void check_pool_in_place(const Scenario& scenario, const PoolPlacement& pool,
                          const SourcePlace& place, Problems& problems) {
   if (pool.pipeline == 1 || chip_model_of(scenario, pool.pool) == "lpu") return;
-  problems.report(place, fmt::format("drafts on the pool that verifies need one stage, but "
+  problems.report(place, fmt::format("drafts on a pool of GPUs need one stage, but "
                                      "'pipeline' is {}; share layers by 'tensor' instead",
                                      pool.pipeline));
 }
