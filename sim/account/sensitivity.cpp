@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <memory>
 
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/statistics.hpp"
+#include "sim/describe/mix.hpp"
 #include "sim/step/time_parts.hpp"
 
 namespace tandem {
@@ -45,7 +47,7 @@ class AnalyticalClock {
     for (std::size_t i = 0; i < now.size(); ++i) {
       const int kind = is_decode(result_.representatives[i]) ? 1 : 0;
       // Prompts of a draft model run beside those that give the first tokens.
-      if (kind == 0 && result_.representatives[i].pool == "draft") continue;
+      if (kind == 0 && phase_of_pool(result_.representatives[i].pool) == "draft") continue;
       sum[kind] += ratio_of(result_.representatives[i].pool, now[i], base_[i]);
       ++count[kind];
     }
@@ -58,10 +60,11 @@ class AnalyticalClock {
     std::map<std::string, EnergyCoefficients> result;
     StageStore store;
     for (const PoolUse& pool : result_.pools) {
-      const PoolModel varied_pool(varied, pool_of(pool.name), catalogue_, make_network_, store);
+      const PoolModel varied_pool(side_of(varied, pool.name), pool_of(pool.name), catalogue_,
+                                  make_network_, store);
       EnergyCoefficients& c = result[pool.name];
-      const ChipModel& chip =
-          pool.name == "ffn" ? varied_pool.feed_forward()->chip() : varied_pool.chip();
+      const ChipModel& chip = phase_of_pool(pool.name) == "ffn" ? varied_pool.feed_forward()->chip()
+                                                                : varied_pool.chip();
       c.static_power_w = chip.static_power().count();
       for (const auto& [name, joules] : chip.energy_per_count()) {
         c.energy_per_count_j[name] = joules.count();
@@ -77,11 +80,16 @@ class AnalyticalClock {
   [[nodiscard]] const PoolModel& pool_of(const std::string& name) const {
     return model_.pool_named(name);
   }
+  /// The scenario of the model that a pool runs.
+  [[nodiscard]] Scenario side_of(const Scenario& varied, const std::string& pool) const {
+    return varied.is_mix() ? deployment_side(varied, model_.deployment_of(pool)) : varied;
+  }
   /// Whether passes of a pool run on such chips; the feed-forward pool takes part in decoding.
   [[nodiscard]] bool runs_on(const std::string& pool, const std::string& chip) const {
-    return std::any_of(result_.pools.begin(), result_.pools.end(), [&](const PoolUse& use) {
-      return use.chip == chip && (use.name == pool || (use.name == "ffn" && pool == "decode"));
-    });
+    const PoolModel& own = pool_of(pool);
+    const FeedForwardPool* feeding = own.feed_forward();
+    return own.chip().chip().name == chip ||
+           (feeding != nullptr && feeding->chip().chip().name == chip);
   }
   /// The longest pass of every pool and kind.
   void choose_probes() {
@@ -98,13 +106,16 @@ class AnalyticalClock {
   [[nodiscard]] std::vector<StepFloor> floors(const Scenario& varied,
                                               const std::string& chip) const {
     StageStore store;
-    std::map<std::string, PoolModel> pools;
+    std::map<std::string, std::unique_ptr<PoolModel>> pools;
     const auto floor_of = [&](std::size_t index) {
       const RepresentativeStep& step = result_.representatives[index];
       if (chip != any_chip && !runs_on(step.pool, chip)) return base_[index];
-      const auto pool = pools.try_emplace(step.pool, varied, pool_of(step.pool), catalogue_,
-                                          make_network_, store);
-      return pool.first->second.floor(step.batch);
+      std::unique_ptr<PoolModel>& pool = pools[step.pool];
+      if (pool == nullptr) {
+        pool = std::make_unique<PoolModel>(side_of(varied, step.pool), pool_of(step.pool),
+                                           catalogue_, make_network_, store);
+      }
+      return pool->floor(step.batch);
     };
     if (!probes_.empty() && std::all_of(probes_.begin(), probes_.end(), [&](std::size_t index) {
           return floor_of(index) == base_[index];

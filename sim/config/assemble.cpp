@@ -20,9 +20,16 @@ bool is_reference(const std::string& key) {
          key == "software" || key == "traffic";
 }
 
+/// Where in a path the key stands that may name a file: in a mix within an entry of `models`.
+std::size_t position_of_reference(const std::vector<std::string>& path) {
+  return path.front() == "models" ? 2 : 0;
+}
+
 /// True when the path names something inside a file that is only known by name before it is read.
 bool is_inside_reference(const std::vector<std::string>& path) {
-  return path.size() > 1 && is_reference(path[0]) && path[1] != "name" && path[1] != "extends";
+  const std::size_t at = position_of_reference(path);
+  return path.size() > at + 1 && is_reference(path[at]) && path[at + 1] != "name" &&
+         path[at + 1] != "extends";
 }
 
 bool is_part_folder(const std::string& key) {
@@ -158,6 +165,35 @@ void Assembler::put_parts_in_place(Tree& system, const std::vector<std::string>&
   }
 }
 
+/// Puts the networks that a map names in place: that of a scenario of one model, or an entry of
+/// `models`, which overrides may call by each of `names`.
+void Assembler::put_models_in_place(Tree& tree,
+                                    const std::vector<std::vector<std::string>>& names) {
+  for (const char* key : {"model", "draft_model"}) {
+    const Tree* model = std::as_const(tree).find(key);
+    const bool is_open = model != nullptr && model->is_scalar() && model->text == from_checkpoint;
+    if (!is_open) put_in_place(tree, key, "model", {});
+    Tree* slot = tree.find(key);
+    if (slot == nullptr || !slot->is_map()) continue;
+    for (std::vector<std::string> path : names) {
+      path.emplace_back(key);
+      apply(*slot, path, false);
+    }
+  }
+}
+
+/// The entries of `models`, which paths call by number or by name.
+void Assembler::put_entries_in_place(Tree& models) {
+  for (std::size_t i = 0; i < models.items.size(); ++i) {
+    Tree& entry = models.items[i];
+    if (!entry.is_map()) continue;
+    std::vector<std::vector<std::string>> names = {{"models", std::to_string(i)}};
+    const Tree* name = std::as_const(entry).find("name");
+    if (name != nullptr && name->is_scalar()) names.push_back({"models", name->text});
+    put_models_in_place(entry, names);
+  }
+}
+
 std::optional<Assembled> Assembler::scenario(const std::string& path_or_name) {
   auto found = library_.resolve("scenario", path_or_name, {}, problems_);
   if (!found) return std::nullopt;
@@ -170,16 +206,13 @@ std::optional<Assembled> Assembler::scenario(const std::string& path_or_name) {
                          tree.find(change.path[0])->is_scalar();
     apply_override(renames ? *tree.find(change.path[0]) : tree, change, renames ? 2 : 0, problems_);
   }
-  for (const char* key : {"model", "draft_model"}) {
-    const Tree* model = std::as_const(tree).find(key);
-    const bool is_open = model != nullptr && model->is_scalar() && model->text == from_checkpoint;
-    if (!is_open) put_in_place(tree, key, "model", {});
-  }
+  put_models_in_place(tree, {{}});
+  if (Tree* models = tree.find("models")) put_entries_in_place(*models);
   const bool has_system = put_in_place(tree, "system", "system", {});
   put_in_place(tree, "prices", "prices", "default_2026");
   put_in_place(tree, "software", "software", "generic");
   put_in_place(tree, "traffic", "traffic", {});
-  for (const char* key : {"model", "draft_model", "system", "prices", "software", "traffic"}) {
+  for (const char* key : {"system", "prices", "software", "traffic"}) {
     Tree* slot = tree.find(key);
     if (slot != nullptr && slot->is_map()) apply(*slot, {key}, std::string_view(key) == "system");
   }

@@ -47,6 +47,8 @@ class Assembler {
   bool put_in_place(Tree& root, const std::string& key, std::string_view kind,
                     const std::string& fallback);
   std::optional<Tree> referred(const std::string& key, std::string_view kind, const Tree& slot);
+  void put_models_in_place(Tree& tree, const std::vector<std::vector<std::string>>& names);
+  void put_entries_in_place(Tree& models);
   void put_parts_in_place(Tree& system, const std::vector<std::string>& prefix,
                           Assembled& assembled);
   void put_part_in_place(Tree& system, const Part& part, const std::vector<std::string>& prefix,

@@ -41,6 +41,13 @@ void build_speculation_in_place(const Tree& tree, Placement& placement, ReadCont
 void refuse_speculation(const MapReader& reader, const std::string& mode, ReadContext& context);
 [[nodiscard]] Serving build_serving(const Tree& tree, ReadContext& context);
 [[nodiscard]] Traffic build_traffic(const Tree& tree, ReadContext& context);
+/// A deployment `on` the chips of one before it, with its own precision.
+void build_tier(const MapReader& reader, const Tree& tree, const Scenario& mix,
+                Deployment& deployment, ReadContext& context);
+/// Tells the pools of deployments which tiers stand on their chips.
+void join_tiers(Scenario& mix);
+/// Of a mix of models.
+[[nodiscard]] ModelRouting build_routing(const Tree& tree, ReadContext& context);
 /// Requests of a trace beyond the model's context: complains, or drops them where `tree`, the
 /// traffic's, says so.
 void fit_trace(Scenario& scenario, const Tree& tree, ReadContext& context);

@@ -11,29 +11,8 @@
 namespace tandem::config {
 namespace {
 
-/// One number, or a list of them.
-std::vector<double> read_numbers(const Tree& tree, const ParameterSpec& spec,
-                                 const std::string& example, ReadContext& context) {
-  std::vector<double> numbers;
-  const auto read = [&](const Tree& one) {
-    const auto parameter = read_parameter(one, spec, false, context);
-    if (parameter) numbers.push_back(parameter->value);
-  };
-  if (!tree.is_sequence()) {
-    read(tree);
-    return numbers;
-  }
-  if (tree.items.empty()) {
-    context.problems.report(
-        tree.place, fmt::format("'{}' is an empty list; write one number per draft, e.g. '{}: {}'",
-                                spec.name, spec.name, example));
-  }
-  for (const Tree& item : tree.items) read(item);
-  return numbers;
-}
-
 std::vector<double> read_acceptance(const Tree& tree, ReadContext& context) {
-  return read_numbers(tree, {"acceptance", Dimension::Fraction, "", std::nullopt, 0, 1},
+  return read_numbers(tree, {"acceptance", Dimension::Fraction, "", std::nullopt, 0, 1}, "draft",
                       "[0.8, 0.7]", context);
 }
 
@@ -42,7 +21,7 @@ std::vector<double> read_lengths(const Tree& tree, std::int64_t drafts, ReadCont
   const std::size_t before = context.problems.size();
   const std::vector<double> lengths =
       read_numbers(tree, {"acceptance_lengths", Dimension::Scalar, "", std::nullopt, 1, 64},
-                   "[1.8, 2.3]", context);
+                   "draft", "[1.8, 2.3]", context);
   if (context.problems.size() != before) return {};
   const bool is_list = tree.is_sequence();
   if (is_list && static_cast<std::int64_t>(lengths.size()) < drafts) {
@@ -87,7 +66,7 @@ void read_tree(const MapReader& reader, Speculation& speculation, ReadContext& c
   }
   const std::vector<double> branches =
       read_numbers(*reader.child("tree"), {"tree", Dimension::Count, "", std::nullopt, 1, 32},
-                   "[3, 2, 1]", context);
+                   "draft", "[3, 2, 1]", context);
   if (branches.empty()) return;
   for (const double count : branches) speculation.tree.push_back(std::llround(count));
   speculation.drafts = static_cast<std::int64_t>(branches.size());

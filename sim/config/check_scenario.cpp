@@ -41,8 +41,12 @@ class PhaseCheck {
         tree_(tree),
         problems_(problems) {}
 
-  /// `taken`: chips that the other phase takes from the same pool.
-  void run(std::int64_t taken) const {
+  /// Chips that others take from the same pool: the other phase, and other models.
+  struct Taken {
+    std::int64_t by_phase = 0;
+    std::int64_t by_models = 0;
+  };
+  void run(const Taken& taken) const {
     check_pool(taken);
     check_stages();
     check_precision();
@@ -53,7 +57,7 @@ class PhaseCheck {
   }
 
  private:
-  void check_pool(std::int64_t taken) const {
+  void check_pool(const Taken& taken) const {
     if (placement_.pool.empty()) return;  // reported as missing
     std::vector<std::string> pools;
     for (const ChipGroup& group : scenario_.system.groups) pools.push_back(group.pool);
@@ -66,16 +70,21 @@ class PhaseCheck {
       return;
     }
     const ChipGroup& group = scenario_.system.group(placement_.pool);
-    if (chips() + taken <= group.count) return;
+    const std::int64_t needed = chips() + taken.by_phase + taken.by_models;
+    if (needed <= group.count) return;
+    const auto further = [](std::int64_t count, const char* what) {
+      return count > 0 ? fmt::format(" + {} {}", count, what) : std::string{};
+    };
     problems_.report(
         place_of(tree_, "pool"),
         fmt::format("placement needs {} chips of pool '{}' ({}({} pipeline + {} head) x {} copies"
-                    "{}{}), {} more than the {} that system '{}' has",
-                    chips() + taken, placement_.pool, gang_text(placement_), placement_.pipeline,
+                    "{}{}{}), {} more than the {} that system '{}' has",
+                    needed, placement_.pool, gang_text(placement_), placement_.pipeline,
                     placement_.head_chips, placement_.replicas,
-                    placement_.spares > 0 ? fmt::format(" + {} spares", placement_.spares) : "",
-                    taken > 0 ? fmt::format(" + {} of the other phase", taken) : std::string{},
-                    chips() + taken - group.count, group.count, scenario_.system.name));
+                    further(placement_.spares, "spares"),
+                    further(taken.by_phase, "of the other phase"),
+                    further(taken.by_models, "of the models before"), needed - group.count,
+                    group.count, scenario_.system.name));
   }
   void check_stages() const {
     const NeuralNetwork& network = network_;
@@ -283,16 +292,19 @@ void check_gangs(const Scenario& scenario, const Tree& tree, Problems& problems)
   }
 }
 
-void check_placement(const Scenario& scenario, const Tree& tree, Problems& problems) {
+void check_placement(const Scenario& scenario, const Tree& tree, ChipsWanted& taken,
+                     Problems& problems) {
   const Placement& placement = scenario.placement;
   const auto phases = phases_in(placement, tree);
   const bool has_two = placement.is_split() || placement.has_drafter();
   if (phases.size() < (placement.has_ffn() ? 3u : has_two ? 2u : 1u)) return;
   const std::size_t before = problems.size();
-  std::map<std::string, std::int64_t> taken;
+  const ChipsWanted by_models = taken;
   for (const auto& [pool, own] : phases) {
     const PhaseCheck check(scenario, *pool, *own, problems);
-    check.run(taken[pool->pool]);
+    const auto before_all = by_models.find(pool->pool);
+    const std::int64_t others = before_all == by_models.end() ? 0 : before_all->second;
+    check.run({taken[pool->pool] - others, others});
     taken[pool->pool] += check.chips();
   }
   if (problems.size() == before && placement.has_drafter()) {

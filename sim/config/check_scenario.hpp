@@ -2,14 +2,25 @@
 // the network, lengths against the context. Whether weights fit in memory is seen in sim/step.
 #pragma once
 
+#include <cstdint>
+#include <map>
+#include <string>
+
 #include "sim/config/tree.hpp"
 #include "sim/describe/scenario.hpp"
 
 namespace tandem::config {
 
+/// Chips of each pool that placements ask for.
+using ChipsWanted = std::map<std::string, std::int64_t>;
+
 /// Reports pools, chips and stages that the system or the network does not have. `tree` is that of
-/// the placement.
-void check_placement(const Scenario& scenario, const Tree& tree, Problems& problems);
+/// the placement, `taken` what earlier models ask for; those of this one are added.
+void check_placement(const Scenario& scenario, const Tree& tree, ChipsWanted& taken,
+                     Problems& problems);
+
+/// Reports deployments and routing that do not go together. `tree` is that of the scenario.
+void check_mix(const Scenario& scenario, const Tree& tree, Problems& problems);
 
 /// Reports rules of a scheduler that the rest of the scenario has no use for. `tree` is that of the
 /// scenario.

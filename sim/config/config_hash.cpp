@@ -90,22 +90,47 @@ void add(Hasher& hasher, const RequestTrace& trace) {
   }
 }
 
-void add_load(Hasher& hasher, const Scenario& scenario) {
-  hasher.add(scenario.placement.mode);
-  if (scenario.placement.kv_transfer != KvTransferKind::Whole) {
-    hasher.add("kv_transfer").add(scenario.placement.kv_transfer);
+/// How a model is placed and served: of the scenario, or of one of its deployments.
+template <class Placed>
+void add_placed(Hasher& hasher, const Placed& placed) {
+  hasher.add(placed.placement.mode);
+  if (placed.placement.kv_transfer != KvTransferKind::Whole) {
+    hasher.add("kv_transfer").add(placed.placement.kv_transfer);
   }
-  add(hasher, scenario.placement.prefill);
-  add(hasher, scenario.placement.decode);
-  if (scenario.placement.has_ffn()) add(hasher, scenario.placement.ffn);
-  add(hasher, scenario.placement, scenario.draft_model);
-  const Serving& serving = scenario.serving;
+  add(hasher, placed.placement.prefill);
+  add(hasher, placed.placement.decode);
+  if (placed.placement.has_ffn()) add(hasher, placed.placement.ffn);
+  add(hasher, placed.placement, placed.draft_model);
+  const Serving& serving = placed.serving;
   hasher.add(serving.policy).add(serving.router).add(serving.max_batch_tokens);
   hasher.add(serving.max_sequences).add(serving.kv_block_tokens);
   if (serving.eviction.is_on()) {
     hasher.add("eviction").add(serving.eviction.policy).add(serving.eviction.tokens);
     hasher.add(serving.eviction.sinks);
   }
+  if (serving.order != "fcfs") hasher.add("order").add(serving.order);
+  if (!serving.chunked_prefill) hasher.add("whole prompts");
+  if (serving.long_prefill_tokens > 0) hasher.add("long").add(serving.long_prefill_tokens);
+  if (serving.policy == "sglang") {
+    hasher.add(serving.max_prefill_tokens).add(serving.conservativeness);
+  }
+  if (!serving.prefix_cache) hasher.add("no prefix cache");
+}
+
+void add_mix(Hasher& hasher, const Scenario& scenario) {
+  if (!scenario.is_mix()) return;
+  hasher.add("mix").add(scenario.routing.policy).add(scenario.routing.thresholds.size());
+  for (const double threshold : scenario.routing.thresholds) hasher.add(threshold);
+  hasher.add(scenario.deployments.size());
+  for (const Deployment& deployment : scenario.deployments) {
+    hasher.add(deployment.name).add(deployment.share).add(deployment.host.value_or(-1));
+    add(hasher, deployment.model);
+    add_placed(hasher, deployment);
+  }
+}
+
+void add_load(Hasher& hasher, const Scenario& scenario) {
+  add_placed(hasher, scenario);
   const Traffic& traffic = scenario.traffic;
   hasher.add(traffic.arrivals).add(traffic.concurrency).add(traffic.rate);
   hasher.add(traffic.prompt_tokens).add(traffic.output_tokens).add(traffic.length_spread);
@@ -119,13 +144,6 @@ void add_load(Hasher& hasher, const Scenario& scenario) {
     hasher.add(traffic.end_rate).add(traffic.ramp_time_s);
   }
   if (traffic.trace) add(hasher, *traffic.trace);
-  if (serving.order != "fcfs") hasher.add("order").add(serving.order);
-  if (!serving.chunked_prefill) hasher.add("whole prompts");
-  if (serving.long_prefill_tokens > 0) hasher.add("long").add(serving.long_prefill_tokens);
-  if (serving.policy == "sglang") {
-    hasher.add(serving.max_prefill_tokens).add(serving.conservativeness);
-  }
-  if (!serving.prefix_cache) hasher.add("no prefix cache");
   for (const auto& objective : {scenario.slo.ttft_p99, scenario.slo.tpot_p99}) {
     hasher.add(objective.has_value()).add(objective.value_or(Picoseconds{}).count());
   }
@@ -138,6 +156,7 @@ std::string config_hash(const Scenario& scenario) {
   add(hasher, scenario.model);
   add(hasher, scenario.system);
   add_load(hasher, scenario);
+  add_mix(hasher, scenario);
   hasher.add(scenario.prices.name);
   add(hasher, scenario.prices.parameters);
   hasher.add(scenario.software.name);

@@ -55,6 +55,8 @@ Section scenario_section() {
               "`from_checkpoint`."),
           required(map("system", "System in hw_configs/systems.")),
           required(map("placement", "How the pools run the model.")),
+          keys("models", "Instead of `model` and `placement`: list of several models."),
+          keys("routing", "Of several models: which one answers a request."),
           keys("speculation", "Speculative decoding on the pool that makes the tokens."),
           map("serving", "Batching of the serving engine."),
           required(map("traffic", "The load, or the name of a file in workloads/traffic.")),
@@ -65,7 +67,7 @@ Section scenario_section() {
           number("audit_steps", Dimension::Count, "300", 0, 1e9,
                  "Interpolated steps that are simulated in full to measure the error."),
       }),
-      {"models"}};
+      {}};
 }
 
 Section placement_section() {

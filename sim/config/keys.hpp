@@ -38,6 +38,9 @@ struct Section {
 };
 
 [[nodiscard]] Section scenario_section();
+/// An entry of `models`.
+[[nodiscard]] Section deployment_section();
+[[nodiscard]] Section routing_section();
 [[nodiscard]] Section placement_section();
 [[nodiscard]] Section pool_section();
 [[nodiscard]] Section speculation_section();

@@ -7,7 +7,7 @@
 
 #include "sim/config/assemble.hpp"
 #include "sim/config/build.hpp"
-#include "sim/config/check_scenario.hpp"
+#include "sim/config/read_scenario.hpp"
 #include "sim/config/yaml_reader.hpp"
 
 namespace tandem {
@@ -67,90 +67,6 @@ class Load {
   ReadContext context_;
 };
 
-/// The map under `key`; null when it is missing or could not be put in place (reported before).
-const Tree* part(const Tree& tree, const char* key) {
-  const Tree* found = tree.find(key);
-  return found != nullptr && found->is_map() ? found : nullptr;
-}
-
-std::string name_in(const Tree& tree) {
-  const Tree* name = tree.find("name");
-  return name == nullptr ? std::string{} : name->text;
-}
-
-NeuralNetwork build_model(const Tree& tree, const char* key, ReadContext& context) {
-  const Tree* model = tree.find(key);
-  NeuralNetwork network;
-  if (model != nullptr && model->is_scalar()) network.name = from_checkpoint;
-  if (model == nullptr || !model->is_map()) return network;
-  return config::build_network(*model, name_in(*model), context);
-}
-
-void build_load(const Tree& tree, Scenario& scenario, ReadContext& context) {
-  if (const Tree* serving = tree.find("serving")) {
-    scenario.serving = config::build_serving(*serving, context);
-    Placement& placement = scenario.placement;
-    for (PoolPlacement* pool : {&placement.prefill, &placement.decode}) {
-      pool->eviction = scenario.serving.eviction;
-    }
-  }
-  if (const Tree* slo = tree.find("slo")) scenario.slo = config::build_slo(*slo, context);
-  if (const Tree* prices = part(tree, "prices")) {
-    scenario.prices = config::build_prices(*prices, name_in(*prices), context);
-  }
-  if (const Tree* software = part(tree, "software")) {
-    scenario.software = config::build_software(*software, name_in(*software), context);
-  }
-}
-
-/// Builds placement and traffic and checks them against the rest, unless they are wrong already.
-void build_and_check(const Tree& tree, Scenario& scenario, ReadContext& context) {
-  const std::size_t before_placement = context.problems.size();
-  const Tree* placement = tree.find("placement");
-  if (placement != nullptr) {
-    scenario.placement = config::build_placement(*placement, context);
-    if (const Tree* speculation = tree.find("speculation")) {
-      config::build_speculation_in_place(*speculation, scenario.placement, context);
-    }
-    config::check_gangs(scenario, *placement, context.problems);
-  }
-  if (placement != nullptr && context.problems.size() == before_placement &&
-      !scenario.system.groups.empty()) {
-    config::check_placement(scenario, *placement, context.problems);
-  }
-  const std::size_t before_traffic = context.problems.size();
-  const Tree* traffic = part(tree, "traffic");
-  if (traffic != nullptr) scenario.traffic = config::build_traffic(*traffic, context);
-  if (traffic != nullptr && context.problems.size() == before_traffic) {
-    config::fit_trace(scenario, *traffic, context);
-    config::check_lengths(scenario, *traffic, context.problems);
-  }
-}
-
-Scenario build_scenario(const Assembled& assembled, ReadContext& context) {
-  const Tree& tree = assembled.tree;
-  const config::MapReader reader(tree, config::scenario_section(),
-                                 fmt::format("scenario '{}'", assembled.name), context);
-  Scenario scenario;
-  scenario.name = assembled.name;
-  scenario.file = assembled.file;
-  scenario.model = build_model(tree, "model", context);
-  scenario.draft_model = build_model(tree, "draft_model", context);
-  if (const Tree* system = part(tree, "system")) {
-    scenario.system =
-        config::build_system(*system, name_in(*system), assembled.chip_files, context);
-  }
-  build_and_check(tree, scenario, context);
-  config::check_speculation(scenario, tree, context.problems);
-  build_load(tree, scenario, context);
-  config::check_eviction(scenario, tree, context.problems);
-  config::check_policy(scenario, tree, context.problems);
-  config::check_prefix_cache(scenario, tree, context.problems);
-  scenario.seed = static_cast<std::uint64_t>(reader.count("seed"));
-  scenario.audit_steps = reader.count("audit_steps");
-  return scenario;
-}
-
 }  // namespace
 
 Loader::Loader(ConfigRoots roots, ModelSchemas schemas, ChipCheck check)
@@ -170,7 +86,7 @@ Scenario Loader::scenario(const std::string& path_or_name,
   Load load(roots_, schemas_, overrides);
   const auto assembled = load.assembler().scenario(path_or_name);
   if (!assembled) load.problems().throw_if_any();
-  Scenario scenario = build_scenario(*assembled, load.context());
+  Scenario scenario = config::read_scenario(*assembled, load.context());
   load.problems().throw_if_any();
   check_chips(scenario.system);
   scenario.config_hash = tandem::config_hash(scenario);

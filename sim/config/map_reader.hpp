@@ -82,4 +82,10 @@ class MapReader {
 [[nodiscard]] std::optional<Parameter> read_parameter(const Tree& tree, const ParameterSpec& spec,
                                                       bool needs_origin, ReadContext& context);
 
+/// Numbers without an origin: one, or a list of them, one per thing that `per` names; `example` is
+/// a list as it may be written. Those that are unusable are reported and left out.
+[[nodiscard]] std::vector<double> read_numbers(const Tree& tree, const ParameterSpec& spec,
+                                               const std::string& per, const std::string& example,
+                                               ReadContext& context);
+
 }  // namespace tandem::config

@@ -31,12 +31,17 @@ std::vector<std::string> path_parts(const std::string& path) {
   return parts;
 }
 
-/// The item that a path's word names in a list; null when it is not an index of one.
+/// The item that a path's word names in a list, by its number or its key `name`; null for neither.
 Tree* item_of(Tree& list, const std::string& word) {
   std::size_t index = 0;
   const auto [end, failure] = std::from_chars(word.data(), word.data() + word.size(), index);
   const bool is_index = failure == std::errc{} && end == word.data() + word.size();
-  return is_index && index < list.items.size() ? &list.items[index] : nullptr;
+  if (is_index) return index < list.items.size() ? &list.items[index] : nullptr;
+  for (Tree& item : list.items) {
+    const Tree* name = item.find("name");
+    if (name != nullptr && name->is_scalar() && name->text == word) return &item;
+  }
+  return nullptr;
 }
 
 }  // namespace
@@ -80,7 +85,9 @@ void apply_override(Tree& root, const ParsedOverride& change, std::size_t skip,
     if (at->is_sequence()) {
       at = item_of(*at, word);
       if (at == nullptr) {
-        problems.report(change.place, fmt::format("'{}' is not an index of the list", word));
+        problems.report(
+            change.place,
+            fmt::format("'{}' is neither an index of the list nor the name of an entry", word));
         return;
       }
       continue;

@@ -145,4 +145,25 @@ std::optional<Parameter> read_parameter(const Tree& tree, const ParameterSpec& s
   return parameter;
 }
 
+std::vector<double> read_numbers(const Tree& tree, const ParameterSpec& spec,
+                                 const std::string& per, const std::string& example,
+                                 ReadContext& context) {
+  std::vector<double> numbers;
+  const auto read = [&](const Tree& one) {
+    const auto parameter = read_parameter(one, spec, false, context);
+    if (parameter) numbers.push_back(parameter->value);
+  };
+  if (!tree.is_sequence()) {
+    read(tree);
+    return numbers;
+  }
+  if (tree.items.empty()) {
+    context.problems.report(
+        tree.place, fmt::format("'{}' is an empty list; write one number per {}, e.g. '{}: {}'",
+                                spec.name, per, spec.name, example));
+  }
+  for (const Tree& item : tree.items) read(item);
+  return numbers;
+}
+
 }  // namespace tandem::config

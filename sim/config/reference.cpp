@@ -105,6 +105,8 @@ constexpr const char* opening =
 
 std::vector<Section> workload_sections() {
   return {config::scenario_section(),
+          config::deployment_section(),
+          config::routing_section(),
           config::placement_section(),
           config::pool_section(),
           config::speculation_section(),

@@ -88,6 +88,8 @@ struct PoolPlacement {
   bool hands_on_hidden = false;
   std::int64_t revocable = 0;
   Eviction eviction;  ///< as in Serving
+  /// Formats of further copies of the weights that stand on the same chips: tiers of precision.
+  std::vector<Precision> tiers;
   SourcePlace place;  ///< where the user wrote it, for placement errors
   /// Chips that share a stage.
   [[nodiscard]] std::int64_t gang() const { return tensor * context * attention_data; }
@@ -149,10 +151,35 @@ struct Software {
   ParameterSet parameters;
 };
 
+/// One of several models on a system: chips of its own, or those of another deployment that runs
+/// the same model in another precision.
+struct Deployment {
+  std::string name;
+  NeuralNetwork model;
+  NeuralNetwork draft_model;
+  Placement placement;
+  Serving serving;
+  double share = 0;                 ///< of the requests, under RoutingPolicy::Share
+  std::optional<std::size_t> host;  ///< the deployment on whose chips it stands
+  SourcePlace place;                ///< where the user wrote it
+};
+
+/// Which of several models answers a request. Share: drawn by the deployments' shares. The others
+/// draw a difficulty: Threshold sends a request to the first model that is up to it; Cascade lets
+/// the models answer one after the other until one is up to it.
+enum class RoutingPolicy : std::uint8_t { Share, Threshold, Cascade };
+
+struct ModelRouting {
+  RoutingPolicy policy = RoutingPolicy::Share;
+  /// Rising; deployment i is up to difficulties, uniform in [0, 1), below thresholds[i], and the
+  /// last one to all.
+  std::vector<double> thresholds;
+};
+
 struct Scenario {
   std::string name;
   std::string file;
-  NeuralNetwork model;
+  NeuralNetwork model;  ///< with its placement and serving; of mixes the deployments have them
   NeuralNetwork draft_model;  ///< where one drafts
   System system;
   Placement placement;
@@ -161,9 +188,12 @@ struct Scenario {
   Slo slo;
   Prices prices;
   Software software;
+  std::vector<Deployment> deployments;  ///< of a mix of models, from weak to strong; else none
+  ModelRouting routing;
   std::uint64_t seed = 1;
   std::int64_t audit_steps = 300;
   std::string config_hash;  ///< over everything above, as resolved
+  [[nodiscard]] bool is_mix() const { return !deployments.empty(); }
 };
 
 /// What verifies and what drafts as scenarios by themselves: each with its own model, and requests

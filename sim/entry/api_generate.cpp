@@ -120,6 +120,7 @@ ScoreAnswer answer_of(const ScoreResult& result, const std::vector<Document>& do
 ScoreAnswer score_text_of(const Context& context, const ScoreRequest& request) {
   if (request.tokens_per_pass < 0) throw ConfigError("--tokens-per-pass must not be negative");
   Scenario scenario = context.loader.scenario(request.scenario, request.overrides);
+  require_one_model(scenario);
   const Weights weights = read_weights(context, scenario.model, request.checkpoint);
   const Tokenizer tokenizer(request.tokenizer, weights.network.vocabulary);
   scenario.model = weights.network;
@@ -131,6 +132,7 @@ ScoreAnswer score_text_of(const Context& context, const ScoreRequest& request) {
 
 GenerateAnswer generate_text_of(const Context& context, const GenerateRequest& request) {
   Scenario scenario = context.loader.scenario(request.scenario, request.overrides);
+  require_one_model(scenario);
   const Weights weights = read_weights(context, scenario.model, request.checkpoint);
   const Tokenizer tokenizer(request.tokenizer, weights.network.vocabulary);
   scenario.model = weights.network;

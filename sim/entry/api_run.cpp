@@ -57,7 +57,7 @@ std::unique_ptr<MeasuredCapacity> measure(const Context& context, const Capacity
 Scenario runnable_scenario(const Context& context, const std::string& name,
                            const std::vector<Override>& overrides) {
   Scenario scenario = context.loader.scenario(name, overrides);
-  if (scenario.model.layers() == 0) {
+  if (!scenario.is_mix() && scenario.model.layers() == 0) {
     throw ConfigError(fmt::format(
         "scenario '{}' takes its model from a checkpoint; use 'tandem generate', or name a model "
         "with --set model=llama-3.1-8b",

@@ -145,6 +145,7 @@ StepAnswer step_of(const Context& context, const StepRequest& request) {
   check_passes(request);
   const auto start = std::chrono::steady_clock::now();
   const Scenario scenario = runnable_scenario(context, request.scenario, request.overrides);
+  require_one_model(scenario);
   StageStore store(request.store == "none" ? std::nullopt
                                            : std::optional<std::filesystem::path>(request.store));
   const std::unique_ptr<PoolModel> pool = make_pool(context, scenario, request, store);

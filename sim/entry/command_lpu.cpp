@@ -46,6 +46,7 @@ void write_or_print(const std::string& path, const std::string& text) {
 void compile(const LpuArguments& arguments, const Context& context) {
   const Scenario scenario =
       context.loader.scenario(arguments.input, parse_overrides(arguments.overrides));
+  require_one_model(scenario);
   if (scenario.model.layers() == 0) {
     throw ConfigError(
         fmt::format("scenario '{}' takes its model from a checkpoint; name one with "

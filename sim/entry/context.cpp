@@ -43,6 +43,14 @@ std::vector<Override> parse_overrides(const std::vector<std::string>& arguments)
   return overrides;
 }
 
+void require_one_model(const Scenario& scenario) {
+  if (!scenario.is_mix()) return;
+  throw ConfigError(scenario.deployments.front().place,
+                    fmt::format("scenario '{}' has several models, which 'run' and 'capacity' "
+                                "take; name a scenario of one model",
+                                scenario.name));
+}
+
 void write_output(const std::string& path, const std::function<void(std::ostream&)>& write) {
   std::ostringstream text;
   write(text);

@@ -28,6 +28,9 @@ struct Context {
 /// Parses `path=value` arguments of --set. Throws ConfigError for one without '='.
 [[nodiscard]] std::vector<Override> parse_overrides(const std::vector<std::string>& arguments);
 
+/// Throws ConfigError for a mix of models, which `run`, `capacity` and studies take alone.
+void require_one_model(const Scenario& scenario);
+
 /// Writes a whole file or none: into a temporary beside it, renamed when complete. "-" is standard
 /// output. Throws ConfigError that names the path when it cannot be written.
 void write_output(const std::string& path, const std::function<void(std::ostream&)>& write);

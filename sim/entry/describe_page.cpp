@@ -7,6 +7,8 @@
 #include <cmath>
 #include <iterator>
 
+#include "sim/describe/mix.hpp"
+#include "sim/report/summary.hpp"
 #include "sim/step/generate.hpp"
 #include "sim/step/pool_fit.hpp"
 
@@ -93,6 +95,41 @@ void add_drafter_pools(std::string& page, const Scenario& scenario, const Catalo
   if (scenario.draft_model.layers() == 0) return;
   add_pool(page, drafting_side(scenario), catalogue,
            fmt::format("draft ({})", scenario.draft_model.name), placement.draft);
+}
+
+/// The pools of one model.
+void add_pools(std::string& page, const Scenario& scenario, const Catalogue& catalogue) {
+  add_rounds(page, scenario);
+  if (scenario.placement.has_drafter()) return add_drafter_pools(page, scenario, catalogue);
+  const bool drafts = scenario.placement.drafts_in_place();
+  const Scenario verifying = drafts ? verifying_side(scenario) : scenario;
+  const Placement& placement = verifying.placement;
+  add_pool(page, verifying, catalogue,
+           placement.mode == PlacementMode::Disaggregated ? "prefill" : "everything",
+           placement.prefill);
+  if (placement.mode == PlacementMode::Disaggregated) {
+    add_pool(page, verifying, catalogue, "decode", placement.decode);
+  }
+  if (!drafts) return;
+  const Scenario drafting = drafting_side(scenario);
+  if (drafting.model.layers() > 0) {
+    add_pool(page, drafting, catalogue,
+             fmt::format("drafts ({} x {}), on the same chips", drafting_copies(scenario),
+                         drafting.model.name),
+             drafting.placement.decode);
+  }
+}
+
+/// The models of a mix one after the other, with the share of requests that each computes.
+void add_mix(std::string& page, const Scenario& mix, const Catalogue& catalogue) {
+  const std::vector<double> loads = expected_loads(mix);
+  for (std::size_t i = 0; i < mix.deployments.size(); ++i) {
+    const Deployment& own = mix.deployments[i];
+    page += fmt::format("\n  {}: {}, {:.4g} % of the requests{}\n", own.name, own.model.name,
+                        100 * loads[i],
+                        own.host ? ", on the chips of " + mix.deployments[*own.host].name : "");
+    add_pools(page, deployment_side(mix, i), catalogue);
+  }
 }
 
 }  // namespace
@@ -194,32 +231,14 @@ std::string describe_system(const System& system) {
 
 std::string describe_scenario(const Scenario& scenario, const Catalogue& catalogue) {
   std::string page =
-      fmt::format("{}: {} on {}\n", scenario.name, scenario.model.name, scenario.system.name);
+      fmt::format("{}: {} on {}\n", scenario.name, models_text(scenario), scenario.system.name);
   page += fmt::format("  config hash {}\n", scenario.config_hash);
-  if (scenario.model.layers() == 0) {
-    return page + "  the model comes from the checkpoint given to 'tandem generate'\n";
-  }
-  add_rounds(page, scenario);
-  if (scenario.placement.has_drafter()) {
-    add_drafter_pools(page, scenario, catalogue);
-    return page;
-  }
-  const bool drafts = scenario.placement.drafts_in_place();
-  const Scenario verifying = drafts ? verifying_side(scenario) : scenario;
-  const Placement& placement = verifying.placement;
-  add_pool(page, verifying, catalogue,
-           placement.mode == PlacementMode::Disaggregated ? "prefill" : "everything",
-           placement.prefill);
-  if (placement.mode == PlacementMode::Disaggregated) {
-    add_pool(page, verifying, catalogue, "decode", placement.decode);
-  }
-  if (!drafts) return page;
-  const Scenario drafting = drafting_side(scenario);
-  if (drafting.model.layers() > 0) {
-    add_pool(page, drafting, catalogue,
-             fmt::format("drafts ({} x {}), on the same chips", drafting_copies(scenario),
-                         drafting.model.name),
-             drafting.placement.decode);
+  if (scenario.is_mix()) {
+    add_mix(page, scenario, catalogue);
+  } else if (scenario.model.layers() == 0) {
+    page += "  the model comes from the checkpoint given to 'tandem generate'\n";
+  } else {
+    add_pools(page, scenario, catalogue);
   }
   return page;
 }

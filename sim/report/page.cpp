@@ -134,6 +134,11 @@ std::string speculation_text(const RunResult& result) {
       100 * (use.transfer / total), 100 * (use.waiting / total), 100 * (use.verifying / total));
 }
 
+std::optional<double> per_thousand(const std::optional<double>& value) {
+  if (!value) return std::nullopt;
+  return *value * 1000;
+}
+
 /// Groups of requests, and why their prompts took more than the closed form, if they did.
 std::string groups_text(const ReportInput& input) {
   if (!input.result.groups) return "";
@@ -155,6 +160,28 @@ std::string groups_text(const ReportInput& input) {
                     use.waited_for_sequence, use.waited_for_kv, use.preemptions);
   }
   return text;
+}
+
+/// What each model of a mix did, and what requests cost by it.
+std::string mix_text(const ReportInput& input) {
+  if (!input.scenario.is_mix()) return "";
+  std::string text = fmt::format("\nModels, policy {}\n", name_of(input.scenario.routing.policy));
+  text += fmt::format("  {:<12} {:>9} {:>9} {:>9} {:>10} {:>10} {:>10} {:>14} {:>12}\n", "",
+                      "requests", "answers", "occupied", "TTFT ms", "TPOT ms", "E2E ms",
+                      "USD/1000 req.", "J/request");
+  std::vector<DeploymentSummary> summaries;
+  for (const DeploymentResult& own : input.result.deployments) {
+    summaries.push_back(summarise_deployment(input.scenario, input.result, own));
+    const DeploymentSummary& s = summaries.back();
+    text += fmt::format("  {:<12} {:>9} {:>9} {:>7.0f} % {:>10} {:>10} {:>10} {:>14} {:>12}  {}\n",
+                        own.name, own.run.requests.size(), own.answers, 100 * s.occupied,
+                        number(s.ttft_ms.mean), number(s.tpot_ms.mean), number(s.e2e_ms.mean),
+                        number(per_thousand(s.usd)), number(s.energy_j), own.model);
+  }
+  const RoutedCost cost = routed_cost(summaries, input.result, input.accounting);
+  return text +
+         fmt::format("  USD per 1000 requests: {} while they are served, {} with idle chips\n",
+                     number(per_thousand(cost.usd)), number(per_thousand(cost.usd_with_idle)));
 }
 
 std::string steps_text(const RunResult& result) {
@@ -246,12 +273,12 @@ std::string run_page(const ReportInput& input) {
   const RunSummary s = summarise_run(input.scenario, result);
   std::string text =
       fmt::format("{}: {} on {}, {} clock, {} requests in {} s\n\n", input.scenario.name,
-                  input.scenario.model.name, input.scenario.system.name,
+                  models_text(input.scenario), input.scenario.system.name,
                   result.fidelity == Fidelity::Cycle ? "cycle" : "analytical",
                   result.requests.size(), number(result.simulated_s));
   text += latencies(input, s) + "\n" + figures(input, s);
   text += pools_and_links(result) + speculation_text(result) + groups_text(input) +
-          steps_text(result) + provenance_text(input.sensitivity);
+          mix_text(input) + steps_text(result) + provenance_text(input.sensitivity);
   return text;
 }
 

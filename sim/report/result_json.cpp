@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "sim/describe/mix.hpp"
 #include "sim/report/summary.hpp"
 
 namespace tandem {
@@ -182,6 +183,49 @@ Json groups_json(const ReportInput& input) {
           {"preemptions", use.preemptions}};
 }
 
+Json deployment_json(const DeploymentResult& own, const DeploymentSummary& s) {
+  const Accounting& a = s.accounting;
+  return {{"name", own.name},
+          {"model", own.model},
+          {"requests", own.run.requests.size()},
+          {"answers", own.answers},
+          {"input_tokens", own.run.input_tokens},
+          {"output_tokens", own.run.output_tokens},
+          {"occupied", s.occupied},
+          {"ttft_ms", distribution(s.ttft_ms)},
+          {"tpot_ms", distribution(s.tpot_ms)},
+          {"e2e_ms", distribution(s.e2e_ms)},
+          {"energy_j_per_request", optional_number(s.energy_j)},
+          {"usd_per_request", optional_number(s.usd)},
+          {"usd_per_hour_used", optional_number(a.usd_per_hour_used)},
+          {"usd_per_m_input_tokens", optional_number(a.usd_per_m_input_tokens)},
+          {"usd_per_m_output_tokens", optional_number(a.usd_per_m_output_tokens)},
+          {"speculation", speculation_json(own.run)}};
+}
+
+void add_mix(const ReportInput& input, Json& json) {
+  if (!input.scenario.is_mix()) {
+    json["routing"] = nullptr;
+    json["deployments"] = nullptr;
+    return;
+  }
+  const std::vector<double> expected = expected_loads(input.scenario);
+  std::vector<DeploymentSummary> summaries;
+  Json loads = Json::object();
+  Json list = Json::array();
+  for (const DeploymentResult& own : input.result.deployments) {
+    summaries.push_back(summarise_deployment(input.scenario, input.result, own));
+    loads[own.name] = {{"run", summaries.back().load}, {"expected", expected[list.size()]}};
+    list.push_back(deployment_json(own, summaries.back()));
+  }
+  const RoutedCost cost = routed_cost(summaries, input.result, input.accounting);
+  json["routing"] = {{"policy", name_of(input.scenario.routing.policy)},
+                     {"loads", loads},
+                     {"usd_per_request", optional_number(cost.usd)},
+                     {"usd_per_request_with_idle", optional_number(cost.usd_with_idle)}};
+  json["deployments"] = list;
+}
+
 // Links that only passed hidden states along inside a replica are not simulated under contention:
 // no busy time is known for them.
 Json links_json(const RunResult& result) {
@@ -232,6 +276,7 @@ Json result_object(const ReportInput& input, bool with_run) {
   json["steps"] = steps_json(result);
   json["speculation"] = speculation_json(result);
   json["groups"] = groups_json(input);
+  add_mix(input, json);
   json["pools"] = pools_json(result);
   json["links"] = links_json(result);
   json["provenance"] = provenance_json(input.sensitivity);
@@ -266,11 +311,13 @@ std::string run_object_json(const RunResult& result) {
 }
 
 std::string requests_csv(const RunResult& result) {
-  std::string text =
-      "id,arrival_s,prompt,output,ttft_ms,tpot_ms,e2e_ms,cached_tokens,preemptions\n";
+  const bool is_mix = !result.deployments.empty();
+  std::string text = "id,arrival_s,prompt,output,ttft_ms,tpot_ms,e2e_ms,cached_tokens,preemptions";
+  text += is_mix ? ",deployment\n" : "\n";
   for (const RequestRecord& r : result.requests) {
-    text += fmt::format("{},{:.9f},{},{},{:.6f},{:.6f},{:.6f},{},{}\n", r.id, r.arrival_s, r.prompt,
+    text += fmt::format("{},{:.9f},{},{},{:.6f},{:.6f},{:.6f},{},{}", r.id, r.arrival_s, r.prompt,
                         r.output, r.ttft_ms, r.tpot_ms, r.e2e_ms, r.cached_tokens, r.preemptions);
+    text += is_mix ? "," + r.deployment + "\n" : "\n";
   }
   return text;
 }

@@ -21,7 +21,8 @@ struct ReportInput {
 };
 
 /// One object: scenario, version, config_hash, seed, fidelity, simulated_s, summary, bands, bounds,
-/// steps, speculation, groups, pools, links, provenance, run. Keys that do not apply are null.
+/// steps, speculation, groups, routing, deployments, pools, links, provenance, run. Keys that do
+/// not apply are null.
 [[nodiscard]] std::string result_json(const ReportInput& input);
 
 /// The object without `run`: what comparisons look at.
@@ -31,7 +32,7 @@ struct ReportInput {
 [[nodiscard]] std::string run_object_json(const RunResult& result);
 
 /// One row per request: id, arrival_s, prompt, output, ttft_ms, tpot_ms, e2e_ms, cached_tokens,
-/// preemptions.
+/// preemptions; of a mix also deployment, the model whose answer it is.
 [[nodiscard]] std::string requests_csv(const RunResult& result);
 
 /// A system at its highest load.

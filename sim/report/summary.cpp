@@ -86,6 +86,60 @@ GroupSummary summarise_groups(const RunResult& result, const Accounting& account
   return summary;
 }
 
+DeploymentSummary summarise_deployment(const Scenario& scenario, const RunResult& result,
+                                       const DeploymentResult& deployment) {
+  const RunResult& own = deployment.run;
+  const auto requests = static_cast<double>(own.requests.size());
+  DeploymentSummary summary;
+  summary.load = requests / static_cast<double>(result.requests.size());
+  summary.occupied = own.simulated_s / result.simulated_s;
+  if (own.requests.empty()) return summary;
+  const RunSummary latencies = summarise_run(scenario, own);
+  summary.ttft_ms = latencies.ttft_ms;
+  summary.tpot_ms = latencies.tpot_ms;
+  summary.e2e_ms = latencies.e2e_ms;
+  summary.accounting = account(scenario, own);
+  const Accounting& books = summary.accounting;
+  if (books.energy_j) summary.energy_j = books.energy_j->total() / requests;
+  if (books.usd_per_hour_used) {
+    summary.usd = *books.usd_per_hour_used * own.simulated_s / 3600 / requests;
+  }
+  return summary;
+}
+
+RoutedCost routed_cost(const std::vector<DeploymentSummary>& deployments, const RunResult& result,
+                       const Accounting& accounting) {
+  RoutedCost cost;
+  if (!accounting.usd_per_hour_used) return cost;
+  cost.usd_with_idle = *accounting.usd_per_hour_used * result.simulated_s / 3600 /
+                       static_cast<double>(result.requests.size());
+  double usd = 0;
+  for (const DeploymentSummary& own : deployments) usd += own.load * own.usd.value_or(0);
+  cost.usd = usd;
+  return cost;
+}
+
+std::string models_text(const Scenario& scenario) {
+  if (!scenario.is_mix()) return scenario.model.name;
+  std::string text;
+  for (const Deployment& deployment : scenario.deployments) {
+    text += (text.empty() ? "" : " + ") + deployment.model.name;
+  }
+  return text;
+}
+
+std::string name_of(RoutingPolicy policy) {
+  switch (policy) {
+    case RoutingPolicy::Share:
+      return "share";
+    case RoutingPolicy::Threshold:
+      return "threshold";
+    case RoutingPolicy::Cascade:
+      return "cascade";
+  }
+  return "";
+}
+
 std::vector<std::pair<std::string, double>> time_shares_of(const PoolUse& pool) {
   double total = 0;
   for (const auto& [name, seconds] : pool.totals.part_seconds) total += seconds;

@@ -57,6 +57,38 @@ struct GroupSummary {
 /// Of a run with groups.
 [[nodiscard]] GroupSummary summarise_groups(const RunResult& result, const Accounting& accounting);
 
+/// One model of a mix as figures. Costs are those of the time during which it had requests, as if
+/// its chips were idle for free else; what has no price or energy, or no requests, is absent.
+struct DeploymentSummary {
+  double load = 0;      ///< requests that it computed over those of the run
+  double occupied = 0;  ///< share of the run's time during which it had any
+  Summary ttft_ms;      ///< from when a request came to it
+  Summary tpot_ms;
+  Summary e2e_ms;
+  Accounting accounting;
+  std::optional<double> energy_j;  ///< per request that it computed
+  std::optional<double> usd;       ///< the same
+};
+
+[[nodiscard]] DeploymentSummary summarise_deployment(const Scenario& scenario,
+                                                     const RunResult& result,
+                                                     const DeploymentResult& deployment);
+
+/// Cost of a request of a mix: of the deployments that computed it while they had requests, which
+/// is the sum over them of load times usd; and with the time that their chips were idle.
+struct RoutedCost {
+  std::optional<double> usd;
+  std::optional<double> usd_with_idle;
+};
+[[nodiscard]] RoutedCost routed_cost(const std::vector<DeploymentSummary>& deployments,
+                                     const RunResult& result, const Accounting& accounting);
+
+/// "llama-3.1-8b", or the names of a mix's models joined by " + ".
+[[nodiscard]] std::string models_text(const Scenario& scenario);
+
+/// The word of the file: "share", "threshold", "cascade".
+[[nodiscard]] std::string name_of(RoutingPolicy policy);
+
 /// What the passes of a pool spend their latency on (StepCost::parts), as shares of it, the largest
 /// first. Empty where no pass was simulated.
 [[nodiscard]] std::vector<std::pair<std::string, double>> time_shares_of(const PoolUse& pool);

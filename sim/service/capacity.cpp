@@ -27,8 +27,12 @@ class LoadSearch {
   }
   /// Requests of full length that the pools hold at once.
   [[nodiscard]] std::int64_t slots() const {
-    const PoolModel& pool = model_.decode_pool();
-    return std::max<std::int64_t>(1, pool.kv_room().sequences) * pool.placement().replicas;
+    std::int64_t slots = 0;
+    for (const auto& deployment : model_.deployments()) {
+      const PoolModel& pool = deployment->decode_pool();
+      slots += std::max<std::int64_t>(1, pool.kv_room().sequences) * pool.placement().replicas;
+    }
+    return slots;
   }
   /// Beyond this, more users only wait longer: twice the requests that the pools hold.
   [[nodiscard]] std::int64_t highest() const { return is_closed() ? 2 * slots() : most_rate_units; }
@@ -71,11 +75,13 @@ std::string busiest_pool(const RunResult& result) {
   return busiest->name + ": " + busiest->bottleneck;
 }
 
-std::string limit_without_slo(const LoadSearch& search, const Scenario& scenario,
-                              const PoolModel& pool) {
+std::string limit_without_slo(const LoadSearch& search, const ServiceModel& model) {
   if (!search.is_closed()) return "nothing up to the highest load tried";
-  return pool.kv_room().sequences < scenario.serving.max_sequences ? "memory slots"
-                                                                   : "max_sequences";
+  const auto lacks_room = [](const auto& deployment) {
+    const PoolModel& pool = deployment->decode_pool();
+    return pool.kv_room().sequences < deployment->scenario().serving.max_sequences;
+  };
+  return std::ranges::any_of(model.deployments(), lacks_room) ? "memory slots" : "max_sequences";
 }
 
 /// The last load that holds and the first that does not (0: none failed), by doubling and halving.
@@ -130,7 +136,7 @@ CapacityResult find_capacity(const Scenario& scenario, ServiceModel& model,
     result.next = search.point(bad);
     result.limit = broken_objectives(scenario.slo, result.next);
   } else {
-    result.limit = limit_without_slo(search, scenario, model.decode_pool());
+    result.limit = limit_without_slo(search, model);
   }
   if (options.curve) {
     for (std::int64_t units = 1; units < good; units *= 2) {

@@ -58,6 +58,24 @@ void add_drafting_totals(const PoolTotals& drafting, PoolTotals& totals) {
   }
 }
 
+void add_tier_totals(const PoolTotals& tier, PoolTotals& totals) {
+  const auto add = [](const std::map<std::string, double>& more,
+                      std::map<std::string, double>& to) {
+    for (const auto& [name, amount] : more) to[name] += amount;
+  };
+  totals.steps += tier.steps;
+  totals.interpolated += tier.interpolated;
+  add(tier.activity, totals.activity);
+  add(tier.link_bytes, totals.link_bytes);
+  add(tier.part_seconds, totals.part_seconds);
+  add(tier.bottleneck_seconds, totals.bottleneck_seconds);
+  totals.matrix_flops += tier.matrix_flops;
+  totals.memory_bytes += tier.memory_bytes;
+  totals.kernels += tier.kernels;
+  totals.prefill_floor_s += tier.prefill_floor_s;
+  totals.decode_floor_s += tier.decode_floor_s;
+}
+
 namespace {
 
 void add_formats(const PoolModel& pool, PoolUse& use) {

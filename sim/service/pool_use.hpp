@@ -53,6 +53,8 @@ struct PoolUse {
                                double seconds);
 /// Adds what the passes that draft on the same chips did; they are parts of the pool's steps.
 void add_drafting_totals(const PoolTotals& drafting, PoolTotals& totals);
+/// Adds the passes of another tier on the same chips.
+void add_tier_totals(const PoolTotals& tier, PoolTotals& totals);
 /// Peaks of the pool's chips, from the floors of a large and a thin matrix product.
 void add_peaks(const PoolModel& pool, PoolUse& use);
 /// The chips that run the feed-forward halves of a decode pool.

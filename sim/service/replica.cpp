@@ -6,6 +6,7 @@
 
 #include "sim/core/timeline.hpp"
 #include "sim/service/speculation/draft_passes.hpp"
+#include "sim/service/tier_passes.hpp"
 
 namespace tandem {
 namespace {
@@ -35,8 +36,12 @@ Picoseconds PipelineClock::enter(Picoseconds earliest, const StepEstimate& estim
 }
 
 Picoseconds Replica::run_pass(const Batch& batch, Picoseconds now, StepEstimate& estimate) {
-  estimate = setup_.estimator->execute(batch);
-  if (setup_.sampler != nullptr) setup_.sampler->offer(*setup_.estimator, batch, estimate);
+  if (setup_.tiers != nullptr) {
+    estimate = setup_.tiers->execute(batch, setup_.sampler);
+  } else {
+    estimate = setup_.estimator->execute(batch);
+    if (setup_.sampler != nullptr) setup_.sampler->offer(*setup_.estimator, batch, estimate);
+  }
   drafting_before_ += drafting_;
   if (setup_.drafts != nullptr) setup_.drafts->add_to(batch, setup_.sampler, estimate);
   drafting_ = estimate.drafting;
@@ -44,6 +49,7 @@ Picoseconds Replica::run_pass(const Batch& batch, Picoseconds now, StepEstimate&
   const auto sequences = static_cast<std::int64_t>(batch.slices.size());
   const Picoseconds ready = now + setup_.step_overhead + setup_.sequence_overhead * sequences;
   const Picoseconds end = pipeline_.enter(ready, estimate);
+  if (setup_.tiers != nullptr) setup_.tiers->account(end - now);
   if (setup_.timeline != nullptr) record_pass(batch, end - estimate.latency(), end);
   // Tokens leave before the drafts behind them are made; KV of prompts leaves with that of drafts.
   return setup_.role == Role::Prefill ? end : end - estimate.drafting;
@@ -61,7 +67,7 @@ void Replica::record_pass(const Batch& batch, Picoseconds start, Picoseconds end
   setup_.timeline->span(track, label_of(batch), start, end);
   const bool has_prompts = std::any_of(batch.slices.begin(), batch.slices.end(), is_prompt);
   std::int64_t& shown = shown_inside_[has_prompts];
-  if (setup_.index > 0 || batch.tokens() < 2 * shown) return;
+  if (setup_.tiers != nullptr || setup_.index > 0 || batch.tokens() < 2 * shown) return;
   shown = batch.tokens();
   record_inside(batch, start);
 }

@@ -15,6 +15,7 @@
 namespace tandem {
 
 class DraftPasses;
+class TierPasses;
 class TimelineRecorder;
 
 /// When a pass occupies a station of its pipeline.
@@ -74,6 +75,7 @@ class PipelineClock {
 struct ReplicaSetup {
   StepEstimator* estimator = nullptr;
   DraftPasses* drafts = nullptr;   ///< what drafts on the same chips; null: nothing
+  TierPasses* tiers = nullptr;     ///< of precision on the same chips; null: one for all
   StepSampler* sampler = nullptr;  ///< sees every pass; null: nobody does
   RequestSink* sink = nullptr;
   Agenda* agenda = nullptr;

@@ -64,6 +64,7 @@ struct RequestRecord {
   std::int64_t preemptions = 0;
   double ttft_floor_ms = 0;
   double tpot_floor_ms = 0;
+  std::string deployment;  ///< of a mix of models, whose answer it is
 };
 
 [[nodiscard]] RequestRecord record_of(const Request& request);

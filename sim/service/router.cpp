@@ -5,11 +5,11 @@
 namespace tandem {
 
 void Router::connect(Replicas* prefill, Replicas* decode, KvTransfer* transfer,
-                     RequestSource* source) {
+                     AnswerSink* answers) {
   prefill_ = prefill;
   decode_ = decode;
   transfer_ = transfer;
-  source_ = source;
+  answers_ = answers;
 }
 
 Replica& Router::choose(Replicas& replicas, std::size_t& next) const {
@@ -89,8 +89,7 @@ void Router::transferred(Request& request, Picoseconds now) {
 void Router::finished(Request& request, Picoseconds now) {
   request.finish = now;
   if (groups_ != nullptr && !groups_->finished(request, now)) return;
-  ++finished_;
-  source_->answered(now);
+  answers_->answered(request, now);
 }
 
 }  // namespace tandem

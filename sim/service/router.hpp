@@ -15,14 +15,14 @@
 
 namespace tandem {
 
-/// Chooses replicas and routes requests: source -> prefill -> link -> decode -> source.
+/// Chooses replicas and routes requests: arrival -> prefill -> link -> decode -> answer.
 class Router final : public RequestInlet, public RequestSink, public TransferSink {
  public:
   using Replicas = std::vector<std::unique_ptr<Replica>>;
   /// `policy`: "least_loaded" (fewest requests, ties to the lowest index) or "round_robin".
   explicit Router(std::string policy) : policy_(std::move(policy)) {}
   /// Joins the parts; `decode` may be empty, then `transfer` may be null.
-  void connect(Replicas* prefill, Replicas* decode, KvTransfer* transfer, RequestSource* source);
+  void connect(Replicas* prefill, Replicas* decode, KvTransfer* transfer, AnswerSink* answers);
   /// KV goes layer by layer; `transfer` of connect() is then null.
   void connect_layers(LayerwiseTransfer* layers) { layers_ = layers; }
 
@@ -40,8 +40,6 @@ class Router final : public RequestInlet, public RequestSink, public TransferSin
   /// The replica that takes the next request, by the policy; `next` counts turns.
   [[nodiscard]] Replica& choose(Replicas& replicas, std::size_t& next) const;
   [[nodiscard]] std::vector<double> take_itl() { return std::move(itl_ms_); }
-  /// Arrivals that were answered: groups where requests come in groups.
-  [[nodiscard]] std::int64_t finished_count() const { return finished_; }
 
  private:
   void fork(Request& root, Replica& replica, Picoseconds now);
@@ -52,14 +50,13 @@ class Router final : public RequestInlet, public RequestSink, public TransferSin
   Replicas* decode_ = nullptr;
   KvTransfer* transfer_ = nullptr;
   LayerwiseTransfer* layers_ = nullptr;
-  RequestSource* source_ = nullptr;
+  AnswerSink* answers_ = nullptr;
   RequestGroups* groups_ = nullptr;
   std::size_t next_prefill_ = 0;
   std::size_t next_decode_ = 0;
   /// By group: branches that have their first token while the prompt's KV is on its way.
   std::map<std::int64_t, std::vector<Request*>> branches_;
   std::vector<double> itl_ms_;
-  std::int64_t finished_ = 0;
 };
 
 }  // namespace tandem

@@ -4,352 +4,280 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 
 #include "sim/core/diagnostics.hpp"
-#include "sim/service/batching_replica.hpp"
-#include "sim/service/kv_transfer.hpp"
-#include "sim/service/pool_use.hpp"
-#include "sim/service/router.hpp"
+#include "sim/describe/mix.hpp"
+#include "sim/service/deployment_run.hpp"
+#include "sim/service/model_router.hpp"
+#include "sim/service/shared_links.hpp"
 #include "sim/service/source.hpp"
-#include "sim/service/speculation/draft_passes.hpp"
-#include "sim/service/speculation/speculator.hpp"
-#include "sim/service/streaming_replica.hpp"
-#include "sim/service/system_agenda.hpp"
 
 namespace tandem {
-namespace {
-
-Picoseconds software_time(const Software& software, const char* name) {
-  return software.parameters.has(name) ? from_seconds(software.parameters.value(name))
-                                       : Picoseconds(0);
-}
-
-}  // namespace
 
 /// The parts of one run, alive while it lasts.
 class ServiceRun {
  public:
   ServiceRun(ServiceModel& model, const Traffic& traffic, const RunOptions& options)
       : model_(model),
+        scenario_(model.scenario_),
         traffic_(traffic),
         options_(options),
         seed_(options.seed.value_or(model.scenario_.seed)),
-        router_(model.scenario_.serving.router),
-        speculator_(make_speculator()),
-        speculation_(model.prefill_drafting_ ? std::optional<SpeculationUse>(SpeculationUse())
-                                             : std::nullopt),
-        groups_(make_groups()),
-        source_(traffic, model.time_alone(), model.scenario_.serving.prefix_cache, seed_, agenda_,
-                inlet()),
         sampler_(seed_, options.audit_steps.value_or(model.scenario_.audit_steps)),
-        prefill_estimator_(*model.prefill_, options.fidelity, options.exact) {
-    const bool is_split = model.decode_ != nullptr;
-    if (options.all_ranks) {
-      model.prefill_->simulate_all_ranks();
-      if (is_split) model.decode_->simulate_all_ranks();
-    }
-    make_replicas(prefill_estimator_, prefill_role(), prefill_);
-    if (speculator_) add_drafters();
-    if (speculation_) describe_speculation();
-    if (is_split) {
-      decode_estimator_.emplace(*model.decode_, options.fidelity, options.exact);
-      make_replicas(*decode_estimator_, Role::Decode, decode_);
-      make_transfer();
-    }
-    router_.connect(&prefill_, &decode_, transfer_.get(), &source_);
-    router_.connect_groups(groups_.get());
-    agenda_.add(source_, "source");
-    if (transfer_) agenda_.add(*transfer_, "links");
-    if (layers_) agenda_.add(*layers_, "links");
-    if (speculator_) agenda_.add(*speculator_, "speculator");
-    for (const auto* replicas : {&prefill_, &decode_, &draft_}) {
-      for (const auto& replica : *replicas) {
-        agenda_.add(*replica, fmt::format("{}_{}", replica->name(), replica->index()));
-      }
-    }
+        links_(make_links()) {
+    const RunParts parts{traffic_,    options_, seed_, agenda_, sampler_, model.make_network_,
+                         links_.get()};
+    for (std::size_t i = 0; i < model.deployments_.size(); ++i) add_deployment(i, parts);
+    connect();
   }
 
   RunResult run() {
-    source_.start();
+    source_->start();
     agenda_.run();
-    if (router_.finished_count() != traffic_.requests) {
+    if (source_->answered_count() != traffic_.requests) {
       throw ModelError(fmt::format("service: {} of {} requests were never answered",
-                                   traffic_.requests - router_.finished_count(),
+                                   traffic_.requests - source_->answered_count(),
                                    traffic_.requests));
     }
     return collect();
   }
 
  private:
-  [[nodiscard]] std::unique_ptr<Speculator> make_speculator() {
-    if (!model_.draft_) return nullptr;
-    return std::make_unique<Speculator>(model_.scenario_, seed_,
-                                        model_.make_network_(model_.scenario_.system), agenda_,
-                                        router_, options_.timeline);
+  /// Several models share the links; one has them to itself.
+  [[nodiscard]] std::unique_ptr<SharedLinks> make_links() {
+    if (!scenario_.is_mix()) return nullptr;
+    auto links = std::make_unique<SharedLinks>(model_.make_network_(scenario_.system), agenda_);
+    agenda_.add(*links, "links");
+    return links;
   }
 
-  [[nodiscard]] std::unique_ptr<RequestGroups> make_groups() {
-    if (!traffic_.has_groups()) return nullptr;
-    const std::int64_t block_tokens = model_.scenario_.serving.kv_block_tokens;
-    return std::make_unique<RequestGroups>(traffic_, block_tokens, seed_, router_);
-  }
-
-  /// Where the source delivers.
-  [[nodiscard]] RequestInlet& inlet() {
-    if (groups_) return *groups_;
-    if (speculator_) return *speculator_;
-    return router_;
-  }
-
-  void add_drafters() {
-    if (options_.all_ranks) model_.draft_->simulate_all_ranks();
-    draft_estimator_.emplace(*model_.draft_, options_.fidelity, options_.exact);
-    make_replicas(*draft_estimator_, Role::Draft, draft_);
-    speculator_->connect(&draft_, &prefill_);
-  }
-
-  [[nodiscard]] Role prefill_role() const {
-    if (model_.draft_) return Role::Verify;
-    return model_.decode_ ? Role::Prefill : Role::Both;
-  }
-
-  [[nodiscard]] RequestSink& sink_of(Role role) {
-    if (role == Role::Draft) return speculator_->draft_sink();
-    if (role == Role::Verify) return speculator_->verify_sink();
-    return router_;
-  }
-
-  void make_replicas(StepEstimator& estimator, Role role, Router::Replicas& replicas) {
-    const PoolModel& pool = estimator.pool();
-    ReplicaSetup setup;
-    setup.estimator = &estimator;
-    setup.drafts = drafts_on(estimator, role);
-    setup.sampler = &sampler_;
-    setup.sink = &sink_of(role);
-    setup.agenda = &agenda_;
-    setup.timeline = options_.timeline;
-    setup.role = role;
-    setup.name = name_of(role, pool);
-    if (!pool.is_static()) {
-      setup.step_overhead = software_time(model_.scenario_.software, "step_overhead");
-      setup.sequence_overhead = software_time(model_.scenario_.software, "sequence_overhead");
+  /// A deployment on chips of its own with the tiers that stand on them, or its place in one.
+  void add_deployment(std::size_t index, const RunParts& parts) {
+    if (scenario_.is_mix() && scenario_.deployments[index].host) {
+      const std::size_t host = *scenario_.deployments[index].host;
+      const Place& first = places_[host];
+      const auto tiers = std::count_if(places_.begin(), places_.end(),
+                                       [&](const Place& place) { return place.run == first.run; });
+      places_.push_back({first.run, static_cast<std::size_t>(tiers)});
+      return;
     }
-    for (setup.index = 0; setup.index < pool.placement().replicas; ++setup.index) {
-      if (pool.is_static()) {
-        replicas.push_back(std::make_unique<StreamingReplica>(setup));
-      } else {
-        replicas.push_back(std::make_unique<BatchingReplica>(setup, model_.scenario_.serving));
-      }
+    std::vector<HostedTier> hosted;
+    for (std::size_t i = 0; i < scenario_.deployments.size(); ++i) {
+      if (scenario_.deployments[i].host != index) continue;
+      hosted.push_back({*model_.deployments_[i], name_of(i)});
     }
+    deployments_.push_back(std::make_unique<DeploymentRun>(*model_.deployments_[index],
+                                                           name_of(index), parts, hosted));
+    places_.push_back({deployments_.back().get(), 0});
   }
 
-  /// The links that KV moves over, as the placement says.
-  void make_transfer() {
-    const System& system = model_.scenario_.system;
-    const PoolModel& from = *model_.prefill_;
-    const PoolModel& to = *model_.decode_;
-    if (model_.scenario_.placement.kv_transfer == KvTransferKind::Layers) {
-      std::vector<LayerPiece> pieces = layer_pieces(from, to);
-      add_drafting(draft_layer_pieces, pieces);
-      layers_ = std::make_unique<LayerwiseTransfer>(model_.make_network_(system), std::move(pieces),
-                                                    agenda_, router_, options_.timeline);
-      router_.connect_layers(layers_.get());
-    } else {
-      std::vector<KvPiece> pieces = kv_pieces(from, to);
-      add_drafting(kv_pieces, pieces);
-      transfer_ = std::make_unique<KvTransfer>(model_.make_network_(system), std::move(pieces),
-                                               agenda_, router_, options_.timeline);
+  [[nodiscard]] std::string name_of(std::size_t deployment) const {
+    return scenario_.is_mix() ? scenario_.deployments[deployment].name : std::string{};
+  }
+
+  /// Source -> deployments -> source; between them, in a mix, what chooses the model.
+  void connect() {
+    RequestInlet* inlet = &deployments_.front()->inlet();
+    if (scenario_.is_mix()) {
+      model_router_ = std::make_unique<ModelRouter>(scenario_, seed_, agenda_);
+      agenda_.add(*model_router_, "model_router");
+      inlet = model_router_.get();
     }
-  }
-
-  /// What drafts runs on the last chips of a replica.
-  [[nodiscard]] static std::int64_t chips_before(const PoolModel& model,
-                                                 const PoolModel& drafting) {
-    return model.chips_per_replica() - drafting.chips_per_replica();
-  }
-  void move_to_last_chips(KvPiece& piece) const {
-    piece.from_chip += chips_before(*model_.prefill_, *model_.prefill_drafting_);
-    piece.to_chip += chips_before(*model_.decode_, *model_.decode_drafting_);
-  }
-  void move_to_last_chips(LayerPiece& piece) const {
-    move_to_last_chips(piece.piece);
-    piece.station += model_.prefill_->stations().size() - 1;
-  }
-
-  /// KV of what drafts goes along.
-  template <class Piece>
-  void add_drafting(std::vector<Piece> (*pieces_of)(const PoolModel&, const PoolModel&),
-                    std::vector<Piece>& pieces) {
-    if (!model_.decode_drafting_) return;
-    std::vector<Piece> own = pieces_of(*model_.prefill_drafting_, *model_.decode_drafting_);
-    for (Piece& piece : own) move_to_last_chips(piece);
-    for (std::int64_t i = 0; i < drafting_copies(model_.scenario_); ++i) {
-      pieces.insert(pieces.end(), own.begin(), own.end());
+    const bool shares_prefixes = std::ranges::any_of(
+        model_.deployments_, [](const auto& own) { return own->scenario().serving.prefix_cache; });
+    source_ = std::make_unique<RequestSource>(traffic_, model_.time_alone(), shares_prefixes, seed_,
+                                              agenda_, *inlet);
+    agenda_.add(*source_, "source");
+    AnswerSink* answers = source_.get();
+    if (model_router_) {
+      std::vector<RequestInlet*> inlets;
+      for (const Place& place : places_) inlets.push_back(&place.run->inlet(place.tier));
+      model_router_->connect(std::move(inlets), *source_);
+      answers = model_router_.get();
     }
-  }
-
-  /// What the replicas of a pool draft with.
-  [[nodiscard]] DraftPasses* drafts_on(StepEstimator& estimator, Role role) {
-    PoolModel* drafting = model_.drafting_of(estimator.pool());
-    if (role == Role::Draft || drafting == nullptr) return nullptr;
-    if (options_.all_ranks) drafting->simulate_all_ranks();
-    Drafting& own = role == Role::Decode ? decode_drafting_ : prefill_drafting_;
-    own.estimator.emplace(*drafting, options_.fidelity, options_.exact);
-    own.passes.emplace(model_.scenario_.placement.speculation, *own.estimator,
-                       drafting_copies(model_.scenario_), role == Role::Prefill, seed_,
-                       *speculation_);
-    return &*own.passes;
-  }
-
-  void describe_speculation() {
-    speculation_->draft_model = drafting_side(model_.scenario_).model.name;
-    speculation_->drafts = model_.scenario_.placement.speculation.drafted();
-  }
-
-  static std::string name_of(Role role, const PoolModel& pool) {
-    switch (role) {
-      case Role::Prefill:
-        return "prefill";
-      case Role::Decode:
-        return "decode";
-      case Role::Draft:
-        return "draft";
-      case Role::Verify:
-        return "verify";
-      case Role::Both:
-        break;
-    }
-    return pool.placement().pool;
+    for (const auto& deployment : deployments_) deployment->connect(*answers);
   }
 
   [[nodiscard]] std::vector<const Request*> requests_by_id() const {
     std::vector<const Request*> requests;
-    for (const Request& request : source_.requests()) requests.push_back(&request);
-    if (!groups_) return requests;
-    for (const Request& request : groups_->requests()) requests.push_back(&request);
+    for (const Request& request : source_->requests()) requests.push_back(&request);
+    const RequestGroups* groups = deployments_.front()->groups();
+    if (groups == nullptr) return requests;
+    for (const Request& request : groups->requests()) requests.push_back(&request);
     std::sort(requests.begin(), requests.end(),
               [](const Request* a, const Request* b) { return a->id < b->id; });
     return requests;
   }
 
-  [[nodiscard]] GroupUse group_use() const {
-    GroupUse use = groups_->use();
-    for (const auto* replicas : {&prefill_, &decode_}) {
-      for (const auto& replica : *replicas) use.prompt_tokens += replica->prompt_tokens();
-    }
-    return use;
-  }
-
-  void collect_requests(RunResult& result) {
-    Picoseconds first = source_.requests().front().arrival;
-    Picoseconds last = first;
-    for (const Request* request : requests_by_id()) {
+  /// Adds requests to a result; returns when the last of them was answered.
+  static Picoseconds add_requests(const std::vector<const Request*>& requests, RunResult& result) {
+    Picoseconds last = requests.empty() ? Picoseconds(0) : requests.front()->arrival;
+    for (const Request* request : requests) {
       result.requests.push_back(record_of(*request));
       result.output_tokens += request->output;
       result.input_tokens += request->prompt - request->cached_tokens;
       last = std::max(last, request->finish);
-      if (options_.timeline != nullptr) record_request(*request);
     }
-    result.simulated_s = to_seconds(last - first);
-    result.itl_ms = router_.take_itl();
+    return last;
   }
 
-  void record_request(const Request& request) {
-    const auto track = options_.timeline->track("requests", fmt::format("request {}", request.id));
-    options_.timeline->span(track, "first token", request.arrival, request.first_token);
-    if (request.output > 1) {
-      options_.timeline->span(track, "further tokens", request.first_token, request.finish);
-    }
-  }
-
-  [[nodiscard]] PoolUse use_of(StepEstimator& estimator, const Router::Replicas& replicas,
-                               const RunResult& result) const {
-    PoolUse use = pool_use(estimator, replicas, result.simulated_s);
-    const Drafting& drafting = &replicas == &decode_ ? decode_drafting_ : prefill_drafting_;
-    if (drafting.estimator && &replicas != &draft_) {
-      add_drafting_totals(drafting.estimator->totals(), use.totals);
-    }
-    if (options_.fidelity == Fidelity::Cycle) add_peaks(estimator.pool(), use);
-    return use;
-  }
-
-  void collect_steps(RunResult& result) {
-    for (const PoolUse& use : result.pools) {
-      result.steps += use.totals.steps;
-      result.steps_interpolated += use.totals.interpolated;
-      result.kernels[use.model] += use.totals.kernels;
-      for (const auto& [name, bytes] : use.totals.link_bytes) {
-        result.links[name].bytes += Bytes(static_cast<std::int64_t>(bytes + 0.5));
+  void record_requests(const std::vector<const Request*>& requests) const {
+    if (options_.timeline == nullptr) return;
+    for (const Request* request : requests) {
+      const auto track =
+          options_.timeline->track("requests", fmt::format("request {}", request->id));
+      options_.timeline->span(track, "first token", request->arrival, request->first_token);
+      if (request->output > 1) {
+        options_.timeline->span(track, "further tokens", request->first_token, request->finish);
       }
     }
-    result.steps_simulated = prefill_estimator_.simulated();
-    if (decode_estimator_) result.steps_simulated += decode_estimator_->simulated();
-    if (draft_estimator_) result.steps_simulated += draft_estimator_->simulated();
-    for (const Drafting* drafting : {&prefill_drafting_, &decode_drafting_}) {
-      if (drafting->estimator) result.steps_simulated += drafting->estimator->simulated();
-    }
-    if (options_.fidelity == Fidelity::Cycle) result.audit = sampler_.audit();
-    for (const SampledStep& step : sampler_.representatives()) {
-      const bool is_first = step.pool == model_.prefill_.get();
-      result.representatives.push_back({result.pools[is_first ? 0 : 1].name, step.batch});
-    }
   }
 
-  RunResult collect() {
+  [[nodiscard]] RunResult empty_result() const {
     RunResult result;
     result.traffic = traffic_;
     result.seed = seed_;
     result.fidelity = options_.fidelity;
-    collect_requests(result);
-    const bool is_split = decode_estimator_.has_value();
-    result.pools.push_back(use_of(prefill_estimator_, prefill_, result));
-    if (speculator_) {
-      result.pools.push_back(use_of(*draft_estimator_, draft_, result));
-      result.links = speculator_->usage();
-      result.speculation = speculator_->use();
-    }
-    if (is_split) {
-      result.pools.push_back(use_of(*decode_estimator_, decode_, result));
-      if (const FeedForwardPool* ffn = model_.decode_->feed_forward()) {
-        result.pools.push_back(feed_forward_use(*ffn, result.pools.back(), result.simulated_s));
-      }
-      result.links = layers_ ? layers_->usage() : transfer_->usage();
-      result.kv_transfers = layers_ ? layers_->transfers() : transfer_->transfers();
-    }
-    if (speculation_) result.speculation = speculation_;
-    if (groups_) result.groups = group_use();
-    collect_steps(result);
     return result;
   }
 
-  /// Passes that draft on the chips of a pool.
-  struct Drafting {
-    std::optional<StepEstimator> estimator;
-    std::optional<DraftPasses> passes;
-  };
+  RunResult collect() {
+    RunResult result = empty_result();
+    if (model_router_) {
+      collect_mix(result);
+    } else {
+      const std::vector<const Request*> requests = requests_by_id();
+      const Picoseconds first = source_->requests().front().arrival;
+      result.simulated_s = to_seconds(add_requests(requests, result) - first);
+      record_requests(requests);
+      deployments_.front()->collect(result);
+    }
+    collect_sample(result);
+    return result;
+  }
+
+  /// What users see, and what each deployment did for it.
+  void collect_mix(RunResult& result) {
+    std::vector<Request> answered;
+    for (const ModelRouter::Course& course : model_router_->courses()) {
+      answered.push_back(as_answered(course));
+    }
+    std::vector<const Request*> requests;
+    for (const Request& request : answered) requests.push_back(&request);
+    std::map<std::size_t, DeploymentResult> results;
+    const Picoseconds first = answered.front().arrival;
+    result.simulated_s = to_seconds(add_requests(requests, result) - first);
+    for (std::size_t i = 0; i < answered.size(); ++i) {
+      result.requests[i].deployment = name_of(model_router_->courses()[i].answering);
+    }
+    for (const auto& deployment : deployments_) {
+      RunResult own = empty_result();
+      own.simulated_s = result.simulated_s;
+      deployment->collect(own);
+      add_work(own, result);
+      for (std::size_t i = 0; i < places_.size(); ++i) {
+        if (places_[i].run == deployment.get()) results[i] = deployment_result(i, own);
+      }
+    }
+    for (auto& [index, own] : results) result.deployments.push_back(std::move(own));
+    for (const auto& [name, use] : links_->usage()) {
+      result.links[name].busy = use.busy;
+      result.links[name].peak_queue = use.peak_queue;
+    }
+  }
+
+  /// `work`: of all tiers on the chips.
+  [[nodiscard]] DeploymentResult deployment_result(std::size_t index, const RunResult& work) const {
+    DeploymentResult own;
+    own.name = name_of(index);
+    own.model = scenario_.deployments[index].model.name;
+    std::vector<const Request*> visits;
+    for (const ModelRouter::Course& course : model_router_->courses()) {
+      own.answers += course.answering == index ? 1 : 0;
+      const std::size_t visit = index - course.first;
+      if (index >= course.first && visit < course.visits.size()) {
+        visits.push_back(course.visits[visit]);
+      }
+    }
+    const Place& place = places_[index];
+    if (place.run->has_tiers()) {
+      own.run = empty_result();
+      own.run.simulated_s = work.simulated_s;
+      place.run->collect_tier(place.tier, own.run);
+    } else {
+      own.run = work;
+    }
+    add_requests(visits, own.run);
+    record_requests(visits);
+    own.run.simulated_s = to_seconds(model_router_->occupied(index)) *
+                          (place.run->has_tiers() ? place.run->share_of_tier(place.tier) : 1);
+    return own;
+  }
+
+  /// Sums over the deployments.
+  static void add_work(const RunResult& own, RunResult& result) {
+    result.pools.insert(result.pools.end(), own.pools.begin(), own.pools.end());
+    result.itl_ms.insert(result.itl_ms.end(), own.itl_ms.begin(), own.itl_ms.end());
+    result.steps += own.steps;
+    result.steps_simulated += own.steps_simulated;
+    result.steps_interpolated += own.steps_interpolated;
+    result.kv_transfers += own.kv_transfers;
+    for (const auto& [model, count] : own.kernels) result.kernels[model] += count;
+    for (const auto& [name, use] : own.links) result.links[name].bytes += use.bytes;
+  }
+
+  void collect_sample(RunResult& result) const {
+    if (options_.fidelity == Fidelity::Cycle) result.audit = sampler_.audit();
+    for (const SampledStep& step : sampler_.representatives()) {
+      for (const auto& deployment : deployments_) {
+        const std::string key = deployment->key_of(*step.pool);
+        if (!key.empty()) result.representatives.push_back({key, step.batch});
+      }
+    }
+  }
 
   ServiceModel& model_;
+  const Scenario& scenario_;
   Traffic traffic_;
   RunOptions options_;
   std::uint64_t seed_;
   SystemAgenda agenda_;
-  Router router_;
-  std::unique_ptr<Speculator> speculator_;     ///< of drafts on a pool of their own
-  std::optional<SpeculationUse> speculation_;  ///< of drafts in place
-  Drafting prefill_drafting_;
-  Drafting decode_drafting_;
-  std::unique_ptr<RequestGroups> groups_;  ///< where an arrival is several requests
-  RequestSource source_;
   StepSampler sampler_;
-  StepEstimator prefill_estimator_;
-  std::optional<StepEstimator> decode_estimator_;
-  std::optional<StepEstimator> draft_estimator_;
-  Router::Replicas prefill_;
-  Router::Replicas decode_;
-  Router::Replicas draft_;
-  std::unique_ptr<KvTransfer> transfer_;
-  std::unique_ptr<LayerwiseTransfer> layers_;  ///< in its place
+  std::unique_ptr<SharedLinks> links_;                       ///< of a mix
+  std::vector<std::unique_ptr<DeploymentRun>> deployments_;  ///< those with chips of their own
+  /// Of every deployment: whose chips it runs on, and which tier it is there.
+  struct Place {
+    DeploymentRun* run;
+    std::size_t tier;
+  };
+  std::vector<Place> places_;
+  std::unique_ptr<ModelRouter> model_router_;  ///< of a mix
+  std::unique_ptr<RequestSource> source_;
 };
+
+ServiceModel::ServiceModel(const Scenario& scenario, const Catalogue& catalogue,
+                           NetworkFactory make_network, std::optional<std::string> store)
+    : scenario_(scenario),
+      make_network_(std::move(make_network)),
+      store_(store ? std::optional<std::filesystem::path>(*store) : std::nullopt) {
+  ChipsTaken taken;
+  const auto add = [&](const Scenario& side, ChipsTaken& own) {
+    deployments_.push_back(
+        std::make_unique<DeploymentModel>(side, catalogue, make_network_, store_, own));
+  };
+  if (!scenario.is_mix()) add(scenario, taken);
+  std::vector<ChipsTaken> before;
+  for (std::size_t i = 0; i < scenario.deployments.size(); ++i) {
+    const std::optional<std::size_t> host = scenario.deployments[i].host;
+    const Scenario& side = sides_.emplace_back(deployment_side(scenario, i));
+    before.push_back(host ? before[*host] : taken);
+    ChipsTaken of_host = before.back();
+    add(side, host ? of_host : taken);
+  }
+}
+
+ServiceModel::~ServiceModel() = default;
 
 RunResult ServiceModel::run(const Traffic& traffic, const RunOptions& options) {
   const auto start = std::chrono::steady_clock::now();
@@ -360,6 +288,32 @@ RunResult ServiceModel::run(const Traffic& traffic, const RunOptions& options) {
   result.store_hits = store_.loaded() - hits;
   result.store_misses = store_.computed() - misses;
   return result;
+}
+
+Picoseconds ServiceModel::time_alone() {
+  if (!scenario_.is_mix()) return deployments_.front()->time_alone();
+  const std::vector<double> loads = expected_loads(scenario_);
+  double seconds = 0;
+  for (std::size_t i = 0; i < loads.size(); ++i) {
+    seconds += loads[i] * to_seconds(deployments_[i]->time_alone());
+  }
+  return from_seconds(seconds);
+}
+
+std::size_t ServiceModel::deployment_of(const std::string& pool) const {
+  const std::string name = pool.substr(0, pool.find('.'));
+  for (std::size_t i = 0; i < scenario_.deployments.size(); ++i) {
+    if (scenario_.deployments[i].name == name) return i;
+  }
+  return 0;
+}
+
+const PoolModel& ServiceModel::pool_named(const std::string& name) const {
+  return deployments_[deployment_of(name)]->pool_named(phase_of_pool(name));
+}
+
+std::string phase_of_pool(const std::string& name) {
+  return name.substr(name.rfind('.') + 1);
 }
 
 RunResult run(const Scenario& scenario, const Catalogue& catalogue,

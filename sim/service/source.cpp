@@ -67,7 +67,9 @@ void RequestSource::start() {
   agenda_.wake(*this, first, Phase::Release);
 }
 
-void RequestSource::answered(Picoseconds now) {
+void RequestSource::answered(Request& request, Picoseconds now) {
+  (void)request;
+  ++answered_;
   if (traffic_.arrivals != ArrivalKind::Closed) return;
   ++due_;
   agenda_.wake(*this, now, Phase::Release);

@@ -18,6 +18,13 @@ class RequestInlet {
   virtual void arrived(Request& request, Picoseconds now) = 0;
 };
 
+/// What hears of answers.
+class AnswerSink {
+ public:
+  virtual ~AnswerSink() = default;
+  virtual void answered(Request& request, Picoseconds now) = 0;
+};
+
 /// A length around `mean` with the traffic's spread; draws nothing where there is none.
 [[nodiscard]] std::int64_t draw_length(std::int64_t mean, const Traffic& traffic,
                                        RandomStream& stream);
@@ -25,7 +32,7 @@ class RequestInlet {
 /// Makes the requests of a run. Lengths come from the stream "lengths" in the order of the ids,
 /// times between arrivals from the stream "arrivals": neither depends on how the service fares. A
 /// trace gives the lengths, and times where the arrivals are its own.
-class RequestSource final : public Component {
+class RequestSource final : public Component, public AnswerSink {
  public:
   /// `ramp`: time over which closed-loop users start, where the traffic does not say.
   /// `shares_prefixes`: prompts of a trace keep what they have in common.
@@ -34,9 +41,10 @@ class RequestSource final : public Component {
   /// Plans the first arrivals.
   void start();
   /// A request was answered: in closed loop its user sends the next one.
-  void answered(Picoseconds now);
+  void answered(Request& request, Picoseconds now) override;
   void act(Picoseconds now, Phase phase) override;
   [[nodiscard]] const std::deque<Request>& requests() const { return requests_; }
+  [[nodiscard]] std::int64_t answered_count() const { return answered_; }
 
  private:
   /// When the next request comes that waits for no answer; `now`: when the one before came.
@@ -62,7 +70,8 @@ class RequestSource final : public Component {
   bool shares_prefixes_;
   double expected_ = 0;       ///< Ramp: mean number of arrivals until the last one
   std::int64_t started_ = 0;  ///< closed loop: users that have sent their first request
-  std::int64_t due_ = 0;      ///< closed loop: users ready to send the next one
+  std::int64_t answered_ = 0;
+  std::int64_t due_ = 0;  ///< closed loop: users ready to send the next one
 };
 
 }  // namespace tandem

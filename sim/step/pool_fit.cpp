@@ -67,6 +67,11 @@ std::optional<Neighbours> neighbours_of(const FitQuestion& question, const Stage
 
 Fit fit_of(const FitQuestion& question, const Stage& stage, std::int64_t sequences) {
   Fit fit = fit_on_chip(question, stage, sequences, neighbours_of(question, stage));
+  for (const Precision& tier : question.tiers) {
+    Stage copy = stage;
+    copy.precision = tier;
+    fit.weights += fit_on_chip(question, copy, sequences).weights;
+  }
   const auto kept = static_cast<double>(fit.capacity.count()) * (1 - question.memory_reserve);
   fit.capacity = Bytes(static_cast<std::int64_t>(kept));
   return fit;
@@ -113,8 +118,13 @@ KvRoom room_of(const FitQuestion& question, const std::vector<Stage>& stages) {
           .tokens = room.tokens > most / groups ? most : groups * room.tokens};
 }
 
-PoolFit fit_with_heads(const FitQuestion& question, const PoolPlacement& placement,
+PoolFit fit_with_heads(FitQuestion question, const PoolPlacement& placement,
                        std::int64_t head_chips) {
+  for (const Precision& tier : placement.tiers) {
+    PoolPlacement copy = placement;
+    copy.precision = tier;
+    question.tiers.push_back(executed_precision(question.chip, copy));
+  }
   PoolFit result;
   result.head_chips = head_chips;
   result.stages = stages_of(question.chip, question.network, placement, head_chips);

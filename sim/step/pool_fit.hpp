@@ -41,6 +41,8 @@ struct FitQuestion {
   /// A network whose drafts the same chips make, with weights and KV of its own, in so many copies.
   std::optional<NeuralNetwork> drafting = std::nullopt;
   std::int64_t drafting_copies = 1;
+  /// Formats of further copies of the weights on the same chips.
+  std::vector<Precision> tiers = {};
   /// Where answers are kept, under a key of the chip; null: nowhere.
   StageStore* store = nullptr;
   std::uint64_t chip_key = 0;

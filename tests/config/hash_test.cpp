@@ -93,5 +93,29 @@ TEST(ConfigHash, ChangesWithEveryValue) {
   }
 }
 
+TEST(ConfigHash, HangsOnEveryPartOfAMix) {
+  const std::vector<std::vector<Override>> changes = {
+      {{"models.weak.name", "small"}},
+      {{"models.weak.share", "0.5"}, {"models.strong.share", "0.5"}},
+      {{"models.strong.model.layers", "4"}},
+      {{"models.weak.placement.replicas", "2"}},
+      {{"models.strong.serving.max_sequences", "5"}},
+      {{"models.strong", "{name: strong, on: weak, share: 0.25, precision: {weights: fp8}}"}},
+      {{"models.weak.share", "null"},
+       {"models.strong.share", "null"},
+       {"routing", "{policy: cascade, thresholds: 0.5}"}},
+      {{"models.weak.share", "null"},
+       {"models.strong.share", "null"},
+       {"routing", "{policy: threshold, thresholds: 0.5}"}},
+      {{"models.weak.share", "null"},
+       {"models.strong.share", "null"},
+       {"routing", "{policy: threshold, thresholds: 0.6}"}}};
+  std::set<std::string> hashes = {loader().scenario("mixed").config_hash};
+  for (const std::vector<Override>& change : changes) {
+    const std::string hash = loader().scenario("mixed", change).config_hash;
+    EXPECT_TRUE(hashes.insert(hash).second) << change.front().path;
+  }
+}
+
 }  // namespace
 }  // namespace tandem

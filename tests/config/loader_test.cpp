@@ -224,5 +224,49 @@ TEST(FindRoots, FindsTheSourceTree) {
   EXPECT_FALSE(load_sources(roots).empty());
 }
 
+TEST(Loader, AMixHoldsItsModelsWithTheirPlacements) {
+  const Scenario mix = loader().scenario("mixed");
+  ASSERT_TRUE(mix.is_mix());
+  ASSERT_EQ(mix.deployments.size(), 2U);
+  EXPECT_EQ(mix.routing.policy, RoutingPolicy::Share);
+  const Deployment& weak = mix.deployments[0];
+  EXPECT_EQ(weak.name, "weak");
+  EXPECT_EQ(weak.share, 0.75);
+  EXPECT_EQ(weak.placement.decode.precision.weights, ElementType::Fp8E4m3);
+  EXPECT_EQ(weak.serving.max_sequences, 16);  // the scenario's
+  const Deployment& strong = mix.deployments[1];
+  EXPECT_EQ(strong.model.layers(), 6);
+  EXPECT_EQ(strong.placement.prefill.pipeline, 2);
+  EXPECT_EQ(strong.serving.max_sequences, 4);
+}
+
+TEST(Loader, OverridesCallTheModelsOfAMixByNameOrNumber) {
+  const Scenario mix = loader().scenario("mixed", {{"models.weak.share", "0.5"},
+                                                   {"models.1.share", "0.5"},
+                                                   {"models.strong.model.layers", "4"},
+                                                   {"models.0.placement.replicas", "3"}});
+  EXPECT_EQ(mix.deployments[0].share, 0.5);
+  EXPECT_EQ(mix.deployments[1].share, 0.5);
+  EXPECT_EQ(mix.deployments[1].model.layers(), 4);
+  EXPECT_EQ(mix.deployments[0].placement.prefill.replicas, 3);
+}
+
+TEST(Loader, ATierHasTheModelAndTheChipsOfTheOneItNames) {
+  const Scenario mix =
+      loader().scenario("mixed", {{"models.strong",
+                                   "{name: strong, on: weak, share: 0.25, precision: {weights: "
+                                   "bfloat16}}"}});
+  const Deployment& host = mix.deployments[0];
+  const Deployment& tier = mix.deployments[1];
+  ASSERT_TRUE(tier.host);
+  EXPECT_EQ(*tier.host, 0U);
+  EXPECT_EQ(tier.model.layers(), host.model.layers());
+  EXPECT_EQ(tier.serving.max_sequences, 16);
+  ASSERT_EQ(host.placement.prefill.tiers.size(), 1U);
+  EXPECT_EQ(host.placement.prefill.tiers[0].weights, ElementType::Bfloat16);
+  ASSERT_EQ(tier.placement.prefill.tiers.size(), 1U);
+  EXPECT_EQ(tier.placement.prefill.tiers[0].weights, ElementType::Fp8E4m3);
+}
+
 }  // namespace
 }  // namespace tandem

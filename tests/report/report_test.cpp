@@ -120,10 +120,10 @@ TEST(Report, ContendedGroupsSayWhatTheyWaitFor) {
 TEST(Report, JsonHasEveryKeyAndTheRunObjectLast) {
   const nlohmann::ordered_json json =
       nlohmann::ordered_json::parse(result_json(run_it(priced_scenario()).input()));
-  const std::vector<std::string> keys = {"scenario", "version",     "config_hash", "seed",
-                                         "fidelity", "simulated_s", "summary",     "bands",
-                                         "bounds",   "steps",       "speculation", "groups",
-                                         "pools",    "links",       "provenance",  "run"};
+  const std::vector<std::string> keys = {
+      "scenario", "version",     "config_hash", "seed",  "fidelity",    "simulated_s",
+      "summary",  "bands",       "bounds",      "steps", "speculation", "groups",
+      "routing",  "deployments", "pools",       "links", "provenance",  "run"};
   std::vector<std::string> found;
   for (const auto& [key, value] : json.items()) found.push_back(key);
   EXPECT_EQ(found, keys);

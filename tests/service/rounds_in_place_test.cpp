@@ -186,7 +186,9 @@ TEST(RoundsInPlace, WeightsAndKvOfDraftsTakeRoom) {
   plain.placement.speculation = {};
   const auto room = [](const Scenario& scenario) {
     return ServiceModel(scenario, fakes::catalogue(), fakes::network(), std::nullopt)
-        .prefill_pool()
+        .deployments()
+        .front()
+        ->prefill_pool()
         .kv_room()
         .tokens;
   };

@@ -144,7 +144,6 @@ inline Chip chip(const std::string& name, double slots) {
   return chip;
 }
 
-/// Four layers, hidden 8, KV of 2 x 4 elements per token and layer. One pool "gpu" of fake chips.
 /// As FakeNetwork has it: 1 ns per byte and 100 ns.
 inline Link wire() {
   Link link;
@@ -161,12 +160,10 @@ inline Link wire() {
   return link;
 }
 
-inline Scenario scenario() {
-  Scenario s;
-  s.name = "fake";
+inline NeuralNetwork tiny(std::int64_t layers) {
   DenseDecoder model;
   model.name = "tiny";
-  model.layers = 4;
+  model.layers = layers;
   model.hidden = 8;
   model.heads = 2;
   model.kv_heads = 1;
@@ -174,7 +171,14 @@ inline Scenario scenario() {
   model.intermediate = 16;
   model.vocabulary = 32;
   model.max_context = 4096;
-  s.model = network_of(model);
+  return network_of(model);
+}
+
+/// Four layers, hidden 8, KV of 2 x 4 elements per token and layer. One pool "gpu" of fake chips.
+inline Scenario scenario() {
+  Scenario s;
+  s.name = "fake";
+  s.model = tiny(4);
   s.system.name = "fake_system";
   s.system.chips["big"] = chip("big", 0);
   s.system.chips["small"] = chip("small", 1);

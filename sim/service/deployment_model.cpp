@@ -1,8 +1,8 @@
-// The chips behind a service: which pools there are, and what they are to hold.
+#include "sim/service/deployment_model.hpp"
+
 #include <fmt/format.h>
 
 #include "sim/core/diagnostics.hpp"
-#include "sim/service/service.hpp"
 #include "sim/service/speculation/acceptance.hpp"
 
 namespace tandem {
@@ -20,51 +20,57 @@ void require_acceptance(const Placement& placement) {
 
 }  // namespace
 
-ServiceModel::ServiceModel(const Scenario& scenario, const Catalogue& catalogue,
-                           NetworkFactory make_network, std::optional<std::string> store)
-    : scenario_(scenario),
-      make_network_(std::move(make_network)),
-      store_(store ? std::optional<std::filesystem::path>(*store) : std::nullopt) {
+DeploymentModel::DeploymentModel(const Scenario& scenario, const Catalogue& catalogue,
+                                 const NetworkFactory& make_network, StageStore& store,
+                                 ChipsTaken& taken)
+    : scenario_(scenario) {
   const Placement& placement = scenario.placement;
-  const auto make = [&](const Scenario& side, const PoolPlacement& pool, std::int64_t taken,
+  const auto make = [&](const Scenario& side, const PoolPlacement& pool, std::int64_t first_chip,
                         LayerDuty duty = LayerDuty::Whole) {
-    return std::make_unique<PoolModel>(side, pool, taken, catalogue, make_network_, store_, duty);
+    return std::make_unique<PoolModel>(side, pool, first_chip, catalogue, make_network, store,
+                                       duty);
+  };
+  // Pools of one group of chips stand side by side.
+  const auto take = [&](const PoolModel& pool) {
+    const PoolPlacement& own = pool.placement();
+    taken[own.pool] += pool.chips_per_replica() * own.replicas + own.spares;
   };
   const Scenario verifying = placement.speculation.is_on() ? verifying_side(scenario) : scenario;
   const bool drafts_in_place = placement.drafts_in_place();
   if (placement.speculation.is_on()) require_acceptance(placement);
-  prefill_ = make(verifying, verifying.placement.prefill, 0);
+  const std::int64_t first_chip = taken[placement.prefill.pool];
+  prefill_ = make(verifying, verifying.placement.prefill, first_chip);
+  take(*prefill_);
   if (drafts_in_place) {
     const Scenario drafting = drafting_side(scenario);
-    prefill_drafting_ = make(drafting, drafting.placement.prefill, 0);
+    prefill_drafting_ = make(drafting, drafting.placement.prefill, first_chip);
   }
   if (placement.mode == PlacementMode::Monolithic) return;
-  // Pools of one group of chips stand side by side.
-  const auto taken_for = [&](const PoolPlacement& other) {
-    return other.pool == placement.prefill.pool
-               ? prefill_->chips_per_replica() * placement.prefill.replicas
-               : 0;
-  };
   if (placement.has_drafter()) {
     const Scenario drafting = drafting_side(scenario);
-    draft_ = make(drafting, drafting.placement.draft, taken_for(placement.draft));
+    draft_ = make(drafting, drafting.placement.draft, taken[placement.draft.pool]);
+    take(*draft_);
     return;
   }
-  decode_ = make(verifying, verifying.placement.decode, taken_for(placement.decode),
+  const std::int64_t first_of_decode = taken[placement.decode.pool];
+  decode_ = make(verifying, verifying.placement.decode, first_of_decode,
                  placement.has_ffn() ? LayerDuty::Mixers : LayerDuty::Whole);
+  take(*decode_);
+  if (const FeedForwardPool* feeding = decode_->feed_forward()) {
+    taken[feeding->placement().pool] +=
+        feeding->chips() * placement.decode.replicas + feeding->placement().spares;
+  }
   if (!drafts_in_place) return;
   const Scenario drafting = drafting_side(scenario);
-  decode_drafting_ = make(drafting, drafting.placement.decode, taken_for(placement.decode));
+  decode_drafting_ = make(drafting, drafting.placement.decode, first_of_decode);
 }
 
-ServiceModel::~ServiceModel() = default;
-
-const PoolModel& ServiceModel::pool_named(const std::string& name) const {
+const PoolModel& DeploymentModel::pool_named(const std::string& name) const {
   if (name == "draft") return *draft_;
   return name == "prefill" || decode_ == nullptr ? *prefill_ : *decode_;
 }
 
-Picoseconds ServiceModel::time_alone() {
+Picoseconds DeploymentModel::time_alone() {
   const Traffic& traffic = scenario_.traffic;
   const std::int64_t prompt_tokens = traffic.shared_prefix_tokens + traffic.prompt_tokens;
   PoolModel& decode = decode_ ? *decode_ : *prefill_;
@@ -81,7 +87,7 @@ Picoseconds ServiceModel::time_alone() {
 }
 
 // Every round yields its mean number of tokens; the hand-overs are left out.
-Picoseconds ServiceModel::time_of_rounds(const Batch& token) {
+Picoseconds DeploymentModel::time_of_rounds(const Batch& token) {
   const Speculation& speculation = scenario_.placement.speculation;
   Batch drafts = token;
   drafts.slices.front().new_tokens += speculation.drafted();
