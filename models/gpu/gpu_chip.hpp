@@ -47,7 +47,9 @@ class GpuChip final : public ChipModel {
  private:
   GpuChip(const Chip& chip, GpuParams params, std::int64_t workspace_tokens);
   /// floor() with every layer by itself.
-  [[nodiscard]] Picoseconds floor_of_all(const Stage& stage, const Batch& batch) const;
+  /// Kernels of layer `repeated` count `times` times.
+  [[nodiscard]] Picoseconds floor_of_all(const Stage& stage, const Batch& batch,
+                                         std::int64_t repeated, std::int64_t times) const;
   [[nodiscard]] KernelCost cost_of(const Kernel& kernel, const SimulatedKernel& result,
                                    Hertz clock) const;
   void count_activity(const Kernel& kernel, const SimulatedKernel& result, Hertz clock,

@@ -36,21 +36,22 @@ Stage without_layers(const Stage& stage, const LayerRun& run, std::int64_t left_
 
 }  // namespace
 
-/// A layer more of a long run adds what the one before it did.
+/// A layer more of a long run adds what the last of the settled ones did.
 Picoseconds GpuChip::floor(const Stage& stage, const Batch& batch) const {
   const LayerRun run = longest_run(stage);
   const std::int64_t left_out = run.layers - settled_layers;
-  if (left_out < 2) return floor_of_all(stage, batch);
-  const Picoseconds settled = floor_of_all(without_layers(stage, run, left_out), batch);
-  const Picoseconds fewer = floor_of_all(without_layers(stage, run, left_out + 1), batch);
-  return settled + (settled - fewer) * left_out;
+  if (left_out < 2) return floor_of_all(stage, batch, -1, 1);
+  const std::int64_t last_settled = run.first + settled_layers - 1;
+  return floor_of_all(without_layers(stage, run, left_out), batch, last_settled, 1 + left_out);
 }
 
-Picoseconds GpuChip::floor_of_all(const Stage& stage, const Batch& batch) const {
+Picoseconds GpuChip::floor_of_all(const Stage& stage, const Batch& batch, std::int64_t repeated,
+                                  std::int64_t times) const {
   Picoseconds total(0);
   PassResidency pass(params_);
   for (const Kernel& kernel : lower(stage, batch).kernels) {
-    total += floor_of(params_, kernel, reused_state(pass.enter(kernel)));
+    const Picoseconds one = floor_of(params_, kernel, reused_state(pass.enter(kernel)));
+    total += one * (repeated >= 0 && kernel.layer == repeated ? times : 1);
   }
   return total;
 }

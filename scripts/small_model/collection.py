@@ -1,6 +1,6 @@
 """The small models of this repository: what each is, how it is trained and where its files lie."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .checkpoint import Config
@@ -43,5 +43,6 @@ MODELS = {
     "little_hybrid": SmallModel(NETWORKS["little_hybrid"], large_recipe(20240301)),
     "little_hybrid_drafter": SmallModel(NETWORKS["little_hybrid_drafter"], DRAFTER_RECIPE, "little_hybrid"),
     "little_latent": SmallModel(NETWORKS["little_latent"], large_recipe(20240302)),
-    "little_latent_drafter": SmallModel(NETWORKS["little_latent_drafter"], DRAFTER_RECIPE, "little_latent"),
+    "little_latent_drafter": SmallModel(
+        NETWORKS["little_latent_drafter"], replace(DRAFTER_RECIPE, steps=5000), "little_latent"),
 }

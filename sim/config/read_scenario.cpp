@@ -30,8 +30,17 @@ NeuralNetwork build_model(const Tree& tree, const char* key, ReadContext& contex
   return build_network(*model, name_in(*model), context);
 }
 
-/// The load and what stands beside it, for all models. True where the traffic is well-formed.
+/// True where the traffic is well-formed.
 bool build_load(const Tree& tree, Scenario& scenario, ReadContext& context) {
+  const std::size_t before = context.problems.size();
+  const Tree* traffic = part(tree, "traffic");
+  if (traffic == nullptr) return false;
+  scenario.traffic = build_traffic(*traffic, context);
+  return context.problems.size() == before;
+}
+
+/// What stands beside the models and their load.
+void build_frame(const Tree& tree, Scenario& scenario, ReadContext& context) {
   if (const Tree* slo = tree.find("slo")) scenario.slo = build_slo(*slo, context);
   if (const Tree* prices = part(tree, "prices")) {
     scenario.prices = build_prices(*prices, name_in(*prices), context);
@@ -39,11 +48,6 @@ bool build_load(const Tree& tree, Scenario& scenario, ReadContext& context) {
   if (const Tree* software = part(tree, "software")) {
     scenario.software = build_software(*software, name_in(*software), context);
   }
-  const std::size_t before = context.problems.size();
-  const Tree* traffic = part(tree, "traffic");
-  if (traffic == nullptr) return false;
-  scenario.traffic = build_traffic(*traffic, context);
-  return context.problems.size() == before;
 }
 
 void build_engine(const Tree& tree, Scenario& scenario, ReadContext& context) {
@@ -188,6 +192,7 @@ Scenario read_scenario(const Assembled& assembled, ReadContext& context) {
       context.problems.report(routing->place, "'routing' is for several 'models'; leave it out");
     }
   }
+  build_frame(tree, scenario, context);
   scenario.seed = static_cast<std::uint64_t>(reader.count("seed"));
   scenario.audit_steps = reader.count("audit_steps");
   return scenario;

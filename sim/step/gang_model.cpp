@@ -115,7 +115,7 @@ class RankShares {
 
 /// Requests of one attention group in numbers.
 struct GroupLoad {
-  std::int64_t requests = 0, fresh = 0, prompts = 0, sampled = 0, cached = 0;
+  std::int64_t requests = 0, fresh = 0, prompts = 0, fresh_prompts = 0, sampled = 0, cached = 0;
 };
 
 std::vector<GroupLoad> loads_of(const Batch& batch, std::int64_t groups) {
@@ -125,6 +125,7 @@ std::vector<GroupLoad> loads_of(const Batch& batch, std::int64_t groups) {
     ++load.requests;
     load.fresh += slice.new_tokens;
     load.prompts += slice.is_decode() ? 0 : 1;
+    load.fresh_prompts += slice.is_decode() ? 0 : slice.new_tokens;
     load.sampled += slice.sampled();
     load.cached += slice.context;
   }
@@ -239,6 +240,26 @@ Picoseconds GangModel::exchange_floor(const std::vector<ChipAddress>& chips, con
   return known->second;
 }
 
+/// The same for all exchanges of a chip in a pass. Their rows follow from the tokens of the pass
+/// and of each group, except where chips gather each other's share of a cache.
+Picoseconds GangModel::exchanges_floor(const Stage& own, const std::vector<ChipAddress>& chips,
+                                       const Batch& batch) {
+  Hasher hash;
+  hash.add(own.key()).add(chips.front().pool).add(chips.front().index).add(chips.size());
+  for (const GroupLoad& load : loads_of(batch, own.shard.of.attention_data)) {
+    hash.add(load.fresh).add(load.fresh_prompts).add(load.sampled);
+  }
+  if (own.shard.of.context > 1) hash.add(key_of(batch));
+  const auto [known, is_new] = pass_floors_.try_emplace(hash.value());
+  if (!is_new) return known->second;
+  Picoseconds sum{0};
+  for (const Exchange& exchange : lower(own, batch).exchanges) {
+    if (exchange.rows == 0 || exchange.group == RankGroup::Elsewhere) continue;
+    sum += exchange_floor(chips, own.shard, exchange);
+  }
+  return known->second = sum;
+}
+
 const CollectiveCost& GangModel::price_of(const std::vector<ChipAddress>& chips, const Shard& shard,
                                           const Exchange& exchange) {
   const std::vector<std::int64_t> ranks = peers_of(exchange.group, shard);
@@ -334,11 +355,7 @@ GangFloor GangModel::floor(const Stage& stage, const std::vector<ChipAddress>& c
     if (stand_ins[index_of(rank)] != rank) continue;
     const Stage own = stage_of_rank(stage, rank);
     const Picoseconds kernels = chip_.floor(own, batch);
-    Picoseconds exchanges{0};
-    for (const Exchange& exchange : lower(own, batch).exchanges) {
-      if (exchange.rows == 0 || exchange.group == RankGroup::Elsewhere) continue;
-      exchanges += exchange_floor(chips, own.shard, exchange);
-    }
+    const Picoseconds exchanges = exchanges_floor(own, chips, batch);
     floor.chain = std::max(floor.chain, kernels + exchanges);
     floor.kernels = std::max(floor.kernels, kernels);
     floor.exchanges = std::max(floor.exchanges, exchanges);

@@ -90,6 +90,8 @@ class GangModel {
   /// The least that exchange_cost() could be, by closed forms.
   Picoseconds exchange_floor(const std::vector<ChipAddress>& chips, const Shard& shard,
                              const Exchange& exchange);
+  Picoseconds exchanges_floor(const Stage& own, const std::vector<ChipAddress>& chips,
+                              const Batch& batch);
   /// A chip as it computes in a pass.
   struct Worker {
     const ChipModel* chip;
@@ -109,7 +111,8 @@ class GangModel {
   StageStore& store_;
   std::map<std::int64_t, std::unique_ptr<ChipModel>> beside_;  ///< by units given away
   std::map<std::uint64_t, CollectiveCost> prices_;
-  std::map<std::uint64_t, Picoseconds> floors_;
+  std::map<std::uint64_t, Picoseconds> floors_;       ///< of exchanges
+  std::map<std::uint64_t, Picoseconds> pass_floors_;  ///< of all exchanges of a pass
 };
 
 }  // namespace tandem

@@ -10,6 +10,7 @@
 #include "sim/core/integers.hpp"
 #include "sim/step/generate.hpp"
 #include "sim/step/pool_fit.hpp"
+#include "sim/step/stored_collectives.hpp"
 #include "source_hash.hpp"
 
 namespace tandem {
@@ -135,7 +136,9 @@ PoolModel::PoolModel(const Scenario& scenario, const PoolModel& like, const Cata
 /// Collectives of gangs that the engine runs.
 void PoolModel::connect_gang(const Scenario& scenario, const NetworkFactory& make_network) {
   if (chip_->runs_gangs() || placement_.gang() == 1) return;
-  collectives_ = make_network.collectives(scenario.system, scenario.software);
+  collectives_ = std::make_unique<StoredCollectives>(
+      make_network.collectives(scenario.system, scenario.software),
+      collectives_key(scenario.system, scenario.software), store_);
   gang_ = std::make_unique<GangModel>(*chip_, chip_key_, *collectives_, store_);
 }
 

@@ -12,6 +12,7 @@ namespace {
 
 constexpr const char* format_mark = "tandem-stage-4";
 constexpr const char* fit_mark = "tandem-fit-1";
+constexpr const char* collective_mark = "tandem-collective-1";
 
 std::string checksum_of(const std::string& body) {
   return Hasher().add(body).hex();
@@ -167,6 +168,39 @@ std::optional<StageResult> decode_stage_result(const std::string& text) {
   return result;
 }
 
+std::string encode_collective(const CollectiveCost& cost) {
+  std::ostringstream body;
+  body << collective_mark << '\n'
+       << cost.time.count() << ' ' << cost.floor.count() << ' ' << cost.sms << ' '
+       << cost.memory.count() << ' ' << cost.link_bytes.size() << '\n'
+       << cost.algorithm << '\n'
+       << cost.protocol << '\n'
+       << cost.bound << '\n';
+  for (const auto& [link, bytes] : cost.link_bytes) body << bytes << ' ' << link << '\n';
+  return sealed(body.str());
+}
+
+std::optional<CollectiveCost> decode_collective(const std::string& text) {
+  const std::optional<std::string> body = unsealed(text);
+  if (!body) return std::nullopt;
+  std::istringstream in(*body);
+  std::string mark;
+  std::int64_t time = 0, floor = 0, memory = 0;
+  std::size_t links = 0;
+  CollectiveCost cost;
+  if (!std::getline(in, mark) || mark != collective_mark) return std::nullopt;
+  if (!(in >> time >> floor >> cost.sms >> memory >> links)) return std::nullopt;
+  in.ignore(1);
+  for (std::string* word : {&cost.algorithm, &cost.protocol, &cost.bound}) {
+    if (!std::getline(in, *word)) return std::nullopt;
+  }
+  if (!read_counts(in, links, cost.link_bytes)) return std::nullopt;
+  cost.time = Picoseconds(time);
+  cost.floor = Picoseconds(floor);
+  cost.memory = Bytes(memory);
+  return cost;
+}
+
 StageStore::StageStore(std::optional<std::filesystem::path> folder) : folder_(std::move(folder)) {}
 
 std::filesystem::path StageStore::path_of(std::uint64_t key, const char* kind) const {
@@ -199,6 +233,21 @@ std::optional<Fit> StageStore::find_fit(std::uint64_t key) {
   const std::optional<Fit> stored = text ? decode_fit(*text) : std::nullopt;
   if (stored) fits_.emplace(key, *stored);
   return stored;
+}
+
+const CollectiveCost* StageStore::find_collective(std::uint64_t key) {
+  const auto found = collectives_.find(key);
+  if (found != collectives_.end()) return &found->second;
+  if (!folder_) return nullptr;
+  const std::optional<std::string> text = read_text(path_of(key, ".collective"));
+  std::optional<CollectiveCost> stored = text ? decode_collective(*text) : std::nullopt;
+  if (!stored) return nullptr;
+  return &collectives_.emplace(key, std::move(*stored)).first->second;
+}
+
+const CollectiveCost& StageStore::put_collective(std::uint64_t key, CollectiveCost cost) {
+  if (folder_) write_text(path_of(key, ".collective"), encode_collective(cost));
+  return collectives_.insert_or_assign(key, std::move(cost)).first->second;
 }
 
 void StageStore::put_fit(std::uint64_t key, const Fit& fit) {

@@ -1,6 +1,6 @@
-// Results of simulated stages, reused by content key: in memory within a process, and in a folder
-// between processes. A stored result only replaces a simulation that would have run, so no result
-// depends on what a store holds.
+// Results of simulated stages and collectives, reused by content key: in memory within a process,
+// and in a folder between processes. A stored result only replaces a simulation that would have
+// run, so no result depends on what a store holds.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +13,7 @@
 
 #include "sim/core/units.hpp"
 #include "sim/lower/chip_model.hpp"
+#include "sim/lower/collective.hpp"
 
 namespace tandem {
 
@@ -48,6 +49,9 @@ class StageStore {
   /// The same for how stages fit: chips with static schedules compile programs to know it.
   [[nodiscard]] std::optional<Fit> find_fit(std::uint64_t key);
   void put_fit(std::uint64_t key, const Fit& fit);
+  /// The same for collectives.
+  [[nodiscard]] const CollectiveCost* find_collective(std::uint64_t key);
+  const CollectiveCost& put_collective(std::uint64_t key, CollectiveCost cost);
   /// Results that came from the folder, and results that were simulated, so far.
   [[nodiscard]] std::int64_t loaded() const { return loaded_; }
   [[nodiscard]] std::int64_t computed() const { return computed_; }
@@ -58,6 +62,7 @@ class StageStore {
   std::optional<std::filesystem::path> folder_;
   std::unordered_map<std::uint64_t, StageResult> memory_;
   std::unordered_map<std::uint64_t, Fit> fits_;
+  std::unordered_map<std::uint64_t, CollectiveCost> collectives_;
   std::int64_t loaded_ = 0;
   std::int64_t computed_ = 0;
 };
@@ -67,5 +72,7 @@ class StageStore {
 [[nodiscard]] std::optional<StageResult> decode_stage_result(const std::string& text);
 [[nodiscard]] std::string encode_fit(const Fit& fit);
 [[nodiscard]] std::optional<Fit> decode_fit(const std::string& text);
+[[nodiscard]] std::string encode_collective(const CollectiveCost& cost);
+[[nodiscard]] std::optional<CollectiveCost> decode_collective(const std::string& text);
 
 }  // namespace tandem
