@@ -43,4 +43,14 @@ void LoadedStage::keep(std::int64_t, std::int64_t) {
   throw ModelError("this chip model cannot drop the last tokens of a request");
 }
 
+Fit ChipModel::fit_beside(const Stage& stage, const Neighbours& neighbours, std::int64_t sequences,
+                          std::int64_t max_context) const {
+  Fit both = fit(stage, sequences, max_context);
+  const Fit own = fit(neighbours.stage, sequences, max_context);
+  both.weights += own.weights * neighbours.copies;
+  both.kv_per_token += own.kv_per_token * neighbours.copies;
+  both.workspace += neighbours.stage.state_bytes() * (sequences * neighbours.copies);
+  return both;
+}
+
 }  // namespace tandem

@@ -10,29 +10,10 @@
 #include "sim/core/random.hpp"
 #include "sim/lower/reference_model.hpp"
 #include "sim/step/functional_pool.hpp"
+#include "sim/step/kv_handover.hpp"
 
 namespace tandem {
 namespace {
-
-/// The layers of `stage` out of a pool's KV, which covers whole stages in order.
-KvBlock kv_of_stage(FunctionalPool& pool, const Stage& stage) {
-  KvBlock wanted;
-  for (std::size_t s = 0; s < pool.stages().size(); ++s) {
-    const Stage& source = pool.stages()[s];
-    const std::int64_t begin = std::max(source.first_layer, stage.first_layer);
-    const std::int64_t end =
-        std::min(source.first_layer + source.layers, stage.first_layer + stage.layers);
-    if (begin >= end) continue;
-    const KvBlock block = pool.loaded(s).export_kv(0).of_layers(begin, end - begin);
-    if (wanted.layers.empty()) {
-      wanted = block;
-      continue;
-    }
-    wanted.layers.insert(wanted.layers.end(), block.layers.begin(), block.layers.end());
-    wanted.bytes.insert(wanted.bytes.end(), block.bytes.begin(), block.bytes.end());
-  }
-  return wanted;
-}
 
 /// What gangs exchange by; null where a scenario has none.
 std::unique_ptr<CollectiveModel> collectives_of(const Scenario& scenario,
@@ -75,7 +56,10 @@ class Generation {
     PoolPass pass = prefill_.run(result_.tokens, 0, Picoseconds(0));
     result_.time_to_first_token = pass.end;
     accept(pass, fed - 1);
-    if (is_split_ && wants_more()) now_ = move_kv();
+    if (is_split_ && wants_more()) {
+      now_ =
+          hand_over_kv({{&prefill_, decode_.get()}}, decode_precision_, *network_, now_, result_);
+    }
     while (wants_more()) step();
     return finish();
   }
@@ -120,45 +104,6 @@ class Generation {
     }
     ended_ = token == end_of_text_token && !options_.ignore_end;
     if (!ended_) result_.tokens.push_back(token);
-  }
-
-  /// Sends every decode stage its layers' KV, in the receiver's format, and waits for all.
-  Picoseconds move_kv() {
-    std::vector<std::size_t> receivers;
-    std::vector<Parcel> parcels;
-    for (std::size_t s = 0; s < decode_->stages().size(); ++s) {
-      const Stage& stage = decode_->stages()[s];
-      if (stage.layers == 0) continue;
-      result_.kv_sent.push_back(
-          kv_of_stage(prefill_, stage)
-              .converted(decode_precision_.kv_cache, decode_precision_.kv_format));
-      const auto& bytes = result_.kv_sent.back().bytes;
-      parcels.push_back({source_of(stage), decode_->address(s),
-                         std::make_shared<const std::vector<std::byte>>(bytes)});
-      receivers.push_back(s);
-    }
-    const Picoseconds start = now_;
-    Picoseconds all_there = start;
-    const auto deliveries = send_and_wait(*network_, start, parcels);
-    for (std::size_t i = 0; i < deliveries.size(); ++i) {
-      KvBlock block = result_.kv_sent[i];
-      block.bytes.assign(deliveries[i].payload->begin(), deliveries[i].payload->end());
-      decode_->loaded(receivers[i]).import_kv(0, block);
-      result_.transfers.push_back({chip_name(parcels[i].from), chip_name(parcels[i].to), "kv",
-                                   block.expected_size(), start, deliveries[i].time});
-      result_.kv_received.push_back(std::move(block));
-      all_there = std::max(all_there, deliveries[i].time);
-    }
-    return all_there;
-  }
-
-  /// The prefill chip that holds the first of a stage's layers.
-  ChipAddress source_of(const Stage& stage) const {
-    for (std::size_t s = 0; s < prefill_.stages().size(); ++s) {
-      const Stage& candidate = prefill_.stages()[s];
-      if (stage.first_layer < candidate.first_layer + candidate.layers) return prefill_.address(s);
-    }
-    return prefill_.address(0);
   }
 
   GenerateResult finish() {
