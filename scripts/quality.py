@@ -55,11 +55,10 @@ def held_out_stories():
 
 MODELS = [
     Model("little_tales", "little_tales/model.bin", "little_tales_gpu", "b200_single", held_out_stories),
+    Model("little_hybrid", "little_hybrid", "little_hybrid_gpu", "b200_single", held_out_stories),
     Model("little_latent", "little_latent", "little_latent_gpu", "b200_single", held_out_stories),
 ]
-HYBRID = Model("little_hybrid", "little_hybrid", "little_hybrid_gpu", "b200_single", held_out_stories)
-REFUSALS = ("stores whole groups of", "not latents", "heads of a power of two", "latents are not evicted",
-            "which are not evicted")
+REFUSALS = ("stores whole groups of", "not latents", "heads of a power of two")
 
 
 def run_json(tandem, command, scenario, sets, *arguments):
@@ -101,37 +100,51 @@ def quality_rows():
     return rows
 
 
-def measure_quality(tandem, name, known):
+def perplexities(tandem, sets, known, *options):
     """Perplexity of every model of which none is known."""
     figures = dict(known)
     for model in MODELS:
         if model.name not in figures:
-            answer = model.score(tandem, quality_rows()[name])
+            answer = model.score(tandem, sets, *options)
             figures[model.name] = answer and answer["perplexity"]
     return figures
 
 
 SYSTEMS = {"H100": "llama8b_gpu", "B200": "llama8b_b200"}
 LOAD = {"traffic.requests": 16, "traffic.concurrency": 8}
+LONG_LOAD = {"traffic.requests": 8, "traffic.concurrency": 4, "traffic.prompt_tokens": 16384,
+             "traffic.output_tokens": 64}
+
+
+def costs(tandem, sets, known, figures_of):
+    """What `figures_of` takes from a run of Llama-3.1-8B, on every system of which none are known."""
+    figures = dict(known)
+    for system, scenario in SYSTEMS.items():
+        if system not in figures:
+            figures[system] = figures_of(run_json(tandem, "run", scenario, sets, "--store", "none"))
+    return figures
 
 
 def measure_cost(tandem, name, known):
-    """Time, memory and energy of Llama-3.1-8B on every system of which none are known."""
+    """Time, memory and energy of formats of weights and rows."""
     weights, _, rows_in = name.partition(" x ")
-    figures = dict(known)
-    for system, scenario in SYSTEMS.items():
-        if system in figures:
-            continue
-        result = run_json(tandem, "run", scenario, {**precision(weights, rows_in or "bfloat16"), **LOAD},
-                          "--store", "none")
-        pool = result["pools"]["gpu"]
-        figures[system] = {
-            "tpot_ms": result["summary"]["tpot_ms"]["p50"],
-            "weights_gb": pool["weight_bytes_per_chip"] / 1e9,
-            "j_per_token": result["summary"]["energy_j_per_output_token"],
-            "executed": pool["formats"],
-        }
-    return figures
+    return costs(tandem, {**precision(weights, rows_in or "bfloat16"), **LOAD}, known, lambda result: {
+        "tpot_ms": result["summary"]["tpot_ms"]["p50"],
+        "weights_gb": result["pools"]["gpu"]["weight_bytes_per_chip"] / 1e9,
+        "j_per_token": result["summary"]["energy_j_per_output_token"],
+        "executed": result["pools"]["gpu"]["formats"],
+    })
+
+
+def measure_cache_cost(tandem, name, known):
+    """The same of a KV format, or of a cache that keeps a share of a long prompt."""
+    budgets = eviction_rows(LONG_LOAD["traffic.prompt_tokens"])
+    sets = {**precision("bfloat16"), **budgets[name]} if name in budgets else cache_rows()[name]
+    return costs(tandem, {**sets, **LONG_LOAD}, known, lambda result: {
+        "itl_ms": result["summary"]["itl_ms"]["p50"],
+        "request_mb": result["pools"]["gpu"]["kv_bytes_per_request"] / 1e6,
+        "j_per_token": result["summary"]["energy_j_per_output_token"],
+    })
 
 
 def quality_cell(own, best):
@@ -142,14 +155,23 @@ def quality_cell(own, best):
     return f"{own:.4f} | {100 * share:+.2f} %" if share < 1 else f"{own:.1f} | x {own / best:.1f}"
 
 
-def quality_lines(figures):
-    """The quality table in Markdown: perplexity and what it is above float32."""
-    lines = ["| weights x activations | " + " | ".join(f"{model.name} | above float32" for model in MODELS) + " |",
-             "|---|" + "---:|---:|" * len(MODELS)]
-    for name, row in figures.items():
-        cells = [quality_cell(row[m.name], figures["float32"][m.name]) for m in MODELS]
-        lines.append(f"| {name if ' x ' in name or name == 'float32' else name + ' x bfloat16'} | "
-                     + " | ".join(cells) + " |")
+def with_rows_in(name):
+    """A row of formats of weights, with what rows are kept in."""
+    return name if " x " in name or name == "float32" else name + " x bfloat16"
+
+
+def perplexity_lines(title, name_of=str):
+    """Prints perplexities of the small models against those of the first row."""
+    def lines(figures):
+        """The table in Markdown."""
+        names = [model.name for model in MODELS]
+        table = [f"| {title} | " + " | ".join(f"{name} | above" for name in names) + " |",
+                 "|---|" + "---:|---:|" * len(names)]
+        base = next(iter(figures.values()))
+        for name, row in figures.items():
+            cells = [quality_cell(row[model], base[model]) for model in names]
+            table.append(f"| {name_of(name)} | " + " | ".join(cells) + " |")
+        return table
     return lines
 
 
@@ -163,19 +185,16 @@ def cost_lines(figures):
             own = row[system]
             kept = " (rows kept)" if " x " in name and not own["executed"].endswith(name.split(" x ")[1]) else ""
             cells.append(f"{own['tpot_ms']:.3f}{kept} | {own['weights_gb']:.2f} | {own['j_per_token']:.3f}")
-        lines.append(f"| {name if ' x ' in name else name + ' x bfloat16'} | " + " | ".join(cells) + " |")
+        lines.append(f"| {with_rows_in(name)} | " + " | ".join(cells) + " |")
     return lines
 
 
 KV_FORMATS = ["bfloat16", "fp8", "fp8_channel", "fp8_group", "int8_g128", "mxfp8", "turboquant_k8v4", "int4_g32",
               "q4_0", "mxfp4", "turboquant_4bit_nc", "int4_g128", "polarquant", "turboquant_k3v4_nc",
               "turboquant_3bit_nc", "int2_g32", "int2_g128"]
-CACHE_MODELS = [MODELS[0], HYBRID, MODELS[1]]
 POLICIES, SHARES = {"streaming_llm": ", sinks: 4", "h2o": ""}, (50, 20, 10)
 STORY_TOKENS = 190  # mean of the held-out stories, rounded to tens
 EVICTED_STORIES = 8
-LONG_LOAD = {"traffic.requests": 8, "traffic.concurrency": 4, "traffic.prompt_tokens": 16384,
-             "traffic.output_tokens": 64}
 
 
 def kept(policy, share, tokens):
@@ -193,58 +212,6 @@ def eviction_rows(tokens):
     """Rows of a table of eviction for texts of so many tokens."""
     rows = {"all": {}}
     return rows | {f"{policy} {share} %": kept(policy, share, tokens) for policy in POLICIES for share in SHARES}
-
-
-def measure_cache(tandem, name, known):
-    """Perplexity of the three small models with a KV format."""
-    figures = dict(known)
-    for model in CACHE_MODELS:
-        if model.name not in figures:
-            answer = model.score(tandem, cache_rows()[name])
-            figures[model.name] = answer and answer["perplexity"]
-    return figures
-
-
-def measure_eviction(tandem, name, known):
-    """Perplexity of the three small models with a bounded cache, token by token."""
-    figures = dict(known)
-    for model in CACHE_MODELS:
-        if model.name not in figures:
-            answer = model.score(tandem, {**precision("bfloat16"), **eviction_rows(STORY_TOKENS)[name]},
-                                 "--tokens-per-pass", 1, "--documents", EVICTED_STORIES)
-            figures[model.name] = answer and answer["perplexity"]
-    return figures
-
-
-def measure_cache_cost(tandem, name, known):
-    """Time, memory of a request and energy of Llama-3.1-8B at long prompts on every system."""
-    budgets = eviction_rows(LONG_LOAD["traffic.prompt_tokens"])
-    sets = {**precision("bfloat16"), **budgets[name]} if name in budgets else cache_rows()[name]
-    figures = dict(known)
-    for system, scenario in SYSTEMS.items():
-        if system in figures:
-            continue
-        result = run_json(tandem, "run", scenario, {**sets, **LONG_LOAD}, "--store", "none")
-        figures[system] = {
-            "itl_ms": result["summary"]["itl_ms"]["p50"],
-            "request_mb": result["pools"]["gpu"]["kv_bytes_per_request"] / 1e6,
-            "j_per_token": result["summary"]["energy_j_per_output_token"],
-        }
-    return figures
-
-
-def small_model_lines(first):
-    """Prints perplexities of the three small models against the first row."""
-    def lines(figures):
-        """The table in Markdown."""
-        names = [model.name for model in CACHE_MODELS]
-        table = [f"| {first} | " + " | ".join(f"{name} | above" for name in names) + " |",
-                 "|---|" + "---:|---:|" * len(names)]
-        base = next(iter(figures.values()))
-        for name, row in figures.items():
-            table.append(f"| {name} | " + " | ".join(quality_cell(row[model], base[model]) for model in names) + " |")
-        return table
-    return lines
 
 
 def cache_cost_lines(figures):
@@ -275,33 +242,39 @@ TABLES = {
         "Perplexity by format of weights",
         f"Per token, on {HELD_OUT_STORIES} held-out stories (seed {HELD_OUT_SEED}), computed on a simulated B200 by"
         " `tandem score`. Projections of mixers, feed-forward blocks and experts have the format; tables, head, norms"
-        " and routers are kept (`fp8` alone names tables and head too); KV in bfloat16.",
-        lambda: list(quality_rows()), measure_quality, quality_lines, 1e-9),
+        " and routers are kept (`fp8` alone names tables and head too); KV in bfloat16. \"refused\": rows are no whole"
+        " groups of q4_0.",
+        lambda: list(quality_rows()),
+        lambda tandem, name, known: perplexities(tandem, quality_rows()[name], known),
+        perplexity_lines("weights x activations", with_rows_in), 1e-9),
     "cost": Table(
         "What the formats save",
         "Llama-3.1-8B, 8 users, from `tandem run`: median time per output token, weights with their scales, energy"
         " per output token of the whole box. Where a chip has no pipe for the pair, rows are kept.",
-        lambda: ["bfloat16", "fp8", "int8", "int4_g128", "mxfp4", "nvfp4", "int2_g128",
-                 *(f"{w} x {r}" for w, r in PAIRS)],
+        lambda: [*WEIGHT_ONLY, *(f"{w} x {r}" for w, r in PAIRS)],
         measure_cost, cost_lines, 1e-3),
     "cache": Table(
         "Perplexity by format of the KV cache",
         "The same stories; weights and activations in bfloat16, keys and values in the format (docs/formats.md)."
         " \"refused\": latents, and states of layers without a cache stay as they are.",
-        lambda: list(cache_rows()), measure_cache, small_model_lines("cache"), 1e-9),
+        lambda: list(cache_rows()),
+        lambda tandem, name, known: perplexities(tandem, cache_rows()[name], known), perplexity_lines("cache"), 1e-9),
     "eviction": Table(
         "Perplexity by tokens that stay",
         f"The first {EVICTED_STORIES} stories, token by token, keeping shares of {STORY_TOKENS} tokens, their mean length"
         " (docs/decisions/kv_formats.md). Heavy hitters are half of H2O's tokens, the other half the last ones;"
-        " StreamingLLM has four sinks. Gated delta layers keep their states.",
-        lambda: list(eviction_rows(STORY_TOKENS)), measure_eviction, small_model_lines("tokens that stay"), 1e-9),
+        " StreamingLLM has four sinks. Gated delta layers keep their states; heads that"
+        " share latents share what stays.",
+        lambda: list(eviction_rows(STORY_TOKENS)),
+        lambda tandem, name, known: perplexities(
+            tandem, {**precision("bfloat16"), **eviction_rows(STORY_TOKENS)[name]}, known,
+            "--tokens-per-pass", 1, "--documents", EVICTED_STORIES),
+        perplexity_lines("tokens that stay"), 1e-9),
     "cache_cost": Table(
         "What narrow and short caches save",
         "Llama-3.1-8B in bfloat16, 4 users with prompts of 16,384 tokens, from `tandem run`: median time between"
         " tokens, KV of a request of full length, energy per output token of the whole box, prompts included.",
-        lambda: ["bfloat16", "fp8", "fp8_channel", "int4_g32", "turboquant_k8v4", "turboquant_4bit_nc",
-                 "turboquant_3bit_nc", "polarquant", "int2_g128",
-                 *list(eviction_rows(LONG_LOAD["traffic.prompt_tokens"]))[1:]],
+        lambda: [*KV_FORMATS, *list(eviction_rows(LONG_LOAD["traffic.prompt_tokens"]))[1:]],
         measure_cache_cost, cache_cost_lines, 1e-3),
 }
 

@@ -77,17 +77,23 @@ class LatentProgram final : public CtaProgram {
     out.vector_padded = Flops(4 * padded + rescaling(keys));
     out.special_padded = Flops(padded);
     add_codec(s, begin, keys, out);
+    if (shape_.sums_keys) add_key_sums(rows * keys, padded, fresh_keys(s, begin, keys), out);
   }
 
   void epilogue(std::int64_t cta, Epilogue& out) const override {
     const LatentSegment& s = at(cta);
     const std::int64_t rows = s.head_end - s.head_begin;
+    if (shape_.sums_keys) {
+      out.store = Bytes(fresh_keys(s, s.key_begin, s.key_end - s.key_begin) * latent_partial_bytes);
+    }
     if (s.parts > 1) {
       out.workspace_store = Bytes(rows * (shape_.kv_rank + 2) * latent_partial_bytes);
       out.store_tile = partial_tile(s);
       return;
     }
+    const Bytes sums = out.store;
     finish(rows, out);
+    out.store += sums;
   }
 
   /// Combination of the parts: one CTA per row, or per tile of heads where the last CTA of a
@@ -100,17 +106,34 @@ class LatentProgram final : public CtaProgram {
   static constexpr std::int64_t index_bytes = 4;
   using RowsOfRequest = std::array<std::int64_t, 3>;  ///< span, query, first head
 
-  /// Every CTA decodes the slots that it loads; the first one of a request that sees a key counts
-  /// as useful.
-  void add_codec(const LatentSegment& s, std::int64_t begin, std::int64_t keys, Step& out) const {
-    if (!shape_.slots.is_coded()) return;
+  /// Keys that no CTA of the same request with earlier queries or heads sees.
+  [[nodiscard]] std::int64_t fresh_keys(const LatentSegment& s, std::int64_t begin,
+                                        std::int64_t keys) const {
+    if (s.head_begin != 0) return 0;
     const QuerySpan& span = shape_.spans[static_cast<std::size_t>(s.span)];
     const std::int64_t first = s.query == 0 ? begin : std::max(begin, span.earlier() + s.query);
-    const std::int64_t fresh =
-        s.head_begin == 0 ? std::max<std::int64_t>(0, begin + keys - first) : 0;
+    return std::max<std::int64_t>(0, begin + keys - first);
+  }
+
+  /// Every CTA decodes the slots that it loads; the first one that sees a key counts as useful.
+  void add_codec(const LatentSegment& s, std::int64_t begin, std::int64_t keys, Step& out) const {
+    if (!shape_.slots.is_coded()) return;
     const CodecWork decode = decode_work(shape_.slots);
-    out.vector += Flops((decode * fresh).vector);
+    out.vector += Flops((decode * fresh_keys(s, begin, keys)).vector);
     out.vector_padded += Flops((decode * keys).vector);
+  }
+
+  /// The second sweep of the same latents: scores once more, their shares of the row, and sums per
+  /// key, of which `choices` are compared.
+  void add_key_sums(std::int64_t pairs, std::int64_t padded, std::int64_t choices,
+                    Step& out) const {
+    const std::int64_t cached = shape_.kv_rank + shape_.rope_dim;
+    out.tensor += Flops(2 * pairs * cached);
+    out.tensor_padded += Flops(2 * padded * cached);
+    out.vector += Flops(4 * pairs + choices);
+    out.special += Flops(pairs);
+    out.vector_padded += Flops(4 * padded + choices);
+    out.special_padded += Flops(padded);
   }
 
   /// Parts of the same rows get consecutive tiles.

@@ -31,17 +31,18 @@ class PassRegisters {
     set(token.slot_base, first_unit * layout_.unit_rows);
     set(token.mask_start, layout_.blocks_per_slot - block);
     set_window(token, block, first_unit);
-    set_tail(token, first_unit + block, place.slot);
+    const std::int64_t area = layout_.staging_area(place.slot, block);
+    set_tail(token, first_unit + block, area);
     const auto column = static_cast<int>(place.position % geometry_.lanes());
-    set_column(token, column, first_unit + block, place.slot);
+    set_column(token, column, first_unit + block, area);
   }
 
   // What a token that only fills up its pass appends goes to the spare unit.
   void set_filler(const TokenRegisters& token) {
     set(token.mask_start, layout_.blocks_per_slot);
     set_window(token, 0, 0);
-    set_tail(token, layout_.units(), layout_.slots);
-    set_column(token, nowhere, layout_.units(), layout_.slots);
+    set_tail(token, layout_.units(), layout_.staging_areas());
+    set_column(token, nowhere, layout_.units(), layout_.staging_areas());
   }
 
   [[nodiscard]] const HostRegisters& values() const { return values_; }
@@ -71,7 +72,8 @@ class PassRegisters {
     for (int k = 0; k < ports; ++k) {
       const bool mine = column != nowhere && k == column % ports;
       set(token.key_ports + k, (mine ? unit : layout_.units()) * layout_.unit_rows + issue);
-      set(token.value_ports + k, (mine ? area : layout_.slots) * layout_.staging_rows + issue);
+      set(token.value_ports + k,
+          (mine ? area : layout_.staging_areas()) * layout_.staging_rows + issue);
     }
   }
 
@@ -194,7 +196,9 @@ void ChipHost::clear_states(int slot) {
 void ChipHost::write_descriptor(const TokenBuffers& token, std::int64_t position,
                                 std::span<const float> hidden) {
   const StageLayout& layout = stage_->layout;
-  if (layout.stage.has_embedding) write_embedding(token, position, hidden);
+  const std::size_t width = std::min(hidden.size(), index_of(layout.network().hidden));
+  if (layout.stage.has_embedding) write_embedding(token, position, hidden.first(width));
+  write_fp32(token.given, hidden.subspan(width));
   if (!layout.mixes()) return;
   std::vector<float> cosine, sine;
   rotary_vectors(layout.rope, layout.shape, position, cosine, sine);
@@ -210,7 +214,6 @@ void ChipHost::write_descriptor(const TokenBuffers& token, std::int64_t position
 // The row of the table, scaled, and that of the position where those are learned.
 void ChipHost::write_embedding(const TokenBuffers& token, std::int64_t position,
                                std::span<const float> row) {
-  const auto lanes = index_of(geometry_.lanes());
   const auto scale = static_cast<float>(stage_->layout.network().embedding_scale);
   std::vector<float> hidden(row.begin(), row.end());
   for (std::size_t i = 0; i < hidden.size(); ++i) {
@@ -218,10 +221,15 @@ void ChipHost::write_embedding(const TokenBuffers& token, std::int64_t position,
     if (positions_.shape().empty()) continue;
     hidden[i] += positions_.load(position * positions_.dim(1) + static_cast<std::int64_t>(i));
   }
-  for (std::size_t k = 0; k < token.hidden.size(); ++k) {
-    const std::size_t first = std::min(k * lanes, hidden.size());
-    write_value(token.hidden[k], Type::Float32,
-                std::span(hidden).subspan(first, std::min(lanes, hidden.size() - first)));
+  write_fp32(token.hidden, hidden);
+}
+
+void ChipHost::write_fp32(const std::vector<Rows>& to, std::span<const float> values) {
+  const auto lanes = index_of(geometry_.lanes());
+  for (std::size_t k = 0; k < to.size(); ++k) {
+    const std::size_t first = std::min(k * lanes, values.size());
+    write_value(to[k], Type::Float32,
+                values.subspan(first, std::min(lanes, values.size() - first)));
   }
 }
 
@@ -304,6 +312,11 @@ TokenResult ChipHost::read_results(int token, const RunResult& run) const {
   TokenResult result;
   result.hidden = sent_hidden(token, run);
   if (!layout.stage.has_head()) return result;
+  for (const Rows& rows : buffers.handed_on) {
+    const auto values = read_value(rows);
+    result.hidden.insert(result.hidden.end(), values.begin(), values.end());
+  }
+  if (!buffers.handed_on.empty()) result.hidden.resize(index_of(layout.network().hidden));
   for (const Rows& rows : buffers.logits) {
     const auto values = read_value(rows);
     result.logits.insert(result.logits.end(), values.begin(), values.end());

@@ -28,7 +28,7 @@ struct TokenPlace {
 
 /// What one pass gave for one of its tokens.
 struct TokenResult {
-  std::vector<float> hidden;     ///< sent over the link; empty for a last stage
+  std::vector<float> hidden;     ///< sent over the link, or handed on behind the final norm
   std::vector<float> logits;     ///< of the head slice; empty without a head
   std::int32_t best_token = -1;  ///< of the head slice, from the two vectors that the chip keeps
   float best_logit = 0;
@@ -54,8 +54,9 @@ class StageHost {
   /// Goes on with another program of the same layout: SRAM stays as it is.
   virtual void use(const CompiledStage& stage) = 0;
   /// Runs as many tokens as the program has, or fewer. `hidden`: the residual stream that enters,
-  /// by token: its embedding in a first stage, else what the link brings. Tokens of one request
-  /// follow each other; each sees those before it.
+  /// by token: its embedding in a first stage, else what the link brings; of modules that predict
+  /// further tokens, the embedding and behind it the hidden state that it is joined with. Tokens of
+  /// one request follow each other; each sees those before it.
   virtual BatchResult run_tokens(std::span<const TokenPlace> places,
                                  const std::vector<std::span<const float>>& hidden) = 0;
   /// What a request's `tokens` tokens left in its slot, KV and recurrent states, and the reverse.
@@ -95,6 +96,7 @@ class ChipHost final : public StageHost {
                         std::span<const float> hidden);
   void write_embedding(const TokenBuffers& token, std::int64_t position,
                        std::span<const float> row);
+  void write_fp32(const std::vector<Rows>& to, std::span<const float> values);
   void write_mask(const TokenBuffers& token, std::int64_t position);
   [[nodiscard]] std::vector<LinkVector> arrivals(
       const std::vector<std::span<const float>>& hidden) const;

@@ -74,8 +74,7 @@ struct StateVector {
 constexpr std::int64_t state_bytes = 4;  // fp32
 
 /// All vectors of a Gated DeltaNet layer's memory after `tokens` tokens. Row i of a pack's state
-/// has S[head][i][j] in the lane of channel j of that head; the input of token t lies in row t mod
-/// taps of its ring.
+/// has S[head][i][j] in the lane of channel j of that head.
 std::vector<StateVector> state_vectors(const DeltaPlan& plan, const DeltaLayerRows& layer, int slot,
                                        std::int64_t tokens) {
   const ops::GatedDeltaShape& d = plan.shape;
@@ -83,7 +82,8 @@ std::vector<StateVector> state_vectors(const DeltaPlan& plan, const DeltaLayerRo
   for (int p = 0; p < static_cast<int>(plan.packs.size()); ++p) {
     const std::vector<std::int64_t> channels = plan.value_channels(p);
     for (int i = 0; i < plan.key_dim(); ++i) {
-      StateVector vector{moved(delta_state_row(layer, p, i), slot * delta_state_rows(plan)), {}};
+      StateVector vector{
+          moved(delta_state_row(layer, p, i), delta_state_offset(plan, slot, tokens)), {}};
       for (const std::int64_t c : channels) {
         const std::int64_t element =
             (c / d.value_dim * d.key_dim + i) * d.value_dim + c % d.value_dim;
@@ -99,8 +99,7 @@ std::vector<StateVector> state_vectors(const DeltaPlan& plan, const DeltaLayerRo
       const std::vector<std::int64_t> channels = channels_of(v);
       for (std::int64_t row = 0; row + 1 < d.conv_taps; ++row) {
         const std::int64_t token = tokens - d.conv_taps + 1 + row;
-        const std::int64_t turn = (token + d.conv_taps) % d.conv_taps;
-        StateVector vector{moved(all[index_of(v)].ring, slot * d.conv_taps + turn), {}};
+        StateVector vector{moved(all[index_of(v)].ring, delta_ring_offset(plan, slot, token)), {}};
         for (const std::int64_t c : channels) {
           vector.bytes.push_back(c < 0 ? -1 : (table + row * width + c) * state_bytes);
         }
@@ -151,7 +150,9 @@ Rows ChipHost::staged_rows(const PackLayout& pack, int slot, std::int64_t token)
   for (int byte = 0; byte < pack.staged.bytes; ++byte) {
     rows.push_back(pack.staged.place(geometry_, byte, static_cast<int>(token % geometry_.lanes())));
   }
-  return moved(std::move(rows), std::int64_t{slot} * stage_->layout.staging_rows);
+  const StageLayout& layout = stage_->layout;
+  const std::int64_t area = layout.staging_area(slot, token / geometry_.lanes());
+  return moved(std::move(rows), area * layout.staging_rows);
 }
 
 void ChipHost::read_layer_kv(const LayerLayout& layer, int slot, std::int64_t at,

@@ -17,6 +17,7 @@ constexpr std::size_t bytes_of_fp32 = 4;
 // Slices of the head in the order of ranks; those of the last ranks may overlap the ones before.
 void join_logits(const Stage& whole, const Stage& share, const TokenResult& part,
                  TokenResult& token) {
+  if (whole.hands_on_hidden) token.hidden = part.hidden;  // every rank has all of it
   token.logits.resize(index_of(whole.head_end - whole.head_begin));
   std::ranges::copy(part.logits, token.logits.begin() + (share.head_begin - whole.head_begin));
   const bool better = token.best_token < 0 || part.best_logit > token.best_logit ||

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 
 #include "models/lpu/compiler/layer_support.hpp"
@@ -24,6 +25,7 @@ class LpuLoadedStage final : public LoadedStage {
   }
 
   StageCost run(const Batch& batch, const StageData& in, StageData& out) override {
+    if (in.tree.exists()) throw ModelError("lpu: programs verify no trees of drafts");
     prepare(batch, out);
     std::vector<Place> places = places_of(batch);
     const std::int64_t block = block_of(setup_.stage, setup_.geometry);
@@ -49,22 +51,24 @@ class LpuLoadedStage final : public LoadedStage {
     release(request);
     Request& entry = add(request);
     host_->write_kv(entry.slot, block);
-    entry.tokens = block.tokens;
+    entry.tokens = entry.oldest = block.tokens;
   }
 
-  // Later tokens write over the places of those that go.
+  // Later tokens write over the places of those that go; recurrent states are kept of as many as
+  // the stage says.
   void keep(std::int64_t request, std::int64_t tokens) override {
     const auto found = requests_.find(request);
     if (found == requests_.end() || tokens == found->second.tokens) return;
-    const StageLayout& layout = program(1).layout;
-    if (layout.delta || layout.window.exists()) {
-      throw ModelError("lpu: recurrent states and windows cannot give tokens back");
+    if (tokens < found->second.oldest && tokens > 0 && program(1).layout.delta) {
+      throw ModelError(fmt::format("lpu: no recurrent state is kept behind {} tokens of {}", tokens,
+                                   found->second.tokens));
     }
     if (tokens > found->second.tokens) {
       throw ModelError(
           fmt::format("lpu: {} tokens cannot be kept of {}", tokens, found->second.tokens));
     }
     found->second.tokens = tokens;
+    found->second.oldest = std::min(found->second.oldest, tokens);
   }
 
   void release(std::int64_t request) override {
@@ -78,6 +82,7 @@ class LpuLoadedStage final : public LoadedStage {
   struct Request {
     int slot = 0;
     std::int64_t tokens = 0;
+    std::int64_t oldest = 0;  ///< fewest tokens whose recurrent states are still there
   };
 
   Request& add(std::int64_t request) {
@@ -86,7 +91,7 @@ class LpuLoadedStage final : public LoadedStage {
     }
     const int slot = free_slots_.back();
     free_slots_.pop_back();
-    return requests_[request] = {slot, 0};
+    return requests_[request] = {slot};
   }
 
   // Feed-forward halves alone keep nothing of a request.
@@ -137,7 +142,7 @@ class LpuLoadedStage final : public LoadedStage {
   void prepare(const Batch& batch, StageData& out) {
     const Stage& stage = setup_.stage;
     out = StageData{};
-    if (!program(1).send_cycles.empty()) {
+    if (!program(1).send_cycles.empty() || stage.hands_on_hidden) {
       out.hidden = Tensor(ElementType::Float32, {batch.tokens(), stage.network.hidden});
     }
     if (stage.has_head()) {
@@ -171,7 +176,9 @@ class LpuLoadedStage final : public LoadedStage {
     for (std::size_t i = 0; i < pass.tokens.size(); ++i) {
       const PlannedToken& token = pass.tokens[i];
       const SequenceSlice& slice = batch.slices[token.slice];
-      ++places[token.slice].request->tokens;
+      Request& request = *places[token.slice].request;
+      ++request.tokens;
+      request.oldest = std::max(request.oldest, request.tokens - setup_.stage.revocable);
       copy_row(result.tokens[i].hidden, out.hidden, row + static_cast<std::int64_t>(i));
       const std::int64_t first_sampled = slice.context + slice.new_tokens - slice.sampled();
       if (token.position >= first_sampled) {
@@ -183,16 +190,21 @@ class LpuLoadedStage final : public LoadedStage {
   }
 
   [[nodiscard]] std::vector<float> entering(const StageData& in, std::int64_t row) const {
-    const std::int64_t width = setup_.stage.network.hidden;
     const bool embeds = setup_.stage.has_embedding;
     const Tensor& table = embeds ? embedding_ : in.hidden;
     const std::int64_t from = embeds ? in.tokens.at(static_cast<std::size_t>(row)) : row;
-    if (from < 0 || table.shape().empty() || from >= table.dim(0)) {
+    std::vector<float> values;
+    append_row(table, from, values);
+    if (setup_.stage.network.joins_hidden) append_row(in.hidden, row, values);
+    return values;
+  }
+
+  void append_row(const Tensor& rows, std::int64_t row, std::vector<float>& values) const {
+    const std::int64_t width = setup_.stage.network.hidden;
+    if (row < 0 || rows.shape().empty() || row >= rows.dim(0)) {
       throw ModelError("lpu: a token or hidden row that does not exist");
     }
-    std::vector<float> values;
-    for (std::int64_t i = 0; i < width; ++i) values.push_back(table.load(from * width + i));
-    return values;
+    for (std::int64_t i = 0; i < width; ++i) values.push_back(rows.load(row * width + i));
   }
 
   static void copy_row(const std::vector<float>& values, Tensor& to, std::int64_t row) {

@@ -1,7 +1,6 @@
 #include "models/lpu/lpu_chip.hpp"
 
 #include <algorithm>
-#include <numeric>
 
 #include "models/lpu/compiler/layer_support.hpp"
 #include "models/lpu/loaded_stage.hpp"
@@ -23,14 +22,15 @@ std::int64_t registers_of_token(const Geometry& geometry) {
 
 }  // namespace
 
-// First stage: embedding, rotary vectors, mask row and registers go in. Last stage: best values and
-// their tiles come out. Chips between get their descriptor while the token is on its way.
+// First stage: embedding, rotary vectors, mask row and registers go in, to modules the hidden
+// states that they go on from. Last stage: best values and their tiles come out, and hidden states
+// that are handed on. Chips between get their descriptor while the token is on its way.
 Picoseconds host_time(const StageLayout& layout, const Geometry& geometry, const HostLink& link,
                       int tokens) {
   const std::int64_t fp32 = 4 * geometry.vector_bytes();
   Picoseconds total;
   if (layout.stage.has_embedding) {
-    auto vectors = static_cast<std::int64_t>(layout.hidden.size()) + 2;
+    auto vectors = static_cast<std::int64_t>(layout.hidden.size() + layout.given.size()) + 2;
     if (layout.sees_all()) vectors += 2;
     if (layout.window.exists()) {
       vectors += 2 * static_cast<std::int64_t>(layout.window.changing_rows().size());
@@ -38,7 +38,10 @@ Picoseconds host_time(const StageLayout& layout, const Geometry& geometry, const
     const std::int64_t registers = registers_of_token(geometry) * bytes_of_register;
     total += link.latency + Bytes(tokens * (vectors * fp32 + registers)) / link.bandwidth;
   }
-  if (layout.stage.has_head()) total += link.latency + Bytes(tokens * 2 * fp32) / link.bandwidth;
+  if (layout.stage.has_head()) {
+    const auto vectors = 2 + static_cast<std::int64_t>(layout.handed_on.size());
+    total += link.latency + Bytes(tokens * vectors * fp32) / link.bandwidth;
+  }
   return total;
 }
 
@@ -289,13 +292,18 @@ std::map<std::string, Joules> LpuChip::energy_per_count() const {
           {"instructions", joules("energy_instruction")}};
 }
 
-// Requests of so many KV blocks that fit beside the programs for up to `room` tokens.
-std::int64_t LpuChip::largest_slot_count(const Stage& stage, std::int64_t blocks, int room) const {
+// Networks on one chip lie in rows behind each other.
+std::int64_t LpuChip::largest_slot_count(const Stage& stage, std::int64_t blocks, int room,
+                                         const Neighbours* neighbours) const {
   const std::int64_t rows = geometry_.rows_per_bank - rows_of(program_bytes(stage, room));
   const std::int64_t context = blocks * geometry_.lanes();
   return largest_that(geometry_.rows_per_bank, [&](std::int64_t slots) {
+    const std::int64_t beside =
+        neighbours == nullptr ? 0 : rows_beside(*neighbours, slots, context);
     return layout_of_share(geometry_, stage, static_cast<int>(slots), context, room)
-               .deepest_bank() <= rows;
+                   .deepest_bank() +
+               beside <=
+           rows;
   });
 }
 
@@ -308,77 +316,6 @@ Bytes LpuChip::program_bytes(const Stage& stage, int room) const {
   Bytes total{0};
   for (int width = 1; width <= room; width *= 2) total += one + more * (width - 1);
   return total;
-}
-
-// The same whatever the number of requests.
-Fit LpuChip::fit(const Stage& stage, std::int64_t /*sequences*/, std::int64_t max_context) const {
-  const std::lock_guard lock(mutex_);
-  const std::pair key{stage.key(), max_context};
-  const auto found = fits_.find(key);
-  if (found != fits_.end()) return found->second;
-  return fits_[key] = measured_fit(stage, max_context);
-}
-
-bool LpuChip::may_hold(const Stage& stage, std::int64_t max_context) const {
-  return layout_of_share(geometry_, stage, 1, max_context).deepest_bank() <=
-         geometry_.rows_per_bank;
-}
-
-namespace {
-
-// Rows of all banks that a further request takes, where it keeps no KV: its states.
-std::int64_t state_rows_of(const Geometry& geometry, const Stage& stage) {
-  const auto rows = [&](int slots) {
-    const std::vector<int> used = layout_of_share(geometry, stage, slots, 1).rows_used;
-    return std::accumulate(used.begin(), used.end(), std::int64_t{0});
-  };
-  return rows(2) - rows(1);
-}
-
-}  // namespace
-
-// KV lies in column tiles, in the ports that can feed a plane, in whole blocks of whole requests;
-// rows elsewhere cannot hold it. What is neither weights nor usable for KV (for states, where a
-// stage keeps no KV) counts as workspace.
-Fit LpuChip::measured_fit(const Stage& stage, std::int64_t max_context) const {
-  Fit fit;
-  fit.capacity = geometry_.sram();
-  const std::int64_t vector = geometry_.vector_bytes();
-  const std::int64_t banks = std::int64_t{geometry_.mem_slices()} * geometry_.banks;
-  const StageLayout smallest = layout_of_share(geometry_, stage, 1, 1);
-  fit.weights = Bytes(smallest.weight_rows * vector);
-  const int least = smallest.deepest_bank();
-  if (least > geometry_.rows_per_bank) {
-    // Short by so many rows in the fullest bank, as if every bank were as full.
-    fit.workspace =
-        fit.capacity - fit.weights + Bytes((least - geometry_.rows_per_bank) * banks * vector);
-    return fit;
-  }
-  const std::int64_t blocks = blocks_of(stage, max_context);
-  const int room = room_for(stage, blocks);
-  const StageLayout layout = layout_of_share(geometry_, stage, 1, max_context, room);
-  fit.program = program_bytes(stage, room);
-  if (!layout.mixes()) {
-    for (const int rows : layout.rows_used) fit.workspace += Bytes(rows * vector);
-    fit.workspace -= fit.weights;
-    return fit;
-  }
-  const std::int64_t slots = largest_slot_count(stage, blocks, room);
-  if (layout.unit_rows == 0) {
-    fit.state_per_sequence = Bytes(state_rows_of(geometry_, stage) * vector);
-    fit.workspace = fit.capacity - fit.weights - fit.program - fit.state_per_sequence * slots;
-    return fit;
-  }
-  const int ports = geometry_.weight_streams_per_plane *
-                    (streams_of(layout.shape.kv) == 2 && !geometry_.has_wide_weight_path() ? 2 : 1);
-  const std::int64_t unit_bytes =
-      2 * std::int64_t{layout.kv_groups} * ports * layout.unit_rows * vector;
-  const std::int64_t lanes = geometry_.lanes();
-  fit.kv_per_token = Bytes((unit_bytes + lanes - 1) / lanes);
-  fit.kv_block = lanes;
-  const std::int64_t tokens = slots * layout.blocks_per_slot * lanes;
-  fit.workspace = fit.capacity - fit.weights - fit.program - fit.kv_per_token * tokens;
-  return fit;
 }
 
 std::unique_ptr<ChipModel> make_lpu_chip(const Chip& chip, const Software& software) {

@@ -35,6 +35,8 @@ class LpuChip final : public ChipModel {
   [[nodiscard]] Hertz clock() const override { return geometry_.clock; }
   [[nodiscard]] Fit fit(const Stage& stage, std::int64_t sequences,
                         std::int64_t max_context) const override;
+  [[nodiscard]] Fit fit_beside(const Stage& stage, const Neighbours& neighbours,
+                               std::int64_t sequences, std::int64_t max_context) const override;
   [[nodiscard]] bool may_hold(const Stage& stage, std::int64_t max_context) const override;
   [[nodiscard]] std::int64_t batch_limit() const override { return most_tokens; }
   /// The residual stream, whatever the activations of the planes are.
@@ -81,9 +83,15 @@ class LpuChip final : public ChipModel {
                                                  std::int64_t rows) const;
   /// Throws ModelError where not even one request of so many KV blocks fits.
   void check_context(const Stage& stage, std::int64_t blocks) const;
-  [[nodiscard]] std::int64_t largest_slot_count(const Stage& stage, std::int64_t blocks,
-                                                int room) const;
-  /// What fit() answers, laid out and compiled.
+  /// Requests that fit beside the programs of passes of up to `room` tokens, and beside neighbours
+  /// with as many.
+  [[nodiscard]] std::int64_t largest_slot_count(const Stage& stage, std::int64_t blocks, int room,
+                                                const Neighbours* neighbours = nullptr) const;
+  /// Rows of the fullest bank that neighbours take with so many requests, their programs included.
+  [[nodiscard]] std::int64_t rows_beside(const Neighbours& neighbours, std::int64_t slots,
+                                         std::int64_t max_context) const;
+  /// What fit() answers.
+  [[nodiscard]] Fit fit_alone(const Stage& stage, std::int64_t max_context) const;
   [[nodiscard]] Fit measured_fit(const Stage& stage, std::int64_t max_context) const;
   /// Of all programs of up to `room` tokens.
   [[nodiscard]] Bytes program_bytes(const Stage& stage, int room) const;

@@ -36,6 +36,7 @@ class FloorMaker {
   StageFloor make() {
     const bool sends = stage_.head_end != network_.vocabulary;
     if (!stage_.has_embedding) add_receive();
+    if (network_.joins_hidden) add_join();
     for (std::int64_t l = 0; l < stage_.layers; ++l) {
       const LayerKind& kind = network_.layer(stage_.first_layer + l);
       take_shape(FloorLayer(kind, ranks_));
@@ -141,6 +142,15 @@ class FloorMaker {
     const std::int64_t latency = ways_.load + 2 * ways_.simple + ways_.lanes + 2 * ways_.simple +
                                  ways_.special + 3 * ways_.simple + ways_.store;
     floor_.operators.push_back({"norm", latency, 0, 0, over_alus(5 * hidden_), 0, 0, 0});
+  }
+
+  // Norms over a token and a hidden state, and the product that joins them.
+  void add_join() {
+    const double hidden = static_cast<double>(network_.hidden);
+    add_norm();
+    floor_.operators.back().vxm *= 2;
+    add_matrix("join", hidden_, 2 * hidden_, 2 * hidden * hidden,
+               ways_.product() + scale_ + ways_.simple + ways_.store, 2);
   }
 
   // `operations` per vector of outputs.

@@ -153,12 +153,21 @@ Eviction build_eviction(const Tree& tree, ReadContext& context) {
   if (!tree.is_map()) return eviction;
   const bool is_streaming = reader.choice_word("policy") == "streaming_llm";
   eviction.policy = is_streaming ? EvictionPolicy::StreamingLlm : EvictionPolicy::HeavyHitters;
-  eviction.tokens = reader.count("tokens");
+  if (reader.has("tokens") == reader.has("budget")) {
+    reader.report("tokens",
+                  "'eviction' needs either 'tokens', how many stay, or 'budget', their share");
+    return eviction;
+  }
+  if (reader.has("tokens")) eviction.tokens = reader.count("tokens");
+  if (reader.has("budget")) eviction.share = reader.number("budget");
+  if (reader.has("budget") && eviction.share <= 0) {
+    reader.report("budget", "'budget' keeps no token; write e.g. 0.2");
+  }
   eviction.sinks = is_streaming ? reader.count("sinks") : 0;
   if (!is_streaming && reader.has("sinks")) {
     reader.report("sinks", "'sinks' is for 'policy: streaming_llm'; leave it out");
   }
-  if (is_streaming && eviction.sinks >= eviction.tokens) {
+  if (is_streaming && eviction.share == 0 && eviction.sinks >= eviction.tokens) {
     reader.report("sinks", fmt::format("'sinks' is {}, and 'tokens' keeps {} in all; some of them "
                                        "must be recent ones",
                                        eviction.sinks, eviction.tokens));

@@ -102,25 +102,6 @@ bool is_known(const NeuralNetwork& network) {
   return network.name != from_checkpoint && network.layers() > 0;
 }
 
-/// The chip model behind a pool; empty where the system has no such pool.
-std::string chip_model_of(const Scenario& scenario, const std::string& pool) {
-  for (const ChipGroup& group : scenario.system.groups) {
-    if (group.pool != pool) continue;
-    const auto chip = scenario.system.chips.find(group.chip);
-    return chip == scenario.system.chips.end() ? "" : chip->second.model;
-  }
-  return "";
-}
-
-/// Static schedules keep one recurrent state per request.
-void check_states(const Scenario& scenario, const NeuralNetwork& network,
-                  const PoolPlacement& placement, const SourcePlace& place, Problems& problems) {
-  if (!has_recurrent_state(network) || chip_model_of(scenario, placement.pool) != "lpu") return;
-  problems.report(place, fmt::format("'{}' keeps recurrent states, which LPUs cannot take back for "
-                                     "rejected drafts; run it on a pool of GPUs",
-                                     network.name));
-}
-
 void check_vocabulary(const Scenario& scenario, const SourcePlace& place, Problems& problems) {
   const NeuralNetwork& draft = scenario.draft_model;
   if (!is_known(draft) || !is_known(scenario.model)) return;
@@ -132,17 +113,21 @@ void check_vocabulary(const Scenario& scenario, const SourcePlace& place, Proble
                   draft.name, draft.vocabulary, scenario.model.name, scenario.model.vocabulary));
 }
 
+/// The chip model behind a pool; empty where the system has no such pool.
+std::string chip_model_of(const Scenario& scenario, const std::string& pool) {
+  for (const ChipGroup& group : scenario.system.groups) {
+    if (group.pool != pool) continue;
+    const auto chip = scenario.system.chips.find(group.chip);
+    return chip == scenario.system.chips.end() ? "" : chip->second.model;
+  }
+  return "";
+}
+
 /// One pool that drafts and verifies.
 void check_pool_in_place(const Scenario& scenario, const PoolPlacement& pool,
                          const SourcePlace& place, Problems& problems) {
-  if (chip_model_of(scenario, pool.pool) == "lpu") {
-    problems.report(place,
-                    fmt::format("pool '{}' has LPUs, which do not draft and verify in turns; "
-                                "use mode drafter, with the drafts on a pool of their own",
-                                pool.pool));
-  }
-  if (pool.pipeline == 1) return;
-  problems.report(place, fmt::format("drafts on the pool that verifies need one stage, but "
+  if (pool.pipeline == 1 || chip_model_of(scenario, pool.pool) == "lpu") return;
+  problems.report(place, fmt::format("drafts on a pool of GPUs need one stage, but "
                                      "'pipeline' is {}; share layers by 'tensor' instead",
                                      pool.pipeline));
 }
@@ -241,13 +226,6 @@ void check_speculation(const Scenario& scenario, const Tree& tree, Problems& pro
                                 "drafts",
                                 in_place ? "method draft_model" : "mode drafter"));
     return;
-  }
-  if (placement.has_drafter()) {
-    check_states(scenario, scenario.draft_model, placement.draft, written->key_place, problems);
-    const Tree* model = tree.find("model");
-    if (model != nullptr) {
-      check_states(scenario, scenario.model, placement.prefill, model->place, problems);
-    }
   }
   check_vocabulary(scenario, written->key_place, problems);
 }

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "sim/config/check_scenario.hpp"
+#include "sim/describe/kv_slots.hpp"
 
 namespace tandem::config {
 
@@ -30,12 +31,8 @@ void check_eviction(const Scenario& scenario, const Tree& tree, Problems& proble
           "GPUs");
     }
   }
-  for (const LayerKind& kind : scenario.model.kinds) {
-    if (std::holds_alternative<LatentAttention>(kind.mixer)) {
-      return report(fmt::format("'{}' caches latents, which are not evicted; leave 'eviction' out",
-                                scenario.model.name));
-    }
-  }
+  const std::string problem = eviction_problem(scenario.model);
+  if (!problem.empty()) report(fmt::format("'{}': {}", scenario.model.name, problem));
 }
 
 void check_cascade(const Scenario& scenario, const Tree& tree, Problems& problems) {

@@ -30,8 +30,8 @@ void check_policy(const Scenario& scenario, const Tree& tree, Problems& problems
 /// scenario.
 void check_prefix_cache(const Scenario& scenario, const Tree& tree, Problems& problems);
 
-/// Reports eviction where it cannot be: other chips than GPUs, several pools, latents. `tree` is
-/// that of the scenario.
+/// Reports eviction where it cannot be: other chips than GPUs, several pools, sparse attention.
+/// `tree` is that of the scenario.
 void check_eviction(const Scenario& scenario, const Tree& tree, Problems& problems);
 void check_cascade(const Scenario& scenario, const Tree& tree, Problems& problems);
 

@@ -111,6 +111,7 @@ void add_placed(Hasher& hasher, const Placed& placed) {
   if (serving.eviction.is_on()) {
     hasher.add("eviction").add(serving.eviction.policy).add(serving.eviction.tokens);
     hasher.add(serving.eviction.sinks);
+    if (serving.eviction.share != 0) hasher.add(serving.eviction.share);
   }
   if (serving.order != "fcfs") hasher.add("order").add(serving.order);
   if (!serving.chunked_prefill) hasher.add("whole prompts");

@@ -263,12 +263,14 @@ Section eviction_section() {
   return {
       "eviction",
       "At the end of each pass every layer of full attention keeps so many of a request's "
-      "tokens.",
+      "tokens, or a share of them.",
       {required(choice("policy", "streaming_llm", {"streaming_llm", "h2o"}, {},
                        "streaming_llm: the first tokens and the last ones, with positions "
                        "counted within the cache. h2o: per KV head half of them the last "
                        "tokens, half those that drew most attention.")),
-       required(number("tokens", Dimension::Count, "256", 1, 1e9, "Tokens that stay.")),
+       number("tokens", Dimension::Count, "none", 1, 1e9, "Tokens that stay."),
+       number("budget", Dimension::Fraction, "none", 0, 1,
+              "Instead of `tokens`: the share of a request's tokens so far that stays."),
        number("sinks", Dimension::Count, "4", 0, 1e9, "streaming_llm: first tokens that stay.")},
       {}};
 }

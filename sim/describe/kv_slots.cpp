@@ -62,13 +62,27 @@ std::int64_t cached_bytes_per_token(const LayerKind& held, const Precision& prec
 }
 
 bool evicts(const Mixer& mixer) {
-  const auto* attention = std::get_if<GroupedAttention>(&mixer);
-  return attention != nullptr && attention->shape.window == 0;
+  if (const auto* attention = std::get_if<GroupedAttention>(&mixer)) {
+    return attention->shape.window == 0;
+  }
+  const auto* latent = std::get_if<LatentAttention>(&mixer);
+  return latent != nullptr && !latent->indexer;
 }
 
+std::string eviction_problem(const NeuralNetwork& network) {
+  for (const LayerKind& kind : network.kinds) {
+    const auto* latent = std::get_if<LatentAttention>(&kind.mixer);
+    if (latent == nullptr || !latent->indexer) continue;
+    return "sparse attention chooses among all tokens that were cached; leave 'eviction' out";
+  }
+  return {};
+}
+
+// Heads that share latents share what is kept of them.
 std::int64_t attention_sum_bytes(const LayerKind& held, const Eviction& eviction) {
   if (!eviction.sums_attention() || !evicts(held.mixer)) return 0;
-  return std::get<GroupedAttention>(held.mixer).shape.kv_heads * bytes_of(ElementType::Float32);
+  const auto* attention = std::get_if<GroupedAttention>(&held.mixer);
+  return (attention == nullptr ? 1 : attention->shape.kv_heads) * bytes_of(ElementType::Float32);
 }
 
 }  // namespace tandem

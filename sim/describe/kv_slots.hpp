@@ -32,8 +32,11 @@ struct KvSlots {
 [[nodiscard]] std::int64_t cached_bytes_per_token(const LayerKind& held,
                                                   const Precision& precision);
 
-/// Whether an eviction policy has a say in a layer: full attention with heads of its own.
+/// Whether an eviction policy has a say in a layer: full attention, over latents too.
 [[nodiscard]] bool evicts(const Mixer& mixer);
+
+/// Why a network's cache cannot be evicted, and what to write; empty where it can.
+[[nodiscard]] std::string eviction_problem(const NeuralNetwork& network);
 
 /// Bytes of the running sums of attention that heavy hitters are chosen by, of one token.
 [[nodiscard]] std::int64_t attention_sum_bytes(const LayerKind& held, const Eviction& eviction);

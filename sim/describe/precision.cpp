@@ -87,6 +87,7 @@ bool Precision::has_formats() const {
 WeightStorage Precision::values_of(WeightPart part, std::int64_t layer) const {
   WeightStorage storage{weights, is_of_layers(part) ? weight_format : nullptr};
   if (block_scaled && is_of_layers(part)) storage.format = &formats::find_quant_format("fp8_block");
+  if (block_scaled && !is_of_layers(part)) storage.element = activations;
   if (part == WeightPart::Rest) return storage;
   for (const WeightOverride& change : overrides) {
     if (names(change, part, layer)) storage = change.weights;

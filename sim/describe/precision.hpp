@@ -70,8 +70,8 @@ struct Precision {
   ElementType kv_cache = ElementType::Bfloat16;
   ElementType activations = ElementType::Bfloat16;
   /// Weights in fp8 with a scale for every block of 128 x 128, multiplied with rows that are
-  /// quantised by 128 elements first (DeepSeek-V3, arXiv 2412.19437, section 3.3.2). Router and LM
-  /// head multiply activations as they are.
+  /// quantised by 128 elements first (DeepSeek-V3, arXiv 2412.19437, section 3.3.2). Tables, router
+  /// and LM head are elements of the activations' type.
   bool block_scaled = false;
   const formats::QuantFormat* weight_format = nullptr;
   /// What rows are quantised in before products of weights that have a format; null: kept.

@@ -41,6 +41,12 @@ Scenario drafting_side(const Scenario& scenario) {
   Scenario side = verifying_side(scenario);
   const bool uses_modules = scenario.placement.speculation.method == DraftMethod::Modules;
   side.model = uses_modules ? module_of(scenario.model) : scenario.draft_model;
+  if (scenario.placement.drafts_in_place()) {
+    for (PoolPlacement* pool : {&side.placement.prefill, &side.placement.decode}) {
+      pool->pipeline = 1;
+      pool->head_chips = 0;
+    }
+  }
   side.placement.speculation = {};
   if (!uses_modules) return side;
   for (PoolPlacement* pool : {&side.placement.prefill, &side.placement.decode}) {

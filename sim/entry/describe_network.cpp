@@ -73,62 +73,71 @@ void add_parameters(const NeuralNetwork& network, std::string& page) {
   }
 }
 
-bool is_matrix(const TensorSpec& tensor) {
-  return tensor.shape.size() > 1 && tensor.name.find("_bias") == std::string::npos;
-}
-
-/// Bytes of all weights, or of all but those of the prediction modules, when matrices of layers are
-/// stored in a precision and the rest (tables, head, norms, routers, vectors) in bfloat16.
-std::int64_t weight_bytes(const NeuralNetwork& network, const formats::Precision& precision,
-                          bool experts_only, bool with_modules) {
+/// Bytes of all weights, or of all but those of the prediction modules.
+std::int64_t weight_bytes(const NeuralNetwork& network, const Precision& precision,
+                          bool with_modules) {
   std::int64_t total = 0;
   for (const TensorSpec& tensor : tensors_of(network)) {
     if (!with_modules && tensor.name.starts_with("mtp.")) continue;
-    const bool in_layers =
-        tensor.role == TensorRole::Expert ||
-        (!experts_only && (tensor.role == TensorRole::Mixing || tensor.role == TensorRole::Ffn ||
-                           tensor.role == TensorRole::Indexer));
-    if (precision.weight && !(in_layers && is_matrix(tensor))) {
-      total += tensor.elements() * bytes_of(ElementType::Bfloat16);
-      continue;
-    }
-    const std::int64_t columns = tensor.shape.back();
-    const std::int64_t rows = tensor.shape.size() == 2 ? tensor.shape.front() : 0;
-    // Experts are matrices of their own; a vector is one row.
-    const bool stacked = tensor.shape.size() == 3;
-    const std::int64_t matrices = stacked ? tensor.shape.front() : 1;
-    total += matrices *
-             formats::weight_bytes(
-                 precision, stacked ? tensor.shape[1] : std::max<std::int64_t>(rows, 1), columns);
+    total += stored_bytes(tensor, precision.storage_of(part_of(tensor), layer_of(tensor)));
   }
   return total;
 }
 
+Precision in_format(const formats::QuantFormat& format) {
+  Precision precision;
+  precision.weight_format = &format;
+  return precision;
+}
+
+/// Whether every matrix of layers is made of whole groups where a format asks for them.
+bool stores(const formats::QuantFormat& format, const NeuralNetwork& network) {
+  if (!format.whole_groups) return true;
+  const Precision precision = in_format(format);
+  return std::ranges::all_of(tensors_of(network), [&](const TensorSpec& tensor) {
+    const bool has_format =
+        precision.storage_of(part_of(tensor), layer_of(tensor)).format != nullptr;
+    return !has_format || tensor.shape.back() % format.granularity.cols == 0;
+  });
+}
+
+/// What the name of a published checkpoint's format says.
+Precision published_precision(const std::string& name) {
+  if (name == "fp8_e4m3_block128x128") return in_format(formats::find_quant_format("fp8_block"));
+  const bool is_mxfp4 = name == "mxfp4_experts";
+  if (is_mxfp4 || name == "int4_group32_experts") {
+    Precision precision;
+    WeightOverride experts;
+    experts.part = WeightPart::Experts;
+    experts.weights.format = &formats::find_quant_format(is_mxfp4 ? "mxfp4" : "int4_g32");
+    precision.overrides.push_back(experts);
+    return precision;
+  }
+  Precision precision;
+  precision.weights = formats::find_precision(name).element;
+  return precision;
+}
+
 void add_weights(const NeuralNetwork& network, std::string& page) {
-  page += network.mtp.modules > 0 ? "  weights, without multi-token prediction\n" : "  weights\n";
-  for (const char* name : {"bfloat16", "fp8_block", "int8_wo", "int4_wo", "nvfp4", "mxfp4"}) {
-    page +=
-        fmt::format("    {:<18}{}\n", name,
-                    size_text(weight_bytes(network, formats::find_precision(name), false, false)));
+  page += fmt::format("  weights{}, matrices of layers in a format, the rest in bfloat16\n",
+                      network.mtp.modules > 0 ? " without multi-token prediction" : "");
+  const auto add = [&](const std::string& name, std::int64_t bytes, const std::string& note) {
+    page += fmt::format("    {:<18}{}{}\n", name, size_text(bytes), note);
+  };
+  add("bfloat16", weight_bytes(network, {}, false), "");
+  for (const formats::QuantFormat& format : formats::quant_formats()) {
+    if (format.name == "fp8_kv" || !stores(format, network))
+      continue;  // fp8_kv: no name of weights
+    add(std::string(format.name), weight_bytes(network, in_format(format), false), "");
   }
   const std::string& published = network.checkpoint_format;
   if (published.empty() || published == "bfloat16") return;
-  formats::Precision precision = formats::find_precision("bfloat16");
-  if (published == "fp8_e4m3_block128x128") {
-    precision = formats::find_precision("fp8_block");
-  } else if (published == "mxfp4_experts") {
-    precision = formats::find_precision("mxfp4");
-  } else if (published == "int4_group32_experts") {
-    precision.weight = formats::find_quant_format("int4_g32");
-  } else {
-    precision = formats::find_precision(published);
-  }
-  const bool experts_only = published.ends_with("_experts");
-  page += fmt::format("    {:<18}{} (as published: {})\n", "checkpoint",
-                      size_text(weight_bytes(network, precision, experts_only, false)), published);
+  const Precision precision = published_precision(published);
+  add("checkpoint", weight_bytes(network, precision, false),
+      fmt::format(" (as published: {})", published));
   if (network.mtp.modules > 0) {
-    page += fmt::format("    {:<18}{} with multi-token prediction in the same formats\n", "",
-                        size_text(weight_bytes(network, precision, experts_only, true)));
+    add("", weight_bytes(network, precision, true),
+        " with multi-token prediction in the same formats");
   }
 }
 

@@ -103,7 +103,8 @@ std::int64_t Stage::weight_parameters() const {
 }
 
 Bytes Stage::weight_bytes() const {
-  if (precision.formats_key() == 0 || precision.is_expanded) {
+  const bool has_scales = precision.formats_key() != 0 || precision.block_scaled;
+  if (!has_scales || precision.is_expanded) {
     return Bytes(weight_parameters() * bytes_of(precision.weights));
   }
   std::int64_t total = 0;
@@ -178,6 +179,7 @@ std::uint64_t Stage::key() const {
   if (revocable != 0) hash.add("revocable").add(revocable);
   if (eviction.is_on()) {
     hash.add("eviction").add(eviction.policy).add(eviction.tokens).add(eviction.sinks);
+    if (eviction.share != 0) hash.add(eviction.share);
   }
   if (longest_request != 0) hash.add("longest").add(longest_request);
   return hash.value();

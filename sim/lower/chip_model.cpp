@@ -55,4 +55,14 @@ void LoadedStage::fork(std::int64_t from, std::int64_t to) {
   import_kv(to, export_kv(from));
 }
 
+Fit ChipModel::fit_beside(const Stage& stage, const Neighbours& neighbours, std::int64_t sequences,
+                          std::int64_t max_context) const {
+  Fit both = fit(stage, sequences, max_context);
+  const Fit own = fit(neighbours.stage, sequences, max_context);
+  both.weights += own.weights * neighbours.copies;
+  both.kv_per_token += own.kv_per_token * neighbours.copies;
+  both.workspace += neighbours.stage.state_bytes() * (sequences * neighbours.copies);
+  return both;
+}
+
 }  // namespace tandem

@@ -88,6 +88,13 @@ struct Fit {
   [[nodiscard]] bool holds_weights() const { return free_for_kv().count() >= 0; }
 };
 
+/// What shares a chip with a stage: copies of another one, each with weights of its own and memory
+/// of its own for the same requests.
+struct Neighbours {
+  Stage stage;
+  std::int64_t copies = 1;
+};
+
 /// What enters and leaves a stage in a functional pass. First stage: token ids; later stages the
 /// hidden rows [tokens, hidden]. Last stage: logits [sampled, head rows].
 struct StageData {
@@ -154,6 +161,10 @@ class ChipModel {
   /// tokens are in flight.
   [[nodiscard]] virtual Fit fit(const Stage& stage, std::int64_t sequences,
                                 std::int64_t max_context) const = 0;
+  /// The same with neighbours on the chip. Their activations take the room of the stage's: passes
+  /// follow each other.
+  [[nodiscard]] virtual Fit fit_beside(const Stage& stage, const Neighbours& neighbours,
+                                       std::int64_t sequences, std::int64_t max_context) const;
   /// False where weights and one request of `max_context` tokens alone are more than the chip
   /// holds: much cheaper than fit(), which may have to compile, and never false where fit() has
   /// room.

@@ -76,8 +76,9 @@ class GraphBuilder {
   Index add_attention(const GroupedAttention& attention, const std::vector<QuerySpan>& spans,
                       Index rope);
   Index add_own_attention(const GroupedAttention& attention, Index rope);
-  [[nodiscard]] std::vector<QuerySpan> kept_spans(const GroupedAttention& attention,
+  [[nodiscard]] std::vector<QuerySpan> kept_spans(const Mixer& mixer,
                                                   std::vector<QuerySpan> spans) const;
+  [[nodiscard]] bool sums_keys(const Mixer& mixer) const;
   Index add_restored_attention(const GroupedAttention& attention, Index rope);
   Index add_cascade(const GroupedAttention& attention, Index rope);
   Index add_shared_attention(const GroupedAttention& attention, Index rope);

@@ -70,6 +70,7 @@ void add(Hasher& hash, const LatentAttentionKernel& s) {
   hash.add(s.heads).add(s.kv_rank).add(s.rope_dim).add(s.selected).add(s.activations).add(s.kv);
   hash.add(s.query_type()).add(s.deal_kernel);
   add(hash, s.slots);
+  if (s.sums_keys) hash.add("sums_keys");
 }
 void add(Hasher& hash, const IndexerKernel& s) {
   add(hash, s.spans);

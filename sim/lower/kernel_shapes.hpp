@@ -171,6 +171,7 @@ struct LatentAttentionKernel {
   std::optional<ElementType> queries = std::nullopt;  ///< type of q where it was quantised
   bool deal_kernel = false;  ///< a launch before it deals requests out to SMs, in every layer
   KvSlots slots = {};        ///< as in AttentionKernel
+  bool sums_keys = false;    ///< as in AttentionKernel: one sum per key, of all heads
   [[nodiscard]] std::int64_t bytes_per_key() const;
   [[nodiscard]] ElementType query_type() const { return queries.value_or(activations); }
 };

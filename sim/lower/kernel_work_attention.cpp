@@ -21,7 +21,8 @@ std::int64_t AttentionKernel::bytes_per_key() const {
 }
 
 std::int64_t LatentAttentionKernel::bytes_per_key() const {
-  return slots.is_coded() ? slots.bytes_per_token() : (kv_rank + rope_dim) * bytes_of(kv);
+  const std::int64_t sum = sums_keys ? work::float_bytes : 0;
+  return sum + (slots.is_coded() ? slots.bytes_per_token() : (kv_rank + rope_dim) * bytes_of(kv));
 }
 
 }  // namespace tandem
@@ -42,14 +43,14 @@ std::int64_t visible_keys(const AttentionKernel& shape, const QuerySpan& span) {
   return std::min(span.kv_len, span.q_len + shape.window - 1);
 }
 
-/// Per pair and head the score once more, its scale, the subtraction of the row's maximum, an
-/// exponential, the product with 1 / sum and the addition; a comparison per key chooses.
-void add_key_sums(const AttentionKernel& shape, std::int64_t pairs, std::int64_t keys,
-                  KernelWork& work) {
-  work.matrix += Flops(2 * shape.heads * shape.head_dim * pairs);
-  work.vector += Flops(4 * shape.heads * pairs + keys * shape.kv_heads);
-  work.special += Flops(shape.heads * pairs);
-  work.write_bytes += Bytes(keys * shape.kv_heads * float_bytes);
+/// Per pair of query head and key the score once more, its scale, the subtraction of the row's
+/// maximum, an exponential, the product with 1 / sum and the addition; a comparison per sum
+/// chooses.
+void add_key_sums(std::int64_t pairs, std::int64_t key_width, std::int64_t sums, KernelWork& work) {
+  work.matrix += Flops(2 * key_width * pairs);
+  work.vector += Flops(4 * pairs + sums);
+  work.special += Flops(pairs);
+  work.write_bytes += Bytes(sums * float_bytes);
 }
 
 void add(const CodecWork& codec, KernelWork& work) {
@@ -108,7 +109,9 @@ KernelWork of(const AttentionKernel& shape, std::int64_t) {
   add(decode_work(shape.slots) * (keys * shape.kv_heads) + turn_work(shape.slots) * rows, work);
   work.read_bytes = Bytes(rows * shape.head_dim * width + keys * shape.bytes_per_key());
   work.write_bytes = Bytes(rows * value * width);
-  if (shape.sums_keys) add_key_sums(shape, pairs, keys, work);
+  if (shape.sums_keys) {
+    add_key_sums(shape.heads * pairs, shape.head_dim, keys * shape.kv_heads, work);
+  }
   return work;
 }
 
@@ -137,6 +140,7 @@ KernelWork of(const LatentAttentionKernel& shape, std::int64_t) {
   add(decode_work(shape.slots) * keys, work);
   work.read_bytes = Bytes(rows * cached * q_width + keys * shape.bytes_per_key() + choices);
   work.write_bytes = Bytes(rows * shape.kv_rank * width);
+  if (shape.sums_keys) add_key_sums(shape.heads * pairs, cached, keys, work);
   return work;
 }
 

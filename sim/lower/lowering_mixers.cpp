@@ -124,11 +124,16 @@ GraphBuilder::Index GraphBuilder::add_cascade(const GroupedAttention& a, Index r
 }
 
 /// Spans over the keys that earlier passes kept, and the new ones.
-std::vector<QuerySpan> GraphBuilder::kept_spans(const GroupedAttention& a,
+std::vector<QuerySpan> GraphBuilder::kept_spans(const Mixer& mixer,
                                                 std::vector<QuerySpan> spans) const {
-  if (!evicts(a)) return spans;
+  if (!evicts(mixer)) return spans;
   for (QuerySpan& span : spans) span.kv_len = stage_.eviction.kept(span.earlier()) + span.q_len;
   return spans;
+}
+
+/// Whether heavy hitters are chosen among the layer's keys.
+bool GraphBuilder::sums_keys(const Mixer& mixer) const {
+  return evicts(mixer) && stage_.eviction.sums_attention();
 }
 
 GraphBuilder::Index GraphBuilder::add_restored_attention(const GroupedAttention& a, Index rope) {
@@ -160,7 +165,7 @@ GraphBuilder::Index GraphBuilder::add_attention(const GroupedAttention& a,
   shape.activations = stage_.precision.activations;
   shape.kv = stage_.precision.kv_cache;
   shape.slots = slots_of(a, stage_.precision);
-  shape.sums_keys = evicts(a) && stage_.eviction.sums_attention();
+  shape.sums_keys = sums_keys(a);
   shape.sinks = a.sinks;
   shape.softcap = a.shape.softcap > 0;
   return add("attention", std::move(shape), {rope});
@@ -238,7 +243,8 @@ GraphBuilder::Index GraphBuilder::add_indexer(const LatentAttention& a, const La
 
 GraphBuilder::Index GraphBuilder::add_naive(const LatentAttention& a, const LatentInputs& in) {
   const ops::LatentShape& s = a.shape;
-  const std::int64_t context = earlier_of(prefill_spans_);
+  const std::vector<QuerySpan> spans = kept_spans(a, prefill_spans_);
+  const std::int64_t context = earlier_of(spans);
   Index read = no_kernel;
   exchange("cache_gather", CollectiveOp::AllGather, RankGroup::Context, context,
            s.cached_elements());
@@ -256,13 +262,14 @@ GraphBuilder::Index GraphBuilder::add_naive(const LatentAttention& a, const Late
       add("kv_up_projection", gemm(rows, s.heads * (s.nope_dim + s.value_dim), s.kv_rank),
           {latents, read});
   AttentionKernel shape;
-  shape.spans = prefill_spans_;
+  shape.spans = spans;
   shape.heads = shape.kv_heads = s.heads;
   shape.head_dim = s.query_dim();
   shape.value_dim = s.value_dim;
   shape.shared_key_dim = s.rope_dim;
   shape.activations = shape.kv = stage_.precision.activations;
   shape.cached = false;
+  shape.sums_keys = sums_keys(a);
   return add("attention", std::move(shape), {in.rope, up});
 }
 
@@ -285,6 +292,7 @@ GraphBuilder::Index GraphBuilder::add_absorbed(const LatentAttention& a, const L
                               stage_.precision.activations,
                               stage_.precision.kv_cache};
   shape.slots = slots_of(a, stage_.precision);
+  shape.sums_keys = sums_keys(a);
   Index attention = add("latent_attention", shape, {absorbed, chosen});
   if (shares_tokens()) {
     exchange("attention_exchange", CollectiveOp::AllToAll, RankGroup::Context, rows,
@@ -302,7 +310,10 @@ GraphBuilder::Index GraphBuilder::add_absorbed(const LatentAttention& a, const L
 
 GraphBuilder::Index GraphBuilder::add_mixer(const LatentAttention& a, Index norm,
                                             bool adds_residual) {
-  if (stage_.eviction.is_on()) throw ModelError("eviction: latents are not evicted; leave it out");
+  if (stage_.eviction.is_on()) {
+    const std::string problem = eviction_problem(network_);
+    if (!problem.empty()) throw ModelError("eviction: " + problem);
+  }
   const std::int64_t width = a.shape.heads * a.shape.value_dim;
   const LatentInputs in = add_latent_inputs(a, norm);
   if (a.indexer) {
@@ -313,7 +324,7 @@ GraphBuilder::Index GraphBuilder::add_mixer(const LatentAttention& a, Index norm
   const bool decodes = !decode_spans_.empty();
   const Index naive = prefills ? add_naive(a, in) : no_kernel;
   const Index absorbed =
-      decodes ? add_absorbed(a, in, no_kernel, decode_spans_, prefills) : no_kernel;
+      decodes ? add_absorbed(a, in, no_kernel, kept_spans(a, decode_spans_), prefills) : no_kernel;
   return add_output(width, {naive, absorbed}, adds_residual, false);
 }
 

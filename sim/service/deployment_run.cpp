@@ -193,6 +193,29 @@ void DeploymentRun::make_transfer() {
   }
 }
 
+namespace {
+
+/// The chips of a pool that prompts, or tokens, run on, and of what drafts on its last ones.
+struct DraftingChips {
+  const PoolModel& model;
+  const PoolModel& drafting;
+  [[nodiscard]] std::int64_t before() const {
+    return model.chips_per_replica() - drafting.chips_per_replica();
+  }
+};
+
+void move_to_last_chips(KvPiece& piece, const DraftingChips& from, const DraftingChips& to) {
+  piece.from_chip += from.before();
+  piece.to_chip += to.before();
+}
+
+void move_to_last_chips(LayerPiece& piece, const DraftingChips& from, const DraftingChips& to) {
+  move_to_last_chips(piece.piece, from, to);
+  piece.station += from.model.stations().size() - 1;
+}
+
+}  // namespace
+
 /// KV of what drafts goes along.
 template <class Piece>
 void DeploymentRun::add_drafting(std::vector<Piece> (*pieces_of)(const PoolModel&,
@@ -201,7 +224,10 @@ void DeploymentRun::add_drafting(std::vector<Piece> (*pieces_of)(const PoolModel
   const PoolModel& from = model_.prefill_pool();
   const PoolModel& to = model_.decode_pool();
   if (model_.drafting_of(to) == nullptr) return;
-  const std::vector<Piece> own = pieces_of(*model_.drafting_of(from), *model_.drafting_of(to));
+  const DraftingChips sender{from, *model_.drafting_of(from)};
+  const DraftingChips receiver{to, *model_.drafting_of(to)};
+  std::vector<Piece> own = pieces_of(sender.drafting, receiver.drafting);
+  for (Piece& piece : own) move_to_last_chips(piece, sender, receiver);
   for (std::int64_t i = 0; i < drafting_copies(model_.scenario()); ++i) {
     pieces.insert(pieces.end(), own.begin(), own.end());
   }

@@ -42,7 +42,7 @@ Picoseconds Replica::run_pass(const Batch& batch, Picoseconds now, StepEstimate&
     estimate = setup_.estimator->execute(batch);
     if (setup_.sampler != nullptr) setup_.sampler->offer(*setup_.estimator, batch, estimate);
   }
-  drafting_before_ = drafting_;
+  drafting_before_ += drafting_;
   if (setup_.drafts != nullptr) setup_.drafts->add_to(batch, setup_.sampler, estimate);
   drafting_ = estimate.drafting;
   floor_busy_ += estimate.floor_period;
@@ -98,12 +98,11 @@ void Replica::note_issue(Picoseconds now) {
   if (planned_issue_ && *planned_issue_ <= now) planned_issue_.reset();
 }
 
-bool Replica::emit_round(Request& request, Picoseconds now, const StepEstimate& estimate) {
+bool Replica::emit_round(Request& request, Picoseconds now, Picoseconds floor) {
   DraftPasses& drafts = *setup_.drafts;
-  if (request.generated > 0) drafts.account(now - request.last_token, drafting_before_);
+  drafts.account(request, now, drafting_before_);
   const std::int64_t tokens = drafts.tokens_of_round(request.id, request.unverified);
   request.unverified = 0;
-  Picoseconds floor = estimate.floor_latency;
   for (std::int64_t i = 0; i < tokens; ++i) {
     if (emit_token(request, now, floor)) {
       drafts.forget(request.id);

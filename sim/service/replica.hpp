@@ -134,7 +134,7 @@ class Replica : public Component {
   bool emit_token(Request& request, Picoseconds now, Picoseconds floor);
   /// The same for what a pass of a pool that drafts gives: the accepted drafts and one token more.
   /// The next drafts then stand behind them.
-  bool emit_round(Request& request, Picoseconds now, const StepEstimate& estimate);
+  bool emit_round(Request& request, Picoseconds now, Picoseconds floor);
 
   ReplicaSetup setup_;
   PipelineClock pipeline_;
@@ -142,7 +142,7 @@ class Replica : public Component {
   Picoseconds floor_busy_{0};
   std::int64_t prompt_tokens_ = 0;
   Picoseconds drafting_{0};         ///< of the last pass
-  Picoseconds drafting_before_{0};  ///< of the one before
+  Picoseconds drafting_before_{0};  ///< of all passes before it
 
  private:
   void record_pass(const Batch& batch, Picoseconds start, Picoseconds end);

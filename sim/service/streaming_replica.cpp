@@ -79,6 +79,7 @@ void StreamingReplica::admit(Picoseconds now) {
 void StreamingReplica::act(Picoseconds now, Phase phase) {
   if (phase == Phase::Complete) {
     land(now);
+    go_on(now);
   } else if (phase == Phase::Issue) {
     note_issue(now);
     issue(now);
@@ -117,7 +118,8 @@ std::int64_t StreamingReplica::width_of_pass() {
 }
 
 // Tokens of the requests that wait, in their order: one of a request that decodes, of a prompt as
-// many as its KV block has room for.
+// many as its KV block has room for. A round of drafts made here is never parted: what drafts
+// follows it as a whole.
 std::vector<StreamingReplica::Ready> StreamingReplica::take_pass(Batch& batch) {
   const std::int64_t block = setup_.estimator->pool().chip().context_granularity();
   std::int64_t room = width_of_pass();
@@ -126,7 +128,9 @@ std::vector<StreamingReplica::Ready> StreamingReplica::take_pass(Batch& batch) {
     const Ready next = ready_.front();
     ready_.pop_front();
     const std::int64_t left = next.request->known_tokens() - next.context;
-    const std::int64_t tokens = std::min({room, left, block - next.context % block});
+    const bool is_round = setup_.drafts != nullptr && next.request->unverified > 0;
+    const std::int64_t tokens =
+        is_round ? left : std::min({room, left, block - next.context % block});
     batch.slices.push_back(slice_of(*next.request, next.context, tokens));
     taken.push_back(next);
     room -= tokens;
@@ -150,7 +154,9 @@ void StreamingReplica::issue(Picoseconds now) {
     report_kv(request, batch.slices[i], now);
     const std::int64_t computed = taken[i].context + batch.slices[i].new_tokens;
     if (computed == request.known_tokens()) {
-      landings_.push_back({end, &request, estimate.floor_latency});
+      const bool is_last = setup_.role == Role::Prefill;
+      landings_.push_back(
+          {end, &request, estimate.floor_latency, is_last ? Picoseconds(0) : estimate.drafting});
       setup_.agenda->wake(*this, end, Phase::Complete);
       continue;
     }
@@ -168,13 +174,27 @@ void StreamingReplica::land(Picoseconds now) {
     const Landing landing = landings_.front();
     landings_.pop_front();
     Request& request = *landing.request;
-    if (!emit_token(request, now, landing.floor)) {
+    const bool leaves = setup_.drafts == nullptr ? emit_token(request, now, landing.floor)
+                                                 : emit_round(request, now, landing.floor);
+    if (!leaves) {
       if (request.waits) continue;
-      ready_.push_back({&request, request.known_tokens() - 1});
-      want_issue(now);
+      drafting_now_.push_back(landing);
+      drafting_now_.back().end += landing.drafts;
+      if (landing.drafts.count() > 0) {
+        setup_.agenda->wake(*this, drafting_now_.back().end, Phase::Complete);
+      }
     } else if (request.is_done()) {
       free_slot(request, now);
     }
+  }
+}
+
+void StreamingReplica::go_on(Picoseconds now) {
+  while (!drafting_now_.empty() && drafting_now_.front().end <= now) {
+    Request& request = *drafting_now_.front().request;
+    drafting_now_.pop_front();
+    ready_.push_back({&request, request.known_tokens() - 1 - request.unverified});
+    want_issue(now);
   }
 }
 

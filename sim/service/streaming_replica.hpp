@@ -35,9 +35,10 @@ class StreamingReplica final : public Replica {
     std::int64_t context;
   };
   struct Landing {
-    Picoseconds end;
+    Picoseconds end;  ///< when its tokens leave
     Request* request;
     Picoseconds floor;
+    Picoseconds drafts;  ///< what the drafts behind it take
   };
   void admit(Picoseconds now);
   void issue(Picoseconds now);
@@ -45,6 +46,7 @@ class StreamingReplica final : public Replica {
   [[nodiscard]] std::int64_t width_of_pass();
   std::vector<Ready> take_pass(Batch& batch);
   void land(Picoseconds now);
+  void go_on(Picoseconds now);
   void free_slot(const Request& request, Picoseconds now);
 
   std::int64_t slots_;
@@ -55,6 +57,8 @@ class StreamingReplica final : public Replica {
   std::map<std::int64_t, std::deque<Request*>> branches_;
   std::deque<Ready> ready_;
   std::deque<Landing> landings_;
+  /// Requests whose drafts are still under way on the last station, in the order of their ends.
+  std::deque<Landing> drafting_now_;
 };
 
 }  // namespace tandem

@@ -66,6 +66,7 @@ namespace {
 
 /// Passes behind any context beyond the tokens that stay cost the same: no layer sees further.
 bool evicts_all_layers(const PoolModel& pool) {
+  if (pool.placement().eviction.share > 0) return false;
   const auto& kinds = pool.stations().front().stages.front().network.kinds;
   return std::ranges::all_of(kinds, [](const LayerKind& kind) { return cache_window(kind) == 0; });
 }

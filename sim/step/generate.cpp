@@ -11,30 +11,11 @@
 #include "sim/core/random.hpp"
 #include "sim/lower/reference_model.hpp"
 #include "sim/step/functional_pool.hpp"
+#include "sim/step/kv_handover.hpp"
 #include "sim/step/token_book.hpp"
 
 namespace tandem {
 namespace {
-
-/// The layers of `stage` out of a pool's KV, which covers whole stages in order.
-KvBlock kv_of_stage(FunctionalPool& pool, const Stage& stage) {
-  KvBlock wanted;
-  for (std::size_t s = 0; s < pool.stages().size(); ++s) {
-    const Stage& source = pool.stages()[s];
-    const std::int64_t begin = std::max(source.first_layer, stage.first_layer);
-    const std::int64_t end =
-        std::min(source.first_layer + source.layers, stage.first_layer + stage.layers);
-    if (begin >= end) continue;
-    const KvBlock block = pool.loaded(s).export_kv(0).of_layers(begin, end - begin);
-    if (wanted.layers.empty()) {
-      wanted = block;
-      continue;
-    }
-    wanted.layers.insert(wanted.layers.end(), block.layers.begin(), block.layers.end());
-    wanted.bytes.insert(wanted.bytes.end(), block.bytes.begin(), block.bytes.end());
-  }
-  return wanted;
-}
 
 /// What gangs exchange by; null where a scenario has none.
 std::unique_ptr<CollectiveModel> collectives_of(const Scenario& scenario,
@@ -88,7 +69,10 @@ class Generation {
     result().floor = pass.floor;
     const auto last = static_cast<std::int64_t>(fed.size()) - 1;
     for (Branch& branch : branches_) append(branch, pass.logits, last);
-    if (is_split_ && wants_more()) now_ = move_kv();
+    if (is_split_ && wants_more()) {
+      now_ =
+          hand_over_kv({{&prefill_, decode_.get()}}, decode_precision_, *network_, now_, result());
+    }
     for (std::int64_t i = 1; i < options_.branches && wants_more(); ++i) decoder().fork(i);
     while (wants_more()) step();
     return finish();
@@ -144,45 +128,6 @@ class Generation {
                                    ? options_.forced[next]
                                    : ops::sample(logits, sampling_of(options_), {}, branch.random);
     branch.book.book({logits}, position, {token}, now_);
-  }
-
-  /// Sends every decode stage its layers' KV, in the receiver's format, and waits for all.
-  Picoseconds move_kv() {
-    std::vector<std::size_t> receivers;
-    std::vector<Parcel> parcels;
-    for (std::size_t s = 0; s < decode_->stages().size(); ++s) {
-      const Stage& stage = decode_->stages()[s];
-      if (stage.layers == 0) continue;
-      result().kv_sent.push_back(
-          kv_of_stage(prefill_, stage)
-              .converted(decode_precision_.kv_cache, decode_precision_.kv_format));
-      const auto& bytes = result().kv_sent.back().bytes;
-      parcels.push_back({source_of(stage), decode_->address(s),
-                         std::make_shared<const std::vector<std::byte>>(bytes)});
-      receivers.push_back(s);
-    }
-    const Picoseconds start = now_;
-    Picoseconds all_there = start;
-    const auto deliveries = send_and_wait(*network_, start, parcels);
-    for (std::size_t i = 0; i < deliveries.size(); ++i) {
-      KvBlock block = result().kv_sent[i];
-      block.bytes.assign(deliveries[i].payload->begin(), deliveries[i].payload->end());
-      decode_->loaded(receivers[i]).import_kv(0, block);
-      result().transfers.push_back({chip_name(parcels[i].from), chip_name(parcels[i].to), "kv",
-                                    block.expected_size(), start, deliveries[i].time});
-      result().kv_received.push_back(std::move(block));
-      all_there = std::max(all_there, deliveries[i].time);
-    }
-    return all_there;
-  }
-
-  /// The prefill chip that holds the first of a stage's layers.
-  ChipAddress source_of(const Stage& stage) const {
-    for (std::size_t s = 0; s < prefill_.stages().size(); ++s) {
-      const Stage& candidate = prefill_.stages()[s];
-      if (stage.first_layer < candidate.first_layer + candidate.layers) return prefill_.address(s);
-    }
-    return prefill_.address(0);
   }
 
   GenerateResult finish() {

@@ -7,6 +7,7 @@
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/integers.hpp"
 #include "sim/step/drafter.hpp"
+#include "sim/step/kv_handover.hpp"
 #include "sim/step/round_pool.hpp"
 #include "sim/step/token_book.hpp"
 #include "sim/step/verification.hpp"
@@ -126,8 +127,11 @@ class RoundGeneration {
 
   /// The other pool has no drafts for its first pass.
   void go_on_elsewhere() {
-    now_ = move_kv(*prompts_, *rounds_, placement_.decode.precision.kv_cache, *network_, now_,
-                   book_.result());
+    const std::vector<FunctionalPool*> from = prompts_->all();
+    const std::vector<FunctionalPool*> to = rounds_->all();
+    std::vector<KvRoute> routes;
+    for (std::size_t i = 0; i < from.size(); ++i) routes.push_back({from[i], to[i]});
+    now_ = hand_over_kv(routes, placement_.decode.precision, *network_, now_, book_.result());
     drafter_->use(rounds_->drafting());
     run_round(0);
   }

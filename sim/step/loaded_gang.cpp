@@ -6,6 +6,7 @@
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/integers.hpp"
 #include "sim/step/gang_kv.hpp"
+#include "sim/step/time_parts.hpp"
 
 namespace tandem {
 namespace {

@@ -49,26 +49,24 @@ std::vector<Stage> distinct(const std::vector<Stage>& stages) {
   return result;
 }
 
-// What drafts beside the stage, which is all of the model: activations take the room of the pass
-// that verifies.
-void add_drafting(const FitQuestion& question, const Stage& stage, std::int64_t sequences,
-                  Fit& fit) {
+// What drafts beside the stage, where it ends the model.
+std::optional<Neighbours> neighbours_of(const FitQuestion& question, const Stage& stage) {
+  if (!question.drafting || stage.head_end < stage.network.vocabulary) return std::nullopt;
   const NeuralNetwork& network = *question.drafting;
   const Precision precision = network.joins_hidden
                                   ? precision_of_module(stage.precision, stage.network.layers())
                                   : stage.precision;
   Stage beside = whole_model(network, precision);
+  beside.tensor = stage.tensor;
   beside.shard = stage.shard;
   beside.revocable = stage.revocable;
-  const Fit own = fit_on_chip(question, beside, sequences);
-  fit.weights += own.weights * question.drafting_copies;
-  fit.kv_per_token += own.kv_per_token * question.drafting_copies;
-  fit.workspace += beside.state_bytes() * (sequences * question.drafting_copies);
+  beside.hands_on_hidden = stage.hands_on_hidden;
+  beside.longest_request = stage.longest_request;
+  return Neighbours{beside, question.drafting_copies};
 }
 
 Fit fit_of(const FitQuestion& question, const Stage& stage, std::int64_t sequences) {
-  Fit fit = fit_on_chip(question, stage, sequences);
-  if (question.drafting) add_drafting(question, stage, sequences, fit);
+  Fit fit = fit_on_chip(question, stage, sequences, neighbours_of(question, stage));
   for (const Precision& tier : question.tiers) {
     Stage copy = stage;
     copy.precision = tier;
@@ -204,10 +202,8 @@ void check_cache(const NeuralNetwork& network, const Precision& precision,
   const std::string problem = kv_problem(network, precision);
   if (!problem.empty()) throw ConfigError(placement.place, problem);
   if (!placement.eviction.is_on()) return;
-  for (const LayerKind& kind : network.kinds) {
-    if (!std::holds_alternative<LatentAttention>(kind.mixer)) continue;
-    throw ConfigError(placement.place, "latents are not evicted; leave 'serving.eviction' out");
-  }
+  const std::string unevictable = eviction_problem(network);
+  if (!unevictable.empty()) throw ConfigError(placement.place, unevictable);
 }
 
 }  // namespace
@@ -219,6 +215,10 @@ std::vector<Stage> stages_of(const ChipModel& chip, const NeuralNetwork& network
   check_cache(network, precision, placement);
   std::vector<Stage> stages = partition_pipeline(network, precision, placement.pipeline, head_chips,
                                                  as_a_whole ? placement.tensor : 1);
+  for (Stage& stage : stages) {
+    stage.hands_on_hidden = placement.hands_on_hidden && stage.has_head();
+    stage.revocable = placement.revocable;
+  }
   if (as_a_whole) return stages;
   const Sharding sharding = sharding_of(placement);
   const std::vector<std::string> problems = sharding_problems(network, sharding);
@@ -226,8 +226,6 @@ std::vector<Stage> stages_of(const ChipModel& chip, const NeuralNetwork& network
     throw ConfigError(placement.place, fmt::format("{}", fmt::join(problems, "; ")));
   for (Stage& stage : stages) {
     stage.shard.of = sharding;
-    stage.hands_on_hidden = placement.hands_on_hidden && stage.has_head();
-    stage.revocable = placement.revocable;
     stage.eviction = placement.eviction;
   }
   return stages;
@@ -239,17 +237,20 @@ void require_mixers_pool(const ChipModel& chip, const PoolPlacement& placement) 
                     "the attention pool of attention_ffn is one stage of GPUs: 'pipeline: 1'");
 }
 
-Fit fit_on_chip(const FitQuestion& question, const Stage& stage, std::int64_t sequences) {
-  if (question.store == nullptr) return question.chip.fit(stage, sequences, question.max_context);
-  const std::uint64_t key = Hasher()
-                                .add("fit")
-                                .add(question.chip_key)
-                                .add(stage.key())
-                                .add(sequences)
-                                .add(question.max_context)
-                                .value();
+Fit fit_on_chip(const FitQuestion& question, const Stage& stage, std::int64_t sequences,
+                const std::optional<Neighbours>& neighbours) {
+  const auto ask = [&] {
+    return neighbours
+               ? question.chip.fit_beside(stage, *neighbours, sequences, question.max_context)
+               : question.chip.fit(stage, sequences, question.max_context);
+  };
+  if (question.store == nullptr) return ask();
+  Hasher hash;
+  hash.add("fit").add(question.chip_key).add(stage.key()).add(sequences).add(question.max_context);
+  if (neighbours) hash.add("beside").add(neighbours->stage.key()).add(neighbours->copies);
+  const std::uint64_t key = hash.value();
   if (const std::optional<Fit> known = question.store->find_fit(key)) return *known;
-  const Fit fit = question.chip.fit(stage, sequences, question.max_context);
+  const Fit fit = ask();
   question.store->put_fit(key, fit);
   return fit;
 }
@@ -258,7 +259,7 @@ std::int64_t most_cached(const Scenario& scenario) {
   const std::int64_t longest = longest_request(scenario.traffic);
   const Eviction& eviction = scenario.serving.eviction;
   if (!eviction.is_on()) return longest;
-  return std::min(longest, eviction.tokens + scenario.serving.max_batch_tokens);
+  return std::min(longest, eviction.kept(longest) + scenario.serving.max_batch_tokens);
 }
 
 FitQuestion fit_question(const Scenario& scenario, const ChipModel& chip,

@@ -72,7 +72,8 @@ void require_mixers_pool(const ChipModel& chip, const PoolPlacement& placement);
 
 /// What the chip says of a stage with `sequences` requests, asked once where there is a store.
 [[nodiscard]] Fit fit_on_chip(const FitQuestion& question, const Stage& stage,
-                              std::int64_t sequences);
+                              std::int64_t sequences,
+                              const std::optional<Neighbours>& neighbours = std::nullopt);
 
 /// Cuts the model as the placement says and looks whether it fits. With head_chips = 0 in the
 /// placement, chips with static schedules get as many head chips as it takes (none where the last

@@ -1,6 +1,10 @@
 #include "sim/step/round_pool.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+
+#include "sim/core/diagnostics.hpp"
 
 namespace tandem {
 
@@ -27,18 +31,34 @@ RoundPool::RoundPool(const Scenario& scenario, const PoolPlacement& placement,
   const Speculation& speculation = scenario.placement.speculation;
   const std::int64_t room =
       options.positions + (speculation.tree.empty() ? 0 : speculation.drafted());
-  const auto pool_of = [&](const Weights& own, const PoolPlacement& formats) {
-    return std::make_unique<FunctionalPool>(*chip_, formats, own, room, first_chip, network,
+  const auto pool_of = [&](const Weights& own, const PoolPlacement& formats, std::int64_t first) {
+    return std::make_unique<FunctionalPool>(*chip_, formats, own, room, first, network,
                                             collectives_.get(), options.timeline);
   };
-  model_ = pool_of(weights, placement);
+  model_ = pool_of(weights, placement, first_chip);
+  const std::int64_t last_chip = model_->address(model_->stages().size() - 1).index;
+  // On the last chips, which have the hidden states that modules go on from.
   PoolPlacement beside = placement;
+  beside.pipeline = 1;
+  beside.head_chips = 0;
   for (const Weights& own : drafting) {
     if (own.network.joins_hidden) {
       beside.precision = precision_of_module(placement.precision, weights.network.layers());
     }
-    drafting_.push_back(pool_of(own, beside));
+    drafting_.push_back(pool_of(own, beside, last_chip));
   }
+  require_room_for_all(placement, options.positions);
+}
+
+void RoundPool::require_room_for_all(const PoolPlacement& placement, std::int64_t positions) const {
+  const Neighbours neighbours{drafting_.front()->stages().front(),
+                              static_cast<std::int64_t>(drafting_.size())};
+  const Stage& stage = model_->stages().back();
+  if (chip_->fit_beside(stage, neighbours, 1, positions).sequences(positions) >= 1) return;
+  throw ConfigError(placement.place,
+                    fmt::format("a {} of pool '{}' has no room for {} and what drafts for it; "
+                                "share layers by 'tensor'",
+                                chip_->chip().name, placement.pool, stage.network.name));
 }
 
 std::vector<FunctionalPool*> RoundPool::drafting() {
@@ -61,31 +81,6 @@ void RoundPool::add_to(GenerateResult& result) const {
   };
   add(*model_);
   for (const auto& pool : drafting_) add(*pool);
-}
-
-Picoseconds move_kv(RoundPool& from, RoundPool& to, ElementType type, NetworkModel& network,
-                    Picoseconds start, GenerateResult& result) {
-  const std::vector<FunctionalPool*> senders = from.all();
-  const std::vector<FunctionalPool*> receivers = to.all();
-  std::vector<KvBlock> blocks;
-  std::vector<Parcel> parcels;
-  for (FunctionalPool* sender : senders) {
-    blocks.push_back(sender->loaded(0).export_kv(0).converted(type));
-    parcels.push_back({sender->address(0), receivers[blocks.size() - 1]->address(0),
-                       std::make_shared<const std::vector<std::byte>>(blocks.back().bytes)});
-  }
-  result.kv_sent.push_back(blocks.front());
-  const auto deliveries = send_and_wait(network, start, parcels);
-  Picoseconds all_there = start;
-  for (std::size_t i = 0; i < blocks.size(); ++i) {
-    blocks[i].bytes.assign(deliveries[i].payload->begin(), deliveries[i].payload->end());
-    receivers[i]->loaded(0).import_kv(0, blocks[i]);
-    result.transfers.push_back({chip_name(parcels[i].from), chip_name(parcels[i].to), "kv",
-                                blocks[i].expected_size(), start, deliveries[i].time});
-    all_there = std::max(all_there, deliveries[i].time);
-  }
-  result.kv_received.push_back(blocks.front());
-  return all_there;
 }
 
 }  // namespace tandem

@@ -33,16 +33,13 @@ class RoundPool {
   void add_to(GenerateResult& result) const;
 
  private:
+  /// Throws ConfigError where the model and what drafts do not fit on one chip together.
+  void require_room_for_all(const PoolPlacement& placement, std::int64_t positions) const;
+
   std::unique_ptr<CollectiveModel> collectives_;
   std::unique_ptr<ChipModel> chip_;
   std::unique_ptr<FunctionalPool> model_;
   std::vector<std::unique_ptr<FunctionalPool>> drafting_;
 };
-
-/// Sends the KV of request 0 of every network from one pool to the other over `network`, in the
-/// receiver's format, beginning at `start`. Adds to the result's transfers and to its KV of the
-/// model; returns when all of it is there.
-Picoseconds move_kv(RoundPool& from, RoundPool& to, ElementType type, NetworkModel& network,
-                    Picoseconds start, GenerateResult& result);
 
 }  // namespace tandem

@@ -1,17 +1,14 @@
 // Every cell of the table: the promised numbers, or the promised refusal.
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <cmath>
-
 #include "models/gpu/execute/product_row.hpp"
 #include "models/gpu/gpu_chip.hpp"
 #include "models/lpu/lpu_chip.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/random.hpp"
 #include "sim/entry/context.hpp"
-#include "sim/lower/reference_model.hpp"
 #include "sim/numerics/formats/linear_quantised.hpp"
+#include "tests/conformance/runs.hpp"
 #include "tests/conformance/table.hpp"
 #include "tests/gpu/test_chips.hpp"
 #include "tests/lpu/chip_harness.hpp"
@@ -21,14 +18,6 @@ namespace tandem::conformance {
 namespace {
 
 using formats::QuantFormat;
-
-constexpr std::int64_t prompt_tokens = 5;
-constexpr std::int64_t decoded_tokens = 2;
-constexpr std::int64_t positions = 16;
-
-std::int32_t token_at(const NeuralNetwork& network, std::int64_t position) {
-  return static_cast<std::int32_t>((7 * position + 3) % network.vocabulary);
-}
 
 Precision with_part(ElementType type, WeightPart part, const QuantFormat& format) {
   Precision precision{type, type, type};
@@ -49,89 +38,6 @@ Weights whole_weights(const Operator& op) {
 
 Weights weights_of(const Operator& op, const Weights& whole) {
   return op.network.joins_hidden ? weights_of_module(whole, 0) : whole;
-}
-
-/// Hidden states that a module is given.
-Tensor given_rows(const NeuralNetwork& network, std::int64_t tokens) {
-  RandomStream random(9, "hidden");
-  Tensor rows(ElementType::Float32, {tokens, network.hidden});
-  for (float& value : rows.floats()) value = static_cast<float>(random.normal());
-  return rows;
-}
-
-struct Distance {
-  double worst = 0, largest = 0;
-  void add(std::span<const float> found, std::span<const float> expected) {
-    ASSERT_EQ(found.size(), expected.size());
-    for (std::size_t i = 0; i < found.size(); ++i) {
-      worst = std::max(worst, std::abs(static_cast<double>(found[i]) - expected[i]));
-      largest = std::max(largest, std::abs(static_cast<double>(expected[i])));
-    }
-  }
-  [[nodiscard]] double share() const { return worst / largest; }
-};
-
-/// Runs a prompt and tokens behind it on a chip; logits of the last token of every pass.
-std::vector<std::vector<float>> run_on(const ChipModel& chip, const Stage& stage,
-                                       const Weights& weights) {
-  const auto loaded = chip.load(stage, weights, 1, positions);
-  const NeuralNetwork& network = stage.network;
-  const Tensor hidden = given_rows(network, prompt_tokens + decoded_tokens);
-  std::vector<std::vector<float>> logits;
-  std::int64_t done = 0;
-  for (std::int64_t pass = 0; pass <= decoded_tokens; ++pass) {
-    const std::int64_t count = pass == 0 ? prompt_tokens : 1;
-    StageData in;
-    StageData out;
-    for (std::int64_t i = 0; i < count; ++i) in.tokens.push_back(token_at(network, done + i));
-    if (network.joins_hidden) {
-      in.hidden = Tensor(ElementType::Float32, {count, network.hidden});
-      const auto from = hidden.floats().subspan(static_cast<std::size_t>(done * network.hidden));
-      std::copy_n(from.begin(), in.hidden.elements(), in.hidden.floats().begin());
-    }
-    (void)loaded->run({{{0, done, count, true}}}, in, out);
-    const auto row = out.logits.floats();
-    logits.emplace_back(row.begin(), row.end());
-    done += count;
-  }
-  return logits;
-}
-
-/// The same of the reference model.
-std::vector<std::vector<float>> run_reference(const Weights& weights, bool is_module) {
-  ReferenceModel reference(weights, {{}, false, false});
-  const NeuralNetwork& network = weights.network;
-  const Tensor hidden = given_rows(network, prompt_tokens + decoded_tokens);
-  std::vector<std::vector<float>> logits;
-  for (std::int64_t i = 0; i < prompt_tokens + decoded_tokens; ++i) {
-    const auto given = hidden.floats().subspan(static_cast<std::size_t>(i * network.hidden),
-                                               static_cast<std::size_t>(network.hidden));
-    const Tensor row = is_module ? reference.draft(given, token_at(network, i), i).logits
-                                 : reference.forward(token_at(network, i), i);
-    if (i + 1 >= prompt_tokens) logits.emplace_back(row.floats().begin(), row.floats().end());
-  }
-  return logits;
-}
-
-double distance(const std::vector<std::vector<float>>& found,
-                const std::vector<std::vector<float>>& expected) {
-  Distance distance;
-  EXPECT_EQ(found.size(), expected.size());
-  for (std::size_t i = 0; i < found.size(); ++i) distance.add(found[i], expected[i]);
-  return distance.share();
-}
-
-/// Runs `body` where numbers are promised; where a refusal is, expects its words.
-template <class Body>
-void expect_promise(const Promise& promise, const std::string& what, const Body& body) {
-  SCOPED_TRACE(what);
-  if (promise.refused.empty()) return body();
-  try {
-    body();
-    ADD_FAILURE() << "was not refused";
-  } catch (const std::exception& error) {
-    EXPECT_NE(std::string(error.what()).find(promise.refused), std::string::npos) << error.what();
-  }
 }
 
 class Conformance : public ::testing::Test {
@@ -227,23 +133,6 @@ TEST_F(Conformance, NetworksOnLpusAreThoseOfTheReference) {
   }
 }
 
-TEST_F(Conformance, ElementTypesAreThoseOfTheReference) {
-  const NeuralNetwork network = dense_network();
-  const Weights weights = random_weights(network, 6);
-  for (const ElementType type : element_types()) {
-    const Precision precision{type, type, type};
-    const auto expected = run_reference(weights_in_format(weights, type), false);
-    for (const auto& [chip, promise] :
-         {std::pair<const ChipModel*, Promise>(&gpu_, elements_on_gpu(type)),
-          std::pair<const ChipModel*, Promise>(lpu_.get(), elements_on_lpu(type))}) {
-      expect_promise(promise, std::string(name_of(type)), [&] {
-        const auto found = run_on(*chip, whole_model(network, precision), weights);
-        EXPECT_LE(distance(found, expected), promise.tolerance);
-      });
-    }
-  }
-}
-
 TEST_F(Conformance, CachesInFormatsGoOnElsewhere) {
   for (const NeuralNetwork& network : cached_networks()) {
     const Weights weights = random_weights(network, 6);
@@ -265,10 +154,10 @@ TEST_F(Conformance, CachesInFormatsGoOnElsewhere) {
         };
         const auto here = load();
         const auto there = load();
-        (void)run(*here, 0, prompt_tokens);
+        (void)run(*here, 0, 5);
         there->import_kv(0, here->export_kv(0));
         EXPECT_EQ(there->export_kv(0), here->export_kv(0)) << what;
-        EXPECT_EQ(run(*there, prompt_tokens, 1), run(*here, prompt_tokens, 1)) << what;
+        EXPECT_EQ(run(*there, 5, 1), run(*here, 5, 1)) << what;
       });
       expect_promise(cache_on_lpu(), what, [&] { (void)lpu_->executed(precision); });
     }

@@ -2,8 +2,9 @@
 
 #include <fmt/format.h>
 
-#include "sim/describe/dense_decoder.hpp"
 #include "sim/describe/kv_slots.hpp"
+#include "tests/conformance/operators.hpp"
+#include "tests/conformance/same_tokens.hpp"
 #include "tests/lower/tiny_networks.hpp"
 
 namespace tandem::conformance {
@@ -74,19 +75,6 @@ void add_networks(std::string& page) {
         page += fmt::format("- {}, {}: {}\n", chip, op.name, promise.refused);
     }
   }
-}
-
-void add_elements(std::string& page) {
-  page +=
-      "\n## Norms, attention and products in element types\n\nA dense decoder, against the "
-      "reference "
-      "model with weights rounded to the type and float arithmetic.\n\n"
-      "| type | GPU | LPU |\n|---|---|---|\n";
-  for (const ElementType type : element_types()) {
-    page += fmt::format("| {} | {} | {} |\n", name_of(type), tolerance_text(elements_on_gpu(type)),
-                        tolerance_text(elements_on_lpu(type)));
-  }
-  page += fmt::format("\nRefused by the LPU: {}\n", elements_on_lpu(ElementType::Float32).refused);
 }
 
 void add_caches(std::string& page) {
@@ -181,8 +169,7 @@ Promise network_on_gpu(const Operator&) {
   return {float_tolerance, ""};
 }
 
-Promise network_on_lpu(const Operator& op) {
-  if (op.network.joins_hidden) return {0, "the join of a module of multi-token prediction"};
+Promise network_on_lpu(const Operator&) {
   return {float16_tolerance, ""};
 }
 
@@ -207,17 +194,7 @@ Promise elements_on_lpu(ElementType type) {
 }
 
 NeuralNetwork dense_network() {
-  DenseDecoder net;
-  net.name = "dense-tiny";
-  net.layers = 2;
-  net.hidden = 64;
-  net.heads = 4;
-  net.kv_heads = 2;
-  net.head_dim = 16;
-  net.intermediate = 96;
-  net.vocabulary = 60;
-  net.max_context = 64;
-  return network_of(net);
+  return test::dense_tiny();
 }
 
 std::string page() {
@@ -230,8 +207,9 @@ std::string page() {
       "no multiples of its 32 (`product_formats_test` has it).\n\n";
   add_products(page);
   add_networks(page);
-  add_elements(page);
+  page += operators_page();
   add_caches(page);
+  page += same_tokens_page();
   return page;
 }
 

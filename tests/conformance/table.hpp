@@ -47,11 +47,11 @@ struct Promise {
 /// An LPU that is to hold codes.
 [[nodiscard]] Promise codes_on_lpu();
 
-/// Norms, attention and products of a dense decoder in an element type.
+/// Tolerances of element types.
 [[nodiscard]] Promise elements_on_gpu(ElementType type);
 [[nodiscard]] Promise elements_on_lpu(ElementType type);
 [[nodiscard]] std::vector<ElementType> element_types();
-/// The network that they run.
+/// A decoder of two dense layers.
 [[nodiscard]] NeuralNetwork dense_network();
 
 /// Networks whose caches take formats: heads of their own, latents, an indexer.

@@ -13,6 +13,7 @@
 #include "sim/lower/kv_codec_work.hpp"
 #include "tests/gpu/plan_harness.hpp"
 #include "tests/gpu/test_chips.hpp"
+#include "tests/lower/tiny_networks.hpp"
 
 namespace tandem::gpu {
 namespace {
@@ -20,20 +21,6 @@ namespace {
 using formats::KvFormat;
 
 constexpr std::int64_t cached_tokens = 24;
-
-NeuralNetwork cached_network() {
-  DenseDecoder net;
-  net.name = "cached";
-  net.layers = 2;
-  net.hidden = 64;
-  net.heads = 4;
-  net.kv_heads = 2;
-  net.head_dim = 32;
-  net.intermediate = 96;
-  net.vocabulary = 60;
-  net.max_context = cached_tokens;
-  return network_of(net);
-}
 
 Precision with_cache(const KvFormat* format, ElementType type = ElementType::Float32) {
   Precision precision{type, type, type};
@@ -56,7 +43,7 @@ class KvFormats : public ::testing::Test {
     return out.logits;
   }
 
-  NeuralNetwork network_ = cached_network();
+  NeuralNetwork network_ = test::dense_tiny("cached", {2, 64, 32, 96});
   Weights weights_ = random_weights(network_, 3);
   GpuChip chip_{large_chip(), Software{}};
 };

@@ -286,51 +286,42 @@ TEST(Routing, ChoosesByHand) {
   EXPECT_NEAR(biased[0].weight, 2 * 0.5 / sum, 1e-6);
 }
 
+/// A request of 9 tokens whose caches hold `kv` goes on elsewhere with the same bits, out of a
+/// block of `bytes`.
+void expect_to_move(const GpuChip& chip, const NeuralNetwork& network, ElementType kv,
+                    std::int64_t bytes) {
+  const Weights weights = random_weights(network, 17);
+  Precision precision = in_format(ElementType::Float32);
+  precision.kv_cache = kv;
+  const Stage stage = whole_model(network, precision);
+  const auto from = load_on_gpu(chip, stage, weights, positions);
+  const auto to = load_on_gpu(chip, stage, weights, positions);
+  StageData in, out, moved;
+  in.tokens = tokens_for(network, 9, 8);
+  (void)from->run({{{3, 0, 9, true}}}, in, out);
+  const KvBlock block = from->export_kv(3);
+  EXPECT_EQ(static_cast<std::int64_t>(block.bytes.size()), bytes);
+  to->import_kv(5, block);
+  EXPECT_EQ(to->export_kv(5), block);
+  in.tokens = {6};
+  (void)from->run({{{3, 9, 1, true}}}, in, out);
+  (void)to->run({{{5, 9, 1, true}}}, in, moved);
+  EXPECT_EQ(moved.logits, out.logits);
+}
+
 // 3 layers, 9 tokens, a latent of 16 and a shared key of 8.
 TEST_F(Networks, LatentsMoveBetweenChipsByteForByte) {
-  const Weights weights = random_weights(test::dsv3_tiny(), 17);
   for (const ElementType kv : {ElementType::Float32, ElementType::Fp8E4m3}) {
-    Precision precision = in_format(ElementType::Float32);
-    precision.kv_cache = kv;
-    const Stage stage = whole_model(weights.network, precision);
-    const auto from = load_on_gpu(chip_, stage, weights, positions);
-    const auto to = load_on_gpu(chip_, stage, weights, positions);
-    StageData in, out, moved;
-    in.tokens = tokens_for(weights.network, 9, 8);
-    (void)from->run({{{3, 0, 9, true}}}, in, out);
-    const KvBlock block = from->export_kv(3);
-    EXPECT_EQ(block.bytes.size(), static_cast<std::size_t>(3 * 9 * (16 + 8) * bytes_of(kv)));
-    to->import_kv(5, block);
-    EXPECT_EQ(to->export_kv(5), block);
-    in.tokens = {6};
-    (void)from->run({{{3, 9, 1, true}}}, in, out);
-    (void)to->run({{{5, 9, 1, true}}}, in, moved);
-    EXPECT_EQ(moved.logits, out.logits);
+    expect_to_move(chip_, test::dsv3_tiny(), kv, 3 * 9 * (16 + 8) * bytes_of(kv));
   }
 }
 
 // Three states of 4 heads x 16 x 16 and 3 inputs of 2 x 2 x 16 + 4 x 16 channels in float32; KV of
 // 9 tokens, 2 heads of 16, in the type asked for.
 TEST_F(Networks, StatesMoveBetweenChipsByteForByte) {
-  const Weights weights = random_weights(test::qwen35_tiny(), 18);
   for (const ElementType kv : {ElementType::Float32, ElementType::Bfloat16}) {
-    Precision precision = in_format(ElementType::Float32);
-    precision.kv_cache = kv;
-    const Stage stage = whole_model(weights.network, precision);
-    const auto from = load_on_gpu(chip_, stage, weights, positions);
-    const auto to = load_on_gpu(chip_, stage, weights, positions);
-    StageData in, out, moved;
-    in.tokens = tokens_for(weights.network, 9, 8);
-    (void)from->run({{{3, 0, 9, true}}}, in, out);
-    const KvBlock block = from->export_kv(3);
-    EXPECT_EQ(block.bytes.size(),
-              static_cast<std::size_t>(3 * (1024 + 3 * 128) * 4 + 2 * 9 * 2 * 16 * bytes_of(kv)));
-    to->import_kv(5, block);
-    EXPECT_EQ(to->export_kv(5), block);
-    in.tokens = {6};
-    (void)from->run({{{3, 9, 1, true}}}, in, out);
-    (void)to->run({{{5, 9, 1, true}}}, in, moved);
-    EXPECT_EQ(moved.logits, out.logits);
+    expect_to_move(chip_, test::qwen35_tiny(), kv,
+                   3 * (1024 + 3 * 128) * 4 + 2 * 9 * 2 * 16 * bytes_of(kv));
   }
 }
 

@@ -6,28 +6,14 @@
 #include "models/gpu/gpu_chip.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/random.hpp"
-#include "sim/describe/dense_decoder.hpp"
 #include "sim/numerics/formats/linear_quantised.hpp"
 #include "tests/gpu/test_chips.hpp"
+#include "tests/lower/tiny_networks.hpp"
 
 namespace tandem::gpu {
 namespace {
 
 using formats::QuantFormat;
-
-NeuralNetwork network_under_test() {
-  DenseDecoder net;
-  net.name = "formats";
-  net.layers = 1;
-  net.hidden = 160;
-  net.heads = 4;
-  net.kv_heads = 2;
-  net.head_dim = 40;
-  net.intermediate = 192;
-  net.vocabulary = 60;
-  net.max_context = 16;
-  return network_of(net);
-}
 
 std::vector<float> row_of(std::int64_t width) {
   RandomStream random(5, "rows");
@@ -49,7 +35,7 @@ class ProductFormats : public ::testing::Test {
     return quantised_matrices(weights_.at(name), format).front();
   }
 
-  NeuralNetwork network_ = network_under_test();
+  NeuralNetwork network_ = test::dense_tiny("formats", {1, 160, 40, 192});
   Weights weights_ = random_weights(network_, 3);
   GpuChip chip_{large_chip(), Software{}};
 };

@@ -53,6 +53,21 @@ inline Experts tiny_experts(ops::RouterRule rule, std::int64_t count, std::int64
   return experts;
 }
 
+/// Sizes of a dense decoder of four heads over two KV heads.
+struct DenseSizes {
+  std::int64_t layers = 2, hidden = 64, head_dim = 16, intermediate = 96;
+};
+
+inline NeuralNetwork dense_tiny(std::string name = "dense-tiny", const DenseSizes& sizes = {}) {
+  GroupedAttention attention = tiny_attention(4, 2, sizes.head_dim);
+  attention.rope = tiny_rope(10000, sizes.head_dim);
+  attention.rope->layout = RopeLayout::Interleaved;
+  FeedForward dense;
+  dense.intermediate = sizes.intermediate;
+  return tiny_network_of(std::move(name), sizes.hidden, 60, {{attention, dense, false}},
+                         std::vector<std::int32_t>(static_cast<std::size_t>(sizes.layers), 0));
+}
+
 /// Sizes of the Qwen3-Next test in huggingface/transformers, with the layers of Qwen3.5: LLLF.
 inline NeuralNetwork qwen35_tiny() {
   GatedDelta delta;

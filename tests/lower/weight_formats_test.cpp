@@ -102,6 +102,19 @@ TEST(WeightFormats, BytesAreThoseOfCodesScalesAndKeptTensors) {
   EXPECT_EQ(whole_model(network, precision).weight_bytes(), Bytes(expected));
 }
 
+/// By itself it is codes with scales, and tables and head are elements of the activations' type.
+TEST(WeightFormats, BlocksOfFp8AloneCountTheirScales) {
+  const NeuralNetwork network = test::dsv3_tiny();
+  Precision alone;
+  alone.weights = ElementType::Fp8E4m3;
+  alone.block_scaled = true;
+  Precision named;
+  named.weight_format = &find_quant_format("fp8_block");
+  EXPECT_EQ(whole_model(network, alone).weight_bytes(), whole_model(network, named).weight_bytes());
+  EXPECT_GT(whole_model(network, alone).weight_bytes(),
+            Bytes(whole_model(network, alone).weight_parameters()));
+}
+
 TEST(WeightFormats, StagesOfOtherFormatsHaveOtherKeys) {
   const NeuralNetwork network = test::gptoss_tiny();
   Precision precision;

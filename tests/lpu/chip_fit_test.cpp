@@ -126,5 +126,32 @@ TEST(LpuChipFit, MayHoldLeavesOutProgramsAndNothingElse) {
   }
 }
 
+// A module of multi-token prediction on the chip of its model: one lies behind the other.
+TEST_F(DeltaStageFit, NeighboursTakeRowsOfTheirOwnForAsManyRequests) {
+  const Stage model = whole_model(network_, all_fp16);
+  const Neighbours modules{whole_model(module_of(network_), all_fp16), 2};
+  const Fit alone = chip_->fit(model, 1, 64);
+  const Fit module = chip_->fit(modules.stage, 1, 64);
+  const Fit fit = chip_->fit_beside(model, modules, 1, 64);
+  EXPECT_EQ(fit.weights, alone.weights + module.weights * 2);
+  EXPECT_EQ(fit.kv_per_token, alone.kv_per_token + module.kv_per_token * 2);
+  const std::int64_t requests = fit.sequences(64);
+  ASSERT_GT(requests, 10);
+  const auto rows_of = [&](const Stage& stage, const Fit& own, std::int64_t n) {
+    return lpu::layout_of_share(geometry_, stage, static_cast<int>(n), 64).deepest_bank() +
+           rows_of_bytes(geometry_, own.program);
+  };
+  const auto rows_with = [&](std::int64_t n) {
+    return rows_of(model, alone, n) + 2 * rows_of(modules.stage, module, n);
+  };
+  EXPECT_LE(rows_with(requests), geometry_.rows_per_bank);
+  EXPECT_GT(rows_with(requests + 1), geometry_.rows_per_bank);
+}
+
+TEST_F(DeltaStageFit, NeighboursWithoutRoomLeaveNone) {
+  const Stage model = whole_model(network_, all_fp16);
+  EXPECT_EQ(chip_->fit_beside(model, {model, 1000}, 1, 64).sequences(64), 0);
+}
+
 }  // namespace
 }  // namespace tandem::test

@@ -58,6 +58,40 @@ TEST(RoundsInPlace, DraftsFollowEachPassOfTheModelOnItsChips) {
   expect_shares_to_cover(result);
 }
 
+/// On chips with static schedules and 16 slots.
+Scenario on_static_chips(Scenario s) {
+  fakes::set(s.system.chips["small"].parameters, "slots", 16);
+  for (PoolPlacement* pool : {&s.placement.prefill, &s.placement.decode}) pool->pool = "lpu";
+  return s;
+}
+
+TEST(RoundsInPlace, StaticChipsVerifyARoundInOnePassToo) {
+  // The prompt takes two passes of 16 tokens, 4 x 1160 ns each, that of the draft model behind each
+  // 1160; the first token leaves before the second of those and two drafts. Then rounds as above.
+  const RunResult result = serve_in_place(on_static_chips(in_place({0}, 4)));
+  EXPECT_NEAR(result.requests[0].ttft_ms, (4640 + 1160 + 4640) * 1e-6, 1e-12);
+  const double first = 1160 + 2020 + 4160;
+  const double further = 1020 + 2020 + 4160;
+  EXPECT_NEAR(result.requests[0].e2e_ms, (10440 + first + 2 * further) * 1e-6, 1e-12);
+  EXPECT_EQ(result.speculation->rounds, 3);
+  EXPECT_EQ(result.speculation->drafting, Picoseconds((3180 + 2 * 3040) * 1000));
+  expect_shares_to_cover(result);
+}
+
+TEST(RoundsInPlace, DraftsOfOtherRequestsCountAsDraftsOnStaticChips) {
+  // A chip that gains nothing from wide passes: two requests take turns, so between two rounds of
+  // one stand the drafts of both, which are three passes of a layer each.
+  Scenario s = on_static_chips(in_place({1}, 9));
+  fakes::set(s.system.chips["small"].parameters, "base", 0);
+  fakes::set(s.system.chips["small"].parameters, "token", 1000);
+  s.traffic.requests = s.traffic.concurrency = 2;
+  const RunResult result = serve_in_place(s);
+  expect_shares_to_cover(result);
+  const SpeculationUse& use = *result.speculation;
+  // A verification takes 4 tokens x 4 layers, its drafts 2 + 1 + 1 tokens x 1 layer: a fifth.
+  EXPECT_NEAR(use.drafting / (use.drafting + use.verifying), 0.2, 0.1);
+}
+
 TEST(RoundsInPlace, AModuleTakesEveryTokenOfTheModelsPass) {
   // A module takes all four tokens of a verification with the model's hidden states: 1040 ns.
   const RunResult result = serve_in_place(in_place({0}, 4, DraftMethod::Modules));

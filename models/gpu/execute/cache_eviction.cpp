@@ -13,6 +13,17 @@ Eviction eviction_of(const KernelCall& call) {
   return evicts(call.kind().mixer) ? call.on().stage.eviction : Eviction{};
 }
 
+struct HeadCounts {
+  std::int64_t heads = 0, kv_heads = 0;
+};
+
+/// Heads of latent attention share the latents.
+HeadCounts head_counts(const Mixer& mixer) {
+  if (const auto* latent = std::get_if<LatentAttention>(&mixer)) return {latent->shape.heads, 1};
+  const auto& a = std::get<GroupedAttention>(mixer);
+  return {a.shape.heads, a.shape.kv_heads};
+}
+
 /// The first ones and the last ones.
 void keep_ends(const Eviction& eviction, KeptTokens& kept) {
   const std::int64_t all = static_cast<std::int64_t>(kept.tokens.size());
@@ -52,22 +63,23 @@ void to_shares(std::vector<float>& scores) {
 
 }  // namespace
 
-void evict(const Eviction& eviction, KeptTokens& kept) {
-  if (static_cast<std::int64_t>(kept.tokens.size()) <= eviction.tokens) return;
-  eviction.sums_attention() ? keep_heavy(eviction, kept) : keep_ends(eviction, kept);
+void evict(const Eviction& eviction, std::int64_t so_far, KeptTokens& kept) {
+  const Eviction now = eviction.behind(so_far);
+  if (static_cast<std::int64_t>(kept.tokens.size()) <= now.tokens) return;
+  now.sums_attention() ? keep_heavy(now, kept) : keep_ends(now, kept);
 }
 
 bool moves_sinks(const KernelCall& call) {
   const auto* attention = std::get_if<GroupedAttention>(&call.kind().mixer);
-  return attention != nullptr && attention->rope &&
-         eviction_of(call).policy == EvictionPolicy::StreamingLlm;
+  const bool rotates = attention == nullptr || attention->rope.has_value();
+  return rotates && eviction_of(call).policy == EvictionPolicy::StreamingLlm;
 }
 
 CacheEviction::CacheEviction(const KernelCall& call, const SliceOnChip& slice)
     : call_(call), slice_(slice), eviction_(eviction_of(call)) {
-  const auto& a = std::get<GroupedAttention>(call.kind().mixer);
-  heads_ = a.shape.heads;
-  kv_heads_ = a.shape.kv_heads;
+  const HeadCounts counts = head_counts(call.kind().mixer);
+  heads_ = counts.heads;
+  kv_heads_ = counts.kv_heads;
   if (eviction_.is_on()) call.cache(slice).kept.resize(index_of(kv_heads_));
   scores_.resize(eviction_.sums_attention() ? index_of(heads_ * slice.slice.new_tokens) : 0);
 }
@@ -116,7 +128,7 @@ void CacheEviction::finish() {
       kept.sums.resize(kept.tokens.size(), 0.0F);
       add_sums(head, kept);
     }
-    evict(eviction_, kept);
+    evict(eviction_, s.context + s.new_tokens, kept);
   }
 }
 

@@ -24,8 +24,8 @@ struct SeenKeys {
 /// True where queries meet sinks from their place within the cache (StreamingLLM).
 [[nodiscard]] bool moves_sinks(const KernelCall& call);
 
-/// Drops what a policy does not keep.
-void evict(const Eviction& eviction, KeptTokens& kept);
+/// Drops what a policy does not keep of a request with so many tokens so far.
+void evict(const Eviction& eviction, std::int64_t so_far, KeptTokens& kept);
 
 /// Eviction in one layer and slice of a pass. Without a policy all earlier tokens are seen and
 /// nothing happens behind the pass.
@@ -34,7 +34,8 @@ class CacheEviction {
   CacheEviction(const KernelCall& call, const SliceOnChip& slice);
 
   [[nodiscard]] SeenKeys keys_of(std::int64_t query, std::int64_t head) const;
-  /// Row `query` of the slice as it meets sinks; `others`, the row itself, where nothing moves.
+  /// Row `query` of the slice as it meets sinks, of latent attention the rotated parts alone;
+  /// `others` where nothing moves.
   [[nodiscard]] std::span<const float> queries_of_sinks(std::int64_t query,
                                                         std::span<const float> others) const;
   /// Scores of a query head over the keys it saw.

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "models/gpu/execute/bodies.hpp"
+#include "models/gpu/execute/cache_eviction.hpp"
 #include "models/gpu/execute/cache_rows.hpp"
 #include "models/gpu/execute/product_row.hpp"
 #include "models/gpu/functional_ops.hpp"
@@ -68,17 +69,39 @@ void multiply_heads(const KernelCall& call, const TrackedRows& from, TrackedRows
   }
 }
 
-/// Folds `count` keys into a softmax, in blocks of ascending order.
+/// Folds `count` keys into a softmax, in blocks of ascending order. Returns their scores.
 template <class Score, class Value>
-void fold_keys(OnlineSoftmax& softmax, std::int64_t count, const Score& score, const Value& value) {
-  std::vector<float> scores;
+std::vector<float> fold_keys(OnlineSoftmax& softmax, std::int64_t count, const Score& score,
+                             const Value& value) {
+  std::vector<float> all, scores;
   for (std::int64_t begin = 0; begin < count; begin += fold_tokens) {
     const std::int64_t end = std::min(count, begin + fold_tokens);
     scores.clear();
     for (std::int64_t i = begin; i < end; ++i) scores.push_back(score(i));
+    all.insert(all.end(), scores.begin(), scores.end());
     softmax.fold(scores, [&](std::int64_t i) { return value(begin + i); });
   }
+  return all;
 }
+
+/// The rotated parts of a token's queries as they meet recent keys, and the sinks of an evicted
+/// cache.
+class RotatedParts {
+ public:
+  RotatedParts(const KernelCall& call, std::span<const float> queries,
+               std::span<const float> to_sinks)
+      : shape_(latent_of(call).shape),
+        queries_(queries),
+        to_sinks_(moves_sinks(call) ? to_sinks : std::span<const float>()) {}
+  [[nodiscard]] std::span<const float> of(std::int64_t head, bool meets_sink) const {
+    if (meets_sink && !to_sinks_.empty()) return part_of(to_sinks_, head, shape_.rope_dim);
+    return part_of(queries_, head, shape_.query_dim()).last(index_of(shape_.rope_dim));
+  }
+
+ private:
+  const ops::LatentShape& shape_;
+  std::span<const float> queries_, to_sinks_;
+};
 
 /// Positions that a token attends to where an indexer chose them: how many, then which.
 std::span<const float> chosen_of(const KernelCall& call, std::int64_t row) {
@@ -107,6 +130,27 @@ void execute_latent_norm(const KernelCall& call) {
   }
 }
 
+namespace {
+
+void rotate_rounded(const KernelCall& call, std::int64_t position, std::span<float> part) {
+  call.rotation().rotate(position, part);
+  for (float& value : part) value = round_to(call.on().type(), value);
+}
+
+/// The rotating parts of one row of queries, rotated to a place within an evicted cache.
+void rotate_to_place(const KernelCall& call, std::span<const float> queries, std::int64_t place,
+                     std::span<float> parts) {
+  const ops::LatentShape& s = latent_of(call).shape;
+  for (std::int64_t head = 0; head < s.heads; ++head) {
+    const auto from = part_of(queries, head, s.query_dim()).last(index_of(s.rope_dim));
+    const auto to = part_of(parts, head, s.rope_dim);
+    std::ranges::copy(from, to.begin());
+    rotate_rounded(call, place, to);
+  }
+}
+
+}  // namespace
+
 /// Rotates the last rope_dim elements of every query head, and the key that heads share; appends
 /// that key and the latent to the cache.
 void execute_latent_rope(const KernelCall& call) {
@@ -114,6 +158,9 @@ void execute_latent_rope(const KernelCall& call) {
   TrackedRows& query = call.pass.at(Buffer::Query);
   const TrackedRows& latent = call.pass.at(Buffer::Latent);
   call.pass.fresh(Buffer::Attended, call.pass.tokens, s.heads * s.value_dim);
+  TrackedRows* places = moves_sinks(call) ? &call.pass.fresh(Buffer::SinkQuery, call.pass.tokens,
+                                                             s.heads * s.rope_dim)
+                                          : nullptr;
   std::vector<float> key(index_of(s.rope_dim));
   for (const SliceOnChip& slice : call.pass.slices) {
     LayerCache& cache = call.cache(slice);
@@ -121,10 +168,13 @@ void execute_latent_rope(const KernelCall& call) {
       const std::int64_t position = slice.position(i);
       (void)query.read(row, call.span.start);
       const std::span<float> q = query.write(row, call.span.end);
+      if (places != nullptr) {
+        const std::int64_t context = slice.slice.context;
+        const std::int64_t place = call.on().stage.eviction.kept(context) + position - context;
+        rotate_to_place(call, q, place, places->write(row, call.span.end));
+      }
       for (std::int64_t head = 0; head < s.heads; ++head) {
-        const auto part = part_of(q, head, s.query_dim()).last(index_of(s.rope_dim));
-        call.rotation().rotate(position, part);
-        for (float& value : part) value = round_to(call.on().type(), value);
+        rotate_rounded(call, position, part_of(q, head, s.query_dim()).last(index_of(s.rope_dim)));
       }
       const std::span<const float> down = latent.read(row, call.span.start);
       std::copy(down.end() - s.rope_dim, down.end(), key.begin());
@@ -135,15 +185,17 @@ void execute_latent_rope(const KernelCall& call) {
   }
 }
 
-/// Earlier latents of prompts that are processed in chunks, one slice after the other.
+/// Earlier latents of prompts that are processed in chunks, one slice after the other: of an
+/// evicted cache those that stay.
 void execute_latent_read(const KernelCall& call) {
   const auto& kernel = std::get<CacheReadKernel>(call.kernel.shape);
   TrackedRows& read =
       call.pass.fresh(Buffer::LatentRead, kernel.rows, latent_of(call).shape.kv_rank);
   std::int64_t next = 0;
   for (const SliceOnChip* slice : slices_of_form(call, false)) {
-    for (std::int64_t token = 0; token < slice->slice.context; ++token) {
-      const auto from = call.cache(*slice).values.read(token, call.span.start);
+    const SeenKeys keys = CacheEviction(call, *slice).keys_of(0, 0);
+    for (std::int64_t place = 0; place + 1 < keys.count; ++place) {
+      const auto from = call.cache(*slice).values.read(keys.token(place), call.span.start);
       std::ranges::copy(from, read.write(next++, call.span.end).begin());
     }
   }
@@ -157,11 +209,12 @@ void execute_latent_up(const KernelCall& call) {
   std::int64_t next = 0;
   std::int64_t next_read = 0;
   for (const SliceOnChip* slice : slices_of_form(call, false)) {
-    const SequenceSlice& s = slice->slice;
-    for (std::int64_t token = 0; token < s.context + s.new_tokens; ++token) {
-      const auto from = token < s.context
+    const std::int64_t last = slice->slice.new_tokens - 1;
+    const SeenKeys keys = CacheEviction(call, *slice).keys_of(last, 0);
+    for (std::int64_t place = 0; place < keys.count; ++place) {
+      const auto from = place < keys.count - slice->slice.new_tokens
                             ? call.pass.at(Buffer::LatentRead).read(next_read++, call.span.start)
-                            : call.cache(*slice).values.read(token, call.span.start);
+                            : call.cache(*slice).values.read(keys.token(place), call.span.start);
       std::ranges::copy(from, latents.write(next++, call.span.start).begin());
     }
   }
@@ -190,9 +243,11 @@ void execute_naive_attention(const KernelCall& call) {
   std::int64_t first = 0;
   for (const SliceOnChip* slice : slices_of_form(call, false)) {
     const LayerCache& cache = call.cache(*slice);
-    for_each_token(call, *slice, [&](std::int64_t row, std::int64_t new_token) {
-      const std::int64_t position = slice->position(new_token);
+    CacheEviction eviction(call, *slice);
+    for_each_token(call, *slice, [&](std::int64_t row, std::int64_t index) {
       const std::span<const float> queries = query.read(row, call.span.start);
+      const RotatedParts rotated(call, queries, eviction.queries_of_sinks(index, queries));
+      const SeenKeys keys = eviction.keys_of(index, 0);
       const std::span<float> out = attended.write(row, call.span.end);
       for (const std::int64_t head : call.on().order_of(s.heads)) {
         const auto q = part_of(queries, head, s.query_dim());
@@ -200,18 +255,21 @@ void execute_naive_attention(const KernelCall& call) {
           return part_of(up.read(first + t, call.span.start), head, s.nope_dim + s.value_dim);
         };
         OnlineSoftmax softmax(s.value_dim);
-        fold_keys(
-            softmax, position + 1,
+        std::vector<float> scores = fold_keys(
+            softmax, keys.count,
             [&](std::int64_t t) {
               const float still = matrix_dot(math, q.first(nope), made(t).first(nope));
-              const auto key = cache.keys.read(t, call.span.start);
-              return (still + matrix_dot(math, q.subspan(nope), key)) * score_scale(s);
+              const auto key = cache.keys.read(keys.token(t), call.span.start);
+              const auto rotating = rotated.of(head, t < keys.sinks);
+              return (still + matrix_dot(math, rotating, key)) * score_scale(s);
             },
             [&](std::int64_t t) { return made(t).subspan(nope); });
+        eviction.take(index, head, std::move(scores));
         softmax.finish(call.on().type(), part_of(out, head, s.value_dim));
       }
     });
-    first += slice->slice.context + slice->slice.new_tokens;
+    first += eviction.keys_of(slice->slice.new_tokens - 1, 0).count;
+    eviction.finish();
   }
 }
 
@@ -225,35 +283,37 @@ void execute_absorbed_attention(const KernelCall& call) {
   TrackedRows& mixed = call.pass.fresh(Buffer::LatentMixed, call.pass.tokens, s.heads * s.kv_rank);
   for (const SliceOnChip* slice : slices_of_form(call, true)) {
     const LayerCache& cache = call.cache(*slice);
-    for_each_token(call, *slice, [&](std::int64_t row, std::int64_t new_token) {
-      const std::int64_t position = slice->position(new_token);
+    CacheEviction eviction(call, *slice);
+    for_each_token(call, *slice, [&](std::int64_t row, std::int64_t index) {
       const auto chosen = a.indexer ? chosen_of(call, row) : std::span<const float>();
-      const std::int64_t count =
-          a.indexer ? static_cast<std::int64_t>(chosen.size()) : position + 1;
+      const SeenKeys keys = eviction.keys_of(index, 0);
+      const std::int64_t count = a.indexer ? static_cast<std::int64_t>(chosen.size()) : keys.count;
       const auto token = [&](std::int64_t i) {
-        return a.indexer ? static_cast<std::int64_t>(chosen[index_of(i)])
-                         : slice->place_of(new_token, i);
+        return a.indexer ? static_cast<std::int64_t>(chosen[index_of(i)]) : keys.token(i);
       };
       const std::span<const float> queries = query.read(row, call.span.start);
+      const RotatedParts rotated(call, queries, eviction.queries_of_sinks(index, queries));
       const std::span<const float> up = absorbed.read(row, call.span.start);
       const std::span<float> out = mixed.write(row, call.span.end);
       for (const std::int64_t head : call.on().order_of(s.heads)) {
-        const auto rotating = part_of(queries, head, s.query_dim()).last(index_of(s.rope_dim));
         const auto latent = [&](std::int64_t i) {
           return cache.values.read(token(i), call.span.start);
         };
         OnlineSoftmax softmax(s.kv_rank);
-        fold_keys(
+        std::vector<float> scores = fold_keys(
             softmax, count,
             [&](std::int64_t i) {
               const float still = matrix_dot(math, part_of(up, head, s.kv_rank), latent(i));
               const auto key = cache.keys.read(token(i), call.span.start);
+              const auto rotating = rotated.of(head, i < keys.sinks);
               return (still + matrix_dot(math, rotating, key)) * score_scale(s);
             },
             latent);
+        eviction.take(index, head, std::move(scores));
         softmax.finish(call.on().type(), part_of(out, head, s.kv_rank));
       }
     });
+    eviction.finish();
   }
 }
 

@@ -15,11 +15,6 @@ std::int64_t SliceOnChip::position(std::int64_t i) const {
   return root + static_cast<std::int64_t>(paths[index_of(i)].size()) - 1;
 }
 
-std::int64_t SliceOnChip::place_of(std::int64_t i, std::int64_t position) const {
-  if (!is_tree() || position < root) return position;
-  return paths[index_of(i)][index_of(position - root)];
-}
-
 std::int64_t SliceOnChip::parent(std::int64_t i) const {
   const std::vector<std::int64_t>& path = paths[index_of(i)];
   return path.size() == 1 ? root - 1 : path[path.size() - 2];

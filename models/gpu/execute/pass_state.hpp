@@ -100,8 +100,6 @@ struct SliceOnChip {
   [[nodiscard]] bool is_tree() const { return !paths.empty(); }
   /// Which token of the text a new one is.
   [[nodiscard]] std::int64_t position(std::int64_t i) const;
-  /// Place in the cache of the text's token `position` as new token `i` sees it.
-  [[nodiscard]] std::int64_t place_of(std::int64_t i, std::int64_t position) const;
   /// Place of the node that new token `i` of a tree follows; that of the text's last token where it
   /// follows none.
   [[nodiscard]] std::int64_t parent(std::int64_t i) const;

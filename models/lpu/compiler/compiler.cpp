@@ -42,7 +42,7 @@ std::array<std::uint16_t, host_registers> register_limits(const Geometry& geomet
     set(token.iterations, (layout.blocks_per_slot - 1) / layout.blocks_per_iteration);
     set(token.slot_base, std::int64_t{units - layout.blocks_per_slot} * layout.unit_rows);
     set(token.tail_base, std::int64_t{units - 1 + spare} * layout.unit_rows);
-    set(token.staging_base, std::int64_t{layout.slots - 1 + spare} * layout.staging_rows);
+    set(token.staging_base, std::int64_t{layout.staging_areas() - 1 + spare} * layout.staging_rows);
     set(token.mask_start, layout.blocks_per_slot);
     if (const WindowLayout& window = layout.window; window.exists()) {
       set(token.window_iterations, (window.blocks - 1) / window.blocks_per_iteration);
@@ -51,7 +51,8 @@ std::array<std::uint16_t, host_registers> register_limits(const Geometry& geomet
     }
     for (int k = 0; k < geometry.weight_streams_per_plane; ++k) {
       set(token.key_ports + k, std::int64_t{units} * layout.unit_rows + last_issue);
-      set(token.value_ports + k, std::int64_t{layout.slots} * layout.staging_rows + last_issue);
+      set(token.value_ports + k,
+          std::int64_t{layout.staging_areas()} * layout.staging_rows + last_issue);
     }
   }
   if (layout.delta) {
@@ -191,6 +192,7 @@ void StageCompiler::feed_forward(const LayerLayout& layer) {
 
 void StageCompiler::compile() {
   if (!layout_.stage.has_embedding) receive_hidden();
+  if (layout_.network().joins_hidden) join_hidden();
   for (const LayerLayout& layer : layout_.layers) {
     mix_tokens(layer);
     last_exchange_ = &layer == &layout_.layers.back() && sends();

@@ -58,7 +58,7 @@ class LayerMaker {
     result.weights = buffers_.many(plan_.taps());
     ring_turn_ = (ring_turn_ + 1) % (2 * allocator_.table_pairs());
     const Hemisphere side = ring_turn_ % 2 == 0 ? Hemisphere::West : Hemisphere::East;
-    result.ring = allocator_.table(side, ring_turn_ / 2, slots_ * plan_.taps());
+    result.ring = allocator_.table(side, ring_turn_ / 2, slots_ * plan_.ring());
     for (Place& place : result.ring) {
       place.reg = host_register::delta_ring;
       place.alone = true;
@@ -74,7 +74,7 @@ class LayerMaker {
       for (int group = 0; group < delta_state_groups; ++group) {
         const Hemisphere side = group % 2 == 0 ? Hemisphere::West : Hemisphere::East;
         const int pair = (2 * set + group / 2) % allocator_.table_pairs();
-        Rows table = allocator_.table(side, pair, slots_ * delta_state_rows(plan_));
+        Rows table = allocator_.table(side, pair, slots_ * plan_.states * delta_state_rows(plan_));
         for (Place& place : table) place.reg = host_register::delta_state;
         sets[index_of(set)][index_of(group)] = std::move(table);
       }
@@ -219,9 +219,27 @@ DeltaBuffers make_delta_buffers(const Geometry& geometry, const DeltaPlan& plan,
   return b;
 }
 
+int delta_state_offset(const DeltaPlan& plan, int slot, std::int64_t tokens) {
+  return (slot * plan.states + static_cast<int>(tokens % plan.states)) * delta_state_rows(plan);
+}
+
+int delta_ring_offset(const DeltaPlan& plan, int slot, std::int64_t token) {
+  return slot * plan.ring() + static_cast<int>((token + plan.ring()) % plan.ring());
+}
+
 Rows delta_state_row(const DeltaLayerRows& layer, int pack, int i) {
   Rows rows = layer.state[index_of(pack)][index_of(i % delta_state_groups)];
   for (Place& place : rows) place.row += i / delta_state_groups;
+  return rows;
+}
+
+Rows delta_next_state_row(const DeltaPlan& plan, const DeltaLayerRows& layer, int pack, int i) {
+  Rows rows = delta_state_row(layer, pack, i);
+  for (Place& place : rows) {
+    if (plan.states == 1) continue;
+    place.reg = host_register::delta_next_state;
+    place.alone = true;
+  }
   return rows;
 }
 
@@ -233,32 +251,37 @@ std::vector<Rows> delta_request_rows(const DeltaPlan& plan, const DeltaLayerRows
   };
   for (std::size_t pack = 0; pack < layer.state.size(); ++pack) {
     for (int i = 0; i < plan.key_dim(); ++i) {
-      add(delta_state_row(layer, static_cast<int>(pack), i), slot * delta_state_rows(plan));
+      for (int state = 0; state < plan.states; ++state) {
+        add(delta_state_row(layer, static_cast<int>(pack), i),
+            delta_state_offset(plan, slot, state));
+      }
     }
   }
   for (const auto* channels : {&layer.queries, &layer.keys, &layer.values}) {
     for (const DeltaChannels& c : *channels) {
-      for (int tap = 0; tap < plan.taps(); ++tap) add(c.ring, slot * plan.taps() + tap);
+      for (int row = 0; row < plan.ring(); ++row) add(c.ring, delta_ring_offset(plan, slot, row));
     }
   }
   return all;
 }
 
 std::vector<std::uint16_t> delta_registers(const DeltaPlan& plan, int slot, std::int64_t position) {
-  std::vector<std::uint16_t> values{static_cast<std::uint16_t>(slot * delta_state_rows(plan))};
-  const int taps = plan.taps();
-  for (int ago = 0; ago < taps; ++ago) {
-    const auto turn = static_cast<int>((position + taps - ago) % taps);
-    values.push_back(static_cast<std::uint16_t>(slot * taps + turn));
+  std::vector<std::uint16_t> values;
+  const auto add = [&values](int row) { values.push_back(static_cast<std::uint16_t>(row)); };
+  add(delta_state_offset(plan, slot, position));
+  for (int ago = 0; ago < delta_taps_limit; ++ago) {
+    add(ago < plan.taps() ? delta_ring_offset(plan, slot, position - ago) : 0);
   }
+  add(delta_state_offset(plan, slot, position + 1));
   return values;
 }
 
 std::vector<std::uint16_t> delta_register_limits(const DeltaPlan& plan, int slots) {
-  std::vector<std::uint16_t> limits = delta_registers(plan, slots - 1, 0);
-  for (std::size_t i = 1; i < limits.size(); ++i) {
-    limits[i] = static_cast<std::uint16_t>(slots * plan.taps() - 1);
-  }
+  const auto state =
+      static_cast<std::uint16_t>(delta_state_offset(plan, slots, 0) - delta_state_rows(plan));
+  std::vector<std::uint16_t> limits(delta_taps_limit + 2, 0);
+  std::fill_n(limits.begin() + 1, plan.taps(), static_cast<std::uint16_t>(slots * plan.ring() - 1));
+  limits.front() = limits.back() = state;
   return limits;
 }
 

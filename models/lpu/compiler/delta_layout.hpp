@@ -10,8 +10,12 @@
 
 namespace tandem::lpu {
 
-/// Rows of one request's states (of its ring) in every bank that holds some.
+/// Rows of one state of a request in every bank that holds some.
 [[nodiscard]] int delta_state_rows(const DeltaPlan& plan);
+/// Rows from the first state to a request's behind its first `tokens` tokens: states of one request
+/// are written in turns. Likewise to what its convolution takes of a token.
+[[nodiscard]] int delta_state_offset(const DeltaPlan& plan, int slot, std::int64_t tokens);
+[[nodiscard]] int delta_ring_offset(const DeltaPlan& plan, int slot, std::int64_t token);
 
 [[nodiscard]] DeltaLayerRows make_delta_layer(const DeltaPlan& plan, RowAllocator& allocator,
                                               int slots);
@@ -20,6 +24,9 @@ namespace tandem::lpu {
 
 /// Row i of a pack's state, through the request's register.
 [[nodiscard]] Rows delta_state_row(const DeltaLayerRows& layer, int pack, int i);
+/// The same of the state behind the token, which is another where older ones are kept.
+[[nodiscard]] Rows delta_next_state_row(const DeltaPlan& plan, const DeltaLayerRows& layer,
+                                        int pack, int i);
 
 /// What a request keeps in a layer: all rows of its states and of its convolution's inputs.
 [[nodiscard]] std::vector<Rows> delta_request_rows(const DeltaPlan& plan,

@@ -15,7 +15,8 @@ constexpr std::uint16_t no_lane = 0xffff;
 
 }  // namespace
 
-DeltaPlan::DeltaPlan(const ops::GatedDeltaShape& wanted, int width) : shape(wanted), lanes(width) {
+DeltaPlan::DeltaPlan(const ops::GatedDeltaShape& wanted, int width, std::int64_t revocable)
+    : shape(wanted), lanes(width), states(1 + static_cast<int>(revocable)) {
   ops::check_gated_delta(shape);
   if (shape.key_dim > lanes || shape.value_dim > lanes) {
     throw ModelError(fmt::format(

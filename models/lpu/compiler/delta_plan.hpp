@@ -34,10 +34,12 @@ struct DeltaView {
 /// Contract: throws ModelError for heads longer than a vector and as ops::check_gated_delta() does.
 class DeltaPlan {
  public:
-  DeltaPlan(const ops::GatedDeltaShape& shape, int lanes);
+  /// `revocable`: newest tokens of a request that may be taken back.
+  DeltaPlan(const ops::GatedDeltaShape& shape, int lanes, std::int64_t revocable = 0);
 
   ops::GatedDeltaShape shape;
   int lanes = 0;
+  int states = 1;  ///< kept of a request: behind its newest token and those that may be taken back
   int keys_per_vector = 0;
   int key_vectors = 0;
   int gate_heads = 0;  ///< heads whose gates share a vector
@@ -50,6 +52,8 @@ class DeltaPlan {
   [[nodiscard]] int key_dim() const { return static_cast<int>(shape.key_dim); }
   [[nodiscard]] int value_dim() const { return static_cast<int>(shape.value_dim); }
   [[nodiscard]] int taps() const { return static_cast<int>(shape.conv_taps); }
+  /// Inputs of the convolution that are kept of a request.
+  [[nodiscard]] int ring() const { return taps() + states - 1; }
   /// Lanes that key vectors and packs fill at most.
   [[nodiscard]] int key_lanes() const { return keys_per_vector * key_dim(); }
   [[nodiscard]] int value_lanes() const;

@@ -20,7 +20,7 @@ inline constexpr int delta_taps_limit = 5;
 /// One vector of channels of the convolution.
 struct DeltaChannels {
   std::vector<Rows> weights;  ///< fp32 by tap, oldest first
-  Rows ring;                  ///< fp32, first of `taps` rows per request: the last inputs
+  Rows ring;  ///< fp32, first of DeltaPlan::ring() rows per request: the last inputs
 };
 
 /// What each layer has of its own. Rows of states and rings are repeated for every request.

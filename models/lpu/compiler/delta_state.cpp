@@ -169,7 +169,8 @@ void DeltaStep::update_row(Work& work, int pack, int i) const {
   const Value added = work.op(AluOp::Mul, key, work.memory(buffers_.change[index_of(pack)]));
   Work::Options options;
   options.special = true;
-  work.store(work.op(AluOp::Add, kept, added, options), rows);
+  work.store(work.op(AluOp::Add, kept, added, options),
+             delta_next_state_row(plan_, layer_, pack, i));
 }
 
 }  // namespace tandem::lpu

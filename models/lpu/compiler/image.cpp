@@ -44,6 +44,22 @@ class ConstantWriter : private TileWriter {
     if (layer.experts) write_experts(*this, layer, tensors);
   }
 
+  // The token's channels, then those given: the columns of the product in this order.
+  void write_join(const Weights& weights) {
+    const bool has_bias = layout_.network().norm.kind == NormKind::Layer;
+    const auto write_norm = [&](const std::vector<Rows>& rows, const std::string& name) {
+      norm(rows, weights.at(name), has_bias ? &weights.at(name + "_bias") : nullptr);
+    };
+    write_norm(layout_.join_norms[0], "embedding_norm");
+    write_norm(layout_.join_norms[1], "hidden_norm");
+    const StageShape& s = layout_.shape;
+    const std::int64_t width = layout_.network().hidden;
+    ChannelMap inputs = hidden_map();
+    const ChannelMap given = natural(width, width, s.hidden_vectors, s.lanes);
+    inputs.insert(inputs.end(), given.begin(), given.end());
+    matrix(layout_.combine, weights.at("combine"), hidden_map(), inputs);
+  }
+
   void write_head(const Weights& weights) {
     const StageShape& s = layout_.shape;
     const Stage& stage = layout_.stage;
@@ -275,6 +291,7 @@ void write_constants(const Geometry& geometry, const StageLayout& layout, const 
     writer.write_layer(layout.layers[l], weights,
                        layout.stage.first_layer + static_cast<std::int64_t>(l));
   }
+  if (layout.network().joins_hidden) writer.write_join(weights);
   if (layout.stage.has_head()) writer.write_head(weights);
   writer.write_tables();
 }

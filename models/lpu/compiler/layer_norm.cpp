@@ -47,19 +47,18 @@ int StageCompiler::keep_inverse_deviation(const std::vector<Rows>& x, int mean) 
 }
 
 // (x - mean) / deviation * weight + bias.
-void StageCompiler::layer_norm(const std::vector<Rows>& weights, const TokenBuffers& token,
-                               const Activations& to) {
-  const int mean = keep_mean(token.hidden);
-  const int inverse = keep_inverse_deviation(token.hidden, mean);
+void StageCompiler::layer_norm(const std::vector<Rows>& weights, const NormedRows& rows) {
+  const int mean = keep_mean(*rows.from);
+  const int inverse = keep_inverse_deviation(*rows.from, mean);
   const int vectors = layout_.shape.hidden_vectors;
   for (int k = 0; k < vectors; ++k) {
     Work work(scheduler_);
     const Value distance =
-        work.op(AluOp::Sub, work.memory(token.hidden[index_of(k)]), Work::register_of(mean));
+        work.op(AluOp::Sub, work.memory((*rows.from)[index_of(k)]), Work::register_of(mean));
     const Value even = work.op(AluOp::Mul, distance, Work::register_of(inverse));
     const Value weighed = work.op(AluOp::Mul, even, work.memory(weights[index_of(k)]));
     const Value normed = work.op(AluOp::Add, weighed, work.memory(weights[index_of(vectors + k)]));
-    store_activation(work, normed, layout_.shape.weights, to, k);
+    store_normed(work, normed, rows, k);
     work.place();
   }
 }

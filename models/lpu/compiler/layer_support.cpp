@@ -43,7 +43,6 @@ std::string beyond_compiler(const FeedForward& ffn) {
 }
 
 std::string beyond_compiler(const NeuralNetwork& network) {
-  if (network.joins_hidden) return "the join of a module of multi-token prediction";
   const bool centres = network.norm.kind == NormKind::Layer;
   const auto has_more = [](const LayerKind& kind) {
     return kind.post_norms || (kind.ffn.experts && kind.ffn.intermediate > 0);

@@ -84,7 +84,7 @@ std::int64_t window_of(const Stage& stage) {
 std::optional<DeltaPlan> delta_of(const Stage& stage, int lanes) {
   for (std::int64_t l = 0; l < stage.layers; ++l) {
     const auto* delta = std::get_if<GatedDelta>(&layer_of(stage, l).mixer);
-    if (delta != nullptr) return DeltaPlan(delta->shape, lanes);
+    if (delta != nullptr) return DeltaPlan(delta->shape, lanes, stage.revocable);
   }
   return std::nullopt;
 }
@@ -206,21 +206,6 @@ void LayoutMaker::make_dense_block(LayerLayout& layer) {
   layer.down = matrix(hidden, inner);
 }
 
-void LayoutMaker::make_head_vectors() {
-  layout_.final_norm = norm_weights();
-  make_scale(layout_.head);
-  layout_.logit_mask = fp32();
-  if (layout_.top > 0) layout_.lane_index = fp32();
-  for (int t = 0; t < layout_.tokens; ++t) {
-    TokenBuffers& token = layout_.token(t);
-    for (int n = 0; n < layout_.shape.head_vectors; ++n) token.logits.push_back(fp32());
-    token.best_value = fp32();
-    token.best_tile = fp32();
-    token.top_logits = fp32_vectors(layout_.top);
-    token.top_indices = fp32_vectors(layout_.top);
-  }
-}
-
 void LayoutMaker::make_hidden(TokenBuffers& token) {
   for (int k = 0; k < layout_.shape.hidden_vectors; ++k) {
     token.hidden.push_back(allocator_.buffer(Hemisphere::West, 4, BufferUse::Updated));
@@ -259,6 +244,7 @@ std::int64_t LayoutMaker::intermediate() const {
 
 void LayoutMaker::make() {
   const StageShape& shape = layout_.shape;
+  make_join();
   for (std::int64_t l = 0; l < layout_.stage.layers; ++l) make_layer(l);
   if (layout_.stage.has_head()) layout_.head = matrix(shape.head_vectors, shape.hidden_vectors);
   if (layout_.mixes()) make_kv();
@@ -266,6 +252,7 @@ void LayoutMaker::make() {
   // the first row that is free in all of them.
   for (LayerLayout& layer : layout_.layers) make_vectors(layer);
   if (layout_.stage.has_head()) make_head_vectors();
+  make_join_vectors();
   for (int t = 0; t < layout_.tokens; ++t) make_hidden(layout_.token(t));
   if (layout_.ranks > 1) make_exchange();
   for (int t = 0; t < layout_.tokens; ++t) {
@@ -385,6 +372,7 @@ StageLayout make_layout(const Geometry& geometry, const Stage& stage, int slots,
                                  most_tokens));
   }
   layout.slots = slots;
+  layout.staged_blocks = stage.revocable > 0 ? 2 : 1;
   layout.tokens = tokens;
   layout.further_tokens.resize(static_cast<std::size_t>(tokens - 1));
   for (int t = 0; t < tokens; ++t) layout.token(t).registers = token_registers(geometry, t);

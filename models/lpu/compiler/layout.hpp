@@ -40,6 +40,7 @@ inline constexpr int delta_state = 178;  ///< rows to a request's recurrent stat
 /// Rows to the convolution's input of as many tokens ago as registers further (0 = this token);
 /// five of them.
 inline constexpr int delta_ring = 179;
+inline constexpr int delta_next_state = 184;  ///< rows to the states behind the token
 /// Those of the second and all further tokens of a pass, token by token; those of their experts.
 inline constexpr int further_tokens = 256;
 inline constexpr int further_choices = 3328;
@@ -252,12 +253,15 @@ struct TokenBuffers : LatentBuffers {
   TokenRegisters registers;
   std::vector<Rows> hidden;    ///< residual stream, fp32
   std::vector<Rows> outgoing;  ///< copy for the link
-  std::vector<Rows> branch;    ///< what a half of a layer adds, before the norm over it
-  std::vector<Rows> blend;     ///< sum of a dense block and experts side by side
-  Activations router_input;    ///< what a router with a norm of its own sees
-  Rows cosine, sine;           ///< of the token's position
-  std::array<Rows, 2> mask;    ///< first row of the mask table; zeros, then the tail's row. Read at
-                               ///< the token's mask_start
+  std::vector<Rows> given;     ///< of modules: the hidden state that the token is joined with, fp32
+  Activations joined;          ///< both behind their norms: the token's vectors, then those given
+  std::vector<Rows> handed_on;  ///< behind the final norm, where modules go on from it, fp32
+  std::vector<Rows> branch;     ///< what a half of a layer adds, before the norm over it
+  std::vector<Rows> blend;      ///< sum of a dense block and experts side by side
+  Activations router_input;     ///< what a router with a norm of its own sees
+  Rows cosine, sine;            ///< of the token's position
+  std::array<Rows, 2> mask;  ///< first row of the mask table; zeros, then the tail's row. Read at
+                             ///< the token's mask_start
   std::array<Rows, 2> window_mask;  ///< likewise, of layers with a window; see WindowLayout
   /// Rotated heads and their inverse root mean squares, where heads are normed: q vectors, packs.
   std::vector<Rows> rotated, inverse_rms;
@@ -298,7 +302,10 @@ struct StageLayout : TokenBuffers {
   int spare_blocks = 0;  ///< most blocks that the last iteration may have behind the context
   int unit_rows = 0;     ///< rows of one KV unit: the K and V tiles of one block of one request
   int kv_groups = 1;     ///< of slices over which these tiles spread
-  int staging_rows = 0;  ///< rows of the staged V tiles of one request
+  int staging_rows = 0;  ///< rows of the staged V tiles of one block
+  /// Blocks per request whose staged values are kept: the one that grows, and the one before it
+  /// where tokens may be taken back.
+  int staged_blocks = 1;
   int score_stride = 0;  ///< rows of scores per block
   std::vector<LayerLayout> layers;
   std::optional<DeltaPlan> delta;  ///< of all its Gated DeltaNet layers
@@ -306,6 +313,8 @@ struct StageLayout : TokenBuffers {
   std::optional<LatentPlan> latent;  ///< of all its attention layers
   std::vector<Rows> nope_mask;       ///< by place of a head in its vector: ones in its lanes
   Rows latent_mask;                  ///< ones in the lanes of the latent in its last vector
+  std::array<std::vector<Rows>, 2> join_norms;  ///< of modules: over the token, over what is given
+  MatrixLayout combine;                         ///< of modules: [hidden, 2 x hidden]
   std::vector<Rows> final_norm;
   MatrixLayout head;
 
@@ -341,6 +350,11 @@ struct StageLayout : TokenBuffers {
   }
   [[nodiscard]] const NeuralNetwork& network() const { return stage.network; }
   [[nodiscard]] int units() const { return slots * blocks_per_slot; }
+  /// Areas of staged values of all requests, and the one of a request's block.
+  [[nodiscard]] int staging_areas() const { return slots * staged_blocks; }
+  [[nodiscard]] std::int64_t staging_area(int slot, std::int64_t block) const {
+    return std::int64_t{slot} * staged_blocks + block % staged_blocks;
+  }
   /// Whether any layer mixes tokens: without, positions and requests make no difference.
   [[nodiscard]] bool mixes() const {
     return std::ranges::any_of(layers,

@@ -124,7 +124,7 @@ void LayoutMaker::place_kv(Hemisphere side, int tiles) {
   // last iteration of a loop may read blocks behind it.
   const int units = layout_.units() + 1 + layout_.spare_blocks;
   // Latents are keys too: what turns them into values reads them from there.
-  const int areas = layout_.latent ? 0 : layout_.slots + 1;
+  const int areas = layout_.latent ? 0 : layout_.staging_areas() + 1;
   int rows = 0;
   std::vector<ColumnTile> cache, staging;
   for (int group = 0; group < groups; ++group) {

@@ -56,6 +56,9 @@ class LayoutMaker {
   void make_vectors(LayerLayout& layer);
   void make_head_vectors();
   void make_hidden(TokenBuffers& token);
+  // Of modules that predict further tokens, and of what they go on from (layout_ends.cpp).
+  void make_join();
+  void make_join_vectors();
   void make_activations(Activations& activations, int token, int vectors, std::int64_t width,
                         bool lanes_per_vector = true);
 

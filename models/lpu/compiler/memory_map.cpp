@@ -116,7 +116,8 @@ void add_cache(MapMaker& map, const StageLayout& layout) {
       map.add_units("KV cache", pack.keys, units, layout.unit_rows);
       map.add_units("KV cache", pack.values, units, layout.unit_rows);
       if (layout.latent) continue;
-      map.add_units("KV growing block", pack.staged, layout.slots + 1, layout.staging_rows);
+      map.add_units("KV growing block", pack.staged, layout.staging_areas() + 1,
+                    layout.staging_rows);
     }
   }
 }
@@ -124,6 +125,9 @@ void add_cache(MapMaker& map, const StageLayout& layout) {
 void add_token(MapMaker& map, const StageLayout& layout, const TokenBuffers& token) {
   map.add("residual stream", token.hidden);
   map.add("residual stream, to send", token.outgoing);
+  map.add("hidden states given", token.given);
+  map.add("joined", token.joined);
+  map.add("hidden states handed on", token.handed_on);
   map.add("sum of a half", token.branch);
   map.add("sum of both blocks", token.blend);
   map.add("rotary vectors", token.cosine);
@@ -203,8 +207,10 @@ MemoryMap memory_map(const Geometry& geometry, const StageLayout& layout) {
   for (std::size_t l = 0; l < layout.layers.size(); ++l) add_layer(maker, layout.layers[l], l);
   add_latent(maker, layout);
   maker.add("head", layout.head);
+  maker.add("join", layout.combine);
   add_cache(maker, layout);
   maker.add("final norm", layout.final_norm);
+  for (const auto& norm : layout.join_norms) maker.add("norms of the join", norm);
   maker.add("masks of heads", layout.head_mask);
   for (const auto& side : layout.one_hot) maker.add("one-hot vectors", side);
   maker.add("mask of the vocabulary", layout.logit_mask);

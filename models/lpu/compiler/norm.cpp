@@ -12,14 +12,29 @@ Value StageCompiler::reduce_lanes(Work& work, Value value, AluOp operation, Hemi
 
 void StageCompiler::norm(const std::vector<Rows>& weights, ActivationsOf to) {
   scheduler_.begin_operator("norm");
-  const bool centres = layout_.network().norm.kind == NormKind::Layer;
   for (int t = 0; t < tokens_; ++t) {
     const TokenBuffers& token = layout_.token(t);
-    if (centres) {
-      layer_norm(weights, token, token.*to);
-    } else {
-      rms_norm(weights, token, token.*to);
-    }
+    norm(weights, {&token.hidden, &(token.*to)});
+  }
+}
+
+void StageCompiler::norm(const std::vector<Rows>& weights, const NormedRows& rows) {
+  if (layout_.network().norm.kind == NormKind::Layer) return layer_norm(weights, rows);
+  rms_norm(weights, rows);
+}
+
+void StageCompiler::final_norm() {
+  scheduler_.begin_operator("norm");
+  for (int t = 0; t < tokens_; ++t) {
+    const TokenBuffers& token = layout_.token(t);
+    norm(layout_.final_norm, {&token.hidden, &token.normed, 0, &token.handed_on});
+  }
+}
+
+void StageCompiler::store_normed(Work& work, Value value, const NormedRows& rows, int vector) {
+  store_activation(work, value, layout_.shape.weights, *rows.to, rows.first + vector);
+  if (rows.kept != nullptr && !rows.kept->empty()) {
+    work.store(value, (*rows.kept)[index_of(vector)]);
   }
 }
 
@@ -63,15 +78,14 @@ int StageCompiler::keep_inverse_rms(const std::vector<Rows>& x) {
   return keep_inverse_root(sum, squares);
 }
 
-void StageCompiler::rms_norm(const std::vector<Rows>& weights, const TokenBuffers& token,
-                             const Activations& to) {
-  const int inverse = keep_inverse_rms(token.hidden);
+void StageCompiler::rms_norm(const std::vector<Rows>& weights, const NormedRows& rows) {
+  const int inverse = keep_inverse_rms(*rows.from);
   for (int k = 0; k < layout_.shape.hidden_vectors; ++k) {
     Work work(scheduler_);
     const Value scaled_x =
-        work.op(AluOp::Mul, work.memory(token.hidden[index_of(k)]), Work::register_of(inverse));
+        work.op(AluOp::Mul, work.memory((*rows.from)[index_of(k)]), Work::register_of(inverse));
     const Value normed = work.op(AluOp::Mul, scaled_x, work.memory(weights[index_of(k)]));
-    store_activation(work, normed, layout_.shape.weights, to, k);
+    store_normed(work, normed, rows, k);
     work.place();
   }
 }
@@ -122,7 +136,7 @@ void StageCompiler::keep_best(const TokenBuffers& token) {
 }
 
 void StageCompiler::head() {
-  norm(layout_.final_norm);
+  final_norm();
   scheduler_.begin_operator("head");
   std::vector<TileRow> rows;
   const int scale = load_scale(layout_.head, 0);

@@ -184,11 +184,23 @@ class StageCompiler {
   void gate_expert(const LayerLayout& layer, const PartedOutput& gate, const PartedOutput& up,
                    int vector);
 
+  // The join of modules of multi-token prediction (join.cpp).
+  void join_hidden();
+
   // Norms, reductions and the head (norm.cpp).
+  /// What a norm takes and gives: vectors of `to` from `first` on, in fp32 to `kept` too.
+  struct NormedRows {
+    const std::vector<Rows>* from;
+    const Activations* to;
+    int first = 0;
+    const std::vector<Rows>* kept = nullptr;
+  };
   void norm(const std::vector<Rows>& weights, ActivationsOf to = &TokenBuffers::normed);
-  void rms_norm(const std::vector<Rows>& weights, const TokenBuffers& token, const Activations& to);
-  void layer_norm(const std::vector<Rows>& weights, const TokenBuffers& token,
-                  const Activations& to);
+  void norm(const std::vector<Rows>& weights, const NormedRows& rows);
+  void final_norm();
+  void rms_norm(const std::vector<Rows>& weights, const NormedRows& rows);
+  void layer_norm(const std::vector<Rows>& weights, const NormedRows& rows);
+  void store_normed(Work& work, Value value, const NormedRows& rows, int vector);
   int keep_inverse_rms(const std::vector<Rows>& x);
   int keep_inverse_root(Work& sum, Value squares);
   int keep_mean(const std::vector<Rows>& x);

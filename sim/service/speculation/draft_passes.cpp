@@ -70,9 +70,14 @@ std::int64_t DraftPasses::tokens_of_round(std::int64_t request, std::int64_t unv
   return accepted + 1;
 }
 
-void DraftPasses::account(Picoseconds whole, Picoseconds drafting) {
-  use_.drafting += drafting;
-  use_.verifying += whole - drafting;
+void DraftPasses::account(const Request& request, Picoseconds now, Picoseconds drafting) {
+  const auto [before, is_new] = drafting_before_.try_emplace(request.id, drafting);
+  if (request.generated > 0) {
+    const Picoseconds own = drafting - before->second;
+    use_.drafting += own;
+    use_.verifying += now - request.last_token - own;
+  }
+  before->second = drafting;
 }
 
 }  // namespace tandem

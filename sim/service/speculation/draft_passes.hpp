@@ -6,6 +6,7 @@
 #include <map>
 #include <vector>
 
+#include "sim/service/request.hpp"
 #include "sim/service/speculation/acceptance.hpp"
 #include "sim/service/speculation/speculation_use.hpp"
 #include "sim/step/estimator.hpp"
@@ -40,10 +41,15 @@ class DraftPasses {
 
   /// Tokens that a pass with `unverified` drafts of a request gives, drawn.
   [[nodiscard]] std::int64_t tokens_of_round(std::int64_t request, std::int64_t unverified);
-  /// `whole` of a request's time went into a step, `drafting` of it into drafts.
-  void account(Picoseconds whole, Picoseconds drafting);
+  /// A request gets its next tokens at `now`; before the pass that gives them `drafting` of its
+  /// replica's time went into drafts since the run began. A request that comes with its prompt's KV
+  /// counts none until it has been here once.
+  void account(const Request& request, Picoseconds now, Picoseconds drafting);
   /// The request has no more rounds.
-  void forget(std::int64_t request) { luck_.erase(request); }
+  void forget(std::int64_t request) {
+    luck_.erase(request);
+    drafting_before_.erase(request);
+  }
   /// Drafts that a request's next pass verifies.
   [[nodiscard]] std::int64_t drafted() const { return only_keeps_up_ ? 0 : speculation_.drafted(); }
 
@@ -58,6 +64,7 @@ class DraftPasses {
   std::uint64_t seed_;
   SpeculationUse& use_;
   std::map<std::int64_t, AcceptanceStream> luck_;
+  std::map<std::int64_t, Picoseconds> drafting_before_;  ///< by request, when it got tokens last
 };
 
 }  // namespace tandem
