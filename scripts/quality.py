@@ -102,12 +102,10 @@ def quality_rows():
 
 def perplexities(tandem, sets, known, *options):
     """Perplexity of every model of which none is known."""
-    figures = dict(known)
-    for model in MODELS:
-        if model.name not in figures:
-            answer = model.score(tandem, sets, *options)
-            figures[model.name] = answer and answer["perplexity"]
-    return figures
+    def perplexity(model):
+        answer = model.score(tandem, sets, *options)
+        return answer and answer["perplexity"]
+    return {model.name: known[model.name] if model.name in known else perplexity(model) for model in MODELS}
 
 
 SYSTEMS = {"H100": "llama8b_gpu", "B200": "llama8b_b200"}

@@ -25,7 +25,6 @@ const char* const halves = "attention on GPUs, feed-forward on LPUs";
 /// The first that names a cell counts.
 std::vector<Refusal> refusals() {
   const std::string elements = "keeps keys and values as elements that its planes multiply";
-  const std::string in_turns = "has LPUs, which do not draft and verify in turns";
   const std::string pools = "evicted caches stay on the pool that made them";
   const std::string modes = "'speculation' is for modes monolithic and disaggregated";
   return {{"", lpu, "KV in fp8_channel", elements},
@@ -39,10 +38,6 @@ std::vector<Refusal> refusals() {
           {"", halves, "draft model", modes},
           {"", halves, "prediction module", modes},
           {"little_tales", "", "prediction module", "has no modules of multi-token prediction"},
-          {"", lpu, "draft model", in_turns},
-          {"", lpu, "prediction module", in_turns},
-          {"", disaggregated, "draft model", in_turns},
-          {"", disaggregated, "prediction module", in_turns},
           {"little_hybrid", "two GPUs", "draft model",
            "1 key heads of gated delta layers, which tensor x context = 2 does not divide"}};
 }
