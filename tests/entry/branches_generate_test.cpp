@@ -14,14 +14,14 @@ namespace {
 constexpr double warm = 30;
 
 /// A scenario, and a network of random weights for it.
-struct Where {
+struct BranchPlace {
   const char* scenario;
   const char* model;
 };
 
 class Branches : public ::testing::Test {
  protected:
-  [[nodiscard]] GenerateResult run(const Where& where, const GenerateOptions& options) const {
+  [[nodiscard]] GenerateResult run(const BranchPlace& where, const GenerateOptions& options) const {
     const Scenario own = context_.loader.scenario(
         where.scenario,
         {{"model", where.model}, {"traffic.prompt_tokens", "8"}, {"traffic.output_tokens", "8"}});
@@ -40,7 +40,7 @@ class Branches : public ::testing::Test {
   Context context_ = make_context();
   std::vector<std::int32_t> prompt_ = {1, 17, 5, 42, 8};
   /// GPUs, LPUs and both; Gated DeltaNet, whose states are copied, beside attention.
-  std::vector<Where> everywhere_ = {{"little_tales_gpu", "little_tales"},
+  std::vector<BranchPlace> everywhere_ = {{"little_tales_gpu", "little_tales"},
                                     {"little_tales_lpu", "little_tales"},
                                     {"little_tales_hybrid", "little_tales"},
                                     {"little_tales_gpu_pd", "qwen35-tiny"},
@@ -48,7 +48,7 @@ class Branches : public ::testing::Test {
 };
 
 TEST_F(Branches, GreedyOnesAreTheSame) {
-  for (const Where& where : everywhere_) {
+  for (const BranchPlace& where : everywhere_) {
     const GenerateResult result = run(where, options_of(3, 0));
     ASSERT_EQ(result.branches.size(), 2u) << where.scenario;
     for (const GeneratedBranch& branch : result.branches) {
@@ -60,7 +60,7 @@ TEST_F(Branches, GreedyOnesAreTheSame) {
 }
 
 TEST_F(Branches, FirstOneIsTheTextByItselfAndTheOthersDiffer) {
-  for (const Where& where : everywhere_) {
+  for (const BranchPlace& where : everywhere_) {
     const GenerateResult alone = run(where, options_of(1, warm));
     const GenerateResult result = run(where, options_of(3, warm));
     EXPECT_EQ(result.tokens, alone.tokens) << where.scenario;
@@ -73,7 +73,7 @@ TEST_F(Branches, FirstOneIsTheTextByItselfAndTheOthersDiffer) {
 }
 
 TEST_F(Branches, HaveTheLogitsOfATextComputedFromItsStart) {
-  for (const Where& where : everywhere_) {
+  for (const BranchPlace& where : everywhere_) {
     const GenerateResult result = run(where, options_of(3, warm));
     for (const GeneratedBranch& branch : result.branches) {
       GenerateOptions forced = options_of(1, 0);
@@ -85,7 +85,7 @@ TEST_F(Branches, HaveTheLogitsOfATextComputedFromItsStart) {
 
 // Passes are shared: three texts take less than three times as long, and no less than one.
 TEST_F(Branches, ShareTheirPasses) {
-  const Where where = everywhere_.front();
+  const BranchPlace where = everywhere_.front();
   const GenerateResult alone = run(where, options_of(1, 0));
   const GenerateResult result = run(where, options_of(3, 0));
   const Picoseconds one = alone.total - alone.time_to_first_token;
@@ -103,7 +103,7 @@ TEST_F(Branches, KvOfThePromptCrossesOnce) {
     }
     return bytes;
   };
-  const Where where{"little_tales_hybrid", "little_tales"};
+  const BranchPlace where{"little_tales_hybrid", "little_tales"};
   const Bytes alone = kv_bytes(run(where, options_of(1, 0)));
   EXPECT_GT(alone, Bytes(0));
   EXPECT_EQ(kv_bytes(run(where, options_of(3, 0))), alone);
