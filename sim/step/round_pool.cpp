@@ -47,7 +47,7 @@ RoundPool::RoundPool(const Scenario& scenario, const PoolPlacement& placement,
     }
     drafting_.push_back(pool_of(own, beside, last_chip));
   }
-  require_room_for_all(placement, options.positions);
+  if (!drafting_.empty()) require_room_for_all(placement, room);
 }
 
 void RoundPool::require_room_for_all(const PoolPlacement& placement, std::int64_t positions) const {

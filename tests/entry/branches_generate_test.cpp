@@ -41,10 +41,10 @@ class Branches : public ::testing::Test {
   std::vector<std::int32_t> prompt_ = {1, 17, 5, 42, 8};
   /// GPUs, LPUs and both; Gated DeltaNet, whose states are copied, beside attention.
   std::vector<BranchPlace> everywhere_ = {{"little_tales_gpu", "little_tales"},
-                                    {"little_tales_lpu", "little_tales"},
-                                    {"little_tales_hybrid", "little_tales"},
-                                    {"little_tales_gpu_pd", "qwen35-tiny"},
-                                    {"little_tales_afd", "little_tales"}};
+                                          {"little_tales_lpu", "little_tales"},
+                                          {"little_tales_hybrid", "little_tales"},
+                                          {"little_tales_gpu_pd", "qwen35-tiny"},
+                                          {"little_tales_afd", "little_tales"}};
 };
 
 TEST_F(Branches, GreedyOnesAreTheSame) {
