@@ -110,8 +110,8 @@ def compound(runs):
             f"- Batching: 64 users give {batched:.1f}x the tokens of one; it is the largest factor by far, and every "
             "server has it already.",
             f"- Compound: the three factors by themselves multiply to {product:.0f}x, together they give {joint:.0f}x "
-            f"({joint / product:.2f} of the product). Beside a server that batches, quantisation and speculation "
-            f"together are worth {joint / batched:.2f}x.", ""]
+            f"({joint / product:.2f} of the product). Beside a server that batches, quantisation is worth "
+            f"{at_many:.2f}x; with drafts besides it is {joint / batched:.2f}x.", ""]
 
 
 def longer_drafts(runs):

@@ -281,7 +281,10 @@ def page_of(figures):
     """docs/quality.md."""
     lines = ["# Formats and quality", "",
              "Made by `scripts/quality.py`; do not edit. A small model forgives what a large one may not: read the"
-             " order and the cliffs, not the decimals."]
+             " order and the cliffs, not the decimals. Times are those of GPUs: LPUs multiply weights in fp8 and float16,"
+             " expand other formats when they are loaded, and refuse formats of the cache and eviction"
+             " (docs/deviations.md, 118). Heads of these models have 32 elements, so groups of a cache are never longer:"
+             " g128 is g32 there."]
     for key, table in TABLES.items():
         lines += ["", f"## {table.title}", "", table.about, "", *table.lines(figures[key])]
     return "\n".join(lines) + "\n"

@@ -334,6 +334,18 @@ void check_policy(const Scenario& scenario, const Tree& tree, Problems& problems
 
 void check_prefix_cache(const Scenario& scenario, const Tree& tree, Problems& problems) {
   const Traffic& traffic = scenario.traffic;
+  const Serving& rules = scenario.serving;
+  if (traffic.has_groups() && rules.eviction.is_on()) {
+    problems.report(tree.find("serving")->find("eviction")->place,
+                    "requests of a group share blocks, of which eviction would leave each another "
+                    "part; leave 'eviction' or the groups out");
+  }
+  if (traffic.has_agents() && !rules.prefix_cache) {
+    problems.report(
+        place_of(*tree.find("serving"), "prefix_cache"),
+        "agents share their prefix; leave 'prefix_cache: false' out, or write traffic of "
+        "single requests");
+  }
   if (!traffic.trace || !scenario.serving.prefix_cache) return;
   const auto& requests = traffic.trace->requests;
   if (std::all_of(requests.begin(), requests.end(),

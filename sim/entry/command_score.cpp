@@ -51,7 +51,8 @@ void add_score(CLI::App& app, Session& session) {
       ->required();
   command->add_option("--tokenizer", request.tokenizer, "llama2.c tokenizer.bin")->required();
   command->add_option("--text", arguments->text, "File with one document per line")->required();
-  command->add_option("--documents", request.documents, "Only the first so many; 0: all");
+  command->add_option("--documents", request.documents, "Only the first so many; 0: all")
+      ->check(CLI::NonNegativeNumber);
   command->add_option("--tokens-per-pass", request.tokens_per_pass,
                       "Tokens that one pass computes; 0: a whole document, 1: as in decoding");
   command->add_option("--json", arguments->json,

@@ -10,6 +10,15 @@ bool is_within(const Slo& slo, const RequestRecord& record) {
          (!slo.tpot_p99 || record.tpot_ms <= to_milliseconds(*slo.tpot_p99));
 }
 
+/// Requests per second that came, whose rate a ramp changes.
+double offered_rate(const RunResult& result) {
+  if (result.traffic.arrivals != ArrivalKind::Ramp || result.requests.size() < 2) {
+    return result.traffic.rate;
+  }
+  const double span = result.requests.back().arrival_s - result.requests.front().arrival_s;
+  return static_cast<double>(result.requests.size() - 1) / span;
+}
+
 }  // namespace
 
 RunSummary summarise_run(const Scenario& scenario, const RunResult& result) {
@@ -21,7 +30,7 @@ RunSummary summarise_run(const Scenario& scenario, const RunResult& result) {
       (output + static_cast<double>(result.input_tokens)) / result.simulated_s;
   summary.requests_per_s = count / result.simulated_s;
   if (result.traffic.arrivals != ArrivalKind::Closed) {
-    summary.offered_requests_per_s = result.traffic.rate;
+    summary.offered_requests_per_s = offered_rate(result);
   }
   for (const PoolUse& pool : result.pools) {
     summary.utilisation = std::max(summary.utilisation, pool.bottleneck_busy);

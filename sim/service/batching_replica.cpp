@@ -80,7 +80,7 @@ void BatchingReplica::complete(Flight& flight, Picoseconds now) {
     }
     const bool leaves = setup_.drafts == nullptr
                             ? emit_token(request, now, flight.estimate.floor_latency)
-                            : emit_round(request, now, flight.estimate.floor_latency);
+                            : emit_round(request, now, floor_of_round(flight.estimate));
     if (!leaves) {
       if (request.waits) scheduler_->pause(request);
       if (request.unverified > 0) BatchScheduler::take_back(sequence);

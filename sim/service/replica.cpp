@@ -98,7 +98,13 @@ void Replica::note_issue(Picoseconds now) {
   if (planned_issue_ && *planned_issue_ <= now) planned_issue_.reset();
 }
 
-bool Replica::emit_round(Request& request, Picoseconds now, Picoseconds floor) {
+RoundFloor Replica::floor_of_round(const StepEstimate& estimate) const {
+  if (setup_.role == Role::Prefill) return {estimate.floor_latency, Picoseconds(0)};
+  return {estimate.floor_latency - estimate.floor_drafting, estimate.floor_drafting};
+}
+
+bool Replica::emit_round(Request& request, Picoseconds now, const RoundFloor& of_round) {
+  Picoseconds floor = of_round.tokens;
   DraftPasses& drafts = *setup_.drafts;
   drafts.account(request, now, drafting_before_);
   const std::int64_t tokens = drafts.tokens_of_round(request.id, request.unverified);
@@ -110,6 +116,7 @@ bool Replica::emit_round(Request& request, Picoseconds now, Picoseconds floor) {
     }
     floor = Picoseconds(0);  // they come together
   }
+  request.floor_after_first += of_round.drafts;
   request.unverified = drafts.drafted();
   request.round_tokens = request.unverified + 1;
   return false;

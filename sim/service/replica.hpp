@@ -49,6 +49,12 @@ class RequestSink {
   virtual void preempted(Request&, Picoseconds) {}
 };
 
+/// The floor of a pass that ends with drafts: what its tokens wait for, and what the tokens of the
+/// next one wait for besides.
+struct RoundFloor {
+  Picoseconds tokens, drafts;
+};
+
 /// The part a pool plays for a request.
 enum class Role : std::uint8_t { Both, Prefill, Decode, Draft, Verify };
 
@@ -134,7 +140,9 @@ class Replica : public Component {
   bool emit_token(Request& request, Picoseconds now, Picoseconds floor);
   /// The same for what a pass of a pool that drafts gives: the accepted drafts and one token more.
   /// The next drafts then stand behind them.
-  bool emit_round(Request& request, Picoseconds now, Picoseconds floor);
+  bool emit_round(Request& request, Picoseconds now, const RoundFloor& of_round);
+  /// The floor of a pass, as far as its tokens wait for it, and of the drafts made behind them.
+  [[nodiscard]] RoundFloor floor_of_round(const StepEstimate& estimate) const;
 
   ReplicaSetup setup_;
   PipelineClock pipeline_;

@@ -156,7 +156,7 @@ void StreamingReplica::issue(Picoseconds now) {
     if (computed == request.known_tokens()) {
       const bool is_last = setup_.role == Role::Prefill;
       landings_.push_back(
-          {end, &request, estimate.floor_latency, is_last ? Picoseconds(0) : estimate.drafting});
+          {end, &request, floor_of_round(estimate), is_last ? Picoseconds(0) : estimate.drafting});
       setup_.agenda->wake(*this, end, Phase::Complete);
       continue;
     }
@@ -174,7 +174,7 @@ void StreamingReplica::land(Picoseconds now) {
     const Landing landing = landings_.front();
     landings_.pop_front();
     Request& request = *landing.request;
-    const bool leaves = setup_.drafts == nullptr ? emit_token(request, now, landing.floor)
+    const bool leaves = setup_.drafts == nullptr ? emit_token(request, now, landing.floor.tokens)
                                                  : emit_round(request, now, landing.floor);
     if (!leaves) {
       if (request.waits) continue;

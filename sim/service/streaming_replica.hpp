@@ -37,7 +37,7 @@ class StreamingReplica final : public Replica {
   struct Landing {
     Picoseconds end;  ///< when its tokens leave
     Request* request;
-    Picoseconds floor;
+    RoundFloor floor;
     Picoseconds drafts;  ///< what the drafts behind it take
   };
   void admit(Picoseconds now);

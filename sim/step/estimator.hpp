@@ -24,7 +24,8 @@ struct StepEstimate {
   Picoseconds floor_latency;  ///< of this very pass, never interpolated
   Picoseconds floor_period;
   bool interpolated = false;
-  Picoseconds drafting{0};  ///< of the stations' time, passes that draft
+  Picoseconds drafting{0};        ///< of the stations' time, passes that draft
+  Picoseconds floor_drafting{0};  ///< of the floors, the same
   [[nodiscard]] Picoseconds latency() const;
   [[nodiscard]] Picoseconds period() const;
 };

@@ -47,7 +47,7 @@ std::vector<Refusal> refusals() {
 std::vector<TrainedModel> trained_models() {
   return {{"little_tales", "little_tales/model.bin", "little_tales_drafter",
            "little_tales_drafter/model.bin"},
-          {"little_latent", "little_latent", "little_latent", ""},
+          {"little_latent", "little_latent", "little_latent_drafter", "little_latent_drafter"},
           {"little_hybrid", "little_hybrid", "little_hybrid_drafter", "little_hybrid_drafter"}};
 }
 

@@ -215,5 +215,21 @@ TEST(RoundsInPlace, ATimedRunNeedsToKnowHowOftenDraftsAreRight) {
   EXPECT_THROW((void)serve_in_place(in_place({}, 4)), ConfigError);
 }
 
+TEST(RoundsInPlace, FloorsAreNeverAboveTheTimes) {
+  for (const std::int64_t drafts : {1, 3, 8}) {
+    for (const std::int64_t output : {1, 2, 40}) {
+      Scenario s = in_place({0.5}, output);
+      s.placement.speculation.drafts = drafts;
+      s.traffic.arrivals = ArrivalKind::Constant;  // nobody waits, which would hide it
+      s.traffic.rate = 1;
+      s.traffic.requests = 6;
+      for (const RequestRecord& record : serve_in_place(s).requests) {
+        EXPECT_LE(record.ttft_floor_ms, record.ttft_ms * (1 + 1e-12)) << drafts << " " << output;
+        EXPECT_LE(record.tpot_floor_ms, record.tpot_ms * (1 + 1e-12)) << drafts << " " << output;
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace tandem

@@ -58,6 +58,7 @@ void DraftPasses::add_to(const Batch& batch, StepSampler* sampler, StepEstimate&
     estimate.drafting += own.latency();
     estimate.floor_latency += own.floor_latency;
     estimate.floor_period += own.floor_latency;
+    estimate.floor_drafting += own.floor_latency;
   }
 }
 
