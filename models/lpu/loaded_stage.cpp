@@ -25,7 +25,8 @@ class LpuLoadedStage final : public LoadedStage {
   }
 
   StageCost run(const Batch& batch, const StageData& in, StageData& out) override {
-    if (in.tree.exists()) throw ModelError("lpu: programs verify no trees of drafts; write 'drafts' instead of 'tree'");
+    if (in.tree.exists())
+      throw ModelError("lpu: programs verify no trees of drafts; write 'drafts' instead of 'tree'");
     prepare(batch, out);
     std::vector<Place> places = places_of(batch);
     const std::int64_t block = block_of(setup_.stage, setup_.geometry);
