@@ -138,9 +138,9 @@ std::vector<Corner> corners_of(const BatchFeatures& features) {
       weight *= upper ? brackets[i].upper_weight : 1 - brackets[i].upper_weight;
     }
     if (weight <= 0) continue;
-    const BatchFeatures point{
-        at[0], at[1], at[2], at[3], features.wants_logits, at[4], features.verifies, at[5], at[6]};
-    corners.push_back({anchor_batch(point), weight});
+    corners.push_back({{at[0], at[1], at[2], at[3], features.wants_logits, at[4], features.verifies,
+                        at[5], at[6]},
+                       weight});
   }
   return corners;
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <compare>
 #include <cstdint>
 #include <vector>
 
@@ -22,6 +23,7 @@ struct BatchFeatures {
   bool verifies = false;       ///< all new tokens of a round are sampled from
   double prefix_tokens = 0;    ///< mean tokens that a decode shares with others in the pass
   double sharers = 1;          ///< mean number of decodes that share a prefix
+  auto operator<=>(const BatchFeatures&) const = default;
 };
 
 [[nodiscard]] BatchFeatures features_of(const Batch& batch);
@@ -32,7 +34,7 @@ struct BatchFeatures {
 
 /// One corner of the grid cell around a batch, with its share in the multilinear interpolation.
 struct Corner {
-  Batch batch;
+  BatchFeatures point;  ///< anchor_batch() makes the pass
   double weight = 0;
 };
 

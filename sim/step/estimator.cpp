@@ -107,17 +107,17 @@ const StepCost& StepEstimator::simulated_step(const Batch& batch) {
   return pool_.step(batch);
 }
 
-void StepEstimator::count(const StepCost& cost, double weight) {
+void StepEstimator::count(const StepCost& cost, double weight, PoolTotals& totals) {
   for (const auto& [name, value] : cost.activity) {
-    totals_.activity[name] += weight * static_cast<double>(value);
+    totals.activity[name] += weight * static_cast<double>(value);
   }
   for (const auto& [name, bytes] : cost.link_bytes) {
-    totals_.link_bytes[name] += weight * static_cast<double>(bytes);
+    totals.link_bytes[name] += weight * static_cast<double>(bytes);
   }
-  totals_.matrix_flops += weight * static_cast<double>(cost.matrix.count());
-  totals_.memory_bytes += weight * static_cast<double>(cost.memory.count());
-  totals_.kernels += weight * static_cast<double>(cost.kernels);
-  RemoteTotals& remote = totals_.remote;
+  totals.matrix_flops += weight * static_cast<double>(cost.matrix.count());
+  totals.memory_bytes += weight * static_cast<double>(cost.memory.count());
+  totals.kernels += weight * static_cast<double>(cost.kernels);
+  RemoteTotals& remote = totals.remote;
   for (const auto& [name, value] : cost.remote.activity) {
     remote.activity[name] += weight * static_cast<double>(value);
   }
@@ -126,16 +126,28 @@ void StepEstimator::count(const StepCost& cost, double weight) {
   remote.kernels += weight * static_cast<double>(cost.remote.kernels);
   remote.busy_s += weight * to_seconds(cost.remote.busy);
   for (const auto& [name, time] : cost.parts) {
-    totals_.part_seconds[name] += weight * to_seconds(time);
+    totals.part_seconds[name] += weight * to_seconds(time);
   }
-  totals_.bottleneck_seconds[cost.bottleneck] += weight * to_seconds(cost.period());
+  totals.bottleneck_seconds[cost.bottleneck] += weight * to_seconds(cost.period());
 }
 
 void StepEstimator::simulate_exactly(const Batch& batch, StepEstimate& estimate) {
   const StepCost& cost = simulated_step(batch);
   estimate.stations = cost.stations;
   estimate.hops = cost.hops;
-  count(cost, 1);
+  count(cost, 1, totals_);
+}
+
+StepEstimator::Anchor& StepEstimator::anchor_at(const BatchFeatures& point) {
+  const auto [known, is_new] = anchors_.try_emplace(point);
+  if (is_new) known->second.cost = &simulated_step(anchor_batch(point));
+  return known->second;
+}
+
+PoolTotals StepEstimator::totals() const {
+  PoolTotals totals = totals_;
+  for (const auto& [point, anchor] : anchors_) count(*anchor.cost, anchor.weight, totals);
+  return totals;
 }
 
 void StepEstimator::interpolate(const Batch& batch, StepEstimate& estimate) {
@@ -143,18 +155,20 @@ void StepEstimator::interpolate(const Batch& batch, StepEstimate& estimate) {
   std::vector<double> hops;
   const std::vector<Corner> corners = corners_of(features_of(batch));
   for (const Corner& corner : corners) {
-    const StepCost& cost = simulated_step(corner.batch);
+    Anchor& anchor = anchor_at(corner.point);
+    const StepCost& cost = *anchor.cost;
     stations.resize(std::max(stations.size(), cost.stations.size()));
     hops.resize(std::max(hops.size(), cost.hops.size()));
     for (std::size_t i = 0; i < cost.stations.size(); ++i) {
       stations[i] += corner.weight * static_cast<double>(cost.stations[i].count());
       hops[i] += corner.weight * static_cast<double>(cost.hops[i].count());
     }
-    count(cost, corner.weight);
+    anchor.weight += corner.weight;
   }
   for (const double time : stations) estimate.stations.push_back(rounded(time));
   for (const double time : hops) estimate.hops.push_back(rounded(time));
-  const bool is_anchor = corners.size() == 1 && key_of(corners.front().batch) == key_of(batch);
+  const bool is_anchor =
+      corners.size() == 1 && key_of(anchor_batch(corners.front().point)) == key_of(batch);
   estimate.interpolated = !is_anchor;
 }
 

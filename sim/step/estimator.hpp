@@ -75,7 +75,7 @@ class StepEstimator {
   [[nodiscard]] PassTrace trace(const Batch& batch) {
     return fidelity_ == Fidelity::Cycle ? pool_.trace(canonical(batch)) : PassTrace{};
   }
-  [[nodiscard]] const PoolTotals& totals() const { return totals_; }
+  [[nodiscard]] PoolTotals totals() const;
   /// Distinct passes that were simulated to answer.
   [[nodiscard]] std::int64_t simulated() const {
     return static_cast<std::int64_t>(simulated_.size());
@@ -88,13 +88,20 @@ class StepEstimator {
   void simulate_exactly(const Batch& batch, StepEstimate& estimate);
   void interpolate(const Batch& batch, StepEstimate& estimate);
   const StepCost& simulated_step(const Batch& batch);
-  void count(const StepCost& cost, double weight);
+  /// A point of the grid, simulated once, and how much of all passes it stands for.
+  struct Anchor {
+    const StepCost* cost = nullptr;
+    double weight = 0;
+  };
+  Anchor& anchor_at(const BatchFeatures& point);
+  static void count(const StepCost& cost, double weight, PoolTotals& totals);
   void split_floor(const Batch& batch, const StepFloor& floor);
 
   PoolModel& pool_;
   Fidelity fidelity_;
   bool exact_;
-  PoolTotals totals_;
+  PoolTotals totals_;  ///< what anchors stand for left out
+  std::map<BatchFeatures, Anchor> anchors_;
   std::set<std::uint64_t> simulated_;
 };
 

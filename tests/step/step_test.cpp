@@ -56,12 +56,12 @@ TEST(Anchors, GroupsThatShareAPrefixGiveThemselvesBack) {
   EXPECT_EQ(features.sharers, 4);
   const std::vector<Corner> corners = corners_of(features);
   ASSERT_EQ(corners.size(), 1u);
-  EXPECT_EQ(corners[0].batch, batch);
+  EXPECT_EQ(anchor_batch(corners[0].point), batch);
   // One alone reads its prefix as the rest of its context.
   Batch lonely;
   lonely.slices = {batch.slices.front()};
   EXPECT_EQ(features_of(lonely).decode_context, 1152);
-  EXPECT_EQ(corners_of(features_of(lonely))[0].batch.slices[0].prefix_tokens, 0);
+  EXPECT_EQ(anchor_batch(corners_of(features_of(lonely))[0].point).slices[0].prefix_tokens, 0);
 }
 
 TEST(Anchors, RoundsOfSpeculationAreDecodesOfSeveralTokens) {
@@ -74,7 +74,7 @@ TEST(Anchors, RoundsOfSpeculationAreDecodesOfSeveralTokens) {
   EXPECT_EQ(verify.sampled(), 40);
   const std::vector<Corner> corners = corners_of(features_of(verify));
   ASSERT_EQ(corners.size(), 1u);
-  EXPECT_EQ(corners[0].batch, verify);
+  EXPECT_EQ(anchor_batch(corners[0].point), verify);
   // Of three drafters one catches up with two tokens: half way between none and all.
   Batch drafts;
   drafts.slices.push_back({.context = 64, .new_tokens = 2, .in_round = true});
@@ -83,8 +83,8 @@ TEST(Anchors, RoundsOfSpeculationAreDecodesOfSeveralTokens) {
   const std::vector<Corner> between = corners_of(features_of(drafts));
   ASSERT_EQ(between.size(), 2u);
   EXPECT_DOUBLE_EQ(between[1].weight, 0.5);
-  EXPECT_EQ(between[1].batch.slices[0].new_tokens, 2);
-  EXPECT_EQ(between[1].batch.sampled(), 2);
+  EXPECT_EQ(anchor_batch(between[1].point).slices[0].new_tokens, 2);
+  EXPECT_EQ(anchor_batch(between[1].point).sampled(), 2);
 }
 
 TEST(Anchors, BracketsEncloseTheValue) {
