@@ -79,7 +79,7 @@ Section trace_section() {
                "columns: of whole numbers by which `serving: {order: priority}` serves, smaller "
                "ones first."),
           choice("too_long", "refuse", {"refuse", "drop"}, {},
-                 "Requests beyond the model's context: an error, or left out and counted."),
+                 "Requests beyond the model's context: an error, or left out."),
       },
       {}};
 }
