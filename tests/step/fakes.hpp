@@ -14,7 +14,8 @@
 namespace tandem::fakes {
 
 /// time = layers x (base + token x tokens + context x sum of KV lengths + curve x sequences^2) +
-/// head, all ns; the floor is half of it. One kernel per layer. Energy: 1 nJ per token and layer, 100 W static.
+/// head, all ns; the floor is half of it. One kernel per layer. Energy: 1 nJ per token and layer,
+/// 100 W static.
 class FakeChip final : public ChipModel {
  public:
   FakeChip(const Chip& chip) : chip_(chip) {}
