@@ -123,9 +123,7 @@ class Scheduler {
     const bool packs = packs_long_spans(params_, shape_) && group_ <= schedule_.tiling.rows;
     return packs ? group_ : 1;
   }
-  [[nodiscard]] std::int64_t tiled_queries() const {
-    return schedule_.tiling.rows / tiled_heads();
-  }
+  [[nodiscard]] std::int64_t tiled_queries() const { return schedule_.tiling.rows / tiled_heads(); }
 
   /// Parts of the longest packed span, whose length the others take over, or what bounds the parts
   /// of each.
@@ -146,8 +144,8 @@ class Scheduler {
       return;
     }
     const bool counts_all = splits_whole_cache(params_, shape_);
-    parts_ = split_parts(params_, shape_, schedule_.tiling, runs,
-                         counts_all ? longest_cache : longest_);
+    parts_ =
+        split_parts(params_, shape_, schedule_.tiling, runs, counts_all ? longest_cache : longest_);
   }
 
   [[nodiscard]] std::int64_t blocks_of(std::int64_t keys) const {
