@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "sim/service/component.hpp"
+#include "sim/service/host_clock.hpp"
 #include "sim/service/request.hpp"
 #include "sim/step/estimator.hpp"
 
@@ -89,15 +90,14 @@ struct ReplicaSetup {
   Role role = Role::Both;
   std::string name;  ///< "gpu", as the pool's key in results
   std::int64_t index = 0;
-  Picoseconds step_overhead;      ///< host time per pass that no chip work hides
-  Picoseconds sequence_overhead;  ///< the same per sequence of the pass
+  HostTime host;
 };
 
 /// One replica of a pool.
 class Replica : public Component {
  public:
   explicit Replica(const ReplicaSetup& setup, std::size_t stations)
-      : setup_(setup), pipeline_(stations) {}
+      : setup_(setup), pipeline_(stations), host_(setup.host) {}
   /// A request whose prompt is to be computed here.
   virtual void submit(Request& request, Picoseconds now) = 0;
   /// A request that goes on from the prompt of `parent`, which runs here, with the first token that
@@ -158,6 +158,7 @@ class Replica : public Component {
   /// again when passes have twice as many tokens.
   void record_inside(const Batch& batch, Picoseconds start);
 
+  HostClock host_;
   std::optional<Picoseconds> planned_issue_;
   /// Tokens of the largest pass shown inside, with prompts and without.
   std::map<bool, std::int64_t> shown_inside_;
