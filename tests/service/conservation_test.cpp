@@ -14,11 +14,11 @@
 namespace tandem {
 namespace {
 
-constexpr std::int64_t block_tokens = 4;
+constexpr std::int64_t page = 4;      ///< tokens of a block
 constexpr std::int64_t longest = 80;  ///< tokens of a request, prompt and answer
 
 std::int64_t blocks_of(std::int64_t tokens) {
-  return (tokens + block_tokens - 1) / block_tokens;
+  return (tokens + page - 1) / page;
 }
 
 /// Where a request's KV stands, by the steps that it was part of.
@@ -32,7 +32,7 @@ class Account {
       std::int64_t index) const {
     std::int64_t begin = 0;
     for (const SharedPart& part : shared_) {
-      const std::int64_t end = part.end / block_tokens;
+      const std::int64_t end = part.end / page;
       if (index >= begin && index < end) return std::pair(part.key, index);
       begin = std::max(begin, end);
     }
@@ -134,10 +134,10 @@ class Books {
 
   /// Behind whole blocks that it, or others with the same prompt, had computed.
   void begin(Account& account, std::int64_t context) {
-    EXPECT_EQ(context % block_tokens, 0);
-    for (std::int64_t i = 0; i < context / block_tokens; ++i) {
+    EXPECT_EQ(context % page, 0);
+    for (std::int64_t i = 0; i < context / page; ++i) {
       const auto block = account.shared_block(i);
-      const bool is_own = (i + 1) * block_tokens <= account.most_here;
+      const bool is_own = (i + 1) * page <= account.most_here;
       EXPECT_TRUE(is_own || (block && computed_.contains(*block)))
           << "block " << i << " is nobody's";
     }
@@ -148,7 +148,7 @@ class Books {
   }
 
   void note_blocks(const Account& account) {
-    for (std::int64_t i = 0; i < account.here / block_tokens; ++i) {
+    for (std::int64_t i = 0; i < account.here / page; ++i) {
       if (const auto block = account.shared_block(i)) computed_.insert(*block);
     }
   }
@@ -256,7 +256,7 @@ TEST_P(Conservation, OfTokensAndBlocksAndEverybodyIsServed) {
   serving.chunked_prefill = rules.chunked;
   serving.max_batch_tokens = rules.tokens;
   serving.max_sequences = 8;
-  serving.kv_block_tokens = block_tokens;
+  serving.kv_block_tokens = page;
   std::int64_t reused = 0, lost = 0;
   for (std::uint64_t seed = 1; seed <= 40; ++seed) {
     SCOPED_TRACE(fmt::format("seed {}", seed));
