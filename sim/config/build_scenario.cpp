@@ -158,8 +158,10 @@ Eviction build_eviction(const Tree& tree, ReadContext& context) {
                   "'eviction' needs either 'tokens', how many stay, or 'budget', their share");
     return eviction;
   }
+  const std::size_t before = context.problems.size();
   if (reader.has("tokens")) eviction.tokens = reader.count("tokens");
   if (reader.has("budget")) eviction.share = reader.number("budget");
+  if (context.problems.size() != before) return eviction;  // what follows from them would mislead
   if (reader.has("budget") && eviction.share <= 0) {
     reader.report("budget", "'budget' keeps no token; write e.g. 0.2");
   }
