@@ -270,6 +270,10 @@ bool packs_long_spans(const GpuParams& params, const AttentionKernel& shape) {
          params.matrix_issue == MatrixIssue::Warpgroup;
 }
 
+bool goes_by_heads(const GpuParams& params, const AttentionKernel& shape) {
+  return shape.library == AttentionLibrary::Flash && params.matrix_issue == MatrixIssue::Warp;
+}
+
 bool is_packed_span(const GpuParams& params, const AttentionKernel& shape, const QuerySpan& span) {
   // Fresh keys and values of every head are multiplied by the prefill kernel however few they are.
   if (!shape.cached) return false;
