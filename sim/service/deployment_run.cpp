@@ -45,7 +45,7 @@ DeploymentRun::DeploymentRun(DeploymentModel& model, std::string name, const Run
     : model_(model),
       name_(std::move(name)),
       parts_(parts),
-      router_(model.scenario().serving.router),
+      router_(model.scenario().serving, parts.seed),
       speculator_(make_speculator()),
       speculation_(model.scenario().placement.drafts_in_place()
                        ? std::optional<SpeculationUse>(SpeculationUse())

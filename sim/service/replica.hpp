@@ -112,6 +112,8 @@ class Replica : public Component {
   virtual void resume(Request& request, std::int64_t tokens, Picoseconds now) = 0;
   /// The KV of a prefilled request has left and may be dropped; or that of one that waits.
   virtual void release(Request& request, Picoseconds now) = 0;
+  /// Tokens from the start of a request's prompt whose KV is here, and would not be computed again.
+  [[nodiscard]] virtual std::int64_t cached_tokens(const Request&) const { return 0; }
   /// Largest share of the KV room that was in use.
   [[nodiscard]] virtual double kv_peak() const = 0;
   /// Requests given to this replica that have not left it, for the router.
