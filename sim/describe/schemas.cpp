@@ -60,8 +60,7 @@ ParameterSchema prices_schema() {
 
 ParameterSchema software_schema() {
   return {
-      {"step_overhead", Dimension::Time, "Host time per engine step.", 0, 0,
-       1},
+      {"step_overhead", Dimension::Time, "Host time per engine step.", 0, 0, 1},
       {"sequence_overhead", Dimension::Time, "Host time per sequence of a step.", 0, 0, 1},
       {"host_beside_chips", Dimension::Count,
        "1: the host prepares a step while the one before it runs; what is longer counts.", 0, 0, 1},
