@@ -29,6 +29,21 @@ class Scheduler {
   AttentionSchedule make(std::int64_t first_tile) {
     number_tiles(first_tile);
     if (is_packed_) plan_splits();
+    // Of equal spans a part stands for all, in any order.
+    if (!is_packed_ && goes_by_heads(params_, shape_) && !has_equal_spans()) {
+      add_by_heads();
+    } else {
+      add_by_spans();
+    }
+    schedule_.neighbour_tile = schedule_.tiles++;
+    if (has_equal_spans() && total_turns() / schedule_.merged > attention_turn_budget) {
+      schedule_.period = static_cast<std::int64_t>(schedule_.ctas.size()) / repetitions();
+    }
+    return std::move(schedule_);
+  }
+
+ private:
+  void add_by_spans() {
     std::vector<std::int64_t> order(shape_.spans.size());
     std::iota(order.begin(), order.end(), 0);
     // Long requests first, so that the last CTAs are short ones.
@@ -43,14 +58,8 @@ class Scheduler {
         add_tiled(index);
       }
     }
-    schedule_.neighbour_tile = schedule_.tiles++;
-    if (has_equal_spans() && total_turns() / schedule_.merged > attention_turn_budget) {
-      schedule_.period = static_cast<std::int64_t>(schedule_.ctas.size()) / repetitions();
-    }
-    return std::move(schedule_);
   }
 
- private:
   [[nodiscard]] const QuerySpan& span_at(std::int64_t index) const {
     return shape_.spans[static_cast<std::size_t>(index)];
   }
@@ -123,9 +132,7 @@ class Scheduler {
     const bool packs = packs_long_spans(params_, shape_) && group_ <= schedule_.tiling.rows;
     return packs ? group_ : 1;
   }
-  [[nodiscard]] std::int64_t tiled_queries() const {
-    return schedule_.tiling.rows / tiled_heads();
-  }
+  [[nodiscard]] std::int64_t tiled_queries() const { return schedule_.tiling.rows / tiled_heads(); }
 
   /// Parts of the longest packed span, whose length the others take over, or what bounds the parts
   /// of each.
@@ -146,8 +153,8 @@ class Scheduler {
       return;
     }
     const bool counts_all = splits_whole_cache(params_, shape_);
-    parts_ = split_parts(params_, shape_, schedule_.tiling, runs,
-                         counts_all ? longest_cache : longest_);
+    parts_ =
+        split_parts(params_, shape_, schedule_.tiling, runs, counts_all ? longest_cache : longest_);
   }
 
   [[nodiscard]] std::int64_t blocks_of(std::int64_t keys) const {
@@ -200,6 +207,53 @@ class Scheduler {
                                     schedule_.tiles++, -1, kv_head * group_ + head});
         }
       }
+    }
+  }
+
+  [[nodiscard]] std::int64_t tiles_of(const QuerySpan& span) const {
+    return ceil_div(span.q_len, schedule_.tiling.rows);
+  }
+
+  /// Keys of a KV head come again for each of its query heads when those of all other spans have
+  /// been through L2. Tiles without rows go to SMs like others.
+  void add_by_heads() {
+    std::int64_t most = 0, without_rows = 0;
+    for (const QuerySpan& span : shape_.spans) {
+      if (is_mine(span)) most = std::max(most, tiles_of(span));
+    }
+    for (const QuerySpan& span : shape_.spans) {
+      if (is_mine(span)) without_rows += shape_.heads * (most - tiles_of(span));
+    }
+    // Several that follow each other on an SM set up once: they leave before they set anything up.
+    const std::int64_t together = std::max<std::int64_t>(1, without_rows / (2 * params_.sms));
+    for (std::int64_t head = 0; head < shape_.heads; ++head) {
+      for (std::int64_t index = 0; index < std::ssize(shape_.spans); ++index) {
+        if (!is_mine(span_at(index))) continue;
+        add_query_tiles(index, head);
+        add_without_rows(index, head, most - tiles_of(span_at(index)), together);
+      }
+    }
+  }
+
+  void add_query_tiles(std::int64_t index, std::int64_t head) {
+    const QuerySpan& span = span_at(index);
+    const std::int64_t rows = schedule_.tiling.rows;
+    for (std::int64_t begin = 0; begin < span.q_len; begin += rows) {
+      const std::int64_t end = std::min(begin + rows, span.q_len);
+      const auto [first, last] = visible_range(shape_, span, begin, end);
+      schedule_.ctas.push_back(
+          {index, head / group_, 1, begin, end, first, last, 0, 1, schedule_.tiles++, -1, head});
+    }
+  }
+
+  void add_without_rows(std::int64_t index, std::int64_t head, std::int64_t count,
+                        std::int64_t together) {
+    for (; count > 0; count -= together) {
+      AttentionCta cta{index, head / group_};
+      cta.first_head = head;
+      cta.q_tile = schedule_.tiles;
+      cta.without_rows = std::min(count, together);
+      schedule_.ctas.push_back(cta);
     }
   }
 

@@ -251,8 +251,7 @@ std::int64_t flash_splits(std::int64_t runs, std::int64_t slots, std::int64_t bl
     return waves / static_cast<double>(ceil_div(runs * splits, slots));
   };
   const auto is_new = [&](std::int64_t splits) {
-    return !skips_equal || splits == 1 ||
-           ceil_div(blocks, splits) != ceil_div(blocks, splits - 1);
+    return !skips_equal || splits == 1 || ceil_div(blocks, splits) != ceil_div(blocks, splits - 1);
   };
   double best = 0;
   for (std::int64_t splits = 1; splits <= most; ++splits) {
@@ -269,6 +268,10 @@ std::int64_t flash_splits(std::int64_t runs, std::int64_t slots, std::int64_t bl
 bool packs_long_spans(const GpuParams& params, const AttentionKernel& shape) {
   return shape.cached && shape.library == AttentionLibrary::Flash &&
          params.matrix_issue == MatrixIssue::Warpgroup;
+}
+
+bool goes_by_heads(const GpuParams& params, const AttentionKernel& shape) {
+  return shape.library == AttentionLibrary::Flash && params.matrix_issue == MatrixIssue::Warp;
 }
 
 bool is_packed_span(const GpuParams& params, const AttentionKernel& shape, const QuerySpan& span) {
@@ -319,8 +322,7 @@ std::int64_t split_parts(const GpuParams& params, const AttentionKernel& shape,
 }
 
 bool splits_by_share(const GpuParams& params, const AttentionKernel& shape) {
-  return shape.library == AttentionLibrary::Flash &&
-         params.matrix_issue == MatrixIssue::Warpgroup;
+  return shape.library == AttentionLibrary::Flash && params.matrix_issue == MatrixIssue::Warpgroup;
 }
 
 std::int64_t share_of_sm(const GpuParams& params, std::int64_t runs, std::int64_t blocks) {

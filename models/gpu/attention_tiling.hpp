@@ -51,6 +51,11 @@ struct AttentionTiling {
 /// wherever it is given lists of lengths (hopper/heuristics.h, should_pack_gqa).
 [[nodiscard]] bool packs_long_spans(const GpuParams& params, const AttentionKernel& shape);
 
+/// True where the grid of long spans is tiles of queries, spans, heads, the last slowest, with as
+/// many tiles for every span as the longest has: FlashAttention-2 (flash_fwd_launch_template.h,
+/// run_flash_splitkv_fwd).
+[[nodiscard]] bool goes_by_heads(const GpuParams& params, const AttentionKernel& shape);
+
 /// The kernel that `shape.library` has for spans of up to `packed_queries` queries (`is_packed`) or
 /// longer ones on this chip.
 [[nodiscard]] AttentionTiling attention_tiling(const GpuParams& params,

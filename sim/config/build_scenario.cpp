@@ -199,6 +199,16 @@ void check_policy_keys(const MapReader& reader, const Serving& serving) {
   }
 }
 
+void build_router(const MapReader& reader, Serving& serving) {
+  serving.router = reader.choice_word("router");
+  serving.overlap_weight = reader.number("overlap_weight");
+  serving.router_temperature = reader.number("router_temperature");
+  for (const char* key : {"overlap_weight", "router_temperature"}) {
+    if (serving.router == "kv_overlap" || !reader.has(key)) continue;
+    reader.report(key, fmt::format("'{}' is for 'router: kv_overlap'; leave it out", key));
+  }
+}
+
 }  // namespace
 
 Serving build_serving(const Tree& tree, ReadContext& context) {
@@ -206,7 +216,7 @@ Serving build_serving(const Tree& tree, ReadContext& context) {
   Serving serving;
   if (!tree.is_map()) return serving;
   serving.policy = reader.choice_word("policy");
-  serving.router = reader.choice_word("router");
+  build_router(reader, serving);
   serving.order = reader.choice_word("order");
   serving.chunked_prefill = reader.flag("chunked_prefill");
   serving.long_prefill_tokens = reader.count("long_prefill_tokens");

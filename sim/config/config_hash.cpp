@@ -90,6 +90,7 @@ void add(Hasher& hasher, const RequestTrace& trace) {
     hasher.add(request.arrival.count()).add(request.prompt).add(request.output);
     hasher.add(request.priority).add(request.shared.size());
     for (const SharedPart& part : request.shared) hasher.add(part.key).add(part.end);
+    if (request.session >= 0) hasher.add("session").add(request.session);
   }
 }
 
@@ -122,6 +123,9 @@ void add_placed(Hasher& hasher, const Placed& placed) {
     hasher.add(serving.max_prefill_tokens).add(serving.conservativeness);
   }
   if (!serving.prefix_cache) hasher.add("no prefix cache");
+  if (serving.router == "kv_overlap") {
+    hasher.add(serving.overlap_weight).add(serving.router_temperature);
+  }
 }
 
 void add_mix(Hasher& hasher, const Scenario& scenario) {
@@ -145,6 +149,11 @@ void add_load(Hasher& hasher, const Scenario& scenario) {
   if (traffic.has_groups()) {
     hasher.add("groups").add(traffic.branches).add(traffic.agents).add(traffic.rounds);
     hasher.add(traffic.shared_prefix_tokens);
+  }
+  if (traffic.has_sessions()) {
+    hasher.add("sessions").add(traffic.turns).add(traffic.turns_spread);
+    hasher.add(traffic.think_time_s).add(traffic.think_time_is_constant);
+    hasher.add(traffic.first_prompt_tokens).add(traffic.shared_prefix_tokens);
   }
   if (traffic.arrivals == ArrivalKind::Gamma) hasher.add(traffic.burstiness);
   if (traffic.arrivals == ArrivalKind::Ramp) {

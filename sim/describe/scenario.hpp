@@ -140,7 +140,16 @@ struct Serving {
   bool prefix_cache = true;     ///< prompts begin behind what is cached of their shared parts
   Eviction eviction;
   CascadeAttention cascade_attention = CascadeAttention::Off;
-  std::string router = "least_loaded";  ///< over replicas: "least_loaded" or "round_robin"
+  /// Over replicas: "least_loaded", "round_robin", "kv_overlap" or "session_affinity".
+  std::string router = "least_loaded";
+  double overlap_weight = 1;      ///< kv_overlap: blocks to compute over blocks in use
+  double router_temperature = 0;  ///< kv_overlap: of the draw by cost; 0: the cheapest
+  /// Below HBM: "none", "host", "store" or "host_and_store"; what they are the system says.
+  std::string kv_tiers = "none";
+  /// Disaggregated: prompts with at most so many tokens to compute stay on the pool that decodes,
+  /// and so do all while `prefill_queue` requests wait for the other one. 0: none.
+  std::int64_t local_prefill_tokens = 0;
+  std::int64_t prefill_queue = 2;
 };
 
 /// Objectives; absent ones always hold.

@@ -158,6 +158,29 @@ TEST(AttentionPlan, FlashAttention3PacksHeadsBesidePromptsToo) {
   EXPECT_EQ(attention_schedule(ampere, shape, false, 0).ctas.size(), 32U * (1U + 1U));
 }
 
+TEST(AttentionPlan, FlashAttention2GoesByHeadsAndGivesShortSpansTilesWithoutRows) {
+  // A prompt of 200 queries (four tiles of 64 rows) and two decodes, eight heads over two: the keys
+  // of a decode come again after those of all others, and three of its four tiles have no rows.
+  const GpuParams ampere = params_of(with(large_chip(), "matrix_issue", 0));
+  AttentionKernel shape = shape_of({200, 200}, 8, 2);
+  shape.spans.insert(shape.spans.end(), 2, {1, 512});
+  const AttentionSchedule schedule = attention_schedule(ampere, shape, false, 0);
+  ASSERT_EQ(schedule.ctas.size(), 8U * 3U * 4U);
+  for (std::size_t i = 0; i < schedule.ctas.size(); ++i) {
+    const AttentionCta& cta = schedule.ctas[i];
+    EXPECT_EQ(cta.first_head, static_cast<std::int64_t>(i / 12));
+    EXPECT_EQ(cta.span, static_cast<std::int64_t>(i / 4 % 3));
+    const bool has_rows = i / 4 % 3 == 0 || i % 4 == 0;
+    EXPECT_EQ(cta.without_rows, has_rows ? 0 : 1) << i;
+  }
+  // 8 x 60 x 15 tiles without rows on 132 SMs: 27 of them follow each other, at most 15 of a span.
+  shape.spans = {{960, 960}};
+  shape.spans.insert(shape.spans.end(), 60, {1, 512});
+  const AttentionSchedule many = attention_schedule(ampere, shape, false, 0);
+  EXPECT_EQ(many.ctas.size(), 8U * (15U + 60U * 2U));
+  EXPECT_EQ(many.ctas.back().without_rows, 14);
+}
+
 TEST(AttentionPlan, WindowsDoNotShrinkTheGridOfXqa) {
   const GpuParams params = params_of(large_chip());
   AttentionKernel shape = shape_of({1, 8192}, 8, 4);

@@ -133,6 +133,14 @@ std::vector<BatchScheduler::Sequences::iterator> SglangScheduler::queue_in_order
   return sorted;
 }
 
+void SglangScheduler::retract_cut() {
+  if (cut_ == nullptr) return;
+  const auto cut = find(running_, *cut_);
+  if (cut->in_flight > 0) return;
+  preempt(cut);
+  cut_ = nullptr;
+}
+
 bool SglangScheduler::has_room_to_decode(std::int64_t steps) const {
   std::int64_t blocks = 0;
   for (const ScheduledSequence& sequence : running_) {
@@ -171,7 +179,11 @@ void SglangScheduler::retract() {
       ++candidates;
       if (victim == running_.end() || is_kept_longer(*victim, *it)) victim = it;
     }
-    if (candidates <= 1) break;
+    if (candidates <= 1) {
+      // The last one that decodes goes on in the room of a prompt that was begun.
+      if (!has_room_to_decode(1)) retract_cut();
+      break;
+    }
     preempt(victim);
     has_retracted = true;
   }

@@ -18,7 +18,8 @@ namespace tandem {
 ///    whose prefix another one before them will cache for later; queues beyond 128 are served first
 ///    come, first served.
 ///  - where decoding finds no room, requests with the shortest answers so far, of these with the
-///    longest prompts, are retracted, until 20 steps more fit. They go to the end of the queue.
+///    longest prompts, are retracted, until 20 steps more fit. They go to the end of the queue. The
+///    last one left takes the room of a prompt that was cut.
 class SglangScheduler final : public BatchScheduler {
  public:
   SglangScheduler(const Serving& serving, std::int64_t kv_blocks);
@@ -40,6 +41,7 @@ class SglangScheduler final : public BatchScheduler {
   [[nodiscard]] std::vector<Sequences::iterator> queue_in_order();
   void plan_decode(ScheduledStep& step);
   void retract();
+  void retract_cut();
   [[nodiscard]] bool has_room_to_decode(std::int64_t steps) const;
   [[nodiscard]] double room_left(const Budget& budget) const;
   [[nodiscard]] bool is_cut(const ScheduledSequence& sequence) const {
