@@ -181,7 +181,7 @@ Eviction build_eviction(const Tree& tree, ReadContext& context) {
 void check_policy_keys(const MapReader& reader, const Serving& serving) {
   const std::vector<std::pair<std::string, std::vector<const char*>>> own = {
       {"vllm_v1", {"chunked_prefill", "long_prefill_tokens"}},
-      {"sglang", {"max_prefill_tokens", "conservativeness"}}};
+      {"sglang", {"max_prefill_tokens", "conservativeness", "receive_interval"}}};
   for (const auto& [policy, keys] : own) {
     for (const char* key : keys) {
       if (policy == serving.policy || !reader.has(key)) continue;
@@ -221,6 +221,7 @@ Serving build_serving(const Tree& tree, ReadContext& context) {
   serving.chunked_prefill = reader.flag("chunked_prefill");
   serving.long_prefill_tokens = reader.count("long_prefill_tokens");
   serving.max_prefill_tokens = reader.count("max_prefill_tokens");
+  serving.receive_interval = reader.count("receive_interval");
   serving.conservativeness = reader.number("conservativeness");
   check_policy_keys(reader, serving);
   serving.max_batch_tokens = reader.count("max_batch_tokens");

@@ -20,7 +20,7 @@ struct ArrivalKeys {
 
 const ArrivalKeys& keys_of(ArrivalKind arrivals) {
   static const std::vector<ArrivalKeys> table = {
-      {ArrivalKind::Closed, {"concurrency"}, {}},
+      {ArrivalKind::Closed, {"concurrency"}, {"start"}},
       {ArrivalKind::Poisson, {"rate"}, {}},
       {ArrivalKind::Constant, {"rate"}, {}},
       {ArrivalKind::Gamma, {"rate", "burstiness"}, {}},
@@ -59,7 +59,7 @@ void check_arrivals(const MapReader& reader, ArrivalKind arrivals, ReadContext& 
         reader.place("arrivals"),
         fmt::format("arrivals '{}' need the key '{}', e.g. '{}'", word, key, example_of(key)));
   }
-  for (const char* key : {"concurrency", "rate", "burstiness", "end_rate", "ramp_time"}) {
+  for (const char* key : {"concurrency", "start", "rate", "burstiness", "end_rate", "ramp_time"}) {
     if (!reader.has(key) || is_among(keys.needed, key) || is_among(keys.known, key)) continue;
     if (is_superseded(reader, key, "arrivals")) continue;
     reader.report(key, fmt::format("'{}' does not go with arrivals '{}'; leave it out", key, word));
@@ -244,6 +244,7 @@ Traffic build_traffic(const Tree& tree, ReadContext& context) {
   traffic.shared_prefix_tokens = reader.count("shared_prefix_tokens");
   read_sessions(reader, traffic);
   if (is_known) check_arrivals(reader, traffic.arrivals, context);
+  if (reader.choice_word("start") == "together") traffic.ramp = Picoseconds(0);
   if (is_known && traffic.arrivals != ArrivalKind::Closed) traffic.concurrency = 1;
   if (is_known && traffic.arrivals == ArrivalKind::Closed) traffic.rate = 0;
   if (const Tree* trace = reader.child("trace")) {

@@ -121,6 +121,7 @@ void add_placed(Hasher& hasher, const Placed& placed) {
   if (serving.long_prefill_tokens > 0) hasher.add("long").add(serving.long_prefill_tokens);
   if (serving.policy == "sglang") {
     hasher.add(serving.max_prefill_tokens).add(serving.conservativeness);
+    if (serving.receive_interval != 1) hasher.add(serving.receive_interval);
   }
   if (!serving.prefix_cache) hasher.add("no prefix cache");
   if (serving.router == "kv_overlap") {
@@ -155,6 +156,7 @@ void add_load(Hasher& hasher, const Scenario& scenario) {
     hasher.add(traffic.think_time_s).add(traffic.think_time_is_constant);
     hasher.add(traffic.first_prompt_tokens).add(traffic.shared_prefix_tokens);
   }
+  if (traffic.ramp) hasher.add("start").add(traffic.ramp->count());
   if (traffic.arrivals == ArrivalKind::Gamma) hasher.add(traffic.burstiness);
   if (traffic.arrivals == ArrivalKind::Ramp) {
     hasher.add(traffic.end_rate).add(traffic.ramp_time_s);

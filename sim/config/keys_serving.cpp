@@ -28,6 +28,9 @@ Section serving_section() {
                  "its chunked_prefill_size."),
           number("conservativeness", Dimension::Scalar, "1", 0.01, 10,
                  "sglang: schedule_conservativeness, of the room kept for running answers."),
+          number("receive_interval", Dimension::Count, "1", 1, 1e6,
+                 "sglang: scheduler_recv_interval, steps of decoding between looks for new "
+                 "requests."),
           choice("router", "least_loaded",
                  {"least_loaded", "round_robin", "kv_overlap", "session_affinity"}, {},
                  "Which replica takes a request: that of fewest requests, the next one, that of "

@@ -19,6 +19,9 @@ Section traffic_section() {
                  "When requests come."),
           number("concurrency", Dimension::Count, "1", 1, 1e9,
                  "closed: users that each wait for their answer."),
+          choice("start", "spread", {"spread", "together"}, {},
+                 "closed: users send their first requests evenly over the time that one takes by "
+                 "itself, or all at once, as load generators do."),
           number("rate", Dimension::RequestRate, "0", 1e-9, 1e9,
                  "poisson, constant, gamma: requests per second; ramp: at the start; trace: the "
                  "mean that recorded times are scaled to, instead of their own."),

@@ -136,6 +136,7 @@ struct Serving {
   bool chunked_prefill = true;           ///< vllm_v1: a prompt may be cut to what is left of a step
   std::int64_t long_prefill_tokens = 0;  ///< vllm_v1: most tokens of a prompt in a step; 0: all
   std::int64_t max_prefill_tokens = 16384;  ///< sglang: of the prompts that begin in a step
+  std::int64_t receive_interval = 1;  ///< sglang: steps of decoding between looks for requests
   double conservativeness = 1;  ///< sglang: of the room that running answers are expected to need
   bool prefix_cache = true;     ///< prompts begin behind what is cached of their shared parts
   Eviction eviction;

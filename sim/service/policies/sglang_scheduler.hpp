@@ -8,9 +8,10 @@ namespace tandem {
 
 /// Contract:
 ///  - while a waiting prompt can begin, or one that was cut goes on, the step is of prompts: at
-///  most
-///    `max_batch_tokens` (chunked_prefill_size), the one that passes it is cut, and none begins
-///    when `max_prefill_tokens` are reached. Else all running requests decode.
+///    most `max_batch_tokens` (chunked_prefill_size), the one that passes it is cut, and none
+///    begins when `max_prefill_tokens` are reached. Else all running requests decode.
+///  - new requests are looked for after every step of prompts, after `receive_interval` steps of
+///    decoding, and where nothing runs (scheduler_recv_skipper.py).
 ///  - a prompt begins when there is room for it, for its answer (4,096 tokens of it at most), and
 ///    for a share of what running requests still have to write. The share starts at 0.7, falls
 ///    step by step of decoding to 0.14 of that in 600 of them, and is set anew by a retraction.
@@ -23,6 +24,7 @@ namespace tandem {
 class SglangScheduler final : public BatchScheduler {
  public:
   SglangScheduler(const Serving& serving, std::int64_t kv_blocks);
+  void add(Request& request, bool comes_with_kv) override;
 
  private:
   /// What a step of prompts may still take, in tokens.
@@ -34,6 +36,7 @@ class SglangScheduler final : public BatchScheduler {
   void plan(ScheduledStep& step) override;
   void queue_again(Sequences::iterator victim) override;
   [[nodiscard]] std::int64_t kept_of(const ScheduledSequence& victim) const override;
+  void receive();
   void reserve_waiting(ScheduledStep& step);
   void plan_prompts(ScheduledStep& step);
   void go_on_with_cut(ScheduledStep& step, Budget& budget);
@@ -49,7 +52,9 @@ class SglangScheduler final : public BatchScheduler {
   }
 
   double first_ratio_;
-  double ratio_;            ///< of what running requests may still write
+  double ratio_;      ///< of what running requests may still write
+  Sequences unseen_;  ///< requests that came since they were last looked for
+  std::int64_t decodes_since_ = 0;
   Request* cut_ = nullptr;  ///< whose prompt was cut, and goes on with the next step
 };
 
