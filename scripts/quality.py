@@ -196,8 +196,13 @@ EVICTED_STORIES = 8
 
 
 def kept(policy, share, tokens):
-    """The override that keeps a share of a text in the cache."""
+    """The override that keeps a number of tokens: a share of a text of so many."""
     return {"serving.eviction": f"{{policy: {policy}, tokens: {tokens * share // 100}{POLICIES[policy]}}}"}
+
+
+def growing(policy, share):
+    """The override that keeps a share of the tokens so far."""
+    return {"serving.eviction": f"{{policy: {policy}, budget: {share / 100}{POLICIES[policy]}}}"}
 
 
 def cache_rows():
@@ -210,6 +215,12 @@ def eviction_rows(tokens):
     """Rows of a table of eviction for texts of so many tokens."""
     rows = {"all": {}}
     return rows | {f"{policy} {share} %": kept(policy, share, tokens) for policy in POLICIES for share in SHARES}
+
+
+def story_rows():
+    """Rows of the table of eviction: caches that keep a number of tokens, and a share of those so far."""
+    rows = eviction_rows(STORY_TOKENS)
+    return rows | {f"{policy} `budget` {share / 100}": growing(policy, share) for policy in POLICIES for share in SHARES}
 
 
 def cache_cost_lines(figures):
@@ -259,19 +270,21 @@ TABLES = {
         lambda tandem, name, known: perplexities(tandem, cache_rows()[name], known), perplexity_lines("cache"), 1e-9),
     "eviction": Table(
         "Perplexity by tokens that stay",
-        f"The first {EVICTED_STORIES} stories, token by token, keeping shares of {STORY_TOKENS} tokens, their mean length"
-        " (docs/decisions/kv_formats.md). Heavy hitters are half of H2O's tokens, the other half the last ones;"
+        f"The first {EVICTED_STORIES} stories, token by token. Shares in per cent are numbers of tokens (`tokens`), of"
+        f" {STORY_TOKENS}, the stories' mean length; `budget` is a share of the tokens so far, which leaves less of a"
+        " story's beginning (docs/decisions/kv_formats.md). Heavy hitters are half of H2O's tokens, the other half the last ones;"
         " StreamingLLM has four sinks. Gated delta layers keep their states; heads that"
         " share latents share what stays.",
-        lambda: list(eviction_rows(STORY_TOKENS)),
+        lambda: list(story_rows()),
         lambda tandem, name, known: perplexities(
-            tandem, {**precision("bfloat16"), **eviction_rows(STORY_TOKENS)[name]}, known,
+            tandem, {**precision("bfloat16"), **story_rows()[name]}, known,
             "--tokens-per-pass", 1, "--documents", EVICTED_STORIES),
         perplexity_lines("tokens that stay"), 1e-9),
     "cache_cost": Table(
         "What narrow and short caches save",
         "Llama-3.1-8B in bfloat16, 4 users with prompts of 16,384 tokens, from `tandem run`: median time between"
-        " tokens, KV of a request of full length, energy per output token of the whole box, prompts included.",
+        " tokens, KV of a request of full length, energy per output token of the whole box, prompts included."
+        " Shares are numbers of tokens (`tokens`), of the prompt's.",
         lambda: [*KV_FORMATS, *list(eviction_rows(LONG_LOAD["traffic.prompt_tokens"]))[1:]],
         measure_cache_cost, cache_cost_lines, 1e-3),
 }

@@ -28,7 +28,22 @@ class Scheduler {
 
   AttentionSchedule make(std::int64_t first_tile) {
     number_tiles(first_tile);
-    if (is_packed_) parts_ = common_parts();
+    if (is_packed_) plan_splits();
+    // Of equal spans a part stands for all, in any order.
+    if (!is_packed_ && goes_by_heads(params_, shape_) && !has_equal_spans()) {
+      add_by_heads();
+    } else {
+      add_by_spans();
+    }
+    schedule_.neighbour_tile = schedule_.tiles++;
+    if (has_equal_spans() && total_turns() / schedule_.merged > attention_turn_budget) {
+      schedule_.period = static_cast<std::int64_t>(schedule_.ctas.size()) / repetitions();
+    }
+    return std::move(schedule_);
+  }
+
+ private:
+  void add_by_spans() {
     std::vector<std::int64_t> order(shape_.spans.size());
     std::iota(order.begin(), order.end(), 0);
     // Long requests first, so that the last CTAs are short ones.
@@ -43,14 +58,8 @@ class Scheduler {
         add_tiled(index);
       }
     }
-    schedule_.neighbour_tile = schedule_.tiles++;
-    if (has_equal_spans() && total_turns() / schedule_.merged > attention_turn_budget) {
-      schedule_.period = static_cast<std::int64_t>(schedule_.ctas.size()) / repetitions();
-    }
-    return std::move(schedule_);
   }
 
- private:
   [[nodiscard]] const QuerySpan& span_at(std::int64_t index) const {
     return shape_.spans[static_cast<std::size_t>(index)];
   }
@@ -100,9 +109,9 @@ class Scheduler {
     std::int64_t total = 0;
     for (const QuerySpan& span : shape_.spans) {
       if (!is_mine(span)) continue;
-      const std::int64_t runs = is_packed_
-                                    ? shape_.heads / packed_heads()
-                                    : shape_.heads * ceil_div(span.q_len, schedule_.tiling.rows);
+      const std::int64_t runs =
+          is_packed_ ? shape_.heads / packed_heads()
+                     : shape_.heads / tiled_heads() * ceil_div(span.q_len, tiled_queries());
       total += runs * ceil_div(span.kv_len, schedule_.tiling.keys);
     }
     return total;
@@ -118,20 +127,47 @@ class Scheduler {
     schedule_.tiles = next + (shape_.sinks ? shape_.kv_heads : 0);
   }
 
-  /// Parts of the longest packed span; the others take parts of the same length.
-  [[nodiscard]] std::int64_t common_parts() {
-    std::int64_t runs = 0, longest_cache = 1;
+  /// Heads and queries that one CTA of a long span works for.
+  [[nodiscard]] std::int64_t tiled_heads() const {
+    const bool packs = packs_long_spans(params_, shape_) && group_ <= schedule_.tiling.rows;
+    return packs ? group_ : 1;
+  }
+  [[nodiscard]] std::int64_t tiled_queries() const { return schedule_.tiling.rows / tiled_heads(); }
+
+  /// Parts of the longest packed span, whose length the others take over, or what bounds the parts
+  /// of each.
+  void plan_splits() {
+    std::int64_t runs = 0, longest_cache = 1, blocks = 0;
     for (const QuerySpan& span : shape_.spans) {
       if (!is_mine(span)) continue;
       runs += shape_.heads / packed_heads();
       const auto [first, last] = visible_range(shape_, span, 0, span.q_len);
       longest_ = std::max(longest_, last - first);
       longest_cache = std::max(longest_cache, span.kv_len);
+      blocks += blocks_of(span.kv_len);
     }
-    if (runs == 0) return 1;
+    if (runs == 0) return;
+    if (splits_by_share(params_, shape_)) {
+      share_ = share_of_sm(params_, shape_.heads / packed_heads(), blocks);
+      parts_ = most_splits(params_, shape_.heads / packed_heads(), blocks_of(longest_));
+      return;
+    }
     const bool counts_all = splits_whole_cache(params_, shape_);
-    return split_parts(params_, shape_, schedule_.tiling, runs,
-                       counts_all ? longest_cache : longest_);
+    parts_ =
+        split_parts(params_, shape_, schedule_.tiling, runs, counts_all ? longest_cache : longest_);
+  }
+
+  [[nodiscard]] std::int64_t blocks_of(std::int64_t keys) const {
+    return ceil_div(keys, schedule_.tiling.keys);
+  }
+
+  /// Keys of a part of a span that sees `keys` of `cached` ones.
+  [[nodiscard]] std::int64_t part_length(std::int64_t keys, std::int64_t cached) const {
+    const std::int64_t turn = schedule_.turn_keys;
+    if (share_ == 0) return ceil_div(ceil_div(longest_, parts_), turn) * turn;
+    const std::int64_t parts =
+        std::clamp<std::int64_t>(ceil_div(blocks_of(cached), share_), 1, parts_);
+    return ceil_div(ceil_div(keys, parts), turn) * turn;
   }
 
   void add_packed(std::int64_t index) {
@@ -139,7 +175,7 @@ class Scheduler {
     const std::int64_t turn = schedule_.turn_keys;
     const auto [first, last] = visible_range(shape_, span, 0, span.q_len);
     const std::int64_t begin = first / turn * turn;
-    const std::int64_t length = ceil_div(ceil_div(longest_, parts_), turn) * turn;
+    const std::int64_t length = part_length(last - begin, span.kv_len);
     const std::int64_t parts =
         splits_whole_cache(params_, shape_) ? parts_ : ceil_div(last - begin, length);
     const std::int64_t heads = packed_heads();
@@ -161,16 +197,63 @@ class Scheduler {
   /// last tiles are the longest and go first.
   void add_tiled(std::int64_t index) {
     const QuerySpan& span = span_at(index);
-    const std::int64_t rows = schedule_.tiling.rows;
+    const std::int64_t heads = tiled_heads(), queries = tiled_queries();
     for (std::int64_t kv_head = 0; kv_head < shape_.kv_heads; ++kv_head) {
-      for (std::int64_t end = span.q_len; end > 0; end = (end - 1) / rows * rows) {
-        const std::int64_t begin = (end - 1) / rows * rows;
+      for (std::int64_t end = span.q_len; end > 0; end = (end - 1) / queries * queries) {
+        const std::int64_t begin = (end - 1) / queries * queries;
         const auto [first, last] = visible_range(shape_, span, begin, end);
-        for (std::int64_t head = 0; head < group_; ++head) {
-          schedule_.ctas.push_back({index, kv_head, 1, begin, end, first, last, 0, 1,
+        for (std::int64_t head = 0; head < group_; head += heads) {
+          schedule_.ctas.push_back({index, kv_head, heads, begin, end, first, last, 0, 1,
                                     schedule_.tiles++, -1, kv_head * group_ + head});
         }
       }
+    }
+  }
+
+  [[nodiscard]] std::int64_t tiles_of(const QuerySpan& span) const {
+    return ceil_div(span.q_len, schedule_.tiling.rows);
+  }
+
+  /// Keys of a KV head come again for each of its query heads when those of all other spans have
+  /// been through L2. Tiles without rows go to SMs like others.
+  void add_by_heads() {
+    std::int64_t most = 0, without_rows = 0;
+    for (const QuerySpan& span : shape_.spans) {
+      if (is_mine(span)) most = std::max(most, tiles_of(span));
+    }
+    for (const QuerySpan& span : shape_.spans) {
+      if (is_mine(span)) without_rows += shape_.heads * (most - tiles_of(span));
+    }
+    // Several that follow each other on an SM set up once: they leave before they set anything up.
+    const std::int64_t together = std::max<std::int64_t>(1, without_rows / (2 * params_.sms));
+    for (std::int64_t head = 0; head < shape_.heads; ++head) {
+      for (std::int64_t index = 0; index < std::ssize(shape_.spans); ++index) {
+        if (!is_mine(span_at(index))) continue;
+        add_query_tiles(index, head);
+        add_without_rows(index, head, most - tiles_of(span_at(index)), together);
+      }
+    }
+  }
+
+  void add_query_tiles(std::int64_t index, std::int64_t head) {
+    const QuerySpan& span = span_at(index);
+    const std::int64_t rows = schedule_.tiling.rows;
+    for (std::int64_t begin = 0; begin < span.q_len; begin += rows) {
+      const std::int64_t end = std::min(begin + rows, span.q_len);
+      const auto [first, last] = visible_range(shape_, span, begin, end);
+      schedule_.ctas.push_back(
+          {index, head / group_, 1, begin, end, first, last, 0, 1, schedule_.tiles++, -1, head});
+    }
+  }
+
+  void add_without_rows(std::int64_t index, std::int64_t head, std::int64_t count,
+                        std::int64_t together) {
+    for (; count > 0; count -= together) {
+      AttentionCta cta{index, head / group_};
+      cta.first_head = head;
+      cta.q_tile = schedule_.tiles;
+      cta.without_rows = std::min(count, together);
+      schedule_.ctas.push_back(cta);
     }
   }
 
@@ -180,6 +263,7 @@ class Scheduler {
   std::int64_t group_ = 1;
   std::int64_t parts_ = 1;
   std::int64_t longest_ = 1;
+  std::int64_t share_ = 0;  ///< blocks of keys per part; 0: all spans take parts of one length
   AttentionSchedule schedule_;
 };
 

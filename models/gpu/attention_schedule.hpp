@@ -18,6 +18,9 @@ struct AttentionCta {
   std::int64_t q_tile = 0;           ///< tile number of its queries
   std::int64_t workspace_tile = -1;
   std::int64_t first_head = 0;  ///< of its `heads` query heads
+  /// CTAs without rows that it stands for, one after the other; 0: it has rows. Grids give every
+  /// span as many tiles of queries as the longest one has.
+  std::int64_t without_rows = 0;
   /// A part without keys: grids count parts by the whole cache, whatever of it is visible.
   [[nodiscard]] bool is_idle() const { return k_begin >= k_end; }
 };

@@ -240,8 +240,10 @@ AttentionTiling decode_tiling(const GpuParams& params, const AttentionKernel& sh
 }
 
 /// FlashAttention's num_splits_heuristic: the fewest splits that fill the waves of CTAs to 85 % of
-/// what the best number of splits does.
-std::int64_t flash_splits(std::int64_t runs, std::int64_t slots, std::int64_t blocks) {
+/// what the best number of splits does. FlashAttention-2 asks for it only of those that change the
+/// blocks per split (`skips_equal`).
+std::int64_t flash_splits(std::int64_t runs, std::int64_t slots, std::int64_t blocks,
+                          bool skips_equal) {
   if (static_cast<double>(runs) >= 0.8 * static_cast<double>(slots)) return 1;
   const std::int64_t most = std::min({std::int64_t{128}, slots, blocks});
   const auto efficiency = [&](std::int64_t splits) {
@@ -249,7 +251,7 @@ std::int64_t flash_splits(std::int64_t runs, std::int64_t slots, std::int64_t bl
     return waves / static_cast<double>(ceil_div(runs * splits, slots));
   };
   const auto is_new = [&](std::int64_t splits) {
-    return splits == 1 || ceil_div(blocks, splits) != ceil_div(blocks, splits - 1);
+    return !skips_equal || splits == 1 || ceil_div(blocks, splits) != ceil_div(blocks, splits - 1);
   };
   double best = 0;
   for (std::int64_t splits = 1; splits <= most; ++splits) {
@@ -262,6 +264,15 @@ std::int64_t flash_splits(std::int64_t runs, std::int64_t slots, std::int64_t bl
 }
 
 }  // namespace
+
+bool packs_long_spans(const GpuParams& params, const AttentionKernel& shape) {
+  return shape.cached && shape.library == AttentionLibrary::Flash &&
+         params.matrix_issue == MatrixIssue::Warpgroup;
+}
+
+bool goes_by_heads(const GpuParams& params, const AttentionKernel& shape) {
+  return shape.library == AttentionLibrary::Flash && params.matrix_issue == MatrixIssue::Warp;
+}
 
 bool is_packed_span(const GpuParams& params, const AttentionKernel& shape, const QuerySpan& span) {
   // Fresh keys and values of every head are multiplied by the prefill kernel however few they are.
@@ -305,11 +316,21 @@ std::int64_t split_parts(const GpuParams& params, const AttentionKernel& shape,
     // trtllm-gen: one wave of CTAs.
     return std::clamp<std::int64_t>(params.sms / runs, 1, blocks);
   }
-  if (params.matrix_issue == MatrixIssue::Warpgroup)
-    return blocks <= 4 ? 1 : flash_splits(runs, params.sms, blocks);
   // FlashAttention-2 splits only where it packs the heads of a group.
   if (shape.heads == shape.kv_heads) return 1;
-  return flash_splits(runs, 2 * params.sms, blocks);
+  return flash_splits(runs, 2 * params.sms, blocks, true);
+}
+
+bool splits_by_share(const GpuParams& params, const AttentionKernel& shape) {
+  return shape.library == AttentionLibrary::Flash && params.matrix_issue == MatrixIssue::Warpgroup;
+}
+
+std::int64_t share_of_sm(const GpuParams& params, std::int64_t runs, std::int64_t blocks) {
+  return std::max<std::int64_t>(1, ceil_div(11 * blocks * runs, 10 * params.sms));
+}
+
+std::int64_t most_splits(const GpuParams& params, std::int64_t runs, std::int64_t blocks) {
+  return blocks <= 4 ? 1 : flash_splits(runs, params.sms, blocks, false);
 }
 
 bool splits_whole_cache(const GpuParams& params, const AttentionKernel& shape) {

@@ -47,6 +47,15 @@ struct AttentionTiling {
 [[nodiscard]] bool is_packed_span(const GpuParams& params, const AttentionKernel& shape,
                                   const QuerySpan& span);
 
+/// True where the heads of a KV group share the tiles of long spans too: FlashAttention-3 does so
+/// wherever it is given lists of lengths (hopper/heuristics.h, should_pack_gqa).
+[[nodiscard]] bool packs_long_spans(const GpuParams& params, const AttentionKernel& shape);
+
+/// True where the grid of long spans is tiles of queries, spans, heads, the last slowest, with as
+/// many tiles for every span as the longest has: FlashAttention-2 (flash_fwd_launch_template.h,
+/// run_flash_splitkv_fwd).
+[[nodiscard]] bool goes_by_heads(const GpuParams& params, const AttentionKernel& shape);
+
 /// The kernel that `shape.library` has for spans of up to `packed_queries` queries (`is_packed`) or
 /// longer ones on this chip.
 [[nodiscard]] AttentionTiling attention_tiling(const GpuParams& params,
@@ -56,11 +65,25 @@ struct AttentionTiling {
 [[nodiscard]] std::int64_t shared_bytes(const AttentionKernel& shape, const AttentionTiling& tiling,
                                         std::int64_t stages);
 
-/// Parts into which the keys of packed spans are split.
-/// `runs` is the number of CTAs without a split, `turns` the turns of the longest span.
+/// Parts into which the keys of the longest packed span are split, where all spans take parts of
+/// the same length. `runs` is the number of CTAs without a split, `keys` those of that span.
 [[nodiscard]] std::int64_t split_parts(const GpuParams& params, const AttentionKernel& shape,
                                        const AttentionTiling& tiling, std::int64_t runs,
                                        std::int64_t keys);
+
+/// True where each packed span is split by itself: FlashAttention-3, which cuts spans to what an SM
+/// has to do on average (hopper/flash_prepare_scheduler.cu, prepare_varlen_num_blocks_kernel).
+[[nodiscard]] bool splits_by_share(const GpuParams& params, const AttentionKernel& shape);
+
+/// Blocks of keys up to which FlashAttention-3 leaves a span whole: 1.1 times an SM's share of the
+/// `blocks` of all spans, each taken by `runs` CTAs.
+[[nodiscard]] std::int64_t share_of_sm(const GpuParams& params, std::int64_t runs,
+                                       std::int64_t blocks);
+
+/// Its upper bound on the parts of a span: as many as the longest one, of `blocks`, would have by
+/// itself (hopper/flash_api.cpp, get_num_splits).
+[[nodiscard]] std::int64_t most_splits(const GpuParams& params, std::int64_t runs,
+                                       std::int64_t blocks);
 
 /// True where that grid has parts for the whole cache although a window hides most of it, or a turn
 /// spans several of them: TensorRT-LLM before Blackwell (decoderXQAImplJIT,

@@ -25,6 +25,7 @@ class GpuChip final : public ChipModel {
   [[nodiscard]] Fit fit(const Stage& stage, std::int64_t sequences,
                         std::int64_t max_context) const override;
   [[nodiscard]] std::int64_t batch_limit() const override { return 0; }
+  [[nodiscard]] std::int64_t parallel_units() const override { return params_.sms; }
   [[nodiscard]] StageCost simulate(const Stage& stage, const Batch& batch,
                                    TimelineRecorder* timeline) const override;
   [[nodiscard]] Picoseconds floor(const Stage& stage, const Batch& batch) const override;

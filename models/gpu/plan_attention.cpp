@@ -43,6 +43,12 @@ class AttentionProgram final : public CtaProgram {
 
   void step(std::int64_t index, int turn_index, Step& out) const override {
     const AttentionCta& cta = at(index);
+    if (cta.without_rows > 0) {
+      // Each reads the lengths and leaves.
+      out.rounds = cta.without_rows;
+      out.add({schedule_.neighbour_tile, Bytes(8), Operand::Activation, 1});
+      return;
+    }
     const std::int64_t turn = cta.k_begin / schedule_.turn_keys + turn_index;
     const std::int64_t begin = std::max(cta.k_begin, turn * schedule_.turn_keys);
     const std::int64_t end = std::min(cta.k_end, (turn + 1) * schedule_.turn_keys);
@@ -66,6 +72,7 @@ class AttentionProgram final : public CtaProgram {
 
   void epilogue(std::int64_t index, Epilogue& out) const override {
     const AttentionCta& cta = at(index);
+    if (cta.without_rows > 0) return;
     out.exchanges = schedule_.tiling.last_exchanges;
     if (shape_.sums_keys && !cta.is_idle()) {
       out.store = Bytes(new_keys(cta, cta.k_begin, cta.k_end) * partial_bytes);

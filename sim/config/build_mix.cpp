@@ -61,13 +61,17 @@ void check_thresholds(const Scenario& scenario, const Tree& tree, Problems& prob
     problems.report(share->place, "'share' is for 'policy: share'; leave it out");
   }
   const Tree& routing = *tree.find("routing");
+  const Tree* list = routing.find("thresholds");
   const std::vector<double>& thresholds = scenario.routing.thresholds;
+  const std::size_t written = list == nullptr ? 0 : list->is_sequence() ? list->items.size() : 1;
+  const bool is_reported = list != nullptr && (written == 0 || thresholds.size() != written);
+  if (is_reported) return;
   const std::size_t needed = scenario.deployments.size() - 1;
-  if (thresholds.size() != needed) {
+  if (written != needed) {
     problems.report(place_in(routing, "thresholds"),
                     fmt::format("'thresholds' has {} numbers; {} models need {}, one per model but "
                                 "the last",
-                                thresholds.size(), needed + 1, needed));
+                                written, needed + 1, needed));
   }
   if (!std::ranges::is_sorted(thresholds)) {
     problems.report(place_in(routing, "thresholds"), "'thresholds' must rise from model to model");
@@ -81,9 +85,9 @@ void check_models(const Scenario& scenario, const Tree& models, Problems& proble
     if (model == nullptr || model->text != from_checkpoint) continue;
     problems.report(model->place, "models of a mix are timed only; name one, e.g. 'llama-3.1-8b'");
   }
-  if (!scenario.traffic.has_groups()) return;
+  if (!scenario.traffic.has_groups() && !scenario.traffic.has_sessions()) return;
   problems.report(models.place,
-                  "'branches', 'agents' and 'rounds' are for scenarios of one model; "
+                  "'branches', 'agents', 'rounds' and 'turns' are for scenarios of one model; "
                   "leave them out of the traffic");
 }
 

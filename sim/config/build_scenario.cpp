@@ -158,8 +158,10 @@ Eviction build_eviction(const Tree& tree, ReadContext& context) {
                   "'eviction' needs either 'tokens', how many stay, or 'budget', their share");
     return eviction;
   }
+  const std::size_t before = context.problems.size();
   if (reader.has("tokens")) eviction.tokens = reader.count("tokens");
   if (reader.has("budget")) eviction.share = reader.number("budget");
+  if (context.problems.size() != before) return eviction;  // what follows from them would mislead
   if (reader.has("budget") && eviction.share <= 0) {
     reader.report("budget", "'budget' keeps no token; write e.g. 0.2");
   }
@@ -179,7 +181,7 @@ Eviction build_eviction(const Tree& tree, ReadContext& context) {
 void check_policy_keys(const MapReader& reader, const Serving& serving) {
   const std::vector<std::pair<std::string, std::vector<const char*>>> own = {
       {"vllm_v1", {"chunked_prefill", "long_prefill_tokens"}},
-      {"sglang", {"max_prefill_tokens", "conservativeness"}}};
+      {"sglang", {"max_prefill_tokens", "conservativeness", "receive_interval"}}};
   for (const auto& [policy, keys] : own) {
     for (const char* key : keys) {
       if (policy == serving.policy || !reader.has(key)) continue;
@@ -197,6 +199,16 @@ void check_policy_keys(const MapReader& reader, const Serving& serving) {
   }
 }
 
+void build_router(const MapReader& reader, Serving& serving) {
+  serving.router = reader.choice_word("router");
+  serving.overlap_weight = reader.number("overlap_weight");
+  serving.router_temperature = reader.number("router_temperature");
+  for (const char* key : {"overlap_weight", "router_temperature"}) {
+    if (serving.router == "kv_overlap" || !reader.has(key)) continue;
+    reader.report(key, fmt::format("'{}' is for 'router: kv_overlap'; leave it out", key));
+  }
+}
+
 }  // namespace
 
 Serving build_serving(const Tree& tree, ReadContext& context) {
@@ -204,11 +216,12 @@ Serving build_serving(const Tree& tree, ReadContext& context) {
   Serving serving;
   if (!tree.is_map()) return serving;
   serving.policy = reader.choice_word("policy");
-  serving.router = reader.choice_word("router");
+  build_router(reader, serving);
   serving.order = reader.choice_word("order");
   serving.chunked_prefill = reader.flag("chunked_prefill");
   serving.long_prefill_tokens = reader.count("long_prefill_tokens");
   serving.max_prefill_tokens = reader.count("max_prefill_tokens");
+  serving.receive_interval = reader.count("receive_interval");
   serving.conservativeness = reader.number("conservativeness");
   check_policy_keys(reader, serving);
   serving.max_batch_tokens = reader.count("max_batch_tokens");

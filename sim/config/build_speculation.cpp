@@ -44,8 +44,10 @@ std::vector<double> read_lengths(const Tree& tree, std::int64_t drafts, ReadCont
   return {acceptance_of_length(lengths.front(), drafts)};
 }
 
-/// How often drafts are right, in either form.
-void read_how_often(const MapReader& reader, Speculation& speculation, ReadContext& context) {
+/// How often drafts are right, in either form. Lengths are of so many drafts, so where these are
+/// unusable nothing can be said of lengths.
+void read_how_often(const MapReader& reader, Speculation& speculation, bool knows_drafts,
+                    ReadContext& context) {
   const char* lengths = "acceptance_lengths";
   if (reader.has("acceptance")) {
     speculation.acceptance = read_acceptance(*reader.child("acceptance"), context);
@@ -53,7 +55,7 @@ void read_how_often(const MapReader& reader, Speculation& speculation, ReadConte
     if (reader.has(lengths)) {
       reader.report(lengths, "'acceptance' says already how often drafts are right; leave one out");
     }
-  } else if (reader.has(lengths)) {
+  } else if (reader.has(lengths) && knows_drafts) {
     speculation.acceptance = read_lengths(*reader.child(lengths), speculation.drafts, context);
     speculation.place = reader.place(lengths);
   }
@@ -156,7 +158,9 @@ void check_in_place(const Scenario& scenario, const SourcePlace& place, Problems
 Speculation build_speculation(const MapReader& reader, ReadContext& context) {
   Speculation speculation;
   speculation.method = DraftMethod::DraftModel;
+  const std::size_t before = context.problems.size();
   speculation.drafts = reader.count("drafts");
+  const bool knows_drafts = context.problems.size() == before;
   speculation.in_step = reader.choice_word("rounds") == "in_step";
   speculation.place = reader.place("mode");
   if (reader.has("kv_transfer")) {
@@ -164,7 +168,7 @@ Speculation build_speculation(const MapReader& reader, ReadContext& context) {
                   "'kv_transfer' is for modes whose prompts have a pool of their "
                   "own; drafter moves no KV");
   }
-  read_how_often(reader, speculation, context);
+  read_how_often(reader, speculation, knows_drafts, context);
   return speculation;
 }
 
@@ -194,11 +198,12 @@ void build_speculation_in_place(const Tree& tree, Placement& placement, ReadCont
       reader.choice<DraftMethod>("method", {{"mtp", DraftMethod::Modules},
                                             {"draft_model", DraftMethod::DraftModel},
                                             {"ngram", DraftMethod::PromptLookup}});
-  speculation.drafts = reader.count("drafts");
   speculation.place = reader.place("method");
   read_lookup(reader, speculation);
+  const std::size_t before = context.problems.size();
+  speculation.drafts = reader.count("drafts");
   read_tree(reader, speculation, context);
-  read_how_often(reader, speculation, context);
+  read_how_often(reader, speculation, context.problems.size() == before, context);
 }
 
 void check_speculation(const Scenario& scenario, const Tree& tree, Problems& problems) {

@@ -20,7 +20,7 @@ struct ArrivalKeys {
 
 const ArrivalKeys& keys_of(ArrivalKind arrivals) {
   static const std::vector<ArrivalKeys> table = {
-      {ArrivalKind::Closed, {"concurrency"}, {}},
+      {ArrivalKind::Closed, {"concurrency"}, {"start"}},
       {ArrivalKind::Poisson, {"rate"}, {}},
       {ArrivalKind::Constant, {"rate"}, {}},
       {ArrivalKind::Gamma, {"rate", "burstiness"}, {}},
@@ -59,7 +59,7 @@ void check_arrivals(const MapReader& reader, ArrivalKind arrivals, ReadContext& 
         reader.place("arrivals"),
         fmt::format("arrivals '{}' need the key '{}', e.g. '{}'", word, key, example_of(key)));
   }
-  for (const char* key : {"concurrency", "rate", "burstiness", "end_rate", "ramp_time"}) {
+  for (const char* key : {"concurrency", "start", "rate", "burstiness", "end_rate", "ramp_time"}) {
     if (!reader.has(key) || is_among(keys.needed, key) || is_among(keys.known, key)) continue;
     if (is_superseded(reader, key, "arrivals")) continue;
     reader.report(key, fmt::format("'{}' does not go with arrivals '{}'; leave it out", key, word));
@@ -74,8 +74,8 @@ double seconds_of(const std::string& unit) {
 
 TraceColumns build_columns(const MapReader& reader) {
   const std::string format = reader.choice_word("format");
-  const char* own[] = {"arrival", "arrival_unit",        "prompt",  "output",
-                       "prefix",  "prefix_block_tokens", "priority"};
+  const char* own[] = {"arrival", "arrival_unit",        "prompt",   "output",
+                       "prefix",  "prefix_block_tokens", "priority", "session"};
   if (format != "columns") {
     for (const char* key : own) {
       if (!reader.has(key)) continue;
@@ -89,7 +89,8 @@ TraceColumns build_columns(const MapReader& reader) {
           .output = reader.text("output"),
           .prefix = reader.text("prefix"),
           .prefix_block_tokens = reader.count("prefix_block_tokens"),
-          .priority = reader.text("priority")};
+          .priority = reader.text("priority"),
+          .session = reader.text("session")};
 }
 
 /// From the folder of the file that names it; of the command line, from where that was typed.
@@ -119,7 +120,8 @@ std::int64_t recorded_requests(const Traffic& traffic) {
 
 void check_trace(const MapReader& reader, const Traffic& traffic, ReadContext& context) {
   for (const char* key : {"prompt_tokens", "output_tokens", "length_spread", "branches", "agents",
-                          "rounds", "shared_prefix_tokens"}) {
+                          "rounds", "shared_prefix_tokens", "turns", "turns_spread", "think_time",
+                          "think_times", "first_prompt_tokens"}) {
     if (!reader.has(key) || is_superseded(reader, key, "trace")) continue;
     reader.report(key, fmt::format("'{}' does not go with a trace; leave it out", key));
   }
@@ -133,6 +135,20 @@ void check_trace(const MapReader& reader, const Traffic& traffic, ReadContext& c
   if (traffic.trace->rate() == 0 && recorded > 1 && reader.has("rate")) {
     context.problems.report(reader.place("rate"),
                             "all requests of the trace come at once: there is no rate to scale");
+  }
+}
+
+void read_sessions(const MapReader& reader, Traffic& traffic) {
+  traffic.turns = reader.count("turns");
+  traffic.turns_spread = reader.number("turns_spread");
+  traffic.think_time_s = reader.number("think_time");
+  traffic.think_time_is_constant = reader.choice_word("think_times") == "constant";
+  traffic.first_prompt_tokens = reader.count("first_prompt_tokens");
+  for (const char* key : {"turns_spread", "think_time", "think_times", "first_prompt_tokens"}) {
+    if (traffic.turns > 1 || !reader.has(key)) continue;
+    reader.report(key, fmt::format("'{}' is for sessions; write e.g. 'turns: 5' beside it, or "
+                                   "leave it out",
+                                   key));
   }
 }
 
@@ -226,7 +242,9 @@ Traffic build_traffic(const Tree& tree, ReadContext& context) {
   traffic.agents = reader.count("agents");
   traffic.rounds = reader.count("rounds");
   traffic.shared_prefix_tokens = reader.count("shared_prefix_tokens");
+  read_sessions(reader, traffic);
   if (is_known) check_arrivals(reader, traffic.arrivals, context);
+  if (reader.choice_word("start") == "together") traffic.ramp = Picoseconds(0);
   if (is_known && traffic.arrivals != ArrivalKind::Closed) traffic.concurrency = 1;
   if (is_known && traffic.arrivals == ArrivalKind::Closed) traffic.rate = 0;
   if (const Tree* trace = reader.child("trace")) {

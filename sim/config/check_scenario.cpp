@@ -247,10 +247,15 @@ void check_length(const Scenario& scenario, const NeuralNetwork& network, const 
 void check_groups(const Scenario& scenario, const Tree& tree, Problems& problems) {
   const Traffic& traffic = scenario.traffic;
   const Placement& placement = scenario.placement;
+  if (traffic.has_sessions() && traffic.has_groups()) {
+    problems.report(place_of(tree, "turns"),
+                    "'turns' does not go with 'branches', 'agents' and 'rounds'; leave one of them "
+                    "out");
+  }
   if (!traffic.has_agents()) {
-    if (traffic.shared_prefix_tokens > 0) {
+    if (traffic.shared_prefix_tokens > 0 && !traffic.has_sessions()) {
       problems.report(place_of(tree, "shared_prefix_tokens"),
-                      "'shared_prefix_tokens' is for several agents or rounds; write e.g. "
+                      "'shared_prefix_tokens' is for several agents, rounds or turns; write e.g. "
                       "'agents: 4' beside it, or leave it out");
     }
   } else if (traffic.branches > 1) {
@@ -332,6 +337,17 @@ void check_policy(const Scenario& scenario, const Tree& tree, Problems& problems
   if (policy == "static" && scenario.placement.is_split()) refuse("pools for prompts and tokens");
 }
 
+namespace {
+
+bool shares_prefixes(const Traffic& traffic) {
+  if (!traffic.trace) return traffic.has_sessions();
+  const auto& requests = traffic.trace->requests;
+  return std::any_of(requests.begin(), requests.end(),
+                     [](const TracedRequest& request) { return !request.shared.empty(); });
+}
+
+}  // namespace
+
 void check_prefix_cache(const Scenario& scenario, const Tree& tree, Problems& problems) {
   const Traffic& traffic = scenario.traffic;
   const Serving& rules = scenario.serving;
@@ -346,19 +362,15 @@ void check_prefix_cache(const Scenario& scenario, const Tree& tree, Problems& pr
         "agents share their prefix; leave 'prefix_cache: false' out, or write traffic of "
         "single requests");
   }
-  if (!traffic.trace || !scenario.serving.prefix_cache) return;
-  const auto& requests = traffic.trace->requests;
-  if (std::all_of(requests.begin(), requests.end(),
-                  [](const TracedRequest& request) { return request.shared.empty(); })) {
-    return;
-  }
+  if (!scenario.serving.prefix_cache || !shares_prefixes(traffic)) return;
   const char* other = scenario.placement.speculation.is_on() ? "speculative decoding" : nullptr;
   if (scenario.serving.eviction.is_on()) other = "eviction";
   if (other == nullptr) return;
-  problems.report(tree.find("traffic")->find("trace")->place,
-                  fmt::format("prompts of this trace share prefixes, which is not supported with "
+  const Tree& load = *tree.find("traffic");
+  problems.report(place_of(load, traffic.trace ? "trace" : "turns"),
+                  fmt::format("prompts of {} share prefixes, which is not supported with "
                               "{}; write 'serving: {{prefix_cache: false}}' to compute all of them",
-                              other));
+                              traffic.trace ? "this trace" : "sessions", other));
 }
 
 void check_lengths(const Scenario& scenario, const Tree& tree, Problems& problems) {

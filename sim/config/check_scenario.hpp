@@ -22,6 +22,10 @@ void check_placement(const Scenario& scenario, const Tree& tree, ChipsWanted& ta
 /// Reports deployments and routing that do not go together. `tree` is that of the scenario.
 void check_mix(const Scenario& scenario, const Tree& tree, Problems& problems);
 
+/// Reports routing between replicas that the rest of the scenario gives nothing to go by. `tree` is
+/// that of the scenario.
+void check_router(const Scenario& scenario, const Tree& tree, Problems& problems);
+
 /// Reports rules of a scheduler that the rest of the scenario has no use for. `tree` is that of the
 /// scenario.
 void check_policy(const Scenario& scenario, const Tree& tree, Problems& problems);

@@ -90,6 +90,7 @@ void add(Hasher& hasher, const RequestTrace& trace) {
     hasher.add(request.arrival.count()).add(request.prompt).add(request.output);
     hasher.add(request.priority).add(request.shared.size());
     for (const SharedPart& part : request.shared) hasher.add(part.key).add(part.end);
+    if (request.session >= 0) hasher.add("session").add(request.session);
   }
 }
 
@@ -118,8 +119,12 @@ void add_placed(Hasher& hasher, const Placed& placed) {
   if (serving.long_prefill_tokens > 0) hasher.add("long").add(serving.long_prefill_tokens);
   if (serving.policy == "sglang") {
     hasher.add(serving.max_prefill_tokens).add(serving.conservativeness);
+    if (serving.receive_interval != 1) hasher.add(serving.receive_interval);
   }
   if (!serving.prefix_cache) hasher.add("no prefix cache");
+  if (serving.router == "kv_overlap") {
+    hasher.add(serving.overlap_weight).add(serving.router_temperature);
+  }
 }
 
 void add_mix(Hasher& hasher, const Scenario& scenario) {
@@ -144,6 +149,12 @@ void add_load(Hasher& hasher, const Scenario& scenario) {
     hasher.add("groups").add(traffic.branches).add(traffic.agents).add(traffic.rounds);
     hasher.add(traffic.shared_prefix_tokens);
   }
+  if (traffic.has_sessions()) {
+    hasher.add("sessions").add(traffic.turns).add(traffic.turns_spread);
+    hasher.add(traffic.think_time_s).add(traffic.think_time_is_constant);
+    hasher.add(traffic.first_prompt_tokens).add(traffic.shared_prefix_tokens);
+  }
+  if (traffic.ramp) hasher.add("start").add(traffic.ramp->count());
   if (traffic.arrivals == ArrivalKind::Gamma) hasher.add(traffic.burstiness);
   if (traffic.arrivals == ArrivalKind::Ramp) {
     hasher.add(traffic.end_rate).add(traffic.ramp_time_s);

@@ -19,6 +19,9 @@ Section traffic_section() {
                  "When requests come."),
           number("concurrency", Dimension::Count, "1", 1, 1e9,
                  "closed: users that each wait for their answer."),
+          choice("start", "spread", {"spread", "together"}, {},
+                 "closed: users send their first requests evenly over the time that one takes by "
+                 "itself, or all at once, as load generators do."),
           number("rate", Dimension::RequestRate, "0", 1e-9, 1e9,
                  "poisson, constant, gamma: requests per second; ramp: at the start; trace: the "
                  "mean that recorded times are scaled to, instead of their own."),
@@ -37,8 +40,8 @@ Section traffic_section() {
           number("length_spread", Dimension::Fraction, "0", 0, 1,
                  "Lengths are uniform in [(1 - s) n, (1 + s) n]."),
           number("requests", Dimension::Count, "100", 1, 1e9,
-                 "Requests that are simulated; with `branches` or `agents`, groups of them; of a "
-                 "trace the first ones, all where it is left out."),
+                 "Requests that are simulated; with `branches` or `agents`, groups of them; with "
+                 "`turns`, sessions; of a trace the first ones, all where it is left out."),
           number("branches", Dimension::Count, "1", 1, 1e6,
                  "Answers to each prompt, whose KV they share (best of n)."),
           number("agents", Dimension::Count, "1", 1, 1e6,
@@ -48,7 +51,19 @@ Section traffic_section() {
                  "agents: times that each answers, with what all wrote the time before in its "
                  "prompt."),
           number("shared_prefix_tokens", Dimension::Count, "0", 0, 1e9,
-                 "agents: tokens that all prompts of a group begin with."),
+                 "agents: tokens that all prompts of a group begin with; turns: that all prompts "
+                 "do."),
+          number("turns", Dimension::Count, "1", 1, 1e6,
+                 "Mean turns of a session (a conversation, or an agent that calls tools): each "
+                 "prompt is the text so far, answers included, and `prompt_tokens` more."),
+          number("turns_spread", Dimension::Fraction, "0", 0, 1,
+                 "turns: their number is uniform in [(1 - s) n, (1 + s) n]."),
+          number("think_time", Dimension::Time, "0 s", 0, 1e9,
+                 "turns: mean time from an answer to the next turn, of a user or a tool."),
+          choice("think_times", "exponential", {"exponential", "constant"}, {},
+                 "turns: how think times are spread."),
+          number("first_prompt_tokens", Dimension::Count, "0", 0, 1e9,
+                 "turns: mean new tokens of the first turn; 0: `prompt_tokens`."),
       },
       {}};
 }
@@ -78,6 +93,9 @@ Section trace_section() {
           text("priority",
                "columns: of whole numbers by which `serving: {order: priority}` serves, smaller "
                "ones first."),
+          text("session",
+               "columns: of the user or conversation, for `serving: {router: session_affinity}`; "
+               "any text."),
           choice("too_long", "refuse", {"refuse", "drop"}, {},
                  "Requests beyond the model's context: an error, or left out."),
       },

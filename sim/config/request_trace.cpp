@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cmath>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -26,6 +27,7 @@ struct TraceRow {
   std::int64_t output = 0;
   std::vector<std::int64_t> prefix;
   std::int64_t priority = 0;
+  std::string session;
 };
 
 std::optional<double> number_in(std::string_view text) {
@@ -152,6 +154,7 @@ std::vector<TraceRow> rows_of_table(const std::string& path, const std::string& 
                     output = column(columns.output);
   const std::size_t prefix = columns.prefix.empty() ? 0 : column(columns.prefix);
   const std::size_t priority = columns.priority.empty() ? 0 : column(columns.priority);
+  const std::size_t session = columns.session.empty() ? 0 : column(columns.session);
   if (problems.size() != before) return rows;
   const RowChecks checks(columns, problems);
   for (std::size_t i = 0; i < table.rows(); ++i) {
@@ -165,6 +168,7 @@ std::vector<TraceRow> rows_of_table(const std::string& path, const std::string& 
     if (!columns.priority.empty()) {
       row.priority = checks.priority(table.cell(i, priority), table.place(i, priority));
     }
+    if (!columns.session.empty()) row.session = table.cell(i, session);
     rows.push_back(std::move(row));
   }
   return rows;
@@ -189,6 +193,7 @@ std::optional<TraceRow> row_of_object(const Json& object, const TraceColumns& co
   row.prompt = checks.tokens(text(columns.prompt), columns.prompt, 1, place);
   row.output = checks.tokens(text(columns.output), columns.output, 0, place);
   if (!columns.priority.empty()) row.priority = checks.priority(text(columns.priority), place);
+  if (!columns.session.empty()) row.session = text(columns.session);
   if (!columns.prefix.empty() && object.contains(columns.prefix)) {
     for (const Json& id : object.at(columns.prefix)) {
       if (id.is_number_integer()) {
@@ -236,6 +241,12 @@ std::vector<SharedPart> parts_of(const TraceRow& row, std::int64_t block_tokens)
     parts.push_back({id, end});
   }
   return parts;
+}
+
+/// -1 where a row names no session.
+std::int64_t number_of(const std::string& session, std::map<std::string, std::int64_t>& numbers) {
+  if (session.empty()) return -1;
+  return numbers.emplace(session, std::ssize(numbers)).first->second;
 }
 
 bool is_table(const std::string& path) {
@@ -298,12 +309,14 @@ RequestTrace read_trace(const std::string& path, const TraceColumns& columns,
                                 path));
     return trace;
   }
+  std::map<std::string, std::int64_t> sessions;  // numbered as they come
   for (const TraceRow& row : rows) {
     constexpr std::int64_t picoseconds_per_nanosecond = 1000;
     const std::int64_t after = row.arrival_ns - rows.front().arrival_ns;
     trace.requests.push_back({Picoseconds(after * picoseconds_per_nanosecond), row.prompt,
                               std::max<std::int64_t>(1, row.output),
-                              parts_of(row, columns.prefix_block_tokens), row.priority});
+                              parts_of(row, columns.prefix_block_tokens), row.priority,
+                              number_of(row.session, sessions)});
   }
   return trace;
 }

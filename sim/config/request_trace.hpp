@@ -22,6 +22,7 @@ struct TraceColumns {
   std::string prefix;
   std::int64_t prefix_block_tokens = 512;
   std::string priority;  ///< whole numbers, smaller ones first; empty: all equal
+  std::string session;   ///< any text; empty: not known
 };
 
 /// The columns of a published format: "azure" (Azure LLM inference traces) or "mooncake" (its

@@ -132,12 +132,22 @@ struct Serving {
   bool chunked_prefill = true;           ///< vllm_v1: a prompt may be cut to what is left of a step
   std::int64_t long_prefill_tokens = 0;  ///< vllm_v1: most tokens of a prompt in a step; 0: all
   std::int64_t max_prefill_tokens = 16384;  ///< sglang: of the prompts that begin in a step
+  std::int64_t receive_interval = 1;  ///< sglang: steps of decoding between looks for requests
   double conservativeness = 1;  ///< sglang: of the room that running answers are expected to need
   bool prefix_cache = true;     ///< prompts begin behind what is cached of their shared parts
   Eviction eviction;
   /// Requests of a group that decode read the KV of their common prefix once.
   bool cascade_attention = false;
-  std::string router = "least_loaded";  ///< over replicas: "least_loaded" or "round_robin"
+  /// Over replicas: "least_loaded", "round_robin", "kv_overlap" or "session_affinity".
+  std::string router = "least_loaded";
+  double overlap_weight = 1;      ///< kv_overlap: blocks to compute over blocks in use
+  double router_temperature = 0;  ///< kv_overlap: of the draw by cost; 0: the cheapest
+  /// Below HBM: "none", "host", "store" or "host_and_store"; what they are the system says.
+  std::string kv_tiers = "none";
+  /// Disaggregated: prompts with at most so many tokens to compute stay on the pool that decodes,
+  /// and so do all while `prefill_queue` requests wait for the other one. 0: none.
+  std::int64_t local_prefill_tokens = 0;
+  std::int64_t prefill_queue = 2;
 };
 
 /// Objectives; absent ones always hold.

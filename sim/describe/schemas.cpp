@@ -60,9 +60,13 @@ ParameterSchema prices_schema() {
 
 ParameterSchema software_schema() {
   return {
-      {"step_overhead", Dimension::Time, "Host time per engine step that no chip work hides.", 0, 0,
-       1},
+      {"step_overhead", Dimension::Time, "Host time per engine step.", 0, 0, 1},
       {"sequence_overhead", Dimension::Time, "Host time per sequence of a step.", 0, 0, 1},
+      {"host_beside_chips", Dimension::Count,
+       "1: the host prepares a step while the one before it runs; what is longer counts.", 0, 0, 1},
+      {"request_overhead", Dimension::Time,
+       "Time of the server's front end per request, one after the other.", 0, 0, 1},
+      {"prompt_token_overhead", Dimension::Time, "The same per token of the prompt.", 0, 0, 1},
       {"launch_overhead", Dimension::Time, "Gap between two kernels that the framework adds.", 0, 0,
        1},
       {"dependent_launch", Dimension::Count,

@@ -1,6 +1,7 @@
 #include "sim/describe/traffic.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace tandem {
 namespace {
@@ -11,6 +12,10 @@ std::int64_t mean_of(const std::vector<TracedRequest>& requests,
   for (const TracedRequest& request : requests) sum += request.*length;
   const auto count = static_cast<std::int64_t>(requests.size());
   return std::max<std::int64_t>(1, (sum + count / 2) / count);
+}
+
+std::int64_t longest(std::int64_t tokens, double spread) {
+  return static_cast<std::int64_t>(std::floor((1 + spread) * static_cast<double>(tokens)));
 }
 
 }  // namespace
@@ -33,6 +38,35 @@ std::int64_t RequestTrace::longest() const {
   for (const TracedRequest& request : requests)
     most = std::max(most, request.prompt + request.output);
   return most;
+}
+
+std::int64_t Traffic::most_turns() const {
+  return static_cast<std::int64_t>(std::floor((1 + turns_spread) * static_cast<double>(turns)));
+}
+
+std::int64_t Traffic::longest_prompt_tokens() const {
+  if (has_sessions()) {
+    const std::int64_t first = first_prompt_tokens > 0 ? first_prompt_tokens : prompt_tokens;
+    return shared_prefix_tokens + first + (most_turns() - 1) * (output_tokens + prompt_tokens);
+  }
+  const std::int64_t written = rounds > 1 ? agents * output_tokens : 0;
+  return shared_prefix_tokens + written + prompt_tokens;
+}
+
+std::int64_t longest_request(const Traffic& traffic) {
+  if (traffic.trace) return traffic.trace->longest();
+  const std::int64_t answer = longest(traffic.output_tokens, traffic.length_spread);
+  if (traffic.has_sessions()) {
+    const std::int64_t turn = longest(traffic.prompt_tokens, traffic.length_spread);
+    const std::int64_t first = traffic.first_prompt_tokens > 0
+                                   ? longest(traffic.first_prompt_tokens, traffic.length_spread)
+                                   : turn;
+    return traffic.shared_prefix_tokens + first + (traffic.most_turns() - 1) * (answer + turn) +
+           answer;
+  }
+  const std::int64_t written = traffic.rounds > 1 ? traffic.agents * answer : 0;
+  return traffic.shared_prefix_tokens + written +
+         longest(traffic.prompt_tokens, traffic.length_spread) + answer;
 }
 
 }  // namespace tandem

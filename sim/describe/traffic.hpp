@@ -25,6 +25,7 @@ struct TracedRequest {
   std::int64_t output = 0;
   std::vector<SharedPart> shared;  ///< from the start of the prompt
   std::int64_t priority = 0;       ///< smaller ones first
+  std::int64_t session = -1;       ///< requests of one user or conversation; -1: not known
 };
 
 /// Recorded requests, by arrival; those of equal time in the order of the file.
@@ -66,17 +67,28 @@ struct Traffic {
   /// the agent's own.
   std::int64_t agents = 1;
   std::int64_t rounds = 1;
-  std::int64_t shared_prefix_tokens = 0;
+  std::int64_t shared_prefix_tokens = 0;  ///< of all agents of a group, or of all sessions
+  /// Turns of a session; an arrival is a session and ends with its last answer. The prompt of a
+  /// turn is the text so far, answers included, and `prompt_tokens` more; it comes a time after the
+  /// answer before it: while a user thinks, or a tool runs.
+  std::int64_t turns = 1;
+  double turns_spread = 0;               ///< their number is uniform in [(1-s) n, (1+s) n]
+  double think_time_s = 0;               ///< mean
+  bool think_time_is_constant = false;   ///< or exponential
+  std::int64_t first_prompt_tokens = 0;  ///< new tokens of the first turn; 0: `prompt_tokens`
   /// Closed: users start evenly over this time. Absent: over the time that one request takes by
   /// itself on the analytical clock, so that they are out of step as in the middle of a run.
   std::optional<Picoseconds> ramp;
   [[nodiscard]] bool has_agents() const { return agents * rounds > 1; }
   [[nodiscard]] bool has_groups() const { return branches > 1 || has_agents(); }
-  /// Mean length of the longest prompts: those of the last round, where there are rounds.
-  [[nodiscard]] std::int64_t longest_prompt_tokens() const {
-    const std::int64_t written = rounds > 1 ? agents * output_tokens : 0;
-    return shared_prefix_tokens + written + prompt_tokens;
-  }
+  [[nodiscard]] bool has_sessions() const { return turns > 1; }
+  /// Most turns that a session may have.
+  [[nodiscard]] std::int64_t most_turns() const;
+  /// Mean length of the longest prompts: those of the last round or turn, where there are any.
+  [[nodiscard]] std::int64_t longest_prompt_tokens() const;
 };
+
+/// Longest request that the traffic can draw: prompt and output tokens together.
+[[nodiscard]] std::int64_t longest_request(const Traffic& traffic);
 
 }  // namespace tandem

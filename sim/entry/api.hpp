@@ -65,7 +65,8 @@ struct GenerateRequest {
   std::int64_t top_k = 0;
   double top_p = 1;
   std::uint64_t seed = 1;
-  std::int64_t branches = 1;  ///< texts that go on from the same prompt
+  /// Texts that go on from the same prompt; none: as many as the scenario's traffic has.
+  std::optional<std::int64_t> branches;
   bool with_timeline = false;
 };
 struct GenerateAnswer {

@@ -50,10 +50,17 @@ Weights read_draft_weights(const Context& context, const NeuralNetwork& network,
   return network.layers() > 0 ? weights_within(weights, network) : weights;
 }
 
-/// Rounds of drafts have one text.
-void check_branches(const GenerateRequest& request, const Placement& placement) {
-  if (request.branches == 1 || !placement.speculation.is_on()) return;
-  throw ConfigError("--branches goes without speculative decoding; leave one of the two out");
+/// Texts of the prompt. Rounds of drafts have one.
+std::int64_t branches_of(const GenerateRequest& request, const Scenario& scenario) {
+  if (scenario.traffic.has_agents()) {
+    throw ConfigError(scenario.placement.decode.place,
+                      "agents are timed only; leave 'agents' and 'rounds' out of the traffic");
+  }
+  const std::int64_t branches = request.branches.value_or(scenario.traffic.branches);
+  if (branches != 1 && scenario.placement.speculation.is_on()) {
+    throw ConfigError("--branches goes without speculative decoding; leave one of the two out");
+  }
+  return branches;
 }
 
 GenerateResult generate_on(const Context& context, const GenerateRequest& request,
@@ -149,8 +156,7 @@ GenerateAnswer generate_text_of(const Context& context, const GenerateRequest& r
   options.top_k = request.top_k;
   options.top_p = request.top_p;
   options.seed = request.seed;
-  options.branches = request.branches;
-  check_branches(request, scenario.placement);
+  options.branches = branches_of(request, scenario);
   options.timeline = request.with_timeline ? &timeline : nullptr;
   const std::vector<std::int32_t> prompt = tokenizer.encode(request.prompt, true, false);
   const GenerateResult result = generate_on(context, request, scenario, weights, prompt, options);

@@ -63,13 +63,19 @@ void require_room(const StepRequest& request, const PoolModel& pool) {
       request.requests, each, request.requests * each, pool.placement().pool, room, room / each));
 }
 
-Picoseconds framework_time(const Scenario& scenario, const PoolModel& pool, std::int64_t requests) {
+/// Host time that adds to a step of `period`.
+Picoseconds framework_time(const Scenario& scenario, const PoolModel& pool, std::int64_t requests,
+                           Picoseconds period) {
   if (pool.is_static()) return Picoseconds(0);
   const auto part = [&](const char* name) {
     const ParameterSet& parameters = scenario.software.parameters;
     return parameters.has(name) ? from_seconds(parameters.value(name)) : Picoseconds(0);
   };
-  return part("step_overhead") + part("sequence_overhead") * requests;
+  const Picoseconds host = part("step_overhead") + part("sequence_overhead") * requests;
+  const ParameterSet& parameters = scenario.software.parameters;
+  const bool is_beside =
+      parameters.has("host_beside_chips") && parameters.count("host_beside_chips") == 1;
+  return is_beside ? std::max(Picoseconds(0), host - period) : host;
 }
 
 /// All that work on a pass, those of the feed-forward pool too.
@@ -156,9 +162,9 @@ StepAnswer step_of(const Context& context, const StepRequest& request) {
   require_room(request, *pool);
   const Batch batch = equal_requests(request);
   const StepCost& cost = pool->step(batch);
-  const Figures figures =
-      figures_of(cost, pool->floor(batch), framework_time(scenario, *pool, request.requests),
-                 batch.tokens(), chips_of(*pool));
+  const Figures figures = figures_of(
+      cost, pool->floor(batch), framework_time(scenario, *pool, request.requests, cost.period()),
+      batch.tokens(), chips_of(*pool));
   Json json = step_json(scenario, request, cost, figures);
   const std::chrono::duration<double> wall = std::chrono::steady_clock::now() - start;
   json["run"] = {{"wall_s", wall.count()}, {"store_hits", store.loaded()}};

@@ -55,7 +55,7 @@ void add_generate(CLI::App& app, Session& session) {
   command->add_option("--seed", request.seed, "Seed of the sampling stream");
   command->add_option("--branches", request.branches,
                       "Texts that go on from the prompt, which is computed once; each samples from "
-                      "a stream of its own");
+                      "a stream of its own; without it those of the scenario's traffic");
   command->add_option("--json", arguments->json, "Write the result as JSON; - for standard output");
   command->add_option("--logits", arguments->logits, "Write logits as JSON lines");
   command->add_option("--store", arguments->store,

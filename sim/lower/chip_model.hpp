@@ -176,6 +176,9 @@ class ChipModel {
   /// Decode passes whose KV lengths (context + 1) round up to the same multiple of this many tokens
   /// cost the same. 1 = every length is its own case.
   [[nodiscard]] virtual std::int64_t context_granularity() const { return 1; }
+  /// Units over which the chip deals out the pieces of a kernel (SMs), so that time jumps where one
+  /// piece more than a wave begins; 0 where schedules are static.
+  [[nodiscard]] virtual std::int64_t parallel_units() const { return 0; }
   /// What the chip makes of the formats of a placement: where it does not multiply a pair of
   /// operands, rows are kept and weights widened. Throws ModelError that says what to write instead
   /// for formats that it does not take at all.

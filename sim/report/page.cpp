@@ -162,6 +162,18 @@ std::string groups_text(const ReportInput& input) {
   return text;
 }
 
+std::string sessions_text(const RunResult& result) {
+  if (!result.sessions) return "";
+  const SessionUse& use = *result.sessions;
+  return fmt::format(
+      "\nSessions: {} of {} turns in all, {} s each (mean; p99 {}); TTFT {} ms in first turns, {} "
+      "ms in later ones (means)\n  {} prompt tokens, {} of them cached; a cache without end: {}\n",
+      use.sessions, use.turns, number(summarise(use.duration_ms).mean / 1000),
+      number(summarise(use.duration_ms).p99 / 1000), number(summarise(use.ttft_first_ms).mean),
+      number(summarise(use.ttft_later_ms).mean), use.prompt_tokens, use.cached_tokens,
+      use.reusable_tokens);
+}
+
 /// What each model of a mix did, and what requests cost by it.
 std::string mix_text(const ReportInput& input) {
   if (!input.scenario.is_mix()) return "";
@@ -278,7 +290,8 @@ std::string run_page(const ReportInput& input) {
                   result.requests.size(), number(result.simulated_s));
   text += latencies(input, s) + "\n" + figures(input, s);
   text += pools_and_links(result) + speculation_text(result) + groups_text(input) +
-          mix_text(input) + steps_text(result) + provenance_text(input.sensitivity);
+          sessions_text(result) + mix_text(input) + steps_text(result) +
+          provenance_text(input.sensitivity);
   return text;
 }
 

@@ -183,6 +183,21 @@ Json groups_json(const ReportInput& input) {
           {"preemptions", use.preemptions}};
 }
 
+Json sessions_json(const RunResult& result) {
+  if (!result.sessions) return nullptr;
+  const SessionUse& use = *result.sessions;
+  return {{"sessions", use.sessions},
+          {"turns", use.turns},
+          {"duration_ms", distribution(summarise(use.duration_ms))},
+          {"ttft_ms",
+           {{"first_turn", distribution(summarise(use.ttft_first_ms))},
+            {"later_turns", distribution(summarise(use.ttft_later_ms))}}},
+          {"prompt_tokens",
+           {{"all", use.prompt_tokens},
+            {"cached", use.cached_tokens},
+            {"cached_without_end", use.reusable_tokens}}}};
+}
+
 Json deployment_json(const DeploymentResult& own, const DeploymentSummary& s) {
   const Accounting& a = s.accounting;
   return {{"name", own.name},
@@ -276,6 +291,7 @@ Json result_object(const ReportInput& input, bool with_run) {
   json["steps"] = steps_json(result);
   json["speculation"] = speculation_json(result);
   json["groups"] = groups_json(input);
+  json["sessions"] = sessions_json(result);
   add_mix(input, json);
   json["pools"] = pools_json(result);
   json["links"] = links_json(result);

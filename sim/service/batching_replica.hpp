@@ -20,6 +20,9 @@ class BatchingReplica final : public Replica {
   void resume(Request& request, std::int64_t tokens, Picoseconds now) override;
   void release(Request& request, Picoseconds now) override;
   void act(Picoseconds now, Phase phase) override;
+  [[nodiscard]] std::int64_t cached_tokens(const Request& request) const override {
+    return scheduler_->kv().tokens_here(request);
+  }
   [[nodiscard]] double kv_peak() const override;
 
  private:

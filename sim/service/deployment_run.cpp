@@ -16,6 +16,17 @@ Picoseconds software_time(const Software& software, const char* name) {
                                        : Picoseconds(0);
 }
 
+HostTime host_time(const Software& software) {
+  return {software_time(software, "step_overhead"), software_time(software, "sequence_overhead"),
+          software.parameters.has("host_beside_chips") &&
+              software.parameters.count("host_beside_chips") == 1};
+}
+
+FrontEndTime front_end_time(const Software& software) {
+  return {software_time(software, "request_overhead"),
+          software_time(software, "prompt_token_overhead")};
+}
+
 /// Makes a component that sends over the system's links: its own, or those that all share.
 template <class Make>
 auto on_links(const RunParts& parts, const System& system, const Make& make) {
@@ -34,11 +45,12 @@ DeploymentRun::DeploymentRun(DeploymentModel& model, std::string name, const Run
     : model_(model),
       name_(std::move(name)),
       parts_(parts),
-      router_(model.scenario().serving.router),
+      router_(model.scenario().serving, parts.seed),
       speculator_(make_speculator()),
       speculation_(model.scenario().placement.drafts_in_place()
                        ? std::optional<SpeculationUse>(SpeculationUse())
                        : std::nullopt),
+      front_end_(make_front_end()),
       groups_(make_groups()),
       prefill_estimator_(model.prefill_pool(), parts.options.fidelity, parts.options.exact) {
   if (parts_.options.all_ranks) {
@@ -83,14 +95,25 @@ void DeploymentRun::TierInlet::arrived(Request& request, Picoseconds now) {
   for (SharedPart& part : request.shared) {
     part.key = part.key * tiers + static_cast<std::int64_t>(tier_);
   }
-  run_.router_.arrived(request, now);
+  run_.engine().arrived(request, now);
 }
 
 RequestInlet& DeploymentRun::inlet(std::size_t tier) {
   if (tiers_) return *tier_inlets_.at(tier);
   if (groups_) return *groups_;
+  return engine();
+}
+
+RequestInlet& DeploymentRun::engine() {
+  if (front_end_) return *front_end_;
   if (speculator_) return *speculator_;
   return router_;
+}
+
+std::unique_ptr<FrontEnd> DeploymentRun::make_front_end() {
+  const FrontEndTime time = front_end_time(model_.scenario().software);
+  if (time.is_zero()) return nullptr;
+  return std::make_unique<FrontEnd>(time, parts_.agenda, engine());
 }
 
 void DeploymentRun::add_components() {
@@ -102,6 +125,7 @@ void DeploymentRun::add_components() {
   if (transfer_) add(*transfer_, with_name("links"));
   if (layers_) add(*layers_, with_name("links"));
   if (speculator_) add(*speculator_, with_name("speculator"));
+  if (front_end_) add(*front_end_, with_name("front_end"));
   for (const auto* replicas : {&prefill_, &decode_, &draft_}) {
     for (const auto& replica : *replicas) {
       add(*replica, fmt::format("{}_{}", replica->name(), replica->index()));
@@ -121,7 +145,7 @@ std::unique_ptr<Speculator> DeploymentRun::make_speculator() {
 std::unique_ptr<RequestGroups> DeploymentRun::make_groups() {
   if (!parts_.traffic.has_groups()) return nullptr;
   const std::int64_t block_tokens = model_.scenario().serving.kv_block_tokens;
-  return std::make_unique<RequestGroups>(parts_.traffic, block_tokens, parts_.seed, router_);
+  return std::make_unique<RequestGroups>(parts_.traffic, block_tokens, parts_.seed, engine());
 }
 
 void DeploymentRun::add_drafters() {
@@ -156,10 +180,7 @@ void DeploymentRun::make_replicas(StepEstimator& estimator, Role role, Router::R
   setup.timeline = parts_.options.timeline;
   setup.role = role;
   setup.name = name_of(role, pool);
-  if (!pool.is_static()) {
-    setup.step_overhead = software_time(scenario.software, "step_overhead");
-    setup.sequence_overhead = software_time(scenario.software, "sequence_overhead");
-  }
+  if (!pool.is_static()) setup.host = host_time(scenario.software);
   for (setup.index = 0; setup.index < pool.placement().replicas; ++setup.index) {
     if (pool.is_static()) {
       replicas.push_back(std::make_unique<StreamingReplica>(setup));

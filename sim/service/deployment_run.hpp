@@ -8,6 +8,7 @@
 
 #include "sim/service/batching_replica.hpp"
 #include "sim/service/deployment_model.hpp"
+#include "sim/service/front_end.hpp"
 #include "sim/service/kv_transfer.hpp"
 #include "sim/service/layerwise_transfer.hpp"
 #include "sim/service/router.hpp"
@@ -78,6 +79,9 @@ class DeploymentRun {
     DeploymentRun& run_;
     std::size_t tier_;
   };
+  /// Where requests enter, whatever turns arrivals into them.
+  [[nodiscard]] RequestInlet& engine();
+  [[nodiscard]] std::unique_ptr<FrontEnd> make_front_end();
   void add_tiers(const std::vector<HostedTier>& hosted);
   [[nodiscard]] std::unique_ptr<Speculator> make_speculator();
   [[nodiscard]] std::unique_ptr<RequestGroups> make_groups();
@@ -106,6 +110,7 @@ class DeploymentRun {
   Router router_;
   std::unique_ptr<Speculator> speculator_;     ///< of drafts on a pool of their own
   std::optional<SpeculationUse> speculation_;  ///< of drafts in place
+  std::unique_ptr<FrontEnd> front_end_;        ///< where software takes time for requests
   Drafting prefill_drafting_;
   Drafting decode_drafting_;
   std::unique_ptr<RequestGroups> groups_;  ///< where an arrival is several requests

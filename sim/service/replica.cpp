@@ -47,8 +47,9 @@ Picoseconds Replica::run_pass(const Batch& batch, Picoseconds now, StepEstimate&
   drafting_ = estimate.drafting;
   floor_busy_ += estimate.floor_period;
   const auto sequences = static_cast<std::int64_t>(batch.slices.size());
-  const Picoseconds ready = now + setup_.step_overhead + setup_.sequence_overhead * sequences;
-  const Picoseconds end = pipeline_.enter(ready, estimate);
+  const Picoseconds begin = host_.begin(now, sequences);
+  const Picoseconds end = pipeline_.enter(begin, estimate);
+  host_.ran(begin, end);
   if (setup_.tiers != nullptr) setup_.tiers->account(end - now);
   if (setup_.timeline != nullptr) record_pass(batch, end - estimate.latency(), end);
   // Tokens leave before the drafts behind them are made; KV of prompts leaves with that of drafts.

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "sim/service/component.hpp"
+#include "sim/service/host_clock.hpp"
 #include "sim/service/request.hpp"
 #include "sim/step/estimator.hpp"
 
@@ -89,15 +90,14 @@ struct ReplicaSetup {
   Role role = Role::Both;
   std::string name;  ///< "gpu", as the pool's key in results
   std::int64_t index = 0;
-  Picoseconds step_overhead;      ///< host time per pass that no chip work hides
-  Picoseconds sequence_overhead;  ///< the same per sequence of the pass
+  HostTime host;
 };
 
 /// One replica of a pool.
 class Replica : public Component {
  public:
   explicit Replica(const ReplicaSetup& setup, std::size_t stations)
-      : setup_(setup), pipeline_(stations) {}
+      : setup_(setup), pipeline_(stations), host_(setup.host) {}
   /// A request whose prompt is to be computed here.
   virtual void submit(Request& request, Picoseconds now) = 0;
   /// A request that goes on from the prompt of `parent`, which runs here, with the first token that
@@ -112,6 +112,8 @@ class Replica : public Component {
   virtual void resume(Request& request, std::int64_t tokens, Picoseconds now) = 0;
   /// The KV of a prefilled request has left and may be dropped; or that of one that waits.
   virtual void release(Request& request, Picoseconds now) = 0;
+  /// Tokens from the start of a request's prompt whose KV is here, and would not be computed again.
+  [[nodiscard]] virtual std::int64_t cached_tokens(const Request&) const { return 0; }
   /// Largest share of the KV room that was in use.
   [[nodiscard]] virtual double kv_peak() const = 0;
   /// Requests given to this replica that have not left it, for the router.
@@ -158,6 +160,7 @@ class Replica : public Component {
   /// again when passes have twice as many tokens.
   void record_inside(const Batch& batch, Picoseconds start);
 
+  HostClock host_;
   std::optional<Picoseconds> planned_issue_;
   /// Tokens of the largest pass shown inside, with prompts and without.
   std::map<bool, std::int64_t> shown_inside_;

@@ -21,6 +21,8 @@ enum class ForkOutcome : std::uint8_t { Runs, WaitsForSequence, WaitsForKv };
 struct Request {
   std::int64_t id = 0;
   std::int64_t group = -1;         ///< of requests that share parts of their prompts; -1: none
+  std::int64_t session = -1;       ///< of one user or conversation; -1: not known
+  std::int64_t turn = 0;           ///< of the session
   std::vector<SharedPart> shared;  ///< from the start of the prompt
   Picoseconds arrival;
   std::int64_t prompt = 0;

@@ -1,8 +1,10 @@
 #include "sim/service/router.hpp"
 
-#include <algorithm>
-
 namespace tandem {
+
+Router::Router(const Serving& serving, std::uint64_t seed)
+    : prefill_policy_(make_replica_policy(serving, seed, PoolDuty::Prompts)),
+      decode_policy_(make_replica_policy(serving, seed, PoolDuty::Tokens)) {}
 
 void Router::connect(Replicas* prefill, Replicas* decode, KvTransfer* transfer,
                      AnswerSink* answers) {
@@ -12,14 +14,18 @@ void Router::connect(Replicas* prefill, Replicas* decode, KvTransfer* transfer,
   answers_ = answers;
 }
 
-Replica& Router::choose(Replicas& replicas, std::size_t& next) const {
-  if (policy_ == "round_robin") return *replicas[next++ % replicas.size()];
-  return **std::min_element(replicas.begin(), replicas.end(),
-                            [](const auto& a, const auto& b) { return a->load() < b->load(); });
+Replica& Router::place(Request& request, Replicas& replicas, ReplicaPolicy& policy) {
+  const std::size_t chosen = policy.choose(request, replicas);
+  policy.placed(request, chosen);
+  return *replicas[chosen];
 }
 
 void Router::arrived(Request& request, Picoseconds now) {
-  if (request.prefill == nullptr) request.prefill = &choose(*prefill_, next_prefill_);
+  if (request.prefill == nullptr) {
+    request.prefill = &place(request, *prefill_, *prefill_policy_);
+  } else {  // beside others of its group
+    prefill_policy_->placed(request, static_cast<std::size_t>(request.prefill->index()));
+  }
   request.decode = request.prefill;
   request.prefill->submit(request, now);
 }
@@ -27,6 +33,7 @@ void Router::arrived(Request& request, Picoseconds now) {
 void Router::token(Request& request, Picoseconds now) {
   if (request.generated == 1) {
     request.first_token = now;
+    prefill_policy_->prompt_done(request);
     if (groups_ != nullptr) begin_branches(request, now);
   } else {
     itl_ms_.push_back(to_milliseconds(now - request.last_token));
@@ -63,14 +70,14 @@ void Router::writes_kv(Request& request, const KvWritten& kv, Picoseconds now) {
   if (layers_ == nullptr || request.output <= 1) return;
   if (!layers_->is_open(request)) {
     layers_->open(request);
-    choose(*decode_, next_decode_).offer(request, now);
+    place_decode(request).offer(request, now);
   }
   layers_->written(request, kv, now);
 }
 
 void Router::prefilled(Request& request, Picoseconds now) {
   if (layers_ != nullptr) return layers_->prefilled(request, now);
-  request.decode = &choose(*decode_, next_decode_);
+  request.decode = &place_decode(request);
   request.decode->offer(request, now);
 }
 
@@ -82,12 +89,15 @@ void Router::reserved(Request& request, Replica& replica, Picoseconds now) {
 
 void Router::transferred(Request& request, Picoseconds now) {
   request.prefill->release(request, now);
+  prefill_policy_->left(request);
   request.decode->arrive(request, now);
   fork(request, *request.decode, now);
 }
 
 void Router::finished(Request& request, Picoseconds now) {
   request.finish = now;
+  prefill_policy_->left(request);
+  decode_policy_->left(request);
   if (groups_ != nullptr && !groups_->finished(request, now)) return;
   answers_->answered(request, now);
 }

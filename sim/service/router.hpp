@@ -11,6 +11,7 @@
 #include "sim/service/layerwise_transfer.hpp"
 #include "sim/service/replica.hpp"
 #include "sim/service/request_groups.hpp"
+#include "sim/service/routing/replica_policy.hpp"
 #include "sim/service/source.hpp"
 
 namespace tandem {
@@ -18,9 +19,9 @@ namespace tandem {
 /// Chooses replicas and routes requests: arrival -> prefill -> link -> decode -> answer.
 class Router final : public RequestInlet, public RequestSink, public TransferSink {
  public:
-  using Replicas = std::vector<std::unique_ptr<Replica>>;
-  /// `policy`: "least_loaded" (fewest requests, ties to the lowest index) or "round_robin".
-  explicit Router(std::string policy) : policy_(std::move(policy)) {}
+  using Replicas = ReplicaPolicy::Replicas;
+  /// One policy per pool, as `serving.router` says.
+  Router(const Serving& serving, std::uint64_t seed);
   /// Joins the parts; `decode` may be empty, then `transfer` may be null.
   void connect(Replicas* prefill, Replicas* decode, KvTransfer* transfer, AnswerSink* answers);
   /// KV goes layer by layer; `transfer` of connect() is then null.
@@ -37,23 +38,22 @@ class Router final : public RequestInlet, public RequestSink, public TransferSin
   void transferred(Request& request, Picoseconds now) override;
   void finished(Request& request, Picoseconds now) override;
 
-  /// The replica that takes the next request, by the policy; `next` counts turns.
-  [[nodiscard]] Replica& choose(Replicas& replicas, std::size_t& next) const;
   [[nodiscard]] std::vector<double> take_itl() { return std::move(itl_ms_); }
 
  private:
+  Replica& place(Request& request, Replicas& replicas, ReplicaPolicy& policy);
+  Replica& place_decode(Request& request) { return place(request, *decode_, *decode_policy_); }
   void fork(Request& root, Replica& replica, Picoseconds now);
   void begin_branches(Request& root, Picoseconds now);
 
-  std::string policy_;
+  std::unique_ptr<ReplicaPolicy> prefill_policy_;
+  std::unique_ptr<ReplicaPolicy> decode_policy_;
   Replicas* prefill_ = nullptr;
   Replicas* decode_ = nullptr;
   KvTransfer* transfer_ = nullptr;
   LayerwiseTransfer* layers_ = nullptr;
   AnswerSink* answers_ = nullptr;
   RequestGroups* groups_ = nullptr;
-  std::size_t next_prefill_ = 0;
-  std::size_t next_decode_ = 0;
   /// By group: branches that have their first token while the prompt's KV is on its way.
   std::map<std::int64_t, std::vector<Request*>> branches_;
   std::vector<double> itl_ms_;

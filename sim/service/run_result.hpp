@@ -12,6 +12,7 @@
 #include "sim/service/pool_use.hpp"
 #include "sim/service/request.hpp"
 #include "sim/service/request_groups.hpp"
+#include "sim/service/session_turns.hpp"
 #include "sim/service/speculation/speculation_use.hpp"
 #include "sim/step/estimator.hpp"
 
@@ -55,7 +56,8 @@ struct RunResult {
   std::vector<RepresentativeStep> representatives;
   std::int64_t kv_transfers = 0;
   std::optional<SpeculationUse> speculation;
-  std::optional<GroupUse> groups;  ///< where arrivals are groups of requests
+  std::optional<GroupUse> groups;      ///< where arrivals are groups of requests
+  std::optional<SessionUse> sessions;  ///< where arrivals are sessions
   /// Of a mix of models, in the order of the scenario; `requests` and tokens above are then those
   /// that users see: one answer each, the time of those that were not up to it included.
   std::vector<DeploymentResult> deployments;

@@ -10,6 +10,7 @@
 #include "sim/describe/mix.hpp"
 #include "sim/service/deployment_run.hpp"
 #include "sim/service/model_router.hpp"
+#include "sim/service/session_turns.hpp"
 #include "sim/service/shared_links.hpp"
 #include "sim/service/source.hpp"
 
@@ -86,10 +87,22 @@ class ServiceRun {
     }
     const bool shares_prefixes = std::ranges::any_of(
         model_.deployments_, [](const auto& own) { return own->scenario().serving.prefix_cache; });
+    if (traffic_.has_sessions()) {
+      const std::int64_t block_tokens =
+          model_.deployments_.front()->scenario().serving.kv_block_tokens;
+      turns_ = std::make_unique<SessionTurns>(traffic_, block_tokens, shares_prefixes, seed_,
+                                              agenda_, *inlet);
+      agenda_.add(*turns_, "turns");
+      inlet = turns_.get();
+    }
     source_ = std::make_unique<RequestSource>(traffic_, model_.time_alone(), shares_prefixes, seed_,
                                               agenda_, *inlet);
     agenda_.add(*source_, "source");
     AnswerSink* answers = source_.get();
+    if (turns_) {
+      turns_->connect(*source_);
+      answers = turns_.get();
+    }
     if (model_router_) {
       std::vector<RequestInlet*> inlets;
       for (const Place& place : places_) inlets.push_back(&place.run->inlet(place.tier));
@@ -103,8 +116,10 @@ class ServiceRun {
     std::vector<const Request*> requests;
     for (const Request& request : source_->requests()) requests.push_back(&request);
     const RequestGroups* groups = deployments_.front()->groups();
-    if (groups == nullptr) return requests;
-    for (const Request& request : groups->requests()) requests.push_back(&request);
+    const std::deque<Request>* further = groups ? &groups->requests() : nullptr;
+    if (turns_) further = &turns_->requests();
+    if (further == nullptr) return requests;
+    for (const Request& request : *further) requests.push_back(&request);
     std::sort(requests.begin(), requests.end(),
               [](const Request* a, const Request* b) { return a->id < b->id; });
     return requests;
@@ -152,6 +167,7 @@ class ServiceRun {
       result.simulated_s = to_seconds(add_requests(requests, result) - first);
       record_requests(requests);
       deployments_.front()->collect(result);
+      if (turns_) result.sessions = turns_->use();
     }
     collect_sample(result);
     return result;
@@ -253,6 +269,7 @@ class ServiceRun {
   };
   std::vector<Place> places_;
   std::unique_ptr<ModelRouter> model_router_;  ///< of a mix
+  std::unique_ptr<SessionTurns> turns_;        ///< where arrivals are sessions
   std::unique_ptr<RequestSource> source_;
 };
 

@@ -95,6 +95,7 @@ void RequestSource::set_lengths(Request& request) {
   request.prompt = traced.prompt;
   request.output = traced.output;
   request.priority = traced.priority;
+  request.session = traced.session;
   if (shares_prefixes_) request.shared = traced.shared;
 }
 

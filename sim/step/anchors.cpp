@@ -106,6 +106,18 @@ Bracket bracket_half_octave(double value) {
                         : bracket_between(middle, low * 2, value);
 }
 
+Bracket bracket_decodes(double value, const DecodeEdges& edges) {
+  if (value <= 8) return bracket_unit(value);
+  Bracket bracket = bracket_half_octave(value);
+  for (const std::int64_t edge : edges) {
+    for (const auto point : {static_cast<double>(edge), static_cast<double>(edge + 1)}) {
+      if (point <= value) bracket.low = std::max(bracket.low, point);
+      if (point >= value) bracket.high = std::min(bracket.high, point);
+    }
+  }
+  return bracket_between(bracket.low, bracket.high, value);
+}
+
 Bracket bracket_octave(double value) {
   const double first = 16;
   const double second = 64;
@@ -120,11 +132,19 @@ Bracket bracket_unit(double value) {
   return bracket_between(std::floor(value), std::floor(value) + 1, value);
 }
 
-std::vector<Corner> corners_of(const BatchFeatures& features) {
+DecodeEdges wave_edges(std::int64_t units, std::int64_t runs, std::int64_t groups) {
+  DecodeEdges edges;
+  for (const std::int64_t slots : {units / 3, units / 2, units, 2 * units}) {
+    edges.push_back(slots / runs * groups);
+  }
+  return edges;
+}
+
+std::vector<Corner> corners_of(const BatchFeatures& features, const DecodeEdges& edges) {
   const Bracket prefix =
       features.prefix_tokens > 0 ? bracket_octave(features.prefix_tokens) : Bracket{};
   const std::array<Bracket, 7> brackets = {
-      bracket_half_octave(features.decodes),        bracket_octave(features.decode_context),
+      bracket_decodes(features.decodes, edges),     bracket_octave(features.decode_context),
       bracket_half_octave(features.prefill_tokens), bracket_octave(features.prefill_visible),
       bracket_unit(features.round_tokens),          prefix,
       bracket_half_octave(features.sharers)};

@@ -1,6 +1,6 @@
-// The fixed grid of passes that are simulated so that the passes between them can be interpolated.
-// The grid is the same for every scenario and store; which of its points are simulated follows
-// from the batches of the run alone.
+// The grid of passes that are simulated so that the passes between them can be interpolated. The
+// grid is a function of the scenario alone; which of its points are simulated follows from the
+// batches of the run.
 #pragma once
 
 #include <array>
@@ -38,8 +38,17 @@ struct Corner {
   double weight = 0;
 };
 
+/// Numbers of decodes at which time jumps: an anchor stands on either side, at the number and at
+/// one more. In ascending order.
+using DecodeEdges = std::vector<std::int64_t>;
+
+/// Edges where each of `groups` parts of the batch has `runs` CTAs per decode: those of a third, a
+/// half, one and two waves over `units`. Kernels split long contexts over the units of a wave.
+[[nodiscard]] DecodeEdges wave_edges(std::int64_t units, std::int64_t runs, std::int64_t groups);
+
 /// The corners with non-zero weights, which sum to one; the first is the lowest.
-[[nodiscard]] std::vector<Corner> corners_of(const BatchFeatures& features);
+[[nodiscard]] std::vector<Corner> corners_of(const BatchFeatures& features,
+                                             const DecodeEdges& edges = {});
 
 /// Grid points along one feature, as the pair around `value` and the weight of the upper one.
 struct Bracket {
@@ -49,6 +58,8 @@ struct Bracket {
 };
 /// Whole numbers 0, 1, 2, 3, 4, 6, 8, 12, 16, 24, ...: two points per octave.
 [[nodiscard]] Bracket bracket_half_octave(double value);
+/// Whole numbers up to 8, then two points per octave and those beside the edges.
+[[nodiscard]] Bracket bracket_decodes(double value, const DecodeEdges& edges);
 /// Whole numbers 1, 16, 64, 128, 256, ...: one point per octave from 64 on.
 [[nodiscard]] Bracket bracket_octave(double value);
 /// Whole numbers.

@@ -11,10 +11,18 @@ namespace {
 constexpr std::int64_t representative_steps = 12;
 constexpr double normal_95_percent = 1.959964;  // two-sided quantile of the normal distribution
 
-Picoseconds sum(const std::vector<Picoseconds>& times) {
-  Picoseconds total{0};
-  for (const Picoseconds time : times) total += time;
+template <class T>
+T sum(const std::vector<T>& times) {
+  T total{0};
+  for (const T time : times) total += time;
   return total;
+}
+
+void add_times(const std::vector<Picoseconds>& times, double weight, std::vector<double>& sums) {
+  sums.resize(std::max(sums.size(), times.size()));
+  for (std::size_t i = 0; i < times.size(); ++i) {
+    sums[i] += weight * static_cast<double>(times[i].count());
+  }
 }
 
 Picoseconds rounded(double picoseconds) {
@@ -59,10 +67,20 @@ bool is_prompt(const SequenceSlice& slice) {
   return !slice.is_decode() || !slice.wants_logits;
 }
 
-StepEstimator::StepEstimator(PoolModel& pool, Fidelity fidelity, bool exact)
-    : pool_(pool), fidelity_(fidelity), exact_(exact) {}
-
 namespace {
+
+/// Where decode attention begins another wave of CTAs, one per KV head of a chip and request.
+DecodeEdges edges_of(const PoolModel& pool) {
+  const std::int64_t units = pool.chip().parallel_units();
+  const Stage& stage = pool.stations().front().stages.front();
+  if (units == 0) return {};
+  for (const LayerKind& kind : shard_of(stage.network, stage.shard).kinds) {
+    if (const auto* attention = std::get_if<GroupedAttention>(&kind.mixer)) {
+      return wave_edges(units, attention->shape.kv_heads, stage.shard.of.attention_data);
+    }
+  }
+  return {};
+}
 
 /// Passes behind any context beyond the tokens that stay cost the same: no layer sees further.
 bool evicts_all_layers(const PoolModel& pool) {
@@ -72,6 +90,9 @@ bool evicts_all_layers(const PoolModel& pool) {
 }
 
 }  // namespace
+
+StepEstimator::StepEstimator(PoolModel& pool, Fidelity fidelity, bool exact)
+    : pool_(pool), fidelity_(fidelity), exact_(exact), edges_(edges_of(pool)) {}
 
 // On chips with static schedules the KV length counts in whole blocks: the longest pass of the
 // same trip counts stands for all, whatever the order of its requests, and is simulated exactly.
@@ -140,7 +161,11 @@ void StepEstimator::simulate_exactly(const Batch& batch, StepEstimate& estimate)
 
 StepEstimator::Anchor& StepEstimator::anchor_at(const BatchFeatures& point) {
   const auto [known, is_new] = anchors_.try_emplace(point);
-  if (is_new) known->second.cost = &simulated_step(anchor_batch(point));
+  if (is_new) {
+    const Batch batch = anchor_batch(point);
+    known->second.cost = &simulated_step(batch);
+    known->second.floor = pool_.floor(batch).latency;
+  }
   return known->second;
 }
 
@@ -150,23 +175,23 @@ PoolTotals StepEstimator::totals() const {
   return totals;
 }
 
+// Where the floor bends between anchors, time is taken to bend as much.
 void StepEstimator::interpolate(const Batch& batch, StepEstimate& estimate) {
-  std::vector<double> stations;
-  std::vector<double> hops;
-  const std::vector<Corner> corners = corners_of(features_of(batch));
+  std::vector<double> stations, hops;
+  double floor = 0;
+  const std::vector<Corner> corners = corners_of(features_of(batch), edges_);
   for (const Corner& corner : corners) {
     Anchor& anchor = anchor_at(corner.point);
-    const StepCost& cost = *anchor.cost;
-    stations.resize(std::max(stations.size(), cost.stations.size()));
-    hops.resize(std::max(hops.size(), cost.hops.size()));
-    for (std::size_t i = 0; i < cost.stations.size(); ++i) {
-      stations[i] += corner.weight * static_cast<double>(cost.stations[i].count());
-      hops[i] += corner.weight * static_cast<double>(cost.hops[i].count());
-    }
+    add_times(anchor.cost->stations, corner.weight, stations);
+    add_times(anchor.cost->hops, corner.weight, hops);
+    floor += corner.weight * static_cast<double>(anchor.floor.count());
     anchor.weight += corner.weight;
   }
-  for (const double time : stations) estimate.stations.push_back(rounded(time));
-  for (const double time : hops) estimate.hops.push_back(rounded(time));
+  const double chord = sum(stations) + sum(hops);
+  const double bend = static_cast<double>(estimate.floor_latency.count()) - floor;
+  const double factor = chord > 0 ? std::max(0.0, 1 + bend / chord) : 1;
+  for (const double time : stations) estimate.stations.push_back(rounded(factor * time));
+  for (const double time : hops) estimate.hops.push_back(rounded(factor * time));
   const bool is_anchor =
       corners.size() == 1 && key_of(anchor_batch(corners.front().point)) == key_of(batch);
   estimate.interpolated = !is_anchor;

@@ -91,6 +91,7 @@ class StepEstimator {
   /// A point of the grid, simulated once, and how much of all passes it stands for.
   struct Anchor {
     const StepCost* cost = nullptr;
+    Picoseconds floor{0};
     double weight = 0;
   };
   Anchor& anchor_at(const BatchFeatures& point);
@@ -100,6 +101,7 @@ class StepEstimator {
   PoolModel& pool_;
   Fidelity fidelity_;
   bool exact_;
+  DecodeEdges edges_;
   PoolTotals totals_;  ///< what anchors stand for left out
   std::map<BatchFeatures, Anchor> anchors_;
   std::set<std::uint64_t> simulated_;

@@ -168,6 +168,8 @@ bool may_hold_longest(const FitQuestion& question, const PoolPlacement& placemen
 }
 
 std::string advice(const FitQuestion& question, PoolPlacement placement) {
+  const bool drafts_on_one_stage = question.drafting && question.chip.batch_limit() == 0;
+  if (drafts_on_one_stage) return "share the layers by more 'tensor', or draft with less";
   while (++placement.pipeline <= question.network.layers()) {
     if (!may_hold_longest(question, placement)) continue;
     const PoolFit fit = fit_pool(question, placement);
@@ -177,6 +179,16 @@ std::string advice(const FitQuestion& question, PoolPlacement placement) {
                        placement.gang() * static_cast<std::int64_t>(fit.stages.size()));
   }
   return fmt::format("no pipeline of up to {} chips would do", question.network.layers());
+}
+
+// What has no room: the model, or what drafts where the model alone would have it.
+std::string misfit_text(const FitQuestion& question, const PoolPlacement& placement) {
+  const std::string& model = question.network.name;
+  if (!question.drafting) return model + " does not fit";
+  FitQuestion alone = question;
+  alone.drafting = std::nullopt;
+  if (!fit_pool(alone, placement).fits()) return model + " does not fit";
+  return fmt::format("'{}', which drafts, does not fit beside {}", question.drafting->name, model);
 }
 
 }  // namespace
@@ -304,10 +316,9 @@ PoolFit require_fit(const FitQuestion& question, const PoolPlacement& placement)
   const auto [row, missing] = worst_row(fit, question.max_context);
   throw ConfigError(
       placement.place,
-      fmt::format("{} does not fit on pool '{}' ({}): {} misses {} for one request of {} tokens; "
-                  "{}\n{}",
-                  network.name, placement.pool, question.chip.chip().name, row->stage,
-                  megabytes(missing), question.max_context, advice(question, placement),
+      fmt::format("{} on pool '{}' ({}): {} misses {} for one request of {} tokens; {}\n{}",
+                  misfit_text(question, placement), placement.pool, question.chip.chip().name,
+                  row->stage, megabytes(missing), question.max_context, advice(question, placement),
                   fit_table(fit)));
 }
 

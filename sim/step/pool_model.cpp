@@ -33,10 +33,6 @@ std::vector<Station> make_stations(const PoolFit& fit) {
   return stations;
 }
 
-std::int64_t longest(std::int64_t tokens, double spread) {
-  return static_cast<std::int64_t>(std::floor((1 + spread) * static_cast<double>(tokens)));
-}
-
 }  // namespace
 
 std::int64_t Station::chips() const {
@@ -78,14 +74,6 @@ std::uint64_t key_of(const Chip& chip, const Software& software) {
     hash.add(name).add(parameter.value);
   }
   return hash.value();
-}
-
-std::int64_t longest_request(const Traffic& traffic) {
-  if (traffic.trace) return traffic.trace->longest();
-  const std::int64_t answer = longest(traffic.output_tokens, traffic.length_spread);
-  const std::int64_t written = traffic.rounds > 1 ? traffic.agents * answer : 0;
-  return traffic.shared_prefix_tokens + written +
-         longest(traffic.prompt_tokens, traffic.length_spread) + answer;
 }
 
 PoolModel::PoolModel(const Scenario& scenario, const PoolPlacement& placement,

@@ -198,7 +198,4 @@ class PoolModel {
 /// Content key of a chip with its software: model and every resolved number.
 [[nodiscard]] std::uint64_t key_of(const Chip& chip, const Software& software);
 
-/// Longest request that the traffic can draw: prompt and output tokens together.
-[[nodiscard]] std::int64_t longest_request(const Traffic& traffic);
-
 }  // namespace tandem

@@ -38,6 +38,15 @@ void check_documents(std::span<const Document> documents, const NeuralNetwork& n
   }
 }
 
+/// What a pass evicts is missing from the next one on.
+void check_eviction(const Eviction& eviction, std::int64_t longest, const ScoreOptions& options) {
+  const bool takes_one_pass = options.tokens_per_pass == 0 || options.tokens_per_pass >= longest;
+  if (!eviction.is_on() || !takes_one_pass) return;
+  throw ConfigError(
+      "tokens are evicted at the end of a pass, and every document is one pass: nothing would read "
+      "a cache without them; add --tokens-per-pass 1, as in decoding, or leave 'eviction' out");
+}
+
 /// A pool by itself, which keeps one document at a time.
 class Scorer {
  public:
@@ -108,6 +117,7 @@ ScoreResult score(const Scenario& scenario, const Catalogue& catalogue,
                       "with mode monolithic");
   }
   check_documents(documents, weights.network);
+  check_eviction(scenario.serving.eviction, longest_of(documents) - 1, options);
   Scorer scorer(scenario, catalogue, make_network, weights, longest_of(documents) - 1, options);
   ScoreResult result;
   for (const Document& document : documents) result.documents.push_back(scorer.score(document));

@@ -34,8 +34,9 @@ struct ScoreResult {
 };
 
 /// Scores documents one after the other on the pool that makes tokens. Throws ConfigError for
-/// documents of less than two tokens or longer than the context, and for placements whose tokens
-/// need several pools.
+/// documents of less than two tokens or longer than the context, for placements whose tokens need
+/// several pools, and for eviction where every document is one pass, which would evict nothing that
+/// is read again.
 [[nodiscard]] ScoreResult score(const Scenario& scenario, const Catalogue& catalogue,
                                 const NetworkFactory& make_network, const Weights& weights,
                                 std::span<const Document> documents, const ScoreOptions& options);

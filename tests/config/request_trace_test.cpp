@@ -101,6 +101,25 @@ TEST(RequestTrace, ReadsColumnsOfItsUsersNames) {
   EXPECT_EQ(trace.requests[1].priority, -1);
 }
 
+TEST(RequestTrace, NumbersSessionsAsTheyCome) {
+  const File table(".csv", "t,in,out,user\n1,5,1,ann\n2,5,1,\n3,5,1,bob\n4,5,1,ann\n");
+  const File lines(".jsonl",
+                   "{\"t\": 1, \"in\": 5, \"out\": 1, \"user\": \"bob\"}\n"
+                   "{\"t\": 2, \"in\": 5, \"out\": 1, \"user\": 17}\n");
+  TraceColumns columns;
+  columns.arrival = "t";
+  columns.prompt = "in";
+  columns.output = "out";
+  columns.session = "user";
+  std::vector<std::int64_t> sessions;
+  for (const File* file : {&table, &lines}) {
+    for (const TracedRequest& request : read(*file, columns).requests) {
+      sessions.push_back(request.session);
+    }
+  }
+  EXPECT_EQ(sessions, (std::vector<std::int64_t>{0, -1, 1, 0, 0, 1}));
+}
+
 TEST(RequestTrace, ComplainsAboutEveryBrokenCellWithItsPlace) {
   const File file(".csv", "t,in,out,blocks,level\nnoon,5,1,,1\n1,0,1,,2\n2,5,1.5,x,high\n");
   const auto texts = complaints(file, own_columns());

@@ -126,6 +126,19 @@ TEST(Schedulers, RefuseKeysOfAnotherPolicy) {
       messages({{"serving.policy", "sglang"}, {"serving.order", "longest_prefix"}}).empty());
 }
 
+TEST(Arrivals, OfUsersMayStartTogether) {
+  const auto start_of = [](const std::vector<Override>& changes) {
+    return loader().scenario("base", changes).traffic.ramp;
+  };
+  EXPECT_FALSE(start_of({}));
+  EXPECT_EQ(start_of({{"traffic.start", "together"}}), Picoseconds(0));
+  EXPECT_EQ(
+      messages({{"traffic.arrivals", "poisson"},
+                {"traffic.rate", "1 req/s"},
+                {"traffic.start", "together"}}),
+      (std::vector<std::string>{"'start' does not go with arrivals 'poisson'; leave it out"}));
+}
+
 TEST(Arrivals, NeedTheKeysOfTheirKind) {
   EXPECT_EQ(messages({{"traffic.arrivals", "ramp"}, {"traffic.rate", "1 req/s"}}),
             (std::vector<std::string>{

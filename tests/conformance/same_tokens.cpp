@@ -2,14 +2,14 @@
 
 #include <fmt/format.h>
 
-#include <set>
+#include <algorithm>
 
 namespace tandem::conformance {
 namespace {
 
-/// A refusal of every cell that the three name; empty: of all.
-struct Refusal {
-  std::string model, placement, technique, words;
+/// What holds of every cell that the three name; empty: of all.
+struct Exception {
+  std::string model, placement, technique, words = {};
   [[nodiscard]] bool is_of(const std::string& own_model, const std::string& own_placement,
                            const std::string& own_technique) const {
     return (model.empty() || model == own_model) &&
@@ -23,7 +23,7 @@ const char* const disaggregated = "GPU, then LPU";
 const char* const halves = "attention on GPUs, feed-forward on LPUs";
 
 /// The first that names a cell counts.
-std::vector<Refusal> refusals() {
+std::vector<Exception> refusals() {
   const std::string elements = "keeps keys and values as elements that its planes multiply";
   const std::string pools = "evicted caches stay on the pool that made them";
   const std::string modes = "'speculation' is for modes monolithic and disaggregated";
@@ -40,6 +40,31 @@ std::vector<Refusal> refusals() {
           {"little_tales", "", "prediction module", "has no modules of multi-token prediction"},
           {"little_hybrid", "two GPUs", "draft model",
            "1 key heads of gated delta layers, which tensor x context = 2 does not divide"}};
+}
+
+const char* const own_choice =
+    "each chip judges latents, which all heads share, by the heads that it has";
+
+std::vector<Exception> own_texts() {
+  return {{"little_latent", "two GPUs", "H2O", own_choice}};
+}
+
+/// Passes of LPUs take seconds per text, so of what is possible there each technique and each model
+/// has a cell or two.
+std::vector<Exception> cells_with_lpus() {
+  return {{"little_tales", lpu, "none"},
+          {"little_hybrid", lpu, "draft model"},
+          {"little_latent", lpu, "none"},
+          {"little_tales", disaggregated, "none"},
+          {"little_hybrid", disaggregated, "prediction module"},
+          {"little_tales", disaggregated, "best of two"},
+          {"little_tales", halves, ""},
+          {"little_latent", halves, "none"},
+          {"little_hybrid", halves, "none"}};
+}
+
+bool has_lpu(const PlacementRow& placement) {
+  return std::ranges::any_of(placement.pools, &PlacedPool::is_lpu);
 }
 
 }  // namespace
@@ -68,18 +93,26 @@ std::vector<PlacementRow> placement_rows() {
 
 std::vector<Technique> techniques() {
   return {{.name = "none", .keeps_text = true},
-          {.name = "weights in int4_g32", .weights = "int4_g32"},
-          {.name = "KV in fp8_channel", .kv_cache = "fp8_channel"},
+          {.name = "weights in int4_g32", .weights = "int4_g32", .trace = Trace::OtherLogits},
+          {.name = "KV in fp8_channel", .kv_cache = "fp8_channel", .trace = Trace::OtherLogits},
           {.name = "StreamingLLM",
-           .sets = {"serving.eviction={policy: streaming_llm, tokens: 10, sinks: 2}"}},
-          {.name = "H2O", .sets = {"serving.eviction={policy: h2o, budget: 0.6}"}},
+           .sets = {"serving.eviction={policy: streaming_llm, tokens: 10, sinks: 2}"},
+           .trace = Trace::EvictedTokens,
+           .kept_tokens = 10},
+          {.name = "H2O",
+           .sets = {"serving.eviction={policy: h2o, budget: 0.6}"},
+           .trace = Trace::EvictedTokens,
+           .kept_share = 0.6},
           {.name = "draft model",
            .sets = {"speculation={method: draft_model, drafts: 3}"},
            .uses_draft_model = true,
-           .keeps_text = true},
+           .keeps_text = true,
+           .trace = Trace::RejectedDrafts},
           {.name = "prediction module",
            .sets = {"speculation={method: mtp, drafts: 2}"},
-           .keeps_text = true}};
+           .keeps_text = true,
+           .trace = Trace::RejectedDrafts},
+          {.name = "best of two", .trace = Trace::SharedPrompt, .texts = 2}};
 }
 
 std::vector<std::string> overrides_of(const TrainedModel& model, const PlacementRow& placement,
@@ -98,43 +131,66 @@ std::vector<std::string> overrides_of(const TrainedModel& model, const Placement
   return sets;
 }
 
-Promise same_tokens(const TrainedModel& model, const PlacementRow& placement,
-                    const Technique& technique) {
-  for (const Refusal& refusal : refusals()) {
-    if (refusal.is_of(model.name, placement.name, technique.name)) return {0, refusal.words};
-  }
+Cell same_tokens(const TrainedModel& model, const PlacementRow& placement,
+                 const Technique& technique) {
+  const auto find = [&](const std::vector<Exception>& list) {
+    return std::ranges::find_if(list, [&](const Exception& exception) {
+      return exception.is_of(model.name, placement.name, technique.name);
+    });
+  };
+  const std::vector<Exception> refused = refusals(), own = own_texts(), chosen = cells_with_lpus();
+  if (const auto at = find(refused); at != refused.end()) return {CellKind::Refused, at->words};
+  if (has_lpu(placement) && find(chosen) == chosen.end()) return {CellKind::LeftOut};
+  if (const auto at = find(own); at != own.end()) return {CellKind::OwnText, at->words};
   return {};
 }
 
 std::string same_tokens_page() {
   std::string page =
-      "\n## Same tokens on every placement\n\nGreedy text of the trained models, all pools in "
+      "\n## Same tokens on every placement\n\nSixty tokens of the trained models, all pools in "
       "float16 (weights and caches but for what a technique says), against one GPU with the same "
-      "technique. \"same\": the same tokens; draft models and prediction modules leave the text of "
-      "no technique.\n\n| model | technique |";
+      "technique. \"same\": the same tokens; \"-\": left out, passes of LPUs take long. Greedy, "
+      "but for \"best of two\", which samples both texts. Draft models and prediction modules "
+      "leave "
+      "the text of no technique. Every cell shows its technique at work: formats and eviction by "
+      "logits that part from those of no technique in the very pass in which they have to, drafts "
+      "by some that were accepted and some that were rejected, two texts by one pass over their "
+      "prompt.\n\n| model | technique |";
   for (const PlacementRow& placement : placement_rows()) page += " " + placement.name + " |";
   page += "\n|---|---|";
   for (std::size_t i = 0; i < placement_rows().size(); ++i) page += "---|";
   page += "\n";
   std::vector<std::string> words;
+  const auto number_of = [&](const std::string& own) {
+    const auto at = std::ranges::find(words, own);
+    const auto number = at - words.begin();
+    if (at == words.end()) words.push_back(own);
+    return number + 1;
+  };
   for (const TrainedModel& model : trained_models()) {
     for (const Technique& technique : techniques()) {
       page += fmt::format("| {} | {} |", model.name, technique.name);
       for (const PlacementRow& placement : placement_rows()) {
-        const std::string refused = same_tokens(model, placement, technique).refused;
-        if (refused.empty()) {
-          page += " same |";
-          continue;
+        const Cell cell = same_tokens(model, placement, technique);
+        switch (cell.kind) {
+          case CellKind::Same:
+            page += " same |";
+            break;
+          case CellKind::LeftOut:
+            page += " - |";
+            break;
+          case CellKind::OwnText:
+            page += fmt::format(" a text of its own ({}) |", number_of(cell.words));
+            break;
+          case CellKind::Refused:
+            page += fmt::format(" refused ({}) |", number_of(cell.words));
+            break;
         }
-        std::size_t number = 0;
-        while (number < words.size() && words[number] != refused) ++number;
-        if (number == words.size()) words.push_back(refused);
-        page += fmt::format(" refused ({}) |", number + 1);
       }
       page += "\n";
     }
   }
-  page += "\nRefusals:\n\n";
+  page += "\nWhy:\n\n";
   for (std::size_t i = 0; i < words.size(); ++i) page += fmt::format("{}. {}\n", i + 1, words[i]);
   return page;
 }

@@ -1,12 +1,11 @@
-// Trained models under every technique on every placement, all in one format: the same tokens, or a
-// refusal. Tests check every cell; docs/conformance.md is printed from the same cells.
+// Trained models under techniques on placements, all in one format: the same tokens, or a refusal.
+// Tests check every cell that is not left out; docs/conformance.md is printed from the same cells.
 #pragma once
 
+#include <cstdint>
 #include <ostream>
 #include <string>
 #include <vector>
-
-#include "tests/conformance/table.hpp"
 
 namespace tandem::conformance {
 
@@ -38,6 +37,15 @@ struct PlacementRow {
 };
 [[nodiscard]] std::vector<PlacementRow> placement_rows();
 
+/// By what a text shows that a technique was at work.
+enum class Trace : std::uint8_t {
+  None,
+  OtherLogits,     ///< they differ from those of no technique from the first one on
+  EvictedTokens,   ///< they differ from the pass on that first misses a token, and not before
+  RejectedDrafts,  ///< of the drafts some were accepted and some rejected
+  SharedPrompt     ///< a second text begins behind the one pass over the prompt
+};
+
 /// What is done to a model or its cache. Weights and caches are float16 but for what it says.
 struct Technique {
   std::string name;
@@ -46,6 +54,10 @@ struct Technique {
   std::vector<std::string> sets = {};
   bool uses_draft_model = false;
   bool keeps_text = false;  ///< the text is that of no technique at all
+  Trace trace = Trace::None;
+  std::int64_t texts = 1;  ///< sampled ones where there are several
+  double kept_share = 0;   ///< of a prompt's tokens, of EvictedTokens; 0: the first `kept_tokens`
+  std::int64_t kept_tokens = 0;
 };
 [[nodiscard]] std::vector<Technique> techniques();
 
@@ -54,9 +66,19 @@ struct Technique {
                                                     const PlacementRow& placement,
                                                     const Technique& technique);
 
-/// The same tokens as on one GPU, or the refusal.
-[[nodiscard]] Promise same_tokens(const TrainedModel& model, const PlacementRow& placement,
-                                  const Technique& technique);
+enum class CellKind : std::uint8_t {
+  Same,     ///< the tokens of one GPU
+  OwnText,  ///< the placement has to write a text of its own
+  Refused,
+  LeftOut  ///< not tested, because others stand for it
+};
+
+struct Cell {
+  CellKind kind = CellKind::Same;
+  std::string words = {};  ///< of the refusal, or why the text is another one
+};
+[[nodiscard]] Cell same_tokens(const TrainedModel& model, const PlacementRow& placement,
+                               const Technique& technique);
 
 /// Its part of docs/conformance.md.
 [[nodiscard]] std::string same_tokens_page();

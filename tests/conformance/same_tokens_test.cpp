@@ -1,11 +1,13 @@
-// The same greedy tokens wherever a model runs, with techniques and without.
+// The same tokens wherever a model runs, with techniques that are seen at work and without.
 #include "tests/conformance/same_tokens.hpp"
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "sim/entry/api.hpp"
 #include "tests/conformance/runs.hpp"
@@ -13,14 +15,26 @@
 namespace tandem::conformance {
 namespace {
 
-using Tokens = std::vector<std::int32_t>;
+/// With the token in front of every text.
+constexpr std::int64_t prompt_tokens = 4;
+constexpr std::int64_t written_tokens = 60;
 
-/// Of a prompt of ten tokens and twelve more.
-constexpr std::int64_t written_positions = 22;
+/// What a cell wrote.
+struct Written {
+  nlohmann::json json;
+  std::vector<std::string> logits;  ///< a line for each token behind the prompt
+  /// Of all texts.
+  [[nodiscard]] std::vector<nlohmann::json> tokens() const {
+    if (!json.contains("branches")) return {json["tokens"]};
+    std::vector<nlohmann::json> texts;
+    for (const nlohmann::json& branch : json["branches"]) texts.push_back(branch["tokens"]);
+    return texts;
+  }
+};
 
 class SameTokens : public ::testing::TestWithParam<TrainedModel> {
  protected:
-  [[nodiscard]] Tokens written(const PlacementRow& placement, const Technique& technique) const {
+  [[nodiscard]] Written written(const PlacementRow& placement, const Technique& technique) const {
     const auto folder = std::filesystem::path(TANDEM_SOURCE_DIR) / "workloads" / "checkpoints";
     const TrainedModel& model = GetParam();
     entry::GenerateRequest request;
@@ -31,26 +45,96 @@ class SameTokens : public ::testing::TestWithParam<TrainedModel> {
       request.draft_checkpoint = (folder / model.draft_checkpoint).string();
     }
     request.tokenizer = (folder / "little_tales" / "tokenizer.bin").string();
-    request.prompt = "Once there was a brave little fox";
-    request.tokens = written_positions;
-    const auto json = nlohmann::json::parse(entry::generate_text_of(context_, request).json);
-    return json["tokens"].get<Tokens>();
+    request.prompt = "Once there was";
+    request.tokens = prompt_tokens + written_tokens - 1;  // the last one is not computed
+    request.branches = technique.texts;
+    request.temperature = technique.texts > 1 ? 1 : 0;
+    const entry::GenerateAnswer answer = entry::generate_text_of(context_, request);
+    Written written{nlohmann::json::parse(answer.json), {}};
+    std::istringstream lines(answer.logits_jsonl);
+    for (std::string line; std::getline(lines, line);) written.logits.push_back(line);
+    return written;
   }
 
   entry::Context context_ = entry::make_context();
 };
 
+/// Tokens behind the prompt before the first whose logits differ.
+std::int64_t first_other(const Written& written, const Written& plain) {
+  const auto [at, _] = std::ranges::mismatch(written.logits, plain.logits);
+  return at - written.logits.begin();
+}
+
+/// The first token whose pass misses one: what a pass evicts the next one does not see.
+std::int64_t first_missing(const Technique& technique) {
+  if (technique.kept_share > 0) {
+    EXPECT_LT(std::llround(technique.kept_share * prompt_tokens), prompt_tokens);
+    return 1;
+  }
+  return technique.kept_tokens + 2 - prompt_tokens;
+}
+
+/// `plain`: the same placement without the technique.
+void expect_at_work(const Technique& technique, const Written& written, const Written& plain) {
+  switch (technique.trace) {
+    case Trace::None:
+      break;
+    case Trace::OtherLogits:
+      EXPECT_EQ(first_other(written, plain), 0);
+      break;
+    case Trace::EvictedTokens:
+      EXPECT_EQ(first_other(written, plain), first_missing(technique));
+      break;
+    case Trace::RejectedDrafts: {
+      const auto drafted = written.json["speculation"]["drafted"].get<std::int64_t>();
+      const auto accepted = written.json["speculation"]["accepted"].get<std::int64_t>();
+      EXPECT_GT(accepted, 0);
+      EXPECT_LT(accepted, drafted);
+      break;
+    }
+    case Trace::SharedPrompt: {
+      const nlohmann::json& texts = written.json["branches"];
+      ASSERT_EQ(texts.size(), 2U);
+      EXPECT_NE(texts[0]["tokens"], texts[1]["tokens"]);
+      // One pass over the prompt gives both their first token, when it gives one text its own.
+      const nlohmann::json& first_token = plain.json["timing"]["ttft_ms"];
+      EXPECT_EQ(texts[0]["per_token_ms"][0], first_token);
+      EXPECT_EQ(texts[1]["per_token_ms"][0], first_token);
+      break;
+    }
+  }
+}
+
 TEST_P(SameTokens, OnEveryPlacementOrARefusal) {
-  const PlacementRow one_gpu = placement_rows().front();
-  const Tokens plain = written(one_gpu, techniques().front());
-  ASSERT_EQ(static_cast<std::int64_t>(plain.size()), written_positions + 1);  // and what follows
-  for (const Technique& technique : techniques()) {
-    Tokens expected = plain;
-    if (!technique.keeps_text) expected = written(one_gpu, technique);
+  const std::vector<Technique> rows = techniques();
+  std::map<std::string, Written> plain;  // by placement
+  for (const PlacementRow& placement : placement_rows()) {
+    if (same_tokens(GetParam(), placement, rows.front()).kind == CellKind::Same) {
+      plain[placement.name] = written(placement, rows.front());
+    }
+  }
+  const std::vector<nlohmann::json> plain_tokens = plain.at("one GPU").tokens();
+  ASSERT_EQ(plain_tokens.front().size(), prompt_tokens + written_tokens);
+  for (const Technique& technique : rows) {
+    std::vector<nlohmann::json> expected;
+    if (technique.keeps_text) expected = plain_tokens;
     for (const PlacementRow& placement : placement_rows()) {
-      expect_promise(same_tokens(GetParam(), placement, technique),
-                     GetParam().name + ", " + placement.name + ", " + technique.name,
-                     [&] { EXPECT_EQ(written(placement, technique), expected); });
+      const Cell cell = same_tokens(GetParam(), placement, technique);
+      if (cell.kind == CellKind::LeftOut) continue;
+      const std::string refused = cell.kind == CellKind::Refused ? cell.words : "";
+      expect_promise(
+          {0, refused}, GetParam().name + ", " + placement.name + ", " + technique.name, [&] {
+            const bool is_plain = technique.name == rows.front().name;
+            const Written own = is_plain ? plain.at(placement.name) : written(placement, technique);
+            if (expected.empty()) expected = own.tokens();  // of one GPU, the first placement
+            EXPECT_EQ(own.tokens() == expected, cell.kind == CellKind::Same)
+                << own.json["text"] << " after " << expected.front();
+            const auto without = plain.find(placement.name);
+            if (without != plain.end()) expect_at_work(technique, own, without->second);
+            const bool needs_plain =
+                technique.trace != Trace::None && technique.trace != Trace::RejectedDrafts;
+            EXPECT_TRUE(without != plain.end() || !needs_plain);
+          });
     }
   }
 }

@@ -2,6 +2,8 @@
 // what it would be on a cache of its own.
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "sim/core/diagnostics.hpp"
 #include "sim/entry/api.hpp"
 #include "sim/lower/reference_model.hpp"
@@ -112,6 +114,36 @@ TEST_F(Branches, KvOfThePromptCrossesOnce) {
 TEST_F(Branches, AreAtLeastOneAndFit) {
   EXPECT_THROW((void)run(everywhere_.front(), options_of(0, 0)), ConfigError);
   EXPECT_THROW((void)run(everywhere_.front(), options_of(100'000'000, 0)), ConfigError);
+}
+
+/// Texts that `generate` writes of a scenario with such traffic.
+class BranchesOfTraffic : public Branches {
+ protected:
+  [[nodiscard]] std::size_t texts(const std::string& traffic,
+                                  std::optional<std::int64_t> branches = {}) const {
+    const std::string folder = TANDEM_SOURCE_DIR "/workloads/checkpoints/little_tales/";
+    GenerateRequest request;
+    request.scenario = "little_tales_gpu";
+    request.overrides = parse_overrides({traffic});
+    request.checkpoint = folder + "model.bin";
+    request.tokenizer = folder + "tokenizer.bin";
+    request.prompt = "Once";
+    request.tokens = 6;
+    request.branches = branches;
+    const auto json = nlohmann::json::parse(generate_text_of(context_, request).json);
+    return json.contains("branches") ? json["branches"].size() : 1;
+  }
+};
+
+TEST_F(BranchesOfTraffic, AreWrittenUnlessTheFlagSaysOtherwise) {
+  EXPECT_EQ(texts("traffic.branches=3"), 3u);
+  EXPECT_EQ(texts("traffic.branches=3", 2), 2u);
+  EXPECT_EQ(texts("traffic.branches=3", 1), 1u);
+  EXPECT_EQ(texts("traffic.requests=4"), 1u);
+}
+
+TEST_F(BranchesOfTraffic, AgentsAreRefused) {
+  EXPECT_THROW((void)texts("traffic.agents=2"), ConfigError);
 }
 
 }  // namespace

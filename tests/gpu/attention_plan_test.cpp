@@ -121,6 +121,66 @@ TEST(AttentionPlan, SplitsFollowTheirLibraries) {
   EXPECT_EQ(split_parts(hopper, shape, tiling, 512, 8192), 2);
 }
 
+TEST(AttentionPlan, FlashAttention3CutsSpansToTheShareOfAnSm) {
+  const GpuParams hopper = params_of(large_chip());
+  ASSERT_EQ(hopper.sms, 132);
+  // 64 blocks of 128 keys for 8 KV heads: 1.1 x 512 / 132, rounded up, are 5 blocks per SM, so 13
+  // parts, the last of four blocks. By itself the span would have 15: the fewest within 85 % of a
+  // full wave.
+  AttentionKernel shape = shape_of({1, 8192}, 32, 8);
+  EXPECT_EQ(share_of_sm(hopper, 8, 64), 5);
+  EXPECT_EQ(most_splits(hopper, 8, 64), 15);
+  AttentionSchedule schedule = attention_schedule(hopper, shape, true, 0);
+  ASSERT_EQ(schedule.ctas.size(), 8U * 13U);
+  EXPECT_EQ(schedule.ctas.front().k_end, 5 * 128);
+  EXPECT_EQ(schedule.ctas.back().k_end - schedule.ctas.back().k_begin, 4 * 128);
+  // Beside 15 spans of four blocks an SM's share is 9 of 124 x 8: the long span falls into eight
+  // parts of eight blocks, the short ones stay whole.
+  shape.spans.insert(shape.spans.end(), 15, {1, 512});
+  schedule = attention_schedule(hopper, shape, true, 0);
+  EXPECT_EQ(schedule.ctas.size(), 8U * 8U + 15U * 8U);
+  EXPECT_EQ(schedule.ctas.front().parts, 8);
+  EXPECT_EQ(schedule.ctas.back().parts, 1);
+  // Spans of up to four blocks are not split even where an SM's share is less.
+  shape.spans = {{1, 512}};
+  EXPECT_EQ(attention_schedule(hopper, shape, true, 0).ctas.size(), 8U);
+}
+
+TEST(AttentionPlan, FlashAttention3PacksHeadsBesidePromptsToo) {
+  // A prompt of 64 queries and a decode, four heads per KV head: tiles of 128 rows are 32 queries
+  // of four heads. FlashAttention-2 takes tiles of 64 rows of one head each.
+  AttentionKernel shape = shape_of({64, 64}, 32, 8);
+  shape.spans.push_back({1, 4096});
+  const AttentionSchedule hopper = attention_schedule(params_of(large_chip()), shape, false, 0);
+  ASSERT_EQ(hopper.ctas.size(), 8U * (2U + 1U));
+  EXPECT_EQ(hopper.ctas.front().heads, 4);
+  const GpuParams ampere = params_of(with(large_chip(), "matrix_issue", 0));
+  EXPECT_EQ(attention_schedule(ampere, shape, false, 0).ctas.size(), 32U * (1U + 1U));
+}
+
+TEST(AttentionPlan, FlashAttention2GoesByHeadsAndGivesShortSpansTilesWithoutRows) {
+  // A prompt of 200 queries (four tiles of 64 rows) and two decodes, eight heads over two: the keys
+  // of a decode come again after those of all others, and three of its four tiles have no rows.
+  const GpuParams ampere = params_of(with(large_chip(), "matrix_issue", 0));
+  AttentionKernel shape = shape_of({200, 200}, 8, 2);
+  shape.spans.insert(shape.spans.end(), 2, {1, 512});
+  const AttentionSchedule schedule = attention_schedule(ampere, shape, false, 0);
+  ASSERT_EQ(schedule.ctas.size(), 8U * 3U * 4U);
+  for (std::size_t i = 0; i < schedule.ctas.size(); ++i) {
+    const AttentionCta& cta = schedule.ctas[i];
+    EXPECT_EQ(cta.first_head, static_cast<std::int64_t>(i / 12));
+    EXPECT_EQ(cta.span, static_cast<std::int64_t>(i / 4 % 3));
+    const bool has_rows = i / 4 % 3 == 0 || i % 4 == 0;
+    EXPECT_EQ(cta.without_rows, has_rows ? 0 : 1) << i;
+  }
+  // 8 x 60 x 15 tiles without rows on 132 SMs: 27 of them follow each other, at most 15 of a span.
+  shape.spans = {{960, 960}};
+  shape.spans.insert(shape.spans.end(), 60, {1, 512});
+  const AttentionSchedule many = attention_schedule(ampere, shape, false, 0);
+  EXPECT_EQ(many.ctas.size(), 8U * (15U + 60U * 2U));
+  EXPECT_EQ(many.ctas.back().without_rows, 14);
+}
+
 TEST(AttentionPlan, WindowsDoNotShrinkTheGridOfXqa) {
   const GpuParams params = params_of(large_chip());
   AttentionKernel shape = shape_of({1, 8192}, 8, 4);

@@ -272,6 +272,17 @@ TEST(SglangScheduler, ComputesPromptsBeforeItDecodes) {
   EXPECT_EQ(play(sglang(), 99, {{1, 4, 3}, {2, 4, 2}}), (Steps{"0+4", "1+4", "0+1 1+1", "0+1"}));
 }
 
+TEST(SglangScheduler, LooksForRequestsAfterSomeStepsOfDecoding) {
+  // A look after the prompt, before step 2, when nothing has come; the next one three steps of
+  // decoding later. The new prompt is begun in step 5, though it came before step 3.
+  Serving serving = sglang();
+  serving.receive_interval = 3;
+  EXPECT_EQ(play(serving, 100, {{1, 4, 7}, {3, 4, 2}}),
+            (Steps{"0+4", "0+1", "0+1", "0+1", "1+4", "0+1 1+1", "0+1", "0+1"}));
+  // Where nothing runs it is begun at once.
+  EXPECT_EQ(play(serving, 100, {{1, 4, 2}, {3, 4, 1}}), (Steps{"0+4", "0+1", "1+4"}));
+}
+
 TEST(SglangScheduler, CutsAPromptToTheChunk) {
   EXPECT_EQ(play(sglang(4), 99, {{1, 10, 2}}), (Steps{"0+4", "0+4", "0+2", "0+1"}));
 }

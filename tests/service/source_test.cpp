@@ -49,6 +49,16 @@ std::pair<double, double> gaps_of(const Arrivals& arrivals) {
   return {mean, std::sqrt(squares / count - mean * mean) / mean};
 }
 
+TEST(Source, ClosedUsersStartTogetherWhereTheRampIsNone) {
+  Traffic traffic;
+  traffic.arrivals = ArrivalKind::Closed;
+  traffic.concurrency = traffic.requests = 4;
+  traffic.ramp = Picoseconds(0);
+  EXPECT_EQ(arrivals_of(traffic).times, (std::vector<double>{0, 0, 0, 0}));
+  traffic.ramp = Picoseconds(4'000'000'000'000);
+  EXPECT_EQ(arrivals_of(traffic).times, (std::vector<double>{0, 1, 2, 3}));
+}
+
 TEST(Arrivals, OfGammaHaveTheRateAndTheBurstinessAsked) {
   for (const double burstiness : {0.5, 1.0, 2.0, 3.0}) {
     Traffic traffic = open_traffic(ArrivalKind::Gamma, 40000);

@@ -13,8 +13,9 @@
 
 namespace tandem::fakes {
 
-/// time = layers x (base + token x tokens + context x sum of KV lengths) + head, all ns; the floor
-/// is half of it. One kernel per layer. Energy: 1 nJ per token and layer, 100 W static.
+/// time = layers x (base + token x tokens + context x sum of KV lengths + curve x sequences^2) +
+/// head, all ns; the floor is half of it. One kernel per layer. Energy: 1 nJ per token and layer,
+/// 100 W static.
 class FakeChip final : public ChipModel {
  public:
   FakeChip(const Chip& chip) : chip_(chip) {}
@@ -29,6 +30,9 @@ class FakeChip final : public ChipModel {
     return fit;
   }
   std::int64_t batch_limit() const override { return chip_.parameters.count("slots"); }
+  std::int64_t parallel_units() const override {
+    return chip_.parameters.has("units") ? chip_.parameters.count("units") : 0;
+  }
   std::int64_t context_granularity() const override { return batch_limit() > 0 ? 16 : 1; }
   StageCost simulate(const Stage& stage, const Batch& batch, TimelineRecorder*) const override {
     StageCost cost;
@@ -65,6 +69,8 @@ class FakeChip final : public ChipModel {
     const ParameterSet& p = chip_.parameters;
     std::int64_t ns = stage.layers * (p.count("base") + p.count("token") * batch.tokens() +
                                       p.count("context") * lengths);
+    const auto sequences = static_cast<std::int64_t>(batch.slices.size());
+    if (p.has("curve")) ns += stage.layers * p.count("curve") * sequences * sequences;
     if (stage.has_head() && batch.sampled() > 0) ns += p.count("head");
     return Picoseconds(1000 * ns);
   }

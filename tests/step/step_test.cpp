@@ -93,6 +93,16 @@ TEST(Anchors, BracketsEncloseTheValue) {
   EXPECT_EQ(seven.low, 6);
   EXPECT_EQ(seven.high, 8);
   EXPECT_DOUBLE_EQ(seven.upper_weight, 0.5);
+  // Decodes are whole up to 8; an edge at 16 has an anchor on either side.
+  EXPECT_EQ(bracket_decodes(7, {}).low, 7);
+  EXPECT_EQ(bracket_decodes(20, {}).low, 16);
+  const Bracket twenty = bracket_decodes(20, {5, 16, 33});
+  EXPECT_EQ(twenty.low, 17);
+  EXPECT_EQ(twenty.high, 24);
+  EXPECT_EQ(bracket_decodes(16, {16}).upper_weight, 0);
+  // A third, a half, one and two waves of 132 CTAs, eight per decode; of two groups each.
+  EXPECT_EQ(wave_edges(132, 8, 1), (DecodeEdges{5, 8, 16, 33}));
+  EXPECT_EQ(wave_edges(132, 8, 2), (DecodeEdges{10, 16, 32, 66}));
   const Bracket hundred = bracket_octave(100);
   EXPECT_EQ(hundred.low, 64);
   EXPECT_EQ(hundred.high, 128);
@@ -111,8 +121,36 @@ TEST(Estimator, InterpolationIsExactWhereTheCostIsMultilinear) {
   EXPECT_TRUE(estimate.interpolated);
   // 4 x (1000 + 10 x 5 + 3 x 505) ns.
   EXPECT_EQ(estimate.latency().count(), 1000 * 4 * (1000 + 50 + 1515));
-  EXPECT_EQ(estimator.simulated(), 4);  // 4 and 6 sequences at 64 and 128 tokens
+  EXPECT_EQ(estimator.simulated(), 2);  // 5 sequences at 64 and 128 tokens
   EXPECT_DOUBLE_EQ(estimator.totals().activity.at("ops"), 5 * 4);
+}
+
+TEST(Estimator, TimeBendsWithItsFloorBetweenAnchors) {
+  // 20 sequences between 16 and 24: the chord of n^2 is 416, its floor's 208 where the pass has
+  // 200, so 8 of the 16 that the chord is too high by are taken off.
+  Scenario s = fakes::scenario();
+  fakes::set(s.system.chips["big"].parameters, "curve", 1);
+  StageStore store;
+  PoolModel pool(s, s.placement.prefill, 0, fakes::catalogue(), fakes::network(), store);
+  StepEstimator estimator(pool, Fidelity::Cycle, false);
+  const Batch batch = decode_batch(20, 64);
+  const Picoseconds exact = pool.step(batch).latency();
+  EXPECT_EQ(estimator.execute(batch).latency() - exact, Picoseconds(1000 * 4 * 8));
+}
+
+TEST(Estimator, AnchorsStandOnEitherSideOfAWave) {
+  // Waves of 36 CTAs hold 18 decodes with the fake's two KV heads: 20 of them lie between 19 and
+  // 24, where n^2 bends less than between 16 and 24.
+  Scenario s = fakes::scenario();
+  fakes::set(s.system.chips["big"].parameters, "curve", 1);
+  fakes::set(s.system.chips["big"].parameters, "units", 36);
+  StageStore store;
+  PoolModel pool(s, s.placement.prefill, 0, fakes::catalogue(), fakes::network(), store);
+  StepEstimator estimator(pool, Fidelity::Cycle, false);
+  const Batch batch = decode_batch(20, 64);
+  const Picoseconds exact = pool.step(batch).latency();
+  // 0.8 x 19^2 + 0.2 x 24^2 = 404 for 400, half of it taken off.
+  EXPECT_EQ(estimator.execute(batch).latency() - exact, Picoseconds(1000 * 4 * 2));
 }
 
 TEST(Estimator, AuditFindsTheErrorOfACurvedCost) {

@@ -28,12 +28,25 @@ SglangScheduler::SglangScheduler(const Serving& serving, std::int64_t kv_blocks)
       first_ratio_(std::min(1.0, default_ratio * serving.conservativeness)),
       ratio_(first_ratio_) {}
 
+void SglangScheduler::add(Request& request, bool comes_with_kv) {
+  unseen_.push_back({.request = &request, .comes_with_kv = comes_with_kv});
+}
+
+void SglangScheduler::receive() {
+  if (!running_.empty() && decodes_since_ < serving_.receive_interval) return;
+  waiting_.splice(waiting_.end(), unseen_);
+  decodes_since_ = 0;
+}
+
 void SglangScheduler::plan(ScheduledStep& step) {
+  receive();
   kv_.begin_step();  // the tree takes in what a step computed when it is over
   if (running_.empty()) ratio_ = first_ratio_;
   reserve_waiting(step);
   plan_prompts(step);
-  if (step.sequences.empty()) plan_decode(step);
+  const bool has_prompts = !step.sequences.empty();
+  if (!has_prompts) plan_decode(step);
+  decodes_since_ = has_prompts ? serving_.receive_interval : decodes_since_ + 1;
 }
 
 void SglangScheduler::queue_again(Sequences::iterator victim) {
@@ -133,6 +146,14 @@ std::vector<BatchScheduler::Sequences::iterator> SglangScheduler::queue_in_order
   return sorted;
 }
 
+void SglangScheduler::retract_cut() {
+  if (cut_ == nullptr) return;
+  const auto cut = find(running_, *cut_);
+  if (cut->in_flight > 0) return;
+  preempt(cut);
+  cut_ = nullptr;
+}
+
 bool SglangScheduler::has_room_to_decode(std::int64_t steps) const {
   std::int64_t blocks = 0;
   for (const ScheduledSequence& sequence : running_) {
@@ -171,7 +192,11 @@ void SglangScheduler::retract() {
       ++candidates;
       if (victim == running_.end() || is_kept_longer(*victim, *it)) victim = it;
     }
-    if (candidates <= 1) break;
+    if (candidates <= 1) {
+      // The last one that decodes goes on in the room of a prompt that was begun.
+      if (!has_room_to_decode(1)) retract_cut();
+      break;
+    }
     preempt(victim);
     has_retracted = true;
   }

@@ -59,6 +59,8 @@ Speculator::Speculator(const Scenario& scenario, std::uint64_t seed,
       network_(std::move(network)),
       alarm_(agenda, *this),
       router_(router),
+      verifier_policy_(make_replica_policy(scenario.serving, seed, PoolDuty::Prompts)),
+      drafter_policy_(make_replica_policy(scenario.serving, seed, PoolDuty::Tokens)),
       timeline_(timeline),
       draft_side_(std::make_unique<Side>(*this, &Speculator::drafted)),
       verify_side_(std::make_unique<Side>(*this, &Speculator::verified)) {
@@ -85,11 +87,11 @@ void Speculator::connect(Router::Replicas* drafters, Router::Replicas* verifiers
 void Speculator::arrived(Request& request, Picoseconds now) {
   auto& sequence = sequences_[request.id];
   sequence = std::make_unique<Sequence>(request, speculation_, seed_);
-  sequence->verifier = &router_.choose(*verifiers_, next_verifier_);
+  sequence->verifier = (*verifiers_)[verifier_policy_->choose(request, *verifiers_)].get();
   request.prefill = request.decode = sequence->verifier;
   sequence->verifier->submit(sequence->verify, now);
   if (request.output == 1) return;  // the prompt's pass gives the only token
-  sequence->drafter = &router_.choose(*drafters_, next_drafter_);
+  sequence->drafter = (*drafters_)[drafter_policy_->choose(request, *drafters_)].get();
   sequence->drafter->submit(sequence->draft, now);
 }
 

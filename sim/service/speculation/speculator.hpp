@@ -98,13 +98,13 @@ class Speculator final : public RequestInlet, public Component {
   std::unique_ptr<NetworkModel> network_;
   DeliveryAlarm alarm_;
   Router& router_;
+  std::unique_ptr<ReplicaPolicy> verifier_policy_;
+  std::unique_ptr<ReplicaPolicy> drafter_policy_;
   TimelineRecorder* timeline_;
   std::unique_ptr<Side> draft_side_;
   std::unique_ptr<Side> verify_side_;
   Router::Replicas* drafters_ = nullptr;
   Router::Replicas* verifiers_ = nullptr;
-  std::size_t next_drafter_ = 0;
-  std::size_t next_verifier_ = 0;
   std::map<std::int64_t, std::unique_ptr<Sequence>> sequences_;
   std::vector<RoundGroup> groups_;  ///< by verifying replica
   std::map<NetworkModel::MessageId, Message> under_way_;

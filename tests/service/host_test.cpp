@@ -1,0 +1,57 @@
+// What the host adds to passes and requests, worked out by hand.
+#include <gtest/gtest.h>
+
+#include "sim/service/service.hpp"
+#include "tests/step/fakes.hpp"
+
+namespace tandem {
+namespace {
+
+using fakes::scenario;
+
+RunResult serve_with(Scenario s, const std::map<std::string, double>& software) {
+  for (const auto& [name, value] : software) fakes::set(s.software.parameters, name, value);
+  RunOptions options;
+  options.exact = true;
+  return run(s, fakes::catalogue(), fakes::network(), options);
+}
+
+TEST(Host, TimeOfAStepAndItsSequencesAddsToEveryPass) {
+  // Prefill 5280 ns, three further tokens of 4040 ns; the host takes 1000 + 1 x 500 ns for each.
+  const RunResult result =
+      serve_with(scenario(), {{"step_overhead", 1e-6}, {"sequence_overhead", 0.5e-6}});
+  EXPECT_DOUBLE_EQ(result.requests[0].ttft_ms, 6780e-6);
+  EXPECT_DOUBLE_EQ(result.requests[0].tpot_ms, 5540e-6);
+}
+
+TEST(Host, BesideChipsOnlyWhatIsLongerThanThePassBeforeCounts) {
+  // The first pass waits for the host: chips were idle. Later ones are prepared beside 5280 and
+  // 4040 ns: 1500 ns are hidden.
+  const RunResult hidden = serve_with(
+      scenario(),
+      {{"step_overhead", 1e-6}, {"sequence_overhead", 0.5e-6}, {"host_beside_chips", 1}});
+  EXPECT_DOUBLE_EQ(hidden.requests[0].ttft_ms, 6780e-6);
+  EXPECT_DOUBLE_EQ(hidden.requests[0].tpot_ms, 4040e-6);
+  // 5000 ns are behind the prefill, but 960 ns longer than the decodes before the other two.
+  const RunResult longer =
+      serve_with(scenario(), {{"step_overhead", 5e-6}, {"host_beside_chips", 1}});
+  EXPECT_DOUBLE_EQ(longer.requests[0].ttft_ms, 10280e-6);
+  EXPECT_DOUBLE_EQ(longer.requests[0].e2e_ms - longer.requests[0].ttft_ms,
+                   (4040 + 4040 + 960 + 4040 + 960) * 1e-6);
+}
+
+TEST(Host, FrontEndTakesRequestsOneAfterTheOther) {
+  // Two requests at once of 32 tokens: 1000 + 32 x 100 = 4200 ns each. The first is prefilled from
+  // 4200 to 9480 ns; the second enters at 8400, and its prefill of 32 tokens rides along with the
+  // first one's decode: 4 x (1000 + 330) = 5320 ns.
+  Scenario s = scenario();
+  s.traffic.requests = 2;
+  s.traffic.concurrency = 2;
+  const RunResult result =
+      serve_with(s, {{"request_overhead", 1e-6}, {"prompt_token_overhead", 0.1e-6}});
+  EXPECT_DOUBLE_EQ(result.requests[0].ttft_ms, 9480e-6);
+  EXPECT_DOUBLE_EQ(result.requests[1].ttft_ms, 14800e-6);
+}
+
+}  // namespace
+}  // namespace tandem
