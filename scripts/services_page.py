@@ -5,7 +5,8 @@ Usage: services_page.py --tandem FILE [--data DIR] [--sample N|all] [--seed S] [
                         [--rows FILE] [--check]
 
 `--sample` bounds the rows per table, drawn from each group of model, GPU, format and engine in proportion;
-`--rows` writes every row with its prediction as JSON; `--check` compares the page with a fresh run.
+`--only` runs the tables whose name contains TEXT and keeps the other sections of the page; `--rows` writes every
+row with its prediction as JSON; `--check` compares the page with a fresh run.
 """
 
 import argparse
@@ -24,7 +25,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "services.md"
 TABLES = {"log": request_log.cases, "inferencex": inferencex.cases, "trtllm": throughput.cases,
           "splitwise": static_batches.splitwise, "argonne": static_batches.argonne}
-SAMPLE = 48
+SAMPLE = 40
 # Rows of tables whose runs take long, as a share of the others'.
 SHARES = {"trtllm": 0.25}
 
@@ -66,10 +67,11 @@ def main():
     if options.rows:
         options.rows.write_text(json.dumps([dataclasses.asdict(case) for _, chosen in tables.values()
                                             for case in chosen]))
-    page = report.page(tables, number, options.seed)
+    before = PAGE.read_text() if PAGE.exists() else ""
+    page = report.page(tables, number, options.seed, before if options.only else "")
     if not options.check:
-        PAGE.write_text(page) if not options.only else print(page)
-    elif page != PAGE.read_text():
+        PAGE.write_text(page)
+    elif page != before:
         sys.exit("docs/services.md differs; run scripts/services_page.py and look at what moved")
 
 

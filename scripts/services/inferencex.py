@@ -3,7 +3,6 @@
 Settings of the engines are those of the benchmark's scripts (SemiAnalysisAI/InferenceX, benchmarks/*.sh)."""
 
 import csv
-import random
 import re
 
 from .cases import Case, scenario
@@ -116,8 +115,11 @@ def serving(model, name, backend, facts):
         chunk = 8192
         if "deepseek" in model:
             chunk = 16384 if name == "fp4" else 32768 if facts.get("gpus") == 8 else 8192
-        return {"policy": "sglang", "max_batch_tokens": chunk, "max_prefill_tokens": max(chunk, 16384),
-                "max_sequences": max(users, 128), "kv_block_tokens": 1, "prefix_cache": False}
+        rules = {"policy": "sglang", "max_batch_tokens": chunk, "max_prefill_tokens": max(chunk, 16384),
+                 "max_sequences": max(users, 128), "kv_block_tokens": 1, "prefix_cache": False}
+        if facts["drawn"]:
+            rules["receive_interval"] = 30 if users >= 16 else 10
+        return rules
     tokens = 8192
     if "deepseek" in model:
         tokens = max(8192, (users + isl + 127) // 64 * 64)
@@ -143,19 +145,14 @@ def rounds(facts):
     return 5 if facts["osl"] <= 1024 else 3
 
 
-def lengths(facts):
-    """Prompt and answer of every request: drawn from 0.8 to 1.0 times what the row names, or all alike."""
-    source = random.Random(f"{facts['isl']}/{facts['osl']}")
-    lowest = 0.8 if facts["drawn"] else 1.0
-    return [(source.randint(int(facts["isl"] * lowest), facts["isl"]),
-             source.randint(int(facts["osl"] * lowest), facts["osl"]))
-            for _ in range(rounds(facts) * facts["concurrency"])]
-
-
-def trace(facts):
-    """All requests at once; the engine takes as many as there are users."""
-    return "arrival_s,prompt_tokens,output_tokens\n" + "".join(f"0,{prompt},{output}\n"
-                                                               for prompt, output in lengths(facts))
+def traffic(facts):
+    """A closed loop whose users begin at once; lengths are drawn from 0.8 to 1.0 times what the row names, or all
+    alike."""
+    users, share = facts["concurrency"], 0.9 if facts["drawn"] else 1.0
+    load = {"arrivals": "closed", "start": "together", "concurrency": users,
+            "prompt_tokens": round(facts["isl"] * share), "output_tokens": round(facts["osl"] * share),
+            "requests": rounds(facts) * users}
+    return {**load, "length_spread": 0.1111} if facts["drawn"] else load
 
 
 def aggregated(row, case):
@@ -163,18 +160,8 @@ def aggregated(row, case):
     facts = case.facts
     pool = {"mode": "monolithic", "pool": "gpu", **gang(facts["gpus"], facts["expert"], facts["attention_data"]),
             "precision": precision(case.model, case.precision, case.gpu, case.backend)}
-    limits = {**serving(case.model, case.precision, case.backend, facts), "max_sequences": facts["concurrency"]}
-    case.trace = trace(facts)
-    return scenario(case.model, SYSTEMS[case.gpu], pool, limits, software(case.backend, facts["version"]),
-                    {"arrivals": "trace", "trace": {"file": "trace.csv"}})
-
-
-def traffic(facts):
-    """A closed loop whose users begin one after the other."""
-    users, share = facts["concurrency"], 0.9 if facts["drawn"] else 1.0
-    load = {"arrivals": "closed", "concurrency": users, "prompt_tokens": round(facts["isl"] * share),
-            "output_tokens": round(facts["osl"] * share), "requests": max(8, 3 * users)}
-    return {**load, "length_spread": 0.1111} if facts["drawn"] else load
+    return scenario(case.model, SYSTEMS[case.gpu], pool, serving(case.model, case.precision, case.backend, facts),
+                    software(case.backend, facts["version"]), traffic(facts))
 
 
 def disaggregated(row, case):
@@ -186,7 +173,6 @@ def disaggregated(row, case):
     if not row["concurrency"]:
         case.reason = "no concurrency in the row"
         return
-    case.statistic = "loop"
     facts = case.facts
     facts["concurrency"] = round(float(row["concurrency"]))
     numbers = precision(case.model, case.precision, case.gpu, case.backend)

@@ -28,19 +28,30 @@ vLLM and TensorRT-LLM of 2024 in half precision; the A100 are those of Polaris (
 }
 
 
-def page(tables, number, seed):
-    """The whole page. `tables`: name -> (all cases, the chosen ones with predictions)."""
+def page(tables, number, seed, before=""):
+    """The whole page. `tables`: name -> (all cases, the chosen ones with predictions); sections of other tables are
+    taken from `before`."""
     if number is None:
         rows = "Every row was run."
     else:
         rows = f"At most about {number} rows per table, drawn with seed {seed} in proportion to their groups."
+    kept = {text.split("\n")[0]: "## " + text.rstrip("\n") + "\n" for text in before.split("\n## ")[1:]}
     parts = [HEAD + rows + "\n"]
-    for name, (every, chosen) in tables.items():
-        parts.append(NOTES[name] + "\n")
-        parts.append(left_out(every, chosen))
-        parts.append(single(chosen[0]) if name == "log" else grouped(chosen, every))
-        if name == "inferencex":
-            parts.append(by_load(chosen))
+    for name, note in NOTES.items():
+        heading = note.split("\n")[0].removeprefix("## ")
+        if name in tables:
+            parts.append(section(name, *tables[name]))
+        elif heading in kept:
+            parts.append(kept[heading])
+    return "\n".join(parts)
+
+
+def section(name, every, chosen):
+    """One table's part of the page."""
+    parts = [NOTES[name] + "\n", left_out(every, chosen)]
+    parts.append(single(chosen[0]) if name == "log" else grouped(chosen, every))
+    if name == "inferencex":
+        parts.append(by_load(chosen))
     return "\n".join(parts)
 
 

@@ -72,27 +72,18 @@ def weighted_median(values, weights):
 
 
 def closed(requests, case):
-    """Means and medians over a closed loop whose users begin at once. All requests wait from the beginning and as
-    many run as there are users; each was sent when the one whose place it took was done. A benchmark sends ten
-    times as many requests as it has users; where fewer were simulated, those of the first round keep a tenth of
-    the weight."""
+    """Means and medians over a closed loop whose users begin at once. A benchmark sends ten times as many requests
+    as it has users; where fewer were simulated, those of the first round keep a tenth of the weight."""
     users = case.facts["concurrency"]
     ordered = sorted(requests, key=lambda row: row["id"])
-    sent = [0.0] * users + sorted(row["arrival_s"] * 1e3 + row["e2e_ms"] for row in ordered)
-    series = {"ttft": [row["arrival_s"] * 1e3 + row["ttft_ms"] - sent[index] for index, row in enumerate(ordered)],
-              "tpot": [row["tpot_ms"] for row in ordered]}
     later = max(len(ordered) - users, 1)
     weights = [0.1 / users if index < users else 0.9 / later for index in range(len(ordered))]
-    means = {name: sum(value * weight for value, weight in zip(values, weights)) / sum(weights)
-             for name, values in series.items()}
-    medians = {f"{name}_median": weighted_median(values, weights) for name, values in series.items()}
-    return {**means, **medians}
-
-
-def loop(requests, case):
-    """Means over a closed loop of the simulator's own, whose users begin one after the other."""
-    later = sorted(requests, key=lambda row: row["id"])[case.facts["concurrency"]:]
-    return {name: sum(row[f"{name}_ms"] for row in later) / len(later) for name in ("ttft", "tpot")}
+    found = {}
+    for name in ("ttft", "tpot"):
+        values = [row[f"{name}_ms"] for row in ordered]
+        found[name] = sum(value * weight for value, weight in zip(values, weights)) / sum(weights)
+        found[f"{name}_median"] = weighted_median(values, weights)
+    return found
 
 
 def static(requests, case):
@@ -141,4 +132,4 @@ def percentile(values, part):
     return values[low] + (values[high] - values[low]) * (place - low)
 
 
-STATISTICS = {"closed": closed, "loop": loop, "static": static, "saturated": saturated, "log": log}
+STATISTICS = {"closed": closed, "static": static, "saturated": saturated, "log": log}

@@ -17,20 +17,18 @@ def test_weighted_median_between_two_where_half_falls_on_an_edge():
 
 
 def requests(times):
-    """All sent at 0; each runs for 10 ms after its first token."""
-    return [{"id": index, "arrival_s": 0.0, "ttft_ms": time, "tpot_ms": 1.0, "e2e_ms": time + 10.0}
-            for index, time in enumerate(times)]
+    return [{"id": index, "ttft_ms": time, "tpot_ms": 1.0} for index, time in enumerate(times)]
 
 
-def test_a_request_is_sent_when_the_one_before_it_is_done():
-    # One user: sent at 0, 12 and 25; first tokens after 2, 3 and 5 ms. The first weighs a tenth.
+def test_the_first_round_weighs_a_tenth():
+    # One user, three requests: 0.1, 0.45 and 0.45 of all weight.
     case = cases.Case("", "", "", "", "", "", {}, facts={"concurrency": 1})
-    found = simulation.closed(requests([2, 15, 30]), case)
+    found = simulation.closed(requests([2, 3, 5]), case)
     assert found["ttft"] == pytest.approx(0.1 * 2 + 0.45 * 3 + 0.45 * 5)
-    assert found["ttft_median"] == pytest.approx(3)
-    # Two users: the third takes the place of the one that is done first.
+    assert found["ttft_median"] == 3
+    # Two users: the first two share the tenth.
     case.facts["concurrency"] = 2
-    assert simulation.closed(requests([2, 4, 20]), case)["ttft"] == pytest.approx(0.05 * 2 + 0.05 * 4 + 0.9 * 8)
+    assert simulation.closed(requests([2, 4, 8]), case)["ttft"] == pytest.approx(0.05 * 2 + 0.05 * 4 + 0.9 * 8)
 
 
 def row(**changes):
