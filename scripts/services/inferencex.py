@@ -67,7 +67,7 @@ def drawn_lengths(row):
 
 def parallelism(row):
     """GPUs, runs of experts and whether attention is data-parallel. Where the id names tp and ep they hold: the
-    columns of some rows have their product."""
+    columns of some rows have their product, once as tensor and once as expert parallelism of equal size."""
     named = re.search(r"_tp(\d+)(?:_0)?_ep(\d+|none)(?:_0)?_\d+$", row["id"])
     groups = float(row["attention_dp_size"] or 1)
     if named:
@@ -75,6 +75,8 @@ def parallelism(row):
     else:
         gpus = int(float(row["tp_size"]) * groups)
         expert = max(1, int(float(row["moe_ep_size"] or 1)))
+        if expert > 1 and row["moe_tp_size"] == row["moe_ep_size"] and gpus == expert**2:
+            gpus = expert
     if row["model_path"].startswith(("Qwen", "meta")):
         expert = 1
     return {"gpus": gpus, "expert": expert, "attention_data": groups > 1}

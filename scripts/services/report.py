@@ -34,7 +34,7 @@ def page(tables, number, seed, before=""):
     if number is None:
         rows = "Every row was run."
     else:
-        rows = f"At most about {number} rows per table, drawn with seed {seed} in proportion to their groups."
+        rows = f"About {number} rows per table (fewer of those that take long), drawn with seed {seed} in proportion to their groups."
     kept = {text.split("\n")[0]: "## " + text.rstrip("\n") + "\n" for text in before.split("\n## ")[1:]}
     parts = [HEAD + rows + "\n"]
     for name, note in NOTES.items():
@@ -92,7 +92,7 @@ def errors(values):
 
 
 def grouped(chosen, every):
-    """Errors per group, then per engine, then of all."""
+    """Errors per group of which a row was predicted, then per engine, then of all."""
     metrics = sorted({metric for case in chosen for metric in case.measured}, reverse=True)
     head = ["model", "GPU", "format", "engine", "rows", "predicted"]
     for metric in metrics:
@@ -107,6 +107,8 @@ def grouped(chosen, every):
     rows = []
     for key in sorted(groups, key=lambda key: (key[0] == "all", key[3] == "", key)):
         cases = groups[key]
+        if key[0] != "all" and not any(case.predicted for case in cases):
+            continue
         row = [*key, count[key], sum(bool(case.predicted) for case in cases)]
         for metric in metrics:
             row += errors(ratios(cases, metric))

@@ -230,7 +230,10 @@ Serving build_serving(const Tree& tree, ReadContext& context) {
   if (const Tree* eviction = reader.child("eviction")) {
     serving.eviction = build_eviction(*eviction, context);
   }
-  serving.cascade_attention = reader.flag("cascade_attention");
+  serving.cascade_attention =
+      reader.choice<CascadeAttention>("cascade_attention", {{"false", CascadeAttention::Off},
+                                                            {"vllm", CascadeAttention::Vllm},
+                                                            {"always", CascadeAttention::Always}});
   serving.prefix_cache = reader.flag("prefix_cache");
   return serving;
 }

@@ -38,7 +38,8 @@ void check_eviction(const Scenario& scenario, const Tree& tree, Problems& proble
 void check_cascade(const Scenario& scenario, const Tree& tree, Problems& problems) {
   const Tree* serving = tree.find("serving");
   const Tree* cascade = serving == nullptr ? nullptr : serving->find("cascade_attention");
-  if (cascade == nullptr || !scenario.serving.cascade_attention) return;
+  const bool is_off = scenario.serving.cascade_attention == CascadeAttention::Off;
+  if (cascade == nullptr || is_off) return;
   const auto report = [&](const std::string& text) { problems.report(cascade->place, text); };
   const PoolPlacement& decode = scenario.placement.decode;
   for (const ChipGroup& group : scenario.system.groups) {

@@ -108,7 +108,9 @@ void add_placed(Hasher& hasher, const Placed& placed) {
   const Serving& serving = placed.serving;
   hasher.add(serving.policy).add(serving.router).add(serving.max_batch_tokens);
   hasher.add(serving.max_sequences).add(serving.kv_block_tokens);
-  if (serving.cascade_attention) hasher.add("cascade_attention");
+  if (serving.cascade_attention != CascadeAttention::Off) {
+    hasher.add("cascade_attention").add(serving.cascade_attention);
+  }
   if (serving.eviction.is_on()) {
     hasher.add("eviction").add(serving.eviction.policy).add(serving.eviction.tokens);
     hasher.add(serving.eviction.sinks);

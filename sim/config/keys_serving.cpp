@@ -46,10 +46,10 @@ Section serving_section() {
           number("kv_block_tokens", Dimension::Count, "16", 1, 1e6,
                  "Tokens of one block of the paged KV cache."),
           map("eviction", "Cached tokens that are dropped (GPUs, mode monolithic); default: none."),
-          flag(
-              "cascade_attention", "false",
-              "Requests of a group that decode in one pass read the KV of their common prefix once "
-              "(GPUs)."),
+          choice("cascade_attention", "false", {"false", "vllm", "always"}, {},
+                 "Requests of a group that decode in one pass read the KV of their common prefix "
+                 "once (GPUs). vllm: where vLLM does, all requests of the pass share at least 256 "
+                 "tokens and its estimate says that it pays. always: wherever two share one."),
           flag("prefix_cache", "true",
                "Keep the KV blocks of prompts' shared parts for later requests (traces with a "
                "prefix; agents)."),

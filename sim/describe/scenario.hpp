@@ -123,6 +123,10 @@ struct Placement {
   [[nodiscard]] bool has_ffn() const { return mode == PlacementMode::AttentionFfn; }
 };
 
+/// When requests of a group that decode in one pass read the KV of their common prefix once: never,
+/// where vLLM does (vllm_cascades()), or wherever two of them share one.
+enum class CascadeAttention : std::uint8_t { Off, Vllm, Always };
+
 struct Serving {
   std::string policy = "vllm_v1";
   std::int64_t max_batch_tokens = 8192;
@@ -136,8 +140,7 @@ struct Serving {
   double conservativeness = 1;  ///< sglang: of the room that running answers are expected to need
   bool prefix_cache = true;     ///< prompts begin behind what is cached of their shared parts
   Eviction eviction;
-  /// Requests of a group that decode read the KV of their common prefix once.
-  bool cascade_attention = false;
+  CascadeAttention cascade_attention = CascadeAttention::Off;
   /// Over replicas: "least_loaded", "round_robin", "kv_overlap" or "session_affinity".
   std::string router = "least_loaded";
   double overlap_weight = 1;      ///< kv_overlap: blocks to compute over blocks in use

@@ -150,14 +150,20 @@ std::string groups_text(const ReportInput& input) {
       use.groups, use.requests, number(s.groups_per_s), number(s.e2e_ms.mean), number(s.e2e_ms.p99),
       number(s.output_tokens), number(s.energy_j), number(s.usd));
   text += fmt::format(
-      "  {} prompt tokens computed, closed form {}, without sharing {}; cost over one request {}, "
-      "closed form {}\n",
-      use.prompt_tokens, use.prompt_tokens_alone, use.prompt_tokens_unshared, number(s.cost_ratio),
-      number(s.cost_ratio_alone));
-  if (use.waited_for_sequence + use.waited_for_kv + use.preemptions > 0) {
-    text +=
-        fmt::format("  branches that waited: {} for a sequence, {} for KV blocks; {} preemptions\n",
-                    use.waited_for_sequence, use.waited_for_kv, use.preemptions);
+      "  {} prompt tokens computed, closed form {}, without sharing {}; {} output tokens per "
+      "pass\n",
+      use.prompt_tokens, use.prompt_tokens_alone, use.prompt_tokens_unshared,
+      number(s.output_tokens_per_pass));
+  if (use.prompt_tokens > use.prompt_tokens_alone) {
+    text += fmt::format("  computed again: {} while others did, {} after eviction\n",
+                        use.computed_beside_others, use.computed_after_eviction);
+  }
+  const std::int64_t waited = use.waited_for_sequence + use.waited_for_kv + use.waited_for_step;
+  if (waited + use.preemptions > 0) {
+    text += fmt::format(
+        "  requests that waited: {} for a sequence, {} for KV blocks, {} for a step; {} "
+        "preemptions\n",
+        use.waited_for_sequence, use.waited_for_kv, use.waited_for_step, use.preemptions);
   }
   return text;
 }

@@ -175,11 +175,14 @@ Json groups_json(const ReportInput& input) {
           {"prompt_tokens",
            {{"computed", use.prompt_tokens},
             {"closed_form", use.prompt_tokens_alone},
-            {"unshared", use.prompt_tokens_unshared}}},
-          {"cost_over_one_request",
-           {{"run", optional_number(s.cost_ratio)},
-            {"closed_form", optional_number(s.cost_ratio_alone)}}},
-          {"waited_for", {{"sequence", use.waited_for_sequence}, {"kv_blocks", use.waited_for_kv}}},
+            {"unshared", use.prompt_tokens_unshared},
+            {"computed_beside_others", use.computed_beside_others},
+            {"computed_after_eviction", use.computed_after_eviction}}},
+          {"output_tokens_per_pass", s.output_tokens_per_pass},
+          {"waited_for",
+           {{"sequence", use.waited_for_sequence},
+            {"kv_blocks", use.waited_for_kv},
+            {"step", use.waited_for_step}}},
           {"preemptions", use.preemptions}};
 }
 

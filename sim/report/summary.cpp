@@ -80,18 +80,11 @@ GroupSummary summarise_groups(const RunResult& result, const Accounting& account
   summary.e2e_ms = summarise(use.e2e_ms);
   const auto output = static_cast<double>(result.output_tokens);
   summary.output_tokens = output / groups;
+  summary.output_tokens_per_pass = output / static_cast<double>(result.steps);
   if (accounting.energy_j) summary.energy_j = accounting.energy_j->total() / groups;
   if (accounting.usd_per_hour_used) {
     summary.usd = *accounting.usd_per_hour_used * result.simulated_s / 3600 / groups;
   }
-  const bool has_prices = accounting.usd_per_m_input_tokens && accounting.usd_per_m_output_tokens;
-  if (!has_prices || !(*accounting.usd_per_m_input_tokens > 0)) return summary;
-  const double ratio = *accounting.usd_per_m_output_tokens / *accounting.usd_per_m_input_tokens;
-  const double first = static_cast<double>(use.first_prompt_tokens) +
-                       ratio * output / static_cast<double>(use.requests);
-  summary.cost_ratio = (static_cast<double>(use.prompt_tokens) + ratio * output) / first;
-  summary.cost_ratio_alone =
-      (static_cast<double>(use.prompt_tokens_alone) + ratio * output) / first;
   return summary;
 }
 

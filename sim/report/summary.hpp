@@ -45,13 +45,11 @@ struct GroupSummary {
   double groups_per_s = 0;
   Summary e2e_ms;            ///< arrival of a group to its last token
   double output_tokens = 0;  ///< of a group, mean
+  /// Over all passes, those of prompts included: what answers share of a pass makes them cheaper
+  /// than one by itself.
+  double output_tokens_per_pass = 0;
   std::optional<double> energy_j;
   std::optional<double> usd;
-  /// Cost of a group over that of its first request alone, at the run's prices per token: as
-  /// measured, and (P + n O r) / (P + O r) where every shared token is computed once. r: price of
-  /// an output token over that of a prompt token.
-  std::optional<double> cost_ratio;
-  std::optional<double> cost_ratio_alone;
 };
 
 /// Of a run with groups.

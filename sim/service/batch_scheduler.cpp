@@ -38,7 +38,8 @@ void BatchScheduler::name_prefix(const Request& request, SequenceSlice& slice) c
 
 void BatchScheduler::take(ScheduledSequence& sequence, std::int64_t tokens, ScheduledStep& step) {
   step.batch.slices.push_back(slice_of(*sequence.request, sequence.computed, tokens));
-  if (serving_.cascade_attention) name_prefix(*sequence.request, step.batch.slices.back());
+  const bool may_share = serving_.cascade_attention != CascadeAttention::Off;
+  if (may_share) name_prefix(*sequence.request, step.batch.slices.back());
   step.sequences.push_back(&sequence);
   sequence.computed += tokens;
   ++sequence.in_flight;
@@ -96,7 +97,9 @@ void BatchScheduler::begin_behind_shared(ScheduledSequence& sequence) {
   Request& request = *sequence.request;
   if (request.shared.empty() || sequence.blocks > 0) return;
   sequence.computed = kv_.tokens_here(request);
-  if (request.generated == 0) request.cached_tokens = sequence.computed;
+  if (request.generated > 0) return;
+  request.cached_tokens = sequence.computed;
+  if (request.group >= 0) request.tokens_under_way = kv_.tokens_under_way(request);
 }
 
 ForkOutcome BatchScheduler::fork(Request& branch) {
@@ -119,9 +122,22 @@ ForkOutcome BatchScheduler::fork(Request& branch) {
   return outcome;
 }
 
+// New requests stand behind those that were noted already.
+void BatchScheduler::note_waiting(const ScheduledStep& step) {
+  ForkOutcome cause = ForkOutcome::WaitsForKv;
+  if (step.batch.tokens() >= serving_.max_batch_tokens) cause = ForkOutcome::WaitsForStep;
+  if (!has_sequence_to_spare()) cause = ForkOutcome::WaitsForSequence;
+  for (auto at = waiting_.rbegin(); at != waiting_.rend(); ++at) {
+    Request& request = *at->request;
+    if (request.group < 0 || request.waited != ForkOutcome::Runs) return;
+    if (request.generated == 0 && request.preemptions == 0) request.waited = cause;
+  }
+}
+
 ScheduledStep BatchScheduler::schedule() {
   ScheduledStep step;
   plan(step);
+  note_waiting(step);
   step.preempted = std::exchange(preempted_, {});
   return step;
 }

@@ -105,6 +105,7 @@ class BatchScheduler {
   Sequences running_;
 
  private:
+  void note_waiting(const ScheduledStep& step);
   void name_prefix(const Request& request, SequenceSlice& slice) const;
 
   std::vector<Request*> preempted_;  ///< since the last step

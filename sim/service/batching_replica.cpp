@@ -4,9 +4,29 @@
 
 namespace tandem {
 
+namespace {
+
+/// What decides on the first chip of a pool, where it may decide at all.
+std::optional<CascadeChip> cascade_chip(const PoolModel& pool, const Serving& serving) {
+  if (serving.cascade_attention != CascadeAttention::Vllm) return std::nullopt;
+  const Stage& stage = pool.stations().front().stages.front();
+  CascadeChip chip{.units = std::max<std::int64_t>(1, pool.chip().parallel_units())};
+  for (const LayerKind& kind : shard_of(stage.network, stage.shard).kinds) {
+    const auto* attention = std::get_if<GroupedAttention>(&kind.mixer);
+    if (attention == nullptr || attention->shape.window > 0) continue;
+    chip.query_heads = attention->shape.heads;
+    chip.kv_heads = attention->shape.kv_heads;
+    break;
+  }
+  return chip;
+}
+
+}  // namespace
+
 BatchingReplica::BatchingReplica(const ReplicaSetup& setup, const Serving& serving)
     : Replica(setup, setup.estimator->pool().stations().size()),
       kv_blocks_(setup.estimator->pool().kv_room().tokens / serving.kv_block_tokens),
+      cascade_(cascade_chip(setup.estimator->pool(), serving)),
       scheduler_(make_scheduler(serving, kv_blocks_)) {}
 
 void BatchingReplica::submit(Request& request, Picoseconds now) {
@@ -102,6 +122,7 @@ void BatchingReplica::issue(Picoseconds now) {
   for (Request* request : step.reserved) setup_.sink->reserved(*request, *this, now);
   for (Request* request : step.preempted) setup_.sink->preempted(*request, now);
   if (step.batch.slices.empty()) return;
+  if (cascade_ && !vllm_cascades(step.batch.slices, *cascade_)) share_no_prefix(step.batch.slices);
   StepEstimate estimate;
   const Picoseconds end = run_pass(step.batch, now, estimate);
   for (std::size_t i = 0; i < step.sequences.size(); ++i) {

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
+#include "sim/lower/cascade.hpp"
 #include "sim/service/batch_scheduler.hpp"
 #include "sim/service/replica.hpp"
 
@@ -36,7 +38,8 @@ class BatchingReplica final : public Replica {
   void issue(Picoseconds now);
   void kick(Picoseconds now);
 
-  std::int64_t kv_blocks_;  ///< room
+  std::int64_t kv_blocks_;              ///< room
+  std::optional<CascadeChip> cascade_;  ///< where passes share prefixes as vLLM chooses
   std::unique_ptr<BatchScheduler> scheduler_;
   std::vector<Flight> flights_;  ///< in the order of issue
 };

@@ -47,6 +47,10 @@ class KvBlocks {
   [[nodiscard]] std::int64_t tokens_here(const Request& request) const {
     return shared_.tokens_here(request);
   }
+  /// Tokens behind these that other requests are computing.
+  [[nodiscard]] std::int64_t tokens_under_way(const Request& request) const {
+    return shared_.tokens_under_way(request);
+  }
   /// Blocks that hold nothing that a request holds.
   [[nodiscard]] std::int64_t free() const { return room_ - used_; }
   [[nodiscard]] std::int64_t used() const { return used_; }

@@ -14,8 +14,9 @@ namespace tandem {
 class Replica;
 
 /// Whether a branch goes on at once from the prompt that it shares, or waits: for one of the
-/// sequences (or slots) that its replica runs at once, or for KV blocks.
-enum class ForkOutcome : std::uint8_t { Runs, WaitsForSequence, WaitsForKv };
+/// sequences (or slots) that its replica runs at once, or for KV blocks. A request of a group that
+/// is new may also wait for a step that has tokens to spare.
+enum class ForkOutcome : std::uint8_t { Runs, WaitsForSequence, WaitsForKv, WaitsForStep };
 
 /// One request. Owned by the run; components hold pointers and change only what concerns them.
 struct Request {
@@ -31,6 +32,11 @@ struct Request {
   std::int64_t generated = 0;
   std::int64_t preemptions = 0;
   std::int64_t cached_tokens = 0;  ///< prompt tokens that a prefix cache answered
+  /// Of a group: prompt tokens that requests before it compute, in whole blocks; and those of them
+  /// that others were still computing when it began.
+  std::int64_t findable_tokens = 0;
+  std::int64_t tokens_under_way = 0;
+  ForkOutcome waited = ForkOutcome::Runs;  ///< of a group: why the first step did not take it
   Picoseconds first_token;
   Picoseconds last_token;
   Picoseconds finish;

@@ -46,7 +46,6 @@ void RequestGroups::send_round(Group& group, Picoseconds now) {
   for (std::int64_t i = 0; i < traffic_.agents; ++i) {
     Request& request = first + i == 0 ? *group.root : further(group, first + i, now);
     prepare(request, group, first + i);
-    if (first + i == 0) use_.first_prompt_tokens += request.prompt;
     const bool is_first_of_round = i == 0;
     const bool finds_prefix = !is_first_of_round || group.round > 0;
     const std::size_t parts = is_first_of_round && group.round > 0 ? 1 : request.shared.size();
@@ -57,9 +56,10 @@ void RequestGroups::send_round(Group& group, Picoseconds now) {
 }
 
 /// `shared_tokens`: at the start of the prompt, computed for requests before it.
-void RequestGroups::count_prompt(const Request& request, std::int64_t shared_tokens) {
+void RequestGroups::count_prompt(Request& request, std::int64_t shared_tokens) {
   const std::int64_t found = std::min(shared_tokens, request.prompt - 1);
-  use_.prompt_tokens_alone += request.prompt - found / block_tokens_ * block_tokens_;
+  request.findable_tokens = found / block_tokens_ * block_tokens_;
+  use_.prompt_tokens_alone += request.prompt - request.findable_tokens;
   use_.prompt_tokens_unshared += request.prompt;
 }
 
@@ -111,14 +111,25 @@ std::vector<Request*> RequestGroups::branch(Request& root, Picoseconds now) {
   return branches;
 }
 
-void RequestGroups::forked(ForkOutcome outcome) {
+void RequestGroups::count_lost(const Request& request) {
+  const std::int64_t lost =
+      std::max<std::int64_t>(0, request.findable_tokens - request.cached_tokens);
+  const std::int64_t beside = std::min(lost, request.tokens_under_way);
+  use_.computed_beside_others += beside;
+  use_.computed_after_eviction += lost - beside;
+}
+
+void RequestGroups::waited(ForkOutcome outcome) {
   use_.waited_for_sequence += outcome == ForkOutcome::WaitsForSequence ? 1 : 0;
   use_.waited_for_kv += outcome == ForkOutcome::WaitsForKv ? 1 : 0;
+  use_.waited_for_step += outcome == ForkOutcome::WaitsForStep ? 1 : 0;
 }
 
 bool RequestGroups::finished(const Request& request, Picoseconds now) {
   Group& group = groups_.at(request.group);
   use_.preemptions += request.preemptions;
+  waited(request.waited);
+  count_lost(request);
   if (--group.unanswered > 0) return false;
   if (++group.round < traffic_.rounds) {
     send_round(group, now);

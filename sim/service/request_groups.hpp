@@ -24,10 +24,15 @@ struct GroupUse {
   std::int64_t prompt_tokens_alone = 0;
   /// Prompt tokens of the same requests without sharing.
   std::int64_t prompt_tokens_unshared = 0;
-  std::int64_t first_prompt_tokens = 0;  ///< those of each group's first request, summed
-  // Branches that did not go on at once, by what they waited for, and requests that lost their KV.
+  /// Prompt tokens computed beyond the closed form because others were still computing them
+  /// (sglang: in the same step), and because the blocks that held them were taken for others.
+  std::int64_t computed_beside_others = 0;
+  std::int64_t computed_after_eviction = 0;
+  // Requests that a step could have begun, or gone on with, and did not, by what they waited for;
+  // and requests that lost their KV.
   std::int64_t waited_for_sequence = 0;
   std::int64_t waited_for_kv = 0;
+  std::int64_t waited_for_step = 0;
   std::int64_t preemptions = 0;
 };
 
@@ -43,8 +48,8 @@ class RequestGroups final : public RequestInlet {
   /// The branches that go on from this request's prompt, each with its first token; all agents go
   /// by themselves.
   std::vector<Request*> branch(Request& root, Picoseconds now);
-  /// A branch was given to a replica.
-  void forked(ForkOutcome outcome);
+  /// A branch was given to a replica, or a request of a group is done that waited or did not.
+  void waited(ForkOutcome outcome);
   /// A request was answered; sends the next round when it was the last of one. True: its group is
   /// over.
   bool finished(const Request& request, Picoseconds now);
@@ -64,7 +69,8 @@ class RequestGroups final : public RequestInlet {
   void send_round(Group& group, Picoseconds now);
   void prepare(Request& request, const Group& group, std::int64_t index) const;
   Request& further(const Group& group, std::int64_t index, Picoseconds now);
-  void count_prompt(const Request& request, std::int64_t shared_tokens);
+  void count_prompt(Request& request, std::int64_t shared_tokens);
+  void count_lost(const Request& request);
 
   Traffic traffic_;
   std::int64_t block_tokens_;

@@ -60,7 +60,7 @@ void Router::fork(Request& root, Replica& replica, Picoseconds now) {
   if (branches.empty()) return;
   for (Request* branch : branches.mapped()) {
     branch->decode = &replica;
-    groups_->forked(replica.fork(root, *branch, now));
+    groups_->waited(replica.fork(root, *branch, now));
   }
 }
 

@@ -36,6 +36,18 @@ std::int64_t SharedBlocks::tokens_here(const Request& request) const {
   return std::min(blocks, (request.known_tokens() - 1) / block_tokens_) * block_tokens_;
 }
 
+std::int64_t SharedBlocks::tokens_under_way(const Request& request) const {
+  std::int64_t blocks = 0;
+  for_each_part(request, [&](std::int64_t key, std::int64_t begin, std::int64_t end) {
+    if (blocks != begin) return;
+    const auto part = parts_.find(key);
+    const bool is_held = part != parts_.end() && part->second.holders > 0;
+    blocks += is_held ? end - begin : std::min(blocks_to_find(key), end - begin);
+  });
+  const std::int64_t most = (request.known_tokens() - 1) / block_tokens_;
+  return std::min(blocks, most) * block_tokens_ - tokens_here(request);
+}
+
 std::int64_t SharedBlocks::missing(const Request& request, std::int64_t from,
                                    std::int64_t to) const {
   std::int64_t blocks = to - from;

@@ -22,6 +22,8 @@ class SharedBlocks {
   /// Tokens at the start of the request whose KV is here; at least its newest token is not counted,
   /// which has to be computed.
   [[nodiscard]] std::int64_t tokens_here(const Request& request) const;
+  /// Tokens behind these that requests which hold the blocks are computing.
+  [[nodiscard]] std::int64_t tokens_under_way(const Request& request) const;
   /// How many blocks have to be made for the blocks [from, to) of the request's table.
   [[nodiscard]] std::int64_t missing(const Request& request, std::int64_t from,
                                      std::int64_t to) const;

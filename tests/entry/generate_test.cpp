@@ -11,51 +11,14 @@
 #include "sim/describe/dense_decoder.hpp"
 #include "sim/entry/api.hpp"
 #include "sim/entry/generate_json.hpp"
-#include "sim/lower/llama2c_checkpoint.hpp"
 #include "sim/lower/reference_model.hpp"
 #include "sim/lower/safetensors.hpp"
-#include "sim/step/pool_model.hpp"
-#include "tests/support/test_data.hpp"
+#include "tests/entry/stories_harness.hpp"
 
 namespace tandem::entry {
 namespace {
 
 using Json = nlohmann::json;
-
-std::filesystem::path tales() {
-  return std::filesystem::path(TANDEM_SOURCE_DIR) / "workloads" / "checkpoints" / "little_tales";
-}
-
-struct Model {
-  Weights weights;
-  Tokenizer tokenizer;
-};
-
-Model load_stories() {
-  Weights weights =
-      read_llama2c_checkpoint((tandem::test::stories_folder() / "stories260K.bin").string());
-  Tokenizer tokenizer((tandem::test::stories_folder() / "tok512.bin").string(),
-                      weights.network.vocabulary);
-  return {std::move(weights), std::move(tokenizer)};
-}
-
-Model load_tales() {
-  Weights weights = read_llama2c_checkpoint((tales() / "model.bin").string());
-  Tokenizer tokenizer((tales() / "tokenizer.bin").string(), weights.network.vocabulary);
-  return {std::move(weights), std::move(tokenizer)};
-}
-
-GenerateResult run(const Context& context, Scenario scenario, const Model& model,
-                   const std::string& prompt, std::int64_t positions,
-                   std::vector<std::int32_t> forced = {}) {
-  scenario.model = model.weights.network;
-  GenerateOptions options;
-  options.positions = positions;
-  options.forced = std::move(forced);
-  const auto tokens = model.tokenizer.encode(prompt, true, false);
-  return generate(scenario, context.catalogue, context.make_network, model.weights, tokens,
-                  options);
-}
 
 std::string contents(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
@@ -110,44 +73,6 @@ TEST(Disaggregated, GpuToGpuWritesTheTokensOfOneGpuExactly) {
   EXPECT_EQ(one.tokens, two.tokens);
   EXPECT_EQ(one.logits, two.logits);
   ASSERT_FALSE(two.kv_received.empty());
-}
-
-// Hidden rows of 128 floats cross twice in each of 4 layers for every token but the first; the KV
-// of 4 prompt tokens is 2 x 2 x 32 floats per layer. Token mixers in float32 and blocks in float16
-// write what one GPU in float32 writes; logits are float16's error apart.
-TEST(AttentionFfn, WritesTheTokensOfOneGpu) {
-  const Context context = make_context();
-  const Model model = load_tales();
-  const GenerateResult one =
-      run(context, context.loader.scenario("little_tales_gpu"), model, "Once there was", 40);
-  const Scenario scenario = context.loader.scenario("little_tales_afd");
-  const GenerateResult apart = run(context, scenario, model, "Once there was", 40);
-  EXPECT_EQ(apart.tokens, one.tokens);
-  EXPECT_LT(reference_max_abs_error(apart, model.weights), 0.02);
-  std::map<std::string, std::int64_t> bytes;
-  for (const Transfer& transfer : apart.transfers) bytes[transfer.what] += transfer.bytes.count();
-  EXPECT_EQ(bytes["hidden"], 2 * 4 * (40 - 4) * 128 * 4);
-  EXPECT_EQ(bytes["kv"], 4 * 4 * 2 * 2 * 32 * 4);
-  EXPECT_GT(apart.chip_cycles.at("lpu0").count(), 0);
-  EXPECT_GT(apart.chip_cycles.at("lpu1").count(), 0);
-  EXPECT_GT(apart.total, apart.floor);
-}
-
-// Passes with numbers and steps of services are the same passes.
-TEST(AttentionFfn, TakesTheTimeThatServicesCount) {
-  const Context context = make_context();
-  const Model model = load_tales();
-  const Scenario scenario = context.loader.scenario("little_tales_afd");
-  const GenerateResult result = run(context, scenario, model, "Once there was", 12);
-  StageStore store;
-  PoolModel pool(scenario, scenario.placement.decode, 1, context.catalogue, context.make_network,
-                 store, LayerDuty::Mixers);
-  // The second token also waits for the KV cache.
-  for (std::size_t i = 2; i < result.token_gaps.size(); ++i) {
-    Batch batch;
-    batch.slices.push_back({.context = static_cast<std::int64_t>(i) + 3, .new_tokens = 1});
-    EXPECT_EQ(result.token_gaps[i], pool.step(batch).latency()) << i;
-  }
 }
 
 TEST(Disaggregated, TheKvCacheThatArrivesIsTheOneThatLeft) {

@@ -29,6 +29,58 @@ TEST(Cascade, PromptsAndLonelyRequestsHaveNone) {
   EXPECT_FALSE(cascade_of({{.context = 80}, {.context = 80}}).exists());
 }
 
+/// Decodes behind the same prefix.
+std::vector<SequenceSlice> decodes(std::int64_t requests, std::int64_t prefix_tokens) {
+  return std::vector<SequenceSlice>(static_cast<std::size_t>(requests),
+                                    sharing(7, prefix_tokens, prefix_tokens + 50));
+}
+
+// 32 heads over 8 on 132 SMs, n requests, t tiles of 128 keys: together one wave of 32 CTAs, t
+// long, against ceil(8 n t / 132) without: 16 requests take ceil(0.97 t), 17 ceil(1.03 t).
+TEST(Cascade, OfVllmPaysFromAWaveOfCtasOn) {
+  const CascadeChip h100{32, 8, 132};
+  EXPECT_FALSE(vllm_cascades(decodes(16, 4096), h100));
+  EXPECT_TRUE(vllm_cascades(decodes(17, 4096), h100));
+  // 129 queries are two tiles per head: 64 CTAs in one wave, 5 tiles long, against 40 waves.
+  EXPECT_TRUE(vllm_cascades(decodes(129, 640), h100));
+  // One head: cascade's single CTA per tile of queries against 16 of splitting, all in one wave.
+  EXPECT_FALSE(vllm_cascades(decodes(8, 4096), {4, 1, 1000}));
+}
+
+TEST(Cascade, OfVllmNeedsAPrefixOf256TokensAndEightRequests) {
+  const CascadeChip small{32, 8, 1};
+  EXPECT_TRUE(vllm_cascades(decodes(8, 256), small));
+  EXPECT_FALSE(vllm_cascades(decodes(8, 255), small));
+  EXPECT_FALSE(vllm_cascades(decodes(7, 256), small));
+  EXPECT_FALSE(vllm_cascades({}, small));
+}
+
+TEST(Cascade, OfVllmNeedsEveryRequestOfThePass) {
+  const CascadeChip small{32, 8, 1};
+  std::vector<SequenceSlice> slices = decodes(8, 512);
+  slices.push_back(sharing(9, 512, 600));
+  EXPECT_FALSE(vllm_cascades(slices, small));
+  slices.back() = {.context = 0, .new_tokens = 100};
+  EXPECT_FALSE(vllm_cascades(slices, small));
+}
+
+// Heads of their own, and several tokens per request: nothing splits keys, so it pays always.
+TEST(Cascade, OfVllmPaysWhereKeysAreNotSplit) {
+  EXPECT_TRUE(vllm_cascades(decodes(8, 256), {32, 32, 132}));
+  std::vector<SequenceSlice> rounds = decodes(8, 256);
+  for (SequenceSlice& slice : rounds) {
+    slice.new_tokens = 3;
+    slice.in_round = true;
+  }
+  EXPECT_TRUE(vllm_cascades(rounds, {32, 8, 132}));
+}
+
+TEST(Cascade, SharesNothingWhereItIsTurnedOff) {
+  std::vector<SequenceSlice> slices = decodes(8, 512);
+  share_no_prefix(slices);
+  EXPECT_FALSE(cascade_of(slices).exists());
+}
+
 /// Sums over the kernels of attention, merges left out.
 KernelWork attention_of(const Stage& stage, const Batch& batch) {
   KernelWork sum;

@@ -33,7 +33,7 @@ def test_the_first_round_weighs_a_tenth():
 
 def row(**changes):
     base = {"id": "x_agg_1024x1024_c4_cfg1", "tp_size": "8", "attention_dp_size": "1", "moe_ep_size": "1",
-            "model_path": "deepseek-ai/DeepSeek-R1"}
+            "moe_tp_size": "8", "model_path": "deepseek-ai/DeepSeek-R1"}
     return {**base, **changes}
 
 
@@ -42,7 +42,8 @@ def row(**changes):
     ({"id": "r1_c8_tp4_ep4_950", "tp_size": "16", "moe_ep_size": "4"}, (4, 4, False)),
     ({"id": "r1_c8_tp8_0_ep8_0_316", "tp_size": "1", "attention_dp_size": "64", "moe_ep_size": "8"}, (8, 8, True)),
     ({"id": "q_c16_tp2_epnone_1", "tp_size": "2", "attention_dp_size": ""}, (2, 1, False)),
-    ({"tp_size": "1", "attention_dp_size": "8", "moe_ep_size": "8"}, (8, 8, True)),
+    ({"tp_size": "1", "attention_dp_size": "8", "moe_ep_size": "8", "moe_tp_size": "1"}, (8, 8, True)),
+    ({"tp_size": "64", "moe_ep_size": "8", "moe_tp_size": "8"}, (8, 8, False)),
 ])
 def test_gpus_of_a_row_are_those_of_its_id(changes, expected):
     found = inferencex.parallelism(row(**changes))

@@ -6,24 +6,14 @@
 #include "sim/report/page.hpp"
 #include "sim/report/result_json.hpp"
 #include "sim/report/summary.hpp"
+#include "tests/report/priced_scenario.hpp"
 #include "tests/service/mix_scenario.hpp"
 
 namespace tandem {
 namespace {
 
 using Json = nlohmann::json;
-
-Scenario priced(Scenario s) {
-  fakes::set(s.system.parameters, "host_power", 1600);
-  ParameterSet& p = s.prices.parameters;
-  fakes::set(p, "electricity", 0.09 / 3.6e6);
-  fakes::set(p, "pue", 1.2);
-  fakes::set(p, "life", 10000 * 3600.0);
-  fakes::set(p, "hosting", 0.1);
-  fakes::set(p, "chips.big.capital", 20000);
-  fakes::set(p, "chips.small.capital", 10000);
-  return s;
-}
+using fakes::priced;
 
 struct Reported {
   Scenario scenario;

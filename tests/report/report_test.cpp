@@ -6,22 +6,14 @@
 
 #include "sim/report/page.hpp"
 #include "sim/report/result_json.hpp"
+#include "tests/report/priced_scenario.hpp"
 #include "tests/service/drafter_scenario.hpp"
 
 namespace tandem {
 namespace {
 
 Scenario priced_scenario() {
-  Scenario s = fakes::scenario();
-  fakes::set(s.system.parameters, "host_power", 1600);
-  ParameterSet& p = s.prices.parameters;
-  fakes::set(p, "electricity", 0.09 / 3.6e6);
-  fakes::set(p, "pue", 1.2);
-  fakes::set(p, "life", 10000 * 3600.0);
-  fakes::set(p, "hosting", 0.1);
-  fakes::set(p, "chips.big.capital", 20000);
-  fakes::set(p, "chips.small.capital", 10000);
-  return s;
+  return fakes::priced(fakes::scenario());
 }
 
 struct Accounted {
@@ -87,34 +79,18 @@ TEST(Accounting, RangesMakeBandsAndTheStrongestInputComesFirst) {
   EXPECT_GT(a.sensitivity.provenance[0].elasticity, 0.8);
 }
 
-TEST(Report, CostOfAGroupIsItsPromptOnceAndAllItsAnswers) {
+TEST(Report, GroupsHaveTheirCostTheirTokensAndWhatTheyWaitedFor) {
   Scenario s = priced_scenario();
   s.traffic.branches = 3;
   const Accounted a = run_it(s);
-  // P = 32, n = 3, O = 4: (P + n O r) / (P + O r).
-  const double r = *a.books.usd_per_m_output_tokens / *a.books.usd_per_m_input_tokens;
   const nlohmann::json groups = nlohmann::json::parse(result_json(a.input()))["groups"];
-  EXPECT_NEAR(groups["cost_over_one_request"]["closed_form"], (32 + 12 * r) / (32 + 4 * r), 1e-12);
-  EXPECT_EQ(groups["cost_over_one_request"]["run"], groups["cost_over_one_request"]["closed_form"]);
-  // Cost of a group by the prices per token, and by the hour: one group is the whole run.
-  const double usd =
-      (32 * *a.books.usd_per_m_input_tokens + 12 * *a.books.usd_per_m_output_tokens) / 1e6;
-  EXPECT_NEAR(groups["usd_per_group"], usd, 1e-15);
+  // One group is the whole run.
+  EXPECT_NEAR(groups["usd_per_group"], *a.books.usd_per_hour_used * a.result.simulated_s / 3600,
+              1e-15);
   EXPECT_NEAR(groups["energy_j_per_group"], a.books.energy_j->total(), 1e-15);
+  EXPECT_EQ(groups["prompt_tokens"]["computed"], 32);
   EXPECT_EQ(groups["prompt_tokens"]["unshared"], 96);
   EXPECT_NE(run_page(a.input()).find("Groups: 1 of 3 requests"), std::string::npos);
-}
-
-TEST(Report, ContendedGroupsSayWhatTheyWaitFor) {
-  Scenario s = priced_scenario();
-  s.traffic.branches = 3;
-  s.traffic.prompt_tokens = 40;
-  s.serving.max_sequences = 2;
-  const Accounted a = run_it(s);
-  const nlohmann::json groups = nlohmann::json::parse(result_json(a.input()))["groups"];
-  EXPECT_EQ(groups["waited_for"]["sequence"], 1);
-  EXPECT_GT(groups["cost_over_one_request"]["run"], groups["cost_over_one_request"]["closed_form"]);
-  EXPECT_NE(run_page(a.input()).find("1 for a sequence"), std::string::npos);
 }
 
 TEST(Report, JsonHasEveryKeyAndTheRunObjectLast) {

@@ -2,6 +2,8 @@
 // by hand: a pass of n tokens takes 4 x (1000 + 10 n) ns, KV blocks hold 16 tokens.
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "sim/core/random.hpp"
 #include "sim/service/batch_scheduler.hpp"
 #include "sim/service/service.hpp"
@@ -48,9 +50,11 @@ Scenario discussing(std::int64_t agents, std::int64_t rounds, std::int64_t outpu
 }
 
 TEST(Branches, OfferTheirCommonPrefixToCascadeAttention) {
-  for (const bool cascades : {false, true}) {
+  for (const CascadeAttention mode :
+       {CascadeAttention::Off, CascadeAttention::Vllm, CascadeAttention::Always}) {
+    const bool cascades = mode != CascadeAttention::Off;
     Serving serving;
-    serving.cascade_attention = cascades;
+    serving.cascade_attention = mode;
     const auto scheduler = make_scheduler(serving, 64);
     std::vector<Request> requests(2);
     for (std::int64_t i = 0; i < 2; ++i) {
@@ -75,6 +79,28 @@ TEST(Branches, OfferTheirCommonPrefixToCascadeAttention) {
       EXPECT_EQ(slice.prefix_tokens, cascades ? 32 : 0);  // two whole blocks
     }
   }
+}
+
+// Seven requests are too few for vLLM, a prompt of 255 too short: it has 15 whole blocks. Each of
+// four passes of eight leaves out 256 tokens per branch in 4 layers of 1 ns per token.
+TEST(Branches, ShareTheirPrefixWhereVllmWould) {
+  const auto ns = [](CascadeAttention mode, std::int64_t branches, std::int64_t prompt) {
+    Scenario s = branching(branches);
+    s.traffic.prompt_tokens = prompt;
+    s.serving.cascade_attention = mode;
+    give_blocks(s, 200);
+    for (const auto& [name, value] : {std::pair("context", 1.0), {"shares", 1.0}, {"units", 1.0}}) {
+      fakes::set(s.system.chips["big"].parameters, name, value);
+    }
+    return std::llround(serve_groups(s).groups->e2e_ms[0] * 1e6);
+  };
+  const auto saved = [&](CascadeAttention mode, std::int64_t branches, std::int64_t prompt) {
+    return ns(CascadeAttention::Off, branches, prompt) - ns(mode, branches, prompt);
+  };
+  EXPECT_EQ(saved(CascadeAttention::Vllm, 8, 256), 4 * 4 * 8 * 256);
+  EXPECT_EQ(saved(CascadeAttention::Vllm, 7, 256), 0);
+  EXPECT_EQ(saved(CascadeAttention::Vllm, 8, 255), 0);
+  EXPECT_EQ(saved(CascadeAttention::Always, 7, 255), 4 * 4 * 7 * 240);
 }
 
 TEST(Branches, ComputeTheirPromptOnceAndDecodeSideBySide) {

@@ -14,8 +14,8 @@
 namespace tandem::fakes {
 
 /// time = layers x (base + token x tokens + context x sum of KV lengths + curve x sequences^2) +
-/// head, all ns; the floor is half of it. One kernel per layer. Energy: 1 nJ per token and layer,
-/// 100 W static.
+/// head, all ns, less what slices share with others where it has "shares"; the floor is half of it.
+/// One kernel per layer. Energy: 1 nJ per token and layer, 100 W static.
 class FakeChip final : public ChipModel {
  public:
   FakeChip(const Chip& chip) : chip_(chip) {}
@@ -64,9 +64,12 @@ class FakeChip final : public ChipModel {
 
  private:
   Picoseconds time(const Stage& stage, const Batch& batch) const {
-    std::int64_t lengths = 0;
-    for (const SequenceSlice& slice : batch.slices) lengths += slice.context + slice.new_tokens;
     const ParameterSet& p = chip_.parameters;
+    std::int64_t lengths = 0;
+    for (const SequenceSlice& slice : batch.slices) {
+      lengths += slice.context + slice.new_tokens;
+      if (p.has("shares")) lengths -= slice.prefix_tokens;
+    }
     std::int64_t ns = stage.layers * (p.count("base") + p.count("token") * batch.tokens() +
                                       p.count("context") * lengths);
     const auto sequences = static_cast<std::int64_t>(batch.slices.size());
