@@ -25,7 +25,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "services.md"
 TABLES = {"log": request_log.cases, "inferencex": inferencex.cases, "trtllm": throughput.cases,
           "splitwise": static_batches.splitwise, "argonne": static_batches.argonne}
-SAMPLE = 70
+SAMPLE = 40
 # Rows of tables whose runs take long or no time at all, as a share of the others'.
 SHARES = {"trtllm": 0.15, "argonne": 4}
 
