@@ -186,6 +186,36 @@ Json groups_json(const ReportInput& input) {
           {"preemptions", use.preemptions}};
 }
 
+Json tier_json(const KvTiersUse& all, const std::optional<TierUse>& use, double simulated_s) {
+  if (!use) return nullptr;
+  const auto bytes = [&](std::int64_t blocks) { return blocks * all.block.count(); };
+  return {{"capacity_bytes", bytes(use->capacity)},
+          {"hit_tokens", use->hits * all.block_tokens},
+          {"bytes_read", bytes(use->hits)},
+          {"bytes_written", bytes(use->writes)},
+          {"bytes_dropped", bytes(use->dropped)},
+          {"reading", to_seconds(use->reading) / simulated_s},
+          {"writing", to_seconds(use->writing) / simulated_s}};
+}
+
+/// Prompt tokens that were found, by where; shares of the run in which ways are in use, those of
+/// hosts summed over the replicas.
+Json kv_tiers_json(const RunResult& result) {
+  if (!result.kv_tiers) return nullptr;
+  const KvTiersUse& use = *result.kv_tiers;
+  return {{"host", tier_json(use, use.host, result.simulated_s)},
+          {"store", tier_json(use, use.store, result.simulated_s)}};
+}
+
+Json prompts_json(const RunResult& result) {
+  if (!result.prompt_routes) return nullptr;
+  const PromptRoutes& routes = *result.prompt_routes;
+  return {{"remote", routes.remote},
+          {"local", routes.local},
+          {"tokens_sent", routes.tokens_sent},
+          {"tokens_kept", routes.tokens_kept}};
+}
+
 Json sessions_json(const RunResult& result) {
   if (!result.sessions) return nullptr;
   const SessionUse& use = *result.sessions;
@@ -295,6 +325,8 @@ Json result_object(const ReportInput& input, bool with_run) {
   json["speculation"] = speculation_json(result);
   json["groups"] = groups_json(input);
   json["sessions"] = sessions_json(result);
+  json["kv_tiers"] = kv_tiers_json(result);
+  json["prompts"] = prompts_json(result);
   add_mix(input, json);
   json["pools"] = pools_json(result);
   json["links"] = links_json(result);
