@@ -190,7 +190,30 @@ def measure_accuracy(recorder):
     recorder.keep("accuracy.rows_per_s", round(predicted / seconds), command, seconds)
 
 
-PARTS = {"accuracy": measure_accuracy,
+def measure_services(recorder):
+    """Errors against every row of the measured services, and the page of it."""
+    data = pathlib.Path(os.environ.get("TANDEM_DATA", ROOT.parent / "shared" / "data"))
+    arguments = ["scripts/services_page.py", "--sample", "all"]
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        rows = pathlib.Path(folder) / "rows.json"
+        subprocess.run(["/usr/bin/python3", "-B", *arguments, "--tandem", recorder.tandem, "--data", data,
+                        "--rows", rows], cwd=ROOT, check=True)
+        cases = json.loads(rows.read_text())
+    command, seconds = " ".join(arguments), time.monotonic() - started
+    for table in sorted({case["table"] for case in cases}):
+        chosen = [case for case in cases if case["table"] == table]
+        recorder.keep(f"services.{table}.rows", len(chosen), command, seconds)
+        recorder.keep(f"services.{table}.predicted", sum(bool(case["predicted"]) for case in chosen), command, seconds)
+        for metric in sorted({metric for case in chosen for metric in case["measured"]}):
+            ratios = [case["predicted"][metric] / case["measured"][metric] for case in chosen
+                      if case["predicted"].get(metric) and case["measured"].get(metric)]
+            if ratios:
+                error = 100 * sum(abs(ratio - 1) for ratio in ratios) / len(ratios)
+                recorder.keep(f"services.{table}.{metric}.mape_percent", round(error, 2), command, seconds)
+
+
+PARTS = {"accuracy": measure_accuracy, "services": measure_services,
          "functional": measure_functional, "exactness": measure_exactness,
          "mathematics": measure_mathematics,
          "capacity": measure_capacity, "speed": measure_speed,

@@ -132,9 +132,11 @@ class ManifestReader {
     table.file_place = place_of(tree, "file");
     table.rows = rows(tree);
     for (const auto& [name, column] : pairs(tree, "columns", false)) {
+      table.columns[name] = column;
       if (name == "system") table.system_column = column;
     }
     for (const auto& [name, value] : pairs(tree, "fixed", false)) {
+      table.fixed[name] = value;
       if (name == "system") table.system = value;
       if (name == "software") table.software = value;
     }

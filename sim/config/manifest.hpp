@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -60,6 +61,8 @@ struct ManifestSystemTable {
   std::string system;         ///< the system of all rows; empty: `system_column` has it
   std::string system_column;  ///< empty: none
   std::string software;       ///< of all rows; empty: varies or unknown
+  std::map<std::string, std::string> columns;  ///< canonical name -> column of the file
+  std::map<std::string, std::string> fixed;    ///< canonical name -> value of all rows
   std::vector<ManifestSystemMetric> metrics;
   std::int64_t rows = 0;
   SourcePlace place;

@@ -72,7 +72,7 @@ ParameterSchema software_schema() {
       {"host_beside_chips", Dimension::Count,
        "1: the host prepares a step while the one before it runs; what is longer counts.", 0, 0, 1},
       {"request_overhead", Dimension::Time,
-       "Time of the server's front end per request, one after the other.", 0, 0, 1},
+       "Time of a request outside its engine, up to its first token.", 0, 0, 1},
       {"prompt_token_overhead", Dimension::Time, "The same per token of the prompt.", 0, 0, 1},
       {"launch_overhead", Dimension::Time, "Gap between two kernels that the framework adds.", 0, 0,
        1},

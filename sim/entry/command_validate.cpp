@@ -29,6 +29,7 @@ void run(ValidateArguments& arguments, const Context& context, bool has_sample) 
   request.predictor.is_cycle = arguments.fidelity == "cycle";
   request.predictor.overrides = parse_overrides(arguments.overrides);
   request.with_rows = !arguments.rows.empty();
+  if (!arguments.store.empty() && arguments.store != "none") request.store = arguments.store;
   const ValidationAnswer answer = validate(context, request);
   write_outputs({{arguments.json, arguments.json.empty() ? "" : validation_json(answer)},
                  {arguments.rows, answer.rows_csv}});
@@ -62,7 +63,7 @@ void add_validate(CLI::App& app, Session& session) {
                       "Write the figures as JSON; - for standard output");
   command->add_option("--rows", arguments->rows, "Write one CSV row per measured row");
   command->add_option("--store", arguments->store,
-                      "Accepted like everywhere; single kernels are not stored");
+                      "Folder of reusable step results, for rows of whole services; or none");
   command->callback(
       [arguments, sample, &session] { run(*arguments, session.context, sample->count() > 0); });
 }

@@ -109,6 +109,10 @@ RequestInlet& DeploymentRun::inlet(std::size_t tier) {
 
 RequestInlet& DeploymentRun::engine() {
   if (front_end_) return *front_end_;
+  return behind_front_end();
+}
+
+RequestInlet& DeploymentRun::behind_front_end() {
   if (speculator_) return *speculator_;
   return router_;
 }
@@ -116,7 +120,7 @@ RequestInlet& DeploymentRun::engine() {
 std::unique_ptr<FrontEnd> DeploymentRun::make_front_end() {
   const FrontEndTime time = front_end_time(model_.scenario().software);
   if (time.is_zero()) return nullptr;
-  return std::make_unique<FrontEnd>(time, parts_.agenda, engine());
+  return std::make_unique<FrontEnd>(time, parts_.agenda, behind_front_end());
 }
 
 void DeploymentRun::add_components() {

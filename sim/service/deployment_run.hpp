@@ -82,6 +82,7 @@ class DeploymentRun {
   };
   /// Where requests enter, whatever turns arrivals into them.
   [[nodiscard]] RequestInlet& engine();
+  [[nodiscard]] RequestInlet& behind_front_end();
   [[nodiscard]] std::unique_ptr<FrontEnd> make_front_end();
   void add_tiers(const std::vector<HostedTier>& hosted);
   [[nodiscard]] std::unique_ptr<Speculator> make_speculator();

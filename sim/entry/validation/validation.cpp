@@ -7,6 +7,7 @@
 
 #include "sim/config/csv.hpp"
 #include "sim/config/manifest.hpp"
+#include "sim/entry/systems/system_tables.hpp"
 #include "sim/entry/validation/rows_csv.hpp"
 
 namespace tandem::entry {
@@ -18,7 +19,8 @@ constexpr const char* system_op = "system";
 class Validation {
  public:
   Validation(const Context& context, const ValidationRequest& request)
-      : request_(request),
+      : context_(context),
+        request_(request),
         manifest_(load_manifest(request.folder)),
         predictor_(context, request.predictor),
         progress_("validate") {
@@ -106,53 +108,78 @@ class Validation {
   }
 
   void add_system_table(const ManifestSystemTable& table) {
-    if (table.system_column.empty()) {
-      if (!is_wanted(table.file, system_op, table.system)) return;
-      for (const auto& metric : table.metrics) add_system(table, table.system, metric, table.rows);
+    if (!table.file.ends_with(".csv")) {
+      if (is_wanted(table.file, system_op, table.system)) add_log(table);
       return;
     }
-    if (!may_be_wanted(table)) return;
     const CsvTable& csv = csv_of(table.file, table.file_place);
-    const auto system = csv.find(table.system_column);
-    if (!system) {
+    std::map<std::string, std::vector<std::size_t>> by_system;
+    const auto column = table.system_column.empty() ? std::nullopt : csv.find(table.system_column);
+    if (!table.system_column.empty() && !column) {
       throw ConfigError(table.place, fmt::format("'{}' has no column '{}'", csv.header_place().file,
                                                  table.system_column));
     }
-    std::map<std::string, std::vector<std::size_t>> by_system;
-    for (std::size_t i = 0; i < csv.rows(); ++i) by_system[csv.cell(i, *system)].push_back(i);
+    for (std::size_t i = 0; i < csv.rows(); ++i) {
+      by_system[column ? csv.cell(i, *column) : table.system].push_back(i);
+    }
     for (const auto& [name, rows] : by_system) {
-      if (!is_wanted(table.file, system_op, name)) continue;
-      for (const ManifestSystemMetric& metric : table.metrics) {
-        add_system(table, name, metric, filled_cells(csv, rows, metric.column));
-      }
+      if (is_wanted(table.file, system_op, name)) add_system(table, csv, name, rows);
     }
   }
 
-  /// Whether any system of the table can be wanted; reading the file tells which.
-  bool may_be_wanted(const ManifestSystemTable& table) const {
-    return table.file.ends_with(".csv") || is_wanted(table.file, system_op, "");
+  void add_system(const ManifestSystemTable& table, const CsvTable& csv, const std::string& system,
+                  const std::vector<std::size_t>& rows) {
+    const auto drawn = request_.sample.rows
+                           ? sampled_rows(rows, *request_.sample.rows, request_.sample.seed,
+                                          table.file + "/" + system)
+                           : rows;
+    const auto tick = [&](std::size_t done, std::size_t all) {
+      progress_.update(fmt::format("{} {}, {} of {} rows", table.file, system, done, all));
+    };
+    auto scored = system_tables().predict(table, csv, drawn, tick);
+    for (const ManifestSystemMetric& metric : table.metrics) {
+      ValidationEntry entry = system_entry(table, system, metric.name);
+      entry.table_rows = static_cast<std::int64_t>(rows.size());
+      std::vector<const ScoredRow*> pointers;
+      for (const ScoredRow& row : scored[metric.name]) {
+        pointers.push_back(&row);
+        if (!row.predicted) ++entry.not_predicted[row.reason];
+      }
+      entry.figures = figures_of(pointers);
+      answer_.entries.push_back(std::move(entry));
+    }
   }
 
-  static std::int64_t filled_cells(const CsvTable& csv, const std::vector<std::size_t>& rows,
-                                   const std::string& column) {
-    const auto index = csv.find(column);
-    if (!index) return static_cast<std::int64_t>(rows.size());  // a formula over columns
-    std::int64_t count = 0;
-    for (const std::size_t row : rows) count += csv.cell(row, *index).empty() ? 0 : 1;
-    return count;
+  void add_log(const ManifestSystemTable& table) {
+    for (const ManifestSystemMetric& metric : table.metrics) {
+      ValidationEntry entry = system_entry(table, table.system, metric.name);
+      entry.table_rows = entry.figures.rows = table.rows;
+      if (table.rows > 0)
+        entry.not_predicted["logs of requests are not replayed here"] = table.rows;
+      answer_.entries.push_back(std::move(entry));
+    }
   }
 
-  void add_system(const ManifestSystemTable& table, const std::string& system,
-                  const ManifestSystemMetric& metric, std::int64_t rows) {
+  static ValidationEntry system_entry(const ManifestSystemTable& table, const std::string& system,
+                                      const std::string& metric) {
     ValidationEntry entry;
     entry.file = table.file;
     entry.op = system_op;
     entry.chip = system;
     entry.software = table.software;
-    entry.metric = metric.name;
-    entry.table_rows = entry.figures.rows = rows;
-    if (rows > 0) entry.not_predicted["system tables are not predicted yet"] = rows;
-    answer_.entries.push_back(std::move(entry));
+    entry.metric = metric;
+    return entry;
+  }
+
+  SystemTables& system_tables() {
+    if (!system_tables_) {
+      ServedOptions options;
+      options.is_cycle = request_.predictor.is_cycle;
+      options.store = request_.store;
+      options.overrides = request_.predictor.overrides;
+      system_tables_ = std::make_unique<SystemTables>(context_, predictor_, std::move(options));
+    }
+    return *system_tables_;
   }
 
   void summarise_families() {
@@ -163,11 +190,13 @@ class Validation {
     }
   }
 
+  const Context& context_;
   const ValidationRequest& request_;
   Manifest manifest_;
   Predictor predictor_;
   Progress progress_;
   std::vector<const ManifestTable*> tables_;
+  std::unique_ptr<SystemTables> system_tables_;
   std::unique_ptr<RowsCsv> rows_csv_;
   std::unique_ptr<CsvTable> csv_;  ///< the last one: entries of one file stand together
   std::string csv_file_;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,8 @@ struct ValidationRequest {
   RowSample sample;
   PredictorOptions predictor;
   bool with_rows = false;  ///< makes rows_csv
+  /// Folder of reusable step results, for rows of whole services; none: nothing is kept.
+  std::optional<std::string> store = std::nullopt;
 };
 
 /// One table, element type and metric.

@@ -1,0 +1,36 @@
+// The scenario that stands for a measured row of a service.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "sim/config/loader.hpp"
+#include "sim/entry/systems/served_names.hpp"
+#include "sim/entry/systems/served_row.hpp"
+
+namespace tandem::entry {
+
+/// How a table's figures are read from the requests of a run.
+enum class ServedStatistic : std::uint8_t {
+  Loop,       ///< users that start together: means, as if each had sent ten requests
+  Batch,      ///< one batch: means over its requests, its end
+  Saturated,  ///< tokens per second while as many requests run as fit
+};
+
+/// Changes that make the scenario out of one that is shipped; or why the row is not predicted.
+struct ServedCase {
+  std::string reason;
+  std::vector<Override> changes;
+  ServedStatistic statistic = ServedStatistic::Loop;
+  std::int64_t users = 1;
+  std::int64_t gpus = 1;
+};
+
+/// `layer` names the software layer for a framework and its version.
+[[nodiscard]] ServedCase served_case(const ServedRow& row, const ServedNames& names,
+                                     const std::string& layer);
+
+/// The framework of a row, as software_for() takes it: "TensorRT-LLM 1.2.0rc6".
+[[nodiscard]] std::string framework_of(const ServedRow& row);
+
+}  // namespace tandem::entry

@@ -1,0 +1,137 @@
+#include "sim/entry/systems/served_runs.hpp"
+
+#include <algorithm>
+
+#include "sim/entry/api.hpp"
+#include "sim/service/service.hpp"
+
+namespace tandem::entry {
+namespace {
+
+/// Scenario that the cases change.
+constexpr const char* base_scenario = "llama8b_gpu";
+/// A benchmark sends this many requests per user; the first ones, which all come at once, are that
+/// share of its figures however many are simulated.
+constexpr double rounds_of_benchmark = 10;
+
+double first_token_ms(const RequestRecord& request) {
+  return request.arrival_s * 1e3 + request.ttft_ms;
+}
+double end_ms(const RequestRecord& request) {
+  return request.arrival_s * 1e3 + request.e2e_ms;
+}
+
+double end_of(const std::vector<RequestRecord>& requests) {
+  double end = 0;
+  for (const RequestRecord& request : requests) end = std::max(end, end_ms(request));
+  return end;
+}
+
+/// Means over requests, those of the first round with a weight of their own.
+std::map<std::string, double> means(const std::vector<RequestRecord>& requests, std::size_t users,
+                                    double first_share) {
+  const auto first = static_cast<double>(std::min(users, requests.size()));
+  const double later = static_cast<double>(requests.size()) - first;
+  std::map<std::string, double> sums;
+  double tpot_weight = 0;
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    const bool is_first = later == 0 || i < users;
+    const double weight =
+        later == 0 ? 1 / first : (is_first ? first_share / first : (1 - first_share) / later);
+    sums["ttft"] += weight * requests[i].ttft_ms;
+    sums["e2e"] += weight * requests[i].e2e_ms;
+    if (requests[i].output < 2) continue;
+    sums["tpot"] += weight * requests[i].tpot_ms;
+    tpot_weight += weight;
+  }
+  if (tpot_weight > 0) sums["tpot"] /= tpot_weight;
+  return sums;
+}
+
+void add_rates(const std::vector<RequestRecord>& requests, std::map<std::string, double>& figures) {
+  double prompts = 0, answers = 0;
+  for (const RequestRecord& request : requests) {
+    prompts += static_cast<double>(request.prompt);
+    answers += static_cast<double>(request.output);
+  }
+  const double seconds = end_of(requests) / 1e3;
+  figures["throughput"] = answers / seconds;
+  figures["throughput_input"] = prompts / seconds;
+  figures["throughput_total"] = (prompts + answers) / seconds;
+}
+
+/// Tokens per second from the first complete answer to the last first token: as many requests ran
+/// as there was room for.
+double saturated_rate(const std::vector<RequestRecord>& requests) {
+  double begin = end_of(requests), end = 0;
+  for (const RequestRecord& request : requests) {
+    begin = std::min(begin, end_ms(request));
+    end = std::max(end, first_token_ms(request));
+  }
+  double tokens = 0;
+  for (const RequestRecord& request : requests) {
+    const double first = first_token_ms(request), last = end_ms(request);
+    if (last <= first) continue;
+    const double inside = std::min(last, end) - std::max(first, begin);
+    tokens += static_cast<double>(request.output) * std::max(0.0, inside) / (last - first);
+  }
+  return tokens / (end - begin) * 1e3;
+}
+
+/// A message without its numbers, so that rows with the same trouble count together.
+std::string kind_of(const std::string& message) {
+  std::string kind;
+  for (const char c : message.substr(0, 160)) {
+    const bool is_digit = c >= '0' && c <= '9';
+    if (!is_digit) kind += c;
+    if (is_digit && !kind.ends_with('N')) kind += 'N';
+  }
+  return kind;
+}
+
+}  // namespace
+
+std::map<std::string, double> served_figures(const RunResult& result, const ServedCase& served) {
+  const auto users = static_cast<std::size_t>(result.traffic.concurrency);
+  if (served.statistic == ServedStatistic::Saturated) {
+    return {{"throughput", saturated_rate(result.requests)}};
+  }
+  auto figures = means(result.requests, users, 1 / rounds_of_benchmark);
+  if (served.statistic == ServedStatistic::Batch) figures["e2e"] = end_of(result.requests);
+  add_rates(result.requests, figures);
+  return figures;
+}
+
+ServedRuns::ServedRuns(const Context& context, ServedOptions options)
+    : context_(context), options_(std::move(options)) {}
+
+const ServedAnswer& ServedRuns::answer(const ServedCase& served) {
+  std::string key;
+  for (const Override& change : served.changes) key += change.path + "=" + change.value + "\n";
+  const auto [known, is_new] = answers_.try_emplace(served.reason.empty() ? key : served.reason);
+  if (is_new) known->second = served.reason.empty() ? run(served) : ServedAnswer{{}, served.reason};
+  return known->second;
+}
+
+ServedAnswer ServedRuns::run(const ServedCase& served) const {
+  try {
+    const Scenario scenario = runnable_scenario(context_, base_scenario, served.changes);
+    RunOptions options;
+    options.fidelity = options_.is_cycle ? Fidelity::Cycle : Fidelity::Analytical;
+    options.store = options_.store;
+    ServiceModel model(scenario, context_.catalogue, context_.make_network, options.store);
+    Traffic traffic = scenario.traffic;
+    if (served.statistic == ServedStatistic::Saturated) {
+      const std::int64_t room = model.deployments().front()->decode_pool().kv_room().sequences;
+      traffic.concurrency = std::min(traffic.concurrency, std::max<std::int64_t>(1, room));
+      traffic.requests = traffic.concurrency * 5 / 2;
+    }
+    return {served_figures(model.run(traffic, options), served), {}};
+  } catch (const ConfigError& error) {
+    return {{}, kind_of(error.diagnostics().front().message)};
+  } catch (const ModelError& error) {
+    return {{}, kind_of(error.what())};
+  }
+}
+
+}  // namespace tandem::entry

@@ -1,0 +1,45 @@
+// Runs of the scenarios behind measured rows, and the figures that a benchmark would have printed.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "sim/entry/systems/served_case.hpp"
+#include "sim/service/run_result.hpp"
+
+namespace tandem::entry {
+
+/// Figures of one row: ttft, tpot, e2e in ms; throughput (of answers), throughput_input and
+/// throughput_total in tokens per second. Or why there are none.
+struct ServedAnswer {
+  std::map<std::string, double> figures;
+  std::string reason;
+};
+
+/// What a benchmark of this kind would say of the requests of a run.
+[[nodiscard]] std::map<std::string, double> served_figures(const RunResult& result,
+                                                           const ServedCase& served);
+
+struct ServedOptions {
+  bool is_cycle = true;
+  std::optional<std::string> store;
+  std::vector<Override> overrides;  ///< as PredictorOptions has them
+};
+
+/// Contract: an answer depends on the context's files, the options and the case alone; equal cases
+/// are run once.
+class ServedRuns {
+ public:
+  ServedRuns(const Context& context, ServedOptions options);
+  const ServedAnswer& answer(const ServedCase& served);
+
+ private:
+  [[nodiscard]] ServedAnswer run(const ServedCase& served) const;
+
+  const Context& context_;
+  ServedOptions options_;
+  std::map<std::string, ServedAnswer> answers_;  ///< by the case's changes
+};
+
+}  // namespace tandem::entry

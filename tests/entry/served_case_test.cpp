@@ -1,0 +1,179 @@
+// Which scenarios do rows of measured services stand for, and what is read from their requests?
+#include "sim/entry/systems/served_case.hpp"
+
+#include <gtest/gtest.h>
+
+#include "sim/entry/systems/served_runs.hpp"
+
+namespace tandem::entry {
+namespace {
+
+const Context& context() {
+  static const Context made = make_context();
+  return made;
+}
+
+const ServedNames& names() {
+  static const ServedNames made(context());
+  return made;
+}
+
+/// A row with these cells, all of them canonical names.
+ServedRow row_of(const std::map<std::string, std::string>& cells) {
+  ManifestSystemTable table;
+  std::string header, values;
+  for (const auto& [name, value] : cells) {
+    table.columns[name] = name;
+    header += (header.empty() ? "" : ",") + name;
+    values += (values.empty() ? "" : ",") + value;
+  }
+  return {table, CsvTable("rows.csv", header + "\n" + values + "\n"), 0};
+}
+
+std::map<std::string, std::string> changes_of(const ServedCase& served) {
+  std::map<std::string, std::string> changes;
+  for (const Override& change : served.changes) changes[change.path] = change.value;
+  return changes;
+}
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+const std::map<std::string, std::string> loop_row = {{"model", "meta-llama/Llama-3.1-70B"},
+                                                     {"system", "b200_sxm"},
+                                                     {"software", "vllm"},
+                                                     {"precision", "fp8"},
+                                                     {"mode", "agg"},
+                                                     {"isl", "1024"},
+                                                     {"osl", "1024"},
+                                                     {"concurrency", "16"},
+                                                     {"tp", "4.0"}};
+
+TEST(ServedNames, FindWhatOthersCallModelsAndChips) {
+  EXPECT_EQ(names().model("meta-llama/Meta-Llama-3.1-70B-Instruct-FP8"), "llama-3.1-70b");
+  EXPECT_EQ(names().model("Llama-3.3-70B"), "llama-3.1-70b");
+  EXPECT_EQ(names().model("deepseek-ai/DeepSeek-R1-0528"), "deepseek-r1");
+  EXPECT_EQ(names().model("mistralai/Mixtral-8x7B-v0.1"), "mixtral-8x7b");
+  EXPECT_FALSE(names().model("bigscience/bloom-7b1"));
+  EXPECT_EQ(names().chip("Nvidia H100 GPU"), "h100_sxm");
+  EXPECT_EQ(names().chip("h100-80gb"), "h100_sxm");
+  EXPECT_EQ(names().chip("GB200 NVL72"), "gb200");
+  EXPECT_FALSE(names().chip("Intel Gaudi 2"));
+  EXPECT_EQ(names().system_of("h100_sxm", 1), "h100_single");
+  EXPECT_EQ(names().system_of("h100_sxm", 2), "dgx_h100");
+  EXPECT_EQ(names().system_of("h100_sxm", 9), "h100_nodes");
+  EXPECT_FALSE(names().system_of("b200_sxm", 100'000));
+}
+
+TEST(ServedCase, OfAClosedLoop) {
+  const ServedCase served = served_case(row_of(loop_row), names(), "vllm");
+  EXPECT_EQ(served.reason, "");
+  const auto changes = changes_of(served);
+  EXPECT_EQ(changes.at("system"), "dgx_b200");
+  EXPECT_TRUE(contains(changes.at("model"), "llama-3.1-70b"));
+  EXPECT_TRUE(contains(changes.at("placement"), "tensor: 4,"));
+  EXPECT_TRUE(contains(changes.at("placement"), "weights: fp8, kv_cache: fp8,"));
+  EXPECT_TRUE(contains(changes.at("traffic"), "start: together, concurrency: 16, requests: 48"));
+  EXPECT_TRUE(contains(changes.at("traffic"), "prompt_tokens: 1024"));
+  EXPECT_EQ(served.gpus, 4);
+}
+
+TEST(ServedCase, DrawsLengthsWhereTheBenchmarkDid) {
+  auto cells = loop_row;
+  cells["silicon_data_source"] = "db-dump/2026-04-27";
+  const auto changes = changes_of(served_case(row_of(cells), names(), "vllm"));
+  // From 0.8 to 1.0 of 1024: 0.9 in the middle, a ninth of it to either side.
+  EXPECT_TRUE(contains(changes.at("traffic"), "prompt_tokens: 922"));
+  EXPECT_TRUE(contains(changes.at("traffic"), "length_spread: 0.111111"));
+}
+
+TEST(ServedCase, TakesTheProductOfTwoSharesForOne) {
+  auto cells = loop_row;
+  cells["model"] = "deepseek-ai/DeepSeek-R1";
+  cells["tp"] = "64";
+  cells["moe_tp"] = cells["moe_ep"] = "8";
+  EXPECT_EQ(served_case(row_of(cells), names(), "vllm").gpus, 8);
+  cells["tp"] = "1";
+  cells["attention_dp"] = "8";
+  cells["moe_tp"] = "1";
+  const ServedCase groups = served_case(row_of(cells), names(), "vllm");
+  EXPECT_TRUE(contains(changes_of(groups).at("placement"), "attention_data: 8, expert: 8"));
+}
+
+TEST(ServedCase, ReadsTheNameOfARunWhereColumnsAreEmpty) {
+  const ServedRow row = row_of({{"file", "minimax_m25_vllm_dep8_isl1024_osl128_conc16"},
+                                {"model", "MiniMaxAI/MiniMax-M2.5"},
+                                {"system", "h200_sxm"},
+                                {"gpus", "8"},
+                                {"software", "vLLM"}});
+  const ServedCase served = served_case(row, names(), "vllm");
+  EXPECT_EQ(served.reason, "");
+  EXPECT_TRUE(contains(changes_of(served).at("placement"), "attention_data: 8, expert: 8"));
+  EXPECT_TRUE(contains(changes_of(served).at("traffic"), "concurrency: 16"));
+  EXPECT_TRUE(contains(changes_of(served).at("traffic"), "output_tokens: 128"));
+}
+
+TEST(ServedCase, SaysWhyARowIsNotPredicted) {
+  const auto reason = [&](const char* name, const char* value) {
+    auto cells = loop_row;
+    cells[name] = value;
+    return served_case(row_of(cells), names(), "vllm").reason;
+  };
+  EXPECT_EQ(reason("model", "bloom"), "model 'bloom' is not in workloads/models");
+  EXPECT_EQ(reason("system", "tpu"), "chip 'tpu' is not in hw_configs/chips");
+  EXPECT_EQ(reason("osl", ""), "lengths of prompts or answers are not in the row");
+  EXPECT_EQ(reason("mode", "disagg"), "disaggregated, number of engines not in the row");
+  EXPECT_EQ(served_case(row_of(loop_row), names(), "generic").reason,
+            "no software layer for 'vllm'");
+}
+
+RequestRecord record(double arrival_s, double ttft_ms, double e2e_ms, std::int64_t output) {
+  RequestRecord request;
+  request.arrival_s = arrival_s;
+  request.prompt = 10;
+  request.output = output;
+  request.ttft_ms = ttft_ms;
+  request.e2e_ms = e2e_ms;
+  request.tpot_ms = output > 1 ? (e2e_ms - ttft_ms) / static_cast<double>(output - 1) : 0;
+  return request;
+}
+
+TEST(ServedFigures, GiveTheFirstRoundATenthOfTheWeight) {
+  // Two users: first requests after 100 and 300 ms, later ones after 20 each.
+  RunResult result;
+  result.traffic.concurrency = 2;
+  result.requests = {record(0, 100, 200, 11), record(0, 300, 400, 11), record(0.2, 20, 120, 11),
+                     record(0.4, 20, 120, 11)};
+  const auto figures = served_figures(result, ServedCase{});
+  EXPECT_DOUBLE_EQ(figures.at("ttft"), 0.1 * 200 + 0.9 * 20);
+  EXPECT_DOUBLE_EQ(figures.at("tpot"), 10);
+  // 44 tokens until the last one is done, 0.52 s.
+  EXPECT_DOUBLE_EQ(figures.at("throughput"), 44 / 0.52);
+}
+
+TEST(ServedFigures, OfABatchEndWithItsLastRequest) {
+  RunResult result;
+  result.traffic.concurrency = 2;
+  result.requests = {record(0, 100, 200, 11), record(0, 100, 300, 21)};
+  ServedCase served;
+  served.statistic = ServedStatistic::Batch;
+  const auto figures = served_figures(result, served);
+  EXPECT_DOUBLE_EQ(figures.at("ttft"), 100);
+  EXPECT_DOUBLE_EQ(figures.at("e2e"), 300);
+  EXPECT_DOUBLE_EQ(figures.at("throughput_total"), (20 + 32) / 0.3);
+}
+
+TEST(ServedFigures, SaturatedRatesCountBetweenTheFirstEndAndTheLastBeginning) {
+  // From 200 ms, the first end, to 300 ms, the last first token: half of the second answer's 200 ms
+  // are inside (10 of 20 tokens), nothing of the others.
+  RunResult result;
+  result.traffic.concurrency = 2;
+  result.requests = {record(0, 100, 200, 10), record(0, 100, 300, 20), record(0.2, 100, 200, 10)};
+  ServedCase served;
+  served.statistic = ServedStatistic::Saturated;
+  EXPECT_DOUBLE_EQ(served_figures(result, served).at("throughput"), 10 / 0.1);
+}
+
+}  // namespace
+}  // namespace tandem::entry
