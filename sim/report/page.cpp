@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "sim/report/sampling.hpp"
 #include "sim/report/summary.hpp"
 
 namespace tandem {
@@ -75,6 +76,23 @@ std::string figures(const ReportInput& input, const RunSummary& s) {
   text += figure_line(input, "USD per M output tokens", "usd_per_m_output_tokens",
                       a.usd_per_m_output_tokens);
   return text;
+}
+
+/// What to know before trusting the figures above.
+std::string warnings(const RunResult& result) {
+  std::string text;
+  const auto backlog = backlog_of(result);
+  if (backlog && backlog->grows()) {
+    text += fmt::format(
+        "  saturated: {} requests were open when half of them had come, {} at the last arrival; "
+        "latencies grow with the length of the run\n",
+        backlog->at_half, backlog->at_last);
+  }
+  if (result.traffic.trace && result.traffic.trace->dropped > 0) {
+    text += fmt::format("  {} requests of the trace are longer than the context and left out\n",
+                        result.traffic.trace->dropped);
+  }
+  return text.empty() ? text : text + "\n";
 }
 
 /// The parts that passes spend most of their time on.
@@ -294,7 +312,7 @@ std::string run_page(const ReportInput& input) {
                   models_text(input.scenario), input.scenario.system.name,
                   result.fidelity == Fidelity::Cycle ? "cycle" : "analytical",
                   result.requests.size(), number(result.simulated_s));
-  text += latencies(input, s) + "\n" + figures(input, s);
+  text += warnings(input.result) + latencies(input, s) + "\n" + figures(input, s);
   text += pools_and_links(result) + speculation_text(result) + groups_text(input) +
           sessions_text(result) + mix_text(input) + steps_text(result) +
           provenance_text(input.sensitivity);

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "sim/describe/mix.hpp"
+#include "sim/report/sampling.hpp"
 #include "sim/report/summary.hpp"
 
 namespace tandem {
@@ -68,6 +69,37 @@ Json bands_json(const Json& summary, const Sensitivity& sensitivity) {
     bands[key] = found == sensitivity.bands.end() ? Json(nullptr) : band_of(value, found->second);
   }
   return bands;
+}
+
+Json interval_json(const std::vector<double>& values, std::uint64_t seed, const char* name) {
+  const auto found = intervals_of(values, seed, name);
+  if (!found) return nullptr;
+  return {{"mean", found->mean},
+          {"p50", found->p50},
+          {"p90", found->p90},
+          {"p95", found->p95},
+          {"p99", found->p99}};
+}
+
+/// 95 % intervals of latencies, from the run's own requests.
+Json intervals_json(const RunResult& result) {
+  std::vector<double> ttft, tpot, e2e;
+  for (const RequestRecord& record : result.requests) {
+    ttft.push_back(record.ttft_ms);
+    e2e.push_back(record.e2e_ms);
+    if (record.output > 1) tpot.push_back(record.tpot_ms);
+  }
+  return {{"ttft_ms", interval_json(ttft, result.seed, "ttft intervals")},
+          {"tpot_ms", interval_json(tpot, result.seed, "tpot intervals")},
+          {"e2e_ms", interval_json(e2e, result.seed, "e2e intervals")}};
+}
+
+Json backlog_json(const RunResult& result) {
+  const auto backlog = backlog_of(result);
+  if (!backlog) return nullptr;
+  return {{"at_half", backlog->at_half},
+          {"at_last_arrival", backlog->at_last},
+          {"saturated", backlog->grows()}};
 }
 
 Json bounds_json(const RunResult& result) {
@@ -320,6 +352,9 @@ Json result_object(const ReportInput& input, bool with_run) {
   json["simulated_s"] = result.simulated_s;
   json["summary"] = summary_json(input);
   json["bands"] = bands_json(json["summary"], input.sensitivity);
+  json["intervals"] = intervals_json(result);
+  json["backlog"] = backlog_json(result);
+  json["requests_left_out"] = result.traffic.trace ? result.traffic.trace->dropped : 0;
   json["bounds"] = bounds_json(result);
   json["steps"] = steps_json(result);
   json["speculation"] = speculation_json(result);
