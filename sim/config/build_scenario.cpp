@@ -224,6 +224,14 @@ Serving build_serving(const Tree& tree, ReadContext& context) {
   serving.receive_interval = reader.count("receive_interval");
   serving.conservativeness = reader.number("conservativeness");
   check_policy_keys(reader, serving);
+  serving.local_prefill_tokens = reader.count("local_prefill_tokens");
+  serving.prefill_queue = reader.count("prefill_queue");
+  if (serving.local_prefill_tokens == 0 && reader.has("prefill_queue")) {
+    reader.report("prefill_queue",
+                  "'prefill_queue' goes with 'local_prefill_tokens'; write e.g. "
+                  "'local_prefill_tokens: 1000' beside it, or leave it out");
+  }
+  serving.kv_tiers = reader.choice_word("kv_tiers");
   serving.max_batch_tokens = reader.count("max_batch_tokens");
   serving.max_sequences = reader.count("max_sequences");
   serving.kv_block_tokens = reader.count("kv_block_tokens");

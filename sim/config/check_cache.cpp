@@ -63,4 +63,33 @@ void check_cascade(const Scenario& scenario, const Tree& tree, Problems& problem
   }
 }
 
+void check_tiers(const Scenario& scenario, const Tree& tree, Problems& problems) {
+  const Tree* serving = tree.find("serving");
+  const Tree* tiers = serving == nullptr ? nullptr : serving->find("kv_tiers");
+  const std::string& chosen = scenario.serving.kv_tiers;
+  if (tiers == nullptr || chosen == "none") return;
+  const auto report = [&](const std::string& text) { problems.report(tiers->place, text); };
+  for (const char* tier : {"host", "store"}) {
+    if (chosen.find(tier) == std::string::npos) continue;
+    for (const char* key : {"capacity", "bandwidth", "latency"}) {
+      const std::string name = fmt::format("kv_tiers.{}.{}", tier, key);
+      if (scenario.system.parameters.has(name)) continue;
+      report(fmt::format("the system has no '{}'; write it there, with source and basis", name));
+    }
+  }
+  const Placement& placement = scenario.placement;
+  if (scenario.serving.policy != "vllm_v1" || !scenario.serving.prefix_cache ||
+      placement.speculation.is_on()) {
+    report(
+        "blocks below HBM are found by 'policy: vllm_v1' with its prefix cache, without "
+        "speculative decoding; leave 'kv_tiers' out");
+  }
+  for (const ChipGroup& group : scenario.system.groups) {
+    if (group.pool == placement.prefill.pool &&
+        scenario.system.chips.at(group.chip).model == "lpu") {
+      report("slots of LPUs keep no blocks; leave 'kv_tiers' out");
+    }
+  }
+}
+
 }  // namespace tandem::config

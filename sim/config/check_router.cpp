@@ -15,10 +15,29 @@ bool has_sessions(const Traffic& traffic) {
                      [](const TracedRequest& request) { return request.session >= 0; });
 }
 
+bool decodes_on_gpus(const Scenario& scenario) {
+  const auto& groups = scenario.system.groups;
+  return std::none_of(groups.begin(), groups.end(), [&](const ChipGroup& group) {
+    return group.pool == scenario.placement.decode.pool &&
+           scenario.system.chips.at(group.chip).model == "lpu";
+  });
+}
+
+void check_local_prefill(const Scenario& scenario, const Tree& serving, Problems& problems) {
+  const Tree* local = serving.find("local_prefill_tokens");
+  if (local == nullptr || scenario.serving.local_prefill_tokens == 0) return;
+  const bool is_split = scenario.placement.mode == PlacementMode::Disaggregated;
+  if (is_split && decodes_on_gpus(scenario) && !scenario.placement.speculation.is_on()) return;
+  problems.report(local->place,
+                  "'local_prefill_tokens' is for mode disaggregated with a pool of GPUs that "
+                  "decodes, without speculation; leave it out");
+}
+
 }  // namespace
 
 void check_router(const Scenario& scenario, const Tree& tree, Problems& problems) {
   const Tree* serving = tree.find("serving");
+  if (serving != nullptr) check_local_prefill(scenario, *serving, problems);
   const Tree* router = serving == nullptr ? nullptr : serving->find("router");
   if (router == nullptr) return;
   const std::string& policy = scenario.serving.router;

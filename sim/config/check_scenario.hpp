@@ -36,6 +36,7 @@ void check_prefix_cache(const Scenario& scenario, const Tree& tree, Problems& pr
 
 /// Reports eviction where it cannot be: other chips than GPUs, several pools, sparse attention.
 /// `tree` is that of the scenario.
+void check_tiers(const Scenario& scenario, const Tree& tree, Problems& problems);
 void check_eviction(const Scenario& scenario, const Tree& tree, Problems& problems);
 void check_cascade(const Scenario& scenario, const Tree& tree, Problems& problems);
 

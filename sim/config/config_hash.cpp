@@ -124,6 +124,10 @@ void add_placed(Hasher& hasher, const Placed& placed) {
     if (serving.receive_interval != 1) hasher.add(serving.receive_interval);
   }
   if (!serving.prefix_cache) hasher.add("no prefix cache");
+  if (serving.local_prefill_tokens > 0) {
+    hasher.add("local prefill").add(serving.local_prefill_tokens).add(serving.prefill_queue);
+  }
+  if (serving.kv_tiers != "none") hasher.add("kv_tiers").add(serving.kv_tiers);
   if (serving.router == "kv_overlap") {
     hasher.add(serving.overlap_weight).add(serving.router_temperature);
   }

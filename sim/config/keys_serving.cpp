@@ -40,6 +40,16 @@ Section serving_section() {
           number("router_temperature", Dimension::Scalar, "0", 0, 1e6,
                  "kv_overlap: draw replicas by the softmax of their costs, scaled to 0 to 1; 0: "
                  "the cheapest."),
+          choice("kv_tiers", "none", {"none", "host", "store", "host_and_store"}, {},
+                 "Where blocks go that HBM has no room for (vllm_v1): the memory of the hosts, a "
+                 "store that all replicas share, or the one and from there the other; `kv_tiers` "
+                 "of the system says how large and fast they are."),
+          number("local_prefill_tokens", Dimension::Count, "0", 0, 1e9,
+                 "mode disaggregated, GPUs: prompts with at most so many tokens to compute are "
+                 "computed where they decode (Dynamo's max_local_prefill_length); 0: none."),
+          number("prefill_queue", Dimension::Count, "2", 1, 1e9,
+                 "local_prefill_tokens: and so are all while as many requests wait for the pool "
+                 "of the prompts (max_prefill_queue_size)."),
           number("max_batch_tokens", Dimension::Count, "8192", 1, 1e9, "Most tokens in one step."),
           number("max_sequences", Dimension::Count, "256", 1, 1e9,
                  "Most requests in flight on one replica."),

@@ -93,6 +93,7 @@ void build_one_model(const Tree& tree, const Tree& root, const Tree* traffic, Sc
   const Tree& engine = tree.find("serving") == nullptr ? root : tree;
   check_eviction(scenario, engine, context.problems);
   check_cascade(scenario, engine, context.problems);
+  check_tiers(scenario, engine, context.problems);
   check_policy(scenario, engine, context.problems);
   check_router(scenario, engine, context.problems);
   check_prefix_cache(scenario, root, context.problems);

@@ -34,6 +34,13 @@ ParameterSchema system_schema() {
        "Hosts, NICs, switches and fans that serve all chips alike: what is not a chip.", 0, 0, 1e9},
       {"host_power_per_chip.*", Dimension::Power,
        "Hosts, NICs, switches and fans per chip of one pool.", 0, 0, 1e9},
+      {"kv_tiers.*.capacity", Dimension::Size,
+       "Memory for KV below HBM: `host`, per chip, or `store`, all of it, which replicas share.",
+       std::nullopt, 1, 1e30},
+      {"kv_tiers.*.bandwidth", Dimension::Bandwidth,
+       "Of the way to it, each way: `host` per chip, `store` all together.", std::nullopt, 1, 1e30},
+      {"kv_tiers.*.latency", Dimension::Time, "Of the way to it, software included.", std::nullopt,
+       0, 1},
   };
 }
 

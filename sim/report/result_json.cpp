@@ -8,20 +8,10 @@
 #include "sim/describe/mix.hpp"
 #include "sim/report/sampling.hpp"
 #include "sim/report/summary.hpp"
+#include "sim/report/traffic_json.hpp"
 
 namespace tandem {
 namespace {
-
-using Json = nlohmann::ordered_json;
-
-Json optional_number(const std::optional<double>& value) {
-  return value ? Json(*value) : Json(nullptr);
-}
-
-Json distribution(const Summary& s) {
-  if (s.count == 0) return nullptr;
-  return {{"mean", s.mean}, {"p50", s.p50}, {"p90", s.p90}, {"p95", s.p95}, {"p99", s.p99}};
-}
 
 Json summary_json(const ReportInput& input) {
   const RunSummary s = summarise_run(input.scenario, input.result);
@@ -193,46 +183,6 @@ Json speculation_json(const RunResult& result) {
            to_milliseconds(use.draft_prompt) / static_cast<double>(result.requests.size())}};
 }
 
-Json groups_json(const ReportInput& input) {
-  if (!input.result.groups) return nullptr;
-  const GroupUse& use = *input.result.groups;
-  const GroupSummary s = summarise_groups(input.result, input.accounting);
-  return {{"groups", use.groups},
-          {"requests_per_group", use.requests},
-          {"groups_per_s", s.groups_per_s},
-          {"e2e_ms", distribution(s.e2e_ms)},
-          {"output_tokens_per_group", s.output_tokens},
-          {"energy_j_per_group", optional_number(s.energy_j)},
-          {"usd_per_group", optional_number(s.usd)},
-          {"prompt_tokens",
-           {{"computed", use.prompt_tokens},
-            {"closed_form", use.prompt_tokens_alone},
-            {"unshared", use.prompt_tokens_unshared},
-            {"computed_beside_others", use.computed_beside_others},
-            {"computed_after_eviction", use.computed_after_eviction}}},
-          {"output_tokens_per_pass", s.output_tokens_per_pass},
-          {"waited_for",
-           {{"sequence", use.waited_for_sequence},
-            {"kv_blocks", use.waited_for_kv},
-            {"step", use.waited_for_step}}},
-          {"preemptions", use.preemptions}};
-}
-
-Json sessions_json(const RunResult& result) {
-  if (!result.sessions) return nullptr;
-  const SessionUse& use = *result.sessions;
-  return {{"sessions", use.sessions},
-          {"turns", use.turns},
-          {"duration_ms", distribution(summarise(use.duration_ms))},
-          {"ttft_ms",
-           {{"first_turn", distribution(summarise(use.ttft_first_ms))},
-            {"later_turns", distribution(summarise(use.ttft_later_ms))}}},
-          {"prompt_tokens",
-           {{"all", use.prompt_tokens},
-            {"cached", use.cached_tokens},
-            {"cached_without_end", use.reusable_tokens}}}};
-}
-
 Json deployment_json(const DeploymentResult& own, const DeploymentSummary& s) {
   const Accounting& a = s.accounting;
   return {{"name", own.name},
@@ -330,6 +280,8 @@ Json result_object(const ReportInput& input, bool with_run) {
   json["speculation"] = speculation_json(result);
   json["groups"] = groups_json(input);
   json["sessions"] = sessions_json(result);
+  json["kv_tiers"] = kv_tiers_json(result);
+  json["prompts"] = prompts_json(result);
   add_mix(input, json);
   json["pools"] = pools_json(result);
   json["links"] = links_json(result);

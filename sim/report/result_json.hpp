@@ -21,8 +21,8 @@ struct ReportInput {
 };
 
 /// One object: scenario, version, config_hash, seed, fidelity, simulated_s, summary, bands, bounds,
-/// steps, speculation, groups, sessions, routing, deployments, pools, links, provenance, run. Keys
-/// that do not apply are null.
+/// steps, speculation, groups, sessions, kv_tiers, prompts, routing, deployments, pools, links,
+/// provenance, run. Keys that do not apply are null.
 [[nodiscard]] std::string result_json(const ReportInput& input);
 
 /// The object without `run`: what comparisons look at.

@@ -21,7 +21,8 @@ void BatchScheduler::add(Request& request, bool comes_with_kv) {
 }
 
 bool BatchScheduler::has_sequence_to_spare() const {
-  return static_cast<std::int64_t>(running_.size() + inbound_.size()) < serving_.max_sequences;
+  return std::ssize(running_) + std::ssize(inbound_) + std::ssize(loading_) <
+         serving_.max_sequences;
 }
 
 std::int64_t BatchScheduler::needed_tokens(const ScheduledSequence& sequence) {
@@ -51,11 +52,43 @@ void BatchScheduler::start(Sequences::iterator waiting, std::int64_t tokens, Sch
 }
 
 bool BatchScheduler::reserve(Sequences::iterator waiting, ScheduledStep& step) {
-  if (!kv_.grow(*waiting, waiting->request->known_tokens())) return false;
+  Request& request = *waiting->request;
+  const std::int64_t here = request.shared.empty() ? 0 : kv_.tokens_here(request);
+  if (!kv_.make_room(*waiting, request.known_tokens())) return false;
+  request.kv_at_decode = std::min(here, request.prompt);
   waiting->computed = waiting->request->prompt;
   step.reserved.push_back(waiting->request);
   inbound_.splice(inbound_.end(), waiting_, waiting);
   return true;
+}
+
+void BatchScheduler::use_below(const CacheBelow& below) {
+  below_ = &below;
+  kv_.note_dropped();
+}
+
+BatchScheduler::Below BatchScheduler::load_from_below(Sequences::iterator waiting,
+                                                      ScheduledStep& step) {
+  Request& request = *waiting->request;
+  if (below_ == nullptr || waiting->has_loaded || waiting->blocks > 0) return Below::Nothing;
+  const std::int64_t from = waiting->computed / kv_.block_tokens();
+  const std::int64_t most = (request.known_tokens() - 1) / kv_.block_tokens();
+  const std::int64_t to = from + below_->blocks_below(request, from, most);
+  if (to == from) return Below::Nothing;
+  if (!kv_.make_room(*waiting, to * kv_.block_tokens())) return Below::NoRoom;
+  waiting->computed = to * kv_.block_tokens();
+  waiting->has_loaded = true;
+  if (request.generated == 0) request.cached_tokens = waiting->computed;
+  step.loads.push_back({&request, from, to});
+  loading_.splice(loading_.end(), waiting_, waiting);
+  return Below::Loads;
+}
+
+void BatchScheduler::loaded(Request& request) {
+  const auto it = find(loading_, request);
+  assert(it != loading_.end());
+  kv_.fill(*it, it->computed);
+  running_.splice(running_.end(), loading_, it);
 }
 
 bool BatchScheduler::preempt_behind(const ScheduledSequence& needy) {
@@ -86,6 +119,7 @@ void BatchScheduler::preempt(Sequences::iterator victim) {
   preempted_.push_back(victim->request);
   victim->computed = 0;
   victim->comes_with_kv = false;
+  victim->has_loaded = false;
   if (victim->is_paused) {
     dropped_.splice(dropped_.begin(), running_, victim);
   } else {
@@ -139,6 +173,7 @@ ScheduledStep BatchScheduler::schedule() {
   plan(step);
   note_waiting(step);
   step.preempted = std::exchange(preempted_, {});
+  step.dropped = kv_.take_dropped();
   return step;
 }
 
@@ -163,6 +198,7 @@ BatchScheduler::Sequences::iterator BatchScheduler::find(Sequences& list, const 
 void BatchScheduler::arrive(Request& request) {
   const auto it = find(inbound_, request);
   assert(it != inbound_.end());
+  kv_.fill(*it, it->computed);
   running_.splice(running_.end(), inbound_, it);
 }
 

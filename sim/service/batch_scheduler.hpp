@@ -15,12 +15,20 @@
 
 namespace tandem {
 
+/// Blocks [from, to) of a request's table, for which there is room, to be loaded from below HBM.
+struct BlockLoad {
+  Request* request = nullptr;
+  std::int64_t from = 0, to = 0;
+};
+
 /// One step: the batch, and the sequence behind each slice.
 struct ScheduledStep {
   Batch batch;
   std::vector<ScheduledSequence*> sequences;
   std::vector<Request*> reserved;   ///< offered requests that got room in this step
   std::vector<Request*> preempted;  ///< since the last step
+  std::vector<BlockLoad> loads;
+  std::vector<BlockName> dropped;  ///< blocks that others took the room of, where there is a below
 };
 
 /// Contract:
@@ -29,6 +37,9 @@ struct ScheduledStep {
 ///    paused waits aside until it is resumed.
 ///  - blocks that requests share are counted once; a waiting request begins behind those that are
 ///    there.
+///  - a waiting request whose prefix goes on below HBM gets room for it, and waits aside until it
+///  is
+///    loaded; those behind it in the queue go on.
 ///  - a request of speculative decoding may take the room of any younger one, so that two pools
 ///    which wait for each other's requests always go on with the oldest.
 class BatchScheduler {
@@ -54,6 +65,10 @@ class BatchScheduler {
   static void take_back(ScheduledSequence& sequence);
   /// The KV of a reserved request is here: it runs from the next step on.
   void arrive(Request& request);
+  /// Blocks that are dropped go below, and prompts begin behind what is found there.
+  void use_below(const CacheBelow& below);
+  /// What a step asked to load for a request is here: it runs from the next step on.
+  void loaded(Request& request);
   /// Leaves a running request out of the steps to come; its blocks may be taken from it.
   void pause(Request& request);
   /// A paused request runs again, on top of the KV of at most its first `tokens` tokens.
@@ -64,6 +79,8 @@ class BatchScheduler {
   void hold(Request& request);
 
   [[nodiscard]] const KvBlocks& kv() const { return kv_; }
+  /// Requests that wait to run.
+  [[nodiscard]] virtual std::int64_t waiting() const { return std::ssize(waiting_); }
 
  protected:
   using Sequences = std::list<ScheduledSequence>;
@@ -89,6 +106,10 @@ class BatchScheduler {
   bool reserve(Sequences::iterator waiting, ScheduledStep& step);
   /// Sets a waiting sequence behind the tokens whose KV is here.
   void begin_behind_shared(ScheduledSequence& sequence);
+  /// Whether the prefix of a waiting sequence that begins goes on below HBM: then it is on its way,
+  /// or there is no room for it.
+  enum class Below : std::uint8_t { Nothing, Loads, NoRoom };
+  Below load_from_below(Sequences::iterator waiting, ScheduledStep& step);
   /// Takes the blocks of a running sequence and queues it again.
   void preempt(Sequences::iterator victim);
   /// Frees the last running sequence that no pass holds. False when that is `needy` itself or
@@ -108,8 +129,10 @@ class BatchScheduler {
   void note_waiting(const ScheduledStep& step);
   void name_prefix(const Request& request, SequenceSlice& slice) const;
 
+  const CacheBelow* below_ = nullptr;
   std::vector<Request*> preempted_;  ///< since the last step
   Sequences inbound_;                ///< room set aside, KV on its way
+  Sequences loading_;                ///< room set aside, KV on its way from below
   Sequences held_;
   Sequences dropped_;  ///< paused, without blocks
 };

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "sim/service/kv_tiers.hpp"
+
 namespace tandem {
 
 namespace {
@@ -27,7 +29,9 @@ BatchingReplica::BatchingReplica(const ReplicaSetup& setup, const Serving& servi
     : Replica(setup, setup.estimator->pool().stations().size()),
       kv_blocks_(setup.estimator->pool().kv_room().tokens / serving.kv_block_tokens),
       cascade_(cascade_chip(setup.estimator->pool(), serving)),
-      scheduler_(make_scheduler(serving, kv_blocks_)) {}
+      scheduler_(make_scheduler(serving, kv_blocks_)) {
+  if (setup_.kv_tiers != nullptr) scheduler_->use_below(*setup_.kv_tiers);
+}
 
 void BatchingReplica::submit(Request& request, Picoseconds now) {
   ++load_;
@@ -81,6 +85,7 @@ void BatchingReplica::act(Picoseconds now, Phase phase) {
       flights_.erase(flights_.begin() + static_cast<std::ptrdiff_t>(i));
       complete(done, now);
     }
+    end_loads(now);
     kick(now);
   } else if (phase == Phase::Issue) {
     note_issue(now);
@@ -112,6 +117,25 @@ void BatchingReplica::complete(Flight& flight, Picoseconds now) {
   }
 }
 
+/// Loads first: what goes down now must not push out what is on its way up.
+void BatchingReplica::move_blocks(const ScheduledStep& step, Picoseconds now) {
+  if (setup_.kv_tiers == nullptr) return;
+  for (const BlockLoad& load : step.loads) {
+    const Picoseconds end = setup_.kv_tiers->load(*load.request, load.from, load.to, now);
+    loads_.push_back({load.request, end});
+    setup_.agenda->wake(*this, end, Phase::Complete);
+  }
+  setup_.kv_tiers->write_down(step.dropped, now);
+}
+
+void BatchingReplica::end_loads(Picoseconds now) {
+  std::erase_if(loads_, [&](const Load& load) {
+    if (load.end > now) return false;
+    scheduler_->loaded(*load.request);
+    return true;
+  });
+}
+
 void BatchingReplica::issue(Picoseconds now) {
   if (flights_.size() >= pipeline_.stations()) return;  // woken again when a pass ends
   if (pipeline_.first_free() > now) {
@@ -119,6 +143,7 @@ void BatchingReplica::issue(Picoseconds now) {
     return;
   }
   ScheduledStep step = scheduler_->schedule();
+  move_blocks(step, now);
   for (Request* request : step.reserved) setup_.sink->reserved(*request, *this, now);
   for (Request* request : step.preempted) setup_.sink->preempted(*request, now);
   if (step.batch.slices.empty()) return;
@@ -131,6 +156,15 @@ void BatchingReplica::issue(Picoseconds now) {
   flights_.push_back({std::move(step), std::move(estimate), end});
   setup_.agenda->wake(*this, end, Phase::Complete);
   if (flights_.size() < pipeline_.stations()) want_issue(pipeline_.first_free());
+}
+
+double BatchingReplica::overlap_tokens(const Request& request) const {
+  const std::int64_t here = cached_tokens(request);
+  if (setup_.kv_tiers == nullptr) return static_cast<double>(here);
+  const std::int64_t block = scheduler_->kv().block_tokens();
+  const double below =
+      setup_.kv_tiers->credit(request, here / block, (request.known_tokens() - 1) / block);
+  return static_cast<double>(here) + below * static_cast<double>(block);
 }
 
 double BatchingReplica::kv_peak() const {

@@ -25,6 +25,8 @@ class BatchingReplica final : public Replica {
   [[nodiscard]] std::int64_t cached_tokens(const Request& request) const override {
     return scheduler_->kv().tokens_here(request);
   }
+  [[nodiscard]] double overlap_tokens(const Request& request) const override;
+  [[nodiscard]] std::int64_t waiting() const override { return scheduler_->waiting(); }
   [[nodiscard]] double kv_peak() const override;
 
  private:
@@ -34,7 +36,14 @@ class BatchingReplica final : public Replica {
     StepEstimate estimate;
     Picoseconds end;
   };
+  /// Blocks on their way up from below HBM.
+  struct Load {
+    Request* request;
+    Picoseconds end;
+  };
   void complete(Flight& flight, Picoseconds now);
+  void move_blocks(const ScheduledStep& step, Picoseconds now);
+  void end_loads(Picoseconds now);
   void issue(Picoseconds now);
   void kick(Picoseconds now);
 
@@ -42,6 +51,7 @@ class BatchingReplica final : public Replica {
   std::optional<CascadeChip> cascade_;  ///< where passes share prefixes as vLLM chooses
   std::unique_ptr<BatchScheduler> scheduler_;
   std::vector<Flight> flights_;  ///< in the order of issue
+  std::vector<Load> loads_;
 };
 
 }  // namespace tandem

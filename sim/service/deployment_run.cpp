@@ -58,6 +58,9 @@ DeploymentRun::DeploymentRun(DeploymentModel& model, std::string name, const Run
     if (model.is_split()) model.decode_pool().simulate_all_ranks();
   }
   if (!hosted.empty()) add_tiers(hosted);
+  if (model.scenario().serving.kv_tiers != "none") {
+    kv_tiers_.emplace(model.scenario(), model.prefill_pool());
+  }
   make_replicas(prefill_estimator_, prefill_role(), prefill_);
   if (speculator_) add_drafters();
   if (speculation_) describe_speculation();
@@ -186,6 +189,7 @@ void DeploymentRun::make_replicas(StepEstimator& estimator, Role role, Router::R
   setup.name = name_of(role, pool);
   if (!pool.is_static()) setup.host = host_time(scenario.software);
   for (setup.index = 0; setup.index < pool.placement().replicas; ++setup.index) {
+    if (kv_tiers_ && &replicas == &prefill_) setup.kv_tiers = &kv_tiers_->of(setup.index);
     if (pool.is_static()) {
       replicas.push_back(std::make_unique<StreamingReplica>(setup));
     } else {
@@ -336,6 +340,7 @@ void DeploymentRun::collect_pools(RunResult& result) {
       result.pools.push_back(std::move(use));
     }
     result.links = layers_ ? layers_->usage() : transfer_->usage();
+    result.prompt_routes = router_.routes();
     result.kv_transfers = layers_ ? layers_->transfers() : transfer_->transfers();
   }
 }
@@ -364,6 +369,7 @@ void DeploymentRun::collect(RunResult& result) {
   collect_pools(result);
   if (speculation_) result.speculation = speculation_;
   if (groups_) result.groups = group_use();
+  if (kv_tiers_) result.kv_tiers = kv_tiers_->use();
   collect_steps(result);
   result.itl_ms = router_.take_itl();
 }

@@ -11,6 +11,7 @@
 #include "sim/service/front_end.hpp"
 #include "sim/service/kv_transfer.hpp"
 #include "sim/service/layerwise_transfer.hpp"
+#include "sim/service/pool_tiers.hpp"
 #include "sim/service/router.hpp"
 #include "sim/service/run_result.hpp"
 #include "sim/service/speculation/draft_passes.hpp"
@@ -116,6 +117,7 @@ class DeploymentRun {
   Drafting decode_drafting_;
   std::unique_ptr<RequestGroups> groups_;  ///< where an arrival is several requests
   StepEstimator prefill_estimator_;
+  std::optional<PoolTiers> kv_tiers_;    ///< of the pool that computes prompts
   std::optional<TierPasses> tiers_;      ///< where there are several
   std::vector<std::string> tier_names_;  ///< the same
   std::vector<std::unique_ptr<TierInlet>> tier_inlets_;

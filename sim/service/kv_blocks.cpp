@@ -14,14 +14,22 @@ std::int64_t own_key(const Request& request) {
 }  // namespace
 
 bool KvBlocks::grow(ScheduledSequence& sequence, std::int64_t tokens) {
-  if (eviction_.is_on()) return grow_kept(sequence, tokens);
+  if (!make_room(sequence, tokens)) return false;
   const Request& request = *sequence.request;
-  const std::int64_t blocks = blocks_of(tokens);
-  if (blocks > sequence.blocks && !add_blocks(sequence, blocks)) return false;
   const bool may_be_found =
       !request.shared.empty() && sequence.computed < request.shared.back().end;
-  if (may_be_found) shared_.fill(request, tokens);
+  if (may_be_found) fill(sequence, tokens);
   return true;
+}
+
+bool KvBlocks::make_room(ScheduledSequence& sequence, std::int64_t tokens) {
+  if (eviction_.is_on()) return grow_kept(sequence, tokens);
+  const std::int64_t blocks = blocks_of(tokens);
+  return blocks <= sequence.blocks || add_blocks(sequence, blocks);
+}
+
+void KvBlocks::fill(const ScheduledSequence& sequence, std::int64_t tokens) {
+  if (!eviction_.is_on()) shared_.fill(*sequence.request, tokens);
 }
 
 bool KvBlocks::add_blocks(ScheduledSequence& sequence, std::int64_t blocks) {

@@ -17,6 +17,7 @@ struct ScheduledSequence {
   std::int64_t in_flight = 0;  ///< passes under way that it is part of
   bool comes_with_kv = false;  ///< its prompt's KV is sent from another replica
   bool is_paused = false;      ///< has nothing to compute until BatchScheduler::resume()
+  bool has_loaded = false;     ///< what of its prompt was below HBM
 };
 
 /// The blocks of one replica. Those that requests share are counted once. With a prefix cache, what
@@ -35,9 +36,16 @@ class KvBlocks {
 
   /// See SharedBlocks::begin_step().
   void begin_step() { shared_.begin_step(); }
-  /// Makes room for the first `tokens` tokens of a sequence. False, and nothing changed, when there
-  /// is none.
+  /// Makes room for the first `tokens` tokens of a sequence, which are computed by the end of the
+  /// step. False, and nothing changed, when there is none.
   bool grow(ScheduledSequence& sequence, std::int64_t tokens);
+  /// The same for tokens whose KV comes later: fill() says when.
+  bool make_room(ScheduledSequence& sequence, std::int64_t tokens);
+  /// The KV of its first `tokens` tokens is here: others may find what they share of it.
+  void fill(const ScheduledSequence& sequence, std::int64_t tokens);
+  /// See SharedBlocks.
+  void note_dropped() { shared_.note_dropped(); }
+  [[nodiscard]] std::vector<BlockName> take_dropped() { return shared_.take_dropped(); }
   /// Takes the blocks of a sequence whose request goes on later: it then begins behind what is
   /// still here of its first `tokens` tokens.
   void drop(ScheduledSequence& sequence, std::int64_t tokens);

@@ -54,8 +54,19 @@ bool is_chosen(const std::vector<KvHolder>& senders, const KvHolder& sender, std
 
 }  // namespace
 
-Bytes KvPiece::size(std::int64_t tokens) const {
-  return Bytes(ceil_div(layers.cache_bytes(tokens).count() * share, shares));
+// A window holds its last tokens alone; recurrent states go with any part of a prompt.
+Bytes KvPiece::size(std::int64_t tokens, std::int64_t kept) const {
+  if (kept == 0) return Bytes(ceil_div(layers.cache_bytes(tokens).count() * share, shares));
+  Stage layer = layers;
+  layer.layers = 1;
+  Bytes bytes{0};
+  for (std::int64_t i = 0; i < layers.layers; ++i) {
+    layer.first_layer = layers.first_layer + i;
+    const std::int64_t window = cache_window(layer.network.layer(layer.first_layer));
+    const std::int64_t first = window > 0 ? std::max(kept, tokens - window) : kept;
+    bytes += layer.cache_bytes(tokens - first);
+  }
+  return Bytes(ceil_div(bytes.count() * share, shares));
 }
 
 std::vector<KvHolder> kv_holders(const Stage& stage, std::int64_t first_chip) {

@@ -16,8 +16,8 @@ struct KvPiece {
   Stage layers;  ///< those in common, of all KV heads, in the receiver's formats
   /// Part of these layers' KV: heads and cached tokens that both chips have.
   std::int64_t share = 1, shares = 1;
-  /// Bytes for a prompt of `tokens`.
-  [[nodiscard]] Bytes size(std::int64_t tokens) const;
+  /// Bytes for a prompt of `tokens`, of which the receiver has the first `kept`.
+  [[nodiscard]] Bytes size(std::int64_t tokens, std::int64_t kept = 0) const;
 };
 
 /// What a chip of a stage holds of its KV.

@@ -24,7 +24,7 @@ void KvTransfer::start(Request& request, Picoseconds now) {
         from.address(request.prefill->index(), piece.from_chip + from.group_offset(request.id));
     const ChipAddress target =
         to.address(request.decode->index(), piece.to_chip + to.group_offset(request.id));
-    const Bytes size = piece.size(request.prompt);
+    const Bytes size = piece.size(request.prompt, request.kv_at_decode);
     move_of_[network_->send(now, source, target, size, nullptr)] = request.id;
     floor = std::max(floor, network_->floor(source, target, size));
   }

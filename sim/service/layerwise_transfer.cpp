@@ -79,16 +79,15 @@ void LayerwiseTransfer::open(Request& request) {
 
 void LayerwiseTransfer::written(Request& request, const KvWritten& kv, Picoseconds now) {
   Move& move = moves_.at(request.id);
-  const std::int64_t first = std::max(move.tokens, kv.first_token);
+  const std::int64_t first = move.tokens;
   const std::int64_t tokens = kv.first_token + kv.tokens - first;
   if (tokens <= 0) return;
   move.tokens = first + tokens;
   for (std::size_t i = 0; i < pieces_.size(); ++i) {
-    const Bytes size = pieces_[i].size(first, tokens, request.prompt);
-    if (size.count() == 0) continue;
+    if (pieces_[i].size(first, tokens, request.prompt).count() == 0) continue;
     ++move.left;
     (move.has_room ? planned_ : move.waiting)
-        .insert({pieces_[i].ready(kv.stations), {request.id, i, size}});
+        .insert({pieces_[i].ready(kv.stations), {request.id, i, first, tokens}});
   }
   advance(now);
 }
@@ -142,18 +141,25 @@ void LayerwiseTransfer::send(const Send& send, Picoseconds now) {
   const PoolModel& from = request.prefill->pool();
   const PoolModel& to = request.decode->pool();
   const KvPiece& piece = pieces_[send.piece].piece;
+  const std::int64_t end = send.first + send.tokens;
+  const std::int64_t first = std::clamp(request.kv_at_decode, send.first, end);
+  const Bytes size = pieces_[send.piece].size(first, end - first, request.prompt);
+  if (size.count() == 0) return arrived(send.request, now);
   const ChipAddress source =
       from.address(request.prefill->index(), piece.from_chip + from.group_offset(request.id));
   const ChipAddress target =
       to.address(request.decode->index(), piece.to_chip + to.group_offset(request.id));
-  move_of_[network_->send(now, source, target, send.size, nullptr)] = request.id;
+  move_of_[network_->send(now, source, target, size, nullptr)] = request.id;
   if (!move.start) move.start = now;
 }
 
-/// Moves close in act(), not while a replica is at work.
 void LayerwiseTransfer::deliver(Picoseconds now) {
-  const auto message = move_of_.extract(network_->pop_delivery().id);
-  Move& move = moves_.at(message.mapped());
+  arrived(move_of_.extract(network_->pop_delivery().id).mapped(), now);
+}
+
+/// Moves close in act(), not while a replica is at work.
+void LayerwiseTransfer::arrived(std::int64_t request, Picoseconds now) {
+  Move& move = moves_.at(request);
   if (--move.left == 0 && move.is_prefilled) agenda_.wake(*this, now, Phase::Complete);
 }
 

@@ -41,7 +41,8 @@ struct LayerPiece {
 /// Contract: open() when a request's first pass begins, written() for every pass of its prompt,
 /// reserved() when its decode replica has room, prefilled() when its first token is out. KV leaves
 /// when its layer is through and room is reserved; TransferSink::transferred() comes when the first
-/// token is out and the last piece has arrived. KV that is computed again is not sent again.
+/// token is out and the last piece has arrived. KV that is computed again is not sent again, nor is
+/// what the decode replica has; what a pass found in the cache goes with what it writes.
 class LayerwiseTransfer final : public Component {
  public:
   LayerwiseTransfer(std::unique_ptr<NetworkModel> network, std::vector<LayerPiece> pieces,
@@ -59,7 +60,7 @@ class LayerwiseTransfer final : public Component {
   struct Send {
     std::int64_t request;
     std::size_t piece;
-    Bytes size;
+    std::int64_t first, tokens;
   };
   struct Move {
     Request* request = nullptr;
@@ -71,6 +72,7 @@ class LayerwiseTransfer final : public Component {
   };
   void advance(Picoseconds now);
   void send(const Send& send, Picoseconds now);
+  void arrived(std::int64_t request, Picoseconds now);
   void deliver(Picoseconds now);
   void close_if_done(std::int64_t request, Picoseconds now);
 

@@ -16,6 +16,7 @@
 namespace tandem {
 
 class DraftPasses;
+class KvTiers;
 class TierPasses;
 class TimelineRecorder;
 
@@ -83,6 +84,7 @@ struct ReplicaSetup {
   StepEstimator* estimator = nullptr;
   DraftPasses* drafts = nullptr;   ///< what drafts on the same chips; null: nothing
   TierPasses* tiers = nullptr;     ///< of precision on the same chips; null: one for all
+  KvTiers* kv_tiers = nullptr;     ///< below HBM; null: nothing
   StepSampler* sampler = nullptr;  ///< sees every pass; null: nobody does
   RequestSink* sink = nullptr;
   Agenda* agenda = nullptr;
@@ -114,6 +116,12 @@ class Replica : public Component {
   virtual void release(Request& request, Picoseconds now) = 0;
   /// Tokens from the start of a request's prompt whose KV is here, and would not be computed again.
   [[nodiscard]] virtual std::int64_t cached_tokens(const Request&) const { return 0; }
+  /// What a router takes as cached of them: those, and part of what is below HBM.
+  [[nodiscard]] virtual double overlap_tokens(const Request& request) const {
+    return static_cast<double>(cached_tokens(request));
+  }
+  /// Requests that were given to it and have not begun.
+  [[nodiscard]] virtual std::int64_t waiting() const { return 0; }
   /// Largest share of the KV room that was in use.
   [[nodiscard]] virtual double kv_peak() const = 0;
   /// Requests given to this replica that have not left it, for the router.

@@ -46,6 +46,9 @@ struct Request {
   Picoseconds floor_after_first;
   Replica* prefill = nullptr;  ///< where its prompt is computed
   Replica* decode = nullptr;   ///< where its later tokens are computed
+  bool stays = false;          ///< between pools: its prompt is computed where it decodes
+  /// Prompt tokens whose KV that replica had when it set room aside: they are not sent.
+  std::int64_t kv_at_decode = 0;
   /// Speculative decoding: most new tokens of a pass once the prompt is done; 0: none of it.
   std::int64_t round_tokens = 0;
   std::int64_t unverified = 0;  ///< drafts behind the generated tokens, to verify

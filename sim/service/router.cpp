@@ -3,7 +3,9 @@
 namespace tandem {
 
 Router::Router(const Serving& serving, std::uint64_t seed)
-    : prefill_policy_(make_replica_policy(serving, seed, PoolDuty::Prompts)),
+    : local_prefill_tokens_(serving.local_prefill_tokens),
+      prefill_queue_(serving.prefill_queue),
+      prefill_policy_(make_replica_policy(serving, seed, PoolDuty::Prompts)),
       decode_policy_(make_replica_policy(serving, seed, PoolDuty::Tokens)) {}
 
 void Router::connect(Replicas* prefill, Replicas* decode, KvTransfer* transfer,
@@ -20,7 +22,26 @@ Replica& Router::place(Request& request, Replicas& replicas, ReplicaPolicy& poli
   return *replicas[chosen];
 }
 
+bool Router::stays_where_it_decodes(const Request& request, std::size_t replica) const {
+  const std::int64_t to_compute = request.prompt - (*decode_)[replica]->cached_tokens(request);
+  std::int64_t waiting = 0;
+  for (const auto& prefill : *prefill_) waiting += prefill->waiting();
+  return to_compute <= local_prefill_tokens_ || waiting >= prefill_queue_;
+}
+
+void Router::prefill_locally(Request& request, std::size_t replica, Picoseconds now) {
+  decode_policy_->placed(request, replica);
+  request.stays = true;
+  request.prefill = request.decode = (*decode_)[replica].get();
+  ++routes_.local;
+  request.decode->submit(request, now);
+}
+
 void Router::arrived(Request& request, Picoseconds now) {
+  if (!decode_->empty() && local_prefill_tokens_ > 0) {
+    const std::size_t replica = decode_policy_->choose(request, *decode_);
+    if (stays_where_it_decodes(request, replica)) return prefill_locally(request, replica, now);
+  }
   if (request.prefill == nullptr) {
     request.prefill = &place(request, *prefill_, *prefill_policy_);
   } else {  // beside others of its group
@@ -34,6 +55,7 @@ void Router::token(Request& request, Picoseconds now) {
   if (request.generated == 1) {
     request.first_token = now;
     prefill_policy_->prompt_done(request);
+    decode_policy_->prompt_done(request);
     if (groups_ != nullptr) begin_branches(request, now);
   } else {
     itl_ms_.push_back(to_milliseconds(now - request.last_token));
@@ -52,7 +74,7 @@ void Router::begin_branches(Request& root, Picoseconds now) {
       branches_[root.group].push_back(branch);
     }
   }
-  if (decode_->empty()) fork(root, *root.prefill, now);
+  if (decode_->empty() || root.stays) fork(root, *root.prefill, now);
 }
 
 void Router::fork(Request& root, Replica& replica, Picoseconds now) {
@@ -88,6 +110,9 @@ void Router::reserved(Request& request, Replica& replica, Picoseconds now) {
 }
 
 void Router::transferred(Request& request, Picoseconds now) {
+  ++routes_.remote;
+  routes_.tokens_kept += request.kv_at_decode;
+  routes_.tokens_sent += request.prompt - request.kv_at_decode;
   request.prefill->release(request, now);
   prefill_policy_->left(request);
   request.decode->arrive(request, now);

@@ -16,7 +16,17 @@
 
 namespace tandem {
 
-/// Chooses replicas and routes requests: arrival -> prefill -> link -> decode -> answer.
+/// What became of prompts between pools.
+struct PromptRoutes {
+  std::int64_t remote = 0;       ///< computed on the pool for prompts
+  std::int64_t local = 0;        ///< computed where they decode
+  std::int64_t tokens_sent = 0;  ///< whose KV crossed
+  std::int64_t tokens_kept = 0;  ///< of remote prompts, whose KV the decode replica had
+};
+
+/// Chooses replicas and routes requests: arrival -> prefill -> link -> decode -> answer. A prompt
+/// with few tokens to compute, or that would wait, may stay on the pool that decodes (the rule of
+/// NVIDIA Dynamo's examples/llm/components/disagg_router.py).
 class Router final : public RequestInlet, public RequestSink, public TransferSink {
  public:
   using Replicas = ReplicaPolicy::Replicas;
@@ -38,14 +48,20 @@ class Router final : public RequestInlet, public RequestSink, public TransferSin
   void transferred(Request& request, Picoseconds now) override;
   void finished(Request& request, Picoseconds now) override;
 
+  [[nodiscard]] const PromptRoutes& routes() const { return routes_; }
   [[nodiscard]] std::vector<double> take_itl() { return std::move(itl_ms_); }
 
  private:
   Replica& place(Request& request, Replicas& replicas, ReplicaPolicy& policy);
   Replica& place_decode(Request& request) { return place(request, *decode_, *decode_policy_); }
+  [[nodiscard]] bool stays_where_it_decodes(const Request& request, std::size_t replica) const;
+  void prefill_locally(Request& request, std::size_t replica, Picoseconds now);
   void fork(Request& root, Replica& replica, Picoseconds now);
   void begin_branches(Request& root, Picoseconds now);
 
+  std::int64_t local_prefill_tokens_;
+  std::int64_t prefill_queue_;
+  PromptRoutes routes_;
   std::unique_ptr<ReplicaPolicy> prefill_policy_;
   std::unique_ptr<ReplicaPolicy> decode_policy_;
   Replicas* prefill_ = nullptr;

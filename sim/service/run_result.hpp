@@ -9,9 +9,11 @@
 
 #include "sim/core/timeline.hpp"
 #include "sim/lower/network_model.hpp"
+#include "sim/service/pool_tiers.hpp"
 #include "sim/service/pool_use.hpp"
 #include "sim/service/request.hpp"
 #include "sim/service/request_groups.hpp"
+#include "sim/service/router.hpp"
 #include "sim/service/session_turns.hpp"
 #include "sim/service/speculation/speculation_use.hpp"
 #include "sim/step/estimator.hpp"
@@ -55,6 +57,8 @@ struct RunResult {
   std::map<std::string, double> kernels;  ///< kernels answered, by chip model
   std::vector<RepresentativeStep> representatives;
   std::int64_t kv_transfers = 0;
+  std::optional<PromptRoutes> prompt_routes;  ///< where prompts have a pool of their own
+  std::optional<KvTiersUse> kv_tiers;         ///< where there are memories below HBM
   std::optional<SpeculationUse> speculation;
   std::optional<GroupUse> groups;      ///< where arrivals are groups of requests
   std::optional<SessionUse> sessions;  ///< where arrivals are sessions

@@ -4,16 +4,36 @@
 #include <vector>
 
 namespace tandem {
+namespace {
+
+/// visit(key, first block of the table, end), over the shared parts of the request.
+template <class Visit>
+void visit_parts(const Request& request, std::int64_t block_tokens, const Visit& visit) {
+  std::int64_t begin = 0;
+  for (const SharedPart& part : request.shared) {
+    const std::int64_t end = part.end / block_tokens;
+    if (end > begin) visit(part.key, begin, end);
+    begin = std::max(begin, end);
+  }
+}
+
+}  // namespace
+
+std::vector<BlockName> shared_block_names(const Request& request, std::int64_t block_tokens,
+                                          std::int64_t from, std::int64_t to) {
+  std::vector<BlockName> names;
+  visit_parts(request, block_tokens, [&](std::int64_t key, std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = std::max(from, begin); i < std::min(to, end); ++i) {
+      names.push_back({key, i - begin});
+    }
+  });
+  return names;
+}
 
 /// visit(key, first block of the table, end).
 template <class Visit>
 void SharedBlocks::for_each_part(const Request& request, const Visit& visit) const {
-  std::int64_t begin = 0;
-  for (const SharedPart& part : request.shared) {
-    const std::int64_t end = part.end / block_tokens_;
-    if (end > begin) visit(part.key, begin, end);
-    begin = std::max(begin, end);
-  }
+  visit_parts(request, block_tokens_, visit);
 }
 
 std::int64_t SharedBlocks::blocks_here(std::int64_t key) const {
@@ -142,6 +162,9 @@ bool SharedBlocks::evict(const Request& request, std::int64_t blocks) {
     const std::int64_t gone = std::min(part.blocks, blocks);
     blocks -= gone;
     idle_ -= gone;
+    for (std::int64_t i = 1; notes_dropped_ && i <= gone; ++i) {
+      dropped_.push_back({key, part.blocks - i});
+    }
     part.blocks -= gone;
     part.full = part.blocks;
     if (part.blocks > 0) return true;

@@ -4,12 +4,36 @@
 // last of a prompt.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <map>
+#include <utility>
+#include <vector>
 
 #include "sim/service/request.hpp"
 
 namespace tandem {
+
+/// A full block of what prompts share: of the part with this key, counted from its first.
+struct BlockName {
+  std::int64_t key = 0, index = 0;
+  friend auto operator<=>(const BlockName&, const BlockName&) = default;
+};
+
+/// The names of the blocks [from, to) of a request's table, up to the first that is in no shared
+/// part.
+[[nodiscard]] std::vector<BlockName> shared_block_names(const Request& request,
+                                                        std::int64_t block_tokens,
+                                                        std::int64_t from, std::int64_t to);
+
+/// Where blocks may be that were dropped here.
+class CacheBelow {
+ public:
+  virtual ~CacheBelow() = default;
+  /// How many of the blocks [from, to) of a request's table are there, up to the first that is not.
+  [[nodiscard]] virtual std::int64_t blocks_below(const Request& request, std::int64_t from,
+                                                  std::int64_t to) const = 0;
+};
 
 /// The shared blocks of one replica. A request's block table begins with the blocks of its shared
 /// parts, one part behind the other; the blocks behind them are its own.
@@ -39,6 +63,10 @@ class SharedBlocks {
   /// Forgets that many idle blocks: of the parts left longest ago, from their ends, but none of
   /// `request`. False, and nothing forgotten, when there are fewer.
   bool evict(const Request& request, std::int64_t blocks);
+  /// From here on evicted blocks are noted.
+  void note_dropped() { notes_dropped_ = true; }
+  /// Those that were evicted since the last call, in that order.
+  [[nodiscard]] std::vector<BlockName> take_dropped() { return std::exchange(dropped_, {}); }
   /// Blocks that no request holds.
   [[nodiscard]] std::int64_t idle() const { return idle_; }
 
@@ -62,6 +90,8 @@ class SharedBlocks {
   std::map<std::int64_t, std::int64_t> left_;  ///< keys of idle parts, longest ago first
   std::int64_t times_left_ = 0;
   std::int64_t idle_ = 0;
+  bool notes_dropped_ = false;
+  std::vector<BlockName> dropped_;
 };
 
 }  // namespace tandem

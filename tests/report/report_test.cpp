@@ -99,8 +99,8 @@ TEST(Report, JsonHasEveryKeyAndTheRunObjectLast) {
   const std::vector<std::string> keys = {
       "scenario", "version",     "config_hash", "seed",     "fidelity",          "simulated_s",
       "summary",  "bands",       "intervals",   "backlog",  "requests_left_out", "bounds",
-      "steps",    "speculation", "groups",      "sessions", "routing",           "deployments",
-      "pools",    "links",       "provenance",  "run"};
+      "steps",    "speculation", "groups",      "sessions", "kv_tiers",          "prompts",
+      "routing",  "deployments", "pools",       "links",    "provenance",        "run"};
   std::vector<std::string> found;
   for (const auto& [key, value] : json.items()) found.push_back(key);
   EXPECT_EQ(found, keys);

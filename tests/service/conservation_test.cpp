@@ -10,6 +10,7 @@
 
 #include "sim/core/random.hpp"
 #include "sim/service/batch_scheduler.hpp"
+#include "sim/service/kv_tiers.hpp"
 
 namespace tandem {
 namespace {
@@ -67,6 +68,7 @@ class Books {
       account.has_begun = true;
       note_blocks(account);
     }
+    for (const BlockLoad& load : step.loads) begin(accounts_.at(load.request->id), load.to * page);
     std::int64_t tokens = 0;
     for (const SequenceSlice& slice : step.batch.slices) {
       Account& account = accounts_.at(slice.request);
@@ -165,19 +167,25 @@ class Books {
 /// Requests in random steps: some begin with one of three prefixes, some come with their KV.
 class RandomPlay {
  public:
-  RandomPlay(const Serving& serving, std::uint64_t seed, bool has_pools)
+  RandomPlay(const Serving& serving, std::uint64_t seed, bool has_pools, bool has_below)
       : random_(seed, "conservation"),
         room_(random_.integer(blocks_of(longest) + 2, 3 * blocks_of(longest))),
         has_prefixes_(serving.prefix_cache),
         has_pools_(has_pools),
         scheduler_(make_scheduler(serving, room_)),
-        books_(room_, serving) {}
+        books_(room_, serving) {
+    if (!has_below) return;
+    const TierRules small{.capacity = room_, .bandwidth = 1, .latency = Picoseconds(0)};
+    below_.emplace(small, nullptr, Bytes(1), page);
+    scheduler_->use_below(*below_);
+  }
 
   void run(std::int64_t requests) {
     std::int64_t steps = 0;
     while (books_.closed() < requests) {
       for (Request* request : inbound_) scheduler_->arrive(*request);
       inbound_.clear();
+      end_loads();
       while (std::ssize(requests_) < requests && random_.uniform() < 0.4) add_one();
       one_step();
       ASSERT_LT(++steps, 200 * requests) << "somebody is never served";
@@ -186,6 +194,7 @@ class RandomPlay {
     EXPECT_EQ(scheduler_->kv().free(), room_);
   }
   [[nodiscard]] const Books& books() const { return books_; }
+  [[nodiscard]] std::int64_t loaded() const { return below_ ? below_->host_use().hits : 0; }
 
  private:
   void add_one() {
@@ -215,6 +224,7 @@ class RandomPlay {
     books_.read(step);
     books_.check(scheduler_->kv());
     inbound_ = step.reserved;
+    begin_loads(step);
     for (std::size_t i = 0; i < step.sequences.size(); ++i) {
       Request& request = *step.sequences[i]->request;
       if (!BatchScheduler::complete(*step.sequences[i], step.batch.slices[i])) continue;
@@ -226,6 +236,22 @@ class RandomPlay {
     }
   }
 
+  /// Each takes a random number of steps.
+  void begin_loads(const ScheduledStep& step) {
+    for (const BlockLoad& load : step.loads) {
+      static_cast<void>(below_->load(*load.request, load.from, load.to, Picoseconds(0)));
+      loading_.push_back({load.request, random_.integer(0, 3)});
+    }
+    if (below_) below_->write_down(step.dropped, Picoseconds(0));
+  }
+  void end_loads() {
+    std::erase_if(loading_, [&](auto& load) {
+      if (load.second-- > 0) return false;
+      scheduler_->loaded(*load.first);
+      return true;
+    });
+  }
+
   RandomStream random_;
   std::int64_t room_;
   bool has_prefixes_;
@@ -234,6 +260,8 @@ class RandomPlay {
   Books books_;
   std::deque<Request> requests_;
   std::vector<Request*> inbound_;
+  std::optional<KvTiers> below_;
+  std::vector<std::pair<Request*, std::int64_t>> loading_;  ///< with the steps to go
 };
 
 struct Rules {
@@ -243,6 +271,7 @@ struct Rules {
   bool prefix_cache;
   bool chunked;
   std::int64_t tokens;  ///< of a step
+  bool below = false;   ///< blocks that are dropped go below HBM
 };
 
 class Conservation : public testing::TestWithParam<Rules> {};
@@ -257,16 +286,18 @@ TEST_P(Conservation, OfTokensAndBlocksAndEverybodyIsServed) {
   serving.max_batch_tokens = rules.tokens;
   serving.max_sequences = 8;
   serving.kv_block_tokens = page;
-  std::int64_t reused = 0, lost = 0;
+  std::int64_t reused = 0, lost = 0, loaded = 0;
   for (std::uint64_t seed = 1; seed <= 40; ++seed) {
     SCOPED_TRACE(fmt::format("seed {}", seed));
-    RandomPlay play(serving, seed, serving.policy != "static");
+    RandomPlay play(serving, seed, serving.policy != "static", rules.below);
     play.run(60);
     reused += play.books().reused();
     lost += play.books().lost();
+    loaded += play.loaded();
     if (HasFailure()) return;
   }
   EXPECT_EQ(reused > 0, rules.prefix_cache) << "the traffic must find prefixes";
+  EXPECT_EQ(loaded > 0, rules.below);
   EXPECT_EQ(lost > 0, serving.policy != "static") << "the traffic must run out of room";
 }
 
@@ -276,6 +307,9 @@ INSTANTIATE_TEST_SUITE_P(
                     Rules{"vllm_uncached", "vllm_v1", "fcfs", false, true, 32},
                     Rules{"vllm_whole_prompts", "vllm_v1", "fcfs", true, false, 64},
                     Rules{"vllm_by_priority", "vllm_v1", "priority", true, true, 32},
+                    Rules{"vllm_with_memory_below", "vllm_v1", "fcfs", true, true, 32, true},
+                    Rules{"vllm_by_priority_with_memory_below", "vllm_v1", "priority", true, true,
+                          32, true},
                     Rules{"sglang", "sglang", "fcfs", true, true, 32},
                     Rules{"sglang_longest_prefix", "sglang", "longest_prefix", true, true, 32},
                     Rules{"sglang_uncached", "sglang", "fcfs", false, true, 32},

@@ -108,6 +108,7 @@ TEST(KvOverlap, TakesTheReplicaOfLeastCost) {
   policy.left(first);
   policy.left(other);
   EXPECT_EQ(policy.choose(second, replicas), 1u);
+  EXPECT_EQ(policy.choose(second, replicas_with({16, 0})), 0u) << "both are idle again";
 }
 
 TEST(KvOverlap, OfAPoolThatDecodesLooksAtBlocksInUseAlone) {

@@ -25,6 +25,9 @@ class SglangScheduler final : public BatchScheduler {
  public:
   SglangScheduler(const Serving& serving, std::int64_t kv_blocks);
   void add(Request& request, bool comes_with_kv) override;
+  [[nodiscard]] std::int64_t waiting() const override {
+    return std::ssize(waiting_) + std::ssize(unseen_);
+  }
 
  private:
   /// What a step of prompts may still take, in tokens.

@@ -66,10 +66,10 @@ bool VllmScheduler::plan_running(ScheduledStep& step, std::int64_t& budget) {
     // Sampling of the token before may still be under way: then there is nothing to compute yet.
     const std::int64_t tokens = share_of(*it, budget);
     if (tokens <= 0) continue;
-    bool has_room = kv_.grow(*it, it->computed + tokens);
+    bool has_room = kv_.make_room(*it, it->computed + tokens);
     while (!has_room && preempt_for(*it, step, budget)) {
       has_preempted = true;
-      has_room = kv_.grow(*it, it->computed + tokens);
+      has_room = kv_.make_room(*it, it->computed + tokens);
     }
     if (!has_room) {
       has_preempted = true;
@@ -80,7 +80,18 @@ bool VllmScheduler::plan_running(ScheduledStep& step, std::int64_t& budget) {
     take(*it, tokens, step);
     budget -= tokens;
   }
+  fill_blocks(step);
   return !has_preempted;
+}
+
+// Only now: one that was taken into the step may have lost its place again.
+void VllmScheduler::fill_blocks(const ScheduledStep& step) {
+  for (std::size_t i = 0; i < step.sequences.size(); ++i) {
+    const ScheduledSequence& sequence = *step.sequences[i];
+    const std::vector<SharedPart>& shared = sequence.request->shared;
+    const bool may_be_found = !shared.empty() && step.batch.slices[i].context < shared.back().end;
+    if (may_be_found) kv_.fill(sequence, sequence.computed);
+  }
 }
 
 bool VllmScheduler::preempt_for(ScheduledSequence& needy, ScheduledStep& step,
@@ -115,6 +126,9 @@ void VllmScheduler::plan_waiting(ScheduledStep& step, std::int64_t& budget) {
       continue;
     }
     begin_behind_shared(*head);
+    const Below below = load_from_below(head, step);
+    if (below == Below::NoRoom) return;
+    if (below == Below::Loads) continue;
     const std::int64_t tokens = share_of(*head, budget);
     if (!serving_.chunked_prefill && tokens < needed_tokens(*head)) return;
     while (!kv_.grow(*head, head->computed + tokens)) {

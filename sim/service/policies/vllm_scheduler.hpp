@@ -26,6 +26,8 @@ class VllmScheduler final : public BatchScheduler {
   [[nodiscard]] bool is_by_priority() const { return serving_.order == "priority"; }
   /// Returns whether the queue may be served too: nothing was preempted.
   bool plan_running(ScheduledStep& step, std::int64_t& budget);
+  /// Others may find the full blocks of what the step computes.
+  void fill_blocks(const ScheduledStep& step);
   void plan_waiting(ScheduledStep& step, std::int64_t& budget);
   /// Tokens of a sequence that the step takes of those that are not computed.
   [[nodiscard]] std::int64_t share_of(const ScheduledSequence& sequence, std::int64_t budget) const;

@@ -51,7 +51,9 @@ void ActiveBlocks::remove(const Request& request) {
 
 KvOverlap::KvOverlap(const Serving& serving, std::uint64_t seed, PoolDuty duty)
     : block_tokens_(serving.kv_block_tokens),
-      overlap_weight_(duty == PoolDuty::Prompts ? serving.overlap_weight : 0),
+      overlap_weight_(duty == PoolDuty::Prompts || serving.local_prefill_tokens > 0
+                          ? serving.overlap_weight
+                          : 0),
       temperature_(serving.router_temperature),
       random_(seed, duty == PoolDuty::Prompts ? "router, prompts" : "router, tokens") {}
 
@@ -60,8 +62,8 @@ KvOverlap::Worker& KvOverlap::worker(std::size_t replica) {
   return workers_[replica];
 }
 
-double KvOverlap::cost(const Request& request, std::int64_t cached, const Worker& worker) const {
-  const auto to_compute = static_cast<double>(worker.tokens_to_compute + request.prompt - cached);
+double KvOverlap::cost(const Request& request, double cached, const Worker& worker) const {
+  const double to_compute = worker.tokens_to_compute + static_cast<double>(request.prompt) - cached;
   return overlap_weight_ * to_compute / static_cast<double>(block_tokens_) +
          static_cast<double>(worker.blocks.with(request));
 }
@@ -70,7 +72,7 @@ std::size_t KvOverlap::choose(const Request& request, const Replicas& replicas) 
   std::vector<double> costs;
   cached_.clear();
   for (std::size_t i = 0; i < replicas.size(); ++i) {
-    cached_.push_back(overlap_weight_ > 0 ? replicas[i]->cached_tokens(request) : 0);
+    cached_.push_back(overlap_weight_ > 0 ? replicas[i]->overlap_tokens(request) : 0);
     costs.push_back(cost(request, cached_.back(), worker(i)));
   }
   return draw(costs);
@@ -101,9 +103,9 @@ std::size_t KvOverlap::draw(const std::vector<double>& costs) {
 
 void KvOverlap::placed(const Request& request, std::size_t replica) {
   Worker& own = worker(replica);
-  const std::int64_t cached = replica < cached_.size() ? cached_[replica] : 0;
+  const double cached = replica < cached_.size() ? cached_[replica] : 0;
   cached_.clear();
-  const std::int64_t tokens = request.generated > 0 ? 0 : request.prompt - cached;
+  const double tokens = request.generated > 0 ? 0 : static_cast<double>(request.prompt) - cached;
   own.tokens_to_compute += tokens;
   own.blocks.add(request);
   placed_[request.id] = {replica, tokens, request};

@@ -46,16 +46,15 @@ class KvOverlap final : public ReplicaPolicy {
 
  private:
   struct Worker {
-    std::int64_t tokens_to_compute = 0;
+    double tokens_to_compute = 0;
     ActiveBlocks blocks;
   };
   struct Placed {
     std::size_t replica = 0;
-    std::int64_t tokens_to_compute = 0;
+    double tokens_to_compute = 0;
     Request as_it_came;  ///< its parts may grow
   };
-  [[nodiscard]] double cost(const Request& request, std::int64_t cached,
-                            const Worker& worker) const;
+  [[nodiscard]] double cost(const Request& request, double cached, const Worker& worker) const;
   [[nodiscard]] std::size_t draw(const std::vector<double>& costs);
   Worker& worker(std::size_t replica);
 
@@ -64,7 +63,7 @@ class KvOverlap final : public ReplicaPolicy {
   double temperature_;
   RandomStream random_;
   std::vector<Worker> workers_;
-  std::vector<std::int64_t> cached_;  ///< of the request chosen last, by replica
+  std::vector<double> cached_;  ///< of the request chosen last, by replica
   std::map<std::int64_t, Placed> placed_;
 };
 
