@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 
@@ -109,7 +110,7 @@ class Validation {
 
   void add_system_table(const ManifestSystemTable& table) {
     if (!table.file.ends_with(".csv")) {
-      if (is_wanted(table.file, system_op, table.system)) add_log(table);
+      add_unread(table, "logs of requests are not replayed here");
       return;
     }
     const CsvTable& csv = csv_of(table.file, table.file_place);
@@ -129,6 +130,13 @@ class Validation {
 
   void add_system(const ManifestSystemTable& table, const CsvTable& csv, const std::string& system,
                   const std::vector<std::size_t>& rows) {
+    if (request_.only.empty()) {
+      for (const ManifestSystemMetric& metric : table.metrics) {
+        add_unread(system_entry(table, system, metric.name), measured_rows(csv, rows, metric),
+                   "services take seconds per row: ask for them with --only system");
+      }
+      return;
+    }
     const auto drawn = request_.sample.rows
                            ? sampled_rows(rows, *request_.sample.rows, request_.sample.seed,
                                           table.file + "/" + system)
@@ -150,14 +158,24 @@ class Validation {
     }
   }
 
-  void add_log(const ManifestSystemTable& table) {
+  void add_unread(const ManifestSystemTable& table, const std::string& reason) {
+    if (!is_wanted(table.file, system_op, table.system)) return;
     for (const ManifestSystemMetric& metric : table.metrics) {
-      ValidationEntry entry = system_entry(table, table.system, metric.name);
-      entry.table_rows = entry.figures.rows = table.rows;
-      if (table.rows > 0)
-        entry.not_predicted["logs of requests are not replayed here"] = table.rows;
-      answer_.entries.push_back(std::move(entry));
+      add_unread(system_entry(table, table.system, metric.name), table.rows, reason);
     }
+  }
+  void add_unread(ValidationEntry entry, std::int64_t rows, const std::string& reason) {
+    entry.table_rows = entry.figures.rows = rows;
+    if (rows > 0) entry.not_predicted[reason] = rows;
+    answer_.entries.push_back(std::move(entry));
+  }
+
+  /// Rows whose cell is not empty; all where the metric is a formula over columns.
+  static std::int64_t measured_rows(const CsvTable& csv, const std::vector<std::size_t>& rows,
+                                    const ManifestSystemMetric& metric) {
+    const auto column = csv.find(metric.column);
+    return std::ranges::count_if(
+        rows, [&](std::size_t row) { return !column || !csv.cell(row, *column).empty(); });
   }
 
   static ValidationEntry system_entry(const ManifestSystemTable& table, const std::string& system,
