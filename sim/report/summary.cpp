@@ -10,8 +10,12 @@ bool is_within(const Slo& slo, const RequestRecord& record) {
          (!slo.tpot_p99 || record.tpot_ms <= to_milliseconds(*slo.tpot_p99));
 }
 
-/// Requests per second that came, whose rate a ramp changes.
+/// Requests per second that came, whose rate a ramp changes; of sessions all turns count.
 double offered_rate(const RunResult& result) {
+  if (result.sessions) {
+    const auto sessions = static_cast<double>(result.sessions->sessions);
+    return result.traffic.rate * static_cast<double>(result.sessions->turns) / sessions;
+  }
   if (result.traffic.arrivals != ArrivalKind::Ramp || result.requests.size() < 2) {
     return result.traffic.rate;
   }
