@@ -54,6 +54,12 @@ void check_cascade(const Scenario& scenario, const Tree& tree, Problems& problem
         "its requests' tokens; leave 'cascade_attention' out, or 'context', formats of the KV "
         "cache and 'eviction'");
   }
+  const Traffic& traffic = scenario.traffic;
+  if (!traffic.has_groups() && !traffic.has_sessions() && !traffic.trace) {
+    return report(
+        "no requests of this traffic share a prefix; give it 'branches' or 'agents', or leave "
+        "'cascade_attention' out");
+  }
   for (const LayerKind& kind : scenario.model.kinds) {
     if (!std::holds_alternative<LatentAttention>(kind.mixer)) continue;
     return report(

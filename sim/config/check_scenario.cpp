@@ -133,12 +133,22 @@ class PhaseCheck {
                          fmt::format("'{}' has layers 0 to {}; 'layers' begins at {}",
                                      network_.name, network_.layers() - 1, change.first_layer));
       }
+      if (change.part && !has_part(*change.part)) {
+        problems_.report(list->items[i].place, fmt::format("'{}' has no {}; leave this part out",
+                                                           network_.name, name_of(*change.part)));
+      }
       if (change.part != WeightPart::Head || !network_.tied_embeddings) continue;
       problems_.report(list->items[i].place,
                        fmt::format("the head of '{}' is its embedding table; write 'part: "
                                    "embedding'",
                                    network_.name));
     }
+  }
+
+  [[nodiscard]] bool has_part(WeightPart part) const {
+    if (part == WeightPart::Head) return true;  // tied or not
+    return std::ranges::any_of(tensors_of(network_),
+                               [&](const TensorSpec& tensor) { return part_of(tensor) == part; });
   }
 
   const Scenario& scenario_;
