@@ -118,7 +118,8 @@ def serving(model, name, backend, facts):
         if "deepseek" in model:
             chunk = 16384 if name == "fp4" else 32768 if facts.get("gpus") == 8 else 8192
         rules = {"policy": "sglang", "max_batch_tokens": chunk, "max_prefill_tokens": max(chunk, 16384),
-                 "max_sequences": max(users, 128), "kv_block_tokens": 1, "prefix_cache": False}
+                 "max_sequences": max(users, 128), "kv_block_tokens": 1, "prefix_cache": False,
+                "receive_interval": (10 if users < 16 else 30) if "deepseek" in model else 1}
         if facts["drawn"]:
             rules["receive_interval"] = 30 if users >= 16 else 10
         return rules
@@ -135,6 +136,10 @@ def serving(model, name, backend, facts):
 
 def software(backend, version):
     """The software layer of an engine's version."""
+    if backend == "TensorRT-LLM" and version[:2] == "1." and version[:3] != "1.0":
+        name = {"1.3": "tensorrt_llm_1_3"}.get(version[:3], "tensorrt_llm")
+        launch = {"value": 1, "source": "tensorrt-llm-source", "basis": "published"}
+        return {"name": name, "dependent_launch": launch}  # TRTLLM_ENABLE_PDL in the benchmark's scripts
     if backend == "TensorRT-LLM":
         return {"1.0": "tensorrt_llm_1_0", "1.3": "tensorrt_llm_1_3"}.get(version[:3], "tensorrt_llm")
     return {"vLLM": "vllm", "SGLang": "sglang"}[backend]
