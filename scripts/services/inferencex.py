@@ -131,7 +131,16 @@ def serving(model, name, backend, facts):
     elif model == "llama-3.1-70b":
         tokens = isl + osl + 200
     return {"policy": "vllm_v1", "chunked_prefill": False, "max_batch_tokens": tokens, "max_sequences": 2048,
-            "kv_block_tokens": 32, "prefix_cache": False}
+            "kv_block_tokens": 32, "prefix_cache": False, "batch_wait_steps": batch_wait(model, name, facts)}
+
+
+def batch_wait(model, name, facts):
+    """batch_wait_timeout_iters of the benchmark's scripts for TensorRT-LLM."""
+    if (facts["isl"], facts["osl"]) != (1024, 1024):
+        return 0
+    if model == "llama-3.1-70b" and facts.get("gpus", 8) < 8:
+        return 20
+    return 40 if "deepseek" in model and name == "fp8" and facts["concurrency"] >= 64 else 0
 
 
 def software(backend, version):

@@ -180,7 +180,8 @@ Eviction build_eviction(const Tree& tree, ReadContext& context) {
 /// Keys that only one of the policies knows.
 void check_policy_keys(const MapReader& reader, const Serving& serving) {
   const std::vector<std::pair<std::string, std::vector<const char*>>> own = {
-      {"vllm_v1", {"chunked_prefill", "long_prefill_tokens"}},
+      {"vllm_v1",
+       {"chunked_prefill", "long_prefill_tokens", "batch_wait_steps", "batch_wait_fill"}},
       {"sglang", {"max_prefill_tokens", "conservativeness", "receive_interval"}}};
   for (const auto& [policy, keys] : own) {
     for (const char* key : keys) {
@@ -222,6 +223,8 @@ Serving build_serving(const Tree& tree, ReadContext& context) {
   serving.long_prefill_tokens = reader.count("long_prefill_tokens");
   serving.max_prefill_tokens = reader.count("max_prefill_tokens");
   serving.receive_interval = reader.count("receive_interval");
+  serving.batch_wait_steps = reader.count("batch_wait_steps");
+  serving.batch_wait_fill = reader.number("batch_wait_fill");
   serving.conservativeness = reader.number("conservativeness");
   check_policy_keys(reader, serving);
   serving.local_prefill_tokens = reader.count("local_prefill_tokens");

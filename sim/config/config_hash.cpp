@@ -119,6 +119,9 @@ void add_placed(Hasher& hasher, const Placed& placed) {
   if (serving.order != "fcfs") hasher.add("order").add(serving.order);
   if (!serving.chunked_prefill) hasher.add("whole prompts");
   if (serving.long_prefill_tokens > 0) hasher.add("long").add(serving.long_prefill_tokens);
+  if (serving.batch_wait_steps > 0) {
+    hasher.add("wait").add(serving.batch_wait_steps).add(serving.batch_wait_fill);
+  }
   if (serving.policy == "sglang") {
     hasher.add(serving.max_prefill_tokens).add(serving.conservativeness);
     if (serving.receive_interval != 1) hasher.add(serving.receive_interval);

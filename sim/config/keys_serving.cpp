@@ -28,6 +28,11 @@ Section serving_section() {
                  "its chunked_prefill_size."),
           number("conservativeness", Dimension::Scalar, "1", 0.01, 10,
                  "sglang: schedule_conservativeness, of the room kept for running answers."),
+          number("batch_wait_steps", Dimension::Count, "0", 0, 1e6,
+                 "vllm_v1: steps that waiting prompts let go by for others to join them, as "
+                 "TensorRT-LLM's batch_wait_timeout_iters; 0: none."),
+          number("batch_wait_fill", Dimension::Fraction, "0.9", 0, 1,
+                 "vllm_v1: share of max_batch_tokens that ends the wait."),
           number("receive_interval", Dimension::Count, "1", 1, 1e6,
                  "sglang: scheduler_recv_interval, steps of decoding between looks for new "
                  "requests."),

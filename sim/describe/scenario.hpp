@@ -136,6 +136,8 @@ struct Serving {
   bool chunked_prefill = true;           ///< vllm_v1: a prompt may be cut to what is left of a step
   std::int64_t long_prefill_tokens = 0;  ///< vllm_v1: most tokens of a prompt in a step; 0: all
   std::int64_t max_prefill_tokens = 16384;  ///< sglang: of the prompts that begin in a step
+  std::int64_t batch_wait_steps = 0;        ///< vllm_v1: steps that waiting prompts let go by
+  double batch_wait_fill = 0.9;             ///< vllm_v1: share of max_batch_tokens that ends it
   std::int64_t receive_interval = 1;  ///< sglang: steps of decoding between looks for requests
   double conservativeness = 1;  ///< sglang: of the room that running answers are expected to need
   bool prefix_cache = true;     ///< prompts begin behind what is cached of their shared parts

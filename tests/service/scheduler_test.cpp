@@ -130,6 +130,19 @@ TEST(VllmScheduler, ServesRunningRequestsBeforeWaitingOnes) {
   EXPECT_EQ(play(vllm(4), 99, {{1, 4, 3}, {1, 6, 1}}), (Steps{"0+4", "0+1 1+3", "0+1 1+3"}));
 }
 
+TEST(VllmScheduler, LetsPromptsWaitForOthers) {
+  // Steps of 20 tokens, half of which end the wait. The first prompt has nobody to wait beside; the
+  // second lets steps 2 to 4 go by.
+  Serving serving = vllm(20);
+  serving.batch_wait_steps = 3;
+  serving.batch_wait_fill = 0.5;
+  EXPECT_EQ(play(serving, 99, {{1, 4, 9}, {2, 4, 2}}),
+            (Steps{"0+4", "0+1", "0+1", "0+1", "0+1 1+4", "0+1 1+1", "0+1", "0+1", "0+1"}));
+  // In step 3 the running token and two prompts are ten.
+  EXPECT_EQ(play(serving, 99, {{1, 4, 5}, {2, 4, 1}, {3, 5, 1}}),
+            (Steps{"0+4", "0+1", "0+1 1+4 2+5", "0+1", "0+1"}));
+}
+
 TEST(VllmScheduler, RunsAtMostMaxSequences) {
   Serving serving = vllm();
   serving.max_sequences = 1;

@@ -24,7 +24,8 @@ class Page:
     def __init__(self, program, width=1400, height=900, dark=False):
         self.errors = []
         self.requests = []
-        self._folder = tempfile.TemporaryDirectory()
+        # Its children may still write when it has ended.
+        self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self._buffer = b""
         self._next = 0
         self._session = None

@@ -115,12 +115,18 @@ std::string serving_of(const std::string& framework, const std::string& model,
         is_latent ? (users < 16 ? 10 : 30) : 1);
   }
   if (framework.starts_with("TensorRT-LLM")) {
-    std::int64_t tokens = 8192;
+    std::int64_t tokens = 8192, wait = 0;
+    // batch_wait_timeout_iters of the benchmark's scripts.
+    const bool is_short = lengths.prompt == 1024 && lengths.output == 1024;
+    if (is_short && model == "llama-3.1-70b" && gpus < 8) wait = 20;
+    if (is_short && is_latent && formats.weights == "fp8_block" && users >= 64) wait = 40;
     if (is_latent) tokens = std::max<std::int64_t>(8192, (users + lengths.prompt + 127) / 64 * 64);
+    if (model == "gpt-oss-120b") tokens = 20000;
+    if (model == "llama-3.1-70b") tokens = lengths.prompt + lengths.output + 200;
     return fmt::format(
         "{{policy: vllm_v1, chunked_prefill: false, max_batch_tokens: {}, max_sequences: 2048, "
-        "kv_block_tokens: 32, prefix_cache: false}}",
-        std::max(tokens, lengths.prompt + 1));
+        "kv_block_tokens: 32, prefix_cache: false, batch_wait_steps: {}}}",
+        std::max(tokens, lengths.prompt + 1), wait);
   }
   return "{policy: vllm_v1, max_batch_tokens: 8192, max_sequences: 1024, kv_block_tokens: 16, "
          "prefix_cache: false}";

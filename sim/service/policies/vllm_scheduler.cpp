@@ -51,7 +51,17 @@ void VllmScheduler::queue_again(Sequences::iterator victim) {
 
 void VllmScheduler::plan(ScheduledStep& step) {
   std::int64_t budget = serving_.max_batch_tokens;
-  if (plan_running(step, budget)) plan_waiting(step, budget);
+  if (plan_running(step, budget) && !waits_for_more(step)) plan_waiting(step, budget);
+}
+
+bool VllmScheduler::waits_for_more(const ScheduledStep& step) {
+  if (serving_.batch_wait_steps == 0 || waiting_.empty() || step.sequences.empty()) return false;
+  std::int64_t tokens = step.batch.tokens();
+  for (const ScheduledSequence& sequence : waiting_) tokens += needed_tokens(sequence);
+  const double full = serving_.batch_wait_fill * static_cast<double>(serving_.max_batch_tokens);
+  const bool waits = waited_ < serving_.batch_wait_steps && static_cast<double>(tokens) < full;
+  waited_ = waits ? waited_ + 1 : 0;
+  return waits;
 }
 
 std::int64_t VllmScheduler::share_of(const ScheduledSequence& sequence, std::int64_t budget) const {

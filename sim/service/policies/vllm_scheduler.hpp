@@ -15,6 +15,9 @@ namespace tandem {
 ///    place is at the head of the queue.
 ///  - a prompt takes at most `long_prefill_tokens` of a step, where that is set; without
 ///    `chunked_prefill` it is computed at once or waits.
+///  - with `batch_wait_steps` waiting prompts let so many steps of others go by, unless all of them
+///    together fill `batch_wait_fill` of a step (TensorRT-LLM, _torch/pyexecutor/py_executor.py,
+///    batch_wait_timeout_iters and batch_wait_max_tokens_ratio).
 class VllmScheduler final : public BatchScheduler {
  public:
   using BatchScheduler::BatchScheduler;
@@ -29,10 +32,14 @@ class VllmScheduler final : public BatchScheduler {
   /// Others may find the full blocks of what the step computes.
   void fill_blocks(const ScheduledStep& step);
   void plan_waiting(ScheduledStep& step, std::int64_t& budget);
+  /// Whether waiting prompts let this step go by; counts those that they did.
+  bool waits_for_more(const ScheduledStep& step);
   /// Tokens of a sequence that the step takes of those that are not computed.
   [[nodiscard]] std::int64_t share_of(const ScheduledSequence& sequence, std::int64_t budget) const;
   bool preempt_for(ScheduledSequence& needy, ScheduledStep& step, std::int64_t& budget);
   bool preempt_least(ScheduledSequence& needy, ScheduledStep& step, std::int64_t& budget);
+
+  std::int64_t waited_ = 0;
 };
 
 }  // namespace tandem
