@@ -266,8 +266,7 @@ std::int64_t flash_splits(std::int64_t runs, std::int64_t slots, std::int64_t bl
 }  // namespace
 
 bool packs_long_spans(const GpuParams& params, const AttentionKernel& shape) {
-  return shape.cached && shape.library == AttentionLibrary::Flash &&
-         params.matrix_issue == MatrixIssue::Warpgroup;
+  return shape.cached && splits_by_share(params, shape);
 }
 
 bool goes_by_heads(const GpuParams& params, const AttentionKernel& shape) {

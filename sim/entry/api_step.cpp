@@ -6,6 +6,7 @@
 
 #include "sim/core/diagnostics.hpp"
 #include "sim/entry/api.hpp"
+#include "sim/service/host_clock.hpp"
 #include "sim/step/pool_model.hpp"
 
 namespace tandem::entry {
@@ -67,15 +68,9 @@ void require_room(const StepRequest& request, const PoolModel& pool) {
 Picoseconds framework_time(const Scenario& scenario, const PoolModel& pool, std::int64_t requests,
                            Picoseconds period) {
   if (pool.is_static()) return Picoseconds(0);
-  const auto part = [&](const char* name) {
-    const ParameterSet& parameters = scenario.software.parameters;
-    return parameters.has(name) ? from_seconds(parameters.value(name)) : Picoseconds(0);
-  };
-  const Picoseconds host = part("step_overhead") + part("sequence_overhead") * requests;
-  const ParameterSet& parameters = scenario.software.parameters;
-  const bool is_beside =
-      parameters.has("host_beside_chips") && parameters.count("host_beside_chips") == 1;
-  return is_beside ? std::max(Picoseconds(0), host - period) : host;
+  const HostTime time = host_time(scenario.software);
+  const Picoseconds host = time.step + time.sequence * requests;
+  return time.beside ? std::max(Picoseconds(0), host - period) : host;
 }
 
 /// All that work on a pass, those of the feed-forward pool too.

@@ -11,17 +11,6 @@
 namespace tandem {
 namespace {
 
-Picoseconds software_time(const Software& software, const char* name) {
-  return software.parameters.has(name) ? from_seconds(software.parameters.value(name))
-                                       : Picoseconds(0);
-}
-
-HostTime host_time(const Software& software) {
-  return {software_time(software, "step_overhead"), software_time(software, "sequence_overhead"),
-          software.parameters.has("host_beside_chips") &&
-              software.parameters.count("host_beside_chips") == 1};
-}
-
 FrontEndTime front_end_time(const Software& software) {
   return {software_time(software, "request_overhead"),
           software_time(software, "prompt_token_overhead")};

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "sim/core/units.hpp"
+#include "sim/describe/scenario.hpp"
 
 namespace tandem {
 
@@ -13,6 +14,12 @@ struct HostTime {
   Picoseconds sequence{0};  ///< per sequence of the pass
   bool beside = false;      ///< done while the pass before it runs (asynchronous scheduling)
 };
+
+/// A constant of the layer; zero where it has none.
+[[nodiscard]] Picoseconds software_time(const Software& software, const char* name);
+
+/// step_overhead, sequence_overhead and host_beside_chips of the layer.
+[[nodiscard]] HostTime host_time(const Software& software);
 
 /// The host of one replica.
 class HostClock {

@@ -128,6 +128,32 @@ TEST(ServedCase, SaysWhyARowIsNotPredicted) {
             "no software layer for 'vllm'");
 }
 
+TEST(ServedRuns, TakeChangesOfSoftwareAndChips) {
+  auto cells = loop_row;
+  cells["model"] = "llama-3.1-8b";
+  cells["system"] = "h100_sxm";
+  cells["precision"] = "bf16";
+  cells["tp"] = "1";
+  cells["concurrency"] = "2";
+  cells["isl"] = cells["osl"] = "16";
+  const ServedCase served = served_case(row_of(cells), names(), "vllm");
+  const auto tpot = [&](const std::vector<Override>& overrides) {
+    ServedOptions options;
+    options.is_cycle = false;
+    options.overrides = overrides;
+    ServedRuns runs(context(), options);
+    const ServedAnswer& answer = runs.answer(served);
+    EXPECT_EQ(answer.reason, "");
+    return answer.figures.at("tpot");
+  };
+  const double plain = tpot({{"software.step_overhead", "0 s"}});
+  EXPECT_NEAR(tpot({{"software.step_overhead", "10 ms"}}) - plain, 10, 1e-6);
+  // Half the bandwidth, twice the floor of a pass that reads weights.
+  const Override slow{"chips.h100_sxm.hbm_bandwidth", "1.675 TB/s"};
+  EXPECT_GT(tpot({{"software.step_overhead", "0 s"}, slow}), 1.8 * plain);
+  EXPECT_EQ(tpot({{"software.step_overhead", "0 s"}, {"chips.b200_sxm.clock", "1 GHz"}}), plain);
+}
+
 RequestRecord record(double arrival_s, double ttft_ms, double e2e_ms, std::int64_t output) {
   RequestRecord request;
   request.arrival_s = arrival_s;

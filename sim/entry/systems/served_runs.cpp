@@ -78,6 +78,31 @@ double saturated_rate(const std::vector<RequestRecord>& requests) {
   return tokens / (end - begin) * 1e3;
 }
 
+/// The changes of `overrides`, written for whole scenarios, that this case's system has.
+std::vector<Override> overrides_for(const Context& context, const ServedCase& served,
+                                    const std::vector<Override>& overrides) {
+  std::vector<Override> changes = served.changes;
+  if (overrides.empty()) return changes;
+  const auto named = std::ranges::find(served.changes, "system", &Override::path);
+  const System system = context.loader.system(named->value);
+  for (const Override& change : overrides) {
+    const bool of_chip = change.path.starts_with("chips.");
+    if (change.path.starts_with("software.")) {
+      changes.push_back(change);
+    } else if (of_chip || change.path.starts_with("links.")) {
+      const std::string rest = change.path.substr(6);
+      const std::string name = rest.substr(0, rest.find('.'));
+      const bool is_here = of_chip ? system.chips.contains(name) : system.links.contains(name);
+      if (is_here) changes.push_back({"system." + change.path, change.value});
+    } else {
+      for (const auto& [name, chip] : system.chips) {
+        changes.push_back({"system.chips." + name + "." + change.path, change.value});
+      }
+    }
+  }
+  return changes;
+}
+
 /// A message without its numbers, so that rows with the same trouble count together.
 std::string kind_of(const std::string& message) {
   std::string kind;
@@ -115,7 +140,8 @@ const ServedAnswer& ServedRuns::answer(const ServedCase& served) {
 
 ServedAnswer ServedRuns::run(const ServedCase& served) const {
   try {
-    const Scenario scenario = runnable_scenario(context_, base_scenario, served.changes);
+    const Scenario scenario = runnable_scenario(
+        context_, base_scenario, overrides_for(context_, served, options_.overrides));
     RunOptions options;
     options.fidelity = options_.is_cycle ? Fidelity::Cycle : Fidelity::Analytical;
     options.store = options_.store;
