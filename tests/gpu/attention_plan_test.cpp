@@ -173,12 +173,13 @@ TEST(AttentionPlan, FlashAttention2GoesByHeadsAndGivesShortSpansTilesWithoutRows
     const bool has_rows = i / 4 % 3 == 0 || i % 4 == 0;
     EXPECT_EQ(cta.without_rows, has_rows ? 0 : 1) << i;
   }
-  // 8 x 60 x 15 tiles without rows on 132 SMs: 27 of them follow each other, at most 15 of a span.
-  shape.spans = {{960, 960}};
-  shape.spans.insert(shape.spans.end(), 60, {1, 512});
+  // 40 tiles and ten decodes: 8 x 10 x 39 tiles without rows, two such runs for each of 132 SMs are
+  // 11 tiles long, of a span 11, 11, 11 and 6.
+  shape.spans = {{2560, 2560}};
+  shape.spans.insert(shape.spans.end(), 10, {1, 512});
   const AttentionSchedule many = attention_schedule(ampere, shape, false, 0);
-  EXPECT_EQ(many.ctas.size(), 8U * (15U + 60U * 2U));
-  EXPECT_EQ(many.ctas.back().without_rows, 14);
+  EXPECT_EQ(many.ctas.size(), 8U * (40U + 10U * (1U + 4U)));
+  EXPECT_EQ(many.ctas.back().without_rows, 6);
 }
 
 TEST(AttentionPlan, WindowsDoNotShrinkTheGridOfXqa) {
