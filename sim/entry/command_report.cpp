@@ -21,8 +21,7 @@ void add_report(CLI::App& app, Session& session) {
   CLI::App* command =
       app.add_subcommand("report", "Writes a result as one HTML page that works offline");
   command
-      ->add_option("input", arguments->input,
-                   "JSON of run or capacity, or the database of a sweep")
+      ->add_option("input", arguments->input, "JSON of run or capacity, or the database of a sweep")
       ->required();
   command->add_option("-o,--output", arguments->output, "The page; - for standard output")
       ->required();
