@@ -226,7 +226,8 @@ Promise network_on_lpu(const NeuralNetwork& network, ElementType type) {
 Promise network_in_fp8_on_lpu(const NeuralNetwork& network) {
   const Promise in_float16 = network_on_lpu(network, ElementType::Float16);
   if (!in_float16.refused.empty()) return in_float16;
-  const bool has_states = network.name == "qwen35-tiny";  // the reference in the chip's order has none
+  const bool has_states =
+      network.name == "qwen35-tiny";  // the reference in the chip's order has none
   return {has_states ? fp8_tolerance : 0, ""};
 }
 
