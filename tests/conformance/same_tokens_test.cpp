@@ -1,6 +1,7 @@
 // The same tokens wherever a model runs, with techniques that are seen at work and without.
 #include "tests/conformance/same_tokens.hpp"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -25,6 +26,7 @@ constexpr std::int64_t written_tokens = 60;
 struct Written {
   nlohmann::json json;
   std::vector<std::string> logits;  ///< a line for each token behind the prompt
+  std::string page;
   /// Of all texts.
   [[nodiscard]] std::vector<nlohmann::json> tokens() const {
     if (!json.contains("branches")) return {json["tokens"]};
@@ -52,7 +54,7 @@ class SameTokens : public ::testing::TestWithParam<TrainedModel> {
     request.branches = technique.texts;
     request.temperature = technique.texts > 1 ? 1 : 0;
     const entry::GenerateAnswer answer = entry::generate_text_of(context_, request);
-    Written written{nlohmann::json::parse(answer.json), {}};
+    Written written{nlohmann::json::parse(answer.json), {}, answer.page};
     std::istringstream lines(answer.logits_jsonl);
     for (std::string line; std::getline(lines, line);) written.logits.push_back(line);
     return written;
@@ -92,6 +94,9 @@ void expect_at_work(const Technique& technique, const Written& written, const Wr
       const auto accepted = written.json["speculation"]["accepted"].get<std::int64_t>();
       EXPECT_GT(accepted, 0);
       EXPECT_LT(accepted, drafted);
+      EXPECT_NE(written.page.find(fmt::format(" {} of {} drafts in ", accepted, drafted)),
+                std::string::npos)
+          << written.page;
       break;
     }
     case Trace::SharedPrompt: {
