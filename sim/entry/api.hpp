@@ -150,9 +150,9 @@ struct DescribeRequest {
 };
 struct DescribeAnswer {
   std::string page;  ///< for people
-  /// {kind, name}, and of chips, links, prices and software `parameters` {key: {value, dimension, basis,
-  /// source, low, high}} in base units; of models `operators` {prefill, decode: [{role, count,
-  /// matrix_flops, vector_flops, special_flops, weight_bytes, read_bytes, write_bytes}]}.
+  /// {kind, name}, and of chips, links, prices and software `parameters` {key: {value, dimension,
+  /// basis, source, low, high}} in base units; of models `operators` {prefill, decode: [{role,
+  /// count, matrix_flops, vector_flops, special_flops, weight_bytes, read_bytes, write_bytes}]}.
   std::string json;
 };
 /// Throws ConfigError where nothing has that name, with what was probably meant.
