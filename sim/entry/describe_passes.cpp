@@ -107,12 +107,12 @@ void check_size(const NeuralNetwork& network, std::int64_t tokens, std::int64_t 
   }
 }
 
-struct Lengths {
+struct PassLengths {
   std::int64_t context = 0;
   std::int64_t prompt = 0;
 };
 
-Lengths checked_lengths(const NeuralNetwork& network, const DescribedPasses& passes) {
+PassLengths checked_lengths(const NeuralNetwork& network, const DescribedPasses& passes) {
   if (passes.batch < 1 || passes.batch > most_sequences) {
     throw ConfigError(
         fmt::format("--batch {}: must be between 1 and {}", passes.batch, most_sequences));
