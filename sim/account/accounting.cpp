@@ -28,6 +28,15 @@ double host_watts_per_chip(const System& system, const std::string& pool) {
          value_or(system.parameters, "host_power", 0) / static_cast<double>(chips_in(system));
 }
 
+/// Seconds that chips of a pool that decodes spend on what the software does per sequence.
+double seconds_of_sequences(const Scenario& scenario, const RunResult& result,
+                            const PoolUse& pool) {
+  const ParameterSet& software = scenario.software.parameters;
+  if (value_or(software, "sequences_on_chips", 0) == 0 || pool.totals.decode_floor_s <= 0) return 0;
+  return value_or(software, "sequence_overhead", 0) * static_cast<double>(result.output_tokens) *
+         static_cast<double>(pool.chips_per_replica);
+}
+
 EnergyParts energy_of(const Scenario& scenario, const RunResult& result,
                       const std::map<std::string, EnergyCoefficients>& coefficients,
                       double seconds) {
@@ -41,6 +50,12 @@ EnergyParts energy_of(const Scenario& scenario, const RunResult& result,
       }
       parts.chips_dynamic += count * energy->second;
       parts.chips_by_group[pool.pool] += count * energy->second;
+    }
+    if (const auto active = c.energy_per_count_j.find("active_nanoseconds");
+        active != c.energy_per_count_j.end()) {
+      const double joules = seconds_of_sequences(scenario, result, pool) * 1e9 * active->second;
+      parts.chips_dynamic += joules;
+      parts.chips_by_group[pool.pool] += joules;
     }
     const double chip_seconds = pool.kept_chips() * seconds;
     parts.chips_static += c.static_power_w * chip_seconds;

@@ -69,6 +69,9 @@ ParameterSchema software_schema() {
   return {
       {"step_overhead", Dimension::Time, "Host time per engine step.", 0, 0, 1},
       {"sequence_overhead", Dimension::Time, "Host time per sequence of a step.", 0, 0, 1},
+      {"sequences_on_chips", Dimension::Count,
+       "1: chips work during `sequence_overhead` (sampling kernels) and draw their active power.", 0,
+       0, 1},
       {"host_beside_chips", Dimension::Count,
        "1: the host prepares a step while the one before it runs; what is longer counts.", 0, 0, 1},
       {"request_overhead", Dimension::Time,
