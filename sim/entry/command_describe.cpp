@@ -11,6 +11,7 @@
 #include "sim/entry/commands.hpp"
 #include "sim/entry/describe_network.hpp"
 #include "sim/entry/describe_page.hpp"
+#include "sim/entry/describe_prices.hpp"
 #include "sim/entry/kernel_table.hpp"
 
 namespace tandem::entry {
@@ -68,7 +69,10 @@ std::string page_of(const Context& context, const DescribeArguments& arguments) 
     return table(chip) + describe_parameters("shared by all chips", shared, true);
   }
   if (kind == "links") return table(loader.link(name));
-  if (kind == "prices") return table(loader.prices(name));
+  if (kind == "prices") {
+    const Prices prices = loader.prices(name);
+    return arguments.fitted_only ? table(prices) : table(prices) + describe_hours(prices);
+  }
   if (kind == "software") return table(loader.software(name));
   if (kind == "systems") return describe_system(loader.system(name));
   if (kind == "models") return describe_network(loader.network(name), arguments.passes);

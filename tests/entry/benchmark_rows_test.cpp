@@ -6,7 +6,7 @@
 #include "sim/entry/systems/served_power.hpp"
 #include "sim/entry/systems/served_runs.hpp"
 
-namespace tandem::entry {
+namespace tandem::entry::benchmarks {
 namespace {
 
 const Context& context() {
@@ -127,4 +127,4 @@ TEST(ServedPower, CountsChipsThatSampleAsActive) {
 }
 
 }  // namespace
-}  // namespace tandem::entry
+}  // namespace tandem::entry::benchmarks
