@@ -197,15 +197,19 @@ std::string groups_text(const ReportInput& input) {
       use.prompt_tokens, use.prompt_tokens_alone, use.prompt_tokens_unshared,
       number(s.output_tokens_per_pass));
   if (use.prompt_tokens > use.prompt_tokens_alone) {
-    text += fmt::format("  computed again: {} while others did, {} after eviction\n",
-                        use.computed_beside_others, use.computed_after_eviction);
+    text += fmt::format(
+        "  computed again: {} while others did, {} after eviction, {} in slots that share "
+        "nothing\n",
+        use.computed_beside_others, use.computed_after_eviction, use.computed_without_sharing);
   }
-  const std::int64_t waited = use.waited_for_sequence + use.waited_for_kv + use.waited_for_step;
+  const std::int64_t waited =
+      use.waited_for_sequence + use.waited_for_kv + use.waited_for_step + use.waited_for_batch;
   if (waited + use.preemptions > 0) {
     text += fmt::format(
-        "  requests that waited: {} for a sequence, {} for KV blocks, {} for a step; {} "
-        "preemptions\n",
-        use.waited_for_sequence, use.waited_for_kv, use.waited_for_step, use.preemptions);
+        "  requests that waited: {} for a sequence, {} for KV blocks, {} for a step, {} for the "
+        "policy's next batch; {} preemptions\n",
+        use.waited_for_sequence, use.waited_for_kv, use.waited_for_step, use.waited_for_batch,
+        use.preemptions);
   }
   return text;
 }
