@@ -34,6 +34,8 @@ ParameterSchema system_schema() {
        "Hosts, NICs, switches and fans that serve all chips alike: what is not a chip.", 0, 0, 1e9},
       {"host_power_per_chip.*", Dimension::Power,
        "Hosts, NICs, switches and fans per chip of one pool.", 0, 0, 1e9},
+      {"chips_per_rack.*", Dimension::Count,
+       "Chips of one pool in a full rack, for figures per rack; 0: not known.", 0, 0, 1e6},
       {"kv_tiers.*.capacity", Dimension::Size,
        "Memory for KV below HBM: `host`, per chip, or `store`, all of it, which replicas share.",
        std::nullopt, 1, 1e30},
