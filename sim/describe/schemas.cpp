@@ -34,6 +34,9 @@ ParameterSchema system_schema() {
        "Hosts, NICs, switches and fans that serve all chips alike: what is not a chip.", 0, 0, 1e9},
       {"host_power_per_chip.*", Dimension::Power,
        "Hosts, NICs, switches and fans per chip of one pool.", 0, 0, 1e9},
+      {"host_speed", Dimension::Scalar,
+       "Speed of the hosts' cores; host times of the software are for 1, the hosts of DGX H100.", 1,
+       0.05, 20},
       {"kv_tiers.*.capacity", Dimension::Size,
        "Memory for KV below HBM: `host`, per chip, or `store`, all of it, which replicas share.",
        std::nullopt, 1, 1e30},
@@ -69,6 +72,12 @@ ParameterSchema software_schema() {
   return {
       {"step_overhead", Dimension::Time, "Host time per engine step.", 0, 0, 1},
       {"sequence_overhead", Dimension::Time, "Host time per sequence of a step.", 0, 0, 1},
+      {"rank_overhead", Dimension::Time,
+       "Host time per engine step for each further chip that shares a stage.", 0, 0, 1},
+      {"eager_launch", Dimension::Time,
+       "Host time per kernel or exchange where the framework launches each by itself, without "
+       "graphs: a step takes at least as long as its launches.",
+       0, 0, 1e-2},
       {"host_beside_chips", Dimension::Count,
        "1: the host prepares a step while the one before it runs; what is longer counts.", 0, 0, 1},
       {"request_overhead", Dimension::Time,

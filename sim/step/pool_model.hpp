@@ -139,6 +139,7 @@ class PoolModel {
     TimeParts parts;  ///< as StepCost::parts
     std::map<std::string, std::int64_t> link_bytes;
     std::vector<Picoseconds> legs;  ///< around the visits to the feed-forward pool
+    std::int64_t launches = 0;      ///< of the chip that has the most
   };
   StageShare run_stage(const Station& station, std::size_t stage, std::vector<Batch> parts,
                        PassTrace* trace);
@@ -174,6 +175,7 @@ class PoolModel {
   NeuralNetwork layers_;  ///< what it runs: whole layers or first halves
   std::unique_ptr<ChipModel> chip_;
   std::uint64_t chip_key_ = 0;
+  Picoseconds launch_time_{0};  ///< of the host, per kernel or exchange of a chip
   std::vector<Station> stations_;
   std::int64_t chips_per_replica_ = 0;
   std::int64_t max_context_ = 0;
