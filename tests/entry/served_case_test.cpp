@@ -148,19 +148,25 @@ TEST(ServedCase, LeavesOutBatchesThatWereCutOff) {
 }
 
 TEST(ServedCase, OfAlcfRunsOnTheChipsOfPolaris) {
-  const ServedRow row = row_of({{"model", "mistralai/Mistral-7B-v0.1"},
-                                {"system", "Nvidia A100 GPU"},
-                                {"gpus", "4"},
-                                {"software", "TensorRT-LLM"},
-                                {"isl", "128"},
-                                {"osl", "128"},
-                                {"batch", "16"}},
-                               "e2e/argonne_llm_inference_bench_a100_h100.csv");
+  const std::map<std::string, std::string> cells = {{"model", "mistralai/Mistral-7B-v0.1"},
+                                                    {"system", "Nvidia A100 GPU"},
+                                                    {"gpus", "4"},
+                                                    {"software", "TensorRT-LLM"},
+                                                    {"isl", "128"},
+                                                    {"osl", "128"},
+                                                    {"batch", "16"}};
+  const char* file = "e2e/argonne_llm_inference_bench_a100_h100.csv";
+  const ServedRow row = row_of(cells, file);
   EXPECT_EQ(framework_of(row), "TensorRT-LLM 2024");
   const ServedCase served = served_case(row, names(), "tensorrt_llm_2024");
   EXPECT_EQ(served.chip, "a100_sxm_40gb");
   EXPECT_EQ(changes_of(served).at("system"), "polaris_node");
   EXPECT_EQ(served.statistic, ServedStatistic::Batch);
+  auto ended = cells;
+  ended["Latency"] = "0.25";  // 128 tokens in less than 0.256 s
+  EXPECT_NE(served_case(row_of(ended, file), names(), "tensorrt_llm_2024").reason, "");
+  ended["Latency"] = "0.26";
+  EXPECT_EQ(served_case(row_of(ended, file), names(), "tensorrt_llm_2024").reason, "");
 }
 
 constexpr const char* disaggregated_table =
