@@ -78,6 +78,8 @@ ParameterSchema software_schema() {
        "Host time per kernel or exchange where the framework launches each by itself, without "
        "graphs: a step takes at least as long as its launches.",
        0, 0, 1e-2},
+      {"eager_prompt_launch", Dimension::Time,
+       "The same of steps that compute prompts, where graphs hold decodes alone.", 0, 0, 1e-2},
       {"host_beside_chips", Dimension::Count,
        "1: the host prepares a step while the one before it runs; what is longer counts.", 0, 0, 1},
       {"request_overhead", Dimension::Time,
@@ -136,6 +138,9 @@ ParameterSchema software_schema() {
        "1: a kernel before attention rotates queries and keys and writes the cache.", 0, 0, 1},
       {"attention_cache_write", Dimension::Count,
        "1: a kernel before decode attention writes the cache; rotation is elsewhere.", 0, 0, 1},
+      {"expert_widening", Dimension::Scalar,
+       "Instructions per weight of an expert in 4 bits that is widened to the rows' type.", 8, 0,
+       64},
       {"attention_copies", Dimension::Count,
        "1: FlashAttention-2 decode over grouped heads copies its result, and transposed queries.",
        0, 0, 1},

@@ -9,7 +9,6 @@
 #include "sim/core/hash.hpp"
 #include "sim/core/integers.hpp"
 #include "sim/step/generate.hpp"
-#include "sim/step/host_launches.hpp"
 #include "sim/step/pool_fit.hpp"
 #include "sim/step/stored_collectives.hpp"
 #include "source_hash.hpp"
@@ -86,7 +85,7 @@ PoolModel::PoolModel(const Scenario& scenario, const PoolPlacement& placement,
                                        : half_of(scenario.model, LayerHalf::First)),
       chip_(make_chip_model(scenario, catalogue, placement.pool)),
       chip_key_(key_of(chip_->chip(), scenario.software)),
-      launch_time_(is_static() ? Picoseconds(0) : host_launch_time(scenario)),
+      launches_(is_static() ? HostLaunches() : host_launches(scenario)),
       max_context_(longest_request(scenario.traffic)),
       hidden_(scenario.model.hidden),
       network_(make_network(scenario.system)),
@@ -111,7 +110,7 @@ PoolModel::PoolModel(const Scenario& scenario, const PoolModel& like, const Cata
       layers_(like.layers_),
       chip_(make_chip_model(scenario, catalogue, placement_.pool)),
       chip_key_(key_of(chip_->chip(), scenario.software)),
-      launch_time_(is_static() ? Picoseconds(0) : host_launch_time(scenario)),
+      launches_(is_static() ? HostLaunches() : host_launches(scenario)),
       stations_(like.stations_),
       chips_per_replica_(like.chips_per_replica_),
       max_context_(like.max_context_),
@@ -287,7 +286,7 @@ void PoolModel::add_station(const Station& station, const Batch& batch, StepCost
     StageShare share = split_ == nullptr
                            ? run_stage(station, i, turns_of(batch), i == 0 ? trace : nullptr)
                            : run_in_turns(station, i, batch, cost.remote, i == 0 ? trace : nullptr);
-    wait_for_host(launch_time_ * share.launches, share.result.time, share.parts);
+    wait_for_host(launches_.of(batch) * share.launches, share.result.time, share.parts);
     for (const auto& [name, count] : share.result.activity) cost.activity[name] += count;
     for (const auto& [name, bytes] : share.link_bytes) cost.link_bytes[name] += bytes;
     cost.matrix += share.result.matrix;

@@ -123,6 +123,25 @@ TEST(ServedCase, TakesTheChipsThatItsIdNames) {
   EXPECT_TRUE(contains(placement("x_agg_1024x1024_c4_cfg1", "4", "1", "1"), "tensor: 4,"));
 }
 
+TEST(ServedCase, GivesEachGroupOfAnEngineItsOwnLimits) {
+  auto cells = loop_row;
+  cells["model"] = "deepseek-ai/DeepSeek-R1";
+  cells["tp"] = "1";
+  cells["attention_dp"] = cells["moe_ep"] = "8";
+  const auto serving = [&](const char* software) {
+    cells["software"] = software;
+    return changes_of(served_case(row_of(cells), names(), "vllm")).at("serving");
+  };
+  EXPECT_TRUE(contains(serving("vllm"), "max_batch_tokens: 65536, max_sequences: 8192"));
+  EXPECT_TRUE(contains(serving("trtllm"), "max_batch_tokens: 65536,"));
+  EXPECT_TRUE(contains(serving("sglang"), "max_batch_tokens: 32768,"));
+  cells["mode"] = "disagg";
+  cells["prefill_workers"] = cells["decode_workers"] = "1";
+  cells["prefill_attention_dp"] = "4";
+  cells["decode_tp"] = "8";
+  EXPECT_TRUE(contains(serving("trtllm"), "max_batch_tokens: 32768,"));
+}
+
 TEST(ServedCase, TakesWhatAnEngineHasAtOnceForItsUsers) {
   auto cells = loop_row;
   cells["concurrency"] = "";

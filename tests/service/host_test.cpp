@@ -50,6 +50,13 @@ TEST(Host, LaunchesByThemselvesBoundStepsThatTakeLessTime) {
   EXPECT_DOUBLE_EQ(eager.requests[0].tpot_ms, 5800e-6);
 }
 
+TEST(Host, StepsWithPromptsMayBeLaunchedByThemselvesAlone) {
+  // Graphs hold decodes of 4040 ns; the prompt waits for 4 x 1500 ns of launches.
+  const RunResult result = serve_with(scenario(), {{"eager_prompt_launch", 1.5e-6}});
+  EXPECT_DOUBLE_EQ(result.requests[0].ttft_ms, 6000e-6);
+  EXPECT_DOUBLE_EQ(result.requests[0].tpot_ms, 4040e-6);
+}
+
 TEST(Host, EachFurtherChipOfAStageAddsToAStep) {
   const HostTime alone = host_time(scenario(), 1);
   Scenario s = scenario();

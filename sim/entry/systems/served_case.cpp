@@ -144,17 +144,19 @@ class CaseMaker {
                        formats_.text());
   }
 
-  [[nodiscard]] std::string serving(std::int64_t gpus) const {
+  /// `prompts`: the chips of an engine that computes prompts.
+  [[nodiscard]] std::string serving(std::int64_t gpus, const ServedGang& prompts) const {
+    const std::int64_t groups = prompts.shares_requests ? prompts.gpus : 1;
     return served_serving(
         framework_, model_, formats_,
-        {lengths_.prompt, lengths_.output, case_.users, gpus, draws_lengths(row_)});
+        {lengths_.prompt, lengths_.output, case_.users, gpus, groups, draws_lengths(row_)});
   }
 
   ServedCase loop() {
     const ServedGang gang = served_gang(row_, "", has_experts());
     case_.users = users();
     if (!place(monolithic(gang), gang.gpus)) return std::move(case_);
-    change("serving", serving(gang.gpus));
+    change("serving", serving(gang.gpus, gang));
     change("traffic", loop_traffic(lengths_, case_.users, draws_lengths(row_)));
     return std::move(case_);
   }
@@ -170,15 +172,17 @@ class CaseMaker {
     if (case_.users == 0) return refused("no concurrency in the row");
     std::string pools;
     std::int64_t gpus = 0;
+    ServedGang prompts;
     for (const int pool : {0, 1}) {
       const std::string name = pool == 0 ? "prefill" : "decode";
       const ServedGang gang = served_gang(row_, name + "_", has_experts());
+      if (pool == 0) prompts = gang;
       gpus += gang.gpus * workers[pool];
       pools += fmt::format(", {}: {{pool: gpu, {}, replicas: {}, precision: {}}}", name,
                            gang.keys(), workers[pool], formats_.text());
     }
     if (!place("{mode: disaggregated" + pools + "}", gpus)) return std::move(case_);
-    change("serving", serving(gpus));
+    change("serving", serving(gpus, prompts));
     change("traffic", loop_traffic(lengths_, case_.users, draws_lengths(row_)));
     return std::move(case_);
   }

@@ -7,6 +7,7 @@
 namespace tandem::entry {
 namespace {
 
+/// The chunk is that of all groups together: the server divides it (server_args.py).
 std::string sglang_serving(bool is_latent, const ServedFormats& formats, const ServedLoad& load) {
   std::int64_t chunk = 8192;
   if (is_latent) chunk = formats.weights == "nvfp4" ? 16384 : (load.gpus == 8 ? 32768 : 8192);
@@ -27,6 +28,7 @@ std::int64_t batch_wait(const std::string& model, const ServedFormats& formats,
   return model.starts_with("deepseek") && is_wide ? 40 : 0;
 }
 
+/// max_num_tokens is that of each group.
 std::string tensorrt_serving(const std::string& model, const ServedFormats& formats,
                              const ServedLoad& load) {
   std::int64_t tokens = 8192;
@@ -38,7 +40,7 @@ std::string tensorrt_serving(const std::string& model, const ServedFormats& form
   return fmt::format(
       "{{policy: vllm_v1, chunked_prefill: false, max_batch_tokens: {}, max_sequences: 2048, "
       "kv_block_tokens: 32, prefix_cache: false, batch_wait_steps: {}}}",
-      std::max(tokens, load.prompt + 1), batch_wait(model, formats, load));
+      std::max(tokens, load.prompt + 1) * load.groups, batch_wait(model, formats, load));
 }
 
 /// The year of tables that name no version of their software.
@@ -85,8 +87,10 @@ std::string served_serving(const std::string& framework, const std::string& mode
     return sglang_serving(model.starts_with("deepseek"), formats, load);
   }
   if (framework.starts_with("TensorRT-LLM")) return tensorrt_serving(model, formats, load);
-  return "{policy: vllm_v1, max_batch_tokens: 8192, max_sequences: 1024, kv_block_tokens: 16, "
-         "prefix_cache: false}";
+  return fmt::format(
+      "{{policy: vllm_v1, max_batch_tokens: {}, max_sequences: {}, kv_block_tokens: 16, "
+      "prefix_cache: false}}",
+      8192 * load.groups, 1024 * load.groups);
 }
 
 std::string framework_of(const ServedRow& row) {

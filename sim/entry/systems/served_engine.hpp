@@ -23,6 +23,9 @@ struct ServedFormats {
 /// A load as the engine's settings depend on it.
 struct ServedLoad {
   std::int64_t prompt = 0, output = 0, users = 1, gpus = 1;
+  /// Groups of chips that schedule requests of their own (attention by data) in an engine that
+  /// computes prompts.
+  std::int64_t groups = 1;
   bool draws_lengths = false;  ///< the row is one of InferenceX's own
 };
 
