@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "sim/account/economics.hpp"
 #include "sim/report/sampling.hpp"
 #include "sim/report/summary.hpp"
 
@@ -75,6 +76,29 @@ std::string figures(const ReportInput& input, const RunSummary& s) {
                       a.usd_per_m_input_tokens);
   text += figure_line(input, "USD per M output tokens", "usd_per_m_output_tokens",
                       a.usd_per_m_output_tokens);
+  return text;
+}
+
+/// Carbon, and where the price book has them revenue by tier and the other ways to the same tokens.
+std::string economics_text(const ReportInput& input) {
+  const Economics e = economics_of(input.scenario, input.result, input.accounting);
+  std::string text;
+  const auto line = [&](const std::string& label, const std::optional<double>& value) {
+    if (value) text += fmt::format("  {:<32} {:>12}\n", label, number(*value));
+  };
+  line("g CO2 per M output tokens", e.carbon_g_per_m_output_tokens);
+  for (const auto& [name, tier] : e.tiers) {
+    text += fmt::format("  {:<32} {:>12}  margin {:.0f} %, pays from {:.0f} % of this load\n",
+                        name + ", USD per hour", number(tier.revenue_usd_per_hour),
+                        100 * tier.margin, 100 * tier.break_even_share);
+  }
+  const HourlyCosts& costs = e.usd_per_hour;
+  if (!costs.rented && !costs.purchase) return text;
+  line("chips owned, USD per hour", costs.owned);
+  line("chips rented, USD per hour", costs.rented);
+  line("tokens bought, USD per hour", costs.purchase);
+  line("owning pays above a use of", costs.owning_pays_above);
+  line("running pays above a load of", costs.running_pays_above);
   return text;
 }
 
@@ -173,15 +197,19 @@ std::string groups_text(const ReportInput& input) {
       use.prompt_tokens, use.prompt_tokens_alone, use.prompt_tokens_unshared,
       number(s.output_tokens_per_pass));
   if (use.prompt_tokens > use.prompt_tokens_alone) {
-    text += fmt::format("  computed again: {} while others did, {} after eviction\n",
-                        use.computed_beside_others, use.computed_after_eviction);
+    text += fmt::format(
+        "  computed again: {} while others did, {} after eviction, {} in slots that share "
+        "nothing\n",
+        use.computed_beside_others, use.computed_after_eviction, use.computed_without_sharing);
   }
-  const std::int64_t waited = use.waited_for_sequence + use.waited_for_kv + use.waited_for_step;
+  const std::int64_t waited =
+      use.waited_for_sequence + use.waited_for_kv + use.waited_for_step + use.waited_for_batch;
   if (waited + use.preemptions > 0) {
     text += fmt::format(
-        "  requests that waited: {} for a sequence, {} for KV blocks, {} for a step; {} "
-        "preemptions\n",
-        use.waited_for_sequence, use.waited_for_kv, use.waited_for_step, use.preemptions);
+        "  requests that waited: {} for a sequence, {} for KV blocks, {} for a step, {} for the "
+        "policy's next batch; {} preemptions\n",
+        use.waited_for_sequence, use.waited_for_kv, use.waited_for_step, use.waited_for_batch,
+        use.preemptions);
   }
   return text;
 }
@@ -312,7 +340,8 @@ std::string run_page(const ReportInput& input) {
                   models_text(input.scenario), input.scenario.system.name,
                   result.fidelity == Fidelity::Cycle ? "cycle" : "analytical",
                   result.requests.size(), number(result.simulated_s));
-  text += warnings(input.result) + latencies(input, s) + "\n" + figures(input, s);
+  text += warnings(input.result) + latencies(input, s) + "\n" + figures(input, s) +
+          economics_text(input);
   text += pools_and_links(result) + speculation_text(result) + groups_text(input) +
           sessions_text(result) + mix_text(input) + steps_text(result) +
           provenance_text(input.sensitivity);

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "sim/account/economics.hpp"
 #include "sim/describe/mix.hpp"
 #include "sim/report/sampling.hpp"
 #include "sim/report/summary.hpp"
@@ -38,6 +39,29 @@ Json summary_json(const ReportInput& input) {
   json["usd_per_m_output_tokens"] = optional_number(a.usd_per_m_output_tokens);
   json["usd_per_m_total_tokens"] = optional_number(a.usd_per_m_total_tokens);
   return json;
+}
+
+Json tiers_json(const Economics& economics) {
+  Json tiers = Json::object();
+  for (const auto& [name, tier] : economics.tiers) {
+    tiers[name] = {{"revenue_usd_per_hour", tier.revenue_usd_per_hour},
+                   {"margin", tier.margin},
+                   {"break_even_share", tier.break_even_share}};
+  }
+  return tiers;
+}
+
+Json economics_json(const ReportInput& input) {
+  const Economics e = economics_of(input.scenario, input.result, input.accounting);
+  const HourlyCosts& costs = e.usd_per_hour;
+  return {{"carbon_g_per_m_output_tokens", optional_number(e.carbon_g_per_m_output_tokens)},
+          {"carbon_kg_per_hour", optional_number(e.carbon_kg_per_hour)},
+          {"tiers", tiers_json(e)},
+          {"owned_usd_per_hour", optional_number(costs.owned)},
+          {"rented_usd_per_hour", optional_number(costs.rented)},
+          {"purchase_usd_per_hour", optional_number(costs.purchase)},
+          {"owning_pays_above", optional_number(costs.owning_pays_above)},
+          {"running_pays_above", optional_number(costs.running_pays_above)}};
 }
 
 // The summary's shape with [low, high] in the place of numbers.
@@ -275,6 +299,7 @@ Json result_object(const ReportInput& input, bool with_run) {
   json["intervals"] = intervals_json(result);
   json["backlog"] = backlog_json(result);
   json["requests_left_out"] = result.traffic.trace ? result.traffic.trace->dropped : 0;
+  json["economics"] = economics_json(input);
   json["bounds"] = bounds_json(result);
   json["steps"] = steps_json(result);
   json["speculation"] = speculation_json(result);

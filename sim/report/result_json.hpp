@@ -20,9 +20,9 @@ struct ReportInput {
   const Sensitivity& sensitivity;
 };
 
-/// One object: scenario, version, config_hash, seed, fidelity, simulated_s, summary, bands, bounds,
-/// steps, speculation, groups, sessions, kv_tiers, prompts, routing, deployments, pools, links,
-/// provenance, run. Keys that do not apply are null.
+/// One object: scenario, version, config_hash, seed, fidelity, simulated_s, summary, bands,
+/// economics, bounds, steps, speculation, groups, sessions, kv_tiers, prompts, routing,
+/// deployments, pools, links, provenance, run. Keys that do not apply are null.
 [[nodiscard]] std::string result_json(const ReportInput& input);
 
 /// The object without `run`: what comparisons look at.

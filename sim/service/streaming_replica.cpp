@@ -10,7 +10,8 @@ StreamingReplica::StreamingReplica(const ReplicaSetup& setup)
 
 void StreamingReplica::submit(Request& request, Picoseconds now) {
   ++load_;
-  waiting_.push_back({&request, false});
+  request.may_find = false;
+  waiting_.push_back({&request, false, now});
   admit(now);
 }
 
@@ -30,7 +31,7 @@ ForkOutcome StreamingReplica::fork(Request& parent, Request& branch, Picoseconds
 
 void StreamingReplica::offer(Request& request, Picoseconds now) {
   ++load_;
-  waiting_.push_back({&request, true});
+  waiting_.push_back({&request, true, now});
   admit(now);
 }
 
@@ -70,6 +71,7 @@ void StreamingReplica::admit(Picoseconds now) {
     if (next.comes_with_kv) {
       setup_.sink->reserved(*next.request, *this, now);
     } else {
+      if (next.since < now) next.request->waited = ForkOutcome::WaitsForSequence;
       ready_.push_back({next.request, 0});
       want_issue(now);
     }

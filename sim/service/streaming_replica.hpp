@@ -28,6 +28,7 @@ class StreamingReplica final : public Replica {
   struct Waiting {
     Request* request;
     bool comes_with_kv;
+    Picoseconds since;
   };
   /// A request that may start its next pass.
   struct Ready {

@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 
+#include "sim/entry/systems/benchmark_rows.hpp"
 #include "sim/entry/systems/served_engine.hpp"
 
 namespace tandem::entry {
@@ -12,8 +13,14 @@ namespace {
 /// Factor from a table's unit to that of served_figures(); a rate of one GPU counts for all.
 double scale_of(const ManifestSystemMetric& metric, const ServedRow& row, std::int64_t gpus) {
   if (metric.unit == "s") return 1e3;
+  if (metric.unit == "mW") return 1e-3;
   const bool per_gpu = row.text("unit").find("per GPU") != std::string::npos;
   return per_gpu ? static_cast<double>(gpus) : 1;
+}
+
+/// The name of served_figures() for a metric of a table.
+std::string figure_of(const ManifestSystemMetric& metric) {
+  return metric.unit == "fraction of TDP" ? metric.name + "_of_limit" : metric.name;
 }
 
 std::optional<double> measured_of(const ManifestSystemMetric& metric, const CsvTable& csv,
@@ -57,6 +64,7 @@ ServedRow SystemTables::completed(const ManifestSystemTable& table, const CsvTab
   const auto [counts, is_new] = counts_.try_emplace(table.file, table, csv);
   ServedRow served(table, csv, row);
   counts->second.complete(served);
+  complete_row(table.file, served);
   return served;
 }
 
@@ -68,7 +76,8 @@ std::map<std::string, ScoredServices> SystemTables::predict(const ManifestSystem
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const ServedRow row = completed(table, csv, rows[i]);
     const std::string layer = predictor_.software_for(framework_of(row));
-    const ServedCase served = served_case(row, names_, layer);
+    ServedCase served = served_case(row, names_, layer);
+    adapt_case(table.file, row, served);
     const ServedAnswer& answer = runs_.answer(served);
     const MeasuredRow inputs{csv.place(rows[i], 0), inputs_of(table, row, served, layer), 0, ""};
     for (const ManifestSystemMetric& metric : table.metrics) {
@@ -76,7 +85,7 @@ std::map<std::string, ScoredServices> SystemTables::predict(const ManifestSystem
       if (!measured) continue;
       ScoredRow one;
       one.measured = *measured * scale_of(metric, row, served.gpus);
-      const auto figure = answer.figures.find(metric.name);
+      const auto figure = answer.figures.find(figure_of(metric));
       if (figure != answer.figures.end()) {
         one.predicted = figure->second;
       } else {
