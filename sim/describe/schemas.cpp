@@ -37,6 +37,8 @@ ParameterSchema system_schema() {
       {"host_speed", Dimension::Scalar,
        "Speed of the hosts' cores; host times of the software are for 1, the hosts of DGX H100.", 1,
        0.05, 20},
+      {"chips_per_rack.*", Dimension::Count,
+       "Chips of one pool in a full rack, for figures per rack; 0: not known.", 0, 0, 1e6},
       {"kv_tiers.*.capacity", Dimension::Size,
        "Memory for KV below HBM: `host`, per chip, or `store`, all of it, which replicas share.",
        std::nullopt, 1, 1e30},

@@ -7,29 +7,12 @@
 #include "sim/account/economics.hpp"
 #include "sim/report/sampling.hpp"
 #include "sim/report/summary.hpp"
+#include "sim/report/table_text.hpp"
+#include "sim/service/backlog.hpp"
+#include "sim/service/measured_window.hpp"
 
 namespace tandem {
 namespace {
-
-std::string number(double value) {
-  const double size = value < 0 ? -value : value;
-  if (size >= 1000) return fmt::format("{:.0f}", value);
-  if (size >= 100) return fmt::format("{:.1f}", value);
-  if (size >= 1) return fmt::format("{:.2f}", value);
-  return fmt::format("{:.4f}", value);
-}
-
-std::string number(const std::optional<double>& value) {
-  return value ? number(*value) : std::string("-");
-}
-
-std::string band_text(const Sensitivity& sensitivity, const std::string& key,
-                      const std::optional<double>& value) {
-  const auto found = sensitivity.bands.find(key);
-  if (!value || found == sensitivity.bands.end()) return "";
-  return fmt::format("  [{}, {}]", number(*value * found->second.low),
-                     number(*value * found->second.high));
-}
 
 std::string figure_line(const ReportInput& input, const std::string& label, const std::string& key,
                         const std::optional<double>& value) {
@@ -111,6 +94,14 @@ std::string warnings(const RunResult& result) {
         "  saturated: {} requests were open when half of them had come, {} at the last arrival; "
         "latencies grow with the length of the run\n",
         backlog->at_half, backlog->at_last);
+  }
+  if (result.traffic.has_warm_up()) {
+    const MeasuredWindow window = measured_window(result);
+    text += fmt::format(
+        "  warm-up: {} requests left out; latencies and rates are of {} requests and {} s from "
+        "{} s on\n",
+        window.left_out, std::ssize(result.requests) - window.left_out, number(window.seconds),
+        number(window.start_s));
   }
   if (result.traffic.trace && result.traffic.trace->dropped > 0) {
     text += fmt::format("  {} requests of the trace are longer than the context and left out\n",
@@ -271,65 +262,6 @@ std::string provenance_text(const Sensitivity& sensitivity) {
   return text;
 }
 
-using Row = std::vector<std::string>;
-
-std::string table(const std::vector<Row>& rows) {
-  std::vector<std::size_t> widths;
-  for (const Row& row : rows) {
-    widths.resize(std::max(widths.size(), row.size()));
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-  }
-  std::string text;
-  for (const Row& row : rows) {
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      text += i == 0 ? fmt::format("{:<{}}", row[i], widths[i])
-                     : fmt::format("  {:>{}}", row[i], widths[i]);
-    }
-    text += '\n';
-  }
-  return text;
-}
-
-std::string with_band(const CapacityReport& report, const std::string& key,
-                      const std::optional<double>& value) {
-  return number(value) + band_text(report.sensitivity, key, value);
-}
-
-void add_column(const CapacityReport& report, std::vector<Row>& rows) {
-  const CapacityResult& c = report.capacity;
-  const RunSummary s = summarise_run(report.scenario, c.run);
-  const Accounting& a = report.accounting;
-  std::int64_t chips = 0;
-  for (const PoolUse& pool : c.run.pools) chips += pool.chips;
-  const std::vector<std::string> cells = {
-      report.scenario.name,
-      fmt::format("{}", chips),
-      fmt::format("{} {}", number(c.load), c.load_unit),
-      with_band(report, "output_tokens_per_s", s.output_tokens_per_s),
-      fmt::format("{} / {}", number(s.ttft_ms.p50), with_band(report, "ttft_ms", s.ttft_ms.p99)),
-      fmt::format("{} / {}", number(s.tpot_ms.p50), with_band(report, "tpot_ms", s.tpot_ms.p99)),
-      with_band(report, "output_tokens_per_s_per_user", s.output_tokens_per_s_per_user),
-      with_band(report, "energy_j_per_output_token", a.energy_j_per_output_token),
-      with_band(report, "usd_per_m_output_tokens", a.usd_per_m_output_tokens),
-      with_band(report, "tokens_per_s_per_mw", a.tokens_per_s_per_mw),
-      fmt::format("{:.0f} %", 100 * s.utilisation),
-      c.limit,
-      c.bottleneck};
-  for (std::size_t i = 0; i < cells.size(); ++i) rows[i].push_back(cells[i]);
-}
-
-std::string curve_text(const CapacityReport& report) {
-  if (report.capacity.curve.empty()) return "";
-  std::vector<Row> rows = {
-      {report.capacity.load_unit, "tokens/s", "tokens/s/user", "TTFT p99 ms", "TPOT p99 ms"}};
-  for (const LoadPoint& point : report.capacity.curve) {
-    rows.push_back({number(point.load), number(point.output_tokens_per_s),
-                    number(point.output_tokens_per_s_per_user), number(point.ttft_ms.p99),
-                    number(point.tpot_ms.p99)});
-  }
-  return fmt::format("\n{}\n{}", report.scenario.name, table(rows));
-}
-
 }  // namespace
 
 std::string run_page(const ReportInput& input) {
@@ -345,26 +277,6 @@ std::string run_page(const ReportInput& input) {
   text += pools_and_links(result) + speculation_text(result) + groups_text(input) +
           sessions_text(result) + mix_text(input) + steps_text(result) +
           provenance_text(input.sensitivity);
-  return text;
-}
-
-std::string capacity_page(const std::vector<CapacityReport>& reports) {
-  std::vector<Row> rows = {{"highest load within the SLO"},
-                           {"chips placed"},
-                           {"load"},
-                           {"output tokens/s"},
-                           {"TTFT p50 / p99, ms"},
-                           {"TPOT p50 / p99, ms"},
-                           {"output tokens/s per user"},
-                           {"J per output token"},
-                           {"USD per M output tokens"},
-                           {"output tokens/s per MW"},
-                           {"utilisation"},
-                           {"limited by"},
-                           {"busiest part"}};
-  for (const CapacityReport& report : reports) add_column(report, rows);
-  std::string text = table(rows);
-  for (const CapacityReport& report : reports) text += curve_text(report);
   return text;
 }
 

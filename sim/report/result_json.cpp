@@ -7,9 +7,13 @@
 
 #include "sim/account/economics.hpp"
 #include "sim/describe/mix.hpp"
+#include "sim/report/result_object.hpp"
 #include "sim/report/sampling.hpp"
 #include "sim/report/summary.hpp"
+#include "sim/report/timelines_json.hpp"
 #include "sim/report/traffic_json.hpp"
+#include "sim/service/backlog.hpp"
+#include "sim/service/measured_window.hpp"
 
 namespace tandem {
 namespace {
@@ -95,10 +99,23 @@ Json interval_json(const std::vector<double>& values, std::uint64_t seed, const 
           {"p99", found->p99}};
 }
 
+/// What figures leave out, and what they are taken from.
+Json warm_up_json(const RunResult& result) {
+  if (!result.traffic.has_warm_up()) return nullptr;
+  const MeasuredWindow window = measured_window(result);
+  return {{"requests_left_out", window.left_out},
+          {"requests_measured", std::ssize(result.requests) - window.left_out},
+          {"start_s", window.start_s},
+          {"measured_s", window.seconds}};
+}
+
 /// 95 % intervals of latencies, from the run's own requests.
 Json intervals_json(const RunResult& result) {
+  const MeasuredWindow window = measured_window(result);
   std::vector<double> ttft, tpot, e2e;
-  for (const RequestRecord& record : result.requests) {
+  for (std::size_t i = 0; i < result.requests.size(); ++i) {
+    if (!window.covers[i]) continue;
+    const RequestRecord& record = result.requests[i];
     ttft.push_back(record.ttft_ms);
     e2e.push_back(record.e2e_ms);
     if (record.output > 1) tpot.push_back(record.tpot_ms);
@@ -285,6 +302,8 @@ Json run_json(const RunResult& result) {
           {"host", has_host ? Json(std::string(host)) : Json(nullptr)}};
 }
 
+}  // namespace
+
 Json result_object(const ReportInput& input, bool with_run) {
   const RunResult& result = input.result;
   Json json;
@@ -297,6 +316,7 @@ Json result_object(const ReportInput& input, bool with_run) {
   json["summary"] = summary_json(input);
   json["bands"] = bands_json(json["summary"], input.sensitivity);
   json["intervals"] = intervals_json(result);
+  json["warm_up"] = warm_up_json(result);
   json["backlog"] = backlog_json(result);
   json["requests_left_out"] = result.traffic.trace ? result.traffic.trace->dropped : 0;
   json["economics"] = economics_json(input);
@@ -310,35 +330,22 @@ Json result_object(const ReportInput& input, bool with_run) {
   add_mix(input, json);
   json["pools"] = pools_json(result);
   json["links"] = links_json(result);
+  json["timelines"] = timelines_json(result);
   json["provenance"] = provenance_json(input.sensitivity);
   if (with_run) json["run"] = run_json(result);
   return json;
 }
 
-Json load_json(const LoadPoint& point) {
-  return {{"load", point.load},
-          {"output_tokens_per_s", point.output_tokens_per_s},
-          {"output_tokens_per_s_per_user", point.output_tokens_per_s_per_user},
-          {"ttft_ms", distribution(point.ttft_ms)},
-          {"tpot_ms", distribution(point.tpot_ms)},
-          {"utilisation", point.utilisation},
-          {"meets_slo", point.meets_slo}};
-}
-
-constexpr int indent = 2;
-
-}  // namespace
-
 std::string result_json(const ReportInput& input) {
-  return result_object(input, true).dump(indent) + "\n";
+  return text_of(result_object(input, true));
 }
 
 std::string comparable_json(const ReportInput& input) {
-  return result_object(input, false).dump(indent) + "\n";
+  return text_of(result_object(input, false));
 }
 
 std::string run_object_json(const RunResult& result) {
-  return run_json(result).dump(indent) + "\n";
+  return text_of(run_json(result));
 }
 
 std::string requests_csv(const RunResult& result) {
@@ -351,26 +358,6 @@ std::string requests_csv(const RunResult& result) {
     text += is_mix ? "," + r.deployment + "\n" : "\n";
   }
   return text;
-}
-
-std::string capacity_json(const std::vector<CapacityReport>& reports) {
-  Json systems = Json::array();
-  for (const CapacityReport& report : reports) {
-    const CapacityResult& c = report.capacity;
-    Json curve = Json::array();
-    for (const LoadPoint& point : c.curve) curve.push_back(load_json(point));
-    systems.push_back(
-        {{"scenario", report.scenario.name},
-         {"load", c.load},
-         {"load_unit", c.load_unit},
-         {"limit", c.limit},
-         {"bottleneck", c.bottleneck},
-         {"next", c.next.load > 0 ? load_json(c.next) : Json(nullptr)},
-         {"curve", curve},
-         {"result",
-          result_object({report.scenario, c.run, report.accounting, report.sensitivity}, true)}});
-  }
-  return Json{{"systems", systems}}.dump(indent) + "\n";
 }
 
 }  // namespace tandem
