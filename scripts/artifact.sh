@@ -39,5 +39,4 @@ if [[ -n $data ]]; then
   export TANDEM_DATA=$data
   made validation.md scripts/validation_page.py
   made services.md scripts/services_page.py --data "$data" --tandem "$tandem"
-  made bands.md scripts/bands_page.py --sample 10 --most 12 --slowest 100 --data "$data" --tandem "$tandem"
 fi
