@@ -1,16 +1,13 @@
-#include "sim/entry/sweep_database.hpp"
+#include "sim/entry/sweeps/sweep_database.hpp"
 
 #include <fmt/format.h>
 #include <sqlite3.h>
 
-#include <nlohmann/json.hpp>
-
 #include "sim/core/diagnostics.hpp"
+#include "sim/entry/sweeps/sweep_figures.hpp"
 
 namespace tandem::entry {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 /// A prepared statement that finalises itself.
 class Statement {
@@ -48,18 +45,6 @@ class Statement {
   sqlite3_stmt* statement_ = nullptr;
 };
 
-void flatten(const Json& value, const std::string& prefix,
-             std::vector<std::pair<std::string, double>>& out) {
-  for (const auto& [key, child] : value.items()) {
-    const std::string name = prefix.empty() ? key : prefix + "_" + key;
-    if (child.is_object()) {
-      flatten(child, name, out);
-    } else if (child.is_number()) {
-      out.emplace_back(name, child.get<double>());
-    }
-  }
-}
-
 }  // namespace
 
 void SweepDatabase::Closer::operator()(sqlite3* database) const {
@@ -76,8 +61,30 @@ SweepDatabase::SweepDatabase(const std::string& path, bool keep_existing) : path
   if (!keep_existing) execute("DROP TABLE IF EXISTS points");
   execute(
       "CREATE TABLE IF NOT EXISTS points (point INTEGER PRIMARY KEY, config_hash TEXT, "
-      "overrides TEXT, status TEXT, error TEXT, result TEXT)");
+      "overrides TEXT, status TEXT, error TEXT, violated TEXT, result TEXT)");
+  add_missing_columns();
   execute("COMMIT");
+  std::string names = "point, config_hash, overrides, status, error, violated, result";
+  std::string marks = "?, ?, ?, ?, ?, ?, ?";
+  for (const std::string& figure : summary_figures()) {
+    names += fmt::format(", \"{}\"", column_of(figure));
+    marks += ", ?";
+  }
+  insert_ = fmt::format("INSERT OR REPLACE INTO points ({}) VALUES ({})", names, marks);
+}
+
+void SweepDatabase::add_missing_columns() {
+  std::set<std::string> existing;
+  {
+    Statement info(database_.get(), "PRAGMA table_info(points)");
+    while (info.step()) existing.insert(info.text(1));
+  }
+  if (!existing.contains("violated")) execute("ALTER TABLE points ADD COLUMN violated TEXT");
+  for (const std::string& figure : summary_figures()) {
+    const std::string column = column_of(figure);
+    if (existing.contains(column)) continue;
+    execute(fmt::format("ALTER TABLE points ADD COLUMN \"{}\" REAL", column));
+  }
 }
 
 void SweepDatabase::execute(const std::string& sql) {
@@ -89,46 +96,56 @@ void SweepDatabase::execute(const std::string& sql) {
 std::set<std::pair<std::int64_t, std::string>> SweepDatabase::finished() const {
   std::set<std::pair<std::int64_t, std::string>> done;
   Statement query(database_.get(),
-                  "SELECT point, config_hash FROM points WHERE status = 'ok' ORDER BY point");
+                  "SELECT point, config_hash FROM points WHERE status IN ('ok', 'refused')");
   while (query.step()) done.emplace(query.integer(0), query.text(1));
   return done;
 }
 
-void SweepDatabase::store(const PointResult& result) {
-  const auto columns = result.result.empty() ? std::vector<std::pair<std::string, double>>{}
-                                             : summary_columns(result.result);
-  std::set<std::string> existing;
-  Statement info(database_.get(), "PRAGMA table_info(points)");
-  while (info.step()) existing.insert(info.text(1));
-  for (const auto& [name, value] : columns) {
-    if (existing.count(name) == 0) {
-      execute(fmt::format("ALTER TABLE points ADD COLUMN \"{}\" REAL", name));
+void SweepDatabase::keep_only(const std::set<std::pair<std::int64_t, std::string>>& points) {
+  std::vector<std::int64_t> others;
+  {
+    Statement query(database_.get(), "SELECT point, config_hash FROM points");
+    while (query.step()) {
+      if (!points.contains({query.integer(0), query.text(1)})) others.push_back(query.integer(0));
     }
   }
-  std::string names = "point, config_hash, overrides, status, error, result";
-  std::string marks = "?, ?, ?, ?, ?, ?";
-  for (const auto& [name, value] : columns) {
-    names += fmt::format(", \"{}\"", name);
-    marks += ", ?";
+  execute("BEGIN");
+  for (const std::int64_t point : others) {
+    execute(fmt::format("DELETE FROM points WHERE point = {}", point));
   }
-  Statement insert(database_.get(),
-                   fmt::format("INSERT OR REPLACE INTO points ({}) VALUES ({})", names, marks));
+  execute("COMMIT");
+}
+
+void SweepDatabase::store(const PointResult& result) {
+  Statement insert(database_.get(), insert_);
   insert.bind(1, result.point);
   insert.bind(2, result.config_hash);
   insert.bind(3, result.overrides);
   insert.bind(4, result.status);
   insert.bind(5, result.error);
-  insert.bind(6, result.result);
-  int index = 7;
-  for (const auto& [name, value] : columns) insert.bind(index++, value);
+  insert.bind(6, result.violated);
+  insert.bind(7, result.result);
+  const std::map<std::string, double> figures =
+      result.result.empty() ? std::map<std::string, double>{} : figures_of_result(result.result);
+  int index = 8;
+  for (const std::string& figure : summary_figures()) {
+    const auto found = figures.find(figure);
+    if (found != figures.end()) insert.bind(index, found->second);
+    ++index;
+  }
   insert.step();
 }
 
-std::vector<std::pair<std::string, double>> summary_columns(const std::string& result_json) {
-  std::vector<std::pair<std::string, double>> columns;
-  const Json json = Json::parse(result_json);
-  if (json.contains("summary")) flatten(json["summary"], "", columns);
-  return columns;
+std::vector<PointResult> SweepDatabase::results() const {
+  std::vector<PointResult> results;
+  Statement query(database_.get(),
+                  "SELECT point, config_hash, overrides, status, error, violated, result FROM "
+                  "points ORDER BY point");
+  while (query.step()) {
+    results.push_back({query.integer(0), query.text(1), query.text(2), query.text(3), query.text(4),
+                       query.text(5), query.text(6)});
+  }
+  return results;
 }
 
 }  // namespace tandem::entry
