@@ -18,6 +18,9 @@ struct Session {
   int exit_code = good;
 };
 
+/// $XDG_CACHE_HOME/tandem or its usual place: where commands keep simulated passes.
+[[nodiscard]] std::string default_store();
+
 void add_run(CLI::App& app, Session& session);
 void add_capacity(CLI::App& app, Session& session);
 void add_step(CLI::App& app, Session& session);
@@ -29,6 +32,7 @@ void add_validate(CLI::App& app, Session& session);
 void add_lpu(CLI::App& app, Session& session);
 void add_sweep(CLI::App& app, Session& session);
 void add_check(CLI::App& app, Session& session);
+void add_report(CLI::App& app, Session& session);
 void add_describe(CLI::App& app, Session& session);
 void add_list(CLI::App& app, Session& session);
 

@@ -61,10 +61,10 @@ SweepDatabase::SweepDatabase(const std::string& path, bool keep_existing) : path
   if (!keep_existing) execute("DROP TABLE IF EXISTS points");
   execute(
       "CREATE TABLE IF NOT EXISTS points (point INTEGER PRIMARY KEY, config_hash TEXT, "
-      "overrides TEXT, status TEXT, error TEXT, violated TEXT, result TEXT)");
+      "overrides TEXT, status TEXT, error TEXT, result TEXT, violated TEXT)");
   add_missing_columns();
   execute("COMMIT");
-  std::string names = "point, config_hash, overrides, status, error, violated, result";
+  std::string names = "point, config_hash, overrides, status, error, result, violated";
   std::string marks = "?, ?, ?, ?, ?, ?, ?";
   for (const std::string& figure : summary_figures()) {
     names += fmt::format(", \"{}\"", column_of(figure));
@@ -123,8 +123,8 @@ void SweepDatabase::store(const PointResult& result) {
   insert.bind(3, result.overrides);
   insert.bind(4, result.status);
   insert.bind(5, result.error);
-  insert.bind(6, result.violated);
-  insert.bind(7, result.result);
+  insert.bind(6, result.result);
+  insert.bind(7, result.violated);
   const std::map<std::string, double> figures =
       result.result.empty() ? std::map<std::string, double>{} : figures_of_result(result.result);
   int index = 8;
@@ -139,7 +139,7 @@ void SweepDatabase::store(const PointResult& result) {
 std::vector<PointResult> SweepDatabase::results() const {
   std::vector<PointResult> results;
   Statement query(database_.get(),
-                  "SELECT point, config_hash, overrides, status, error, violated, result FROM "
+                  "SELECT point, config_hash, overrides, status, error, result, violated FROM "
                   "points ORDER BY point");
   while (query.step()) {
     results.push_back({query.integer(0), query.text(1), query.text(2), query.text(3), query.text(4),

@@ -15,7 +15,7 @@ struct sqlite3;
 
 namespace tandem::entry {
 
-/// Table points(point, config_hash, overrides, status, error, violated, result, and the summary's
+/// Table points(point, config_hash, overrides, status, error, result, violated, and the summary's
 /// figures as columns), a row per point, each written in a transaction of its own: whenever the
 /// process ends, the file has whole rows only. Holds SQLite's exclusive lock as long as it lives.
 /// Throws ConfigError when the file cannot be opened, is no such database, or is in use.

@@ -236,12 +236,12 @@ std::string SweepWorker::answer(const std::string& text) {
 
 PointResult result_of(const SweepTask& task, const std::string& answer) {
   const Json json = Json::parse(answer);
-  return {task.point,    task.config_hash, task.overrides, json["status"],
-          json["error"], json["violated"], json["result"]};
+  return {task.point,    task.config_hash, task.overrides,  json["status"],
+          json["error"], json["result"],   json["violated"]};
 }
 
 PointResult result_of(const SweepTask& task) {
-  return {task.point, task.config_hash, task.overrides, task.status, task.error, "", ""};
+  return {task.point, task.config_hash, task.overrides, task.status, task.error, ""};
 }
 
 }  // namespace tandem::entry

@@ -36,8 +36,8 @@ struct PointResult {
   /// it ran; "error": a fault of the simulator or a worker that died.
   std::string status;
   std::string error;
-  std::string violated;  ///< constraints that the result breaks, joined by "; "
-  std::string result;    ///< the JSON of `tandem run`, empty unless ok
+  std::string result;         ///< the JSON of `tandem run`, empty unless ok
+  std::string violated = {};  ///< constraints that the result breaks, joined by "; "
 };
 
 /// Points in their order. Points whose values do not go together are refused; audited passes are
