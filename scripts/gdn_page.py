@@ -158,13 +158,27 @@ def plot(tables):
     plt.close(figure)
 
 
+def check_rows(simulator, names):
+    """Fails where the page has other figures in its rows."""
+    sections = {part.split("\n", 1)[0]: part for part in PAGE.read_text().split("\n## ")}
+    for name in names:
+        node, context = name.rsplit(":", 1)
+        if line_of(row_of(simulator, node, int(context))) not in sections[node].splitlines():
+            sys.exit(f"docs/gdn.md, {node} at {context} tokens: differs; run scripts/gdn_page.py")
+
+
 def main():
     """Writes page and plot, or compares the committed page with new figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tandem", required=True)
     parser.add_argument("--check", action="store_true", help="fail where a figure has moved")
+    parser.add_argument("--row", action="append", default=[], metavar="NODES:TOKENS",
+                        help="check these rows alone, in less time")
     arguments = parser.parse_args()
     simulator = Simulator(str(pathlib.Path(arguments.tandem).resolve()))
+    if arguments.row:
+        check_rows(simulator, arguments.row)
+        return
     tables = {node: [row_of(simulator, node, context) for context in CONTEXTS] for node in NODES}
     parts = [HEAD]
     for node, rows in tables.items():

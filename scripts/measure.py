@@ -151,6 +151,20 @@ def measure_speed(recorder):
             recorder.keep(f"{scenario}.{key}.p99", result["summary"][key]["p99"], command, seconds)
 
 
+def measure_techniques(recorder):
+    """Same tokens in every cell of docs/conformance.md; pages of techniques made again in full."""
+    test = pathlib.Path(recorder.tests) / "conformance" / "same_tokens_test"
+    started = time.monotonic()
+    subprocess.run([test], cwd=ROOT, env={**os.environ, "TANDEM_EVERY_CELL": "1"}, check=True)
+    recorder.keep("techniques.same_tokens", "every cell holds", "TANDEM_EVERY_CELL=1 same_tokens_test",
+                  time.monotonic() - started)
+    for page in ("claims", "gdn"):
+        started = time.monotonic()
+        command = ["scripts/" + page + "_page.py", "--check"]
+        subprocess.run(["/usr/bin/python3", "-B", *command, "--tandem", recorder.tandem], cwd=ROOT, check=True)
+        recorder.keep(f"techniques.{page}_page", "as committed", " ".join(command), time.monotonic() - started)
+
+
 def measure_models(recorder):
     """The bundled models: perplexity, grammar, vocabulary and what their drafts are worth."""
     for folder in sorted((ROOT / "workloads" / "checkpoints").iterdir()):
@@ -217,7 +231,7 @@ PARTS = {"accuracy": measure_accuracy, "services": measure_services,
          "functional": measure_functional, "exactness": measure_exactness,
          "mathematics": measure_mathematics,
          "capacity": measure_capacity, "speed": measure_speed,
-         "model": measure_models}
+         "model": measure_models, "techniques": measure_techniques}
 
 
 def main():

@@ -4,7 +4,7 @@
     scripts/quality.py --tandem FILE              measure everything (minutes) and write the page
     scripts/quality.py --tandem FILE --table T    measure one table again, keep the others
     scripts/quality.py --tandem FILE --missing    measure what has no figures yet: new rows, new models
-    scripts/quality.py --tandem FILE --check      measure the first rows of every table and compare
+    scripts/quality.py --tandem FILE --check      measure a row of every table of GPUs and compare
 
 Figures are kept in docs/quality.json; the page is printed from it. A further table is one more entry
 of TABLES: its rows and how to measure one.
@@ -34,16 +34,18 @@ class Model:
     name: str
     checkpoint: str
     scenario: str  # monolithic
+    on_lpu: str  # the same on an LPU
     system: str  # whose chips have pipes for every pair of formats
     text: Callable[[], str]
 
-    def score(self, tandem, sets, *options):
+    def score(self, tandem, sets, *options, scenario=None):
         """What `tandem score` says of the held-out text; None where the format refuses the model."""
         folder = ROOT / "workloads" / "checkpoints"
         with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
             file.write(self.text())
             file.flush()
-            return run_json(tandem, "score", self.scenario, {"system": self.system, **sets},
+            place = {} if scenario else {"system": self.system}
+            return run_json(tandem, "score", scenario or self.scenario, {**place, **sets},
                             "--checkpoint", folder / self.checkpoint,
                             "--tokenizer", folder / "little_tales" / "tokenizer.bin", "--text", file.name, *options)
 
@@ -54,9 +56,9 @@ def held_out_stories():
 
 
 MODELS = [
-    Model("little_tales", "little_tales/model.bin", "little_tales_gpu", "b200_single", held_out_stories),
-    Model("little_hybrid", "little_hybrid", "little_hybrid_gpu", "b200_single", held_out_stories),
-    Model("little_latent", "little_latent", "little_latent_gpu", "b200_single", held_out_stories),
+    Model("little_tales", "little_tales/model.bin", "little_tales_gpu", "little_tales_lpu", "b200_single", held_out_stories),
+    Model("little_hybrid", "little_hybrid", "little_hybrid_gpu", "little_hybrid_lpu", "b200_single", held_out_stories),
+    Model("little_latent", "little_latent", "little_latent_gpu", "little_latent_lpu", "b200_single", held_out_stories),
 ]
 REFUSALS = ("stores whole groups of", "not latents", "heads of a power of two")
 
@@ -80,7 +82,7 @@ def precision(weights, activations="bfloat16", **more):
             f"{PRECISION}.kv_cache": "bfloat16", **more}
 
 
-WEIGHT_ONLY = ["bfloat16", "fp8", "fp8_channel", "fp8_e5m2", "int8", "int8_g128", "mxfp8", "int4_g32",
+WEIGHT_ONLY = ["bfloat16", "float16", "fp8", "fp8_channel", "fp8_group", "fp8_e5m2", "int8", "int8_g128", "mxfp8", "int4_g32",
                "int4_g128", "q4_0", "mxfp4", "nvfp4", "int2_g32", "int2_g128", "int1_g32", "int1_g128"]
 PAIRS = [("fp8_channel", "fp8_channel"), ("fp8_block", "fp8_group"), ("int8", "int8"), ("mxfp8", "mxfp8"),
          ("int4_g128", "fp8_channel"), ("mxfp4", "mxfp8"), ("mxfp4", "mxfp4"), ("nvfp4", "nvfp4")]
@@ -187,7 +189,7 @@ def cost_lines(figures):
     return lines
 
 
-KV_FORMATS = ["bfloat16", "fp8", "fp8_channel", "fp8_group", "int8_g128", "mxfp8", "turboquant_k8v4", "int4_g32",
+KV_FORMATS = ["bfloat16", "float16", "fp8", "int8", "fp8_channel", "fp8_group", "int8_g128", "mxfp8", "turboquant_k8v4", "int4_g32",
               "q4_0", "mxfp4", "turboquant_4bit_nc", "int4_g128", "polarquant", "turboquant_k3v4_nc",
               "turboquant_3bit_nc", "int2_g32", "int2_g128"]
 POLICIES, SHARES = {"streaming_llm": ", sinks: 4", "h2o": ""}, (50, 20, 10)
@@ -234,6 +236,31 @@ def cache_cost_lines(figures):
     return lines
 
 
+LPU_STORIES = 4
+
+
+def lpu_rows():
+    """Rows of the table of LPUs and the precision of each: weights, cache, and what rows are rounded to."""
+    def elements(weights, cache, activations, more=""):
+        return {PRECISION: f"{{weights: {weights}, kv_cache: {cache}, activations: {activations}{more}}}"}
+    expanded = ", expand: load"
+    return {"float16, KV float16": elements("float16", "float16", "float16"),
+            "bfloat16, KV bfloat16": elements("bfloat16", "bfloat16", "bfloat16"),
+            "fp8, KV float16": elements("fp8", "float16", "fp8"),
+            "fp8, KV fp8": elements("fp8", "fp8", "fp8"),
+            "int8, expanded, KV float16": elements("int8", "float16", "float16", expanded),
+            "int4_g32, expanded, KV float16": elements("int4_g32", "float16", "float16", expanded),
+            "mxfp4, expanded, KV float16": elements("mxfp4", "float16", "float16", expanded)}
+
+
+def measure_lpu(tandem, name, known):
+    """Perplexity on LPUs of every model of which none is known."""
+    def perplexity(model):
+        answer = model.score(tandem, lpu_rows()[name], "--documents", LPU_STORIES, scenario=model.on_lpu)
+        return answer and answer["perplexity"]
+    return {model.name: known[model.name] if model.name in known else perplexity(model) for model in MODELS}
+
+
 @dataclass(frozen=True)
 class Table:
     """One table of the page: its rows by name, how to measure one, how to print all."""
@@ -244,6 +271,7 @@ class Table:
     measure: Callable
     lines: Callable
     tolerance: float
+    checked: tuple  # rows that --check measures
 
 
 TABLES = {
@@ -255,19 +283,26 @@ TABLES = {
         " groups of q4_0.",
         lambda: list(quality_rows()),
         lambda tandem, name, known: perplexities(tandem, quality_rows()[name], known),
-        perplexity_lines("weights x activations", with_rows_in), 1e-9),
+        perplexity_lines("weights x activations", with_rows_in), 1e-9,
+        ("int4_g32",)),
+    "lpu": Table(
+        "Perplexity on LPUs",
+        f"The first {LPU_STORIES} stories on one LPU. Rows are in the weights' type before products, fp8 with a factor"
+        " per vector. \"expanded\": codes become float16 when they are loaded (`expand: load`).",
+        lambda: list(lpu_rows()), measure_lpu, perplexity_lines("weights, cache"), 1e-9, ()),
     "cost": Table(
         "What the formats save",
         "Llama-3.1-8B, 8 users, from `tandem run`: median time per output token, weights with their scales, energy"
         " per output token of the whole box. Where a chip has no pipe for the pair, rows are kept.",
         lambda: [*WEIGHT_ONLY, *(f"{w} x {r}" for w, r in PAIRS)],
-        measure_cost, cost_lines, 1e-3),
+        measure_cost, cost_lines, 1e-3, ("nvfp4 x nvfp4",)),
     "cache": Table(
         "Perplexity by format of the KV cache",
         "The same stories; weights and activations in bfloat16, keys and values in the format (docs/formats.md)."
         " \"refused\": latents, and states of layers without a cache stay as they are.",
         lambda: list(cache_rows()),
-        lambda tandem, name, known: perplexities(tandem, cache_rows()[name], known), perplexity_lines("cache"), 1e-9),
+        lambda tandem, name, known: perplexities(tandem, cache_rows()[name], known), perplexity_lines("cache"), 1e-9,
+        ("int4_g32",)),
     "eviction": Table(
         "Perplexity by tokens that stay",
         f"The first {EVICTED_STORIES} stories, token by token. Shares in per cent are numbers of tokens (`tokens`), of"
@@ -279,14 +314,14 @@ TABLES = {
         lambda tandem, name, known: perplexities(
             tandem, {**precision("bfloat16"), **story_rows()[name]}, known,
             "--tokens-per-pass", 1, "--documents", EVICTED_STORIES),
-        perplexity_lines("tokens that stay"), 1e-9),
+        perplexity_lines("tokens that stay"), 1e-9, ("h2o 20 %",)),
     "cache_cost": Table(
         "What narrow and short caches save",
         "Llama-3.1-8B in bfloat16, 4 users with prompts of 16,384 tokens, from `tandem run`: median time between"
         " tokens, KV of a request of full length, energy per output token of the whole box, prompts included."
         " Shares are numbers of tokens (`tokens`), of the prompt's.",
         lambda: [*KV_FORMATS, *list(eviction_rows(LONG_LOAD["traffic.prompt_tokens"]))[1:]],
-        measure_cache_cost, cache_cost_lines, 1e-3),
+        measure_cache_cost, cache_cost_lines, 1e-3, ("int2_g32",)),
 }
 
 
@@ -294,8 +329,7 @@ def page_of(figures):
     """docs/quality.md."""
     lines = ["# Formats and quality", "",
              "Made by `scripts/quality.py`; do not edit. A small model forgives what a large one may not: read the"
-             " order and the cliffs, not the decimals. Times are those of GPUs: LPUs multiply weights in fp8 and float16,"
-             " expand other formats when they are loaded, and refuse formats of the cache and eviction"
+             " order and the cliffs, not the decimals. Times are those of GPUs: LPUs refuse formats of the cache and eviction"
              " (docs/deviations.md, 118). Heads of these models have 32 elements, so groups of a cache are never longer:"
              " g128 is g32 there."]
     for key, table in TABLES.items():
@@ -311,13 +345,13 @@ def numbers_of(value):
 
 
 def check(tandem, figures):
-    """Whether the page is printed from the figures, and the first two rows of every table still hold."""
+    """Whether the page is printed from the figures, and the checked rows of every table still hold."""
     if PAGE.read_text() != page_of(figures):
         print("docs/quality.md is not what docs/quality.json says; run scripts/quality.py")
         return False
     good = True
     for key, table in TABLES.items():
-        for name in table.rows()[:2]:
+        for name in table.checked:
             pairs = zip(numbers_of(table.measure(tandem, name, {})), numbers_of(figures[key][name]), strict=True)
             if any(abs(new - old) > table.tolerance * abs(old) for new, old in pairs):
                 print(f"table {key}, row {name}: figures have moved; run scripts/quality.py --table {key}")

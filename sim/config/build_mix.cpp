@@ -189,6 +189,8 @@ void check_mix(const Scenario& scenario, const Tree& tree, Problems& problems) {
   }
   check_names(scenario, models, problems);
   check_models(scenario, models, problems);
+  const Tree* routing = tree.find("routing");
+  if (routing != nullptr && problems.has(place_in(*routing, "policy"))) return;
   if (scenario.routing.policy == RoutingPolicy::Share) {
     check_shares(scenario, tree, problems);
   } else {

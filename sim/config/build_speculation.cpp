@@ -215,6 +215,7 @@ void check_speculation(const Scenario& scenario, const Tree& tree, Problems& pro
   const Tree* section = tree.find("speculation");
   const bool in_place = placement.drafts_in_place() && section != nullptr;
   const Tree* method = in_place ? section->find("method") : nullptr;
+  if (method != nullptr && problems.has(method->place)) return;
   const SourcePlace& place =
       method != nullptr ? method->place : placement_tree->find("mode")->place;
   if (in_place) check_in_place(scenario, place, problems);

@@ -94,6 +94,13 @@ void Problems::report(const ConfigError& error) {
   diagnostics_.insert(diagnostics_.end(), error.diagnostics().begin(), error.diagnostics().end());
 }
 
+bool Problems::has(const SourcePlace& place) const {
+  return std::ranges::any_of(diagnostics_, [&](const Diagnostic& known) {
+    return std::tie(known.place.file, known.place.line, known.place.column) ==
+           std::tie(place.file, place.line, place.column);
+  });
+}
+
 void Problems::throw_if_any() const {
   if (diagnostics_.empty()) return;
   std::map<std::string, std::size_t> rank;

@@ -62,6 +62,8 @@ class Problems {
   void report(const ConfigError& error);
   [[nodiscard]] std::size_t size() const { return diagnostics_.size(); }
   [[nodiscard]] bool empty() const { return diagnostics_.empty(); }
+  /// Whether something was reported there: what hangs on it need not be checked.
+  [[nodiscard]] bool has(const SourcePlace& place) const;
   void throw_if_any() const;
 
  private:

@@ -181,10 +181,16 @@ std::string generate_page(const GenerateResult& result, const std::vector<std::s
                       to_milliseconds(result.total), to_milliseconds(result.floor));
   page += fmt::format("  {:<28}{} B KV cache, {} B hidden states\n", "moved over links",
                       moved(result, "kv").count(), moved(result, "hidden").count());
+  if (const Json rounds = rounds_json(result); !rounds.is_null()) {
+    page +=
+        fmt::format("  {:<28}{} of {} drafts in {} rounds, {:.2f} tokens per round\n", "accepted",
+                    rounds["accepted"].get<std::int64_t>(), rounds["drafted"].get<std::int64_t>(),
+                    rounds["rounds"].get<std::int64_t>(), rounds["tokens_per_round"].get<double>());
+  }
   for (const auto& [name, cycles] : result.chip_cycles) {
     page += fmt::format("  {:<28}{} cycles\n", name, cycles.count());
   }
-  page += fmt::format("  {:<28}largest logit difference {:.3g}\n", "against fp32 reference",
+  page += fmt::format("  {:<28}largest logit difference {:.3g}\n", "against plain float32",
                       reference_error);
   return page;
 }

@@ -172,9 +172,8 @@ NeuralNetwork approximate_gelu() {
   return network;
 }
 
-std::string cell(const Promise& promise) {
-  return promise.refused.empty() ? fmt::format("{}", promise.tolerance) : "refused";
-}
+/// Operands of three bits behind the point, through the layers of a small network.
+constexpr double fp8_tolerance = 0.2;
 
 }  // namespace
 
@@ -224,6 +223,14 @@ Promise network_on_lpu(const NeuralNetwork& network, ElementType type) {
   return found != refused.end() ? Promise{0, found->second} : elements_on_lpu(type);
 }
 
+Promise network_in_fp8_on_lpu(const NeuralNetwork& network) {
+  const Promise in_float16 = network_on_lpu(network, ElementType::Float16);
+  if (!in_float16.refused.empty()) return in_float16;
+  const bool has_states =
+      network.name == "qwen35-tiny";  // the reference in the chip's order has none
+  return {has_states ? fp8_tolerance : 0, ""};
+}
+
 std::vector<Stage> stages_in_techniques(const NeuralNetwork& network) {
   std::vector<Stage> stages;
   Precision quantised = elements(ElementType::Bfloat16);
@@ -244,23 +251,24 @@ std::string operators_page() {
   std::string page =
       "\n## Operators in element types\n\nLogits of a prompt, a chunk behind it and single tokens "
       "against the reference model with weights and operands rounded to the type, for networks "
-      "that together run every operator.\n\n| network |";
+      "that together run every operator. LPUs in fp8 (weights, caches and the rows of products) "
+      "against a reference that rounds and adds where their programs do.\n\n| network |";
   for (const char* chip : {"GPU", "LPU"}) {
     for (const ElementType type : element_types()) {
       page += fmt::format(" {} {} |", chip, tandem::name_of(type));
     }
   }
-  page += "\n|---|---|---|---|---|---|---|\n";
+  page += " LPU fp8 |\n|---|---|---|---|---|---|---|---|\n";
   std::map<std::string, Names> networks_by_operator;
   for (const NeuralNetwork& network : operator_networks()) {
     page += fmt::format("| {} |", network.name);
     for (const ElementType type : element_types()) {
-      page += fmt::format(" {} |", cell(network_on_gpu(network, type)));
+      page += fmt::format(" {} |", text_of(network_on_gpu(network, type)));
     }
     for (const ElementType type : element_types()) {
-      page += fmt::format(" {} |", cell(network_on_lpu(network, type)));
+      page += fmt::format(" {} |", text_of(network_on_lpu(network, type)));
     }
-    page += "\n";
+    page += fmt::format(" {} |\n", text_of(network_in_fp8_on_lpu(network)));
     for (const std::string& name : operators_of(whole_model(network, {}))) {
       networks_by_operator[name].push_back(network.name);
     }

@@ -27,6 +27,11 @@ namespace tandem::conformance {
 [[nodiscard]] Promise network_on_gpu(const NeuralNetwork& network, ElementType type);
 [[nodiscard]] Promise network_on_lpu(const NeuralNetwork& network, ElementType type);
 
+/// One byte for weights and caches, rows in fp8 before products. Tolerance 0: the bits of a
+/// reference that rounds and adds where programs of LPUs do; else a distance from the reference
+/// model with what the format leaves of the weights.
+[[nodiscard]] Promise network_in_fp8_on_lpu(const NeuralNetwork& network);
+
 /// Precisions and evictions whose kernels differ from those of plain elements; they have tables of
 /// their own.
 [[nodiscard]] std::vector<Stage> stages_in_techniques(const NeuralNetwork& network);

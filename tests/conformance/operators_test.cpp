@@ -11,6 +11,7 @@
 #include "tests/conformance/runs.hpp"
 #include "tests/gpu/test_chips.hpp"
 #include "tests/lpu/chip_harness.hpp"
+#include "tests/support/lpu_reference.hpp"
 
 namespace tandem::conformance {
 namespace {
@@ -96,6 +97,42 @@ TEST(ConformanceOperators, NetworksInElementTypesAreThoseOfTheReference) {
         });
       }
     }
+  }
+}
+
+/// A short text through the reference in the order of programs of LPUs.
+PassLogits run_in_order_of_lpus(const Weights& weights, const Passes& passes, int lanes) {
+  test::LpuReference reference(weights, ElementType::Fp8E4m3, ElementType::Fp8E4m3, lanes);
+  PassLogits logits;
+  std::int64_t position = 0;
+  for (const std::int64_t count : passes) {
+    std::vector<float> row;
+    for (std::int64_t i = 0; i < count; ++i, ++position) {
+      row = reference.forward(token_at(weights.network, position));
+    }
+    logits.push_back(std::move(row));
+  }
+  return logits;
+}
+
+TEST(ConformanceOperators, NetworksInFp8OnLpusAreThoseOfTheReference) {
+  const Passes passes = {5, 3, 1, 1};
+  const auto geometry = test::narrow_geometry(4);
+  const auto chip = lpu::make_lpu_chip(test::chip_of(geometry), Software{});
+  const Precision byte{ElementType::Fp8E4m3, ElementType::Fp8E4m3, ElementType::Fp8E4m3};
+  Precision stored{ElementType::Float32, ElementType::Float32, ElementType::Float32};
+  stored.weight_format = &formats::find_quant_format("fp8");
+  for (const NeuralNetwork& network : operator_networks()) {
+    const Weights weights = random_weights(network, 6);
+    const Promise promise = network_in_fp8_on_lpu(network);
+    expect_promise(promise, network.name, [&] {
+      const auto found = run_on(*chip, whole_model(network, byte), weights, passes);
+      const auto expected = promise.tolerance == 0
+                                ? run_in_order_of_lpus(weights, passes, geometry.lanes())
+                                : run_reference(weights_through_formats(weights, stored), false,
+                                                passes, {{}, true, false});
+      EXPECT_LE(distance(found, expected), promise.tolerance);
+    });
   }
 }
 

@@ -24,11 +24,6 @@ bool is_float(const QuantFormat& format) {
          format.code == CodeType::E2m1;
 }
 
-std::string tolerance_text(const Promise& promise) {
-  if (!promise.refused.empty()) return "refused";
-  return promise.tolerance == 0 ? "bits" : fmt::format("{}", promise.tolerance);
-}
-
 void add_products(std::string& page) {
   page +=
       "## Products on GPUs\n\nEvery operator's matrix with every pair of formats: a dot product of "
@@ -43,7 +38,7 @@ void add_products(std::string& page) {
   for (const QuantFormat* weights : weight_formats()) {
     page += fmt::format("| {} |", weights->name);
     for (const QuantFormat* rows : row_formats()) {
-      page += fmt::format(" {} |", tolerance_text(product_on_gpu(*weights, rows)));
+      page += fmt::format(" {} |", text_of(product_on_gpu(*weights, rows)));
     }
     page += "\n";
   }
@@ -64,7 +59,7 @@ void add_networks(std::string& page) {
       "| operator | network | GPU | LPU |\n|---|---|---|---|\n";
   for (const Operator& op : operators()) {
     page += fmt::format("| {} | {} | {} | {} |\n", op.name, op.network.name,
-                        tolerance_text(network_on_gpu(op)), tolerance_text(network_on_lpu(op)));
+                        text_of(network_on_gpu(op)), text_of(network_on_lpu(op)));
   }
   page += "\nRefused by the chip:\n\n";
   page += fmt::format("- LPU, codes in SRAM: {}\n", codes_on_lpu().refused);
@@ -79,24 +74,38 @@ void add_networks(std::string& page) {
 
 void add_caches(std::string& page) {
   page +=
-      "\n## Formats of the KV cache\n\nGPUs, activations in float32: a token behind a prompt whose "
-      "slots "
-      "came from another chip, against the chip that made them.\n\n| format |";
+      "\n## Formats of the KV cache\n\nA token behind a prompt whose slots came from another chip, "
+      "against the chip that made them: elements on both kinds of chip, formats on GPUs; "
+      "activations of GPUs in float32, of LPUs in float16.\n\n| format |";
   for (const NeuralNetwork& network : cached_networks()) page += fmt::format(" {} |", network.name);
   page += "\n|---|";
   for (std::size_t i = 0; i < cached_networks().size(); ++i) page += "---|";
   page += "\n";
-  for (const formats::KvFormat& format : formats::kv_formats()) {
-    page += fmt::format("| {} |", format.name);
+  for (const ElementType type : cache_elements()) {
+    page += fmt::format("| {} |", type == ElementType::Fp8E4m3 ? "fp8" : name_of(type));
     for (const NeuralNetwork& network : cached_networks()) {
-      page += fmt::format(" {} |", tolerance_text(cache_on_gpu(format, network)));
+      page += fmt::format(" {}, LPU {} |", text_of(cache_on_gpu(type, network)),
+                          text_of(cache_on_lpu(type, network)));
     }
     page += "\n";
   }
-  page += fmt::format("\nRefused by the LPU: {}\n", cache_on_lpu().refused);
+  for (const formats::KvFormat& format : formats::kv_formats()) {
+    page += fmt::format("| {} |", format.name);
+    for (const NeuralNetwork& network : cached_networks()) {
+      page += fmt::format(" {} |", text_of(cache_on_gpu(format, network)));
+    }
+    page += "\n";
+  }
+  page += fmt::format("\nRefused by the LPU: formats: {}; int8: {}\n", cache_on_lpu().refused,
+                      cache_on_lpu(ElementType::Int8, dense_network()).refused);
 }
 
 }  // namespace
+
+std::string text_of(const Promise& promise) {
+  if (!promise.refused.empty()) return "refused";
+  return promise.tolerance == 0 ? "bits" : fmt::format("{}", promise.tolerance);
+}
 
 std::vector<NeuralNetwork> cached_networks() {
   return {dense_network(), test::dsv3_tiny(), test::qwen35_tiny(), test::dsv32_tiny()};
@@ -106,6 +115,22 @@ Promise cache_on_gpu(const formats::KvFormat& format, const NeuralNetwork& netwo
   Precision precision;
   precision.kv_format = &format;
   return {0, kv_problem(network, precision)};
+}
+
+std::vector<ElementType> cache_elements() {
+  return {ElementType::Float16, ElementType::Bfloat16, ElementType::Fp8E4m3, ElementType::Int8};
+}
+
+Promise cache_on_gpu(ElementType, const NeuralNetwork& network) {
+  return {0, network.name == "dsv32-tiny" ? "keys of an indexer do not move between chips" : ""};
+}
+
+Promise cache_on_lpu(ElementType type, const NeuralNetwork& network) {
+  const Promise in_float16 = network_on_lpu(network, ElementType::Float16);
+  if (!in_float16.refused.empty() || type != ElementType::Int8) {
+    return {0, in_float16.refused};
+  }
+  return {0, "weights and KV in int8 are not supported; use float16, bfloat16 or fp8"};
 }
 
 Promise cache_on_lpu() {

@@ -36,6 +36,9 @@ struct Promise {
   bool operator==(const Promise&) const = default;
 };
 
+/// As the page has it: "bits", a tolerance, "refused".
+[[nodiscard]] std::string text_of(const Promise& promise);
+
 /// One product of a GPU kernel: quantised rows, or kept ones, against the format's own reference.
 [[nodiscard]] Promise product_on_gpu(const formats::QuantFormat& weights,
                                      const formats::QuantFormat* rows);
@@ -60,6 +63,10 @@ struct Promise {
 /// what follows from them.
 [[nodiscard]] Promise cache_on_gpu(const formats::KvFormat& format, const NeuralNetwork& network);
 [[nodiscard]] Promise cache_on_lpu();
+/// The same of caches of plain elements.
+[[nodiscard]] std::vector<ElementType> cache_elements();
+[[nodiscard]] Promise cache_on_gpu(ElementType type, const NeuralNetwork& network);
+[[nodiscard]] Promise cache_on_lpu(ElementType type, const NeuralNetwork& network);
 
 /// docs/conformance.md.
 [[nodiscard]] std::string page();
