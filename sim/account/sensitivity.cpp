@@ -285,8 +285,8 @@ struct Spread {
   double above = 0;
 };
 
-void spread_knob(const Scenario& scenario, const RunResult& result, const AnalyticalClock& clock,
-                 const Knob& knob, const Figures& base, std::map<std::string, Spread>& spreads) {
+Swing swing_of(const Scenario& scenario, const RunResult& result, const AnalyticalClock& clock,
+               const Knob& knob, const Figures& base) {
   std::map<std::string, BandFactor> extremes;
   for (const double end : {*knob.parameter.low, *knob.parameter.high}) {
     Scenario varied = scenario;
@@ -302,20 +302,31 @@ void spread_knob(const Scenario& scenario, const RunResult& result, const Analyt
       // The chip model has no such chip: this end of the range says nothing.
     }
   }
-  for (const auto& [name, extreme] : extremes) {
-    spreads[name].below += (1 - extreme.low) * (1 - extreme.low);
-    spreads[name].above += (extreme.high - 1) * (extreme.high - 1);
-  }
+  return {knob.name,
+          *knob.parameter.low,
+          *knob.parameter.high,
+          knob.parameter.source,
+          std::string(name_of(knob.parameter.basis)),
+          std::move(extremes)};
 }
 
-std::map<std::string, BandFactor> bands_of(const Scenario& scenario, const RunResult& result,
-                                           const AnalyticalClock& clock,
-                                           const std::vector<Knob>& knobs) {
+std::vector<Swing> swings_of(const Scenario& scenario, const RunResult& result,
+                             const AnalyticalClock& clock, const std::vector<Knob>& knobs) {
   const Figures base = figures_of(scenario, result, clock, nullptr);
-  std::map<std::string, Spread> spreads;
+  std::vector<Swing> swings;
   for (const Knob& knob : knobs) {
-    if (knob.parameter.low && knob.parameter.high) {
-      spread_knob(scenario, result, clock, knob, base, spreads);
+    if (!knob.parameter.low || !knob.parameter.high) continue;
+    swings.push_back(swing_of(scenario, result, clock, knob, base));
+  }
+  return swings;
+}
+
+std::map<std::string, BandFactor> bands_of(const std::vector<Swing>& swings) {
+  std::map<std::string, Spread> spreads;
+  for (const Swing& swing : swings) {
+    for (const auto& [name, extreme] : swing.figures) {
+      spreads[name].below += (1 - extreme.low) * (1 - extreme.low);
+      spreads[name].above += (extreme.high - 1) * (extreme.high - 1);
     }
   }
   std::map<std::string, BandFactor> bands;
@@ -356,7 +367,8 @@ Sensitivity sensitivity_of(const Scenario& scenario, const ServiceModel& model,
   const std::vector<Knob> knobs = knobs_of(scenario, result);
   const Means means = means_of(result);
   Sensitivity sensitivity;
-  sensitivity.bands = bands_of(scenario, result, clock, knobs);
+  sensitivity.swings = swings_of(scenario, result, clock, knobs);
+  sensitivity.bands = bands_of(sensitivity.swings);
   for (const Knob& knob : knobs) {
     if (!knob.moves_time()) continue;
     const std::optional<double> elasticity = elasticity_of(scenario, clock, means, knob);

@@ -77,6 +77,8 @@ struct Section {
 [[nodiscard]] Section software_section();
 [[nodiscard]] Section source_section();
 [[nodiscard]] Section sweep_section();
+[[nodiscard]] Section plan_section();
+[[nodiscard]] Section plan_limits_section();
 /// An entry of `grids` in it.
 [[nodiscard]] Section grid_section();
 [[nodiscard]] Section sample_section();

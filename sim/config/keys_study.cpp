@@ -47,6 +47,42 @@ Section sweep_section() {
           {}};
 }
 
+Section plan_section() {
+  return {"plan",
+          "Candidates, a goal and limits (docs/planning.md).",
+          {required(text("kind", "`plan`.")),
+           text("name", "The file's name without `.yaml`; it may be left out."),
+           text("note", "Free text."),
+           choice("goal", "",
+                  {"cheapest", "fastest", "most_tokens", "least_energy", "least_carbon"}, {},
+                  "cheapest: dollars per token, those of prompts included, of the chips placed. "
+                  "fastest: output tokens per second of a user. most_tokens: of all users. "
+                  "least_energy, least_carbon: per output token."),
+           set_key(),
+           required(keys("candidates",
+                         "Systems and placements: a list of `{scenario, set, vary, "
+                         "sample}`, as `grids` of a sweep.")),
+           required(keys("loads",
+                         "Loads that each candidate is tried at, as `vary` of a sweep: "
+                         "`{traffic.concurrency: [1, 4, 16]}`.")),
+           keys("slo", "Objectives of latency that the answer must meet, as in a scenario."),
+           keys("limits", "Further limits of the answer."),
+           keys("constraints", "Conditions as in a sweep.")},
+          {}};
+}
+
+Section plan_limits_section() {
+  return {"limits of a plan",
+          "What the answer may take, and what it must give.",
+          {number("power", Dimension::Power, "none", 0, 1e12,
+                  "Most mean power of the chips placed, with their hosts."),
+           number("budget", Dimension::MoneyRate, "none", 0, 1e12, "Most, for the chips placed."),
+           number("chips", Dimension::Count, "none", 0, 1e9, "Most chips, spares included."),
+           number("output_tokens_per_s", Dimension::Scalar, "none", 0, 1e12,
+                  "Fewest output tokens per second.")},
+          {}};
+}
+
 Section grid_section() {
   return {"grid of a sweep",
           "A part of a sweep with a scenario of its own.",

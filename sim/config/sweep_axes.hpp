@@ -26,4 +26,16 @@ using Changes = std::vector<SweepChange>;
 /// its own.
 [[nodiscard]] std::vector<Changes> read_sample(const Tree* sample, ReadContext& context);
 
+/// Adds the points of the map that `scenario`, `set`, `vary` and `sample` stand in, `common`
+/// changes first. A scenario's path that exists beside the sweep's file is meant from there.
+void read_one_grid(const MapReader& reader, const Changes& common, Sweep& sweep,
+                   ReadContext& context);
+
+/// Adds the points of a list of such maps; `subject` is what complaints call one.
+void read_grids(const Tree& grids, const std::string& subject, const Changes& common, Sweep& sweep,
+                ReadContext& context);
+
+/// Adds the conditions under the key `constraints`.
+void read_constraints(const MapReader& reader, Sweep& sweep, Problems& problems);
+
 }  // namespace tandem::config

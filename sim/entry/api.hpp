@@ -3,11 +3,16 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "sim/entry/context.hpp"
+
+namespace tandem {
+struct StageMemory;
+}
 
 namespace tandem::entry {
 
@@ -25,12 +30,18 @@ struct RunRequest {
   bool with_requests = false;
   bool with_timeline = false;
   bool all_ranks = false;
+  /// What earlier runs of this process simulated; null: nothing is taken from them.
+  std::shared_ptr<StageMemory> memory = nullptr;
+  bool with_swings = false;
 };
 struct RunAnswer {
   std::string json;          ///< DESIGN section 12, with the `run` object
   std::string page;          ///< for people
   std::string requests_csv;  ///< when asked for
   std::string timeline;      ///< Chrome trace JSON, when asked for
+  /// When asked for: JSON list of the numbers with a range, {parameter, low, high, source, basis,
+  /// figures{key: [least, largest]}}, the figures over their value.
+  std::string swings;
 };
 [[nodiscard]] RunAnswer run_scenario(const Context& context, const RunRequest& request);
 

@@ -31,6 +31,7 @@ void add_collectives(CLI::App& app, Session& session);
 void add_validate(CLI::App& app, Session& session);
 void add_lpu(CLI::App& app, Session& session);
 void add_sweep(CLI::App& app, Session& session);
+void add_plan(CLI::App& app, Session& session);
 void add_check(CLI::App& app, Session& session);
 void add_report(CLI::App& app, Session& session);
 void add_describe(CLI::App& app, Session& session);

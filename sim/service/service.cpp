@@ -274,10 +274,12 @@ class ServiceRun {
 };
 
 ServiceModel::ServiceModel(const Scenario& scenario, const Catalogue& catalogue,
-                           NetworkFactory make_network, std::optional<std::string> store)
+                           NetworkFactory make_network, std::optional<std::string> store,
+                           std::shared_ptr<StageMemory> memory)
     : scenario_(scenario),
       make_network_(std::move(make_network)),
-      store_(store ? std::optional<std::filesystem::path>(*store) : std::nullopt) {
+      store_(store ? std::optional<std::filesystem::path>(*store) : std::nullopt,
+             std::move(memory)) {
   ChipsTaken taken;
   const auto add = [&](const Scenario& side, ChipsTaken& own) {
     deployments_.push_back(

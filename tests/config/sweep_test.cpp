@@ -112,7 +112,7 @@ TEST(Sweeps, MistakesAreToldAllAtOnceAtTheirPlaces) {
                 "sweep_test.yaml:5:14: error: an objective is {maximize: FIGURE} or {minimize: "
                 "FIGURE}\n3 errors");
   EXPECT_EQ(message_of("scenario: s\nvary: {a: {from: 1 s, to: 2 ms, points: 3}}\n"),
-            ":3:28: error: 'a' goes from 's' to 'ms'; write both in the same unit");
+            ":3:27: error: 'a' goes from 's' to 'ms'; write both in the same unit");
   EXPECT_EQ(message_of("scenario: s\n"), ":1:1: error: a sweep needs 'vary' or 'sample'");
 }
 

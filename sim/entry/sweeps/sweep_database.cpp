@@ -57,6 +57,9 @@ SweepDatabase::SweepDatabase(const std::string& path, bool keep_existing) : path
   database_.reset(raw);
   if (code != SQLITE_OK) throw ConfigError(fmt::format("cannot open database '{}'", path));
   execute("PRAGMA locking_mode=EXCLUSIVE");
+  // With a log written ahead a row costs no wait for the disk, and no end of the process harms it.
+  execute("PRAGMA journal_mode=WAL");
+  execute("PRAGMA synchronous=NORMAL");
   execute("BEGIN EXCLUSIVE");
   if (!keep_existing) execute("DROP TABLE IF EXISTS points");
   execute(
@@ -71,6 +74,11 @@ SweepDatabase::SweepDatabase(const std::string& path, bool keep_existing) : path
     marks += ", ?";
   }
   insert_ = fmt::format("INSERT OR REPLACE INTO points ({}) VALUES ({})", names, marks);
+}
+
+// Without the log the file is one that can be read where nothing may be written.
+SweepDatabase::~SweepDatabase() {
+  sqlite3_exec(database_.get(), "PRAGMA journal_mode=DELETE", nullptr, nullptr, nullptr);
 }
 
 void SweepDatabase::add_missing_columns() {

@@ -22,6 +22,9 @@ namespace tandem::entry {
 class SweepDatabase {
  public:
   SweepDatabase(const std::string& path, bool keep_existing);
+  ~SweepDatabase();
+  SweepDatabase(const SweepDatabase&) = delete;
+  SweepDatabase& operator=(const SweepDatabase&) = delete;
   /// Points that need not run again, with their config hash: those that are ok or were refused.
   [[nodiscard]] std::set<std::pair<std::int64_t, std::string>> finished() const;
   /// Drops all rows but these: what another sweep or an earlier version of this one left.

@@ -124,11 +124,11 @@ std::string status_lines(const std::vector<PointResult>& results) {
   }
   std::string page = fmt::format("{} points: {} ok", results.size(), counts["ok"]);
   if (violating > 0) page += fmt::format(" ({} violate a constraint)", violating);
-  for (const char* status : {"refused", "excluded", "error"}) {
+  for (const char* status : {"refused", "excluded", "pruned", "error"}) {
     if (counts[status] > 0) page += fmt::format(", {} {}", counts[status], status);
   }
   page += "\n";
-  for (const char* status : {"refused", "excluded", "error"}) {
+  for (const char* status : {"refused", "excluded", "pruned", "error"}) {
     if (counts[status] == 0) continue;
     page +=
         fmt::format("first {}, point {}: {}\n", status, first[status]->point, first[status]->error);

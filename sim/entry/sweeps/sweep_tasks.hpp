@@ -3,11 +3,16 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "sim/config/sweep.hpp"
 #include "sim/entry/context.hpp"
+
+namespace tandem {
+struct StageMemory;
+}
 
 namespace tandem::entry {
 
@@ -33,7 +38,7 @@ struct PointResult {
   std::string config_hash;
   std::string overrides;
   /// "ok"; "refused": the model says why it cannot be (no fit); "excluded" by a constraint before
-  /// it ran; "error": a fault of the simulator or a worker that died.
+  /// it ran; "pruned" by a plan; "error": a fault of the simulator or a worker that died.
   std::string status;
   std::string error;
   std::string result;         ///< the JSON of `tandem run`, empty unless ok
@@ -57,6 +62,7 @@ class SweepWorker {
 
  private:
   Context context_;
+  std::shared_ptr<StageMemory> memory_;
 };
 
 /// A task and its answer put together.

@@ -168,6 +168,7 @@ class Pool {
     }
     const std::size_t task = *worker->task();
     worker->rest();
+    feed(worker);  // before the answer is dealt with: that takes time too
     finish(task, *answer);
   }
 
