@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "sim/entry/context.hpp"
+#include "sim/entry/describe_passes.hpp"
 
 namespace tandem {
 struct StageMemory;
@@ -27,18 +28,33 @@ struct RunRequest {
   bool exact = false;
   std::optional<std::uint64_t> seed;
   std::string store = "none";
-  bool with_requests = false;
+  bool with_requests = false;  ///< as CSV
+  bool with_rows = false;      ///< as values
   bool with_timeline = false;
   bool all_ranks = false;
   /// What earlier runs of this process simulated; null: nothing is taken from them.
   std::shared_ptr<StageMemory> memory = nullptr;
   bool with_swings = false;
 };
+/// One request of a run as the Python module hands it over: fields without gaps.
+struct RequestRow {
+  std::int64_t id = 0;
+  double arrival_s = 0;
+  std::int64_t prompt = 0;  ///< tokens
+  std::int64_t output = 0;  ///< tokens
+  double ttft_ms = 0;
+  double tpot_ms = 0;
+  double e2e_ms = 0;
+  std::int64_t cached_tokens = 0;
+  std::int64_t preemptions = 0;
+  std::int64_t deployment = 0;  ///< index in `deployments` of the result; 0 without a mix
+};
 struct RunAnswer {
-  std::string json;          ///< DESIGN section 12, with the `run` object
-  std::string page;          ///< for people
-  std::string requests_csv;  ///< when asked for
-  std::string timeline;      ///< Chrome trace JSON, when asked for
+  std::string json;                  ///< DESIGN section 12, with the `run` object
+  std::string page;                  ///< for people
+  std::string requests_csv;          ///< when asked for
+  std::vector<RequestRow> requests;  ///< when asked for
+  std::string timeline;              ///< Chrome trace JSON, when asked for
   /// When asked for: JSON list of the numbers with a range, {parameter, low, high, source, basis,
   /// figures{key: [least, largest]}}, the figures over their value.
   std::string swings;
@@ -119,5 +135,38 @@ struct CapacityAnswer {
   std::string page;
 };
 [[nodiscard]] CapacityAnswer capacity_of(const Context& context, const CapacityRequest& request);
+
+/// Single kernels of one operator, a row each.
+struct KernelsRequest {
+  std::string chip;
+  std::string op;
+  std::string csv;                 ///< text of the table
+  std::string csv_name = "table";  ///< stands in errors
+  std::string software = "generic";
+  std::string fidelity = "cycle";   ///< or "analytical"
+  std::vector<Override> overrides;  ///< of the chip; "software.KEY" of the software layer
+  bool is_sustained = false;        ///< at the clock that the power limit leaves in a long run
+};
+struct KernelsAnswer {
+  std::string csv;   ///< the table with predicted_ms, bound_ms, predicted_w, skipped
+  std::string note;  ///< for people; empty where there is nothing to say
+};
+/// Throws ConfigError with every bad cell and every row that no model covers.
+[[nodiscard]] KernelsAnswer kernels_of(const Context& context, const KernelsRequest& request);
+
+struct DescribeRequest {
+  std::string name;  ///< chip, link, system, model, scenario, prices or software; name or file
+  bool fitted_only = false;
+  DescribedPasses passes;
+};
+struct DescribeAnswer {
+  std::string page;  ///< for people
+  /// {kind, name}, and of chips, links, prices and software `parameters` {key: {value, dimension,
+  /// basis, source, low, high}} in base units; of models `operators` {prefill, decode: [{role,
+  /// count, matrix_flops, vector_flops, special_flops, weight_bytes, read_bytes, write_bytes}]}.
+  std::string json;
+};
+/// Throws ConfigError where nothing has that name, with what was probably meant.
+[[nodiscard]] DescribeAnswer describe_of(const Context& context, const DescribeRequest& request);
 
 }  // namespace tandem::entry

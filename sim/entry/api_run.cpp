@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -68,6 +69,22 @@ std::unique_ptr<MeasuredCapacity> measure(const Context& context, const Capacity
   return measured;
 }
 
+std::vector<RequestRow> rows_of(const RunResult& result) {
+  std::map<std::string, std::int64_t> deployments;
+  for (const DeploymentResult& own : result.deployments) {
+    deployments.emplace(own.name, static_cast<std::int64_t>(deployments.size()));
+  }
+  std::vector<RequestRow> rows;
+  rows.reserve(result.requests.size());
+  for (const RequestRecord& r : result.requests) {
+    const auto found = deployments.find(r.deployment);
+    rows.push_back({r.id, r.arrival_s, r.prompt, r.output, r.ttft_ms, r.tpot_ms, r.e2e_ms,
+                    r.cached_tokens, r.preemptions,
+                    found == deployments.end() ? 0 : found->second});
+  }
+  return rows;
+}
+
 }  // namespace
 
 Scenario runnable_scenario(const Context& context, const std::string& name,
@@ -104,6 +121,7 @@ RunAnswer run_scenario(const Context& context, const RunRequest& request) {
   answer.page = run_page(input);
   if (request.with_swings) answer.swings = swings_json(sensitivity);
   if (request.with_requests) answer.requests_csv = requests_csv(result);
+  if (request.with_rows) answer.requests = rows_of(result);
   if (request.with_timeline) {
     std::ostringstream trace;
     timeline.write_chrome_trace(trace);

@@ -107,9 +107,12 @@ void check_size(const NeuralNetwork& network, std::int64_t tokens, std::int64_t 
   }
 }
 
-}  // namespace
+struct PassLengths {
+  std::int64_t context = 0;
+  std::int64_t prompt = 0;
+};
 
-std::string describe_passes(const NeuralNetwork& network, const DescribedPasses& passes) {
+PassLengths checked_lengths(const NeuralNetwork& network, const DescribedPasses& passes) {
   if (passes.batch < 1 || passes.batch > most_sequences) {
     throw ConfigError(
         fmt::format("--batch {}: must be between 1 and {}", passes.batch, most_sequences));
@@ -118,6 +121,19 @@ std::string describe_passes(const NeuralNetwork& network, const DescribedPasses&
   const std::int64_t prompt = checked_length(passes.prompt, network, "--prompt");
   check_size(network, passes.batch, context, "--batch and --context");
   check_size(network, prompt, prompt, "--prompt");
+  return {context, prompt};
+}
+
+}  // namespace
+
+PassTotals totals_of_passes(const NeuralNetwork& network, const DescribedPasses& passes) {
+  const auto [context, prompt] = checked_lengths(network, passes);
+  return {totals_of_pass(network, Batch{{{0, 0, prompt, true}}}),
+          totals_of_pass(network, decode_batch(passes.batch, context))};
+}
+
+std::string describe_passes(const NeuralNetwork& network, const DescribedPasses& passes) {
+  const auto [context, prompt] = checked_lengths(network, passes);
   const Precision precision;
   std::string page = fmt::format(
       "\n  operations and compulsory bytes; weights in {}, activations in {}, KV in {}, without "

@@ -4,8 +4,10 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "sim/describe/neural_network.hpp"
+#include "sim/lower/role_totals.hpp"
 
 namespace tandem::entry {
 
@@ -22,6 +24,15 @@ struct DescribedPasses {
 /// outside 1 to 1,000,000, a length outside 1 to the model's context, or passes with more than
 /// 4e18 operations or bytes, which 64 bits do not hold.
 [[nodiscard]] std::string describe_passes(const NeuralNetwork& network,
+                                          const DescribedPasses& passes);
+
+/// Work per role of operator of those passes, without prediction modules. Throws as
+/// describe_passes().
+struct PassTotals {
+  std::vector<RoleTotal> prefill;
+  std::vector<RoleTotal> decode;
+};
+[[nodiscard]] PassTotals totals_of_passes(const NeuralNetwork& network,
                                           const DescribedPasses& passes);
 
 }  // namespace tandem::entry

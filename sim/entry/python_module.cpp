@@ -7,6 +7,7 @@
 
 #include "sim/core/diagnostics.hpp"
 #include "sim/entry/api.hpp"
+#include "sim/entry/report.hpp"
 
 namespace py = pybind11;
 
@@ -37,15 +38,77 @@ void raise_config_error(const py::object& type, const ConfigError& error) {
   PyErr_SetObject(type.ptr(), instance.ptr());
 }
 
+/// (JSON, packed rows of RequestRow, Chrome trace).
 py::tuple run(const std::string& scenario, const Changes& changes, const std::string& fidelity,
-              bool exact, std::optional<std::uint64_t> seed, const std::string& store) {
-  RunRequest request{scenario, as_overrides(changes), fidelity, exact, seed, store, true, true};
+              bool exact, std::optional<std::uint64_t> seed, const std::string& store,
+              bool timeline) {
+  RunRequest request;
+  request.scenario = scenario;
+  request.overrides = as_overrides(changes);
+  request.fidelity = fidelity;
+  request.exact = exact;
+  request.seed = seed;
+  request.store = store;
+  request.with_rows = true;
+  request.with_timeline = timeline;
   RunAnswer answer;
   {
     py::gil_scoped_release release;
     answer = run_scenario(make_context(), request);
   }
-  return py::make_tuple(answer.json, answer.requests_csv, answer.timeline);
+  const py::bytes rows(reinterpret_cast<const char*>(answer.requests.data()),
+                       answer.requests.size() * sizeof(RequestRow));
+  return py::make_tuple(answer.json, rows, answer.timeline);
+}
+
+std::string step(const std::string& scenario, const Changes& changes, const std::string& pool,
+                 std::int64_t requests, std::int64_t new_tokens, std::int64_t cached,
+                 const std::string& store) {
+  py::gil_scoped_release release;
+  StepRequest request;
+  request.scenario = scenario;
+  request.overrides = as_overrides(changes);
+  request.pool = pool;
+  request.requests = requests;
+  request.new_tokens = new_tokens;
+  request.cached = cached;
+  request.store = store;
+  return step_of(make_context(), request).json;
+}
+
+/// (CSV, note).
+py::tuple kernels(const std::string& chip, const std::string& op, const std::string& csv,
+                  const std::string& software, const std::string& fidelity, const Changes& changes,
+                  bool sustained) {
+  KernelsRequest request{chip,     op, csv, "table", software, fidelity, as_overrides(changes),
+                         sustained};
+  KernelsAnswer answer;
+  {
+    py::gil_scoped_release release;
+    answer = kernels_of(make_context(), request);
+  }
+  return py::make_tuple(answer.csv, answer.note);
+}
+
+/// (page, JSON).
+py::tuple describe(const std::string& name, std::int64_t batch, std::optional<std::int64_t> context,
+                   std::optional<std::int64_t> prompt) {
+  DescribeAnswer answer;
+  {
+    py::gil_scoped_release release;
+    answer = describe_of(make_context(), {name, false, {batch, context, prompt}});
+  }
+  return py::make_tuple(answer.page, answer.json);
+}
+
+std::string report_of_json(const std::string& json) {
+  py::gil_scoped_release release;
+  return report_html(report_data_of(json, "the object"));
+}
+
+std::string report_of_file(const std::string& path) {
+  py::gil_scoped_release release;
+  return report_html(read_report_data(path));
 }
 
 std::string generate_text(const std::string& scenario, const Changes& changes,
@@ -67,12 +130,13 @@ std::string generate_text(const std::string& scenario, const Changes& changes,
   return generate_text_of(make_context(), request).json;
 }
 
-std::string capacity(const std::vector<std::string>& scenarios, const Changes& changes,
+std::string capacity(const std::vector<std::string>& scenarios, const Changes& changes, bool curve,
                      const std::string& store) {
   py::gil_scoped_release release;
   CapacityRequest request;
   request.scenarios = scenarios;
   request.overrides = as_overrides(changes);
+  request.curve = curve;
   request.store = store;
   return capacity_of(make_context(), request).json;
 }
@@ -101,4 +165,9 @@ PYBIND11_MODULE(_core, module) {
   module.def("run", &run);
   module.def("generate", &generate_text);
   module.def("capacity", &capacity);
+  module.def("step", &step);
+  module.def("kernels", &kernels);
+  module.def("describe", &describe);
+  module.def("report_of_json", &report_of_json);
+  module.def("report_of_file", &report_of_file);
 }

@@ -28,7 +28,9 @@ std::string plotly_source() {
   if (named != nullptr && *named != '\0') return read_file(named);
   std::error_code failure;
   const fs::path executable = fs::read_symlink("/proc/self/exe", failure);
-  const std::array<fs::path, 4> candidates{
+  const char* home = std::getenv("TANDEM_HOME");
+  const std::array<fs::path, 5> candidates{
+      fs::path(home == nullptr ? "" : home) / "plotly.js",
       executable.parent_path().parent_path() / "share/tandem/plotly.js",
       fs::path(TANDEM_INSTALL_HOME) / "plotly.js", fs::path(TANDEM_PLOTLY_FILE),
       fs::path("/usr/share/python3-plotly/plotly.js")};

@@ -31,25 +31,36 @@ def test_cycle_is_never_faster_than_the_floor():
     assert cycle.data["bounds"]["tpot_ms"] <= cycle.summary["tpot_ms"]["mean"]
 
 
-def test_same_input_same_bytes_and_no_growth_of_memory():
-    def once():
-        data = tandem.run("llama8b_gpu", set=TINY).data
+def resident_kib():
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * resource.getpagesize() // 1024
+
+
+def test_same_input_same_bytes_and_no_growth_of_memory_over_500_runs(tmp_path):
+    def once(**options):
+        data = tandem.run("llama8b_gpu", set=TINY, store=tmp_path, **options).data
         data.pop("run")
         return json.dumps(data)
 
-    first = once()
-    for _ in range(10):
+    first, floor = once(), once(fidelity="analytical")
+    for _ in range(25):
         assert once() == first
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for _ in range(45):
+        assert once(fidelity="analytical") == floor
+    before = resident_kib()
+    for _ in range(75):
         assert once() == first
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert grown < 1024, f"resident memory grew by {grown} KiB over 45 runs"
+    for _ in range(373):
+        assert once(fidelity="analytical") == floor
+    grown = resident_kib() - before
+    assert grown < 1024, f"resident memory grew by {grown} KiB over 448 of 500 runs"
 
 
 def test_timeline_is_a_chrome_trace():
-    events = tandem.run("llama8b_gpu", set=SMALL).timeline
+    result = tandem.run("llama8b_gpu", set=SMALL, timeline=True)
+    events = result.timeline
     assert any(event["ph"] == "X" and event["dur"] > 0 for event in events)
+    with pytest.raises(ValueError, match="timeline=True"):
+        _ = tandem.run("llama8b_gpu", set=TINY).timeline
 
 
 def test_wrong_input_lists_every_complaint():

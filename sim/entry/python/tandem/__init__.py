@@ -6,10 +6,33 @@
 
 Every function takes a scenario as a name, as a path to a YAML file or as a dictionary with the keys
 of a scenario file. Wrong input raises `tandem.ConfigError`; its `diagnostics` lists every complaint.
+`tandem.plot` draws results with matplotlib.
 """
 
-from tandem._core import ConfigError, ModelError
-from tandem._api import Capacity, Generation, Result, capacity, generate, run, sweep
+from __future__ import annotations
 
-__all__ = ["Capacity", "ConfigError", "Generation", "ModelError", "Result", "capacity", "generate",
-           "run", "sweep"]
+import os as _os
+import pathlib as _pathlib
+from typing import Any as _Any
+
+# A wheel carries hw_configs and workloads beside this file.
+_data = _pathlib.Path(__file__).resolve().parent / "share"
+if _data.is_dir():
+    _os.environ.setdefault("TANDEM_HOME", str(_data))
+
+from tandem._core import ConfigError, ModelError  # noqa: E402
+from tandem._api import (capacity, describe, generate, kernels, report, run, step,  # noqa: E402
+                         sweep)
+from tandem._results import Capacity, Description, Generation, Result, Step  # noqa: E402
+
+__all__ = ["Capacity", "ConfigError", "Description", "Generation", "ModelError", "Result", "Step",
+           "capacity", "describe", "generate", "kernels", "plot", "report", "run", "step", "sweep"]
+
+
+def __getattr__(name: str) -> _Any:
+    # matplotlib takes most of a second to import: only who draws waits for it.
+    if name == "plot":
+        import importlib
+
+        return importlib.import_module("tandem.plot")
+    raise AttributeError(f"module 'tandem' has no attribute '{name}'")

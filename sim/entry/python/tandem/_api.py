@@ -1,5 +1,12 @@
-"""The functions and result types of the module; the work is done in `tandem._core`."""
+"""The functions of the package; the work is done in `tandem._core`, without Python's global lock.
 
+Functions may be called from several threads; simulations take turns there, because SystemC allows
+one per process. Use processes (spawned, not forked) for work side by side.
+"""
+
+from __future__ import annotations
+
+import contextlib
 import csv
 import io
 import itertools
@@ -7,13 +14,22 @@ import json
 import os
 import pathlib
 import tempfile
-
-import numpy
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Union
 
 from tandem import _core
+from tandem._results import Capacity, Description, Generation, Result, Step
+
+if TYPE_CHECKING:
+    import concurrent.futures
+
+    import pandas
+
+Scenario = Union[str, "os.PathLike[str]", Mapping[str, Any]]
+Changes = Mapping[str, Any]
 
 
-def _overrides(changes):
+def _overrides(changes: Changes | None) -> list[tuple[str, str]]:
     """{"a.b": 3} as the (path, YAML text) pairs that the loader takes."""
     return [(path, value if isinstance(value, str) else json.dumps(value))
             for path, value in (changes or {}).items()]
@@ -23,119 +39,60 @@ class _ScenarioFile:
     """A scenario as a path the loader can read: names and paths as they are, a dictionary as a
     temporary file (JSON is YAML)."""
 
-    def __init__(self, scenario):
+    def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
-        self._path = None
+        self._path: str | None = None
 
-    def __enter__(self):
-        if not isinstance(self._scenario, dict):
+    def __enter__(self) -> str:
+        if not isinstance(self._scenario, Mapping):
             return os.fspath(self._scenario)
         handle, self._path = tempfile.mkstemp(suffix=".yaml", prefix="tandem-scenario-")
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             json.dump({"kind": "scenario", **self._scenario}, file, indent=1)
         return self._path
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         if self._path:
             os.unlink(self._path)
 
 
-class Result:
-    """What `run` found. `data` is the whole result object; the properties are its main parts."""
+def run(scenario: Scenario, *, set: Changes | None = None, fidelity: str = "cycle",
+        exact: bool = False, seed: int | None = None, store: str | os.PathLike[str] = "none",
+        timeline: bool = False) -> Result:
+    """Simulates a scenario and returns its `Result`, equal to `tandem run --json`.
 
-    def __init__(self, text, requests_csv, timeline):
-        self.data = json.loads(text)
-        self._requests_csv = requests_csv
-        self._timeline = timeline
-
-    @property
-    def summary(self):
-        """Throughput, latency, energy and cost, with units in the names of the keys."""
-        return self.data["summary"]
-
-    @property
-    def bands(self):
-        """[low, high] for the keys of the summary that have one."""
-        return self.data["bands"]
-
-    @property
-    def requests(self):
-        """One row per request, as a NumPy structured array."""
-        rows = list(csv.reader(io.StringIO(self._requests_csv)))
-        names, body = rows[0], rows[1:]
-        whole = {"id", "prompt", "output", "cached_tokens", "preemptions"}
-        types = [(name, "i8" if name in whole else "f8") for name in names]
-        values = [tuple(int(cell) if name in whole else float(cell or "nan")
-                        for name, cell in zip(names, row)) for row in body]
-        return numpy.array(values, dtype=types)
-
-    @property
-    def timeline(self):
-        """The run as Chrome trace events, a list of dictionaries."""
-        return json.loads(self._timeline)["traceEvents"]
-
-    def save_timeline(self, path):
-        """Writes the trace for Perfetto or chrome://tracing."""
-        pathlib.Path(path).write_text(self._timeline, encoding="utf-8")
-
-    def _repr_html_(self):
-        rows = "".join(f"<tr><td>{key}</td><td>{_short(value)}</td></tr>"
-                       for key, value in self.summary.items())
-        return f"<table><caption>{self.data['scenario']}</caption>{rows}</table>"
-
-    def __repr__(self):
-        lines = [f"{key:34} {_short(value)}" for key, value in self.summary.items()]
-        return "\n".join([f"tandem.Result of {self.data['scenario']}", *lines])
-
-
-def _short(value):
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {_short(item)}" for key, item in value.items())
-    return f"{value:.6g}" if isinstance(value, (int, float)) else str(value)
-
-
-class Generation:
-    """What `generate` wrote: `text`, `tokens`, `timing`, `transfers`, `chips`, `checks`."""
-
-    def __init__(self, text):
-        self.data = json.loads(text)
-
-    def __getattr__(self, name):
-        try:
-            return self.__dict__["data"][name]
-        except KeyError:
-            raise AttributeError(name) from None
-
-    def __repr__(self):
-        return f"tandem.Generation({self.data['text']!r})"
-
-
-class Capacity:
-    """The highest load within the SLO, one entry per scenario in `systems`."""
-
-    def __init__(self, text):
-        self.data = json.loads(text)
-
-    @property
-    def systems(self):
-        """The compared systems in the order given."""
-        return self.data["systems"]
-
-
-def run(scenario, *, set=None, fidelity="cycle", exact=False, seed=None, store="none"):
-    """Simulates a scenario and returns its `Result`.
-
+    scenario: name, path of a YAML file, or a dictionary with the keys of one.
     set: {"path": value} changes, values with units as text ("4 TB/s").
     fidelity: "cycle", or "analytical" for the floor.
     exact: simulate every distinct step instead of interpolating between anchors.
+    seed: in place of the scenario's.
     store: folder of reusable step results, or "none".
+    timeline: record a Chrome trace; of long runs it is large.
+
+    Raises ConfigError for wrong input and ModelError for what no model covers.
     """
     with _ScenarioFile(scenario) as path:
-        return Result(*_core.run(path, _overrides(set), fidelity, exact, seed, store))
+        return Result(*_core.run(path, _overrides(set), fidelity, exact, seed, os.fspath(store),
+                                 timeline))
 
 
-def generate(scenario, *, checkpoint, tokenizer, prompt="", tokens=256, temperature=0.0,
-             top_k=0, top_p=1.0, seed=1, set=None):
+def step(scenario: Scenario, *, pool: str = "decode", requests: int, new_tokens: int = 1,
+         cached: int = 1024, set: Changes | None = None,
+         store: str | os.PathLike[str] = "none") -> Step:
+    """Simulates one pass of a pool by itself and returns its `Step`.
+
+    pool: "prefill" or "decode"; one pool may be both.
+    requests: of the pass; new_tokens: computed for each; cached: tokens of each whose KV is there.
+    """
+    with _ScenarioFile(scenario) as path:
+        return Step(_core.step(path, _overrides(set), pool, requests, new_tokens, cached,
+                               os.fspath(store)))
+
+
+def generate(scenario: Scenario, *, checkpoint: str | os.PathLike[str],
+             tokenizer: str | os.PathLike[str], prompt: str = "", tokens: int = 256,
+             temperature: float = 0.0, top_k: int = 0, top_p: float = 1.0, seed: int = 1,
+             set: Changes | None = None) -> Generation:
     """Runs a small model for real on the scenario's chips and returns a `Generation`.
 
     tokens counts positions, prompt included; temperature 0 is greedy. Sampled tokens are of the
@@ -147,19 +104,81 @@ def generate(scenario, *, checkpoint, tokenizer, prompt="", tokens=256, temperat
                                          top_p, seed))
 
 
-def capacity(*scenarios, set=None, store="none"):
-    """The highest load at which each scenario meets its SLO, side by side."""
-    paths = [os.fspath(scenario) for scenario in scenarios]
-    return Capacity(_core.capacity(paths, _overrides(set), store))
+def capacity(*scenarios: Scenario, set: Changes | None = None, curve: bool = False,
+             store: str | os.PathLike[str] = "none") -> Capacity:
+    """The highest load at which each scenario meets its SLO, side by side.
+
+    curve: throughput against interactivity over the load as well.
+    """
+    with contextlib.ExitStack() as stack:
+        paths = [stack.enter_context(_ScenarioFile(scenario)) for scenario in scenarios]
+        text = _core.capacity(paths, _overrides(set), curve, os.fspath(store))
+    return Capacity(text)
 
 
-def _run_point(scenario, changes, options):
+def _csv_text(rows: Any) -> str:
+    """Rows as CSV text: a DataFrame, a dictionary of columns, or dictionaries."""
+    if hasattr(rows, "to_csv"):
+        return str(rows.to_csv(index=False))
+    if isinstance(rows, Mapping):
+        columns = {name: list(values) for name, values in rows.items()}
+        rows = [dict(zip(columns, values)) for values in zip(*columns.values(), strict=True)]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(dict.fromkeys(key for row in rows for key in row)))
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def kernels(chip: str, op: str, rows: Any, *, software: str = "generic", fidelity: str = "cycle",
+            set: Changes | None = None, sustained: bool = False) -> pandas.DataFrame:
+    """Predicts the time of single kernels: the rows with predicted_ms, bound_ms and predicted_w.
+
+    chip, op: names as `tandem list chips` and `tandem list operators` have them.
+    rows: a pandas DataFrame, {"m": [...], ...}, or [{"m": 1, ...}, ...]; columns as in the manual.
+    set: changes of the chip, or "software.KEY" of the software layer.
+    sustained: at the clock that the power limit leaves in a long run.
+    """
+    import pandas
+
+    text, _ = _core.kernels(chip, op, _csv_text(rows), software, fidelity, _overrides(set),
+                            sustained)
+    return pandas.read_csv(io.StringIO(text))
+
+
+def describe(name: str | os.PathLike[str], *, batch: int = 1, context: int | None = None,
+             prompt: int | None = None) -> Description:
+    """Resolved values of a chip, link, system, model, scenario, price book or software layer.
+
+    batch, context, prompt: of a model's passes, whose operators are listed.
+    """
+    return Description(*_core.describe(os.fspath(name), batch, context, prompt))
+
+
+def report(what: Result | Capacity | str | os.PathLike[str],
+           path: str | os.PathLike[str]) -> pathlib.Path:
+    """Writes one HTML page that works offline, and returns its path.
+
+    what: a Result, a Capacity, the JSON file of either, or the database of a sweep.
+    """
+    if isinstance(what, (Result, Capacity)):
+        page = _core.report_of_json(what.text)
+    else:
+        page = _core.report_of_file(os.fspath(what))
+    target = pathlib.Path(path)
+    target.write_text(page, encoding="utf-8")
+    return target
+
+
+def _run_point(scenario: Scenario, changes: Changes, options: dict[str, Any]) -> dict[str, Any]:
     """One point of a sweep; a function of the module so that worker processes can import it."""
     result = run(scenario, set=changes, **options)
-    return {**changes, **{key: value for key, value in result.summary.items()}}
+    return {**changes, **result.summary}
 
 
-def sweep(scenario, vary, *, executor=None, **options):
+def sweep(scenario: Scenario, vary: dict[str, Sequence[Any]], *,
+          executor: concurrent.futures.Executor | None = None,
+          **options: Any) -> list[dict[str, Any]]:
     """Runs every combination of `vary` = {"path": [values]} and returns one dictionary per point.
 
     executor: any concurrent.futures.Executor with spawned processes; none runs here, in order.
