@@ -53,7 +53,7 @@ std::string tornado_page(const PlanSearch& search, const std::string& answer) {
   for (const Json& swing : Json::parse(json["swings"].get<std::string>())) {
     const auto factor = swing["figures"].find(band_key(figure));
     if (factor == swing["figures"].end()) continue;
-    const Bar bar{swing, (*factor)[0], (*factor)[1]};
+    const Bar bar{swing, (*factor)[0].get<double>(), (*factor)[1].get<double>()};
     if (bar.length() > 0) bars.push_back(bar);
   }
   std::stable_sort(bars.begin(), bars.end(),

@@ -128,6 +128,12 @@ std::vector<PointResult> PlanSearch::results() const {
   return results;
 }
 
+std::vector<SweepTask> PlanSearch::tasks() const {
+  std::vector<SweepTask> tasks;
+  for (const Candidate& candidate : candidates_) tasks.push_back(candidate.task);
+  return tasks;
+}
+
 std::optional<std::size_t> PlanSearch::best() const {
   std::optional<std::size_t> best;
   const bool maximise = plan_.candidates.objectives.front().maximise;

@@ -28,6 +28,7 @@ class PlanSearch {
   /// The number of the best candidate; none where no candidate meets the limits.
   [[nodiscard]] std::optional<std::size_t> best() const;
   [[nodiscard]] const Plan& plan() const { return plan_; }
+  [[nodiscard]] std::vector<SweepTask> tasks() const;
   /// For SweepWorker::answer().
   [[nodiscard]] const std::string& task_of(std::size_t candidate) const {
     return candidates_[candidate].task.task;

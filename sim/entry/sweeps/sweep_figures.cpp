@@ -55,6 +55,15 @@ const std::vector<std::string>& summary_figures() {
   return figures;
 }
 
+const std::vector<std::string>& known_figures() {
+  static const std::vector<std::string> figures = [] {
+    std::vector<std::string> all = summary_figures();
+    all.emplace_back("economics.carbon_g_per_m_output_tokens");
+    return all;
+  }();
+  return figures;
+}
+
 std::string column_of(const std::string& figure) {
   std::string column = figure;
   std::replace(column.begin(), column.end(), '.', '_');
@@ -65,6 +74,7 @@ std::map<std::string, double> figures_of_result(const std::string& result_json) 
   std::map<std::string, double> figures;
   const auto json = nlohmann::ordered_json::parse(result_json);
   if (json.contains("summary")) flatten(json["summary"], "", figures);
+  if (json.contains("economics")) flatten(json["economics"], "economics", figures);
   return figures;
 }
 

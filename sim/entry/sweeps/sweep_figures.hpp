@@ -14,6 +14,10 @@ namespace tandem::entry {
 /// "ttft_ms.mean", "ttft_ms.p50", ...
 [[nodiscard]] const std::vector<std::string>& summary_figures();
 
+/// Those, and the figures beside the summary that plans need: grams of CO2 per million output
+/// tokens, where the prices know the grid's carbon.
+[[nodiscard]] const std::vector<std::string>& known_figures();
+
 /// The column of the sweep's database for a figure: "ttft_ms_p50".
 [[nodiscard]] std::string column_of(const std::string& figure);
 

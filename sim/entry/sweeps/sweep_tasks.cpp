@@ -72,7 +72,7 @@ std::map<std::string, std::string> paths_of(const SweepPoint& point) {
 }
 
 void check_names(const Sweep& sweep, Mistakes& mistakes) {
-  std::vector<std::string> figures = summary_figures();
+  std::vector<std::string> figures = known_figures();
   figures.emplace_back("chips");
   std::set<std::string> known(figures.begin(), figures.end());
   for (const SweepPoint& point : sweep.points) {
@@ -152,6 +152,9 @@ SweepTask prepare_point(const Loader& loader, const Sweep& sweep, std::size_t in
   SweepTask task;
   task.point = static_cast<std::int64_t>(index);
   task.overrides = text_of(point);
+  for (const SweepChange& change : point.changes) {
+    task.changes.emplace_back(change.change.path, change.change.value);
+  }
   const std::vector<Override> overrides = overrides_of(point, audit_steps);
   try {
     const Scenario scenario = loader.scenario(point.scenario, overrides);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "sim/config/sweep.hpp"
@@ -29,7 +30,8 @@ struct SweepTask {
   std::string overrides;    ///< "path=value" joined by "; "
   std::string status;       ///< "due", "refused" or "excluded"
   std::string error;        ///< why it is not due
-  std::string task;         ///< for answer_task(), where it is due
+  std::string task;         ///< for SweepWorker::answer(), where it is due
+  std::vector<std::pair<std::string, std::string>> changes;  ///< of the point: paths and values
 };
 
 /// What one point gave.
