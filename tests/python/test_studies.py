@@ -1,6 +1,7 @@
 """Sweeps and plans from Python: the same as the command's, here, in processes and on a cluster."""
 
 import concurrent.futures
+import contextlib
 import importlib.util
 import json
 import multiprocessing
@@ -52,7 +53,7 @@ def test_threads_give_the_same_rows(here):
 
 def rows_of(database):
     """The rows of a database without `run`."""
-    with sqlite3.connect(database) as connection:
+    with contextlib.closing(sqlite3.connect(database)) as connection:
         rows = connection.execute("SELECT point, config_hash, overrides, status, error, violated, "
                                   "result FROM points ORDER BY point").fetchall()
     results = [json.loads(row[-1]) if row[-1] else {} for row in rows]
@@ -74,9 +75,11 @@ def test_the_database_is_that_of_the_command(here, tmp_path):
 def test_resuming_runs_only_what_is_missing(here, tmp_path):
     database = tmp_path / "points.db"
     tandem.sweep(SWEEP, db=database, fidelity="analytical")
-    with sqlite3.connect(database) as connection:
+    with contextlib.closing(sqlite3.connect(database)) as connection:
         connection.execute("DELETE FROM points WHERE point = 4")
-        connection.execute("UPDATE points SET result = replace(result, '\"seed\": 1', '\"seed\": 7')")
+        connection.execute("UPDATE points SET result = "
+                           "replace(result, '\"seed\": 1', '\"seed\": 7')")
+        connection.commit()
     assert tandem.sweep(SWEEP, db=database, resume=True, fidelity="analytical") == here
     seeds = [row[-1].get("seed") for row in rows_of(database) if row[3] == "ok"]
     assert seeds.count(1) == 1 and seeds.count(7) == len(seeds) - 1
