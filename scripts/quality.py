@@ -261,6 +261,29 @@ def measure_lpu(tandem, name, known):
     return {model.name: known[model.name] if model.name in known else perplexity(model) for model in MODELS}
 
 
+LPU_POOL = "{{pool: lpu, pipeline: 28, head_chips: 3, precision: {precision}}}"
+
+
+def measure_lpu_cost(tandem, name, known):
+    """Time, memory and energy of formats on LPUs."""
+    if known:
+        return known
+    sets = {"model": "llama-3.2-3b", "placement.decode": LPU_POOL.format(precision=lpu_rows()[name][PRECISION]), **LOAD}
+    result = run_json(tandem, "run", "llama8b_hybrid", sets, "--store", "none")
+    pool = result["pools"]["decode"]
+    return {"tpot_ms": result["summary"]["tpot_ms"]["p50"], "weights_gb": pool["weight_bytes_per_chip"] / 1e9,
+            "request_mb": pool["kv_bytes_per_request"] / 1e6, "j_per_token": result["summary"]["energy_j_per_output_token"]}
+
+
+def lpu_cost_lines(figures):
+    """The table of costs on LPUs in Markdown."""
+    lines = ["| weights, cache | ms/token | GB | MB/request | J/token |", "|---|---:|---:|---:|---:|"]
+    for name, own in figures.items():
+        lines.append(f"| {name} | {own['tpot_ms']:.3f} | {own['weights_gb']:.2f} | {own['request_mb']:.2f} |"
+                     f" {own['j_per_token']:.3f} |")
+    return lines
+
+
 @dataclass(frozen=True)
 class Table:
     """One table of the page: its rows by name, how to measure one, how to print all."""
@@ -287,9 +310,16 @@ TABLES = {
         ("int4_g32",)),
     "lpu": Table(
         "Perplexity on LPUs",
-        f"The first {LPU_STORIES} stories on one LPU. Rows are in the weights' type before products, fp8 with a factor"
-        " per vector. \"expanded\": codes become float16 when they are loaded (`expand: load`).",
+        f"The first {LPU_STORIES} stories on one LPU. Rows are cast to the weights' type before products, without a"
+        " factor. \"expanded\": codes become float16 when they are loaded (`expand: load`).",
         lambda: list(lpu_rows()), measure_lpu, perplexity_lines("weights, cache"), 1e-9, ()),
+    "lpu_cost": Table(
+        "What narrow elements save on LPUs",
+        "Llama-3.2-3B, 8 users: prompts on one H100 in bfloat16, tokens on a pipeline of 31 LP30 (28 layers, three chips"
+        " for the head), from `tandem run`: median time per output token, weights and tables of the fullest chip and its"
+        " host, KV of a request of full length on one chip, energy per output token of GPU and LPUs. LP30's numbers are"
+        " estimates.",
+        lambda: list(lpu_rows()), measure_lpu_cost, lpu_cost_lines, 1e-3, ("fp8, KV fp8",)),
     "cost": Table(
         "What the formats save",
         "Llama-3.1-8B, 8 users, from `tandem run`: median time per output token, weights with their scales, energy"

@@ -6,7 +6,8 @@
 
 namespace tandem::lpu {
 
-// Planes take elements of one type; a factor per matrix is all the scale that they know.
+// Programs multiply elements of one type, rows cast to it; a factor per matrix is all the scale
+// that they know. Their planes take int8 too, but no operator of a network is compiled to it yet.
 Precision LpuChip::executed(const Precision& asked) const {
   if (asked.kv_format != nullptr) {
     throw ModelError(fmt::format(
@@ -17,9 +18,9 @@ Precision LpuChip::executed(const Precision& asked) const {
   const bool is_plain = asked.overrides.empty() && !asked.has_formats();
   if (!is_plain && !asked.is_expanded) {
     throw ModelError(fmt::format(
-        "planes of '{}' multiply float16, bfloat16 or fp8 with one factor per matrix; write "
-        "'expand: load' and 'activations: float16' to hold the weights as float16, or "
-        "'weights: fp8'",
+        "programs for '{}' multiply float16, bfloat16 or fp8, one of them for all weights and with "
+        "one factor per matrix; write 'expand: load' and 'activations: float16' to hold formats as "
+        "float16, or 'weights: fp8' without 'overrides'",
         chip_.name));
   }
   if (asked.is_expanded && bytes_of(asked.weights) != 2) {
@@ -28,7 +29,9 @@ Precision LpuChip::executed(const Precision& asked) const {
                     "write 'activations: float16' or 'bfloat16'",
                     chip_.name));
   }
-  return asked;
+  Precision own = asked;
+  own.activations = asked.weights;
+  return own;
 }
 
 }  // namespace tandem::lpu

@@ -2,14 +2,12 @@
 
 #include <fmt/format.h>
 
+#include "sim/account/ownership.hpp"
 #include "sim/core/diagnostics.hpp"
 
 namespace tandem {
 namespace {
 
-constexpr double seconds_per_hour = 3600;
-constexpr double tokens_per_million = 1e6;
-constexpr double watts_per_kilowatt = 1e3;
 constexpr double watts_per_megawatt = 1e6;
 
 std::int64_t chips_in(const System& system) {
@@ -28,6 +26,15 @@ double host_watts_per_chip(const System& system, const std::string& pool) {
          value_or(system.parameters, "host_power", 0) / static_cast<double>(chips_in(system));
 }
 
+/// Seconds that chips of a pool that decodes spend on what the software does per sequence.
+double seconds_of_sequences(const Scenario& scenario, const RunResult& result,
+                            const PoolUse& pool) {
+  const ParameterSet& software = scenario.software.parameters;
+  if (value_or(software, "sequences_on_chips", 0) == 0 || pool.totals.decode_floor_s <= 0) return 0;
+  return value_or(software, "sequence_overhead", 0) * static_cast<double>(result.output_tokens) *
+         static_cast<double>(pool.chips_per_replica);
+}
+
 EnergyParts energy_of(const Scenario& scenario, const RunResult& result,
                       const std::map<std::string, EnergyCoefficients>& coefficients,
                       double seconds) {
@@ -41,6 +48,12 @@ EnergyParts energy_of(const Scenario& scenario, const RunResult& result,
       }
       parts.chips_dynamic += count * energy->second;
       parts.chips_by_group[pool.pool] += count * energy->second;
+    }
+    if (const auto active = c.energy_per_count_j.find("active_nanoseconds");
+        active != c.energy_per_count_j.end()) {
+      const double joules = seconds_of_sequences(scenario, result, pool) * 1e9 * active->second;
+      parts.chips_dynamic += joules;
+      parts.chips_by_group[pool.pool] += joules;
     }
     const double chip_seconds = pool.kept_chips() * seconds;
     parts.chips_static += c.static_power_w * chip_seconds;
@@ -56,24 +69,15 @@ EnergyParts energy_of(const Scenario& scenario, const RunResult& result,
   return parts;
 }
 
-// USD per hour of one thing with prices "<prefix>.capital" or "<prefix>.rent"; rent wins.
+/// USD per hour of one thing with prices "<prefix>.capital" or "<prefix>.rent"; rent wins.
 struct Rate {
   double usd_per_hour = 0;
   bool includes_power = false;
 };
 std::optional<Rate> rate_of(const ParameterSet& prices, const std::string& prefix) {
-  if (value_or(prices, prefix + ".rent", 0) > 0) return Rate{prices.value(prefix + ".rent"), true};
-  const double capital = value_or(prices, prefix + ".capital", 0);
-  if (capital <= 0) return std::nullopt;
-  const double hours = prices.value("life") / seconds_per_hour;
-  const double spares = 1 + value_or(prices, "spares", 0);
-  return Rate{capital * spares / hours / value_or(prices, "utilisation", 1), false};
-}
-
-// Electricity and hosting of a power draw, USD per hour.
-double upkeep_of(const ParameterSet& prices, double watts) {
-  return watts * prices.value("pue") * seconds_per_hour * prices.value("electricity") +
-         watts / watts_per_kilowatt * value_or(prices, "hosting", 0);
+  if (const auto rent = rented_usd_per_hour(prices, prefix)) return Rate{*rent, true};
+  const auto owned = owned_usd_per_hour(prices, prefix);
+  return owned ? std::optional(Rate{*owned, false}) : std::nullopt;
 }
 
 /// What the power of the run's chips costs per chip and pool; groups without a pool draw none.
@@ -87,7 +91,7 @@ class CostModel {
   [[nodiscard]] std::optional<double> chip(const std::string& name, double watts) const {
     const std::optional<Rate> rate = rate_of(prices_, "chips." + name);
     if (!rate) return std::nullopt;
-    return rate->usd_per_hour + (rate->includes_power ? 0 : upkeep_of(prices_, watts));
+    return rate->usd_per_hour + (rate->includes_power ? 0 : upkeep_usd_per_hour(prices_, watts));
   }
   /// The chips of one pool with their share of the host.
   [[nodiscard]] std::optional<double> pool(const PoolUse& use) const {
@@ -102,7 +106,7 @@ class CostModel {
       for (const ChipGroup& group : scenario_.system.groups) {
         watts += watts_with_host(group.pool) * static_cast<double>(group.count);
       }
-      return rate->usd_per_hour + (rate->includes_power ? 0 : upkeep_of(prices_, watts));
+      return rate->usd_per_hour + (rate->includes_power ? 0 : upkeep_usd_per_hour(prices_, watts));
     }
     double total = 0;
     for (const ChipGroup& group : scenario_.system.groups) {
@@ -155,8 +159,10 @@ void add_costs(const Scenario& scenario, const RunResult& result, double seconds
     if (!cost) return;
     const PoolTotals& t = pool.totals;
     const double floors = t.prefill_floor_s + t.decode_floor_s;
-    used += *cost;
-    input += floors > 0 ? *cost * t.prefill_floor_s / floors : 0;
+    // Hours in which models are loaded cost as much and serve nobody.
+    const double serving = *cost / share_loaded(scenario.prices.parameters);
+    used += serving;
+    input += floors > 0 ? serving * t.prefill_floor_s / floors : 0;
   }
   books.usd_per_hour_used = used;
   const double hours = seconds / seconds_per_hour;

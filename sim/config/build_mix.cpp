@@ -85,6 +85,10 @@ void check_models(const Scenario& scenario, const Tree& models, Problems& proble
     if (model == nullptr || model->text != from_checkpoint) continue;
     problems.report(model->place, "models of a mix are timed only; name one, e.g. 'llama-3.1-8b'");
   }
+  if (scenario.traffic.has_warm_up()) {
+    problems.report(models.place,
+                    "'warm_up' is for scenarios of one model; leave it out of the traffic");
+  }
   if (!scenario.traffic.has_groups() && !scenario.traffic.has_sessions()) return;
   problems.report(models.place,
                   "'branches', 'agents', 'rounds' and 'turns' are for scenarios of one model; "

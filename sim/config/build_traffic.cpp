@@ -7,6 +7,7 @@
 
 #include "sim/config/build.hpp"
 #include "sim/config/request_trace.hpp"
+#include "sim/config/unit_text.hpp"
 
 namespace tandem::config {
 namespace {
@@ -152,6 +153,31 @@ void read_sessions(const MapReader& reader, Traffic& traffic) {
   }
 }
 
+void read_warm_up(const MapReader& reader, Traffic& traffic) {
+  const std::string text = reader.text("warm_up");
+  if (const auto requests = plain_number(text)) {
+    traffic.warm_up_requests = static_cast<std::int64_t>(*requests);
+    if (*requests >= 0 && static_cast<double>(traffic.warm_up_requests) == *requests) return;
+  } else {
+    const ParsedNumber time = parse_number(text, Dimension::Time);
+    traffic.warm_up_s = time.value;
+    if (time.is_good() && time.value >= 0) return;
+  }
+  traffic.warm_up_requests = 0;
+  traffic.warm_up_s = 0;
+  reader.report("warm_up", fmt::format("'warm_up' is '{}'; write a number of requests or a time, "
+                                       "e.g. '100' or '30 s'",
+                                       text));
+}
+
+/// Comes when the number of requests is known.
+void check_warm_up(const MapReader& reader, const Traffic& traffic) {
+  if (traffic.warm_up_requests == 0 || traffic.warm_up_requests < traffic.requests) return;
+  reader.report("warm_up", fmt::format("'warm_up' leaves out all {} requests; write less, or more "
+                                       "'requests'",
+                                       traffic.requests));
+}
+
 void use_trace(Traffic& traffic, std::shared_ptr<const RequestTrace> trace) {
   traffic.trace = std::move(trace);
   traffic.prompt_tokens = traffic.trace->mean_prompt();
@@ -243,6 +269,7 @@ Traffic build_traffic(const Tree& tree, ReadContext& context) {
   traffic.rounds = reader.count("rounds");
   traffic.shared_prefix_tokens = reader.count("shared_prefix_tokens");
   read_sessions(reader, traffic);
+  read_warm_up(reader, traffic);
   if (is_known) check_arrivals(reader, traffic.arrivals, context);
   if (reader.choice_word("start") == "together") traffic.ramp = Picoseconds(0);
   if (is_known && traffic.arrivals != ArrivalKind::Closed) traffic.concurrency = 1;
@@ -256,6 +283,7 @@ Traffic build_traffic(const Tree& tree, ReadContext& context) {
       check_trace(reader, traffic, context);
     }
   }
+  check_warm_up(reader, traffic);
   return traffic;
 }
 

@@ -154,6 +154,9 @@ void add_load(Hasher& hasher, const Scenario& scenario) {
   hasher.add(traffic.arrivals).add(traffic.concurrency).add(traffic.rate);
   hasher.add(traffic.prompt_tokens).add(traffic.output_tokens).add(traffic.length_spread);
   hasher.add(traffic.requests);
+  if (traffic.has_warm_up()) {
+    hasher.add("warm_up").add(traffic.warm_up_requests).add(traffic.warm_up_s);
+  }
   if (traffic.has_groups()) {
     hasher.add("groups").add(traffic.branches).add(traffic.agents).add(traffic.rounds);
     hasher.add(traffic.shared_prefix_tokens);

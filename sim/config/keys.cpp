@@ -196,7 +196,9 @@ Section precision_section() {
               {},
               "Between operators. A format with scales (fp8_channel and int8: one per token): "
               "bfloat16 between operators, and rows quantised before products of weights that "
-              "have a format. Chips that do not multiply the pair keep the rows (weight-only)."),
+              "have a format. Chips that do not multiply the pair keep the rows (weight-only). "
+              "LPUs cast "
+              "rows to the type of the weights, whatever stands here."),
        choice("expand", "kernel", {"kernel", "load"}, {},
               "Where weights of a format become what the chip multiplies. kernel: as they are "
               "used, so memory holds codes and scales (GPUs). load: when they are loaded, so "

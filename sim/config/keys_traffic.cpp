@@ -42,6 +42,10 @@ Section traffic_section() {
           number("requests", Dimension::Count, "100", 1, 1e9,
                  "Requests that are simulated; with `branches` or `agents`, groups of them; with "
                  "`turns`, sessions; of a trace the first ones, all where it is left out."),
+          text_or(
+              "warm_up", "0",
+              "Requests (`100`) or time (`30 s`) at the beginning that latencies, rates and the "
+              "share within the SLO leave out."),
           number("branches", Dimension::Count, "1", 1, 1e6,
                  "Answers to each prompt, whose KV they share (best of n)."),
           number("agents", Dimension::Count, "1", 1, 1e6,

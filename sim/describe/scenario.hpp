@@ -12,6 +12,7 @@
 #include "sim/describe/eviction.hpp"
 #include "sim/describe/neural_network.hpp"
 #include "sim/describe/parameter.hpp"
+#include "sim/describe/planner.hpp"
 #include "sim/describe/precision.hpp"
 #include "sim/describe/speculation.hpp"
 #include "sim/describe/traffic.hpp"
@@ -153,6 +154,7 @@ struct Serving {
   /// and so do all while `prefill_queue` requests wait for the other one. 0: none.
   std::int64_t local_prefill_tokens = 0;
   std::int64_t prefill_queue = 2;
+  std::optional<Planner> planner;  ///< none: all replicas of the placement, all the time
 };
 
 /// Objectives; absent ones always hold.

@@ -56,6 +56,9 @@ struct Traffic {
   std::int64_t output_tokens = 256;
   double length_spread = 0;  ///< lengths uniform in [(1-s) n, (1+s) n]
   std::int64_t requests = 100;
+  /// Left out of latencies and rates: the first requests to arrive, or those of the first seconds.
+  std::int64_t warm_up_requests = 0;
+  double warm_up_s = 0;
   /// Lengths and shared prefixes, and with arrivals Trace the times too; closed loops begin it
   /// again when it is over. Null: lengths are drawn.
   std::shared_ptr<const RequestTrace> trace;
@@ -82,6 +85,7 @@ struct Traffic {
   [[nodiscard]] bool has_agents() const { return agents * rounds > 1; }
   [[nodiscard]] bool has_groups() const { return branches > 1 || has_agents(); }
   [[nodiscard]] bool has_sessions() const { return turns > 1; }
+  [[nodiscard]] bool has_warm_up() const { return warm_up_requests > 0 || warm_up_s > 0; }
   /// Most turns that a session may have.
   [[nodiscard]] std::int64_t most_turns() const;
   /// Mean length of the longest prompts: those of the last round or turn, where there are any.

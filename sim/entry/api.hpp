@@ -26,6 +26,7 @@ struct RunRequest {
   std::vector<Override> overrides;
   std::string fidelity = "cycle";  ///< or "analytical"
   bool exact = false;
+  double perturbation = 0;  ///< RunOptions::perturbation
   std::optional<std::uint64_t> seed;
   std::string store = "none";
   bool with_requests = false;  ///< as CSV
@@ -128,12 +129,24 @@ struct CapacityRequest {
   std::vector<std::string> scenarios;
   std::vector<Override> overrides;
   bool curve = false;
+  double tolerance = 0.02;  ///< CapacityOptions::tolerance
   std::string store = "none";
 };
 struct CapacityAnswer {
   std::string json;
   std::string page;
+  std::string csv;  ///< of the curves
 };
+/// Users by context length (capacity_map()).
+struct MapRequest {
+  std::vector<std::string> scenarios;
+  std::vector<Override> overrides;
+  std::vector<std::int64_t> contexts;  ///< tokens; none: 1,024 to the model's longest, by fours
+  std::vector<std::int64_t> users;     ///< none: 1 to 1,024, by fours
+  std::string store = "none";
+};
+/// `csv` stays empty. Throws ConfigError for mixes of models.
+[[nodiscard]] CapacityAnswer map_of(const Context& context, const MapRequest& request);
 [[nodiscard]] CapacityAnswer capacity_of(const Context& context, const CapacityRequest& request);
 
 /// Single kernels of one operator, a row each.

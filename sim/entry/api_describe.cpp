@@ -9,6 +9,7 @@
 #include "sim/entry/api.hpp"
 #include "sim/entry/describe_network.hpp"
 #include "sim/entry/describe_page.hpp"
+#include "sim/entry/describe_prices.hpp"
 
 namespace tandem::entry {
 namespace {
@@ -95,6 +96,12 @@ DescribeAnswer chip_answer(const Context& context, const DescribeRequest& reques
   return answer;
 }
 
+DescribeAnswer prices_answer(const Prices& prices, bool fitted_only) {
+  DescribeAnswer answer = answer_of("prices", prices, fitted_only);
+  if (!fitted_only) answer.page += describe_hours(prices);
+  return answer;
+}
+
 DescribeAnswer model_answer(const Context& context, const DescribeRequest& request) {
   const NeuralNetwork network = context.loader.network(request.name);
   const std::string page = describe_network(network, request.passes);
@@ -133,7 +140,7 @@ DescribeAnswer describe_of(const Context& context, const DescribeRequest& reques
   const std::string kind = kind_of(loader, name);
   if (kind == "chips") return chip_answer(context, request);
   if (kind == "links") return answer_of("link", loader.link(name), fitted);
-  if (kind == "prices") return answer_of("prices", loader.prices(name), fitted);
+  if (kind == "prices") return prices_answer(loader.prices(name), fitted);
   if (kind == "software") return answer_of("software", loader.software(name), fitted);
   if (kind == "systems") return page_answer("system", name, describe_system(loader.system(name)));
   if (kind == "models") return model_answer(context, request);

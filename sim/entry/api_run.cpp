@@ -9,6 +9,8 @@
 #include "sim/account/sensitivity.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/entry/api.hpp"
+#include "sim/report/capacity_report.hpp"
+#include "sim/report/map_report.hpp"
 #include "sim/report/page.hpp"
 #include "sim/report/result_json.hpp"
 #include "sim/service/capacity.hpp"
@@ -60,6 +62,7 @@ std::unique_ptr<MeasuredCapacity> measure(const Context& context, const Capacity
                                                    context.make_network, store_of(request.store));
   CapacityOptions options;
   options.curve = request.curve;
+  options.tolerance = request.tolerance;
   options.run.store = store_of(request.store);
   measured->capacity = find_capacity(measured->scenario, *measured->model, options);
   measured->accounting = account(measured->scenario, measured->capacity.run);
@@ -67,6 +70,28 @@ std::unique_ptr<MeasuredCapacity> measure(const Context& context, const Capacity
       sensitivity_of(measured->scenario, *measured->model, measured->capacity.run,
                      context.catalogue, context.make_network);
   return measured;
+}
+
+std::vector<std::int64_t> by_fours(std::int64_t first, std::int64_t last) {
+  std::vector<std::int64_t> values;
+  for (std::int64_t value = first; value <= last; value *= 4) values.push_back(value);
+  return values;
+}
+
+constexpr std::int64_t longest_context = 1 << 20;
+
+MapOptions map_options(const MapRequest& request, const Scenario& scenario) {
+  MapOptions options;
+  options.contexts = request.contexts;
+  options.users = request.users;
+  if (options.contexts.empty()) {
+    const std::int64_t most = scenario.model.max_context;
+    options.contexts = by_fours(1024, most > 0 ? most : longest_context);
+    if (most > 0 && options.contexts.back() != most) options.contexts.push_back(most);
+  }
+  if (options.users.empty()) options.users = by_fours(1, 1024);
+  options.store = store_of(request.store);
+  return options;
 }
 
 std::vector<RequestRow> rows_of(const RunResult& result) {
@@ -106,6 +131,7 @@ RunAnswer run_scenario(const Context& context, const RunRequest& request) {
   options.fidelity = fidelity_of(request.fidelity);
   options.exact = request.exact;
   options.all_ranks = request.all_ranks;
+  options.perturbation = request.perturbation;
   options.seed = request.seed;
   options.store = store_of(request.store);
   options.timeline = request.with_timeline ? &timeline : nullptr;
@@ -130,6 +156,22 @@ RunAnswer run_scenario(const Context& context, const RunRequest& request) {
   return answer;
 }
 
+CapacityAnswer map_of(const Context& context, const MapRequest& request) {
+  std::vector<Scenario> scenarios;
+  std::vector<CapacityMap> maps;
+  Progress progress("map");
+  for (const std::string& name : request.scenarios) {
+    progress.update(name);
+    scenarios.push_back(runnable_scenario(context, name, request.overrides));
+    require_one_model(scenarios.back());
+    maps.push_back(capacity_map(scenarios.back(), context.catalogue, context.make_network,
+                                map_options(request, scenarios.back())));
+  }
+  std::vector<MapReport> reports;
+  for (std::size_t i = 0; i < maps.size(); ++i) reports.push_back({scenarios[i], maps[i]});
+  return {map_json(reports), map_page(reports), ""};
+}
+
 CapacityAnswer capacity_of(const Context& context, const CapacityRequest& request) {
   std::vector<std::unique_ptr<MeasuredCapacity>> measured;
   std::vector<CapacityReport> reports;
@@ -140,7 +182,7 @@ CapacityAnswer capacity_of(const Context& context, const CapacityRequest& reques
     const MeasuredCapacity& one = *measured.back();
     reports.push_back({one.scenario, one.capacity, one.accounting, one.sensitivity});
   }
-  return {capacity_json(reports), capacity_page(reports)};
+  return {capacity_json(reports), capacity_page(reports), capacity_csv(reports)};
 }
 
 }  // namespace tandem::entry

@@ -1,8 +1,10 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdlib>
 #include <iostream>
 #include <memory>
 
+#include "sim/config/unit_text.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/entry/api.hpp"
 #include "sim/entry/commands.hpp"
@@ -13,6 +15,7 @@ namespace {
 
 struct RunArguments {
   RunRequest request;
+  std::string perturbation;
   std::vector<std::string> overrides;
   std::string json;
   std::string requests;
@@ -20,7 +23,19 @@ struct RunArguments {
   std::string database;
 };
 
+/// A share such as "0.1%", below `most`; throws ConfigError that names the option for anything
+/// else.
+double share_of(const char* option, const std::string& text, double most) {
+  const ParsedNumber number = parse_number(text, Dimension::Fraction);
+  if (number.is_good() && number.value >= 0 && number.value < most) return number.value;
+  throw ConfigError(std::string(option) + " is '" + text + "'; write a share from 0 to below " +
+                    print_number(most, Dimension::Fraction) + ", e.g. '0.1%'");
+}
+
 void run_command(RunArguments& arguments, const Context& context) {
+  if (!arguments.perturbation.empty()) {
+    arguments.request.perturbation = share_of("--perturb", arguments.perturbation, 1);
+  }
   arguments.request.overrides = parse_overrides(arguments.overrides);
   arguments.request.with_requests = !arguments.requests.empty();
   arguments.request.with_timeline = !arguments.timeline.empty();
@@ -44,8 +59,42 @@ void run_command(RunArguments& arguments, const Context& context) {
 struct CapacityArguments {
   CapacityRequest request;
   std::vector<std::string> overrides;
+  std::string tolerance;
   std::string json;
+  std::string csv;
+  bool map = false;
+  std::vector<std::int64_t> contexts;
+  std::vector<std::int64_t> users;
 };
+
+/// Throws ConfigError for options that do not go together.
+void check(const CapacityArguments& asked) {
+  if (asked.map && (asked.request.curve || !asked.csv.empty() || !asked.tolerance.empty())) {
+    throw ConfigError("--map runs no loads; leave out --curve, --csv and --tolerance");
+  }
+  if (!asked.map && !(asked.contexts.empty() && asked.users.empty())) {
+    throw ConfigError("--contexts and --users are for --map; write it too, or leave them out");
+  }
+  for (const auto* counts : {&asked.contexts, &asked.users}) {
+    if (std::ranges::any_of(*counts, [](std::int64_t count) { return count < 1; })) {
+      throw ConfigError("--contexts and --users are whole numbers from 1 on, e.g. 1024,8192");
+    }
+  }
+}
+
+CapacityAnswer answer_of(const Context& context, CapacityArguments& asked) {
+  check(asked);
+  asked.request.overrides = parse_overrides(asked.overrides);
+  if (asked.map) {
+    return map_of(context, {asked.request.scenarios, asked.request.overrides, asked.contexts,
+                            asked.users, asked.request.store});
+  }
+  if (!asked.csv.empty()) asked.request.curve = true;
+  if (!asked.tolerance.empty()) {
+    asked.request.tolerance = share_of("--tolerance", asked.tolerance, 1);
+  }
+  return capacity_of(context, asked.request);
+}
 
 struct StepArguments {
   StepRequest request;
@@ -77,6 +126,8 @@ void add_run(CLI::App& app, Session& session) {
   command->add_flag("--exact", request.exact, "Simulate every distinct step");
   command->add_flag("--all-ranks", request.all_ranks,
                     "Simulate every chip of a gang instead of one of each kind");
+  command->add_option("--perturb", arguments->perturbation,
+                      "Draw the time of every step within this share of its own, e.g. 0.1%");
   command->add_option("--seed", request.seed, "Overrides the scenario's seed");
   command->add_option("--store", request.store, "Folder of reusable step results, or none");
   command->add_option("--json", arguments->json, "Write the result as JSON; - for standard output");
@@ -122,14 +173,19 @@ void add_capacity(CLI::App& app, Session& session) {
   command->add_option("scenarios", request.scenarios, "Scenario files or names")->required();
   command->add_option("--set", arguments->overrides, "path=value, repeatable");
   command->add_flag("--curve", request.curve, "Throughput against interactivity over the load");
+  command->add_flag("--map", arguments->map,
+                    "Instead: which users fit at which context, and their tokens per second");
+  command->add_option("--contexts", arguments->contexts, "Of the map: tokens, e.g. 1024,8192")
+      ->delimiter(',');
+  command->add_option("--users", arguments->users, "Of the map, e.g. 1,16,256")->delimiter(',');
+  command->add_option("--tolerance", arguments->tolerance,
+                      "Share of the highest load within which the search ends; default 2%");
   command->add_option("--store", request.store, "Folder of reusable step results, or none");
   command->add_option("--json", arguments->json, "Write the result as JSON; - for standard output");
+  command->add_option("--csv", arguments->csv, "Write the curves as a table, one row per load");
   command->callback([arguments, &session] {
-    arguments->request.overrides = parse_overrides(arguments->overrides);
-    const CapacityAnswer answer = capacity_of(session.context, arguments->request);
-    if (!arguments->json.empty()) {
-      write_output(arguments->json, [&](std::ostream& out) { out << answer.json; });
-    }
+    const CapacityAnswer answer = answer_of(session.context, *arguments);
+    write_outputs({{arguments->json, answer.json}, {arguments->csv, answer.csv}});
     if (arguments->json != "-") std::cout << answer.page;
   });
 }

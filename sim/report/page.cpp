@@ -4,31 +4,15 @@
 
 #include <algorithm>
 
+#include "sim/account/economics.hpp"
 #include "sim/report/sampling.hpp"
 #include "sim/report/summary.hpp"
+#include "sim/report/table_text.hpp"
+#include "sim/service/backlog.hpp"
+#include "sim/service/measured_window.hpp"
 
 namespace tandem {
 namespace {
-
-std::string number(double value) {
-  const double size = value < 0 ? -value : value;
-  if (size >= 1000) return fmt::format("{:.0f}", value);
-  if (size >= 100) return fmt::format("{:.1f}", value);
-  if (size >= 1) return fmt::format("{:.2f}", value);
-  return fmt::format("{:.4f}", value);
-}
-
-std::string number(const std::optional<double>& value) {
-  return value ? number(*value) : std::string("-");
-}
-
-std::string band_text(const Sensitivity& sensitivity, const std::string& key,
-                      const std::optional<double>& value) {
-  const auto found = sensitivity.bands.find(key);
-  if (!value || found == sensitivity.bands.end()) return "";
-  return fmt::format("  [{}, {}]", number(*value * found->second.low),
-                     number(*value * found->second.high));
-}
 
 std::string figure_line(const ReportInput& input, const std::string& label, const std::string& key,
                         const std::optional<double>& value) {
@@ -78,6 +62,29 @@ std::string figures(const ReportInput& input, const RunSummary& s) {
   return text;
 }
 
+/// Carbon, and where the price book has them revenue by tier and the other ways to the same tokens.
+std::string economics_text(const ReportInput& input) {
+  const Economics e = economics_of(input.scenario, input.result, input.accounting);
+  std::string text;
+  const auto line = [&](const std::string& label, const std::optional<double>& value) {
+    if (value) text += fmt::format("  {:<32} {:>12}\n", label, number(*value));
+  };
+  line("g CO2 per M output tokens", e.carbon_g_per_m_output_tokens);
+  for (const auto& [name, tier] : e.tiers) {
+    text += fmt::format("  {:<32} {:>12}  margin {:.0f} %, pays from {:.0f} % of this load\n",
+                        name + ", USD per hour", number(tier.revenue_usd_per_hour),
+                        100 * tier.margin, 100 * tier.break_even_share);
+  }
+  const HourlyCosts& costs = e.usd_per_hour;
+  if (!costs.rented && !costs.purchase) return text;
+  line("chips owned, USD per hour", costs.owned);
+  line("chips rented, USD per hour", costs.rented);
+  line("tokens bought, USD per hour", costs.purchase);
+  line("owning pays above a use of", costs.owning_pays_above);
+  line("running pays above a load of", costs.running_pays_above);
+  return text;
+}
+
 /// What to know before trusting the figures above.
 std::string warnings(const RunResult& result) {
   std::string text;
@@ -87,6 +94,14 @@ std::string warnings(const RunResult& result) {
         "  saturated: {} requests were open when half of them had come, {} at the last arrival; "
         "latencies grow with the length of the run\n",
         backlog->at_half, backlog->at_last);
+  }
+  if (result.traffic.has_warm_up()) {
+    const MeasuredWindow window = measured_window(result);
+    text += fmt::format(
+        "  warm-up: {} requests left out; latencies and rates are of {} requests and {} s from "
+        "{} s on\n",
+        window.left_out, std::ssize(result.requests) - window.left_out, number(window.seconds),
+        number(window.start_s));
   }
   if (result.traffic.trace && result.traffic.trace->dropped > 0) {
     text += fmt::format("  {} requests of the trace are longer than the context and left out\n",
@@ -173,15 +188,19 @@ std::string groups_text(const ReportInput& input) {
       use.prompt_tokens, use.prompt_tokens_alone, use.prompt_tokens_unshared,
       number(s.output_tokens_per_pass));
   if (use.prompt_tokens > use.prompt_tokens_alone) {
-    text += fmt::format("  computed again: {} while others did, {} after eviction\n",
-                        use.computed_beside_others, use.computed_after_eviction);
+    text += fmt::format(
+        "  computed again: {} while others did, {} after eviction, {} in slots that share "
+        "nothing\n",
+        use.computed_beside_others, use.computed_after_eviction, use.computed_without_sharing);
   }
-  const std::int64_t waited = use.waited_for_sequence + use.waited_for_kv + use.waited_for_step;
+  const std::int64_t waited =
+      use.waited_for_sequence + use.waited_for_kv + use.waited_for_step + use.waited_for_batch;
   if (waited + use.preemptions > 0) {
     text += fmt::format(
-        "  requests that waited: {} for a sequence, {} for KV blocks, {} for a step; {} "
-        "preemptions\n",
-        use.waited_for_sequence, use.waited_for_kv, use.waited_for_step, use.preemptions);
+        "  requests that waited: {} for a sequence, {} for KV blocks, {} for a step, {} for the "
+        "policy's next batch; {} preemptions\n",
+        use.waited_for_sequence, use.waited_for_kv, use.waited_for_step, use.waited_for_batch,
+        use.preemptions);
   }
   return text;
 }
@@ -243,65 +262,6 @@ std::string provenance_text(const Sensitivity& sensitivity) {
   return text;
 }
 
-using Row = std::vector<std::string>;
-
-std::string table(const std::vector<Row>& rows) {
-  std::vector<std::size_t> widths;
-  for (const Row& row : rows) {
-    widths.resize(std::max(widths.size(), row.size()));
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-  }
-  std::string text;
-  for (const Row& row : rows) {
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      text += i == 0 ? fmt::format("{:<{}}", row[i], widths[i])
-                     : fmt::format("  {:>{}}", row[i], widths[i]);
-    }
-    text += '\n';
-  }
-  return text;
-}
-
-std::string with_band(const CapacityReport& report, const std::string& key,
-                      const std::optional<double>& value) {
-  return number(value) + band_text(report.sensitivity, key, value);
-}
-
-void add_column(const CapacityReport& report, std::vector<Row>& rows) {
-  const CapacityResult& c = report.capacity;
-  const RunSummary s = summarise_run(report.scenario, c.run);
-  const Accounting& a = report.accounting;
-  std::int64_t chips = 0;
-  for (const PoolUse& pool : c.run.pools) chips += pool.chips;
-  const std::vector<std::string> cells = {
-      report.scenario.name,
-      fmt::format("{}", chips),
-      fmt::format("{} {}", number(c.load), c.load_unit),
-      with_band(report, "output_tokens_per_s", s.output_tokens_per_s),
-      fmt::format("{} / {}", number(s.ttft_ms.p50), with_band(report, "ttft_ms", s.ttft_ms.p99)),
-      fmt::format("{} / {}", number(s.tpot_ms.p50), with_band(report, "tpot_ms", s.tpot_ms.p99)),
-      with_band(report, "output_tokens_per_s_per_user", s.output_tokens_per_s_per_user),
-      with_band(report, "energy_j_per_output_token", a.energy_j_per_output_token),
-      with_band(report, "usd_per_m_output_tokens", a.usd_per_m_output_tokens),
-      with_band(report, "tokens_per_s_per_mw", a.tokens_per_s_per_mw),
-      fmt::format("{:.0f} %", 100 * s.utilisation),
-      c.limit,
-      c.bottleneck};
-  for (std::size_t i = 0; i < cells.size(); ++i) rows[i].push_back(cells[i]);
-}
-
-std::string curve_text(const CapacityReport& report) {
-  if (report.capacity.curve.empty()) return "";
-  std::vector<Row> rows = {
-      {report.capacity.load_unit, "tokens/s", "tokens/s/user", "TTFT p99 ms", "TPOT p99 ms"}};
-  for (const LoadPoint& point : report.capacity.curve) {
-    rows.push_back({number(point.load), number(point.output_tokens_per_s),
-                    number(point.output_tokens_per_s_per_user), number(point.ttft_ms.p99),
-                    number(point.tpot_ms.p99)});
-  }
-  return fmt::format("\n{}\n{}", report.scenario.name, table(rows));
-}
-
 }  // namespace
 
 std::string run_page(const ReportInput& input) {
@@ -312,30 +272,11 @@ std::string run_page(const ReportInput& input) {
                   models_text(input.scenario), input.scenario.system.name,
                   result.fidelity == Fidelity::Cycle ? "cycle" : "analytical",
                   result.requests.size(), number(result.simulated_s));
-  text += warnings(input.result) + latencies(input, s) + "\n" + figures(input, s);
+  text += warnings(input.result) + latencies(input, s) + "\n" + figures(input, s) +
+          economics_text(input);
   text += pools_and_links(result) + speculation_text(result) + groups_text(input) +
           sessions_text(result) + mix_text(input) + steps_text(result) +
           provenance_text(input.sensitivity);
-  return text;
-}
-
-std::string capacity_page(const std::vector<CapacityReport>& reports) {
-  std::vector<Row> rows = {{"highest load within the SLO"},
-                           {"chips placed"},
-                           {"load"},
-                           {"output tokens/s"},
-                           {"TTFT p50 / p99, ms"},
-                           {"TPOT p50 / p99, ms"},
-                           {"output tokens/s per user"},
-                           {"J per output token"},
-                           {"USD per M output tokens"},
-                           {"output tokens/s per MW"},
-                           {"utilisation"},
-                           {"limited by"},
-                           {"busiest part"}};
-  for (const CapacityReport& report : reports) add_column(report, rows);
-  std::string text = table(rows);
-  for (const CapacityReport& report : reports) text += curve_text(report);
   return text;
 }
 

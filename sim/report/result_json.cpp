@@ -5,10 +5,15 @@
 
 #include <nlohmann/json.hpp>
 
+#include "sim/account/economics.hpp"
 #include "sim/describe/mix.hpp"
+#include "sim/report/result_object.hpp"
 #include "sim/report/sampling.hpp"
 #include "sim/report/summary.hpp"
+#include "sim/report/timelines_json.hpp"
 #include "sim/report/traffic_json.hpp"
+#include "sim/service/backlog.hpp"
+#include "sim/service/measured_window.hpp"
 
 namespace tandem {
 namespace {
@@ -38,6 +43,29 @@ Json summary_json(const ReportInput& input) {
   json["usd_per_m_output_tokens"] = optional_number(a.usd_per_m_output_tokens);
   json["usd_per_m_total_tokens"] = optional_number(a.usd_per_m_total_tokens);
   return json;
+}
+
+Json tiers_json(const Economics& economics) {
+  Json tiers = Json::object();
+  for (const auto& [name, tier] : economics.tiers) {
+    tiers[name] = {{"revenue_usd_per_hour", tier.revenue_usd_per_hour},
+                   {"margin", tier.margin},
+                   {"break_even_share", tier.break_even_share}};
+  }
+  return tiers;
+}
+
+Json economics_json(const ReportInput& input) {
+  const Economics e = economics_of(input.scenario, input.result, input.accounting);
+  const HourlyCosts& costs = e.usd_per_hour;
+  return {{"carbon_g_per_m_output_tokens", optional_number(e.carbon_g_per_m_output_tokens)},
+          {"carbon_kg_per_hour", optional_number(e.carbon_kg_per_hour)},
+          {"tiers", tiers_json(e)},
+          {"owned_usd_per_hour", optional_number(costs.owned)},
+          {"rented_usd_per_hour", optional_number(costs.rented)},
+          {"purchase_usd_per_hour", optional_number(costs.purchase)},
+          {"owning_pays_above", optional_number(costs.owning_pays_above)},
+          {"running_pays_above", optional_number(costs.running_pays_above)}};
 }
 
 // The summary's shape with [low, high] in the place of numbers.
@@ -71,10 +99,23 @@ Json interval_json(const std::vector<double>& values, std::uint64_t seed, const 
           {"p99", found->p99}};
 }
 
+/// What figures leave out, and what they are taken from.
+Json warm_up_json(const RunResult& result) {
+  if (!result.traffic.has_warm_up()) return nullptr;
+  const MeasuredWindow window = measured_window(result);
+  return {{"requests_left_out", window.left_out},
+          {"requests_measured", std::ssize(result.requests) - window.left_out},
+          {"start_s", window.start_s},
+          {"measured_s", window.seconds}};
+}
+
 /// 95 % intervals of latencies, from the run's own requests.
 Json intervals_json(const RunResult& result) {
+  const MeasuredWindow window = measured_window(result);
   std::vector<double> ttft, tpot, e2e;
-  for (const RequestRecord& record : result.requests) {
+  for (std::size_t i = 0; i < result.requests.size(); ++i) {
+    if (!window.covers[i]) continue;
+    const RequestRecord& record = result.requests[i];
     ttft.push_back(record.ttft_ms);
     e2e.push_back(record.e2e_ms);
     if (record.output > 1) tpot.push_back(record.tpot_ms);
@@ -261,6 +302,8 @@ Json run_json(const RunResult& result) {
           {"host", has_host ? Json(std::string(host)) : Json(nullptr)}};
 }
 
+}  // namespace
+
 Json result_object(const ReportInput& input, bool with_run) {
   const RunResult& result = input.result;
   Json json;
@@ -273,8 +316,10 @@ Json result_object(const ReportInput& input, bool with_run) {
   json["summary"] = summary_json(input);
   json["bands"] = bands_json(json["summary"], input.sensitivity);
   json["intervals"] = intervals_json(result);
+  json["warm_up"] = warm_up_json(result);
   json["backlog"] = backlog_json(result);
   json["requests_left_out"] = result.traffic.trace ? result.traffic.trace->dropped : 0;
+  json["economics"] = economics_json(input);
   json["bounds"] = bounds_json(result);
   json["steps"] = steps_json(result);
   json["speculation"] = speculation_json(result);
@@ -285,35 +330,22 @@ Json result_object(const ReportInput& input, bool with_run) {
   add_mix(input, json);
   json["pools"] = pools_json(result);
   json["links"] = links_json(result);
+  json["timelines"] = timelines_json(result);
   json["provenance"] = provenance_json(input.sensitivity);
   if (with_run) json["run"] = run_json(result);
   return json;
 }
 
-Json load_json(const LoadPoint& point) {
-  return {{"load", point.load},
-          {"output_tokens_per_s", point.output_tokens_per_s},
-          {"output_tokens_per_s_per_user", point.output_tokens_per_s_per_user},
-          {"ttft_ms", distribution(point.ttft_ms)},
-          {"tpot_ms", distribution(point.tpot_ms)},
-          {"utilisation", point.utilisation},
-          {"meets_slo", point.meets_slo}};
-}
-
-constexpr int indent = 2;
-
-}  // namespace
-
 std::string result_json(const ReportInput& input) {
-  return result_object(input, true).dump(indent) + "\n";
+  return text_of(result_object(input, true));
 }
 
 std::string comparable_json(const ReportInput& input) {
-  return result_object(input, false).dump(indent) + "\n";
+  return text_of(result_object(input, false));
 }
 
 std::string run_object_json(const RunResult& result) {
-  return run_json(result).dump(indent) + "\n";
+  return text_of(run_json(result));
 }
 
 std::string requests_csv(const RunResult& result) {
@@ -326,26 +358,6 @@ std::string requests_csv(const RunResult& result) {
     text += is_mix ? "," + r.deployment + "\n" : "\n";
   }
   return text;
-}
-
-std::string capacity_json(const std::vector<CapacityReport>& reports) {
-  Json systems = Json::array();
-  for (const CapacityReport& report : reports) {
-    const CapacityResult& c = report.capacity;
-    Json curve = Json::array();
-    for (const LoadPoint& point : c.curve) curve.push_back(load_json(point));
-    systems.push_back(
-        {{"scenario", report.scenario.name},
-         {"load", c.load},
-         {"load_unit", c.load_unit},
-         {"limit", c.limit},
-         {"bottleneck", c.bottleneck},
-         {"next", c.next.load > 0 ? load_json(c.next) : Json(nullptr)},
-         {"curve", curve},
-         {"result",
-          result_object({report.scenario, c.run, report.accounting, report.sensitivity}, true)}});
-  }
-  return Json{{"systems", systems}}.dump(indent) + "\n";
 }
 
 }  // namespace tandem

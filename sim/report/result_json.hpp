@@ -3,11 +3,9 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "sim/account/accounting.hpp"
 #include "sim/account/sensitivity.hpp"
-#include "sim/service/capacity.hpp"
 #include "sim/service/service.hpp"
 
 namespace tandem {
@@ -20,9 +18,10 @@ struct ReportInput {
   const Sensitivity& sensitivity;
 };
 
-/// One object: scenario, version, config_hash, seed, fidelity, simulated_s, summary, bands, bounds,
-/// steps, speculation, groups, sessions, kv_tiers, prompts, routing, deployments, pools, links,
-/// provenance, run. Keys that do not apply are null.
+/// One object: scenario, version, config_hash, seed, fidelity, simulated_s, summary, bands,
+/// intervals, warm_up, backlog, economics, bounds, steps, speculation, groups, sessions, kv_tiers,
+/// prompts, routing, deployments, pools, links, timelines, provenance, run. Keys that do not apply
+/// are null.
 [[nodiscard]] std::string result_json(const ReportInput& input);
 
 /// The object without `run`: what comparisons look at.
@@ -34,16 +33,5 @@ struct ReportInput {
 /// One row per request: id, arrival_s, prompt, output, ttft_ms, tpot_ms, e2e_ms, cached_tokens,
 /// preemptions; of a mix also deployment, the model whose answer it is.
 [[nodiscard]] std::string requests_csv(const RunResult& result);
-
-/// A system at its highest load.
-struct CapacityReport {
-  const Scenario& scenario;
-  const CapacityResult& capacity;
-  const Accounting& accounting;    ///< of the run at that load
-  const Sensitivity& sensitivity;  ///< of the same
-};
-
-/// {"systems": [{scenario, load, load_unit, limit, bottleneck, next, curve, result}, ...]}.
-[[nodiscard]] std::string capacity_json(const std::vector<CapacityReport>& reports);
 
 }  // namespace tandem

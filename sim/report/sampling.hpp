@@ -1,5 +1,4 @@
-// What a run of finite length does and does not say: intervals of its figures, and whether it had
-// settled.
+// What a run of finite length does and does not say: intervals of its figures.
 #pragma once
 
 #include <array>
@@ -7,8 +6,6 @@
 #include <optional>
 #include <string_view>
 #include <vector>
-
-#include "sim/service/run_result.hpp"
 
 namespace tandem {
 
@@ -27,17 +24,5 @@ struct SummaryIntervals {
 [[nodiscard]] std::optional<SummaryIntervals> intervals_of(const std::vector<double>& values,
                                                            std::uint64_t seed,
                                                            std::string_view name);
-
-/// Requests that had come and were not answered.
-struct Backlog {
-  std::int64_t at_half = 0;  ///< when half of them had come
-  std::int64_t at_last = 0;  ///< when the last one came
-  /// The queue grew for as long as there were arrivals: by more than a quarter and two standard
-  /// deviations of a Poisson number. A queue that grows steadily doubles.
-  [[nodiscard]] bool grows() const;
-};
-
-/// Of arrivals that wait for no answers; none for users that do.
-[[nodiscard]] std::optional<Backlog> backlog_of(const RunResult& result);
 
 }  // namespace tandem

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "sim/service/measured_window.hpp"
+
 namespace tandem {
 namespace {
 
@@ -27,12 +29,12 @@ double offered_rate(const RunResult& result) {
 
 RunSummary summarise_run(const Scenario& scenario, const RunResult& result) {
   RunSummary summary;
-  const auto count = static_cast<double>(result.requests.size());
-  const auto output = static_cast<double>(result.output_tokens);
-  summary.output_tokens_per_s = output / result.simulated_s;
-  summary.total_tokens_per_s =
-      (output + static_cast<double>(result.input_tokens)) / result.simulated_s;
-  summary.requests_per_s = count / result.simulated_s;
+  const MeasuredWindow window = measured_window(result);
+  const auto output = static_cast<double>(window.output_tokens);
+  const auto input = static_cast<double>(window.input_tokens);
+  summary.output_tokens_per_s = output / window.seconds;
+  summary.total_tokens_per_s = (output + input) / window.seconds;
+  summary.requests_per_s = static_cast<double>(window.answered) / window.seconds;
   if (result.traffic.arrivals != ArrivalKind::Closed) {
     summary.offered_requests_per_s = offered_rate(result);
   }
@@ -41,7 +43,9 @@ RunSummary summarise_run(const Scenario& scenario, const RunResult& result) {
   }
   std::vector<double> ttft, tpot, e2e;
   double within = 0;
-  for (const RequestRecord& record : result.requests) {
+  for (std::size_t i = 0; i < result.requests.size(); ++i) {
+    if (!window.covers[i]) continue;
+    const RequestRecord& record = result.requests[i];
     ttft.push_back(record.ttft_ms);
     e2e.push_back(record.e2e_ms);
     if (record.output > 1) tpot.push_back(record.tpot_ms);
@@ -50,11 +54,13 @@ RunSummary summarise_run(const Scenario& scenario, const RunResult& result) {
   summary.ttft_ms = summarise(std::move(ttft));
   summary.tpot_ms = summarise(std::move(tpot));
   summary.e2e_ms = summarise(std::move(e2e));
-  summary.itl_ms = summarise(result.itl_ms);
+  const auto first_gap = result.itl_ms.begin() + static_cast<std::ptrdiff_t>(window.first_gap);
+  summary.itl_ms = summarise({first_gap, result.itl_ms.end()});
   if (summary.tpot_ms.mean > 0) summary.output_tokens_per_s_per_user = 1000 / summary.tpot_ms.mean;
   if (scenario.slo.ttft_p99 || scenario.slo.tpot_p99) {
-    summary.slo_attainment = within / count;
-    summary.goodput_requests_per_s = within / result.simulated_s;
+    const auto covered = static_cast<double>(std::ssize(result.requests) - window.left_out);
+    summary.slo_attainment = within / covered;
+    summary.goodput_requests_per_s = within / window.seconds;
   }
   return summary;
 }

@@ -28,6 +28,8 @@ struct RunSummary {
   std::optional<double> goodput_requests_per_s;
 };
 
+/// Of the window behind the warm-up, where there is one (measured_window()); utilisation is of the
+/// whole run.
 [[nodiscard]] RunSummary summarise_run(const Scenario& scenario, const RunResult& result);
 
 /// Floors of the very passes that the run executed: means of TTFT and TPOT without any waiting, and

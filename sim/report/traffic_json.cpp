@@ -31,12 +31,14 @@ Json groups_json(const ReportInput& input) {
             {"closed_form", use.prompt_tokens_alone},
             {"unshared", use.prompt_tokens_unshared},
             {"computed_beside_others", use.computed_beside_others},
-            {"computed_after_eviction", use.computed_after_eviction}}},
+            {"computed_after_eviction", use.computed_after_eviction},
+            {"computed_without_sharing", use.computed_without_sharing}}},
           {"output_tokens_per_pass", s.output_tokens_per_pass},
           {"waited_for",
            {{"sequence", use.waited_for_sequence},
             {"kv_blocks", use.waited_for_kv},
-            {"step", use.waited_for_step}}},
+            {"step", use.waited_for_step},
+            {"batch", use.waited_for_batch}}},
           {"preemptions", use.preemptions}};
 }
 

@@ -158,7 +158,8 @@ ForkOutcome BatchScheduler::fork(Request& branch) {
 
 // New requests stand behind those that were noted already.
 void BatchScheduler::note_waiting(const ScheduledStep& step) {
-  ForkOutcome cause = ForkOutcome::WaitsForKv;
+  ForkOutcome cause = ForkOutcome::WaitsForBatch;
+  if (kv_.was_short()) cause = ForkOutcome::WaitsForKv;
   if (step.batch.tokens() >= serving_.max_batch_tokens) cause = ForkOutcome::WaitsForStep;
   if (!has_sequence_to_spare()) cause = ForkOutcome::WaitsForSequence;
   for (auto at = waiting_.rbegin(); at != waiting_.rend(); ++at) {
@@ -170,6 +171,7 @@ void BatchScheduler::note_waiting(const ScheduledStep& step) {
 
 ScheduledStep BatchScheduler::schedule() {
   ScheduledStep step;
+  kv_.forget_shortage();
   plan(step);
   note_waiting(step);
   step.preempted = std::exchange(preempted_, {});

@@ -81,6 +81,8 @@ class BatchScheduler {
   [[nodiscard]] const KvBlocks& kv() const { return kv_; }
   /// Requests that wait to run.
   [[nodiscard]] virtual std::int64_t waiting() const { return std::ssize(waiting_); }
+  /// Requests that have begun and are not done here.
+  [[nodiscard]] std::int64_t running() const { return std::ssize(running_); }
 
  protected:
   using Sequences = std::list<ScheduledSequence>;

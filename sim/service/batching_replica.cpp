@@ -70,6 +70,7 @@ void BatchingReplica::release(Request& request, Picoseconds now) {
 }
 
 void BatchingReplica::kick(Picoseconds now) {
+  note_occupancy(now);
   want_issue(now);
 }
 
@@ -90,6 +91,7 @@ void BatchingReplica::act(Picoseconds now, Phase phase) {
   } else if (phase == Phase::Issue) {
     note_issue(now);
     issue(now);
+    note_occupancy(now);
   }
 }
 
@@ -165,6 +167,10 @@ double BatchingReplica::overlap_tokens(const Request& request) const {
   const double below =
       setup_.kv_tiers->credit(request, here / block, (request.known_tokens() - 1) / block);
   return static_cast<double>(here) + below * static_cast<double>(block);
+}
+
+Occupancy BatchingReplica::occupancy() const {
+  return {scheduler_->waiting(), scheduler_->running(), scheduler_->kv().used()};
 }
 
 double BatchingReplica::kv_peak() const {

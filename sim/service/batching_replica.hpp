@@ -27,6 +27,8 @@ class BatchingReplica final : public Replica {
   }
   [[nodiscard]] double overlap_tokens(const Request& request) const override;
   [[nodiscard]] std::int64_t waiting() const override { return scheduler_->waiting(); }
+  [[nodiscard]] Occupancy occupancy() const override;
+  [[nodiscard]] std::int64_t kv_capacity() const override { return kv_blocks_; }
   [[nodiscard]] double kv_peak() const override;
 
  private:

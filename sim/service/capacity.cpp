@@ -1,63 +1,21 @@
 #include "sim/service/capacity.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cmath>
 #include <map>
+
+#include "sim/service/backlog.hpp"
+#include "sim/service/measured_window.hpp"
 
 namespace tandem {
 namespace {
 
 constexpr std::int64_t audit_steps_per_point = 10;
 constexpr std::int64_t requests_per_user = 3;
-constexpr double rate_parts = 16;
-constexpr std::int64_t most_rate_units = 1 << 14;
-
-/// Loads as whole numbers of units, each served once.
-class LoadSearch {
- public:
-  LoadSearch(const Scenario& scenario, ServiceModel& model, const RunOptions& options)
-      : scenario_(scenario), model_(model), options_(options) {
-    if (!options_.audit_steps) options_.audit_steps = audit_steps_per_point;
-    options_.timeline = nullptr;
-  }
-
-  [[nodiscard]] bool is_closed() const { return scenario_.traffic.arrivals == ArrivalKind::Closed; }
-  [[nodiscard]] double load_of(std::int64_t units) const {
-    return is_closed() ? static_cast<double>(units)
-                       : static_cast<double>(units) * scenario_.traffic.rate / rate_parts;
-  }
-  /// Requests of full length that the pools hold at once.
-  [[nodiscard]] std::int64_t slots() const {
-    std::int64_t slots = 0;
-    for (const auto& deployment : model_.deployments()) {
-      const PoolModel& pool = deployment->decode_pool();
-      slots += std::max<std::int64_t>(1, pool.kv_room().sequences) * pool.placement().replicas;
-    }
-    return slots;
-  }
-  /// Beyond this, more users only wait longer: twice the requests that the pools hold.
-  [[nodiscard]] std::int64_t highest() const { return is_closed() ? 2 * slots() : most_rate_units; }
-  const LoadPoint& point(std::int64_t units) {
-    const auto found = points_.find(units);
-    if (found != points_.end()) return found->second;
-    return points_.emplace(units, load_point(scenario_, serve(units))).first->second;
-  }
-  [[nodiscard]] RunResult serve(std::int64_t units) {
-    Traffic traffic = scenario_.traffic;
-    if (is_closed()) {
-      traffic.concurrency = units;
-      traffic.requests = std::max(traffic.requests, requests_per_user * units);
-    } else {
-      traffic.rate = load_of(units);
-    }
-    return model_.run(traffic, options_);
-  }
-
- private:
-  const Scenario& scenario_;
-  ServiceModel& model_;
-  RunOptions options_;
-  std::map<std::int64_t, LoadPoint> points_;
-};
+constexpr double most_times_rate = 1024;  ///< of the scenario's rate, up and down
+constexpr double least_times_rate = 1.0 / 64;
 
 std::string broken_objectives(const Slo& slo, const LoadPoint& point) {
   std::string text;
@@ -68,6 +26,113 @@ std::string broken_objectives(const Slo& slo, const LoadPoint& point) {
   return text;
 }
 
+/// Why a load does not hold.
+std::string limit_at(const Slo& slo, const LoadPoint& point) {
+  std::string text = broken_objectives(slo, point);
+  if (point.saturated) text += text.empty() ? "saturation" : " and saturation";
+  return text;
+}
+
+/// Requests of full length that the pools hold at once.
+std::int64_t slots_of(const ServiceModel& model) {
+  std::int64_t slots = 0;
+  for (const auto& deployment : model.deployments()) {
+    const PoolModel& pool = deployment->decode_pool();
+    slots += std::max<std::int64_t>(1, pool.kv_room().sequences) * pool.placement().replicas;
+  }
+  return slots;
+}
+
+/// Which loads there are to try. Closed loop: whole users. Else rates.
+class LoadSteps {
+ public:
+  LoadSteps(const Traffic& traffic, const ServiceModel& model, double tolerance)
+      : is_closed_(traffic.arrivals == ArrivalKind::Closed), tolerance_(tolerance) {
+    first_ = is_closed_ ? 1 : traffic.rate;
+    least_ = is_closed_ ? 1 : traffic.rate * least_times_rate;
+    // Beyond this, more users only wait longer: twice the requests that the pools hold.
+    most_ = is_closed_ ? static_cast<double>(2 * slots_of(model)) : traffic.rate * most_times_rate;
+  }
+  [[nodiscard]] double first() const { return first_; }
+  [[nodiscard]] bool has_less(double load) const { return load / 2 >= least_; }
+  [[nodiscard]] bool has_more(double load) const { return load < most_; }
+  [[nodiscard]] double more(double load) const { return std::min(2 * load, most_); }
+  /// Whether the limit between them is known well enough.
+  [[nodiscard]] bool are_near(double good, double bad) const {
+    const double gap = bad - good;
+    return gap <= tolerance_ * good || (is_closed_ && gap <= 1);
+  }
+  [[nodiscard]] double between(double good, double bad) const {
+    const double middle = good + (bad - good) / 2;
+    return is_closed_ ? std::floor(middle) : middle;
+  }
+
+ private:
+  bool is_closed_;
+  double tolerance_;
+  double first_ = 1, least_ = 1, most_ = 1;
+};
+
+/// Serves loads, each once.
+class LoadTrials {
+ public:
+  LoadTrials(const Scenario& scenario, ServiceModel& model, const RunOptions& options)
+      : scenario_(scenario), model_(model), options_(options) {
+    if (!options_.audit_steps) options_.audit_steps = audit_steps_per_point;
+    options_.timeline = nullptr;
+  }
+  const LoadPoint& point(double load) {
+    const auto found = points_.find(load);
+    if (found != points_.end()) return found->second;
+    LoadPoint point = load_point(scenario_, serve(load));
+    point.load = load;
+    return points_.emplace(load, point).first->second;
+  }
+  [[nodiscard]] RunResult serve(double load) {
+    Traffic traffic = scenario_.traffic;
+    if (traffic.arrivals == ArrivalKind::Closed) {
+      traffic.concurrency = std::llround(load);
+      traffic.requests = std::max(traffic.requests, requests_per_user * traffic.concurrency);
+    } else {
+      traffic.end_rate *= load / traffic.rate;
+      traffic.rate = load;
+    }
+    return model_.run(traffic, options_);
+  }
+  [[nodiscard]] const std::map<double, LoadPoint>& points() const { return points_; }
+
+ private:
+  const Scenario& scenario_;
+  ServiceModel& model_;
+  RunOptions options_;
+  std::map<double, LoadPoint> points_;
+};
+
+/// The highest load that holds (0: none) and the lowest that fails (0: none).
+struct LoadBracket {
+  double good = 0, bad = 0;
+};
+
+LoadBracket bracket_and_bisect(const LoadSteps& steps, LoadTrials& trials) {
+  LoadBracket found;
+  double load = steps.first();
+  while (!trials.point(load).holds()) {
+    found.bad = load;
+    if (!steps.has_less(load)) return found;
+    load /= 2;
+  }
+  found.good = load;
+  while (found.bad == 0 && steps.has_more(found.good)) {
+    const double next = steps.more(found.good);
+    (trials.point(next).holds() ? found.good : found.bad) = next;
+  }
+  while (found.bad > 0 && !steps.are_near(found.good, found.bad)) {
+    const double middle = steps.between(found.good, found.bad);
+    (trials.point(middle).holds() ? found.good : found.bad) = middle;
+  }
+  return found;
+}
+
 std::string busiest_pool(const RunResult& result) {
   const auto busiest = std::max_element(
       result.pools.begin(), result.pools.end(),
@@ -75,29 +140,15 @@ std::string busiest_pool(const RunResult& result) {
   return busiest->name + ": " + busiest->bottleneck;
 }
 
-std::string limit_without_slo(const LoadSearch& search, const ServiceModel& model) {
-  if (!search.is_closed()) return "nothing up to the highest load tried";
+std::string limit_without_failure(const Scenario& scenario, const ServiceModel& model) {
+  if (scenario.traffic.arrivals != ArrivalKind::Closed) {
+    return "nothing up to the highest load tried";
+  }
   const auto lacks_room = [](const auto& deployment) {
     const PoolModel& pool = deployment->decode_pool();
     return pool.kv_room().sequences < deployment->scenario().serving.max_sequences;
   };
   return std::ranges::any_of(model.deployments(), lacks_room) ? "memory slots" : "max_sequences";
-}
-
-/// The last load that holds and the first that does not (0: none failed), by doubling and halving.
-std::pair<std::int64_t, std::int64_t> bracket_and_bisect(LoadSearch& search) {
-  std::int64_t good = 0;
-  std::int64_t bad = 1;
-  while (bad <= search.highest() && search.point(bad).meets_slo) {
-    good = bad;
-    if (bad == search.highest()) return {good, 0};
-    bad = std::min(2 * bad, search.highest());
-  }
-  while (bad - good > 1) {
-    const std::int64_t middle = good + (bad - good) / 2;
-    (search.point(middle).meets_slo ? good : bad) = middle;
-  }
-  return {good, bad};
 }
 
 }  // namespace
@@ -107,42 +158,58 @@ LoadPoint load_point(const Scenario& scenario, const RunResult& result) {
   point.load = result.traffic.arrivals == ArrivalKind::Closed
                    ? static_cast<double>(result.traffic.concurrency)
                    : result.traffic.rate;
+  const MeasuredWindow window = measured_window(result);
   std::vector<double> ttft, tpot;
-  for (const RequestRecord& record : result.requests) {
+  for (std::size_t i = 0; i < result.requests.size(); ++i) {
+    if (!window.covers[i]) continue;
+    const RequestRecord& record = result.requests[i];
     ttft.push_back(record.ttft_ms);
     if (record.output > 1) tpot.push_back(record.tpot_ms);
   }
   point.ttft_ms = summarise(std::move(ttft));
   point.tpot_ms = summarise(std::move(tpot));
-  point.output_tokens_per_s = static_cast<double>(result.output_tokens) / result.simulated_s;
+  point.output_tokens_per_s = static_cast<double>(window.output_tokens) / window.seconds;
   if (point.tpot_ms.mean > 0) point.output_tokens_per_s_per_user = 1000 / point.tpot_ms.mean;
+  std::int64_t chips = 0;
   for (const PoolUse& pool : result.pools) {
+    chips += pool.chips;
     point.utilisation = std::max(point.utilisation, pool.bottleneck_busy);
   }
+  point.output_tokens_per_s_per_chip = point.output_tokens_per_s / static_cast<double>(chips);
+  const auto backlog = backlog_of(result);
+  point.saturated = backlog && backlog->grows();
   point.meets_slo = broken_objectives(scenario.slo, point).empty();
   return point;
 }
 
+std::string load_unit_of(const Traffic& traffic) {
+  const bool is_closed = traffic.arrivals == ArrivalKind::Closed;
+  std::string unit = is_closed ? "users" : "requests";
+  if (traffic.has_agents()) unit = fmt::format("groups of {} agents", traffic.agents);
+  if (traffic.branches > 1) unit = fmt::format("groups of {} answers", traffic.branches);
+  if (traffic.has_sessions()) unit = "sessions";
+  return is_closed ? unit : unit + "/s";
+}
+
 CapacityResult find_capacity(const Scenario& scenario, ServiceModel& model,
                              const CapacityOptions& options) {
-  LoadSearch search(scenario, model, options.run);
-  const auto [good, bad] = bracket_and_bisect(search);
+  LoadTrials trials(scenario, model, options.run);
+  const LoadSteps steps(scenario.traffic, model, options.tolerance);
+  const LoadBracket found = bracket_and_bisect(steps, trials);
   CapacityResult result;
-  result.load_unit = search.is_closed() ? "users" : "requests/s";
-  result.load = search.load_of(good);
-  result.run = search.serve(std::max<std::int64_t>(1, good));
+  result.load_unit = load_unit_of(scenario.traffic);
+  result.tolerance = options.tolerance;
+  result.load = found.good;
+  result.run = trials.serve(found.good > 0 ? found.good : trials.points().begin()->first);
   result.bottleneck = busiest_pool(result.run);
-  if (bad > 0) {
-    result.next = search.point(bad);
-    result.limit = broken_objectives(scenario.slo, result.next);
+  if (found.bad > 0) {
+    result.next = trials.point(found.bad);
+    result.limit = limit_at(scenario.slo, result.next);
   } else {
-    result.limit = limit_without_slo(search, model);
+    result.limit = limit_without_failure(scenario, model);
   }
   if (options.curve) {
-    for (std::int64_t units = 1; units < good; units *= 2) {
-      result.curve.push_back(search.point(units));
-    }
-    if (good > 0) result.curve.push_back(search.point(good));
+    for (const auto& [load, point] : trials.points()) result.curve.push_back(point);
   }
   return result;
 }

@@ -35,6 +35,7 @@ DeploymentRun::DeploymentRun(DeploymentModel& model, std::string name, const Run
       name_(std::move(name)),
       parts_(parts),
       router_(model.scenario().serving, parts.seed),
+      perturbation_(parts.options.perturbation, parts.seed),
       speculator_(make_speculator()),
       speculation_(model.scenario().placement.drafts_in_place()
                        ? std::optional<SpeculationUse>(SpeculationUse())
@@ -171,6 +172,7 @@ void DeploymentRun::make_replicas(StepEstimator& estimator, Role role, Router::R
   setup.drafts = drafts_on(estimator, role);
   setup.tiers = tiers_ ? &*tiers_ : nullptr;
   setup.sampler = &parts_.sampler;
+  setup.perturbation = &perturbation_;
   setup.sink = &sink_of(role);
   setup.agenda = &parts_.agenda;
   setup.timeline = parts_.options.timeline;
@@ -310,6 +312,9 @@ PoolUse DeploymentRun::use_of(StepEstimator& estimator, const Router::Replicas& 
   for (std::size_t tier = 1; tiers_ && tier < tiers_->tiers(); ++tier) {
     add_tier_totals(tiers_->estimator(tier).totals(), use.totals);
   }
+  if (parts_.options.timeline != nullptr) {
+    record_occupancy(use.occupancy, use.name + " load", *parts_.options.timeline);
+  }
   if (parts_.options.fidelity == Fidelity::Cycle) add_peaks(estimator.pool(), use);
   return use;
 }
@@ -361,6 +366,7 @@ void DeploymentRun::collect(RunResult& result) {
   if (kv_tiers_) result.kv_tiers = kv_tiers_->use();
   collect_steps(result);
   result.itl_ms = router_.take_itl();
+  result.bursts = router_.take_bursts();
 }
 
 void DeploymentRun::collect_tier(std::size_t tier, RunResult& result) {

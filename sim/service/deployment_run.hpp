@@ -11,6 +11,7 @@
 #include "sim/service/front_end.hpp"
 #include "sim/service/kv_transfer.hpp"
 #include "sim/service/layerwise_transfer.hpp"
+#include "sim/service/perturbation.hpp"
 #include "sim/service/pool_tiers.hpp"
 #include "sim/service/router.hpp"
 #include "sim/service/run_result.hpp"
@@ -110,6 +111,7 @@ class DeploymentRun {
   std::string name_;
   RunParts parts_;
   Router router_;
+  Perturbation perturbation_;
   std::unique_ptr<Speculator> speculator_;     ///< of drafts on a pool of their own
   std::optional<SpeculationUse> speculation_;  ///< of drafts in place
   std::unique_ptr<FrontEnd> front_end_;        ///< where software takes time for requests

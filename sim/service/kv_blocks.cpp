@@ -23,9 +23,12 @@ bool KvBlocks::grow(ScheduledSequence& sequence, std::int64_t tokens) {
 }
 
 bool KvBlocks::make_room(ScheduledSequence& sequence, std::int64_t tokens) {
-  if (eviction_.is_on()) return grow_kept(sequence, tokens);
   const std::int64_t blocks = blocks_of(tokens);
-  return blocks <= sequence.blocks || add_blocks(sequence, blocks);
+  const bool has_room = eviction_.is_on()
+                            ? grow_kept(sequence, tokens)
+                            : blocks <= sequence.blocks || add_blocks(sequence, blocks);
+  was_short_ |= !has_room;
+  return has_room;
 }
 
 void KvBlocks::fill(const ScheduledSequence& sequence, std::int64_t tokens) {

@@ -36,6 +36,11 @@ class KvBlocks {
 
   /// See SharedBlocks::begin_step().
   void begin_step() { shared_.begin_step(); }
+  /// Whether a sequence found no room since forget_shortage(), or would not: see note_shortage().
+  [[nodiscard]] bool was_short() const { return was_short_; }
+  void forget_shortage() { was_short_ = false; }
+  /// For schedulers that keep room for answers to come.
+  void note_shortage() { was_short_ = true; }
   /// Makes room for the first `tokens` tokens of a sequence, which are computed by the end of the
   /// step. False, and nothing changed, when there is none.
   bool grow(ScheduledSequence& sequence, std::int64_t tokens);
@@ -80,6 +85,7 @@ class KvBlocks {
   bool has_prefix_cache_;
   SharedBlocks shared_;
   std::int64_t used_ = 0;  ///< those that no request holds left out
+  bool was_short_ = false;
   std::int64_t peak_ = 0;
 };
 

@@ -117,7 +117,11 @@ PoolUse pool_use(StepEstimator& estimator, const std::vector<std::unique_ptr<Rep
     use.energy_per_count_j[name] = energy.count();
   }
   double busy = 0;
+  std::vector<const OccupancyLog*> logs;
+  use.has_slots = pool.is_static();
   for (const auto& replica : replicas) {
+    logs.push_back(&replica->occupancy_log());
+    use.kv_capacity += replica->kv_capacity();
     use.kv_peak = std::max(use.kv_peak, replica->kv_peak());
     use.floor_busy = std::max(use.floor_busy, replica->floor_busy());
     for (std::size_t i = 0; i < pool.stations().size(); ++i) {
@@ -126,6 +130,7 @@ PoolUse pool_use(StepEstimator& estimator, const std::vector<std::unique_ptr<Rep
       busy += share * static_cast<double>(pool.stations()[i].chips());
     }
   }
+  use.occupancy = sum_of(logs);
   use.busy = busy / static_cast<double>(use.chips);
   return use;
 }

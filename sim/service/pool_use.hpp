@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "sim/core/units.hpp"
+#include "sim/service/occupancy.hpp"
 #include "sim/service/replica.hpp"
 #include "sim/step/estimator.hpp"
 #include "sim/step/pool_model.hpp"
@@ -28,13 +29,16 @@ struct PoolUse {
   double busy = 0;             ///< time that chips computed over the run's time, mean over chips
   double bottleneck_busy = 0;  ///< the same for the busiest station
   double kv_peak = 0;          ///< largest share of KV room in use, worst replica
-  std::int64_t kv_slots = 0;   ///< requests of full length that fit on a replica at once
-  std::string formats;         ///< of weights and rows, as the chip runs them (formats_text())
-  bool has_formats = false;    ///< whether they are more than element types
-  bool keeps_rows = false;     ///< rows were to be quantised and the chip has no pipe for the pair
-  Bytes weights{0};            ///< of the fullest chip, scales included
-  Bytes kv_of_request{0};      ///< of a request of full length on the fullest chip
-  std::string bottleneck;      ///< what bounds the slowest stations most of the time
+  std::vector<OccupancyChange> occupancy;  ///< over the run, all replicas
+  std::int64_t kv_capacity = 0;            ///< blocks of KV, or slots, of all replicas
+  bool has_slots = false;                  ///< KV is in slots
+  std::int64_t kv_slots = 0;  ///< requests of full length that fit on a replica at once
+  std::string formats;        ///< of weights and rows, as the chip runs them (formats_text())
+  bool has_formats = false;   ///< whether they are more than element types
+  bool keeps_rows = false;    ///< rows were to be quantised and the chip has no pipe for the pair
+  Bytes weights{0};           ///< of the fullest chip, scales included
+  Bytes kv_of_request{0};     ///< of a request of full length on the fullest chip
+  std::string bottleneck;     ///< what bounds the slowest stations most of the time
   PoolTotals totals;
   /// Per chip, from the floors of a large and of a thin matrix product; 0 where the chip model
   /// does not answer single kernels.

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "sim/core/timeline.hpp"
+#include "sim/service/perturbation.hpp"
 #include "sim/service/speculation/draft_passes.hpp"
 #include "sim/service/tier_passes.hpp"
 
@@ -44,6 +45,7 @@ Picoseconds Replica::run_pass(const Batch& batch, Picoseconds now, StepEstimate&
   }
   drafting_before_ += drafting_;
   if (setup_.drafts != nullptr) setup_.drafts->add_to(batch, setup_.sampler, estimate);
+  if (setup_.perturbation != nullptr) setup_.perturbation->apply(estimate);
   drafting_ = estimate.drafting;
   floor_busy_ += estimate.floor_period;
   const auto sequences = static_cast<std::int64_t>(batch.slices.size());

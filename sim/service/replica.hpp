@@ -10,6 +10,7 @@
 
 #include "sim/service/component.hpp"
 #include "sim/service/host_clock.hpp"
+#include "sim/service/occupancy.hpp"
 #include "sim/service/request.hpp"
 #include "sim/step/estimator.hpp"
 
@@ -17,6 +18,7 @@ namespace tandem {
 
 class DraftPasses;
 class KvTiers;
+class Perturbation;
 class TierPasses;
 class TimelineRecorder;
 
@@ -82,10 +84,11 @@ class PipelineClock {
 /// What every replica is made with.
 struct ReplicaSetup {
   StepEstimator* estimator = nullptr;
-  DraftPasses* drafts = nullptr;   ///< what drafts on the same chips; null: nothing
-  TierPasses* tiers = nullptr;     ///< of precision on the same chips; null: one for all
-  KvTiers* kv_tiers = nullptr;     ///< below HBM; null: nothing
-  StepSampler* sampler = nullptr;  ///< sees every pass; null: nobody does
+  DraftPasses* drafts = nullptr;         ///< what drafts on the same chips; null: nothing
+  TierPasses* tiers = nullptr;           ///< of precision on the same chips; null: one for all
+  KvTiers* kv_tiers = nullptr;           ///< below HBM; null: nothing
+  Perturbation* perturbation = nullptr;  ///< of step times; null: none
+  StepSampler* sampler = nullptr;        ///< sees every pass; null: nobody does
   RequestSink* sink = nullptr;
   Agenda* agenda = nullptr;
   TimelineRecorder* timeline = nullptr;
@@ -122,6 +125,12 @@ class Replica : public Component {
   }
   /// Requests that were given to it and have not begun.
   [[nodiscard]] virtual std::int64_t waiting() const { return 0; }
+  /// What it holds now.
+  [[nodiscard]] virtual Occupancy occupancy() const = 0;
+  /// The same over the run so far.
+  [[nodiscard]] const OccupancyLog& occupancy_log() const { return occupancy_log_; }
+  /// Blocks, or slots, that there are.
+  [[nodiscard]] virtual std::int64_t kv_capacity() const = 0;
   /// Largest share of the KV room that was in use.
   [[nodiscard]] virtual double kv_peak() const = 0;
   /// Requests given to this replica that have not left it, for the router.
@@ -138,6 +147,8 @@ class Replica : public Component {
  protected:
   /// Runs a pass from `now`; returns when its tokens are out.
   Picoseconds run_pass(const Batch& batch, Picoseconds now, StepEstimate& estimate);
+  /// To be called when what it holds may have changed.
+  void note_occupancy(Picoseconds now) { occupancy_log_.note(now, occupancy()); }
   /// Counts what the last pass writes of a request's KV, and reports it where the rest of the
   /// request runs elsewhere.
   void report_kv(Request& request, const SequenceSlice& slice, Picoseconds now);
@@ -169,6 +180,7 @@ class Replica : public Component {
   void record_inside(const Batch& batch, Picoseconds start);
 
   HostClock host_;
+  OccupancyLog occupancy_log_;
   std::optional<Picoseconds> planned_issue_;
   /// Tokens of the largest pass shown inside, with prompts and without.
   std::map<bool, std::int64_t> shown_inside_;

@@ -15,8 +15,15 @@ class Replica;
 
 /// Whether a branch goes on at once from the prompt that it shares, or waits: for one of the
 /// sequences (or slots) that its replica runs at once, or for KV blocks. A request of a group that
-/// is new may also wait for a step that has tokens to spare.
-enum class ForkOutcome : std::uint8_t { Runs, WaitsForSequence, WaitsForKv, WaitsForStep };
+/// is new may also wait for a step that has tokens to spare, or because the policy begins nothing
+/// new in a step (static batches; prompts that wait for more of them).
+enum class ForkOutcome : std::uint8_t {
+  Runs,
+  WaitsForSequence,
+  WaitsForKv,
+  WaitsForStep,
+  WaitsForBatch
+};
 
 /// One request. Owned by the run; components hold pointers and change only what concerns them.
 struct Request {
@@ -36,6 +43,7 @@ struct Request {
   /// that others were still computing when it began.
   std::int64_t findable_tokens = 0;
   std::int64_t tokens_under_way = 0;
+  bool may_find = true;                    ///< its replica shares blocks; slots share nothing
   ForkOutcome waited = ForkOutcome::Runs;  ///< of a group: why the first step did not take it
   Picoseconds first_token;
   Picoseconds last_token;

@@ -114,6 +114,10 @@ std::vector<Request*> RequestGroups::branch(Request& root, Picoseconds now) {
 void RequestGroups::count_lost(const Request& request) {
   const std::int64_t lost =
       std::max<std::int64_t>(0, request.findable_tokens - request.cached_tokens);
+  if (!request.may_find) {
+    use_.computed_without_sharing += lost;
+    return;
+  }
   const std::int64_t beside = std::min(lost, request.tokens_under_way);
   use_.computed_beside_others += beside;
   use_.computed_after_eviction += lost - beside;
@@ -123,6 +127,7 @@ void RequestGroups::waited(ForkOutcome outcome) {
   use_.waited_for_sequence += outcome == ForkOutcome::WaitsForSequence ? 1 : 0;
   use_.waited_for_kv += outcome == ForkOutcome::WaitsForKv ? 1 : 0;
   use_.waited_for_step += outcome == ForkOutcome::WaitsForStep ? 1 : 0;
+  use_.waited_for_batch += outcome == ForkOutcome::WaitsForBatch ? 1 : 0;
 }
 
 bool RequestGroups::finished(const Request& request, Picoseconds now) {

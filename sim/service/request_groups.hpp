@@ -28,11 +28,14 @@ struct GroupUse {
   /// (sglang: in the same step), and because the blocks that held them were taken for others.
   std::int64_t computed_beside_others = 0;
   std::int64_t computed_after_eviction = 0;
+  /// And because the slots of their replica share nothing.
+  std::int64_t computed_without_sharing = 0;
   // Requests that a step could have begun, or gone on with, and did not, by what they waited for;
   // and requests that lost their KV.
   std::int64_t waited_for_sequence = 0;
   std::int64_t waited_for_kv = 0;
   std::int64_t waited_for_step = 0;
+  std::int64_t waited_for_batch = 0;  ///< their policy began nothing new
   std::int64_t preemptions = 0;
 };
 

@@ -51,7 +51,14 @@ void Router::arrived(Request& request, Picoseconds now) {
   request.prefill->submit(request, now);
 }
 
+void Router::count_token(bool is_first, Picoseconds now) {
+  if (bursts_.empty() || bursts_.back().at != now) bursts_.push_back({now});
+  ++bursts_.back().tokens;
+  if (!is_first) ++bursts_.back().gaps;
+}
+
 void Router::token(Request& request, Picoseconds now) {
+  count_token(request.generated == 1, now);
   if (request.generated == 1) {
     request.first_token = now;
     prefill_policy_->prompt_done(request);
@@ -68,6 +75,7 @@ void Router::token(Request& request, Picoseconds now) {
 void Router::begin_branches(Request& root, Picoseconds now) {
   for (Request* branch : groups_->branch(root, now)) {
     branch->decode = root.decode;
+    count_token(true, now);
     if (branch->is_done()) {
       finished(*branch, now);
     } else {

@@ -50,6 +50,7 @@ class Router final : public RequestInlet, public RequestSink, public TransferSin
 
   [[nodiscard]] const PromptRoutes& routes() const { return routes_; }
   [[nodiscard]] std::vector<double> take_itl() { return std::move(itl_ms_); }
+  [[nodiscard]] std::vector<TokenBurst> take_bursts() { return std::move(bursts_); }
 
  private:
   Replica& place(Request& request, Replicas& replicas, ReplicaPolicy& policy);
@@ -58,6 +59,7 @@ class Router final : public RequestInlet, public RequestSink, public TransferSin
   void prefill_locally(Request& request, std::size_t replica, Picoseconds now);
   void fork(Request& root, Replica& replica, Picoseconds now);
   void begin_branches(Request& root, Picoseconds now);
+  void count_token(bool is_first, Picoseconds now);
 
   std::int64_t local_prefill_tokens_;
   std::int64_t prefill_queue_;
@@ -73,6 +75,7 @@ class Router final : public RequestInlet, public RequestSink, public TransferSin
   /// By group: branches that have their first token while the prompt's KV is on its way.
   std::map<std::int64_t, std::vector<Request*>> branches_;
   std::vector<double> itl_ms_;
+  std::vector<TokenBurst> bursts_;
 };
 
 }  // namespace tandem

@@ -25,6 +25,9 @@ struct RunOptions {
   bool all_ranks = false;             ///< simulate every rank of a gang instead of one of each kind
   bool exact = false;                 ///< simulate every pass instead of interpolating
   std::optional<std::uint64_t> seed;  ///< instead of the scenario's
+  /// Every pass takes a time drawn within this share of its own: what is left of a difference when
+  /// only the order of things changes. 0: none.
+  double perturbation = 0;
   std::optional<std::int64_t> audit_steps;  ///< instead of the scenario's
   std::optional<std::string> store;         ///< folder of stored results; none: memory only
   TimelineRecorder* timeline = nullptr;
@@ -45,6 +48,7 @@ struct RunResult {
   Fidelity fidelity = Fidelity::Cycle;
   std::vector<RequestRecord> requests;  ///< by id
   std::vector<double> itl_ms;           ///< gaps between the tokens of a request, all requests
+  std::vector<TokenBurst> bursts;       ///< tokens by the time they left, those of all models
   std::vector<PoolUse> pools;
   std::map<std::string, LinkUse> links;
   double simulated_s = 0;  ///< first arrival to last completion

@@ -235,6 +235,10 @@ class ServiceRun {
   static void add_work(const RunResult& own, RunResult& result) {
     result.pools.insert(result.pools.end(), own.pools.begin(), own.pools.end());
     result.itl_ms.insert(result.itl_ms.end(), own.itl_ms.begin(), own.itl_ms.end());
+    const auto merged = std::ssize(result.bursts);
+    result.bursts.insert(result.bursts.end(), own.bursts.begin(), own.bursts.end());
+    std::inplace_merge(result.bursts.begin(), result.bursts.begin() + merged, result.bursts.end(),
+                       [](const TokenBurst& a, const TokenBurst& b) { return a.at < b.at; });
     result.steps += own.steps;
     result.steps_simulated += own.steps_simulated;
     result.steps_interpolated += own.steps_interpolated;

@@ -10,8 +10,10 @@ StreamingReplica::StreamingReplica(const ReplicaSetup& setup)
 
 void StreamingReplica::submit(Request& request, Picoseconds now) {
   ++load_;
-  waiting_.push_back({&request, false});
+  request.may_find = false;
+  waiting_.push_back({&request, false, now});
   admit(now);
+  note_occupancy(now);
 }
 
 // A branch copies the prompt's KV into a slot of its own, or takes over the slot of the first of
@@ -23,6 +25,7 @@ ForkOutcome StreamingReplica::fork(Request& parent, Request& branch, Picoseconds
     return ForkOutcome::WaitsForSequence;
   }
   peak_ = std::max(peak_, ++used_);
+  note_occupancy(now);
   ready_.push_back({&branch, branch.prompt});
   want_issue(now);
   return ForkOutcome::Runs;
@@ -30,8 +33,9 @@ ForkOutcome StreamingReplica::fork(Request& parent, Request& branch, Picoseconds
 
 void StreamingReplica::offer(Request& request, Picoseconds now) {
   ++load_;
-  waiting_.push_back({&request, true});
+  waiting_.push_back({&request, true, now});
   admit(now);
+  note_occupancy(now);
 }
 
 void StreamingReplica::arrive(Request& request, Picoseconds now) {
@@ -60,6 +64,7 @@ void StreamingReplica::free_slot(const Request& request, Picoseconds now) {
   }
   --used_;
   admit(now);
+  note_occupancy(now);
 }
 
 void StreamingReplica::admit(Picoseconds now) {
@@ -70,6 +75,7 @@ void StreamingReplica::admit(Picoseconds now) {
     if (next.comes_with_kv) {
       setup_.sink->reserved(*next.request, *this, now);
     } else {
+      if (next.since < now) next.request->waited = ForkOutcome::WaitsForSequence;
       ready_.push_back({next.request, 0});
       want_issue(now);
     }
@@ -196,6 +202,10 @@ void StreamingReplica::go_on(Picoseconds now) {
     ready_.push_back({&request, request.known_tokens() - 1 - request.unverified});
     want_issue(now);
   }
+}
+
+Occupancy StreamingReplica::occupancy() const {
+  return {std::ssize(waiting_), used_, used_};
 }
 
 double StreamingReplica::kv_peak() const {

@@ -22,12 +22,15 @@ class StreamingReplica final : public Replica {
   void resume(Request& request, std::int64_t tokens, Picoseconds now) override;
   void release(Request& request, Picoseconds now) override;
   void act(Picoseconds now, Phase phase) override;
+  [[nodiscard]] Occupancy occupancy() const override;
+  [[nodiscard]] std::int64_t kv_capacity() const override { return slots_; }
   [[nodiscard]] double kv_peak() const override;
 
  private:
   struct Waiting {
     Request* request;
     bool comes_with_kv;
+    Picoseconds since;
   };
   /// A request that may start its next pass.
   struct Ready {

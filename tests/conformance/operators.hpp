@@ -3,6 +3,7 @@
 // printed from the same cells.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,10 +28,14 @@ namespace tandem::conformance {
 [[nodiscard]] Promise network_on_gpu(const NeuralNetwork& network, ElementType type);
 [[nodiscard]] Promise network_on_lpu(const NeuralNetwork& network, ElementType type);
 
-/// One byte for weights and caches, rows in fp8 before products. Tolerance 0: the bits of a
+/// One byte for weights and rows of products, and for caches or two. Tolerance 0: the bits of a
 /// reference that rounds and adds where programs of LPUs do; else a distance from the reference
 /// model with what the format leaves of the weights.
 [[nodiscard]] Promise network_in_fp8_on_lpu(const NeuralNetwork& network);
+[[nodiscard]] std::vector<ElementType> caches_of_fp8_on_lpu();
+/// All elements in fp8 on GPUs, rows between operators too, against the reference model with what
+/// the format leaves of the weights. Nothing where such rows choose other experts or keys.
+[[nodiscard]] std::optional<Promise> network_in_fp8_on_gpu(const NeuralNetwork& network);
 
 /// Precisions and evictions whose kernels differ from those of plain elements; they have tables of
 /// their own.

@@ -100,9 +100,17 @@ TEST(ConformanceOperators, NetworksInElementTypesAreThoseOfTheReference) {
   }
 }
 
+/// Weights with a factor per matrix.
+Precision stored_in_fp8() {
+  Precision stored{ElementType::Float32, ElementType::Float32, ElementType::Float32};
+  stored.weight_format = &formats::find_quant_format("fp8");
+  return stored;
+}
+
 /// A short text through the reference in the order of programs of LPUs.
-PassLogits run_in_order_of_lpus(const Weights& weights, const Passes& passes, int lanes) {
-  test::LpuReference reference(weights, ElementType::Fp8E4m3, ElementType::Fp8E4m3, lanes);
+PassLogits run_in_order_of_lpus(const Weights& weights, ElementType cache, const Passes& passes,
+                                int lanes) {
+  test::LpuReference reference(weights, ElementType::Fp8E4m3, cache, lanes);
   PassLogits logits;
   std::int64_t position = 0;
   for (const std::int64_t count : passes) {
@@ -119,19 +127,36 @@ TEST(ConformanceOperators, NetworksInFp8OnLpusAreThoseOfTheReference) {
   const Passes passes = {5, 3, 1, 1};
   const auto geometry = test::narrow_geometry(4);
   const auto chip = lpu::make_lpu_chip(test::chip_of(geometry), Software{});
-  const Precision byte{ElementType::Fp8E4m3, ElementType::Fp8E4m3, ElementType::Fp8E4m3};
-  Precision stored{ElementType::Float32, ElementType::Float32, ElementType::Float32};
-  stored.weight_format = &formats::find_quant_format("fp8");
   for (const NeuralNetwork& network : operator_networks()) {
     const Weights weights = random_weights(network, 6);
     const Promise promise = network_in_fp8_on_lpu(network);
-    expect_promise(promise, network.name, [&] {
-      const auto found = run_on(*chip, whole_model(network, byte), weights, passes);
-      const auto expected = promise.tolerance == 0
-                                ? run_in_order_of_lpus(weights, passes, geometry.lanes())
-                                : run_reference(weights_through_formats(weights, stored), false,
-                                                passes, {{}, true, false});
-      EXPECT_LE(distance(found, expected), promise.tolerance);
+    for (const ElementType cache : caches_of_fp8_on_lpu()) {
+      expect_promise(promise, network.name + ", KV " + std::string(name_of(cache)), [&] {
+        const Precision byte{ElementType::Fp8E4m3, cache, ElementType::Fp8E4m3};
+        const auto found = run_on(*chip, whole_model(network, byte), weights, passes);
+        const auto expected = promise.tolerance == 0
+                                  ? run_in_order_of_lpus(weights, cache, passes, geometry.lanes())
+                                  : run_reference(weights_through_formats(weights, stored_in_fp8()),
+                                                  false, passes, {{}, true, false});
+        EXPECT_LE(distance(found, expected), promise.tolerance);
+      });
+    }
+  }
+}
+
+TEST(ConformanceOperators, NetworksInFp8OnGpusAreNearTheReference) {
+  const Passes passes = {5, 3, 1, 1};
+  const gpu::GpuChip chip(gpu::large_chip(), Software{});
+  const Precision byte{ElementType::Fp8E4m3, ElementType::Fp8E4m3, ElementType::Fp8E4m3};
+  for (const NeuralNetwork& network : operator_networks()) {
+    const std::optional<Promise> promise = network_in_fp8_on_gpu(network);
+    if (!promise) continue;
+    const Weights weights = random_weights(network, 6);
+    expect_promise(*promise, network.name, [&] {
+      const auto found = run_on(chip, whole_model(network, byte), weights, passes);
+      const auto expected = run_reference(weights_through_formats(weights, stored_in_fp8()), false,
+                                          passes, {{}, true, false});
+      EXPECT_LE(distance(found, expected), promise->tolerance);
     });
   }
 }

@@ -50,8 +50,8 @@ std::vector<Exception> own_texts() {
 }
 
 const char* const tie =
-    "two tokens have the same logits in float16 where the texts part: GPUs multiply scaled codes, "
-    "LPUs what they leave in float16";
+    "two tokens have the same logits in float16, to which GPUs round them, where the texts part: "
+    "LPUs keep them in float32";
 
 std::vector<Exception> ties() {
   return {{"little_hybrid", lpu, "weights in int4_g32"},

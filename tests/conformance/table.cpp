@@ -130,7 +130,7 @@ Promise cache_on_lpu(ElementType type, const NeuralNetwork& network) {
   if (!in_float16.refused.empty() || type != ElementType::Int8) {
     return {0, in_float16.refused};
   }
-  return {0, "weights and KV in int8 are not supported; use float16, bfloat16 or fp8"};
+  return {0, "programs have no weights and KV in int8 yet; use float16, bfloat16 or fp8"};
 }
 
 Promise cache_on_lpu() {
@@ -199,7 +199,7 @@ Promise network_on_lpu(const Operator&) {
 }
 
 Promise codes_on_lpu() {
-  return {0, "multiply float16, bfloat16 or fp8 with one factor per matrix; write 'expand: load'"};
+  return {0, "multiply float16, bfloat16 or fp8, one of them for all weights"};
 }
 
 std::vector<ElementType> element_types() {
@@ -213,7 +213,7 @@ Promise elements_on_gpu(ElementType type) {
 
 Promise elements_on_lpu(ElementType type) {
   if (type == ElementType::Float32) {
-    return {0, "weights and KV in float32 are not supported; use float16, bfloat16 or fp8"};
+    return {0, "programs have no weights and KV in float32 yet; use float16, bfloat16 or fp8"};
   }
   return elements_on_gpu(type);
 }

@@ -131,6 +131,49 @@ TEST(GroupCost, NamesTheStepForWhichAgentsWait) {
   EXPECT_EQ(groups["waited_for"]["sequence"], 0);
 }
 
+// The second group's prompt comes while the first one's static batch is under way, of whose blocks
+// most are free.
+TEST(GroupCost, NamesThePolicyThatBeginsNothingNew) {
+  Scenario s = branching(1000);
+  s.serving.policy = "static";
+  s.traffic.requests = 2;
+  s.traffic.concurrency = 2;
+  s.traffic.ramp = Picoseconds(4'000'000);
+  const GroupRun r = run_groups(s);
+  EXPECT_EQ(r.json["groups"]["waited_for"]["batch"], 1);
+  EXPECT_EQ(r.json["groups"]["waited_for"]["kv_blocks"], 0);
+  EXPECT_NE(r.page.find("0 for KV blocks, 0 for a step, 1 for the policy's next batch"),
+            std::string::npos);
+}
+
+/// On a chip with a static schedule and so many slots, 64 bytes for each token of the longest
+/// request.
+Scenario on_slots(Scenario s, std::int64_t slots) {
+  fakes::set(s.system.chips["small"].parameters, "slots", 1);
+  const auto weights = whole_model(s.model, s.placement.decode.precision).weight_bytes().count();
+  fakes::set(s.system.chips["small"].parameters, "capacity",
+             static_cast<double>(weights + slots * 64 * longest_request(s.traffic)));
+  s.placement.decode.pool = "lpu";
+  s.placement.prefill = s.placement.decode;
+  return s;
+}
+
+// Every agent computes its whole prompt: 48 twice, 64 twice, where 112 would do with sharing.
+TEST(GroupCost, NamesSlotsThatShareNothing) {
+  const Json tokens = run_groups(on_slots(discussing(0), 4)).json["groups"]["prompt_tokens"];
+  EXPECT_EQ(tokens["closed_form"], 112);
+  EXPECT_EQ(tokens["computed"], 2 * 48 + 2 * 64);
+  EXPECT_EQ(tokens["computed_without_sharing"], 112);
+  EXPECT_EQ(tokens["computed_after_eviction"], 0);
+}
+
+TEST(GroupCost, NamesTheSlotsForWhichAgentsWait) {
+  const Json few = run_groups(on_slots(discussing(0), 1)).json["groups"]["waited_for"];
+  EXPECT_EQ(few["sequence"], 2);
+  EXPECT_EQ(few["kv_blocks"], 0);
+  EXPECT_EQ(run_groups(on_slots(discussing(0), 4)).json["groups"]["waited_for"]["sequence"], 0);
+}
+
 // SGLang's tree takes in what a step computed when it is over: both agents of the first round
 // compute the prefix of 32, both of the second what was written, 16 tokens behind it.
 TEST(GroupCost, NamesPromptsThatAreComputedBesideOthers) {

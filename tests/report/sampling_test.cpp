@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "sim/core/random.hpp"
+#include "sim/service/backlog.hpp"
 
 namespace tandem {
 namespace {

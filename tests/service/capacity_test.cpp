@@ -33,8 +33,12 @@ TEST(Capacity, FindsTheLargestBatchWithinTheTokenTime) {
   EXPECT_EQ(result.next.load, 6);
   EXPECT_NEAR(result.next.tpot_ms.p99, 4240e-6, 1e-9);
   EXPECT_EQ(result.bottleneck, "gpu: fake");
-  ASSERT_EQ(result.curve.size(), 4u);  // 1, 2, 4, 5
-  EXPECT_TRUE(result.curve.back().meets_slo);
+  ASSERT_EQ(result.curve.size(), 6u);  // doubled up to 8, then halved: 1, 2, 4, 5, 6, 8
+  EXPECT_TRUE(result.curve[3].holds());
+  EXPECT_EQ(result.curve[4].load, 6);
+  EXPECT_FALSE(result.curve[4].meets_slo);
+  // One chip, so all tokens are its own.
+  EXPECT_EQ(result.curve[3].output_tokens_per_s_per_chip, result.curve[3].output_tokens_per_s);
 }
 
 TEST(Capacity, NoLoadHoldsWhenOneUserIsTooSlow) {
@@ -43,13 +47,74 @@ TEST(Capacity, NoLoadHoldsWhenOneUserIsTooSlow) {
   const CapacityResult result = search(s);
   EXPECT_EQ(result.load, 0);
   EXPECT_EQ(result.limit, "tpot_p99");
-  EXPECT_TRUE(result.curve.empty());
+  ASSERT_EQ(result.curve.size(), 1u);
+  EXPECT_FALSE(result.curve.front().holds());
 }
 
 TEST(Capacity, WithoutObjectivesTheSlotsLimit) {
   const CapacityResult result = search(fakes::scenario());  // 8 sequences, so up to 16 users
   EXPECT_EQ(result.load, 16);
   EXPECT_EQ(result.limit, "max_sequences");
+}
+
+/// A server of one request at a time: 5280 ns to the first token, then 3 x 4040 ns.
+Scenario one_at_a_time() {
+  Scenario s = fakes::scenario();
+  s.serving.max_sequences = 1;
+  s.traffic.arrivals = ArrivalKind::Constant;
+  s.traffic.rate = 10000;
+  s.traffic.requests = 2000;
+  return s;
+}
+
+constexpr double most_served = 1 / 17400e-9;  // requests/s
+
+TEST(Capacity, OfAServerThatQueuesNothingIsItsServiceRate) {
+  // Constant arrivals below it wait for nobody; above it the queue grows.
+  const CapacityResult result = search(one_at_a_time());
+  EXPECT_EQ(result.load_unit, "requests/s");
+  EXPECT_EQ(result.limit, "saturation");
+  EXPECT_TRUE(result.next.saturated);
+  EXPECT_LE(result.next.load, result.load * 1.02);
+  EXPECT_NEAR(result.load, most_served, 0.03 * most_served);
+}
+
+TEST(Capacity, IsFoundBelowTheRateThatTheScenarioHas) {
+  Scenario s = one_at_a_time();
+  s.traffic.rate = 1e6;
+  s.slo.ttft_p99 = 6000_ns;  // whoever waits misses it
+  const CapacityResult result = search(s);
+  EXPECT_LE(result.load, most_served);
+  EXPECT_GE(result.load, 0.98 * most_served);
+  EXPECT_GT(result.next.load, most_served);
+}
+
+TEST(Capacity, EndsWithinTheToleranceAskedFor) {
+  Scenario s = one_at_a_time();
+  s.slo.ttft_p99 = 6000_ns;
+  ServiceModel model(s, fakes::catalogue(), fakes::network(), std::nullopt);
+  CapacityOptions options;
+  options.tolerance = 0.2;
+  const CapacityResult coarse = find_capacity(s, model, options);
+  // 10, 20, 40 hold, 80 fails; 60 fails, 50 holds, 55 holds: (60 - 50) / 50 is within it already.
+  EXPECT_EQ(coarse.load, 50000);
+  EXPECT_EQ(coarse.next.load, 60000);
+  EXPECT_EQ(coarse.tolerance, 0.2);
+}
+
+TEST(Capacity, NamesWhatTheLoadCounts) {
+  Traffic traffic;
+  EXPECT_EQ(load_unit_of(traffic), "users");
+  traffic.branches = 8;
+  EXPECT_EQ(load_unit_of(traffic), "groups of 8 answers");
+  traffic.branches = 1;
+  traffic.agents = 3;
+  EXPECT_EQ(load_unit_of(traffic), "groups of 3 agents");
+  traffic.agents = 1;
+  traffic.turns = 5;
+  EXPECT_EQ(load_unit_of(traffic), "sessions");
+  traffic.arrivals = ArrivalKind::Poisson;
+  EXPECT_EQ(load_unit_of(traffic), "sessions/s");
 }
 
 }  // namespace

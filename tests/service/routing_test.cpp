@@ -24,6 +24,8 @@ class ToldReplica final : public Replica {
   void release(Request&, Picoseconds) override {}
   void act(Picoseconds, Phase) override {}
   [[nodiscard]] double kv_peak() const override { return 0; }
+  [[nodiscard]] Occupancy occupancy() const override { return {}; }
+  [[nodiscard]] std::int64_t kv_capacity() const override { return 0; }
   [[nodiscard]] std::int64_t cached_tokens(const Request&) const override { return cached; }
   std::int64_t cached = 0;
 };

@@ -331,7 +331,7 @@ Type plane_type(ElementType type) {
       return Type::Fp8E4m3;
     default:
       throw ModelError(fmt::format(
-          "lpu.compiler: weights and KV in {} are not supported; use float16, bfloat16 or fp8",
+          "lpu.compiler: programs have no weights and KV in {} yet; use float16, bfloat16 or fp8",
           name_of(type)));
   }
 }

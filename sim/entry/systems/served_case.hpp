@@ -15,6 +15,7 @@ enum class ServedStatistic : std::uint8_t {
   Loop,       ///< users that start together: means, as if each had sent ten requests
   Batch,      ///< one batch: means over its requests, its end
   Saturated,  ///< tokens per second while as many requests run as fit
+  Steady,     ///< what further rounds of a full engine add: gaps between tokens, rates, power
 };
 
 /// Changes that make the scenario out of one that is shipped; or why the row is not predicted.
@@ -24,6 +25,8 @@ struct ServedCase {
   ServedStatistic statistic = ServedStatistic::Loop;
   std::int64_t users = 1;
   std::int64_t gpus = 1;
+  std::int64_t copies = 1;  ///< of the scenario, side by side in the measured server
+  bool reads_wall = false;  ///< energy is that of the whole server
 };
 
 /// `layer` names the software layer for a framework and its version.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "sim/entry/api.hpp"
+#include "sim/entry/systems/served_power.hpp"
 #include "sim/service/service.hpp"
 
 namespace tandem::entry {
@@ -76,6 +77,32 @@ double saturated_rate(const std::vector<RequestRecord>& requests) {
     tokens += static_cast<double>(request.output) * std::max(0.0, inside) / (last - first);
   }
   return tokens / (end - begin) * 1e3;
+}
+
+double median(std::vector<double> values) {
+  if (values.empty()) return 0;
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+/// Requests by which the longer of two runs of a full engine exceeds the shorter: rounds of all
+/// users, and enough for their lengths to be near the mean.
+constexpr std::int64_t further_rounds = 2;
+constexpr std::int64_t fewest_further = 96;
+
+/// The difference of two runs of one load.
+std::map<std::string, double> steady_figures(const Scenario& scenario, ServiceModel& model,
+                                             const ServedCase& served, const RunOptions& options) {
+  Traffic traffic = scenario.traffic;
+  const MeteredRun shorter = metered(scenario, model.run(traffic, options));
+  traffic.requests += std::max(fewest_further, further_rounds * traffic.concurrency);
+  const RunResult longer = model.run(traffic, options);
+  const MeteredRun run = behind(metered(scenario, longer), shorter);
+  auto figures = power_figures(run, served);
+  figures["tpot"] = median(longer.itl_ms);
+  figures["throughput"] = run.output_tokens / run.seconds * static_cast<double>(served.copies);
+  return figures;
 }
 
 /// The changes of `overrides`, written for whole scenarios, that this case's system has.
@@ -152,7 +179,13 @@ ServedAnswer ServedRuns::run(const ServedCase& served) const {
       traffic.concurrency = std::min(traffic.concurrency, std::max<std::int64_t>(1, room));
       traffic.requests = traffic.concurrency * 5 / 2;
     }
-    return {served_figures(model.run(traffic, options), served), {}};
+    if (served.statistic == ServedStatistic::Steady) {
+      return {steady_figures(scenario, model, served, options), {}};
+    }
+    const RunResult result = model.run(traffic, options);
+    auto figures = served_figures(result, served);
+    figures.merge(power_figures(metered(scenario, result), served));
+    return {std::move(figures), {}};
   } catch (const ConfigError& error) {
     return {{}, kind_of(error.diagnostics().front().message)};
   } catch (const ModelError& error) {

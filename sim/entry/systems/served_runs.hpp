@@ -11,7 +11,7 @@
 namespace tandem::entry {
 
 /// Figures of one row: ttft, tpot, e2e in ms; throughput (of answers), throughput_input and
-/// throughput_total in tokens per second. Or why there are none.
+/// throughput_total in tokens per second; those of power_figures(). Or why there are none.
 struct ServedAnswer {
   std::map<std::string, double> figures;
   std::string reason;

@@ -4,14 +4,22 @@
 
 #include <cstdlib>
 
+#include "sim/entry/systems/benchmark_rows.hpp"
+
 namespace tandem::entry {
 namespace {
 
 /// Factor from a table's unit to that of served_figures(); a rate of one GPU counts for all.
 double scale_of(const ManifestSystemMetric& metric, const ServedRow& row, std::int64_t gpus) {
   if (metric.unit == "s") return 1e3;
+  if (metric.unit == "mW") return 1e-3;
   const bool per_gpu = row.text("unit").find("per GPU") != std::string::npos;
   return per_gpu ? static_cast<double>(gpus) : 1;
+}
+
+/// The name of served_figures() for a metric of a table.
+std::string figure_of(const ManifestSystemMetric& metric) {
+  return metric.unit == "fraction of TDP" ? metric.name + "_of_limit" : metric.name;
 }
 
 std::optional<double> measured_of(const ManifestSystemMetric& metric, const CsvTable& csv,
@@ -36,16 +44,18 @@ std::map<std::string, std::vector<ScoredRow>> SystemTables::predict(
     const Tick& tick) {
   std::map<std::string, std::vector<ScoredRow>> scored;
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    const ServedRow row(table, csv, rows[i]);
+    ServedRow row(table, csv, rows[i]);
+    complete_row(table.file, row);
     const std::string layer = predictor_.software_for(framework_of(row));
-    const ServedCase served = served_case(row, names_, layer);
+    ServedCase served = served_case(row, names_, layer);
+    adapt_case(table.file, row, served);
     const ServedAnswer& answer = runs_.answer(served);
     for (const ManifestSystemMetric& metric : table.metrics) {
       const auto measured = measured_of(metric, csv, rows[i]);
       if (!measured) continue;
       ScoredRow one;
       one.measured = *measured * scale_of(metric, row, served.gpus);
-      const auto figure = answer.figures.find(metric.name);
+      const auto figure = answer.figures.find(figure_of(metric));
       if (figure != answer.figures.end()) {
         one.predicted = figure->second;
       } else {

@@ -105,7 +105,10 @@ bool SglangScheduler::begin_prompt(Sequences::iterator waiting, ScheduledStep& s
   begin_behind_shared(*waiting);
   const std::int64_t needed = needed_tokens(*waiting);
   const std::int64_t answer = answer_to_come(*waiting->request);
-  if (static_cast<double>(needed + answer) >= room_left(budget)) return false;
+  if (static_cast<double>(needed + answer) >= room_left(budget)) {
+    kv_.note_shortage();
+    return false;
+  }
   if (needed >= budget.input && !step.sequences.empty()) return false;
   const std::int64_t tokens =
       needed <= budget.chunk ? needed : budget.chunk / kv_.block_tokens() * kv_.block_tokens();

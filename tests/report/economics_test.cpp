@@ -1,0 +1,96 @@
+// Carbon, tiers and break-even of a run on fake chips, by hand.
+#include "sim/account/economics.hpp"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "sim/report/page.hpp"
+#include "sim/report/result_json.hpp"
+#include "tests/report/priced_scenario.hpp"
+
+namespace tandem::economics {
+namespace {
+
+/// One chip; 32 prompt and 4 answer tokens in 17400 ns; books of report_test.cpp.
+struct Books {
+  explicit Books(const Scenario& s) : scenario(s) {
+    ServiceModel model(scenario, fakes::catalogue(), fakes::network(), std::nullopt);
+    result = model.run(scenario.traffic, {});
+    accounting = account(scenario, result);
+  }
+  [[nodiscard]] Economics economics() const { return economics_of(scenario, result, accounting); }
+  Scenario scenario;
+  RunResult result;
+  Accounting accounting;
+  Sensitivity sensitivity = {};
+};
+
+Scenario priced_with(const std::map<std::string, double>& more) {
+  Scenario s = fakes::priced(fakes::scenario());
+  for (const auto& [name, value] : more) fakes::set(s.prices.parameters, name, value);
+  return s;
+}
+
+constexpr double hours = 17400e-9 / 3600;
+
+TEST(Economics, CarbonIsThatOfThePowerAtTheMeter) {
+  const Economics e = Books(priced_with({{"carbon_g_per_kwh", 400}})).economics();
+  // 200.008 W x 1.2 = 0.24001 kW, 400 g of each kWh.
+  EXPECT_NEAR(*e.carbon_kg_per_hour, 0.24001 * 0.4, 1e-6);
+  EXPECT_NEAR(*e.carbon_g_per_m_output_tokens, 0.24001 * 400 * hours / 4e-6, 1e-5);
+  EXPECT_FALSE(Books(priced_with({})).economics().carbon_kg_per_hour);
+}
+
+TEST(Economics, TiersSellAllTokensAndMarginIsWhatIsLeft) {
+  // 32 and 4 millionths of a million tokens at 1000 and 5000 USD: 0.052 USD in 17400 ns.
+  const Economics e =
+      Books(priced_with({{"tiers.best.input", 1000}, {"tiers.best.output", 5000}})).economics();
+  const TierBooks& tier = e.tiers.at("best");
+  const double revenue = 0.052 / hours;
+  EXPECT_NEAR(tier.revenue_usd_per_hour, revenue, revenue * 1e-9);
+  EXPECT_NEAR(tier.margin, 1 - 2.0416 / revenue, 1e-9);
+  EXPECT_NEAR(tier.break_even_share, 2.0416 / revenue, 1e-9);
+}
+
+TEST(Economics, OwningPaysFromTheUseThatItsCapitalTakesOfTheRentItSaves) {
+  const Economics e = Books(priced_with({{"chips.big.rent", 3}})).economics();
+  // Capital 2 USD/h whether used or not; an hour of use 0.0416 instead of 3.
+  EXPECT_NEAR(*e.usd_per_hour.owned, 2.0416, 1e-4);
+  EXPECT_NEAR(*e.usd_per_hour.rented, 3, 1e-12);
+  EXPECT_NEAR(*e.usd_per_hour.owning_pays_above, 2 / (3 - 0.0416), 1e-4);
+}
+
+TEST(Economics, RunningPaysFromTheLoadAtWhichBoughtTokensCostAsMuch) {
+  const Economics e =
+      Books(priced_with({{"purchase.input", 1000}, {"purchase.output", 5000}})).economics();
+  EXPECT_NEAR(*e.usd_per_hour.purchase, 0.052 / hours, 1);
+  EXPECT_NEAR(*e.usd_per_hour.running_pays_above, 2.0416 * hours / 0.052, 1e-9);
+}
+
+TEST(Economics, HoursOfLoadingCostLikeHoursOfService) {
+  const Books plain(priced_with({}));
+  const Books loading(priced_with({{"load_time", 7200}, {"loads_per_day", 3}}));
+  // A quarter of the day.
+  EXPECT_NEAR(*loading.accounting.usd_per_hour_used, *plain.accounting.usd_per_hour_used / 0.75,
+              1e-12);
+}
+
+TEST(Economics, StandBesideTheSummary) {
+  const Books books(priced_with({{"carbon_g_per_kwh", 400},
+                                 {"chips.big.rent", 3},
+                                 {"tiers.best.input", 1000},
+                                 {"tiers.best.output", 5000}}));
+  const ReportInput input{books.scenario, books.result, books.accounting, books.sensitivity};
+  const auto json = nlohmann::json::parse(comparable_json(input)).at("economics");
+  EXPECT_NEAR(json.at("carbon_kg_per_hour").get<double>(), 0.096, 1e-4);
+  EXPECT_NEAR(json.at("rented_usd_per_hour").get<double>(), 3, 1e-12);
+  EXPECT_TRUE(json.at("tiers").contains("best"));
+  EXPECT_TRUE(json.at("purchase_usd_per_hour").is_null());
+  const std::string page = run_page(input);
+  EXPECT_NE(page.find("g CO2 per M output tokens"), std::string::npos);
+  EXPECT_NE(page.find("owning pays above"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace tandem::economics
