@@ -20,7 +20,7 @@ bool has_known_requests(const Scenario& scenario) {
   const Traffic& traffic = scenario.traffic;
   return !scenario.is_mix() && !scenario.placement.speculation.is_on() && !traffic.trace &&
          !traffic.has_groups() && !traffic.has_sessions() && traffic.length_spread == 0 &&
-         traffic.shared_prefix_tokens == 0;
+         traffic.shared_prefix_tokens == 0 && !traffic.has_warm_up();
 }
 
 Batch decodes(std::int64_t count, std::int64_t context) {
@@ -79,6 +79,8 @@ void bound_passes(const Scenario& scenario, const DeploymentModel& deployment, P
 void bound_accounts(const Scenario& scenario, ServiceModel& model, PlanBounds& bounds) {
   Traffic one = scenario.traffic;
   one.requests = 1;
+  one.warm_up_requests = 0;
+  one.warm_up_s = 0;
   RunOptions options;
   options.fidelity = Fidelity::Analytical;
   RunResult result = model.run(one, options);
