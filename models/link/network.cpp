@@ -59,10 +59,7 @@ MessageId Network::send(Picoseconds at, NodeId from, NodeId to, Bytes size, Payl
   message.sent = at;
   if (payload) message.target = std::make_shared<std::vector<std::byte>>(payload->size());
   message.source = std::move(payload);
-  const bool joins = joins_burst(at);
-  if (!joins) go_on_from_burst(at);
   if (at < queue_.now()) roll_back(at);
-  if (!joins) open_burst(at);
   // What a look-ahead has done lies before `at` now and cannot change any more.
   forget_checkpoint();
   committed_ = at;
@@ -95,10 +92,6 @@ Network::LinkState& Network::state_of(LinkId id) {
 }
 
 std::optional<Picoseconds> Network::next_delivery() {
-  close_burst();
-  if (burst_ && burst_->known != nullptr) {
-    return burst_->sent + burst_->known->arrivals[burst_->popped].after;
-  }
   if (!checkpoint_ && ready_.empty()) checkpoint_.emplace(Checkpoint{queue_, messages_, {}});
   go_to_delivery();
   if (ready_.empty()) return std::nullopt;
@@ -111,22 +104,17 @@ void Network::go_to_delivery() {
 }
 
 Delivery Network::pop_delivery() {
-  close_burst();
-  if (burst_ && burst_->known != nullptr) return pop_known();
   go_to_delivery();  // for good: there is nothing to undo
   if (ready_.empty()) throw ModelError("network: nothing is under way");
   Delivery delivery = std::move(ready_.front());
   ready_.erase(ready_.begin());
   committed_ = std::max(committed_, delivery.time);
   if (checkpoint_) popped_.insert(delivery.id);
-  note_arrival(delivery);
   return delivery;
 }
 
 std::optional<Delivery> Network::advance(Picoseconds limit) {
-  go_on_from_burst(committed_);
   if (checkpoint_) roll_back(committed_);
-  leave_burst();
   while (!queue_.empty() && queue_.next_time() <= (ready_.empty() ? limit : ready_.front().time)) {
     step();
   }
@@ -312,7 +300,7 @@ Picoseconds Network::floor(NodeId from, NodeId to, Bytes size) const {
 LinkStatistics Network::statistics(LinkId id) const {
   const LinkState& state = links_.at(to_index(id));
   LinkStatistics result = state.statistics;
-  result.busy += state.schedule.busy();
+  result.busy = state.schedule.busy();
   return result;
 }
 

@@ -10,7 +10,6 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "models/link/link_schedule.hpp"
@@ -41,9 +40,6 @@ struct NetworkOptions {
   std::size_t equal_routes = 8;
   /// Whether LinkStatistics::peak_queue is kept: it costs time per message under way.
   bool counts_queues = true;
-  /// Messages sent at one time into an idle network are remembered: when the same ones are sent
-  /// again they arrive after the same times. Changes nothing but the time to find out.
-  bool remembers_bursts = true;
 };
 
 using MessageId = std::int64_t;
@@ -103,8 +99,7 @@ class Network {
   [[nodiscard]] Picoseconds floor(NodeId from, NodeId to, Bytes size) const;
 
   [[nodiscard]] const Topology& topology() const { return topology_; }
-  /// Counts up to the last send or pop, plus whatever a look-ahead has moved since; messages of a
-  /// remembered burst count when the last of them is out.
+  /// Counts up to the last send or pop, plus whatever a look-ahead has moved since.
   [[nodiscard]] LinkStatistics statistics(LinkId id) const;
 
  private:
@@ -156,42 +151,6 @@ class Network {
     std::map<LinkId, LinkState> links;
   };
 
-  /// What became of messages that were sent together into an idle network, with nothing sent until
-  /// the last of them had arrived; times from the sending, ids from the first.
-  struct Burst {
-    struct Arrival {
-      Picoseconds after;
-      MessageId id;
-    };
-    struct Use {
-      LinkId link;
-      LinkStatistics statistics;
-    };
-    std::vector<Arrival> arrivals;
-    std::vector<Use> uses;
-  };
-  /// A burst that has been sent and not yet gone further.
-  struct BurstInFlight {
-    Picoseconds sent;
-    MessageId first = 0;
-    bool is_closed = false;          ///< looked for in the memory
-    const Burst* known = nullptr;    ///< its arrivals are taken from here: nothing is simulated
-    std::size_t popped = 0;          ///< of them
-    std::uint64_t key = 0;           ///< under which it will be remembered
-    Burst seen;                      ///< what is being learnt of it
-    std::vector<Burst::Use> before;  ///< statistics of its links when it was sent
-  };
-  [[nodiscard]] bool joins_burst(Picoseconds at) const;
-  void open_burst(Picoseconds at);
-  void close_burst();
-  void end_burst();
-  void go_on_from_burst(Picoseconds at);
-  void leave_burst();
-  Delivery pop_known();
-  void note_arrival(const Delivery& delivery);
-  [[nodiscard]] std::uint64_t key_of_burst() const;
-  [[nodiscard]] std::set<LinkId> links_of_burst() const;
-
   void step();
   void go_to_delivery();
   void offer(MessageId id, Message& message, Picoseconds now);
@@ -216,8 +175,6 @@ class Network {
   std::vector<Delivery> ready_;           // ascending by id, all of one time
   std::optional<Checkpoint> checkpoint_;  ///< of the first look ahead since the last send
   std::set<MessageId> popped_;            ///< since the checkpoint, and not seen again
-  std::optional<BurstInFlight> burst_;    ///< while nothing else is under way
-  std::unordered_map<std::uint64_t, Burst> bursts_;
   MessageId next_id_ = 0;
   Picoseconds committed_{0};  // time of the last send or pop
 };

@@ -3,17 +3,12 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "sim/entry/context.hpp"
 #include "sim/entry/describe_passes.hpp"
-
-namespace tandem {
-struct StageMemory;
-}
 
 namespace tandem::entry {
 
@@ -33,9 +28,6 @@ struct RunRequest {
   bool with_rows = false;      ///< as values
   bool with_timeline = false;
   bool all_ranks = false;
-  /// What earlier runs of this process simulated; null: nothing is taken from them.
-  std::shared_ptr<StageMemory> memory = nullptr;
-  bool with_swings = false;
 };
 /// One request of a run as the Python module hands it over: fields without gaps.
 struct RequestRow {
@@ -56,9 +48,6 @@ struct RunAnswer {
   std::string requests_csv;          ///< when asked for
   std::vector<RequestRow> requests;  ///< when asked for
   std::string timeline;              ///< Chrome trace JSON, when asked for
-  /// When asked for: JSON list of the numbers with a range, {parameter, low, high, source, basis,
-  /// figures{key: [least, largest]}}, the figures over their value.
-  std::string swings;
 };
 [[nodiscard]] RunAnswer run_scenario(const Context& context, const RunRequest& request);
 

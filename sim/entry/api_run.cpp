@@ -2,7 +2,6 @@
 
 #include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "sim/account/accounting.hpp"
@@ -28,21 +27,6 @@ Fidelity fidelity_of(const std::string& text) {
   if (text == "cycle") return Fidelity::Cycle;
   if (text == "analytical") return Fidelity::Analytical;
   throw ConfigError(fmt::format("fidelity is '{}'; write 'cycle' or 'analytical'", text));
-}
-
-std::string swings_json(const Sensitivity& sensitivity) {
-  auto list = nlohmann::ordered_json::array();
-  for (const Swing& swing : sensitivity.swings) {
-    auto figures = nlohmann::ordered_json::object();
-    for (const auto& [name, factor] : swing.figures) figures[name] = {factor.low, factor.high};
-    list.push_back({{"parameter", swing.parameter},
-                    {"low", swing.low},
-                    {"high", swing.high},
-                    {"source", swing.source},
-                    {"basis", swing.basis},
-                    {"figures", figures}});
-  }
-  return list.dump();
 }
 
 /// A scenario at its highest load, with everything the report needs kept alive.
@@ -135,8 +119,7 @@ RunAnswer run_scenario(const Context& context, const RunRequest& request) {
   options.seed = request.seed;
   options.store = store_of(request.store);
   options.timeline = request.with_timeline ? &timeline : nullptr;
-  ServiceModel model(scenario, context.catalogue, context.make_network, options.store,
-                     request.memory);
+  ServiceModel model(scenario, context.catalogue, context.make_network, options.store);
   const RunResult result = model.run(scenario.traffic, options);
   const Accounting accounting = account(scenario, result);
   const Sensitivity sensitivity =
@@ -145,7 +128,6 @@ RunAnswer run_scenario(const Context& context, const RunRequest& request) {
   RunAnswer answer;
   answer.json = result_json(input);
   answer.page = run_page(input);
-  if (request.with_swings) answer.swings = swings_json(sensitivity);
   if (request.with_requests) answer.requests_csv = requests_csv(result);
   if (request.with_rows) answer.requests = rows_of(result);
   if (request.with_timeline) {

@@ -45,12 +45,7 @@ void run_plan(const PlanArguments& arguments, Session& session) {
     if (result.result.empty()) store(result);
   }
   std::cout << plan_page(search);
-  const std::string task = swings_task(search);
-  if (task.empty()) {
-    session.exit_code = check_failed;
-    return;
-  }
-  std::cout << tornado_page(search, SweepWorker(context).answer(task));
+  if (!search.best()) session.exit_code = check_failed;
 }
 
 }  // namespace

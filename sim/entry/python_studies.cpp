@@ -92,11 +92,7 @@ void add_studies(py::module_& module) {
       .def("tasks", [](const PythonPlan& plan) { return plan.search.tasks(); })
       .def("results", [](const PythonPlan& plan) { return plan.search.results(); })
       .def("best", [](const PythonPlan& plan) { return plan.search.best(); })
-      .def("page", [](const PythonPlan& plan) { return plan_page(plan.search); })
-      .def("swings_task", [](const PythonPlan& plan) { return swings_task(plan.search); })
-      .def("tornado", [](const PythonPlan& plan, const std::string& answer) {
-        return tornado_page(plan.search, answer);
-      });
+      .def("page", [](const PythonPlan& plan) { return plan_page(plan.search); });
 }
 
 }  // namespace tandem::entry

@@ -278,12 +278,10 @@ class ServiceRun {
 };
 
 ServiceModel::ServiceModel(const Scenario& scenario, const Catalogue& catalogue,
-                           NetworkFactory make_network, std::optional<std::string> store,
-                           std::shared_ptr<StageMemory> memory)
+                           NetworkFactory make_network, std::optional<std::string> store)
     : scenario_(scenario),
       make_network_(std::move(make_network)),
-      store_(store ? std::optional<std::filesystem::path>(*store) : std::nullopt,
-             std::move(memory)) {
+      store_(store ? std::optional<std::filesystem::path>(*store) : std::nullopt) {
   ChipsTaken taken;
   const auto add = [&](const Scenario& side, ChipsTaken& own) {
     deployments_.push_back(

@@ -20,9 +20,9 @@ namespace tandem {
 /// that.
 class ServiceModel {
  public:
-  /// Throws ConfigError when a placement does not fit. `memory`: what earlier models simulated.
+  /// Throws ConfigError when a placement does not fit.
   ServiceModel(const Scenario& scenario, const Catalogue& catalogue, NetworkFactory make_network,
-               std::optional<std::string> store, std::shared_ptr<StageMemory> memory = nullptr);
+               std::optional<std::string> store);
   ~ServiceModel();
   /// Serves `traffic`, which differs from the scenario's in load and number of requests alone.
   RunResult run(const Traffic& traffic, const RunOptions& options);

@@ -92,7 +92,7 @@ bool evicts_all_layers(const PoolModel& pool) {
 }  // namespace
 
 StepEstimator::StepEstimator(PoolModel& pool, Fidelity fidelity, bool exact)
-    : pool_(pool), fidelity_(fidelity), is_exact_(exact), edges_(edges_of(pool)) {}
+    : pool_(pool), fidelity_(fidelity), exact_(exact), edges_(edges_of(pool)) {}
 
 // On chips with static schedules the KV length counts in whole blocks: the longest pass of the
 // same trip counts stands for all, whatever the order of its requests, and is simulated exactly.
@@ -153,34 +153,10 @@ void StepEstimator::count(const StepCost& cost, double weight, PoolTotals& total
 }
 
 void StepEstimator::simulate_exactly(const Batch& batch, StepEstimate& estimate) {
-  Anchor& exact = exact_[key_of(batch)];
-  if (exact.cost == nullptr) exact.cost = &simulated_step(batch);
-  estimate.stations = exact.cost->stations;
-  estimate.hops = exact.cost->hops;
-  exact.weight += 1;
-}
-
-/// The pass that stands for a batch, found once for each that is asked for.
-StepEstimator::StaticPass& StepEstimator::static_pass(const Batch& batch) {
-  const auto [known, is_new] = static_passes_.try_emplace(key_of(batch));
-  StaticPass& pass = known->second;
-  if (is_new) {
-    const Batch whole = canonical(batch);
-    pass.floor = &pool_.floor(batch);
-    pass.exact = &exact_[key_of(whole)];
-    if (pass.exact->cost == nullptr) pass.exact->cost = &simulated_step(whole);
-    pass.prompt_share = prompt_share(batch);
-  }
-  return pass;
-}
-
-StepEstimate StepEstimator::estimate_of(const StaticPass& pass) {
-  StepEstimate estimate;
-  estimate.stations = pass.exact->cost->stations;
-  estimate.hops = pass.exact->cost->hops;
-  estimate.floor_latency = pass.floor->latency;
-  estimate.floor_period = pass.floor->period;
-  return estimate;
+  const StepCost& cost = simulated_step(batch);
+  estimate.stations = cost.stations;
+  estimate.hops = cost.hops;
+  count(cost, 1, totals_);
 }
 
 StepEstimator::Anchor& StepEstimator::anchor_at(const BatchFeatures& point) {
@@ -196,9 +172,6 @@ StepEstimator::Anchor& StepEstimator::anchor_at(const BatchFeatures& point) {
 PoolTotals StepEstimator::totals() const {
   PoolTotals totals = totals_;
   for (const auto& [point, anchor] : anchors_) count(*anchor.cost, anchor.weight, totals);
-  for (const auto& [key, exact] : exact_) {
-    if (exact.weight > 0) count(*exact.cost, exact.weight, totals);
-  }
   return totals;
 }
 
@@ -225,43 +198,42 @@ void StepEstimator::interpolate(const Batch& batch, StepEstimate& estimate) {
 }
 
 // A mixed pass is split as its two parts by themselves would take time.
-double StepEstimator::prompt_share(const Batch& batch) {
+void StepEstimator::split_floor(const Batch& batch, const StepFloor& floor) {
   Batch prompts, decodes;
   for (const SequenceSlice& slice : batch.slices) {
     (is_prompt(slice) ? prompts : decodes).slices.push_back(slice);
   }
-  if (prompts.slices.empty()) return 0;
-  if (decodes.slices.empty()) return 1;
-  const double a = to_seconds(pool_.floor(prompts).period);
-  const double b = to_seconds(pool_.floor(decodes).period);
-  return a / (a + b);
-}
-
-void StepEstimator::split_floor(double prompt_share, const StepFloor& floor) {
-  totals_.prefill_floor_s += prompt_share * to_seconds(floor.period);
-  totals_.decode_floor_s += (1 - prompt_share) * to_seconds(floor.period);
+  double share = prompts.slices.empty() ? 0 : 1;
+  if (!prompts.slices.empty() && !decodes.slices.empty()) {
+    const double a = to_seconds(pool_.floor(prompts).period);
+    const double b = to_seconds(pool_.floor(decodes).period);
+    share = a / (a + b);
+  }
+  totals_.prefill_floor_s += share * to_seconds(floor.period);
+  totals_.decode_floor_s += (1 - share) * to_seconds(floor.period);
 }
 
 StepEstimate StepEstimator::expect(const Batch& batch) {
-  if (fidelity_ == Fidelity::Analytical) return analytical(pool_.floor(batch));
-  return estimate_of(static_pass(batch));
+  const StepFloor floor = pool_.floor(batch);
+  StepEstimate estimate = analytical(floor);
+  if (fidelity_ == Fidelity::Analytical) return estimate;
+  const StepCost& cost = simulated_step(canonical(batch));
+  estimate.stations = cost.stations;
+  estimate.hops = cost.hops;
+  return estimate;
 }
 
 StepEstimate StepEstimator::execute(const Batch& batch) {
   ++totals_.steps;
-  if (fidelity_ == Fidelity::Cycle && pool_.is_static()) {
-    const StaticPass& pass = static_pass(batch);
-    split_floor(pass.prompt_share, *pass.floor);
-    pass.exact->weight += 1;
-    return estimate_of(pass);
-  }
-  const StepFloor& floor = pool_.floor(batch);
-  split_floor(prompt_share(batch), floor);
+  const StepFloor floor = pool_.floor(batch);
+  split_floor(batch, floor);
   if (fidelity_ == Fidelity::Analytical) return analytical(floor);
   StepEstimate estimate;
   estimate.floor_latency = floor.latency;
   estimate.floor_period = floor.period;
-  if (is_exact_) {
+  if (pool_.is_static()) {
+    simulate_exactly(canonical(batch), estimate);
+  } else if (exact_) {
     simulate_exactly(batch, estimate);
   } else {
     interpolate(batch, estimate);

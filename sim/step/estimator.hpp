@@ -6,7 +6,6 @@
 #include <map>
 #include <set>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "sim/core/random.hpp"
@@ -97,25 +96,14 @@ class StepEstimator {
   };
   Anchor& anchor_at(const BatchFeatures& point);
   static void count(const StepCost& cost, double weight, PoolTotals& totals);
-  /// A batch of a pool with a static schedule.
-  struct StaticPass {
-    const StepFloor* floor = nullptr;
-    Anchor* exact = nullptr;
-    double prompt_share = 0;
-  };
-  StaticPass& static_pass(const Batch& batch);
-  static StepEstimate estimate_of(const StaticPass& pass);
-  double prompt_share(const Batch& batch);
-  void split_floor(double prompt_share, const StepFloor& floor);
+  void split_floor(const Batch& batch, const StepFloor& floor);
 
   PoolModel& pool_;
   Fidelity fidelity_;
-  bool is_exact_;
+  bool exact_;
   DecodeEdges edges_;
-  PoolTotals totals_;  ///< what anchors and exact passes stand for left out
+  PoolTotals totals_;  ///< what anchors stand for left out
   std::map<BatchFeatures, Anchor> anchors_;
-  std::map<std::uint64_t, Anchor> exact_;  ///< passes simulated as they are, by key
-  std::unordered_map<std::uint64_t, StaticPass> static_passes_;
   std::set<std::uint64_t> simulated_;
 };
 

@@ -360,7 +360,7 @@ PoolModel::StageFloor PoolModel::floor_of(const Station& station, std::size_t st
   return result;
 }
 
-const StepFloor& PoolModel::floor(const Batch& batch) {
+StepFloor PoolModel::floor(const Batch& batch) {
   const std::uint64_t key = key_of(batch);
   const auto found = floors_.find(key);
   if (found != floors_.end()) return found->second;
@@ -380,7 +380,8 @@ const StepFloor& PoolModel::floor(const Batch& batch) {
     add_parts(slowest->parts, result.parts);
     result.parts["hand_over"] += hop;
   }
-  return floors_.emplace(key, std::move(result)).first->second;
+  floors_.emplace(key, result);
+  return result;
 }
 
 }  // namespace tandem

@@ -95,8 +95,8 @@ class PoolModel {
   /// What happens when in a pass: each rank of a gang with each micro-batch, or each micro-batch on
   /// its way between halves of layers. A chip by itself is one span.
   [[nodiscard]] PassTrace trace(const Batch& batch);
-  /// Computed apart from step(). The reference stays valid.
-  const StepFloor& floor(const Batch& batch);
+  /// Computed apart from step().
+  StepFloor floor(const Batch& batch);
 
   [[nodiscard]] const std::vector<Station>& stations() const { return stations_; }
   [[nodiscard]] const ChipModel& chip() const { return *chip_; }

@@ -201,10 +201,7 @@ std::optional<CollectiveCost> decode_collective(const std::string& text) {
   return cost;
 }
 
-StageStore::StageStore(std::optional<std::filesystem::path> folder,
-                       std::shared_ptr<StageMemory> memory)
-    : folder_(std::move(folder)),
-      memory_(memory ? std::move(memory) : std::make_shared<StageMemory>()) {}
+StageStore::StageStore(std::optional<std::filesystem::path> folder) : folder_(std::move(folder)) {}
 
 std::filesystem::path StageStore::path_of(std::uint64_t key, const char* kind) const {
   const std::string name = Hasher().add(key).hex();
@@ -212,50 +209,50 @@ std::filesystem::path StageStore::path_of(std::uint64_t key, const char* kind) c
 }
 
 const StageResult* StageStore::find(std::uint64_t key) {
-  const auto found = memory_->stages.find(key);
-  if (found != memory_->stages.end()) return &found->second;
+  const auto found = memory_.find(key);
+  if (found != memory_.end()) return &found->second;
   if (!folder_) return nullptr;
   const std::optional<std::string> text = read_text(path_of(key, ".stage"));
   std::optional<StageResult> stored = text ? decode_stage_result(*text) : std::nullopt;
   if (!stored) return nullptr;
   ++loaded_;
-  return &memory_->stages.emplace(key, std::move(*stored)).first->second;
+  return &memory_.emplace(key, std::move(*stored)).first->second;
 }
 
 const StageResult& StageStore::put(std::uint64_t key, StageResult result) {
   ++computed_;
   if (folder_) write_text(path_of(key, ".stage"), encode_stage_result(result));
-  return memory_->stages.insert_or_assign(key, std::move(result)).first->second;
+  return memory_.insert_or_assign(key, std::move(result)).first->second;
 }
 
 std::optional<Fit> StageStore::find_fit(std::uint64_t key) {
-  const auto found = memory_->fits.find(key);
-  if (found != memory_->fits.end()) return found->second;
+  const auto found = fits_.find(key);
+  if (found != fits_.end()) return found->second;
   if (!folder_) return std::nullopt;
   const std::optional<std::string> text = read_text(path_of(key, ".fit"));
   const std::optional<Fit> stored = text ? decode_fit(*text) : std::nullopt;
-  if (stored) memory_->fits.emplace(key, *stored);
+  if (stored) fits_.emplace(key, *stored);
   return stored;
 }
 
 const CollectiveCost* StageStore::find_collective(std::uint64_t key) {
-  const auto found = memory_->collectives.find(key);
-  if (found != memory_->collectives.end()) return &found->second;
+  const auto found = collectives_.find(key);
+  if (found != collectives_.end()) return &found->second;
   if (!folder_) return nullptr;
   const std::optional<std::string> text = read_text(path_of(key, ".collective"));
   std::optional<CollectiveCost> stored = text ? decode_collective(*text) : std::nullopt;
   if (!stored) return nullptr;
-  return &memory_->collectives.emplace(key, std::move(*stored)).first->second;
+  return &collectives_.emplace(key, std::move(*stored)).first->second;
 }
 
 const CollectiveCost& StageStore::put_collective(std::uint64_t key, CollectiveCost cost) {
   if (folder_) write_text(path_of(key, ".collective"), encode_collective(cost));
-  return memory_->collectives.insert_or_assign(key, std::move(cost)).first->second;
+  return collectives_.insert_or_assign(key, std::move(cost)).first->second;
 }
 
 void StageStore::put_fit(std::uint64_t key, const Fit& fit) {
   if (folder_) write_text(path_of(key, ".fit"), encode_fit(fit));
-  memory_->fits.insert_or_assign(key, fit);
+  fits_.insert_or_assign(key, fit);
 }
 
 }  // namespace tandem

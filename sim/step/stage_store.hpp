@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
-#include <memory>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -35,13 +34,6 @@ struct StageResult {
 /// The part of a stage's cost that is kept.
 [[nodiscard]] StageResult summary_of(const StageCost& cost);
 
-/// What stores hold in memory: shared by those of one process, one after the other.
-struct StageMemory {
-  std::unordered_map<std::uint64_t, StageResult> stages;
-  std::unordered_map<std::uint64_t, Fit> fits;
-  std::unordered_map<std::uint64_t, CollectiveCost> collectives;
-};
-
 /// Key -> result.
 ///
 /// Contract: a folder may be shared by processes and may hold anything; files are written under a
@@ -50,9 +42,7 @@ class StageStore {
  public:
   /// `folder`: none keeps results in memory alone. The folder is made when first written to; one
   /// that cannot be made or written is ignored.
-  /// `memory`: of earlier stores; null begins anew.
-  explicit StageStore(std::optional<std::filesystem::path> folder = std::nullopt,
-                      std::shared_ptr<StageMemory> memory = nullptr);
+  explicit StageStore(std::optional<std::filesystem::path> folder = std::nullopt);
   /// The result of that key, or null. The pointer stays valid as long as the store.
   [[nodiscard]] const StageResult* find(std::uint64_t key);
   const StageResult& put(std::uint64_t key, StageResult result);
@@ -70,7 +60,9 @@ class StageStore {
   [[nodiscard]] std::filesystem::path path_of(std::uint64_t key, const char* kind) const;
 
   std::optional<std::filesystem::path> folder_;
-  std::shared_ptr<StageMemory> memory_;
+  std::unordered_map<std::uint64_t, StageResult> memory_;
+  std::unordered_map<std::uint64_t, Fit> fits_;
+  std::unordered_map<std::uint64_t, CollectiveCost> collectives_;
   std::int64_t loaded_ = 0;
   std::int64_t computed_ = 0;
 };

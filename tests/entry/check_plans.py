@@ -96,8 +96,6 @@ def main():
                 failures.append(f"{goal}: {best_row(searched, figure, direction)} is not {expected}")
             if f"answer: llama70b_gpu with {expected[0]}\n" not in page:
                 failures.append(f"{goal}: the page says\n{page}")
-            if "hangs on most" not in page:
-                failures.append(f"{goal}: no tornado in\n{page}")
             if front(searched, figure, direction) != front(whole, figure, direction):
                 failures.append(f"{goal}: another Pareto front")
             rows = rows_of(searched)

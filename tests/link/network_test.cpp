@@ -210,46 +210,5 @@ TEST(Network, RejectsSendsIntoThePastAndWrongPayloads) {
   EXPECT_THROW((void)network.pop_delivery(), ModelError);
 }
 
-/// Bursts over a star at the given times, and what came of them: deliveries, then statistics.
-std::vector<std::string> bursts_over(const std::vector<Picoseconds>& times, bool remembers) {
-  Star star(4);
-  NetworkOptions options;
-  options.remembers_bursts = remembers;
-  Network network(star.topology, options);
-  std::vector<std::string> log;
-  const auto pop = [&] {
-    const Delivery delivery = network.pop_delivery();
-    log.push_back(std::to_string(delivery.id) + " at " + std::to_string(delivery.time.count()));
-  };
-  for (const Picoseconds time : times) {
-    while (network.next_delivery() && *network.next_delivery() <= time) pop();
-    for (const int chip : {1, 2, 3}) {
-      network.send(time, star.chips[static_cast<std::size_t>(chip)], star.chips[0], 5000_B * chip);
-    }
-  }
-  while (network.next_delivery()) pop();
-  for (const auto& links : {star.up, star.down}) {
-    for (const LinkId link : links) {
-      const LinkStatistics use = network.statistics(link);
-      log.push_back(std::to_string(use.payload.count()) + " " + std::to_string(use.busy.count()) +
-                    " " + std::to_string(use.trains) + " " + std::to_string(use.peak_queue));
-    }
-  }
-  return log;
-}
-
-// One burst takes 30 us through the one link to chip 0; 10 us after the sending the first message
-// is out. The second burst is the first one again; the third comes on top of the fourth.
-TEST(Network, RemembersBurstsWithoutAChangeToAnything) {
-  const std::vector<std::vector<Picoseconds>> cases = {{0_us, 100_us, 200_us},
-                                                       {0_us, 100_us, 110_us, 300_us},
-                                                       {0_us, 100_us, 120_us, 300_us, 400_us},
-                                                       {0_us, 10_us, 100_us, 200_us, 205_us},
-                                                       {0_us, 100_us, 200_us, 200_us + 15_ns}};
-  for (const auto& times : cases) {
-    EXPECT_EQ(bursts_over(times, true), bursts_over(times, false));
-  }
-}
-
 }  // namespace
 }  // namespace tandem::link

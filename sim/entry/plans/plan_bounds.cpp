@@ -93,10 +93,9 @@ void bound_accounts(const Scenario& scenario, ServiceModel& model, PlanBounds& b
 
 }  // namespace
 
-PlanBounds bounds_of(const Context& context, const Scenario& scenario, const std::string& store,
-                     const std::shared_ptr<StageMemory>& memory) {
+PlanBounds bounds_of(const Context& context, const Scenario& scenario, const std::string& store) {
   const auto folder = store == "none" ? std::nullopt : std::optional(store);
-  ServiceModel model(scenario, context.catalogue, context.make_network, folder, memory);
+  ServiceModel model(scenario, context.catalogue, context.make_network, folder);
   PlanBounds bounds;
   const Traffic& traffic = scenario.traffic;
   if (!traffic.trace && !traffic.has_groups() && !traffic.has_sessions()) {

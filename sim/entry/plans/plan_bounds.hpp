@@ -3,14 +3,10 @@
 #pragma once
 
 #include <limits>
-#include <memory>
+#include <optional>
 
 #include "sim/config/plan.hpp"
 #include "sim/entry/context.hpp"
-
-namespace tandem {
-struct StageMemory;
-}
 
 namespace tandem::entry {
 
@@ -33,8 +29,7 @@ struct PlanBounds {
 /// - N users in a closed loop get at most N answers per time of one (Little's law); at any load a
 ///   replica makes at most n tokens per floor of a pass with n decodes, which grows with n.
 [[nodiscard]] PlanBounds bounds_of(const Context& context, const Scenario& scenario,
-                                   const std::string& store,
-                                   const std::shared_ptr<StageMemory>& memory);
+                                   const std::string& store);
 
 /// The best that a figure can be within the bounds; nothing where they say nothing.
 [[nodiscard]] std::optional<double> best_figure(const std::string& figure,

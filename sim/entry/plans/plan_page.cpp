@@ -3,28 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "sim/entry/sweeps/sweep_figures.hpp"
 #include "sim/entry/sweeps/sweep_summary.hpp"
 
 namespace tandem::entry {
 namespace {
-
-using Json = nlohmann::ordered_json;
-
-constexpr std::size_t most_bars = 10;
-
-struct Bar {
-  Json swing;
-  double least = 1, largest = 1;
-  [[nodiscard]] double length() const { return largest - least; }
-};
-
-/// The key of a figure in bands: latencies have one for all their statistics.
-std::string band_key(const std::string& figure) {
-  return figure.substr(0, figure.find('.'));
-}
 
 const PointResult* best_result(const PlanSearch& search, const std::vector<PointResult>& results) {
   const std::optional<std::size_t> best = search.best();
@@ -36,39 +20,6 @@ const PointResult* best_result(const PlanSearch& search, const std::vector<Point
 }
 
 }  // namespace
-
-std::string swings_task(const PlanSearch& search) {
-  const std::optional<std::size_t> best = search.best();
-  if (!best) return {};
-  Json task = Json::parse(search.task_of(*best));
-  task["swings"] = true;
-  return task.dump();
-}
-
-std::string tornado_page(const PlanSearch& search, const std::string& answer) {
-  const Json json = Json::parse(answer);
-  if (!json.contains("swings")) return {};
-  const std::string figure = search.plan().candidates.objectives.front().figure;
-  std::vector<Bar> bars;
-  for (const Json& swing : Json::parse(json["swings"].get<std::string>())) {
-    const auto factor = swing["figures"].find(band_key(figure));
-    if (factor == swing["figures"].end()) continue;
-    const Bar bar{swing, (*factor)[0].get<double>(), (*factor)[1].get<double>()};
-    if (bar.length() > 0) bars.push_back(bar);
-  }
-  std::stable_sort(bars.begin(), bars.end(),
-                   [](const Bar& a, const Bar& b) { return a.length() > b.length(); });
-  if (bars.empty()) return {};
-  std::string page = fmt::format("what {} hangs on most, over the ranges of the inputs:\n", figure);
-  for (std::size_t i = 0; i < std::min(bars.size(), most_bars); ++i) {
-    const Bar& bar = bars[i];
-    page += fmt::format("  {:44} {:+6.1f} % to {:+6.1f} %  ({:.4g} to {:.4g}, {})\n",
-                        bar.swing["parameter"].get<std::string>(), 100 * (bar.least - 1),
-                        100 * (bar.largest - 1), bar.swing["low"].get<double>(),
-                        bar.swing["high"].get<double>(), bar.swing["basis"].get<std::string>());
-  }
-  return page;
-}
 
 std::string plan_page(const PlanSearch& search) {
   const std::vector<PointResult> results = search.results();

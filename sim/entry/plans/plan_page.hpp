@@ -1,4 +1,4 @@
-// What a plan found, for people: the answer, what it is traded against, and what it hangs on.
+// What a plan found, for people: the answer and what it is traded against.
 #pragma once
 
 #include <string>
@@ -6,13 +6,6 @@
 #include "sim/entry/plans/plan_search.hpp"
 
 namespace tandem::entry {
-
-/// The task that runs the best candidate again for its swings; empty where there is none.
-[[nodiscard]] std::string swings_task(const PlanSearch& search);
-
-/// The numbers that move the goal's figure most over their ranges, ten at most, as lines of a
-/// tornado. `answer`: of the swings task.
-[[nodiscard]] std::string tornado_page(const PlanSearch& search, const std::string& answer);
 
 /// The answer with its figures, the Pareto front, and how many candidates ran.
 [[nodiscard]] std::string plan_page(const PlanSearch& search);

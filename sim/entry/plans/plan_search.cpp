@@ -6,7 +6,6 @@
 
 #include "sim/core/diagnostics.hpp"
 #include "sim/entry/sweeps/sweep_figures.hpp"
-#include "sim/step/stage_store.hpp"
 
 namespace tandem::entry {
 namespace {
@@ -35,7 +34,6 @@ PlanSearch::PlanSearch(const Context& context, Plan plan, const SweepOptions& op
 
 /// Settles what needs no run, and puts the rest in order.
 void PlanSearch::bound(const Context& context, const SweepOptions& options) {
-  const auto memory = std::make_shared<StageMemory>();
   const Loader loader = context.loader.remembering();
   for (std::size_t i = 0; i < candidates_.size(); ++i) {
     Candidate& candidate = candidates_[i];
@@ -46,7 +44,7 @@ void PlanSearch::bound(const Context& context, const SweepOptions& options) {
     const SweepPoint& point = plan_.candidates.points[i];
     try {
       const Scenario scenario = loader.scenario(point.scenario, overrides_of(point));
-      candidate.bounds = bounds_of(context, scenario, options.store, memory);
+      candidate.bounds = bounds_of(context, scenario, options.store);
     } catch (const ConfigError&) {
       // The run says the same, with its status.
     } catch (const ModelError&) {

@@ -12,7 +12,6 @@
 #include "sim/core/diagnostics.hpp"
 #include "sim/entry/api.hpp"
 #include "sim/entry/sweeps/sweep_figures.hpp"
-#include "sim/step/stage_store.hpp"
 
 namespace tandem::entry {
 namespace {
@@ -208,8 +207,7 @@ std::vector<SweepTask> prepare_sweep(const Context& context, const Sweep& sweep,
   return tasks;
 }
 
-SweepWorker::SweepWorker(Context context)
-    : context_(std::move(context)), memory_(std::make_shared<StageMemory>()) {
+SweepWorker::SweepWorker(Context context) : context_(std::move(context)) {
   context_.loader = context_.loader.remembering();
 }
 
@@ -225,13 +223,10 @@ std::string SweepWorker::answer(const std::string& text) {
     request.scenario = task["scenario"];
     request.fidelity = task["fidelity"];
     request.store = task["store"];
-    request.memory = memory_;
     for (const Json& change : task["set"]) request.overrides.push_back({change[0], change[1]});
-    request.with_swings = task.value("swings", false);
     const RunAnswer run = run_scenario(context_, request);
     answer["violated"] = violated_by(task, run.json);
     answer["result"] = run.json;
-    if (request.with_swings) answer["swings"] = run.swings;
   } catch (const ConfigError& error) {
     fail("refused", error);
   } catch (const ModelError& error) {

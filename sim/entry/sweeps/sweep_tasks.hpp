@@ -3,17 +3,12 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "sim/config/sweep.hpp"
 #include "sim/entry/context.hpp"
-
-namespace tandem {
-struct StageMemory;
-}
 
 namespace tandem::entry {
 
@@ -54,7 +49,7 @@ struct PointResult {
 [[nodiscard]] std::vector<SweepTask> prepare_sweep(const Context& context, const Sweep& sweep,
                                                    const SweepOptions& options);
 
-/// Answers tasks, one after the other. Keeps what it has read and simulated; answers do not depend
+/// Answers tasks, one after the other. Keeps what it has read; answers do not depend
 /// on that.
 class SweepWorker {
  public:
@@ -64,7 +59,6 @@ class SweepWorker {
 
  private:
   Context context_;
-  std::shared_ptr<StageMemory> memory_;
 };
 
 /// A task and its answer put together.

@@ -28,7 +28,7 @@ _RETRIES = 3
 
 def _answer(task: str) -> str:
     """Runs one point; a function of the module so that other processes can import it. Each thread
-    keeps what it has read and simulated."""
+    keeps what it has read."""
     worker = getattr(_local, "worker", None)
     if worker is None:
         worker = _local.worker = _core.SweepWorker()
@@ -164,18 +164,16 @@ def sweep(sweep: Study, vary: Mapping[str, Any] | None = None, *,  # pylint: dis
 
 class Plan:
     """What `plan` found. `best` is the row of the answer or None, `candidates` all rows: as those of
-    `sweep`, with the status "pruned" for what could not be the answer. `page` and `tornado` are
-    what the command prints."""
+    `sweep`, with the status "pruned" for what could not be the answer. `page` is what
+    the command prints."""
 
-    def __init__(self, candidates: list[dict[str, Any]], best: int | None, page: str,
-                 tornado: str) -> None:
+    def __init__(self, candidates: list[dict[str, Any]], best: int | None, page: str) -> None:
         self.candidates = candidates
         self.best = None if best is None else candidates[best]
         self.page = page
-        self.tornado = tornado
 
     def __repr__(self) -> str:
-        return self.page + self.tornado
+        return self.page
 
 
 def plan(plan: Study, *, executor: Any = None,  # pylint: disable=W0621
@@ -190,6 +188,4 @@ def plan(plan: Study, *, executor: Any = None,  # pylint: disable=W0621
         while round_ := search.next_round():
             _run(round_, executor, search.take)
         rows = [_row(task, result) for task, result in zip(search.tasks(), search.results())]
-        task = search.swings_task()
-        tornado = search.tornado(_answer(task)) if task else ""
-        return Plan(rows, search.best(), search.page(), tornado)
+        return Plan(rows, search.best(), search.page())
