@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Measured services beside the bands that runs print: writes docs/bands.md.
 
-Usage: bands_page.py --tandem FILE [--data DIR] [--sample N] [--seed S] [--store DIR] [--slowest S]
+Usage: bands_page.py --tandem FILE [--data DIR] [--sample N] [--seed S] [--most N] [--store DIR]
+                     [--slowest S]
 
-Rows are drawn as for docs/services.md, `--sample` of each table. A figure is covered where its measured value lies
+Rows are drawn as for docs/services.md, `--sample` of each table and at least one of each group; `--most` bounds
+them. A figure is covered where its measured value lies
 inside the band of its prediction: the prediction times the ends of the run's band over its mean. `--slowest` leaves
 out rows whose run takes longer, in seconds.
 """
@@ -15,6 +17,7 @@ import csv
 import json
 import os
 import pathlib
+import random
 import subprocess
 import sys
 import tempfile
@@ -31,7 +34,8 @@ KEYS = {"ttft": "ttft_ms", "tpot": "tpot_ms", "e2e": "e2e_ms", "throughput": "ou
 
 HEAD = """# Measured services inside the printed bands
 
-Written by `scripts/bands_page.py --sample {sample} --seed {seed}`. The band of a figure is meant to hold the truth in
+Written by `scripts/bands_page.py --sample {sample} --most {most} --seed {seed}`;
+rows whose run took longer than {slowest:.0f} s are left out. The band of a figure is meant to hold the truth in
 90 of 100 cases. It is put together from what is known apart from services:
 
 - the validated error of every kernel family that the run spends its time in (bias and 90th percentile of
@@ -52,6 +56,7 @@ def arguments():
     parser.add_argument("--data", type=pathlib.Path, default=os.environ.get("TANDEM_DATA"))
     parser.add_argument("--sample", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--most", type=int, default=100)
     parser.add_argument("--store")
     parser.add_argument("--slowest", type=float, default=120)
     return parser.parse_args()
@@ -95,11 +100,13 @@ def main():
         for table, read in TABLES.items():
             cases = [case for case in read(options.data) if case.scenario]
             cases = sample(cases, options.sample, options.seed)
+            if len(cases) > options.most:
+                cases = random.Random(f"{options.seed}/{table}").sample(cases, options.most)
             with concurrent.futures.ThreadPoolExecutor(2) as pool:
                 for case, figures in zip(cases, pool.map(lambda c: run(c, options, store), cases)):
                     for name, (predicted, low, high) in figures.items():
                         rows[table, name].append((case.measured[name] / predicted, low, high))
-    text = HEAD.format(sample=options.sample, seed=options.seed)
+    text = HEAD.format(sample=options.sample, most=options.most, seed=options.seed, slowest=options.slowest)
     everything = []
     for (table, name), found in rows.items():
         text += line(table, name, found)
