@@ -2,11 +2,12 @@
 """Writes docs/services.md: measured services beside what the simulator predicts for them.
 
 Usage: services_page.py --tandem FILE [--data DIR] [--sample N|all] [--seed S] [--only TEXT] [--store DIR]
-                        [--rows FILE] [--check]
+                        [--workers N] [--rows FILE] [--check]
 
 `--sample` bounds the rows per table, drawn from each group of model, GPU, format and engine in proportion;
 `--only` runs the tables whose name contains TEXT and keeps the other sections of the page; `--rows` writes every
-row with its prediction as JSON; `--check` compares the page with a fresh run.
+row with its prediction as JSON; `--check` compares the page with a fresh run. What a row stands for and what it is
+compared with is decided by `tandem validate --only system`.
 """
 
 import argparse
@@ -17,17 +18,14 @@ import pathlib
 import sys
 import tempfile
 
-from services import inferencex, report, request_log, static_batches, throughput
+from services import report, request_log, tables
 from services.cases import sample
-from services.simulation import Runs
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "services.md"
-TABLES = {"log": request_log.cases, "inferencex": inferencex.cases, "trtllm": throughput.cases,
-          "splitwise": static_batches.splitwise, "argonne": static_batches.argonne}
 SAMPLE = 40
 # Rows of tables whose runs take no time, as a multiple of the others'; 0: minutes each, only with `--sample all`.
-SHARES = {"trtllm": 0, "argonne": 4}
+SHARES = {"trtllm": 0, "argonne": 4, "splitwise": 4}
 
 
 def arguments():
@@ -38,15 +36,22 @@ def arguments():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="")
     parser.add_argument("--store")
+    parser.add_argument("--workers", type=int, default=2, help="processes")
     parser.add_argument("--rows", type=pathlib.Path)
     parser.add_argument("--check", action="store_true")
     return parser.parse_args()
 
 
-def progress(count, total):
-    """A line on a terminal, nothing in a pipe."""
-    if sys.stderr.isatty():
-        print(f"\r{count} of {total}", end="", file=sys.stderr)
+def predicted(name, data, number, options):
+    """All cases of a table, and those drawn with their predictions."""
+    if name == "log":
+        every = request_log.cases_of(data)
+        request_log.predict(every[0], options.tandem, data, options.store)
+        return every, every
+    every = tables.cases_of(name, data)
+    chosen = sample(every, number and max(1, round(number * SHARES.get(name, 1))), options.seed)
+    tables.predict(chosen, options.tandem, data, options.store, options.workers)
+    return every, chosen
 
 
 def main():
@@ -54,21 +59,17 @@ def main():
     if not options.data:
         sys.exit("services_page.py: error: no data: give --data or set TANDEM_DATA")
     number = None if options.sample == "all" else int(options.sample)
-    tables = {}
+    found = {}
     with tempfile.TemporaryDirectory() as folder:
-        runs = Runs(options.tandem, options.store or folder)
-        for name, read in TABLES.items():
+        options.store = options.store or folder
+        for name in ("log", *tables.TABLES):
             if options.only in name and (number is None or SHARES.get(name, 1)):
-                every = read(pathlib.Path(options.data))
-                share = SHARES.get(name, 1)
-                chosen = sample(every, number and max(1, round(number * share)), options.seed)
-                runs.predict(chosen, progress)
-                tables[name] = (every, chosen)
+                found[name] = predicted(name, pathlib.Path(options.data), number, options)
     if options.rows:
-        options.rows.write_text(json.dumps([dataclasses.asdict(case) for _, chosen in tables.values()
+        options.rows.write_text(json.dumps([dataclasses.asdict(case) for _, chosen in found.values()
                                             for case in chosen]))
     before = PAGE.read_text() if PAGE.exists() else ""
-    page = report.page(tables, number, options.seed, before if options.only else "")
+    page = report.page(found, number, options.seed, before if options.only else "")
     if not options.check:
         PAGE.write_text(page)
     elif page != before:

@@ -361,6 +361,7 @@ void resolve_products(const ParameterSet& set, GpuParams& p) {
   if (set.has("alternates_promotion")) {
     p.alternates_promotion = set.count("alternates_promotion") == 1;
   }
+  if (set.has("expert_widening")) p.expert_widening = set.value("expert_widening");
   if (set.has("norm_access")) p.norm_access = set.count("norm_access");
   if (set.has("attention_copies")) p.copies_grouped_heads = set.count("attention_copies") == 1;
 }

@@ -90,6 +90,7 @@ struct GpuParams {
   // What products of narrow types do in the framework's libraries.
   ProductLibrary product_library = ProductLibrary::Chosen;
   bool offers_stream_k = false;       ///< products may divide the slices of their last tiles evenly
+  double expert_widening = 8;         ///< instructions per weight that experts widen
   bool alternates_promotion = false;  ///< warpgroups promote sums while others multiply
   std::int64_t norm_access = 16;      ///< bytes that a thread of a norm loads at once
   bool copies_grouped_heads = false;  ///< queries and results of grouped heads are copied around

@@ -48,12 +48,12 @@ bool widens_weights(const ProductFormat& format) {
 }
 
 /// Instructions beside the tensor ones in `k` elements of a tile's main loop: a multiply-add per
-/// sum and block, or eight per weight that is widened in a Triton program: codes from shared
-/// memory, conversion, scale, change of layout through shared memory.
+/// sum and block, or what the framework's kernel takes per weight that is widened.
 std::int64_t loop_instructions(const GpuParams& params, const GroupedGemmKernel& gemm,
                                const GroupedTiling& t, std::int64_t k) {
   if (promotes_sums(params, gemm)) return t.tile_m * t.tile_n * ceil_div(k, scaled_block_k);
-  return widens_weights(product_format(gemm)) ? 8 * t.tile_n * k : 0;
+  if (!widens_weights(product_format(gemm))) return 0;
+  return std::llround(params.expert_widening * static_cast<double>(t.tile_n * k));
 }
 
 /// Columns that a product of the tensor pipe fills: tensor memory has a lane for each of 128 weight

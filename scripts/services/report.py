@@ -5,7 +5,7 @@ import statistics
 
 HEAD = """# Measured services
 
-Made by `scripts/services_page.py`; do not edit. Rows of services that others measured, beside what the simulator predicts from the row's model, GPUs, engine and load. A ratio is predicted over measured; MAPE is the mean of |ratio - 1|. Nothing here was fitted to these rows.
+Made by `scripts/services_page.py`; do not edit. Rows of services that others measured, beside what the simulator predicts from the row's model, GPUs, engine and load. A ratio is predicted over measured; MAPE is the mean of |ratio - 1|. What of a software layer was fitted to a half of some of these tables stands in its file (`hw_configs/software`).
 
 """
 
@@ -15,7 +15,10 @@ NOTES = {
 vLLM 0.19.0 serves Llama 3.1 8B on one RTX PRO 6000; the requests arrive as they did.""",
     "inferencex": """## InferenceX: time to the first token and per output token
 
-Means over closed loops whose users begin at once; engines are set as the benchmark's scripts set them. Rows of InferenceX have ten requests per user, of lengths drawn from 0.8 to 1.0 times those named, other rows (Qwen3 32B and Llama 3.1 8B) requests of one length. Here there are ten per user up to 8 users, then five (three where answers have 8,192 tokens), and the first round keeps its weight of a tenth. A row that comes several times in the table counts as often.""",
+Means over closed loops whose users begin at once; engines are set as the benchmark's scripts set them. Rows of InferenceX have ten requests per user, of lengths drawn from 0.8 to 1.0 times those named, other rows (Qwen3 32B and Llama 3.1 8B) requests of one length. Disaggregated rows that do not say how many engines there are have those of the nearest load on pools alike. Here there are ten per user up to 8 users, then five (three where answers have 8,192 tokens), and the first round keeps its weight of a tenth. A row that comes several times in the table counts as often.""",
+    "minimax": """## InferenceX: MiniMax M2.5 on eight H200
+
+Closed loops of vLLM over lengths of prompts and answers.""",
     "trtllm": """## TensorRT-LLM: most output tokens per second
 
 A closed loop of as many requests as the cache holds (2,048 per engine at most), between the first complete answer and the last first token.""",
@@ -24,7 +27,7 @@ A closed loop of as many requests as the cache holds (2,048 per engine at most),
 vLLM of 2023 in half precision, without CUDA graphs. Rows that were cut off (more than 1,024 tokens) or split by the engine (64 prompts on two GPUs) are left out.""",
     "argonne": """## ALCF LLM-Inference-Bench: static batches
 
-vLLM and TensorRT-LLM of 2024 in half precision; the A100 are those of Polaris (40 GB, four to a node).""",
+vLLM, TensorRT-LLM and DeepSpeed-MII of 2024 in half precision; the A100 are those of Polaris (40 GB, four to a node).""",
 }
 
 
@@ -49,7 +52,7 @@ def page(tables, number, seed, before=""):
 def section(name, every, chosen):
     """One table's part of the page."""
     parts = [NOTES[name] + "\n", left_out(every, chosen)]
-    parts.append(single(chosen[0]) if name == "log" else grouped(chosen, every))
+    parts.append(single(chosen[0]) if name == "log" else grouped(chosen))
     if name == "inferencex":
         parts.append(by_load(chosen))
     return "\n".join(parts)
@@ -91,25 +94,23 @@ def errors(values):
     return [f"{mape:.1f} %", f"{statistics.median(values):.2f}", f"{statistics.mean(values):.2f}"]
 
 
-def grouped(chosen, every):
+def grouped(chosen):
     """Errors per group of which a row was predicted, then per engine, then of all."""
     metrics = sorted({metric for case in chosen for metric in case.measured}, reverse=True)
-    head = ["model", "GPU", "format", "engine", "rows", "predicted"]
+    head = ["model", "GPU", "format", "engine", "drawn", "predicted"]
     for metric in metrics:
         head += [f"{metric} MAPE", "median ratio", "mean ratio"]
     groups = collections.defaultdict(list)
     for case in chosen:
-        groups[case.group()].append(case)
+        groups[case.key()].append(case)
         groups[("all", "", "", case.backend)].append(case)
         groups[("all", "", "", "")].append(case)
-    count = collections.Counter(key for case in every
-                                for key in (case.group(), ("all", "", "", case.backend), ("all", "", "", "")))
     rows = []
     for key in sorted(groups, key=lambda key: (key[0] == "all", key[3] == "", key)):
         cases = groups[key]
         if key[0] != "all" and not any(case.predicted for case in cases):
             continue
-        row = [*key, count[key], sum(bool(case.predicted) for case in cases)]
+        row = [*key, len(cases), sum(bool(case.predicted) for case in cases)]
         for metric in metrics:
             row += errors(ratios(cases, metric))
         rows.append(row)
@@ -123,7 +124,7 @@ def by_load(chosen):
     for backend in sorted({case.backend for case in chosen}):
         for low, high in edges:
             cases = [case for case in chosen if case.backend == backend and case.predicted
-                     and low <= case.facts["concurrency"] <= high]
+                     and low <= case.users <= high]
             if cases:
                 users = f"{low} to {high}" if high < 10**6 else f"{low} and more"
                 rows.append([backend, users, len(cases), *errors(ratios(cases, "tpot")),

@@ -68,7 +68,7 @@ void require_room(const StepRequest& request, const PoolModel& pool) {
 Picoseconds framework_time(const Scenario& scenario, const PoolModel& pool, std::int64_t requests,
                            Picoseconds period) {
   if (pool.is_static()) return Picoseconds(0);
-  const HostTime time = host_time(scenario.software);
+  const HostTime time = host_time(scenario, pool.placement().gang());
   const Picoseconds host = time.step + time.sequence * requests;
   return time.beside ? std::max(Picoseconds(0), host - period) : host;
 }

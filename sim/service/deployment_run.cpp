@@ -178,7 +178,7 @@ void DeploymentRun::make_replicas(StepEstimator& estimator, Role role, Router::R
   setup.timeline = parts_.options.timeline;
   setup.role = role;
   setup.name = name_of(role, pool);
-  if (!pool.is_static()) setup.host = host_time(scenario.software);
+  if (!pool.is_static()) setup.host = host_time(scenario, pool.placement().gang());
   for (setup.index = 0; setup.index < pool.placement().replicas; ++setup.index) {
     if (kv_tiers_ && &replicas == &prefill_) setup.kv_tiers = &kv_tiers_->of(setup.index);
     if (pool.is_static()) {

@@ -18,8 +18,9 @@ struct HostTime {
 /// A constant of the layer; zero where it has none.
 [[nodiscard]] Picoseconds software_time(const Software& software, const char* name);
 
-/// step_overhead, sequence_overhead and host_beside_chips of the layer.
-[[nodiscard]] HostTime host_time(const Software& software);
+/// step_overhead, rank_overhead of each of `ranks` chips but one, sequence_overhead and
+/// host_beside_chips of the layer, on the hosts of the scenario's system.
+[[nodiscard]] HostTime host_time(const Scenario& scenario, std::int64_t ranks);
 
 /// The host of one replica.
 class HostClock {

@@ -66,6 +66,19 @@ void add_exchange(const Exchange& exchange, Hasher& hash) {
   hash.add(exchange.top_k).add(exchange.experts).add(exchange.groups).add(exchange.top_groups);
 }
 
+/// Kernels and exchanges of the rank that has the most, over all micro-batches.
+std::int64_t most_launches(const std::vector<std::vector<const RankWork*>>& plan) {
+  std::int64_t most = 0;
+  for (std::size_t rank = 0; rank < plan.front().size(); ++rank) {
+    std::int64_t launches = 0;
+    for (const auto& works : plan) {
+      launches += works[rank]->result.kernels + std::ssize(works[rank]->exchanges);
+    }
+    most = std::max(most, launches);
+  }
+  return most;
+}
+
 void describe_last(const RankPassage& last, const RankWork& work, GangCost& cost) {
   cost.exchanges = last.exchanges;
   cost.kernel_times = work.result.kernel_times;
@@ -341,6 +354,7 @@ GangCost GangModel::cost(const Stage& stage, const std::vector<ChipAddress>& chi
   Passage passage = pass_through(plan, sharding, price, trace);
   cost.time = passage.time;
   cost.legs = std::move(passage.legs);
+  cost.launches = most_launches(plan);
   cost.link_bytes = std::move(passage.link_bytes);
   describe_last(passage.last, *plan[passage.last.micro_batch][passage.last.rank], cost);
   return cost;

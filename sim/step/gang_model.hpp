@@ -37,6 +37,7 @@ struct GangCost {
   Flops matrix;
   Bytes memory;
   std::int64_t kernels = 0;
+  std::int64_t launches = 0;  ///< kernels and exchanges of the rank that has the most
   std::int64_t simulated_ranks = 0;
   std::string bottleneck;  ///< of the last rank's kernels
 };

@@ -85,6 +85,7 @@ PoolModel::PoolModel(const Scenario& scenario, const PoolPlacement& placement,
                                        : half_of(scenario.model, LayerHalf::First)),
       chip_(make_chip_model(scenario, catalogue, placement.pool)),
       chip_key_(key_of(chip_->chip(), scenario.software)),
+      launches_(is_static() ? HostLaunches() : host_launches(scenario)),
       max_context_(longest_request(scenario.traffic)),
       hidden_(scenario.model.hidden),
       network_(make_network(scenario.system)),
@@ -109,6 +110,7 @@ PoolModel::PoolModel(const Scenario& scenario, const PoolModel& like, const Cata
       layers_(like.layers_),
       chip_(make_chip_model(scenario, catalogue, placement_.pool)),
       chip_key_(key_of(chip_->chip(), scenario.software)),
+      launches_(is_static() ? HostLaunches() : host_launches(scenario)),
       stations_(like.stations_),
       chips_per_replica_(like.chips_per_replica_),
       max_context_(like.max_context_),
@@ -204,6 +206,7 @@ PoolModel::StageShare PoolModel::run_stage(const Station& station, std::size_t s
     share.parts = parts_of(gang.time, gang.kernel_times, gang.exchanges);
     share.link_bytes = std::move(gang.link_bytes);
     share.legs = std::move(gang.legs);
+    share.launches = gang.launches;
     share.result = {gang.time,
                     gang.matrix,
                     gang.memory,
@@ -221,7 +224,11 @@ PoolModel::StageShare PoolModel::run_stage(const Station& station, std::size_t s
   if (result == nullptr) {
     result = &store_.put(key, summary_of(chip_->simulate(station.stages[stage], batch)));
   }
-  return {*result, parts_of(result->time, result->kernel_times, {}), {}, result->segments};
+  return {*result,
+          parts_of(result->time, result->kernel_times, {}),
+          {},
+          result->segments,
+          result->kernels};
 }
 
 namespace {
@@ -239,6 +246,7 @@ void PoolModel::add_work(const StageShare& more, StageShare& share) {
   share.result.matrix += more.result.matrix;
   share.result.memory += more.result.memory;
   share.result.kernels += more.result.kernels;
+  share.launches += more.launches;
 }
 
 /// All micro-batches through mixers and feed-forward blocks in turns. The way that is told is that
@@ -278,6 +286,7 @@ void PoolModel::add_station(const Station& station, const Batch& batch, StepCost
     StageShare share = split_ == nullptr
                            ? run_stage(station, i, turns_of(batch), i == 0 ? trace : nullptr)
                            : run_in_turns(station, i, batch, cost.remote, i == 0 ? trace : nullptr);
+    wait_for_host(launches_.of(batch) * share.launches, share.result.time, share.parts);
     for (const auto& [name, count] : share.result.activity) cost.activity[name] += count;
     for (const auto& [name, bytes] : share.link_bytes) cost.link_bytes[name] += bytes;
     cost.matrix += share.result.matrix;

@@ -12,6 +12,7 @@
 #include "sim/lower/chip_model.hpp"
 #include "sim/lower/network_model.hpp"
 #include "sim/step/gang_model.hpp"
+#include "sim/step/host_launches.hpp"
 #include "sim/step/link_ways.hpp"
 #include "sim/step/split_layers.hpp"
 #include "sim/step/stage_store.hpp"
@@ -139,6 +140,7 @@ class PoolModel {
     TimeParts parts;  ///< as StepCost::parts
     std::map<std::string, std::int64_t> link_bytes;
     std::vector<Picoseconds> legs;  ///< around the visits to the feed-forward pool
+    std::int64_t launches = 0;      ///< of the chip that has the most
   };
   StageShare run_stage(const Station& station, std::size_t stage, std::vector<Batch> parts,
                        PassTrace* trace);
@@ -174,6 +176,7 @@ class PoolModel {
   NeuralNetwork layers_;  ///< what it runs: whole layers or first halves
   std::unique_ptr<ChipModel> chip_;
   std::uint64_t chip_key_ = 0;
+  HostLaunches launches_;
   std::vector<Station> stations_;
   std::int64_t chips_per_replica_ = 0;
   std::int64_t max_context_ = 0;

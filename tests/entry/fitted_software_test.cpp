@@ -29,7 +29,8 @@ const std::vector<Row>& rows() {
 /// Constants of steps and requests, which operators by themselves do not have.
 bool is_of_services(const std::string& key) {
   return key == "step_overhead" || key == "sequence_overhead" || key == "request_overhead" ||
-         key == "prompt_token_overhead";
+         key == "prompt_token_overhead" || key == "eager_launch" || key == "eager_prompt_launch" ||
+         key == "rank_overhead" || key == "launch_overhead";
 }
 
 Picoseconds overhead_of(const Row& row, const Software& software) {

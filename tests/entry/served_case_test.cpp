@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "sim/entry/systems/served_counts.hpp"
+#include "sim/entry/systems/served_engine.hpp"
 #include "sim/entry/systems/served_runs.hpp"
 
 namespace tandem::entry {
@@ -19,8 +21,10 @@ const ServedNames& names() {
 }
 
 /// A row with these cells, all of them canonical names.
-ServedRow row_of(const std::map<std::string, std::string>& cells) {
+ServedRow row_of(const std::map<std::string, std::string>& cells,
+                 const std::string& file = "rows.csv") {
   ManifestSystemTable table;
+  table.file = file;
   std::string header, values;
   for (const auto& [name, value] : cells) {
     table.columns[name] = name;
@@ -74,7 +78,7 @@ TEST(ServedCase, OfAClosedLoop) {
   EXPECT_TRUE(contains(changes.at("model"), "llama-3.1-70b"));
   EXPECT_TRUE(contains(changes.at("placement"), "tensor: 4,"));
   EXPECT_TRUE(contains(changes.at("placement"), "weights: fp8, kv_cache: fp8,"));
-  EXPECT_TRUE(contains(changes.at("traffic"), "start: together, concurrency: 16, requests: 48"));
+  EXPECT_TRUE(contains(changes.at("traffic"), "start: together, concurrency: 16, requests: 80"));
   EXPECT_TRUE(contains(changes.at("traffic"), "prompt_tokens: 1024"));
   EXPECT_EQ(served.gpus, 4);
 }
@@ -101,6 +105,117 @@ TEST(ServedCase, TakesTheProductOfTwoSharesForOne) {
   EXPECT_TRUE(contains(changes_of(groups).at("placement"), "attention_data: 8, expert: 8"));
 }
 
+TEST(ServedCase, TakesTheChipsThatItsIdNames) {
+  const auto placement = [](const char* id, const char* tp, const char* groups,
+                            const char* expert) {
+    auto cells = loop_row;
+    cells["model"] = "deepseek-ai/DeepSeek-R1";
+    cells["id"] = id;
+    cells["tp"] = tp;
+    cells["attention_dp"] = groups;
+    cells["moe_ep"] = expert;
+    cells["moe_tp"] = "1";
+    return changes_of(served_case(row_of(cells), names(), "vllm")).at("placement");
+  };
+  EXPECT_TRUE(contains(placement("r1_c8_tp4_ep4_950", "16", "1", "4"), "tensor: 4, expert: 4"));
+  EXPECT_TRUE(contains(placement("r1_c8_tp8_0_ep8_0_316", "1", "64", "8"), "attention_data: 8,"));
+  EXPECT_TRUE(contains(placement("q_c16_tp2_epnone_1", "4", "1", "1"), "tensor: 2,"));
+  EXPECT_TRUE(contains(placement("x_agg_1024x1024_c4_cfg1", "4", "1", "1"), "tensor: 4,"));
+}
+
+TEST(ServedCase, GivesEachGroupOfAnEngineItsOwnLimits) {
+  auto cells = loop_row;
+  cells["model"] = "deepseek-ai/DeepSeek-R1";
+  cells["tp"] = "1";
+  cells["attention_dp"] = cells["moe_ep"] = "8";
+  const auto serving = [&](const char* software) {
+    cells["software"] = software;
+    return changes_of(served_case(row_of(cells), names(), "vllm")).at("serving");
+  };
+  EXPECT_TRUE(contains(serving("vllm"), "max_batch_tokens: 65536, max_sequences: 8192"));
+  EXPECT_TRUE(contains(serving("trtllm"), "max_batch_tokens: 65536,"));
+  EXPECT_TRUE(contains(serving("sglang"), "max_batch_tokens: 32768,"));
+  cells["mode"] = "disagg";
+  cells["prefill_workers"] = cells["decode_workers"] = "1";
+  cells["prefill_attention_dp"] = "4";
+  cells["decode_tp"] = "8";
+  EXPECT_TRUE(contains(serving("trtllm"), "max_batch_tokens: 32768,"));
+}
+
+TEST(ServedCase, TakesWhatAnEngineHasAtOnceForItsUsers) {
+  auto cells = loop_row;
+  cells["concurrency"] = "";
+  cells["batch_size"] = "24";
+  const ServedCase served = served_case(row_of(cells), names(), "vllm");
+  EXPECT_EQ(served.users, 24);
+  EXPECT_EQ(served.statistic, ServedStatistic::Loop);
+}
+
+TEST(ServedCase, LeavesOutBatchesThatWereCutOff) {
+  std::map<std::string, std::string> cells = {
+      {"model", "llama2-70b"}, {"system", "h100-80gb"}, {"tp", "2"},
+      {"isl", "512"},          {"osl", "128"},          {"batch", "64"}};
+  const char* file = "e2e/splitwise_perf_llama2_70b.csv";
+  EXPECT_EQ(framework_of(row_of(cells, file)), "vLLM 2023");
+  EXPECT_EQ(served_case(row_of(cells, file), names(), "vllm_2023").reason,
+            "time of the row is not that of its tokens");
+  EXPECT_EQ(served_case(row_of(cells), names(), "vllm_2023").reason, "");
+  cells["batch"] = "32";
+  EXPECT_EQ(served_case(row_of(cells, file), names(), "vllm_2023").reason, "");
+  cells["osl"] = "1200";
+  EXPECT_NE(served_case(row_of(cells, file), names(), "vllm_2023").reason, "");
+}
+
+TEST(ServedCase, OfAlcfRunsOnTheChipsOfPolaris) {
+  const std::map<std::string, std::string> cells = {{"model", "mistralai/Mistral-7B-v0.1"},
+                                                    {"system", "Nvidia A100 GPU"},
+                                                    {"gpus", "4"},
+                                                    {"software", "TensorRT-LLM"},
+                                                    {"isl", "128"},
+                                                    {"osl", "128"},
+                                                    {"batch", "16"}};
+  const char* file = "e2e/argonne_llm_inference_bench_a100_h100.csv";
+  const ServedRow row = row_of(cells, file);
+  EXPECT_EQ(framework_of(row), "TensorRT-LLM 2024");
+  const ServedCase served = served_case(row, names(), "tensorrt_llm_2024");
+  EXPECT_EQ(served.chip, "a100_sxm_40gb");
+  EXPECT_EQ(changes_of(served).at("system"), "polaris_node");
+  EXPECT_EQ(served.statistic, ServedStatistic::Batch);
+  auto ended = cells;
+  ended["Latency"] = "0.25";  // 128 tokens in less than 0.256 s
+  EXPECT_NE(served_case(row_of(ended, file), names(), "tensorrt_llm_2024").reason, "");
+  ended["Latency"] = "0.26";
+  EXPECT_EQ(served_case(row_of(ended, file), names(), "tensorrt_llm_2024").reason, "");
+}
+
+constexpr const char* disaggregated_table =
+    "mode,system,software,precision,isl,osl,concurrency,silicon_ttft_ms,silicon_tpot_ms,"
+    "prefill_workers,prefill_tp,prefill_attention_dp,decode_workers,decode_tp,decode_attention_dp\n"
+    "disagg,b200_sxm,trtllm,fp8,8192,1024,128,100.5,20.25,1,1,8,4,8,1\n"
+    "disagg,b200_sxm,trtllm,fp8,8192,1024,16,50.5,10.25,3,1,8,2,8,1\n"
+    "disagg,b200_sxm,trtllm,fp8,8192,1024,128,100.50001,20.25,,8,1,,8,1\n"
+    "disagg,b200_sxm,trtllm,fp8,8192,1024,24,60.5,10.25,,8,1,,8,1\n"
+    "disagg,b200_sxm,trtllm,fp8,1024,1024,24,60.5,10.25,,8,1,,8,1\n";
+
+TEST(EngineCounts, AreThoseOfTheSameMeasurementOrOfTheNearestLoadOfPoolsAlike) {
+  ManifestSystemTable table;
+  const CsvTable csv("rows.csv", disaggregated_table);
+  const EngineCounts counts(table, csv);
+  const auto completed = [&](std::size_t row) {
+    ServedRow served(table, csv, row);
+    counts.complete(served);
+    return served;
+  };
+  // The same times: pools are shared as there.
+  EXPECT_EQ(completed(2).text("decode_workers"), "4");
+  EXPECT_EQ(completed(2).text("prefill_attention_dp"), "8");
+  // 24 users are nearer to 16 than to 128.
+  EXPECT_EQ(completed(3).text("prefill_workers"), "3");
+  EXPECT_EQ(completed(3).text("prefill_attention_dp"), "1");
+  // No row of these lengths.
+  EXPECT_EQ(completed(4).text("prefill_workers"), "");
+}
+
 TEST(ServedCase, ReadsTheNameOfARunWhereColumnsAreEmpty) {
   const ServedRow row = row_of({{"file", "minimax_m25_vllm_dep8_isl1024_osl128_conc16"},
                                 {"model", "MiniMaxAI/MiniMax-M2.5"},
@@ -112,6 +227,7 @@ TEST(ServedCase, ReadsTheNameOfARunWhereColumnsAreEmpty) {
   EXPECT_TRUE(contains(changes_of(served).at("placement"), "attention_data: 8, expert: 8"));
   EXPECT_TRUE(contains(changes_of(served).at("traffic"), "concurrency: 16"));
   EXPECT_TRUE(contains(changes_of(served).at("traffic"), "output_tokens: 128"));
+  EXPECT_TRUE(contains(changes_of(served).at("placement"), "weights: fp8_block"));
 }
 
 TEST(ServedCase, SaysWhyARowIsNotPredicted) {

@@ -96,6 +96,29 @@ TEST(Validate, EqualShapesGetEqualPredictionsAndFiguresFollow) {
   EXPECT_NEAR(*answer.entries[0].figures.bias, bias, 1e-5);
 }
 
+TEST(Validate, WritesTheRowsOfServicesOnTheLinesAskedFor) {
+  const Folder folder;
+  write_everything(folder);
+  ValidationRequest request;
+  request.only = "system";
+  request.with_rows = true;
+  request.lines = {2, 4};  // h100 with both times, b200 with the first; line 3 has no first one
+  const ValidationAnswer answer = answer_of(folder, request);
+  const CsvTable rows("rows.csv", answer.rows_csv);
+  ASSERT_EQ(rows.rows(), 3U);
+  const auto cell = [&](std::size_t row, const char* name) {
+    return rows.cell(row, *rows.find(name));
+  };
+  EXPECT_EQ(cell(0, "table"), "system.csv");
+  EXPECT_EQ(cell(0, "line"), "4");  // systems in alphabetical order
+  EXPECT_EQ(cell(0, "metric"), "ttft");
+  EXPECT_EQ(cell(0, "system"), "b200");
+  EXPECT_EQ(cell(0, "run_layer"), "generic");
+  EXPECT_EQ(cell(0, "reason"), "the row names no model");
+  EXPECT_EQ(cell(1, "line"), "2");
+  EXPECT_EQ(cell(2, "metric"), "tpot");
+}
+
 TEST(Validate, JsonHasNullWhereAFigureDoesNotApply) {
   const Folder folder;
   write_everything(folder);

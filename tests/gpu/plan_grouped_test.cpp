@@ -125,5 +125,28 @@ TEST(PlanGrouped, RewritingDescriptorsDelaysEveryFurtherTile) {
   EXPECT_LT(time(), Picoseconds(51'000'000));
 }
 
+TEST(PlanGrouped, WidensWeightsWithTheInstructionsOfTheFrameworksKernel) {
+  // One expert, one tile of 64 columns, 96 elements of K in two slices of 64: 64 x 128 weights.
+  GpuParams params = params_of(large_chip());
+  GroupedGemmKernel gemm = grouped({4}, 64, 96);
+  gemm.precision = &formats::find_precision("w4a16_mxfp4");
+  GroupedTiling tiling;
+  tiling.tile_m = 16;
+  tiling.tile_n = 64;
+  const auto instructions = [&](double each) {
+    params.expert_widening = each;
+    const KernelPlan plan = plan_grouped_with(params, gemm, tiling);
+    Flops sum;
+    for (int index = 0; index < plan.phases.front().program->steps(0); ++index) {
+      Step step;
+      plan.phases.front().program->step(0, index, step);
+      sum += step.issue;
+    }
+    return sum.count();
+  };
+  EXPECT_EQ(instructions(8), 8 * 64 * 128);
+  EXPECT_EQ(instructions(2.5), 20480);
+}
+
 }  // namespace
 }  // namespace tandem::gpu

@@ -7,57 +7,68 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts"))
 
-from services import cases, inferencex, simulation  # noqa: E402
+from services import cases, report, request_log, tables  # noqa: E402
 
 
-def test_weighted_median_between_two_where_half_falls_on_an_edge():
-    assert simulation.weighted_median([3, 1, 2, 4], [1, 1, 1, 1]) == 2.5
-    assert simulation.weighted_median([3, 1, 2], [1, 1, 1]) == 2
-    assert simulation.weighted_median([1, 2, 10], [1, 1, 5]) == 10
-
-
-def requests(times):
-    return [{"id": index, "ttft_ms": time, "tpot_ms": 1.0} for index, time in enumerate(times)]
-
-
-def test_the_first_round_weighs_a_tenth():
-    # One user, three requests: 0.1, 0.45 and 0.45 of all weight.
-    case = cases.Case("", "", "", "", "", "", {}, facts={"concurrency": 1})
-    found = simulation.closed(requests([2, 3, 5]), case)
-    assert found["ttft"] == pytest.approx(0.1 * 2 + 0.45 * 3 + 0.45 * 5)
-    assert found["ttft_median"] == 3
-    # Two users: the first two share the tenth.
-    case.facts["concurrency"] = 2
-    assert simulation.closed(requests([2, 4, 8]), case)["ttft"] == pytest.approx(0.05 * 2 + 0.05 * 4 + 0.9 * 8)
-
-
-def row(**changes):
-    base = {"id": "x_agg_1024x1024_c4_cfg1", "tp_size": "8", "attention_dp_size": "1", "moe_ep_size": "1",
-            "moe_tp_size": "8", "model_path": "deepseek-ai/DeepSeek-R1"}
-    return {**base, **changes}
-
-
-@pytest.mark.parametrize("changes, expected", [
-    ({}, (8, 1, False)),
-    ({"id": "r1_c8_tp4_ep4_950", "tp_size": "16", "moe_ep_size": "4"}, (4, 4, False)),
-    ({"id": "r1_c8_tp8_0_ep8_0_316", "tp_size": "1", "attention_dp_size": "64", "moe_ep_size": "8"}, (8, 8, True)),
-    ({"id": "q_c16_tp2_epnone_1", "tp_size": "2", "attention_dp_size": ""}, (2, 1, False)),
-    ({"tp_size": "1", "attention_dp_size": "8", "moe_ep_size": "8", "moe_tp_size": "1"}, (8, 8, True)),
-    ({"tp_size": "64", "moe_ep_size": "8", "moe_tp_size": "8"}, (8, 8, False)),
-])
-def test_gpus_of_a_row_are_those_of_its_id(changes, expected):
-    found = inferencex.parallelism(row(**changes))
-    assert (found["gpus"], found["expert"], found["attention_data"]) == expected
+def case(line, group):
+    return cases.Case("inferencex", "rows.csv", line, group)
 
 
 def test_a_sample_has_some_of_every_group_and_the_same_ones_again():
-    every = [cases.Case("", str(index), "m", "g", "e" if index < 90 else "f", "p", {}) for index in range(100)]
+    every = [case(line, "e" if line < 90 else "f") for line in range(100)]
     drawn = cases.sample(every, 20, 1)
-    assert [case.row for case in drawn] == [case.row for case in cases.sample(every, 20, 1)]
-    assert sum(case.backend == "e" for case in drawn) == 18
-    assert sum(case.backend == "f" for case in drawn) == 2
-    assert [case.row for case in drawn] != [case.row for case in cases.sample(every, 20, 2)]
+    assert [one.line for one in drawn] == [one.line for one in cases.sample(every, 20, 1)]
+    assert sum(one.group == "e" for one in drawn) == 18
+    assert sum(one.group == "f" for one in drawn) == 2
+    assert [one.line for one in drawn] != [one.line for one in cases.sample(every, 20, 2)]
 
 
-def test_reasons_without_place_and_numbers():
-    assert simulation.reason_of("a.yaml:3:4: error: needs 812.5 GB, has 80 GB") == "needs N GB, has N GB"
+def row(**changes):
+    base = {"metric": "ttft", "run_model": "gpt-oss-120b", "run_chip": "h100_sxm", "run_users": "16",
+            "software": "vllm", "model": "openai/gpt-oss-120b", "system": "h100_sxm", "precision": "fp4",
+            "measured": "200", "predicted": "150", "reason": ""}
+    return {**base, **changes}
+
+
+def test_a_case_takes_over_the_figures_that_its_table_shows():
+    one = case(2, "")
+    tables.fill_in(one, row())
+    tables.fill_in(one, row(metric="tpot", measured="10", predicted="", reason="too large"))
+    tables.fill_in(one, row(metric="mean_power"))
+    assert one.measured == {"ttft": 200, "tpot": 10}
+    assert one.predicted == {"ttft": 150}
+    assert one.reason == "too large"
+    assert one.key() == ("gpt-oss-120b", "h100_sxm", "mxfp4", "vLLM")
+
+
+def test_errors_are_those_of_predictions_alone():
+    first, second = case(2, ""), case(3, "")
+    tables.fill_in(first, row())
+    tables.fill_in(second, row(predicted="", reason="too large"))
+    assert report.ratios([first, second], "ttft") == [0.75]
+    assert report.errors([0.75, 1.5]) == ["37.5 %", "1.12", "1.12"]
+    assert "1 predicted. Left out: 1 too large." in report.left_out([first, second], [first, second])
+
+
+def test_rows_are_shared_out_to_workers_and_come_back_to_their_cases(monkeypatch):
+    asked = []
+
+    def validated(tandem, data, store, file, some):
+        asked.append([one.line for one in some])
+        return [row(table=file, line=str(one.line), measured=str(one.line)) for one in some]
+
+    monkeypatch.setattr(tables, "validated", validated)
+    every = [case(line, "") for line in range(2, 7)]
+    tables.predict(every, "tandem", pathlib.Path("data"), workers=2)
+    assert sorted(asked) == [[2, 4, 6], [3, 5]]
+    assert [one.measured["ttft"] for one in every] == [2, 3, 4, 5, 6]
+
+
+def test_figures_of_a_log():
+    # Three requests; the second one waited.
+    found = request_log.figures({"ttft": [10, 90, 20]}, 2.5, [True, False, True])
+    assert found["makespan"] == 2.5
+    assert found["ttft_mean"] == 40
+    assert found["ttft_p50"] == 20
+    assert found["ttft_p99"] == pytest.approx(20 + 0.98 * 70)
+    assert found["ttft_without_wait"] == 15

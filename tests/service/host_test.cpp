@@ -1,6 +1,7 @@
 // What the host adds to passes and requests, worked out by hand.
 #include <gtest/gtest.h>
 
+#include "sim/service/host_clock.hpp"
 #include "sim/service/service.hpp"
 #include "tests/step/fakes.hpp"
 
@@ -38,6 +39,41 @@ TEST(Host, BesideChipsOnlyWhatIsLongerThanThePassBeforeCounts) {
   EXPECT_DOUBLE_EQ(longer.requests[0].ttft_ms, 10280e-6);
   EXPECT_DOUBLE_EQ(longer.requests[0].e2e_ms - longer.requests[0].ttft_ms,
                    (4040 + 4040 + 960 + 4040 + 960) * 1e-6);
+}
+
+TEST(Host, LaunchesByThemselvesBoundStepsThatTakeLessTime) {
+  // Four kernels of 1200 ns of the host: longer than a decode of 4040 ns, hidden behind a prefill
+  // of 5280 ns. Time of the step is on top of both.
+  const RunResult eager =
+      serve_with(scenario(), {{"eager_launch", 1.2e-6}, {"step_overhead", 1e-6}});
+  EXPECT_DOUBLE_EQ(eager.requests[0].ttft_ms, 6280e-6);
+  EXPECT_DOUBLE_EQ(eager.requests[0].tpot_ms, 5800e-6);
+}
+
+TEST(Host, StepsWithPromptsMayBeLaunchedByThemselvesAlone) {
+  // Graphs hold decodes of 4040 ns; the prompt waits for 4 x 1500 ns of launches.
+  const RunResult result = serve_with(scenario(), {{"eager_prompt_launch", 1.5e-6}});
+  EXPECT_DOUBLE_EQ(result.requests[0].ttft_ms, 6000e-6);
+  EXPECT_DOUBLE_EQ(result.requests[0].tpot_ms, 4040e-6);
+}
+
+TEST(Host, EachFurtherChipOfAStageAddsToAStep) {
+  const HostTime alone = host_time(scenario(), 1);
+  Scenario s = scenario();
+  fakes::set(s.software.parameters, "step_overhead", 1e-6);
+  fakes::set(s.software.parameters, "rank_overhead", 0.5e-6);
+  EXPECT_EQ(alone.step.count(), 0);
+  EXPECT_EQ(host_time(s, 1).step.count(), 1'000'000);
+  EXPECT_EQ(host_time(s, 4).step.count(), 2'500'000);
+}
+
+TEST(Host, FasterHostsTakeLessTime) {
+  Scenario s = scenario();
+  fakes::set(s.system.parameters, "host_speed", 2);
+  // Half of 3000 + 1000 ns, and four launches of 1200.
+  const RunResult result = serve_with(
+      s, {{"step_overhead", 3e-6}, {"sequence_overhead", 1e-6}, {"eager_launch", 2.4e-6}});
+  EXPECT_DOUBLE_EQ(result.requests[0].tpot_ms, (2000 + 4800) * 1e-6);
 }
 
 TEST(Host, FrontEndDelaysEachRequestByItsOwnTime) {

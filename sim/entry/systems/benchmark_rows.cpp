@@ -89,6 +89,7 @@ void adapt_case(const std::string& file, const ServedRow& row, ServedCase& serve
     // The harness drives the C++ runtime; the layer's times are those of the Python server.
     set_change(served, "software.step_overhead", "0 s");
     set_change(served, "software.sequence_overhead", "0 s");
+    set_change(served, "software.eager_prompt_launch", "0 s");
   }
 }
 

@@ -21,6 +21,7 @@ enum class ServedStatistic : std::uint8_t {
 /// Changes that make the scenario out of one that is shipped; or why the row is not predicted.
 struct ServedCase {
   std::string reason;
+  std::string model, chip;  ///< as in workloads/models and hw_configs/chips; empty: none
   std::vector<Override> changes;
   ServedStatistic statistic = ServedStatistic::Loop;
   std::int64_t users = 1;
@@ -32,8 +33,5 @@ struct ServedCase {
 /// `layer` names the software layer for a framework and its version.
 [[nodiscard]] ServedCase served_case(const ServedRow& row, const ServedNames& names,
                                      const std::string& layer);
-
-/// The framework of a row, as software_for() takes it: "TensorRT-LLM 1.2.0rc6".
-[[nodiscard]] std::string framework_of(const ServedRow& row);
 
 }  // namespace tandem::entry

@@ -5,7 +5,8 @@
 
 namespace tandem::entry {
 
-ServedRow::ServedRow(const ManifestSystemTable& table, const CsvTable& csv, std::size_t row) {
+ServedRow::ServedRow(const ManifestSystemTable& table, const CsvTable& csv, std::size_t row)
+    : table_(table.file) {
   for (std::size_t i = 0; i < csv.header().size(); ++i) texts_[csv.header()[i]] = csv.cell(row, i);
   // Names of the manifest may be those of other columns.
   std::map<std::string, std::string> named = table.fixed;

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "sim/entry/systems/benchmark_rows.hpp"
+#include "sim/entry/systems/served_engine.hpp"
 
 namespace tandem::entry {
 namespace {
@@ -33,23 +34,52 @@ std::optional<double> measured_of(const ManifestSystemMetric& metric, const CsvT
   return value;
 }
 
+NamedRow inputs_of(const ManifestSystemTable& table, const ServedRow& row, const ServedCase& served,
+                   const std::string& layer) {
+  NamedRow inputs;
+  for (const auto& [name, column] : table.columns) inputs[name] = {row.text(name), {}};
+  for (const auto& [name, value] : table.fixed) inputs[name] = {row.text(name), {}};
+  inputs["run_model"] = {served.model, {}};
+  inputs["run_chip"] = {served.chip, {}};
+  inputs["run_chips"] = {std::to_string(served.gpus), {}};
+  inputs["run_users"] = {std::to_string(served.users), {}};
+  inputs["run_layer"] = {layer, {}};
+  return inputs;
+}
+
 }  // namespace
+
+const std::vector<std::string>& run_inputs() {
+  static const std::vector<std::string> names = {"run_model", "run_chip", "run_chips", "run_users",
+                                                 "run_layer"};
+  return names;
+}
 
 SystemTables::SystemTables(const Context& context, const Predictor& predictor,
                            ServedOptions options)
     : predictor_(predictor), names_(context), runs_(context, std::move(options)) {}
 
-std::map<std::string, std::vector<ScoredRow>> SystemTables::predict(
-    const ManifestSystemTable& table, const CsvTable& csv, const std::vector<std::size_t>& rows,
-    const Tick& tick) {
-  std::map<std::string, std::vector<ScoredRow>> scored;
+ServedRow SystemTables::completed(const ManifestSystemTable& table, const CsvTable& csv,
+                                  std::size_t row) {
+  const auto [counts, is_new] = counts_.try_emplace(table.file, table, csv);
+  ServedRow served(table, csv, row);
+  counts->second.complete(served);
+  complete_row(table.file, served);
+  return served;
+}
+
+std::map<std::string, ScoredServices> SystemTables::predict(const ManifestSystemTable& table,
+                                                            const CsvTable& csv,
+                                                            const std::vector<std::size_t>& rows,
+                                                            const Tick& tick) {
+  std::map<std::string, ScoredServices> scored;
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    ServedRow row(table, csv, rows[i]);
-    complete_row(table.file, row);
+    const ServedRow row = completed(table, csv, rows[i]);
     const std::string layer = predictor_.software_for(framework_of(row));
     ServedCase served = served_case(row, names_, layer);
     adapt_case(table.file, row, served);
     const ServedAnswer& answer = runs_.answer(served);
+    const MeasuredRow inputs{csv.place(rows[i], 0), inputs_of(table, row, served, layer), 0, ""};
     for (const ManifestSystemMetric& metric : table.metrics) {
       const auto measured = measured_of(metric, csv, rows[i]);
       if (!measured) continue;
@@ -63,7 +93,8 @@ std::map<std::string, std::vector<ScoredRow>> SystemTables::predict(
                          ? fmt::format("'{}' of services is not predicted yet", metric.name)
                          : answer.reason;
       }
-      scored[metric.name].push_back(std::move(one));
+      scored[metric.name].rows.push_back(inputs);
+      scored[metric.name].scored.push_back(std::move(one));
     }
     tick(i + 1, rows.size());
   }

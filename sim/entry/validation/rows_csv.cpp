@@ -7,6 +7,7 @@
 #include <set>
 
 #include "sim/config/csv.hpp"
+#include "sim/entry/systems/system_tables.hpp"
 
 namespace tandem::entry {
 namespace {
@@ -17,11 +18,17 @@ std::string number_or_nothing(const std::optional<double>& value) {
 
 }  // namespace
 
-RowsCsv::RowsCsv(const std::vector<const ManifestTable*>& tables) {
+RowsCsv::RowsCsv(const std::vector<const ManifestTable*>& tables,
+                 const std::vector<const ManifestSystemTable*>& systems) {
   std::set<std::string> names;
   for (const ManifestTable* table : tables) {
     for (const auto& [name, column] : table->columns) names.insert(name);
     for (const auto& [name, value] : table->fixed) names.insert(name);
+  }
+  for (const ManifestSystemTable* table : systems) {
+    for (const auto& [name, column] : table->columns) names.insert(name);
+    for (const auto& [name, value] : table->fixed) names.insert(name);
+    names.insert(run_inputs().begin(), run_inputs().end());
   }
   inputs_.assign(names.begin(), names.end());
   text_ = "table,metric,chip,op,line,";
@@ -33,8 +40,9 @@ void RowsCsv::add(const ValidationEntry& entry, const std::vector<MeasuredRow>& 
                   const std::vector<ScoredRow>& scored) {
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const ScoredRow& row = scored[i];
-    fmt::format_to(std::back_inserter(text_), "{},{},{},{},{},", csv_quoted(entry.table),
-                   entry.metric, csv_quoted(entry.chip), csv_quoted(entry.op), rows[i].place.line);
+    fmt::format_to(std::back_inserter(text_), "{},{},{},{},{},",
+                   csv_quoted(entry.table.empty() ? entry.file : entry.table), entry.metric,
+                   csv_quoted(entry.chip), csv_quoted(entry.op), rows[i].place.line);
     for (const std::string& name : inputs_) {
       const auto cell = rows[i].inputs.find(name);
       if (cell != rows[i].inputs.end()) text_ += csv_quoted(cell->second.text);

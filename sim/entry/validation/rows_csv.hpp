@@ -10,11 +10,13 @@
 namespace tandem::entry {
 
 /// Collects rows of many tables under one header: table, metric, chip, op, line, the union of all
-/// canonical inputs, then measured, predicted, floor, baseline (ms or W), bound, error_percent
-/// (signed), reason.
+/// canonical inputs, then measured, predicted, floor, baseline (ms, W or tokens/s), bound,
+/// error_percent (signed), reason. `table` of services is the file.
 class RowsCsv {
  public:
-  explicit RowsCsv(const std::vector<const ManifestTable*>& tables);
+  /// `systems` are tables of whole services, whose rows have what was run among their inputs.
+  RowsCsv(const std::vector<const ManifestTable*>& tables,
+          const std::vector<const ManifestSystemTable*>& systems);
   void add(const ValidationEntry& entry, const std::vector<MeasuredRow>& rows,
            const std::vector<ScoredRow>& scored);
   [[nodiscard]] std::string take() { return std::move(text_); }

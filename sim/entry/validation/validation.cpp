@@ -29,7 +29,13 @@ class Validation {
     for (const ManifestTable& table : manifest_.tables) {
       if (is_wanted(table.file, table.op, table.chip)) tables_.push_back(&table);
     }
-    rows_csv_ = std::make_unique<RowsCsv>(tables_);
+    std::vector<const ManifestSystemTable*> systems;
+    for (const ManifestSystemTable& table : manifest_.system_tables) {
+      if (!request.only.empty() && is_wanted(table.file, system_op, table.system)) {
+        systems.push_back(&table);
+      }
+    }
+    rows_csv_ = std::make_unique<RowsCsv>(tables_, systems);
   }
 
   ValidationAnswer run() {
@@ -46,6 +52,11 @@ class Validation {
       return text.find(request_.only) != std::string::npos;
     };
     return request_.only.empty() || has(file) || has(op) || has(chip);
+  }
+
+  bool is_line_wanted(const CsvTable& csv, std::size_t row) const {
+    const auto& lines = request_.lines;
+    return lines.empty() || std::ranges::find(lines, csv.place(row, 0).line) != lines.end();
   }
 
   const CsvTable& csv_of(const std::string& file, const SourcePlace& place) {
@@ -121,6 +132,7 @@ class Validation {
                                                  table.system_column));
     }
     for (std::size_t i = 0; i < csv.rows(); ++i) {
+      if (!is_line_wanted(csv, i)) continue;
       by_system[column ? csv.cell(i, *column) : table.system].push_back(i);
     }
     for (const auto& [name, rows] : by_system) {
@@ -149,11 +161,13 @@ class Validation {
       ValidationEntry entry = system_entry(table, system, metric.name);
       entry.table_rows = static_cast<std::int64_t>(rows.size());
       std::vector<const ScoredRow*> pointers;
-      for (const ScoredRow& row : scored[metric.name]) {
+      const ScoredServices& services = scored[metric.name];
+      for (const ScoredRow& row : services.scored) {
         pointers.push_back(&row);
         if (!row.predicted) ++entry.not_predicted[row.reason];
       }
       entry.figures = figures_of(pointers);
+      if (request_.with_rows) rows_csv_->add(entry, services.rows, services.scored);
       answer_.entries.push_back(std::move(entry));
     }
   }

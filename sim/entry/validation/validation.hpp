@@ -20,6 +20,8 @@ struct ValidationRequest {
   RowSample sample;
   PredictorOptions predictor;
   bool with_rows = false;  ///< makes rows_csv
+  /// Lines of tables of services to keep; none: all.
+  std::vector<std::int64_t> lines = {};
   /// Folder of reusable step results, for rows of whole services; none: nothing is kept.
   std::optional<std::string> store = std::nullopt;
 };
