@@ -76,6 +76,13 @@ struct Section {
 [[nodiscard]] Section prices_section();
 [[nodiscard]] Section software_section();
 [[nodiscard]] Section source_section();
+[[nodiscard]] Section sweep_section();
+[[nodiscard]] Section plan_section();
+[[nodiscard]] Section plan_limits_section();
+/// An entry of `grids` in it.
+[[nodiscard]] Section grid_section();
+[[nodiscard]] Section sample_section();
+[[nodiscard]] Section range_section();
 
 /// The names of a section's keys.
 [[nodiscard]] std::vector<std::string> names_of(const Section& section);

@@ -149,7 +149,14 @@ std::optional<ResolvedFile> Library::resolve(std::string_view word, const std::s
   const std::optional<std::string> path = find(kind, reference, from, problems);
   if (!path) return std::nullopt;
   std::vector<std::string> chain;
-  return read(kind, *path, chain, problems);
+  if (memory_ == nullptr) return read(kind, *path, chain, problems);
+  const std::pair key(kind.word, *path);
+  const auto known = memory_->files.find(key);
+  if (known != memory_->files.end()) return known->second;
+  const std::size_t before = problems.size();
+  std::optional<ResolvedFile> file = read(kind, *path, chain, problems);
+  if (file && problems.size() == before) memory_->files.emplace(key, *file);
+  return file;
 }
 
 std::optional<ResolvedFile> Library::read(const FileKind& kind, const std::string& path,

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <array>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "sim/config/loader.hpp"
@@ -35,10 +37,18 @@ struct ResolvedFile {
   std::vector<std::string> files;  ///< nearest first
 };
 
+/// What was read before, without complaints.
+struct FileMemory {
+  std::map<std::pair<std::string_view, std::string>, ResolvedFile> files;  ///< by kind and path
+  std::optional<std::map<std::string, Source>> sources;
+};
+
 /// The description files under the two roots.
 class Library {
  public:
-  explicit Library(const ConfigRoots& roots) : roots_(roots) {}
+  /// `memory`: none reads every file anew.
+  explicit Library(const ConfigRoots& roots, FileMemory* memory = nullptr)
+      : roots_(roots), memory_(memory) {}
   [[nodiscard]] std::string folder(const FileKind& kind) const;
   /// Names of all files of a kind, sorted.
   [[nodiscard]] std::vector<std::string> names(const FileKind& kind) const;
@@ -56,6 +66,7 @@ class Library {
                                                  std::vector<std::string>& chain,
                                                  Problems& problems) const;
   const ConfigRoots& roots_;
+  FileMemory* memory_;
 };
 
 }  // namespace tandem::config

@@ -38,12 +38,12 @@ std::map<std::string, Source> read_sources(const ConfigRoots& roots, Problems& p
 /// One load: what it may refer to, and what went wrong. Throws at the end.
 class Load {
  public:
-  Load(const ConfigRoots& roots, const ModelSchemas& schemas,
+  Load(const ConfigRoots& roots, const ModelSchemas& schemas, config::FileMemory* memory,
        const std::vector<Override>& overrides)
-      : library_(roots),
+      : library_(roots, memory),
         assembler_(library_, config::parse_overrides(overrides, problems_), problems_),
         context_{schemas, sources_, problems_} {
-    for (const auto& [key, source] : read_sources(roots, problems_)) sources_.insert(key);
+    for (const auto& [key, source] : sources_of(roots, memory)) sources_.insert(key);
   }
   [[nodiscard]] Assembler& assembler() { return assembler_; }
   [[nodiscard]] ReadContext& context() { return context_; }
@@ -60,6 +60,13 @@ class Load {
   }
 
  private:
+  std::map<std::string, Source> sources_of(const ConfigRoots& roots, config::FileMemory* memory) {
+    if (memory != nullptr && memory->sources) return *memory->sources;
+    std::map<std::string, Source> sources = read_sources(roots, problems_);
+    if (memory != nullptr && problems_.empty()) memory->sources = sources;
+    return sources;
+  }
+
   Problems problems_;
   config::Library library_;
   Assembler assembler_;
@@ -72,9 +79,16 @@ class Load {
 Loader::Loader(ConfigRoots roots, ModelSchemas schemas, ChipCheck check)
     : roots_(std::move(roots)), schemas_(std::move(schemas)), check_(std::move(check)) {}
 
+Loader Loader::remembering() const {
+  Loader other = *this;
+  other.memory_ = std::make_shared<config::FileMemory>();
+  return other;
+}
+
 void Loader::check_chips(const System& system) const {
   if (!check_) return;
   Problems problems;
+  const config::CombinationChecks checks(problems);
   for (const auto& [name, chip] : system.chips) {
     for (const Diagnostic& d : check_(chip)) problems.report(d.place, d.message);
   }
@@ -83,7 +97,7 @@ void Loader::check_chips(const System& system) const {
 
 Scenario Loader::scenario(const std::string& path_or_name,
                           const std::vector<Override>& overrides) const {
-  Load load(roots_, schemas_, overrides);
+  Load load(roots_, schemas_, memory_.get(), overrides);
   const auto assembled = load.assembler().scenario(path_or_name);
   if (!assembled) load.problems().throw_if_any();
   Scenario scenario = config::read_scenario(*assembled, load.context());
@@ -94,7 +108,7 @@ Scenario Loader::scenario(const std::string& path_or_name,
 }
 
 Chip Loader::chip(const std::string& name, const std::vector<Override>& overrides) const {
-  Load load(roots_, schemas_, overrides);
+  Load load(roots_, schemas_, memory_.get(), overrides);
   System alone;
   alone.chips[name] = load.plain("chip", name, [&](const Assembled& a) {
     return config::build_chip(a.tree, a.name, a.chip_files.at(a.name), load.context());
@@ -104,21 +118,21 @@ Chip Loader::chip(const std::string& name, const std::vector<Override>& override
 }
 
 Link Loader::link(const std::string& name, const std::vector<Override>& overrides) const {
-  Load load(roots_, schemas_, overrides);
+  Load load(roots_, schemas_, memory_.get(), overrides);
   return load.plain("link", name, [&](const Assembled& a) {
     return config::build_link(a.tree, a.name, load.context());
   });
 }
 
 Fabric Loader::fabric(const std::string& name, const std::vector<Override>& overrides) const {
-  Load load(roots_, schemas_, overrides);
+  Load load(roots_, schemas_, memory_.get(), overrides);
   return load.plain("fabric", name, [&](const Assembled& a) {
     return config::build_fabric(a.tree, a.name, load.context());
   });
 }
 
 System Loader::system(const std::string& name, const std::vector<Override>& overrides) const {
-  Load load(roots_, schemas_, overrides);
+  Load load(roots_, schemas_, memory_.get(), overrides);
   const auto assembled = load.assembler().system(name);
   if (!assembled) load.problems().throw_if_any();
   System system =
@@ -130,21 +144,21 @@ System Loader::system(const std::string& name, const std::vector<Override>& over
 
 NeuralNetwork Loader::network(const std::string& name,
                               const std::vector<Override>& overrides) const {
-  Load load(roots_, schemas_, overrides);
+  Load load(roots_, schemas_, memory_.get(), overrides);
   return load.plain("model", name, [&](const Assembled& a) {
     return config::build_network(a.tree, a.name, load.context());
   });
 }
 
 Prices Loader::prices(const std::string& name, const std::vector<Override>& overrides) const {
-  Load load(roots_, schemas_, overrides);
+  Load load(roots_, schemas_, memory_.get(), overrides);
   return load.plain("prices", name, [&](const Assembled& a) {
     return config::build_prices(a.tree, a.name, load.context());
   });
 }
 
 Software Loader::software(const std::string& name, const std::vector<Override>& overrides) const {
-  Load load(roots_, schemas_, overrides);
+  Load load(roots_, schemas_, memory_.get(), overrides);
   return load.plain("software", name, [&](const Assembled& a) {
     return config::build_software(a.tree, a.name, load.context());
   });

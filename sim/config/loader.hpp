@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,10 @@
 #include "sim/describe/scenario.hpp"
 
 namespace tandem {
+
+namespace config {
+struct FileMemory;
+}
 
 /// Folders that hold the descriptions.
 struct ConfigRoots {
@@ -31,6 +36,13 @@ struct Override {
   std::string value;
 };
 
+/// The values are each right by themselves and do not go together: a pool of more chips than the
+/// system has, a request longer than the model's context.
+class RefusedError : public ConfigError {
+ public:
+  using ConfigError::ConfigError;
+};
+
 /// Parameters of each chip model, by the name that chip files give as `model:`.
 using ModelSchemas = std::map<std::string, ParameterSchema>;
 
@@ -45,7 +57,8 @@ inline constexpr const char* from_checkpoint = "from_checkpoint";
 /// Contract:
 ///  - every method throws ConfigError with all diagnostics found, sorted by place; nothing else is
 ///    thrown for wrong input.
-///  - answers depend only on the files and the arguments; nothing is cached.
+///  - answers depend only on the files and the arguments; nothing is cached but by remembering().
+///  - what is wrong with the combination of values alone is a RefusedError.
 ///  - a name is looked up in the folder of its kind; a text that ends in ".yaml" or ".json" or
 ///    contains '/' is a path, relative to the file that names it (or to the current folder).
 ///  - a model's path that ends in ".json" is a Hugging Face config; overrides of it use our keys.
@@ -53,6 +66,9 @@ class Loader {
  public:
   /// `check` sees every chip whose numbers could all be read; none: nothing is checked.
   Loader(ConfigRoots roots, ModelSchemas schemas, ChipCheck check = {});
+  /// The same loader, which reads each description file once: for many scenarios of the same files.
+  /// For one thread at a time.
+  [[nodiscard]] Loader remembering() const;
   /// A scenario with everything it refers to, overrides applied, checked as a whole. Whether the
   /// model fits in memory is checked by sim/step.
   [[nodiscard]] Scenario scenario(const std::string& path_or_name,
@@ -79,6 +95,7 @@ class Loader {
 
  private:
   ConfigRoots roots_;
+  std::shared_ptr<config::FileMemory> memory_;
   void check_chips(const System& system) const;
 
   ModelSchemas schemas_;

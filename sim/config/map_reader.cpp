@@ -151,6 +151,16 @@ void MapReader::report(const std::string& key, std::string message) const {
   context_.problems.report(place(key), std::move(message));
 }
 
+void check_kind(const Tree& tree, const std::string& kind, Problems& problems) {
+  const Tree* value = tree.find("kind");
+  if (value == nullptr) {
+    problems.report(tree.place, fmt::format("'kind' is missing; write 'kind: {}'", kind));
+  } else if (value->text != kind) {
+    problems.report(value->place,
+                    fmt::format("kind is '{}'; this place wants '{}'", value->text, kind));
+  }
+}
+
 std::string unknown_key(const std::string& key, const std::string& subject,
                         const std::vector<std::string>& known) {
   return fmt::format("unknown key '{}' in {}{}", key, subject, suggestion(key, known));

@@ -72,6 +72,9 @@ class MapReader {
   ReadContext& context_;
 };
 
+/// Reports a file whose `kind` is missing or another one.
+void check_kind(const Tree& tree, const std::string& kind, Problems& problems);
+
 /// Complaint about a key that is not known, with the nearest known one.
 [[nodiscard]] std::string unknown_key(const std::string& key, const std::string& subject,
                                       const std::vector<std::string>& known);

@@ -71,6 +71,7 @@ void build_and_check_placement(const Tree& tree, Scenario& scenario, ChipsWanted
   if (const Tree* speculation = tree.find("speculation")) {
     build_speculation_in_place(*speculation, scenario.placement, context);
   }
+  const CombinationChecks checks(context.problems);
   check_gangs(scenario, *placement, context.problems);
   if (context.problems.size() == before && !scenario.system.groups.empty()) {
     check_placement(scenario, *placement, taken, context.problems);
@@ -84,12 +85,13 @@ void build_one_model(const Tree& tree, const Tree& root, const Tree* traffic, Sc
   scenario.model = build_model(tree, "model", context);
   scenario.draft_model = build_model(tree, "draft_model", context);
   build_and_check_placement(tree, scenario, taken, context);
+  build_engine(tree, scenario, context);
+  const CombinationChecks checks(context.problems);
   if (traffic != nullptr) {
     fit_trace(scenario, *traffic, context);
     check_lengths(scenario, *traffic, context.problems);
   }
   check_speculation(scenario, tree, context.problems);
-  build_engine(tree, scenario, context);
   const Tree& engine = tree.find("serving") == nullptr ? root : tree;
   check_eviction(scenario, engine, context.problems);
   check_cascade(scenario, engine, context.problems);
@@ -159,6 +161,7 @@ void build_mix(const Tree& tree, const Tree* traffic, Scenario& scenario, ReadCo
     scenario.routing = build_routing(*routing, context);
   }
   join_tiers(scenario);
+  const CombinationChecks checks(context.problems);
   check_mix(scenario, tree, context.problems);
 }
 

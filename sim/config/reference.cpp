@@ -164,6 +164,12 @@ std::string config_reference(const ModelSchemas& schemas) {
   write_section(page, config::software_section());
   write_numbers(page, software_schema());
   write_section(page, config::source_section());
+  page += "\n## Studies\n";
+  for (const Section& section :
+       {config::sweep_section(), config::plan_section(), config::plan_limits_section(),
+        config::grid_section(), config::sample_section(), config::range_section()}) {
+    write_section(page, section);
+  }
   return page;
 }
 

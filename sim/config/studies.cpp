@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <optional>
 
-#include "sim/config/tree.hpp"
+#include "sim/config/map_reader.hpp"
 #include "sim/config/unit_text.hpp"
 #include "sim/config/yaml_reader.hpp"
 
@@ -62,62 +62,6 @@ std::optional<double> tolerance_of(std::string text) {
   const auto value = plain_number(text);
   if (!value || *value < 0) return std::nullopt;
   return *value * scale;
-}
-
-void check_kind(const Tree& tree, const std::string& kind, Problems& problems) {
-  const Tree* value = tree.find("kind");
-  if (value == nullptr) {
-    problems.report(tree.place, fmt::format("'kind' is missing; write 'kind: {}'", kind));
-  } else if (value->text != kind) {
-    problems.report(value->place,
-                    fmt::format("kind is '{}'; this place wants '{}'", value->text, kind));
-  }
-}
-
-/// {from, to, step} as whole numbers.
-std::vector<std::string> range_values(const Tree& tree, Problems& problems) {
-  check_keys(tree, "a range", {"from", "to", "step"}, problems);
-  std::vector<std::int64_t> numbers;
-  for (const char* key : {"from", "to", "step"}) {
-    const std::string text = text_of(tree, key, "a range", problems);
-    const auto value = plain_number(text);
-    if (!text.empty() &&
-        (!value || *value != static_cast<double>(static_cast<std::int64_t>(*value)))) {
-      problems.report(tree.find(key)->place,
-                      fmt::format("'{}' is '{}'; write a whole number", key, text));
-    }
-    numbers.push_back(value ? static_cast<std::int64_t>(*value) : 0);
-  }
-  if (!problems.empty()) return {};
-  if (numbers[2] <= 0 || numbers[1] < numbers[0] ||
-      (numbers[1] - numbers[0]) / numbers[2] > 10000) {
-    problems.report(tree.place, "a range needs step > 0, to >= from and at most 10000 values");
-    return {};
-  }
-  std::vector<std::string> values;
-  for (std::int64_t n = numbers[0]; n <= numbers[1]; n += numbers[2]) {
-    values.push_back(std::to_string(n));
-  }
-  return values;
-}
-
-SweepAxis read_axis(const config::TreeEntry& entry, Problems& problems) {
-  SweepAxis axis{entry.key, {}};
-  const Tree& tree = entry.value;
-  if (tree.is_map()) {
-    axis.values = range_values(tree, problems);
-  } else if (tree.is_sequence() && !tree.items.empty()) {
-    for (const Tree& item : tree.items) {
-      if (!item.is_scalar()) problems.report(item.place, "a swept value must be a single value");
-      axis.values.push_back(item.text);
-    }
-  } else {
-    problems.report(entry.key_place,
-                    fmt::format("'{}' needs a list of values or a range, e.g. [1, 8, 64] or "
-                                "{{from: 1, to: 9, step: 2}}",
-                                entry.key));
-  }
-  return axis;
 }
 
 ExpectedFigure read_figure(const config::TreeEntry& entry, Problems& problems) {
@@ -238,41 +182,6 @@ void add_entry_text(const BaselineEntry& entry, std::string& text) {
 }
 
 }  // namespace
-
-std::vector<std::vector<Override>> Sweep::points() const {
-  std::vector<std::vector<Override>> grid{{}};
-  for (const SweepAxis& axis : axes) {
-    std::vector<std::vector<Override>> wider;
-    for (const auto& point : grid) {
-      for (const std::string& value : axis.values) {
-        wider.push_back(point);
-        wider.back().push_back({axis.path, value});
-      }
-    }
-    grid = std::move(wider);
-  }
-  return grid;
-}
-
-Sweep load_sweep(const ConfigRoots& roots, const std::string& path_or_name) {
-  Sweep sweep;
-  sweep.file = resolve(roots.workloads + "/sweeps", path_or_name);
-  sweep.name = std::filesystem::path(sweep.file).stem().string();
-  Problems problems;
-  const Tree tree = config::read_yaml(sweep.file, problems);
-  problems.throw_if_any();
-  check_kind(tree, "sweep", problems);
-  check_keys(tree, "a sweep", {"kind", "name", "scenario", "vary"}, problems);
-  sweep.scenario = text_of(tree, "scenario", "a sweep", problems);
-  const Tree* vary = tree.find("vary");
-  if (vary == nullptr || !vary->is_map() || vary->entries.empty()) {
-    problems.report(tree.place, "a sweep needs 'vary' with at least one path and its values");
-  } else {
-    for (const auto& entry : vary->entries) sweep.axes.push_back(read_axis(entry, problems));
-  }
-  problems.throw_if_any();
-  return sweep;
-}
 
 Baseline load_baseline(const ConfigRoots& roots, const std::string& path_or_name) {
   Baseline baseline;

@@ -1,4 +1,4 @@
-// Files that name scenarios and what to do with them: sweeps over grids and baselines for CI.
+// Baselines: scenarios and the figures that CI expects of them.
 #pragma once
 
 #include <map>
@@ -10,26 +10,6 @@
 #include "sim/config/loader.hpp"
 
 namespace tandem {
-
-/// One path of a sweep and the values it takes, as YAML text.
-struct SweepAxis {
-  std::string path;
-  std::vector<std::string> values;
-};
-
-/// A sweep: a scenario and the grid of changes, first axis slowest.
-struct Sweep {
-  std::string name;
-  std::string file;
-  std::string scenario;
-  std::vector<SweepAxis> axes;
-  /// Every combination, in the order of the grid.
-  [[nodiscard]] std::vector<std::vector<Override>> points() const;
-};
-
-/// Reads a sweep: `kind: sweep`, `scenario: NAME`, `vary: {path: [values] | {from, to, step}}`.
-/// Throws ConfigError with all diagnostics.
-[[nodiscard]] Sweep load_sweep(const ConfigRoots& roots, const std::string& path_or_name);
 
 /// One figure that a baseline expects: `key` is a dotted path in the result's summary.
 struct ExpectedFigure {

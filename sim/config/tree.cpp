@@ -7,6 +7,8 @@
 #include <tuple>
 #include <utility>
 
+#include "sim/config/loader.hpp"
+
 namespace tandem::config {
 
 const TreeEntry* Tree::find_entry(std::string_view key) const {
@@ -83,10 +85,12 @@ bool is_override_place(const SourcePlace& place) {
 }
 
 void Problems::report(SourcePlace place, std::string message) {
+  if (checks_ > 0) ++combinations_;
   diagnostics_.push_back({std::move(place), std::move(message)});
 }
 
 void Problems::report(const ConfigError& error) {
+  if (checks_ > 0) combinations_ += error.diagnostics().size();
   diagnostics_.insert(diagnostics_.end(), error.diagnostics().begin(), error.diagnostics().end());
 }
 
@@ -113,6 +117,7 @@ void Problems::throw_if_any() const {
   }
   std::stable_sort(sorted.begin(), sorted.end(),
                    [&](const Diagnostic& a, const Diagnostic& b) { return key(a) < key(b); });
+  if (combinations_ == diagnostics_.size()) throw RefusedError(std::move(sorted));
   throw ConfigError(std::move(sorted));
 }
 

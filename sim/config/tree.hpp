@@ -55,7 +55,7 @@ void merge_into(Tree& base, const Tree& changes);
 [[nodiscard]] bool is_override_place(const SourcePlace& place);
 
 /// Diagnostics of a load. Thrown at once, each one once, by file (in order of first complaint),
-/// line and column.
+/// line and column: as RefusedError where all of them are of CombinationChecks.
 class Problems {
  public:
   void report(SourcePlace place, std::string message);
@@ -67,7 +67,22 @@ class Problems {
   void throw_if_any() const;
 
  private:
+  friend class CombinationChecks;
   std::vector<Diagnostic> diagnostics_;
+  std::size_t combinations_ = 0;  ///< of the diagnostics, those of values that do not go together
+  int checks_ = 0;
+};
+
+/// While it lives, complaints are of values that are legal by themselves and do not go together.
+class CombinationChecks {
+ public:
+  explicit CombinationChecks(Problems& problems) : problems_(problems) { ++problems_.checks_; }
+  ~CombinationChecks() { --problems_.checks_; }
+  CombinationChecks(const CombinationChecks&) = delete;
+  CombinationChecks& operator=(const CombinationChecks&) = delete;
+
+ private:
+  Problems& problems_;
 };
 
 /// ", did you mean 'x'?" or nothing, for the end of a complaint about `word`.

@@ -8,7 +8,7 @@
 #include "sim/core/diagnostics.hpp"
 #include "sim/entry/api.hpp"
 #include "sim/entry/commands.hpp"
-#include "sim/entry/sweep_database.hpp"
+#include "sim/entry/sweeps/sweep_database.hpp"
 
 namespace tandem::entry {
 namespace {

@@ -18,6 +18,9 @@ struct Session {
   int exit_code = good;
 };
 
+/// $XDG_CACHE_HOME/tandem or its usual place: where commands keep simulated passes.
+[[nodiscard]] std::string default_store();
+
 void add_run(CLI::App& app, Session& session);
 void add_capacity(CLI::App& app, Session& session);
 void add_step(CLI::App& app, Session& session);
@@ -28,6 +31,7 @@ void add_collectives(CLI::App& app, Session& session);
 void add_validate(CLI::App& app, Session& session);
 void add_lpu(CLI::App& app, Session& session);
 void add_sweep(CLI::App& app, Session& session);
+void add_plan(CLI::App& app, Session& session);
 void add_check(CLI::App& app, Session& session);
 void add_report(CLI::App& app, Session& session);
 void add_completion(CLI::App& app, Session& session);

@@ -40,6 +40,7 @@ int run_command_line(int argc, char** argv) {
   add_validate(app, session);
   add_lpu(app, session);
   add_sweep(app, session);
+  add_plan(app, session);
   add_check(app, session);
   add_report(app, session);
   add_completion(app, session);

@@ -7,6 +7,7 @@
 
 #include "sim/core/diagnostics.hpp"
 #include "sim/entry/api.hpp"
+#include "sim/entry/python_studies.hpp"
 #include "sim/entry/report.hpp"
 
 namespace py = pybind11;
@@ -162,6 +163,7 @@ PYBIND11_MODULE(_core, module) {
       PyErr_SetString(model_error, error.what());
     }
   });
+  add_studies(module);
   module.def("run", &run);
   module.def("generate", &generate_text);
   module.def("capacity", &capacity);

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "sim/entry/sweep_database.hpp"
+#include "sim/entry/sweeps/sweep_tasks.hpp"
 
 namespace tandem::entry {
 

@@ -9,20 +9,17 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-import itertools
 import json
 import os
 import pathlib
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Union
 
 from tandem import _core
 from tandem._results import Capacity, Description, Generation, Result, Step
 
 if TYPE_CHECKING:
-    import concurrent.futures
-
     import pandas
 
 Scenario = Union[str, "os.PathLike[str]", Mapping[str, Any]]
@@ -168,24 +165,3 @@ def report(what: Result | Capacity | str | os.PathLike[str],
     target = pathlib.Path(path)
     target.write_text(page, encoding="utf-8")
     return target
-
-
-def _run_point(scenario: Scenario, changes: Changes, options: dict[str, Any]) -> dict[str, Any]:
-    """One point of a sweep; a function of the module so that worker processes can import it."""
-    result = run(scenario, set=changes, **options)
-    return {**changes, **result.summary}
-
-
-def sweep(scenario: Scenario, vary: dict[str, Sequence[Any]], *,
-          executor: concurrent.futures.Executor | None = None,
-          **options: Any) -> list[dict[str, Any]]:
-    """Runs every combination of `vary` = {"path": [values]} and returns one dictionary per point.
-
-    executor: any concurrent.futures.Executor with spawned processes; none runs here, in order.
-    """
-    names = list(vary)
-    points = [dict(zip(names, values)) for values in itertools.product(*vary.values())]
-    if executor is None:
-        return [_run_point(scenario, point, options) for point in points]
-    futures = [executor.submit(_run_point, scenario, point, options) for point in points]
-    return [future.result() for future in futures]

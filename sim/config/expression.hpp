@@ -1,0 +1,55 @@
+// Conditions over named values, as sweeps and plans write them: "chips <= 64 and tpot_ms.p99 < 50".
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "sim/core/diagnostics.hpp"
+
+namespace tandem {
+
+/// A number or a word. Conditions are 1 or 0.
+using ExpressionValue = std::variant<double, std::string>;
+
+/// What a name stands for; nothing where it has no value.
+using ValueOf = std::function<std::optional<ExpressionValue>(const std::string&)>;
+
+/// A parsed condition.
+///
+/// Grammar, weakest first: `or`; `and`; `not`; one of < <= > >= == !=; + -; * /; unary -. Operands
+/// are numbers, 'words' in quotes, dotted names and (...).
+class Expression {
+ public:
+  /// Throws ConfigError at `place` for what is no expression.
+  Expression(std::string text, const SourcePlace& place);
+  /// The value; nothing where a name has none, words meet arithmetic, or a divisor is 0.
+  [[nodiscard]] std::optional<ExpressionValue> evaluate(const ValueOf& value_of) const;
+  /// Whether it holds; nothing where it has no value. A number other than 0 holds.
+  [[nodiscard]] std::optional<bool> holds(const ValueOf& value_of) const;
+  [[nodiscard]] const std::set<std::string>& names() const { return names_; }
+  [[nodiscard]] const std::string& text() const { return text_; }
+  [[nodiscard]] const SourcePlace& place() const { return place_; }
+
+ private:
+  friend class ExpressionParser;
+  /// In order of need: operands stand before what uses them.
+  struct Node {
+    std::string op;  ///< an operator, "negate", "value" or "name"
+    ExpressionValue value;
+    std::size_t left = 0, right = 0;
+  };
+  [[nodiscard]] std::optional<ExpressionValue> value_at(std::size_t index,
+                                                        const ValueOf& value_of) const;
+  std::string text_;
+  SourcePlace place_;
+  std::vector<Node> nodes_;
+  std::set<std::string> names_;
+};
+
+}  // namespace tandem

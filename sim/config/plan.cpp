@@ -1,0 +1,129 @@
+#include "sim/config/plan.hpp"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <set>
+
+#include "sim/config/sweep_axes.hpp"
+#include "sim/config/yaml_reader.hpp"
+
+namespace tandem {
+namespace {
+
+using config::Changes;
+using config::MapReader;
+using config::Problems;
+using config::ReadContext;
+using config::Tree;
+
+constexpr double milliseconds_per_second = 1e3;
+
+std::string file_of_plan(const ConfigRoots& roots, const std::string& path_or_name) {
+  const bool is_path =
+      path_or_name.ends_with(".yaml") || path_or_name.find('/') != std::string::npos;
+  return is_path ? path_or_name : roots.workloads + "/plans/" + path_or_name + ".yaml";
+}
+
+/// Every candidate at every load, loads fastest.
+void add_loads(const MapReader& reader, Sweep& sweep, ReadContext& context) {
+  const std::vector<Changes> loads = config::read_grid(reader.child("loads"), context);
+  std::vector<SweepPoint> points;
+  for (const SweepPoint& candidate : sweep.points) {
+    for (const Changes& load : loads) {
+      points.push_back(candidate);
+      points.back().changes.insert(points.back().changes.end(), load.begin(), load.end());
+    }
+  }
+  sweep.points = std::move(points);
+}
+
+/// A limit as a constraint of the candidates.
+void limit(std::optional<double> value, const std::string& condition, const SourcePlace& place,
+           Sweep& sweep) {
+  if (value) sweep.constraints.emplace_back(fmt::format("{} {:.12g}", condition, *value), place);
+}
+
+void read_limits(const MapReader& reader, Plan& plan, ReadContext& context) {
+  Sweep& sweep = plan.candidates;
+  if (const Tree* slo = reader.child("slo")) {
+    const MapReader own(*slo, config::slo_section(), "the plan's slo", context);
+    const auto milliseconds = [&](const char* key) {
+      const std::optional<double> seconds = own.optional_number(key);
+      return seconds ? std::optional(*seconds * milliseconds_per_second) : std::nullopt;
+    };
+    plan.ttft_p99_ms = milliseconds("ttft_p99");
+    plan.tpot_p99_ms = milliseconds("tpot_p99");
+    limit(plan.ttft_p99_ms, "ttft_ms.p99 <=", slo->place, sweep);
+    limit(plan.tpot_p99_ms, "tpot_ms.p99 <=", slo->place, sweep);
+  }
+  const Tree* limits = reader.child("limits");
+  if (limits == nullptr) return;
+  const MapReader own(*limits, config::plan_limits_section(), "the plan's limits", context);
+  plan.power_w = own.optional_number("power");
+  plan.usd_per_hour = own.optional_number("budget");
+  plan.output_tokens_per_s = own.optional_number("output_tokens_per_s");
+  limit(own.optional_number("chips"), "chips <=", own.place("chips"), sweep);
+  limit(plan.power_w, "average_power_w <=", own.place("power"), sweep);
+  limit(plan.usd_per_hour, "usd_per_hour_used <=", own.place("budget"), sweep);
+  limit(plan.output_tokens_per_s, "output_tokens_per_s >=", own.place("output_tokens_per_s"),
+        sweep);
+}
+
+PlanGoal read_goal(const MapReader& reader) {
+  return reader.choice<PlanGoal>("goal", {{"cheapest", PlanGoal::Cheapest},
+                                          {"fastest", PlanGoal::Fastest},
+                                          {"most_tokens", PlanGoal::MostTokens},
+                                          {"least_energy", PlanGoal::LeastEnergy},
+                                          {"least_carbon", PlanGoal::LeastCarbon}});
+}
+
+}  // namespace
+
+Objective objective_of(PlanGoal goal) {
+  switch (goal) {
+    case PlanGoal::Cheapest:
+      return {false, "usd_per_m_total_tokens", {}};
+    case PlanGoal::Fastest:
+      return {true, "output_tokens_per_s_per_user", {}};
+    case PlanGoal::MostTokens:
+      return {true, "output_tokens_per_s", {}};
+    case PlanGoal::LeastEnergy:
+      return {false, "energy_j_per_output_token", {}};
+    case PlanGoal::LeastCarbon:
+      return {false, "economics.carbon_g_per_m_output_tokens", {}};
+  }
+  return {};
+}
+
+Plan load_plan(const ConfigRoots& roots, const std::string& path_or_name) {
+  Plan plan;
+  Sweep& sweep = plan.candidates;
+  sweep.file = file_of_plan(roots, path_or_name);
+  sweep.name = std::filesystem::path(sweep.file).stem().string();
+  Problems problems;
+  const ModelSchemas no_schemas;
+  const std::set<std::string> no_sources;
+  ReadContext context{no_schemas, no_sources, problems};
+  const Tree tree = config::read_yaml(sweep.file, problems);
+  problems.throw_if_any();
+  if (tree.find("kind") != nullptr) config::check_kind(tree, "plan", problems);
+  const MapReader reader(tree, config::plan_section(), fmt::format("plan '{}'", sweep.name),
+                         context);
+  problems.throw_if_any();
+  const Changes common =
+      reader.has("set") ? read_changes(*reader.child("set"), context) : Changes{};
+  config::read_grids(*tree.find("candidates"), "a group of candidates", common, sweep, context);
+  add_loads(reader, sweep, context);
+  plan.goal = read_goal(reader);
+  read_limits(reader, plan, context);
+  config::read_constraints(reader, sweep, problems);
+  sweep.objectives.push_back(objective_of(plan.goal));
+  // Against the speed for a user; and that against its cost.
+  sweep.objectives.push_back(
+      objective_of(plan.goal == PlanGoal::Fastest ? PlanGoal::Cheapest : PlanGoal::Fastest));
+  problems.throw_if_any();
+  return plan;
+}
+
+}  // namespace tandem

@@ -1,0 +1,30 @@
+// Plans: which of many systems, placements and loads reaches a goal within limits.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "sim/config/sweep.hpp"
+
+namespace tandem {
+
+enum class PlanGoal : std::uint8_t { Cheapest, Fastest, MostTokens, LeastEnergy, LeastCarbon };
+
+struct Plan {
+  PlanGoal goal = PlanGoal::Cheapest;
+  /// The candidates, each at each load; the limits as constraints; as objectives the goal's figure
+  /// and what it is traded against.
+  Sweep candidates;
+  std::optional<double> ttft_p99_ms, tpot_p99_ms;  ///< objectives of latency
+  std::optional<double> power_w;                   ///< most, of the placed chips with their hosts
+  std::optional<double> usd_per_hour;              ///< most, for the placed chips
+  std::optional<double> output_tokens_per_s;       ///< least
+};
+
+/// The figure of a goal: the first objective of its plans.
+[[nodiscard]] Objective objective_of(PlanGoal goal);
+
+/// Reads a plan: docs/planning.md has the language. Throws ConfigError with all diagnostics.
+[[nodiscard]] Plan load_plan(const ConfigRoots& roots, const std::string& path_or_name);
+
+}  // namespace tandem

@@ -1,0 +1,86 @@
+#include "sim/config/sweep.hpp"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <set>
+
+#include "sim/config/sweep_axes.hpp"
+#include "sim/config/yaml_reader.hpp"
+
+namespace tandem {
+namespace {
+
+using config::Changes;
+using config::MapReader;
+using config::Problems;
+using config::ReadContext;
+using config::Section;
+using config::Tree;
+
+/// The points of all grids.
+void add_grids(const MapReader& reader, const Tree& tree, Sweep& sweep, ReadContext& context) {
+  for (const char* key : {"scenario", "vary", "sample"}) {
+    if (reader.has(key)) {
+      reader.report(key,
+                    fmt::format("'{}' does not go with 'grids'; write it in each of them", key));
+    }
+  }
+  const Changes common =
+      reader.has("set") ? read_changes(*reader.child("set"), context) : Changes{};
+  config::read_grids(*tree.find("grids"), "a grid of the sweep", common, sweep, context);
+}
+
+void read_objective(const Tree& item, Sweep& sweep, Problems& problems) {
+  const bool is_one =
+      item.is_map() && item.entries.size() == 1 && item.entries.front().value.is_scalar() &&
+      (item.entries.front().key == "maximize" || item.entries.front().key == "minimize");
+  if (!is_one) {
+    problems.report(item.place, "an objective is {maximize: FIGURE} or {minimize: FIGURE}");
+    return;
+  }
+  const config::TreeEntry& entry = item.entries.front();
+  sweep.objectives.push_back({entry.key == "maximize", entry.value.text, entry.value.place});
+}
+
+std::string file_of_sweep(const ConfigRoots& roots, const std::string& path_or_name) {
+  const bool is_path =
+      path_or_name.ends_with(".yaml") || path_or_name.find('/') != std::string::npos;
+  return is_path ? path_or_name : roots.workloads + "/sweeps/" + path_or_name + ".yaml";
+}
+
+}  // namespace
+
+Sweep load_sweep(const ConfigRoots& roots, const std::string& path_or_name) {
+  Sweep sweep;
+  sweep.file = file_of_sweep(roots, path_or_name);
+  sweep.name = std::filesystem::path(sweep.file).stem().string();
+  Problems problems;
+  const ModelSchemas no_schemas;
+  const std::set<std::string> no_sources;
+  ReadContext context{no_schemas, no_sources, problems};
+  const Tree tree = config::read_yaml(sweep.file, problems);
+  problems.throw_if_any();
+  if (tree.find("kind") != nullptr) config::check_kind(tree, "sweep", problems);
+  const MapReader reader(tree, config::sweep_section(), fmt::format("sweep '{}'", sweep.name),
+                         context);
+  problems.throw_if_any();
+  if (reader.has("grids")) {
+    add_grids(reader, tree, sweep, context);
+  } else if (!reader.has("scenario")) {
+    problems.report(tree.place, "a sweep needs 'scenario' and 'vary', or 'grids'");
+  } else if (!reader.has("vary") && !reader.has("sample")) {
+    problems.report(tree.place, "a sweep needs 'vary' or 'sample'");
+  } else {
+    config::read_one_grid(reader, {}, sweep, context);
+  }
+  config::read_constraints(reader, sweep, problems);
+  if (const Tree* objectives = reader.child("objectives")) {
+    for (const Tree& item : objectives->items) read_objective(item, sweep, problems);
+    if (!objectives->is_sequence()) problems.report(objectives->place, "'objectives' is a list");
+  }
+  problems.throw_if_any();
+  return sweep;
+}
+
+}  // namespace tandem

@@ -1,0 +1,43 @@
+// Sweeps: scenarios, the changes that make their points, what points must hold and what is best.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "sim/config/expression.hpp"
+#include "sim/config/loader.hpp"
+
+namespace tandem {
+
+/// One change of a point, and where the sweep's file says so.
+struct SweepChange {
+  Override change;
+  SourcePlace place;
+};
+
+struct SweepPoint {
+  std::string scenario;
+  std::vector<SweepChange> changes;
+};
+
+/// A figure of the result to make large or small.
+struct Objective {
+  bool maximise = false;
+  std::string figure;  ///< dotted name in the summary: "tpot_ms.p99"
+  SourcePlace place;
+};
+
+struct Sweep {
+  std::string name;
+  std::string file;
+  std::vector<SweepPoint> points;  ///< grid by grid, in the order of the file, first path slowest
+  std::vector<Expression> constraints;
+  std::vector<Objective> objectives;
+};
+
+/// Reads a sweep: docs/sweeps.md has the language. Throws ConfigError with all diagnostics; what a
+/// point's values do to the scenario is not looked at.
+[[nodiscard]] Sweep load_sweep(const ConfigRoots& roots, const std::string& path_or_name);
+
+}  // namespace tandem

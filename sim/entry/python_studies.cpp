@@ -1,0 +1,98 @@
+#include "sim/entry/python_studies.hpp"
+
+#include <pybind11/stl.h>
+
+#include "sim/entry/plans/plan_page.hpp"
+#include "sim/entry/plans/plan_search.hpp"
+#include "sim/entry/sweeps/sweep_database.hpp"
+#include "sim/entry/sweeps/sweep_summary.hpp"
+#include "sim/entry/sweeps/sweep_tasks.hpp"
+
+namespace py = pybind11;
+
+namespace tandem::entry {
+namespace {
+
+/// A sweep read from its file, with its tasks.
+struct PreparedSweep {
+  PreparedSweep(const std::string& file, const std::string& fidelity, const std::string& store) {
+    const Context context = make_context();
+    sweep = load_sweep(context.loader.roots(), file);
+    tasks = prepare_sweep(context, sweep, {fidelity, store});
+  }
+  [[nodiscard]] std::string page(const std::vector<PointResult>& results) const {
+    return sweep_page(sweep, results);
+  }
+  Sweep sweep;
+  std::vector<SweepTask> tasks;
+};
+
+struct PythonPlan {
+  PythonPlan(const std::string& file, const std::string& fidelity, const std::string& store)
+      : context(make_context()),
+        search(context, load_plan(context.loader.roots(), file), {fidelity, store}) {}
+  Context context;
+  PlanSearch search;
+};
+
+void keep_only(SweepDatabase& database, const std::vector<SweepTask>& tasks) {
+  std::set<std::pair<std::int64_t, std::string>> known;
+  for (const SweepTask& task : tasks) known.emplace(task.point, task.config_hash);
+  database.keep_only(known);
+}
+
+void add_values(py::module_& module) {
+  py::class_<SweepTask>(module, "SweepTask")
+      .def_readonly("point", &SweepTask::point)
+      .def_readonly("config_hash", &SweepTask::config_hash)
+      .def_readonly("status", &SweepTask::status)
+      .def_readonly("changes", &SweepTask::changes)
+      .def_readonly("task", &SweepTask::task)
+      .def("result", [](const SweepTask& task) { return result_of(task); })
+      .def("result",
+           [](const SweepTask& task, const std::string& answer) { return result_of(task, answer); })
+      .def("failed", [](const SweepTask& task, const std::string& error) {
+        PointResult result = result_of(task);
+        result.status = "error";
+        result.error = error;
+        return result;
+      });
+  py::class_<PointResult>(module, "PointResult")
+      .def_readonly("point", &PointResult::point)
+      .def_readonly("config_hash", &PointResult::config_hash)
+      .def_readonly("status", &PointResult::status)
+      .def_readonly("error", &PointResult::error)
+      .def_readonly("violated", &PointResult::violated)
+      .def_readonly("result", &PointResult::result);
+}
+
+}  // namespace
+
+void add_studies(py::module_& module) {
+  const auto released = py::call_guard<py::gil_scoped_release>();
+  add_values(module);
+  py::class_<PreparedSweep>(module, "PreparedSweep")
+      .def(py::init<const std::string&, const std::string&, const std::string&>(), released)
+      .def_readonly("tasks", &PreparedSweep::tasks)
+      .def("page", &PreparedSweep::page, released);
+  py::class_<SweepWorker>(module, "SweepWorker")
+      .def(py::init([] { return std::make_unique<SweepWorker>(make_context()); }), released)
+      .def("answer", &SweepWorker::answer, released);
+  py::class_<SweepDatabase>(module, "SweepDatabase")
+      .def(py::init<const std::string&, bool>(), released)
+      .def("finished", &SweepDatabase::finished)
+      .def("keep_only", &keep_only)
+      .def("store", &SweepDatabase::store, released)
+      .def("results", &SweepDatabase::results);
+  py::class_<PythonPlan>(module, "PlanSearch")
+      .def(py::init<const std::string&, const std::string&, const std::string&>(), released)
+      .def("next_round", [](PythonPlan& plan) { return plan.search.next_round(); })
+      .def("take",
+           [](PythonPlan& plan, PointResult result) { plan.search.take(std::move(result)); })
+      .def("tasks", [](const PythonPlan& plan) { return plan.search.tasks(); })
+      .def("results", [](const PythonPlan& plan) { return plan.search.results(); })
+      .def("best", [](const PythonPlan& plan) { return plan.search.best(); })
+      .def("page", [](const PythonPlan& plan) { return plan_page(plan.search); });
+}
+
+}  // namespace tandem::entry

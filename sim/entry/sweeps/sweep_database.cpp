@@ -1,0 +1,159 @@
+#include "sim/entry/sweeps/sweep_database.hpp"
+
+#include <fmt/format.h>
+#include <sqlite3.h>
+
+#include "sim/core/diagnostics.hpp"
+#include "sim/entry/sweeps/sweep_figures.hpp"
+
+namespace tandem::entry {
+namespace {
+
+/// A prepared statement that finalises itself.
+class Statement {
+ public:
+  Statement(sqlite3* database, const std::string& sql) : database_(database) {
+    if (sqlite3_prepare_v2(database, sql.c_str(), -1, &statement_, nullptr) != SQLITE_OK) {
+      throw ConfigError(fmt::format("sweep database: {}", sqlite3_errmsg(database)));
+    }
+  }
+  ~Statement() { sqlite3_finalize(statement_); }
+  Statement(const Statement&) = delete;
+  Statement& operator=(const Statement&) = delete;
+  void bind(int index, const std::string& text) {
+    sqlite3_bind_text(statement_, index, text.c_str(), -1, SQLITE_TRANSIENT);
+  }
+  void bind(int index, std::int64_t value) { sqlite3_bind_int64(statement_, index, value); }
+  void bind(int index, double value) { sqlite3_bind_double(statement_, index, value); }
+  bool step() {
+    const int code = sqlite3_step(statement_);
+    if (code != SQLITE_ROW && code != SQLITE_DONE) {
+      throw ConfigError(fmt::format("sweep database: {}", sqlite3_errmsg(database_)));
+    }
+    return code == SQLITE_ROW;
+  }
+  [[nodiscard]] std::int64_t integer(int column) const {
+    return sqlite3_column_int64(statement_, column);
+  }
+  [[nodiscard]] std::string text(int column) const {
+    const unsigned char* text = sqlite3_column_text(statement_, column);
+    return text == nullptr ? "" : reinterpret_cast<const char*>(text);
+  }
+
+ private:
+  sqlite3* database_;
+  sqlite3_stmt* statement_ = nullptr;
+};
+
+}  // namespace
+
+void SweepDatabase::Closer::operator()(sqlite3* database) const {
+  sqlite3_close(database);
+}
+
+SweepDatabase::SweepDatabase(const std::string& path, bool keep_existing) : path_(path) {
+  sqlite3* raw = nullptr;
+  const int code = sqlite3_open(path.c_str(), &raw);
+  database_.reset(raw);
+  if (code != SQLITE_OK) throw ConfigError(fmt::format("cannot open database '{}'", path));
+  execute("PRAGMA locking_mode=EXCLUSIVE");
+  // With a log written ahead a row costs no wait for the disk, and no end of the process harms it.
+  execute("PRAGMA journal_mode=WAL");
+  execute("PRAGMA synchronous=NORMAL");
+  execute("BEGIN EXCLUSIVE");
+  if (!keep_existing) execute("DROP TABLE IF EXISTS points");
+  execute(
+      "CREATE TABLE IF NOT EXISTS points (point INTEGER PRIMARY KEY, config_hash TEXT, "
+      "overrides TEXT, status TEXT, error TEXT, result TEXT, violated TEXT)");
+  add_missing_columns();
+  execute("COMMIT");
+  std::string names = "point, config_hash, overrides, status, error, result, violated";
+  std::string marks = "?, ?, ?, ?, ?, ?, ?";
+  for (const std::string& figure : summary_figures()) {
+    names += fmt::format(", \"{}\"", column_of(figure));
+    marks += ", ?";
+  }
+  insert_ = fmt::format("INSERT OR REPLACE INTO points ({}) VALUES ({})", names, marks);
+}
+
+// Without the log the file is one that can be read where nothing may be written.
+SweepDatabase::~SweepDatabase() {
+  sqlite3_exec(database_.get(), "PRAGMA journal_mode=DELETE", nullptr, nullptr, nullptr);
+}
+
+void SweepDatabase::add_missing_columns() {
+  std::set<std::string> existing;
+  {
+    Statement info(database_.get(), "PRAGMA table_info(points)");
+    while (info.step()) existing.insert(info.text(1));
+  }
+  if (!existing.contains("violated")) execute("ALTER TABLE points ADD COLUMN violated TEXT");
+  for (const std::string& figure : summary_figures()) {
+    const std::string column = column_of(figure);
+    if (existing.contains(column)) continue;
+    execute(fmt::format("ALTER TABLE points ADD COLUMN \"{}\" REAL", column));
+  }
+}
+
+void SweepDatabase::execute(const std::string& sql) {
+  if (sqlite3_exec(database_.get(), sql.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK) {
+    throw ConfigError(fmt::format("database '{}': {}", path_, sqlite3_errmsg(database_.get())));
+  }
+}
+
+std::set<std::pair<std::int64_t, std::string>> SweepDatabase::finished() const {
+  std::set<std::pair<std::int64_t, std::string>> done;
+  Statement query(database_.get(),
+                  "SELECT point, config_hash FROM points WHERE status IN ('ok', 'refused')");
+  while (query.step()) done.emplace(query.integer(0), query.text(1));
+  return done;
+}
+
+void SweepDatabase::keep_only(const std::set<std::pair<std::int64_t, std::string>>& points) {
+  std::vector<std::int64_t> others;
+  {
+    Statement query(database_.get(), "SELECT point, config_hash FROM points");
+    while (query.step()) {
+      if (!points.contains({query.integer(0), query.text(1)})) others.push_back(query.integer(0));
+    }
+  }
+  execute("BEGIN");
+  for (const std::int64_t point : others) {
+    execute(fmt::format("DELETE FROM points WHERE point = {}", point));
+  }
+  execute("COMMIT");
+}
+
+void SweepDatabase::store(const PointResult& result) {
+  Statement insert(database_.get(), insert_);
+  insert.bind(1, result.point);
+  insert.bind(2, result.config_hash);
+  insert.bind(3, result.overrides);
+  insert.bind(4, result.status);
+  insert.bind(5, result.error);
+  insert.bind(6, result.result);
+  insert.bind(7, result.violated);
+  const std::map<std::string, double> figures =
+      result.result.empty() ? std::map<std::string, double>{} : figures_of_result(result.result);
+  int index = 8;
+  for (const std::string& figure : summary_figures()) {
+    const auto found = figures.find(figure);
+    if (found != figures.end()) insert.bind(index, found->second);
+    ++index;
+  }
+  insert.step();
+}
+
+std::vector<PointResult> SweepDatabase::results() const {
+  std::vector<PointResult> results;
+  Statement query(database_.get(),
+                  "SELECT point, config_hash, overrides, status, error, result, violated FROM "
+                  "points ORDER BY point");
+  while (query.step()) {
+    results.push_back({query.integer(0), query.text(1), query.text(2), query.text(3), query.text(4),
+                       query.text(5), query.text(6)});
+  }
+  return results;
+}
+
+}  // namespace tandem::entry

@@ -1,0 +1,90 @@
+#include "sim/entry/sweeps/sweep_figures.hpp"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+namespace tandem::entry {
+namespace {
+
+std::vector<std::string> make_summary_figures() {
+  std::vector<std::string> figures = {"output_tokens_per_s", "total_tokens_per_s",
+                                      "requests_per_s",      "offered_requests_per_s",
+                                      "utilisation",         "output_tokens_per_s_per_user"};
+  for (const std::string latency : {"ttft_ms", "tpot_ms", "itl_ms", "e2e_ms"}) {
+    for (const char* statistic : {"mean", "p50", "p90", "p95", "p99"}) {
+      figures.push_back(latency + "." + statistic);
+    }
+  }
+  for (const char* figure :
+       {"slo_attainment", "goodput_requests_per_s", "energy_j_per_output_token", "average_power_w",
+        "tokens_per_s_per_mw", "usd_per_hour", "usd_per_hour_used", "usd_per_m_input_tokens",
+        "usd_per_m_output_tokens", "usd_per_m_total_tokens"}) {
+    figures.emplace_back(figure);
+  }
+  return figures;
+}
+
+void flatten(const nlohmann::ordered_json& value, const std::string& prefix,
+             std::map<std::string, double>& out) {
+  for (const auto& [key, child] : value.items()) {
+    const std::string name = prefix.empty() ? key : prefix + "." + key;
+    if (child.is_object()) {
+      flatten(child, name, out);
+    } else if (child.is_number()) {
+      out.emplace(name, child.get<double>());
+    }
+  }
+}
+
+std::int64_t chips_of_pool(const PoolPlacement& pool) {
+  return (pool.gang() * pool.pipeline + pool.head_chips) * pool.replicas + pool.spares;
+}
+
+std::int64_t chips_of_placement(const Placement& placement) {
+  std::int64_t chips = chips_of_pool(placement.decode);
+  if (placement.is_split()) chips += chips_of_pool(placement.prefill);
+  if (placement.has_ffn()) chips += chips_of_pool(placement.ffn);
+  if (placement.has_drafter()) chips += chips_of_pool(placement.draft);
+  return chips;
+}
+
+}  // namespace
+
+const std::vector<std::string>& summary_figures() {
+  static const std::vector<std::string> figures = make_summary_figures();
+  return figures;
+}
+
+const std::vector<std::string>& known_figures() {
+  static const std::vector<std::string> figures = [] {
+    std::vector<std::string> all = summary_figures();
+    all.emplace_back("economics.carbon_g_per_m_output_tokens");
+    return all;
+  }();
+  return figures;
+}
+
+std::string column_of(const std::string& figure) {
+  std::string column = figure;
+  std::replace(column.begin(), column.end(), '.', '_');
+  return column;
+}
+
+std::map<std::string, double> figures_of_result(const std::string& result_json) {
+  std::map<std::string, double> figures;
+  const auto json = nlohmann::ordered_json::parse(result_json);
+  if (json.contains("summary")) flatten(json["summary"], "", figures);
+  if (json.contains("economics")) flatten(json["economics"], "economics", figures);
+  return figures;
+}
+
+std::int64_t placed_chips(const Scenario& scenario) {
+  if (!scenario.is_mix()) return chips_of_placement(scenario.placement);
+  std::int64_t chips = 0;
+  for (const Deployment& deployment : scenario.deployments) {
+    if (!deployment.host) chips += chips_of_placement(deployment.placement);
+  }
+  return chips;
+}
+
+}  // namespace tandem::entry

@@ -1,0 +1,30 @@
+// The figures that constraints and objectives of sweeps and plans may name.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sim/describe/scenario.hpp"
+
+namespace tandem::entry {
+
+/// Dotted names of all figures in a result's summary, in its order: "output_tokens_per_s",
+/// "ttft_ms.mean", "ttft_ms.p50", ...
+[[nodiscard]] const std::vector<std::string>& summary_figures();
+
+/// Those, and the figures beside the summary that plans need: grams of CO2 per million output
+/// tokens, where the prices know the grid's carbon.
+[[nodiscard]] const std::vector<std::string>& known_figures();
+
+/// The column of the sweep's database for a figure: "ttft_ms_p50".
+[[nodiscard]] std::string column_of(const std::string& figure);
+
+/// The figures of a result (its JSON) that have a value.
+[[nodiscard]] std::map<std::string, double> figures_of_result(const std::string& result_json);
+
+/// Chips that the placement asks for, spares included; of a mix those of all models.
+[[nodiscard]] std::int64_t placed_chips(const Scenario& scenario);
+
+}  // namespace tandem::entry

@@ -1,0 +1,250 @@
+#include "sim/entry/sweeps/sweep_tasks.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <tuple>
+
+#include "sim/config/unit_text.hpp"
+#include "sim/core/diagnostics.hpp"
+#include "sim/entry/api.hpp"
+#include "sim/entry/sweeps/sweep_figures.hpp"
+
+namespace tandem::entry {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::int64_t pooled_audit_steps = 300;
+constexpr std::int64_t least_audit_steps = 10;
+
+/// Mistakes of a sweep's file, each one once, in the order of the file.
+class Mistakes {
+ public:
+  void add(SourcePlace place, const std::string& message) {
+    places_.emplace(std::tuple(place.file, place.line, place.column, message),
+                    Diagnostic{place, message});
+  }
+  void throw_if_any() const {
+    if (places_.empty()) return;
+    std::vector<Diagnostic> all;
+    for (const auto& [key, diagnostic] : places_) all.push_back(diagnostic);
+    throw ConfigError(std::move(all));
+  }
+
+ private:
+  std::map<std::tuple<std::string, int, int, std::string>, Diagnostic> places_;
+};
+
+/// Where the sweep's file has the value that a complaint about `--set path` means.
+SourcePlace place_in_sweep(const SweepPoint& point, const SourcePlace& place) {
+  SourcePlace found = place;
+  for (const SweepChange& change : point.changes) {
+    if (place.file == "--set " + change.change.path) found = change.place;
+  }
+  return found;
+}
+
+/// What names stand for at a point: its paths, `chips` and, once it ran, its figures.
+ValueOf values_of(const std::map<std::string, std::string>& paths,
+                  const std::map<std::string, double>& figures) {
+  return [&](const std::string& name) -> std::optional<ExpressionValue> {
+    const auto path = paths.find(name);
+    if (path != paths.end()) {
+      const auto number = plain_number(path->second);
+      if (number) return *number;
+      return path->second;
+    }
+    const auto figure = figures.find(name);
+    if (figure == figures.end()) return std::nullopt;
+    return figure->second;
+  };
+}
+
+std::map<std::string, std::string> paths_of(const SweepPoint& point) {
+  std::map<std::string, std::string> paths;
+  for (const SweepChange& change : point.changes) paths[change.change.path] = change.change.value;
+  return paths;
+}
+
+void check_names(const Sweep& sweep, Mistakes& mistakes) {
+  std::vector<std::string> figures = known_figures();
+  figures.emplace_back("chips");
+  std::set<std::string> known(figures.begin(), figures.end());
+  for (const SweepPoint& point : sweep.points) {
+    for (const SweepChange& change : point.changes) known.insert(change.change.path);
+  }
+  const auto near = [](const std::string& word, const std::vector<std::string>& words) {
+    const std::string match = closest_match(word, words);
+    return match.empty() ? std::string("; docs/sweeps.md lists the figures")
+                         : fmt::format("; did you mean '{}'?", match);
+  };
+  for (const Expression& constraint : sweep.constraints) {
+    for (const std::string& name : constraint.names()) {
+      if (known.contains(name)) continue;
+      mistakes.add(constraint.place(),
+                   fmt::format("'{}' is neither a path of this sweep nor a figure{}", name,
+                               near(name, {known.begin(), known.end()})));
+    }
+  }
+  for (const Objective& objective : sweep.objectives) {
+    if (std::find(figures.begin(), figures.end(), objective.figure) != figures.end()) continue;
+    mistakes.add(objective.place, fmt::format("there is no figure '{}'{}", objective.figure,
+                                              near(objective.figure, figures)));
+  }
+}
+
+std::int64_t audit_steps_of(const Sweep& sweep) {
+  const auto points = static_cast<std::int64_t>(std::max<std::size_t>(1, sweep.points.size()));
+  return std::max(least_audit_steps, (pooled_audit_steps + points - 1) / points);
+}
+
+std::vector<Override> overrides_of(const SweepPoint& point, std::int64_t audit_steps) {
+  std::vector<Override> overrides{{"audit_steps", std::to_string(audit_steps)}};
+  for (const SweepChange& change : point.changes) overrides.push_back(change.change);
+  return overrides;
+}
+
+std::string text_of(const SweepPoint& point) {
+  std::vector<std::string> parts;
+  for (const SweepChange& change : point.changes) {
+    parts.push_back(change.change.path + "=" + change.change.value);
+  }
+  return fmt::format("{}", fmt::join(parts, "; "));
+}
+
+std::string task_of(const Sweep& sweep, const SweepPoint& point,
+                    const std::vector<Override>& overrides, const SweepOptions& options,
+                    std::int64_t chips) {
+  Json task;
+  task["scenario"] = point.scenario;
+  task["fidelity"] = options.fidelity;
+  task["store"] = options.store;
+  task["set"] = Json::array();
+  for (const Override& change : overrides) task["set"].push_back({change.path, change.value});
+  task["chips"] = chips;
+  task["constraints"] = Json::array();
+  for (const Expression& constraint : sweep.constraints) {
+    task["constraints"].push_back(constraint.text());
+  }
+  return task.dump();
+}
+
+/// The first constraint of paths and chips alone that the point breaks; null for none.
+const Expression* broken_before_run(const Sweep& sweep, const SweepPoint& point,
+                                    std::int64_t chips) {
+  const std::map<std::string, std::string> paths = paths_of(point);
+  const std::map<std::string, double> figures{{"chips", static_cast<double>(chips)}};
+  for (const Expression& constraint : sweep.constraints) {
+    const std::optional<bool> holds = constraint.holds(values_of(paths, figures));
+    if (holds && !*holds) return &constraint;
+  }
+  return nullptr;
+}
+
+SweepTask prepare_point(const Loader& loader, const Sweep& sweep, std::size_t index,
+                        std::int64_t audit_steps, const SweepOptions& options, Mistakes& mistakes) {
+  const SweepPoint& point = sweep.points[index];
+  SweepTask task;
+  task.point = static_cast<std::int64_t>(index);
+  task.overrides = text_of(point);
+  for (const SweepChange& change : point.changes) {
+    task.changes.emplace_back(change.change.path, change.change.value);
+  }
+  const std::vector<Override> overrides = overrides_of(point, audit_steps);
+  try {
+    const Scenario scenario = loader.scenario(point.scenario, overrides);
+    task.config_hash = scenario.config_hash;
+    const std::int64_t chips = placed_chips(scenario);
+    if (const Expression* broken = broken_before_run(sweep, point, chips)) {
+      task.status = "excluded";
+      task.error = broken->text();
+    } else {
+      task.status = "due";
+      task.task = task_of(sweep, point, overrides, options, chips);
+    }
+  } catch (const RefusedError& error) {
+    task.status = "refused";
+    task.error = error.what();
+  } catch (const ConfigError& error) {
+    for (const Diagnostic& d : error.diagnostics()) {
+      mistakes.add(place_in_sweep(point, d.place), d.message);
+    }
+  }
+  return task;
+}
+
+std::string violated_by(const Json& task, const std::string& result) {
+  std::map<std::string, std::string> paths;
+  for (const Json& change : task["set"]) paths[change[0]] = change[1];
+  std::map<std::string, double> figures = figures_of_result(result);
+  figures["chips"] = task["chips"].get<double>();
+  std::vector<std::string> violated;
+  for (const Json& text : task["constraints"]) {
+    const std::optional<bool> holds =
+        Expression(text.get<std::string>(), {}).holds(values_of(paths, figures));
+    if (holds && !*holds) violated.push_back(text);
+  }
+  return fmt::format("{}", fmt::join(violated, "; "));
+}
+
+}  // namespace
+
+std::vector<SweepTask> prepare_sweep(const Context& context, const Sweep& sweep,
+                                     const SweepOptions& options) {
+  Mistakes mistakes;
+  check_names(sweep, mistakes);
+  const Loader loader = context.loader.remembering();
+  const std::int64_t audit_steps = audit_steps_of(sweep);
+  std::vector<SweepTask> tasks;
+  for (std::size_t i = 0; i < sweep.points.size(); ++i) {
+    tasks.push_back(prepare_point(loader, sweep, i, audit_steps, options, mistakes));
+  }
+  mistakes.throw_if_any();
+  return tasks;
+}
+
+SweepWorker::SweepWorker(Context context) : context_(std::move(context)) {
+  context_.loader = context_.loader.remembering();
+}
+
+std::string SweepWorker::answer(const std::string& text) {
+  Json answer{{"status", "ok"}, {"error", ""}, {"violated", ""}, {"result", ""}};
+  const auto fail = [&](const char* status, const std::exception& error) {
+    answer["status"] = status;
+    answer["error"] = error.what();
+  };
+  try {
+    const Json task = Json::parse(text);
+    RunRequest request;
+    request.scenario = task["scenario"];
+    request.fidelity = task["fidelity"];
+    request.store = task["store"];
+    for (const Json& change : task["set"]) request.overrides.push_back({change[0], change[1]});
+    const RunAnswer run = run_scenario(context_, request);
+    answer["violated"] = violated_by(task, run.json);
+    answer["result"] = run.json;
+  } catch (const ConfigError& error) {
+    fail("refused", error);
+  } catch (const ModelError& error) {
+    fail("refused", error);
+  } catch (const std::exception& error) {
+    fail("error", error);
+  }
+  return answer.dump();
+}
+
+PointResult result_of(const SweepTask& task, const std::string& answer) {
+  const Json json = Json::parse(answer);
+  return {task.point,    task.config_hash, task.overrides,  json["status"],
+          json["error"], json["result"],   json["violated"]};
+}
+
+PointResult result_of(const SweepTask& task) {
+  return {task.point, task.config_hash, task.overrides, task.status, task.error, ""};
+}
+
+}  // namespace tandem::entry

@@ -1,0 +1,115 @@
+#!/usr/bin/python3
+"""Plans give the answer of the whole search, and leave candidates out on the way. Prints what failed
+and exits 1 if anything did. Usage: check_plans.py TANDEM."""
+
+import contextlib
+import json
+import pathlib
+import sqlite3
+import subprocess
+import sys
+import tempfile
+
+SHAPES = """
+  - scenario: llama70b_gpu
+    vary:
+      shape:
+        - {placement.tensor: 8}
+        - {placement.tensor: 4, placement.replicas: 2}
+        - {placement.tensor: 4, placement.pipeline: 2}
+        - {placement.tensor: 2, placement.replicas: 4}
+        - {placement.tensor: 16}
+      formats:
+        - {placement.precision: {weights: bfloat16, kv_cache: bfloat16, activations: bfloat16}}
+        - {placement.precision: {weights: fp8, kv_cache: fp8, activations: bfloat16}}"""
+
+COMMON = "{traffic.requests: 24, traffic.prompt_tokens: 256, traffic.output_tokens: 32}"
+
+# goal, the figure and its direction, the limits as keys of the plan and as constraints
+CASES = [
+    ("cheapest", "usd_per_m_total_tokens", "minimize",
+     "slo: {ttft_p99: 1 s, tpot_p99: 12 ms}", ["ttft_ms.p99 <= 1000", "tpot_ms.p99 <= 12"]),
+    ("most_tokens", "output_tokens_per_s", "maximize",
+     "limits: {chips: 8, power: 20 kW}\nslo: {tpot_p99: 15 ms}",
+     ["chips <= 8", "average_power_w <= 20000", "tpot_ms.p99 <= 15"]),
+    ("least_energy", "energy_j_per_output_token", "minimize",
+     "limits: {output_tokens_per_s: 300}", ["output_tokens_per_s >= 300"]),
+]
+
+LOADS = "traffic.concurrency: [1, 12]"
+
+
+def best_row(database, figure, direction):
+    """The best row that is ok and violates nothing: (overrides, figure)."""
+    order = "ASC" if direction == "minimize" else "DESC"
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        return connection.execute(
+            f"SELECT overrides, {figure} FROM points WHERE status = 'ok' AND violated = '' AND "
+            f"{figure} IS NOT NULL ORDER BY {figure} {order}, point LIMIT 1").fetchone()
+
+
+def front(database, figure, direction):
+    """Rows that no other beats in the figure and in the speed for a user."""
+    sign = 1 if direction == "maximize" else -1
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        rows = connection.execute(
+            f"SELECT overrides, {figure}, output_tokens_per_s_per_user FROM points WHERE status = "
+            "'ok' AND violated = ''").fetchall()
+    return {a for a, goal, speed in rows
+            if not any(sign * other >= sign * goal and fast >= speed
+                       and (sign * other > sign * goal or fast > speed) for _, other, fast in rows)}
+
+
+def run(tandem, *arguments):
+    """Standard output of a command that has to succeed."""
+    done = subprocess.run([tandem, *arguments], capture_output=True, text=True, check=False,
+                          timeout=300)
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(map(str, arguments))}: {done.returncode}\n{done.stderr}")
+    return done.stdout
+
+
+def rows_of(database):
+    """Rows but for results."""
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        return connection.execute("SELECT point, config_hash, overrides, status, error, violated "
+                                  "FROM points ORDER BY point").fetchall()
+
+
+def main():
+    tandem = sys.argv[1]
+    failures, pruned = [], 0
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        for goal, figure, direction, limits, constraints in CASES:
+            plan, sweep = folder / f"{goal}.yaml", folder / f"{goal}_all.yaml"
+            plan.write_text(f"kind: plan\ngoal: {goal}\nset: {COMMON}\ncandidates:{SHAPES}\n"
+                            f"loads: {{{LOADS}}}\n{limits}\n")
+            sweep.write_text(f"kind: sweep\nset: {COMMON}\ngrids:{SHAPES}\n      {LOADS}\n"
+                             f"constraints: {json.dumps(constraints)}\n")
+            store = str(folder / "store")
+            whole, searched = folder / f"{goal}_all.db", folder / f"{goal}.db"
+            run(tandem, "sweep", sweep, "--db", whole, "--store", store, "--workers", "2")
+            page = run(tandem, "plan", plan, "--db", searched, "--store", store, "--workers", "2")
+            expected = best_row(whole, figure, direction)
+            if expected is None or best_row(searched, figure, direction) != expected:
+                failures.append(f"{goal}: {best_row(searched, figure, direction)} is not {expected}")
+            if f"answer: llama70b_gpu with {expected[0]}\n" not in page:
+                failures.append(f"{goal}: the page says\n{page}")
+            if front(searched, figure, direction) != front(whole, figure, direction):
+                failures.append(f"{goal}: another Pareto front")
+            rows = rows_of(searched)
+            pruned += sum(row[3] == "pruned" for row in rows)
+            if len(rows) != 20:
+                failures.append(f"{goal}: {len(rows)} rows")
+            run(tandem, "plan", plan, "--db", searched, "--store", store)
+            if rows_of(searched) != rows:
+                failures.append(f"{goal}: one worker differs from two")
+    if pruned < 8:
+        failures.append(f"only {pruned} candidates were left out")
+    print("\n".join(failures) or f"all equal, {pruned} of 60 candidates left out")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,174 @@
+#!/usr/bin/python3
+"""Sweeps: the same rows for any number of workers and whenever they were killed and resumed. Prints
+what failed and exits 1 if anything did. Usage: check_sweeps.py TANDEM."""
+
+import contextlib
+import json
+import pathlib
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+
+SWEEP = """kind: sweep
+set: {traffic.output_tokens: 16}
+grids:
+  - scenario: llama8b_gpu
+    set: {traffic.requests: 300}
+    vary:
+      traffic.concurrency: [1, 2, 4, 100000]
+      traffic.prompt_tokens: {from: 16, to: 1024, points: 4, scale: log}
+  - scenario: llama70b_gpu
+    vary: {shape: [{placement.tensor: 8}, {placement.tensor: 16}, {placement.tensor: 1}]}
+constraints: [traffic.concurrency <= 8, tpot_ms.p99 < 6]
+objectives: [{maximize: output_tokens_per_s}, {minimize: tpot_ms.mean}]
+"""
+POINTS = 19
+STATUSES = {"ok": 13, "excluded": 4, "refused": 2}
+
+
+def rows_of(database):
+    """The rows without `run`, the only part that may differ."""
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        rows = connection.execute("SELECT * FROM points ORDER BY point").fetchall()
+        names = [column[1] for column in connection.execute("PRAGMA table_info(points)")]
+    result = names.index("result")
+    for i, row in enumerate(rows):
+        if row[result]:
+            data = json.loads(row[result])
+            del data["run"]
+            rows[i] = (*row[:result], data, *row[result + 1:])
+    return rows
+
+
+class Check:
+    """The executable, a folder with the sweep, and what failed so far."""
+
+    def __init__(self, tandem, folder):
+        self.tandem, self.folder, self.failures = tandem, folder, []
+        self.sweep = folder / "small.yaml"
+        self.sweep.write_text(SWEEP)
+
+    def start(self, database, *more):
+        """A sweep that has been started."""
+        arguments = [self.tandem, "sweep", str(self.sweep), "--db", str(database), "--store", "none",
+                     "--fidelity", "analytical", *more]
+        return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def run(self, name, workers, *more):
+        """The rows and the output of a whole sweep."""
+        database = self.folder / name
+        done = self.start(database, "--workers", str(workers), *more)
+        out, err = done.communicate(timeout=120)
+        self.expect(done.returncode == 0, f"{name}: exit code {done.returncode}: {err}")
+        return rows_of(database), out
+
+    def expect(self, holds, what):
+        """Notes a failure."""
+        if not holds:
+            self.failures.append(what)
+
+
+def children_of(process):
+    """Process ids of the workers."""
+    path = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    try:
+        return [int(pid) for pid in path.read_text().split()]
+    except FileNotFoundError:
+        return []
+
+
+def wait_until(holds, seconds=60):
+    """Whether it came to hold."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if holds():
+            return True
+        time.sleep(0.005)
+    return False
+
+
+def check_workers(check):
+    """One, two and four workers."""
+    first, page = check.run("one.db", 1)
+    counts = {}
+    for row in first:
+        counts[row[3]] = counts.get(row[3], 0) + 1
+    check.expect(len(first) == POINTS and counts == STATUSES, f"points came to {counts}")
+    check.expect("Pareto front" in page and "highest output_tokens_per_s" in page, page)
+    for workers in (2, 4):
+        check.expect(check.run(f"{workers}.db", workers)[0] == first, f"{workers} workers differ")
+    return first
+
+
+def check_kills(check, expected):
+    """kill -9 of the sweep at other and other moments, each time resumed, until it gets through."""
+    database = check.folder / "killed.db"
+    delay, kills = 0.02, 0
+    while True:
+        sweep = check.start(database, "--workers", "2", "--resume")
+        try:
+            _, err = sweep.communicate(timeout=delay)
+            check.expect(sweep.returncode == 0, f"resumed: {err}")
+            break
+        except subprocess.TimeoutExpired:
+            workers = children_of(sweep)
+            sweep.kill()
+            sweep.communicate()
+            kills += 1
+        gone = wait_until(lambda: not any(pathlib.Path(f"/proc/{pid}").exists() for pid in workers))
+        check.expect(gone, "workers outlive their parent")
+        if database.exists() and database.stat().st_size > 0:
+            with contextlib.closing(sqlite3.connect(database)) as connection:
+                check.expect(connection.execute("PRAGMA integrity_check").fetchone() == ("ok",),
+                             "the database is damaged")
+        delay *= 1.3
+    check.expect(kills > 3, f"killed only {kills} times")
+    if not check.failures:
+        check.expect(rows_of(database) == expected, "a killed and resumed sweep differs")
+
+
+def check_interrupt(check, expected):
+    """Ctrl-C, and a second sweep while the first one runs."""
+    database = check.folder / "interrupted.db"
+    sweep = check.start(database, "--workers", "2")
+    wait_until(lambda: len(children_of(sweep)) == 2)
+    other = check.start(database, "--resume")
+    _, err = other.communicate(timeout=60)
+    check.expect(other.returncode == 2 and "locked" in err, f"a second sweep got in: {err}")
+    sweep.send_signal(signal.SIGINT)
+    _, err = sweep.communicate(timeout=60)
+    check.expect(sweep.returncode == 130, f"interrupted with code {sweep.returncode}")
+    check.expect("--resume'" in err and "interrupted: " in err, f"no word on how to go on: {err}")
+    check.expect(check.run("interrupted.db", 2, "--resume")[0] == expected,
+                 "an interrupted and resumed sweep differs")
+
+
+def check_dead_worker(check, expected):
+    """A worker that dies is replaced and its point run again."""
+    database = check.folder / "dead.db"
+    sweep = check.start(database, "--workers", "2")
+    wait_until(lambda: len(children_of(sweep)) == 2)
+    victims = children_of(sweep)
+    for pid in victims[:1]:
+        subprocess.run(["kill", "-9", str(pid)], check=False)
+    _, err = sweep.communicate(timeout=120)
+    check.expect(bool(victims) and sweep.returncode == 0, f"without a worker: {err}")
+    check.expect(rows_of(database) == expected, "a sweep whose worker died differs")
+
+
+def main():
+    with tempfile.TemporaryDirectory() as name:
+        check = Check(sys.argv[1], pathlib.Path(name))
+        expected = check_workers(check)
+        check_kills(check, expected)
+        check_interrupt(check, expected)
+        check_dead_worker(check, expected)
+    print("\n".join(check.failures) or "all equal")
+    return 1 if check.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

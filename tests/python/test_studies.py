@@ -1,0 +1,133 @@
+"""Sweeps and plans from Python: the same as the command's, here, in processes and on a cluster."""
+
+import concurrent.futures
+import contextlib
+import importlib.util
+import json
+import multiprocessing
+import os
+import pathlib
+import signal
+import sqlite3
+import subprocess
+
+import pytest
+
+import tandem
+
+SWEEP = {
+    "scenario": "llama8b_gpu",
+    "set": {"traffic.output_tokens": 16, "traffic.requests": 200},
+    "vary": {"traffic.concurrency": [1, 2, 4, 100000],
+             "traffic.prompt_tokens": {"from": 16, "to": 1024, "points": 3, "scale": "log"},
+             "placement.tensor": [1, 2]},
+    "constraints": ["traffic.concurrency <= 8", "tpot_ms.p99 < 6"],
+}
+TANDEM = pathlib.Path(os.environ["TANDEM_PROGRAM"]) if "TANDEM_PROGRAM" in os.environ else None
+
+
+@pytest.fixture(scope="module")
+def here():
+    """The rows of the sweep, run in this process."""
+    return tandem.sweep(SWEEP, fidelity="analytical")
+
+
+def test_rows_have_statuses_changes_and_figures(here):
+    assert [row["point"] for row in here] == list(range(24))
+    assert {row["status"] for row in here} == {"ok", "refused", "excluded"}
+    first = here[0]
+    assert first["traffic.concurrency"] == 1 and first["output_tokens_per_s"] > 0
+    assert here[1]["status"] == "refused" and "placement needs 2 chips" in here[1]["error"]
+
+
+def test_processes_give_the_same_rows(here):
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(2, mp_context=context) as executor:
+        assert tandem.sweep(SWEEP, executor=executor, fidelity="analytical") == here
+
+
+def test_threads_give_the_same_rows(here):
+    with concurrent.futures.ThreadPoolExecutor(4) as executor:
+        assert tandem.sweep(SWEEP, executor=executor, fidelity="analytical") == here
+
+
+def rows_of(database):
+    """The rows of a database without `run`."""
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        rows = connection.execute("SELECT point, config_hash, overrides, status, error, violated, "
+                                  "result FROM points ORDER BY point").fetchall()
+    results = [json.loads(row[-1]) if row[-1] else {} for row in rows]
+    return [(*row[:-1], {key: value for key, value in result.items() if key != "run"})
+            for row, result in zip(rows, results)]
+
+
+@pytest.mark.skipif(TANDEM is None, reason="TANDEM_PROGRAM names no executable")
+def test_the_database_is_that_of_the_command(here, tmp_path):
+    (tmp_path / "sweep.yaml").write_text(json.dumps({"kind": "sweep", **SWEEP}))
+    subprocess.run([TANDEM, "sweep", tmp_path / "sweep.yaml", "--db", tmp_path / "command.db",
+                    "--fidelity", "analytical", "--store", "none"], check=True,
+                   stdout=subprocess.DEVNULL)
+    assert tandem.sweep(tmp_path / "sweep.yaml", db=tmp_path / "python.db",
+                        fidelity="analytical") == here
+    assert rows_of(tmp_path / "python.db") == rows_of(tmp_path / "command.db")
+
+
+def test_resuming_runs_only_what_is_missing(here, tmp_path):
+    database = tmp_path / "points.db"
+    tandem.sweep(SWEEP, db=database, fidelity="analytical")
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.execute("DELETE FROM points WHERE point = 4")
+        connection.execute("UPDATE points SET result = "
+                           "replace(result, '\"seed\": 1', '\"seed\": 7')")
+        connection.commit()
+    assert tandem.sweep(SWEEP, db=database, resume=True, fidelity="analytical") == here
+    seeds = [row[-1].get("seed") for row in rows_of(database) if row[3] == "ok"]
+    assert seeds.count(1) == 1 and seeds.count(7) == len(seeds) - 1
+
+
+def test_mistakes_are_all_told():
+    with pytest.raises(tandem.ConfigError) as caught:
+        tandem.sweep({**SWEEP, "vary": {"traffic.concurrency": ["many"], "traffic.x": [1]}})
+    messages = [entry["message"] for entry in caught.value.diagnostics]
+    assert any("got 'many'" in message for message in messages)
+    assert any("unknown key 'x'" in message for message in messages)
+
+
+def test_a_cluster_that_loses_a_worker_loses_no_point(here, tmp_path, monkeypatch):
+    if importlib.util.find_spec("distributed") is None:
+        pytest.skip("python3-distributed is not installed; scripts/install_dependencies.sh does it")
+    import distributed
+    from tandem import _studies
+
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True,
+                                  dashboard_address=None,
+                                  local_directory=str(tmp_path)) as cluster, \
+            distributed.Client(cluster) as client:
+        victim = next(iter(client.run(os.getpid).values()))
+        through = _studies._dask_answers
+
+        def kills_midway(client, tasks):
+            for count, answer in enumerate(through(client, tasks)):
+                if count == 2:
+                    os.kill(victim, signal.SIGKILL)
+                yield answer
+
+        monkeypatch.setattr(_studies, "_dask_answers", kills_midway)
+        rows = tandem.sweep(SWEEP, executor=client, db=tmp_path / "points.db",
+                            fidelity="analytical")
+        assert rows == here
+        with pytest.raises(ProcessLookupError):
+            os.kill(victim, 0)
+
+
+def test_a_plan_finds_the_best_candidate():
+    plan = {"goal": "cheapest", "set": {"traffic.requests": 32, "traffic.output_tokens": 16},
+            "candidates": [{"scenario": "llama8b_gpu"},
+                           {"scenario": "llama8b_gpu", "set": {"placement.tensor": 2}}],
+            "loads": {"traffic.concurrency": [1, 4, 16]}, "slo": {"tpot_p99": "20 ms"}}
+    found = tandem.plan(plan, fidelity="analytical")
+    ok = [row for row in found.candidates if row["status"] == "ok" and not row["violated"]]
+    assert found.best == min(ok, key=lambda row: row["usd_per_m_total_tokens"])
+    assert {row["status"] for row in found.candidates} >= {"ok", "refused"}
+    assert repr(found).startswith("answer: llama8b_gpu")
+    assert tandem.plan({**plan, "slo": {"tpot_p99": "1 us"}}, fidelity="analytical").best is None
