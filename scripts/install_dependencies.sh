@@ -11,7 +11,7 @@ packages=(
   libsqlite3-dev libgtest-dev libgmock-dev libbenchmark-dev
   python3 python3-dev python3-pybind11 pybind11-dev python3-numpy python3-pandas
   python3-matplotlib python3-pytest python3-nbconvert jupyter-nbconvert python3-ipykernel
-  python3-plotly python3-mypy python3-pip python3-setuptools python3-wheel clang-format-14
+  python3-plotly mkdocs python3-mypy python3-pip python3-setuptools python3-wheel clang-format-14
 )
 
 packages+=("$@")

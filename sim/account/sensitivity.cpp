@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <memory>
 
+#include "sim/account/knobs.hpp"
+#include "sim/account/model_errors.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/statistics.hpp"
 #include "sim/describe/mix.hpp"
@@ -17,9 +18,6 @@ constexpr double influence_step = 0.01;
 constexpr std::size_t most_influences = 8;
 
 using Figures = std::map<std::string, double>;
-
-/// Stands for a number that is not of one kind of chip.
-const std::string any_chip;
 
 /// Times of the representative passes under a changed scenario, relative to the scenario's own.
 /// What a pool spends its time on changes as the floor of its kind does: where passes are far above
@@ -165,64 +163,6 @@ class AnalyticalClock {
   std::map<std::string, std::map<std::string, double>> shares_;  ///< by pool and kind
 };
 
-/// One number that can be changed.
-struct Knob {
-  std::string name;
-  Parameter parameter;
-  std::string chip;          ///< whose number it is, or any_chip
-  bool is_physical = false;  ///< of a chip or a link: energies depend on it
-  /// Whether analytical times may depend on it: energies and powers only move the clock, which
-  /// floors do not see.
-  [[nodiscard]] bool moves_time() const {
-    return is_physical && parameter.dimension != Dimension::Energy &&
-           parameter.dimension != Dimension::Power;
-  }
-  std::function<void(Scenario&, double)> set;
-};
-
-void add_knobs(const std::string& prefix, const ParameterSet& parameters, const std::string& chip,
-               bool is_physical, const std::function<ParameterSet&(Scenario&)>& where,
-               std::vector<Knob>& knobs) {
-  for (const auto& [name, parameter] : parameters.all()) {
-    if (parameter.source.empty()) continue;
-    knobs.push_back({prefix + name, parameter, chip, is_physical,
-                     [name = name, parameter = parameter, where](Scenario& scenario, double value) {
-                       Parameter changed = parameter;
-                       changed.value = value;
-                       where(scenario).set(name, changed);
-                     }});
-  }
-}
-
-bool is_placed(const RunResult& result, const std::string& chip) {
-  return std::any_of(result.pools.begin(), result.pools.end(),
-                     [&](const PoolUse& pool) { return pool.chip == chip; });
-}
-
-std::vector<Knob> knobs_of(const Scenario& scenario, const RunResult& result) {
-  std::vector<Knob> knobs;
-  for (const auto& [name, chip] : scenario.system.chips) {
-    if (!is_placed(result, name)) continue;
-    add_knobs(
-        "chips." + name + ".", chip.parameters, name, true,
-        [name = name](Scenario& s) -> ParameterSet& { return s.system.chips.at(name).parameters; },
-        knobs);
-  }
-  for (const auto& [name, link] : scenario.system.links) {
-    add_knobs(
-        "links." + name + ".", link.parameters, any_chip, true,
-        [name = name](Scenario& s) -> ParameterSet& { return s.system.links.at(name).parameters; },
-        knobs);
-  }
-  add_knobs(
-      "system.", scenario.system.parameters, any_chip, false,
-      [](Scenario& s) -> ParameterSet& { return s.system.parameters; }, knobs);
-  add_knobs(
-      "prices.", scenario.prices.parameters, any_chip, false,
-      [](Scenario& s) -> ParameterSet& { return s.prices.parameters; }, knobs);
-  return knobs;
-}
-
 /// Means of the run that the ratios act on.
 struct Means {
   double ttft = 0;
@@ -246,14 +186,9 @@ void put(Figures& figures, const char* name, const std::optional<double>& value)
   if (value) figures[name] = *value;
 }
 
-/// With one number of the scenario changed; none: with its own numbers.
-Figures figures_of(const Scenario& varied, const RunResult& result, const AnalyticalClock& clock,
-                   const Knob* changed) {
-  const AnalyticalClock::Ratios r = changed != nullptr && changed->moves_time()
-                                        ? clock.ratios(varied, changed->chip)
-                                        : AnalyticalClock::Ratios{};
-  const bool is_physical = changed == nullptr || changed->is_physical;
-  const double e2e = request_time_ratio(means_of(result), r);
+/// With passes that take these ratios of their times.
+Figures figures_at(const RunResult& result, const AnalyticalClock::Ratios& r,
+                   const Accounting& books, double e2e) {
   // Users that wait for their answers slow down with the service; other arrivals do not.
   const double duration = result.traffic.arrivals == ArrivalKind::Closed ? e2e : 1;
   Figures figures;
@@ -265,9 +200,6 @@ Figures figures_of(const Scenario& varied, const RunResult& result, const Analyt
   for (const char* rate : {"output_tokens_per_s", "total_tokens_per_s", "requests_per_s"}) {
     figures[rate] = 1 / duration;
   }
-  const Accounting books = is_physical
-                               ? account_with(varied, result, clock.coefficients(varied), duration)
-                               : account(varied, result);
   put(figures, "energy_j_per_output_token", books.energy_j_per_output_token);
   put(figures, "average_power_w", books.average_power_w);
   put(figures, "tokens_per_s_per_mw", books.tokens_per_s_per_mw);
@@ -277,6 +209,30 @@ Figures figures_of(const Scenario& varied, const RunResult& result, const Analyt
   put(figures, "usd_per_m_output_tokens", books.usd_per_m_output_tokens);
   put(figures, "usd_per_m_total_tokens", books.usd_per_m_total_tokens);
   return figures;
+}
+
+/// With one number of the scenario changed; none: with its own numbers.
+Figures figures_of(const Scenario& varied, const RunResult& result, const AnalyticalClock& clock,
+                   const Knob* changed) {
+  const AnalyticalClock::Ratios r = changed != nullptr && changed->moves_time()
+                                        ? clock.ratios(varied, changed->chip)
+                                        : AnalyticalClock::Ratios{};
+  const bool is_physical = changed == nullptr || changed->is_physical;
+  const double e2e = request_time_ratio(means_of(result), r);
+  const double duration = result.traffic.arrivals == ArrivalKind::Closed ? e2e : 1;
+  return figures_at(result, r,
+                    is_physical ? account_with(varied, result, clock.coefficients(varied), duration)
+                                : account(varied, result),
+                    e2e);
+}
+
+/// With passes of other times and the scenario's own numbers.
+Figures figures_with(const Scenario& scenario, const RunResult& result,
+                     const std::map<std::string, EnergyCoefficients>& coefficients,
+                     const AnalyticalClock::Ratios& r) {
+  const double e2e = request_time_ratio(means_of(result), r);
+  const double duration = result.traffic.arrivals == ArrivalKind::Closed ? e2e : 1;
+  return figures_at(result, r, account_with(scenario, result, coefficients, duration), e2e);
 }
 
 /// Sums of squared relative deviations, below and above.
@@ -308,6 +264,50 @@ void spread_knob(const Scenario& scenario, const RunResult& result, const Analyt
   }
 }
 
+/// Figures at the two ends of a cause, relative to `centre`.
+void spread_ends(const Figures& one, const Figures& other, const Figures& centre,
+                 std::map<std::string, Spread>& spreads) {
+  for (const auto& [name, middle] : centre) {
+    const double ends[] = {one.at(name) / middle, other.at(name) / middle};
+    const double below = std::max(0.0, 1 - std::min(ends[0], ends[1]));
+    const double above = std::max(0.0, std::max(ends[0], ends[1]) - 1);
+    spreads[name].below += below * below;
+    spreads[name].above += above * above;
+  }
+}
+
+/// Adds the validated errors of the model; returns the figures with its biases taken out.
+Figures spread_errors(const Scenario& scenario, const RunResult& result,
+                      const AnalyticalClock& clock, const Figures& base,
+                      std::map<std::string, Spread>& spreads) {
+  const std::vector<TimeError> errors = time_errors(scenario, result);
+  if (errors.empty()) return base;
+  const auto coefficients = clock.coefficients(scenario);
+  AnalyticalClock::Ratios unbiased;
+  for (const TimeError& error : errors) {
+    unbiased.prefill += error.shift_prefill;
+    unbiased.decode += error.shift_decode;
+  }
+  const Figures centre = figures_with(scenario, result, coefficients, unbiased);
+  for (const TimeError& error : errors) {
+    spread_ends(
+        figures_with(scenario, result, coefficients,
+                     {std::max(0.05, unbiased.prefill + error.prefill.low),
+                      std::max(0.05, unbiased.decode + error.decode.low)}),
+        figures_with(scenario, result, coefficients,
+                     {unbiased.prefill + error.prefill.high, unbiased.decode + error.decode.high}),
+        centre, spreads);
+  }
+  for (const char* energy :
+       {"energy_j_per_output_token", "average_power_w", "tokens_per_s_per_mw"}) {
+    const double squared = power_error() * power_error();
+    if (!base.contains(energy)) continue;
+    spreads[energy].below += squared;
+    spreads[energy].above += squared;
+  }
+  return centre;
+}
+
 std::map<std::string, BandFactor> bands_of(const Scenario& scenario, const RunResult& result,
                                            const AnalyticalClock& clock,
                                            const std::vector<Knob>& knobs) {
@@ -318,10 +318,13 @@ std::map<std::string, BandFactor> bands_of(const Scenario& scenario, const RunRe
       spread_knob(scenario, result, clock, knob, base, spreads);
     }
   }
+  const Figures centre = spread_errors(scenario, result, clock, base, spreads);
   std::map<std::string, BandFactor> bands;
   for (const auto& [name, spread] : spreads) {
     if (spread.below <= 0 && spread.above <= 0) continue;
-    bands[name] = {std::max(0.0, 1 - std::sqrt(spread.below)), 1 + std::sqrt(spread.above)};
+    const double middle = centre.at(name) / base.at(name);
+    bands[name] = {middle * std::max(0.0, 1 - std::sqrt(spread.below)),
+                   middle * (1 + std::sqrt(spread.above))};
   }
   return bands;
 }

@@ -142,15 +142,27 @@ ExpectedFigure read_figure(const config::TreeEntry& entry, Problems& problems) {
   return figure;
 }
 
+double number_of(const Tree& tree, const std::string& what, Problems& problems) {
+  const auto number = tree.is_scalar() ? plain_number(tree.text) : std::nullopt;
+  if (!number) problems.report(tree.place, fmt::format("write a number of {}", what));
+  return number.value_or(0);
+}
+
 BaselineEntry read_entry(const Tree& tree, Problems& problems) {
   const std::string what = "an entry of the baseline";
-  check_keys(tree, what, {"name", "scenario", "set", "expect"}, problems);
+  check_keys(tree, what, {"name", "scenario", "set", "expect", "config_hash", "pass_s"}, problems);
   BaselineEntry entry;
   entry.name = text_of(tree, "name", what, problems);
   entry.scenario = text_of(tree, "scenario", what, problems);
   if (const Tree* changes = tree.find("set")) {
     for (const auto& change : changes->entries) {
       entry.overrides.push_back({change.key, change.value.text});
+    }
+  }
+  if (const Tree* hash = tree.find("config_hash")) entry.config_hash = hash->text;
+  if (const Tree* times = tree.find("pass_s")) {
+    for (const auto& time : times->entries) {
+      entry.pass_s[time.key] = number_of(time.value, "seconds", problems);
     }
   }
   const Tree* expected = tree.find("expect");
@@ -162,6 +174,67 @@ BaselineEntry read_entry(const Tree& tree, Problems& problems) {
     entry.expected.push_back(read_figure(figure, problems));
   }
   return entry;
+}
+
+void read_parts(const Tree& tree, Baseline& baseline) {
+  const Tree* parts = tree.find("parts");
+  if (parts == nullptr) return;
+  for (const auto& part : parts->entries) {
+    for (const auto& value : part.value.entries) {
+      baseline.parts[part.key][value.key] = value.value.text;
+    }
+  }
+}
+
+void read_history(const Tree& tree, Baseline& baseline, Problems& problems) {
+  const Tree* history = tree.find("history");
+  if (history == nullptr) return;
+  for (const Tree& item : history->items) {
+    check_keys(item, "an update in the history", {"reason", "moved"}, problems);
+    BaselineUpdate update{text_of(item, "reason", "an update in the history", problems), {}};
+    if (const Tree* moved = item.find("moved")) {
+      for (const Tree& line : moved->items) update.moved.push_back(line.text);
+    }
+    baseline.history.push_back(std::move(update));
+  }
+}
+
+/// A double-quoted YAML text.
+std::string quoted(const std::string& text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    out += c == '\n' || c == '\t' ? ' ' : c;
+  }
+  return out + '"';
+}
+
+/// {key: text, ...} on one line.
+std::string flow_map(const std::map<std::string, std::string>& values) {
+  std::string text;
+  for (const auto& [key, value] : values) {
+    text += fmt::format("{}{}: {}", text.empty() ? "" : ", ", quoted(key), quoted(value));
+  }
+  return "{" + text + "}";
+}
+
+void add_entry_text(const BaselineEntry& entry, std::string& text) {
+  text += fmt::format("  - name: {}\n    scenario: {}\n", entry.name, entry.scenario);
+  if (!entry.overrides.empty()) text += "    set:\n";
+  for (const Override& change : entry.overrides) {
+    text += fmt::format("      {}: {}\n", change.path, change.value);
+  }
+  text += "    expect:\n";
+  for (const ExpectedFigure& figure : entry.expected) {
+    text += fmt::format("      {}: {{value: {:.10g}, tolerance: {:.6g} %}}\n", figure.key,
+                        figure.value, figure.tolerance * 100);
+  }
+  if (!entry.config_hash.empty())
+    text += fmt::format("    config_hash: \"{}\"\n", entry.config_hash);
+  if (!entry.pass_s.empty()) text += "    pass_s:\n";
+  for (const auto& [family, seconds] : entry.pass_s) {
+    text += fmt::format("      {}: {:.8g}\n", family, seconds);
+  }
 }
 
 }  // namespace
@@ -208,7 +281,9 @@ Baseline load_baseline(const ConfigRoots& roots, const std::string& path_or_name
   const Tree tree = config::read_yaml(baseline.file, problems);
   problems.throw_if_any();
   check_kind(tree, "baseline", problems);
-  check_keys(tree, "a baseline", {"kind", "entries"}, problems);
+  check_keys(tree, "a baseline", {"kind", "entries", "parts", "history"}, problems);
+  read_parts(tree, baseline);
+  read_history(tree, baseline, problems);
   const Tree* entries = tree.find("entries");
   if (entries == nullptr || !entries->is_sequence() || entries->items.empty()) {
     problems.report(tree.place, "a baseline needs 'entries', a list with at least one scenario");
@@ -224,18 +299,18 @@ Baseline load_baseline(const ConfigRoots& roots, const std::string& path_or_name
 std::string baseline_text(const Baseline& baseline) {
   std::string text =
       "# Figures that CI expects; `tandem check FILE --update --reason TEXT` rewrites them.\n"
+      "# Figures and tolerances are what is checked; the rest names what moved them.\n"
       "kind: baseline\nentries:\n";
-  for (const BaselineEntry& entry : baseline.entries) {
-    text += fmt::format("  - name: {}\n    scenario: {}\n", entry.name, entry.scenario);
-    if (!entry.overrides.empty()) text += "    set:\n";
-    for (const Override& change : entry.overrides) {
-      text += fmt::format("      {}: {}\n", change.path, change.value);
-    }
-    text += "    expect:\n";
-    for (const ExpectedFigure& figure : entry.expected) {
-      text += fmt::format("      {}: {{value: {:.10g}, tolerance: {:.6g} %}}\n", figure.key,
-                          figure.value, figure.tolerance * 100);
-    }
+  for (const BaselineEntry& entry : baseline.entries) add_entry_text(entry, text);
+  if (!baseline.parts.empty()) text += "parts:\n";
+  for (const auto& [name, part] : baseline.parts) {
+    text += fmt::format("  {}: {}\n", quoted(name), flow_map(part));
+  }
+  if (!baseline.history.empty()) text += "history:\n";
+  for (const BaselineUpdate& update : baseline.history) {
+    text += fmt::format("  - reason: {}\n", quoted(update.reason));
+    if (!update.moved.empty()) text += "    moved:\n";
+    for (const std::string& line : update.moved) text += fmt::format("      - {}\n", quoted(line));
   }
   return text;
 }

@@ -1,10 +1,12 @@
 // Files that name scenarios and what to do with them: sweeps over grids and baselines for CI.
 #pragma once
 
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "sim/config/config_parts.hpp"
 #include "sim/config/loader.hpp"
 
 namespace tandem {
@@ -42,16 +44,30 @@ struct BaselineEntry {
   std::string scenario;
   std::vector<Override> overrides;
   std::vector<ExpectedFigure> expected;
+  std::string config_hash;  ///< of the whole scenario; empty in files that never were updated
+  /// Seconds that the passes of each pool took by family of kernels: "gpu.attention".
+  std::map<std::string, double> pass_s;
+};
+
+/// An earlier update: why, and which figures moved ("h100 tpot_ms.p99: 1.5 -> 1.2").
+struct BaselineUpdate {
+  std::string reason;
+  std::vector<std::string> moved;
 };
 
 /// Scenarios with the figures that CI expects of them.
 struct Baseline {
   std::string file;
   std::vector<BaselineEntry> entries;
+  /// What the scenarios were made of. A part that differs between entries stands under
+  /// "ENTRY:PART" for all but the first.
+  std::map<std::string, ConfigPart> parts;
+  std::vector<BaselineUpdate> history;  ///< oldest first
 };
 
 /// Reads a baseline: `kind: baseline`, `entries: [{name, scenario, set, expect: {key: {value,
-/// tolerance}}}]`. Throws ConfigError with all diagnostics.
+/// tolerance}}}]`; updates add `config_hash` and `pass_s` to entries, `parts` and `history`. Throws
+/// ConfigError with all diagnostics.
 [[nodiscard]] Baseline load_baseline(const ConfigRoots& roots, const std::string& path_or_name);
 
 /// The file text of a baseline, as load_baseline reads it.

@@ -3,10 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "sim/config/config_parts.hpp"
 #include "sim/entry/context.hpp"
 #include "sim/entry/describe_passes.hpp"
 
@@ -48,6 +50,9 @@ struct RunAnswer {
   std::string requests_csv;          ///< when asked for
   std::vector<RequestRow> requests;  ///< when asked for
   std::string timeline;              ///< Chrome trace JSON, when asked for
+  /// Seconds that the passes of each pool took by family of kernels: "gpu.attention".
+  std::map<std::string, double> pass_s;
+  std::map<std::string, ConfigPart> parts;  ///< what the scenario is made of
 };
 [[nodiscard]] RunAnswer run_scenario(const Context& context, const RunRequest& request);
 

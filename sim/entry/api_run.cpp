@@ -56,6 +56,16 @@ std::unique_ptr<MeasuredCapacity> measure(const Context& context, const Capacity
   return measured;
 }
 
+std::map<std::string, double> pass_seconds(const RunResult& result) {
+  std::map<std::string, double> times;
+  for (const PoolUse& pool : result.pools) {
+    for (const auto& [family, seconds] : pool.totals.part_seconds) {
+      if (seconds > 0) times[pool.name + "." + family] += seconds;
+    }
+  }
+  return times;
+}
+
 std::vector<std::int64_t> by_fours(std::int64_t first, std::int64_t last) {
   std::vector<std::int64_t> values;
   for (std::int64_t value = first; value <= last; value *= 4) values.push_back(value);
@@ -128,6 +138,8 @@ RunAnswer run_scenario(const Context& context, const RunRequest& request) {
   RunAnswer answer;
   answer.json = result_json(input);
   answer.page = run_page(input);
+  answer.pass_s = pass_seconds(result);
+  answer.parts = config_parts(scenario);
   if (request.with_requests) answer.requests_csv = requests_csv(result);
   if (request.with_rows) answer.requests = rows_of(result);
   if (request.with_timeline) {

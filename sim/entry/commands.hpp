@@ -30,6 +30,7 @@ void add_lpu(CLI::App& app, Session& session);
 void add_sweep(CLI::App& app, Session& session);
 void add_check(CLI::App& app, Session& session);
 void add_report(CLI::App& app, Session& session);
+void add_completion(CLI::App& app, Session& session);
 void add_describe(CLI::App& app, Session& session);
 void add_list(CLI::App& app, Session& session);
 

@@ -42,6 +42,7 @@ int run_command_line(int argc, char** argv) {
   add_sweep(app, session);
   add_check(app, session);
   add_report(app, session);
+  add_completion(app, session);
   add_describe(app, session);
   add_list(app, session);
   if (argc > 1 && argv[1][0] != '-') require_known_command(app, argv[1]);

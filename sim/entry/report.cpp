@@ -78,7 +78,9 @@ bool is_result(const Json& json) {
 bool is_capacity(const Json& json) {
   if (!json.is_object() || !json.contains("systems") || !json["systems"].is_array()) return false;
   for (const Json& system : json["systems"]) {
-    if (!system.contains("result") || !is_result(system["result"])) return false;
+    const bool is_load = system.contains("result") && is_result(system["result"]);
+    const bool is_map = system.contains("rows") && system["rows"].is_array();
+    if (!is_load && !is_map) return false;
   }
   return !json["systems"].empty();
 }

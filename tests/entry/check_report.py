@@ -67,6 +67,11 @@ def check_run(page, folder):
     tandem("run", "llama8b_gpu_pd", *QUICK, "--json", source)
     result = json.loads(source.read_text())
     result["warnings"] = [HOSTILE]
+    result["timelines"] = {"start_s": 0.5, "bin_s": 0.25, "output_tokens_per_s": [7, 8, 9],
+                           "pools": {"decode": {"kv_unit": "blocks", "waiting": [1, 2, 3],
+                                                "waiting_peak": [4, 5, 6]}}}
+    result["economics"] = {"owned_usd_per_hour": 3.0, "tiers": {"retail": {
+        "revenue_usd_per_hour": 5.0, "margin": 0.4}}}
     result["fidelity"] = "analytical"
     source.write_text(json.dumps(result))
     opened(page, source, "run", folder)
@@ -85,6 +90,11 @@ def check_run(page, folder):
            "the parts of a step do not add up to the whole")
     inputs = traces(page, "Inputs that matter most")[0]
     expect(sum(len(trace["x"]) for trace in inputs) == len(result["provenance"]), "provenance")
+    series = [trace for chart in traces(page, "Over time") for trace in chart]
+    expect([trace["y"] for trace in series] == [[7, 8, 9], [1, 2, 3], [4, 5, 6]], f"{series}")
+    expect(series[0]["x"] == [0.5, 0.75, 1.0], f"{series}")
+    money = traces(page, "Money")[0][0]
+    expect(money["x"][1:] == [3.0, 5.0], f"{money}")
     expect("Bottlenecks" in headings(page), f"{headings(page)}")
 
 
@@ -101,6 +111,18 @@ def check_capacity(page, folder):
         expect(trace["x"] == [p["output_tokens_per_s_per_user"] for p in system["curve"]],
                f"curve of {trace['name']}")
     expect(headings(page).count("Headline figures") == 2, "one part per system")
+
+
+def check_map(page, folder):
+    source = folder / "map.json"
+    cell = {"fits": True, "bound": "hbm", "output_tokens_per_s_per_user": 120.0}
+    source.write_text(json.dumps({"systems": [{"scenario": "one", "rows": [
+        {"context_tokens": 1024, "most_users": 4, "limit": "kv", "cells": [
+            {**cell, "users": 1}, {"users": 8, "fits": False, "bound": "kv",
+                                   "output_tokens_per_s_per_user": None}]}]}]}))
+    opened(page, source, "map", folder)
+    text = page.run("document.getElementById('content').textContent")
+    expect("does not fit" in text and "120" in text, text)
 
 
 def check_sweep(page, folder):
@@ -158,6 +180,7 @@ def main():
         folder = pathlib.Path(name)
         check_run(page, folder)
         check_capacity(page, folder)
+        check_map(page, folder)
         check_sweep(page, folder)
         check_refusals(folder)
     print("pages of a run, a capacity search and a sweep show what is in them")

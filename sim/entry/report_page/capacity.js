@@ -59,3 +59,31 @@ function capacitySections(data) {
   }
   return sections.filter(Boolean);
 }
+
+/// What fits where: systems of `tandem capacity --map`.
+function mapSections(data) {
+  return data.systems.map((system) => {
+    const users = [...new Set(system.rows.flatMap((row) => row.cells.map((cell) => cell.users)))]
+      .sort((a, b) => a - b);
+    const cellOf = (row, count) => row.cells.find((cell) => cell.users === count);
+    const grid = system.rows.map((row) => users.map((count) =>
+      cellOf(row, count)?.output_tokens_per_s_per_user ?? null));
+    const texts = system.rows.map((row) => users.map((count) => {
+      const cell = cellOf(row, count);
+      return cell && cell.fits ? `${number(cell.output_tokens_per_s_per_user)}<br>${cell.bound}` :
+        "does not fit";
+    }));
+    const across = users.map(String);
+    const up = system.rows.map((row) => String(row.context_tokens));
+    return section(system.scenario, "Tokens/s per user, and what bounds the step.",
+      chart([{type: "heatmap", x: across, y: up, z: grid, colorscale: "Blues", reversescale: true,
+        hoverongaps: false, hoverinfo: "skip", colorbar: {title: {text: "tokens/s"}}}],
+      {xaxis: {type: "category", title: {text: "users"}},
+        yaxis: {type: "category", title: {text: "context, tokens"}},
+        annotations: texts.flatMap((row, j) => row.map((text, i) => ({x: across[i], y: up[j], text,
+          showarrow: false, font: {size: 11}, bgcolor: "rgba(255,255,255,.75)"})))},
+      140 + 46 * up.length),
+      table(["Context, tokens", "Users that fit", "Limit"], system.rows.map((row) =>
+        [number(row.context_tokens), number(row.most_users), row.limit]), [2]));
+  });
+}

@@ -7,6 +7,10 @@ function show(data) {
     sections = sweepSections(data);
     facts = [["points", number(data.points.length)],
       ["with a result", number(window.sweep.good.length)]];
+  } else if (data.systems && data.systems[0].rows) {
+    heading = `What fits: ${data.systems.map((system) => system.scenario).join(" and ")}`;
+    sections = mapSections(data);
+    facts = [["systems", data.systems.length]];
   } else if (data.systems) {
     heading = data.systems.map((system) => system.scenario).join(" and ");
     sections = capacitySections(data);

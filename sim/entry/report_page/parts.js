@@ -44,17 +44,40 @@ function timelines(result) {
   if (!series.length) return [];
   const width = source.bin_s ?? source.bin_ms / 1000;
   const unit = clock && /_ms$/.test(clock[0].at(-1)) ? 1e-3 : 1;
-  const kinds = [...new Set(series.map(([path]) => path.at(-1)))];
-  return [section("Over time", "Queues, running sequences and KV blocks during the run.",
+  const kindOf = (path) => path.at(-1).replace(/_peak$/, "");
+  const kinds = [...new Set(series.map(([path]) => kindOf(path)))];
+  const start = source.start_s || 0;
+  return [section("Over time", "Queues, running sequences and KV blocks, means and peaks per bin.",
     ...kinds.map((kind) => {
-      const traces = series.filter(([path]) => path.at(-1) === kind).map(([path, values]) => ({
-        type: "scatter", mode: "lines", line: {shape: "hv", width: 1.6},
-        name: path.length > 1 ? spaced(path.slice(0, -1).filter((p) => p !== "pools").join(" ")) :
-          spaced(kind),
-        x: values.map((_, i) => (clock ? clock[1][i] * unit : i * (width || 1))), y: values}));
+      const traces = series.filter(([path]) => kindOf(path) === kind).map(([path, values]) => ({
+        type: "scatter", mode: "lines",
+        line: {shape: "hv", width: 1.6, dash: path.at(-1) === kind ? "solid" : "dot"},
+        name: spaced([...path.slice(0, -1).filter((part) => part !== "pools"),
+          path.at(-1) === kind ? "" : "peak"].join(" ").trim() || kind),
+        x: values.map((_, i) => (clock ? clock[1][i] * unit : start + i * (width || 1))),
+        y: values}));
       return chart(traces, {showlegend: true, yaxis: {title: {text: title(kind)},
         rangemode: "tozero"}, xaxis: {title: {text: clock || width ? "time, s" : "bin"}}}, 230);
     }))];
+}
+
+/// Money per hour: what the chips cost, and what their tokens bring or would cost elsewhere.
+function economics(result) {
+  const found = result.economics;
+  if (!found || !numbersOf(found).length) return null;
+  const bars = {"chips used": at(result, "summary.usd_per_hour_used"),
+    "chips owned": found.owned_usd_per_hour, "chips rented": found.rented_usd_per_hour,
+    "the same tokens bought": found.purchase_usd_per_hour};
+  for (const [name, tier] of Object.entries(found.tiers || {})) {
+    bars[`revenue at ${spaced(name)}`] = tier.revenue_usd_per_hour;
+  }
+  const names = Object.keys(bars).filter((name) => typeof bars[name] === "number");
+  return section("Money", "USD per hour of this load.",
+    chart([{type: "bar", orientation: "h", y: names, x: names.map((name) => bars[name]),
+      hovertemplate: "%{y}: %{x:.4g} USD/h<extra></extra>"}],
+    {yaxis: {autorange: "reversed"}, xaxis: {title: {text: "USD/h"}}}, 90 + 34 * names.length),
+    table(["Figure", "Value"], numbersOf(found).map(([path, value]) =>
+      [path.split(".").map(spaced).join(", "), number(value)]), [0]));
 }
 
 const EXTRAS = {speculation: "Speculation", groups: "Groups of requests", sessions: "Sessions",
@@ -65,7 +88,7 @@ function extras(result) {
     .map(([key, heading]) => section(heading, "", table(["Figure", "Value"],
       numbersOf(result[key]).map(([path, value]) => [path.split(".").map(spaced).join(", "),
         number(value)]), [0])));
-  return [deployments(result), ...sections].filter(Boolean);
+  return [economics(result), deployments(result), ...sections].filter(Boolean);
 }
 
 function deployments(result) {

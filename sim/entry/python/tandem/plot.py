@@ -176,18 +176,22 @@ def pareto(points: Iterable[Mapping[str, Any]], x: str = "output_tokens_per_s_pe
     return ax
 
 
-def users_context(cells: Iterable[Mapping[str, Any]],
+def users_context(cells: Iterable[Mapping[str, Any]] | Mapping[str, Any],
                   value: str = "output_tokens_per_s_per_user", *, users: str = "users",
                   context: str = "context_tokens", ax: Axes | None = None) -> Axes:
     """A map of a figure over users and context; cells without the figure stay empty.
 
-    cells: rows with the keys `users`, `context` and `value`, as a sweep of both or the map of
-    `tandem capacity` has them.
+    cells: rows with the keys `users`, `context` and `value`, or one of the systems of
+    `tandem capacity --map --json`.
     """
     import numpy
 
     ax = _axes(ax)
-    rows = list(cells)
+    rows: list[Mapping[str, Any]]
+    if isinstance(cells, Mapping):
+        rows = [{**cell, context: row[context]} for row in cells["rows"] for cell in row["cells"]]
+    else:
+        rows = list(cells)
     across = sorted({row[context] for row in rows})
     up = sorted({row[users] for row in rows})
     grid = numpy.full((len(up), len(across)), numpy.nan)
