@@ -39,6 +39,7 @@ namespace tandem::config {
 void build_speculation_in_place(const Tree& tree, Placement& placement, ReadContext& context);
 /// Reports keys of `mode: drafter` beside another mode.
 void refuse_speculation(const MapReader& reader, const std::string& mode, ReadContext& context);
+[[nodiscard]] Planner build_planner(const Tree& tree, ReadContext& context);
 [[nodiscard]] Serving build_serving(const Tree& tree, ReadContext& context);
 [[nodiscard]] Traffic build_traffic(const Tree& tree, ReadContext& context);
 /// A deployment `on` the chips of one before it, with its own precision.

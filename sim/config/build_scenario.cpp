@@ -238,6 +238,9 @@ Serving build_serving(const Tree& tree, ReadContext& context) {
   serving.max_batch_tokens = reader.count("max_batch_tokens");
   serving.max_sequences = reader.count("max_sequences");
   serving.kv_block_tokens = reader.count("kv_block_tokens");
+  if (const Tree* planner = reader.child("planner")) {
+    serving.planner = build_planner(*planner, context);
+  }
   if (const Tree* eviction = reader.child("eviction")) {
     serving.eviction = build_eviction(*eviction, context);
   }

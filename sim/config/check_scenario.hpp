@@ -24,6 +24,8 @@ void check_mix(const Scenario& scenario, const Tree& tree, Problems& problems);
 
 /// Reports routing between replicas that the rest of the scenario gives nothing to go by. `tree` is
 /// that of the scenario.
+/// The limits of a planner against the placement.
+void check_planner(const Scenario& scenario, const Tree& tree, Problems& problems);
 void check_router(const Scenario& scenario, const Tree& tree, Problems& problems);
 
 /// Reports rules of a scheduler that the rest of the scenario has no use for. `tree` is that of the

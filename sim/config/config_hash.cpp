@@ -108,6 +108,14 @@ void add_placed(Hasher& hasher, const Placed& placed) {
   const Serving& serving = placed.serving;
   hasher.add(serving.policy).add(serving.router).add(serving.max_batch_tokens);
   hasher.add(serving.max_sequences).add(serving.kv_block_tokens);
+  if (serving.planner) {
+    const Planner& planner = *serving.planner;
+    hasher.add("planner").add(planner.interval.count()).add(planner.itl.count());
+    hasher.add(planner.ttft.count());
+    hasher.add(planner.start_time.count()).add(planner.least_replicas).add(planner.chip_budget);
+    hasher.add(planner.corrects).add(planner.power_cap_w).add(planner.prefill_chip_w);
+    hasher.add(planner.decode_chip_w);
+  }
   if (serving.cascade_attention != CascadeAttention::Off) {
     hasher.add("cascade_attention").add(serving.cascade_attention);
   }

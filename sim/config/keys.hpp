@@ -49,6 +49,7 @@ struct Section {
 [[nodiscard]] Section weight_override_section();
 [[nodiscard]] Section serving_section();
 [[nodiscard]] Section eviction_section();
+[[nodiscard]] Section planner_section();
 [[nodiscard]] Section traffic_section();
 [[nodiscard]] Section trace_section();
 [[nodiscard]] Section slo_section();

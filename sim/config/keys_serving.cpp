@@ -60,6 +60,7 @@ Section serving_section() {
                  "Most requests in flight on one replica."),
           number("kv_block_tokens", Dimension::Count, "16", 1, 1e6,
                  "Tokens of one block of the paged KV cache."),
+          keys("planner", "Replicas turned on and off by the load; default: all, all the time."),
           map("eviction", "Cached tokens that are dropped (GPUs, mode monolithic); default: none."),
           choice("cascade_attention", "false", {"false", "vllm", "always"}, {},
                  "Requests of a group that decode in one pass read the KV of their common prefix "

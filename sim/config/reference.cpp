@@ -114,6 +114,7 @@ std::vector<Section> workload_sections() {
           config::weight_override_section(),
           config::serving_section(),
           config::eviction_section(),
+          config::planner_section(),
           config::traffic_section(),
           config::trace_section(),
           config::slo_section(),

@@ -205,6 +205,23 @@ std::string groups_text(const ReportInput& input) {
   return text;
 }
 
+std::string planner_text(const RunResult& result) {
+  if (!result.planner) return "";
+  std::string text =
+      fmt::format("\nPlanner: {} replicas for prompts and {} for tokens on (means)\n",
+                  number(result.planner->mean_prefill), number(result.planner->mean_decode));
+  const PlannerDecision* before = nullptr;
+  for (const PlannerDecision& decision : result.planner->decisions) {
+    if (before == nullptr || decision.replicas != before->replicas) {
+      text += fmt::format("  {:>8} s: {} and {}{}\n", number(to_seconds(decision.at)),
+                          decision.replicas.prefill, decision.replicas.decode,
+                          decision.limit.empty() ? "" : ", held by " + decision.limit);
+    }
+    before = &decision;
+  }
+  return text;
+}
+
 std::string sessions_text(const RunResult& result) {
   if (!result.sessions) return "";
   const SessionUse& use = *result.sessions;
@@ -275,7 +292,7 @@ std::string run_page(const ReportInput& input) {
   text += warnings(input.result) + latencies(input, s) + "\n" + figures(input, s) +
           economics_text(input);
   text += pools_and_links(result) + speculation_text(result) + groups_text(input) +
-          sessions_text(result) + mix_text(input) + steps_text(result) +
+          sessions_text(result) + planner_text(result) + mix_text(input) + steps_text(result) +
           provenance_text(input.sensitivity);
   return text;
 }

@@ -327,6 +327,7 @@ Json result_object(const ReportInput& input, bool with_run) {
   json["sessions"] = sessions_json(result);
   json["kv_tiers"] = kv_tiers_json(result);
   json["prompts"] = prompts_json(result);
+  json["planner"] = planner_json(result);
   add_mix(input, json);
   json["pools"] = pools_json(result);
   json["links"] = links_json(result);

@@ -89,4 +89,27 @@ Json sessions_json(const RunResult& result) {
             {"cached_without_end", use.reusable_tokens}}}};
 }
 
+Json planner_json(const RunResult& result) {
+  if (!result.planner) return nullptr;
+  Json decisions = Json::array();
+  for (const PlannerDecision& d : result.planner->decisions) {
+    decisions.push_back({{"at_s", to_seconds(d.at)},
+                         {"requests", d.load.requests},
+                         {"prompt_tokens", d.load.prompt_tokens},
+                         {"output_tokens", d.load.output_tokens},
+                         {"ttft_ms", 1e3 * d.load.ttft_s},
+                         {"itl_ms", 1e3 * d.load.itl_s},
+                         {"prefill_correction", d.corrections.prefill},
+                         {"decode_correction", d.corrections.decode},
+                         {"prefill_wanted", d.wanted.prefill},
+                         {"decode_wanted", d.wanted.decode},
+                         {"prefill_replicas", d.replicas.prefill},
+                         {"decode_replicas", d.replicas.decode},
+                         {"limit", d.limit.empty() ? Json(nullptr) : Json(d.limit)}});
+  }
+  return {{"mean_prefill_replicas", result.planner->mean_prefill},
+          {"mean_decode_replicas", result.planner->mean_decode},
+          {"decisions", decisions}};
+}
+
 }  // namespace tandem

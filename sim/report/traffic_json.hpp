@@ -24,5 +24,7 @@ using Json = nlohmann::ordered_json;
 /// Prompts between pools: where they were computed, and what of them crossed.
 [[nodiscard]] Json prompts_json(const RunResult& result);
 [[nodiscard]] Json sessions_json(const RunResult& result);
+/// Replicas that were on, means over the run, and every decision: what it went by, and what cut it.
+[[nodiscard]] Json planner_json(const RunResult& result);
 
 }  // namespace tandem

@@ -59,12 +59,17 @@ DeploymentRun::DeploymentRun(DeploymentModel& model, std::string name, const Run
     make_replicas(*decode_estimator_, Role::Decode, decode_);
     make_transfer();
   }
+  if (model.scenario().serving.planner) add_autoscaler();
   add_components();
 }
 
 void DeploymentRun::connect(AnswerSink& answers) {
   router_.connect(&prefill_, &decode_, transfer_.get(), &answers);
   router_.connect_groups(groups_.get());
+  if (autoscaler_) {
+    autoscaler_->connect(&prefill_, &decode_);
+    router_.connect_autoscaler(&*autoscaler_);
+  }
 }
 
 void DeploymentRun::add_tiers(const std::vector<HostedTier>& hosted) {
@@ -123,6 +128,7 @@ void DeploymentRun::add_components() {
   if (layers_) add(*layers_, with_name("links"));
   if (speculator_) add(*speculator_, with_name("speculator"));
   if (front_end_) add(*front_end_, with_name("front_end"));
+  if (autoscaler_) add(*autoscaler_, with_name("planner"));
   for (const auto* replicas : {&prefill_, &decode_, &draft_}) {
     for (const auto& replica : *replicas) {
       add(*replica, fmt::format("{}_{}", replica->name(), replica->index()));
@@ -362,6 +368,7 @@ void DeploymentRun::collect_steps(RunResult& result) {
 void DeploymentRun::collect(RunResult& result) {
   collect_pools(result);
   if (speculation_) result.speculation = speculation_;
+  if (autoscaler_) collect_planner(result);
   if (groups_) result.groups = group_use();
   if (kv_tiers_) result.kv_tiers = kv_tiers_->use();
   collect_steps(result);

@@ -12,6 +12,7 @@
 #include "sim/service/kv_transfer.hpp"
 #include "sim/service/layerwise_transfer.hpp"
 #include "sim/service/perturbation.hpp"
+#include "sim/service/planner/step_profile.hpp"
 #include "sim/service/pool_tiers.hpp"
 #include "sim/service/router.hpp"
 #include "sim/service/run_result.hpp"
@@ -99,6 +100,8 @@ class DeploymentRun {
   [[nodiscard]] DraftPasses* drafts_on(StepEstimator& estimator, Role role);
   void describe_speculation();
   void add_components();
+  void add_autoscaler();
+  void collect_planner(RunResult& result) const;
   [[nodiscard]] std::string name_of(Role role, const PoolModel& pool) const;
   [[nodiscard]] std::string with_name(const std::string& part) const;
   [[nodiscard]] GroupUse group_use() const;
@@ -128,6 +131,8 @@ class DeploymentRun {
   Router::Replicas prefill_;
   Router::Replicas decode_;
   Router::Replicas draft_;
+  std::optional<StepProfile> profile_;  ///< where pools are scaled
+  std::optional<Autoscaler> autoscaler_;
   std::unique_ptr<KvTransfer> transfer_;
   std::unique_ptr<LayerwiseTransfer> layers_;  ///< in its place
 };

@@ -26,6 +26,7 @@ struct PoolUse {
   std::int64_t spares = 0;  ///< further chips of the pool that stand by idle
   std::int64_t chips_per_replica = 0;
   std::int64_t replicas = 0;
+  double kept_share = 1;       ///< of the replicas, those that are on, mean over the run
   double busy = 0;             ///< time that chips computed over the run's time, mean over chips
   double bottleneck_busy = 0;  ///< the same for the busiest station
   double kv_peak = 0;          ///< largest share of KV room in use, worst replica
@@ -48,7 +49,9 @@ struct PoolUse {
   std::map<std::string, double> energy_per_count_j;
   Picoseconds floor_busy;  ///< busiest replica: sum of floors of pass periods
   /// Chips that cost and draw static power.
-  [[nodiscard]] double kept_chips() const { return static_cast<double>(chips + spares); }
+  [[nodiscard]] double kept_chips() const {
+    return kept_share * static_cast<double>(chips) + static_cast<double>(spares);
+  }
 };
 
 /// Of a pool with these replicas, over a run of `seconds`; without the peaks.

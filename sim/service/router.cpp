@@ -16,10 +16,28 @@ void Router::connect(Replicas* prefill, Replicas* decode, KvTransfer* transfer,
   answers_ = answers;
 }
 
-Replica& Router::place(Request& request, Replicas& replicas, ReplicaPolicy& policy) {
-  const std::size_t chosen = policy.choose(request, replicas);
-  policy.placed(request, chosen);
-  return *replicas[chosen];
+ReplicaPolicy::Candidates Router::prefill_candidates(Picoseconds now) const {
+  const ReplicaPolicy::Candidates all(*prefill_);
+  if (autoscaler_ == nullptr) return all;
+  return all.first(static_cast<std::size_t>(autoscaler_->prefill_ready(now)));
+}
+
+ReplicaPolicy::Candidates Router::decode_candidates(Picoseconds now) const {
+  const ReplicaPolicy::Candidates all(*decode_);
+  if (autoscaler_ == nullptr) return all;
+  return all.first(static_cast<std::size_t>(autoscaler_->decode_ready(now)));
+}
+
+Replica& Router::place_prefill(Request& request, Picoseconds now) {
+  const std::size_t chosen = prefill_policy_->choose(request, prefill_candidates(now));
+  prefill_policy_->placed(request, chosen);
+  return *(*prefill_)[chosen];
+}
+
+Replica& Router::place_decode(Request& request, Picoseconds now) {
+  const std::size_t chosen = decode_policy_->choose(request, decode_candidates(now));
+  decode_policy_->placed(request, chosen);
+  return *(*decode_)[chosen];
 }
 
 bool Router::stays_where_it_decodes(const Request& request, std::size_t replica) const {
@@ -38,12 +56,13 @@ void Router::prefill_locally(Request& request, std::size_t replica, Picoseconds 
 }
 
 void Router::arrived(Request& request, Picoseconds now) {
+  if (autoscaler_ != nullptr) autoscaler_->arrived(request, now);
   if (!decode_->empty() && local_prefill_tokens_ > 0) {
-    const std::size_t replica = decode_policy_->choose(request, *decode_);
+    const std::size_t replica = decode_policy_->choose(request, decode_candidates(now));
     if (stays_where_it_decodes(request, replica)) return prefill_locally(request, replica, now);
   }
   if (request.prefill == nullptr) {
-    request.prefill = &place(request, *prefill_, *prefill_policy_);
+    request.prefill = &place_prefill(request, now);
   } else {  // beside others of its group
     prefill_policy_->placed(request, static_cast<std::size_t>(request.prefill->index()));
   }
@@ -100,14 +119,14 @@ void Router::writes_kv(Request& request, const KvWritten& kv, Picoseconds now) {
   if (layers_ == nullptr || request.output <= 1) return;
   if (!layers_->is_open(request)) {
     layers_->open(request);
-    place_decode(request).offer(request, now);
+    place_decode(request, now).offer(request, now);
   }
   layers_->written(request, kv, now);
 }
 
 void Router::prefilled(Request& request, Picoseconds now) {
   if (layers_ != nullptr) return layers_->prefilled(request, now);
-  request.decode = &place_decode(request);
+  request.decode = &place_decode(request, now);
   request.decode->offer(request, now);
 }
 
@@ -129,6 +148,7 @@ void Router::transferred(Request& request, Picoseconds now) {
 
 void Router::finished(Request& request, Picoseconds now) {
   request.finish = now;
+  if (autoscaler_ != nullptr) autoscaler_->finished(request, now);
   prefill_policy_->left(request);
   decode_policy_->left(request);
   if (groups_ != nullptr && !groups_->finished(request, now)) return;

@@ -9,6 +9,7 @@
 
 #include "sim/service/kv_transfer.hpp"
 #include "sim/service/layerwise_transfer.hpp"
+#include "sim/service/planner/autoscaler.hpp"
 #include "sim/service/replica.hpp"
 #include "sim/service/request_groups.hpp"
 #include "sim/service/routing/replica_policy.hpp"
@@ -37,6 +38,9 @@ class Router final : public RequestInlet, public RequestSink, public TransferSin
   /// KV goes layer by layer; `transfer` of connect() is then null.
   void connect_layers(LayerwiseTransfer* layers) { layers_ = layers; }
 
+  /// Pools are scaled; null: all replicas take requests.
+  void connect_autoscaler(Autoscaler* autoscaler) { autoscaler_ = autoscaler; }
+
   /// Requests come in groups, which end as one.
   void connect_groups(RequestGroups* groups) { groups_ = groups; }
 
@@ -53,8 +57,11 @@ class Router final : public RequestInlet, public RequestSink, public TransferSin
   [[nodiscard]] std::vector<TokenBurst> take_bursts() { return std::move(bursts_); }
 
  private:
-  Replica& place(Request& request, Replicas& replicas, ReplicaPolicy& policy);
-  Replica& place_decode(Request& request) { return place(request, *decode_, *decode_policy_); }
+  Replica& place_prefill(Request& request, Picoseconds now);
+  Replica& place_decode(Request& request, Picoseconds now);
+  /// Replicas that take requests.
+  [[nodiscard]] ReplicaPolicy::Candidates prefill_candidates(Picoseconds now) const;
+  [[nodiscard]] ReplicaPolicy::Candidates decode_candidates(Picoseconds now) const;
   [[nodiscard]] bool stays_where_it_decodes(const Request& request, std::size_t replica) const;
   void prefill_locally(Request& request, std::size_t replica, Picoseconds now);
   void fork(Request& root, Replica& replica, Picoseconds now);
@@ -72,6 +79,7 @@ class Router final : public RequestInlet, public RequestSink, public TransferSin
   LayerwiseTransfer* layers_ = nullptr;
   AnswerSink* answers_ = nullptr;
   RequestGroups* groups_ = nullptr;
+  Autoscaler* autoscaler_ = nullptr;
   /// By group: branches that have their first token while the prompt's KV is on its way.
   std::map<std::int64_t, std::vector<Request*>> branches_;
   std::vector<double> itl_ms_;

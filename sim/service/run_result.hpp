@@ -9,6 +9,7 @@
 
 #include "sim/core/timeline.hpp"
 #include "sim/lower/network_model.hpp"
+#include "sim/service/planner/autoscaler.hpp"
 #include "sim/service/pool_tiers.hpp"
 #include "sim/service/pool_use.hpp"
 #include "sim/service/request.hpp"
@@ -63,6 +64,7 @@ struct RunResult {
   std::int64_t kv_transfers = 0;
   std::optional<PromptRoutes> prompt_routes;  ///< where prompts have a pool of their own
   std::optional<KvTiersUse> kv_tiers;         ///< where there are memories below HBM
+  std::optional<PlannerUse> planner;          ///< where replicas are turned on and off
   std::optional<SpeculationUse> speculation;
   std::optional<GroupUse> groups;      ///< where arrivals are groups of requests
   std::optional<SessionUse> sessions;  ///< where arrivals are sessions

@@ -97,11 +97,11 @@ TEST(Report, JsonHasEveryKeyAndTheRunObjectLast) {
   const nlohmann::ordered_json json =
       nlohmann::ordered_json::parse(result_json(run_it(priced_scenario()).input()));
   const std::vector<std::string> keys = {
-      "scenario",  "version",    "config_hash", "seed",        "fidelity", "simulated_s",
-      "summary",   "bands",      "intervals",   "warm_up",     "backlog",  "requests_left_out",
-      "economics", "bounds",     "steps",       "speculation", "groups",   "sessions",
-      "kv_tiers",  "prompts",    "routing",     "deployments", "pools",    "links",
-      "timelines", "provenance", "run"};
+      "scenario",  "version",   "config_hash", "seed",        "fidelity",    "simulated_s",
+      "summary",   "bands",     "intervals",   "warm_up",     "backlog",     "requests_left_out",
+      "economics", "bounds",    "steps",       "speculation", "groups",      "sessions",
+      "kv_tiers",  "prompts",   "planner",     "routing",     "deployments", "pools",
+      "links",     "timelines", "provenance",  "run"};
   std::vector<std::string> found;
   for (const auto& [key, value] : json.items()) found.push_back(key);
   EXPECT_EQ(found, keys);

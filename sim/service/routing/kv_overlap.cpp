@@ -68,7 +68,7 @@ double KvOverlap::cost(const Request& request, double cached, const Worker& work
          static_cast<double>(worker.blocks.with(request));
 }
 
-std::size_t KvOverlap::choose(const Request& request, const Replicas& replicas) {
+std::size_t KvOverlap::choose(const Request& request, Candidates replicas) {
   std::vector<double> costs;
   cached_.clear();
   for (std::size_t i = 0; i < replicas.size(); ++i) {

@@ -39,7 +39,7 @@ class ActiveBlocks {
 class KvOverlap final : public ReplicaPolicy {
  public:
   KvOverlap(const Serving& serving, std::uint64_t seed, PoolDuty duty);
-  [[nodiscard]] std::size_t choose(const Request& request, const Replicas& replicas) override;
+  [[nodiscard]] std::size_t choose(const Request& request, Candidates replicas) override;
   void placed(const Request& request, std::size_t replica) override;
   void prompt_done(const Request& request) override;
   void left(const Request& request) override;

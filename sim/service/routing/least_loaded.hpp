@@ -9,7 +9,7 @@ namespace tandem {
 
 class LeastLoaded final : public ReplicaPolicy {
  public:
-  [[nodiscard]] std::size_t choose(const Request&, const Replicas& replicas) override {
+  [[nodiscard]] std::size_t choose(const Request&, Candidates replicas) override {
     const auto least =
         std::min_element(replicas.begin(), replicas.end(),
                          [](const auto& a, const auto& b) { return a->load() < b->load(); });

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "sim/describe/scenario.hpp"
@@ -15,9 +16,10 @@ namespace tandem {
 class ReplicaPolicy {
  public:
   using Replicas = std::vector<std::unique_ptr<Replica>>;
+  using Candidates = std::span<const std::unique_ptr<Replica>>;
   virtual ~ReplicaPolicy() = default;
-  /// Index of the replica.
-  [[nodiscard]] virtual std::size_t choose(const Request& request, const Replicas& replicas) = 0;
+  /// Index of the replica; those of a pool that take requests are the first ones.
+  [[nodiscard]] virtual std::size_t choose(const Request& request, Candidates replicas) = 0;
   virtual void placed(const Request&, std::size_t /*replica*/) {}
   /// Its prompt is computed.
   virtual void prompt_done(const Request&) {}

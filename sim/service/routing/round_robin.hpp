@@ -7,7 +7,7 @@ namespace tandem {
 
 class RoundRobin final : public ReplicaPolicy {
  public:
-  [[nodiscard]] std::size_t choose(const Request&, const Replicas& replicas) override {
+  [[nodiscard]] std::size_t choose(const Request&, Candidates replicas) override {
     return next_++ % replicas.size();
   }
 

@@ -10,7 +10,7 @@ namespace tandem {
 /// else. Requests of no session go to the least loaded one.
 class SessionAffinity final : public ReplicaPolicy {
  public:
-  [[nodiscard]] std::size_t choose(const Request& request, const Replicas& replicas) override {
+  [[nodiscard]] std::size_t choose(const Request& request, Candidates replicas) override {
     return request.session < 0 ? others_.choose(request, replicas)
                                : replica_of(request.session, replicas.size());
   }
