@@ -159,7 +159,8 @@ def sweep(sweep: Study, vary: Mapping[str, Any] | None = None, *,  # pylint: dis
             else:
                 take(task.result())
         _run(due, executor, take)
-        return [_row(task, results[task.point]) for task in prepared.tasks]
+        rows = [_row(task, results[task.point]) for task in prepared.tasks]
+    return rows
 
 
 class Plan:
