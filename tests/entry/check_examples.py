@@ -40,7 +40,10 @@ def run_page(tandem, page, prints):
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         shutil.copytree(ROOT / "hw_configs", folder / "hw_configs")
-        (folder / "workloads").symlink_to(ROOT / "workloads")
+        # Pages write scenarios of their own: copies, but for what is large.
+        shutil.copytree(ROOT / "workloads", folder / "workloads",
+                        ignore=shutil.ignore_patterns("checkpoints"))
+        (folder / "workloads" / "checkpoints").symlink_to(ROOT / "workloads" / "checkpoints")
         commands = 0
         for language, path, text in BLOCK.findall(page.read_text()):
             if path:
