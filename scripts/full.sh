@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Every figure at full size, into docs/measured.json: full.sh
-# [accuracy|services|functional|exactness|mathematics|capacity|speed|model|techniques|all].
+# [accuracy|services|traces|functional|exactness|mathematics|capacity|speed|model|techniques|all].
 # Each part takes minutes, not hours. Uses the release build, and the tests of
 # the ci build for what only tests can compare.
 set -euo pipefail

@@ -227,7 +227,20 @@ def measure_services(recorder):
                 recorder.keep(f"services.{table}.{metric}.mape_percent", round(error, 2), command, seconds)
 
 
-PARTS = {"accuracy": measure_accuracy, "services": measure_services,
+def measure_traces(recorder):
+    """The Azure conversation trace at 70 % of capacity: audit of interpolated steps, a slice against --exact."""
+    data = pathlib.Path(os.environ.get("TANDEM_DATA", ROOT.parent / "shared" / "data"))
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        out = pathlib.Path(folder) / "figures.json"
+        subprocess.run(["/usr/bin/python3", "-B", ROOT / "scripts" / "trace_study.py", "--tandem",
+                        recorder.tandem, "--data", data, "--json", out], check=True)
+        found = json.loads(out.read_text())
+    for name, figures in found.items():
+        recorder.keep(f"traces.azure.{name}", figures, "scripts/trace_study.py", time.monotonic() - started)
+
+
+PARTS = {"accuracy": measure_accuracy, "services": measure_services, "traces": measure_traces,
          "functional": measure_functional, "exactness": measure_exactness,
          "mathematics": measure_mathematics,
          "capacity": measure_capacity, "speed": measure_speed,

@@ -55,9 +55,11 @@ Section serving_section() {
           number("prefill_queue", Dimension::Count, "2", 1, 1e9,
                  "local_prefill_tokens: and so are all while as many requests wait for the pool "
                  "of the prompts (max_prefill_queue_size)."),
-          number("max_batch_tokens", Dimension::Count, "8192", 1, 1e9, "Most tokens in one step."),
+          number("max_batch_tokens", Dimension::Count, "8192", 1, 1e9,
+                 "Most tokens in one step, of all attention groups together: engines that count "
+                 "per rank of attention_data have as many times more."),
           number("max_sequences", Dimension::Count, "256", 1, 1e9,
-                 "Most requests in flight on one replica."),
+                 "Most requests in flight on one replica, of all its attention groups together."),
           number("kv_block_tokens", Dimension::Count, "16", 1, 1e6,
                  "Tokens of one block of the paged KV cache."),
           keys("planner", "Replicas turned on and off by the load; default: all, all the time."),
