@@ -51,7 +51,8 @@ void RememberingNetwork::begin(Picoseconds at) {
 /// Nothing is under way any more.
 void RememberingNetwork::end() {
   if (is_told_ && node_->uses) {
-    for (const PeriodMemory::Use& use : *node_->uses) add(use.statistics, totals_[to_index(use.link)]);
+    for (const PeriodMemory::Use& use : *node_->uses)
+      add(use.statistics, totals_[to_index(use.link)]);
     network_.skip(std::ssize(sent_), last_);
   } else {
     catch_up();

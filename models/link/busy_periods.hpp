@@ -77,8 +77,8 @@ class RememberingNetwork {
   std::shared_ptr<PeriodMemory> memory_;
   std::vector<LinkStatistics> totals_;  ///< of all periods that are over
 
-  std::vector<Delivery> sent_;          ///< messages of this period; their times are not known
-  std::size_t popped_ = 0;              ///< of them; all: nothing is under way
+  std::vector<Delivery> sent_;  ///< messages of this period; their times are not known
+  std::size_t popped_ = 0;      ///< of them; all: nothing is under way
   Picoseconds begin_{0};
   MessageId first_ = 0;                 ///< of the period's messages
   Picoseconds last_{0};                 ///< time of the last send or pop

@@ -87,8 +87,8 @@ std::vector<std::string> log_of(AnyNetwork& network, const TwoStars& stars,
   for (const Burst& burst : bursts) {
     while (network.next_delivery() && *network.next_delivery() <= burst.at) pop();
     for (const Message& message : *burst.messages) {
-      const MessageId id = network.send(burst.at, stars.chips[message.from],
-                                        stars.chips[message.to], message.size);
+      const MessageId id =
+          network.send(burst.at, stars.chips[message.from], stars.chips[message.to], message.size);
       log.push_back("sent " + std::to_string(id));
     }
     if (looks) log.push_back("next " + std::to_string(network.next_delivery()->count()));

@@ -203,7 +203,8 @@ TEST(Network, AnswersAtOnceToWhatArrivedAfterLookingFurtherAhead) {
   Network network(star.topology);
   network.send(0_ps, star.chips[0], star.chips[1], 1000_B);
   network.send(0_ps, star.chips[0], star.chips[1], 1600_B);
-  // As TwoHopsCutThroughByThePacket: 1200, and the second right behind it on the uplink: 2600 + 200.
+  // As TwoHopsCutThroughByThePacket: 1200, and the second right behind it on the uplink: 2600 +
+  // 200.
   EXPECT_EQ(network.next_delivery(), 1200_ns);
   EXPECT_EQ(network.pop_delivery().time, 1200_ns);
   EXPECT_EQ(network.next_delivery(), 2800_ns);
