@@ -199,6 +199,17 @@ RequestTrace without_longer(const RequestTrace& trace, std::int64_t most) {
   return rest;
 }
 
+/// Of a trace that is longer than the run, what comes in it.
+void use_first(Traffic& traffic, bool is_scaled) {
+  if (traffic.arrivals != ArrivalKind::Trace || traffic.requests >= recorded_requests(traffic)) {
+    return;
+  }
+  RequestTrace cut = *traffic.trace;
+  cut.requests.resize(static_cast<std::size_t>(traffic.requests));
+  if (!is_scaled) traffic.rate = cut.rate();
+  use_trace(traffic, std::make_shared<const RequestTrace>(std::move(cut)));
+}
+
 /// Most tokens of a request, prompt and answer together, with the drafts of its last round.
 std::int64_t most_tokens(const Scenario& scenario) {
   std::int64_t most = std::numeric_limits<std::int64_t>::max();
@@ -208,11 +219,9 @@ std::int64_t most_tokens(const Scenario& scenario) {
   return most - scenario.placement.speculation.drafted();
 }
 
-}  // namespace
-
-void fit_trace(Scenario& scenario, const Tree& tree, ReadContext& context) {
+/// Leaves out what is longer than the model's context where the trace says so, else complains.
+void drop_longer(Scenario& scenario, const Tree& tree, ReadContext& context) {
   Traffic& traffic = scenario.traffic;
-  if (!traffic.trace || scenario.model.name == from_checkpoint) return;
   const std::int64_t most = most_tokens(scenario);
   RequestTrace kept = without_longer(*traffic.trace, most);
   if (kept.dropped == 0) return;
@@ -241,6 +250,14 @@ void fit_trace(Scenario& scenario, const Tree& tree, ReadContext& context) {
   const bool is_scaled = tree.find("rate") != nullptr;
   if (traffic.arrivals == ArrivalKind::Trace && !is_scaled) traffic.rate = kept.rate();
   use_trace(traffic, std::make_shared<const RequestTrace>(std::move(kept)));
+}
+
+}  // namespace
+
+void fit_trace(Scenario& scenario, const Tree& tree, ReadContext& context) {
+  if (!scenario.traffic.trace) return;
+  if (scenario.model.name != from_checkpoint) drop_longer(scenario, tree, context);
+  use_first(scenario.traffic, tree.find("rate") != nullptr);
 }
 
 Traffic build_traffic(const Tree& tree, ReadContext& context) {

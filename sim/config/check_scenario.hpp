@@ -32,6 +32,10 @@ void check_router(const Scenario& scenario, const Tree& tree, Problems& problems
 /// scenario.
 void check_policy(const Scenario& scenario, const Tree& tree, Problems& problems);
 
+/// Reports steps that are too small for a prompt that is not cut, for a block, or for the requests
+/// that may run, and rules of schedulers on LPUs. `tree` is that of the scenario.
+void check_step_limits(const Scenario& scenario, const Tree& tree, Problems& problems);
+
 /// Reports prefixes of a trace beside what blocks cannot be shared with. `tree` is that of the
 /// scenario.
 void check_prefix_cache(const Scenario& scenario, const Tree& tree, Problems& problems);

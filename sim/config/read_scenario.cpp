@@ -97,6 +97,7 @@ void build_one_model(const Tree& tree, const Tree& root, const Tree* traffic, Sc
   check_cascade(scenario, engine, context.problems);
   check_tiers(scenario, engine, context.problems);
   check_policy(scenario, engine, context.problems);
+  check_step_limits(scenario, engine, context.problems);
   check_router(scenario, engine, context.problems);
   check_planner(scenario, engine, context.problems);
   check_prefix_cache(scenario, root, context.problems);

@@ -43,9 +43,12 @@ std::optional<std::int64_t> nanoseconds(double value, double seconds_per_unit) {
   return std::llround(ns);
 }
 
-/// "2023-11-16 18:15:46.6805900", with a space or a T.
+/// "2023-11-16 18:15:46.6805900", with a space or a T; behind it Z or +00:00 or nothing.
 std::optional<std::int64_t> date_nanoseconds(std::string_view text) {
   constexpr std::size_t to_seconds_end = 19;
+  for (const std::string_view zone : {"Z", "+00:00"}) {
+    if (text.ends_with(zone)) text.remove_suffix(zone.size());
+  }
   if (text.size() < to_seconds_end) return std::nullopt;
   const auto part = [&](std::size_t at, std::size_t length) -> std::int64_t {
     std::int64_t value = -1;
@@ -210,6 +213,7 @@ std::optional<TraceRow> row_of_object(const Json& object, const TraceColumns& co
 std::vector<TraceRow> rows_of_lines(const std::string& path, const std::string& text,
                                     const TraceColumns& columns, Problems& problems) {
   std::vector<TraceRow> rows;
+  bool has_prefixes = columns.prefix.empty();
   std::istringstream lines(text);
   int number = 0;
   for (std::string line; std::getline(lines, line);) {
@@ -221,6 +225,7 @@ std::vector<TraceRow> rows_of_lines(const std::string& path, const std::string& 
         problems.report({path, number, 1}, "a line must be one object: {\"key\": value, ...}");
         continue;
       }
+      has_prefixes = has_prefixes || object.contains(columns.prefix);
       if (auto row = row_of_object(object, columns, {path, number, 1}, problems)) {
         rows.push_back(std::move(*row));
       }
@@ -228,6 +233,11 @@ std::vector<TraceRow> rows_of_lines(const std::string& path, const std::string& 
       problems.report({path, number, static_cast<int>(error.byte)},
                       "not valid JSON; every line must be one object");
     }
+  }
+  if (!has_prefixes && !rows.empty()) {
+    problems.report({path, 1, 1}, fmt::format("no line has the key '{}'; name the keys in the trace's "
+                                              "description",
+                                              columns.prefix));
   }
   return rows;
 }

@@ -91,9 +91,10 @@ std::string warnings(const RunResult& result) {
   const auto backlog = backlog_of(result);
   if (backlog && backlog->grows()) {
     text += fmt::format(
-        "  saturated: {} requests were open when half of them had come, {} at the last arrival; "
-        "latencies grow with the length of the run\n",
-        backlog->at_half, backlog->at_last);
+        "  saturated: {:.0f} requests waited for their first token in the second quarter of the "
+        "arrivals, {:.0f} in the last ({:.0f} and {:.0f} were open); latencies grow with the length "
+        "of the run\n",
+        backlog->waiting_before, backlog->waiting_late, backlog->open_before, backlog->open_late);
   }
   if (result.traffic.has_warm_up()) {
     const MeasuredWindow window = measured_window(result);

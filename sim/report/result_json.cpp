@@ -128,8 +128,11 @@ Json intervals_json(const RunResult& result) {
 Json backlog_json(const RunResult& result) {
   const auto backlog = backlog_of(result);
   if (!backlog) return nullptr;
-  return {{"at_half", backlog->at_half},
-          {"at_last_arrival", backlog->at_last},
+  return {{"waiting_second_quarter", backlog->waiting_before},
+          {"waiting_last_quarter", backlog->waiting_late},
+          {"open_second_quarter", backlog->open_before},
+          {"open_last_quarter", backlog->open_late},
+          {"long_enough", backlog->is_long},
           {"saturated", backlog->grows()}};
 }
 
@@ -351,11 +354,16 @@ std::string run_object_json(const RunResult& result) {
 
 std::string requests_csv(const RunResult& result) {
   const bool is_mix = !result.deployments.empty();
-  std::string text = "id,arrival_s,prompt,output,ttft_ms,tpot_ms,e2e_ms,cached_tokens,preemptions";
+  std::string text =
+      "id,arrival_s,prompt,output,ttft_ms,tpot_ms,e2e_ms,cached_tokens,preemptions,priority,"
+      "session,turn";
   text += is_mix ? ",deployment\n" : "\n";
   for (const RequestRecord& r : result.requests) {
-    text += fmt::format("{},{:.9f},{},{},{:.6f},{:.6f},{:.6f},{},{}", r.id, r.arrival_s, r.prompt,
-                        r.output, r.ttft_ms, r.tpot_ms, r.e2e_ms, r.cached_tokens, r.preemptions);
+    const std::string tpot = r.output > 1 ? fmt::format("{:.6f}", r.tpot_ms) : "";
+    const std::string session = r.session >= 0 ? fmt::format("{}", r.session) : "";
+    text += fmt::format("{},{:.9f},{},{},{:.6f},{},{:.6f},{},{},{},{},{}", r.id, r.arrival_s,
+                        r.prompt, r.output, r.ttft_ms, tpot, r.e2e_ms, r.cached_tokens,
+                        r.preemptions, r.priority, session, r.turn);
     text += is_mix ? "," + r.deployment + "\n" : "\n";
   }
   return text;

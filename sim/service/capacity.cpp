@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::int64_t audit_steps_per_point = 10;
 constexpr std::int64_t requests_per_user = 3;
+constexpr std::int64_t most_times_requests = 16;
 constexpr double most_times_rate = 1024;  ///< of the scenario's rate, up and down
 constexpr double least_times_rate = 1.0 / 64;
 
@@ -46,12 +47,11 @@ std::int64_t slots_of(const ServiceModel& model) {
 /// Which loads there are to try. Closed loop: whole users. Else rates.
 class LoadSteps {
  public:
-  LoadSteps(const Traffic& traffic, const ServiceModel& model, double tolerance)
+  LoadSteps(const Traffic& traffic, ServiceModel& model, double tolerance)
       : is_closed_(traffic.arrivals == ArrivalKind::Closed), tolerance_(tolerance) {
     first_ = is_closed_ ? 1 : traffic.rate;
     least_ = is_closed_ ? 1 : traffic.rate * least_times_rate;
-    // Beyond this, more users only wait longer: twice the requests that the pools hold.
-    most_ = is_closed_ ? static_cast<double>(2 * slots_of(model)) : traffic.rate * most_times_rate;
+    most_ = is_closed_ ? most_users(traffic, model) : traffic.rate * most_times_rate;
   }
   [[nodiscard]] double first() const { return first_; }
   [[nodiscard]] bool has_less(double load) const { return load / 2 >= least_; }
@@ -68,6 +68,15 @@ class LoadSteps {
   }
 
  private:
+  /// Beyond this, more users only wait longer: twice the requests that the pools hold, and as many
+  /// times more as users think longer than an answer takes.
+  static double most_users(const Traffic& traffic, ServiceModel& model) {
+    const auto slots = static_cast<double>(2 * slots_of(model));
+    if (!traffic.has_sessions()) return slots;
+    const double answer = to_seconds(model.time_alone());
+    return std::ceil(slots * (answer + traffic.think_time_s) / answer);
+  }
+
   bool is_closed_;
   double tolerance_;
   double first_ = 1, least_ = 1, most_ = 1;
@@ -93,15 +102,28 @@ class LoadTrials {
     if (traffic.arrivals == ArrivalKind::Closed) {
       traffic.concurrency = std::llround(load);
       traffic.requests = std::max(traffic.requests, requests_per_user * traffic.concurrency);
-    } else {
-      traffic.end_rate *= load / traffic.rate;
-      traffic.rate = load;
+      return model_.run(traffic, options_);
     }
-    return model_.run(traffic, options_);
+    traffic.end_rate *= load / traffic.rate;
+    traffic.rate = load;
+    RunResult result = model_.run(traffic, options_);
+    const std::int64_t most = most_times_requests * scenario_.traffic.requests;
+    while (is_too_short(result) && 2 * traffic.requests <= most) {
+      traffic.requests *= 2;
+      result = model_.run(traffic, options_);
+    }
+    return result;
   }
   [[nodiscard]] const std::map<double, LoadPoint>& points() const { return points_; }
 
  private:
+  /// Whether a queue may not have had the time to grow where arrivals could go on.
+  [[nodiscard]] bool is_too_short(const RunResult& result) const {
+    const ArrivalKind arrivals = result.traffic.arrivals;
+    if (arrivals == ArrivalKind::Trace || arrivals == ArrivalKind::Ramp) return false;
+    return !backlog_of(result)->is_long && load_point(scenario_, result).holds();
+  }
+
   const Scenario& scenario_;
   ServiceModel& model_;
   RunOptions options_;
@@ -141,7 +163,7 @@ std::string busiest_pool(const RunResult& result) {
 }
 
 std::string limit_without_failure(const Scenario& scenario, const ServiceModel& model) {
-  if (scenario.traffic.arrivals != ArrivalKind::Closed) {
+  if (scenario.traffic.arrivals != ArrivalKind::Closed || scenario.traffic.has_sessions()) {
     return "nothing up to the highest load tried";
   }
   const auto lacks_room = [](const auto& deployment) {
@@ -188,6 +210,7 @@ std::string load_unit_of(const Traffic& traffic) {
   if (traffic.has_agents()) unit = fmt::format("groups of {} agents", traffic.agents);
   if (traffic.branches > 1) unit = fmt::format("groups of {} answers", traffic.branches);
   if (traffic.has_sessions()) unit = "sessions";
+  if (traffic.arrivals == ArrivalKind::Ramp) return unit + "/s at the start of the ramp";
   return is_closed ? unit : unit + "/s";
 }
 

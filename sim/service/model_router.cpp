@@ -59,6 +59,7 @@ void ModelRouter::act(Picoseconds now, Phase phase) {
     next.prompt = before.prompt;
     next.output = before.output;
     next.priority = before.priority;
+    next.session = before.session;
     further_.push_back(next);
     enter(course.first + course.visits.size(), further_.back(), now);
   }

@@ -33,6 +33,9 @@ RequestRecord record_of(const Request& request) {
   }
   record.cached_tokens = request.cached_tokens;
   record.preemptions = request.preemptions;
+  record.priority = request.priority;
+  record.session = request.session;
+  record.turn = request.turn;
   return record;
 }
 

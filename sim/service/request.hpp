@@ -81,6 +81,9 @@ struct RequestRecord {
   double e2e_ms = 0;
   std::int64_t cached_tokens = 0;
   std::int64_t preemptions = 0;
+  std::int64_t priority = 0;
+  std::int64_t session = -1;  ///< of one user or conversation; -1: not known
+  std::int64_t turn = 0;      ///< of the session
   double ttft_floor_ms = 0;
   double tpot_floor_ms = 0;
   std::string deployment;  ///< of a mix of models, whose answer it is

@@ -73,6 +73,13 @@ class ServiceRun {
     places_.push_back({deployments_.back().get(), 0});
   }
 
+  /// From an arrival to the next of the same user, in an empty system.
+  [[nodiscard]] Picoseconds time_of_user() {
+    const Picoseconds answer = model_.time_alone();
+    if (!traffic_.has_sessions()) return answer;
+    return answer * traffic_.turns + from_seconds(traffic_.think_time_s) * (traffic_.turns - 1);
+  }
+
   [[nodiscard]] std::string name_of(std::size_t deployment) const {
     return scenario_.is_mix() ? scenario_.deployments[deployment].name : std::string{};
   }
@@ -95,7 +102,7 @@ class ServiceRun {
       agenda_.add(*turns_, "turns");
       inlet = turns_.get();
     }
-    source_ = std::make_unique<RequestSource>(traffic_, model_.time_alone(), shares_prefixes, seed_,
+    source_ = std::make_unique<RequestSource>(traffic_, time_of_user(), shares_prefixes, seed_,
                                               agenda_, *inlet);
     agenda_.add(*source_, "source");
     AnswerSink* answers = source_.get();

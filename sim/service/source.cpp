@@ -2,8 +2,20 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+
+#include "sim/core/hash.hpp"
 
 namespace tandem {
+namespace {
+
+/// A trace that begins again brings other users and other texts of the same lengths.
+std::int64_t name_in_lap(std::int64_t name, std::int64_t lap) {
+  constexpr std::int64_t sign = std::numeric_limits<std::int64_t>::max();
+  return static_cast<std::int64_t>(Hasher().add(name).add(lap).value()) & sign;
+}
+
+}  // namespace
 
 std::int64_t draw_length(std::int64_t mean, const Traffic& traffic, RandomStream& stream) {
   if (traffic.length_spread <= 0) return mean;
@@ -97,6 +109,10 @@ void RequestSource::set_lengths(Request& request) {
   request.priority = traced.priority;
   request.session = traced.session;
   if (shares_prefixes_) request.shared = traced.shared;
+  const std::int64_t lap = request.id / std::ssize(recorded);
+  if (lap == 0) return;
+  if (request.session >= 0) request.session = name_in_lap(request.session, lap);
+  for (SharedPart& part : request.shared) part.key = name_in_lap(part.key, lap);
 }
 
 Picoseconds RequestSource::start_of(std::int64_t index) const {

@@ -56,20 +56,49 @@ RunResult run_of(double first_s, double last_s) {
 }
 
 TEST(Backlog, GrowsWhereRequestsTakeLongerAndLonger) {
-  // 20.5 seconds each: 21 are open at any time, the newest included.
+  // 20.5 seconds each: 20.5 are open at any time.
   const auto steady = backlog_of(run_of(20.5, 20.5));
   ASSERT_TRUE(steady);
-  EXPECT_EQ(steady->at_half, 21);
-  EXPECT_EQ(steady->at_last, 21);
+  EXPECT_NEAR(steady->open_before, 20.5, 0.5);
+  EXPECT_NEAR(steady->open_late, 20.5, 0.5);
+  EXPECT_TRUE(steady->is_long);
   EXPECT_FALSE(steady->grows());
   // From 0.5 to 90.5 seconds: of the last ones nearly half are open.
   const auto growing = backlog_of(run_of(0.5, 90.5));
   ASSERT_TRUE(growing);
-  EXPECT_GT(growing->at_last, 45);
+  EXPECT_GT(growing->open_late, 40);
   EXPECT_TRUE(growing->grows());
   RunResult closed = run_of(1, 1);
   closed.traffic.arrivals = ArrivalKind::Closed;
   EXPECT_FALSE(backlog_of(closed));
+}
+
+TEST(Backlog, OfAShortRunIsJudgedByWhoWaits) {
+  // All come before the first is answered: more and more are open, nobody waits.
+  RunResult run = run_of(300, 300);
+  const auto open = backlog_of(run);
+  EXPECT_GT(open->open_late, 2 * open->open_before);
+  EXPECT_FALSE(open->is_long);
+  EXPECT_FALSE(open->grows());
+  for (RequestRecord& record : run.requests) record.ttft_ms = 900 * record.arrival_s;
+  const auto waiting = backlog_of(run);
+  EXPECT_NEAR(waiting->waiting_late, 41, 3);  // those of the last 47 % of the time before
+  EXPECT_TRUE(waiting->grows());
+}
+
+TEST(Backlog, OfARampIsJudgedByWhoWaits) {
+  RunResult run = run_of(1, 60);
+  EXPECT_TRUE(backlog_of(run)->grows());
+  run.traffic.arrivals = ArrivalKind::Ramp;
+  EXPECT_FALSE(backlog_of(run)->grows());
+}
+
+TEST(Backlog, OfConversationsIsThatWhileTheyBegin) {
+  // Ten conversations begin in the first ten seconds and take a hundred turns each.
+  RunResult run = run_of(20.5, 20.5);
+  for (std::size_t i = 10; i < run.requests.size(); ++i) run.requests[i].turn = 1;
+  const auto backlog = backlog_of(run);
+  EXPECT_NEAR(backlog->open_before, 3.9, 0.1);  // three to five
 }
 
 }  // namespace

@@ -31,9 +31,9 @@ function warningsOf(result) {
   const list = [...(Array.isArray(result.warnings) ? result.warnings : [])].map((warning) =>
     typeof warning === "string" ? warning : warning.message ?? JSON.stringify(warning));
   if (result.backlog && result.backlog.saturated) {
-    list.push(`The queue has no end: ${number(result.backlog.at_half)} requests were waiting at ` +
-      `half of the arrivals, ${number(result.backlog.at_last_arrival)} at the last. Latencies ` +
-      "grow with the length of the run.");
+    list.push(`The queue has no end: ${number(result.backlog.open_second_quarter)} requests were ` +
+      `open in the second quarter of the arrivals, ${number(result.backlog.open_last_quarter)} in ` +
+      "the last. Latencies grow with the length of the run.");
   }
   if (result.requests_left_out > 0) {
     list.push(`${number(result.requests_left_out)} requests of the trace were left out.`);
