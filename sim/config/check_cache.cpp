@@ -91,8 +91,7 @@ void check_tiers(const Scenario& scenario, const Tree& tree, Problems& problems)
         "speculative decoding; leave 'kv_tiers' out");
   }
   for (const ChipGroup& group : scenario.system.groups) {
-    if (group.pool == placement.prefill.pool &&
-        is_lpu(scenario.system, group)) {
+    if (group.pool == placement.prefill.pool && is_lpu(scenario.system, group)) {
       report("slots of LPUs keep no blocks; leave 'kv_tiers' out");
     }
   }

@@ -142,8 +142,8 @@ std::optional<std::string> Library::find(const FileKind& kind, const std::string
   const std::vector<std::string> known = names(kind);
   const std::string nearest = suggestion(reference, known);
   problems.report(from, nearest.empty()
-                            ? fmt::format("no {} '{}' in {}, nor a file {}; there are {}", kind.word,
-                                          reference, display_path(folder(kind)),
+                            ? fmt::format("no {} '{}' in {}, nor a file {}; there are {}",
+                                          kind.word, reference, display_path(folder(kind)),
                                           display_path(beside), fmt::join(known, ", "))
                             : fmt::format("no {} '{}'{}", kind.word, reference, nearest));
   return std::nullopt;
