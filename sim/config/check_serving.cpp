@@ -47,22 +47,25 @@ void check_step_limits(const Scenario& scenario, const Tree& tree, Problems& pro
   };
   const std::int64_t tokens = rules.max_batch_tokens;
   if (rules.policy == "sglang" && tokens < rules.kv_block_tokens) {
-    report(fmt::format("prompts are cut at whole blocks of KV; write 'max_batch_tokens' of at least "
-                       "{}, or a smaller 'kv_block_tokens'",
-                       rules.kv_block_tokens));
+    report(
+        fmt::format("prompts are cut at whole blocks of KV; write 'max_batch_tokens' of at least "
+                    "{}, or a smaller 'kv_block_tokens'",
+                    rules.kv_block_tokens));
   }
   if (rules.policy != "vllm_v1") return;
   const std::int64_t prompt = longest_prompt(scenario.traffic);
   if (!rules.chunked_prefill && prompt > tokens) {
-    return report(fmt::format("prompts wait for a step that takes them whole, and one of {} tokens "
-                              "never finds it; write 'max_batch_tokens: {}', or leave "
-                              "'chunked_prefill' out",
-                              prompt, prompt));
+    return report(
+        fmt::format("prompts wait for a step that takes them whole, and one of {} tokens "
+                    "never finds it; write 'max_batch_tokens: {}', or leave "
+                    "'chunked_prefill' out",
+                    prompt, prompt));
   }
   if (tokens < rules.max_sequences && serving->find("max_batch_tokens") != nullptr) {
-    report(fmt::format("a step of {} tokens is less than the {} requests that may run; write "
-                       "'max_batch_tokens' of at least that, or 'max_sequences: {}'",
-                       tokens, rules.max_sequences, tokens));
+    report(
+        fmt::format("a step of {} tokens is less than the {} requests that may run; write "
+                    "'max_batch_tokens' of at least that, or 'max_sequences: {}'",
+                    tokens, rules.max_sequences, tokens));
   }
 }
 

@@ -235,9 +235,10 @@ std::vector<TraceRow> rows_of_lines(const std::string& path, const std::string& 
     }
   }
   if (!has_prefixes && !rows.empty()) {
-    problems.report({path, 1, 1}, fmt::format("no line has the key '{}'; name the keys in the trace's "
-                                              "description",
-                                              columns.prefix));
+    problems.report({path, 1, 1},
+                    fmt::format("no line has the key '{}'; name the keys in the trace's "
+                                "description",
+                                columns.prefix));
   }
   return rows;
 }

@@ -37,6 +37,10 @@ std::int64_t chips_of(const RunResult& run) {
   return chips;
 }
 
+bool has_slo(const Scenario& scenario) {
+  return scenario.slo.ttft_p99 || scenario.slo.tpot_p99;
+}
+
 struct Line {
   std::string label, cell;
 };
@@ -47,9 +51,12 @@ std::vector<Line> column_of(const CapacityReport& report) {
   const Accounting& a = report.accounting;
   const CapacityShares shares = capacity_shares(report);
   return {
-      {"highest load within the SLO", report.scenario.name},
+      {"highest load within the SLO",
+       report.scenario.name + (has_slo(report.scenario) ? "" : " (no SLO given)")},
       {"chips placed", fmt::format("{}", chips_of(c.run))},
-      {"load", fmt::format("{} {}", number(c.load), c.load_unit)},
+      {"load", c.load > 0 ? fmt::format("{} {}", number(c.load), c.load_unit)
+                          : std::string("none; below is the least tried")},
+      {"requests in that run", fmt::format("{}", c.run.requests.size())},
       {"lowest load tried that fails", c.next.load > 0 ? number(c.next.load) : "-"},
       {"output tokens/s", with_band(report, "output_tokens_per_s", s.output_tokens_per_s)},
       {"TTFT p50 / p99, ms",
@@ -71,7 +78,8 @@ std::vector<Line> column_of(const CapacityReport& report) {
       {"output tokens/s per MW", with_band(report, "tokens_per_s_per_mw", a.tokens_per_s_per_mw)},
       {"utilisation", fmt::format("{:.0f} %", 100 * s.utilisation)},
       {"limited by", c.limit},
-      {"busiest part", c.bottleneck}};
+      {"busiest part", c.bottleneck},
+      {"in brackets", "90 % band of inputs"}};
 }
 
 std::string curve_text(const CapacityReport& report) {

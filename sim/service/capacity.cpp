@@ -15,7 +15,8 @@ namespace {
 constexpr std::int64_t audit_steps_per_point = 10;
 constexpr std::int64_t requests_per_user = 3;
 constexpr std::int64_t most_times_requests = 16;
-constexpr double most_times_rate = 1024;  ///< of the scenario's rate, up and down
+constexpr std::int64_t requests_to_judge = 200;  ///< a queue that grows by a tenth shows
+constexpr double most_times_rate = 1024;         ///< of the scenario's rate, up and down
 constexpr double least_times_rate = 1.0 / 64;
 
 std::string broken_objectives(const Slo& slo, const LoadPoint& point) {
@@ -121,7 +122,9 @@ class LoadTrials {
   [[nodiscard]] bool is_too_short(const RunResult& result) const {
     const ArrivalKind arrivals = result.traffic.arrivals;
     if (arrivals == ArrivalKind::Trace || arrivals == ArrivalKind::Ramp) return false;
-    return !backlog_of(result)->is_long && load_point(scenario_, result).holds();
+    const bool is_enough =
+        backlog_of(result)->is_long && std::ssize(result.requests) >= requests_to_judge;
+    return !is_enough && load_point(scenario_, result).holds();
   }
 
   const Scenario& scenario_;
@@ -216,6 +219,11 @@ std::string load_unit_of(const Traffic& traffic) {
 
 CapacityResult find_capacity(const Scenario& scenario, ServiceModel& model,
                              const CapacityOptions& options) {
+  if (scenario.traffic.arrivals != ArrivalKind::Closed && scenario.traffic.rate <= 0) {
+    throw ConfigError(
+        "capacity: all requests of the trace come at once, so there is no rate to raise; write "
+        "'arrivals: poisson' with a 'rate'");
+  }
   LoadTrials trials(scenario, model, options.run);
   const LoadSteps steps(scenario.traffic, model, options.tolerance);
   const LoadBracket found = bracket_and_bisect(steps, trials);

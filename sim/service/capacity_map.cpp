@@ -1,5 +1,7 @@
 #include "sim/service/capacity_map.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "sim/core/diagnostics.hpp"
@@ -87,10 +89,26 @@ void count_users(const PoolModel& pool, const Scenario& scenario, MapRow& row) {
   row.limit = of_replica < scenario.serving.max_sequences ? "kv" : "max_sequences";
 }
 
+/// Nobody fits.
+void refuse(MapRow& row, const char* limit, const std::string& problem,
+            const std::vector<std::int64_t>& users) {
+  row.most_users = 0;
+  row.limit = limit;
+  row.problem = problem;
+  row.cells.clear();
+  for (const std::int64_t number : users) row.cells.push_back({number, false, limit});
+}
+
 MapRow row_of(const Scenario& scenario, const Catalogue& catalogue,
               const NetworkFactory& make_network, const MapOptions& options, std::int64_t context) {
   MapRow row;
   row.context_tokens = context;
+  const std::int64_t longest = scenario.model.max_context;
+  if (longest > 0 && context > longest) {
+    refuse(row, "context", fmt::format("'{}' has {} tokens", scenario.model.name, longest),
+           options.users);
+    return row;
+  }
   try {
     const Scenario fixed = with_context(scenario, context);
     ServiceModel model(fixed, catalogue, make_network, options.store);
@@ -100,11 +118,7 @@ MapRow row_of(const Scenario& scenario, const Catalogue& catalogue,
       row.cells.push_back(cell_of(pool, row, users, options.fidelity));
     }
   } catch (const ConfigError& error) {  // the placement has no room for one request
-    row.most_users = 0;
-    row.limit = "model";
-    row.problem = error.what();
-    row.cells.clear();
-    for (const std::int64_t users : options.users) row.cells.push_back({users, false, "model"});
+    refuse(row, "model", error.what(), options.users);
   }
   return row;
 }
@@ -116,7 +130,6 @@ CapacityMap capacity_map(const Scenario& scenario, const Catalogue& catalogue,
   CapacityMap map;
   map.users = options.users;
   for (const std::int64_t context : options.contexts) {
-    if (scenario.model.max_context > 0 && context > scenario.model.max_context) continue;
     map.rows.push_back(row_of(scenario, catalogue, make_network, options, context));
   }
   return map;

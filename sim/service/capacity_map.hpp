@@ -23,14 +23,15 @@ struct MapCell {
 struct MapRow {
   std::int64_t context_tokens = 0;  ///< of a request, prompt and answer
   std::int64_t most_users = 0;      ///< that fit, all replicas together; 0: the model does not
-  std::string limit;                ///< of `most_users`: "kv", "max_sequences" or "model"
+  /// Of `most_users`: "kv", "max_sequences", "model", or "context" beyond that of the model.
+  std::string limit;
   std::string problem;              ///< why the model does not fit; empty where it does
   std::vector<MapCell> cells;       ///< one per number of users asked for
 };
 
 struct CapacityMap {
   std::vector<std::int64_t> users;
-  std::vector<MapRow> rows;  ///< one per context, those beyond the model's left out
+  std::vector<MapRow> rows;  ///< one per context
 };
 
 struct MapOptions {

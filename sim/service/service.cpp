@@ -37,9 +37,10 @@ class ServiceRun {
     source_->start();
     agenda_.run();
     if (source_->answered_count() != traffic_.requests) {
-      throw ModelError(fmt::format("service: {} of {} requests were never answered",
-                                   traffic_.requests - source_->answered_count(),
-                                   traffic_.requests));
+      throw ModelError(
+          fmt::format("service: {} of {} requests were never answered: the scheduler's rules "
+                      "never begin them; give steps or the KV cache more room",
+                      traffic_.requests - source_->answered_count(), traffic_.requests));
     }
     return collect();
   }

@@ -72,6 +72,23 @@ TEST(RequestTrace, ReadsDatesOfTheAzureTracesToTheTenthOfAMicrosecond) {
   EXPECT_EQ(trace.longest(), 418);
 }
 
+TEST(RequestTrace, ReadsDatesInUniversalTime) {
+  const File file(".csv",
+                  "TIMESTAMP,ContextTokens,GeneratedTokens\n"
+                  "2024-05-10T00:00:00.25Z,374,44\n"
+                  "2024-05-10 00:00:01.25+00:00,396,1\n");
+  const RequestTrace trace = read(file, trace_columns_of("azure"));
+  ASSERT_EQ(trace.requests.size(), 2U);
+  EXPECT_EQ(trace.requests[1].arrival.count(), 1'000'000'000'000);
+}
+
+TEST(RequestTrace, MissesAKeyOfPrefixesThatNoLineHas) {
+  const File file(".jsonl", "{\"t\": 0, \"in\": 5, \"out\": 2, \"level\": 0}\n");
+  const std::vector<std::string> texts = complaints(file, own_columns());
+  ASSERT_EQ(texts.size(), 1U);
+  EXPECT_NE(texts[0].find("no line has the key 'blocks'"), std::string::npos) << texts[0];
+}
+
 TEST(RequestTrace, ReadsBlocksOfMooncakeAsPartsOfThePrompt) {
   const File file(".jsonl",
                   "{\"timestamp\": 3000, \"input_length\": 600, \"output_length\": 5, "

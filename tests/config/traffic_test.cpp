@@ -58,6 +58,9 @@ TEST_F(Trace, IsScaledToARateAndCutToItsFirstRequests) {
       {{"traffic.trace.too_long", "drop"}, {"traffic.rate", "4 req/s"}, {"traffic.requests", "2"}});
   EXPECT_EQ(scaled.rate, 4);
   EXPECT_EQ(scaled.requests, 2);
+  EXPECT_EQ(scaled.trace->requests.size(), 2U);
+  const Traffic cut = traffic({{"traffic.trace.too_long", "drop"}, {"traffic.requests", "2"}});
+  EXPECT_EQ(cut.rate, 1) << "of these two, not of the whole trace";
   EXPECT_EQ(complaint({{"traffic.trace.too_long", "drop"}, {"traffic.requests", "9"}}),
             "the trace has 4 requests; write at most as many, or leave it out");
 }

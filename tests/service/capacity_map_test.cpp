@@ -54,7 +54,10 @@ TEST(CapacityMap, ReplicasShareTheUsers) {
 TEST(CapacityMap, SaysWhyAModelDoesNotFit) {
   Scenario s = fakes::scenario();
   s.model.max_context = 100;
-  EXPECT_TRUE(map_of(s, {101}, {1}).rows.empty());  // beyond the model
+  const CapacityMap beyond = map_of(s, {100, 101}, {1});
+  EXPECT_EQ(beyond.rows[0].limit, "max_sequences");
+  EXPECT_EQ(beyond.rows[1].limit, "context");
+  EXPECT_FALSE(beyond.rows[1].cells[0].fits);
   s.model.max_context = 0;
   const CapacityMap map = map_of(s, {1 << 30}, {1});
   ASSERT_EQ(map.rows.size(), 1u);

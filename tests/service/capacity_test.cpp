@@ -102,6 +102,50 @@ TEST(Capacity, EndsWithinTheToleranceAskedFor) {
   EXPECT_EQ(coarse.tolerance, 0.2);
 }
 
+TEST(Capacity, LengthensRunsThatEndBeforeAQueueShows) {
+  // Eight sequences side by side: twenty answers of 100 tokens come and go within each other.
+  Scenario s = fakes::scenario();
+  s.traffic.arrivals = ArrivalKind::Constant;
+  s.traffic.rate = 10000;
+  s.traffic.requests = 20;
+  s.traffic.output_tokens = 100;
+  const CapacityResult result = search(s);
+  EXPECT_GT(result.run.traffic.requests, 20);
+  EXPECT_TRUE(result.next.saturated);
+  // Eight sequences and 99 passes of at most 4 x 1080 ns after the prompt.
+  EXPECT_GT(result.load, 0.95 * 8 / 433e-6);
+  EXPECT_LT(result.load, 1.25 * 8 / 433e-6);
+}
+
+/// Conversations of three turns at a server of one request at a time.
+Scenario conversations(double rate) {
+  Scenario s = one_at_a_time();
+  s.serving.prefix_cache = false;
+  s.traffic.turns = 3;
+  s.traffic.rate = rate;
+  s.traffic.requests = 500;
+  return s;
+}
+
+TEST(Capacity, OfConversationsIsWhatTheirTurnsLeave) {
+  // Three turns of more and more text: about a third of the requests that it answers.
+  const CapacityResult result = search(conversations(1000));
+  EXPECT_EQ(result.limit, "saturation");
+  EXPECT_LT(result.load, most_served / 3);
+  EXPECT_GT(result.load, most_served / 5);
+}
+
+TEST(Capacity, OfUsersWhoThinkIsOfMoreUsersThanThereIsRoomFor) {
+  Scenario s = conversations(0);
+  s.traffic.arrivals = ArrivalKind::Closed;
+  s.traffic.requests = 1;
+  s.traffic.think_time_s = 1e-3;  // a turn takes about 20 us
+  s.slo.ttft_p99 = 1_ms;
+  const CapacityResult result = search(s);
+  EXPECT_EQ(result.limit, "ttft_p99");
+  EXPECT_GT(result.load, 10);
+}
+
 TEST(Capacity, NamesWhatTheLoadCounts) {
   Traffic traffic;
   EXPECT_EQ(load_unit_of(traffic), "users");
@@ -115,6 +159,16 @@ TEST(Capacity, NamesWhatTheLoadCounts) {
   EXPECT_EQ(load_unit_of(traffic), "sessions");
   traffic.arrivals = ArrivalKind::Poisson;
   EXPECT_EQ(load_unit_of(traffic), "sessions/s");
+  traffic.turns = 1;
+  traffic.arrivals = ArrivalKind::Ramp;
+  EXPECT_EQ(load_unit_of(traffic), "requests/s at the start of the ramp");
+}
+
+TEST(Capacity, OfATraceWithoutTimeIsRefused) {
+  Scenario s = fakes::scenario();
+  s.traffic.arrivals = ArrivalKind::Trace;
+  s.traffic.rate = 0;
+  EXPECT_THROW(static_cast<void>(search(s)), ConfigError);
 }
 
 }  // namespace

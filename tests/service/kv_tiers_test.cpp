@@ -146,6 +146,12 @@ TEST(KvTiersService, LoadWhatTheyWouldComputeAgain) {
   }
 }
 
+TEST(KvTiersService, OfLessThanABlockAreRefused) {
+  Scenario s = alternating("host");
+  fakes::set(s.system.parameters, "kv_tiers.host.capacity", 1023);
+  EXPECT_THROW(static_cast<void>(serve_tiers(s)), ConfigError);
+}
+
 TEST(KvTiersService, LoadWhileOthersRun) {
   // A third prompt C of 5 new tokens comes with the second A. A waits for its blocks, C is computed
   // meanwhile: 4 x 1050 = 4200 ns.

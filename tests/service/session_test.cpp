@@ -51,6 +51,20 @@ TEST(Sessions, TurnsBeginBehindTheTextSoFar) {
   EXPECT_NEAR(result.sessions->duration_ms.at(0), (36960 + 5600 + 12120) * 1e-6, 1e-12);
 }
 
+TEST(Sessions, OfUsersAreSpreadOverAWholeOne) {
+  // Two users: the second begins when the first is half through its three turns and thinking.
+  Scenario s = three_turns();
+  s.traffic.ramp = std::nullopt;
+  s.traffic.think_time_s = 1e-3;
+  s.traffic.concurrency = 2;
+  s.traffic.requests = 2;
+  const RunResult result = run_exactly(s);
+  const double begin = result.requests.at(3).arrival_s;
+  EXPECT_EQ(result.requests[3].turn, 0);
+  EXPECT_GT(begin, 1e-3);  // half of two think times, and of three answers
+  EXPECT_LT(begin, 1e-3 + 3 * 17.4e-6 / 2);
+}
+
 TEST(Sessions, WithoutACacheComputeTheWholeText) {
   // 68 tokens: 4 x 1680; 104: 4 x 2040.
   Scenario s = three_turns();

@@ -125,6 +125,10 @@ TEST(Arrivals, OfAClosedLoopBeginTheTraceAgainWhenItIsOver) {
   ASSERT_EQ(requests.size(), 5U);
   EXPECT_EQ(requests[3].prompt, 32);
   EXPECT_EQ(requests[4].output, 6);
+  // The text is another: a cache finds nothing of the first lap.
+  ASSERT_EQ(requests[4].shared.size(), requests[1].shared.size());
+  EXPECT_EQ(requests[4].shared[0].end, requests[1].shared[0].end);
+  EXPECT_NE(requests[4].shared[0].key, requests[1].shared[0].key);
 }
 
 }  // namespace
