@@ -209,6 +209,7 @@ class Validation {
       options.is_cycle = request_.predictor.is_cycle;
       options.store = request_.store;
       options.overrides = request_.predictor.overrides;
+      options.with_bands = request_.with_rows && options.is_cycle;
       system_tables_ = std::make_unique<SystemTables>(context_, predictor_, std::move(options));
     }
     return *system_tables_;
