@@ -22,7 +22,7 @@ std::vector<Diagnostic> chip_problems(const Chip& chip) {
 }
 
 NetworkFactory network_factory() {
-  return {link::make_network, link::make_collectives};
+  return {link::network_maker(), link::make_collectives};
 }
 
 }  // namespace tandem

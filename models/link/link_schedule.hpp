@@ -2,6 +2,7 @@
 // time.
 #pragma once
 
+#include <utility>
 #include <vector>
 
 #include "sim/core/units.hpp"
@@ -25,6 +26,8 @@ class LinkSchedule {
   Slot reserve(Picoseconds now, Picoseconds ready, Picoseconds duration);
   /// Total time reserved.
   [[nodiscard]] Picoseconds busy() const { return busy_; }
+  /// The same, which begins anew.
+  Picoseconds take_busy() { return std::exchange(busy_, Picoseconds(0)); }
 
  private:
   struct Interval {

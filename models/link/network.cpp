@@ -6,6 +6,7 @@
 #include <cassert>
 #include <cstring>
 #include <stdexcept>
+#include <utility>
 
 #include "sim/core/integers.hpp"
 
@@ -83,6 +84,9 @@ void Network::roll_back(Picoseconds at) {
   ready_.clear();
   checkpoint_.reset();
   while (!queue_.empty() && queue_.next_time() < at) step();
+  // Whoever popped what arrived at `at` itself has seen that instant as a whole.
+  if (popped_.empty()) return;
+  while (!queue_.empty() && queue_.next_time() <= at) step();
 }
 
 Network::LinkState& Network::state_of(LinkId id) {
@@ -302,6 +306,22 @@ LinkStatistics Network::statistics(LinkId id) const {
   LinkStatistics result = state.statistics;
   result.busy = state.schedule.busy();
   return result;
+}
+
+LinkStatistics Network::take_statistics(LinkId id) {
+  assert(messages_.empty() && ready_.empty());
+  forget_checkpoint();
+  LinkState& state = links_.at(to_index(id));
+  LinkStatistics result = std::exchange(state.statistics, {});
+  result.busy = state.schedule.take_busy();
+  return result;
+}
+
+void Network::skip(std::int64_t messages, Picoseconds until) {
+  assert(messages_.empty() && ready_.empty());
+  forget_checkpoint();
+  next_id_ += messages;
+  committed_ = std::max(committed_, until);
 }
 
 }  // namespace tandem::link

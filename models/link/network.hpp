@@ -99,8 +99,17 @@ class Network {
   [[nodiscard]] Picoseconds floor(NodeId from, NodeId to, Bytes size) const;
 
   [[nodiscard]] const Topology& topology() const { return topology_; }
+  /// How many equal routes messages between two nodes take in turn, by their id.
+  [[nodiscard]] std::size_t route_choices(NodeId from, NodeId to) const {
+    return routes(from, to).size();
+  }
   /// Counts up to the last send or pop, plus whatever a look-ahead has moved since.
   [[nodiscard]] LinkStatistics statistics(LinkId id) const;
+  /// The statistics so far, which begin anew. Nothing may be under way.
+  LinkStatistics take_statistics(LinkId id);
+  /// As if so many messages had come and gone until then, apart from statistics. Nothing may be
+  /// under way.
+  void skip(std::int64_t messages, Picoseconds until);
 
  private:
   /// Offer: the next train may join its first link; Head: a train's first packet is ready for a

@@ -2,16 +2,33 @@
 
 #include <algorithm>
 
+#include "sim/core/hash.hpp"
+
 namespace tandem::link {
 
-SystemNetwork::SystemNetwork(const System& system, NetworkOptions options)
-    : system_(system), options_(options) {}
+std::shared_ptr<PeriodMemory> PeriodMemories::of(const Topology& topology) {
+  Hasher hash;
+  for (const TopologyNode& node : topology.nodes()) hash.add(node.forwards);
+  for (const TopologyLink& link : topology.links()) {
+    hash.add(to_index(link.from)).add(to_index(link.to)).add(link.bandwidth.count());
+    hash.add(link.latency.count()).add(link.packet.count()).add(link.header.count());
+  }
+  std::shared_ptr<PeriodMemory>& memory = memories_[hash.value()];
+  if (!memory) memory = std::make_shared<PeriodMemory>();
+  return memory;
+}
 
-Network& SystemNetwork::wired() const {
+SystemNetwork::SystemNetwork(const System& system, std::shared_ptr<PeriodMemories> memories)
+    : system_(system), memories_(std::move(memories)) {}
+
+RememberingNetwork& SystemNetwork::wired() const {
   if (network_) return *network_;
-  network_ = std::make_unique<Network>(make_topology(system_), options_);
+  Topology topology = make_topology(system_);
+  auto memory = memories_ ? memories_->of(topology) : nullptr;
+  network_ = std::make_unique<RememberingNetwork>(std::move(topology), NetworkOptions{},
+                                                  std::move(memory));
   std::map<std::string, std::size_t> known;
-  for (const TopologyLink& link : network_->topology().links()) {
+  for (const TopologyLink& link : still().topology().links()) {
     const auto [entry, is_new] = known.emplace(link.link_class, classes_.size());
     if (is_new) classes_.push_back(link.link_class);
     class_of_.push_back(entry->second);
@@ -21,8 +38,8 @@ Network& SystemNetwork::wired() const {
 
 SystemNetwork::MessageId SystemNetwork::send(Picoseconds at, const ChipAddress& from,
                                              const ChipAddress& to, Bytes size, Payload payload) {
-  Network& network = wired();
-  const Topology& topology = network.topology();
+  RememberingNetwork& network = wired();
+  const Topology& topology = still().topology();
   return network.send(at, topology.chip(from.pool, from.index), topology.chip(to.pool, to.index),
                       size, std::move(payload));
 }
@@ -38,14 +55,14 @@ SystemNetwork::Delivery SystemNetwork::pop_delivery() {
 }
 
 Picoseconds SystemNetwork::floor(const ChipAddress& from, const ChipAddress& to, Bytes size) const {
-  Network& network = wired();
+  const Network& network = still();
   const Topology& topology = network.topology();
   return network.floor(topology.chip(from.pool, from.index), topology.chip(to.pool, to.index),
                        size);
 }
 
 std::vector<std::string> SystemNetwork::path(const ChipAddress& from, const ChipAddress& to) const {
-  const Network& network = wired();
+  const Network& network = still();
   const Topology& topology = network.topology();
   std::vector<std::string> classes;
   for (const LinkId id :
@@ -57,7 +74,7 @@ std::vector<std::string> SystemNetwork::path(const ChipAddress& from, const Chip
 }
 
 std::map<std::string, LinkUse> SystemNetwork::usage() const {
-  const Network& network = wired();
+  RememberingNetwork& network = wired();
   std::vector<LinkUse> uses(classes_.size());
   for (std::size_t i = 0; i < class_of_.size(); ++i) {
     const LinkStatistics one = network.statistics(static_cast<LinkId>(i));
@@ -71,8 +88,10 @@ std::map<std::string, LinkUse> SystemNetwork::usage() const {
   return classes;
 }
 
-std::unique_ptr<NetworkModel> make_network(const System& system) {
-  return std::make_unique<SystemNetwork>(system);
+std::function<std::unique_ptr<NetworkModel>(const System&)> network_maker() {
+  return [memories = std::make_shared<PeriodMemories>()](const System& system) {
+    return std::make_unique<SystemNetwork>(system, memories);
+  };
 }
 
 }  // namespace tandem::link

@@ -65,6 +65,8 @@ void add_validate(CLI::App& app, Session& session) {
                       "Write one CSV row per measured row; figures of services with their bands");
   command->add_option("--lines", request.lines, "Lines of tables of services to keep")
       ->delimiter(',');
+  command->add_flag("--map", request.maps_only,
+                    "Set up the scenarios of rows of whole services without running them");
   command->add_option("--store", arguments->store,
                       "Folder of reusable step results, for rows of whole services; or none");
   command->callback(

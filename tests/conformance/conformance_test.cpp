@@ -154,6 +154,15 @@ void expect_to_go_on_elsewhere(const ChipModel& chip, const NeuralNetwork& netwo
   EXPECT_EQ(run(*there, 5, 1), run(*here, 5, 1));
 }
 
+// Rows are cast to the weights' type, so that is what results name.
+TEST_F(Conformance, ProgramsOfLpusSayWhatTheyMultiply) {
+  for (const ElementType asked : {ElementType::Float16, ElementType::Bfloat16}) {
+    const Precision own = lpu_->executed({ElementType::Fp8E4m3, ElementType::Float16, asked});
+    EXPECT_EQ(own.activations, ElementType::Fp8E4m3);
+    EXPECT_EQ(own.kv_cache, ElementType::Float16);
+  }
+}
+
 TEST_F(Conformance, CachesInFormatsGoOnElsewhere) {
   for (const NeuralNetwork& network : cached_networks()) {
     for (const formats::KvFormat& format : formats::kv_formats()) {

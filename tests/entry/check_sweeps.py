@@ -128,6 +128,8 @@ def check_kills(check, expected):
     check.expect(kills > 3, f"killed only {kills} times")
     if not check.failures:
         check.expect(rows_of(database) == expected, "a killed and resumed sweep differs")
+    out, err = check.start(database, "--resume").communicate(timeout=60)
+    check.expect(", 0 run now: " in out, f"finished points are run again: {out}{err}")
 
 
 def check_interrupt(check, expected):

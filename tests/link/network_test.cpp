@@ -198,6 +198,24 @@ TEST(Network, SendToSelfArrivesAtOnceAndEmptyMessagesTravel) {
   EXPECT_EQ(network.pop_delivery().time, 100005_ps + 1_ps + 1_ps - 5_ps + 5_ns);
 }
 
+TEST(Network, AnswersAtOnceToWhatArrivedAfterLookingFurtherAhead) {
+  Star star(2);
+  Network network(star.topology);
+  network.send(0_ps, star.chips[0], star.chips[1], 1000_B);
+  network.send(0_ps, star.chips[0], star.chips[1], 1600_B);
+  // As TwoHopsCutThroughByThePacket: 1200, and the second right behind it on the uplink: 2600 +
+  // 200.
+  EXPECT_EQ(network.next_delivery(), 1200_ns);
+  EXPECT_EQ(network.pop_delivery().time, 1200_ns);
+  EXPECT_EQ(network.next_delivery(), 2800_ns);
+  network.send(1200_ns, star.chips[1], star.chips[0], 500_B);
+  const Delivery answer = network.pop_delivery();
+  EXPECT_EQ(answer.id, 2);
+  EXPECT_EQ(answer.time, 1900_ns);
+  EXPECT_EQ(network.pop_delivery().time, 2800_ns);
+  EXPECT_FALSE(network.next_delivery());
+}
+
 TEST(Network, RejectsSendsIntoThePastAndWrongPayloads) {
   Star star(2);
   Network network(star.topology);

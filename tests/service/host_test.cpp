@@ -76,6 +76,31 @@ TEST(Host, FasterHostsTakeLessTime) {
   EXPECT_DOUBLE_EQ(result.requests[0].tpot_ms, (2000 + 4800) * 1e-6);
 }
 
+// Two tokens behind a prompt: passes of 5280, 4040 and 4040 ns, each longer or shorter by a tenth
+// at most and by a share of its own.
+TEST(Perturbation, ScalesEachPassWithinItsShare) {
+  Scenario s = scenario();
+  s.traffic.output_tokens = 3;
+  const auto gaps_with = [&](double share, std::uint64_t seed) {
+    RunOptions options;
+    options.exact = true;
+    options.perturbation = share;
+    options.seed = seed;
+    const RunResult result = run(s, fakes::catalogue(), fakes::network(), options);
+    return std::vector<double>{result.requests[0].ttft_ms / 5280e-6, result.itl_ms.at(0) / 4040e-6,
+                               result.itl_ms.at(1) / 4040e-6};
+  };
+  const std::vector<double> exact = gaps_with(0, 1), one = gaps_with(0.1, 1);
+  for (std::size_t i = 0; i < exact.size(); ++i) {
+    EXPECT_NEAR(exact[i], 1, 1e-9);
+    EXPECT_NE(one[i], exact[i]);
+    EXPECT_NEAR(one[i], 1, 0.1);
+  }
+  EXPECT_NE(one[1], one[2]);
+  EXPECT_EQ(gaps_with(0.1, 1), one);
+  EXPECT_NE(gaps_with(0.1, 2), one);
+}
+
 TEST(Host, FrontEndDelaysEachRequestByItsOwnTime) {
   // 1000 + 100 x 32 ns in front of a prefill of 5280 ns.
   const RunResult result =

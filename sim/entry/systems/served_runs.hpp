@@ -25,6 +25,7 @@ struct ServedAnswer {
 
 struct ServedOptions {
   bool is_cycle = true;
+  bool maps_only = false;  ///< set the scenarios up, but run none
   std::optional<std::string> store;
   std::vector<Override> overrides;  ///< as PredictorOptions has them
   bool with_bands = false;          ///< asks for the bands of figures, which take time of their own

@@ -124,8 +124,8 @@ class Result:
         return "\n".join([f"tandem.Result of {self.data['scenario']}", *lines])
 
 
-class Generation:
-    """What `tandem.generate` wrote: `text`, `tokens`, `timing`, `transfers`, `chips`, `checks`."""
+class _Keys:
+    """A JSON object whose keys are attributes too."""
 
     def __init__(self, text: str) -> None:
         self.data: dict[str, Any] = json.loads(text)
@@ -135,6 +135,10 @@ class Generation:
             return self.__dict__["data"][name]
         except KeyError:
             raise AttributeError(name) from None
+
+
+class Generation(_Keys):
+    """What `tandem.generate` wrote: `text`, `tokens`, `timing`, `transfers`, `chips`, `checks`."""
 
     def _repr_html_(self) -> str:
         return f"<blockquote>{html.escape(self.data['text'])}</blockquote>"
@@ -182,17 +186,8 @@ class Capacity:
         return "\n".join(["tandem.Capacity", *("  ".join(line) for line in self._lines())])
 
 
-class Step:
+class Step(_Keys):
     """What `tandem.step` found: one pass of a pool; every key is an attribute too."""
-
-    def __init__(self, text: str) -> None:
-        self.data: dict[str, Any] = json.loads(text)
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self.__dict__["data"][name]
-        except KeyError:
-            raise AttributeError(name) from None
 
     def _repr_html_(self) -> str:
         rows = [[key, short(value)] for key, value in self.data.items() if key != "run"]
