@@ -241,16 +241,21 @@ struct Spread {
   double above = 0;
 };
 
-void spread_knob(const Scenario& scenario, const RunResult& result, const AnalyticalClock& clock,
-                 const Knob& knob, const Figures& base, std::map<std::string, Spread>& spreads) {
-  std::map<std::string, BandFactor> extremes;
+Swing swing_of(const Scenario& scenario, const RunResult& result, const AnalyticalClock& clock,
+               const Knob& knob, const Figures& base) {
+  Swing swing{knob.name,
+              *knob.parameter.low,
+              *knob.parameter.high,
+              knob.parameter.source,
+              std::string(name_of(knob.parameter.basis)),
+              {}};
   for (const double end : {*knob.parameter.low, *knob.parameter.high}) {
     Scenario varied = scenario;
     knob.set(varied, end);
     try {
       for (const auto& [name, value] : figures_of(varied, result, clock, &knob)) {
         const double factor = value / base.at(name);
-        BandFactor& extreme = extremes[name];
+        BandFactor& extreme = swing.figures[name];
         extreme.low = std::min(extreme.low, factor);
         extreme.high = std::max(extreme.high, factor);
       }
@@ -258,7 +263,11 @@ void spread_knob(const Scenario& scenario, const RunResult& result, const Analyt
       // The chip model has no such chip: this end of the range says nothing.
     }
   }
-  for (const auto& [name, extreme] : extremes) {
+  return swing;
+}
+
+void add_swing(const Swing& swing, std::map<std::string, Spread>& spreads) {
+  for (const auto& [name, extreme] : swing.figures) {
     spreads[name].below += (1 - extreme.low) * (1 - extreme.low);
     spreads[name].above += (extreme.high - 1) * (extreme.high - 1);
   }
@@ -310,12 +319,14 @@ Figures spread_errors(const Scenario& scenario, const RunResult& result,
 
 std::map<std::string, BandFactor> bands_of(const Scenario& scenario, const RunResult& result,
                                            const AnalyticalClock& clock,
-                                           const std::vector<Knob>& knobs) {
+                                           const std::vector<Knob>& knobs,
+                                           std::vector<Swing>& swings) {
   const Figures base = figures_of(scenario, result, clock, nullptr);
   std::map<std::string, Spread> spreads;
   for (const Knob& knob : knobs) {
     if (knob.parameter.low && knob.parameter.high) {
-      spread_knob(scenario, result, clock, knob, base, spreads);
+      swings.push_back(swing_of(scenario, result, clock, knob, base));
+      add_swing(swings.back(), spreads);
     }
   }
   const Figures centre = spread_errors(scenario, result, clock, base, spreads);
@@ -359,7 +370,7 @@ Sensitivity sensitivity_of(const Scenario& scenario, const ServiceModel& model,
   const std::vector<Knob> knobs = knobs_of(scenario, result);
   const Means means = means_of(result);
   Sensitivity sensitivity;
-  sensitivity.bands = bands_of(scenario, result, clock, knobs);
+  sensitivity.bands = bands_of(scenario, result, clock, knobs, sensitivity.swings);
   for (const Knob& knob : knobs) {
     if (!knob.moves_time()) continue;
     const std::optional<double> elasticity = elasticity_of(scenario, clock, means, knob);

@@ -27,11 +27,22 @@ struct BandFactor {
   double high = 1;
 };
 
+/// A number at the two ends of its range, all others as they are.
+struct Swing {
+  std::string parameter;
+  double low = 0;  ///< the range
+  double high = 0;
+  std::string source;
+  std::string basis;
+  std::map<std::string, BandFactor> figures;  ///< by summary key, least and largest
+};
+
 struct Sensitivity {
   /// By summary key: output_tokens_per_s, ttft_ms, tpot_ms, e2e_ms, energy_j_per_output_token, ...
   /// Only figures that some ranged number moves. Effects of several numbers add as independent
   /// ones (root of the sum of squares), each side by itself.
   std::map<std::string, BandFactor> bands;
+  std::vector<Swing> swings;          ///< of each number with a range, in no order
   std::vector<Influence> provenance;  ///< strongest first, at most eight
 };
 

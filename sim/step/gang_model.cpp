@@ -215,6 +215,14 @@ Batch dealt_to_groups(const Batch& batch, std::int64_t groups) {
   return dealt;
 }
 
+GangModel::GangModel(const ChipModel& chip, std::uint64_t chip_key, CollectiveModel& collectives,
+                     StageStore& store, const GangModel* like)
+    : chip_(chip),
+      chip_key_(chip_key),
+      collectives_(collectives),
+      store_(store),
+      exchanges_(like == nullptr ? std::make_shared<Exchanges>() : like->exchanges_) {}
+
 CollectiveCost GangModel::exchange_cost(const std::vector<ChipAddress>& chips,
                                         const Exchange& exchange) {
   const auto by = [&](CollectiveEntry entry) {
@@ -258,19 +266,38 @@ Picoseconds GangModel::exchange_floor(const std::vector<ChipAddress>& chips, con
 Picoseconds GangModel::exchanges_floor(const Stage& own, const std::vector<ChipAddress>& chips,
                                        const Batch& batch) {
   Hasher hash;
-  hash.add(own.key()).add(chips.front().pool).add(chips.front().index).add(chips.size());
+  hash.add(own.key());
   for (const GroupLoad& load : loads_of(batch, own.shard.of.attention_data)) {
     hash.add(load.fresh).add(load.fresh_prompts).add(load.sampled);
   }
   if (own.shard.of.context > 1) hash.add(key_of(batch));
+  const std::uint64_t loads = hash.value();
+  hash.add(chips.front().pool).add(chips.front().index).add(chips.size());
   const auto [known, is_new] = pass_floors_.try_emplace(hash.value());
   if (!is_new) return known->second;
   Picoseconds sum{0};
-  for (const Exchange& exchange : lower(own, batch).exchanges) {
-    if (exchange.rows == 0 || exchange.group == RankGroup::Elsewhere) continue;
-    sum += exchange_floor(chips, own.shard, exchange);
+  for (const Repeated& one : exchanges_of(own, loads, batch)) {
+    sum += exchange_floor(chips, own.shard, one.exchange) * one.times;
   }
   return known->second = sum;
+}
+
+const std::vector<GangModel::Repeated>& GangModel::exchanges_of(const Stage& own,
+                                                                std::uint64_t loads,
+                                                                const Batch& batch) {
+  const auto [known, is_new] = exchanges_->try_emplace(loads);
+  if (!is_new) return known->second;
+  std::map<std::uint64_t, Repeated> kinds;
+  for (const Exchange& exchange : lower(own, batch).exchanges) {
+    if (exchange.rows == 0 || exchange.group == RankGroup::Elsewhere) continue;
+    Hasher hash;
+    add_exchange(exchange, hash);
+    Repeated& kind = kinds[hash.value()];
+    kind.exchange = exchange;
+    ++kind.times;
+  }
+  for (const auto& [key, kind] : kinds) known->second.push_back(kind);
+  return known->second;
 }
 
 const CollectiveCost& GangModel::price_of(const std::vector<ChipAddress>& chips, const Shard& shard,
