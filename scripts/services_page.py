@@ -59,17 +59,19 @@ def main():
     if not options.data:
         sys.exit("services_page.py: error: no data: give --data or set TANDEM_DATA")
     number = None if options.sample == "all" else int(options.sample)
-    found = {}
+    found, covered = {}, {}
     with tempfile.TemporaryDirectory() as folder:
         options.store = options.store or folder
         for name in ("log", *tables.TABLES):
             if options.only in name and (number is None or SHARES.get(name, 1)):
                 found[name] = predicted(name, pathlib.Path(options.data), number, options)
+                if name != "log":
+                    covered[name] = tables.coverage(name, options.tandem, options.data)
     if options.rows:
         options.rows.write_text(json.dumps([dataclasses.asdict(case) for _, chosen in found.values()
                                             for case in chosen]))
     before = PAGE.read_text() if PAGE.exists() else ""
-    page = report.page(found, number, options.seed, before if options.only else "")
+    page = report.page(found, number, options.seed, before if options.only else "", covered)
     if not options.check:
         PAGE.write_text(page)
     elif page != before:

@@ -31,9 +31,9 @@ vLLM, TensorRT-LLM and DeepSpeed-MII of 2024 in half precision; the A100 are tho
 }
 
 
-def page(tables, number, seed, before=""):
+def page(tables, number, seed, before="", covered=None):
     """The whole page. `tables`: name -> (all cases, the chosen ones with predictions); sections of other tables are
-    taken from `before`."""
+    taken from `before`. `covered`: name -> counts of tables.coverage()."""
     if number is None:
         rows = "Every row was run."
     else:
@@ -43,15 +43,15 @@ def page(tables, number, seed, before=""):
     for name, note in NOTES.items():
         heading = note.split("\n")[0].removeprefix("## ")
         if name in tables:
-            parts.append(section(name, *tables[name]))
+            parts.append(section(name, *tables[name], (covered or {}).get(name)))
         elif heading in kept:
             parts.append(kept[heading])
     return "\n".join(parts)
 
 
-def section(name, every, chosen):
+def section(name, every, chosen, covered=None):
     """One table's part of the page."""
-    parts = [NOTES[name] + "\n", left_out(every, chosen)]
+    parts = [NOTES[name] + "\n", *([coverage(covered)] if covered else []), left_out(every, chosen)]
     parts.append(single(chosen[0]) if name == "log" else grouped(chosen))
     if name == "inferencex":
         parts.append(by_load(chosen))
@@ -66,6 +66,14 @@ def left_out(every, chosen):
     if reasons:
         text += " Left out: " + "; ".join(f"{count} {reason}" for reason, count in sorted(reasons.items())) + "."
     return text + "\n"
+
+
+def coverage(covered):
+    """A line on the rows of the whole table that stand for a scenario."""
+    number = sum(covered.values())
+    others = "; ".join(f"{count} {reason}" for reason, count in covered.most_common() if reason)
+    text = f"Of all {number} rows {covered['']} ({100 * covered[''] / number:.1f} %) stand for a scenario"
+    return text + (f"; not: {others}." if others else ".") + "\n"
 
 
 def table(head, rows):

@@ -1,5 +1,6 @@
 """Tables of the data's manifest that the page shows, and their rows out of `tandem validate --rows`."""
 
+import collections
 import concurrent.futures
 import csv
 import dataclasses
@@ -9,6 +10,8 @@ import tempfile
 
 from .cases import Case
 
+# What `tandem validate --map` says of a row that it could run.
+MAPPED = "has a scenario that was not run"
 ENGINES = {"vllm": "vLLM", "sglang": "SGLang", "trtllm": "TensorRT-LLM"}
 
 
@@ -62,6 +65,20 @@ def predict(cases, tandem, data, store=None, workers=2):
     by_line = {(case.file, case.line): case for case in cases}
     for row in rows:
         fill_in(by_line[row["table"], int(row["line"])], row)
+
+
+def coverage(name, tandem, data):
+    """Why rows of a table stand for no scenario, with how many they are each; "" for those that do. None is run."""
+    metric, found = TABLES[name].metrics[-1], collections.Counter()
+    for file in TABLES[name].files:
+        with tempfile.TemporaryDirectory() as folder:
+            rows = pathlib.Path(folder) / "rows.csv"
+            subprocess.run(["nice", tandem, "validate", "--data", str(data), "--only", file, "--rows", str(rows),
+                            "--map"], check=True, stdout=subprocess.DEVNULL)
+            with rows.open(newline="") as text:
+                reasons = [row["reason"] for row in csv.DictReader(text) if row["metric"] == metric]
+        found.update("" if reason == MAPPED else reason for reason in reasons)
+    return found
 
 
 def validated(tandem, data, store, file, cases):

@@ -181,7 +181,8 @@ Eviction build_eviction(const Tree& tree, ReadContext& context) {
 void check_policy_keys(const MapReader& reader, const Serving& serving) {
   const std::vector<std::pair<std::string, std::vector<const char*>>> own = {
       {"vllm_v1",
-       {"chunked_prefill", "long_prefill_tokens", "batch_wait_steps", "batch_wait_fill"}},
+       {"chunked_prefill", "long_prefill_tokens", "batch_wait_steps", "batch_wait_fill",
+        "balanced_groups", "balance_wait_steps"}},
       {"sglang", {"max_prefill_tokens", "conservativeness", "receive_interval"}}};
   for (const auto& [policy, keys] : own) {
     for (const char* key : keys) {
@@ -225,6 +226,13 @@ Serving build_serving(const Tree& tree, ReadContext& context) {
   serving.receive_interval = reader.count("receive_interval");
   serving.batch_wait_steps = reader.count("batch_wait_steps");
   serving.batch_wait_fill = reader.number("batch_wait_fill");
+  serving.balanced_groups = reader.count("balanced_groups");
+  serving.balance_wait_steps = reader.count("balance_wait_steps");
+  if (serving.balanced_groups == 1 && reader.has("balance_wait_steps")) {
+    reader.report("balance_wait_steps",
+                  "'balance_wait_steps' goes with 'balanced_groups'; write e.g. 'balanced_groups: "
+                  "8' beside it, or leave it out");
+  }
   serving.conservativeness = reader.number("conservativeness");
   check_policy_keys(reader, serving);
   serving.local_prefill_tokens = reader.count("local_prefill_tokens");

@@ -130,6 +130,9 @@ void add_placed(Hasher& hasher, const Placed& placed) {
   if (serving.batch_wait_steps > 0) {
     hasher.add("wait").add(serving.batch_wait_steps).add(serving.batch_wait_fill);
   }
+  if (serving.balanced_groups > 1) {
+    hasher.add("balance").add(serving.balanced_groups).add(serving.balance_wait_steps);
+  }
   if (serving.policy == "sglang") {
     hasher.add(serving.max_prefill_tokens).add(serving.conservativeness);
     if (serving.receive_interval != 1) hasher.add(serving.receive_interval);

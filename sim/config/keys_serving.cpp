@@ -33,6 +33,13 @@ Section serving_section() {
                  "TensorRT-LLM's batch_wait_timeout_iters; 0: none."),
           number("batch_wait_fill", Dimension::Fraction, "0.9", 0, 1,
                  "vllm_v1: share of max_batch_tokens that ends the wait."),
+          number("balanced_groups", Dimension::Count, "1", 1, 1e6,
+                 "vllm_v1: groups that schedule requests of their own, each with its part of "
+                 "max_batch_tokens. Prompts wait until every group has one (TensorRT-LLM's "
+                 "attention_dp_config with enable_balance); 1: nothing waits."),
+          number("balance_wait_steps", Dimension::Count, "0", 0, 1e6,
+                 "balanced_groups: steps after which prompts run though some groups have none "
+                 "(timeout_iters)."),
           number("receive_interval", Dimension::Count, "1", 1, 1e6,
                  "sglang: scheduler_recv_interval, steps of decoding between looks for new "
                  "requests."),

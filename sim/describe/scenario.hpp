@@ -139,6 +139,8 @@ struct Serving {
   std::int64_t max_prefill_tokens = 16384;  ///< sglang: of the prompts that begin in a step
   std::int64_t batch_wait_steps = 0;        ///< vllm_v1: steps that waiting prompts let go by
   double batch_wait_fill = 0.9;             ///< vllm_v1: share of max_batch_tokens that ends it
+  std::int64_t balanced_groups = 1;         ///< vllm_v1: each waits until all have a prompt
+  std::int64_t balance_wait_steps = 0;      ///< balanced_groups: steps that this takes at most
   std::int64_t receive_interval = 1;  ///< sglang: steps of decoding between looks for requests
   double conservativeness = 1;  ///< sglang: of the room that running answers are expected to need
   bool prefix_cache = true;     ///< prompts begin behind what is cached of their shared parts

@@ -64,6 +64,8 @@ void add_validate(CLI::App& app, Session& session) {
   command->add_option("--rows", arguments->rows, "Write one CSV row per measured row");
   command->add_option("--lines", request.lines, "Lines of tables of services to keep")
       ->delimiter(',');
+  command->add_flag("--map", request.maps_only,
+                    "Set up the scenarios of rows of whole services without running them");
   command->add_option("--store", arguments->store,
                       "Folder of reusable step results, for rows of whole services; or none");
   command->callback(

@@ -18,6 +18,7 @@ struct ScheduledSequence {
   bool comes_with_kv = false;  ///< its prompt's KV is sent from another replica
   bool is_paused = false;      ///< has nothing to compute until BatchScheduler::resume()
   bool has_loaded = false;     ///< what of its prompt was below HBM
+  std::int64_t group = 0;      ///< of those that schedule requests of their own
 };
 
 /// The blocks of one replica. Those that requests share are counted once. With a prefix cache, what

@@ -142,13 +142,33 @@ TEST(ServedCase, GivesEachGroupOfAnEngineItsOwnLimits) {
   EXPECT_TRUE(contains(serving("trtllm"), "max_batch_tokens: 32768,"));
 }
 
-TEST(ServedCase, TakesWhatAnEngineHasAtOnceForItsUsers) {
+TEST(ServedCase, DoesNotTakeWhatAnEngineHasAtOnceForItsUsers) {
   auto cells = loop_row;
   cells["concurrency"] = "";
   cells["batch_size"] = "24";
-  const ServedCase served = served_case(row_of(cells), names(), "vllm");
-  EXPECT_EQ(served.users, 24);
-  EXPECT_EQ(served.statistic, ServedStatistic::Loop);
+  cells["silicon_data_source"] = "source_file=qwen3_32b.csv";
+  EXPECT_EQ(served_case(row_of(cells), names(), "vllm").reason, "no number of users in the row");
+}
+
+TEST(ServedCase, DraftsWhereTheRowDoes) {
+  auto cells = loop_row;
+  cells["model"] = "deepseek-ai/DeepSeek-R1";
+  cells["software"] = "trtllm";
+  cells["tp"] = "8";
+  EXPECT_FALSE(
+      changes_of(served_case(row_of(cells), names(), "tensorrt_llm")).contains("speculation"));
+  cells["drafts"] = "3";
+  auto changes = changes_of(served_case(row_of(cells), names(), "tensorrt_llm"));
+  EXPECT_TRUE(contains(changes.at("speculation"), "method: mtp, drafts: 3,"));
+  // Four tokens of each of 16 users and a prompt: 64 + 1024 + 127, in steps of 64.
+  EXPECT_TRUE(contains(changes.at("serving"), "max_batch_tokens: 1152,"));
+  cells["tp"] = "1";
+  cells["attention_dp"] = cells["moe_ep"] = "8";
+  cells["drafts"] = "1";
+  changes = changes_of(served_case(row_of(cells), names(), "tensorrt_llm"));
+  // Per group two tokens of two users and a prompt: 4 + 1024 + 127.
+  EXPECT_TRUE(contains(changes.at("serving"), "max_batch_tokens: 9216,"));
+  EXPECT_TRUE(contains(changes.at("serving"), "balanced_groups: 8, balance_wait_steps: 60"));
 }
 
 TEST(ServedCase, LeavesOutBatchesThatWereCutOff) {
@@ -188,32 +208,65 @@ TEST(ServedCase, OfAlcfRunsOnTheChipsOfPolaris) {
   EXPECT_EQ(served_case(row_of(ended, file), names(), "tensorrt_llm_2024").reason, "");
 }
 
-constexpr const char* disaggregated_table =
-    "mode,system,software,precision,isl,osl,concurrency,silicon_ttft_ms,silicon_tpot_ms,"
-    "prefill_workers,prefill_tp,prefill_attention_dp,decode_workers,decode_tp,decode_attention_dp\n"
-    "disagg,b200_sxm,trtllm,fp8,8192,1024,128,100.5,20.25,1,1,8,4,8,1\n"
-    "disagg,b200_sxm,trtllm,fp8,8192,1024,16,50.5,10.25,3,1,8,2,8,1\n"
-    "disagg,b200_sxm,trtllm,fp8,8192,1024,128,100.50001,20.25,,8,1,,8,1\n"
-    "disagg,b200_sxm,trtllm,fp8,8192,1024,24,60.5,10.25,,8,1,,8,1\n"
-    "disagg,b200_sxm,trtllm,fp8,1024,1024,24,60.5,10.25,,8,1,,8,1\n";
+constexpr const char* inferencex_table =
+    "model,mode,system,software,software_version,precision,isl,osl,concurrency,silicon_ttft_ms,"
+    "silicon_tpot_ms,silicon_data_source,tp,attention_dp,prefill_workers,prefill_tp,"
+    "prefill_attention_dp,decode_workers,decode_tp,decode_attention_dp,decode_moe_ep\n"
+    // Of the database, complete.
+    "DeepSeek-V3,disagg,h100_sxm,trtllm,,fp8,1024,1024,30,100.5,20.25,db-dump,,,1,1,16,3,16,1,16\n"
+    "DeepSeek-V3,agg,b200_sxm,sglang,0.5.9,fp8,1024,1024,4,50,9,db-dump,8,1,,,,,,,\n"
+    // The first again, another run of its load, and loads that nobody lists.
+    "DeepSeek-R1,disagg,h100_sxm,trtllm,,fp8,1024,1024,30,100.50001,20.25,,,,,16,1,,16,1,16\n"
+    "DeepSeek-R1,disagg,h100_sxm,trtllm,,fp8,1024,1024,30,70,12.5,,,,,16,1,,16,1,16\n"
+    "DeepSeek-R1,disagg,h100_sxm,trtllm,,fp8,1024,1024,231,70,12.5,,,,,16,1,,16,1,16\n"
+    "DeepSeek-R1,disagg,h100_sxm,trtllm,,fp8,1024,1024,615,70,12.5,,,,,16,1,,16,1,16\n"
+    // One pool: the listed run, another one, four chips, images with and without drafts.
+    "DeepSeek-R1,agg,b200_sxm,sglang,0.5.9,fp8,1024,1024,4,50,9,,8,1,,,,,,,\n"
+    "DeepSeek-R1,agg,b200_sxm,sglang,0.5.9,fp8,1024,1024,4,60,6,,8,1,,,,,,,\n"
+    "DeepSeek-R1,agg,b200_sxm,sglang,0.5.9,fp8,1024,1024,4,60,7,,4,1,,,,,,,\n"
+    "DeepSeek-R1,agg,b200_sxm,trtllm,1.2.0rc6.post3,fp8,1024,1024,4,60,7,,8,1,,,,,,,\n"
+    "DeepSeek-R1,agg,b200_sxm,trtllm,1.2.0rc6.post3,fp8,1024,1024,256,60,7,,1,8,,,,,,,\n"
+    "DeepSeek-R1,agg,b200_sxm,trtllm,1.1.0rc2.post2,fp8,1024,1024,4,60,7,measured=2026-01-14,8,1,,,"
+    ",,,,\n"
+    "DeepSeek-R1,agg,b200_sxm,trtllm,1.1.0rc2.post2,fp8,1024,1024,4,60,7,measured=2025-12-15,8,1,,,"
+    ",,,,\n";
 
-TEST(EngineCounts, AreThoseOfTheSameMeasurementOrOfTheNearestLoadOfPoolsAlike) {
+ServedRow completed(std::size_t row) {
   ManifestSystemTable table;
-  const CsvTable csv("rows.csv", disaggregated_table);
-  const EngineCounts counts(table, csv);
-  const auto completed = [&](std::size_t row) {
-    ServedRow served(table, csv, row);
-    counts.complete(served);
-    return served;
-  };
+  const CsvTable csv("rows.csv", inferencex_table);
+  ServedRow served(table, csv, row);
+  EngineCounts(table, csv).complete(served);
+  return served;
+}
+
+TEST(EngineCounts, AreThoseOfTheSameRunOrOfThePublishedRunOfTheLoad) {
   // The same times: pools are shared as there.
-  EXPECT_EQ(completed(2).text("decode_workers"), "4");
-  EXPECT_EQ(completed(2).text("prefill_attention_dp"), "8");
-  // 24 users are nearer to 16 than to 128.
-  EXPECT_EQ(completed(3).text("prefill_workers"), "3");
-  EXPECT_EQ(completed(3).text("prefill_attention_dp"), "1");
-  // No row of these lengths.
-  EXPECT_EQ(completed(4).text("prefill_workers"), "");
+  EXPECT_EQ(completed(2).text("decode_workers"), "3");
+  EXPECT_EQ(completed(2).text("prefill_attention_dp"), "16");
+  EXPECT_EQ(completed(2).text("drafts"), "0");
+  // Two runs were published with 30 users; the one without drafts is another row.
+  EXPECT_EQ(completed(3).text("drafts"), "3");
+  EXPECT_EQ(completed(3).text("decode_workers"), "3");
+  EXPECT_EQ(completed(3).text("decode_moe_ep"), "16");
+  EXPECT_EQ(completed(3).text("prefill_tp"), "1");
+  // Both of 231 users could be this one.
+  EXPECT_EQ(completed(4).text("decode_workers"), "");
+  EXPECT_EQ(completed(4).text("drafts"), "");
+  // 615 users: one engine that decodes, each of its chips for its own requests.
+  EXPECT_EQ(completed(5).text("drafts"), "2");
+  EXPECT_EQ(completed(5).text("decode_workers"), "1");
+  EXPECT_EQ(completed(5).text("decode_attention_dp"), "16");
+}
+
+TEST(EngineCounts, SayWhichEnginesDraft) {
+  EXPECT_EQ(completed(1).text("drafts"), "0");
+  EXPECT_EQ(completed(6).text("drafts"), "0");
+  EXPECT_EQ(completed(7).text("drafts"), "2");
+  EXPECT_EQ(completed(8).text("drafts"), "0");
+  EXPECT_EQ(completed(9).text("drafts"), "3");
+  EXPECT_EQ(completed(10).text("drafts"), "1");
+  EXPECT_EQ(completed(11).text("drafts"), "3");
+  EXPECT_EQ(completed(12).text("drafts"), "0");
 }
 
 TEST(ServedCase, ReadsTheNameOfARunWhereColumnsAreEmpty) {
@@ -239,7 +292,8 @@ TEST(ServedCase, SaysWhyARowIsNotPredicted) {
   EXPECT_EQ(reason("model", "bloom"), "model 'bloom' is not in workloads/models");
   EXPECT_EQ(reason("system", "tpu"), "chip 'tpu' is not in hw_configs/chips");
   EXPECT_EQ(reason("osl", ""), "lengths of prompts or answers are not in the row");
-  EXPECT_EQ(reason("mode", "disagg"), "disaggregated, number of engines not in the row");
+  EXPECT_EQ(reason("mode", "disagg"),
+            "disaggregated vLLM, engines and drafts not known by its load");
   EXPECT_EQ(served_case(row_of(loop_row), names(), "generic").reason,
             "no software layer for 'vllm'");
 }

@@ -50,6 +50,19 @@ def test_errors_are_those_of_predictions_alone():
     assert "1 predicted. Left out: 1 too large." in report.left_out([first, second], [first, second])
 
 
+def test_coverage_counts_rows_that_have_a_scenario(monkeypatch):
+    def run(command, **_):
+        assert "--map" in command
+        lines = "".join(f"{metric},{reason}\n" for metric in ("ttft", "tpot")
+                        for reason in (tables.MAPPED, "no system", tables.MAPPED))
+        pathlib.Path(command[command.index("--rows") + 1]).write_text("metric,reason\n" + lines)
+
+    monkeypatch.setattr(tables.subprocess, "run", run)
+    counts = tables.coverage("inferencex", "tandem", "data")
+    assert counts == {"": 2, "no system": 1}
+    assert report.coverage(counts) == "Of all 3 rows 2 (66.7 %) stand for a scenario; not: 1 no system.\n"
+
+
 def test_rows_are_shared_out_to_workers_and_come_back_to_their_cases(monkeypatch):
     asked = []
 

@@ -143,6 +143,25 @@ TEST(VllmScheduler, LetsPromptsWaitForOthers) {
             (Steps{"0+4", "0+1", "0+1 1+4 2+5", "0+1", "0+1"}));
 }
 
+TEST(VllmScheduler, LetsPromptsWaitUntilEveryGroupHasOne) {
+  // Two groups, whole prompts of four in parts of six tokens per step. Both answers are under way
+  // when request 2 joins the group of 0, request 3 that of 1 two steps later.
+  Serving serving = vllm(12);
+  serving.chunked_prefill = false;
+  serving.balanced_groups = 2;
+  serving.balance_wait_steps = 4;
+  EXPECT_EQ(play(serving, 99, {{1, 4, 9}, {1, 4, 9}, {3, 4, 1}, {5, 4, 1}}),
+            (Steps{"0+4 1+4", "0+1 1+1", "0+1 1+1", "0+1 1+1", "0+1 1+1 2+4 3+4", "0+1 1+1",
+                   "0+1 1+1", "0+1 1+1", "0+1 1+1"}));
+  // Steps are counted with and without prompts: the fourth lets request 2 in. Request 3 has no room
+  // beside it in its group.
+  EXPECT_EQ(play(serving, 99, {{1, 4, 9}, {1, 4, 9}, {2, 4, 1}, {2, 4, 1}, {2, 4, 1}}),
+            (Steps{"0+4 1+4", "0+1 1+1 2+4 3+4", "0+1 1+1", "0+1 1+1", "0+1 1+1", "0+1 1+1 4+4",
+                   "0+1 1+1", "0+1 1+1", "0+1 1+1"}));
+  // A group without an answer waits for nobody.
+  EXPECT_EQ(play(serving, 99, {{1, 4, 4}, {2, 4, 1}}), (Steps{"0+4", "0+1 1+4", "0+1", "0+1"}));
+}
+
 TEST(VllmScheduler, RunsAtMostMaxSequences) {
   Serving serving = vllm();
   serving.max_sequences = 1;

@@ -1,4 +1,5 @@
-// How many engines the pools of a disaggregated row have, where the row does not say.
+// What rows of InferenceX leave out: how many engines the pools of a disaggregated run had, and
+// whether tokens were drafted.
 #pragma once
 
 #include <cstddef>
@@ -6,21 +7,29 @@
 
 #include "sim/config/csv.hpp"
 #include "sim/config/manifest.hpp"
+#include "sim/entry/systems/published_engines.hpp"
 #include "sim/entry/systems/served_row.hpp"
 
 namespace tandem::entry {
 
-/// Rows of one table that say how many engines there are, for those that do not.
+/// Rows of one table that say all of their runs, for those that do not. Rows out of the benchmark's
+/// database ("db-dump") are complete, and of runs without drafts.
 class EngineCounts {
  public:
   EngineCounts(const ManifestSystemTable& table, const CsvTable& csv);
-  /// Completes a disaggregated row without counts: from the row with its very figures, which is the
-  /// same measurement and settles how pools are shared too; else from that of the same GPU, engine,
-  /// format, lengths and sizes of pools at the nearest concurrency (by its ratio).
+  /// Sets the cell `drafts` (0: none), and pools where a disaggregated row has none: from the row
+  /// with its very figures, which is the same run, else from the published run of its load. Where
+  /// several were published, the one without drafts is ruled out by another row that is it; a row
+  /// that several are left for stays as it is, without the cell `drafts`.
   void complete(ServedRow& row) const;
 
  private:
-  std::vector<ServedRow> complete_;
+  void complete_pools(ServedRow& row) const;
+  [[nodiscard]] const ServedRow* same_run(const ServedRow& row) const;
+  /// Whether a listed run had this row's load.
+  [[nodiscard]] bool is_listed(const ServedRow& row) const;
+
+  std::vector<ServedRow> listed_;
 };
 
 }  // namespace tandem::entry

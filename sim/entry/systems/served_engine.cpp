@@ -11,6 +11,7 @@ namespace {
 std::string sglang_serving(bool is_latent, const ServedFormats& formats, const ServedLoad& load) {
   std::int64_t chunk = 8192;
   if (is_latent) chunk = formats.weights == "nvfp4" ? 16384 : (load.gpus == 8 ? 32768 : 8192);
+  if (load.drafts > 0 && !load.is_split) chunk = 16384;
   const std::int64_t interval = load.users < 16 ? 10 : 30;
   return fmt::format(
       "{{policy: sglang, max_batch_tokens: {}, max_prefill_tokens: {}, max_sequences: {}, "
@@ -28,19 +29,34 @@ std::int64_t batch_wait(const std::string& model, const ServedFormats& formats,
   return model.starts_with("deepseek") && is_wide ? 40 : 0;
 }
 
+/// timeout_iters of attention_dp_config in the benchmark's scripts; those of gpt-oss leave it at
+/// the engine's default.
+std::int64_t balance_wait(const std::string& model) {
+  return model.starts_with("gpt-oss") ? 50 : 60;
+}
+
 /// max_num_tokens is that of each group.
 std::string tensorrt_serving(const std::string& model, const ServedFormats& formats,
                              const ServedLoad& load) {
   std::int64_t tokens = 8192;
   if (model.starts_with("deepseek")) {
-    tokens = std::max<std::int64_t>(8192, (load.users + load.prompt + 127) / 64 * 64);
+    const bool drafts = load.drafts > 0 && !load.is_split;
+    const std::int64_t fewest = drafts ? 0 : 8192;
+    const std::int64_t requests =
+        drafts ? (load.drafts + 1) * load.users / load.groups : load.users;
+    tokens = std::max<std::int64_t>(fewest, (requests + load.prompt + 127) / 64 * 64);
   }
   if (model == "gpt-oss-120b") tokens = 20000;
   if (model == "llama-3.1-70b") tokens = load.prompt + load.output + 200;
+  const std::string waits =
+      load.groups > 1 && !load.is_split
+          ? fmt::format("balanced_groups: {}, balance_wait_steps: {}", load.groups,
+                        balance_wait(model))
+          : fmt::format("batch_wait_steps: {}", batch_wait(model, formats, load));
   return fmt::format(
       "{{policy: vllm_v1, chunked_prefill: false, max_batch_tokens: {}, max_sequences: 2048, "
-      "kv_block_tokens: 32, prefix_cache: false, batch_wait_steps: {}}}",
-      std::max(tokens, load.prompt + 1) * load.groups, batch_wait(model, formats, load));
+      "kv_block_tokens: 32, prefix_cache: false, {}}}",
+      std::max(tokens, load.prompt + 1) * load.groups, waits);
 }
 
 /// The year of tables that name no version of their software.
@@ -83,7 +99,8 @@ ServedFormats served_formats(const std::string& model, const std::string& chip,
 
 std::string served_serving(const std::string& framework, const std::string& model,
                            const ServedFormats& formats, const ServedLoad& load) {
-  if (framework.starts_with("SGLang")) {
+  // Rounds of drafts in one chunked queue are those of vLLM here.
+  if (framework.starts_with("SGLang") && load.drafts == 0) {
     return sglang_serving(model.starts_with("deepseek"), formats, load);
   }
   if (framework.starts_with("TensorRT-LLM")) return tensorrt_serving(model, formats, load);

@@ -26,6 +26,8 @@ struct ServedLoad {
   /// Groups of chips that schedule requests of their own (attention by data) in an engine that
   /// computes prompts.
   std::int64_t groups = 1;
+  std::int64_t drafts = 0;     ///< tokens drafted before each verification
+  bool is_split = false;       ///< prompts and answers have engines of their own
   bool draws_lengths = false;  ///< the row is one of InferenceX's own
 };
 

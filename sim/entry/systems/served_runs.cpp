@@ -15,6 +15,9 @@ constexpr const char* base_scenario = "llama8b_gpu";
 /// share of its figures however many are simulated.
 constexpr double rounds_of_benchmark = 10;
 
+/// Why rows have no prediction where none was asked for.
+constexpr const char* mapped_only = "has a scenario that was not run";
+
 double first_token_ms(const RequestRecord& request) {
   return request.arrival_s * 1e3 + request.ttft_ms;
 }
@@ -173,6 +176,7 @@ ServedAnswer ServedRuns::run(const ServedCase& served) const {
     options.fidelity = options_.is_cycle ? Fidelity::Cycle : Fidelity::Analytical;
     options.store = options_.store;
     ServiceModel model(scenario, context_.catalogue, context_.make_network, options.store);
+    if (options_.maps_only) return {{}, mapped_only};
     Traffic traffic = scenario.traffic;
     if (served.statistic == ServedStatistic::Saturated) {
       const std::int64_t room = model.deployments().front()->decode_pool().kv_room().sequences;

@@ -23,6 +23,7 @@ struct ServedAnswer {
 
 struct ServedOptions {
   bool is_cycle = true;
+  bool maps_only = false;  ///< set the scenarios up, but run none
   std::optional<std::string> store;
   std::vector<Override> overrides;  ///< as PredictorOptions has them
 };

@@ -207,6 +207,7 @@ class Validation {
     if (!system_tables_) {
       ServedOptions options;
       options.is_cycle = request_.predictor.is_cycle;
+      options.maps_only = request_.maps_only;
       options.store = request_.store;
       options.overrides = request_.predictor.overrides;
       system_tables_ = std::make_unique<SystemTables>(context_, predictor_, std::move(options));

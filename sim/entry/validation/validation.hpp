@@ -24,6 +24,7 @@ struct ValidationRequest {
   std::vector<std::int64_t> lines = {};
   /// Folder of reusable step results, for rows of whole services; none: nothing is kept.
   std::optional<std::string> store = std::nullopt;
+  bool maps_only = false;  ///< sets the scenarios of services up without running them
 };
 
 /// One table, element type and metric.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 #include <tuple>
+#include <vector>
 
 namespace tandem {
 namespace {
@@ -29,7 +30,8 @@ std::int64_t untake(const ScheduledSequence& sequence, ScheduledStep& step) {
 }  // namespace
 
 void VllmScheduler::add(Request& request, bool comes_with_kv) {
-  const ScheduledSequence sequence{.request = &request, .comes_with_kv = comes_with_kv};
+  const ScheduledSequence sequence{
+      .request = &request, .comes_with_kv = comes_with_kv, .group = emptiest_group()};
   auto place = waiting_.end();
   if (is_by_priority()) {
     place = std::find_if(waiting_.begin(), waiting_.end(), [&](const ScheduledSequence& other) {
@@ -51,7 +53,61 @@ void VllmScheduler::queue_again(Sequences::iterator victim) {
 
 void VllmScheduler::plan(ScheduledStep& step) {
   std::int64_t budget = serving_.max_batch_tokens;
-  if (plan_running(step, budget) && !waits_for_more(step)) plan_waiting(step, budget);
+  if (!plan_running(step, budget)) return;
+  if (serving_.balanced_groups > 1) {
+    if (!waits_for_groups()) plan_groups(step);
+  } else if (!waits_for_more(step)) {
+    plan_waiting(step, budget);
+  }
+}
+
+std::int64_t VllmScheduler::emptiest_group() const {
+  if (serving_.balanced_groups == 1) return 0;
+  std::vector<std::int64_t> sizes(static_cast<std::size_t>(serving_.balanced_groups));
+  for (const Sequences* list : {&waiting_, &running_}) {
+    for (const ScheduledSequence& sequence : *list)
+      ++sizes[static_cast<std::size_t>(sequence.group)];
+  }
+  return std::ranges::min_element(sizes) - sizes.begin();
+}
+
+bool VllmScheduler::waits_for_groups() {
+  const auto groups = static_cast<std::size_t>(serving_.balanced_groups);
+  std::vector<bool> have_prompt(groups), have_answer(groups);
+  for (const ScheduledSequence& sequence : waiting_) {
+    have_prompt[static_cast<std::size_t>(sequence.group)] = true;
+  }
+  for (const ScheduledSequence& sequence : running_) {
+    have_answer[static_cast<std::size_t>(sequence.group)] = true;
+  }
+  const auto all = [](const std::vector<bool>& flags) {
+    return std::ranges::find(flags, false) == flags.end();
+  };
+  const bool waits =
+      !all(have_prompt) && all(have_answer) && waited_for_groups_ + 1 < serving_.balance_wait_steps;
+  waited_for_groups_ = waits ? waited_for_groups_ + 1 : 0;
+  return waits;
+}
+
+void VllmScheduler::plan_groups(ScheduledStep& step) {
+  const std::int64_t share = serving_.max_batch_tokens / serving_.balanced_groups;
+  std::vector<std::int64_t> budgets(static_cast<std::size_t>(serving_.balanced_groups), share);
+  for (std::size_t i = 0; i < step.sequences.size(); ++i) {
+    budgets[static_cast<std::size_t>(step.sequences[i]->group)] -= step.batch.slices[i].new_tokens;
+  }
+  for (auto next = waiting_.begin(); next != waiting_.end() && has_sequence_to_spare();) {
+    const auto head = next++;
+    std::int64_t& budget = budgets[static_cast<std::size_t>(head->group)];
+    begin_behind_shared(*head);
+    const std::int64_t needed = needed_tokens(*head), tokens = share_of(*head, budget);
+    const bool is_cut = !serving_.chunked_prefill && tokens < needed;
+    if (tokens <= 0 || is_cut || !kv_.grow(*head, head->computed + tokens)) {
+      budget = 0;  // those behind it in its group wait too
+      continue;
+    }
+    start(head, tokens, step);
+    budget -= tokens;
+  }
 }
 
 bool VllmScheduler::waits_for_more(const ScheduledStep& step) {
