@@ -39,4 +39,6 @@ if [[ -n $data ]]; then
   export TANDEM_DATA=$data
   made validation.md scripts/validation_page.py
   made services.md scripts/services_page.py --data "$data" --tandem "$tandem"
+  # Its errors of services are read when the program is built: --calibrate, build, and this.
+  made bands.md scripts/bands_page.py --data "$data" --tandem "$tandem"
 fi

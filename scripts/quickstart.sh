@@ -18,3 +18,7 @@ echo "== 1. a small model: prompt on a simulated GPU, KV cache over a link, deco
 echo
 echo "== 2. Llama-3.1-8B: the highest load within the same SLO on one H100 and on a GPU + LPU hybrid"
 "$tandem" capacity llama8b_gpu llama8b_hybrid
+
+echo
+echo "== next: put tandem on your path, then docs/examples/tutorial.md (your own scenario in a quarter of an hour)"
+echo "  export PATH=$PWD/build/release/sim/entry:\$PATH"

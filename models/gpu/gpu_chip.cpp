@@ -15,14 +15,15 @@
 namespace tandem::gpu {
 namespace {
 
-/// Activity counters of matrix work by operand width.
+/// Activity counters of matrix work, one for each energy per operation.
 const char* tensor_counter(MatrixPipe pipe) {
   switch (pipe) {
     case MatrixPipe::Fp4:
       return "tensor_flops_4bit";
     case MatrixPipe::Fp8:
-    case MatrixPipe::Int8:
       return "tensor_flops_8bit";
+    case MatrixPipe::Int8:
+      return "tensor_ops_int8";
     case MatrixPipe::Float16:
     case MatrixPipe::Bfloat16:
       return "tensor_flops_16bit";
@@ -42,6 +43,14 @@ MatrixPipe pipe_of_kernel(const Kernel& kernel) {
         }
       },
       kernel.shape);
+}
+
+/// The kernel's pipe, or the busiest: attention over a wider cache multiplies in the wider type.
+MatrixPipe pipe_that_ran(const Kernel& kernel, const SwitchingCounts& switched) {
+  const MatrixPipe own = pipe_of_kernel(kernel);
+  if (switched.tensor[static_cast<std::size_t>(own)].count() > 0) return own;
+  const auto busiest = std::ranges::max_element(switched.tensor);
+  return busiest->count() > 0 ? static_cast<MatrixPipe>(busiest - switched.tensor.begin()) : own;
 }
 
 std::int64_t mixer_rows(const GroupedAttention& a) {
@@ -222,7 +231,7 @@ void GpuChip::count_activity(const Kernel& kernel, const SimulatedKernel& result
   const auto add = [&](const std::string& name, std::int64_t count) {
     if (count > 0) activity.counts[name] += count;
   };
-  const MatrixPipe own = pipe_of_kernel(kernel);
+  const MatrixPipe own = pipe_that_ran(kernel, switched);
   add(tensor_counter(own), work.matrix.count());
   for (std::size_t i = 0; i < matrix_pipes; ++i) {
     const auto pipe = static_cast<MatrixPipe>(i);

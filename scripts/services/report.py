@@ -37,7 +37,7 @@ def page(tables, number, seed, before="", covered=None):
     if number is None:
         rows = "Every row was run."
     else:
-        rows = f"About {number} rows per table (more of those that take no time; TensorRT-LLM's most tokens per second only in a run of every row), drawn with seed {seed} in proportion to their groups."
+        rows = f"About {number} rows per table (more of those that take no time; TensorRT-LLM's most tokens per second by themselves), drawn with seed {seed} in proportion to their groups."
     kept = {text.split("\n")[0]: "## " + text.rstrip("\n") + "\n" for text in before.split("\n## ")[1:]}
     parts = [HEAD + rows + "\n"]
     for name, note in NOTES.items():

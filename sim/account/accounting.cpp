@@ -35,6 +35,15 @@ double seconds_of_sequences(const Scenario& scenario, const RunResult& result,
          static_cast<double>(pool.chips_per_replica);
 }
 
+/// The component of EnergyParts::by_component that an activity counts for.
+std::string component_of(const std::string& activity) {
+  if (activity == "active_nanoseconds") return "active";
+  if (activity == "hbm_bytes") return "hbm";
+  const bool is_sram =
+      activity == "l2_bytes" || activity == "mem_reads" || activity == "mem_writes";
+  return is_sram ? "sram" : "compute";
+}
+
 EnergyParts energy_of(const Scenario& scenario, const RunResult& result,
                       const std::map<std::string, EnergyCoefficients>& coefficients,
                       double seconds) {
@@ -48,12 +57,14 @@ EnergyParts energy_of(const Scenario& scenario, const RunResult& result,
       }
       parts.chips_dynamic += count * energy->second;
       parts.chips_by_group[pool.pool] += count * energy->second;
+      parts.by_component[component_of(name)] += count * energy->second;
     }
     if (const auto active = c.energy_per_count_j.find("active_nanoseconds");
         active != c.energy_per_count_j.end()) {
       const double joules = seconds_of_sequences(scenario, result, pool) * 1e9 * active->second;
       parts.chips_dynamic += joules;
       parts.chips_by_group[pool.pool] += joules;
+      parts.by_component["active"] += joules;
     }
     const double chip_seconds = pool.kept_chips() * seconds;
     parts.chips_static += c.static_power_w * chip_seconds;
@@ -66,6 +77,9 @@ EnergyParts energy_of(const Scenario& scenario, const RunResult& result,
     parts.links += static_cast<double>(use.bytes.count()) *
                    value_or(link->second.parameters, "energy_per_byte", 0);
   }
+  parts.by_component["idle"] = parts.chips_static;
+  parts.by_component["links"] = parts.links;
+  parts.by_component["hosts"] = parts.host;
   return parts;
 }
 
@@ -98,6 +112,13 @@ class CostModel {
     const std::optional<double> one = chip(use.chip, watts_with_host(use.pool));
     if (!one) return std::nullopt;
     return *one * use.kept_chips();
+  }
+  /// Of a chip as it stands there: its price, and whether power is to be paid on top.
+  [[nodiscard]] std::optional<Rate> rate(const std::string& chip) const {
+    return rate_of(prices_, "chips." + chip);
+  }
+  [[nodiscard]] double watts(const PoolUse& use) const {
+    return watts_with_host(use.pool) * use.kept_chips();
   }
   [[nodiscard]] std::optional<double> whole_system() const {
     const std::string prefix = "systems." + scenario_.system.name;
@@ -149,6 +170,30 @@ std::map<std::string, double> watts_per_chip(const RunResult& result, const Acco
   return watts;
 }
 
+/// What usd_per_hour_used pays, by pool summed up; energies give their shares of the electricity.
+std::map<std::string, double> components_of(const Scenario& scenario, const RunResult& result,
+                                            const CostModel& costs, const EnergyParts& energy) {
+  const ParameterSet& prices = scenario.prices.parameters;
+  std::map<std::string, double> parts;
+  double billed_watts = 0, sum = 0;
+  for (const PoolUse& pool : result.pools) {
+    const Rate rate = *costs.rate(pool.chip);
+    parts[rate.includes_power ? "rent" : "capital"] += rate.usd_per_hour * pool.kept_chips();
+    if (!rate.includes_power) billed_watts += costs.watts(pool);
+    sum += *costs.pool(pool);
+  }
+  if (billed_watts > 0) {
+    const double electricity = billed_watts * seconds_per_hour * prices.value("electricity");
+    for (const auto& [component, joules] : energy.by_component) {
+      parts["electricity_" + component] = electricity * joules / energy.total();
+    }
+    parts["electricity_cooling"] = electricity * (prices.value("pue") - 1);
+    parts["hosting"] = billed_watts / watts_per_kilowatt * value_or(prices, "hosting", 0);
+  }
+  parts["loading"] = sum * (1 / share_loaded(prices) - 1);
+  return parts;
+}
+
 void add_costs(const Scenario& scenario, const RunResult& result, double seconds,
                Accounting& books) {
   const CostModel costs(scenario, watts_per_chip(result, books, seconds));
@@ -165,6 +210,9 @@ void add_costs(const Scenario& scenario, const RunResult& result, double seconds
     input += floors > 0 ? serving * t.prefill_floor_s / floors : 0;
   }
   books.usd_per_hour_used = used;
+  if (books.energy_j) {
+    books.usd_per_hour_by_component = components_of(scenario, result, costs, *books.energy_j);
+  }
   const double hours = seconds / seconds_per_hour;
   const auto in = static_cast<double>(result.input_tokens);
   const auto out = static_cast<double>(result.output_tokens);

@@ -18,6 +18,10 @@ struct EnergyParts {
   double chips_static = 0;
   double links = 0;
   double host = 0;
+  /// All of it, by what draws it: idle (at rest, always), active (clocks while kernels run),
+  /// compute, sram (L2 or the LPU's memory), hbm, links, hosts. What a lower voltage saves is taken
+  /// from compute.
+  std::map<std::string, double> by_component;
   [[nodiscard]] double total() const { return chips_dynamic + chips_static + links + host; }
 };
 
@@ -29,6 +33,10 @@ struct Accounting {
   std::optional<double> tokens_per_s_per_mw;  ///< output tokens
   std::optional<double> usd_per_hour;         ///< the whole system named
   std::optional<double> usd_per_hour_used;    ///< the chips placed, with their share of the host
+  /// usd_per_hour_used by what it pays: capital, rent, electricity of each component of the energy
+  /// and of cooling, hosting, hours in which models are loaded; empty where no activity was
+  /// counted.
+  std::map<std::string, double> usd_per_hour_by_component;
   std::optional<double> usd_per_m_input_tokens;
   std::optional<double> usd_per_m_output_tokens;
   std::optional<double> usd_per_m_total_tokens;

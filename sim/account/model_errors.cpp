@@ -191,8 +191,4 @@ std::vector<TimeError> time_errors(const Scenario& scenario, const RunResult& re
   return errors;
 }
 
-double power_error() {
-  return error_of("power", "").p90;
-}
-
 }  // namespace tandem

@@ -43,7 +43,4 @@ struct TimeError {
 /// Host time is not scaled by kernels' errors.
 [[nodiscard]] std::vector<TimeError> time_errors(const Scenario& scenario, const RunResult& result);
 
-/// p90 of the error of power, of kernels under a meter.
-[[nodiscard]] double power_error();
-
 }  // namespace tandem

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "sim/config/build.hpp"
+#include "sim/config/power_cap.hpp"
 #include "sim/describe/schemas.hpp"
 
 namespace tandem::config {
@@ -246,6 +247,7 @@ System build_system(const Tree& tree, const std::string& name,
   system.links = build_parts<Link>(tree, "links", "link", context, [&](const TreeEntry& entry) {
     return build_link(entry.value, entry.key, context);
   });
+  share_power_cap(tree, system, context);
   return system;
 }
 

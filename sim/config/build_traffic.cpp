@@ -51,6 +51,15 @@ bool is_superseded(const MapReader& reader, const char* key, const char* cause) 
   return is_override_place(reader.place(cause)) && !is_override_place(reader.place(key));
 }
 
+/// What to write where `key` does not go with the arrivals. What a file inherits it cannot leave
+/// out, but it can take it away.
+std::string remedy_of(const MapReader& reader, const char* key) {
+  const bool is_inherited = reader.place(key).file != reader.place("arrivals").file;
+  if (is_override_place(reader.place(key)) || !is_inherited) return "leave it out";
+  return fmt::format("leave it out, or where it is inherited write '{}: null' beside 'arrivals'",
+                     key);
+}
+
 void check_arrivals(const MapReader& reader, ArrivalKind arrivals, ReadContext& context) {
   const ArrivalKeys& keys = keys_of(arrivals);
   const std::string word = reader.text("arrivals");
@@ -63,7 +72,8 @@ void check_arrivals(const MapReader& reader, ArrivalKind arrivals, ReadContext& 
   for (const char* key : {"concurrency", "start", "rate", "burstiness", "end_rate", "ramp_time"}) {
     if (!reader.has(key) || is_among(keys.needed, key) || is_among(keys.known, key)) continue;
     if (is_superseded(reader, key, "arrivals")) continue;
-    reader.report(key, fmt::format("'{}' does not go with arrivals '{}'; leave it out", key, word));
+    reader.report(key, fmt::format("'{}' does not go with arrivals '{}'; {}", key, word,
+                                   remedy_of(reader, key)));
   }
 }
 

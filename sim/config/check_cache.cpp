@@ -25,7 +25,7 @@ void check_eviction(const Scenario& scenario, const Tree& tree, Problems& proble
   }
   for (const ChipGroup& group : scenario.system.groups) {
     const bool is_own = group.pool == placement.decode.pool;
-    if (is_own && scenario.system.chips.at(group.chip).model == "lpu") {
+    if (is_own && is_lpu(scenario.system, group)) {
       return report(
           "programs of LPUs address every token that was appended; evict on a pool of "
           "GPUs");
@@ -43,7 +43,7 @@ void check_cascade(const Scenario& scenario, const Tree& tree, Problems& problem
   const auto report = [&](const std::string& text) { problems.report(cascade->place, text); };
   const PoolPlacement& decode = scenario.placement.decode;
   for (const ChipGroup& group : scenario.system.groups) {
-    if (group.pool == decode.pool && scenario.system.chips.at(group.chip).model == "lpu") {
+    if (group.pool == decode.pool && is_lpu(scenario.system, group)) {
       return report("slots of LPUs share no KV; leave 'cascade_attention' out");
     }
   }
@@ -91,8 +91,7 @@ void check_tiers(const Scenario& scenario, const Tree& tree, Problems& problems)
         "speculative decoding; leave 'kv_tiers' out");
   }
   for (const ChipGroup& group : scenario.system.groups) {
-    if (group.pool == placement.prefill.pool &&
-        scenario.system.chips.at(group.chip).model == "lpu") {
+    if (group.pool == placement.prefill.pool && is_lpu(scenario.system, group)) {
       report("slots of LPUs keep no blocks; leave 'kv_tiers' out");
     }
   }

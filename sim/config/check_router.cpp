@@ -18,8 +18,7 @@ bool has_sessions(const Traffic& traffic) {
 bool decodes_on_gpus(const Scenario& scenario) {
   const auto& groups = scenario.system.groups;
   return std::none_of(groups.begin(), groups.end(), [&](const ChipGroup& group) {
-    return group.pool == scenario.placement.decode.pool &&
-           scenario.system.chips.at(group.chip).model == "lpu";
+    return group.pool == scenario.placement.decode.pool && is_lpu(scenario.system, group);
   });
 }
 

@@ -177,7 +177,7 @@ void check_gang(const Scenario& scenario, const PoolPlacement& placement, const 
   const auto of_pool = [&](const ChipGroup& group) { return group.pool == placement.pool; };
   const auto& groups = scenario.system.groups;
   const auto group = std::find_if(groups.begin(), groups.end(), of_pool);
-  if (group == groups.end() || scenario.system.chips.at(group->chip).model != "lpu") return;
+  if (group == groups.end() || !is_lpu(scenario.system, *group)) return;
   const std::pair<const char*, std::int64_t> others[] = {
       {"context", placement.context},
       {"attention_data", placement.attention_data},
@@ -299,6 +299,11 @@ void check_replicas(const Placement& placement, const Tree& tree, Problems& prob
 }
 
 }  // namespace
+
+bool is_lpu(const System& system, const ChipGroup& group) {
+  const auto chip = system.chips.find(group.chip);
+  return chip != system.chips.end() && chip->second.model == "lpu";
+}
 
 void check_gangs(const Scenario& scenario, const Tree& tree, Problems& problems) {
   for (const auto& [pool, own] : phases_in(scenario.placement, tree)) {

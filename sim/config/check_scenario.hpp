@@ -14,6 +14,10 @@ namespace tandem::config {
 /// Chips of each pool that placements ask for.
 using ChipsWanted = std::map<std::string, std::int64_t>;
 
+/// Whether chips of a group have static schedules. False where the chip's file is missing, which
+/// has been reported by then.
+[[nodiscard]] bool is_lpu(const System& system, const ChipGroup& group);
+
 /// Reports pools, chips and stages that the system or the network does not have. `tree` is that of
 /// the placement, `taken` what earlier models ask for; those of this one are added.
 void check_placement(const Scenario& scenario, const Tree& tree, ChipsWanted& taken,

@@ -100,18 +100,22 @@ const FileKind* find_file_kind(std::string_view word) {
   return nullptr;
 }
 
+std::vector<std::string> file_names(const std::string& folder) {
+  std::vector<std::string> names;
+  std::error_code failure;
+  for (const auto& entry : fs::directory_iterator(folder, failure)) {
+    if (entry.path().extension() == ".yaml") names.push_back(entry.path().stem().string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
 std::string Library::folder(const FileKind& kind) const {
   return (fs::path(kind.is_hardware ? roots_.hw_configs : roots_.workloads) / kind.folder).string();
 }
 
 std::vector<std::string> Library::names(const FileKind& kind) const {
-  std::vector<std::string> names;
-  std::error_code failure;
-  for (const auto& entry : fs::directory_iterator(folder(kind), failure)) {
-    if (entry.path().extension() == ".yaml") names.push_back(entry.path().stem().string());
-  }
-  std::sort(names.begin(), names.end());
-  return names;
+  return file_names(folder(kind));
 }
 
 std::optional<std::string> Library::find(const FileKind& kind, const std::string& reference,
@@ -134,11 +138,13 @@ std::optional<std::string> Library::find(const FileKind& kind, const std::string
   if (from.line > 0 && kind.word == "scenario" && is_file(beside)) return display_path(beside);
   const fs::path path = fs::path(folder(kind)) / (reference + ".yaml");
   if (is_file(path)) return display_path(path);
+  if (is_file(beside)) return display_path(beside);
   const std::vector<std::string> known = names(kind);
   const std::string nearest = suggestion(reference, known);
   problems.report(from, nearest.empty()
-                            ? fmt::format("no {} '{}' in {}; there are {}", kind.word, reference,
-                                          display_path(folder(kind)), fmt::join(known, ", "))
+                            ? fmt::format("no {} '{}' in {}, nor a file {}; there are {}",
+                                          kind.word, reference, display_path(folder(kind)),
+                                          display_path(beside), fmt::join(known, ", "))
                             : fmt::format("no {} '{}'{}", kind.word, reference, nearest));
   return std::nullopt;
 }

@@ -30,6 +30,9 @@ inline constexpr std::array file_kinds = {
 /// By word or folder; null when there is none.
 [[nodiscard]] const FileKind* find_file_kind(std::string_view word);
 
+/// Names of the YAML files in a folder, sorted, without the extension.
+[[nodiscard]] std::vector<std::string> file_names(const std::string& folder);
+
 /// A description with its `extends` merged in.
 struct ResolvedFile {
   std::string name;  ///< file name without extension
@@ -52,7 +55,8 @@ class Library {
   [[nodiscard]] std::string folder(const FileKind& kind) const;
   /// Names of all files of a kind, sorted.
   [[nodiscard]] std::vector<std::string> names(const FileKind& kind) const;
-  /// Path of a name or path; complaints are placed at `from`, relative paths start there.
+  /// Path of a name or path; complaints are placed at `from`, relative paths start there. A name is
+  /// that of a bundled file, else of NAME.yaml beside `from`; of scenarios that one comes first.
   [[nodiscard]] std::optional<std::string> find(const FileKind& kind, const std::string& reference,
                                                 const SourcePlace& from, Problems& problems) const;
   /// Reads a description and what it extends. Nothing when it could not be found or read.

@@ -171,6 +171,10 @@ std::vector<std::string> Loader::list(const std::string& kind) const {
     for (const config::FileKind& file_kind : config::file_kinds) {
       known.emplace_back(file_kind.folder);
     }
+    for (const char* studies : {"sweeps", "plans", "baselines"}) {
+      if (kind == studies) return config::file_names(roots_.workloads + "/" + kind);
+      known.emplace_back(studies);
+    }
     throw ConfigError(fmt::format("there is no list of '{}'{}; lists are {}", kind,
                                   config::suggestion(kind, known), fmt::join(known, ", ")));
   }

@@ -137,8 +137,8 @@ std::optional<Parameter> read_parameter(const Tree& tree, const ParameterSpec& s
   } else if (needs_origin) {
     context.problems.report(
         tree.place,
-        fmt::format("'{}' needs its source and basis; write {{value: {}, source: KEY, basis: "
-                    "datasheet}} with a key of hw_configs/sources.yaml",
+        fmt::format("'{}' needs its source and basis; write {{value: {}, source: own, basis: "
+                    "measured}}, or another key of hw_configs/sources.yaml",
                     spec.name, tree.text));
     return std::nullopt;
   }

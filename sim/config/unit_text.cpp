@@ -196,8 +196,9 @@ ParsedNumber parse_number(std::string_view text, Dimension dimension) {
   double value = 0;
   if (unit.empty()) {
     if (!takes_no_unit(dimension)) {
-      return {0, fmt::format("needs a unit of {}, got '{}'; write e.g. {}", name_of(dimension),
-                             text, quoted_example(number, dimension))};
+      return {0, fmt::format("needs a unit of {}, got '{}'; write e.g. {}; units of {} are {}",
+                             name_of(dimension), text, quoted_example(number, dimension),
+                             name_of(dimension), fmt::join(units_of(dimension), ", "))};
     }
     value = to_double(*decimal, 0);
   } else {

@@ -34,6 +34,10 @@ ParameterSchema system_schema() {
        "Hosts, NICs, switches and fans that serve all chips alike: what is not a chip.", 0, 0, 1e9},
       {"host_power_per_chip.*", Dimension::Power,
        "Hosts, NICs, switches and fans per chip of one pool.", 0, 0, 1e9},
+      {"power_cap", Dimension::Power,
+       "Limit on the power of the whole system, hosts at their full power included; each chip's "
+       "governor keeps an equal share of the rest. 0: each chip keeps its own limit alone.",
+       0, 0, 1e9},
       {"host_speed", Dimension::Scalar,
        "Speed of the hosts' cores; host times of the software are for 1, the hosts of DGX H100.", 1,
        0.05, 20},

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "models/catalog/catalog.hpp"
@@ -44,7 +45,9 @@ std::string kind_of(const Loader& loader, const std::string& name) {
     const std::string kind = kind_of_file(name);
     return kind.empty() ? "scenarios" : kind;
   }
-  return "";
+  std::error_code failure;
+  const std::string here = name + ".yaml";
+  return std::filesystem::is_regular_file(here, failure) ? kind_of_file(here) : "";
 }
 
 Json parameters_json(const ParameterSet& parameters, bool fitted_only) {

@@ -32,7 +32,7 @@ Fidelity fidelity_of(const std::string& text) {
 
 std::string swings_json(const Sensitivity& sensitivity) {
   auto list = nlohmann::ordered_json::array();
-  for (const Swing& swing : sensitivity.swings) {
+  for (const Swing& swing : sensitivity.bands.swings) {
     auto figures = nlohmann::ordered_json::object();
     for (const auto& [name, factor] : swing.figures) figures[name] = {factor.low, factor.high};
     list.push_back({{"parameter", swing.parameter},
@@ -97,7 +97,8 @@ MapOptions map_options(const MapRequest& request, const Scenario& scenario) {
   if (options.contexts.empty()) {
     const std::int64_t most = scenario.model.max_context;
     options.contexts = by_fours(1024, most > 0 ? most : longest_context);
-    if (most > 0 && options.contexts.back() != most) options.contexts.push_back(most);
+    const bool ends_there = !options.contexts.empty() && options.contexts.back() == most;
+    if (most > 0 && !ends_there) options.contexts.push_back(most);
   }
   if (options.users.empty()) options.users = by_fours(1, 1024);
   options.store = store_of(request.store);
@@ -168,6 +169,11 @@ RunAnswer run_scenario(const Context& context, const RunRequest& request) {
 }
 
 CapacityAnswer map_of(const Context& context, const MapRequest& request) {
+  for (const auto* counts : {&request.contexts, &request.users}) {
+    if (std::any_of(counts->begin(), counts->end(), [](std::int64_t count) { return count < 1; })) {
+      throw ConfigError("contexts and users are whole numbers from 1 on, e.g. 1024,8192");
+    }
+  }
   std::vector<Scenario> scenarios;
   std::vector<CapacityMap> maps;
   Progress progress("map");

@@ -49,7 +49,10 @@ void add_describe(CLI::App& app, Session& session) {
 void add_list(CLI::App& app, Session& session) {
   auto kind = std::make_shared<std::string>();
   CLI::App* command = app.add_subcommand("list", "Lists what Tandem knows by name");
-  command->add_option("kind", *kind, "chips, systems, models, scenarios, links or operators")
+  command
+      ->add_option("kind", *kind,
+                   "chips, links, fabrics, systems, prices, software, models, scenarios, traffic, "
+                   "sweeps, plans, baselines or operators")
       ->required();
   command->callback([kind, &session] {
     const std::vector<std::string> names =

@@ -75,11 +75,6 @@ void check(const CapacityArguments& asked) {
   if (!asked.map && !(asked.contexts.empty() && asked.users.empty())) {
     throw ConfigError("--contexts and --users are for --map; write it too, or leave them out");
   }
-  for (const auto* counts : {&asked.contexts, &asked.users}) {
-    if (std::ranges::any_of(*counts, [](std::int64_t count) { return count < 1; })) {
-      throw ConfigError("--contexts and --users are whole numbers from 1 on, e.g. 1024,8192");
-    }
-  }
 }
 
 CapacityAnswer answer_of(const Context& context, CapacityArguments& asked) {

@@ -61,7 +61,8 @@ void add_validate(CLI::App& app, Session& session) {
   command->add_option("--workers", request.predictor.workers, "Threads");
   command->add_option("--json", arguments->json,
                       "Write the figures as JSON; - for standard output");
-  command->add_option("--rows", arguments->rows, "Write one CSV row per measured row");
+  command->add_option("--rows", arguments->rows,
+                      "Write one CSV row per measured row; figures of services with their bands");
   command->add_option("--lines", request.lines, "Lines of tables of services to keep")
       ->delimiter(',');
   command->add_flag("--map", request.maps_only,

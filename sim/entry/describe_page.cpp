@@ -26,11 +26,10 @@ std::string bytes_text(Bytes bytes) {
 
 // Tokens of KV; requests where a stage keeps states alone; yes or no where it keeps nothing.
 std::string room_text(const Stage& stage, const Fit& fit) {
+  if (!fit.holds_weights()) return "too big";
   if (fit.state_per_sequence.count() > 0) return fmt::format("{} requests", fit.sequences(1));
   const bool keeps_kv = fit.kv_per_token.count() > 0;
-  if (stage.layers > 0 && (keeps_kv || !fit.holds_weights()))
-    return std::to_string(fit.kv_tokens());
-  return fit.holds_weights() ? "fits" : "too big";
+  return stage.layers > 0 && keeps_kv ? std::to_string(fit.kv_tokens()) : "fits";
 }
 
 void add_fit_row(std::string& page, std::size_t index, const Stage& stage, const Fit& fit) {
@@ -132,6 +131,14 @@ void add_mix(std::string& page, const Scenario& mix, const Catalogue& catalogue)
   }
 }
 
+/// Nobody reads megaseconds: from an hour on hours, from a year on years.
+std::string time_text(double seconds) {
+  constexpr double hour = 3600;
+  constexpr double year = 8760 * hour;
+  if (seconds >= year) return fmt::format("{:.6g} years", seconds / year);
+  return seconds >= hour ? fmt::format("{:.6g} h", seconds / hour) : si_text(seconds, "s");
+}
+
 }  // namespace
 
 std::string si_text(double value, const char* unit) {
@@ -168,7 +175,7 @@ std::string with_unit(double value, Dimension dimension) {
     case Dimension::Frequency:
       return si_text(value, "Hz");
     case Dimension::Time:
-      return si_text(value, "s");
+      return time_text(value);
     case Dimension::Power:
       return si_text(value, "W");
     case Dimension::Energy:

@@ -24,6 +24,37 @@ void require_known_command(const CLI::App& app, const std::string& word) {
                     (near.empty() ? "; see 'tandem --help'" : "; did you mean '" + near + "'?"));
 }
 
+/// The command that was being read, subcommands included.
+const CLI::App& deepest(const CLI::App& app) {
+  const std::vector<CLI::App*> chosen = app.get_subcommands();
+  return chosen.empty() ? app : deepest(*chosen.back());
+}
+
+/// "run": the words behind `tandem` that lead to a command.
+std::string words_of(const CLI::App& command) {
+  if (command.get_parent() == nullptr) return "";
+  return words_of(*command.get_parent()) + " " + command.get_name();
+}
+
+/// What CLI11 says, for an option that is not known with the nearest one that is.
+std::string complaint_of(const CLI::App& app, const CLI::ParseError& error) {
+  const CLI::App& command = deepest(app);
+  const std::string help = "; see 'tandem" + words_of(command) + " --help'";
+  if (dynamic_cast<const CLI::ExtrasError*>(&error) == nullptr) return error.what() + help;
+  std::vector<std::string> known;
+  for (const CLI::Option* option : command.get_options()) {
+    for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+  }
+  for (const std::string& extra : app.remaining(true)) {
+    const std::string word = extra.substr(0, extra.find('='));
+    if (!word.starts_with("--")) continue;
+    const std::string near = closest_match(word, known);
+    return "no option '" + word + "' of 'tandem" + words_of(command) + "'" +
+           (near.empty() ? help : "; did you mean '" + near + "'?");
+  }
+  return error.what() + help;
+}
+
 int run_command_line(int argc, char** argv) {
   CLI::App app("Simulates inference racks in which GPUs and LPUs serve language models together.",
                "tandem");
@@ -51,7 +82,7 @@ int run_command_line(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    std::cerr << "error: " << error.what() << "; see 'tandem --help'\n";
+    std::cerr << "error: " << complaint_of(app, error) << '\n';
     return bad_input;
   }
   return session.exit_code;

@@ -142,6 +142,13 @@ std::string capacity(const std::vector<std::string>& scenarios, const Changes& c
   return capacity_of(make_context(), request).json;
 }
 
+std::string users_map(const std::vector<std::string>& scenarios, const Changes& changes,
+                      const std::vector<std::int64_t>& contexts,
+                      const std::vector<std::int64_t>& users, const std::string& store) {
+  py::gil_scoped_release release;
+  return map_of(make_context(), {scenarios, as_overrides(changes), contexts, users, store}).json;
+}
+
 }  // namespace
 }  // namespace tandem::entry
 
@@ -167,6 +174,7 @@ PYBIND11_MODULE(_core, module) {
   module.def("run", &run);
   module.def("generate", &generate_text);
   module.def("capacity", &capacity);
+  module.def("capacity_map", &users_map);
   module.def("step", &step);
   module.def("kernels", &kernels);
   module.def("describe", &describe);

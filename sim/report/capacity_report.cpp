@@ -66,6 +66,8 @@ std::vector<Line> column_of(const CapacityReport& report) {
        with_band(report, "energy_j_per_output_token", a.energy_j_per_output_token)},
       {"USD per M output tokens",
        with_band(report, "usd_per_m_output_tokens", a.usd_per_m_output_tokens)},
+      {"USD per M tokens, both",
+       with_band(report, "usd_per_m_total_tokens", a.usd_per_m_total_tokens)},
       {"output tokens/s per MW", with_band(report, "tokens_per_s_per_mw", a.tokens_per_s_per_mw)},
       {"utilisation", fmt::format("{:.0f} %", 100 * s.utilisation)},
       {"limited by", c.limit},

@@ -59,6 +59,8 @@ std::string figures(const ReportInput& input, const RunSummary& s) {
                       a.usd_per_m_input_tokens);
   text += figure_line(input, "USD per M output tokens", "usd_per_m_output_tokens",
                       a.usd_per_m_output_tokens);
+  text += figure_line(input, "USD per M tokens, both", "usd_per_m_total_tokens",
+                      a.usd_per_m_total_tokens);
   return text;
 }
 

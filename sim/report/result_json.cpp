@@ -68,6 +68,24 @@ Json economics_json(const ReportInput& input) {
           {"running_pays_above", optional_number(costs.running_pays_above)}};
 }
 
+Json numbers_json(const std::map<std::string, double>& numbers) {
+  if (numbers.empty()) return nullptr;
+  Json json = Json::object();
+  for (const auto& [name, number] : numbers) json[name] = number;
+  return json;
+}
+
+/// Joules by component, cooling of the site with them.
+Json energy_breakdown_json(const ReportInput& input) {
+  if (!input.accounting.energy_j) return nullptr;
+  std::map<std::string, double> joules = input.accounting.energy_j->by_component;
+  const ParameterSet& prices = input.scenario.prices.parameters;
+  if (prices.has("pue")) {
+    joules["cooling"] = input.accounting.energy_j->total() * (prices.value("pue") - 1);
+  }
+  return numbers_json(joules);
+}
+
 // The summary's shape with [low, high] in the place of numbers.
 Json band_of(const Json& value, const BandFactor& factor) {
   if (value.is_object()) {
@@ -83,8 +101,9 @@ Json band_of(const Json& value, const BandFactor& factor) {
 Json bands_json(const Json& summary, const Sensitivity& sensitivity) {
   Json bands = Json::object();
   for (const auto& [key, value] : summary.items()) {
-    const auto found = sensitivity.bands.find(key);
-    bands[key] = found == sensitivity.bands.end() ? Json(nullptr) : band_of(value, found->second);
+    const auto found = sensitivity.bands.all.find(key);
+    bands[key] =
+        found == sensitivity.bands.all.end() ? Json(nullptr) : band_of(value, found->second);
   }
   return bands;
 }
@@ -320,6 +339,8 @@ Json result_object(const ReportInput& input, bool with_run) {
   json["backlog"] = backlog_json(result);
   json["requests_left_out"] = result.traffic.trace ? result.traffic.trace->dropped : 0;
   json["economics"] = economics_json(input);
+  json["energy_j_by_component"] = energy_breakdown_json(input);
+  json["usd_per_hour_by_component"] = numbers_json(input.accounting.usd_per_hour_by_component);
   json["bounds"] = bounds_json(result);
   json["steps"] = steps_json(result);
   json["speculation"] = speculation_json(result);

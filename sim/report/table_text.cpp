@@ -20,8 +20,8 @@ std::string number(const std::optional<double>& value) {
 
 std::string band_text(const Sensitivity& sensitivity, const std::string& key,
                       const std::optional<double>& value) {
-  const auto found = sensitivity.bands.find(key);
-  if (!value || found == sensitivity.bands.end()) return "";
+  const auto found = sensitivity.bands.all.find(key);
+  if (!value || found == sensitivity.bands.all.end()) return "";
   return fmt::format("  [{}, {}]", number(*value * found->second.low),
                      number(*value * found->second.high));
 }

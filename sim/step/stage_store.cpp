@@ -10,7 +10,7 @@
 namespace tandem {
 namespace {
 
-constexpr const char* format_mark = "tandem-stage-4";
+constexpr const char* format_mark = "tandem-stage-5";
 constexpr const char* fit_mark = "tandem-fit-1";
 constexpr const char* collective_mark = "tandem-collective-1";
 

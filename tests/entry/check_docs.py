@@ -106,6 +106,8 @@ def check_site():
         site = pathlib.Path(folder)
         expect("from a built program" in (site / "index.html").read_text(), "the first page")
         expect((site / "examples" / "tutorial.html").exists(), "the tutorial")
+        expect("Changelog" in (site / "project" / "changelog.html").read_text(), "a page from outside")
+        expect((site / "examples" / "capacity_plan.html").exists(), "the capacity plan")
         expect("hbm_bandwidth" in (site / "config_reference.html").read_text(), "the reference")
 
 

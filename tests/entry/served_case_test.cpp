@@ -150,6 +150,20 @@ TEST(ServedCase, DoesNotTakeWhatAnEngineHasAtOnceForItsUsers) {
   EXPECT_EQ(served_case(row_of(cells), names(), "vllm").reason, "no number of users in the row");
 }
 
+TEST(ServedCase, LaunchesDependentlyWhereTheScriptsAskForIt) {
+  const auto is_asked = [](const char* model, const char* version) {
+    auto cells = loop_row;
+    cells["model"] = model;
+    cells["software"] = "trtllm";
+    cells["software_version"] = version;
+    return changes_of(served_case(row_of(cells), names(), "tensorrt_llm"))
+        .contains("software.dependent_launch");
+  };
+  EXPECT_TRUE(is_asked("openai/gpt-oss-120b", "1.2.0rc2"));
+  EXPECT_FALSE(is_asked("openai/gpt-oss-120b", "1.0.0rc3"));
+  EXPECT_FALSE(is_asked("deepseek-ai/DeepSeek-R1", "1.2.0rc6.post2"));
+}
+
 TEST(ServedCase, DraftsWhereTheRowDoes) {
   auto cells = loop_row;
   cells["model"] = "deepseek-ai/DeepSeek-R1";

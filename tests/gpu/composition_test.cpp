@@ -114,6 +114,28 @@ TEST(ActivityCounters, UsefulOperationsEqualTheClosedFormsOfTheKernels) {
   }
 }
 
+TEST(ActivityCounters, DrawWhatTheKernelsDoInEveryFormat) {
+  const Loader loader = shipped_files();
+  const GpuChip chip(loader.chip("h100_sxm"), Software{});
+  RandomStream random(4, "energies");
+  for (const ElementType type : {ElementType::Bfloat16, ElementType::Fp8E4m3, ElementType::Int8}) {
+    Stage stage = two_layers(loader.network("llama-3.1-8b"), random);
+    stage.layers = 1;  // kernels of several layers that take one time stand under one power
+    stage.precision = {type, ElementType::Bfloat16, type};
+    const StageCost cost = chip.simulate(stage, random_batch(random, false), nullptr);
+    double of_kernels = 0, of_counts = chip.static_power().count() * to_seconds(cost.time);
+    for (const KernelCost& kernel : cost.kernels) {
+      of_kernels +=
+          kernel.power.count() * to_seconds(kernel.time) * static_cast<double>(kernel.repeats);
+    }
+    const auto energies = chip.energy_per_count();
+    for (const auto& [name, count] : cost.activity.counts) {
+      of_counts += energies.at(name).count() * static_cast<double>(count);
+    }
+    EXPECT_NEAR(of_counts / of_kernels, 1, 2e-3) << static_cast<int>(type);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Networks, Composition,
                          ::testing::Values("llama-3.1-8b", "qwen3-32b", "qwen3-30b-a3b",
                                            "deepseek-v2-lite"));

@@ -47,6 +47,15 @@ def test_results_equal_those_of_the_command(tandem_program):
     assert comparable(told) == comparable(found.text)
     assert "llama8b_gpu" in found._repr_html_()
     assert found.frame()["load"].tolist() == [found.systems[0]["load"]]
+    told = command(tandem_program, "capacity", "--map", "llama8b_gpu", "--contexts", "1024,8192",
+                   "--users", "1,16", "--store", "none", "--json", "-")
+    users = tandem.capacity_map("llama8b_gpu", contexts=[1024, 8192], users=[1, 16])
+    assert told.rstrip() == users.text.rstrip()
+    assert users.frame()["users"].tolist() == [1, 16, 1, 16]
+    assert users.frame()["most_users"].tolist() == [256, 256, *[users.systems[0]["rows"][1]["most_users"]] * 2]
+    assert "1024" in users._repr_html_() and "8192" in repr(users)
+    with pytest.raises(tandem.ConfigError, match="from 1 on"):
+        tandem.capacity_map("llama8b_gpu", users=[0])
     told = command(tandem_program, "step", "llama8b_gpu", "--requests", 4, "--store", "none",
                    "--json", "-")
     assert comparable(told) == comparable(json.dumps(tandem.step("llama8b_gpu", requests=4).data))

@@ -17,6 +17,8 @@ def throughput(name: str) -> float:
 def page(paths: list[pathlib.Path]) -> pathlib.Path:
     found: tandem.Capacity = tandem.capacity(*paths, curve=True)
     plot.throughput_interactivity(found)
+    users: tandem.CapacityMap = tandem.capacity_map(*paths, contexts=[1024], users=[1, 16])
+    plot.users_context(users.systems[0])
     return tandem.report(found, "page.html")
 
 

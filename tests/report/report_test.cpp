@@ -61,6 +61,23 @@ TEST(Accounting, CostIsCapitalPowerAndHostingSplitByAnalyticalTime) {
   EXPECT_NEAR(*a.books.usd_per_hour, 8 * 2.0416 + 8 * 1.0208, 1e-3);
 }
 
+TEST(Accounting, ComponentsAddUpToTheWhole) {
+  const Accounted a = run_it(priced_scenario());
+  double joules = 0, usd = 0;
+  for (const auto& [name, part] : a.books.energy_j->by_component) joules += part;
+  for (const auto& [name, part] : a.books.usd_per_hour_by_component) usd += part;
+  EXPECT_NEAR(joules, a.books.energy_j->total(), 1e-15);
+  EXPECT_NEAR(usd, *a.books.usd_per_hour_used, 1e-12);
+  const auto& costs = a.books.usd_per_hour_by_component;
+  EXPECT_NEAR(costs.at("capital"), 2, 1e-9);
+  EXPECT_NEAR(costs.at("hosting"), 0.02, 1e-5);
+  // 200 W without and 40 W with the site's share.
+  EXPECT_NEAR(costs.at("electricity_idle"), 0.1 * 0.09, 1e-6);
+  EXPECT_NEAR(costs.at("electricity_cooling"), 0.04 * 0.09, 1e-6);
+  const auto json = nlohmann::json::parse(result_json(a.input()));
+  EXPECT_NEAR(json["energy_j_by_component"]["cooling"], 0.2 * joules, 1e-12);
+}
+
 TEST(Accounting, RangesMakeBandsAndTheStrongestInputComesFirst) {
   Scenario s = priced_scenario();
   Parameter capital = s.prices.parameters.at("chips.big.capital");
@@ -69,10 +86,10 @@ TEST(Accounting, RangesMakeBandsAndTheStrongestInputComesFirst) {
   s.prices.parameters.set("chips.big.capital", capital);
   const Accounted a = run_it(s);
   // Hourly cost 1.0416 or 4.0416 instead of 2.0416.
-  const BandFactor band = a.sensitivity.bands.at("usd_per_hour_used");
+  const BandFactor band = a.sensitivity.bands.all.at("usd_per_hour_used");
   EXPECT_NEAR(band.low, 1.0416 / 2.0416, 1e-3);
   EXPECT_NEAR(band.high, 4.0416 / 2.0416, 1e-3);
-  EXPECT_FALSE(a.sensitivity.bands.contains("tpot_ms"));
+  EXPECT_FALSE(a.sensitivity.bands.all.contains("tpot_ms"));
   // Time of a step is 4 x (base + token x tokens): base dominates.
   ASSERT_FALSE(a.sensitivity.provenance.empty());
   EXPECT_EQ(a.sensitivity.provenance[0].parameter, "chips.big.base");
@@ -96,12 +113,36 @@ TEST(Report, GroupsHaveTheirCostTheirTokensAndWhatTheyWaitedFor) {
 TEST(Report, JsonHasEveryKeyAndTheRunObjectLast) {
   const nlohmann::ordered_json json =
       nlohmann::ordered_json::parse(result_json(run_it(priced_scenario()).input()));
-  const std::vector<std::string> keys = {
-      "scenario",  "version",   "config_hash", "seed",        "fidelity",    "simulated_s",
-      "summary",   "bands",     "intervals",   "warm_up",     "backlog",     "requests_left_out",
-      "economics", "bounds",    "steps",       "speculation", "groups",      "sessions",
-      "kv_tiers",  "prompts",   "planner",     "routing",     "deployments", "pools",
-      "links",     "timelines", "provenance",  "run"};
+  const std::vector<std::string> keys = {"scenario",
+                                         "version",
+                                         "config_hash",
+                                         "seed",
+                                         "fidelity",
+                                         "simulated_s",
+                                         "summary",
+                                         "bands",
+                                         "intervals",
+                                         "warm_up",
+                                         "backlog",
+                                         "requests_left_out",
+                                         "economics",
+                                         "energy_j_by_component",
+                                         "usd_per_hour_by_component",
+                                         "bounds",
+                                         "steps",
+                                         "speculation",
+                                         "groups",
+                                         "sessions",
+                                         "kv_tiers",
+                                         "prompts",
+                                         "planner",
+                                         "routing",
+                                         "deployments",
+                                         "pools",
+                                         "links",
+                                         "timelines",
+                                         "provenance",
+                                         "run"};
   std::vector<std::string> found;
   for (const auto& [key, value] : json.items()) found.push_back(key);
   EXPECT_EQ(found, keys);

@@ -49,13 +49,22 @@ bool is_beaten(const std::vector<double>& row, const std::vector<double>& other,
   return is_better;
 }
 
+bool has_several_scenarios(const Sweep& sweep) {
+  return std::any_of(sweep.points.begin(), sweep.points.end(), [&](const auto& point) {
+    return point.scenario != sweep.points.front().scenario;
+  });
+}
+
 std::string line_of(const Sweep& sweep, const Candidate& candidate) {
   std::vector<std::string> values;
   for (std::size_t i = 0; i < candidate.values.size(); ++i) {
     values.push_back(fmt::format("{} {:.5g}", sweep.objectives[i].figure, candidate.values[i]));
   }
-  return fmt::format("  point {}: {}\n    {}\n", candidate.point->point, fmt::join(values, ", "),
-                     candidate.point->overrides);
+  const auto index = static_cast<std::size_t>(candidate.point->point);
+  const std::string scenario =
+      has_several_scenarios(sweep) ? sweep.points[index].scenario + ": " : std::string();
+  return fmt::format("  point {}: {}\n    {}{}\n", candidate.point->point, fmt::join(values, ", "),
+                     scenario, candidate.point->overrides);
 }
 
 std::string best_lines(const Sweep& sweep, const std::vector<Candidate>& candidates) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "sim/account/sensitivity.hpp"
 #include "sim/entry/api.hpp"
 #include "sim/entry/systems/served_power.hpp"
 #include "sim/service/service.hpp"
@@ -95,17 +96,35 @@ constexpr std::int64_t further_rounds = 2;
 constexpr std::int64_t fewest_further = 96;
 
 /// The difference of two runs of one load.
-std::map<std::string, double> steady_figures(const Scenario& scenario, ServiceModel& model,
-                                             const ServedCase& served, const RunOptions& options) {
+struct SteadyRun {
+  RunResult longer;
+  std::map<std::string, double> figures;
+};
+SteadyRun steady_run(const Scenario& scenario, ServiceModel& model, const ServedCase& served,
+                     const RunOptions& options) {
   Traffic traffic = scenario.traffic;
   const MeteredRun shorter = metered(scenario, model.run(traffic, options));
   traffic.requests += std::max(fewest_further, further_rounds * traffic.concurrency);
-  const RunResult longer = model.run(traffic, options);
-  const MeteredRun run = behind(metered(scenario, longer), shorter);
-  auto figures = power_figures(run, served);
-  figures["tpot"] = median(longer.itl_ms);
-  figures["throughput"] = run.output_tokens / run.seconds * static_cast<double>(served.copies);
-  return figures;
+  SteadyRun steady{model.run(traffic, options), {}};
+  const MeteredRun run = behind(metered(scenario, steady.longer), shorter);
+  steady.figures = power_figures(run, served);
+  steady.figures["tpot"] = median(steady.longer.itl_ms);
+  steady.figures["throughput"] =
+      run.output_tokens / run.seconds * static_cast<double>(served.copies);
+  return steady;
+}
+
+/// The key of a run's summary whose band a figure of a benchmark takes.
+std::string summary_key(const std::string& figure) {
+  static const std::map<std::string, std::string> others = {
+      {"throughput", "output_tokens_per_s"},
+      {"throughput_input", "total_tokens_per_s"},
+      {"throughput_total", "total_tokens_per_s"},
+      {"energy_per_token", "energy_j_per_output_token"},
+  };
+  if (figure.find("power") != std::string::npos) return "average_power_w";
+  const auto other = others.find(figure);
+  return other == others.end() ? figure + "_ms" : other->second;
 }
 
 /// The changes of `overrides`, written for whole scenarios, that this case's system has.
@@ -168,6 +187,22 @@ const ServedAnswer& ServedRuns::answer(const ServedCase& served) {
   return known->second;
 }
 
+ServedAnswer ServedRuns::with_bands(ServedAnswer answer, const Scenario& scenario,
+                                    const ServiceModel& model, const RunResult& result) const {
+  if (!options_.with_bands) return answer;
+  const Bands bands =
+      sensitivity_of(scenario, model, result, context_.catalogue, context_.make_network).bands;
+  for (const auto& [figure, value] : answer.figures) {
+    const auto band = bands.all.find(summary_key(figure));
+    const auto kernels = bands.of_kernels.find(summary_key(figure));
+    if (band == bands.all.end() || kernels == bands.of_kernels.end()) continue;
+    answer.bands[figure] = {value * band->second.low, value * band->second.high,
+                            value * kernels->second.low, value * kernels->second.high,
+                            value * kernels->second.middle};
+  }
+  return answer;
+}
+
 ServedAnswer ServedRuns::run(const ServedCase& served) const {
   try {
     const Scenario scenario = runnable_scenario(
@@ -184,12 +219,13 @@ ServedAnswer ServedRuns::run(const ServedCase& served) const {
       traffic.requests = traffic.concurrency * 5 / 2;
     }
     if (served.statistic == ServedStatistic::Steady) {
-      return {steady_figures(scenario, model, served, options), {}};
+      const SteadyRun steady = steady_run(scenario, model, served, options);
+      return with_bands({steady.figures, {}}, scenario, model, steady.longer);
     }
     const RunResult result = model.run(traffic, options);
     auto figures = served_figures(result, served);
     figures.merge(power_figures(metered(scenario, result), served));
-    return {std::move(figures), {}};
+    return with_bands({std::move(figures), {}}, scenario, model, result);
   } catch (const ConfigError& error) {
     return {{}, kind_of(error.diagnostics().front().message)};
   } catch (const ModelError& error) {

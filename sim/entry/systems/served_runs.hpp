@@ -6,7 +6,8 @@
 #include <string>
 
 #include "sim/entry/systems/served_case.hpp"
-#include "sim/service/run_result.hpp"
+#include "sim/entry/validation/figures.hpp"
+#include "sim/service/service.hpp"
 
 namespace tandem::entry {
 
@@ -15,6 +16,7 @@ namespace tandem::entry {
 struct ServedAnswer {
   std::map<std::string, double> figures;
   std::string reason;
+  std::map<std::string, RowBand> bands = {};  ///< by figure, with ServedOptions::with_bands
 };
 
 /// What a benchmark of this kind would say of the requests of a run.
@@ -26,6 +28,7 @@ struct ServedOptions {
   bool maps_only = false;  ///< set the scenarios up, but run none
   std::optional<std::string> store;
   std::vector<Override> overrides;  ///< as PredictorOptions has them
+  bool with_bands = false;          ///< asks for the bands of figures, which take time of their own
 };
 
 /// Contract: an answer depends on the context's files, the options and the case alone; equal cases
@@ -37,6 +40,8 @@ class ServedRuns {
 
  private:
   [[nodiscard]] ServedAnswer run(const ServedCase& served) const;
+  [[nodiscard]] ServedAnswer with_bands(ServedAnswer answer, const Scenario& scenario,
+                                        const ServiceModel& model, const RunResult& result) const;
 
   const Context& context_;
   ServedOptions options_;

@@ -88,6 +88,8 @@ std::map<std::string, ScoredServices> SystemTables::predict(const ManifestSystem
       const auto figure = answer.figures.find(figure_of(metric));
       if (figure != answer.figures.end()) {
         one.predicted = figure->second;
+        const auto band = answer.bands.find(figure_of(metric));
+        if (band != answer.bands.end()) one.band = band->second;
       } else {
         one.reason = answer.reason.empty()
                          ? fmt::format("'{}' of services is not predicted yet", metric.name)

@@ -13,6 +13,16 @@
 namespace tandem::entry {
 
 /// One measured row with what was predicted for it. Milliseconds for latency, watts for power.
+/// Ends of the 90 % band of a predicted figure, and those without the errors of services, beside
+/// which those errors are measured; in the figure's unit.
+struct RowBand {
+  double low = 0;
+  double high = 0;
+  double kernels_low = 0;
+  double kernels_high = 0;
+  double kernels_middle = 0;  ///< the prediction without the biases of kernels
+};
+
 struct ScoredRow {
   double measured = 0;
   std::optional<double> predicted;  ///< none: `reason` says why
@@ -21,6 +31,7 @@ struct ScoredRow {
   double skipped = 0;               ///< share of the simulated time that was not simulated again
   std::string bound;                ///< what limits the kernel
   std::string reason;
+  std::optional<RowBand> band = std::nullopt;  ///< of figures of services, where asked for
 };
 
 /// Figures over the predicted rows; none where they do not apply. With m measured and p predicted:

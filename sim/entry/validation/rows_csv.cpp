@@ -16,6 +16,12 @@ std::string number_or_nothing(const std::optional<double>& value) {
   return value ? fmt::format("{:.9g}", *value) : std::string{};
 }
 
+std::string band_cells(const std::optional<RowBand>& band) {
+  if (!band) return ",,,,";
+  return fmt::format("{:.9g},{:.9g},{:.9g},{:.9g},{:.9g}", band->low, band->high, band->kernels_low,
+                     band->kernels_high, band->kernels_middle);
+}
+
 }  // namespace
 
 RowsCsv::RowsCsv(const std::vector<const ManifestTable*>& tables,
@@ -33,7 +39,9 @@ RowsCsv::RowsCsv(const std::vector<const ManifestTable*>& tables,
   inputs_.assign(names.begin(), names.end());
   text_ = "table,metric,chip,op,line,";
   for (const std::string& name : inputs_) text_ += csv_quoted(name) + ",";
-  text_ += "measured,predicted,floor,baseline,bound,error_percent,reason\n";
+  text_ +=
+      "measured,predicted,floor,baseline,bound,error_percent,band_low,band_high,kernels_low,"
+      "kernels_high,kernels_middle,reason\n";
 }
 
 void RowsCsv::add(const ValidationEntry& entry, const std::vector<MeasuredRow>& rows,
@@ -51,10 +59,10 @@ void RowsCsv::add(const ValidationEntry& entry, const std::vector<MeasuredRow>& 
     const auto error = row.predicted
                            ? std::optional(100 * (*row.predicted - row.measured) / row.measured)
                            : std::nullopt;
-    fmt::format_to(std::back_inserter(text_), "{:.9g},{},{},{},{},{},{}\n", row.measured,
+    fmt::format_to(std::back_inserter(text_), "{:.9g},{},{},{},{},{},{},{}\n", row.measured,
                    number_or_nothing(row.predicted), number_or_nothing(row.floor),
                    number_or_nothing(row.baseline), row.bound, number_or_nothing(error),
-                   csv_quoted(row.reason));
+                   band_cells(row.band), csv_quoted(row.reason));
   }
 }
 

@@ -210,6 +210,7 @@ class Validation {
       options.maps_only = request_.maps_only;
       options.store = request_.store;
       options.overrides = request_.predictor.overrides;
+      options.with_bands = request_.with_rows && options.is_cycle;
       system_tables_ = std::make_unique<SystemTables>(context_, predictor_, std::move(options));
     }
     return *system_tables_;

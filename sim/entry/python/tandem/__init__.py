@@ -21,13 +21,15 @@ if _data.is_dir():
     _os.environ.setdefault("TANDEM_HOME", str(_data))
 
 from tandem._core import ConfigError, ModelError  # noqa: E402
-from tandem._api import capacity, describe, generate, kernels, report, run, step  # noqa: E402
-from tandem._results import Capacity, Description, Generation, Result, Step  # noqa: E402
+from tandem._api import (capacity, capacity_map, describe, generate, kernels,  # noqa: E402
+                         report, run, step)
+from tandem._results import (Capacity, CapacityMap, Description, Generation,  # noqa: E402
+                             Result, Step)
 from tandem._studies import Plan, plan, sweep  # noqa: E402
 
-__all__ = ["Capacity", "ConfigError", "Description", "Generation", "ModelError", "Plan",
-           "Result", "Step", "capacity", "describe", "generate", "kernels", "plan", "plot",
-           "report", "run", "step", "sweep"]
+__all__ = ["Capacity", "CapacityMap", "ConfigError", "Description", "Generation", "ModelError",
+           "Plan", "Result", "Step", "capacity", "capacity_map", "describe", "generate", "kernels",
+           "plan", "plot", "report", "run", "step", "sweep"]
 
 
 def __getattr__(name: str) -> _Any:

@@ -13,11 +13,11 @@ import json
 import os
 import pathlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Union
 
 from tandem import _core
-from tandem._results import Capacity, Description, Generation, Result, Step
+from tandem._results import Capacity, CapacityMap, Description, Generation, Result, Step
 
 if TYPE_CHECKING:
     import pandas
@@ -111,6 +111,23 @@ def capacity(*scenarios: Scenario, set: Changes | None = None, curve: bool = Fal
         paths = [stack.enter_context(_ScenarioFile(scenario)) for scenario in scenarios]
         text = _core.capacity(paths, _overrides(set), curve, os.fspath(store))
     return Capacity(text)
+
+
+def capacity_map(*scenarios: Scenario, contexts: Sequence[int] = (), users: Sequence[int] = (),
+                 set: Changes | None = None,
+                 store: str | os.PathLike[str] = "none") -> CapacityMap:
+    """Which users fit at which context, and their tokens per second; `tandem capacity --map`.
+
+    contexts: tokens of a request, prompt and answer; none: 1,024 to the model's longest, by fours.
+    users: who decode side by side; none: 1 to 1,024, by fours.
+
+    No load runs: every cell is one pass of decoding. Raises ConfigError for wrong input.
+    """
+    with contextlib.ExitStack() as stack:
+        paths = [stack.enter_context(_ScenarioFile(scenario)) for scenario in scenarios]
+        text = _core.capacity_map(paths, _overrides(set), list(contexts), list(users),
+                                  os.fspath(store))
+    return CapacityMap(text)
 
 
 def _csv_text(rows: Any) -> str:

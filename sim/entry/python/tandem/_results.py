@@ -186,6 +186,48 @@ class Capacity:
         return "\n".join(["tandem.Capacity", *("  ".join(line) for line in self._lines())])
 
 
+class CapacityMap:
+    """What `tandem.capacity_map` found: users by context, for each scenario."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.data: dict[str, Any] = json.loads(text)
+
+    @property
+    def systems(self) -> list[dict[str, Any]]:
+        """The scenarios in the order given; each is what `tandem.plot.users_context` draws.
+
+        Keys: scenario, rows of context_tokens, most_users, limit, problem and cells.
+        """
+        systems: list[dict[str, Any]] = self.data["systems"]
+        return systems
+
+    def frame(self) -> pandas.DataFrame:
+        """One row per scenario, context and number of users.
+
+        Columns: scenario, context_tokens, most_users (that fit), limit, users, fits, bound,
+        tpot_ms, output_tokens_per_s_per_user, output_tokens_per_s. Cells that do not fit have no
+        figures.
+        """
+        import pandas
+
+        return pandas.DataFrame(
+            [{"scenario": system["scenario"], "context_tokens": row["context_tokens"],
+              "most_users": row["most_users"], "limit": row["limit"], **cell}
+             for system in self.systems for row in system["rows"] for cell in row["cells"]])
+
+    def _lines(self) -> list[list[str]]:
+        return [[system["scenario"], str(row["context_tokens"]), str(row["most_users"]),
+                 str(row["limit"])] for system in self.systems for row in system["rows"]]
+
+    def _repr_html_(self) -> str:
+        return html_table("users that fit", self._lines(),
+                          ["scenario", "context, tokens", "users that fit", "limited by"])
+
+    def __repr__(self) -> str:
+        return "\n".join(["tandem.CapacityMap", *("  ".join(line) for line in self._lines())])
+
+
 class Step(_Keys):
     """What `tandem.step` found: one pass of a pool; every key is an attribute too."""
 

@@ -1,0 +1,49 @@
+#include "sim/account/service_errors.hpp"
+
+#include <algorithm>
+
+namespace tandem {
+namespace {
+
+bool runs_on_gpus(const RunResult& result) {
+  return std::ranges::any_of(result.pools, [](const PoolUse& pool) { return pool.model == "gpu"; });
+}
+
+/// The chip of the pool with the most GPUs.
+std::string main_chip(const RunResult& result) {
+  const PoolUse* largest = nullptr;
+  for (const PoolUse& pool : result.pools) {
+    if (pool.model != "gpu") continue;
+    if (largest == nullptr || pool.kept_chips() > largest->kept_chips()) largest = &pool;
+  }
+  return largest == nullptr ? std::string{} : largest->chip;
+}
+
+}  // namespace
+
+const std::vector<ServiceError>& service_errors() {
+  static const std::vector<ServiceError> errors = {
+#include "sim/account/service_errors.inc"
+  };
+  return errors;
+}
+
+ErrorFactor service_error(const std::string& subject, ServiceFigure figure) {
+  ErrorFactor widest;
+  for (const ServiceError& error : service_errors()) {
+    if (error.figure != figure) continue;
+    if (error.subject == subject) return error.factor;
+    if (error.factor.spread > widest.spread) widest = error.factor;
+  }
+  return widest;
+}
+
+RunErrors run_errors(const Scenario& scenario, const RunResult& result) {
+  if (result.fidelity != Fidelity::Cycle || !runs_on_gpus(result)) return {};
+  const std::string& engine = scenario.software.name;
+  const std::string chip = main_chip(result);
+  return {service_error(engine, ServiceFigure::Ttft), service_error(engine, ServiceFigure::Tpot),
+          service_error(chip, ServiceFigure::Power), service_error(chip, ServiceFigure::Energy)};
+}
+
+}  // namespace tandem
