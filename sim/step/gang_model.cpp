@@ -71,9 +71,8 @@ std::int64_t most_launches(const std::vector<std::vector<const RankWork*>>& plan
   std::int64_t most = 0;
   for (std::size_t rank = 0; rank < plan.front().size(); ++rank) {
     std::int64_t launches = 0;
-    for (const auto& works : plan) {
+    for (const auto& works : plan)
       launches += works[rank]->result.kernels + std::ssize(works[rank]->exchanges);
-    }
     most = std::max(most, launches);
   }
   return most;
@@ -84,10 +83,6 @@ void describe_last(const RankPassage& last, const RankWork& work, GangCost& cost
   cost.kernel_times = work.result.kernel_times;
   cost.bottleneck = work.result.bottleneck;
 }
-
-}  // namespace
-
-namespace {
 
 /// What kernels of ranks depend on besides their own requests, for one batch on a gang.
 class RankShares {
@@ -333,8 +328,7 @@ const RankWork& GangModel::work_of(const Worker& worker, const Stage& own, const
                                    RankPolicy policy, Works& works, GangCost& cost) {
   const std::uint64_t kind = rank_class(own, batch);
   const bool all = policy == RankPolicy::All;
-  Hasher key;
-  key.add(kind);
+  Hasher key = Hasher().add(kind);
   if (all) key.add(works.size());
   std::unique_ptr<RankWork>& work = works[key.value()];
   if (work != nullptr) return *work;
@@ -365,8 +359,7 @@ GangCost GangModel::cost(const Stage& stage, const std::vector<ChipAddress>& chi
     const std::vector<std::int64_t> stand_ins = representatives(stage, batch);
     std::map<std::int64_t, const RankWork*> of_stand_in;
     for (std::int64_t rank = 0; rank < sharding.ranks(); ++rank) {
-      const bool all = policy == RankPolicy::All;
-      const std::int64_t stand_in = all ? rank : stand_ins[index_of(rank)];
+      const std::int64_t stand_in = policy == RankPolicy::All ? rank : stand_ins[index_of(rank)];
       const RankWork*& work = of_stand_in[stand_in];
       if (work == nullptr) {
         work = &work_of(worker, stage_of_rank(stage, stand_in), batch, policy, works, cost);
