@@ -20,6 +20,7 @@ import math
 import os
 import pathlib
 import random
+import re
 import statistics
 import sys
 
@@ -57,6 +58,7 @@ USERS = ("concurrency", "max_num_seqs", "batch_size", "Batch Size")
 # where a table has no other.
 KINDS = {"ttft": ("ttft",), "tpot": ("tpot",), "e2e": ("ttft", "tpot"), "power": ("power",),
          "energy_per_token": ("energy",)}
+VERSION = re.compile(r"(_\d+){2,}$")  # tensorrt_llm_1_0 is tensorrt_llm
 NAMES = {"ttft": "TTFT", "tpot": "TPOT", "e2e": "end of the answer", "power": "power", "energy_per_token": "J/token"}
 
 ERRORS = "## Errors of services"
@@ -143,7 +145,7 @@ def figures_of(name, table, rows):
         over = {column: float(row[column]) / float(row["predicted"])
                 for column in ("measured", "band_low", "band_high", "kernels_low", "kernels_high", "kernels_middle")}
         # Rows of ML.ENERGY sample; their engine has a layer of its own.
-        engine = "vllm_sampled" if name == "ML.ENERGY" else row["run_layer"]
+        engine = "vllm_sampled" if name == "ML.ENERGY" else VERSION.sub("", row["run_layer"])
         yield Figure(name, row["metric"], engine, row["run_chip"], over["measured"],
                      (over["band_low"], over["band_high"]), (over["kernels_low"], over["kernels_high"]),
                      over["kernels_middle"])

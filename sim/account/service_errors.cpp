@@ -19,6 +19,13 @@ std::string main_chip(const RunResult& result) {
   return largest == nullptr ? std::string{} : largest->chip;
 }
 
+const ErrorFactor* line_of(const std::string& subject, ServiceFigure figure) {
+  for (const ServiceError& error : service_errors()) {
+    if (error.figure == figure && error.subject == subject) return &error.factor;
+  }
+  return nullptr;
+}
+
 }  // namespace
 
 const std::vector<ServiceError>& service_errors() {
@@ -29,11 +36,15 @@ const std::vector<ServiceError>& service_errors() {
 }
 
 ErrorFactor service_error(const std::string& subject, ServiceFigure figure) {
+  // Versions of an engine are named after it: tensorrt_llm_1_0 after tensorrt_llm.
+  for (std::string name = subject; !name.empty();) {
+    if (const ErrorFactor* own = line_of(name, figure)) return *own;
+    const std::size_t cut = name.rfind('_');
+    name.resize(cut == std::string::npos ? 0 : cut);
+  }
   ErrorFactor widest;
   for (const ServiceError& error : service_errors()) {
-    if (error.figure != figure) continue;
-    if (error.subject == subject) return error.factor;
-    if (error.factor.spread > widest.spread) widest = error.factor;
+    if (error.figure == figure && error.factor.spread > widest.spread) widest = error.factor;
   }
   return widest;
 }

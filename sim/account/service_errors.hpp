@@ -30,7 +30,7 @@ struct ServiceError {
 /// One line per subject and figure of docs/bands.md, "Errors of services", read when this is built.
 [[nodiscard]] const std::vector<ServiceError>& service_errors();
 
-/// The line of `subject`; of subjects without measurements of their own, the widest of the others.
+/// The line of `subject`, or of the engine whose version it is; the widest of all without either.
 [[nodiscard]] ErrorFactor service_error(const std::string& subject, ServiceFigure figure);
 
 /// Factors on the figures of a run: of its engine where it ran on GPUs with their cycle clock (1

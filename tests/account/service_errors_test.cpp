@@ -41,6 +41,13 @@ TEST(ServiceErrors, ARunTakesTheLinesOfItsEngineAndItsChip) {
   EXPECT_NE(errors.tpot.bias, service_error("tensorrt_llm_2024", ServiceFigure::Tpot).bias);
 }
 
+TEST(ServiceErrors, VersionsTakeTheLineOfTheirEngine) {
+  EXPECT_EQ(service_error("tensorrt_llm_1_0", ServiceFigure::Tpot).spread,
+            service_error("tensorrt_llm", ServiceFigure::Tpot).spread);
+  EXPECT_NE(service_error("tensorrt_llm_1_0", ServiceFigure::Tpot).spread,
+            service_error("tensorrt_llm_2024", ServiceFigure::Tpot).spread);
+}
+
 TEST(ServiceErrors, EnginesWithoutMeasurementsTakeTheWidest) {
   double widest = 1;
   for (const ServiceError& error : service_errors()) {
