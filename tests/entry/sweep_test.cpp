@@ -95,7 +95,7 @@ TEST(PlacedChips, CountEveryPoolOnceWithItsCopies) {
 TEST(PlacedRacks, AreWholeOnesOfEachPool) {
   const Context context = make_context();
   const std::vector<Override> five = {{"placement.replicas", "5"},
-                                      {"system.groups.gpu.count", "5"}};
+                                      {"system.groups.gpu.count", "40"}};
   EXPECT_EQ(placed_racks(context.loader.scenario("llama70b_gpu", five)), 2);
   EXPECT_EQ(placed_racks(context.loader.scenario("llama70b_hybrid", {})), 2);
   const std::vector<Override> unknown = {{"system.chips_per_rack.gpu", "0"}};
@@ -108,7 +108,7 @@ class RacksOfPlansTest : public SweepDatabaseTest {
     const std::string file = testing::TempDir() + "racks_test.yaml";
     std::ofstream(file) << "kind: plan\ngoal: cheapest\nset: {" << set << "}\n"
                         << "candidates: [{scenario: llama70b_gpu}, {scenario: llama70b_hybrid}]\n"
-                        << "limits: {racks: 1}\n";
+                        << "loads: {traffic.concurrency: [1]}\nlimits: {racks: 1}\n";
     const Context context = make_context();
     const Plan plan = load_plan(context.loader.roots(), file);
     return prepare_sweep(context, plan.candidates, {});
