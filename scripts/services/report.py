@@ -15,7 +15,7 @@ NOTES = {
 vLLM 0.19.0 serves Llama 3.1 8B on one RTX PRO 6000; the requests arrive as they did.""",
     "inferencex": """## InferenceX: time to the first token and per output token
 
-Means over closed loops whose users begin at once; engines are set as the benchmark's scripts set them. Rows of InferenceX have ten requests per user, of lengths drawn from 0.8 to 1.0 times those named, other rows (Qwen3 32B and Llama 3.1 8B) requests of one length. Disaggregated rows that do not say how many engines there are have those of the nearest load on pools alike. Here there are ten per user up to 8 users, then five (three where answers have 8,192 tokens), and the first round keeps its weight of a tenth. A row that comes several times in the table counts as often.""",
+Means over closed loops whose users begin at once; engines are set as the benchmark's scripts set them. Rows of InferenceX have ten requests per user, of lengths drawn from 0.8 to 1.0 times those named, other rows (Qwen3 32B and Llama 3.1 8B) requests of one length. Disaggregated rows that do not say how many engines there are have those that the benchmark's authors published for their load, where these are one; rows whose scripts ask for multi-token prediction draft. Here there are ten per user up to 8 users, then five (three where answers have 8,192 tokens), and the first round keeps its weight of a tenth. A row that comes several times in the table counts as often.""",
     "minimax": """## InferenceX: MiniMax M2.5 on eight H200
 
 Closed loops of vLLM over lengths of prompts and answers.""",

@@ -183,6 +183,10 @@ TEST(ServedCase, DraftsWhereTheRowDoes) {
   // Per group two tokens of two users and a prompt: 4 + 1024 + 127.
   EXPECT_TRUE(contains(changes.at("serving"), "max_batch_tokens: 9216,"));
   EXPECT_TRUE(contains(changes.at("serving"), "balanced_groups: 8, balance_wait_steps: 60"));
+  cells["software"] = "sglang";
+  changes = changes_of(served_case(row_of(cells), names(), "sglang"));
+  EXPECT_TRUE(contains(changes.at("serving"), "policy: vllm_v1, max_batch_tokens: 16384,"));
+  EXPECT_TRUE(contains(changes.at("serving"), "batch_wait_steps: 15,"));
 }
 
 TEST(ServedCase, LeavesOutBatchesThatWereCutOff) {

@@ -11,8 +11,14 @@ namespace {
 std::string sglang_serving(bool is_latent, const ServedFormats& formats, const ServedLoad& load) {
   std::int64_t chunk = 8192;
   if (is_latent) chunk = formats.weights == "nvfp4" ? 16384 : (load.gpus == 8 ? 32768 : 8192);
-  if (load.drafts > 0 && !load.is_split) chunk = 16384;
   const std::int64_t interval = load.users < 16 ? 10 : 30;
+  // Rounds of drafts run under vLLM's rules; new requests wait half an interval on average.
+  if (load.drafts > 0) {
+    return fmt::format(
+        "{{policy: vllm_v1, max_batch_tokens: 16384, max_sequences: 512, kv_block_tokens: 1, "
+        "prefix_cache: false, batch_wait_steps: {}, batch_wait_fill: 1}}",
+        interval / 2);
+  }
   return fmt::format(
       "{{policy: sglang, max_batch_tokens: {}, max_prefill_tokens: {}, max_sequences: {}, "
       "kv_block_tokens: 1, prefix_cache: false, receive_interval: {}}}",
@@ -99,8 +105,7 @@ ServedFormats served_formats(const std::string& model, const std::string& chip,
 
 std::string served_serving(const std::string& framework, const std::string& model,
                            const ServedFormats& formats, const ServedLoad& load) {
-  // Rounds of drafts in one chunked queue are those of vLLM here.
-  if (framework.starts_with("SGLang") && load.drafts == 0) {
+  if (framework.starts_with("SGLang")) {
     return sglang_serving(model.starts_with("deepseek"), formats, load);
   }
   if (framework.starts_with("TensorRT-LLM")) return tensorrt_serving(model, formats, load);
