@@ -20,13 +20,16 @@ STORIES = pathlib.Path(os.environ.get("TANDEM_DATA", ROOT.parent / "shared" / "d
     / "models" / "stories260K"
 
 
+MEASURED = ROOT / "docs" / "measured.json"
+
+
 class Recorder:
     """Runs commands and keeps figures with their origin."""
 
     def __init__(self, tandem, tests):
         self.tandem = tandem
         self.tests = pathlib.Path(tests)
-        self.figures = {}
+        self.figures = json.loads(MEASURED.read_text()) if MEASURED.exists() else {}
         self.commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, text=True,
                                      capture_output=True, check=True).stdout.strip()
 
@@ -46,6 +49,11 @@ class Recorder:
         self.figures[name] = {"value": value, "command": command, "commit": self.commit,
                               "seconds": round(seconds, 2)}
         print(f"{name}: {value}")
+
+    def write(self):
+        """Writes all figures, those of earlier runs too."""
+        MEASURED.write_text(json.dumps(self.figures, indent=1, sort_keys=True) + "\n")
+        print(f"{len(self.figures)} figures in {MEASURED.relative_to(ROOT)}")
 
 
 def model_arguments(folder):
@@ -253,15 +261,11 @@ def main():
     parser.add_argument("--tests", default=str(ROOT / "build/ci/tests"))
     parser.add_argument("part", choices=[*PARTS, "all"])
     arguments = parser.parse_args()
-    path = ROOT / "docs" / "measured.json"
     recorder = Recorder(arguments.tandem, arguments.tests)
-    if path.exists():
-        recorder.figures = json.loads(path.read_text())
     for name, measure in PARTS.items():
         if arguments.part in (name, "all"):
             measure(recorder)
-    path.write_text(json.dumps(recorder.figures, indent=1, sort_keys=True) + "\n")
-    print(f"{len(recorder.figures)} figures in {path.relative_to(ROOT)}")
+    recorder.write()
     return 0
 
 

@@ -80,16 +80,21 @@ struct Spread {
   double above = 0;
 };
 
-void spread_knob(const Scenario& scenario, const RunResult& result, const AnalyticalClock& clock,
-                 const Knob& knob, const Figures& base, std::map<std::string, Spread>& spreads) {
-  std::map<std::string, BandFactor> extremes;
+Swing swing_of(const Scenario& scenario, const RunResult& result, const AnalyticalClock& clock,
+               const Knob& knob, const Figures& base) {
+  Swing swing{knob.name,
+              *knob.parameter.low,
+              *knob.parameter.high,
+              knob.parameter.source,
+              std::string(name_of(knob.parameter.basis)),
+              {}};
   for (const double end : {*knob.parameter.low, *knob.parameter.high}) {
     Scenario varied = scenario;
     knob.set(varied, end);
     try {
       for (const auto& [name, value] : figures_of(varied, result, clock, &knob)) {
         const double factor = value / base.at(name);
-        BandFactor& extreme = extremes[name];
+        BandFactor& extreme = swing.figures[name];
         extreme.low = std::min(extreme.low, factor);
         extreme.high = std::max(extreme.high, factor);
       }
@@ -97,7 +102,11 @@ void spread_knob(const Scenario& scenario, const RunResult& result, const Analyt
       // The chip model has no such chip: this end of the range says nothing.
     }
   }
-  for (const auto& [name, extreme] : extremes) {
+  return swing;
+}
+
+void add_swing(const Swing& swing, std::map<std::string, Spread>& spreads) {
+  for (const auto& [name, extreme] : swing.figures) {
     spreads[name].below += (1 - extreme.low) * (1 - extreme.low);
     spreads[name].above += (extreme.high - 1) * (extreme.high - 1);
   }
@@ -187,15 +196,16 @@ Bands bands_of(const Scenario& scenario, const RunResult& result, const Analytic
                const std::vector<Knob>& knobs) {
   const Figures base = figures_of(scenario, result, clock, nullptr);
   std::map<std::string, Spread> spreads;
+  Bands bands;
   for (const Knob& knob : knobs) {
     if (knob.parameter.low && knob.parameter.high) {
-      spread_knob(scenario, result, clock, knob, base, spreads);
+      bands.swings.push_back(swing_of(scenario, result, clock, knob, base));
+      add_swing(bands.swings.back(), spreads);
     }
   }
   const std::vector<TimeError> errors = time_errors(scenario, result);
   const AnalyticalClock::Ratios unbiased = without_biases(errors);
   const PassTimes passes(scenario, result, clock);
-  Bands bands;
   Figures centre = spread_kernels(errors, unbiased, passes, spreads);
   bands.of_kernels = factors_of(base, centre, spreads);
   centre = spread_services(run_errors(scenario, result), unbiased, passes, spreads);

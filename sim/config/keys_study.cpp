@@ -78,6 +78,8 @@ Section plan_limits_section() {
                   "Most mean power of the chips placed, with their hosts."),
            number("budget", Dimension::MoneyRate, "none", 0, 1e12, "Most, for the chips placed."),
            number("chips", Dimension::Count, "none", 0, 1e9, "Most chips, spares included."),
+           number("racks", Dimension::Count, "none", 0, 1e9,
+                  "Most racks, the chips of each pool in racks of their own."),
            number("output_tokens_per_s", Dimension::Scalar, "none", 0, 1e12,
                   "Fewest output tokens per second.")},
           {}};

@@ -2,9 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <filesystem>
-#include <set>
-
+#include "sim/config/study_file.hpp"
 #include "sim/config/sweep_axes.hpp"
 #include "sim/config/yaml_reader.hpp"
 
@@ -13,17 +11,10 @@ namespace {
 
 using config::Changes;
 using config::MapReader;
-using config::Problems;
 using config::ReadContext;
 using config::Tree;
 
 constexpr double milliseconds_per_second = 1e3;
-
-std::string file_of_plan(const ConfigRoots& roots, const std::string& path_or_name) {
-  const bool is_path =
-      path_or_name.ends_with(".yaml") || path_or_name.find('/') != std::string::npos;
-  return is_path ? path_or_name : roots.workloads + "/plans/" + path_or_name + ".yaml";
-}
 
 /// Every candidate at every load, loads fastest.
 void add_loads(const MapReader& reader, Sweep& sweep, ReadContext& context) {
@@ -64,6 +55,7 @@ void read_limits(const MapReader& reader, Plan& plan, ReadContext& context) {
   plan.usd_per_hour = own.optional_number("budget");
   plan.output_tokens_per_s = own.optional_number("output_tokens_per_s");
   limit(own.optional_number("chips"), "chips <=", own.place("chips"), sweep);
+  limit(own.optional_number("racks"), "racks <=", own.place("racks"), sweep);
   limit(plan.power_w, "average_power_w <=", own.place("power"), sweep);
   limit(plan.usd_per_hour, "usd_per_hour_used <=", own.place("budget"), sweep);
   limit(plan.output_tokens_per_s, "output_tokens_per_s >=", own.place("output_tokens_per_s"),
@@ -99,30 +91,22 @@ Objective objective_of(PlanGoal goal) {
 Plan load_plan(const ConfigRoots& roots, const std::string& path_or_name) {
   Plan plan;
   Sweep& sweep = plan.candidates;
-  sweep.file = file_of_plan(roots, path_or_name);
-  sweep.name = std::filesystem::path(sweep.file).stem().string();
-  Problems problems;
-  const ModelSchemas no_schemas;
-  const std::set<std::string> no_sources;
-  ReadContext context{no_schemas, no_sources, problems};
-  const Tree tree = config::read_yaml(sweep.file, problems);
-  problems.throw_if_any();
-  if (tree.find("kind") != nullptr) config::check_kind(tree, "plan", problems);
-  const MapReader reader(tree, config::plan_section(), fmt::format("plan '{}'", sweep.name),
-                         context);
-  problems.throw_if_any();
+  config::StudyFile file(roots, "plan", config::plan_section(), path_or_name, sweep);
+  const MapReader& reader = file.reader();
+  ReadContext& context = file.context();
   const Changes common =
       reader.has("set") ? read_changes(*reader.child("set"), context) : Changes{};
-  config::read_grids(*tree.find("candidates"), "a group of candidates", common, sweep, context);
+  config::read_grids(*file.tree().find("candidates"), "a group of candidates", common, sweep,
+                     context);
   add_loads(reader, sweep, context);
   plan.goal = read_goal(reader);
   read_limits(reader, plan, context);
-  config::read_constraints(reader, sweep, problems);
+  config::read_constraints(reader, sweep, file.problems());
   sweep.objectives.push_back(objective_of(plan.goal));
   // Against the speed for a user; and that against its cost.
   sweep.objectives.push_back(
       objective_of(plan.goal == PlanGoal::Fastest ? PlanGoal::Cheapest : PlanGoal::Fastest));
-  problems.throw_if_any();
+  file.problems().throw_if_any();
   return plan;
 }
 

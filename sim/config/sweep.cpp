@@ -2,9 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <filesystem>
-#include <set>
-
+#include "sim/config/study_file.hpp"
 #include "sim/config/sweep_axes.hpp"
 #include "sim/config/yaml_reader.hpp"
 
@@ -43,34 +41,20 @@ void read_objective(const Tree& item, Sweep& sweep, Problems& problems) {
   sweep.objectives.push_back({entry.key == "maximize", entry.value.text, entry.value.place});
 }
 
-std::string file_of_sweep(const ConfigRoots& roots, const std::string& path_or_name) {
-  const bool is_path =
-      path_or_name.ends_with(".yaml") || path_or_name.find('/') != std::string::npos;
-  return is_path ? path_or_name : roots.workloads + "/sweeps/" + path_or_name + ".yaml";
-}
-
 }  // namespace
 
 Sweep load_sweep(const ConfigRoots& roots, const std::string& path_or_name) {
   Sweep sweep;
-  sweep.file = file_of_sweep(roots, path_or_name);
-  sweep.name = std::filesystem::path(sweep.file).stem().string();
-  Problems problems;
-  const ModelSchemas no_schemas;
-  const std::set<std::string> no_sources;
-  ReadContext context{no_schemas, no_sources, problems};
-  const Tree tree = config::read_yaml(sweep.file, problems);
-  problems.throw_if_any();
-  if (tree.find("kind") != nullptr) config::check_kind(tree, "sweep", problems);
-  const MapReader reader(tree, config::sweep_section(), fmt::format("sweep '{}'", sweep.name),
-                         context);
-  problems.throw_if_any();
+  config::StudyFile file(roots, "sweep", config::sweep_section(), path_or_name, sweep);
+  const MapReader& reader = file.reader();
+  ReadContext& context = file.context();
+  Problems& problems = file.problems();
   if (reader.has("grids")) {
-    add_grids(reader, tree, sweep, context);
+    add_grids(reader, file.tree(), sweep, context);
   } else if (!reader.has("scenario")) {
-    problems.report(tree.place, "a sweep needs 'scenario' and 'vary', or 'grids'");
+    problems.report(file.tree().place, "a sweep needs 'scenario' and 'vary', or 'grids'");
   } else if (!reader.has("vary") && !reader.has("sample")) {
-    problems.report(tree.place, "a sweep needs 'vary' or 'sample'");
+    problems.report(file.tree().place, "a sweep needs 'vary' or 'sample'");
   } else {
     config::read_one_grid(reader, {}, sweep, context);
   }

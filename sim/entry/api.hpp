@@ -30,6 +30,7 @@ struct RunRequest {
   bool with_rows = false;      ///< as values
   bool with_timeline = false;
   bool all_ranks = false;
+  bool with_swings = false;
 };
 /// One request of a run as the Python module hands it over: fields without gaps.
 struct RequestRow {
@@ -53,6 +54,9 @@ struct RunAnswer {
   /// Seconds that the passes of each pool took by family of kernels: "gpu.attention".
   std::map<std::string, double> pass_s;
   std::map<std::string, ConfigPart> parts;  ///< what the scenario is made of
+  /// When asked for: JSON list of the numbers with a range, {parameter, low, high, source, basis,
+  /// figures{key: [least, largest]}}, the figures over their value.
+  std::string swings;
 };
 [[nodiscard]] RunAnswer run_scenario(const Context& context, const RunRequest& request);
 

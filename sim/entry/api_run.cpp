@@ -2,6 +2,7 @@
 
 #include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "sim/account/accounting.hpp"
@@ -27,6 +28,21 @@ Fidelity fidelity_of(const std::string& text) {
   if (text == "cycle") return Fidelity::Cycle;
   if (text == "analytical") return Fidelity::Analytical;
   throw ConfigError(fmt::format("fidelity is '{}'; write 'cycle' or 'analytical'", text));
+}
+
+std::string swings_json(const Sensitivity& sensitivity) {
+  auto list = nlohmann::ordered_json::array();
+  for (const Swing& swing : sensitivity.bands.swings) {
+    auto figures = nlohmann::ordered_json::object();
+    for (const auto& [name, factor] : swing.figures) figures[name] = {factor.low, factor.high};
+    list.push_back({{"parameter", swing.parameter},
+                    {"low", swing.low},
+                    {"high", swing.high},
+                    {"source", swing.source},
+                    {"basis", swing.basis},
+                    {"figures", figures}});
+  }
+  return list.dump();
 }
 
 /// A scenario at its highest load, with everything the report needs kept alive.
@@ -141,6 +157,7 @@ RunAnswer run_scenario(const Context& context, const RunRequest& request) {
   answer.page = run_page(input);
   answer.pass_s = pass_seconds(result);
   answer.parts = config_parts(scenario);
+  if (request.with_swings) answer.swings = swings_json(sensitivity);
   if (request.with_requests) answer.requests_csv = requests_csv(result);
   if (request.with_rows) answer.requests = rows_of(result);
   if (request.with_timeline) {

@@ -45,7 +45,14 @@ void run_plan(const PlanArguments& arguments, Session& session) {
     if (result.result.empty()) store(result);
   }
   std::cout << plan_page(search);
-  if (!search.best()) session.exit_code = check_failed;
+  const std::string task = swings_task(search);
+  if (task.empty()) {
+    session.exit_code = check_failed;
+    return;
+  }
+  const std::vector<TornadoBar> bars = tornado_of(search, SweepWorker(context).answer(task));
+  if (database) database->store_tornado(bars);
+  std::cout << tornado_page(bars);
 }
 
 }  // namespace

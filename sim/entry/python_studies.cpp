@@ -92,7 +92,11 @@ void add_studies(py::module_& module) {
       .def("tasks", [](const PythonPlan& plan) { return plan.search.tasks(); })
       .def("results", [](const PythonPlan& plan) { return plan.search.results(); })
       .def("best", [](const PythonPlan& plan) { return plan.search.best(); })
-      .def("page", [](const PythonPlan& plan) { return plan_page(plan.search); });
+      .def("page", [](const PythonPlan& plan) { return plan_page(plan.search); })
+      .def("swings_task", [](const PythonPlan& plan) { return swings_task(plan.search); })
+      .def("tornado", [](const PythonPlan& plan, const std::string& answer) {
+        return tornado_page(tornado_of(plan.search, answer));
+      });
 }
 
 }  // namespace tandem::entry

@@ -152,6 +152,64 @@ void StepEstimator::count(const StepCost& cost, double weight, PoolTotals& total
   totals.bottleneck_seconds[cost.bottleneck] += weight * to_seconds(cost.period());
 }
 
+/// The same sums in the same order as count() with a weight of one, so the same to the last bit.
+StepEstimator::Count StepEstimator::count_of(const StepCost& cost, PoolTotals& totals) {
+  Count count;
+  const auto add = [&](double& total, double more) { count.more.emplace_back(&total, more); };
+  for (const auto& [name, value] : cost.activity) {
+    add(totals.activity[name], static_cast<double>(value));
+  }
+  for (const auto& [name, bytes] : cost.link_bytes) {
+    add(totals.link_bytes[name], static_cast<double>(bytes));
+  }
+  add(totals.matrix_flops, static_cast<double>(cost.matrix.count()));
+  add(totals.memory_bytes, static_cast<double>(cost.memory.count()));
+  add(totals.kernels, static_cast<double>(cost.kernels));
+  RemoteTotals& remote = totals.remote;
+  for (const auto& [name, value] : cost.remote.activity) {
+    add(remote.activity[name], static_cast<double>(value));
+  }
+  add(remote.matrix_flops, static_cast<double>(cost.remote.matrix.count()));
+  add(remote.memory_bytes, static_cast<double>(cost.remote.memory.count()));
+  add(remote.kernels, static_cast<double>(cost.remote.kernels));
+  add(remote.busy_s, to_seconds(cost.remote.busy));
+  for (const auto& [name, time] : cost.parts) add(totals.part_seconds[name], to_seconds(time));
+  add(totals.bottleneck_seconds[cost.bottleneck], to_seconds(cost.period()));
+  return count;
+}
+
+StepEstimator::StaticPass& StepEstimator::static_pass(const Batch& batch) {
+  const auto [known, is_new] = static_passes_.try_emplace(key_of(batch));
+  StaticPass& pass = known->second;
+  if (is_new) {
+    pass.floor = &pool_.floor(batch);
+    pass.cost = &simulated_step(canonical(batch));
+    pass.prompt_share = prompt_share(batch);
+  }
+  return pass;
+}
+
+StepEstimate StepEstimator::estimate_of(const StaticPass& pass) {
+  StepEstimate estimate;
+  estimate.stations = pass.cost->stations;
+  estimate.hops = pass.cost->hops;
+  estimate.floor_latency = pass.floor->latency;
+  estimate.floor_period = pass.floor->period;
+  return estimate;
+}
+
+StepEstimate StepEstimator::execute_static(const Batch& batch) {
+  StaticPass& pass = static_pass(batch);
+  split_floor(pass.prompt_share, *pass.floor);
+  if (pass.count == nullptr) {
+    const auto [known, is_new] = counts_.try_emplace(pass.cost);
+    if (is_new) known->second = count_of(*pass.cost, totals_);
+    pass.count = &known->second;
+  }
+  for (const auto& [total, more] : pass.count->more) *total += more;
+  return estimate_of(pass);
+}
+
 void StepEstimator::simulate_exactly(const Batch& batch, StepEstimate& estimate) {
   const StepCost& cost = simulated_step(batch);
   estimate.stations = cost.stations;
@@ -197,43 +255,39 @@ void StepEstimator::interpolate(const Batch& batch, StepEstimate& estimate) {
   estimate.interpolated = !is_anchor;
 }
 
-// A mixed pass is split as its two parts by themselves would take time.
-void StepEstimator::split_floor(const Batch& batch, const StepFloor& floor) {
+double StepEstimator::prompt_share(const Batch& batch) {
+  const auto prompts_of = std::ranges::count_if(batch.slices, is_prompt);
+  if (prompts_of == 0) return 0;
+  if (prompts_of == std::ssize(batch.slices)) return 1;
   Batch prompts, decodes;
   for (const SequenceSlice& slice : batch.slices) {
     (is_prompt(slice) ? prompts : decodes).slices.push_back(slice);
   }
-  double share = prompts.slices.empty() ? 0 : 1;
-  if (!prompts.slices.empty() && !decodes.slices.empty()) {
-    const double a = to_seconds(pool_.floor(prompts).period);
-    const double b = to_seconds(pool_.floor(decodes).period);
-    share = a / (a + b);
-  }
-  totals_.prefill_floor_s += share * to_seconds(floor.period);
-  totals_.decode_floor_s += (1 - share) * to_seconds(floor.period);
+  const double a = to_seconds(pool_.floor(prompts).period);
+  const double b = to_seconds(pool_.floor(decodes).period);
+  return a / (a + b);
+}
+
+void StepEstimator::split_floor(double prompt_share, const StepFloor& floor) {
+  totals_.prefill_floor_s += prompt_share * to_seconds(floor.period);
+  totals_.decode_floor_s += (1 - prompt_share) * to_seconds(floor.period);
 }
 
 StepEstimate StepEstimator::expect(const Batch& batch) {
-  const StepFloor floor = pool_.floor(batch);
-  StepEstimate estimate = analytical(floor);
-  if (fidelity_ == Fidelity::Analytical) return estimate;
-  const StepCost& cost = simulated_step(canonical(batch));
-  estimate.stations = cost.stations;
-  estimate.hops = cost.hops;
-  return estimate;
+  if (fidelity_ == Fidelity::Analytical) return analytical(pool_.floor(batch));
+  return estimate_of(static_pass(batch));
 }
 
 StepEstimate StepEstimator::execute(const Batch& batch) {
   ++totals_.steps;
-  const StepFloor floor = pool_.floor(batch);
-  split_floor(batch, floor);
+  if (fidelity_ == Fidelity::Cycle && pool_.is_static()) return execute_static(batch);
+  const StepFloor& floor = pool_.floor(batch);
+  split_floor(prompt_share(batch), floor);
   if (fidelity_ == Fidelity::Analytical) return analytical(floor);
   StepEstimate estimate;
   estimate.floor_latency = floor.latency;
   estimate.floor_period = floor.period;
-  if (pool_.is_static()) {
-    simulate_exactly(canonical(batch), estimate);
-  } else if (exact_) {
+  if (exact_) {
     simulate_exactly(batch, estimate);
   } else {
     interpolate(batch, estimate);

@@ -6,6 +6,8 @@
 #include <map>
 #include <set>
 #include <string>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "sim/core/random.hpp"
@@ -67,6 +69,8 @@ struct PoolTotals {
 class StepEstimator {
  public:
   StepEstimator(PoolModel& pool, Fidelity fidelity, bool exact);
+  StepEstimator(const StepEstimator&) = delete;
+  StepEstimator& operator=(const StepEstimator&) = delete;
   /// Estimates a pass and counts it as executed.
   StepEstimate execute(const Batch& batch);
   /// Times of a pass that may not come to be: not counted. For chips with static schedules.
@@ -96,7 +100,24 @@ class StepEstimator {
   };
   Anchor& anchor_at(const BatchFeatures& point);
   static void count(const StepCost& cost, double weight, PoolTotals& totals);
-  void split_floor(const Batch& batch, const StepFloor& floor);
+  /// What one more pass of a cost adds to the totals, found once for each cost.
+  struct Count {
+    std::vector<std::pair<double*, double>> more;
+  };
+  static Count count_of(const StepCost& cost, PoolTotals& totals);
+  /// A batch of a pool with a static schedule: what stands for it, found once.
+  struct StaticPass {
+    const StepFloor* floor = nullptr;
+    const StepCost* cost = nullptr;
+    double prompt_share = 0;
+    Count* count = nullptr;  ///< null until it is executed
+  };
+  StaticPass& static_pass(const Batch& batch);
+  static StepEstimate estimate_of(const StaticPass& pass);
+  StepEstimate execute_static(const Batch& batch);
+  /// Of the floor of a pass: a mixed one is split as its two parts by themselves would take time.
+  double prompt_share(const Batch& batch);
+  void split_floor(double prompt_share, const StepFloor& floor);
 
   PoolModel& pool_;
   Fidelity fidelity_;
@@ -104,6 +125,8 @@ class StepEstimator {
   DecodeEdges edges_;
   PoolTotals totals_;  ///< what anchors stand for left out
   std::map<BatchFeatures, Anchor> anchors_;
+  std::unordered_map<std::uint64_t, StaticPass> static_passes_;
+  std::unordered_map<const StepCost*, Count> counts_;
   std::set<std::uint64_t> simulated_;
 };
 

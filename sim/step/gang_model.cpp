@@ -71,9 +71,8 @@ std::int64_t most_launches(const std::vector<std::vector<const RankWork*>>& plan
   std::int64_t most = 0;
   for (std::size_t rank = 0; rank < plan.front().size(); ++rank) {
     std::int64_t launches = 0;
-    for (const auto& works : plan) {
+    for (const auto& works : plan)
       launches += works[rank]->result.kernels + std::ssize(works[rank]->exchanges);
-    }
     most = std::max(most, launches);
   }
   return most;
@@ -84,10 +83,6 @@ void describe_last(const RankPassage& last, const RankWork& work, GangCost& cost
   cost.kernel_times = work.result.kernel_times;
   cost.bottleneck = work.result.bottleneck;
 }
-
-}  // namespace
-
-namespace {
 
 /// What kernels of ranks depend on besides their own requests, for one batch on a gang.
 class RankShares {
@@ -215,6 +210,14 @@ Batch dealt_to_groups(const Batch& batch, std::int64_t groups) {
   return dealt;
 }
 
+GangModel::GangModel(const ChipModel& chip, std::uint64_t chip_key, CollectiveModel& collectives,
+                     StageStore& store, const GangModel* like)
+    : chip_(chip),
+      chip_key_(chip_key),
+      collectives_(collectives),
+      store_(store),
+      exchanges_(like == nullptr ? std::make_shared<Exchanges>() : like->exchanges_) {}
+
 CollectiveCost GangModel::exchange_cost(const std::vector<ChipAddress>& chips,
                                         const Exchange& exchange) {
   const auto by = [&](CollectiveEntry entry) {
@@ -258,19 +261,38 @@ Picoseconds GangModel::exchange_floor(const std::vector<ChipAddress>& chips, con
 Picoseconds GangModel::exchanges_floor(const Stage& own, const std::vector<ChipAddress>& chips,
                                        const Batch& batch) {
   Hasher hash;
-  hash.add(own.key()).add(chips.front().pool).add(chips.front().index).add(chips.size());
+  hash.add(own.key());
   for (const GroupLoad& load : loads_of(batch, own.shard.of.attention_data)) {
     hash.add(load.fresh).add(load.fresh_prompts).add(load.sampled);
   }
   if (own.shard.of.context > 1) hash.add(key_of(batch));
+  const std::uint64_t loads = hash.value();
+  hash.add(chips.front().pool).add(chips.front().index).add(chips.size());
   const auto [known, is_new] = pass_floors_.try_emplace(hash.value());
   if (!is_new) return known->second;
   Picoseconds sum{0};
-  for (const Exchange& exchange : lower(own, batch).exchanges) {
-    if (exchange.rows == 0 || exchange.group == RankGroup::Elsewhere) continue;
-    sum += exchange_floor(chips, own.shard, exchange);
+  for (const Repeated& one : exchanges_of(own, loads, batch)) {
+    sum += exchange_floor(chips, own.shard, one.exchange) * one.times;
   }
   return known->second = sum;
+}
+
+const std::vector<GangModel::Repeated>& GangModel::exchanges_of(const Stage& own,
+                                                                std::uint64_t loads,
+                                                                const Batch& batch) {
+  const auto [known, is_new] = exchanges_->try_emplace(loads);
+  if (!is_new) return known->second;
+  std::map<std::uint64_t, Repeated> kinds;
+  for (const Exchange& exchange : lower(own, batch).exchanges) {
+    if (exchange.rows == 0 || exchange.group == RankGroup::Elsewhere) continue;
+    Hasher hash;
+    add_exchange(exchange, hash);
+    Repeated& kind = kinds[hash.value()];
+    kind.exchange = exchange;
+    ++kind.times;
+  }
+  for (const auto& [key, kind] : kinds) known->second.push_back(kind);
+  return known->second;
 }
 
 const CollectiveCost& GangModel::price_of(const std::vector<ChipAddress>& chips, const Shard& shard,
@@ -306,8 +328,7 @@ const RankWork& GangModel::work_of(const Worker& worker, const Stage& own, const
                                    RankPolicy policy, Works& works, GangCost& cost) {
   const std::uint64_t kind = rank_class(own, batch);
   const bool all = policy == RankPolicy::All;
-  Hasher key;
-  key.add(kind);
+  Hasher key = Hasher().add(kind);
   if (all) key.add(works.size());
   std::unique_ptr<RankWork>& work = works[key.value()];
   if (work != nullptr) return *work;
@@ -338,8 +359,7 @@ GangCost GangModel::cost(const Stage& stage, const std::vector<ChipAddress>& chi
     const std::vector<std::int64_t> stand_ins = representatives(stage, batch);
     std::map<std::int64_t, const RankWork*> of_stand_in;
     for (std::int64_t rank = 0; rank < sharding.ranks(); ++rank) {
-      const bool all = policy == RankPolicy::All;
-      const std::int64_t stand_in = all ? rank : stand_ins[index_of(rank)];
+      const std::int64_t stand_in = policy == RankPolicy::All ? rank : stand_ins[index_of(rank)];
       const RankWork*& work = of_stand_in[stand_in];
       if (work == nullptr) {
         work = &work_of(worker, stage_of_rank(stage, stand_in), batch, policy, works, cost);

@@ -68,9 +68,10 @@ struct GangFloor {
 /// slow each other.
 class GangModel {
  public:
+  /// `like`: a gang of the same placement whose knowledge of what passes exchange is shared; null
+  /// begins anew.
   GangModel(const ChipModel& chip, std::uint64_t chip_key, CollectiveModel& collectives,
-            StageStore& store)
-      : chip_(chip), chip_key_(chip_key), collectives_(collectives), store_(store) {}
+            StageStore& store, const GangModel* like = nullptr);
   /// `chips`: one per rank, in the order of ranks. `micro_batches`: parts of a batch that the ranks
   /// compute and exchange by turns. `trace`: as in pass_through().
   [[nodiscard]] GangCost cost(const Stage& stage, const std::vector<ChipAddress>& chips,
@@ -93,6 +94,15 @@ class GangModel {
                              const Exchange& exchange);
   Picoseconds exchanges_floor(const Stage& own, const std::vector<ChipAddress>& chips,
                               const Batch& batch);
+  /// Exchanges of a pass that cost alike, and how many there are.
+  struct Repeated {
+    Exchange exchange;
+    std::int64_t times = 0;
+  };
+  using Exchanges = std::map<std::uint64_t, std::vector<Repeated>>;
+  /// What a chip exchanges in a pass. The batch counts by `loads`, but for gathered caches.
+  const std::vector<Repeated>& exchanges_of(const Stage& own, std::uint64_t loads,
+                                            const Batch& batch);
   /// A chip as it computes in a pass.
   struct Worker {
     const ChipModel* chip;
@@ -113,6 +123,7 @@ class GangModel {
   std::map<std::int64_t, std::unique_ptr<ChipModel>> beside_;  ///< by units given away
   std::map<std::uint64_t, CollectiveCost> prices_;
   std::map<std::uint64_t, Picoseconds> floors_;       ///< of exchanges
+  std::shared_ptr<Exchanges> exchanges_;              ///< by stage and load; no chip is in it
   std::map<std::uint64_t, Picoseconds> pass_floors_;  ///< of all exchanges of a pass
 };
 

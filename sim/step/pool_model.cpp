@@ -119,18 +119,19 @@ PoolModel::PoolModel(const Scenario& scenario, const PoolModel& like, const Cata
       network_(make_network(scenario.system)),
       ways_(scenario.system, like.ways_),
       store_(store) {
-  connect_gang(scenario, make_network);
+  connect_gang(scenario, make_network, like.gang_.get());
   if (like.split_ == nullptr) return;
   split_ = std::make_unique<SplitLayers>(scenario, *like.split_, catalogue, make_network, store_);
 }
 
 /// Collectives of gangs that the engine runs.
-void PoolModel::connect_gang(const Scenario& scenario, const NetworkFactory& make_network) {
+void PoolModel::connect_gang(const Scenario& scenario, const NetworkFactory& make_network,
+                             const GangModel* like) {
   if (chip_->runs_gangs() || placement_.gang() == 1) return;
   collectives_ = std::make_unique<StoredCollectives>(
       make_network.collectives(scenario.system, scenario.software),
       collectives_key(scenario.system, scenario.software), store_);
-  gang_ = std::make_unique<GangModel>(*chip_, chip_key_, *collectives_, store_);
+  gang_ = std::make_unique<GangModel>(*chip_, chip_key_, *collectives_, store_, like);
 }
 
 /// The other side of split layers.
@@ -369,7 +370,7 @@ PoolModel::StageFloor PoolModel::floor_of(const Station& station, std::size_t st
   return result;
 }
 
-StepFloor PoolModel::floor(const Batch& batch) {
+const StepFloor& PoolModel::floor(const Batch& batch) {
   const std::uint64_t key = key_of(batch);
   const auto found = floors_.find(key);
   if (found != floors_.end()) return found->second;
@@ -389,8 +390,7 @@ StepFloor PoolModel::floor(const Batch& batch) {
     add_parts(slowest->parts, result.parts);
     result.parts["hand_over"] += hop;
   }
-  floors_.emplace(key, result);
-  return result;
+  return floors_.emplace(key, std::move(result)).first->second;
 }
 
 }  // namespace tandem

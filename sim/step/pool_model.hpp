@@ -96,8 +96,8 @@ class PoolModel {
   /// What happens when in a pass: each rank of a gang with each micro-batch, or each micro-batch on
   /// its way between halves of layers. A chip by itself is one span.
   [[nodiscard]] PassTrace trace(const Batch& batch);
-  /// Computed apart from step().
-  StepFloor floor(const Batch& batch);
+  /// Computed apart from step(). The reference stays valid.
+  const StepFloor& floor(const Batch& batch);
 
   [[nodiscard]] const std::vector<Station>& stations() const { return stations_; }
   [[nodiscard]] const ChipModel& chip() const { return *chip_; }
@@ -149,7 +149,8 @@ class PoolModel {
                           RemoteShare& remote, PassTrace* trace);
   [[nodiscard]] std::vector<Batch> micro_batches(const Batch& batch) const;
   [[nodiscard]] std::vector<Batch> turns_of(const Batch& batch) const;
-  void connect_gang(const Scenario& scenario, const NetworkFactory& make_network);
+  void connect_gang(const Scenario& scenario, const NetworkFactory& make_network,
+                    const GangModel* like = nullptr);
   void connect_split(const Scenario& scenario, const Catalogue& catalogue,
                      const NetworkFactory& make_network);
   void check_chips(const Scenario& scenario) const;

@@ -76,6 +76,16 @@ def rows_of(database):
                                   "FROM points ORDER BY point").fetchall()
 
 
+def check_tornado(database, figure):
+    """Whether the database has the bars of the answer."""
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        rows = connection.execute(
+            "SELECT largest - least, figure FROM tornado ORDER BY rank").fetchall()
+    lengths = [row[0] for row in rows]
+    return (0 < len(rows) <= 10 and lengths == sorted(lengths, reverse=True) and lengths[-1] > 0
+            and {row[1] for row in rows} == {figure})
+
+
 def main():
     tandem = sys.argv[1]
     failures, pruned = [], 0
@@ -96,6 +106,10 @@ def main():
                 failures.append(f"{goal}: {best_row(searched, figure, direction)} is not {expected}")
             if f"answer: llama70b_gpu with {expected[0]}\n" not in page:
                 failures.append(f"{goal}: the page says\n{page}")
+            if "hangs on most" not in page:
+                failures.append(f"{goal}: no tornado in\n{page}")
+            if not check_tornado(searched, figure):
+                failures.append(f"{goal}: the tornado's rows are not ten at most, longest first")
             if front(searched, figure, direction) != front(whole, figure, direction):
                 failures.append(f"{goal}: another Pareto front")
             rows = rows_of(searched)

@@ -1,8 +1,11 @@
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 
 #include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "sim/config/plan.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/entry/api.hpp"
 #include "sim/entry/sweeps/sweep_database.hpp"
@@ -86,6 +89,64 @@ TEST(PlacedChips, CountEveryPoolOnceWithItsCopies) {
   scenario.placement.mode = PlacementMode::Disaggregated;
   scenario.placement.prefill.tensor = 8;
   EXPECT_EQ(placed_chips(scenario), 33);
+}
+
+// 40 H100 of 32 a rack; 8 H100 and 256 LP30 of 256 a rack.
+TEST(PlacedRacks, AreWholeOnesOfEachPool) {
+  const Context context = make_context();
+  const std::vector<Override> five = {{"placement.replicas", "5"},
+                                      {"system.groups.gpu.count", "40"}};
+  EXPECT_EQ(placed_racks(context.loader.scenario("llama70b_gpu", five)), 2);
+  EXPECT_EQ(placed_racks(context.loader.scenario("llama70b_hybrid", {})), 2);
+  const std::vector<Override> unknown = {{"system.chips_per_rack.gpu", "0"}};
+  EXPECT_EQ(placed_racks(context.loader.scenario("llama70b_gpu", unknown)), std::nullopt);
+}
+
+class RacksOfPlansTest : public SweepDatabaseTest {
+ protected:
+  std::vector<SweepTask> tasks_with(const std::string& set) {
+    const std::string file = testing::TempDir() + "racks_test.yaml";
+    std::ofstream(file) << "kind: plan\ngoal: cheapest\nset: {" << set << "}\n"
+                        << "candidates: [{scenario: llama70b_gpu}, {scenario: llama70b_hybrid}]\n"
+                        << "loads: {traffic.concurrency: [1]}\nlimits: {racks: 1}\n";
+    const Context context = make_context();
+    const Plan plan = load_plan(context.loader.roots(), file);
+    return prepare_sweep(context, plan.candidates, {});
+  }
+};
+
+TEST_F(RacksOfPlansTest, KeepCandidatesFromRunning) {
+  const auto tasks = tasks_with("traffic.requests: 4");
+  EXPECT_EQ(tasks[0].status, "due");
+  EXPECT_EQ(tasks[1].status, "excluded");
+  EXPECT_EQ(tasks[1].error, "racks <= 1");
+}
+
+TEST_F(RacksOfPlansTest, AreAMistakeWhereTheyAreNotKnown) {
+  try {
+    (void)tasks_with("system.chips_per_rack.gpu: 0");
+    FAIL() << "accepted";
+  } catch (const ConfigError& error) {
+    EXPECT_NE(std::string(error.what()).find("does not say how many chips fill a rack"),
+              std::string::npos)
+        << error.what();
+  }
+}
+
+TEST_F(SweepDatabaseTest, KeepsTheTornadoOfOnePlan) {
+  const TornadoBar bar{"usd_per_hour", "prices.h100", 1, 2, "list", "assumed", 0.9, 1.2};
+  for (int plan = 0; plan < 2; ++plan) SweepDatabase(path_, false).store_tornado({bar, bar});
+  sqlite3* raw = nullptr;
+  ASSERT_EQ(sqlite3_open(path_.c_str(), &raw), SQLITE_OK);
+  std::string rows;
+  const auto note = [](void* out, int columns, char** values, char**) {
+    for (int i = 0; i < columns; ++i)
+      *static_cast<std::string*>(out) += std::string(values[i]) + " ";
+    return 0;
+  };
+  sqlite3_exec(raw, "SELECT rank, parameter, largest FROM tornado", note, &rows, nullptr);
+  sqlite3_close(raw);
+  EXPECT_EQ(rows, "1 prices.h100 1.2 2 prices.h100 1.2 ");
 }
 
 }  // namespace

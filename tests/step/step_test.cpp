@@ -27,7 +27,7 @@ TEST(PoolModel, LatencyIsStagesAndHandOversAndPeriodTheSlowestStage) {
   EXPECT_EQ(total_of(cost.parts), cost.latency());
   EXPECT_EQ(cost.parts.at("hand_over").count(), 1000 * (2 * 116 + 108));
   // Floors: half the stages; smallest hand-overs are as long.
-  const StepFloor floor = pool.floor(decode_batch(1, 10));
+  const StepFloor& floor = pool.floor(decode_batch(1, 10));
   EXPECT_EQ(floor.latency.count(), 1000 * (2 * 1010 + 2 * 116 + 108));
   EXPECT_EQ(floor.period.count(), 1000 * 1010);
   EXPECT_EQ(cost.link_bytes.at("wire"), 16 + 16 + 8);

@@ -3,12 +3,22 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "sim/entry/sweeps/sweep_figures.hpp"
 #include "sim/entry/sweeps/sweep_summary.hpp"
 
 namespace tandem::entry {
 namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::size_t most_bars = 10;
+
+/// The key of a figure in bands: latencies have one for all their statistics.
+std::string band_key(const std::string& figure) {
+  return figure.substr(0, figure.find('.'));
+}
 
 const PointResult* best_result(const PlanSearch& search, const std::vector<PointResult>& results) {
   const std::optional<std::size_t> best = search.best();
@@ -20,6 +30,51 @@ const PointResult* best_result(const PlanSearch& search, const std::vector<Point
 }
 
 }  // namespace
+
+std::string swings_task(const PlanSearch& search) {
+  const std::optional<std::size_t> best = search.best();
+  if (!best) return {};
+  Json task = Json::parse(search.task_of(*best));
+  task["swings"] = true;
+  return task.dump();
+}
+
+std::vector<TornadoBar> tornado_of(const PlanSearch& search, const std::string& answer) {
+  const Json json = Json::parse(answer);
+  if (!json.contains("swings")) return {};
+  const std::string figure = search.plan().candidates.objectives.front().figure;
+  std::vector<TornadoBar> bars;
+  for (const Json& swing : Json::parse(json["swings"].get<std::string>())) {
+    const auto factor = swing["figures"].find(band_key(figure));
+    if (factor == swing["figures"].end()) continue;
+    const TornadoBar bar{figure,
+                         swing["parameter"].get<std::string>(),
+                         swing["low"].get<double>(),
+                         swing["high"].get<double>(),
+                         swing["source"].get<std::string>(),
+                         swing["basis"].get<std::string>(),
+                         (*factor)[0].get<double>(),
+                         (*factor)[1].get<double>()};
+    if (bar.largest > bar.least) bars.push_back(bar);
+  }
+  std::stable_sort(bars.begin(), bars.end(), [](const TornadoBar& a, const TornadoBar& b) {
+    return a.largest - a.least > b.largest - b.least;
+  });
+  if (bars.size() > most_bars) bars.resize(most_bars);
+  return bars;
+}
+
+std::string tornado_page(const std::vector<TornadoBar>& bars) {
+  if (bars.empty()) return {};
+  std::string page =
+      fmt::format("what {} hangs on most, over the ranges of the inputs:\n", bars.front().figure);
+  for (const TornadoBar& bar : bars) {
+    page +=
+        fmt::format("  {:44} {:+6.1f} % to {:+6.1f} %  ({:.4g} to {:.4g}, {})\n", bar.parameter,
+                    100 * (bar.least - 1), 100 * (bar.largest - 1), bar.low, bar.high, bar.basis);
+  }
+  return page;
+}
 
 std::string plan_page(const PlanSearch& search) {
   const std::vector<PointResult> results = search.results();

@@ -61,7 +61,7 @@ SweepDatabase::SweepDatabase(const std::string& path, bool keep_existing) : path
   execute("PRAGMA journal_mode=WAL");
   execute("PRAGMA synchronous=NORMAL");
   execute("BEGIN EXCLUSIVE");
-  if (!keep_existing) execute("DROP TABLE IF EXISTS points");
+  if (!keep_existing) execute("DROP TABLE IF EXISTS points; DROP TABLE IF EXISTS tornado");
   execute(
       "CREATE TABLE IF NOT EXISTS points (point INTEGER PRIMARY KEY, config_hash TEXT, "
       "overrides TEXT, status TEXT, error TEXT, result TEXT, violated TEXT)");
@@ -142,6 +142,28 @@ void SweepDatabase::store(const PointResult& result) {
     ++index;
   }
   insert.step();
+}
+
+void SweepDatabase::store_tornado(const std::vector<TornadoBar>& bars) {
+  execute("BEGIN");
+  execute(
+      "CREATE TABLE tornado (rank INTEGER PRIMARY KEY, figure TEXT, parameter TEXT, low REAL, "
+      "high REAL, source TEXT, basis TEXT, least REAL, largest REAL)");
+  std::int64_t rank = 0;
+  for (const TornadoBar& bar : bars) {
+    Statement insert(database_.get(), "INSERT INTO tornado VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    insert.bind(1, ++rank);
+    insert.bind(2, bar.figure);
+    insert.bind(3, bar.parameter);
+    insert.bind(4, bar.low);
+    insert.bind(5, bar.high);
+    insert.bind(6, bar.source);
+    insert.bind(7, bar.basis);
+    insert.bind(8, bar.least);
+    insert.bind(9, bar.largest);
+    insert.step();
+  }
+  execute("COMMIT");
 }
 
 std::vector<PointResult> SweepDatabase::results() const {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "sim/core/integers.hpp"
+
 namespace tandem::entry {
 namespace {
 
@@ -40,11 +42,23 @@ std::int64_t chips_of_pool(const PoolPlacement& pool) {
   return (pool.gang() * pool.pipeline + pool.head_chips) * pool.replicas + pool.spares;
 }
 
-std::int64_t chips_of_placement(const Placement& placement) {
-  std::int64_t chips = chips_of_pool(placement.decode);
-  if (placement.is_split()) chips += chips_of_pool(placement.prefill);
-  if (placement.has_ffn()) chips += chips_of_pool(placement.ffn);
-  if (placement.has_drafter()) chips += chips_of_pool(placement.draft);
+/// By pool of the system.
+using Chips = std::map<std::string, std::int64_t>;
+
+void add_chips(const Placement& placement, Chips& chips) {
+  const auto add = [&](const PoolPlacement& pool) { chips[pool.pool] += chips_of_pool(pool); };
+  add(placement.decode);
+  if (placement.is_split()) add(placement.prefill);
+  if (placement.has_ffn()) add(placement.ffn);
+  if (placement.has_drafter()) add(placement.draft);
+}
+
+Chips chips_of(const Scenario& scenario) {
+  Chips chips;
+  if (!scenario.is_mix()) add_chips(scenario.placement, chips);
+  for (const Deployment& deployment : scenario.deployments) {
+    if (!deployment.host) add_chips(deployment.placement, chips);
+  }
   return chips;
 }
 
@@ -79,12 +93,21 @@ std::map<std::string, double> figures_of_result(const std::string& result_json) 
 }
 
 std::int64_t placed_chips(const Scenario& scenario) {
-  if (!scenario.is_mix()) return chips_of_placement(scenario.placement);
-  std::int64_t chips = 0;
-  for (const Deployment& deployment : scenario.deployments) {
-    if (!deployment.host) chips += chips_of_placement(deployment.placement);
+  std::int64_t sum = 0;
+  for (const auto& [pool, chips] : chips_of(scenario)) sum += chips;
+  return sum;
+}
+
+std::optional<std::int64_t> placed_racks(const Scenario& scenario) {
+  std::int64_t racks = 0;
+  for (const auto& [pool, chips] : chips_of(scenario)) {
+    const std::string key = "chips_per_rack." + pool;
+    const ParameterSet& parameters = scenario.system.parameters;
+    const auto of_one = static_cast<std::int64_t>(parameters.has(key) ? parameters.value(key) : 0);
+    if (of_one <= 0) return std::nullopt;
+    racks += ceil_div(chips, of_one);
   }
-  return chips;
+  return racks;
 }
 
 }  // namespace tandem::entry

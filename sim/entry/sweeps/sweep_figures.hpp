@@ -27,4 +27,8 @@ namespace tandem::entry {
 /// Chips that the placement asks for, spares included; of a mix those of all models.
 [[nodiscard]] std::int64_t placed_chips(const Scenario& scenario);
 
+/// Racks that those chips fill, the chips of each pool of the system in racks of their own, begun
+/// ones as whole ones; nothing where the system does not say how many chips fill one.
+[[nodiscard]] std::optional<std::int64_t> placed_racks(const Scenario& scenario);
+
 }  // namespace tandem::entry

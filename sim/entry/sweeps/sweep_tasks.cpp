@@ -48,7 +48,7 @@ SourcePlace place_in_sweep(const SweepPoint& point, const SourcePlace& place) {
   return found;
 }
 
-/// What names stand for at a point: its paths, `chips` and, once it ran, its figures.
+/// What names stand for at a point: its paths, `chips`, `racks` and, once it ran, its figures.
 ValueOf values_of(const std::map<std::string, std::string>& paths,
                   const std::map<std::string, double>& figures) {
   return [&](const std::string& name) -> std::optional<ExpressionValue> {
@@ -72,7 +72,7 @@ std::map<std::string, std::string> paths_of(const SweepPoint& point) {
 
 void check_names(const Sweep& sweep, Mistakes& mistakes) {
   std::vector<std::string> figures = known_figures();
-  figures.emplace_back("chips");
+  for (const char* name : {"chips", "racks"}) figures.emplace_back(name);
   std::set<std::string> known(figures.begin(), figures.end());
   for (const SweepPoint& point : sweep.points) {
     for (const SweepChange& change : point.changes) known.insert(change.change.path);
@@ -118,14 +118,14 @@ std::string text_of(const SweepPoint& point) {
 
 std::string task_of(const Sweep& sweep, const SweepPoint& point,
                     const std::vector<Override>& overrides, const SweepOptions& options,
-                    std::int64_t chips) {
+                    const std::map<std::string, double>& placed) {
   Json task;
   task["scenario"] = point.scenario;
   task["fidelity"] = options.fidelity;
   task["store"] = options.store;
   task["set"] = Json::array();
   for (const Override& change : overrides) task["set"].push_back({change.path, change.value});
-  task["chips"] = chips;
+  task["placed"] = placed;
   task["constraints"] = Json::array();
   for (const Expression& constraint : sweep.constraints) {
     task["constraints"].push_back(constraint.text());
@@ -133,13 +133,31 @@ std::string task_of(const Sweep& sweep, const SweepPoint& point,
   return task.dump();
 }
 
-/// The first constraint of paths and chips alone that the point breaks; null for none.
-const Expression* broken_before_run(const Sweep& sweep, const SweepPoint& point,
-                                    std::int64_t chips) {
-  const std::map<std::string, std::string> paths = paths_of(point);
-  const std::map<std::string, double> figures{{"chips", static_cast<double>(chips)}};
+/// What a placement takes: `chips`, and `racks` where the system says how many chips fill one.
+std::map<std::string, double> placed_by(const Scenario& scenario) {
+  std::map<std::string, double> placed{{"chips", static_cast<double>(placed_chips(scenario))}};
+  if (const auto racks = placed_racks(scenario)) placed["racks"] = static_cast<double>(*racks);
+  return placed;
+}
+
+/// A limit on racks that are not known would let every point through.
+void check_racks(const Sweep& sweep, const Scenario& scenario, Mistakes& mistakes) {
   for (const Expression& constraint : sweep.constraints) {
-    const std::optional<bool> holds = constraint.holds(values_of(paths, figures));
+    const auto& names = constraint.names();
+    if (std::find(names.begin(), names.end(), "racks") == names.end()) continue;
+    mistakes.add(constraint.place(),
+                 fmt::format("system '{}' does not say how many chips fill a rack; write "
+                             "'chips_per_rack' there for each of its pools, or limit 'chips'",
+                             scenario.system.name));
+  }
+}
+
+/// The first constraint of paths, chips and racks alone that the point breaks; null for none.
+const Expression* broken_before_run(const Sweep& sweep, const SweepPoint& point,
+                                    const std::map<std::string, double>& placed) {
+  const std::map<std::string, std::string> paths = paths_of(point);
+  for (const Expression& constraint : sweep.constraints) {
+    const std::optional<bool> holds = constraint.holds(values_of(paths, placed));
     if (holds && !*holds) return &constraint;
   }
   return nullptr;
@@ -158,13 +176,14 @@ SweepTask prepare_point(const Loader& loader, const Sweep& sweep, std::size_t in
   try {
     const Scenario scenario = loader.scenario(point.scenario, overrides);
     task.config_hash = scenario.config_hash;
-    const std::int64_t chips = placed_chips(scenario);
-    if (const Expression* broken = broken_before_run(sweep, point, chips)) {
+    const std::map<std::string, double> placed = placed_by(scenario);
+    if (!placed.contains("racks")) check_racks(sweep, scenario, mistakes);
+    if (const Expression* broken = broken_before_run(sweep, point, placed)) {
       task.status = "excluded";
       task.error = broken->text();
     } else {
       task.status = "due";
-      task.task = task_of(sweep, point, overrides, options, chips);
+      task.task = task_of(sweep, point, overrides, options, placed);
     }
   } catch (const RefusedError& error) {
     task.status = "refused";
@@ -181,7 +200,7 @@ std::string violated_by(const Json& task, const std::string& result) {
   std::map<std::string, std::string> paths;
   for (const Json& change : task["set"]) paths[change[0]] = change[1];
   std::map<std::string, double> figures = figures_of_result(result);
-  figures["chips"] = task["chips"].get<double>();
+  for (const auto& [name, count] : task["placed"].items()) figures[name] = count.get<double>();
   std::vector<std::string> violated;
   for (const Json& text : task["constraints"]) {
     const std::optional<bool> holds =
@@ -224,9 +243,11 @@ std::string SweepWorker::answer(const std::string& text) {
     request.fidelity = task["fidelity"];
     request.store = task["store"];
     for (const Json& change : task["set"]) request.overrides.push_back({change[0], change[1]});
+    request.with_swings = task.value("swings", false);
     const RunAnswer run = run_scenario(context_, request);
     answer["violated"] = violated_by(task, run.json);
     answer["result"] = run.json;
+    if (request.with_swings) answer["swings"] = run.swings;
   } catch (const ConfigError& error) {
     fail("refused", error);
   } catch (const ModelError& error) {

@@ -165,16 +165,18 @@ def sweep(sweep: Study, vary: Mapping[str, Any] | None = None, *,  # pylint: dis
 
 class Plan:
     """What `plan` found. `best` is the row of the answer or None, `candidates` all rows: as those of
-    `sweep`, with the status "pruned" for what could not be the answer. `page` is what
-    the command prints."""
+    `sweep`, with the status "pruned" for what could not be the answer. `page` and `tornado` are
+    what the command prints."""
 
-    def __init__(self, candidates: list[dict[str, Any]], best: int | None, page: str) -> None:
+    def __init__(self, candidates: list[dict[str, Any]], best: int | None, page: str,
+                 tornado: str) -> None:
         self.candidates = candidates
         self.best = None if best is None else candidates[best]
         self.page = page
+        self.tornado = tornado
 
     def __repr__(self) -> str:
-        return self.page
+        return self.page + self.tornado
 
 
 def plan(plan: Study, *, executor: Any = None,  # pylint: disable=W0621
@@ -189,4 +191,6 @@ def plan(plan: Study, *, executor: Any = None,  # pylint: disable=W0621
         while round_ := search.next_round():
             _run(round_, executor, search.take)
         rows = [_row(task, result) for task, result in zip(search.tasks(), search.results())]
-        return Plan(rows, search.best(), search.page())
+        task = search.swings_task()
+        tornado = search.tornado(_answer(task)) if task else ""
+        return Plan(rows, search.best(), search.page(), tornado)
