@@ -12,7 +12,9 @@ bool has_gpus(const Scenario& scenario) {
   return std::ranges::any_of(scenario.system.groups, [&](const ChipGroup& group) {
     const bool is_placed = group.pool == scenario.placement.prefill.pool ||
                            group.pool == scenario.placement.decode.pool;
-    return is_placed && scenario.system.chips.at(group.chip).model == "gpu";
+    const auto chip =
+        scenario.system.chips.find(group.chip);  // a name that is wrong is told before
+    return is_placed && (chip == scenario.system.chips.end() || chip->second.model == "gpu");
   });
 }
 

@@ -94,7 +94,8 @@ std::string warnings(const RunResult& result) {
   if (backlog && backlog->grows()) {
     text += fmt::format(
         "  saturated: {:.0f} requests waited for their first token in the second quarter of the "
-        "arrivals, {:.0f} in the last ({:.0f} and {:.0f} were open); latencies grow with the length "
+        "arrivals, {:.0f} in the last ({:.0f} and {:.0f} were open); latencies grow with the "
+        "length "
         "of the run\n",
         backlog->waiting_before, backlog->waiting_late, backlog->open_before, backlog->open_late);
   }

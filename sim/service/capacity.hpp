@@ -56,9 +56,9 @@ struct CapacityResult {
 /// Doubles the load until it fails, then halves the gap until it is within the tolerance: latencies
 /// are taken to rise with the load. Closed loop: whole users, at least three requests each, up to
 /// twice the requests that fit. Arrivals by rate: from the scenario's own, halved while that fails;
-/// all rates of a ramp scale alike. Where arrivals are drawn there are up to 16 times as many requests:
-/// at least 200, and coming for long enough to see a queue grow (Backlog::is_long).
-/// Each load is served with 10 audited passes. Deterministic.
+/// all rates of a ramp scale alike. Where arrivals are drawn there are up to 16 times as many
+/// requests: at least 200, and coming for long enough to see a queue grow (Backlog::is_long). Each
+/// load is served with 10 audited passes. Deterministic.
 [[nodiscard]] CapacityResult find_capacity(const Scenario& scenario, ServiceModel& model,
                                            const CapacityOptions& options);
 

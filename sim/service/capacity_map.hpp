@@ -25,8 +25,8 @@ struct MapRow {
   std::int64_t most_users = 0;      ///< that fit, all replicas together; 0: the model does not
   /// Of `most_users`: "kv", "max_sequences", "model", or "context" beyond that of the model.
   std::string limit;
-  std::string problem;              ///< why the model does not fit; empty where it does
-  std::vector<MapCell> cells;       ///< one per number of users asked for
+  std::string problem;         ///< why the model does not fit; empty where it does
+  std::vector<MapCell> cells;  ///< one per number of users asked for
 };
 
 struct CapacityMap {

@@ -32,11 +32,10 @@ TierRules rules_of(const System& system, const std::string& tier, std::int64_t c
   rules.capacity =
       static_cast<std::int64_t>(number("capacity") * n / static_cast<double>(block.count()));
   if (rules.capacity < 1) {
-    throw ConfigError(
-        fmt::format("system.kv_tiers.{}.capacity: {:.3g} MB for {} chips hold no KV block, which "
-                    "takes {:.3g} MB; give it more, or choose other kv_tiers",
-                    tier, number("capacity") * n / 1e6, copies,
-                    static_cast<double>(block.count()) / 1e6));
+    throw ConfigError(fmt::format(
+        "system.kv_tiers.{}.capacity: {:.3g} MB for {} chips hold no KV block, which "
+        "takes {:.3g} MB; give it more, or choose other kv_tiers",
+        tier, number("capacity") * n / 1e6, copies, static_cast<double>(block.count()) / 1e6));
   }
   rules.bandwidth = number("bandwidth") * n;
   rules.latency = from_seconds(number("latency"));
