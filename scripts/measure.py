@@ -96,7 +96,7 @@ def measure_exactness(recorder):
              "TANDEM_PROPERTY_CASES": "100000"}
     for folder_name, program in (("lpu", "lpu_model_tests"), ("lpu", "lpu_compiler_tests"),
                                  ("lpu", "lpu_machine_tests"), ("gpu", "gpu_system_test"),
-                                 ("link", "link_test")):
+                                 ("link", "link_test"), ("service", "service_test")):
         with tempfile.TemporaryDirectory() as folder:
             out = pathlib.Path(folder) / "out.json"
             started = time.monotonic()

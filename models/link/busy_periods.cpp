@@ -27,8 +27,12 @@ PeriodMemory::Node* PeriodMemory::find(const Node& node, const PeriodEvent& even
   return nullptr;
 }
 
+bool PeriodMemory::is_full() const {
+  return nodes_.size() >= most_nodes;
+}
+
 PeriodMemory::Node* PeriodMemory::add(Node& node, const PeriodEvent& event) {
-  if (nodes_.size() >= most_nodes) return nullptr;
+  if (is_full()) return nullptr;
   Node& added = nodes_.emplace_back();
   added.event = event;
   node.next.push_back(&added);

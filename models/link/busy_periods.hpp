@@ -44,6 +44,7 @@ class PeriodMemory {
   [[nodiscard]] static Node* find(const Node& node, const PeriodEvent& event);
   /// Null when the memory is full.
   Node* add(Node& node, const PeriodEvent& event);
+  [[nodiscard]] bool is_full() const;
 
  private:
   Node root_;

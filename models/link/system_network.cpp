@@ -14,7 +14,7 @@ std::shared_ptr<PeriodMemory> PeriodMemories::of(const Topology& topology) {
     hash.add(link.latency.count()).add(link.packet.count()).add(link.header.count());
   }
   std::shared_ptr<PeriodMemory>& memory = memories_[hash.value()];
-  if (!memory) memory = std::make_shared<PeriodMemory>();
+  if (!memory || memory->is_full()) memory = std::make_shared<PeriodMemory>();
   return memory;
 }
 

@@ -12,7 +12,8 @@
 
 namespace tandem::link {
 
-/// What networks of systems remember, by what they are wired like. For networks of one thread.
+/// What networks of systems remember, by what they are wired like: a memory that is full makes way
+/// for an empty one. For networks of one thread.
 class PeriodMemories {
  public:
   [[nodiscard]] std::shared_ptr<PeriodMemory> of(const Topology& topology);

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "models/link/system_network.hpp"
 #include "sim/core/random.hpp"
 #include "tests/support/property.hpp"
 
@@ -141,6 +142,17 @@ TEST(BusyPeriods, StatisticsAreThoseOfTheTrainsAtAnyTime) {
       }
     }
   }
+}
+
+TEST(BusyPeriods, BeginAnewWhereTheMemoryIsFull) {
+  PeriodMemories memories;
+  const Topology topology;
+  const auto first = memories.of(topology);
+  EXPECT_EQ(memories.of(topology), first);
+  while (first->add(first->root(), {}) != nullptr) continue;
+  const auto second = memories.of(topology);
+  EXPECT_NE(second, first);
+  EXPECT_FALSE(second->is_full());
 }
 
 TEST(BusyPeriods, PayloadsArriveAndMistakesAreThoseOfTheNetwork) {

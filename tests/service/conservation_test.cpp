@@ -11,11 +11,13 @@
 #include "sim/core/random.hpp"
 #include "sim/service/batch_scheduler.hpp"
 #include "sim/service/kv_tiers.hpp"
+#include "tests/support/property.hpp"
 
 namespace tandem {
 namespace {
 
 constexpr std::int64_t page = 4;      ///< tokens of a block
+constexpr int sets_of_rules = 10;     ///< below
 constexpr std::int64_t longest = 80;  ///< tokens of a request, prompt and answer
 
 std::int64_t blocks_of(std::int64_t tokens) {
@@ -286,8 +288,9 @@ TEST_P(Conservation, OfTokensAndBlocksAndEverybodyIsServed) {
   serving.max_batch_tokens = rules.tokens;
   serving.max_sequences = 8;
   serving.kv_block_tokens = page;
+  const auto plays = static_cast<std::uint64_t>(test::property_cases(2000) / sets_of_rules);
   std::int64_t reused = 0, lost = 0, loaded = 0;
-  for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+  for (std::uint64_t seed = 1; seed <= plays; ++seed) {
     SCOPED_TRACE(fmt::format("seed {}", seed));
     RandomPlay play(serving, seed, serving.policy != "static", rules.below);
     play.run(60);
