@@ -123,6 +123,7 @@ def slice_of_thousand(folder):
 def killed(bench, sweep, store):
     """Rows of a sweep that kill -9 ended three times, and how many rows it had each time."""
     database, seen = bench.folder / "killed.db", []
+    database.unlink(missing_ok=True)
     for least in (20, 45, 70):
         process = bench.start(sweep, "killed", store, 2, "--resume")
         while process.poll() is None and rows_there(database) < least:

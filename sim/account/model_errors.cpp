@@ -4,6 +4,7 @@
 #include <map>
 
 #include "sim/account/accounting.hpp"
+#include "sim/account/service_errors.hpp"
 #include "sim/service/service.hpp"
 #include "sim/step/time_parts.hpp"
 
@@ -138,12 +139,15 @@ void add_families(const RunResult& result, const HostShares& host, std::vector<T
   for (auto& [family, error] : by_family) errors.push_back(std::move(error));
 }
 
-void add_constants(const Scenario& scenario, const MeanTimes& means,
+/// Programs of LPUs wait for no engine's host: constants count where GPUs do the work.
+void add_constants(const Scenario& scenario, const RunResult& result, const MeanTimes& means,
                    std::vector<TimeError>& errors) {
   for (const auto& [name, parameter] : scenario.software.parameters.all()) {
     if (!parameter.low || !parameter.high) continue;
-    const Weight weight = weight_of(name, means);
-    if (weight.ttft_ms <= 0) continue;
+    Weight weight = weight_of(name, means);
+    if (!gpus_read_prompts(result)) weight.ttft_ms = 0;
+    if (!gpus_write_tokens(result)) weight.tpot_ms = 0;
+    if (weight.ttft_ms <= 0 && weight.tpot_ms <= 0) continue;
     const auto at = [&](double end, double unit, double mean) {
       return mean > 0 ? unit * (end - parameter.value) / mean : 0;
     };
@@ -187,7 +191,7 @@ std::vector<TimeError> time_errors(const Scenario& scenario, const RunResult& re
   if (result.fidelity != Fidelity::Cycle) return errors;
   const MeanTimes means = mean_times(result);
   add_families(result, host_shares(scenario, means), errors);
-  add_constants(scenario, means, errors);
+  add_constants(scenario, result, means, errors);
   return errors;
 }
 

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "sim/core/diagnostics.hpp"
+
 namespace tandem {
 namespace {
 
@@ -64,7 +66,13 @@ double upkeep_usd_per_hour(const ParameterSet& prices, double watts) {
 
 double share_loaded(const ParameterSet& prices) {
   const double hours = price_or(prices, "load_time", 0) / seconds_per_hour;
-  return 1 - std::fmin(1, hours * price_or(prices, "loads_per_day", 0) / hours_per_day);
+  const double share = hours * price_or(prices, "loads_per_day", 0) / hours_per_day;
+  if (share >= 1) {
+    throw ConfigError(
+        "prices: 'load_time' x 'loads_per_day' fills the day, so nothing is served; write fewer "
+        "'loads_per_day'");
+  }
+  return 1 - share;
 }
 
 }  // namespace tandem

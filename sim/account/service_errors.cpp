@@ -2,12 +2,10 @@
 
 #include <algorithm>
 
+#include "sim/service/service.hpp"
+
 namespace tandem {
 namespace {
-
-bool runs_on_gpus(const RunResult& result) {
-  return std::ranges::any_of(result.pools, [](const PoolUse& pool) { return pool.model == "gpu"; });
-}
 
 /// The chip of the pool with the most GPUs.
 std::string main_chip(const RunResult& result) {
@@ -50,11 +48,29 @@ ErrorFactor service_error(const std::string& subject, ServiceFigure figure) {
 }
 
 RunErrors run_errors(const Scenario& scenario, const RunResult& result) {
-  if (result.fidelity != Fidelity::Cycle || !runs_on_gpus(result)) return {};
-  const std::string& engine = scenario.software.name;
   const std::string chip = main_chip(result);
-  return {service_error(engine, ServiceFigure::Ttft), service_error(engine, ServiceFigure::Tpot),
-          service_error(chip, ServiceFigure::Power), service_error(chip, ServiceFigure::Energy)};
+  if (result.fidelity != Fidelity::Cycle || chip.empty()) return {};
+  const std::string& engine = scenario.software.name;
+  RunErrors errors{{},
+                   {},
+                   service_error(chip, ServiceFigure::Power),
+                   service_error(chip, ServiceFigure::Energy)};
+  if (gpus_read_prompts(result)) errors.ttft = service_error(engine, ServiceFigure::Ttft);
+  if (gpus_write_tokens(result)) errors.tpot = service_error(engine, ServiceFigure::Tpot);
+  return errors;
+}
+
+bool gpus_read_prompts(const RunResult& result) {
+  return std::ranges::any_of(result.pools, [](const PoolUse& pool) {
+    const std::string phase = phase_of_pool(pool.name);
+    return pool.model == "gpu" && phase != "decode" && phase != "ffn" && phase != "verify";
+  });
+}
+
+bool gpus_write_tokens(const RunResult& result) {
+  return std::ranges::any_of(result.pools, [](const PoolUse& pool) {
+    return pool.model == "gpu" && phase_of_pool(pool.name) != "prefill";
+  });
 }
 
 }  // namespace tandem

@@ -33,9 +33,13 @@ struct ServiceError {
 /// The line of `subject`, or of the engine whose version it is; the widest of all without either.
 [[nodiscard]] ErrorFactor service_error(const std::string& subject, ServiceFigure figure);
 
-/// Factors on the figures of a run: of its engine where it ran on GPUs with their cycle clock (1
+/// Whether GPUs compute prompts, or tokens behind the first, in some pool of a run.
+[[nodiscard]] bool gpus_read_prompts(const RunResult& result);
+[[nodiscard]] bool gpus_write_tokens(const RunResult& result);
+
+/// Factors on the figures of a run with the cycle clock: of its engine for times of what GPUs do (1
 /// otherwise: programs of LPUs have not been compared with services), of the chip that most of its
-/// chips are.
+/// GPUs are.
 struct RunErrors {
   ErrorFactor ttft;
   ErrorFactor tpot;

@@ -97,6 +97,7 @@ TEST(ModelErrors, FloorsAndProgramsHaveNone) {
   result = run_on("lp30");
   result.pools.front().model = "lpu";
   EXPECT_TRUE(time_errors(Scenario{}, result).empty());
+  EXPECT_TRUE(time_errors(with_step_overhead(), result).empty()) << "they wait for no engine";
 }
 
 TEST(ModelErrors, PartsHaveTheFamilyThatWasMeasured) {

@@ -51,6 +51,8 @@ TEST(Ownership, UpkeepPaysTheSiteForPowerAndTheHostForRoom) {
 TEST(Ownership, LoadingAModelTakesItsShareOfTheDay) {
   EXPECT_DOUBLE_EQ(share_loaded(book({})), 1);
   EXPECT_DOUBLE_EQ(share_loaded(book({{"load_time", 1800}, {"loads_per_day", 12}})), 0.75);
+  EXPECT_THROW(static_cast<void>(share_loaded(book({{"load_time", 1800}, {"loads_per_day", 48}}))),
+               ConfigError);
 }
 
 TEST(Ownership, PricesOfABookAreAbsentOrWhole) {

@@ -57,6 +57,18 @@ TEST(ServiceErrors, EnginesWithoutMeasurementsTakeTheWidest) {
   EXPECT_GT(widest, 1);
 }
 
+TEST(ServiceErrors, OfPoolsForPromptsAndTokensAreThoseOfWhatGpusDo) {
+  RunResult result = run_on("h100_sxm", "gpu");
+  result.pools[0].name = "prefill";
+  result.pools.push_back(run_on("lp30", "lpu").pools[0]);
+  result.pools[1].name = "decode";
+  EXPECT_GT(run_errors(served_by("vllm"), result).ttft.spread, 1);
+  EXPECT_EQ(run_errors(served_by("vllm"), result).tpot.spread, 1);
+  std::swap(result.pools[0].name, result.pools[1].name);
+  EXPECT_EQ(run_errors(served_by("vllm"), result).ttft.spread, 1);
+  EXPECT_GT(run_errors(served_by("vllm"), result).tpot.spread, 1);
+}
+
 TEST(ServiceErrors, FloorsAndProgramsHaveNone) {
   RunResult result = run_on("h100_sxm", "gpu");
   result.fidelity = Fidelity::Analytical;

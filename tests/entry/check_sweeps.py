@@ -132,6 +132,22 @@ def check_kills(check, expected):
     check.expect(", 0 run now: " in out, f"finished points are run again: {out}{err}")
 
 
+def check_other_questions(check):
+    """Rows that answer another question are made again; a clock that there is not starts nothing."""
+    database = check.folder / "questions.db"
+    check.run("questions.db", 2)
+    text = check.sweep.read_text()
+    check.sweep.write_text(text.replace("tpot_ms.p99 < 6", "tpot_ms.p99 < 0.001"))
+    rows, out = check.run("questions.db", 2, "--resume")
+    check.expect("0 run now" not in out and "violate" in out, f"rows of other constraints stay: {out}")
+    check.sweep.write_text(text)
+    wrong = subprocess.run([check.tandem, "sweep", str(check.sweep), "--db", str(database), "--resume",
+                            "--fidelity", "cyle"], capture_output=True, text=True, check=False)
+    check.expect(wrong.returncode == 2 and "write cycle or analytical" in wrong.stderr,
+                 f"a clock that there is not: {wrong.stdout}{wrong.stderr}")
+    check.expect(len(rows_of(database)) == len(rows), "rows went with a mistake of the command")
+
+
 def check_interrupt(check, expected):
     """Ctrl-C, and a second sweep while the first one runs."""
     database = check.folder / "interrupted.db"
@@ -167,6 +183,7 @@ def main():
         expected = check_workers(check)
         check_kills(check, expected)
         check_interrupt(check, expected)
+        check_other_questions(check)
         check_dead_worker(check, expected)
     print("\n".join(check.failures) or "all equal")
     return 1 if check.failures else 0

@@ -10,6 +10,7 @@
 
 #include "sim/config/unit_text.hpp"
 #include "sim/core/diagnostics.hpp"
+#include "sim/core/hash.hpp"
 #include "sim/entry/api.hpp"
 #include "sim/entry/sweeps/sweep_figures.hpp"
 
@@ -152,6 +153,16 @@ void check_racks(const Sweep& sweep, const Scenario& scenario, Mistakes& mistake
   }
 }
 
+/// What a row of the database answers: the scenario, and where they are not as usual the clock and
+/// the constraints.
+std::string identity_of(const Scenario& scenario, const Sweep& sweep, const SweepOptions& options) {
+  if (options.fidelity == "cycle" && sweep.constraints.empty()) return scenario.config_hash;
+  Hasher hash;
+  hash.add(scenario.config_hash).add(options.fidelity);
+  for (const Expression& constraint : sweep.constraints) hash.add(constraint.text());
+  return hash.hex();
+}
+
 /// The first constraint of paths, chips and racks alone that the point breaks; null for none.
 const Expression* broken_before_run(const Sweep& sweep, const SweepPoint& point,
                                     const std::map<std::string, double>& placed) {
@@ -175,7 +186,7 @@ SweepTask prepare_point(const Loader& loader, const Sweep& sweep, std::size_t in
   const std::vector<Override> overrides = overrides_of(point, audit_steps);
   try {
     const Scenario scenario = loader.scenario(point.scenario, overrides);
-    task.config_hash = scenario.config_hash;
+    task.config_hash = identity_of(scenario, sweep, options);
     const std::map<std::string, double> placed = placed_by(scenario);
     if (!placed.contains("racks")) check_racks(sweep, scenario, mistakes);
     if (const Expression* broken = broken_before_run(sweep, point, placed)) {
@@ -205,7 +216,11 @@ std::string violated_by(const Json& task, const std::string& result) {
   for (const Json& text : task["constraints"]) {
     const std::optional<bool> holds =
         Expression(text.get<std::string>(), {}).holds(values_of(paths, figures));
-    if (holds && !*holds) violated.push_back(text);
+    if (!holds) {  // a limit that cannot be judged is not kept
+      violated.push_back(text.get<std::string>() + " (not known)");
+    } else if (!*holds) {
+      violated.push_back(text);
+    }
   }
   return fmt::format("{}", fmt::join(violated, "; "));
 }
@@ -214,6 +229,9 @@ std::string violated_by(const Json& task, const std::string& result) {
 
 std::vector<SweepTask> prepare_sweep(const Context& context, const Sweep& sweep,
                                      const SweepOptions& options) {
+  if (options.fidelity != "cycle" && options.fidelity != "analytical") {
+    throw ConfigError(fmt::format("fidelity is '{}'; write cycle or analytical", options.fidelity));
+  }
   Mistakes mistakes;
   check_names(sweep, mistakes);
   const Loader loader = context.loader.remembering();
