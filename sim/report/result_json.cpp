@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "sim/account/economics.hpp"
@@ -375,16 +376,15 @@ std::string run_object_json(const RunResult& result) {
 
 std::string requests_csv(const RunResult& result) {
   const bool is_mix = !result.deployments.empty();
-  std::string text =
-      "id,arrival_s,prompt,output,ttft_ms,tpot_ms,e2e_ms,cached_tokens,preemptions,priority,"
-      "session,turn";
+  const bool has_users = std::ranges::any_of(
+      result.requests, [](const RequestRecord& r) { return r.session >= 0 || r.priority != 0; });
+  std::string text = "id,arrival_s,prompt,output,ttft_ms,tpot_ms,e2e_ms,cached_tokens,preemptions";
+  if (has_users) text += ",priority,session,turn";
   text += is_mix ? ",deployment\n" : "\n";
   for (const RequestRecord& r : result.requests) {
-    const std::string tpot = r.output > 1 ? fmt::format("{:.6f}", r.tpot_ms) : "";
-    const std::string session = r.session >= 0 ? fmt::format("{}", r.session) : "";
-    text += fmt::format("{},{:.9f},{},{},{:.6f},{},{:.6f},{},{},{},{},{}", r.id, r.arrival_s,
-                        r.prompt, r.output, r.ttft_ms, tpot, r.e2e_ms, r.cached_tokens,
-                        r.preemptions, r.priority, session, r.turn);
+    text += fmt::format("{},{:.9f},{},{},{:.6f},{:.6f},{:.6f},{},{}", r.id, r.arrival_s, r.prompt,
+                        r.output, r.ttft_ms, r.tpot_ms, r.e2e_ms, r.cached_tokens, r.preemptions);
+    if (has_users) text += fmt::format(",{},{},{}", r.priority, r.session, r.turn);
     text += is_mix ? "," + r.deployment + "\n" : "\n";
   }
   return text;

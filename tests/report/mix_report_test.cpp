@@ -105,7 +105,7 @@ TEST(MixReport, SaysWhatEachModelDid) {
   EXPECT_TRUE(r.json["pools"].contains("strong"));
   EXPECT_NE(r.page.find("tiny + tiny on fake_system"), std::string::npos);
   EXPECT_NE(r.page.find("Models, policy cascade"), std::string::npos);
-  EXPECT_NE(r.csv.find(",turn,deployment\n"), std::string::npos);
+  EXPECT_NE(r.csv.find(",preemptions,deployment\n"), std::string::npos);
   EXPECT_NE(r.csv.find(",strong\n"), std::string::npos);
 }
 

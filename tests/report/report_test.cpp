@@ -238,9 +238,13 @@ TEST(Report, RunsAndStoresChangeNoByte) {
 TEST(Report, CsvHasOneRowPerRequest) {
   const std::string csv = requests_csv(run_it(priced_scenario()).result);
   EXPECT_EQ(csv,
-            "id,arrival_s,prompt,output,ttft_ms,tpot_ms,e2e_ms,cached_tokens,preemptions,"
-            "priority,session,turn\n"
-            "0,0.000000000,32,4,0.005280,0.004040,0.017400,0,0,0,,0\n");
+            "id,arrival_s,prompt,output,ttft_ms,tpot_ms,e2e_ms,cached_tokens,preemptions\n"
+            "0,0.000000000,32,4,0.005280,0.004040,0.017400,0,0\n");
+  RunResult of_user = run_it(priced_scenario()).result;
+  of_user.requests[0].session = 7;
+  of_user.requests[0].turn = 2;
+  EXPECT_NE(requests_csv(of_user).find(",preemptions,priority,session,turn\n"), std::string::npos);
+  EXPECT_NE(requests_csv(of_user).find(",0,0,0,7,2\n"), std::string::npos);
 }
 
 }  // namespace
