@@ -178,8 +178,8 @@ class Network {
   std::deque<Message> messages_;  // under way, and whole ones behind the first that is not
   MessageId first_message_ = 0;   // its id
   std::vector<LinkState> links_;
-  std::vector<LinkId> used_;              ///< links, some more than once, since statistics were taken
-  std::vector<Delivery> ready_;           // ascending by id, all of one time
+  std::vector<LinkId> used_;     ///< links, some more than once, since statistics were taken
+  std::vector<Delivery> ready_;  // ascending by id, all of one time
   std::optional<Checkpoint> checkpoint_;  ///< of the first look ahead since the last send
   std::int64_t checkpoints_ = 0;          ///< that there were
   std::set<MessageId> popped_;            ///< since the checkpoint, and not seen again
