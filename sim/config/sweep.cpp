@@ -43,6 +43,16 @@ void read_objective(const Tree& item, Sweep& sweep, Problems& problems) {
 
 }  // namespace
 
+std::vector<std::string> conditions_of(const Slo& slo) {
+  std::vector<std::string> conditions;
+  const auto add = [&](const char* figure, const std::optional<Picoseconds>& most) {
+    if (most) conditions.push_back(fmt::format("{} <= {:.12g}", figure, to_milliseconds(*most)));
+  };
+  add("ttft_ms.p99", slo.ttft_p99);
+  add("tpot_ms.p99", slo.tpot_p99);
+  return conditions;
+}
+
 Sweep load_sweep(const ConfigRoots& roots, const std::string& path_or_name) {
   Sweep sweep;
   config::StudyFile file(roots, "sweep", config::sweep_section(), path_or_name, sweep);
