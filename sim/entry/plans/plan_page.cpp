@@ -33,8 +33,9 @@ const PointResult* best_result(const PlanSearch& search, const std::vector<Point
 std::string slo_lines(const PlanSearch& search) {
   const auto line = [](const Slo& slo, const std::string& whose) {
     const std::vector<std::string> conditions = conditions_of(slo);
-    return fmt::format("SLO of {}: {}\n", whose,
-                       conditions.empty() ? "none" : fmt::format("{}", fmt::join(conditions, ", ")));
+    return fmt::format(
+        "SLO of {}: {}\n", whose,
+        conditions.empty() ? "none" : fmt::format("{}", fmt::join(conditions, ", ")));
   };
   if (search.plan().slo) return line(*search.plan().slo, "the plan");
   std::vector<std::string> lines;
