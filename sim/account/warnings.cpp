@@ -36,11 +36,11 @@ void warn_of_prices(const Scenario& scenario, std::vector<std::string>& warnings
   }
   const auto whole = charge_of(prices.parameters, "systems." + scenario.system.name);
   if ((whole == Charge::Rent && !owned.empty()) || (whole == Charge::Own && !rented.empty())) {
-    warnings.push_back(fmt::format(
-        "prices '{}' charge system {} as {} and its chips as {}: usd_per_hour and "
-        "usd_per_hour_used do not compare",
-        prices.name, scenario.system.name, whole == Charge::Rent ? "rented" : "owned",
-        whole == Charge::Rent ? "owned" : "rented"));
+    warnings.push_back(
+        fmt::format("prices '{}' charge system {} as {} and its chips as {}: usd_per_hour and "
+                    "usd_per_hour_used do not compare",
+                    prices.name, scenario.system.name, whole == Charge::Rent ? "rented" : "owned",
+                    whole == Charge::Rent ? "owned" : "rented"));
   }
 }
 
