@@ -20,12 +20,6 @@ double value_or(const ParameterSet& parameters, const std::string& name, double 
   return parameters.has(name) ? parameters.value(name) : fallback;
 }
 
-/// Hosts' watts per chip of a pool: its own hosts, and its share of what serves all chips.
-double host_watts_per_chip(const System& system, const std::string& pool) {
-  return value_or(system.parameters, "host_power_per_chip." + pool, 0) +
-         value_or(system.parameters, "host_power", 0) / static_cast<double>(chips_in(system));
-}
-
 /// Seconds that chips of a pool that decodes spend on what the software does per sequence.
 double seconds_of_sequences(const Scenario& scenario, const RunResult& result,
                             const PoolUse& pool) {
@@ -222,6 +216,11 @@ void add_costs(const Scenario& scenario, const RunResult& result, double seconds
 }
 
 }  // namespace
+
+double host_watts_per_chip(const System& system, const std::string& pool) {
+  return value_or(system.parameters, "host_power_per_chip." + pool, 0) +
+         value_or(system.parameters, "host_power", 0) / static_cast<double>(chips_in(system));
+}
 
 Accounting account_with(const Scenario& scenario, const RunResult& result,
                         const std::map<std::string, EnergyCoefficients>& coefficients,

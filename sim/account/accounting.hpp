@@ -42,6 +42,9 @@ struct Accounting {
   std::optional<double> usd_per_m_total_tokens;
 };
 
+/// Hosts' watts per chip of a pool: its own hosts, and its share of what serves all chips.
+[[nodiscard]] double host_watts_per_chip(const System& system, const std::string& pool);
+
 /// Static power and energy per activity count of a pool's chip.
 struct EnergyCoefficients {
   double static_power_w = 0;

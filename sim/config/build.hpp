@@ -21,7 +21,9 @@ namespace tandem::config {
                               const std::vector<std::string>& files, ReadContext& context);
 [[nodiscard]] Link build_link(const Tree& tree, const std::string& name, ReadContext& context);
 [[nodiscard]] Fabric build_fabric(const Tree& tree, const std::string& name, ReadContext& context);
-[[nodiscard]] Prices build_prices(const Tree& tree, const std::string& name, ReadContext& context);
+/// `system`: the scenario's, whose chips may be of its own; null for a price book alone.
+[[nodiscard]] Prices build_prices(const Tree& tree, const std::string& name, const System* system,
+                                  ReadContext& context);
 [[nodiscard]] Software build_software(const Tree& tree, const std::string& name,
                                       ReadContext& context);
 /// `chip_files`: the files of each chip. The system's chips and links stand in its tree.

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "sim/config/build.hpp"
+#include "sim/config/check_prices.hpp"
 #include "sim/config/power_cap.hpp"
 #include "sim/describe/schemas.hpp"
 
@@ -205,7 +206,9 @@ Link build_link(const Tree& tree, const std::string& name, ReadContext& context)
           numbers_of(tree, link_section(), link_schema(), fmt::format("link '{}'", name), context)};
 }
 
-Prices build_prices(const Tree& tree, const std::string& name, ReadContext& context) {
+Prices build_prices(const Tree& tree, const std::string& name, const System* system,
+                    ReadContext& context) {
+  check_prices(tree, system, context);
   return {name, numbers_of(tree, prices_section(), prices_schema(),
                            fmt::format("prices '{}'", name), context)};
 }

@@ -65,7 +65,9 @@ Section plan_section() {
            required(keys("loads",
                          "Loads that each candidate is tried at, as `vary` of a sweep: "
                          "`{traffic.concurrency: [1, 4, 16]}`.")),
-           keys("slo", "Objectives of latency that the answer must meet, as in a scenario."),
+           keys("slo",
+                "Objectives of latency that the answer must meet, as in a scenario; `{}` for none. "
+                "Default: each candidate those of its scenario."),
            keys("limits", "Further limits of the answer."),
            keys("constraints", "Conditions as in a sweep.")},
           {}};

@@ -118,6 +118,11 @@ std::vector<std::string> Library::names(const FileKind& kind) const {
   return file_names(folder(kind));
 }
 
+bool Library::has(const FileKind& kind, const std::string& name, const SourcePlace& from) const {
+  const std::string file = name + ".yaml";
+  return is_file(fs::path(folder(kind)) / file) || is_file(folder_of(from) / file);
+}
+
 std::optional<std::string> Library::find(const FileKind& kind, const std::string& reference,
                                          const SourcePlace& from, Problems& problems) const {
   if (is_path(reference)) {

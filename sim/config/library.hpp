@@ -55,6 +55,9 @@ class Library {
   [[nodiscard]] std::string folder(const FileKind& kind) const;
   /// Names of all files of a kind, sorted.
   [[nodiscard]] std::vector<std::string> names(const FileKind& kind) const;
+  /// Whether `name` is that of a bundled file, or of NAME.yaml beside `from`.
+  [[nodiscard]] bool has(const FileKind& kind, const std::string& name,
+                         const SourcePlace& from) const;
   /// Path of a name or path; complaints are placed at `from`, relative paths start there. A name is
   /// that of a bundled file, else of NAME.yaml beside `from`; of scenarios that one comes first.
   [[nodiscard]] std::optional<std::string> find(const FileKind& kind, const std::string& reference,

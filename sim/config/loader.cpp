@@ -42,7 +42,7 @@ class Load {
        const std::vector<Override>& overrides)
       : library_(roots, memory),
         assembler_(library_, config::parse_overrides(overrides, problems_), problems_),
-        context_{schemas, sources_, problems_} {
+        context_{schemas, sources_, problems_, &library_} {
     for (const auto& [key, source] : sources_of(roots, memory)) sources_.insert(key);
   }
   [[nodiscard]] Assembler& assembler() { return assembler_; }
@@ -153,7 +153,7 @@ NeuralNetwork Loader::network(const std::string& name,
 Prices Loader::prices(const std::string& name, const std::vector<Override>& overrides) const {
   Load load(roots_, schemas_, memory_.get(), overrides);
   return load.plain("prices", name, [&](const Assembled& a) {
-    return config::build_prices(a.tree, a.name, load.context());
+    return config::build_prices(a.tree, a.name, nullptr, load.context());
   });
 }
 

@@ -16,11 +16,15 @@
 
 namespace tandem::config {
 
+class Library;
+
 /// What every reader needs.
 struct ReadContext {
   const ModelSchemas& schemas;
   const std::set<std::string>& sources;  ///< keys that `source:` may name
   Problems& problems;
+  /// Where descriptions are, for names that nothing has to be read of; null: such names pass.
+  const Library* library = nullptr;
 };
 
 /// Reads one map.

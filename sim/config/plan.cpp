@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "sim/config/build.hpp"
 #include "sim/config/study_file.hpp"
 #include "sim/config/sweep_axes.hpp"
 #include "sim/config/yaml_reader.hpp"
@@ -13,8 +14,6 @@ using config::Changes;
 using config::MapReader;
 using config::ReadContext;
 using config::Tree;
-
-constexpr double milliseconds_per_second = 1e3;
 
 /// Every candidate at every load, loads fastest.
 void add_loads(const MapReader& reader, Sweep& sweep, ReadContext& context) {
@@ -38,16 +37,12 @@ void limit(std::optional<double> value, const std::string& condition, const Sour
 void read_limits(const MapReader& reader, Plan& plan, ReadContext& context) {
   Sweep& sweep = plan.candidates;
   if (const Tree* slo = reader.child("slo")) {
-    const MapReader own(*slo, config::slo_section(), "the plan's slo", context);
-    const auto milliseconds = [&](const char* key) {
-      const std::optional<double> seconds = own.optional_number(key);
-      return seconds ? std::optional(*seconds * milliseconds_per_second) : std::nullopt;
-    };
-    plan.ttft_p99_ms = milliseconds("ttft_p99");
-    plan.tpot_p99_ms = milliseconds("tpot_p99");
-    limit(plan.ttft_p99_ms, "ttft_ms.p99 <=", slo->place, sweep);
-    limit(plan.tpot_p99_ms, "tpot_ms.p99 <=", slo->place, sweep);
+    plan.slo = config::build_slo(*slo, context);
+    for (const std::string& condition : conditions_of(*plan.slo)) {
+      sweep.constraints.emplace_back(condition, slo->place);
+    }
   }
+  sweep.holds_scenario_slos = !plan.slo;
   const Tree* limits = reader.child("limits");
   if (limits == nullptr) return;
   const MapReader own(*limits, config::plan_limits_section(), "the plan's limits", context);

@@ -15,10 +15,11 @@ struct Plan {
   /// The candidates, each at each load; the limits as constraints; as objectives the goal's figure
   /// and what it is traded against.
   Sweep candidates;
-  std::optional<double> ttft_p99_ms, tpot_p99_ms;  ///< objectives of latency
-  std::optional<double> power_w;                   ///< most, of the placed chips with their hosts
-  std::optional<double> usd_per_hour;              ///< most, for the placed chips
-  std::optional<double> output_tokens_per_s;       ///< least
+  /// The plan's own objectives of latency; without them each candidate has its scenario's.
+  std::optional<Slo> slo;
+  std::optional<double> power_w;              ///< most, of the placed chips with their hosts
+  std::optional<double> usd_per_hour;         ///< most, for the placed chips
+  std::optional<double> output_tokens_per_s;  ///< least
 };
 
 /// The figure of a goal: the first objective of its plans.

@@ -43,7 +43,7 @@ bool build_load(const Tree& tree, Scenario& scenario, ReadContext& context) {
 void build_frame(const Tree& tree, Scenario& scenario, ReadContext& context) {
   if (const Tree* slo = tree.find("slo")) scenario.slo = build_slo(*slo, context);
   if (const Tree* prices = part(tree, "prices")) {
-    scenario.prices = build_prices(*prices, name_in(*prices), context);
+    scenario.prices = build_prices(*prices, name_in(*prices), &scenario.system, context);
   }
   if (const Tree* software = part(tree, "software")) {
     scenario.software = build_software(*software, name_in(*software), context);

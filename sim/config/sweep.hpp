@@ -34,7 +34,16 @@ struct Sweep {
   std::vector<SweepPoint> points;  ///< grid by grid, in the order of the file, first path slowest
   std::vector<Expression> constraints;
   std::vector<Objective> objectives;
+  /// Whether each point is held to the SLO of its scenario too, as conditions_of() writes it.
+  bool holds_scenario_slos = false;
 };
+
+/// Makes a change to every point, in place of the sweep's own where it sets that path. Throws
+/// ConfigError where the sweep has several values of the path.
+void change_every_point(Sweep& sweep, const Override& change);
+
+/// Objectives of latency as constraints: "ttft_ms.p99 <= 500". None for what always holds.
+[[nodiscard]] std::vector<std::string> conditions_of(const Slo& slo);
 
 /// Reads a sweep: docs/sweeps.md has the language. Throws ConfigError with all diagnostics; what a
 /// point's values do to the scenario is not looked at.

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "sim/account/economics.hpp"
+#include "sim/account/warnings.hpp"
 #include "sim/report/sampling.hpp"
 #include "sim/report/summary.hpp"
 #include "sim/report/table_text.hpp"
@@ -88,8 +89,12 @@ std::string economics_text(const ReportInput& input) {
 }
 
 /// What to know before trusting the figures above.
-std::string warnings(const RunResult& result) {
+std::string warnings(const ReportInput& input) {
+  const RunResult& result = input.result;
   std::string text;
+  for (const std::string& warning : warnings_of(input.scenario, result)) {
+    text += fmt::format("  {}\n", warning);
+  }
   const auto backlog = backlog_of(result);
   if (backlog && backlog->grows()) {
     text += fmt::format(
@@ -103,7 +108,7 @@ std::string warnings(const RunResult& result) {
     const MeasuredWindow window = measured_window(result);
     text += fmt::format(
         "  warm-up: {} requests left out; latencies and rates are of {} requests and {} s from "
-        "{} s on\n",
+        "{} s on; power, energy, cost and utilisation are of the whole run\n",
         window.left_out, std::ssize(result.requests) - window.left_out, number(window.seconds),
         number(window.start_s));
   }
@@ -293,8 +298,7 @@ std::string run_page(const ReportInput& input) {
                   models_text(input.scenario), input.scenario.system.name,
                   result.fidelity == Fidelity::Cycle ? "cycle" : "analytical",
                   result.requests.size(), number(result.simulated_s));
-  text += warnings(input.result) + latencies(input, s) + "\n" + figures(input, s) +
-          economics_text(input);
+  text += warnings(input) + latencies(input, s) + "\n" + figures(input, s) + economics_text(input);
   text += pools_and_links(result) + speculation_text(result) + groups_text(input) +
           sessions_text(result) + planner_text(result) + mix_text(input) + steps_text(result) +
           provenance_text(input.sensitivity);

@@ -6,8 +6,9 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "sim/account/economics.hpp"
+#include "sim/account/warnings.hpp"
 #include "sim/describe/mix.hpp"
+#include "sim/report/economics_json.hpp"
 #include "sim/report/result_object.hpp"
 #include "sim/report/sampling.hpp"
 #include "sim/report/summary.hpp"
@@ -46,47 +47,6 @@ Json summary_json(const ReportInput& input) {
   return json;
 }
 
-Json tiers_json(const Economics& economics) {
-  Json tiers = Json::object();
-  for (const auto& [name, tier] : economics.tiers) {
-    tiers[name] = {{"revenue_usd_per_hour", tier.revenue_usd_per_hour},
-                   {"margin", tier.margin},
-                   {"break_even_share", tier.break_even_share}};
-  }
-  return tiers;
-}
-
-Json economics_json(const ReportInput& input) {
-  const Economics e = economics_of(input.scenario, input.result, input.accounting);
-  const HourlyCosts& costs = e.usd_per_hour;
-  return {{"carbon_g_per_m_output_tokens", optional_number(e.carbon_g_per_m_output_tokens)},
-          {"carbon_kg_per_hour", optional_number(e.carbon_kg_per_hour)},
-          {"tiers", tiers_json(e)},
-          {"owned_usd_per_hour", optional_number(costs.owned)},
-          {"rented_usd_per_hour", optional_number(costs.rented)},
-          {"purchase_usd_per_hour", optional_number(costs.purchase)},
-          {"owning_pays_above", optional_number(costs.owning_pays_above)},
-          {"running_pays_above", optional_number(costs.running_pays_above)}};
-}
-
-Json numbers_json(const std::map<std::string, double>& numbers) {
-  if (numbers.empty()) return nullptr;
-  Json json = Json::object();
-  for (const auto& [name, number] : numbers) json[name] = number;
-  return json;
-}
-
-/// Joules by component, cooling of the site with them.
-Json energy_breakdown_json(const ReportInput& input) {
-  if (!input.accounting.energy_j) return nullptr;
-  std::map<std::string, double> joules = input.accounting.energy_j->by_component;
-  const ParameterSet& prices = input.scenario.prices.parameters;
-  if (prices.has("pue")) {
-    joules["cooling"] = input.accounting.energy_j->total() * (prices.value("pue") - 1);
-  }
-  return numbers_json(joules);
-}
-
 // The summary's shape with [low, high] in the place of numbers.
 Json band_of(const Json& value, const BandFactor& factor) {
   if (value.is_object()) {
@@ -119,6 +79,19 @@ Json interval_json(const std::vector<double>& values, std::uint64_t seed, const 
           {"p99", found->p99}};
 }
 
+/// Figures of the summary that a warm-up does not trim.
+Json of_whole_run() {
+  return {"utilisation",
+          "energy_j_per_output_token",
+          "average_power_w",
+          "tokens_per_s_per_mw",
+          "usd_per_hour",
+          "usd_per_hour_used",
+          "usd_per_m_input_tokens",
+          "usd_per_m_output_tokens",
+          "usd_per_m_total_tokens"};
+}
+
 /// What figures leave out, and what they are taken from.
 Json warm_up_json(const RunResult& result) {
   if (!result.traffic.has_warm_up()) return nullptr;
@@ -126,7 +99,8 @@ Json warm_up_json(const RunResult& result) {
   return {{"requests_left_out", window.left_out},
           {"requests_measured", std::ssize(result.requests) - window.left_out},
           {"start_s", window.start_s},
-          {"measured_s", window.seconds}};
+          {"measured_s", window.seconds},
+          {"of_whole_run", of_whole_run()}};
 }
 
 /// 95 % intervals of latencies, from the run's own requests.
@@ -341,6 +315,7 @@ Json result_object(const ReportInput& input, bool with_run) {
   json["intervals"] = intervals_json(result);
   json["warm_up"] = warm_up_json(result);
   json["backlog"] = backlog_json(result);
+  json["warnings"] = warnings_of(input.scenario, result);
   json["requests_left_out"] = result.traffic.trace ? result.traffic.trace->dropped : 0;
   json["economics"] = economics_json(input);
   json["energy_j_by_component"] = energy_breakdown_json(input);

@@ -19,9 +19,9 @@ struct ReportInput {
 };
 
 /// One object: scenario, version, config_hash, seed, fidelity, simulated_s, summary, bands,
-/// intervals, warm_up, backlog, economics, bounds, steps, speculation, groups, sessions, kv_tiers,
-/// prompts, routing, deployments, pools, links, timelines, provenance, run. Keys that do not apply
-/// are null.
+/// intervals, warm_up, backlog, warnings, economics, bounds, steps, speculation, groups, sessions,
+/// kv_tiers, prompts, routing, deployments, pools, links, timelines, provenance, run. Keys that do
+/// not apply are null.
 [[nodiscard]] std::string result_json(const ReportInput& input);
 
 /// The object without `run`: what comparisons look at.

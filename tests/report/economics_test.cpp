@@ -92,5 +92,47 @@ TEST(Economics, StandBesideTheSummary) {
   EXPECT_NE(page.find("owning pays above"), std::string::npos);
 }
 
+/// What the result and the page say of such prices or limits, the page without its line end.
+std::vector<std::string> warned(const Books& books) {
+  const ReportInput input{books.scenario, books.result, books.accounting, books.sensitivity};
+  const auto warnings =
+      nlohmann::json::parse(result_json(input))["warnings"].get<std::vector<std::string>>();
+  for (const std::string& warning : warnings) {
+    EXPECT_NE(run_page(input).find("\n  " + warning + "\n"), std::string::npos) << warning;
+  }
+  return warnings;
+}
+
+TEST(Warnings, RentAndOwningAreNotMixedWithoutAWord) {
+  EXPECT_EQ(warned(Books(priced_with({}))).size(), 0U);
+  EXPECT_EQ(warned(Books(priced_with({{"chips.big.rent", 3}, {"chips.small.rent", 1}}))).size(),
+            0U);
+  const auto chips = warned(Books(priced_with({{"chips.big.rent", 3}})));
+  ASSERT_EQ(chips.size(), 1U);
+  EXPECT_NE(chips.front().find("have a rent of big and none of small"), std::string::npos);
+  const Scenario whole = priced_with({});
+  const auto system = warned(Books(priced_with({{"systems." + whole.system.name + ".rent", 9}})));
+  ASSERT_EQ(system.size(), 1U);
+  EXPECT_NE(system.front().find("as rented and its chips as owned"), std::string::npos);
+}
+
+TEST(Warnings, NameThePowerThatTheLowestClockDraws) {
+  // 100 W at rest and 140 nJ over some 9 us of work: little more than 100 W, whatever its limit.
+  Scenario s = priced_with({});
+  fakes::set(s.system.parameters, "power_cap", 3000);
+  fakes::set(s.system.chips.at("big").parameters, "tdp", 200);
+  EXPECT_EQ(warned(Books(s)).size(), 0U);
+  fakes::set(s.system.chips.at("big").parameters, "tdp", 90);
+  const auto warnings = warned(Books(s));
+  ASSERT_EQ(warnings.size(), 1U);
+  EXPECT_NE(warnings.front().find("does not keep power_cap 3000 W: big of pool"),
+            std::string::npos);
+  // With the host's 1600 W / 16 chips.
+  EXPECT_NE(warnings.front().find("100 W at work with a share of 90 W; 1 chips placed with their "
+                                  "hosts draw 200 W at work"),
+            std::string::npos)
+      << warnings.front();
+}
+
 }  // namespace
 }  // namespace tandem::economics

@@ -124,6 +124,7 @@ TEST(Report, JsonHasEveryKeyAndTheRunObjectLast) {
                                          "intervals",
                                          "warm_up",
                                          "backlog",
+                                         "warnings",
                                          "requests_left_out",
                                          "economics",
                                          "energy_j_by_component",

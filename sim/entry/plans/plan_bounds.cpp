@@ -91,6 +91,10 @@ void bound_accounts(const Scenario& scenario, ServiceModel& model, PlanBounds& b
   bounds.usd_per_hour = books.usd_per_hour_used.value_or(0);
 }
 
+std::optional<double> milliseconds(const std::optional<Picoseconds>& time) {
+  return time ? std::optional(to_milliseconds(*time)) : std::nullopt;
+}
+
 }  // namespace
 
 PlanBounds bounds_of(const Context& context, const Scenario& scenario, const std::string& store) {
@@ -120,7 +124,7 @@ std::optional<double> best_figure(const std::string& figure, const PlanBounds& b
   return std::nullopt;
 }
 
-std::string broken_limit(const Plan& plan, const PlanBounds& bounds) {
+std::string broken_limit(const Plan& plan, const Slo& slo, const PlanBounds& bounds) {
   const auto above = [](const char* what, double least, const std::optional<double>& most,
                         const char* unit) {
     return most && least > *most
@@ -128,8 +132,8 @@ std::string broken_limit(const Plan& plan, const PlanBounds& bounds) {
                : std::string{};
   };
   for (const std::string& broken :
-       {above("TTFT", bounds.ttft_ms, plan.ttft_p99_ms, "ms"),
-        above("TPOT", bounds.tpot_ms, plan.tpot_p99_ms, "ms"),
+       {above("TTFT", bounds.ttft_ms, milliseconds(slo.ttft_p99), "ms"),
+        above("TPOT", bounds.tpot_ms, milliseconds(slo.tpot_p99), "ms"),
         above("power", bounds.power_w, plan.power_w, "W"),
         above("the price", bounds.usd_per_hour, plan.usd_per_hour, "USD/h")}) {
     if (!broken.empty()) return broken;

@@ -35,7 +35,8 @@ struct PlanBounds {
 [[nodiscard]] std::optional<double> best_figure(const std::string& figure,
                                                 const PlanBounds& bounds);
 
-/// Why a candidate with these bounds breaks a limit of the plan; empty where it may not.
-[[nodiscard]] std::string broken_limit(const Plan& plan, const PlanBounds& bounds);
+/// Why a candidate with these bounds breaks a limit of the plan or the objectives that it is held
+/// to; empty where it may not.
+[[nodiscard]] std::string broken_limit(const Plan& plan, const Slo& slo, const PlanBounds& bounds);
 
 }  // namespace tandem::entry

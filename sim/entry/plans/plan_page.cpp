@@ -29,6 +29,24 @@ const PointResult* best_result(const PlanSearch& search, const std::vector<Point
   return found == results.end() ? nullptr : &*found;
 }
 
+/// Which objectives of latency the candidates were held to, and whose they are.
+std::string slo_lines(const PlanSearch& search) {
+  const auto line = [](const Slo& slo, const std::string& whose) {
+    const std::vector<std::string> conditions = conditions_of(slo);
+    return fmt::format(
+        "SLO of {}: {}\n", whose,
+        conditions.empty() ? "none" : fmt::format("{}", fmt::join(conditions, ", ")));
+  };
+  if (search.plan().slo) return line(*search.plan().slo, "the plan");
+  std::vector<std::string> lines;
+  const std::vector<SweepPoint>& points = search.plan().candidates.points;
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    std::string text = line(search.slo_of(i), "scenario " + points[i].scenario);
+    if (std::find(lines.begin(), lines.end(), text) == lines.end()) lines.push_back(text);
+  }
+  return fmt::format("{}", fmt::join(lines, ""));
+}
+
 }  // namespace
 
 std::string swings_task(const PlanSearch& search) {
@@ -92,7 +110,7 @@ std::string plan_page(const PlanSearch& search) {
       if (figure != figures.end()) page += fmt::format("  {:32} {:.5g}\n", name, figure->second);
     }
   }
-  return page + sweep_page(search.plan().candidates, results);
+  return page + slo_lines(search) + sweep_page(search.plan().candidates, results);
 }
 
 }  // namespace tandem::entry

@@ -27,7 +27,7 @@ std::vector<Override> overrides_of(const SweepPoint& point) {
 PlanSearch::PlanSearch(const Context& context, Plan plan, const SweepOptions& options)
     : plan_(std::move(plan)) {
   for (SweepTask& task : prepare_sweep(context, plan_.candidates, options)) {
-    candidates_.push_back({std::move(task), {}, std::nullopt, {}});
+    candidates_.push_back({std::move(task), {}, {}, std::nullopt, {}});
   }
   bound(context, options);
 }
@@ -42,14 +42,16 @@ void PlanSearch::bound(const Context& context, const SweepOptions& options) {
       continue;
     }
     const SweepPoint& point = plan_.candidates.points[i];
+    candidate.slo = plan_.slo.value_or(Slo{});
     try {
       const Scenario scenario = loader.scenario(point.scenario, overrides_of(point));
+      if (!plan_.slo) candidate.slo = scenario.slo;
       candidate.bounds = bounds_of(context, scenario, options.store);
     } catch (const ConfigError&) {
       // The run says the same, with its status.
     } catch (const ModelError&) {
     }
-    const std::string broken = broken_limit(plan_, candidate.bounds);
+    const std::string broken = broken_limit(plan_, candidate.slo, candidate.bounds);
     if (broken.empty()) {
       order_.push_back(i);
     } else {

@@ -34,9 +34,15 @@ class PlanSearch {
     return candidates_[candidate].task.task;
   }
 
+  /// Objectives of latency that a candidate is held to: the plan's, else its scenario's.
+  [[nodiscard]] const Slo& slo_of(std::size_t candidate) const {
+    return candidates_[candidate].slo;
+  }
+
  private:
   struct Candidate {
     SweepTask task;
+    Slo slo;  ///< that it is held to
     PlanBounds bounds;
     std::optional<PointResult> result;
     std::vector<double> figures;  ///< of the objectives; empty unless ok and within limits

@@ -8,7 +8,6 @@
 #include <set>
 #include <tuple>
 
-#include "sim/config/unit_text.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/hash.hpp"
 #include "sim/entry/api.hpp"
@@ -54,14 +53,10 @@ ValueOf values_of(const std::map<std::string, std::string>& paths,
                   const std::map<std::string, double>& figures) {
   return [&](const std::string& name) -> std::optional<ExpressionValue> {
     const auto path = paths.find(name);
-    if (path != paths.end()) {
-      const auto number = plain_number(path->second);
-      if (number) return *number;
-      return path->second;
-    }
+    if (path != paths.end()) return value_of_text(path->second);
     const auto figure = figures.find(name);
     if (figure == figures.end()) return std::nullopt;
-    return figure->second;
+    return value_of_figure(name, figure->second);
   };
 }
 
@@ -117,9 +112,18 @@ std::string text_of(const SweepPoint& point) {
   return fmt::format("{}", fmt::join(parts, "; "));
 }
 
-std::string task_of(const Sweep& sweep, const SweepPoint& point,
-                    const std::vector<Override>& overrides, const SweepOptions& options,
-                    const std::map<std::string, double>& placed) {
+/// The texts of what a result of a scenario must hold.
+std::vector<std::string> constraints_of(const Sweep& sweep, const Scenario& scenario) {
+  std::vector<std::string> texts;
+  for (const Expression& constraint : sweep.constraints) texts.push_back(constraint.text());
+  if (!sweep.holds_scenario_slos) return texts;
+  for (const std::string& text : conditions_of(scenario.slo)) texts.push_back(text);
+  return texts;
+}
+
+std::string task_of(const SweepPoint& point, const std::vector<Override>& overrides,
+                    const SweepOptions& options, const std::map<std::string, double>& placed,
+                    const std::vector<std::string>& constraints) {
   Json task;
   task["scenario"] = point.scenario;
   task["fidelity"] = options.fidelity;
@@ -127,10 +131,7 @@ std::string task_of(const Sweep& sweep, const SweepPoint& point,
   task["set"] = Json::array();
   for (const Override& change : overrides) task["set"].push_back({change.path, change.value});
   task["placed"] = placed;
-  task["constraints"] = Json::array();
-  for (const Expression& constraint : sweep.constraints) {
-    task["constraints"].push_back(constraint.text());
-  }
+  task["constraints"] = constraints;
   return task.dump();
 }
 
@@ -155,11 +156,24 @@ void check_racks(const Sweep& sweep, const Scenario& scenario, Mistakes& mistake
 
 /// What a row of the database answers: the scenario, and where they are not as usual the clock and
 /// the constraints.
-std::string identity_of(const Scenario& scenario, const Sweep& sweep, const SweepOptions& options) {
-  if (options.fidelity == "cycle" && sweep.constraints.empty()) return scenario.config_hash;
+std::string identity_of(const Scenario& scenario, const std::vector<std::string>& constraints,
+                        const SweepOptions& options) {
+  if (options.fidelity == "cycle" && constraints.empty()) return scenario.config_hash;
   Hasher hash;
   hash.add(scenario.config_hash).add(options.fidelity);
-  for (const Expression& constraint : sweep.constraints) hash.add(constraint.text());
+  for (const std::string& constraint : constraints) hash.add(constraint);
+  return hash.hex();
+}
+
+/// What a row answers, whatever number of audits it was run with. Constraints may name paths, so
+/// there they count by what they are called.
+std::string question_of(Scenario scenario, const SweepPoint& point,
+                        const std::vector<std::string>& constraints, const SweepOptions& options) {
+  scenario.audit_steps = 0;
+  Hasher hash;
+  hash.add(point.scenario).add(config_hash(scenario)).add(options.fidelity);
+  for (const std::string& constraint : constraints) hash.add(constraint);
+  if (!constraints.empty()) hash.add(text_of(point));
   return hash.hex();
 }
 
@@ -186,7 +200,10 @@ SweepTask prepare_point(const Loader& loader, const Sweep& sweep, std::size_t in
   const std::vector<Override> overrides = overrides_of(point, audit_steps);
   try {
     const Scenario scenario = loader.scenario(point.scenario, overrides);
-    task.config_hash = identity_of(scenario, sweep, options);
+    const std::vector<std::string> constraints = constraints_of(sweep, scenario);
+    task.config_hash = identity_of(scenario, constraints, options);
+    task.question = question_of(scenario, point, constraints, options);
+    task.audit_steps = scenario.audit_steps;
     const std::map<std::string, double> placed = placed_by(scenario);
     if (!placed.contains("racks")) check_racks(sweep, scenario, mistakes);
     if (const Expression* broken = broken_before_run(sweep, point, placed)) {
@@ -194,7 +211,7 @@ SweepTask prepare_point(const Loader& loader, const Sweep& sweep, std::size_t in
       task.error = broken->text();
     } else {
       task.status = "due";
-      task.task = task_of(sweep, point, overrides, options, placed);
+      task.task = task_of(point, overrides, options, placed, constraints);
     }
   } catch (const RefusedError& error) {
     task.status = "refused";
@@ -278,12 +295,13 @@ std::string SweepWorker::answer(const std::string& text) {
 
 PointResult result_of(const SweepTask& task, const std::string& answer) {
   const Json json = Json::parse(answer);
-  return {task.point,    task.config_hash, task.overrides,  json["status"],
-          json["error"], json["result"],   json["violated"]};
+  return {task.point,     task.config_hash, task.overrides, json["status"],  json["error"],
+          json["result"], json["violated"], task.question,  task.audit_steps};
 }
 
 PointResult result_of(const SweepTask& task) {
-  return {task.point, task.config_hash, task.overrides, task.status, task.error, ""};
+  return {task.point, task.config_hash, task.overrides,  task.status, task.error, "",
+          "",         task.question,    task.audit_steps};
 }
 
 }  // namespace tandem::entry

@@ -1,0 +1,56 @@
+#include "sim/config/check_prices.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "sim/config/library.hpp"
+
+namespace tandem::config {
+namespace {
+
+/// Names of the scenario's own parts of a kind.
+std::vector<std::string> own_names(const System* system, std::string_view kind) {
+  std::vector<std::string> names;
+  if (system == nullptr) return names;
+  if (kind == "system") names.push_back(system->name);
+  if (kind == "chip") {
+    for (const auto& [name, chip] : system->chips) names.push_back(name);
+  }
+  return names;
+}
+
+void check_names(const Tree& tree, const char* key, std::string_view kind, const System* system,
+                 ReadContext& context) {
+  const Tree* priced = tree.find(key);
+  if (priced == nullptr || context.library == nullptr) return;
+  const FileKind& file_kind = *find_file_kind(kind);
+  const std::vector<std::string> own = own_names(system, kind);
+  for (const TreeEntry& entry : priced->entries) {
+    if (std::find(own.begin(), own.end(), entry.key) != own.end()) continue;
+    if (context.library->has(file_kind, entry.key, entry.key_place)) continue;
+    std::vector<std::string> known = context.library->names(file_kind);
+    known.insert(known.end(), own.begin(), own.end());
+    const std::string near = suggestion(entry.key, known);
+    context.problems.report(
+        entry.key_place,
+        fmt::format("there is no {} '{}' to price{}", kind, entry.key,
+                    near.empty() ? fmt::format("; there are {}", fmt::join(known, ", ")) : near));
+  }
+}
+
+}  // namespace
+
+void check_prices(const Tree& tree, const System* system, ReadContext& context) {
+  check_names(tree, "chips", "chip", system, context);
+  check_names(tree, "systems", "system", system, context);
+  const Tree* purchase = tree.find("purchase");
+  const TreeEntry* input = purchase == nullptr ? nullptr : purchase->find_entry("input");
+  if (input != nullptr && purchase->find("output") == nullptr) {
+    context.problems.report(input->key_place,
+                            "'purchase.input' says nothing without 'purchase.output'; write what "
+                            "a million generated tokens cost to buy too");
+  }
+}
+
+}  // namespace tandem::config
