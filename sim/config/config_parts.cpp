@@ -40,6 +40,20 @@ void add_model(const NeuralNetwork& model, std::map<std::string, ConfigPart>& pa
   parts["models/" + model.name] = hash_part(Hasher().add(key_of(model)));
 }
 
+/// What the other parts do not say: placement, serving, traffic, SLO, seed.
+Scenario without_parts(Scenario scenario) {
+  scenario.system = {};
+  scenario.model = {};
+  scenario.draft_model = {};
+  for (Deployment& deployment : scenario.deployments) {
+    deployment.model = {};
+    deployment.draft_model = {};
+  }
+  scenario.software = {};
+  scenario.prices = {};
+  return scenario;
+}
+
 }  // namespace
 
 std::map<std::string, ConfigPart> config_parts(const Scenario& scenario) {
@@ -56,7 +70,7 @@ std::map<std::string, ConfigPart> config_parts(const Scenario& scenario) {
   for (const Deployment& deployment : scenario.deployments) add_model(deployment.model, parts);
   parts["software/" + scenario.software.name] = values_of(scenario.software.parameters);
   parts["prices/" + scenario.prices.name] = values_of(scenario.prices.parameters);
-  parts["scenario"] = {{"hash", scenario.config_hash}};
+  parts["scenario"] = {{"hash", config_hash(without_parts(scenario))}};
   return parts;
 }
 

@@ -9,6 +9,8 @@
 #include <string_view>
 #include <utility>
 
+#include "sim/config/unit_text.hpp"
+
 namespace tandem {
 
 /// One pass over the text, a function per level of the grammar.
@@ -60,7 +62,8 @@ class ExpressionParser {
       const auto [end, failure] =
           std::from_chars(rest_.data(), rest_.data() + rest_.size(), ignored);
       if (failure != std::errc{}) fail(fmt::format("'{}' is no number", rest_));
-      take(static_cast<std::size_t>(end - rest_.data()));
+      const auto length = static_cast<std::size_t>(end - rest_.data());
+      take(length + unit_length(rest_, length));
     } else if (c == '\'' || c == '"') {
       const std::size_t end = rest_.find(c, 1);
       if (end == std::string_view::npos) fail("a quote is not closed");
@@ -72,6 +75,26 @@ class ExpressionParser {
     } else {
       fail(fmt::format("'{}' means nothing here", c));
     }
+  }
+
+  /// Characters behind the number of `length` at the front that are its unit: "4 ms", "3 TB/s".
+  static std::size_t unit_length(std::string_view text, std::size_t length) {
+    std::size_t start = length;
+    while (start < text.size() && text[start] == ' ') ++start;
+    const auto is_unit = [](char c) {
+      return std::isalpha(static_cast<unsigned char>(c)) != 0 || c == '/' || c == '%';
+    };
+    std::size_t end = start;
+    while (end < text.size() && is_unit(text[end])) ++end;
+    // A name behind a slash is a divisor unless it belongs to the unit.
+    for (; end > start; --end) {
+      if (end < text.size() && is_name_part(text[end])) continue;
+      const std::string_view whole = text.substr(0, end);
+      if (!std::holds_alternative<std::string>(value_of_text(std::string(whole)))) {
+        return end - length;
+      }
+    }
+    return 0;
   }
 
   std::size_t add(std::string op, ExpressionValue value, std::size_t left = 0,
@@ -152,9 +175,7 @@ class ExpressionParser {
       target_.names_.insert(token);
       return add("name", token);
     }
-    double number = 0;
-    std::from_chars(token.data(), token.data() + token.size(), number);
-    return add("value", number);
+    return add("value", value_of_text(token));
   }
 
   Expression& target_;
@@ -179,15 +200,7 @@ std::optional<bool> compared(const std::string& op, const T& a, const T& b) {
   return std::nullopt;
 }
 
-std::optional<ExpressionValue> combined(const std::string& op, const ExpressionValue& left,
-                                        const ExpressionValue& right) {
-  if (left.index() != right.index()) return std::nullopt;
-  if (const auto* word = std::get_if<std::string>(&left)) {
-    const auto answer = compared(op, *word, std::get<std::string>(right));
-    return answer ? std::optional<ExpressionValue>(as_number(*answer)) : std::nullopt;
-  }
-  const double a = std::get<double>(left);
-  const double b = std::get<double>(right);
+std::optional<ExpressionValue> of_numbers(const std::string& op, double a, double b) {
   if (const auto answer = compared(op, a, b)) return as_number(*answer);
   if (op == "+") return a + b;
   if (op == "-") return a - b;
@@ -196,7 +209,74 @@ std::optional<ExpressionValue> combined(const std::string& op, const ExpressionV
   return std::nullopt;
 }
 
+/// A number beside a quantity: in the unit of a figure; of another quantity only a factor.
+std::optional<ExpressionValue> scaled(const std::string& op, UnitNumber quantity, double other,
+                                      bool is_left) {
+  const auto number =
+      is_left ? of_numbers(op, quantity.number, other) : of_numbers(op, other, quantity.number);
+  const bool is_factor = op == "*" || (op == "/" && is_left);
+  if (!number || (!quantity.is_figure && !is_factor)) return std::nullopt;
+  if (!is_factor && op != "+" && op != "-") return number;
+  quantity.number = std::get<double>(*number);
+  return quantity;
+}
+
+std::optional<ExpressionValue> of_quantities(const std::string& op, const UnitNumber& a,
+                                             const UnitNumber& b) {
+  const bool are_alike = a.dimension == b.dimension;
+  const bool are_figures = a.is_figure && b.is_figure;
+  if (!are_alike || op == "*" || (are_figures && a.unit == b.unit && op != "+" && op != "-")) {
+    return are_figures ? of_numbers(op, a.number, b.number) : std::nullopt;
+  }
+  if (op != "+" && op != "-") return of_numbers(op, a.number * a.unit, b.number * b.unit);
+  const UnitNumber& scale = a.is_figure || !b.is_figure ? a : b;
+  UnitNumber sum = scale;
+  sum.number = std::get<double>(
+      *of_numbers(op, a.number * (a.unit / scale.unit), b.number * (b.unit / scale.unit)));
+  return sum;
+}
+
+std::optional<ExpressionValue> combined(const std::string& op, ExpressionValue left,
+                                        ExpressionValue right) {
+  auto* left_word = std::get_if<std::string>(&left);
+  auto* right_word = std::get_if<std::string>(&right);
+  if (left_word != nullptr && right_word != nullptr) {
+    const auto answer = compared(op, *left_word, *right_word);
+    return answer ? std::optional<ExpressionValue>(as_number(*answer)) : std::nullopt;
+  }
+  if (left_word != nullptr && std::holds_alternative<UnitNumber>(right)) {
+    left = value_of_text(*left_word);
+  }
+  if (right_word != nullptr && std::holds_alternative<UnitNumber>(left)) {
+    right = value_of_text(*right_word);
+  }
+  if (std::holds_alternative<std::string>(left) || std::holds_alternative<std::string>(right)) {
+    return std::nullopt;
+  }
+  const auto* a = std::get_if<UnitNumber>(&left);
+  const auto* b = std::get_if<UnitNumber>(&right);
+  if (a != nullptr && b != nullptr) return of_quantities(op, *a, *b);
+  if (a != nullptr) return scaled(op, *a, std::get<double>(right), true);
+  if (b != nullptr) return scaled(op, *b, std::get<double>(left), false);
+  return of_numbers(op, std::get<double>(left), std::get<double>(right));
+}
+
+/// Of a number or a quantity: nothing of a word.
+std::optional<double> number_of(const ExpressionValue& value) {
+  if (const auto* number = std::get_if<double>(&value)) return *number;
+  if (const auto* quantity = std::get_if<UnitNumber>(&value)) return quantity->number;
+  return std::nullopt;
+}
+
 }  // namespace
+
+ExpressionValue value_of_text(const std::string& text) {
+  if (const auto number = plain_number(text)) return *number;
+  const auto found = number_with_unit(text);
+  if (!found) return text;
+  if (found->dimension == Dimension::Fraction) return found->value;
+  return UnitNumber{found->value, 1, found->dimension, false};
+}
 
 Expression::Expression(std::string text, const SourcePlace& place)
     : text_(std::move(text)), place_(place) {
@@ -215,24 +295,27 @@ std::optional<ExpressionValue> Expression::value_at(std::size_t index,
   if (node.op == "name") return value_of(std::get<std::string>(node.value));
   const std::optional<ExpressionValue> left = value_at(node.left, value_of);
   if (!left) return std::nullopt;
+  if (node.op == "negate" && std::holds_alternative<UnitNumber>(*left)) {
+    return combined("*", *left, -1.0);
+  }
   if (node.op == "not" || node.op == "negate") {
-    const auto* number = std::get_if<double>(&*left);
-    if (number == nullptr) return std::nullopt;
+    const std::optional<double> number = number_of(*left);
+    if (!number) return std::nullopt;
     return node.op == "not" ? as_number(*number == 0) : -*number;
   }
   const std::optional<ExpressionValue> right = value_at(node.right, value_of);
   if (!right) return std::nullopt;
   if (node.op != "and" && node.op != "or") return combined(node.op, *left, *right);
-  const auto* a = std::get_if<double>(&*left);
-  const auto* b = std::get_if<double>(&*right);
-  if (a == nullptr || b == nullptr) return std::nullopt;
+  const std::optional<double> a = number_of(*left);
+  const std::optional<double> b = number_of(*right);
+  if (!a || !b) return std::nullopt;
   return as_number(node.op == "and" ? *a != 0 && *b != 0 : *a != 0 || *b != 0);
 }
 
 std::optional<bool> Expression::holds(const ValueOf& value_of) const {
   const std::optional<ExpressionValue> value = evaluate(value_of);
-  const auto* number = value ? std::get_if<double>(&*value) : nullptr;
-  if (number == nullptr) return std::nullopt;
+  const std::optional<double> number = value ? number_of(*value) : std::nullopt;
+  if (!number) return std::nullopt;
   return *number != 0;
 }
 

@@ -11,11 +11,25 @@
 #include <vector>
 
 #include "sim/core/diagnostics.hpp"
+#include "sim/describe/parameter.hpp"
 
 namespace tandem {
 
-/// A number or a word. Conditions are 1 or 0.
-using ExpressionValue = std::variant<double, std::string>;
+/// A number with a unit. That of a figure ("tpot_ms.p99") stands for a plain number too: numbers
+/// without a unit beside it are in its unit.
+struct UnitNumber {
+  double number = 0;  ///< times `unit` in the base unit of the dimension
+  double unit = 1;
+  Dimension dimension = Dimension::Scalar;
+  bool is_figure = false;
+};
+
+/// A number, a word or a quantity. Conditions are 1 or 0. Words that are numbers with a unit count
+/// as quantities beside quantities.
+using ExpressionValue = std::variant<double, std::string, UnitNumber>;
+
+/// "4 ms" as a quantity, "8" and "50 %" as numbers, other texts as words.
+[[nodiscard]] ExpressionValue value_of_text(const std::string& text);
 
 /// What a name stands for; nothing where it has no value.
 using ValueOf = std::function<std::optional<ExpressionValue>(const std::string&)>;
@@ -23,12 +37,13 @@ using ValueOf = std::function<std::optional<ExpressionValue>(const std::string&)
 /// A parsed condition.
 ///
 /// Grammar, weakest first: `or`; `and`; `not`; one of < <= > >= == !=; + -; * /; unary -. Operands
-/// are numbers, 'words' in quotes, dotted names and (...).
+/// are numbers, numbers with a unit (4 ms), 'words' in quotes, dotted names and (...).
 class Expression {
  public:
   /// Throws ConfigError at `place` for what is no expression.
   Expression(std::string text, const SourcePlace& place);
-  /// The value; nothing where a name has none, words meet arithmetic, or a divisor is 0.
+  /// The value; nothing where a name has none, words meet arithmetic, a divisor is 0, or a quantity
+  /// meets a number or one of another dimension that it cannot be compared with.
   [[nodiscard]] std::optional<ExpressionValue> evaluate(const ValueOf& value_of) const;
   /// Whether it holds; nothing where it has no value. A number other than 0 holds.
   [[nodiscard]] std::optional<bool> holds(const ValueOf& value_of) const;

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <set>
+
 #include "sim/config/study_file.hpp"
 #include "sim/config/sweep_axes.hpp"
 #include "sim/config/yaml_reader.hpp"
@@ -42,6 +44,26 @@ void read_objective(const Tree& item, Sweep& sweep, Problems& problems) {
 }
 
 }  // namespace
+
+void change_every_point(Sweep& sweep, const Override& change) {
+  const SourcePlace place{fmt::format("set {}", change.path), 0, 0};
+  const SweepChange own{change, place};
+  std::set<std::string> values;
+  for (SweepPoint& point : sweep.points) {
+    bool is_there = false;
+    for (SweepChange& set : point.changes) {
+      if (set.change.path != change.path) continue;
+      values.insert(set.change.value);
+      set = own;
+      is_there = true;
+    }
+    if (!is_there) point.changes.insert(point.changes.begin(), own);
+  }
+  if (values.size() <= 1) return;
+  throw ConfigError(place, fmt::format("the sweep has {} values of this path; change it in the "
+                                       "sweep, or leave it out here",
+                                       values.size()));
+}
 
 std::vector<std::string> conditions_of(const Slo& slo) {
   std::vector<std::string> conditions;

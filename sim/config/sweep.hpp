@@ -38,6 +38,10 @@ struct Sweep {
   bool holds_scenario_slos = false;
 };
 
+/// Makes a change to every point, in place of the sweep's own where it sets that path. Throws
+/// ConfigError where the sweep has several values of the path.
+void change_every_point(Sweep& sweep, const Override& change);
+
 /// Objectives of latency as constraints: "ttft_ms.p99 <= 500". None for what always holds.
 [[nodiscard]] std::vector<std::string> conditions_of(const Slo& slo);
 

@@ -222,6 +222,18 @@ std::optional<double> plain_number(const std::string& text) {
   return value;
 }
 
+std::optional<NumberWithUnit> number_with_unit(const std::string& text) {
+  std::string_view rest = trim(text);
+  if (!take_decimal(rest)) return std::nullopt;
+  const std::string_view name = trim(rest);
+  const auto* unit = std::find_if(std::begin(units), std::end(units),
+                                  [&](const Unit& u) { return u.name == name; });
+  if (unit == std::end(units)) return std::nullopt;
+  const ParsedNumber number = parse_number(text, unit->dimension);
+  if (!number.is_good()) return std::nullopt;
+  return NumberWithUnit{number.value, unit->dimension};
+}
+
 std::string print_number(double value, Dimension dimension) {
   if (takes_no_unit(dimension) && dimension != Dimension::RequestRate) {
     return fmt::format("{}", value);

@@ -26,6 +26,14 @@ struct ParsedNumber {
 /// The whole of `text` as a number without a unit; nothing when it is none.
 [[nodiscard]] std::optional<double> plain_number(const std::string& text);
 
+/// A number with a unit of any dimension, in base units.
+struct NumberWithUnit {
+  double value = 0;
+  Dimension dimension = Dimension::Scalar;
+};
+/// The whole of `text` as one; nothing for plain numbers and for what is none.
+[[nodiscard]] std::optional<NumberWithUnit> number_with_unit(const std::string& text);
+
 /// Writes a value so that parse_number() gives back exactly the same double: the largest unit that
 /// leaves at least 1, or a smaller one where the larger does not round-trip.
 [[nodiscard]] std::string print_number(double value, Dimension dimension);

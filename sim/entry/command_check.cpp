@@ -27,6 +27,15 @@ void update_file(const Baseline& baseline, const std::vector<EntryOutcome>& outc
   for (const std::string& line : moved) std::cout << "- " << line << " (" << reason << ")\n";
 }
 
+/// All entries' at once, when their page is printed: nothing is updated then.
+void throw_refusals(const std::vector<EntryOutcome>& outcomes) {
+  std::vector<Diagnostic> all;
+  for (const EntryOutcome& outcome : outcomes) {
+    all.insert(all.end(), outcome.refusals.begin(), outcome.refusals.end());
+  }
+  if (!all.empty()) throw ConfigError(std::move(all));
+}
+
 int run_check(const CheckArguments& arguments, const Context& context) {
   if (arguments.update && arguments.reason.empty()) {
     throw ConfigError("--update needs --reason TEXT: why did the figures move?");
@@ -37,6 +46,7 @@ int run_check(const CheckArguments& arguments, const Context& context) {
   if (!arguments.junit.empty()) {
     write_output(arguments.junit, [&](std::ostream& out) { out << junit_text(outcomes); });
   }
+  throw_refusals(outcomes);
   if (arguments.update) {
     update_file(baseline, outcomes, arguments.reason);
     return good;

@@ -18,6 +18,7 @@ struct PlanArguments {
   std::string database;
   SweepOptions options;
   int workers = 1;
+  bool force = false;
 };
 
 void run_plan(const PlanArguments& arguments, Session& session) {
@@ -26,7 +27,8 @@ void run_plan(const PlanArguments& arguments, Session& session) {
   PlanSearch search(context, load_plan(context.loader.roots(), arguments.plan), arguments.options);
   std::unique_ptr<SweepDatabase> database;
   if (!arguments.database.empty()) {
-    database = std::make_unique<SweepDatabase>(arguments.database, false);
+    database = std::make_unique<SweepDatabase>(
+        arguments.database, arguments.force ? ExistingPoints::Replace : ExistingPoints::Refuse);
   }
   const auto store = [&](const PointResult& result) {
     if (database) database->store(result);
@@ -65,6 +67,7 @@ void add_plan(CLI::App& app, Session& session) {
   command->add_option("plan", arguments->plan, "Plan file or name")->required();
   command->add_option("--workers", arguments->workers, "Worker processes");
   command->add_option("--db", arguments->database, "Database for the candidates, as of sweeps");
+  command->add_flag("--force", arguments->force, "Write a database that has points anew");
   command->add_option("--store", arguments->options.store,
                       "Folder of reusable step results, or none");
   command->add_option("--fidelity", arguments->options.fidelity,

@@ -42,7 +42,7 @@ void run_command(RunArguments& arguments, const Context& context) {
   const RunAnswer answer = run_scenario(context, arguments.request);
   std::unique_ptr<SweepDatabase> database;
   if (!arguments.database.empty()) {
-    database = std::make_unique<SweepDatabase>(arguments.database, true);
+    database = std::make_unique<SweepDatabase>(arguments.database, ExistingPoints::Keep);
   }
   write_outputs({{arguments.json, answer.json},
                  {arguments.requests, answer.requests_csv},

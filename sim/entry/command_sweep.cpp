@@ -21,24 +21,15 @@ struct SweepArguments {
   SweepOptions options;
   int workers = 1;
   bool resume = false;
+  bool force = false;
 };
 
-/// What has to run; rows of points that never run are written at once.
-std::vector<SweepTask> due_tasks(const std::vector<SweepTask>& tasks, SweepDatabase& database) {
-  std::set<std::pair<std::int64_t, std::string>> known;
-  for (const SweepTask& task : tasks) known.emplace(task.point, task.config_hash);
-  database.keep_only(known);
-  const auto finished = database.finished();
-  std::vector<SweepTask> due;
-  for (const SweepTask& task : tasks) {
-    if (finished.contains({task.point, task.config_hash})) continue;
-    if (task.status == "due") {
-      due.push_back(task);
-    } else {
-      database.store(result_of(task));
-    }
+ExistingPoints existing_points(const SweepArguments& arguments) {
+  if (arguments.resume && arguments.force) {
+    throw ConfigError("--resume keeps what the database has and --force drops it; write one");
   }
-  return due;
+  if (arguments.resume) return ExistingPoints::Keep;
+  return arguments.force ? ExistingPoints::Replace : ExistingPoints::Refuse;
 }
 
 void run_sweep(const SweepArguments& arguments, Session& session) {
@@ -46,8 +37,8 @@ void run_sweep(const SweepArguments& arguments, Session& session) {
   const Sweep sweep = load_sweep(session.context.loader.roots(), arguments.sweep);
   const std::vector<SweepTask> tasks = prepare_sweep(session.context, sweep, arguments.options);
   const std::string path = arguments.database.empty() ? sweep.name + ".db" : arguments.database;
-  SweepDatabase database(path, arguments.resume);
-  const std::vector<SweepTask> due = due_tasks(tasks, database);
+  SweepDatabase database(path, existing_points(arguments));
+  const std::vector<SweepTask> due = database.take_over(tasks);
   const int signal = run_tasks("sweep", due, arguments.workers,
                                [&](const PointResult& result) { database.store(result); });
   const std::vector<PointResult> results = database.results();
@@ -76,6 +67,7 @@ void add_sweep(CLI::App& app, Session& session) {
   command->add_option("--fidelity", arguments->options.fidelity,
                       "cycle, or analytical for the floor");
   command->add_flag("--resume", arguments->resume, "Keep finished points of the database");
+  command->add_flag("--force", arguments->force, "Write a database that has points anew");
   command->callback([arguments, &session] { run_sweep(*arguments, session); });
 
   CLI::App* worker = app.add_subcommand("worker", "Answers sweep points; started by sweep");

@@ -15,9 +15,11 @@ namespace {
 
 /// A sweep read from its file, with its tasks.
 struct PreparedSweep {
-  PreparedSweep(const std::string& file, const std::string& fidelity, const std::string& store) {
+  PreparedSweep(const std::string& file, const std::string& fidelity, const std::string& store,
+                const std::vector<std::pair<std::string, std::string>>& changes) {
     const Context context = make_context();
     sweep = load_sweep(context.loader.roots(), file);
+    for (const auto& [path, value] : changes) change_every_point(sweep, {path, value});
     tasks = prepare_sweep(context, sweep, {fidelity, store});
   }
   [[nodiscard]] std::string page(const std::vector<PointResult>& results) const {
@@ -35,10 +37,9 @@ struct PythonPlan {
   PlanSearch search;
 };
 
-void keep_only(SweepDatabase& database, const std::vector<SweepTask>& tasks) {
-  std::set<std::pair<std::int64_t, std::string>> known;
-  for (const SweepTask& task : tasks) known.emplace(task.point, task.config_hash);
-  database.keep_only(known);
+std::unique_ptr<SweepDatabase> open_database(const std::string& path, bool resume, bool force) {
+  const ExistingPoints fresh = force ? ExistingPoints::Replace : ExistingPoints::Refuse;
+  return std::make_unique<SweepDatabase>(path, resume ? ExistingPoints::Keep : fresh);
 }
 
 void add_values(py::module_& module) {
@@ -72,16 +73,17 @@ void add_studies(py::module_& module) {
   const auto released = py::call_guard<py::gil_scoped_release>();
   add_values(module);
   py::class_<PreparedSweep>(module, "PreparedSweep")
-      .def(py::init<const std::string&, const std::string&, const std::string&>(), released)
+      .def(py::init<const std::string&, const std::string&, const std::string&,
+                    const std::vector<std::pair<std::string, std::string>>&>(),
+           released)
       .def_readonly("tasks", &PreparedSweep::tasks)
       .def("page", &PreparedSweep::page, released);
   py::class_<SweepWorker>(module, "SweepWorker")
       .def(py::init([] { return std::make_unique<SweepWorker>(make_context()); }), released)
       .def("answer", &SweepWorker::answer, released);
   py::class_<SweepDatabase>(module, "SweepDatabase")
-      .def(py::init<const std::string&, bool>(), released)
-      .def("finished", &SweepDatabase::finished)
-      .def("keep_only", &keep_only)
+      .def(py::init(&open_database), released)
+      .def("take_over", &SweepDatabase::take_over, released)
       .def("store", &SweepDatabase::store, released)
       .def("results", &SweepDatabase::results);
   py::class_<PythonPlan>(module, "PlanSearch")

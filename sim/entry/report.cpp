@@ -95,11 +95,8 @@ Json shown_parts(const Json& result) {
 ReportData sweep_data(const std::string& path) {
   Json points = Json::array();
   for (const PointResult& row : read_points(path)) {
-    Json point{{"point", row.point},
-               {"overrides", row.overrides},
-               {"status", row.status},
-               {"error", row.error},
-               {"result", nullptr}};
+    Json point{{"point", row.point}, {"overrides", row.overrides}, {"status", row.status},
+               {"error", row.error}, {"violated", row.violated},   {"result", nullptr}};
     if (!row.result.empty()) point["result"] = shown_parts(Json::parse(row.result));
     points.push_back(point);
   }

@@ -19,7 +19,7 @@ struct CloseDatabase {
 int add_point(void* points, int, char** values, char**) {
   const auto text = [&](int column) { return values[column] == nullptr ? "" : values[column]; };
   static_cast<std::vector<PointResult>*>(points)->push_back(
-      {std::atoll(text(0)), text(1), text(2), text(3), text(4), text(5)});
+      {std::atoll(text(0)), text(1), text(2), text(3), text(4), text(5), text(6)});
   return 0;
 }
 
@@ -32,8 +32,8 @@ std::vector<PointResult> read_points(const std::string& path) {
   if (opened != SQLITE_OK) throw ConfigError(fmt::format("cannot open database '{}'", path));
   std::vector<PointResult> points;
   const int code = sqlite3_exec(database.get(),
-                                "SELECT point, config_hash, overrides, status, error, result "
-                                "FROM points ORDER BY point",
+                                "SELECT point, config_hash, overrides, status, error, result, "
+                                "violated FROM points ORDER BY point",
                                 &add_point, &points, nullptr);
   if (code == SQLITE_BUSY) {
     throw ConfigError(fmt::format("database '{}' is in use; wait until the sweep ends", path));

@@ -120,6 +120,8 @@ std::optional<bool> holds(const std::string& text) {
   return Expression(text, {}).holds([](const std::string& name) -> std::optional<ExpressionValue> {
     if (name == "three") return 3.0;
     if (name == "a.word") return std::string("fp8");
+    if (name == "limit") return value_of_text("4 ms");
+    if (name == "tpot_ms") return UnitNumber{3.5, 1e-3, Dimension::Time, true};
     return std::nullopt;
   });
 }
@@ -134,6 +136,26 @@ TEST(Expressions, BindAsInArithmetic) {
   EXPECT_EQ(holds("three == 3 or three == 3 and three == 4"), true);
   EXPECT_EQ(holds("a.word == 'fp8'"), true);
   EXPECT_EQ(holds("a.word != 'fp8'"), false);
+}
+
+// A figure of 3.5 ms, a path that is set to "4 ms".
+TEST(Expressions, CompareQuantitiesWhateverTheirUnits) {
+  for (const char* text :
+       {"tpot_ms < limit", "limit > tpot_ms", "tpot_ms < 4 ms", "tpot_ms > 3400 us",
+        "tpot_ms < 0.0036 s and tpot_ms > 0.0034 s", "tpot_ms < 3.6", "tpot_ms > 3.4",
+        "limit == 0.004 s", "limit == '4000 us'", "limit != 5 ms", "tpot_ms + 0.6 ms > limit",
+        "limit - tpot_ms < 0.6", "2 * tpot_ms == 7", "tpot_ms * 2 > limit", "limit / 2 < tpot_ms",
+        "tpot_ms / limit == 0.875", "-tpot_ms < 0", "50 % == 0.5", "3 TB/s > 2999 GB/s"}) {
+    EXPECT_EQ(holds(text), true) << text;
+  }
+  EXPECT_EQ(holds("tpot_ms < 3 ms"), false);
+  EXPECT_EQ(holds("limit < 3 ms"), false);
+}
+
+TEST(Expressions, SayNothingOfQuantitiesThatDoNotCompare) {
+  for (const char* text : {"limit < 5", "tpot_ms < 5 W", "limit < a.word", "limit + 1 < 5 ms"}) {
+    EXPECT_EQ(holds(text), std::nullopt) << text;
+  }
 }
 
 TEST(Expressions, SayNothingWhereANameHasNoValue) {

@@ -78,6 +78,39 @@ def check_bandwidth(house):
     house.check()
 
 
+def check_both(house):
+    """Hardware and a scenario that changed together are both named; other entries' are not."""
+    chip = house.plant("hw_configs/chips/h100_sxm.yaml", "3.35 TB/s", "3.3165 TB/s")
+    scenario = house.plant("workloads/scenarios/llama8b_gpu_pd.yaml", "system: dgx_h100\n",
+                           "system: dgx_h100\ntraffic: {prompt_tokens: 1000}\n")
+    said = house.check(code=1)
+    one, two = said.split("two e2e_ms.mean")
+    expect("chips/h100_sxm: hbm" in one and "scenario: " not in one, said)
+    expect("chips/h100_sxm: hbm" in two and "scenario: placement" in two, said)
+    scenario()
+    chip()
+
+
+def check_refused(house):
+    """An entry that cannot run is a failure in the XML and an error; the others run."""
+    mend = house.plant("workloads/scenarios/llama8b_gpu_pd.yaml", "system: dgx_h100\n",
+                       "system: dgx_h100\ntraffic: {prompt_tokens: lots}\n")
+    chip = house.plant("hw_configs/chips/h100_sxm.yaml", "3.35 TB/s", "3.3165 TB/s")
+    junit, text = house.folder / "junit.xml", house.baseline.read_text()
+    said = house.check("--junit", str(junit), code=2)
+    expect(re.search(r"llama8b_gpu_pd.yaml:\d+:\d+: error: .*'lots'", said), said)
+    expect("REFUSED two\n" in said and "MOVED one tpot_ms" in said and "1 entries refused" in said,
+           said)
+    suites = xml.etree.ElementTree.parse(junit).getroot()
+    expect((suites.get("tests"), suites.get("failures")) == ("3", "3"), junit.read_text())
+    expect("'lots'" in suites.find("testsuite[@name='two']/testcase/failure").text,
+           junit.read_text())
+    house.check("--update", "--reason", "no", code=2)
+    expect(house.baseline.read_text() == text, "an update without all entries")
+    chip()
+    mend()
+
+
 def check_link(house, link):
     path = house.folder / "hw_configs" / "links" / f"{link}.yaml"
     value = re.search(r"bandwidth: \{value: ([\d.]+) ", path.read_text())[1]
@@ -111,6 +144,8 @@ def main():
         said = house.check()
         expect("what moved" not in said and "3 figures, 0 moved" in said, said)
         check_bandwidth(house)
+        check_both(house)
+        check_refused(house)
         check_link(house, "nvlink4")
         check_history(house)
     print("1 % of a chip and half of a link are seen and named")

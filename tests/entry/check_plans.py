@@ -124,7 +124,7 @@ def main():
             pruned += sum(row[3] == "pruned" for row in rows)
             if len(rows) != 20:
                 failures.append(f"{goal}: {len(rows)} rows")
-            run(tandem, "plan", plan, "--db", searched, "--store", store)
+            run(tandem, "plan", plan, "--db", searched, "--store", store, "--force")
             if rows_of(searched) != rows:
                 failures.append(f"{goal}: one worker differs from two")
     if pruned < 8:

@@ -148,6 +148,47 @@ def check_other_questions(check):
     check.expect(len(rows_of(database)) == len(rows), "rows went with a mistake of the command")
 
 
+def check_growth(check):
+    """A sweep that grows, in the middle too, runs what is new; the rest keeps its numbers. Points
+    that are there are never dropped without being asked."""
+    database = check.folder / "grown.db"
+    whole = check.sweep.read_text()
+    check.sweep.write_text(whole.replace("[1, 2, 4, 100000]", "[1, 4]"))
+    few = check.run("grown.db", 2)[0]
+    _, err = check.start(database).communicate(timeout=60)
+    check.expect("has 11 points of an earlier run" in err and "--resume" in err, f"no refusal: {err}")
+    check.sweep.write_text(whole)
+    rows, out = check.run("grown.db", 2, "--resume")
+    check.expect(", 4 run now: " in out, f"other points than the new ones run: {out}")
+    fresh = check.run("fresh.db", 2)[0]
+    same = [0, 2, 3, 4, 6, 7]  # config_hash and audit_steps count audits
+    check.expect([[row[i] for i in same] for row in rows] == [[row[i] for i in same] for row in fresh]
+                 and len(few) == 11, "rows of a grown sweep differ")
+    check.expect([row[5]["summary"] for row in rows if row[5]]
+                 == [row[5]["summary"] for row in fresh if row[5]], "figures of a grown sweep differ")
+    both = check.start(database, "--resume", "--force")
+    check.expect("write one" in both.communicate(timeout=60)[1], "--resume with --force")
+    check.run("grown.db", 2, "--force")
+
+
+def check_units(check):
+    """Values with units in constraints, and for SQL."""
+    sweep = check.folder / "units.yaml"
+    sweep.write_text("kind: sweep\nscenario: llama8b_gpu\nset: {traffic.requests: 4}\n"
+                     "vary: {slo.tpot_p99: [1 ms, 4 us, 9 s]}\n"
+                     "constraints: [slo.tpot_p99 <= 2 s, tpot_ms.p99 <= slo.tpot_p99 * 1000]\n")
+    check.sweep, kept = sweep, check.sweep
+    rows, _ = check.run("units.db", 1)
+    check.sweep = kept
+    check.expect([row[3] for row in rows] == ["ok", "ok", "excluded"], f"{[row[3] for row in rows]}")
+    check.expect([bool(row[6]) for row in rows] == [False, True, False],
+                 f"{[row[6] for row in rows]}")
+    with contextlib.closing(sqlite3.connect(check.folder / "units.db")) as connection:
+        seconds = connection.execute("SELECT number FROM changes WHERE path = 'slo.tpot_p99' "
+                                     "ORDER BY point").fetchall()
+    check.expect(seconds == [(1e-3,), (4e-6,), (9.0,)], f"numbers for SQL: {seconds}")
+
+
 def check_interrupt(check, expected):
     """Ctrl-C, and a second sweep while the first one runs."""
     database = check.folder / "interrupted.db"
@@ -184,6 +225,8 @@ def main():
         check_kills(check, expected)
         check_interrupt(check, expected)
         check_other_questions(check)
+        check_growth(check)
+        check_units(check)
         check_dead_worker(check, expected)
     print("\n".join(check.failures) or "all equal")
     return 1 if check.failures else 0

@@ -25,30 +25,86 @@ class SweepDatabaseTest : public testing::Test {
   std::string path_;
 };
 
-using Points = std::set<std::pair<std::int64_t, std::string>>;
-
-TEST_F(SweepDatabaseTest, RemembersFinishedPointsAndForgetsFailedOnes) {
-  {
-    SweepDatabase database(path_, false);
-    database.store({0, "aa", "x=1", "ok", "", R"({"summary":{"ttft_ms":{"p99":7}}})"});
-    database.store({1, "bb", "x=2", "error", "two workers died", ""});
-    database.store({2, "cc", "x=3", "refused", "no room", ""});
-  }
-  const SweepDatabase again(path_, true);
-  EXPECT_EQ(again.finished(), (Points{{0, "aa"}, {2, "cc"}}));
+SweepTask task_of(std::int64_t point, const std::string& question, std::int64_t audit_steps = 10) {
+  SweepTask task;
+  task.point = point;
+  task.status = "due";
+  task.overrides = "x=" + std::to_string(point);
+  task.question = question;
+  task.audit_steps = audit_steps;
+  return task;
 }
 
-TEST_F(SweepDatabaseTest, DropsWhatAnotherSweepLeft) {
-  SweepDatabase database(path_, false);
-  database.store({0, "aa", "x=1", "ok", "", ""});
-  database.store({1, "old", "x=2", "ok", "", ""});
-  database.keep_only({{0, "aa"}, {1, "new"}});
-  EXPECT_EQ(database.finished(), (Points{{0, "aa"}}));
+/// A row as a task leaves it.
+PointResult row_of(const SweepTask& task, const std::string& status) {
+  PointResult row = result_of(task);
+  row.status = status;
+  return row;
+}
+
+std::vector<std::int64_t> points_of(const std::vector<SweepTask>& tasks) {
+  std::vector<std::int64_t> points;
+  for (const SweepTask& task : tasks) points.push_back(task.point);
+  return points;
+}
+
+TEST_F(SweepDatabaseTest, RunsAgainWhatFailed) {
+  const std::vector<SweepTask> tasks = {task_of(0, "a"), task_of(1, "b"), task_of(2, "c")};
+  {
+    SweepDatabase database(path_, ExistingPoints::Refuse);
+    database.store(row_of(tasks[0], "ok"));
+    database.store(row_of(tasks[1], "error"));
+    database.store(row_of(tasks[2], "refused"));
+  }
+  SweepDatabase again(path_, ExistingPoints::Keep);
+  EXPECT_EQ(points_of(again.take_over(tasks)), (std::vector<std::int64_t>{1}));
+  EXPECT_EQ(again.results().size(), 2U);
+}
+
+// A sweep grows by a point before and one behind the old ones, and loses one of them.
+TEST_F(SweepDatabaseTest, KeepsTheRowsOfTheSameQuestionsUnderTheirNewNumbers) {
+  SweepDatabase database(path_, ExistingPoints::Refuse);
+  for (const SweepTask& task : {task_of(0, "a"), task_of(1, "b"), task_of(2, "c")}) {
+    database.store(row_of(task, "ok"));
+  }
+  const auto due = database.take_over(
+      {task_of(0, "new"), task_of(1, "a"), task_of(2, "c"), task_of(3, "newer")});
+  EXPECT_EQ(points_of(due), (std::vector<std::int64_t>{0, 3}));
+  const std::vector<PointResult> rows = database.results();
+  ASSERT_EQ(rows.size(), 2U);
+  EXPECT_EQ(rows[0].point, 1);
+  EXPECT_EQ(rows[0].question, "a");
+  EXPECT_EQ(rows[0].overrides, "x=1");
+  EXPECT_EQ(rows[1].question, "c");
+}
+
+TEST_F(SweepDatabaseTest, RunsAgainWhatWasAuditedLess) {
+  SweepDatabase database(path_, ExistingPoints::Refuse);
+  for (const SweepTask& task : {task_of(0, "a", 10), task_of(1, "b", 30)}) {
+    database.store(row_of(task, "ok"));
+  }
+  const auto due = database.take_over({task_of(0, "a", 20), task_of(1, "b", 20)});
+  EXPECT_EQ(points_of(due), (std::vector<std::int64_t>{0}));
+}
+
+TEST_F(SweepDatabaseTest, RefusesPointsOfAnEarlierRunAndNothingElse) {
+  std::ofstream{path_};  // an empty file, as mktemp leaves it
+  { SweepDatabase(path_, ExistingPoints::Refuse).store(row_of(task_of(0, "a"), "ok")); }
+  try {
+    SweepDatabase(path_, ExistingPoints::Refuse);
+    FAIL() << "overwritten";
+  } catch (const ConfigError& error) {
+    EXPECT_NE(std::string(error.what()).find("has 1 points of an earlier run; keep"),
+              std::string::npos)
+        << error.what();
+  }
+  EXPECT_EQ(SweepDatabase(path_, ExistingPoints::Keep).results().size(), 1U);
+  EXPECT_EQ(SweepDatabase(path_, ExistingPoints::Replace).results().size(), 0U);
 }
 
 TEST_F(SweepDatabaseTest, IsLockedWhileOneSweepHoldsIt) {
-  const SweepDatabase database(path_, false);
-  EXPECT_THROW(SweepDatabase(path_, true), ConfigError);
+  const SweepDatabase database(path_, ExistingPoints::Refuse);
+  EXPECT_THROW(SweepDatabase(path_, ExistingPoints::Keep), ConfigError);
 }
 
 TEST(SweepFigures, AreThoseOfASummary) {
@@ -135,7 +191,8 @@ TEST_F(RacksOfPlansTest, AreAMistakeWhereTheyAreNotKnown) {
 
 TEST_F(SweepDatabaseTest, KeepsTheTornadoOfOnePlan) {
   const TornadoBar bar{"usd_per_hour", "prices.h100", 1, 2, "list", "assumed", 0.9, 1.2};
-  for (int plan = 0; plan < 2; ++plan) SweepDatabase(path_, false).store_tornado({bar, bar});
+  for (int plan = 0; plan < 2; ++plan)
+    SweepDatabase(path_, ExistingPoints::Replace).store_tornado({bar, bar});
   sqlite3* raw = nullptr;
   ASSERT_EQ(sqlite3_open(path_.c_str(), &raw), SQLITE_OK);
   std::string rows;

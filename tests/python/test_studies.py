@@ -11,6 +11,7 @@ import signal
 import sqlite3
 import subprocess
 
+import numpy
 import pytest
 
 import tandem
@@ -83,6 +84,31 @@ def test_resuming_runs_only_what_is_missing(here, tmp_path):
     assert tandem.sweep(SWEEP, db=database, resume=True, fidelity="analytical") == here
     seeds = [row[-1].get("seed") for row in rows_of(database) if row[3] == "ok"]
     assert seeds.count(1) == 1 and seeds.count(7) == len(seeds) - 1
+
+
+def test_points_that_are_there_are_not_dropped_unasked(tmp_path):
+    small = {**SWEEP, "vary": {"traffic.concurrency": [1]}}
+    rows = tandem.sweep(small, db=tmp_path / "points.db", fidelity="analytical")
+    with pytest.raises(tandem.ConfigError, match="1 points of an earlier run.*resume=True"):
+        tandem.sweep(small, db=tmp_path / "points.db", fidelity="analytical")
+    assert tandem.sweep(small, db=tmp_path / "points.db", force=True, fidelity="analytical") == rows
+
+
+def test_set_changes_every_point_of_a_sweep_and_numbers_may_be_numpy_s(tmp_path):
+    (tmp_path / "sweep.yaml").write_text(json.dumps({
+        "kind": "sweep", "scenario": "llama8b_gpu", "vary": {"traffic.concurrency": [1, 2]},
+        "set": {"traffic.requests": 3}}))
+    changes = {"traffic.output_tokens": numpy.int64(16), "traffic.requests": numpy.int32(4)}
+    rows = tandem.sweep(tmp_path / "sweep.yaml", set=changes, fidelity="analytical")
+    assert [row["traffic.output_tokens"] for row in rows] == [16, 16]
+    assert [row["traffic.requests"] for row in rows] == [4, 4]
+    own = tandem.sweep("llama8b_gpu", {"traffic.concurrency": numpy.array([1, 2])}, set=changes,
+                       fidelity="analytical")
+    assert [row["e2e_ms"] for row in own] == [row["e2e_ms"] for row in rows]
+    assert tandem.run("llama8b_gpu", set={**changes, "traffic.concurrency": numpy.int64(1)},
+                      fidelity="analytical").summary["e2e_ms"] == rows[0]["e2e_ms"]
+    with pytest.raises(tandem.ConfigError, match="has 2 values of this path"):
+        tandem.sweep(tmp_path / "sweep.yaml", set={"traffic.concurrency": 3})
 
 
 def test_mistakes_are_all_told():

@@ -48,11 +48,17 @@ EntryOutcome run_entry(const Baseline& baseline, const BaselineEntry& entry,
   outcome.config_hash = result["config_hash"];
   outcome.pass_s = answer.pass_s;
   outcome.parts = answer.parts;
-  outcome.parts.erase("scenario");
   for (const ExpectedFigure& figure : entry.expected) {
     outcome.figures.push_back({figure, figure_of(result, figure)});
   }
   outcome.reasons = moved_parts(baseline, entry, outcome);
+  return outcome;
+}
+
+EntryOutcome refused_entry(const BaselineEntry& entry, const ConfigError& error) {
+  EntryOutcome outcome;
+  outcome.name = entry.name;
+  outcome.refusals = error.diagnostics();
   return outcome;
 }
 
@@ -85,7 +91,13 @@ std::vector<EntryOutcome> check_baseline(const Baseline& baseline, const std::st
   Progress progress("check");
   for (const BaselineEntry& entry : baseline.entries) {
     progress.update(entry.name);
-    outcomes.push_back(run_entry(baseline, entry, store, context));
+    try {
+      outcomes.push_back(run_entry(baseline, entry, store, context));
+    } catch (const ConfigError& error) {
+      outcomes.push_back(refused_entry(entry, error));
+    } catch (const ModelError& error) {
+      outcomes.push_back(refused_entry(entry, ConfigError(error.what())));
+    }
   }
   return outcomes;
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "sim/config/studies.hpp"
+#include "sim/core/diagnostics.hpp"
 #include "sim/entry/context.hpp"
 
 namespace tandem::entry {
@@ -28,10 +29,12 @@ struct EntryOutcome {
   std::map<std::string, ConfigPart> parts;
   /// What differs from the baseline, most important first; empty where nothing does.
   std::vector<std::string> reasons;
+  /// Why the entry did not run, or has not the figures that are expected; without figures then.
+  std::vector<Diagnostic> refusals;
   [[nodiscard]] std::size_t moved() const;
 };
 
-/// Runs every entry. Throws ConfigError for an expected figure that a result does not have.
+/// Runs every entry, also behind one that is refused.
 [[nodiscard]] std::vector<EntryOutcome> check_baseline(const Baseline& baseline,
                                                        const std::string& store,
                                                        const Context& context);
@@ -42,7 +45,8 @@ struct EntryOutcome {
 /// The outcome for people: a line per figure and, below an entry that moved, what moved it.
 [[nodiscard]] std::string check_page(const std::vector<EntryOutcome>& outcomes);
 
-/// The outcome as JUnit XML: a suite per entry, a case per figure.
+/// The outcome as JUnit XML: a suite per entry, a case per figure; one case that fails for an entry
+/// that was refused.
 [[nodiscard]] std::string junit_text(const std::vector<EntryOutcome>& outcomes);
 
 /// The baseline with the figures found. `reason` and the figures that moved join its history; the

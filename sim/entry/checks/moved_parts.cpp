@@ -41,19 +41,27 @@ std::vector<std::string> key_changes(const ConfigPart& before, const ConfigPart&
   return changes;
 }
 
+constexpr const char* scenario_moved = "scenario: placement, serving, traffic, SLO, seed or audits";
+
 void add_configuration(const Baseline& baseline, const BaselineEntry& entry,
                        const EntryOutcome& outcome, std::vector<std::string>& reasons) {
+  bool knows_scenario = false;
   for (const auto& [name, part] : outcome.parts) {
     auto found = baseline.parts.find(entry.name + ":" + name);
     if (found == baseline.parts.end()) found = baseline.parts.find(name);
-    if (found == baseline.parts.end()) {
+    if (name == "scenario") {
+      knows_scenario = found != baseline.parts.end();
+      if (knows_scenario && found->second != part) reasons.emplace_back(scenario_moved);
+    } else if (found == baseline.parts.end()) {
       reasons.push_back(fmt::format("{}: not in the baseline", name));
     } else if (const auto changes = key_changes(found->second, part); !changes.empty()) {
       reasons.push_back(fmt::format("{}: {}", name, fmt::join(changes, ", ")));
     }
   }
   if (reasons.empty() && outcome.config_hash != entry.config_hash) {
-    reasons.push_back("scenario: placement, serving, traffic, SLO, or a source or range");
+    reasons.emplace_back(knows_scenario ? "a source or range of a number"
+                                        : "scenario: placement, serving, traffic, SLO, or a source "
+                                          "or range");
   }
 }
 

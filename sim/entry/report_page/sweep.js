@@ -54,8 +54,10 @@ class SweepView {
     const perChip = "output_tokens_per_s_per_chip";
     const y = this.keys.includes(perChip) ? perChip : "output_tokens_per_s";
     pending.push(() => this.plot());
-    return section("Points", "The line joins the points that no other beats in both figures. A " +
-      "click on a mark or a row shows that point below.",
+    const broken = this.good.some((point) => point.violated) ?
+      "Hollow marks break a constraint and are left out of it. " : "";
+    return section("Points", "The line joins the points that no other beats in both figures. " +
+      broken + "A click on a mark or a row shows that point below.",
       make("div", {className: "tools"},
         this.choice("across", this.keys, "output_tokens_per_s_per_user", "Across"),
         this.choice("up", this.keys, y, "Up"),
@@ -74,14 +76,16 @@ class SweepView {
     const points = this.good.map((point) => ({x: at(point.result.summary, x),
       y: at(point.result.summary, y), point})).filter((mark) => typeof mark.x === "number" &&
       typeof mark.y === "number");
-    this.front = paretoOf(points, this.least(x, y));
+    this.front = paretoOf(points.filter((mark) => !mark.point.violated), this.least(x, y));
     const values = [...new Set(points.map((mark) => mark.point.changes[colour]))];
     const traces = values.map((value) => {
       const own = points.filter((mark) => mark.point.changes[colour] === value);
       return {type: "scatter", mode: "markers", name: colour ? `${colour} = ${value}` : "points",
-        marker: {size: 9}, x: own.map((mark) => mark.x), y: own.map((mark) => mark.y),
+        marker: {size: 9, symbol: own.map((mark) => mark.point.violated ? "circle-open" : "circle")},
+        x: own.map((mark) => mark.x), y: own.map((mark) => mark.y),
         customdata: own.map((mark) => mark.point.point),
-        text: own.map((mark) => mark.point.overrides.replace(/; /g, "<br>")),
+        text: own.map((mark) => mark.point.overrides.replace(/; /g, "<br>") +
+          (mark.point.violated ? `<br>breaks ${mark.point.violated.replace(/</g, "&lt;")}` : "")),
         hovertemplate: "%{text}<br>%{x:.4g}, %{y:.4g}<extra></extra>"};
     });
     traces.push({type: "scatter", mode: "lines", name: "Pareto front", hoverinfo: "skip",
@@ -100,11 +104,13 @@ class SweepView {
   tableSection() {
     const keys = ["output_tokens_per_s", "output_tokens_per_s_per_user", "ttft_ms.p99",
       "tpot_ms.p99", "energy_j_per_output_token", "usd_per_m_output_tokens"];
+    const breaks = this.good.some((point) => point.violated);
     const rows = this.good.map((point) => [point.point, ...this.paths.map((path) =>
       point.changes[path] ?? "–"), ...keys.map((key) => number(at(point.result.summary, key))),
     Object.entries(point.result.pools || {}).map(([name, pool]) =>
-      `${name}: ${pool.bottleneck ?? "–"}`).join(", ")]);
-    const list = table(["Point", ...this.paths, ...keys.map(title), "Bottlenecks"], rows);
+      `${name}: ${pool.bottleneck ?? "–"}`).join(", "), ...(breaks ? [point.violated] : [])]);
+    const list = table(["Point", ...this.paths, ...keys.map(title), "Bottlenecks",
+      ...(breaks ? ["Breaks"] : [])], rows);
     list.querySelectorAll("tbody tr").forEach((row, index) => {
       row.className = "pick";
       row.dataset.point = this.good[index].point;

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <sqlite3.h>
 
+#include <set>
+
 #include "sim/core/diagnostics.hpp"
 #include "sim/entry/sweeps/sweep_figures.hpp"
 
@@ -51,7 +53,7 @@ void SweepDatabase::Closer::operator()(sqlite3* database) const {
   sqlite3_close(database);
 }
 
-SweepDatabase::SweepDatabase(const std::string& path, bool keep_existing) : path_(path) {
+SweepDatabase::SweepDatabase(const std::string& path, ExistingPoints existing) : path_(path) {
   sqlite3* raw = nullptr;
   const int code = sqlite3_open(path.c_str(), &raw);
   database_.reset(raw);
@@ -61,14 +63,30 @@ SweepDatabase::SweepDatabase(const std::string& path, bool keep_existing) : path
   execute("PRAGMA journal_mode=WAL");
   execute("PRAGMA synchronous=NORMAL");
   execute("BEGIN EXCLUSIVE");
-  if (!keep_existing) execute("DROP TABLE IF EXISTS points; DROP TABLE IF EXISTS tornado");
+  const std::int64_t found = existing == ExistingPoints::Refuse ? count_points() : 0;
+  if (found > 0) {
+    throw ConfigError(
+        fmt::format("database '{}' has {} points of an earlier run; keep those that are finished "
+                    "(sweeps: --resume, resume=True), write it anew (--force, force=True), or "
+                    "choose another name",
+                    path, found));
+  }
+  if (existing != ExistingPoints::Keep) {
+    execute(
+        "DROP TABLE IF EXISTS points; DROP TABLE IF EXISTS changes; DROP TABLE IF EXISTS tornado");
+  }
   execute(
       "CREATE TABLE IF NOT EXISTS points (point INTEGER PRIMARY KEY, config_hash TEXT, "
-      "overrides TEXT, status TEXT, error TEXT, result TEXT, violated TEXT)");
+      "overrides TEXT, status TEXT, error TEXT, result TEXT, violated TEXT, question TEXT, "
+      "audit_steps INTEGER)");
+  execute(
+      "CREATE TABLE IF NOT EXISTS changes (point INTEGER, path TEXT, value TEXT, number REAL, "
+      "PRIMARY KEY (point, path))");
   add_missing_columns();
   execute("COMMIT");
-  std::string names = "point, config_hash, overrides, status, error, result, violated";
-  std::string marks = "?, ?, ?, ?, ?, ?, ?";
+  std::string names =
+      "point, config_hash, overrides, status, error, result, violated, question, audit_steps";
+  std::string marks = "?, ?, ?, ?, ?, ?, ?, ?, ?";
   for (const std::string& figure : summary_figures()) {
     names += fmt::format(", \"{}\"", column_of(figure));
     marks += ", ?";
@@ -87,7 +105,10 @@ void SweepDatabase::add_missing_columns() {
     Statement info(database_.get(), "PRAGMA table_info(points)");
     while (info.step()) existing.insert(info.text(1));
   }
-  if (!existing.contains("violated")) execute("ALTER TABLE points ADD COLUMN violated TEXT");
+  for (const char* column : {"violated TEXT", "question TEXT", "audit_steps INTEGER"}) {
+    const std::string name(column, std::string_view(column).find(' '));
+    if (!existing.contains(name)) execute(fmt::format("ALTER TABLE points ADD COLUMN {}", column));
+  }
   for (const std::string& figure : summary_figures()) {
     const std::string column = column_of(figure);
     if (existing.contains(column)) continue;
@@ -101,27 +122,40 @@ void SweepDatabase::execute(const std::string& sql) {
   }
 }
 
-std::set<std::pair<std::int64_t, std::string>> SweepDatabase::finished() const {
-  std::set<std::pair<std::int64_t, std::string>> done;
-  Statement query(database_.get(),
-                  "SELECT point, config_hash FROM points WHERE status IN ('ok', 'refused')");
-  while (query.step()) done.emplace(query.integer(0), query.text(1));
-  return done;
+std::int64_t SweepDatabase::count_points() const {
+  Statement tables(database_.get(),
+                   "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'points'");
+  tables.step();
+  if (tables.integer(0) == 0) return 0;
+  Statement points(database_.get(), "SELECT COUNT(*) FROM points");
+  points.step();
+  return points.integer(0);
 }
 
-void SweepDatabase::keep_only(const std::set<std::pair<std::int64_t, std::string>>& points) {
-  std::vector<std::int64_t> others;
-  {
-    Statement query(database_.get(), "SELECT point, config_hash FROM points");
-    while (query.step()) {
-      if (!points.contains({query.integer(0), query.text(1)})) others.push_back(query.integer(0));
+std::vector<SweepTask> SweepDatabase::take_over(const std::vector<SweepTask>& tasks) {
+  std::map<std::string, PointResult> finished;
+  for (PointResult& row : results()) {
+    if (row.question.empty() || (row.status != "ok" && row.status != "refused")) continue;
+    finished.insert_or_assign(row.question, std::move(row));
+  }
+  std::vector<SweepTask> due;
+  execute("BEGIN");
+  execute("DELETE FROM points; DELETE FROM changes");
+  for (const SweepTask& task : tasks) {
+    const auto known = finished.find(task.question);
+    if (task.status != "due") {
+      store(result_of(task));
+    } else if (known == finished.end() || known->second.audit_steps < task.audit_steps) {
+      due.push_back(task);
+    } else {
+      PointResult row = known->second;
+      row.point = task.point;
+      row.overrides = task.overrides;
+      store(row);
     }
   }
-  execute("BEGIN");
-  for (const std::int64_t point : others) {
-    execute(fmt::format("DELETE FROM points WHERE point = {}", point));
-  }
   execute("COMMIT");
+  return due;
 }
 
 void SweepDatabase::store(const PointResult& result) {
@@ -135,13 +169,35 @@ void SweepDatabase::store(const PointResult& result) {
   insert.bind(7, result.violated);
   const std::map<std::string, double> figures =
       result.result.empty() ? std::map<std::string, double>{} : figures_of_result(result.result);
-  int index = 8;
+  insert.bind(8, result.question);
+  insert.bind(9, result.audit_steps);
+  int index = 10;
   for (const std::string& figure : summary_figures()) {
     const auto found = figures.find(figure);
     if (found != figures.end()) insert.bind(index, found->second);
     ++index;
   }
   insert.step();
+  store_changes(result);
+}
+
+void SweepDatabase::store_changes(const PointResult& result) {
+  std::string_view rest = result.overrides;
+  while (!rest.empty()) {
+    const std::string_view change = rest.substr(0, rest.find("; "));
+    rest.remove_prefix(std::min(rest.size(), change.size() + 2));
+    const std::size_t equals = change.find('=');
+    if (equals == std::string_view::npos) continue;
+    const std::string value(change.substr(equals + 1));
+    Statement insert(database_.get(), "INSERT OR REPLACE INTO changes VALUES (?, ?, ?, ?)");
+    insert.bind(1, result.point);
+    insert.bind(2, std::string(change.substr(0, equals)));
+    insert.bind(3, value);
+    const ExpressionValue read = value_of_text(value);
+    if (const auto* number = std::get_if<double>(&read)) insert.bind(4, *number);
+    if (const auto* quantity = std::get_if<UnitNumber>(&read)) insert.bind(4, quantity->number);
+    insert.step();
+  }
 }
 
 void SweepDatabase::store_tornado(const std::vector<TornadoBar>& bars) {
@@ -168,12 +224,13 @@ void SweepDatabase::store_tornado(const std::vector<TornadoBar>& bars) {
 
 std::vector<PointResult> SweepDatabase::results() const {
   std::vector<PointResult> results;
-  Statement query(database_.get(),
-                  "SELECT point, config_hash, overrides, status, error, result, violated FROM "
-                  "points ORDER BY point");
+  Statement query(
+      database_.get(),
+      "SELECT point, config_hash, overrides, status, error, result, violated, question, "
+      "audit_steps FROM points ORDER BY point");
   while (query.step()) {
     results.push_back({query.integer(0), query.text(1), query.text(2), query.text(3), query.text(4),
-                       query.text(5), query.text(6)});
+                       query.text(5), query.text(6), query.text(7), query.integer(8)});
   }
   return results;
 }

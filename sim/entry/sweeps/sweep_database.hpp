@@ -4,9 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "sim/entry/sweeps/sweep_tasks.hpp"
@@ -27,20 +25,25 @@ struct TornadoBar {
   double largest = 1;
 };
 
-/// Table points(point, config_hash, overrides, status, error, result, violated, and the summary's
-/// figures as columns), a row per point, each written in a transaction of its own: whenever the
-/// process ends, the file has whole rows only. Holds SQLite's exclusive lock as long as it lives.
-/// Throws ConfigError when the file cannot be opened, is no such database, or is in use.
+/// What becomes of points that the file already has.
+enum class ExistingPoints : std::uint8_t { Refuse, Keep, Replace };
+
+/// Table points(point, config_hash, overrides, status, error, result, violated, question,
+/// audit_steps, and the summary's figures as columns), a row per point, and table changes(point,
+/// path, value, number), numbers in base units; each row is written in a transaction of its own:
+/// whenever the process ends, the file has whole rows only. Holds SQLite's exclusive lock as long
+/// as it lives. Throws ConfigError when the file cannot be opened, is no such database, is in use,
+/// or has points that are refused.
 class SweepDatabase {
  public:
-  SweepDatabase(const std::string& path, bool keep_existing);
+  SweepDatabase(const std::string& path, ExistingPoints existing);
   ~SweepDatabase();
   SweepDatabase(const SweepDatabase&) = delete;
   SweepDatabase& operator=(const SweepDatabase&) = delete;
-  /// Points that need not run again, with their config hash: those that are ok or were refused.
-  [[nodiscard]] std::set<std::pair<std::int64_t, std::string>> finished() const;
-  /// Drops all rows but these: what another sweep or an earlier version of this one left.
-  void keep_only(const std::set<std::pair<std::int64_t, std::string>>& points);
+  /// Makes the rows those of `tasks`, in one transaction, and returns what has to run. A row that
+  /// is ok or was refused stays for every task with the same question, under the task's number, if
+  /// it audited at least as many passes; all other rows go. Tasks that never run get theirs.
+  [[nodiscard]] std::vector<SweepTask> take_over(const std::vector<SweepTask>& tasks);
   void store(const PointResult& result);
   /// Table tornado(rank, figure, parameter, low, high, source, basis, least, largest): of plans,
   /// what their answer hangs on.
@@ -53,6 +56,8 @@ class SweepDatabase {
     void operator()(sqlite3* database) const;
   };
   void execute(const std::string& sql);
+  [[nodiscard]] std::int64_t count_points() const;
+  void store_changes(const PointResult& result);
   void add_missing_columns();
   std::string path_;
   std::unique_ptr<sqlite3, Closer> database_;

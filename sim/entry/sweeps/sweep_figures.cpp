@@ -78,6 +78,23 @@ const std::vector<std::string>& known_figures() {
   return figures;
 }
 
+ExpressionValue value_of_figure(const std::string& name, double value) {
+  struct Unit {
+    const char* part;
+    double unit;
+    Dimension dimension;
+  };
+  constexpr Unit units[] = {
+      {"_ms", 1e-3, Dimension::Time},      {"_power_w", 1, Dimension::Power},
+      {"energy_j", 1, Dimension::Energy},  {"usd_per_hour", 1, Dimension::MoneyRate},
+      {"usd_per_m_", 1, Dimension::Money}, {"requests_per_s", 1, Dimension::RequestRate}};
+  for (const Unit& unit : units) {
+    if (name.find(unit.part) == std::string::npos) continue;
+    return UnitNumber{value, unit.unit, unit.dimension, true};
+  }
+  return value;
+}
+
 std::string column_of(const std::string& figure) {
   std::string column = figure;
   std::replace(column.begin(), column.end(), '.', '_');

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "sim/config/expression.hpp"
 #include "sim/describe/scenario.hpp"
 
 namespace tandem::entry {
@@ -17,6 +18,9 @@ namespace tandem::entry {
 /// Those, and the figures beside the summary that plans need: grams of CO2 per million output
 /// tokens, where the prices know the grid's carbon.
 [[nodiscard]] const std::vector<std::string>& known_figures();
+
+/// A figure's value with the unit that its name ends with, if it does: "tpot_ms.p99" in ms.
+[[nodiscard]] ExpressionValue value_of_figure(const std::string& name, double value);
 
 /// The column of the sweep's database for a figure: "ttft_ms_p50".
 [[nodiscard]] std::string column_of(const std::string& figure);

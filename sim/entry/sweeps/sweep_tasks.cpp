@@ -8,7 +8,6 @@
 #include <set>
 #include <tuple>
 
-#include "sim/config/unit_text.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/hash.hpp"
 #include "sim/entry/api.hpp"
@@ -54,14 +53,10 @@ ValueOf values_of(const std::map<std::string, std::string>& paths,
                   const std::map<std::string, double>& figures) {
   return [&](const std::string& name) -> std::optional<ExpressionValue> {
     const auto path = paths.find(name);
-    if (path != paths.end()) {
-      const auto number = plain_number(path->second);
-      if (number) return *number;
-      return path->second;
-    }
+    if (path != paths.end()) return value_of_text(path->second);
     const auto figure = figures.find(name);
     if (figure == figures.end()) return std::nullopt;
-    return figure->second;
+    return value_of_figure(name, figure->second);
   };
 }
 
@@ -170,6 +165,18 @@ std::string identity_of(const Scenario& scenario, const std::vector<std::string>
   return hash.hex();
 }
 
+/// What a row answers, whatever number of audits it was run with. Constraints may name paths, so
+/// there they count by what they are called.
+std::string question_of(Scenario scenario, const SweepPoint& point,
+                        const std::vector<std::string>& constraints, const SweepOptions& options) {
+  scenario.audit_steps = 0;
+  Hasher hash;
+  hash.add(point.scenario).add(config_hash(scenario)).add(options.fidelity);
+  for (const std::string& constraint : constraints) hash.add(constraint);
+  if (!constraints.empty()) hash.add(text_of(point));
+  return hash.hex();
+}
+
 /// The first constraint of paths, chips and racks alone that the point breaks; null for none.
 const Expression* broken_before_run(const Sweep& sweep, const SweepPoint& point,
                                     const std::map<std::string, double>& placed) {
@@ -195,6 +202,8 @@ SweepTask prepare_point(const Loader& loader, const Sweep& sweep, std::size_t in
     const Scenario scenario = loader.scenario(point.scenario, overrides);
     const std::vector<std::string> constraints = constraints_of(sweep, scenario);
     task.config_hash = identity_of(scenario, constraints, options);
+    task.question = question_of(scenario, point, constraints, options);
+    task.audit_steps = scenario.audit_steps;
     const std::map<std::string, double> placed = placed_by(scenario);
     if (!placed.contains("racks")) check_racks(sweep, scenario, mistakes);
     if (const Expression* broken = broken_before_run(sweep, point, placed)) {
@@ -286,12 +295,13 @@ std::string SweepWorker::answer(const std::string& text) {
 
 PointResult result_of(const SweepTask& task, const std::string& answer) {
   const Json json = Json::parse(answer);
-  return {task.point,    task.config_hash, task.overrides,  json["status"],
-          json["error"], json["result"],   json["violated"]};
+  return {task.point,     task.config_hash, task.overrides, json["status"],  json["error"],
+          json["result"], json["violated"], task.question,  task.audit_steps};
 }
 
 PointResult result_of(const SweepTask& task) {
-  return {task.point, task.config_hash, task.overrides, task.status, task.error, ""};
+  return {task.point, task.config_hash, task.overrides,  task.status, task.error, "",
+          "",         task.question,    task.audit_steps};
 }
 
 }  // namespace tandem::entry

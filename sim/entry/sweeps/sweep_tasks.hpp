@@ -26,6 +26,10 @@ struct SweepTask {
   std::string status;       ///< "due", "refused" or "excluded"
   std::string error;        ///< why it is not due
   std::string task;         ///< for SweepWorker::answer(), where it is due
+  /// What a row answers: scenario, clock and constraints, audits apart. Points with the same one
+  /// have the same figures, whatever else the sweep holds. Empty where the scenario was refused.
+  std::string question;
+  std::int64_t audit_steps = 0;                              ///< that it asks for
   std::vector<std::pair<std::string, std::string>> changes;  ///< of the point: paths and values
 };
 
@@ -38,8 +42,10 @@ struct PointResult {
   /// it ran; "pruned" by a plan; "error": a fault of the simulator or a worker that died.
   std::string status;
   std::string error;
-  std::string result;         ///< the JSON of `tandem run`, empty unless ok
-  std::string violated = {};  ///< constraints that the result breaks, joined by "; "
+  std::string result;            ///< the JSON of `tandem run`, empty unless ok
+  std::string violated = {};     ///< constraints that the result breaks, joined by "; "
+  std::string question = {};     ///< of the task
+  std::int64_t audit_steps = 0;  ///< of the task
 };
 
 /// Points in their order. Points whose values do not go together are refused; audited passes are

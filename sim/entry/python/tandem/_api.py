@@ -18,18 +18,12 @@ from typing import TYPE_CHECKING, Any, Union
 
 from tandem import _core
 from tandem._results import Capacity, CapacityMap, Description, Generation, Result, Step
+from tandem._values import Changes, overrides, text_of
 
 if TYPE_CHECKING:
     import pandas
 
 Scenario = Union[str, "os.PathLike[str]", Mapping[str, Any]]
-Changes = Mapping[str, Any]
-
-
-def _overrides(changes: Changes | None) -> list[tuple[str, str]]:
-    """{"a.b": 3} as the (path, YAML text) pairs that the loader takes."""
-    return [(path, value if isinstance(value, str) else json.dumps(value))
-            for path, value in (changes or {}).items()]
 
 
 class _ScenarioFile:
@@ -45,7 +39,7 @@ class _ScenarioFile:
             return os.fspath(self._scenario)
         handle, self._path = tempfile.mkstemp(suffix=".yaml", prefix="tandem-scenario-")
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump({"kind": "scenario", **self._scenario}, file, indent=1)
+            file.write(text_of({"kind": "scenario", **self._scenario}, indent=1))
         return self._path
 
     def __exit__(self, *_: object) -> None:
@@ -69,7 +63,7 @@ def run(scenario: Scenario, *, set: Changes | None = None, fidelity: str = "cycl
     Raises ConfigError for wrong input and ModelError for what no model covers.
     """
     with _ScenarioFile(scenario) as path:
-        return Result(*_core.run(path, _overrides(set), fidelity, exact, seed, os.fspath(store),
+        return Result(*_core.run(path, overrides(set), fidelity, exact, seed, os.fspath(store),
                                  timeline))
 
 
@@ -82,7 +76,7 @@ def step(scenario: Scenario, *, pool: str = "decode", requests: int, new_tokens:
     requests: of the pass; new_tokens: computed for each; cached: tokens of each whose KV is there.
     """
     with _ScenarioFile(scenario) as path:
-        return Step(_core.step(path, _overrides(set), pool, requests, new_tokens, cached,
+        return Step(_core.step(path, overrides(set), pool, requests, new_tokens, cached,
                                os.fspath(store)))
 
 
@@ -96,7 +90,7 @@ def generate(scenario: Scenario, *, checkpoint: str | os.PathLike[str],
     top_k most probable (0: all), and of these of the most probable that together reach top_p.
     """
     with _ScenarioFile(scenario) as path:
-        return Generation(_core.generate(path, _overrides(set), os.fspath(checkpoint),
+        return Generation(_core.generate(path, overrides(set), os.fspath(checkpoint),
                                          os.fspath(tokenizer), prompt, tokens, temperature, top_k,
                                          top_p, seed))
 
@@ -109,7 +103,7 @@ def capacity(*scenarios: Scenario, set: Changes | None = None, curve: bool = Fal
     """
     with contextlib.ExitStack() as stack:
         paths = [stack.enter_context(_ScenarioFile(scenario)) for scenario in scenarios]
-        text = _core.capacity(paths, _overrides(set), curve, os.fspath(store))
+        text = _core.capacity(paths, overrides(set), curve, os.fspath(store))
     return Capacity(text)
 
 
@@ -125,7 +119,7 @@ def capacity_map(*scenarios: Scenario, contexts: Sequence[int] = (), users: Sequ
     """
     with contextlib.ExitStack() as stack:
         paths = [stack.enter_context(_ScenarioFile(scenario)) for scenario in scenarios]
-        text = _core.capacity_map(paths, _overrides(set), list(contexts), list(users),
+        text = _core.capacity_map(paths, overrides(set), list(contexts), list(users),
                                   os.fspath(store))
     return CapacityMap(text)
 
@@ -155,7 +149,7 @@ def kernels(chip: str, op: str, rows: Any, *, software: str = "generic", fidelit
     """
     import pandas
 
-    text, _ = _core.kernels(chip, op, _csv_text(rows), software, fidelity, _overrides(set),
+    text, _ = _core.kernels(chip, op, _csv_text(rows), software, fidelity, overrides(set),
                             sustained)
     return pandas.read_csv(io.StringIO(text))
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Union
 
 from tandem import _core
+from tandem._values import overrides, text_of
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -45,7 +46,7 @@ def _file_of(study: Study, kind: str) -> Iterator[str]:
     handle, path = tempfile.mkstemp(suffix=".yaml", prefix=f"tandem-{kind}-")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump({"kind": kind, **study}, file, indent=1)
+            file.write(text_of({"kind": kind, **study}, indent=1))
         yield path
     finally:
         os.unlink(path)
@@ -114,6 +115,7 @@ def _row(task: _core.SweepTask, result: _core.PointResult) -> dict[str, Any]:
 
 def sweep(sweep: Study, vary: Mapping[str, Any] | None = None, *,  # pylint: disable=W0621
           executor: Any = None, db: str | os.PathLike[str] | None = None, resume: bool = False,
+          force: bool = False,
           set: Mapping[str, Any] | None = None,  # pylint: disable=W0622
           fidelity: str = "cycle", store: str | os.PathLike[str] = "none") -> list[dict[str, Any]]:
     """Runs the points of a sweep and returns one dictionary per point, in their order.
@@ -122,9 +124,9 @@ def sweep(sweep: Study, vary: Mapping[str, Any] | None = None, *,  # pylint: dis
         {"path": [values]}, a scenario of which every combination runs.
     executor: any concurrent.futures.Executor with spawned processes, or a dask.distributed.Client;
         none runs here, in order. On other machines scenarios are names, or paths that exist there.
-    db: SQLite file that gets the rows as they arrive, as `tandem sweep` writes them; with `resume`
-        finished points of it are kept.
-    set: {"path": value} changes of every point, with `vary`.
+    db: SQLite file that gets the rows as they arrive, as `tandem sweep` writes them; one that has
+        points is refused, but for `resume`, which keeps the finished ones, and `force`.
+    set: {"path": value} changes of every point, in place of what the sweep's own `set` says.
     store: folder of reusable step results, which processes may share, or "none".
 
     A row has `point`, the paths that change, `status` (ok, refused, excluded, error), `error`,
@@ -134,11 +136,11 @@ def sweep(sweep: Study, vary: Mapping[str, Any] | None = None, *,  # pylint: dis
         study: Study = sweep
         if vary is not None:
             scenario = files.enter_context(_file_of(sweep, "scenario"))
-            study = {"scenario": scenario, "vary": vary, **({"set": dict(set)} if set else {})}
+            study = {"scenario": scenario, "vary": vary}
         file = files.enter_context(_file_of(study, "sweep"))
-        prepared = _core.PreparedSweep(file, fidelity, os.fspath(store))
+        prepared = _core.PreparedSweep(file, fidelity, os.fspath(store), overrides(set))
         results: dict[int, _core.PointResult] = {}
-        database = None if db is None else _core.SweepDatabase(os.fspath(db), resume)
+        database = None if db is None else _core.SweepDatabase(os.fspath(db), resume, force)
 
         def take(result: _core.PointResult) -> None:
             results[result.point] = result
@@ -146,10 +148,8 @@ def sweep(sweep: Study, vary: Mapping[str, Any] | None = None, *,  # pylint: dis
                 database.store(result)
 
         if database is not None:
-            database.keep_only(prepared.tasks)
-            finished = database.finished()
-            results = {result.point: result for result in database.results()
-                       if (result.point, result.config_hash) in finished}
+            database.take_over(prepared.tasks)
+            results = {result.point: result for result in database.results()}
         due = []
         for task in prepared.tasks:
             if task.point in results:
