@@ -17,14 +17,14 @@ using MessageId = std::int64_t;
 /// Contract: calls come with `now` not decreasing.
 class PendingMessages {
  public:
-  /// A train of message `id` leaves at `leaves`; the latest of its trains before left, or leaves, at
-  /// `before` (any time that has passed where there was none).
+  /// A train of message `id` leaves at `leaves`; the latest of its trains before left, or leaves,
+  /// at `before` (any time that has passed where there was none).
   void add(MessageId id, Picoseconds leaves, Picoseconds before) {
     if (leaves <= before) return;
     forget(id, before);
-    const auto place = std::upper_bound(
-        begin(), trains_.end(), leaves,
-        [](Picoseconds time, const Train& train) { return time < train.leaves; });
+    const auto place =
+        std::upper_bound(begin(), trains_.end(), leaves,
+                         [](Picoseconds time, const Train& train) { return time < train.leaves; });
     trains_.insert(place, {leaves, id, true});
     ++messages_;
   }
@@ -51,9 +51,9 @@ class PendingMessages {
   }
   /// The message's last train, at `leaves`, is its last no more.
   void forget(MessageId id, Picoseconds leaves) {
-    auto train = std::lower_bound(
-        begin(), trains_.end(), leaves,
-        [](const Train& one, Picoseconds time) { return one.leaves < time; });
+    auto train =
+        std::lower_bound(begin(), trains_.end(), leaves,
+                         [](const Train& one, Picoseconds time) { return one.leaves < time; });
     for (; train != trains_.end() && train->leaves == leaves; ++train) {
       if (train->message != id || !train->is_last) continue;
       train->is_last = false;
