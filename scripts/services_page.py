@@ -24,9 +24,8 @@ from services.cases import sample
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "services.md"
 SAMPLE = 40
-# Rows of tables whose runs take no time, as a multiple of the others'; 0: minutes each, only with `--only` or
-# `--sample all`.
-SHARES = {"trtllm": 0, "argonne": 4, "splitwise": 4}
+# Rows of tables whose runs take no time, as a multiple of the others'.
+SHARES = {"argonne": 4, "splitwise": 4}
 
 
 def arguments():
@@ -50,7 +49,7 @@ def predicted(name, data, number, options):
         request_log.predict(every[0], options.tandem, data, options.store)
         return every, every
     every = tables.cases_of(name, data)
-    chosen = sample(every, number and max(1, round(number * (SHARES.get(name) or 1))), options.seed)
+    chosen = sample(every, number and number * SHARES.get(name, 1), options.seed)
     tables.predict(chosen, options.tandem, data, options.store, options.workers)
     return every, chosen
 
@@ -64,7 +63,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         options.store = options.store or folder
         for name in ("log", *tables.TABLES):
-            if options.only in name and (number is None or options.only or SHARES.get(name, 1)):
+            if options.only in name:
                 found[name] = predicted(name, pathlib.Path(options.data), number, options)
                 if name != "log":
                     covered[name] = tables.coverage(name, options.tandem, options.data)

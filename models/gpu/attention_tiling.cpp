@@ -265,6 +265,11 @@ std::int64_t flash_splits(std::int64_t runs, std::int64_t slots, std::int64_t bl
 
 }  // namespace
 
+AttentionKernel of_framework(const GpuParams& params, AttentionKernel shape) {
+  if (params.launches_tensorrt_attention) shape.library = AttentionLibrary::TensorRt;
+  return shape;
+}
+
 bool packs_long_spans(const GpuParams& params, const AttentionKernel& shape) {
   return shape.cached && splits_by_share(params, shape);
 }

@@ -41,6 +41,9 @@ struct AttentionTiling {
   std::int64_t issue_per_product = 1;
 };
 
+/// The kernel out of the library that the framework of a chip launches.
+[[nodiscard]] AttentionKernel of_framework(const GpuParams& params, AttentionKernel shape);
+
 /// True where the heads of a KV group share a tile of this span's few queries. FlashAttention has
 /// one launch for all spans and packs only when all are short; others launch prefill and decode
 /// apart.

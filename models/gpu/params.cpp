@@ -383,6 +383,8 @@ GpuParams resolve(const Chip& chip, const Software& software) {
   p.hides_launch = set.count("dependent_launch") == 1 &&
                    software.parameters.has("dependent_launch") &&
                    software.parameters.count("dependent_launch") == 1;
+  p.launches_tensorrt_attention = software.parameters.has("tensorrt_attention") &&
+                                  software.parameters.count("tensorrt_attention") == 1;
   p.cta_start = time_value(set, "cta_start");
   p.kernel_tail = time_value(set, "kernel_tail");
   apply_ablations(set, p);

@@ -84,8 +84,9 @@ struct GpuParams {
   /// Programmatic dependent launch: a kernel is launched and sets its first CTAs up while the one
   /// before it runs, and waits for that one's last store only (CUDA C++ Programming Guide).
   bool hides_launch = false;
-  Picoseconds cta_start;    ///< barrier and descriptor set-up of a CTA
-  Picoseconds kernel_tail;  ///< from the last store to "done"
+  bool launches_tensorrt_attention = false;  ///< the framework has TensorRT-LLM's kernels
+  Picoseconds cta_start;                     ///< barrier and descriptor set-up of a CTA
+  Picoseconds kernel_tail;                   ///< from the last store to "done"
 
   // What products of narrow types do in the framework's libraries.
   ProductLibrary product_library = ProductLibrary::Chosen;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "models/gpu/attention_tiling.hpp"
 #include "models/gpu/kernel_limits.hpp"
 #include "models/gpu/plan_attention.hpp"
 #include "models/gpu/plan_batched.hpp"
@@ -78,7 +79,7 @@ KernelPlan plan_of_kind(const GpuParams& params, const Kernel& kernel) {
           [&](const GemmKernel& gemm) { return plan_gemm(params, kernel, gemm); },
           [&](const BatchedGemmKernel& gemm) { return plan_batched(params, gemm); },
           [&](const AttentionKernel& attention) {
-            return plan_attention(params, kernel, attention);
+            return plan_attention(params, kernel, of_framework(params, attention));
           },
           [&](const EmbeddingKernel& shape) { return stream(shape); },
           [&](const NormKernel& norm) {

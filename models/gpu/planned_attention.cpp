@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "models/gpu/attention_schedule.hpp"
+#include "models/gpu/attention_tiling.hpp"
 #include "models/gpu/functional_ops.hpp"
 #include "sim/core/diagnostics.hpp"
 
@@ -108,8 +109,9 @@ class PlannedAttention {
 
 }  // namespace
 
-void planned_attention(const GpuParams& params, const AttentionKernel& shape,
+void planned_attention(const GpuParams& params, const AttentionKernel& asked,
                        const AttentionRows& rows) {
+  const AttentionKernel shape = of_framework(params, asked);
   if (shape.sinks || shape.softcap || shape.value_width() != shape.head_dim ||
       shape.shared_key_dim > 0) {
     throw ModelError("gpu: planned attention knows no sinks, soft caps or latent keys");

@@ -21,7 +21,7 @@ Means over closed loops whose users begin at once; engines are set as the benchm
 Closed loops of vLLM over lengths of prompts and answers.""",
     "trtllm": """## TensorRT-LLM: most output tokens per second
 
-A closed loop of as many requests as the cache holds (2,048 per engine at most), between the first complete answer and the last first token.""",
+`trtllm-bench throughput` as the table's authors describe it: 1,000 to 30,000 requests of one length sent at once, answers' tokens over the time until the last one ends. Batches and steps are as large as the benchmark's heuristics make them; a request begins once the cache has room for its whole length.""",
     "splitwise": """## Splitwise: Llama 2 70B, static batches
 
 vLLM of 2023 in half precision, without CUDA graphs. Rows that were cut off (more than 1,024 tokens) or split by the engine (64 prompts on two GPUs) are left out.""",
@@ -37,7 +37,7 @@ def page(tables, number, seed, before="", covered=None):
     if number is None:
         rows = "Every row was run."
     else:
-        rows = f"About {number} rows per table (more of those that take no time; TensorRT-LLM's most tokens per second by themselves), drawn with seed {seed} in proportion to their groups."
+        rows = f"About {number} rows per table (more of those that take no time), drawn with seed {seed} in proportion to their groups."
     kept = {text.split("\n")[0]: "## " + text.rstrip("\n") + "\n" for text in before.split("\n## ")[1:]}
     parts = [HEAD + rows + "\n"]
     for name, note in NOTES.items():

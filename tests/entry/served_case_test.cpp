@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "sim/entry/api.hpp"
+#include "sim/entry/systems/offline_benchmark.hpp"
 #include "sim/entry/systems/served_counts.hpp"
 #include "sim/entry/systems/served_engine.hpp"
 #include "sim/entry/systems/served_runs.hpp"
@@ -378,15 +380,52 @@ TEST(ServedFigures, OfABatchEndWithItsLastRequest) {
   EXPECT_DOUBLE_EQ(figures.at("throughput_total"), (20 + 32) / 0.3);
 }
 
-TEST(ServedFigures, SaturatedRatesCountBetweenTheFirstEndAndTheLastBeginning) {
-  // From 200 ms, the first end, to 300 ms, the last first token: half of the second answer's 200 ms
-  // are inside (10 of 20 tokens), nothing of the others.
+OfflineSizes sizes_of(const char* model, const char* precision, const char* prompt,
+                      const char* output) {
+  const ServedRow row = row_of({{"model", model},
+                                {"system", "H200"},
+                                {"precision", precision},
+                                {"parallelism", "TP1"},
+                                {"gpus", "1"},
+                                {"isl", prompt},
+                                {"osl", output}},
+                               "e2e/trtllm_perf_overview.csv");
+  const ServedCase served = served_case(row, names(), "tensorrt_llm");
+  EXPECT_EQ(served.reason, "");
+  EXPECT_EQ(served.statistic, ServedStatistic::Offline);
+  return offline_sizes(runnable_scenario(context(), "llama8b_gpu", served.changes));
+}
+
+TEST(OfflineBenchmark, SizesEnginesAsItsHeuristicsDo) {
+  // 95 % of 141 GB less 70.6 GB of weights hold 187.7 requests of 2,176 tokens of 163,840 bytes.
+  const OfflineSizes answers = sizes_of("Llama-3.3-70B", "FP8", "128", "2048");
+  EXPECT_EQ(answers.max_sequences, 192);
+  EXPECT_EQ(answers.max_batch_tokens, 2048);
+  // 18.6 requests of 22,000 tokens; a step holds one prompt beside them.
+  const OfflineSizes prompts = sizes_of("Llama-3.3-70B", "FP8", "20000", "2000");
+  EXPECT_EQ(prompts.max_sequences, 64);
+  EXPECT_EQ(prompts.max_batch_tokens, 20064);
+  // 187.7 requests, 17 tokens of each per token of an answer: 3,191 in steps of 256.
+  EXPECT_EQ(sizes_of("Llama-3.3-70B", "FP8", "2048", "128").max_batch_tokens, 3328);
+  // Heuristics know no experts in four bits.
+  EXPECT_EQ(sizes_of("gpt-oss-120b", "FP8", "1024", "1024").max_sequences, 2048);
+  EXPECT_EQ(sizes_of("gpt-oss-120b", "FP8", "8192", "1024").max_batch_tokens, 10240);
+}
+
+TEST(OfflineBenchmark, SendsMoreOfShortRequests) {
+  EXPECT_EQ(offline_requests(128, 128), 30000);
+  EXPECT_EQ(offline_requests(500, 2000), 3000);
+  EXPECT_EQ(offline_requests(1024, 8192), 1500);
+  EXPECT_EQ(offline_requests(20000, 2000), 1000);
+}
+
+TEST(ServedFigures, OfflineRatesAreOfTheWholeRun) {
   RunResult result;
   result.traffic.concurrency = 2;
   result.requests = {record(0, 100, 200, 10), record(0, 100, 300, 20), record(0.2, 100, 200, 10)};
   ServedCase served;
-  served.statistic = ServedStatistic::Saturated;
-  EXPECT_DOUBLE_EQ(served_figures(result, served).at("throughput"), 10 / 0.1);
+  served.statistic = ServedStatistic::Offline;
+  EXPECT_DOUBLE_EQ(served_figures(result, served).at("throughput"), 40 / 0.4);
 }
 
 }  // namespace

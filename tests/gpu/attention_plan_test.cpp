@@ -35,6 +35,19 @@ TEST(AttentionPlan, PartialTilesAreComputedWhole) {
   EXPECT_EQ(totals.tensor, Flops(3 * 20 * 21 / 2 * 4 * 128));
 }
 
+TEST(AttentionPlan, KernelsAreThoseOfTheFramework) {
+  // The software layer of a served model names the library; the kernels of its passes do not.
+  GpuParams params = params_of(large_chip());
+  AttentionKernel shape = shape_of({1, 4096}, 32, 8);
+  shape.kv = ElementType::Fp8E4m3;
+  const Flops flash = totals_for(params, shape).tensor_padded;
+  params.launches_tensorrt_attention = true;
+  const Flops launched = totals_for(params, shape).tensor_padded;
+  shape.library = AttentionLibrary::TensorRt;
+  EXPECT_EQ(launched, totals_for(params, shape).tensor_padded);
+  EXPECT_NE(launched, flash);
+}
+
 TEST(AttentionPlan, BoxesBringTheirNeighboursRows) {
   // One query of 2 heads of 192 with values of 128 and fresh keys, fmha_v2 on Hopper: boxes of 128
   // queries and of 64 keys, of 2 bytes an element.

@@ -237,6 +237,13 @@ TEST(Machine, DependentLaunchNeedsChipAndFramework) {
   EXPECT_FALSE(resolve(able, Software{}).hides_launch);
 }
 
+TEST(Machine, LaunchesTheAttentionKernelsOfItsFramework) {
+  Software software;
+  software.parameters.set("tensorrt_attention", plain(1));
+  EXPECT_TRUE(resolve(round_chip(), software).launches_tensorrt_attention);
+  EXPECT_FALSE(resolve(round_chip(), Software{}).launches_tensorrt_attention);
+}
+
 TEST(Machine, StreamingGemvReachesTheRefreshBound) {
   // 1 x 131072 x 8192 in bf16 is nothing but weights: 2.15 GB at the efficiency that refresh
   // leaves, within a point; launch, fill and tail are 0.3 % of 713 us.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "sim/entry/systems/offline_benchmark.hpp"
 #include "sim/entry/systems/served_engine.hpp"
 #include "sim/entry/systems/served_gang.hpp"
 
@@ -73,7 +74,7 @@ class CaseMaker {
     if (users() > 0) return loop();
     if (row_.has("batch")) return batch();
     if (row_.has("silicon_data_source")) return refused("no number of users in the row");
-    return saturated();
+    return offline();
   }
 
  private:
@@ -234,17 +235,23 @@ class CaseMaker {
     return lengths_.output > 1024 || (case_.users == 64 && row_.count("tp", 1) == 2);
   }
 
-  /// As many users as there is room for: the scheduler finds out.
-  ServedCase saturated() {
-    constexpr std::int64_t most_sequences = 2048;
-    case_.statistic = ServedStatistic::Saturated;
+  /// trtllm-bench throughput. What it sets by the model's and the chips' sizes is added to the run.
+  ServedCase offline() {
+    case_.statistic = ServedStatistic::Offline;
     const ServedGang gang = served_gang(row_, "", has_experts());
     if (!place(monolithic(gang), gang.gpus)) return std::move(case_);
-    case_.users = most_sequences * (gang.shares_requests ? gang.gpus : 1);
-    change("serving", fmt::format("{{policy: vllm_v1, max_batch_tokens: 8192, max_sequences: {}, "
-                                  "kv_block_tokens: 32, prefix_cache: false}}",
-                                  case_.users));
-    change("traffic", loop_traffic(lengths_, case_.users, false));
+    case_.users = offline_requests(lengths_.prompt, lengths_.output);
+    // attention_dp_config of its options for DeepSeek; the others leave it off.
+    const bool balances = gang.shares_requests && mentions(model_, "deepseek");
+    change("serving", fmt::format("{{policy: vllm_v1, chunked_prefill: false, kv_block_tokens: 32, "
+                                  "prefix_cache: false, max_batch_tokens: 65536{}}}",
+                                  balances ? fmt::format(", balanced_groups: {}, "
+                                                         "balance_wait_steps: 60",
+                                                         gang.gpus)
+                                           : ""));
+    change("traffic", fmt::format("{{arrivals: closed, start: together, concurrency: {0}, "
+                                  "requests: {0}, prompt_tokens: {1}, output_tokens: {2}}}",
+                                  case_.users, lengths_.prompt, lengths_.output));
     return std::move(case_);
   }
 

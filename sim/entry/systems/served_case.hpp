@@ -12,10 +12,10 @@ namespace tandem::entry {
 
 /// How a table's figures are read from the requests of a run.
 enum class ServedStatistic : std::uint8_t {
-  Loop,       ///< users that start together: means, as if each had sent ten requests
-  Batch,      ///< one batch: means over its requests, its end
-  Saturated,  ///< tokens per second while as many requests run as fit
-  Steady,     ///< what further rounds of a full engine add: gaps between tokens, rates, power
+  Loop,     ///< users that start together: means, as if each had sent ten requests
+  Batch,    ///< one batch: means over its requests, its end
+  Offline,  ///< all requests at once: tokens per second until the last one ends
+  Steady,   ///< what further rounds of a full engine add: gaps between tokens, rates, power
 };
 
 /// Changes that make the scenario out of one that is shipped; or why the row is not predicted.

@@ -4,6 +4,7 @@
 
 #include "sim/account/sensitivity.hpp"
 #include "sim/entry/api.hpp"
+#include "sim/entry/systems/offline_benchmark.hpp"
 #include "sim/entry/systems/served_power.hpp"
 #include "sim/service/service.hpp"
 
@@ -19,9 +20,6 @@ constexpr double rounds_of_benchmark = 10;
 /// Why rows have no prediction where none was asked for.
 constexpr const char* mapped_only = "has a scenario that was not run";
 
-double first_token_ms(const RequestRecord& request) {
-  return request.arrival_s * 1e3 + request.ttft_ms;
-}
 double end_ms(const RequestRecord& request) {
   return request.arrival_s * 1e3 + request.e2e_ms;
 }
@@ -63,24 +61,6 @@ void add_rates(const std::vector<RequestRecord>& requests, std::map<std::string,
   figures["throughput"] = answers / seconds;
   figures["throughput_input"] = prompts / seconds;
   figures["throughput_total"] = (prompts + answers) / seconds;
-}
-
-/// Tokens per second from the first complete answer to the last first token: as many requests ran
-/// as there was room for.
-double saturated_rate(const std::vector<RequestRecord>& requests) {
-  double begin = end_of(requests), end = 0;
-  for (const RequestRecord& request : requests) {
-    begin = std::min(begin, end_ms(request));
-    end = std::max(end, first_token_ms(request));
-  }
-  double tokens = 0;
-  for (const RequestRecord& request : requests) {
-    const double first = first_token_ms(request), last = end_ms(request);
-    if (last <= first) continue;
-    const double inside = std::min(last, end) - std::max(first, begin);
-    tokens += static_cast<double>(request.output) * std::max(0.0, inside) / (last - first);
-  }
-  return tokens / (end - begin) * 1e3;
 }
 
 double median(std::vector<double> values) {
@@ -152,6 +132,14 @@ std::vector<Override> overrides_for(const Context& context, const ServedCase& se
   return changes;
 }
 
+/// Of all groups together, as the scheduler has them.
+void set_sizes(Scenario& scenario) {
+  const OfflineSizes sizes = offline_sizes(scenario);
+  const std::int64_t groups = scenario.placement.decode.attention_data;
+  scenario.serving.max_sequences = sizes.max_sequences * groups;
+  scenario.serving.max_batch_tokens = sizes.max_batch_tokens * groups;
+}
+
 /// A message without its numbers, so that rows with the same trouble count together.
 std::string kind_of(const std::string& message) {
   std::string kind;
@@ -167,9 +155,6 @@ std::string kind_of(const std::string& message) {
 
 std::map<std::string, double> served_figures(const RunResult& result, const ServedCase& served) {
   const auto users = static_cast<std::size_t>(result.traffic.concurrency);
-  if (served.statistic == ServedStatistic::Saturated) {
-    return {{"throughput", saturated_rate(result.requests)}};
-  }
   auto figures = means(result.requests, users, 1 / rounds_of_benchmark);
   if (served.statistic == ServedStatistic::Batch) figures["e2e"] = end_of(result.requests);
   add_rates(result.requests, figures);
@@ -205,18 +190,24 @@ ServedAnswer ServedRuns::with_bands(ServedAnswer answer, const Scenario& scenari
 
 ServedAnswer ServedRuns::run(const ServedCase& served) const {
   try {
-    const Scenario scenario = runnable_scenario(
-        context_, base_scenario, overrides_for(context_, served, options_.overrides));
+    Scenario scenario = runnable_scenario(context_, base_scenario,
+                                          overrides_for(context_, served, options_.overrides));
+    if (served.statistic == ServedStatistic::Offline) set_sizes(scenario);
     RunOptions options;
     options.fidelity = options_.is_cycle ? Fidelity::Cycle : Fidelity::Analytical;
     options.store = options_.store;
     ServiceModel model(scenario, context_.catalogue, context_.make_network, options.store);
     if (options_.maps_only) return {{}, mapped_only};
     Traffic traffic = scenario.traffic;
-    if (served.statistic == ServedStatistic::Saturated) {
-      const std::int64_t room = model.deployments().front()->decode_pool().kv_room().sequences;
-      traffic.concurrency = std::min(traffic.concurrency, std::max<std::int64_t>(1, room));
-      traffic.requests = traffic.concurrency * 5 / 2;
+    if (served.statistic == ServedStatistic::Offline) {
+      // A request begins once there is room for its whole length, in blocks.
+      const std::int64_t block = scenario.serving.kv_block_tokens;
+      const std::int64_t length =
+          ceil_div(traffic.prompt_tokens + traffic.output_tokens, block) * block;
+      const std::int64_t room =
+          model.deployments().front()->decode_pool().kv_room().tokens / length;
+      traffic.concurrency = std::min(
+          {traffic.requests, scenario.serving.max_sequences, std::max<std::int64_t>(1, room)});
     }
     if (served.statistic == ServedStatistic::Steady) {
       const SteadyRun steady = steady_run(scenario, model, served, options);
