@@ -79,7 +79,7 @@ std::vector<Line> column_of(const CapacityReport& report) {
       {"utilisation", fmt::format("{:.0f} %", 100 * s.utilisation)},
       {"limited by", c.limit},
       {"busiest part", c.bottleneck},
-      {"in brackets", "90 % band of inputs"}};
+      {"in brackets", "90 % band"}};
 }
 
 std::string curve_text(const CapacityReport& report) {

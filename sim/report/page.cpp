@@ -103,8 +103,7 @@ std::string warnings(const ReportInput& input) {
     text += fmt::format(
         "  saturated: {:.0f} requests waited for their first token in the second quarter of the "
         "arrivals, {:.0f} in the last ({:.0f} and {:.0f} were open); latencies grow with the "
-        "length "
-        "of the run\n",
+        "length of the run\n",
         backlog->waiting_before, backlog->waiting_late, backlog->open_before, backlog->open_late);
   }
   if (result.traffic.has_warm_up()) {
