@@ -61,11 +61,9 @@ void RememberingNetwork::end() {
   } else {
     catch_up();
     std::vector<PeriodMemory::Use> uses;
-    for (std::size_t i = 0; i < totals_.size(); ++i) {
-      const auto link = static_cast<LinkId>(i);
-      const LinkStatistics use = network_.take_statistics(link);
-      if (use.trains > 0) uses.push_back({link, use});
-      add(use, totals_[i]);
+    for (const auto& [link, use] : network_.take_statistics()) {
+      uses.push_back({link, use});
+      add(use, totals_[to_index(link)]);
     }
     if (node_ != nullptr) {
       node_->uses = std::make_unique<const std::vector<PeriodMemory::Use>>(std::move(uses));

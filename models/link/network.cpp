@@ -18,10 +18,11 @@ Network::Network(Topology topology, NetworkOptions options)
       links_(topology_.links().size()) {}
 
 const std::vector<Route>& Network::routes(NodeId from, NodeId to) const {
-  const auto known = known_routes_.find({from, to});
+  const std::uint64_t ends = std::uint64_t{to_index(from)} << 32 | to_index(to);
+  const auto known = known_routes_.find(ends);
   if (known != known_routes_.end()) return known->second;
   auto found = router_.equal_routes(from, to, options_.equal_routes);
-  return known_routes_.emplace(std::pair(from, to), std::move(found)).first->second;
+  return known_routes_.emplace(ends, std::move(found)).first->second;
 }
 
 Network::Message Network::make_message(MessageId id, NodeId from, NodeId to, Bytes size) const {
@@ -30,9 +31,9 @@ Network::Message Network::make_message(MessageId id, NodeId from, NodeId to, Byt
   message.from = from;
   message.to = to;
   message.size = size;
-  message.route = choices[static_cast<std::size_t>(id) % choices.size()].links;
+  message.route = &choices[static_cast<std::size_t>(id) % choices.size()].links;
   message.piece = Bytes(1);
-  for (const LinkId link : message.route) {
+  for (const LinkId link : *message.route) {
     message.piece = std::max(message.piece, topology_.link(link).packet);
     message.credit_delay += topology_.link(link).latency;
   }
@@ -64,8 +65,9 @@ MessageId Network::send(Picoseconds at, NodeId from, NodeId to, Bytes size, Payl
   // What a look-ahead has done lies before `at` now and cannot change any more.
   forget_checkpoint();
   committed_ = at;
-  messages_.emplace(next_id_, std::move(message));
-  queue_.push(at, Phase::Issue, {EventKind::Offer, 0, next_id_, 0, {}, {}});
+  if (messages_.empty()) first_message_ = next_id_;
+  messages_.push_back(std::move(message));
+  queue_.push(at, Phase::Issue, {.message = next_id_, .kind = EventKind::Offer});
   return next_id_++;
 }
 
@@ -80,6 +82,7 @@ void Network::roll_back(Picoseconds at) {
   assert(checkpoint_);  // without one, now <= the last send or pop <= the time of this send
   queue_ = std::move(checkpoint_->queue);
   messages_ = std::move(checkpoint_->messages);
+  first_message_ = checkpoint_->first_message;
   for (auto& [id, state] : checkpoint_->links) links_[to_index(id)] = std::move(state);
   ready_.clear();
   checkpoint_.reset();
@@ -91,12 +94,30 @@ void Network::roll_back(Picoseconds at) {
 
 Network::LinkState& Network::state_of(LinkId id) {
   LinkState& state = links_[to_index(id)];
-  if (checkpoint_) checkpoint_->links.try_emplace(id, state);
+  if (checkpoint_ && state.saved != checkpoints_) {
+    state.saved = checkpoints_;
+    checkpoint_->links.emplace_back(id, state);
+  }
+  if (state.statistics.trains == 0) used_.push_back(id);
   return state;
 }
 
+Network::Message& Network::message_of(MessageId id) {
+  return messages_[static_cast<std::size_t>(id - first_message_)];
+}
+
+void Network::drop_whole_messages() {
+  while (!messages_.empty() && messages_.front().is_whole()) {
+    messages_.pop_front();
+    ++first_message_;
+  }
+}
+
 std::optional<Picoseconds> Network::next_delivery() {
-  if (!checkpoint_ && ready_.empty()) checkpoint_.emplace(Checkpoint{queue_, messages_, {}});
+  if (!checkpoint_ && ready_.empty()) {
+    checkpoint_.emplace(Checkpoint{queue_, messages_, first_message_, {}});
+    ++checkpoints_;
+  }
   go_to_delivery();
   if (ready_.empty()) return std::nullopt;
   return ready_.front().time;
@@ -134,7 +155,7 @@ void Network::step() {
   const Event& event = entry.event;
   switch (event.kind) {
     case EventKind::Offer:
-      offer(event.message, messages_.at(event.message), entry.time);
+      offer(event.message, message_of(event.message), entry.time);
       break;
     case EventKind::Head:
       head(event, entry.time);
@@ -155,13 +176,14 @@ void Network::offer(MessageId id, Message& message, Picoseconds now) {
     message.waits_for_credit = true;
     return;
   }
-  const std::int64_t train = message.next_train++;
-  if (message.route.empty()) {
-    queue_.push(now, Phase::Complete, {EventKind::Arrive, 0, id, train, now, now});
-    offer(id, message, now);
+  Event event{now, now, id, static_cast<std::int32_t>(message.next_train++), 0, EventKind::Head};
+  if (!message.route->empty()) {
+    queue_.push(now, Phase::Issue, event);
     return;
   }
-  queue_.push(now, Phase::Issue, {EventKind::Head, 0, id, train, now, now});
+  event.kind = EventKind::Arrive;
+  queue_.push(now, Phase::Complete, event);
+  offer(id, message, now);
 }
 
 Bytes Network::payload_of(const Message& message, std::int64_t train) const {
@@ -170,10 +192,11 @@ Bytes Network::payload_of(const Message& message, std::int64_t train) const {
 
 /// The first packet of a train is ready to be sent over hop `event.hop`.
 void Network::head(const Event& event, Picoseconds now) {
-  Message& message = messages_.at(event.message);
+  Message& message = message_of(event.message);
   const auto hop = static_cast<std::size_t>(event.hop);
-  const TopologyLink& wire = topology_.link(message.route[hop]);
-  LinkState& state = state_of(message.route[hop]);
+  const LinkId link = (*message.route)[hop];
+  const TopologyLink& wire = topology_.link(link);
+  LinkState& state = state_of(link);
   const Bytes payload = payload_of(message, event.train);
   const Picoseconds whole = serialisation_time(wire, payload);
   const Bytes one = std::min(payload, message.piece);
@@ -195,17 +218,28 @@ void Network::head(const Event& event, Picoseconds now) {
     end = state.schedule.reserve(now, std::max(before, event.tail), whole - but_last).end;
   }
   if (options_.counts_queues) {
-    count_queue(state, event.message, now, start.start > now);
-    state.pending.add(event.message, end);
+    if (message.leaves.empty()) message.leaves.assign(message.route->size(), Picoseconds(-1));
+    Picoseconds& leaves = message.leaves[hop];
+    state.pending.let_go(now);
+    if (start.start > now) {
+      const std::int64_t others = state.pending.count() - (leaves > now ? 1 : 0);
+      state.statistics.peak_queue = std::max(state.statistics.peak_queue, others);
+    }
+    state.pending.add(event.message, end, leaves);
+    leaves = std::max(leaves, end);
   }
   state.statistics.payload += payload;
   state.statistics.wire += wire_bytes(wire, payload);
   state.statistics.trains += 1;
 
-  if (hop == 0) queue_.push(end, Phase::Issue, {EventKind::Offer, 0, event.message, 0, {}, {}});
-  Event next{EventKind::Head, event.hop + 1,         event.message,
-             event.train,     before + wire.latency, end + wire.latency};
-  if (hop + 1 == message.route.size()) {
+  if (hop == 0 && message.next_train < message.trains) {
+    queue_.push(end, Phase::Issue, {.message = event.message, .kind = EventKind::Offer});
+  }
+  Event next = event;
+  next.hop = static_cast<std::int16_t>(event.hop + 1);
+  next.before = before + wire.latency;
+  next.tail = end + wire.latency;
+  if (hop + 1 == message.route->size()) {
     next.kind = EventKind::Arrive;
     queue_.push(next.tail, Phase::Complete, next);
     return;
@@ -218,36 +252,9 @@ void Network::head(const Event& event, Picoseconds now) {
   queue_.push(start.end + wire.latency, Phase::Issue, next);
 }
 
-void Network::Pending::add(MessageId id, Picoseconds leaves) {
-  const auto [known, is_new] = leaves_.try_emplace(id, leaves);
-  if (!is_new) {
-    if (leaves <= known->second) return;
-    order_.erase({known->second, id});
-    known->second = leaves;
-  }
-  order_.insert({leaves, id});
-}
-
-void Network::Pending::let_go(Picoseconds now) {
-  while (!order_.empty() && order_.begin()->first <= now) {
-    leaves_.erase(order_.begin()->second);
-    order_.erase(order_.begin());
-  }
-}
-
-std::int64_t Network::Pending::others(MessageId id) const {
-  return static_cast<std::int64_t>(leaves_.size()) - (leaves_.contains(id) ? 1 : 0);
-}
-
-void Network::count_queue(LinkState& state, MessageId id, Picoseconds now, bool waited) const {
-  state.pending.let_go(now);
-  if (!waited) return;
-  state.statistics.peak_queue = std::max(state.statistics.peak_queue, state.pending.others(id));
-}
-
 /// A whole train is at its destination: its bytes are copied out of the sender's buffer.
 void Network::arrive(const Event& event, Picoseconds now) {
-  Message& message = messages_.at(event.message);
+  Message& message = message_of(event.message);
   const Bytes payload = payload_of(message, event.train);
   if (message.target && payload.count() > 0) {
     const std::int64_t offset = message.train.count() * event.train;
@@ -255,15 +262,15 @@ void Network::arrive(const Event& event, Picoseconds now) {
                 static_cast<std::size_t>(payload.count()));
   }
   message.arrived += 1;
-  if (message.arrived < message.trains) {
+  if (!message.is_whole()) {
     if (message.window < message.trains) {
       queue_.push(now + message.credit_delay, Phase::Release,
-                  {EventKind::Credit, 0, event.message, event.train, {}, {}});
+                  {.message = event.message, .train = event.train, .kind = EventKind::Credit});
     }
     return;
   }
   if (popped_.erase(event.message) > 0) {
-    messages_.erase(event.message);
+    drop_whole_messages();
     return;
   }
   Delivery delivery{event.message,
@@ -277,13 +284,12 @@ void Network::arrive(const Event& event, Picoseconds now) {
       std::lower_bound(ready_.begin(), ready_.end(), delivery.id,
                        [](const Delivery& done, MessageId id) { return done.id < id; });
   ready_.insert(position, std::move(delivery));
-  messages_.erase(event.message);
+  drop_whole_messages();
 }
 
 void Network::credit(MessageId id, Picoseconds now) {
-  const auto found = messages_.find(id);
-  if (found == messages_.end()) return;  // the last trains needed no further credit
-  Message& message = found->second;
+  if (id < first_message_ || message_of(id).is_whole()) return;  // it needs no further credit
+  Message& message = message_of(id);
   message.credited += 1;
   if (!message.waits_for_credit) return;
   message.waits_for_credit = false;
@@ -308,13 +314,20 @@ LinkStatistics Network::statistics(LinkId id) const {
   return result;
 }
 
-LinkStatistics Network::take_statistics(LinkId id) {
+std::vector<std::pair<LinkId, LinkStatistics>> Network::take_statistics() {
   assert(messages_.empty() && ready_.empty());
   forget_checkpoint();
-  LinkState& state = links_.at(to_index(id));
-  LinkStatistics result = std::exchange(state.statistics, {});
-  result.busy = state.schedule.take_busy();
-  return result;
+  std::sort(used_.begin(), used_.end());
+  std::vector<std::pair<LinkId, LinkStatistics>> taken;
+  for (const LinkId id : used_) {
+    LinkState& state = links_[to_index(id)];
+    if (state.statistics.trains == 0) continue;  // it was there before, or came to nothing
+    LinkStatistics statistics = std::exchange(state.statistics, {});
+    statistics.busy = state.schedule.take_busy();
+    taken.emplace_back(id, statistics);
+  }
+  used_.clear();
+  return taken;
 }
 
 void Network::skip(std::int64_t messages, Picoseconds until) {

@@ -5,14 +5,16 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <set>
-#include <string>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "models/link/link_schedule.hpp"
+#include "models/link/pending_messages.hpp"
 #include "sim/core/calendar_queue.hpp"
 #include "sim/core/units.hpp"
 #include "sim/graph/routes.hpp"
@@ -42,7 +44,6 @@ struct NetworkOptions {
   bool counts_queues = true;
 };
 
-using MessageId = std::int64_t;
 using Payload = std::shared_ptr<const std::vector<std::byte>>;
 
 /// A message that has arrived whole. `payload` is a buffer filled train by train from the sender's;
@@ -105,8 +106,9 @@ class Network {
   }
   /// Counts up to the last send or pop, plus whatever a look-ahead has moved since.
   [[nodiscard]] LinkStatistics statistics(LinkId id) const;
-  /// The statistics so far, which begin anew. Nothing may be under way.
-  LinkStatistics take_statistics(LinkId id);
+  /// Statistics of the links that did something, ascending by id; all begin anew. Nothing may be
+  /// under way.
+  std::vector<std::pair<LinkId, LinkStatistics>> take_statistics();
   /// As if so many messages had come and gone until then, apart from statistics. Nothing may be
   /// under way.
   void skip(std::int64_t messages, Picoseconds until);
@@ -116,12 +118,12 @@ class Network {
   /// hop; Arrive: a whole train is at its destination; Credit: the sender learns of it.
   enum class EventKind : std::uint8_t { Offer, Head, Arrive, Credit };
   struct Event {
-    EventKind kind = EventKind::Offer;
-    std::int32_t hop = 0;  // Head: index on the route
-    MessageId message = 0;
-    std::int64_t train = 0;
     Picoseconds before{0};  // Head: when all but the train's last piece is at this hop
     Picoseconds tail{0};    // Head: when all of it is
+    MessageId message = 0;
+    std::int32_t train = 0;
+    std::int16_t hop = 0;  // Head: index on the route
+    EventKind kind = EventKind::Offer;
   };
   struct Message {
     NodeId from{}, to{};
@@ -133,40 +135,34 @@ class Network {
     std::int64_t window = 0;  // trains that may be under way
     bool waits_for_credit = false;
     Picoseconds credit_delay;
-    std::vector<LinkId> route;
+    const std::vector<LinkId>* route = nullptr;  // among known_routes_
+    std::vector<Picoseconds> leaves;             // when its last train so far leaves each hop
     Payload source;
     std::shared_ptr<std::vector<std::byte>> target;
-  };
-  /// Messages at a link, by when their last train leaves it.
-  class Pending {
-   public:
-    void add(MessageId id, Picoseconds leaves);
-    void let_go(Picoseconds now);
-    [[nodiscard]] std::int64_t others(MessageId id) const;
-
-   private:
-    std::map<MessageId, Picoseconds> leaves_;
-    std::set<std::pair<Picoseconds, MessageId>> order_;
+    [[nodiscard]] bool is_whole() const { return arrived == trains; }
   };
   struct LinkState {
     LinkSchedule schedule;
     LinkStatistics statistics;
-    Pending pending;
+    PendingMessages pending;
+    std::int64_t saved = 0;  // the last checkpoint that has it
   };
   /// What a look-ahead may have to undo. Link states are saved when first touched.
   struct Checkpoint {
     CalendarQueue<Event> queue;
-    std::map<MessageId, Message> messages;
-    std::map<LinkId, LinkState> links;
+    std::deque<Message> messages;
+    MessageId first_message = 0;
+    std::vector<std::pair<LinkId, LinkState>> links;
   };
 
   void step();
   void go_to_delivery();
+  [[nodiscard]] Message& message_of(MessageId id);
+  void drop_whole_messages();
   void offer(MessageId id, Message& message, Picoseconds now);
   void head(const Event& event, Picoseconds now);
   void arrive(const Event& event, Picoseconds now);
   void credit(MessageId id, Picoseconds now);
-  void count_queue(LinkState& state, MessageId id, Picoseconds now, bool waited) const;
   void roll_back(Picoseconds at);
   void forget_checkpoint();
   LinkState& state_of(LinkId id);
@@ -176,13 +172,16 @@ class Network {
 
   Topology topology_;
   NetworkOptions options_;
-  mutable std::map<std::pair<NodeId, NodeId>, std::vector<Route>> known_routes_;
+  mutable std::unordered_map<std::uint64_t, std::vector<Route>> known_routes_;  // by both ends
   mutable RouteFinder router_;  // keeps distances; answers depend on the topology alone
   CalendarQueue<Event> queue_;
-  std::map<MessageId, Message> messages_;
+  std::deque<Message> messages_;  // under way, and whole ones behind the first that is not
+  MessageId first_message_ = 0;   // its id
   std::vector<LinkState> links_;
-  std::vector<Delivery> ready_;           // ascending by id, all of one time
+  std::vector<LinkId> used_;     ///< links, some more than once, since statistics were taken
+  std::vector<Delivery> ready_;  // ascending by id, all of one time
   std::optional<Checkpoint> checkpoint_;  ///< of the first look ahead since the last send
+  std::int64_t checkpoints_ = 0;          ///< that there were
   std::set<MessageId> popped_;            ///< since the checkpoint, and not seen again
   MessageId next_id_ = 0;
   Picoseconds committed_{0};  // time of the last send or pop

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "sim/core/units.hpp"
@@ -24,22 +26,27 @@ class CalendarQueue {
  public:
   struct Entry {
     Picoseconds time;
-    Phase phase;
-    std::uint64_t sequence;
+    std::uint64_t order;  ///< phase above sequence of push
     Event event;
+    [[nodiscard]] Phase phase() const { return static_cast<Phase>(order >> sequence_bits); }
+    [[nodiscard]] bool is_before(const Entry& other) const {
+      return time != other.time ? time < other.time : order < other.order;
+    }
   };
 
   void push(Picoseconds time, Phase phase, Event event) {
     assert(time >= now_);
-    heap_.push_back({time, phase, next_sequence_++, event});
-    std::push_heap(heap_.begin(), heap_.end(), Later{});
+    const std::uint64_t order = static_cast<std::uint64_t>(phase) << sequence_bits;
+    heap_.push_back({time, order | next_sequence_++, std::move(event)});
+    rise();
   }
   Entry pop() {
-    std::pop_heap(heap_.begin(), heap_.end(), Later{});
-    Entry entry = heap_.back();
+    Entry first = std::move(heap_.front());
+    Entry last = std::move(heap_.back());
     heap_.pop_back();
-    now_ = entry.time;
-    return entry;
+    if (!heap_.empty()) sink(std::move(last));
+    now_ = first.time;
+    return first;
   }
   [[nodiscard]] bool empty() const { return heap_.empty(); }
   [[nodiscard]] std::size_t size() const { return heap_.size(); }
@@ -52,14 +59,41 @@ class CalendarQueue {
   }
 
  private:
-  /// A type of its own: calls to it are inlined into the heap's loops.
-  struct Later {
-    bool operator()(const Entry& a, const Entry& b) const {
-      if (a.time != b.time) return a.time > b.time;
-      if (a.phase != b.phase) return a.phase > b.phase;
-      return a.sequence > b.sequence;
+  static constexpr int sequence_bits = 62;
+  /// Children per place of the heap: half as many levels as with two, and the children lie together
+  /// in memory.
+  static constexpr std::size_t children = 4;
+
+  /// The last entry moves up to its place.
+  void rise() {
+    Entry entry = std::move(heap_.back());
+    std::size_t place = heap_.size() - 1;
+    while (place > 0) {
+      const std::size_t parent = (place - 1) / children;
+      if (!entry.is_before(heap_[parent])) break;
+      heap_[place] = std::move(heap_[parent]);
+      place = parent;
     }
-  };
+    heap_[place] = std::move(entry);
+  }
+
+  /// `entry` moves from the first place down to its own.
+  void sink(Entry entry) {
+    std::size_t place = 0;
+    for (;;) {
+      const std::size_t begin = place * children + 1;
+      if (begin >= heap_.size()) break;
+      const std::size_t end = std::min(begin + children, heap_.size());
+      std::size_t least = begin;
+      for (std::size_t child = begin + 1; child < end; ++child) {
+        if (heap_[child].is_before(heap_[least])) least = child;
+      }
+      if (!heap_[least].is_before(entry)) break;
+      heap_[place] = std::move(heap_[least]);
+      place = least;
+    }
+    heap_[place] = std::move(entry);
+  }
 
   std::vector<Entry> heap_;
   std::uint64_t next_sequence_ = 0;

@@ -72,7 +72,10 @@ std::string economics_text(const ReportInput& input) {
   const auto line = [&](const std::string& label, const std::optional<double>& value) {
     if (value) text += fmt::format("  {:<32} {:>12}\n", label, number(*value));
   };
-  line("g CO2 per M output tokens", e.carbon_g_per_m_output_tokens);
+  if (e.carbon_g_per_m_output_tokens) {
+    text += figure_line(input, "g CO2 per M output tokens", "carbon_g_per_m_output_tokens",
+                        e.carbon_g_per_m_output_tokens);
+  }
   for (const auto& [name, tier] : e.tiers) {
     text += fmt::format("  {:<32} {:>12}  margin {:.0f} %, pays from {:.0f} % of this load\n",
                         name + ", USD per hour", number(tier.revenue_usd_per_hour),

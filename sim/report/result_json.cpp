@@ -59,12 +59,19 @@ Json band_of(const Json& value, const BandFactor& factor) {
   return Json::array({number * factor.low, number * factor.high});
 }
 
-Json bands_json(const Json& summary, const Sensitivity& sensitivity) {
+Json bands_json(const Json& summary, const Json& economics, const Sensitivity& sensitivity) {
   Json bands = Json::object();
   for (const auto& [key, value] : summary.items()) {
     const auto found = sensitivity.bands.all.find(key);
     bands[key] =
         found == sensitivity.bands.all.end() ? Json(nullptr) : band_of(value, found->second);
+  }
+  bands["economics"] = Json::object();
+  for (const char* key : {"carbon_g_per_m_output_tokens", "carbon_kg_per_hour"}) {
+    const auto found = sensitivity.bands.all.find(key);
+    bands["economics"][key] = found == sensitivity.bands.all.end()
+                                  ? Json(nullptr)
+                                  : band_of(economics[key], found->second);
   }
   return bands;
 }
@@ -310,14 +317,15 @@ Json result_object(const ReportInput& input, bool with_run) {
   json["seed"] = result.seed;
   json["fidelity"] = result.fidelity == Fidelity::Cycle ? "cycle" : "analytical";
   json["simulated_s"] = result.simulated_s;
+  const Json economics = economics_json(input);
   json["summary"] = summary_json(input);
-  json["bands"] = bands_json(json["summary"], input.sensitivity);
+  json["bands"] = bands_json(json["summary"], economics, input.sensitivity);
   json["intervals"] = intervals_json(result);
   json["warm_up"] = warm_up_json(result);
   json["backlog"] = backlog_json(result);
   json["warnings"] = warnings_of(input.scenario, result);
   json["requests_left_out"] = result.traffic.trace ? result.traffic.trace->dropped : 0;
-  json["economics"] = economics_json(input);
+  json["economics"] = economics;
   json["energy_j_by_component"] = energy_breakdown_json(input);
   json["usd_per_hour_by_component"] = numbers_json(input.accounting.usd_per_hour_by_component);
   json["bounds"] = bounds_json(result);

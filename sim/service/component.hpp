@@ -36,7 +36,7 @@ class CalendarAgenda final : public Agenda {
   void run() {
     while (!queue_.empty()) {
       const auto entry = queue_.pop();
-      entry.event->act(entry.time, entry.phase);
+      entry.event->act(entry.time, entry.phase());
     }
   }
 

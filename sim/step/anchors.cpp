@@ -13,6 +13,9 @@ Bracket bracket_between(double low, double high, double value) {
   return {low, high, (value - low) / (high - low)};
 }
 
+/// Rows of a tile of matrix products: time steps up where the rows of a pass begin another.
+constexpr double tile_rows = 128;
+
 std::int64_t whole(double value) {
   return std::llround(value);
 }
@@ -106,6 +109,12 @@ Bracket bracket_half_octave(double value) {
                         : bracket_between(middle, low * 2, value);
 }
 
+Bracket bracket_prompt(double value) {
+  if (value <= tile_rows) return bracket_half_octave(value);
+  const double below = std::ceil(value / tile_rows - 1) * tile_rows;
+  return bracket_between(below + 1, below + tile_rows, value);
+}
+
 Bracket bracket_decodes(double value, const DecodeEdges& edges) {
   if (value <= 8) return bracket_unit(value);
   Bracket bracket = bracket_half_octave(value);
@@ -143,11 +152,15 @@ DecodeEdges wave_edges(std::int64_t units, std::int64_t runs, std::int64_t group
 std::vector<Corner> corners_of(const BatchFeatures& features, const DecodeEdges& edges) {
   const Bracket prefix =
       features.prefix_tokens > 0 ? bracket_octave(features.prefix_tokens) : Bracket{};
-  const std::array<Bracket, 7> brackets = {
-      bracket_decodes(features.decodes, edges),     bracket_octave(features.decode_context),
-      bracket_half_octave(features.prefill_tokens), bracket_octave(features.prefill_visible),
-      bracket_unit(features.round_tokens),          prefix,
-      bracket_half_octave(features.sharers)};
+  const std::array<Bracket, 7> brackets = {bracket_decodes(features.decodes, edges),
+                                           bracket_octave(features.decode_context),
+                                           features.decodes > 0
+                                               ? bracket_half_octave(features.prefill_tokens)
+                                               : bracket_prompt(features.prefill_tokens),
+                                           bracket_octave(features.prefill_visible),
+                                           bracket_unit(features.round_tokens),
+                                           prefix,
+                                           bracket_half_octave(features.sharers)};
   std::vector<Corner> corners;
   for (unsigned mask = 0; mask < 1U << brackets.size(); ++mask) {
     std::array<double, 7> at{};

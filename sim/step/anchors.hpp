@@ -58,6 +58,9 @@ struct Bracket {
 };
 /// Whole numbers 0, 1, 2, 3, 4, 6, 8, 12, 16, 24, ...: two points per octave.
 [[nodiscard]] Bracket bracket_half_octave(double value);
+/// As bracket_half_octave() up to 128, then the first and last number of each tile of 128: time
+/// jumps between tiles. For passes of prompts alone, which are few enough.
+[[nodiscard]] Bracket bracket_prompt(double value);
 /// Whole numbers up to 8, then two points per octave and those beside the edges.
 [[nodiscard]] Bracket bracket_decodes(double value, const DecodeEdges& edges);
 /// Whole numbers 1, 16, 64, 128, 256, ...: one point per octave from 64 on.

@@ -49,7 +49,7 @@ TEST(CalendarQueue, random_pushes_between_pops_come_out_sorted) {
     if (!queue.empty()) {
       EXPECT_EQ(queue.next_time(), std::max(queue.next_time(), queue.now()));
       const auto entry = queue.pop();
-      const Key key{entry.time.count(), static_cast<int>(entry.phase), entry.sequence};
+      const Key key{entry.time.count(), static_cast<int>(entry.phase()), entry.order};
       ASSERT_LT(last, key);
       last = key;
     }
@@ -62,7 +62,7 @@ TEST(CalendarQueue, clear_starts_anew) {
   (void)queue.pop();
   queue.clear();
   queue.push(Picoseconds(1), Phase::Issue, 2);
-  EXPECT_EQ(queue.pop().sequence, 0U);
+  EXPECT_EQ(queue.pop().event, 2);
   EXPECT_EQ(queue.size(), 0U);
 }
 

@@ -42,6 +42,19 @@ TEST(Network, OneHopIsSerialisationPlusLatency) {
   EXPECT_EQ(network.pop_delivery().time, 1057_ns);  // 7 + 1000 + 50
 }
 
+TEST(Network, AWireWithoutLatencyDeliversWithTheLastByte) {
+  Topology t;
+  const NodeId a = t.add_chip("gpu", 0, false);
+  const NodeId b = t.add_chip("gpu", 1, false);
+  TopologyLink plain = wire(a, b);
+  plain.latency = 0_ps;
+  t.add_link(plain);
+  Network network(t);
+  network.send(0_ps, a, b, 4000_B);  // three trains
+  EXPECT_EQ(network.pop_delivery().time, 4000_ns);
+  EXPECT_EQ(network.next_delivery(), std::nullopt);
+}
+
 TEST(Network, HeadersCostTimePerPacket) {
   Topology t;
   const NodeId a = t.add_chip("gpu", 0, false);

@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import pathlib
+import re
 import signal
 import sqlite3
 import subprocess
@@ -157,3 +158,13 @@ def test_a_plan_finds_the_best_candidate():
     assert {row["status"] for row in found.candidates} >= {"ok", "refused"}
     assert repr(found).startswith("answer: llama8b_gpu") and "hangs on most" in found.tornado
     assert tandem.plan({**plan, "slo": {"tpot_p99": "1 us"}}, fidelity="analytical").best is None
+
+
+def test_a_plan_for_the_least_carbon_says_what_it_hangs_on():
+    plan = {"goal": "least_carbon", "set": {"traffic.requests": 4, "traffic.output_tokens": 8},
+            "candidates": [{"scenario": "llama8b_gpu"}], "loads": {"traffic.concurrency": [1, 4]}}
+    found = tandem.plan(plan)
+    assert "what economics.carbon_g_per_m_output_tokens hangs on" in found.tornado
+    for parameter in ("prices.carbon_g_per_kwh", "prices.pue", "software.step_overhead"):
+        assert parameter in found.tornado
+    assert re.search(r"carbon_g_per_m_output_tokens +[\d.]+  \[[\d.]+, [\d.]+\]\n", found.page)

@@ -87,6 +87,23 @@ TEST(Anchors, RoundsOfSpeculationAreDecodesOfSeveralTokens) {
   EXPECT_EQ(anchor_batch(between[1].point).sampled(), 2);
 }
 
+// Products take a whole tile of 128 rows more where the rows of a pass begin one.
+TEST(Interpolation, PromptsBendWhereTilesBegin) {
+  const auto cell = [](double tokens) {
+    const Bracket bracket = bracket_prompt(tokens);
+    return std::tuple(bracket.low, bracket.high, bracket.upper_weight);
+  };
+  EXPECT_EQ(cell(1024), std::tuple(897, 1024, 1));
+  EXPECT_EQ(cell(1025), std::tuple(1025, 1025, 0));
+  EXPECT_EQ(cell(4097 + 63.5), std::tuple(4097, 4224, 0.5));
+  EXPECT_EQ(cell(100), std::tuple(96, 128, 0.125));
+  Batch prompt;
+  prompt.slices = {{.new_tokens = 1000}};
+  EXPECT_EQ(corners_of(features_of(prompt)).front().point.prefill_tokens, 897);
+  prompt.slices.push_back({.request = 1, .context = 100, .new_tokens = 1});
+  EXPECT_EQ(corners_of(features_of(prompt)).front().point.prefill_tokens, 768);
+}
+
 TEST(Anchors, BracketsEncloseTheValue) {
   // 7 lies between 6 and 8; 100 between 64 and 128.
   const Bracket seven = bracket_half_octave(7);

@@ -15,9 +15,22 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::size_t most_bars = 10;
 
+constexpr std::string_view economics = "economics.";
+
 /// The key of a figure in bands: latencies have one for all their statistics.
 std::string band_key(const std::string& figure) {
+  if (figure.starts_with(economics)) return figure.substr(economics.size());
   return figure.substr(0, figure.find('.'));
+}
+
+/// "  [low, high]" of a dotted figure as the result has it; nothing where it has none.
+std::string band_text(const Json& result, const std::string& figure) {
+  std::string path = "/bands/" + figure;
+  std::replace(path.begin(), path.end(), '.', '/');
+  const Json::json_pointer place(path);
+  if (!result.contains(place) || !result.at(place).is_array()) return {};
+  const Json& band = result.at(place);
+  return fmt::format("  [{:.5g}, {:.5g}]", band[0].get<double>(), band[1].get<double>());
 }
 
 const PointResult* best_result(const PlanSearch& search, const std::vector<PointResult>& results) {
@@ -103,11 +116,17 @@ std::string plan_page(const PlanSearch& search) {
     page += fmt::format("answer: {} with {}\n", search.plan().candidates.points[index].scenario,
                         best->overrides);
     const auto figures = figures_of_result(best->result);
-    for (const char* name : {"usd_per_m_total_tokens", "usd_per_hour_used", "output_tokens_per_s",
-                             "output_tokens_per_s_per_user", "ttft_ms.p99", "tpot_ms.p99",
-                             "average_power_w", "energy_j_per_output_token"}) {
+    const Json result = Json::parse(best->result);
+    for (const char* name :
+         {"usd_per_m_total_tokens", "usd_per_hour_used", "output_tokens_per_s",
+          "output_tokens_per_s_per_user", "ttft_ms.p99", "tpot_ms.p99", "average_power_w",
+          "energy_j_per_output_token", "economics.carbon_g_per_m_output_tokens"}) {
       const auto figure = figures.find(name);
-      if (figure != figures.end()) page += fmt::format("  {:32} {:.5g}\n", name, figure->second);
+      if (figure == figures.end()) continue;
+      page += fmt::format("  {:40} {:.5g}{}\n", name, figure->second, band_text(result, name));
+    }
+    for (const Json& warning : result["warnings"]) {
+      page += fmt::format("  {}\n", warning.get<std::string>());
     }
   }
   return page + slo_lines(search) + sweep_page(search.plan().candidates, results);

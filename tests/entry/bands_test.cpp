@@ -1,0 +1,164 @@
+// Bands against runs: what the arithmetic of one input says beside the same runs simulated again
+// with that input at the ends of its range; floors; throughput without spare capacity; carbon.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "sim/entry/api.hpp"
+#include "sim/entry/context.hpp"
+
+namespace tandem::entry::bands {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct Answer {
+  Json result;
+  Json swings;
+};
+
+constexpr const char* bandwidth =
+    "{value: 3.35 TB/s, source: nvidia-h100-datasheet, basis: datasheet, range: [3.2 TB/s, 3.5 "
+    "TB/s]}";
+
+Answer run(const std::string& scenario, const std::vector<Override>& changes,
+           const std::string& fidelity = "cycle") {
+  RunRequest request;
+  request.fidelity = fidelity;
+  request.scenario = scenario;
+  request.overrides = changes;
+  request.with_swings = true;
+  const RunAnswer answer = run_scenario(make_context(), request);
+  return {Json::parse(answer.json), Json::parse(answer.swings)};
+}
+
+/// Llama 3.1 8B on an H100, four users that wait for their answers.
+Answer closed_loop(const std::vector<Override>& changes) {
+  std::vector<Override> all = {
+      {"traffic.requests", "24"}, {"traffic.concurrency", "4"}, {"traffic.output_tokens", "64"}};
+  all.insert(all.end(), changes.begin(), changes.end());
+  return run("llama8b_gpu", all);
+}
+
+double figure(const Answer& answer, const std::string& key) {
+  const Json& value = answer.result["summary"][key];
+  return value.is_object() ? value["mean"].get<double>() : value.get<double>();
+}
+
+/// The swing of an input: by figure, least and largest over the figure's value.
+Json swing_of(const Answer& answer, const std::string& parameter) {
+  for (const Json& swing : answer.swings) {
+    if (swing["parameter"] == parameter) return swing["figures"];
+  }
+  ADD_FAILURE() << "no swing of " << parameter;
+  return {};
+}
+
+/// An input, the ends of its range as `--set` has them, and what share of its effect first order
+/// may miss.
+struct Input {
+  std::string parameter;
+  std::string path;
+  std::string low, high;
+  double missed = 0;
+};
+
+void expect_swing_of_runs(const Input& input, const Answer& base) {
+  const Json swing = swing_of(base, input.parameter);
+  const Answer ends[] = {closed_loop({{input.path, input.low}}),
+                         closed_loop({{input.path, input.high}})};
+  for (const char* key : {"tpot_ms", "e2e_ms", "output_tokens_per_s", "energy_j_per_output_token",
+                          "usd_per_m_total_tokens"}) {
+    const double one = figure(ends[0], key) / figure(base, key);
+    const double other = figure(ends[1], key) / figure(base, key);
+    const auto expect_end = [&](const Json& said, double ran) {
+      const double effect = std::abs(said.get<double>() - 1);
+      constexpr double rounding = 2e-3;  // of interpolated passes
+      EXPECT_NEAR(said.get<double>(), ran, input.missed * effect + effect * effect + rounding)
+          << input.parameter << " " << key;
+    };
+    expect_end(swing[key][0], std::min({1.0, one, other}));
+    expect_end(swing[key][1], std::max({1.0, one, other}));
+  }
+}
+
+// Power of hosts and prices move no time: exact. A step's overhead is in each pass: times are
+// exact, the run's length is taken to change as the mean request's time does, which its first and
+// last rounds miss by a tenth. Bandwidth acts on all of a kernel's time as it does on its floor:
+// what passes take beyond their floors is missed.
+TEST(Bands, OfOneInputAreThoseOfRunsAtTheEndsOfItsRange) {
+  const Answer base = closed_loop({{"system.chips.h100_sxm.hbm_bandwidth", bandwidth}});
+  const double beyond_floor =
+      1 - base.result["bounds"]["tpot_ms"].get<double>() / figure(base, "tpot_ms");
+  ASSERT_LT(beyond_floor, 0.35);
+  expect_swing_of_runs(
+      {"system.host_power_per_chip.gpu", "system.host_power_per_chip.gpu", "250 W", "575 W"}, base);
+  expect_swing_of_runs({"software.step_overhead", "software.step_overhead", "0 s", "500 us", 0.1},
+                       base);
+  expect_swing_of_runs({"chips.h100_sxm.hbm_bandwidth", "system.chips.h100_sxm.hbm_bandwidth",
+                        "3.2 TB/s", "3.5 TB/s", beyond_floor},
+                       base);
+}
+
+// The errors of kernels and of an unknown engine reach below the floors of this run.
+TEST(Bands, OfTimesStopAtTheFloor) {
+  const Answer base = closed_loop({});
+  const Json& bands = base.result["bands"];
+  const Json& floors = base.result["bounds"];
+  for (const char* key : {"ttft_ms", "tpot_ms"}) {
+    EXPECT_NEAR(bands[key]["mean"][0].get<double>(), floors[key].get<double>(),
+                1e-9 * floors[key].get<double>())
+        << key;
+  }
+  EXPECT_LE(bands["output_tokens_per_s"][1].get<double>(),
+            floors["output_tokens_per_s"].get<double>() * (1 + 1e-9));
+}
+
+// By the floors: bandwidth by -4.5 and +4.5 % is all that has a range and moves passes of decodes.
+TEST(Bands, OfThroughputNeedUsersThatWaitOrAQueueThatGrows) {
+  const auto poisson = [](const char* rate) {
+    return run("llama8b_poisson",
+               {{"traffic.requests", "120"},
+                {"traffic.prompt_tokens", "16"},
+                {"traffic.output_tokens", "32"},
+                {"traffic.rate", rate},
+                {"system.chips.h100_sxm.hbm_bandwidth", bandwidth}},
+               "analytical")
+        .result;
+  };
+  const Json settled = poisson("4 req/s");
+  EXPECT_FALSE(settled["backlog"]["saturated"]);
+  EXPECT_TRUE(settled["bands"]["output_tokens_per_s"].is_null());
+  EXPECT_FALSE(settled["bands"]["tpot_ms"].is_null());
+  const Json growing = poisson("20000 req/s");
+  ASSERT_TRUE(growing["backlog"]["saturated"]);
+  const double value = growing["summary"]["output_tokens_per_s"];
+  EXPECT_NEAR(growing["bands"]["output_tokens_per_s"][0].get<double>(), 0.955 * value,
+              0.02 * value);
+  EXPECT_NEAR(growing["bands"]["output_tokens_per_s"][1].get<double>(), 1.045 * value,
+              0.02 * value);
+}
+
+TEST(Bands, OfCarbonAreThoseOfEnergyAndOfTheGrid) {
+  const Answer base = closed_loop({{"prices.carbon_g_per_kwh",
+                                    "{value: 400, source: command-line, basis: assumed, range: "
+                                    "[300, 600]}"}});
+  const char* carbon = "carbon_g_per_m_output_tokens";
+  EXPECT_EQ(swing_of(base, "prices.carbon_g_per_kwh")[carbon], (Json{0.75, 1.5}));
+  const Json hosts = swing_of(base, "system.host_power_per_chip.gpu");
+  EXPECT_NEAR(hosts[carbon][1].get<double>(), hosts["energy_j_per_output_token"][1].get<double>(),
+              1e-12);
+  const Json band = base.result["bands"]["economics"][carbon];
+  const double value = base.result["economics"][carbon];
+  const Json energy = base.result["bands"]["energy_j_per_output_token"];
+  // Wider than energy's by the grid's.
+  EXPECT_LT(band[0].get<double>() / value,
+            energy[0].get<double>() / figure(base, "energy_j_per_output_token"));
+  EXPECT_GT(band[1].get<double>() / value,
+            energy[1].get<double>() / figure(base, "energy_j_per_output_token"));
+}
+
+}  // namespace
+}  // namespace tandem::entry::bands
