@@ -69,15 +69,16 @@ def predict(cases, tandem, data, store=None, workers=2):
 
 def coverage(name, tandem, data):
     """Why rows of a table stand for no scenario, with how many they are each; "" for those that do. None is run."""
-    metric, found = TABLES[name].metrics[-1], collections.Counter()
+    found = collections.Counter()
     for file in TABLES[name].files:
         with tempfile.TemporaryDirectory() as folder:
             rows = pathlib.Path(folder) / "rows.csv"
             subprocess.run(["nice", tandem, "validate", "--data", str(data), "--only", file, "--rows", str(rows),
                             "--map"], check=True, stdout=subprocess.DEVNULL)
             with rows.open(newline="") as text:
-                reasons = [row["reason"] for row in csv.DictReader(text) if row["metric"] == metric]
-        found.update("" if reason == MAPPED else reason for reason in reasons)
+                reasons = {row["line"]: row["reason"] for row in csv.DictReader(text)
+                           if row["metric"] in TABLES[name].metrics}
+        found.update("" if reason == MAPPED else reason for reason in reasons.values())
     return found
 
 

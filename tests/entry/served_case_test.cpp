@@ -144,6 +144,17 @@ TEST(ServedCase, GivesEachGroupOfAnEngineItsOwnLimits) {
   EXPECT_TRUE(contains(serving("trtllm"), "max_batch_tokens: 32768,"));
 }
 
+TEST(ServedCase, LetsNoMoreRequestsRunThanAStepHasTokens) {
+  auto cells = loop_row;
+  cells["model"] = "deepseek-ai/DeepSeek-R1";
+  cells["software"] = "trtllm";
+  cells["drafts"] = "3";
+  // Four tokens of each of 16 users and a prompt, in steps of 64.
+  EXPECT_TRUE(
+      contains(changes_of(served_case(row_of(cells), names(), "tensorrt_llm")).at("serving"),
+               "max_batch_tokens: 1152, max_sequences: 1152,"));
+}
+
 TEST(ServedCase, DoesNotTakeWhatAnEngineHasAtOnceForItsUsers) {
   auto cells = loop_row;
   cells["concurrency"] = "";

@@ -59,10 +59,12 @@ std::string tensorrt_serving(const std::string& model, const ServedFormats& form
           ? fmt::format("balanced_groups: {}, balance_wait_steps: {}", load.groups,
                         balance_wait(model))
           : fmt::format("batch_wait_steps: {}", batch_wait(model, formats, load));
+  constexpr std::int64_t most_sequences = 2048;
+  const std::int64_t step = std::max(tokens, load.prompt + 1) * load.groups;
   return fmt::format(
-      "{{policy: vllm_v1, chunked_prefill: false, max_batch_tokens: {}, max_sequences: 2048, "
+      "{{policy: vllm_v1, chunked_prefill: false, max_batch_tokens: {}, max_sequences: {}, "
       "kv_block_tokens: 32, prefix_cache: false, {}}}",
-      std::max(tokens, load.prompt + 1) * load.groups, waits);
+      step, std::min(most_sequences, step), waits);
 }
 
 /// The year of tables that name no version of their software.
