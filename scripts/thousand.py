@@ -61,7 +61,8 @@ class Bench:
         self.tandem, self.folder = tandem, pathlib.Path(folder)
 
     def start(self, sweep, name, store, workers, *more):
-        """A sweep that has been started."""
+        """A sweep that has been started; an older database of that name goes unless it is resumed."""
+        more = more if "--resume" in more else (*more, "--force")
         return subprocess.Popen(
             [self.tandem, "sweep", str(sweep), "--db", str(self.folder / f"{name}.db"), "--store",
              str(self.folder / store), "--workers", str(workers), *more],
@@ -145,7 +146,8 @@ def with_dask(sweep, store, database):
     import tandem  # pylint: disable=import-outside-toplevel
     from distributed import Client  # pylint: disable=import-outside-toplevel
     with Client(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as client:
-        tandem.sweep(str(sweep), executor=client, store=str(store), db=database)
+        tandem.sweep(str(sweep), executor=client, store=str(store), db=database,
+                     force=True)
     return rows_of(database)
 
 
