@@ -47,7 +47,7 @@ class Table:
 
 
 TABLES = {
-    "InferenceX": Table("e2e/inferencex_measured_ttft_tpot.csv", ("ttft", "tpot"), ("backend", "system"), 1, 128),
+    "InferenceX": Table("e2e/inferencex_measured_ttft_tpot.csv", ("ttft", "tpot"), ("backend", "system"), 2, 128),
     "Splitwise": Table("e2e/splitwise_perf_llama2_70b.csv", ("ttft", "tpot"), ("hardware",), 2),
     "ALCF": Table("e2e/argonne_llm_inference_bench_a100_h100.csv", ("e2e",), ("Framework", "Hardware"), 4),
     "ML.ENERGY": Table("energy/mlenergy_llm_energy.csv", ("tpot", "power", "energy_per_token"),
