@@ -1,46 +1,14 @@
-// Which scenarios do rows of measured services stand for, and what is read from their requests?
+// Which scenarios do rows of measured services stand for?
 #include "sim/entry/systems/served_case.hpp"
 
 #include <gtest/gtest.h>
 
-#include "sim/entry/api.hpp"
-#include "sim/entry/systems/offline_benchmark.hpp"
 #include "sim/entry/systems/served_counts.hpp"
 #include "sim/entry/systems/served_engine.hpp"
-#include "sim/entry/systems/served_runs.hpp"
+#include "tests/entry/served_rows.hpp"
 
 namespace tandem::entry {
 namespace {
-
-const Context& context() {
-  static const Context made = make_context();
-  return made;
-}
-
-const ServedNames& names() {
-  static const ServedNames made(context());
-  return made;
-}
-
-/// A row with these cells, all of them canonical names.
-ServedRow row_of(const std::map<std::string, std::string>& cells,
-                 const std::string& file = "rows.csv") {
-  ManifestSystemTable table;
-  table.file = file;
-  std::string header, values;
-  for (const auto& [name, value] : cells) {
-    table.columns[name] = name;
-    header += (header.empty() ? "" : ",") + name;
-    values += (values.empty() ? "" : ",") + value;
-  }
-  return {table, CsvTable("rows.csv", header + "\n" + values + "\n"), 0};
-}
-
-std::map<std::string, std::string> changes_of(const ServedCase& served) {
-  std::map<std::string, std::string> changes;
-  for (const Override& change : served.changes) changes[change.path] = change.value;
-  return changes;
-}
 
 bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
@@ -73,7 +41,7 @@ TEST(ServedNames, FindWhatOthersCallModelsAndChips) {
 }
 
 TEST(ServedCase, OfAClosedLoop) {
-  const ServedCase served = served_case(row_of(loop_row), names(), "vllm");
+  const ServedCase served = served_case(served_row(loop_row), names(), "vllm");
   EXPECT_EQ(served.reason, "");
   const auto changes = changes_of(served);
   EXPECT_EQ(changes.at("system"), "dgx_b200");
@@ -88,7 +56,7 @@ TEST(ServedCase, OfAClosedLoop) {
 TEST(ServedCase, DrawsLengthsWhereTheBenchmarkDid) {
   auto cells = loop_row;
   cells["silicon_data_source"] = "db-dump/2026-04-27";
-  const auto changes = changes_of(served_case(row_of(cells), names(), "vllm"));
+  const auto changes = changes_of(served_case(served_row(cells), names(), "vllm"));
   // From 0.8 to 1.0 of 1024: 0.9 in the middle, a ninth of it to either side.
   EXPECT_TRUE(contains(changes.at("traffic"), "prompt_tokens: 922"));
   EXPECT_TRUE(contains(changes.at("traffic"), "length_spread: 0.111111"));
@@ -99,11 +67,11 @@ TEST(ServedCase, TakesTheProductOfTwoSharesForOne) {
   cells["model"] = "deepseek-ai/DeepSeek-R1";
   cells["tp"] = "64";
   cells["moe_tp"] = cells["moe_ep"] = "8";
-  EXPECT_EQ(served_case(row_of(cells), names(), "vllm").gpus, 8);
+  EXPECT_EQ(served_case(served_row(cells), names(), "vllm").gpus, 8);
   cells["tp"] = "1";
   cells["attention_dp"] = "8";
   cells["moe_tp"] = "1";
-  const ServedCase groups = served_case(row_of(cells), names(), "vllm");
+  const ServedCase groups = served_case(served_row(cells), names(), "vllm");
   EXPECT_TRUE(contains(changes_of(groups).at("placement"), "attention_data: 8, expert: 8"));
 }
 
@@ -117,7 +85,7 @@ TEST(ServedCase, TakesTheChipsThatItsIdNames) {
     cells["attention_dp"] = groups;
     cells["moe_ep"] = expert;
     cells["moe_tp"] = "1";
-    return changes_of(served_case(row_of(cells), names(), "vllm")).at("placement");
+    return changes_of(served_case(served_row(cells), names(), "vllm")).at("placement");
   };
   EXPECT_TRUE(contains(placement("r1_c8_tp4_ep4_950", "16", "1", "4"), "tensor: 4, expert: 4"));
   EXPECT_TRUE(contains(placement("r1_c8_tp8_0_ep8_0_316", "1", "64", "8"), "attention_data: 8,"));
@@ -132,7 +100,7 @@ TEST(ServedCase, GivesEachGroupOfAnEngineItsOwnLimits) {
   cells["attention_dp"] = cells["moe_ep"] = "8";
   const auto serving = [&](const char* software) {
     cells["software"] = software;
-    return changes_of(served_case(row_of(cells), names(), "vllm")).at("serving");
+    return changes_of(served_case(served_row(cells), names(), "vllm")).at("serving");
   };
   EXPECT_TRUE(contains(serving("vllm"), "max_batch_tokens: 65536, max_sequences: 8192"));
   EXPECT_TRUE(contains(serving("trtllm"), "max_batch_tokens: 65536,"));
@@ -151,7 +119,7 @@ TEST(ServedCase, LetsNoMoreRequestsRunThanAStepHasTokens) {
   cells["drafts"] = "3";
   // Four tokens of each of 16 users and a prompt, in steps of 64.
   EXPECT_TRUE(
-      contains(changes_of(served_case(row_of(cells), names(), "tensorrt_llm")).at("serving"),
+      contains(changes_of(served_case(served_row(cells), names(), "tensorrt_llm")).at("serving"),
                "max_batch_tokens: 1152, max_sequences: 1152,"));
 }
 
@@ -160,7 +128,8 @@ TEST(ServedCase, DoesNotTakeWhatAnEngineHasAtOnceForItsUsers) {
   cells["concurrency"] = "";
   cells["batch_size"] = "24";
   cells["silicon_data_source"] = "source_file=qwen3_32b.csv";
-  EXPECT_EQ(served_case(row_of(cells), names(), "vllm").reason, "no number of users in the row");
+  EXPECT_EQ(served_case(served_row(cells), names(), "vllm").reason,
+            "no number of users in the row");
 }
 
 TEST(ServedCase, LaunchesDependentlyWhereTheScriptsAskForIt) {
@@ -169,7 +138,7 @@ TEST(ServedCase, LaunchesDependentlyWhereTheScriptsAskForIt) {
     cells["model"] = model;
     cells["software"] = "trtllm";
     cells["software_version"] = version;
-    return changes_of(served_case(row_of(cells), names(), "tensorrt_llm"))
+    return changes_of(served_case(served_row(cells), names(), "tensorrt_llm"))
         .contains("software.dependent_launch");
   };
   EXPECT_TRUE(is_asked("openai/gpt-oss-120b", "1.2.0rc2"));
@@ -183,21 +152,21 @@ TEST(ServedCase, DraftsWhereTheRowDoes) {
   cells["software"] = "trtllm";
   cells["tp"] = "8";
   EXPECT_FALSE(
-      changes_of(served_case(row_of(cells), names(), "tensorrt_llm")).contains("speculation"));
+      changes_of(served_case(served_row(cells), names(), "tensorrt_llm")).contains("speculation"));
   cells["drafts"] = "3";
-  auto changes = changes_of(served_case(row_of(cells), names(), "tensorrt_llm"));
+  auto changes = changes_of(served_case(served_row(cells), names(), "tensorrt_llm"));
   EXPECT_TRUE(contains(changes.at("speculation"), "method: mtp, drafts: 3,"));
   // Four tokens of each of 16 users and a prompt: 64 + 1024 + 127, in steps of 64.
   EXPECT_TRUE(contains(changes.at("serving"), "max_batch_tokens: 1152,"));
   cells["tp"] = "1";
   cells["attention_dp"] = cells["moe_ep"] = "8";
   cells["drafts"] = "1";
-  changes = changes_of(served_case(row_of(cells), names(), "tensorrt_llm"));
+  changes = changes_of(served_case(served_row(cells), names(), "tensorrt_llm"));
   // Per group two tokens of two users and a prompt: 4 + 1024 + 127.
   EXPECT_TRUE(contains(changes.at("serving"), "max_batch_tokens: 9216,"));
   EXPECT_TRUE(contains(changes.at("serving"), "balanced_groups: 8, balance_wait_steps: 60"));
   cells["software"] = "sglang";
-  changes = changes_of(served_case(row_of(cells), names(), "sglang"));
+  changes = changes_of(served_case(served_row(cells), names(), "sglang"));
   EXPECT_TRUE(contains(changes.at("serving"), "policy: vllm_v1, max_batch_tokens: 16384,"));
   EXPECT_TRUE(contains(changes.at("serving"), "batch_wait_steps: 15,"));
 }
@@ -207,14 +176,14 @@ TEST(ServedCase, LeavesOutBatchesThatWereCutOff) {
       {"model", "llama2-70b"}, {"system", "h100-80gb"}, {"tp", "2"},
       {"isl", "512"},          {"osl", "128"},          {"batch", "64"}};
   const char* file = "e2e/splitwise_perf_llama2_70b.csv";
-  EXPECT_EQ(framework_of(row_of(cells, file)), "vLLM 2023");
-  EXPECT_EQ(served_case(row_of(cells, file), names(), "vllm_2023").reason,
+  EXPECT_EQ(framework_of(served_row(cells, file)), "vLLM 2023");
+  EXPECT_EQ(served_case(served_row(cells, file), names(), "vllm_2023").reason,
             "time of the row is not that of its tokens");
-  EXPECT_EQ(served_case(row_of(cells), names(), "vllm_2023").reason, "");
+  EXPECT_EQ(served_case(served_row(cells), names(), "vllm_2023").reason, "");
   cells["batch"] = "32";
-  EXPECT_EQ(served_case(row_of(cells, file), names(), "vllm_2023").reason, "");
+  EXPECT_EQ(served_case(served_row(cells, file), names(), "vllm_2023").reason, "");
   cells["osl"] = "1200";
-  EXPECT_NE(served_case(row_of(cells, file), names(), "vllm_2023").reason, "");
+  EXPECT_NE(served_case(served_row(cells, file), names(), "vllm_2023").reason, "");
 }
 
 TEST(ServedCase, OfAlcfRunsOnTheChipsOfPolaris) {
@@ -226,7 +195,7 @@ TEST(ServedCase, OfAlcfRunsOnTheChipsOfPolaris) {
                                                     {"osl", "128"},
                                                     {"batch", "16"}};
   const char* file = "e2e/argonne_llm_inference_bench_a100_h100.csv";
-  const ServedRow row = row_of(cells, file);
+  const ServedRow row = served_row(cells, file);
   EXPECT_EQ(framework_of(row), "TensorRT-LLM 2024");
   const ServedCase served = served_case(row, names(), "tensorrt_llm_2024");
   EXPECT_EQ(served.chip, "a100_sxm_40gb");
@@ -234,9 +203,9 @@ TEST(ServedCase, OfAlcfRunsOnTheChipsOfPolaris) {
   EXPECT_EQ(served.statistic, ServedStatistic::Batch);
   auto ended = cells;
   ended["Latency"] = "0.25";  // 128 tokens in less than 0.256 s
-  EXPECT_NE(served_case(row_of(ended, file), names(), "tensorrt_llm_2024").reason, "");
+  EXPECT_NE(served_case(served_row(ended, file), names(), "tensorrt_llm_2024").reason, "");
   ended["Latency"] = "0.26";
-  EXPECT_EQ(served_case(row_of(ended, file), names(), "tensorrt_llm_2024").reason, "");
+  EXPECT_EQ(served_case(served_row(ended, file), names(), "tensorrt_llm_2024").reason, "");
 }
 
 constexpr const char* inferencex_table =
@@ -301,11 +270,11 @@ TEST(EngineCounts, SayWhichEnginesDraft) {
 }
 
 TEST(ServedCase, ReadsTheNameOfARunWhereColumnsAreEmpty) {
-  const ServedRow row = row_of({{"file", "minimax_m25_vllm_dep8_isl1024_osl128_conc16"},
-                                {"model", "MiniMaxAI/MiniMax-M2.5"},
-                                {"system", "h200_sxm"},
-                                {"gpus", "8"},
-                                {"software", "vLLM"}});
+  const ServedRow row = served_row({{"file", "minimax_m25_vllm_dep8_isl1024_osl128_conc16"},
+                                    {"model", "MiniMaxAI/MiniMax-M2.5"},
+                                    {"system", "h200_sxm"},
+                                    {"gpus", "8"},
+                                    {"software", "vLLM"}});
   const ServedCase served = served_case(row, names(), "vllm");
   EXPECT_EQ(served.reason, "");
   EXPECT_TRUE(contains(changes_of(served).at("placement"), "attention_data: 8, expert: 8"));
@@ -318,125 +287,15 @@ TEST(ServedCase, SaysWhyARowIsNotPredicted) {
   const auto reason = [&](const char* name, const char* value) {
     auto cells = loop_row;
     cells[name] = value;
-    return served_case(row_of(cells), names(), "vllm").reason;
+    return served_case(served_row(cells), names(), "vllm").reason;
   };
   EXPECT_EQ(reason("model", "bloom"), "model 'bloom' is not in workloads/models");
   EXPECT_EQ(reason("system", "tpu"), "chip 'tpu' is not in hw_configs/chips");
   EXPECT_EQ(reason("osl", ""), "lengths of prompts or answers are not in the row");
   EXPECT_EQ(reason("mode", "disagg"),
             "disaggregated vLLM, engines and drafts not known by its load");
-  EXPECT_EQ(served_case(row_of(loop_row), names(), "generic").reason,
+  EXPECT_EQ(served_case(served_row(loop_row), names(), "generic").reason,
             "no software layer for 'vllm'");
-}
-
-TEST(ServedRuns, TakeChangesOfSoftwareAndChips) {
-  auto cells = loop_row;
-  cells["model"] = "llama-3.1-8b";
-  cells["system"] = "h100_sxm";
-  cells["precision"] = "bf16";
-  cells["tp"] = "1";
-  cells["concurrency"] = "2";
-  cells["isl"] = cells["osl"] = "16";
-  const ServedCase served = served_case(row_of(cells), names(), "vllm");
-  const auto tpot = [&](const std::vector<Override>& overrides) {
-    ServedOptions options;
-    options.is_cycle = false;
-    options.overrides = overrides;
-    ServedRuns runs(context(), options);
-    const ServedAnswer& answer = runs.answer(served);
-    EXPECT_EQ(answer.reason, "");
-    return answer.figures.at("tpot");
-  };
-  const double plain = tpot({{"software.step_overhead", "0 s"}});
-  EXPECT_NEAR(tpot({{"software.step_overhead", "10 ms"}}) - plain, 10, 1e-6);
-  // Half the bandwidth, twice the floor of a pass that reads weights.
-  const Override slow{"chips.h100_sxm.hbm_bandwidth", "1.675 TB/s"};
-  EXPECT_GT(tpot({{"software.step_overhead", "0 s"}, slow}), 1.8 * plain);
-  EXPECT_EQ(tpot({{"software.step_overhead", "0 s"}, {"chips.b200_sxm.clock", "1 GHz"}}), plain);
-}
-
-RequestRecord record(double arrival_s, double ttft_ms, double e2e_ms, std::int64_t output) {
-  RequestRecord request;
-  request.arrival_s = arrival_s;
-  request.prompt = 10;
-  request.output = output;
-  request.ttft_ms = ttft_ms;
-  request.e2e_ms = e2e_ms;
-  request.tpot_ms = output > 1 ? (e2e_ms - ttft_ms) / static_cast<double>(output - 1) : 0;
-  return request;
-}
-
-TEST(ServedFigures, GiveTheFirstRoundATenthOfTheWeight) {
-  // Two users: first requests after 100 and 300 ms, later ones after 20 each.
-  RunResult result;
-  result.traffic.concurrency = 2;
-  result.requests = {record(0, 100, 200, 11), record(0, 300, 400, 11), record(0.2, 20, 120, 11),
-                     record(0.4, 20, 120, 11)};
-  const auto figures = served_figures(result, ServedCase{});
-  EXPECT_DOUBLE_EQ(figures.at("ttft"), 0.1 * 200 + 0.9 * 20);
-  EXPECT_DOUBLE_EQ(figures.at("tpot"), 10);
-  // 44 tokens until the last one is done, 0.52 s.
-  EXPECT_DOUBLE_EQ(figures.at("throughput"), 44 / 0.52);
-}
-
-TEST(ServedFigures, OfABatchEndWithItsLastRequest) {
-  RunResult result;
-  result.traffic.concurrency = 2;
-  result.requests = {record(0, 100, 200, 11), record(0, 100, 300, 21)};
-  ServedCase served;
-  served.statistic = ServedStatistic::Batch;
-  const auto figures = served_figures(result, served);
-  EXPECT_DOUBLE_EQ(figures.at("ttft"), 100);
-  EXPECT_DOUBLE_EQ(figures.at("e2e"), 300);
-  EXPECT_DOUBLE_EQ(figures.at("throughput_total"), (20 + 32) / 0.3);
-}
-
-OfflineSizes sizes_of(const char* model, const char* precision, const char* prompt,
-                      const char* output) {
-  const ServedRow row = row_of({{"model", model},
-                                {"system", "H200"},
-                                {"precision", precision},
-                                {"parallelism", "TP1"},
-                                {"gpus", "1"},
-                                {"isl", prompt},
-                                {"osl", output}},
-                               "e2e/trtllm_perf_overview.csv");
-  const ServedCase served = served_case(row, names(), "tensorrt_llm");
-  EXPECT_EQ(served.reason, "");
-  EXPECT_EQ(served.statistic, ServedStatistic::Offline);
-  return offline_sizes(runnable_scenario(context(), "llama8b_gpu", served.changes));
-}
-
-TEST(OfflineBenchmark, SizesEnginesAsItsHeuristicsDo) {
-  // 95 % of 141 GB less 70.6 GB of weights hold 187.7 requests of 2,176 tokens of 163,840 bytes.
-  const OfflineSizes answers = sizes_of("Llama-3.3-70B", "FP8", "128", "2048");
-  EXPECT_EQ(answers.max_sequences, 192);
-  EXPECT_EQ(answers.max_batch_tokens, 2048);
-  // 18.6 requests of 22,000 tokens; a step holds one prompt beside them.
-  const OfflineSizes prompts = sizes_of("Llama-3.3-70B", "FP8", "20000", "2000");
-  EXPECT_EQ(prompts.max_sequences, 64);
-  EXPECT_EQ(prompts.max_batch_tokens, 20064);
-  // 187.7 requests, 17 tokens of each per token of an answer: 3,191 in steps of 256.
-  EXPECT_EQ(sizes_of("Llama-3.3-70B", "FP8", "2048", "128").max_batch_tokens, 3328);
-  // Heuristics know no experts in four bits.
-  EXPECT_EQ(sizes_of("gpt-oss-120b", "FP8", "1024", "1024").max_sequences, 2048);
-  EXPECT_EQ(sizes_of("gpt-oss-120b", "FP8", "8192", "1024").max_batch_tokens, 10240);
-}
-
-TEST(OfflineBenchmark, SendsMoreOfShortRequests) {
-  EXPECT_EQ(offline_requests(128, 128), 30000);
-  EXPECT_EQ(offline_requests(500, 2000), 3000);
-  EXPECT_EQ(offline_requests(1024, 8192), 1500);
-  EXPECT_EQ(offline_requests(20000, 2000), 1000);
-}
-
-TEST(ServedFigures, OfflineRatesAreOfTheWholeRun) {
-  RunResult result;
-  result.traffic.concurrency = 2;
-  result.requests = {record(0, 100, 200, 10), record(0, 100, 300, 20), record(0.2, 100, 200, 10)};
-  ServedCase served;
-  served.statistic = ServedStatistic::Offline;
-  EXPECT_DOUBLE_EQ(served_figures(result, served).at("throughput"), 40 / 0.4);
 }
 
 }  // namespace
