@@ -217,17 +217,7 @@ void Network::head(const Event& event, Picoseconds now) {
     before = state.schedule.reserve(now, ready, middle).end;
     end = state.schedule.reserve(now, std::max(before, event.tail), whole - but_last).end;
   }
-  if (options_.counts_queues) {
-    if (message.leaves.empty()) message.leaves.assign(message.route->size(), Picoseconds(-1));
-    Picoseconds& leaves = message.leaves[hop];
-    state.pending.let_go(now);
-    if (start.start > now) {
-      const std::int64_t others = state.pending.count() - (leaves > now ? 1 : 0);
-      state.statistics.peak_queue = std::max(state.statistics.peak_queue, others);
-    }
-    state.pending.add(event.message, end, leaves);
-    leaves = std::max(leaves, end);
-  }
+  if (options_.counts_queues) count_queue(state, event, now, {start.start, end});
   state.statistics.payload += payload;
   state.statistics.wire += wire_bytes(wire, payload);
   state.statistics.trains += 1;
@@ -250,6 +240,21 @@ void Network::head(const Event& event, Picoseconds now) {
     return;
   }
   queue_.push(start.end + wire.latency, Phase::Issue, next);
+}
+
+/// Counts whom a train finds before it when it waits for its slot, and leaves it for others to
+/// find.
+void Network::count_queue(LinkState& state, const Event& event, Picoseconds now, Slot slot) {
+  Message& message = message_of(event.message);
+  if (message.leaves.empty()) message.leaves.assign(message.route->size(), Picoseconds(-1));
+  Picoseconds& leaves = message.leaves[static_cast<std::size_t>(event.hop)];
+  state.pending.let_go(now);
+  if (slot.start > now) {
+    const std::int64_t others = state.pending.count() - (leaves > now ? 1 : 0);
+    state.statistics.peak_queue = std::max(state.statistics.peak_queue, others);
+  }
+  state.pending.add(event.message, slot.end, leaves);
+  leaves = std::max(leaves, slot.end);
 }
 
 /// A whole train is at its destination: its bytes are copied out of the sender's buffer.

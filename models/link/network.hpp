@@ -163,6 +163,7 @@ class Network {
   void head(const Event& event, Picoseconds now);
   void arrive(const Event& event, Picoseconds now);
   void credit(MessageId id, Picoseconds now);
+  void count_queue(LinkState& state, const Event& event, Picoseconds now, Slot slot);
   void roll_back(Picoseconds at);
   void forget_checkpoint();
   LinkState& state_of(LinkId id);

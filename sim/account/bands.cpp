@@ -68,7 +68,7 @@ class RunFigures {
     put(figures, "usd_per_m_output_tokens", books.usd_per_m_output_tokens);
     put(figures, "usd_per_m_total_tokens", books.usd_per_m_total_tokens);
     const double grams = price_or(prices, "carbon_g_per_kwh", 0) * price_or(prices, "pue", 1);
-    if (grams > 0 && books.average_power_w) {
+    if (prices.has("carbon_g_per_kwh") && books.average_power_w) {
       figures["carbon_kg_per_hour"] = *books.average_power_w * grams;
       figures["carbon_g_per_m_output_tokens"] = *books.energy_j_per_output_token * grams;
     }
@@ -127,10 +127,12 @@ Swing empty_swing(const std::string& name, const Parameter& parameter) {
           {}};
 }
 
-/// Widens a swing by figures at one end of its range.
+/// Widens a swing by figures at one end of its range. What is zero in the run has no band.
 void extend(Swing& swing, const Figures& end, const Figures& base) {
   for (const auto& [name, value] : end) {
-    const double factor = value / base.at(name);
+    const auto own = base.find(name);
+    if (own == base.end() || own->second == 0) continue;
+    const double factor = value / own->second;
     BandFactor& extreme = swing.figures[name];
     extreme.low = std::min(extreme.low, factor);
     extreme.high = std::max(extreme.high, factor);

@@ -56,7 +56,8 @@ std::optional<double> watts_at_work(const PoolUse& pool, double seconds) {
   return pool.static_power_w + joules / chip_seconds;
 }
 
-/// A governor keeps each chip's limit, its share of the cap, unless its lowest clock draws more.
+/// A governor keeps each chip's limit, its share of the cap, unless its lowest clock draws more;
+/// what the others leave of theirs it does not get.
 void warn_of_power_cap(const Scenario& scenario, const RunResult& result,
                        std::vector<std::string>& warnings) {
   constexpr double rounding = 1.01;  // of interpolated passes
@@ -67,7 +68,7 @@ void warn_of_power_cap(const Scenario& scenario, const RunResult& result,
   for (const PoolUse& pool : result.pools) {
     const ParameterSet& chip = scenario.system.chips.at(pool.chip).parameters;
     const std::optional<double> watts = watts_at_work(pool, result.simulated_s);
-    if (!watts || !chip.has("tdp")) return;
+    if (!watts || !chip.has("tdp")) continue;
     placed += pool.kept_chips() * (*watts + host_watts_per_chip(scenario.system, pool.pool));
     chips_placed += pool.kept_chips();
     if (*watts <= chip.value("tdp") * rounding) continue;
@@ -76,8 +77,8 @@ void warn_of_power_cap(const Scenario& scenario, const RunResult& result,
   }
   if (above.empty()) return;
   warnings.push_back(
-      fmt::format("the lowest clock does not keep power_cap {:.0f} W: {}; {:.0f} chips placed with "
-                  "their hosts draw {:.0f} W at work",
+      fmt::format("the lowest clock does not keep a chip's share of power_cap {:.0f} W: {}; {:.0f} "
+                  "chips placed with their hosts draw {:.0f} W at work",
                   system.value("power_cap"), fmt::join(above, ", "), chips_placed, placed));
 }
 

@@ -20,6 +20,7 @@ std::vector<std::string> own_names(const System* system, std::string_view kind) 
   return names;
 }
 
+/// Names that are one of the others misspelt. A book may price more than there is here.
 void check_names(const Tree& tree, const char* key, std::string_view kind, const System* system,
                  ReadContext& context) {
   const Tree* priced = tree.find(key);
@@ -29,13 +30,13 @@ void check_names(const Tree& tree, const char* key, std::string_view kind, const
   for (const TreeEntry& entry : priced->entries) {
     if (std::find(own.begin(), own.end(), entry.key) != own.end()) continue;
     if (context.library->has(file_kind, entry.key, entry.key_place)) continue;
-    std::vector<std::string> known = context.library->names(file_kind);
-    known.insert(known.end(), own.begin(), own.end());
-    const std::string near = suggestion(entry.key, known);
-    context.problems.report(
-        entry.key_place,
-        fmt::format("there is no {} '{}' to price{}", kind, entry.key,
-                    near.empty() ? fmt::format("; there are {}", fmt::join(known, ", ")) : near));
+    std::vector<std::string> unpriced = context.library->names(file_kind);
+    unpriced.insert(unpriced.end(), own.begin(), own.end());
+    std::erase_if(unpriced, [&](const std::string& name) { return priced->find(name) != nullptr; });
+    const std::string near = suggestion(entry.key, unpriced);
+    if (near.empty()) continue;  // of another scenario, which shares the book
+    context.problems.report(entry.key_place,
+                            fmt::format("there is no {} '{}' to price{}", kind, entry.key, near));
   }
 }
 

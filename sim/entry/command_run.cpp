@@ -51,7 +51,7 @@ void run_command(RunArguments& arguments, const Context& context) {
     const std::string hash =
         context.loader.scenario(arguments.request.scenario, arguments.request.overrides)
             .config_hash;
-    database->store({0, hash, "", "ok", "", answer.json});
+    database->store({database->next_point(), hash, "", "ok", "", answer.json});
   }
   if (arguments.json != "-") std::cout << answer.page;
 }

@@ -38,6 +38,7 @@ struct PythonPlan {
 };
 
 std::unique_ptr<SweepDatabase> open_database(const std::string& path, bool resume, bool force) {
+  if (resume && force) throw ConfigError("'resume' keeps points and 'force' drops them; write one");
   const ExistingPoints fresh = force ? ExistingPoints::Replace : ExistingPoints::Refuse;
   return std::make_unique<SweepDatabase>(path, resume ? ExistingPoints::Keep : fresh);
 }

@@ -87,6 +87,39 @@ def test_resuming_runs_only_what_is_missing(here, tmp_path):
     assert seeds.count(1) == 1 and seeds.count(7) == len(seeds) - 1
 
 
+def test_dictionaries_resume_too(tmp_path):
+    scenario = {"extends": "llama8b_gpu", "traffic": {"requests": 3}}
+    over = {"traffic.concurrency": [1, 2]}
+    tandem.sweep(scenario, over, db=tmp_path / "points.db", fidelity="analytical")
+    first = rows_and_times_of(tmp_path / "points.db")
+    tandem.sweep(scenario, over, db=tmp_path / "points.db", resume=True, fidelity="analytical")
+    assert rows_and_times_of(tmp_path / "points.db") == first
+    with pytest.raises(tandem.ConfigError, match="write one"):
+        tandem.sweep(scenario, over, db=tmp_path / "points.db", resume=True, force=True)
+
+
+def rows_and_times_of(database):
+    """Numbers and results of all rows, with the times that each run took."""
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        return connection.execute("SELECT point, result FROM points ORDER BY point").fetchall()
+
+
+@pytest.mark.skipif(TANDEM is None, reason="TANDEM_PROGRAM names no executable")
+def test_runs_are_added_behind_the_points_of_a_sweep(tmp_path):
+    database = tmp_path / "points.db"
+    tandem.sweep("llama8b_gpu", {"traffic.concurrency": [1, 2]}, set={"traffic.requests": 3},
+                 db=database, fidelity="analytical")
+    run = [TANDEM, "run", "llama8b_gpu", "--set", "traffic.requests=3", "--db", database,
+           "--fidelity", "analytical", "--store", "none"]
+    subprocess.run(run, check=True, stdout=subprocess.DEVNULL)
+    assert [row[0] for row in rows_and_times_of(database)] == [0, 1, 2]
+    (tmp_path / "sweep.yaml").write_text(json.dumps({
+        "kind": "sweep", "scenario": "llama8b_gpu", "vary": {"traffic.concurrency": [1, 2]}}))
+    sweep = [TANDEM, "sweep", tmp_path / "sweep.yaml", "--db", database, "--resume"]
+    refused = subprocess.run(sweep, check=False, capture_output=True, text=True)
+    assert refused.returncode == 2 and "no sweep of this version" in refused.stderr
+
+
 def test_points_that_are_there_are_not_dropped_unasked(tmp_path):
     small = {**SWEEP, "vary": {"traffic.concurrency": [1]}}
     rows = tandem.sweep(small, db=tmp_path / "points.db", fidelity="analytical")

@@ -125,7 +125,7 @@ TEST(Warnings, NameThePowerThatTheLowestClockDraws) {
   fakes::set(s.system.chips.at("big").parameters, "tdp", 90);
   const auto warnings = warned(Books(s));
   ASSERT_EQ(warnings.size(), 1U);
-  EXPECT_NE(warnings.front().find("does not keep power_cap 3000 W: big of pool"),
+  EXPECT_NE(warnings.front().find("does not keep a chip's share of power_cap 3000 W: big of pool"),
             std::string::npos);
   // With the host's 1600 W / 16 chips.
   EXPECT_NE(warnings.front().find("100 W at work with a share of 90 W; 1 chips placed with their "

@@ -54,7 +54,8 @@ std::string slo_lines(const PlanSearch& search) {
   std::vector<std::string> lines;
   const std::vector<SweepPoint>& points = search.plan().candidates.points;
   for (std::size_t i = 0; i < points.size(); ++i) {
-    std::string text = line(search.slo_of(i), "scenario " + points[i].scenario);
+    if (!search.slo_of(i)) continue;  // it was left out before its scenario was looked at
+    std::string text = line(*search.slo_of(i), "scenario " + points[i].scenario);
     if (std::find(lines.begin(), lines.end(), text) == lines.end()) lines.push_back(text);
   }
   return fmt::format("{}", fmt::join(lines, ""));

@@ -51,7 +51,7 @@ void PlanSearch::bound(const Context& context, const SweepOptions& options) {
       // The run says the same, with its status.
     } catch (const ModelError&) {
     }
-    const std::string broken = broken_limit(plan_, candidate.slo, candidate.bounds);
+    const std::string broken = broken_limit(plan_, *candidate.slo, candidate.bounds);
     if (broken.empty()) {
       order_.push_back(i);
     } else {

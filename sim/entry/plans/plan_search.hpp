@@ -34,15 +34,16 @@ class PlanSearch {
     return candidates_[candidate].task.task;
   }
 
-  /// Objectives of latency that a candidate is held to: the plan's, else its scenario's.
-  [[nodiscard]] const Slo& slo_of(std::size_t candidate) const {
+  /// Objectives of latency that a candidate is held to: the plan's, else its scenario's. None
+  /// for those that never run.
+  [[nodiscard]] const std::optional<Slo>& slo_of(std::size_t candidate) const {
     return candidates_[candidate].slo;
   }
 
  private:
   struct Candidate {
     SweepTask task;
-    Slo slo;  ///< that it is held to
+    std::optional<Slo> slo;  ///< that it is held to; none where it was left out before
     PlanBounds bounds;
     std::optional<PointResult> result;
     std::vector<double> figures;  ///< of the objectives; empty unless ok and within limits

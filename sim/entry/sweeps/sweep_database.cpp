@@ -135,7 +135,14 @@ std::int64_t SweepDatabase::count_points() const {
 std::vector<SweepTask> SweepDatabase::take_over(const std::vector<SweepTask>& tasks) {
   std::map<std::string, PointResult> finished;
   for (PointResult& row : results()) {
-    if (row.question.empty() || (row.status != "ok" && row.status != "refused")) continue;
+    if (row.status != "ok" && (row.status != "refused" || row.question.empty())) continue;
+    if (row.question.empty()) {
+      throw ConfigError(
+          fmt::format("database '{}' has results that no sweep of this version has written, and "
+                      "does not keep them; write it anew (--force, force=True), or choose another "
+                      "name",
+                      path_));
+    }
     finished.insert_or_assign(row.question, std::move(row));
   }
   std::vector<SweepTask> due;
@@ -182,6 +189,9 @@ void SweepDatabase::store(const PointResult& result) {
 }
 
 void SweepDatabase::store_changes(const PointResult& result) {
+  Statement old(database_.get(), "DELETE FROM changes WHERE point = ?");
+  old.bind(1, result.point);
+  old.step();
   std::string_view rest = result.overrides;
   while (!rest.empty()) {
     const std::string_view change = rest.substr(0, rest.find("; "));
@@ -220,6 +230,12 @@ void SweepDatabase::store_tornado(const std::vector<TornadoBar>& bars) {
     insert.step();
   }
   execute("COMMIT");
+}
+
+std::int64_t SweepDatabase::next_point() const {
+  Statement query(database_.get(), "SELECT COALESCE(MAX(point) + 1, 0) FROM points");
+  query.step();
+  return query.integer(0);
 }
 
 std::vector<PointResult> SweepDatabase::results() const {

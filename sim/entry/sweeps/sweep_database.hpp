@@ -48,6 +48,8 @@ class SweepDatabase {
   /// Table tornado(rank, figure, parameter, low, high, source, basis, least, largest): of plans,
   /// what their answer hangs on.
   void store_tornado(const std::vector<TornadoBar>& bars);
+  /// The number behind the last point's.
+  [[nodiscard]] std::int64_t next_point() const;
   /// All rows, by point.
   [[nodiscard]] std::vector<PointResult> results() const;
 

@@ -171,7 +171,7 @@ std::string question_of(Scenario scenario, const SweepPoint& point,
                         const std::vector<std::string>& constraints, const SweepOptions& options) {
   scenario.audit_steps = 0;
   Hasher hash;
-  hash.add(point.scenario).add(config_hash(scenario)).add(options.fidelity);
+  hash.add(config_hash(scenario)).add(options.fidelity);
   for (const std::string& constraint : constraints) hash.add(constraint);
   if (!constraints.empty()) hash.add(text_of(point));
   return hash.hex();
