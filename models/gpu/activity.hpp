@@ -23,15 +23,15 @@ struct SwitchingCounts {
   Picoseconds sm_active;  ///< sum over SMs of the time in which their part of a grid is running
 
   [[nodiscard]] Flops& tensor_of(MatrixPipe pipe) { return tensor[static_cast<std::size_t>(pipe)]; }
-  SwitchingCounts& operator+=(const SwitchingCounts& other) {
-    for (std::size_t i = 0; i < matrix_pipes; ++i) tensor[i] += other.tensor[i];
-    vector += other.vector;
-    special += other.special;
-    l2 += other.l2;
-    hbm += other.hbm;
-    launches += other.launches;
-    sm_active += other.sm_active;
-    return *this;
+  /// Adds what `other` counts `times` times.
+  void add(const SwitchingCounts& other, std::int64_t times) {
+    for (std::size_t i = 0; i < matrix_pipes; ++i) tensor[i] += other.tensor[i] * times;
+    vector += other.vector * times;
+    special += other.special * times;
+    l2 += other.l2 * times;
+    hbm += other.hbm * times;
+    launches += other.launches * times;
+    sm_active += other.sm_active * times;
   }
 };
 

@@ -5,10 +5,10 @@
 #include <limits>
 
 #include "models/gpu/attention_tiling.hpp"
+#include "models/gpu/clock_anchors.hpp"
 #include "models/gpu/governor.hpp"
 #include "models/gpu/kernel_limits.hpp"
 #include "models/gpu/loaded_stage.hpp"
-#include "models/gpu/pass_residency.hpp"
 #include "sim/core/hash.hpp"
 #include "sim/core/integers.hpp"
 
@@ -110,8 +110,18 @@ class Segments {
   Picoseconds last_{0};
 };
 
-/// Entries kept before the cache starts over; answers do not depend on it.
-constexpr std::size_t cache_limit = 20'000;
+/// Adds a kernel that runs `times` times to those that look the same.
+void add_kernel(const KernelCost& cost, std::int64_t times, std::vector<KernelCost>& kernels) {
+  const auto same = std::ranges::find_if(kernels, [&](const KernelCost& other) {
+    return other.role == cost.role && other.time == cost.time && other.floor == cost.floor;
+  });
+  if (same != kernels.end()) {
+    same->repeats += times;
+    return;
+  }
+  kernels.push_back(cost);
+  kernels.back().repeats = times;
+}
 
 /// Without the rotation and cache write that the attention kernel behind them does itself.
 std::vector<Kernel> launched_kernels(const GpuParams& params, const std::vector<Kernel>& all) {
@@ -131,12 +141,22 @@ GpuChip::GpuChip(const Chip& chip, const Software& software)
       params_(resolve(chip, software)),
       workspace_tokens_(chip.parameters.count("workspace_tokens")) {}
 
-GpuChip::GpuChip(const Chip& chip, GpuParams params, std::int64_t workspace_tokens)
-    : chip_(chip), params_(std::move(params)), workspace_tokens_(workspace_tokens) {}
+GpuChip::GpuChip(const GpuChip& whole, std::int64_t without)
+    : chip_(whole.chip_),
+      params_(with_fewer_sms(whole.params_, without)),
+      workspace_tokens_(whole.workspace_tokens_),
+      memory_(whole.memory_),
+      shelf_(whole.shelf_) {
+  shelf_.chip = Hasher().add(shelf_.chip).add("without").add(without).value();
+}
 
 std::unique_ptr<ChipModel> GpuChip::without_units(std::int64_t units) const {
-  return std::unique_ptr<ChipModel>(
-      new GpuChip(chip_, with_fewer_sms(params_, units), workspace_tokens_));
+  return std::unique_ptr<ChipModel>(new GpuChip(*this, units));
+}
+
+void GpuChip::share_kernels(std::shared_ptr<KernelMemory> memory, const KernelShelf& shelf) {
+  memory_ = std::move(memory);
+  shelf_ = shelf;
 }
 
 /// Which pairs of operands have a pipe: codes of 8 bits, and of 4 with scales of blocks, where the
@@ -173,36 +193,38 @@ Fit GpuChip::fit(const Stage& stage, std::int64_t sequences, std::int64_t) const
   return fit;
 }
 
-SimulatedKernel GpuChip::simulated(const Kernel& kernel, const Residency& residency,
-                                   Hertz clock) const {
-  Hasher hash;
-  hash.add(key_of(kernel)).add(residency.weights).add(residency.activations);
-  hash.add(residency.kv).add(residency.output).add(std::llround(clock.count()));
-  const std::uint64_t key = hash.value();
-  {
-    const std::lock_guard<std::mutex> guard(lock_);
-    if (const auto found = cache_.find(key); found != cache_.end()) return found->second;
-  }
+KernelTiming GpuChip::timing_at(const KernelKind& kind, Hertz clock) const {
+  const std::uint64_t key = Hasher().add(kind.key).add(std::llround(clock.count())).value();
+  TimingNumbers numbers{};
+  if (memory_->find(shelf_, key, numbers)) return timing_of(numbers);
   // Libraries choose a plan for the chip, not for the clock of the moment.
-  const KernelPlan plan = plan_kernel(params_, kernel);
-  SimulatedKernel result;
-  result.timing = Machine(at_clock(params_, clock)).run(plan, residency);
-  result.floor = floor_of(params_, kernel, residency);
-  const std::lock_guard<std::mutex> guard(lock_);
-  if (cache_.size() >= cache_limit) cache_.clear();
-  return cache_.emplace(key, result).first->second;
+  const KernelPlan plan = plan_kernel(params_, *kind.kernel);
+  const KernelTiming timing = Machine(at_clock(params_, clock)).run(plan, kind.residency);
+  memory_->put(shelf_, key, numbers_of(timing));
+  return timing;
 }
 
-Hertz GpuChip::sustained_clock(const std::vector<Kernel>& kernels,
-                               const std::vector<Residency>& residencies) const {
+SimulatedKernel GpuChip::simulated(const KernelKind& kind, Hertz clock) const {
+  const ClockBracket bracket = bracket_clock(clock, params_.clock);
+  SimulatedKernel result;
+  result.timing = timing_at(kind, bracket.high);
+  result.floor = floor_of(params_, *kind.kernel, kind.residency);
+  if (bracket.upper_weight < 1) {
+    result.timing =
+        between(timing_at(kind, bracket.low), result.timing, bracket.upper_weight);
+  }
+  return result;
+}
+
+Hertz GpuChip::sustained_clock(const std::vector<KernelKind>& kinds) const {
   if (!params_.model_power) return params_.clock;
   return governed_clock(params_, [&](Hertz clock) {
     SwitchingCounts counts;
     Picoseconds time(0);
-    for (std::size_t i = 0; i < kernels.size(); ++i) {
-      const KernelTiming timing = simulated(kernels[i], residencies[i], clock).timing;
-      counts += timing.switched;
-      time += timing.time;
+    for (const KernelKind& kind : kinds) {
+      const KernelTiming timing = simulated(kind, clock).timing;
+      counts.add(timing.switched, kind.times);
+      time += timing.time * kind.times;
     }
     return energy_of(params_, counts, time);
   });
@@ -224,12 +246,13 @@ KernelCost GpuChip::cost_of(const Kernel& kernel, const SimulatedKernel& result,
   return cost;
 }
 
-void GpuChip::count_activity(const Kernel& kernel, const SimulatedKernel& result, Hertz clock,
+void GpuChip::count_activity(const Kernel& kernel, std::int64_t times,
+                             const SimulatedKernel& result, Hertz clock,
                              Activity& activity) const {
   const KernelWork work = work_of(kernel);
   const SwitchingCounts& switched = result.timing.switched;
   const auto add = [&](const std::string& name, std::int64_t count) {
-    if (count > 0) activity.counts[name] += count;
+    if (count > 0) activity.counts[name] += count * times;
   };
   const MatrixPipe own = pipe_that_ran(kernel, switched);
   add(tensor_counter(own), work.matrix.count());
@@ -254,21 +277,23 @@ void GpuChip::count_activity(const Kernel& kernel, const SimulatedKernel& result
 StageCost GpuChip::simulate(const Stage& stage, const Batch& batch,
                             TimelineRecorder* timeline) const {
   const KernelGraph graph = lower(stage, batch);
-  std::vector<Residency> residencies;
-  PassResidency pass(params_);
-  for (const Kernel& kernel : graph.kernels) {
-    residencies.push_back(reused_state(pass.enter(kernel)));
-  }
+  const PassKernels pass = kernels_of_pass(params_, graph.kernels);
   // A loaded service repeats its passes for longer than the governor takes to react.
-  const Hertz clock = sustained_clock(graph.kernels, residencies);
+  const Hertz clock = sustained_clock(pass.kinds);
   StageCost total;
-  total.time = total.floor = Picoseconds(0);
+  std::vector<KernelCost> costs;
   std::map<std::string, Picoseconds> by_bound;
+  for (const KernelKind& kind : pass.kinds) {
+    const SimulatedKernel result = simulated(kind, clock);
+    const KernelCost& cost = costs.emplace_back(cost_of(*kind.kernel, result, clock));
+    by_bound[cost.bound] += cost.time * kind.times;
+    count_activity(*kind.kernel, kind.times, result, clock, total.activity);
+    add_kernel(cost, kind.times, total.kernels);
+  }
+  total.time = total.floor = Picoseconds(0);
   Segments segments(graph.exchanges);
-  for (std::size_t i = 0; i < graph.kernels.size(); ++i) {
-    const Kernel& kernel = graph.kernels[i];
-    const SimulatedKernel result = simulated(kernel, residencies[i], clock);
-    const KernelCost cost = cost_of(kernel, result, clock);
+  for (std::size_t i = 0; i < pass.launches.size(); ++i) {
+    const KernelCost& cost = costs[pass.launches[i]];
     if (timeline != nullptr) {
       timeline->span(timeline->track(chip_.name, "kernels"), cost.role, total.time,
                      total.time + cost.time);
@@ -276,17 +301,6 @@ StageCost GpuChip::simulate(const Stage& stage, const Batch& batch,
     segments.reach(i, total.time);
     total.time += cost.time;
     total.floor += cost.floor;
-    by_bound[cost.bound] += cost.time;
-    count_activity(kernel, result, clock, total.activity);
-    const auto same =
-        std::find_if(total.kernels.begin(), total.kernels.end(), [&](const KernelCost& other) {
-          return other.role == cost.role && other.time == cost.time && other.floor == cost.floor;
-        });
-    if (same != total.kernels.end()) {
-      ++same->repeats;
-    } else {
-      total.kernels.push_back(cost);
-    }
   }
   total.segments = segments.take(total.time);
   total.cycles = ClockDomain(clock).cycles_in(total.time);
@@ -303,25 +317,25 @@ KernelCost GpuChip::simulate_run(const KernelRun& run) const {
   const std::vector<Kernel> kernels = launched_kernels(params_, run.kernels);
   for (const Kernel& kernel : kernels) check_kernel(params_, kernel);
   const bool all_weights_fit = weights_of(kernels) * run.weight_copies <= params_.l2_capacity;
-  std::vector<Residency> residencies;
+  std::vector<KernelKind> kinds;
   for (const Kernel& kernel : kernels) {
-    residencies.push_back(measured_alone(params_, kernel, run.warm, run.weight_copies));
-    if (!all_weights_fit) residencies.back().weights = 0;
-    if (residencies.size() == 1) continue;
-    double& activations = residencies.back().activations;
-    activations = std::max(activations, inside_pass(params_, kernel).activations);
+    Residency residency = measured_alone(params_, kernel, run.warm, run.weight_copies);
+    if (!all_weights_fit) residency.weights = 0;
+    if (!kinds.empty()) {
+      residency.activations =
+          std::max(residency.activations, inside_pass(params_, kernel).activations);
+    }
+    kinds.push_back(kind_of(kernel, residency));
   }
   KernelCost total;
-  total.clock = run.sustained ? sustained_clock(kernels, residencies) : params_.clock;
+  total.clock = run.sustained ? sustained_clock(kinds) : params_.clock;
   Picoseconds longest(0);
   total.time = run.overhead;
   Joules energy(params_.energy.idle.count() * to_seconds(run.overhead));
-  for (std::size_t i = 0; i < kernels.size(); ++i) {
-    const Kernel& kernel = kernels[i];
-    const KernelCost cost =
-        cost_of(kernel, simulated(kernel, residencies[i], total.clock), total.clock);
+  for (const KernelKind& kind : kinds) {
+    const KernelCost cost = cost_of(*kind.kernel, simulated(kind, total.clock), total.clock);
     energy += Joules(cost.power.count() * to_seconds(cost.time));
-    if (i == 0) total.role = cost.role;
+    if (&kind == &kinds.front()) total.role = cost.role;
     if (cost.time > longest) {
       longest = cost.time;
       total.bound = cost.bound;
@@ -368,7 +382,8 @@ std::unique_ptr<ChipModel> make_gpu_chip(const Chip& chip, const Software& softw
 }
 
 ChipModelEntry gpu_entry() {
-  return {"gpu", "Event-driven GPU: CTAs on SMs, L2, HBM.", gpu_schema(), make_gpu_chip};
+  return {"gpu", "Event-driven GPU: CTAs on SMs, L2, HBM.", gpu_schema(), make_gpu_chip,
+          std::make_shared<KernelMemory>()};
 }
 
 }  // namespace tandem::gpu

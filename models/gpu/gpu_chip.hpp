@@ -2,11 +2,12 @@
 #pragma once
 
 #include <map>
-#include <mutex>
 
 #include "models/gpu/chip_model.hpp"
 #include "models/gpu/floor.hpp"
 #include "models/gpu/machine.hpp"
+#include "models/gpu/pass_kernels.hpp"
+#include "sim/lower/kernel_memory.hpp"
 
 namespace tandem::gpu {
 
@@ -38,29 +39,31 @@ class GpuChip final : public ChipModel {
   [[nodiscard]] std::map<std::string, Joules> energy_per_count() const override;
 
   [[nodiscard]] const GpuParams& params() const { return params_; }
-  /// Simulates a kernel at a core clock, or takes the result of an equal one from the cache.
-  [[nodiscard]] SimulatedKernel simulated(const Kernel& kernel, const Residency& residency,
-                                          Hertz clock) const;
+  /// A kernel at a core clock: between the two nearest at which kernels are simulated.
+  [[nodiscard]] SimulatedKernel simulated(const KernelKind& kind, Hertz clock) const;
   /// The clock at which the governor holds these kernels when they run over and over.
-  [[nodiscard]] Hertz sustained_clock(const std::vector<Kernel>& kernels,
-                                      const std::vector<Residency>& residencies) const;
+  [[nodiscard]] Hertz sustained_clock(const std::vector<KernelKind>& kinds) const;
+  void share_kernels(std::shared_ptr<KernelMemory> memory, const KernelShelf& shelf) override;
 
  private:
-  GpuChip(const Chip& chip, GpuParams params, std::int64_t workspace_tokens);
+  GpuChip(const GpuChip& whole, std::int64_t without);
+  /// Simulates a kernel, or takes what an equal one did from memory.
+  [[nodiscard]] KernelTiming timing_at(const KernelKind& kind, Hertz clock) const;
   /// floor() with every layer by itself.
   /// Kernels of layer `repeated` count `times` times.
   [[nodiscard]] Picoseconds floor_of_all(const Stage& stage, const Batch& batch,
                                          std::int64_t repeated, std::int64_t times) const;
   [[nodiscard]] KernelCost cost_of(const Kernel& kernel, const SimulatedKernel& result,
                                    Hertz clock) const;
-  void count_activity(const Kernel& kernel, const SimulatedKernel& result, Hertz clock,
-                      Activity& activity) const;
+  /// Counts a kernel `times` times.
+  void count_activity(const Kernel& kernel, std::int64_t times, const SimulatedKernel& result,
+                      Hertz clock, Activity& activity) const;
 
   Chip chip_;
   GpuParams params_;
   std::int64_t workspace_tokens_;
-  mutable std::mutex lock_;
-  mutable std::map<std::uint64_t, SimulatedKernel> cache_;
+  std::shared_ptr<KernelMemory> memory_ = std::make_shared<KernelMemory>();
+  KernelShelf shelf_;
 };
 
 }  // namespace tandem::gpu

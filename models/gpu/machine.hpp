@@ -8,25 +8,13 @@
 #include <cstdint>
 #include <vector>
 
-#include "models/gpu/activity.hpp"
+#include "models/gpu/kernel_timing.hpp"
 #include "models/gpu/l2_cache.hpp"
 #include "models/gpu/plan.hpp"
 #include "models/hbm/memory.hpp"
 #include "sim/core/calendar_queue.hpp"
 
 namespace tandem::gpu {
-
-/// What one kernel did. Busy times are averages over the units of a kind.
-struct KernelTiming {
-  Picoseconds time;  ///< launch included
-  Bytes hbm_read, hbm_written;
-  Bytes l2_bytes;
-  Picoseconds tensor_busy, vector_busy, special_busy, port_busy, l2_busy, hbm_busy;
-  Picoseconds skipped;  ///< part of `time` that equals simulated rounds and was not simulated
-  SwitchingCounts switched;
-  std::int64_t events = 0;
-  [[nodiscard]] const char* bound() const;
-};
 
 /// A server that takes requests in the order they are made.
 struct Server {

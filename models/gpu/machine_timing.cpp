@@ -7,20 +7,6 @@
 
 namespace tandem::gpu {
 
-const char* KernelTiming::bound() const {
-  struct Part {
-    const char* name;
-    Picoseconds busy;
-  };
-  const Part parts[] = {{"tensor", tensor_busy},   {"hbm", hbm_busy},
-                        {"l2", l2_busy},           {"port", port_busy},
-                        {"special", special_busy}, {"vector", vector_busy}};
-  const Part* most = std::max_element(std::begin(parts), std::end(parts),
-                                      [](const Part& a, const Part& b) { return a.busy < b.busy; });
-  // Nothing busy for a third of the time: launch and latency decide.
-  return most->busy.count() * 3 < time.count() ? "latency" : most->name;
-}
-
 /// Adds to what is not simulated, count by count, what `grow(total, before, after)` makes of the
 /// difference.
 template <class Grow>

@@ -2,12 +2,23 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <bit>
 
 namespace tandem {
 namespace {
+
 constexpr std::uint64_t fnv_prime = 0x100000001b3ULL;
-}
+constexpr int bytes_of_word = 8;
+
+/// Powers of the prime: what a run of zero bytes comes to.
+constexpr std::array<std::uint64_t, bytes_of_word + 1> powers = [] {
+  std::array<std::uint64_t, bytes_of_word + 1> result{1};
+  for (std::size_t i = 1; i < result.size(); ++i) result[i] = result[i - 1] * fnv_prime;
+  return result;
+}();
+
+}  // namespace
 
 Hasher& Hasher::add(std::string_view text) {
   for (const char c : text) {
@@ -21,10 +32,10 @@ Hasher& Hasher::add(double value) {
 }
 
 Hasher& Hasher::add_word(std::uint64_t word) {
-  for (int i = 0; i < 8; ++i) {
-    state_ = (state_ ^ (word & 0xff)) * fnv_prime;
-    word >>= 8;
-  }
+  // Most words are small: their upper bytes are zero.
+  std::size_t left = bytes_of_word;
+  for (; word != 0; word >>= 8, --left) state_ = (state_ ^ (word & 0xff)) * fnv_prime;
+  state_ *= powers[left];
   return *this;
 }
 

@@ -13,6 +13,7 @@
 #include "sim/core/timeline.hpp"
 #include "sim/core/units.hpp"
 #include "sim/lower/kernel.hpp"
+#include "sim/lower/kernel_memory.hpp"
 #include "sim/lower/kv_block.hpp"
 #include "sim/lower/token_tree.hpp"
 #include "sim/lower/weights.hpp"
@@ -214,6 +215,10 @@ class ChipModel {
                                                           const Weights& weights,
                                                           std::int64_t sequences,
                                                           std::int64_t max_context) const = 0;
+  /// Kernels are kept on that shelf from now on, and taken from it. Does nothing where a model does
+  /// not simulate kernel by kernel.
+  virtual void share_kernels(std::shared_ptr<KernelMemory> /*memory*/,
+                             const KernelShelf& /*shelf*/) {}
   /// Static power and energy per activity count, joules each, for sim/account.
   [[nodiscard]] virtual Watts static_power() const = 0;
   [[nodiscard]] virtual std::map<std::string, Joules> energy_per_count() const = 0;
@@ -226,6 +231,8 @@ struct ChipModelEntry {
   std::string doc;
   ParameterSchema schema;
   std::function<std::unique_ptr<ChipModel>(const Chip&, const Software&)> make;
+  /// Of all chips that a process makes by this entry (ChipModel::share_kernels); null: none.
+  std::shared_ptr<KernelMemory> kernels = nullptr;
 };
 using Catalogue = std::vector<ChipModelEntry>;
 

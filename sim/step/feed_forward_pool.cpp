@@ -32,7 +32,7 @@ FeedForwardPool::FeedForwardPool(const Scenario& scenario, const Catalogue& cata
                                  StageStore& store)
     : network_(half_of(scenario.model, LayerHalf::Second)),
       placement_(scenario.placement.ffn),
-      chip_(make_chip_model(scenario, catalogue, placement_.pool)),
+      chip_(make_chip_model(scenario, catalogue, placement_.pool, &store)),
       chip_key_(key_of(chip_->chip(), scenario.software)),
       store_(store) {
   placement_.precision = executed_precision(*chip_, placement_);
@@ -68,7 +68,7 @@ FeedForwardPool::FeedForwardPool(const Scenario& scenario, const FeedForwardPool
                                  const Catalogue& catalogue, StageStore& store)
     : network_(like.network_),
       placement_(like.placement_),
-      chip_(make_chip_model(scenario, catalogue, placement_.pool)),
+      chip_(make_chip_model(scenario, catalogue, placement_.pool, &store)),
       chip_key_(key_of(chip_->chip(), scenario.software)),
       store_(store),
       gangs_(like.gangs_),

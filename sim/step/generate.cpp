@@ -12,6 +12,8 @@
 #include "sim/lower/reference_model.hpp"
 #include "sim/step/functional_pool.hpp"
 #include "sim/step/kv_handover.hpp"
+#include "sim/step/pool_model.hpp"
+#include "sim/step/stage_store.hpp"
 #include "sim/step/token_book.hpp"
 
 namespace tandem {
@@ -199,10 +201,17 @@ double max_abs_error(const std::vector<std::int32_t>& tokens,
 }  // namespace
 
 std::unique_ptr<ChipModel> make_chip_model(const Scenario& scenario, const Catalogue& catalogue,
-                                           const std::string& pool) {
+                                           const std::string& pool, const StageStore* store) {
   const Chip& chip = scenario.system.chips.at(scenario.system.group(pool).chip);
   for (const ChipModelEntry& entry : catalogue) {
-    if (entry.name == chip.model) return entry.make(chip, scenario.software);
+    if (entry.name != chip.model) continue;
+    std::unique_ptr<ChipModel> model = entry.make(chip, scenario.software);
+    if (entry.kernels != nullptr) {
+      KernelShelf shelf{key_of(chip, scenario.software)};
+      if (store != nullptr) shelf.folder = store->folder();
+      model->share_kernels(entry.kernels, shelf);
+    }
+    return model;
   }
   throw ModelError(fmt::format("no hardware model is called '{}'", chip.model));
 }

@@ -18,6 +18,8 @@
 
 namespace tandem {
 
+class StageStore;
+
 struct GenerateOptions {
   std::int64_t positions = 0;  ///< forward passes in tokens, prompt included, as llama2.c counts
   double temperature = 0;      ///< 0: greedy
@@ -99,9 +101,11 @@ void check_generation(const Weights& weights, std::span<const std::int32_t> prom
 /// fed the same tokens, over all branches.
 [[nodiscard]] double reference_max_abs_error(const GenerateResult& result, const Weights& weights);
 
-/// The chip model that a pool of the scenario runs on.
+/// The chip model that a pool of the scenario runs on. What its kernels do is remembered for other
+/// chips of the catalogue, and in the store's folder.
 [[nodiscard]] std::unique_ptr<ChipModel> make_chip_model(const Scenario& scenario,
                                                          const Catalogue& catalogue,
-                                                         const std::string& pool);
+                                                         const std::string& pool,
+                                                         const StageStore* store = nullptr);
 
 }  // namespace tandem

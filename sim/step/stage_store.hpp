@@ -52,6 +52,7 @@ class StageStore {
   /// The same for collectives.
   [[nodiscard]] const CollectiveCost* find_collective(std::uint64_t key);
   const CollectiveCost& put_collective(std::uint64_t key, CollectiveCost cost);
+  [[nodiscard]] const std::optional<std::filesystem::path>& folder() const { return folder_; }
   /// Results that came from the folder, and results that were simulated, so far.
   [[nodiscard]] std::int64_t loaded() const { return loaded_; }
   [[nodiscard]] std::int64_t computed() const { return computed_; }
