@@ -291,7 +291,7 @@ std::string kind_of(const ExpressionValue& value) {
   return fmt::format("{} {}", dimension == Dimension::Energy ? "an" : "a", name_of(dimension));
 }
 
-std::string quoted(const std::string& text) {
+std::string in_quotes(const std::string& text) {
   return text.front() == '\'' || text.front() == '"' ? text : fmt::format("'{}'", text);
 }
 
@@ -367,8 +367,8 @@ std::optional<std::string> Expression::mismatch(const ValueOf& value_of) const {
     const Node& one = nodes_[node.left];
     const Node& other = nodes_[node.right];
     if ((is_word(*left) && !is_figure(*right)) || (is_word(*right) && !is_figure(*left))) continue;
-    const std::string kinds = fmt::format("{} is {} and {} is {}", quoted(one.text), kind_of(*left),
-                                          quoted(other.text), kind_of(*right));
+    const std::string kinds = fmt::format("{} is {} and {} is {}", in_quotes(one.text),
+                                          kind_of(*left), in_quotes(other.text), kind_of(*right));
     if (node.op == "*" || node.op == "/") {
       return fmt::format("{}; '{}' has one quantity at most, on its left", kinds, node.op);
     }

@@ -47,9 +47,9 @@ class Expression {
   [[nodiscard]] std::optional<ExpressionValue> evaluate(const ValueOf& value_of) const;
   /// Whether it holds; nothing where it has no value. A number other than 0 holds.
   [[nodiscard]] std::optional<bool> holds(const ValueOf& value_of) const;
-  /// Two parts that no numbers make comparable, a time and a power: which they are and what to write
-  /// instead, as words. `value_of` gives names any value of their kind; nothing is said of names
-  /// without one, nor of words beside anything but figures: a path may be a number or a word.
+  /// Two parts that no numbers make comparable, a time and a power: which they are and what to
+  /// write instead, as words. `value_of` gives names any value of their kind; nothing is said of
+  /// names without one, nor of words beside anything but figures: a path may be a number or a word.
   [[nodiscard]] std::optional<std::string> mismatch(const ValueOf& value_of) const;
   [[nodiscard]] const std::set<std::string>& names() const { return names_; }
   [[nodiscard]] const std::string& text() const { return text_; }

@@ -89,7 +89,8 @@ void add_studies(py::module_& module) {
       .def("results", &SweepDatabase::results);
   py::class_<PythonPlan>(module, "PlanSearch")
       .def(py::init<const std::string&, const std::string&, const std::string&>(), released)
-      .def("next_round", [](PythonPlan& plan) { return plan.search.next_round(); }, released)
+      .def(
+          "next_round", [](PythonPlan& plan) { return plan.search.next_round(); }, released)
       .def("take",
            [](PythonPlan& plan, PointResult result) { plan.search.take(std::move(result)); })
       .def("tasks", [](const PythonPlan& plan) { return plan.search.tasks(); })

@@ -95,9 +95,8 @@ Json shown_parts(const Json& result) {
 ReportData sweep_data(const std::string& path) {
   Json points = Json::array();
   for (const PointResult& row : read_points(path)) {
-    Json point{{"point", row.point},         {"overrides", row.overrides},
-               {"changes", Json::array()},   {"status", row.status},
-               {"error", row.error},         {"violated", row.violated},
+    Json point{{"point", row.point},   {"overrides", row.overrides}, {"changes", Json::array()},
+               {"status", row.status}, {"error", row.error},         {"violated", row.violated},
                {"result", nullptr}};
     for (const auto& change : row.changes) {
       point["changes"].push_back({change.first, change.second});

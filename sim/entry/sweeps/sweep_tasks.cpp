@@ -316,7 +316,7 @@ PointResult result_of(const SweepTask& task, const std::string& answer) {
 }
 
 PointResult result_of(const SweepTask& task) {
-  return {task.point, task.config_hash, task.overrides,  task.status, task.error, "",
+  return {task.point, task.config_hash, task.overrides,   task.status, task.error, "",
           "",         task.question,    task.audit_steps, task.changes};
 }
 
