@@ -158,6 +158,7 @@ std::vector<SweepTask> SweepDatabase::take_over(const std::vector<SweepTask>& ta
       PointResult row = known->second;
       row.point = task.point;
       row.overrides = task.overrides;
+      row.changes = task.changes;
       store(row);
     }
   }
@@ -192,16 +193,10 @@ void SweepDatabase::store_changes(const PointResult& result) {
   Statement old(database_.get(), "DELETE FROM changes WHERE point = ?");
   old.bind(1, result.point);
   old.step();
-  std::string_view rest = result.overrides;
-  while (!rest.empty()) {
-    const std::string_view change = rest.substr(0, rest.find("; "));
-    rest.remove_prefix(std::min(rest.size(), change.size() + 2));
-    const std::size_t equals = change.find('=');
-    if (equals == std::string_view::npos) continue;
-    const std::string value(change.substr(equals + 1));
+  for (const auto& [path, value] : result.changes) {
     Statement insert(database_.get(), "INSERT OR REPLACE INTO changes VALUES (?, ?, ?, ?)");
     insert.bind(1, result.point);
-    insert.bind(2, std::string(change.substr(0, equals)));
+    insert.bind(2, path);
     insert.bind(3, value);
     const ExpressionValue read = value_of_text(value);
     if (const auto* number = std::get_if<double>(&read)) insert.bind(4, *number);
