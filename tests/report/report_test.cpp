@@ -114,10 +114,10 @@ TEST(Report, GroupsHaveTheirCostTheirTokensAndWhatTheyWaitedFor) {
 TEST(Report, SaysWhichObjectivesRequestsAreWithin) {
   Scenario s = priced_scenario();
   s.slo = {from_seconds(1), std::nullopt};
-  EXPECT_NE(run_page(run_it(s).input()).find("(TTFT 1000 ms)\n"), std::string::npos);
+  EXPECT_NE(run_page(run_it(s).input()).find("  TTFT 1000 ms\n"), std::string::npos);
   s.slo.tpot_p99 = from_seconds(0.0125);
   const Accounted a = run_it(s);
-  EXPECT_NE(run_page(a.input()).find("(TTFT 1000 ms, TPOT 12.5 ms)\n"), std::string::npos);
+  EXPECT_NE(run_page(a.input()).find("  TTFT 1000 ms, TPOT 12.5 ms\n"), std::string::npos);
   const nlohmann::json slo = nlohmann::json::parse(result_json(a.input()))["slo"];
   EXPECT_EQ(slo, (nlohmann::json{{"ttft_p99_ms", 1000.0}, {"tpot_p99_ms", 12.5}}));
   EXPECT_EQ(slo_text({}), "none");
