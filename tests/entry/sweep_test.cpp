@@ -119,6 +119,27 @@ TEST_F(SweepDatabaseTest, KeepsValuesThatLookLikeSeveralChanges) {
   EXPECT_EQ(read_points(path_).at(0).changes, task.changes);
 }
 
+TEST_F(SweepDatabaseTest, HasTheEndsOfBandsBesideFigures) {
+  PointResult row = row_of(task_of(0, "a"), "ok");
+  row.result = R"({"summary":{"tpot_ms":{"p99":4},"slo_attainment":0.5,"utilisation":1},)"
+               R"("bands":{"tpot_ms":{"p99":[3,6]},"slo_attainment":null}})";
+  { SweepDatabase(path_, ExistingPoints::Refuse).store(row); }
+  EXPECT_EQ(asked(path_,
+                  "SELECT tpot_ms_p99, tpot_ms_p99_low, tpot_ms_p99_high, slo_attainment, "
+                  "slo_attainment_low, utilisation FROM points"),
+            "4.0 3.0 6.0 0.5 - 1.0 ");
+}
+
+TEST(SweepPage, HasTheBandsOfObjectives) {
+  Sweep sweep;
+  sweep.points = {{"s", {}}};
+  sweep.objectives = {{true, "a", {}}, {false, "b", {}}};
+  PointResult row = row_of(task_of(0, "q"), "ok");
+  row.result = R"({"summary":{"a":2,"b":3},"bands":{"a":[1,4],"b":null},"steps":{"audit":null}})";
+  EXPECT_NE(sweep_page(sweep, {row}).find("a 2 [1, 4], b 3\n"), std::string::npos)
+      << sweep_page(sweep, {row});
+}
+
 TEST_F(SweepDatabaseTest, RefusesPointsOfAnEarlierRunAndNothingElse) {
   std::ofstream{path_};  // an empty file, as mktemp leaves it
   { SweepDatabase(path_, ExistingPoints::Refuse).store(row_of(task_of(0, "a"), "ok")); }
