@@ -3,84 +3,16 @@
 #include <algorithm>
 #include <cmath>
 
+#include "sim/account/band_floors.hpp"
 #include "sim/account/model_errors.hpp"
-#include "sim/account/ownership.hpp"
+#include "sim/account/run_figures.hpp"
 #include "sim/account/service_errors.hpp"
 #include "sim/core/diagnostics.hpp"
-#include "sim/service/backlog.hpp"
 
 namespace tandem {
 namespace {
 
-using Figures = std::map<std::string, double>;
-
 constexpr std::string_view software_prefix = "software.";
-constexpr const char* rates[] = {"output_tokens_per_s", "total_tokens_per_s", "requests_per_s"};
-
-void put(Figures& figures, const char* name, const std::optional<double>& value) {
-  if (value) figures[name] = *value;
-}
-
-/// The busiest pool of a run whose queue grew for as long as requests came; null for others.
-const PoolUse* bottleneck_of(const RunResult& result) {
-  const auto backlog = backlog_of(result);
-  if (!backlog || !backlog->grows()) return nullptr;
-  const auto busiest = std::max_element(result.pools.begin(), result.pools.end(),
-                                        [](const PoolUse& one, const PoolUse& other) {
-                                          return one.bottleneck_busy < other.bottleneck_busy;
-                                        });
-  return busiest == result.pools.end() ? nullptr : &*busiest;
-}
-
-/// Figures of a run with other numbers and times, relative ones but for energy and money.
-class RunFigures {
- public:
-  explicit RunFigures(const RunResult& result)
-      : result_(result), bottleneck_(bottleneck_of(result)) {}
-
-  /// Time of the run over its own. Users that wait for their answers slow down with the service, a
-  /// queue without end drains as its busiest pool works; other arrivals come when they come.
-  [[nodiscard]] double duration(const AnalyticalClock::Ratios& r) const {
-    if (result_.traffic.arrivals == ArrivalKind::Closed) return request_time_ratio(result_, r);
-    if (bottleneck_ == nullptr) return 1;
-    const PoolTotals& work = bottleneck_->totals;
-    const double floors = work.prefill_floor_s + work.decode_floor_s;
-    return floors > 0 ? (work.prefill_floor_s * r.prefill + work.decode_floor_s * r.decode) / floors
-                      : 1;
-  }
-
-  /// With passes that take these ratios of their times.
-  [[nodiscard]] Figures at(const AnalyticalClock::Ratios& r, const Accounting& books,
-                           const ParameterSet& prices) const {
-    Figures figures;
-    figures["ttft_ms"] = r.prefill;
-    figures["tpot_ms"] = r.decode;
-    figures["itl_ms"] = r.decode;
-    figures["e2e_ms"] = request_time_ratio(result_, r);
-    figures["output_tokens_per_s_per_user"] = 1 / r.decode;
-    for (const char* rate : rates) figures[rate] = 1 / duration(r);
-    put(figures, "energy_j_per_output_token", books.energy_j_per_output_token);
-    put(figures, "average_power_w", books.average_power_w);
-    put(figures, "tokens_per_s_per_mw", books.tokens_per_s_per_mw);
-    put(figures, "usd_per_hour", books.usd_per_hour);
-    put(figures, "usd_per_hour_used", books.usd_per_hour_used);
-    put(figures, "usd_per_m_input_tokens", books.usd_per_m_input_tokens);
-    put(figures, "usd_per_m_output_tokens", books.usd_per_m_output_tokens);
-    put(figures, "usd_per_m_total_tokens", books.usd_per_m_total_tokens);
-    const double grams = price_or(prices, "carbon_g_per_kwh", 0) * price_or(prices, "pue", 1);
-    if (prices.has("carbon_g_per_kwh") && books.average_power_w) {
-      figures["carbon_kg_per_hour"] = *books.average_power_w * grams;
-      figures["carbon_g_per_m_output_tokens"] = *books.energy_j_per_output_token * grams;
-    }
-    return figures;
-  }
-
-  [[nodiscard]] const RunResult& result() const { return result_; }
-
- private:
-  const RunResult& result_;
-  const PoolUse* bottleneck_;
-};
 
 /// With one number of the scenario changed; none: with its own numbers.
 Figures figures_of(const Scenario& varied, const RunFigures& run, const AnalyticalClock& clock,
@@ -92,25 +24,8 @@ Figures figures_of(const Scenario& varied, const RunFigures& run, const Analytic
   const Accounting books =
       is_physical ? account_with(varied, run.result(), clock.coefficients(varied), run.duration(r))
                   : account(varied, run.result());
-  return run.at(r, books, varied.prices.parameters);
+  return run.at(r, books, varied);
 }
-
-/// The run's figures with passes of other times and the scenario's own numbers.
-class PassTimes {
- public:
-  PassTimes(const Scenario& scenario, const RunFigures& run, const AnalyticalClock& clock)
-      : scenario_(scenario), run_(run), coefficients_(clock.coefficients(scenario)) {}
-
-  [[nodiscard]] Figures at(const AnalyticalClock::Ratios& r) const {
-    return run_.at(r, account_with(scenario_, run_.result(), coefficients_, run_.duration(r)),
-                   scenario_.prices.parameters);
-  }
-
- private:
-  const Scenario& scenario_;
-  const RunFigures& run_;
-  std::map<std::string, EnergyCoefficients> coefficients_;
-};
 
 /// Sums of squared relative deviations, below and above.
 struct Spread {
@@ -176,6 +91,8 @@ void add_swing(const Swing& swing, std::map<std::string, Spread>& spreads) {
 void spread_ends(const Figures& one, const Figures& other, const Figures& centre,
                  std::map<std::string, Spread>& spreads) {
   for (const auto& [name, middle] : centre) {
+    // Owning may stop to pay at one end, whatever the use.
+    if (!one.contains(name) || !other.contains(name)) continue;
     const double ends[] = {one.at(name) / middle, other.at(name) / middle};
     const double below = std::max(0.0, 1 - std::min(ends[0], ends[1]));
     const double above = std::max(0.0, std::max(ends[0], ends[1]) - 1);
@@ -247,66 +164,12 @@ std::map<std::string, BandFactor> factors_of(const Figures& base, const Figures&
   std::map<std::string, BandFactor> bands;
   for (const auto& [name, spread] : spreads) {
     if (spread.below <= 0 && spread.above <= 0) continue;
+    if (!centre.contains(name) || !base.contains(name)) continue;
     const double middle = centre.at(name) / base.at(name);
     bands[name] = {middle * std::max(0.0, 1 - std::sqrt(spread.below)),
                    middle * (1 + std::sqrt(spread.above)), middle};
   }
   return bands;
-}
-
-/// Floors of the run's own passes over its times, and its rates over those at their floors.
-struct Floors {
-  double ttft = 0, tpot = 0, e2e = 0, rate = 0;
-};
-Floors floors_of(const RunResult& result) {
-  double ttft = 0, tpot = 0, rest = 0, rest_floor = 0;
-  Floors floors;
-  for (const RequestRecord& request : result.requests) {
-    const auto gaps = static_cast<double>(std::max<std::int64_t>(0, request.output - 1));
-    ttft += request.ttft_ms;
-    floors.ttft += request.ttft_floor_ms;
-    tpot += request.tpot_ms;
-    floors.tpot += request.tpot_floor_ms;
-    rest += request.e2e_ms - request.ttft_ms;
-    rest_floor += gaps * request.tpot_floor_ms;
-  }
-  Picoseconds busiest{0};
-  for (const PoolUse& pool : result.pools) busiest = std::max(busiest, pool.floor_busy);
-  const auto over = [](double floor, double time) { return time > 0 ? floor / time : 0; };
-  return {over(floors.ttft, ttft), over(floors.tpot, tpot),
-          over(floors.ttft + rest_floor, ttft + rest),
-          over(to_seconds(busiest), result.simulated_s)};
-}
-
-/// No error of kernels or services makes a pass faster than its floor: low ends of times stop
-/// there, and rates at its inverse. `inputs`: bands of the inputs' ranges alone, which move floors
-/// as well.
-void stop_at_floors(const RunResult& result, const std::map<std::string, BandFactor>& inputs,
-                    std::map<std::string, BandFactor>& bands) {
-  const Floors floors = floors_of(result);
-  const auto moved = [&](const char* figure, double factor, bool is_rate) {
-    const auto found = inputs.find(figure);
-    if (found == inputs.end()) return factor;
-    return factor * (is_rate ? 1 / found->second.high : found->second.low);
-  };
-  const auto stop_time = [&](const char* figure, double floor) {
-    const auto band = bands.find(figure);
-    if (band == bands.end() || floor <= 0) return;
-    band->second.low = std::max(band->second.low, std::min(1.0, moved(figure, floor, false)));
-    band->second.high = std::max(band->second.high, band->second.low);
-  };
-  const auto stop_rate = [&](const char* figure, double floor) {
-    const auto band = bands.find(figure);
-    if (band == bands.end() || floor <= 0) return;
-    band->second.high = std::min(band->second.high, 1 / std::min(1.0, moved(figure, floor, true)));
-    band->second.low = std::min(band->second.low, band->second.high);
-  };
-  stop_time("ttft_ms", floors.ttft);
-  stop_time("tpot_ms", floors.tpot);
-  stop_time("itl_ms", floors.tpot);
-  stop_time("e2e_ms", floors.e2e);
-  stop_rate("output_tokens_per_s_per_user", floors.tpot);
-  for (const char* rate : rates) stop_rate(rate, floors.rate);
 }
 
 }  // namespace
@@ -333,9 +196,10 @@ Bands bands_of(const Scenario& scenario, const RunResult& result, const Analytic
   const AnalyticalClock::Ratios unbiased = without_biases(errors);
   Figures centre = spread_kernels(errors, unbiased, passes, spreads);
   bands.of_kernels = factors_of(base, centre, spreads);
-  centre = spread_services(run_errors(scenario, result), unbiased, passes, spreads);
+  const RunErrors of_services = run_errors(scenario, result);
+  centre = spread_services(of_services, unbiased, passes, spreads);
   bands.all = factors_of(base, centre, spreads);
-  stop_at_floors(result, inputs, bands.all);
+  stop_at_floors({base, figures_at_floors(result, passes), inputs, of_services}, bands.all);
   return bands;
 }
 

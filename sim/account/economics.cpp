@@ -18,13 +18,13 @@ struct HourOfTokens {
   }
 };
 
-HourOfTokens hour_of(const RunResult& result) {
-  const double hours = result.simulated_s / seconds_per_hour;
+HourOfTokens hour_of(const RunResult& result, double time_scale) {
+  const double hours = result.simulated_s * time_scale / seconds_per_hour;
   return {static_cast<double>(result.input_tokens) / tokens_per_million / hours,
           static_cast<double>(result.output_tokens) / tokens_per_million / hours};
 }
 
-void add_carbon(const ParameterSet& prices, const RunResult& result, const Accounting& books,
+void add_carbon(const ParameterSet& prices, const HourOfTokens& hour, const Accounting& books,
                 Economics& economics) {
   if (!books.average_power_w || price_or(prices, "carbon_g_per_kwh", 0) <= 0) return;
   const double kilowatts = *books.average_power_w * prices.value("pue") / watts_per_kilowatt;
@@ -32,7 +32,7 @@ void add_carbon(const ParameterSet& prices, const RunResult& result, const Accou
       kilowatts * prices.value("carbon_g_per_kwh") / grams_per_kilogram;
   economics.carbon_kg_per_hour = kilograms_per_hour;
   economics.carbon_g_per_m_output_tokens =
-      kilograms_per_hour * grams_per_kilogram / hour_of(result).output_millions;
+      kilograms_per_hour * grams_per_kilogram / hour.output_millions;
 }
 
 std::set<std::string> tier_names(const ParameterSet& prices) {
@@ -45,12 +45,12 @@ std::set<std::string> tier_names(const ParameterSet& prices) {
   return names;
 }
 
-void add_tiers(const ParameterSet& prices, const RunResult& result, const Accounting& books,
+void add_tiers(const ParameterSet& prices, const HourOfTokens& hour, const Accounting& books,
                Economics& economics) {
   if (!books.usd_per_hour_used) return;
   for (const std::string& name : tier_names(prices)) {
-    const double revenue = hour_of(result).at(price_or(prices, "tiers." + name + ".input", 0),
-                                              price_or(prices, "tiers." + name + ".output", 0));
+    const double revenue = hour.at(price_or(prices, "tiers." + name + ".input", 0),
+                                   price_or(prices, "tiers." + name + ".output", 0));
     if (revenue <= 0) continue;
     const double cost = *books.usd_per_hour_used;
     economics.tiers[name] = {revenue, (revenue - cost) / revenue, cost / revenue};
@@ -70,8 +70,8 @@ std::optional<double> sum_of(const RunResult& result, const ParameterSet& prices
   return sum / share_loaded(prices);
 }
 
-void add_costs(const ParameterSet& prices, const RunResult& result, const Accounting& books,
-               HourlyCosts& costs) {
+void add_costs(const ParameterSet& prices, const RunResult& result, const HourOfTokens& hour,
+               const Accounting& books, HourlyCosts& costs) {
   const std::optional<double> capital = sum_of(result, prices, owned_usd_per_hour);
   costs.rented = sum_of(result, prices, rented_usd_per_hour);
   if (capital && books.average_power_w) {
@@ -83,7 +83,7 @@ void add_costs(const ParameterSet& prices, const RunResult& result, const Accoun
   }
   if (price_or(prices, "purchase.output", 0) > 0) {
     costs.purchase =
-        hour_of(result).at(price_or(prices, "purchase.input", 0), prices.value("purchase.output"));
+        hour.at(price_or(prices, "purchase.input", 0), prices.value("purchase.output"));
     const std::optional<double> own = costs.owned ? costs.owned : costs.rented;
     if (own && *costs.purchase > 0) costs.running_pays_above = *own / *costs.purchase;
   }
@@ -91,13 +91,15 @@ void add_costs(const ParameterSet& prices, const RunResult& result, const Accoun
 
 }  // namespace
 
-Economics economics_of(const Scenario& scenario, const RunResult& result, const Accounting& books) {
+Economics economics_of(const Scenario& scenario, const RunResult& result, const Accounting& books,
+                       double time_scale) {
   const ParameterSet& prices = scenario.prices.parameters;
   Economics economics;
   if (!prices.has("life")) return economics;
-  add_carbon(prices, result, books, economics);
-  add_tiers(prices, result, books, economics);
-  add_costs(prices, result, books, economics.usd_per_hour);
+  const HourOfTokens hour = hour_of(result, time_scale);
+  add_carbon(prices, hour, books, economics);
+  add_tiers(prices, hour, books, economics);
+  add_costs(prices, result, hour, books, economics.usd_per_hour);
   return economics;
 }
 

@@ -37,8 +37,8 @@ struct Economics {
 
 /// From the books of account(). Carbon is that of the electricity drawn, site included; tiers are
 /// the price book's `tiers`, purchases its `purchase`. Idle hours of owned chips cost their capital
-/// only.
+/// only. `time_scale`: of a run that takes so many times as long, whose books these are.
 [[nodiscard]] Economics economics_of(const Scenario& scenario, const RunResult& result,
-                                     const Accounting& books);
+                                     const Accounting& books, double time_scale = 1);
 
 }  // namespace tandem

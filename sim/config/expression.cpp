@@ -97,10 +97,22 @@ class ExpressionParser {
     return 0;
   }
 
-  std::size_t add(std::string op, ExpressionValue value, std::size_t left = 0,
+  std::size_t add(std::string op, ExpressionValue value, std::string text, std::size_t left = 0,
                   std::size_t right = 0) {
-    target_.nodes_.push_back({std::move(op), std::move(value), left, right});
+    target_.nodes_.push_back({std::move(op), std::move(value), left, right, std::move(text)});
     return target_.nodes_.size() - 1;
+  }
+
+  /// An operand as a larger expression shows it.
+  std::string shown(std::size_t index) const {
+    const Node& node = target_.nodes_[index];
+    return node.op == "value" || node.op == "name" ? node.text : fmt::format("({})", node.text);
+  }
+  std::size_t add_unary(const std::string& op, std::string_view sign, std::size_t operand) {
+    return add(op, 0.0, fmt::format("{}{}", sign, shown(operand)), operand);
+  }
+  std::size_t add_binary(const std::string& op, std::size_t left, std::size_t right) {
+    return add(op, 0.0, fmt::format("{} {} {}", shown(left), op, shown(right)), left, right);
   }
 
   bool is_at(std::initializer_list<std::string_view> tokens) const {
@@ -114,7 +126,7 @@ class ExpressionParser {
       const std::string op(token_);
       next();
       const std::size_t right = operand();
-      left = add(op, 0.0, left, right);
+      left = add_binary(op, left, right);
     }
     return left;
   }
@@ -128,7 +140,7 @@ class ExpressionParser {
   std::size_t negation() {
     if (!is_at({"not"})) return comparison();
     next();
-    return add("not", 0.0, negation());
+    return add_unary("not", "not ", negation());
   }
   std::size_t comparison() {
     const std::size_t left = sum();
@@ -136,7 +148,7 @@ class ExpressionParser {
     if (!is_at({"<", "<=", ">", ">=", "==", "!="})) return left;
     const std::string op(token_);
     next();
-    const std::size_t whole = add(op, 0.0, left, sum());
+    const std::size_t whole = add_binary(op, left, sum());
     if (is_at({"<", "<=", ">", ">=", "==", "!="}))
       fail("comparisons do not chain; join them by 'and'");
     return whole;
@@ -151,7 +163,7 @@ class ExpressionParser {
     if (token_.empty()) fail("something is missing at its end");
     if (is_at({"-"})) {
       next();
-      return add("negate", 0.0, factor());
+      return add_unary("negate", "-", factor());
     }
     if (is_at({"("})) {
       next();
@@ -170,12 +182,12 @@ class ExpressionParser {
       fail(fmt::format("a value is missing before '{}'", token));
     }
     next();
-    if (c == '\'' || c == '"') return add("value", token.substr(1, token.size() - 2));
+    if (c == '\'' || c == '"') return add("value", token.substr(1, token.size() - 2), token);
     if (is_name_start(c)) {
       target_.names_.insert(token);
-      return add("name", token);
+      return add("name", token, token);
     }
-    return add("value", value_of_text(token));
+    return add("value", value_of_text(token), token);
   }
 
   Expression& target_;
@@ -225,6 +237,7 @@ std::optional<ExpressionValue> of_quantities(const std::string& op, const UnitNu
                                              const UnitNumber& b) {
   const bool are_alike = a.dimension == b.dimension;
   const bool are_figures = a.is_figure && b.is_figure;
+  if (!are_alike && op != "*" && op != "/") return std::nullopt;
   if (!are_alike || op == "*" || (are_figures && a.unit == b.unit && op != "+" && op != "-")) {
     return are_figures ? of_numbers(op, a.number, b.number) : std::nullopt;
   }
@@ -259,6 +272,35 @@ std::optional<ExpressionValue> combined(const std::string& op, ExpressionValue l
   if (a != nullptr) return scaled(op, *a, std::get<double>(right), true);
   if (b != nullptr) return scaled(op, *b, std::get<double>(left), false);
   return of_numbers(op, std::get<double>(left), std::get<double>(right));
+}
+
+bool is_word(const ExpressionValue& value) {
+  return std::holds_alternative<std::string>(value);
+}
+
+bool is_figure(const ExpressionValue& value) {
+  const auto* quantity = std::get_if<UnitNumber>(&value);
+  return quantity != nullptr && quantity->is_figure;
+}
+
+/// "a time", "a plain number", "a word".
+std::string kind_of(const ExpressionValue& value) {
+  if (is_word(value)) return "a word";
+  const auto* quantity = std::get_if<UnitNumber>(&value);
+  const Dimension dimension = quantity != nullptr ? quantity->dimension : Dimension::Scalar;
+  return fmt::format("{} {}", dimension == Dimension::Energy ? "an" : "a", name_of(dimension));
+}
+
+std::string in_quotes(const std::string& text) {
+  return text.front() == '\'' || text.front() == '"' ? text : fmt::format("'{}'", text);
+}
+
+/// What may stand beside a value: one like it.
+std::string like(const ExpressionValue& value) {
+  if (const auto* number = std::get_if<double>(&value)) return fmt::format("{}", *number);
+  const auto* quantity = std::get_if<UnitNumber>(&value);
+  return quantity == nullptr ? "'word'"
+                             : print_number(quantity->number * quantity->unit, quantity->dimension);
 }
 
 /// Of a number or a quantity: nothing of a word.
@@ -310,6 +352,31 @@ std::optional<ExpressionValue> Expression::value_at(std::size_t index,
   const std::optional<double> b = number_of(*right);
   if (!a || !b) return std::nullopt;
   return as_number(node.op == "and" ? *a != 0 && *b != 0 : *a != 0 || *b != 0);
+}
+
+std::optional<std::string> Expression::mismatch(const ValueOf& value_of) const {
+  for (const Node& node : nodes_) {
+    if (node.op == "value" || node.op == "name" || node.op == "not" || node.op == "negate" ||
+        node.op == "and" || node.op == "or") {
+      continue;
+    }
+    const std::optional<ExpressionValue> left = value_at(node.left, value_of);
+    const std::optional<ExpressionValue> right = value_at(node.right, value_of);
+    if (!left || !right || combined(node.op, *left, *right)) continue;
+    if (node.op == "/" && number_of(*right) == 0.0) continue;
+    const Node& one = nodes_[node.left];
+    const Node& other = nodes_[node.right];
+    if ((is_word(*left) && !is_figure(*right)) || (is_word(*right) && !is_figure(*left))) continue;
+    const std::string kinds = fmt::format("{} is {} and {} is {}", in_quotes(one.text),
+                                          kind_of(*left), in_quotes(other.text), kind_of(*right));
+    if (node.op == "*" || node.op == "/") {
+      return fmt::format("{}; '{}' has one quantity at most, on its left", kinds, node.op);
+    }
+    const bool keeps_left = one.op == "name" || other.op != "name";
+    return fmt::format("{}; write e.g. '{} {} {}'", kinds, keeps_left ? one.text : like(*right),
+                       node.op, keeps_left ? like(*left) : other.text);
+  }
+  return std::nullopt;
 }
 
 std::optional<bool> Expression::holds(const ValueOf& value_of) const {

@@ -47,6 +47,10 @@ class Expression {
   [[nodiscard]] std::optional<ExpressionValue> evaluate(const ValueOf& value_of) const;
   /// Whether it holds; nothing where it has no value. A number other than 0 holds.
   [[nodiscard]] std::optional<bool> holds(const ValueOf& value_of) const;
+  /// Two parts that no numbers make comparable, a time and a power: which they are and what to
+  /// write instead, as words. `value_of` gives names any value of their kind; nothing is said of
+  /// names without one, nor of words beside anything but figures: a path may be a number or a word.
+  [[nodiscard]] std::optional<std::string> mismatch(const ValueOf& value_of) const;
   [[nodiscard]] const std::set<std::string>& names() const { return names_; }
   [[nodiscard]] const std::string& text() const { return text_; }
   [[nodiscard]] const SourcePlace& place() const { return place_; }
@@ -58,6 +62,7 @@ class Expression {
     std::string op;  ///< an operator, "negate", "value" or "name"
     ExpressionValue value;
     std::size_t left = 0, right = 0;
+    std::string text;
   };
   [[nodiscard]] std::optional<ExpressionValue> value_at(std::size_t index,
                                                         const ValueOf& value_of) const;

@@ -31,9 +31,9 @@ struct PreparedSweep {
 
 struct PythonPlan {
   PythonPlan(const std::string& file, const std::string& fidelity, const std::string& store)
-      : context(make_context()),
-        search(context, load_plan(context.loader.roots(), file), {fidelity, store}) {}
-  Context context;
+      : PythonPlan(make_context(), file, {fidelity, store}) {}
+  PythonPlan(const Context& context, const std::string& file, const SweepOptions& options)
+      : search(context, load_plan(context.loader.roots(), file), options) {}
   PlanSearch search;
 };
 
@@ -89,7 +89,8 @@ void add_studies(py::module_& module) {
       .def("results", &SweepDatabase::results);
   py::class_<PythonPlan>(module, "PlanSearch")
       .def(py::init<const std::string&, const std::string&, const std::string&>(), released)
-      .def("next_round", [](PythonPlan& plan) { return plan.search.next_round(); })
+      .def(
+          "next_round", [](PythonPlan& plan) { return plan.search.next_round(); }, released)
       .def("take",
            [](PythonPlan& plan, PointResult result) { plan.search.take(std::move(result)); })
       .def("tasks", [](const PythonPlan& plan) { return plan.search.tasks(); })

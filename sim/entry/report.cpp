@@ -95,8 +95,12 @@ Json shown_parts(const Json& result) {
 ReportData sweep_data(const std::string& path) {
   Json points = Json::array();
   for (const PointResult& row : read_points(path)) {
-    Json point{{"point", row.point}, {"overrides", row.overrides}, {"status", row.status},
-               {"error", row.error}, {"violated", row.violated},   {"result", nullptr}};
+    Json point{{"point", row.point},   {"overrides", row.overrides}, {"changes", Json::array()},
+               {"status", row.status}, {"error", row.error},         {"violated", row.violated},
+               {"result", nullptr}};
+    for (const auto& change : row.changes) {
+      point["changes"].push_back({change.first, change.second});
+    }
     if (!row.result.empty()) point["result"] = shown_parts(Json::parse(row.result));
     points.push_back(point);
   }

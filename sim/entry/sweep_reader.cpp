@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sqlite3.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
 
@@ -20,6 +21,16 @@ int add_point(void* points, int, char** values, char**) {
   const auto text = [&](int column) { return values[column] == nullptr ? "" : values[column]; };
   static_cast<std::vector<PointResult>*>(points)->push_back(
       {std::atoll(text(0)), text(1), text(2), text(3), text(4), text(5), text(6)});
+  return 0;
+}
+
+/// One change, of the point whose number it names.
+int add_change(void* points, int, char** values, char**) {
+  auto& rows = *static_cast<std::vector<PointResult>*>(points);
+  const auto row = std::ranges::lower_bound(rows, std::atoll(values[0]), {}, &PointResult::point);
+  if (row != rows.end() && row->point == std::atoll(values[0])) {
+    row->changes.emplace_back(values[1], values[2]);
+  }
   return 0;
 }
 
@@ -42,6 +53,9 @@ std::vector<PointResult> read_points(const std::string& path) {
     throw ConfigError(
         fmt::format("'{}' is no sweep database: {}", path, sqlite3_errmsg(database.get())));
   }
+  // A file of an earlier version has no such table: its points show no changes.
+  sqlite3_exec(database.get(), "SELECT point, path, value FROM changes ORDER BY rowid", &add_change,
+               &points, nullptr);
   return points;
 }
 

@@ -6,6 +6,7 @@
 
 #include "sim/account/economics.hpp"
 #include "sim/account/warnings.hpp"
+#include "sim/report/headline_bands.hpp"
 #include "sim/report/sampling.hpp"
 #include "sim/report/summary.hpp"
 #include "sim/report/table_text.hpp"
@@ -32,8 +33,10 @@ std::string latency_line(const ReportInput& input, const char* label, const std:
 
 std::string latencies(const ReportInput& input, const RunSummary& s) {
   const RunBounds bounds = bounds_of(input.result);
-  std::string text = fmt::format("  {:<8} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10}\n", "ms",
-                                 "mean", "p50", "p90", "p95", "p99", "floor");
+  const bool has_bands = !input.sensitivity.bands.all.empty();
+  std::string text =
+      fmt::format("  {:<8} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10}{}\n", "ms", "mean", "p50",
+                  "p90", "p95", "p99", "floor", has_bands ? "  [90 % band of the mean]" : "");
   text += latency_line(input, "TTFT", "ttft_ms", s.ttft_ms, bounds.ttft_ms);
   text += latency_line(input, "TPOT", "tpot_ms", s.tpot_ms, bounds.tpot_ms);
   text += latency_line(input, "ITL", "itl_ms", s.itl_ms, std::nullopt);
@@ -50,7 +53,17 @@ std::string figures(const ReportInput& input, const RunSummary& s) {
   text += figure_line(input, "requests/s", "requests_per_s", s.requests_per_s);
   text += figure_line(input, "offered requests/s", "", s.offered_requests_per_s);
   text += figure_line(input, "utilisation", "", s.utilisation);
-  text += figure_line(input, "requests within the SLO", "", s.slo_attainment);
+  text += fmt::format("  {:<32}  {}\n", "SLO, p99", slo_text(input.scenario.slo));
+  const auto slo_bands = slo_bands_of(input.scenario, input.result, input.sensitivity.bands.all);
+  const auto slo_line = [&](const std::string& label, const std::string& key, double value) {
+    const auto band = slo_bands.find(key);
+    text +=
+        fmt::format("  {:<32} {:>12}{}\n", label, number(value),
+                    band == slo_bands.end() ? "" : ends_text(band->second.low, band->second.high));
+  };
+  if (s.slo_attainment) slo_line("requests within the SLO", "slo_attainment", *s.slo_attainment);
+  if (s.goodput_requests_per_s)
+    slo_line("requests/s within the SLO", "goodput_requests_per_s", *s.goodput_requests_per_s);
   text += figure_line(input, "J per output token", "energy_j_per_output_token",
                       a.energy_j_per_output_token);
   text += figure_line(input, "average power, W", "average_power_w", a.average_power_w);
@@ -65,29 +78,35 @@ std::string figures(const ReportInput& input, const RunSummary& s) {
   return text;
 }
 
+/// All tokens sold at a tier's prices; behind each figure its band.
+std::string tier_text(const ReportInput& input, const std::string& name, const TierBooks& tier) {
+  const auto margin = margin_band_of(name, tier, input.sensitivity.bands.all);
+  const std::string margin_ends =
+      margin ? fmt::format(" [{:.0f}, {:.0f}]", 100 * margin->low, 100 * margin->high) : "";
+  return fmt::format("  {:<32} {:>12}{}  margin {:.0f} %{}, pays from {:.0f} % of this load\n",
+                     name + ", USD per hour", number(tier.revenue_usd_per_hour),
+                     band_text(input.sensitivity, "tiers." + name + ".revenue_usd_per_hour",
+                               tier.revenue_usd_per_hour),
+                     100 * tier.margin, margin_ends, 100 * tier.break_even_share);
+}
+
 /// Carbon, and where the price book has them revenue by tier and the other ways to the same tokens.
 std::string economics_text(const ReportInput& input) {
   const Economics e = economics_of(input.scenario, input.result, input.accounting);
   std::string text;
-  const auto line = [&](const std::string& label, const std::optional<double>& value) {
-    if (value) text += fmt::format("  {:<32} {:>12}\n", label, number(*value));
+  const auto line = [&](const std::string& label, const std::string& key,
+                        const std::optional<double>& value) {
+    if (value) text += figure_line(input, label, key, value);
   };
-  if (e.carbon_g_per_m_output_tokens) {
-    text += figure_line(input, "g CO2 per M output tokens", "carbon_g_per_m_output_tokens",
-                        e.carbon_g_per_m_output_tokens);
-  }
-  for (const auto& [name, tier] : e.tiers) {
-    text += fmt::format("  {:<32} {:>12}  margin {:.0f} %, pays from {:.0f} % of this load\n",
-                        name + ", USD per hour", number(tier.revenue_usd_per_hour),
-                        100 * tier.margin, 100 * tier.break_even_share);
-  }
+  line("g CO2 per M output tokens", "carbon_g_per_m_output_tokens", e.carbon_g_per_m_output_tokens);
+  for (const auto& [name, tier] : e.tiers) text += tier_text(input, name, tier);
   const HourlyCosts& costs = e.usd_per_hour;
   if (!costs.rented && !costs.purchase) return text;
-  line("chips owned, USD per hour", costs.owned);
-  line("chips rented, USD per hour", costs.rented);
-  line("tokens bought, USD per hour", costs.purchase);
-  line("owning pays above a use of", costs.owning_pays_above);
-  line("running pays above a load of", costs.running_pays_above);
+  line("chips owned, USD per hour", "owned_usd_per_hour", costs.owned);
+  line("chips rented, USD per hour", "rented_usd_per_hour", costs.rented);
+  line("tokens bought, USD per hour", "purchase_usd_per_hour", costs.purchase);
+  line("owning pays above a use of", "owning_pays_above", costs.owning_pays_above);
+  line("running pays above a load of", "running_pays_above", costs.running_pays_above);
   return text;
 }
 

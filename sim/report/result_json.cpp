@@ -8,6 +8,7 @@
 
 #include "sim/account/warnings.hpp"
 #include "sim/describe/mix.hpp"
+#include "sim/report/bands_json.hpp"
 #include "sim/report/economics_json.hpp"
 #include "sim/report/result_object.hpp"
 #include "sim/report/sampling.hpp"
@@ -45,35 +46,6 @@ Json summary_json(const ReportInput& input) {
   json["usd_per_m_output_tokens"] = optional_number(a.usd_per_m_output_tokens);
   json["usd_per_m_total_tokens"] = optional_number(a.usd_per_m_total_tokens);
   return json;
-}
-
-// The summary's shape with [low, high] in the place of numbers.
-Json band_of(const Json& value, const BandFactor& factor) {
-  if (value.is_object()) {
-    Json bands = Json::object();
-    for (const auto& [key, inner] : value.items()) bands[key] = band_of(inner, factor);
-    return bands;
-  }
-  if (!value.is_number()) return nullptr;
-  const double number = value.get<double>();
-  return Json::array({number * factor.low, number * factor.high});
-}
-
-Json bands_json(const Json& summary, const Json& economics, const Sensitivity& sensitivity) {
-  Json bands = Json::object();
-  for (const auto& [key, value] : summary.items()) {
-    const auto found = sensitivity.bands.all.find(key);
-    bands[key] =
-        found == sensitivity.bands.all.end() ? Json(nullptr) : band_of(value, found->second);
-  }
-  bands["economics"] = Json::object();
-  for (const char* key : {"carbon_g_per_m_output_tokens", "carbon_kg_per_hour"}) {
-    const auto found = sensitivity.bands.all.find(key);
-    bands["economics"][key] = found == sensitivity.bands.all.end()
-                                  ? Json(nullptr)
-                                  : band_of(economics[key], found->second);
-  }
-  return bands;
 }
 
 Json interval_json(const std::vector<double>& values, std::uint64_t seed, const char* name) {
@@ -271,6 +243,13 @@ void add_mix(const ReportInput& input, Json& json) {
   json["deployments"] = list;
 }
 
+Json slo_json(const Slo& slo) {
+  const auto objective = [](const std::optional<Picoseconds>& limit) {
+    return limit ? Json(to_milliseconds(*limit)) : Json(nullptr);
+  };
+  return {{"ttft_p99_ms", objective(slo.ttft_p99)}, {"tpot_p99_ms", objective(slo.tpot_p99)}};
+}
+
 // Links that only passed hidden states along inside a replica are not simulated under contention:
 // no busy time is known for them.
 Json links_json(const RunResult& result) {
@@ -317,9 +296,10 @@ Json result_object(const ReportInput& input, bool with_run) {
   json["seed"] = result.seed;
   json["fidelity"] = result.fidelity == Fidelity::Cycle ? "cycle" : "analytical";
   json["simulated_s"] = result.simulated_s;
+  json["slo"] = slo_json(input.scenario.slo);
   const Json economics = economics_json(input);
   json["summary"] = summary_json(input);
-  json["bands"] = bands_json(json["summary"], economics, input.sensitivity);
+  json["bands"] = bands_json(input, json["summary"], economics);
   json["intervals"] = intervals_json(result);
   json["warm_up"] = warm_up_json(result);
   json["backlog"] = backlog_json(result);

@@ -1,5 +1,7 @@
 #include "sim/report/summary.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "sim/service/measured_window.hpp"
@@ -7,9 +9,9 @@
 namespace tandem {
 namespace {
 
-bool is_within(const Slo& slo, const RequestRecord& record) {
-  return (!slo.ttft_p99 || record.ttft_ms <= to_milliseconds(*slo.ttft_p99)) &&
-         (!slo.tpot_p99 || record.tpot_ms <= to_milliseconds(*slo.tpot_p99));
+bool is_within(const Slo& slo, const RequestRecord& record, const LatencyFactors& factors) {
+  return (!slo.ttft_p99 || record.ttft_ms * factors.ttft <= to_milliseconds(*slo.ttft_p99)) &&
+         (!slo.tpot_p99 || record.tpot_ms * factors.tpot <= to_milliseconds(*slo.tpot_p99));
 }
 
 /// Requests per second that came, whose rate a ramp changes; of sessions all turns count.
@@ -27,6 +29,26 @@ double offered_rate(const RunResult& result) {
 
 }  // namespace
 
+std::string slo_text(const Slo& slo) {
+  const auto objective = [](const char* name, const std::optional<Picoseconds>& limit) {
+    return limit ? fmt::format("{} {:.6g} ms", name, to_milliseconds(*limit)) : std::string();
+  };
+  const std::string first = objective("TTFT", slo.ttft_p99);
+  const std::string next = objective("TPOT", slo.tpot_p99);
+  if (first.empty() && next.empty()) return "none";
+  return first + (first.empty() || next.empty() ? "" : ", ") + next;
+}
+
+SloFigures slo_figures_of(const Slo& slo, const RunResult& result, const LatencyFactors& factors) {
+  const MeasuredWindow window = measured_window(result);
+  double within = 0;
+  for (std::size_t i = 0; i < result.requests.size(); ++i) {
+    if (window.covers[i]) within += is_within(slo, result.requests[i], factors) ? 1 : 0;
+  }
+  const auto covered = static_cast<double>(std::ssize(result.requests) - window.left_out);
+  return {within / covered, within / window.seconds};
+}
+
 RunSummary summarise_run(const Scenario& scenario, const RunResult& result) {
   RunSummary summary;
   const MeasuredWindow window = measured_window(result);
@@ -42,14 +64,12 @@ RunSummary summarise_run(const Scenario& scenario, const RunResult& result) {
     summary.utilisation = std::max(summary.utilisation, pool.bottleneck_busy);
   }
   std::vector<double> ttft, tpot, e2e;
-  double within = 0;
   for (std::size_t i = 0; i < result.requests.size(); ++i) {
     if (!window.covers[i]) continue;
     const RequestRecord& record = result.requests[i];
     ttft.push_back(record.ttft_ms);
     e2e.push_back(record.e2e_ms);
     if (record.output > 1) tpot.push_back(record.tpot_ms);
-    within += is_within(scenario.slo, record) ? 1 : 0;
   }
   summary.ttft_ms = summarise(std::move(ttft));
   summary.tpot_ms = summarise(std::move(tpot));
@@ -58,9 +78,9 @@ RunSummary summarise_run(const Scenario& scenario, const RunResult& result) {
   summary.itl_ms = summarise({first_gap, result.itl_ms.end()});
   if (summary.tpot_ms.mean > 0) summary.output_tokens_per_s_per_user = 1000 / summary.tpot_ms.mean;
   if (scenario.slo.ttft_p99 || scenario.slo.tpot_p99) {
-    const auto covered = static_cast<double>(std::ssize(result.requests) - window.left_out);
-    summary.slo_attainment = within / covered;
-    summary.goodput_requests_per_s = within / window.seconds;
+    const SloFigures slo = slo_figures_of(scenario.slo, result);
+    summary.slo_attainment = slo.attainment;
+    summary.goodput_requests_per_s = slo.goodput_requests_per_s;
   }
   return summary;
 }

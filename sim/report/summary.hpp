@@ -13,6 +13,9 @@
 
 namespace tandem {
 
+/// "TTFT 1000 ms, TPOT 25 ms", or "none".
+[[nodiscard]] std::string slo_text(const Slo& slo);
+
 struct RunSummary {
   double output_tokens_per_s = 0;
   double total_tokens_per_s = 0;
@@ -27,6 +30,22 @@ struct RunSummary {
   std::optional<double> slo_attainment;  ///< share of requests within every objective
   std::optional<double> goodput_requests_per_s;
 };
+
+/// What is left of a run where only requests within every objective count.
+struct SloFigures {
+  double attainment = 0;  ///< share of requests
+  double goodput_requests_per_s = 0;
+};
+
+/// Factors on the latencies of every request.
+struct LatencyFactors {
+  double ttft = 1;
+  double tpot = 1;
+};
+
+/// Of the window behind the warm-up, with every latency times its factor.
+[[nodiscard]] SloFigures slo_figures_of(const Slo& slo, const RunResult& result,
+                                        const LatencyFactors& factors = {});
 
 /// Of the window behind the warm-up, where there is one (measured_window()); utilisation is of the
 /// whole run.

@@ -18,12 +18,15 @@ std::string number(const std::optional<double>& value) {
   return value ? number(*value) : std::string("-");
 }
 
+std::string ends_text(double low, double high) {
+  return fmt::format("  [{}, {}]", number(low), number(high));
+}
+
 std::string band_text(const Sensitivity& sensitivity, const std::string& key,
                       const std::optional<double>& value) {
   const auto found = sensitivity.bands.all.find(key);
   if (!value || found == sensitivity.bands.all.end()) return "";
-  return fmt::format("  [{}, {}]", number(*value * found->second.low),
-                     number(*value * found->second.high));
+  return ends_text(*value * found->second.low, *value * found->second.high);
 }
 
 std::string table(const std::vector<TableRow>& rows) {

@@ -13,7 +13,9 @@ namespace tandem {
 [[nodiscard]] std::string number(double value);
 [[nodiscard]] std::string number(const std::optional<double>& value);
 
-/// "  [low, high]", or nothing where ranged inputs do not move the figure.
+/// "  [low, high]".
+[[nodiscard]] std::string ends_text(double low, double high);
+/// The same of a figure, or nothing where ranged inputs do not move the figure.
 [[nodiscard]] std::string band_text(const Sensitivity& sensitivity, const std::string& key,
                                     const std::optional<double>& value);
 

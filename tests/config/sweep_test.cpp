@@ -116,14 +116,21 @@ TEST(Sweeps, MistakesAreToldAllAtOnceAtTheirPlaces) {
   EXPECT_EQ(message_of("scenario: s\n"), ":1:1: error: a sweep needs 'vary' or 'sample'");
 }
 
+std::optional<ExpressionValue> named_value(const std::string& name) {
+  if (name == "three") return 3.0;
+  if (name == "a.word") return std::string("fp8");
+  if (name == "limit") return value_of_text("4 ms");
+  if (name == "tpot_ms") return UnitNumber{3.5, 1e-3, Dimension::Time, true};
+  if (name == "power_w") return UnitNumber{700, 1, Dimension::Power, true};
+  return std::nullopt;
+}
+
 std::optional<bool> holds(const std::string& text) {
-  return Expression(text, {}).holds([](const std::string& name) -> std::optional<ExpressionValue> {
-    if (name == "three") return 3.0;
-    if (name == "a.word") return std::string("fp8");
-    if (name == "limit") return value_of_text("4 ms");
-    if (name == "tpot_ms") return UnitNumber{3.5, 1e-3, Dimension::Time, true};
-    return std::nullopt;
-  });
+  return Expression(text, {}).holds(named_value);
+}
+
+std::optional<std::string> mismatch(const std::string& text) {
+  return Expression(text, {}).mismatch(named_value);
 }
 
 TEST(Expressions, BindAsInArithmetic) {
@@ -153,8 +160,36 @@ TEST(Expressions, CompareQuantitiesWhateverTheirUnits) {
 }
 
 TEST(Expressions, SayNothingOfQuantitiesThatDoNotCompare) {
-  for (const char* text : {"limit < 5", "tpot_ms < 5 W", "limit < a.word", "limit + 1 < 5 ms"}) {
+  for (const char* text : {"limit < 5", "tpot_ms < 5 W", "limit < a.word", "limit + 1 < 5 ms",
+                           "tpot_ms < power_w", "tpot_ms + power_w > 0"}) {
     EXPECT_EQ(holds(text), std::nullopt) << text;
+  }
+}
+
+TEST(Expressions, SayWhatDoesNotCompareAndWhatToWrite) {
+  EXPECT_EQ(mismatch("three < 4 and tpot_ms <= 4 W"),
+            "'tpot_ms' is a time and '4 W' is a power; write e.g. 'tpot_ms <= 3.5 ms'");
+  EXPECT_EQ(mismatch("5 > limit"),
+            "'5' is a plain number and 'limit' is a time; write e.g. '4 ms > limit'");
+  EXPECT_EQ(mismatch("three >= 2 req/s"),
+            "'three' is a plain number and '2 req/s' is a request rate; write e.g. 'three >= 3'");
+  EXPECT_EQ(mismatch("2 * (tpot_ms + power_w) < 4"),
+            "'tpot_ms' is a time and 'power_w' is a power; write e.g. 'tpot_ms + 3.5 ms'");
+  EXPECT_EQ(mismatch("tpot_ms < -(3 W)"),
+            "'tpot_ms' is a time and '-3 W' is a power; write e.g. 'tpot_ms < 3.5 ms'");
+  EXPECT_EQ(mismatch("limit * 4 ms < 1"),
+            "'limit' is a time and '4 ms' is a time; '*' has one quantity at most, on its left");
+  EXPECT_EQ(mismatch("tpot_ms < 'fast'"),
+            "'tpot_ms' is a time and 'fast' is a word; write e.g. 'tpot_ms < 3.5 ms'");
+}
+
+// What a name has no value for, words that a path may have beside numbers, and what a run may give.
+TEST(Expressions, FindNoFaultWithWhatMayCompare) {
+  for (const char* text :
+       {"nobody < 4 W", "a.word == 3", "three == 'auto'", "limit == '4000 us'", "tpot_ms < 4",
+        "three / (three - 3) > 1", "power_w / tpot_ms > 2", "1 / tpot_ms > 3", "2 * limit < 1 s",
+        "limit / 4 ms < 2", "not tpot_ms < limit", "power_w * tpot_ms < 5000"}) {
+    EXPECT_EQ(mismatch(text), std::nullopt) << text;
   }
 }
 

@@ -111,6 +111,16 @@ def check_tornado(database, figure):
             and {row[1] for row in rows} == {figure})
 
 
+def refusal(tandem, plan, database, store):
+    """What is wrong where a database has points: it is said before candidates are bounded."""
+    done = subprocess.run([tandem, "plan", plan, "--db", database, "--store", store],
+                          capture_output=True, text=True, check=False, timeout=300)
+    if done.returncode != 2 or "of an earlier run" not in done.stderr:
+        yield f"a database with points: exit code {done.returncode}, {done.stderr}"
+    if store.exists():
+        yield "candidates were bounded for a database that is refused"
+
+
 def main():
     tandem = sys.argv[1]
     failures, pruned = [], 0
@@ -148,6 +158,7 @@ def main():
             run(tandem, "plan", plan, "--db", searched, "--store", store, "--force")
             if rows_of(searched) != rows:
                 failures.append(f"{goal}: one worker differs from two")
+        failures += refusal(tandem, plan, searched, folder / "unused")
     if pruned < 10:
         failures.append(f"only {pruned} candidates were left out")
     print("\n".join(failures) or f"all equal, {pruned} of 66 candidates left out")

@@ -8,6 +8,8 @@
 #include "sim/config/plan.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/entry/api.hpp"
+#include "sim/entry/plans/plan_search.hpp"
+#include "sim/entry/sweep_reader.hpp"
 #include "sim/entry/sweeps/sweep_database.hpp"
 #include "sim/entry/sweeps/sweep_figures.hpp"
 #include "sim/entry/sweeps/sweep_summary.hpp"
@@ -87,6 +89,57 @@ TEST_F(SweepDatabaseTest, RunsAgainWhatWasAuditedLess) {
   EXPECT_EQ(points_of(due), (std::vector<std::int64_t>{0}));
 }
 
+/// What a query gives, values behind each other.
+std::string asked(const std::string& path, const char* query) {
+  sqlite3* raw = nullptr;
+  EXPECT_EQ(sqlite3_open(path.c_str(), &raw), SQLITE_OK);
+  std::string rows;
+  const auto note = [](void* out, int columns, char** values, char**) {
+    for (int i = 0; i < columns; ++i)
+      *static_cast<std::string*>(out) += std::string(values[i] == nullptr ? "-" : values[i]) + " ";
+    return 0;
+  };
+  EXPECT_EQ(sqlite3_exec(raw, query, note, &rows, nullptr), SQLITE_OK);
+  sqlite3_close(raw);
+  return rows;
+}
+
+// Printed, the changes cannot be told apart: "text=a; b=c; limit=4 ms".
+TEST_F(SweepDatabaseTest, KeepsValuesThatLookLikeSeveralChanges) {
+  SweepTask task = task_of(0, "a");
+  task.changes = {{"text", "a; b=c"}, {"limit", "4 ms"}};
+  task.overrides = "text=a; b=c; limit=4 ms";
+  { SweepDatabase(path_, ExistingPoints::Refuse).store(row_of(task, "ok")); }
+  constexpr const char* query = "SELECT path, value, number FROM changes ORDER BY rowid";
+  EXPECT_EQ(asked(path_, query), "text a; b=c - limit 4 ms 0.004 ");
+  // A row that stays takes them from the sweep again.
+  task.point = 3;
+  EXPECT_TRUE(SweepDatabase(path_, ExistingPoints::Keep).take_over({task}).empty());
+  EXPECT_EQ(asked(path_, query), "text a; b=c - limit 4 ms 0.004 ");
+  EXPECT_EQ(read_points(path_).at(0).changes, task.changes);
+}
+
+TEST_F(SweepDatabaseTest, HasTheEndsOfBandsBesideFigures) {
+  PointResult row = row_of(task_of(0, "a"), "ok");
+  row.result = R"({"summary":{"tpot_ms":{"p99":4},"slo_attainment":0.5,"utilisation":1},)"
+               R"("bands":{"tpot_ms":{"p99":[3,6]},"slo_attainment":null}})";
+  { SweepDatabase(path_, ExistingPoints::Refuse).store(row); }
+  EXPECT_EQ(asked(path_,
+                  "SELECT tpot_ms_p99, tpot_ms_p99_low, tpot_ms_p99_high, slo_attainment, "
+                  "slo_attainment_low, utilisation FROM points"),
+            "4.0 3.0 6.0 0.5 - 1.0 ");
+}
+
+TEST(SweepPage, HasTheBandsOfObjectives) {
+  Sweep sweep;
+  sweep.points = {{"s", {}}};
+  sweep.objectives = {{true, "a", {}}, {false, "b", {}}};
+  PointResult row = row_of(task_of(0, "q"), "ok");
+  row.result = R"({"summary":{"a":2,"b":3},"bands":{"a":[1,4],"b":null},"steps":{"audit":null}})";
+  EXPECT_NE(sweep_page(sweep, {row}).find("a 2 [1, 4], b 3\n"), std::string::npos)
+      << sweep_page(sweep, {row});
+}
+
 TEST_F(SweepDatabaseTest, RefusesPointsOfAnEarlierRunAndNothingElse) {
   std::ofstream{path_};  // an empty file, as mktemp leaves it
   { SweepDatabase(path_, ExistingPoints::Refuse).store(row_of(task_of(0, "a"), "ok")); }
@@ -160,13 +213,16 @@ TEST(PlacedRacks, AreWholeOnesOfEachPool) {
 
 class RacksOfPlansTest : public SweepDatabaseTest {
  protected:
-  std::vector<SweepTask> tasks_with(const std::string& set) {
+  static std::string plan_with(const std::string& set) {
     const std::string file = testing::TempDir() + "racks_test.yaml";
     std::ofstream(file) << "kind: plan\ngoal: cheapest\nset: {" << set << "}\n"
                         << "candidates: [{scenario: llama70b_gpu}, {scenario: llama70b_hybrid}]\n"
                         << "loads: {traffic.concurrency: [1]}\nlimits: {racks: 1}\n";
+    return file;
+  }
+  static std::vector<SweepTask> tasks_with(const std::string& set) {
     const Context context = make_context();
-    const Plan plan = load_plan(context.loader.roots(), file);
+    const Plan plan = load_plan(context.loader.roots(), plan_with(set));
     return prepare_sweep(context, plan.candidates, {});
   }
 };
@@ -189,21 +245,23 @@ TEST_F(RacksOfPlansTest, AreAMistakeWhereTheyAreNotKnown) {
   }
 }
 
+// So that a database that is refused costs no time.
+TEST_F(RacksOfPlansTest, AreBoundedWhenTheSearchBegins) {
+  const std::string file = plan_with("traffic.requests: 4");
+  const Context context = make_context();
+  PlanSearch search(context, load_plan(context.loader.roots(), file), {});
+  EXPECT_EQ(search.tasks().size(), 2U);
+  EXPECT_FALSE(search.slo_of(0));
+  EXPECT_EQ(search.next_round().size(), 1U);
+  EXPECT_TRUE(search.slo_of(0));
+}
+
 TEST_F(SweepDatabaseTest, KeepsTheTornadoOfOnePlan) {
   const TornadoBar bar{"usd_per_hour", "prices.h100", 1, 2, "list", "assumed", 0.9, 1.2};
   for (int plan = 0; plan < 2; ++plan)
     SweepDatabase(path_, ExistingPoints::Replace).store_tornado({bar, bar});
-  sqlite3* raw = nullptr;
-  ASSERT_EQ(sqlite3_open(path_.c_str(), &raw), SQLITE_OK);
-  std::string rows;
-  const auto note = [](void* out, int columns, char** values, char**) {
-    for (int i = 0; i < columns; ++i)
-      *static_cast<std::string*>(out) += std::string(values[i]) + " ";
-    return 0;
-  };
-  sqlite3_exec(raw, "SELECT rank, parameter, largest FROM tornado", note, &rows, nullptr);
-  sqlite3_close(raw);
-  EXPECT_EQ(rows, "1 prices.h100 1.2 2 prices.h100 1.2 ");
+  EXPECT_EQ(asked(path_, "SELECT rank, parameter, largest FROM tornado"),
+            "1 prices.h100 1.2 2 prices.h100 1.2 ");
 }
 
 }  // namespace

@@ -39,6 +39,8 @@ def test_rows_have_statuses_changes_and_figures(here):
     assert {row["status"] for row in here} == {"ok", "refused", "excluded"}
     first = here[0]
     assert first["traffic.concurrency"] == 1 and first["output_tokens_per_s"] > 0
+    low, high = first["bands"]["usd_per_m_total_tokens"]
+    assert low < first["usd_per_m_total_tokens"] < high and "bands" not in here[1]
     assert here[1]["status"] == "refused" and "placement needs 2 chips" in here[1]["error"]
 
 

@@ -134,5 +134,17 @@ TEST(Warnings, NameThePowerThatTheLowestClockDraws) {
       << warnings.front();
 }
 
+TEST(Warnings, AreAllToldInTheirOrder) {
+  Scenario s = priced_with({{"chips.big.rent", 3}});
+  fakes::set(s.prices.parameters, "systems." + s.system.name + ".rent", 9);
+  fakes::set(s.system.parameters, "power_cap", 3000);
+  fakes::set(s.system.chips.at("big").parameters, "tdp", 90);
+  const auto warnings = warned(Books(s));
+  ASSERT_EQ(warnings.size(), 3U);
+  EXPECT_NE(warnings[0].find("have a rent of big and none of small"), std::string::npos);
+  EXPECT_NE(warnings[1].find("as rented and its chips as owned"), std::string::npos);
+  EXPECT_NE(warnings[2].find("does not keep a chip's share of power_cap"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace tandem::economics

@@ -25,16 +25,15 @@ std::vector<Override> overrides_of(const SweepPoint& point) {
 }  // namespace
 
 PlanSearch::PlanSearch(const Context& context, Plan plan, const SweepOptions& options)
-    : plan_(std::move(plan)) {
-  for (SweepTask& task : prepare_sweep(context, plan_.candidates, options)) {
+    : context_(context), options_(options), plan_(std::move(plan)) {
+  for (SweepTask& task : prepare_sweep(context_, plan_.candidates, options_)) {
     candidates_.push_back({std::move(task), {}, {}, std::nullopt, {}});
   }
-  bound(context, options);
 }
 
 /// Settles what needs no run, and puts the rest in order.
-void PlanSearch::bound(const Context& context, const SweepOptions& options) {
-  const Loader loader = context.loader.remembering();
+void PlanSearch::bound() {
+  const Loader loader = context_.loader.remembering();
   for (std::size_t i = 0; i < candidates_.size(); ++i) {
     Candidate& candidate = candidates_[i];
     if (candidate.task.status != "due") {
@@ -46,7 +45,7 @@ void PlanSearch::bound(const Context& context, const SweepOptions& options) {
     try {
       const Scenario scenario = loader.scenario(point.scenario, overrides_of(point));
       if (!plan_.slo) candidate.slo = scenario.slo;
-      candidate.bounds = bounds_of(context, scenario, options.store);
+      candidate.bounds = bounds_of(context_, scenario, options_.store);
     } catch (const ConfigError&) {
       // The run says the same, with its status.
     } catch (const ModelError&) {
@@ -93,6 +92,8 @@ std::string PlanSearch::reason_to_prune(const Candidate& candidate) const {
 }
 
 std::vector<SweepTask> PlanSearch::next_round() {
+  if (!is_bounded_) bound();
+  is_bounded_ = true;
   std::vector<SweepTask> round;
   while (!order_.empty() && round.size() < round_size) {
     Candidate& candidate = candidates_[order_.front()];

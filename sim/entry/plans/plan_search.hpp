@@ -16,10 +16,10 @@ namespace tandem::entry {
 /// so neither do the rows: a search is the same for any number of workers.
 class PlanSearch {
  public:
-  /// Throws ConfigError with every mistake of the plan's file.
+  /// Throws ConfigError with every mistake of the plan's file. Nothing is simulated yet.
   PlanSearch(const Context& context, Plan plan, const SweepOptions& options);
   /// The tasks of the next round; none when the search is over. Between two rounds all results of
-  /// the first are taken.
+  /// the first are taken. The first one bounds all candidates: seconds.
   [[nodiscard]] std::vector<SweepTask> next_round();
   void take(PointResult result);
   /// All candidates, by number, when the search is over: statuses of sweeps, and "pruned" with the
@@ -48,13 +48,16 @@ class PlanSearch {
     std::optional<PointResult> result;
     std::vector<double> figures;  ///< of the objectives; empty unless ok and within limits
   };
-  void bound(const Context& context, const SweepOptions& options);
+  void bound();
   void prune(Candidate& candidate, const std::string& reason);
   [[nodiscard]] std::string reason_to_prune(const Candidate& candidate) const;
 
+  Context context_;
+  SweepOptions options_;
   Plan plan_;
   std::vector<Candidate> candidates_;
   std::vector<std::size_t> order_;  ///< that are due, the most promising first
+  bool is_bounded_ = false;
 };
 
 }  // namespace tandem::entry

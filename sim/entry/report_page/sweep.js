@@ -1,12 +1,9 @@
 // The points of a sweep database.
 
-/// {path: value} of "a=1; b=2"; numbers as numbers.
+/// {path: value} of a point; numbers as numbers.
 function changesOf(point) {
-  return Object.fromEntries((point.overrides || "").split("; ").filter(Boolean).map((pair) => {
-    const cut = pair.indexOf("=");
-    const text = pair.slice(cut + 1);
-    return [pair.slice(0, cut), text !== "" && !Number.isNaN(Number(text)) ? Number(text) : text];
-  }));
+  return Object.fromEntries(point.changes.map(([path, text]) =>
+    [path, text !== "" && !Number.isNaN(Number(text)) ? Number(text) : text]));
 }
 
 class SweepView {

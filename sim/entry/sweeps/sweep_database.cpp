@@ -47,6 +47,17 @@ class Statement {
   sqlite3_stmt* statement_ = nullptr;
 };
 
+/// Of the summary's figures, then of the ends of their bands.
+std::vector<std::string> figure_columns() {
+  std::vector<std::string> columns;
+  for (const std::string& figure : summary_figures()) columns.push_back(column_of(figure));
+  for (const std::string& figure : banded_figures()) {
+    columns.push_back(column_of(figure) + "_low");
+    columns.push_back(column_of(figure) + "_high");
+  }
+  return columns;
+}
+
 }  // namespace
 
 void SweepDatabase::Closer::operator()(sqlite3* database) const {
@@ -87,8 +98,8 @@ SweepDatabase::SweepDatabase(const std::string& path, ExistingPoints existing) :
   std::string names =
       "point, config_hash, overrides, status, error, result, violated, question, audit_steps";
   std::string marks = "?, ?, ?, ?, ?, ?, ?, ?, ?";
-  for (const std::string& figure : summary_figures()) {
-    names += fmt::format(", \"{}\"", column_of(figure));
+  for (const std::string& column : figure_columns()) {
+    names += fmt::format(", \"{}\"", column);
     marks += ", ?";
   }
   insert_ = fmt::format("INSERT OR REPLACE INTO points ({}) VALUES ({})", names, marks);
@@ -109,8 +120,7 @@ void SweepDatabase::add_missing_columns() {
     const std::string name(column, std::string_view(column).find(' '));
     if (!existing.contains(name)) execute(fmt::format("ALTER TABLE points ADD COLUMN {}", column));
   }
-  for (const std::string& figure : summary_figures()) {
-    const std::string column = column_of(figure);
+  for (const std::string& column : figure_columns()) {
     if (existing.contains(column)) continue;
     execute(fmt::format("ALTER TABLE points ADD COLUMN \"{}\" REAL", column));
   }
@@ -158,6 +168,7 @@ std::vector<SweepTask> SweepDatabase::take_over(const std::vector<SweepTask>& ta
       PointResult row = known->second;
       row.point = task.point;
       row.overrides = task.overrides;
+      row.changes = task.changes;
       store(row);
     }
   }
@@ -174,15 +185,22 @@ void SweepDatabase::store(const PointResult& result) {
   insert.bind(5, result.error);
   insert.bind(6, result.result);
   insert.bind(7, result.violated);
-  const std::map<std::string, double> figures =
-      result.result.empty() ? std::map<std::string, double>{} : figures_of_result(result.result);
   insert.bind(8, result.question);
   insert.bind(9, result.audit_steps);
+  const ResultFigures figures = read_figures(result.result);
   int index = 10;
   for (const std::string& figure : summary_figures()) {
-    const auto found = figures.find(figure);
-    if (found != figures.end()) insert.bind(index, found->second);
+    const auto found = figures.values.find(figure);
+    if (found != figures.values.end()) insert.bind(index, found->second);
     ++index;
+  }
+  for (const std::string& figure : banded_figures()) {
+    const auto found = figures.bands.find(figure);
+    if (found != figures.bands.end()) {
+      insert.bind(index, found->second.low);
+      insert.bind(index + 1, found->second.high);
+    }
+    index += 2;
   }
   insert.step();
   store_changes(result);
@@ -192,16 +210,10 @@ void SweepDatabase::store_changes(const PointResult& result) {
   Statement old(database_.get(), "DELETE FROM changes WHERE point = ?");
   old.bind(1, result.point);
   old.step();
-  std::string_view rest = result.overrides;
-  while (!rest.empty()) {
-    const std::string_view change = rest.substr(0, rest.find("; "));
-    rest.remove_prefix(std::min(rest.size(), change.size() + 2));
-    const std::size_t equals = change.find('=');
-    if (equals == std::string_view::npos) continue;
-    const std::string value(change.substr(equals + 1));
+  for (const auto& [path, value] : result.changes) {
     Statement insert(database_.get(), "INSERT OR REPLACE INTO changes VALUES (?, ?, ?, ?)");
     insert.bind(1, result.point);
-    insert.bind(2, std::string(change.substr(0, equals)));
+    insert.bind(2, path);
     insert.bind(3, value);
     const ExpressionValue read = value_of_text(value);
     if (const auto* number = std::get_if<double>(&read)) insert.bind(4, *number);

@@ -26,14 +26,15 @@ std::vector<std::string> make_summary_figures() {
   return figures;
 }
 
-void flatten(const nlohmann::ordered_json& value, const std::string& prefix,
-             std::map<std::string, double>& out) {
+/// Calls `take` with the dotted name of everything that is no object.
+template <class Take>
+void flatten(const nlohmann::ordered_json& value, const std::string& prefix, const Take& take) {
   for (const auto& [key, child] : value.items()) {
     const std::string name = prefix.empty() ? key : prefix + "." + key;
     if (child.is_object()) {
-      flatten(child, name, out);
-    } else if (child.is_number()) {
-      out.emplace(name, child.get<double>());
+      flatten(child, name, take);
+    } else {
+      take(name, child);
     }
   }
 }
@@ -78,6 +79,16 @@ const std::vector<std::string>& known_figures() {
   return figures;
 }
 
+const std::vector<std::string>& banded_figures() {
+  static const std::vector<std::string> figures = [] {
+    std::vector<std::string> all = summary_figures();
+    std::erase(all, "offered_requests_per_s");
+    std::erase(all, "utilisation");
+    return all;
+  }();
+  return figures;
+}
+
 ExpressionValue value_of_figure(const std::string& name, double value) {
   struct Unit {
     const char* part;
@@ -101,12 +112,24 @@ std::string column_of(const std::string& figure) {
   return column;
 }
 
-std::map<std::string, double> figures_of_result(const std::string& result_json) {
-  std::map<std::string, double> figures;
+ResultFigures read_figures(const std::string& result_json) {
+  ResultFigures figures;
+  if (result_json.empty()) return figures;
   const auto json = nlohmann::ordered_json::parse(result_json);
-  if (json.contains("summary")) flatten(json["summary"], "", figures);
-  if (json.contains("economics")) flatten(json["economics"], "economics", figures);
+  const auto add_value = [&](const std::string& name, const nlohmann::ordered_json& value) {
+    if (value.is_number()) figures.values.emplace(name, value.get<double>());
+  };
+  const auto add_band = [&](const std::string& name, const nlohmann::ordered_json& band) {
+    if (band.is_array()) figures.bands[name] = {band[0].get<double>(), band[1].get<double>()};
+  };
+  if (json.contains("summary")) flatten(json["summary"], "", add_value);
+  if (json.contains("economics")) flatten(json["economics"], "economics", add_value);
+  if (json.contains("bands")) flatten(json["bands"], "", add_band);
   return figures;
+}
+
+std::map<std::string, double> figures_of_result(const std::string& result_json) {
+  return read_figures(result_json).values;
 }
 
 std::int64_t placed_chips(const Scenario& scenario) {

@@ -19,13 +19,30 @@ namespace tandem::entry {
 /// tokens, where the prices know the grid's carbon.
 [[nodiscard]] const std::vector<std::string>& known_figures();
 
+/// Those of the summary that can have a band: all but what comes, and how busy the service is.
+[[nodiscard]] const std::vector<std::string>& banded_figures();
+
 /// A figure's value with the unit that its name ends with, if it does: "tpot_ms.p99" in ms.
 [[nodiscard]] ExpressionValue value_of_figure(const std::string& name, double value);
 
 /// The column of the sweep's database for a figure: "ttft_ms_p50".
 [[nodiscard]] std::string column_of(const std::string& figure);
 
-/// The figures of a result (its JSON) that have a value.
+/// A figure at the two ends of its band.
+struct FigureBand {
+  double low = 0;
+  double high = 0;
+};
+
+/// The figures of a result that have a value, and those of them that have a band.
+struct ResultFigures {
+  std::map<std::string, double> values;
+  std::map<std::string, FigureBand> bands;
+};
+/// Of a result's JSON; nothing of an empty text.
+[[nodiscard]] ResultFigures read_figures(const std::string& result_json);
+
+/// Its values alone.
 [[nodiscard]] std::map<std::string, double> figures_of_result(const std::string& result_json);
 
 /// Chips that the placement asks for, spares included; of a mix those of all models.

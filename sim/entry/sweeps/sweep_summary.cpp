@@ -20,18 +20,25 @@ constexpr double normal_95_percent = 1.959964;
 /// A point that may be best.
 struct Candidate {
   const PointResult* point = nullptr;
-  std::vector<double> values;  ///< of the objectives
+  std::vector<double> values;      ///< of the objectives
+  std::vector<std::string> bands;  ///< " [low, high]", or nothing where there is none
 };
 
 std::vector<Candidate> candidates_of(const Sweep& sweep, const std::vector<PointResult>& results) {
   std::vector<Candidate> candidates;
   for (const PointResult& result : results) {
     if (result.status != "ok" || !result.violated.empty()) continue;
-    const std::map<std::string, double> figures = figures_of_result(result.result);
-    Candidate candidate{&result, {}};
+    const ResultFigures figures = read_figures(result.result);
+    Candidate candidate{&result, {}, {}};
     for (const Objective& objective : sweep.objectives) {
-      const auto figure = figures.find(objective.figure);
-      if (figure != figures.end()) candidate.values.push_back(figure->second);
+      const auto figure = figures.values.find(objective.figure);
+      if (figure == figures.values.end()) continue;
+      candidate.values.push_back(figure->second);
+      const auto band = figures.bands.find(objective.figure);
+      candidate.bands.push_back(
+          band == figures.bands.end()
+              ? std::string()
+              : fmt::format(" [{:.5g}, {:.5g}]", band->second.low, band->second.high));
     }
     if (candidate.values.size() == sweep.objectives.size()) candidates.push_back(candidate);
   }
@@ -58,7 +65,8 @@ bool has_several_scenarios(const Sweep& sweep) {
 std::string line_of(const Sweep& sweep, const Candidate& candidate) {
   std::vector<std::string> values;
   for (std::size_t i = 0; i < candidate.values.size(); ++i) {
-    values.push_back(fmt::format("{} {:.5g}", sweep.objectives[i].figure, candidate.values[i]));
+    values.push_back(fmt::format("{} {:.5g}{}", sweep.objectives[i].figure, candidate.values[i],
+                                 candidate.bands[i]));
   }
   const auto index = static_cast<std::size_t>(candidate.point->point);
   const std::string scenario =

@@ -93,6 +93,21 @@ void check_names(const Sweep& sweep, Mistakes& mistakes) {
   }
 }
 
+/// Whether constraints compare like with like at every point, whatever a run gives.
+void check_dimensions(const Sweep& sweep, Mistakes& mistakes) {
+  std::map<std::string, double> ones{{"chips", 1}, {"racks", 1}};
+  for (const std::string& figure : known_figures()) ones[figure] = 1;
+  for (const Expression& constraint : sweep.constraints) {
+    for (const SweepPoint& point : sweep.points) {
+      const auto mismatch = constraint.mismatch(values_of(paths_of(point), ones));
+      if (!mismatch) continue;
+      mistakes.add(constraint.place(),
+                   fmt::format("the constraint '{}': {}", constraint.text(), *mismatch));
+      break;
+    }
+  }
+}
+
 std::int64_t audit_steps_of(const Sweep& sweep) {
   const auto points = static_cast<std::int64_t>(std::max<std::size_t>(1, sweep.points.size()));
   return std::max(least_audit_steps, (pooled_audit_steps + points - 1) / points);
@@ -251,6 +266,7 @@ std::vector<SweepTask> prepare_sweep(const Context& context, const Sweep& sweep,
   }
   Mistakes mistakes;
   check_names(sweep, mistakes);
+  check_dimensions(sweep, mistakes);
   const Loader loader = context.loader.remembering();
   const std::int64_t audit_steps = audit_steps_of(sweep);
   std::vector<SweepTask> tasks;
@@ -295,13 +311,13 @@ std::string SweepWorker::answer(const std::string& text) {
 
 PointResult result_of(const SweepTask& task, const std::string& answer) {
   const Json json = Json::parse(answer);
-  return {task.point,     task.config_hash, task.overrides, json["status"],  json["error"],
-          json["result"], json["violated"], task.question,  task.audit_steps};
+  return {task.point,     task.config_hash, task.overrides, json["status"],   json["error"],
+          json["result"], json["violated"], task.question,  task.audit_steps, task.changes};
 }
 
 PointResult result_of(const SweepTask& task) {
-  return {task.point, task.config_hash, task.overrides,  task.status, task.error, "",
-          "",         task.question,    task.audit_steps};
+  return {task.point, task.config_hash, task.overrides,   task.status, task.error, "",
+          "",         task.question,    task.audit_steps, task.changes};
 }
 
 }  // namespace tandem::entry

@@ -18,6 +18,9 @@ struct SweepOptions {
   std::string store = "none";
 };
 
+/// What a point changes: paths and values as written.
+using PointChanges = std::vector<std::pair<std::string, std::string>>;
+
 /// What is known of a point before it runs.
 struct SweepTask {
   std::int64_t point = 0;
@@ -29,8 +32,8 @@ struct SweepTask {
   /// What a row answers: scenario, clock and constraints, audits apart. Points with the same one
   /// have the same figures, whatever else the sweep holds. Empty where the scenario was refused.
   std::string question;
-  std::int64_t audit_steps = 0;                              ///< that it asks for
-  std::vector<std::pair<std::string, std::string>> changes;  ///< of the point: paths and values
+  std::int64_t audit_steps = 0;  ///< that it asks for
+  PointChanges changes;
 };
 
 /// What one point gave.
@@ -46,6 +49,7 @@ struct PointResult {
   std::string violated = {};     ///< constraints that the result breaks, joined by "; "
   std::string question = {};     ///< of the task
   std::int64_t audit_steps = 0;  ///< of the task
+  PointChanges changes = {};     ///< of the task; empty in rows that are read from a database
 };
 
 /// Points in their order. Points whose values do not go together are refused; audited passes are

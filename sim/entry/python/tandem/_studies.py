@@ -107,10 +107,13 @@ def _value(text: str) -> Any:
 
 
 def _row(task: _core.SweepTask, result: _core.PointResult) -> dict[str, Any]:
-    summary = json.loads(result.result)["summary"] if result.result else {}
-    return {"point": result.point,
-            **{path: _value(value) for path, value in task.changes},
-            "status": result.status, "error": result.error, "violated": result.violated, **summary}
+    row = {"point": result.point,
+           **{path: _value(value) for path, value in task.changes},
+           "status": result.status, "error": result.error, "violated": result.violated}
+    if not result.result:
+        return row
+    data = json.loads(result.result)
+    return {**row, **data["summary"], "bands": data["bands"]}
 
 
 def sweep(sweep: Study, vary: Mapping[str, Any] | None = None, *,  # pylint: disable=W0621
@@ -130,7 +133,7 @@ def sweep(sweep: Study, vary: Mapping[str, Any] | None = None, *,  # pylint: dis
     store: folder of reusable step results, which processes may share, or "none".
 
     A row has `point`, the paths that change, `status` (ok, refused, excluded, error), `error`,
-    `violated` and the result's summary.
+    `violated`, the result's summary and its `bands`, [low, high] under the summary's keys.
     """
     with contextlib.ExitStack() as files:
         study: Study = sweep
