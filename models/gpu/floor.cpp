@@ -5,7 +5,7 @@
 
 namespace tandem::gpu {
 
-OperandBytes operand_bytes(const Kernel& kernel) {
+KernelSizes sizes_of(const Kernel& kernel) {
   const KernelWork work = work_of(kernel);
   OperandBytes bytes{work.weight_bytes, work.read_bytes, Bytes(0), work.write_bytes};
   if (const auto* attention = std::get_if<AttentionKernel>(&kernel.shape)) {
@@ -28,7 +28,11 @@ OperandBytes operand_bytes(const Kernel& kernel) {
     bytes.weights = work.read_bytes;
     bytes.activations = Bytes(0);
   }
-  return bytes;
+  return {work, bytes};
+}
+
+OperandBytes operand_bytes(const Kernel& kernel) {
+  return sizes_of(kernel).operands;
 }
 
 Residency measured_alone(const GpuParams& params, const Kernel& kernel, bool warm,
@@ -73,16 +77,17 @@ Peaks peaks_of(const GpuParams& params) {
   return peaks;
 }
 
-Picoseconds floor_of(const GpuParams& params, const Kernel& kernel, const Residency& residency) {
-  const OperandBytes bytes = operand_bytes(kernel);
-  Peaks peaks = peaks_of(params);
+Picoseconds floor_of(const GpuParams& params, const Peaks& peaks, const Kernel& kernel,
+                     const KernelSizes& sizes, const Residency& residency) {
   const auto part = [](Bytes whole, double share) {
     return Bytes(static_cast<std::int64_t>(std::ceil(static_cast<double>(whole.count()) * share)));
   };
-  peaks.cache += part(bytes.weights, residency.weights) +
-                 part(bytes.activations, residency.activations) + part(bytes.kv, residency.kv) +
-                 part(bytes.output, residency.output);
-  return std::max(floor_of(kernel, peaks, true), work_of(kernel).bytes() / params.l2_bandwidth);
+  const OperandBytes& bytes = sizes.operands;
+  const Bytes cached =
+      part(bytes.weights, residency.weights) + part(bytes.activations, residency.activations) +
+      part(bytes.kv, residency.kv) + part(bytes.output, residency.output);
+  return std::max(floor_of(kernel, sizes.work, peaks, cached),
+                  sizes.work.bytes() / params.l2_bandwidth);
 }
 
 }  // namespace tandem::gpu

@@ -15,6 +15,13 @@ struct OperandBytes {
 };
 [[nodiscard]] OperandBytes operand_bytes(const Kernel& kernel);
 
+/// What bounds a kernel, and what it reads and writes.
+struct KernelSizes {
+  KernelWork work;
+  OperandBytes operands;
+};
+[[nodiscard]] KernelSizes sizes_of(const Kernel& kernel);
+
 /// Entry state of a kernel measured alone. Cold: nothing in L2, output goes to memory. Warm:
 /// operands that fit together are resident, taken in the order activations, output, KV, weights;
 /// of the weights, `weight_copies` sets are read in turn and must fit together.
@@ -30,8 +37,9 @@ struct OperandBytes {
 [[nodiscard]] Peaks peaks_of(const GpuParams& params);
 
 /// The roofline of sim/lower with the resident operands as cache, or all distinct bytes over L2
-/// bandwidth where that is longer.
-[[nodiscard]] Picoseconds floor_of(const GpuParams& params, const Kernel& kernel,
+/// bandwidth where that is longer. `peaks` are those of the parameters.
+[[nodiscard]] Picoseconds floor_of(const GpuParams& params, const Peaks& peaks,
+                                   const Kernel& kernel, const KernelSizes& sizes,
                                    const Residency& residency);
 
 }  // namespace tandem::gpu

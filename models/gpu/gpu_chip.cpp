@@ -139,11 +139,13 @@ std::vector<Kernel> launched_kernels(const GpuParams& params, const std::vector<
 GpuChip::GpuChip(const Chip& chip, const Software& software)
     : chip_(chip),
       params_(resolve(chip, software)),
+      peaks_(peaks_of(params_)),
       workspace_tokens_(chip.parameters.count("workspace_tokens")) {}
 
 GpuChip::GpuChip(const GpuChip& whole, std::int64_t without)
     : chip_(whole.chip_),
       params_(with_fewer_sms(whole.params_, without)),
+      peaks_(peaks_of(params_)),
       workspace_tokens_(whole.workspace_tokens_),
       memory_(whole.memory_),
       shelf_(whole.shelf_) {
@@ -208,7 +210,7 @@ SimulatedKernel GpuChip::simulated(const KernelKind& kind, Hertz clock) const {
   const ClockBracket bracket = bracket_clock(clock, params_.clock);
   SimulatedKernel result;
   result.timing = timing_at(kind, bracket.high);
-  result.floor = floor_of(params_, *kind.kernel, kind.residency);
+  result.floor = floor_of(params_, peaks_, *kind.kernel, sizes_of(*kind.kernel), kind.residency);
   if (bracket.upper_weight < 1) {
     result.timing =
         between(timing_at(kind, bracket.low), result.timing, bracket.upper_weight);

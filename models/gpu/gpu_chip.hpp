@@ -61,6 +61,7 @@ class GpuChip final : public ChipModel {
 
   Chip chip_;
   GpuParams params_;
+  Peaks peaks_;
   std::int64_t workspace_tokens_;
   std::shared_ptr<KernelMemory> memory_ = std::make_shared<KernelMemory>();
   KernelShelf shelf_;

@@ -50,7 +50,9 @@ Picoseconds GpuChip::floor_of_all(const Stage& stage, const Batch& batch, std::i
   Picoseconds total(0);
   PassResidency pass(params_);
   for (const Kernel& kernel : lower(stage, batch).kernels) {
-    const Picoseconds one = floor_of(params_, kernel, reused_state(pass.enter(kernel)));
+    const KernelSizes sizes = sizes_of(kernel);
+    const Residency residency = reused_state(pass.enter(kernel, sizes.operands));
+    const Picoseconds one = floor_of(params_, peaks_, kernel, sizes, residency);
     total += one * (repeated >= 0 && kernel.layer == repeated ? times : 1);
   }
   return total;

@@ -2,6 +2,7 @@
 
 #include <unordered_map>
 
+#include "models/gpu/floor.hpp"
 #include "models/gpu/pass_residency.hpp"
 #include "sim/core/hash.hpp"
 
@@ -20,7 +21,7 @@ PassKernels kernels_of_pass(const GpuParams& params, const std::vector<Kernel>& 
   std::unordered_map<std::uint64_t, std::size_t> kinds;
   pass.launches.reserve(kernels.size());
   for (const Kernel& kernel : kernels) {
-    const KernelKind kind = kind_of(kernel, reused_state(state.enter(kernel)));
+    const KernelKind kind = kind_of(kernel, reused_state(state.enter(kernel, operand_bytes(kernel))));
     const std::uint64_t name = Hasher().add(kind.key).add(kernel.role).value();
     const auto [known, is_new] = kinds.try_emplace(name, pass.kinds.size());
     if (is_new) {

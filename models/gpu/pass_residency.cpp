@@ -3,22 +3,18 @@
 #include <algorithm>
 #include <cmath>
 
-#include "models/gpu/floor.hpp"
-#include "sim/core/hash.hpp"
 
 namespace tandem::gpu {
 namespace {
 
-enum class BufferKind : std::uint8_t { Output, Weights, Kv };
-
-std::uint64_t output_of(std::int64_t index) {
-  return Hasher().add(BufferKind::Output).add(index).value();
+BufferName output_of(std::int64_t index) {
+  return {BufferName::Kind::Output, index};
 }
-std::uint64_t weights_of(const Kernel& kernel) {
-  return Hasher().add(BufferKind::Weights).add(kernel.role).add(kernel.layer).value();
+BufferName weights_of(const Kernel& kernel) {
+  return {BufferName::Kind::Weights, kernel.layer, kernel.role};
 }
-std::uint64_t kv_of(const Kernel& kernel) {
-  return Hasher().add(BufferKind::Kv).add(kernel.layer).value();
+BufferName kv_of(const Kernel& kernel) {
+  return {BufferName::Kind::Kv, kernel.layer};
 }
 
 double share(Bytes part, Bytes whole) {
@@ -47,31 +43,27 @@ double new_keys(const Kernel& kernel) {
 
 }  // namespace
 
-void ResidentBuffers::touch(std::uint64_t buffer, Bytes bytes) {
-  const auto same = std::find_if(newest_first_.begin(), newest_first_.end(),
-                                 [&](const Entry& entry) { return entry.buffer == buffer; });
-  if (same != newest_first_.end()) {
+void ResidentBuffers::touch(const BufferName& buffer, Bytes bytes) {
+  const auto same = std::ranges::find(oldest_first_, buffer, &Entry::buffer);
+  if (same != oldest_first_.end()) {
     used_ -= same->bytes;
-    newest_first_.erase(same);
+    oldest_first_.erase(same);
   }
-  while (!newest_first_.empty() && used_ + bytes > capacity_) {
-    Entry& oldest = newest_first_.back();
-    const Bytes excess = used_ + bytes - capacity_;
-    const Bytes lost = std::min(excess, oldest.bytes);
+  while (!oldest_first_.empty() && used_ + bytes > capacity_) {
+    Entry& oldest = oldest_first_.front();
+    const Bytes lost = std::min(used_ + bytes - capacity_, oldest.bytes);
     oldest.bytes -= lost;
     used_ -= lost;
-    if (oldest.bytes.count() == 0) newest_first_.pop_back();
+    if (oldest.bytes.count() == 0) oldest_first_.pop_front();
   }
   if (bytes.count() == 0 || bytes > capacity_) return;
-  newest_first_.push_front({buffer, bytes});
+  oldest_first_.push_back({buffer, bytes});
   used_ += bytes;
 }
 
-Bytes ResidentBuffers::held(std::uint64_t buffer) const {
-  for (const Entry& entry : newest_first_) {
-    if (entry.buffer == buffer) return entry.bytes;
-  }
-  return Bytes(0);
+Bytes ResidentBuffers::held(const BufferName& buffer) const {
+  const auto found = std::ranges::find(oldest_first_, buffer, &Entry::buffer);
+  return found == oldest_first_.end() ? Bytes(0) : found->bytes;
 }
 
 double PassResidency::share_of_inputs(const Kernel& kernel, Bytes activations) const {
@@ -85,10 +77,9 @@ double PassResidency::share_of_inputs(const Kernel& kernel, Bytes activations) c
   return share(held, written);
 }
 
-Residency PassResidency::enter(const Kernel& kernel) {
+Residency PassResidency::enter(const Kernel& kernel, const OperandBytes& bytes) {
   Residency entry;
   if (params_.model_l2) {
-    const OperandBytes bytes = operand_bytes(kernel);
     entry.activations = share_of_inputs(kernel, bytes.activations);
     const double made = new_keys(kernel);
     const Bytes earlier(
@@ -97,12 +88,12 @@ Residency PassResidency::enter(const Kernel& kernel) {
     entry.weights = share(buffers_.held(weights_of(kernel)), bytes.weights);
     entry.output = (bytes.activations + bytes.output) * 2 <= params_.l2_capacity ? 1 : 0;
   }
-  leave(kernel, entry);
+  leave(kernel, bytes, entry);
   return entry;
 }
 
-void PassResidency::leave(const Kernel& kernel, const Residency& entry) {
-  const OperandBytes bytes = operand_bytes(kernel);
+void PassResidency::leave(const Kernel& kernel, const OperandBytes& bytes,
+                          const Residency& entry) {
   // Weights and keys stream through; rows are touched until the end.
   buffers_.touch(weights_of(kernel), bytes.weights);
   buffers_.touch(kv_of(kernel), bytes.kv);

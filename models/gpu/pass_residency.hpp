@@ -3,14 +3,24 @@
 #pragma once
 
 #include <cstdint>
-#include <list>
+#include <deque>
+#include <string_view>
 #include <vector>
 
+#include "models/gpu/floor.hpp"
 #include "models/gpu/l2_cache.hpp"
 #include "models/gpu/params.hpp"
 #include "sim/lower/kernel.hpp"
 
 namespace tandem::gpu {
+
+/// One buffer of a pass. Its producer or reader: the index of a kernel, or role and layer.
+struct BufferName {
+  enum class Kind : std::uint8_t { Output, Weights, Kv } kind;
+  std::int64_t place = 0;  ///< index of the kernel, or layer
+  std::string_view role = {};
+  bool operator==(const BufferName&) const = default;
+};
 
 /// Buffers in L2 with least-recently-used replacement by bytes.
 class ResidentBuffers {
@@ -18,17 +28,17 @@ class ResidentBuffers {
   explicit ResidentBuffers(Bytes capacity) : capacity_(capacity) {}
   /// Makes `bytes` of a buffer the most recent, at the cost of the least recent ones. A buffer
   /// longer than L2 leaves nothing behind: what is read next of it was evicted first.
-  void touch(std::uint64_t buffer, Bytes bytes);
-  [[nodiscard]] Bytes held(std::uint64_t buffer) const;
+  void touch(const BufferName& buffer, Bytes bytes);
+  [[nodiscard]] Bytes held(const BufferName& buffer) const;
 
  private:
   struct Entry {
-    std::uint64_t buffer;
+    BufferName buffer;
     Bytes bytes;
   };
   Bytes capacity_;
   Bytes used_{0};
-  std::list<Entry> newest_first_;
+  std::deque<Entry> oldest_first_;
 };
 
 /// Walks the kernels of a pass in issue order. Rows come from the kernels that they depend on, new
@@ -38,8 +48,8 @@ class ResidentBuffers {
 class PassResidency {
  public:
   explicit PassResidency(const GpuParams& params) : params_(params), buffers_(params.l2_capacity) {}
-  /// Entry state of the pass's next kernel.
-  [[nodiscard]] Residency enter(const Kernel& kernel);
+  /// Entry state of the pass's next kernel; `bytes` are its operands'.
+  [[nodiscard]] Residency enter(const Kernel& kernel, const OperandBytes& bytes);
 
  private:
   /// What a kernel wrote, for those that read it.
@@ -48,7 +58,7 @@ class PassResidency {
     bool stays = false;
   };
   [[nodiscard]] double share_of_inputs(const Kernel& kernel, Bytes activations) const;
-  void leave(const Kernel& kernel, const Residency& entry);
+  void leave(const Kernel& kernel, const OperandBytes& bytes, const Residency& entry);
 
   const GpuParams& params_;
   ResidentBuffers buffers_;

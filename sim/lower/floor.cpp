@@ -52,8 +52,8 @@ double matrix_seconds(const Kernel& kernel, Flops work, const Peaks& peaks) {
   return work.count() == 0 ? 0.0 : seconds_at(work, matrix_rate(kernel, peaks));
 }
 
-double memory_seconds(Bytes bytes, const Peaks& peaks, bool warm) {
-  const Bytes missing = warm ? std::max(bytes - peaks.cache, Bytes(0)) : bytes;
+double memory_seconds(Bytes bytes, const Peaks& peaks, Bytes cached) {
+  const Bytes missing = std::max(bytes - cached, Bytes(0));
   return peaks.memory.count() > 0 ? static_cast<double>(missing.count()) / peaks.memory.count()
                                   : 0.0;
 }
@@ -66,10 +66,14 @@ Picoseconds whole_picoseconds(double seconds) {
 }  // namespace
 
 Picoseconds floor_of(const Kernel& kernel, const Peaks& peaks, bool warm) {
-  const KernelWork work = work_of(kernel);
+  return floor_of(kernel, work_of(kernel), peaks, warm ? peaks.cache : Bytes(0));
+}
+
+Picoseconds floor_of(const Kernel& kernel, const KernelWork& work, const Peaks& peaks,
+                     Bytes cached) {
   return whole_picoseconds(std::max(
       {matrix_seconds(kernel, work.matrix, peaks), seconds_at(work.vector, peaks.vector),
-       seconds_at(work.special, peaks.special), memory_seconds(work.bytes(), peaks, warm)}));
+       seconds_at(work.special, peaks.special), memory_seconds(work.bytes(), peaks, cached)}));
 }
 
 Picoseconds floor_of(const KernelGraph& graph, const Peaks& peaks, bool warm) {
@@ -86,7 +90,7 @@ Picoseconds floor_of(const KernelGraph& graph, const Peaks& peaks, bool warm) {
   }
   return whole_picoseconds(
       std::max({matrix, seconds_at(vector, peaks.vector), seconds_at(special, peaks.special),
-                memory_seconds(resident, peaks, warm)}));
+                memory_seconds(resident, peaks, warm ? peaks.cache : Bytes(0))}));
 }
 
 }  // namespace tandem

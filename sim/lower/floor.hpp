@@ -22,6 +22,9 @@ struct Peaks {
 /// and memory times, each alone at peak. Every distinct byte crosses memory once, less the cache's
 /// size when `warm`. Throws ModelError when `peaks` has no matrix rate for the operands' pipe.
 [[nodiscard]] Picoseconds floor_of(const Kernel& kernel, const Peaks& peaks, bool warm);
+/// The same for a kernel whose work is known, with `cached` of its bytes on chip.
+[[nodiscard]] Picoseconds floor_of(const Kernel& kernel, const KernelWork& work, const Peaks& peaks,
+                                   Bytes cached);
 
 /// Bound of a whole pass even when kernels overlap freely: the longest of the sums of matrix,
 /// vector and special times, and of the memory time of the distinct weights, caches and states that

@@ -15,20 +15,34 @@ KvTransfer::KvTransfer(std::unique_ptr<NetworkModel> network, std::vector<KvPiec
       sink_(sink),
       timeline_(timeline) {}
 
-void KvTransfer::start(Request& request, Picoseconds now) {
+const KvTransfer::Crossing& KvTransfer::crossing_of(const Request& request) {
   const PoolModel& from = request.prefill->pool();
   const PoolModel& to = request.decode->pool();
-  Picoseconds floor{0};
-  for (const KvPiece& piece : pieces_) {
-    const ChipAddress source =
-        from.address(request.prefill->index(), piece.from_chip + from.group_offset(request.id));
-    const ChipAddress target =
-        to.address(request.decode->index(), piece.to_chip + to.group_offset(request.id));
-    const Bytes size = piece.size(request.prompt, request.kv_at_decode);
-    move_of_[network_->send(now, source, target, size, nullptr)] = request.id;
-    floor = std::max(floor, network_->floor(source, target, size));
+  const std::int64_t sender = from.group_offset(request.id), receiver = to.group_offset(request.id);
+  Crossing& crossing = crossings_[{from.address(request.prefill->index(), sender),
+                                   to.address(request.decode->index(), receiver)}];
+  if (crossing.prompt == request.prompt && crossing.kv_at_decode == request.kv_at_decode) {
+    return crossing;
   }
-  request.floor_after_first += floor;
+  crossing = {request.prompt, request.kv_at_decode, {}, Picoseconds(0)};
+  for (const KvPiece& piece : pieces_) {
+    const Crossing::Message message{
+        from.address(request.prefill->index(), piece.from_chip + sender),
+        to.address(request.decode->index(), piece.to_chip + receiver),
+        piece.size(request.prompt, request.kv_at_decode)};
+    const Picoseconds floor = network_->floor(message.source, message.target, message.size);
+    crossing.floor = std::max(crossing.floor, floor);
+    crossing.messages.push_back(message);
+  }
+  return crossing;
+}
+
+void KvTransfer::start(Request& request, Picoseconds now) {
+  const Crossing& crossing = crossing_of(request);
+  for (const auto& [source, target, size] : crossing.messages) {
+    move_of_[network_->send(now, source, target, size, nullptr)] = request.id;
+  }
+  request.floor_after_first += crossing.floor;
   moves_[request.id] = {&request, static_cast<std::int64_t>(pieces_.size()), now};
   ++transfers_;
   alarm_.set(*network_);

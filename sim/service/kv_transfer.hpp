@@ -36,6 +36,17 @@ class KvTransfer final : public Component {
   [[nodiscard]] std::int64_t transfers() const { return transfers_; }
 
  private:
+  /// What a prompt's KV takes from one replica to another.
+  struct Crossing {
+    std::int64_t prompt = -1, kv_at_decode = -1;  ///< tokens
+    struct Message {
+      ChipAddress source, target;
+      Bytes size;
+    };
+    std::vector<Message> messages;
+    Picoseconds floor{0};
+  };
+  const Crossing& crossing_of(const Request& request);
   struct Move {
     Request* request;
     std::int64_t left;  ///< messages under way
@@ -49,6 +60,8 @@ class KvTransfer final : public Component {
   TimelineRecorder* timeline_;
   std::map<NetworkModel::MessageId, std::int64_t> move_of_;  ///< message -> request id
   std::map<std::int64_t, Move> moves_;
+  /// The last one between chips of two replicas: prompts often come in equal lengths.
+  std::map<std::pair<ChipAddress, ChipAddress>, Crossing> crossings_;
   std::int64_t transfers_ = 0;
 };
 

@@ -104,13 +104,19 @@ std::int64_t StreamingReplica::tokens_at_hand() const {
 // Of the widths that the program has, the one with which all tokens at hand are through first.
 std::int64_t StreamingReplica::width_of_pass() {
   const std::int64_t tokens = tokens_at_hand();
-  const Ready& first = ready_.front();
+  const std::int64_t context = ready_.front().context;
+  const auto [known, is_new] = widths_.try_emplace({context, tokens}, 1);
+  if (is_new) known->second = best_width(context, tokens);
+  return known->second;
+}
+
+std::int64_t StreamingReplica::best_width(std::int64_t context, std::int64_t tokens) {
   std::int64_t best = 1;
   Picoseconds least{0};
   for (std::int64_t width = 1; width <= setup_.estimator->pool().chip().batch_limit(); width *= 2) {
     Batch pass;
     for (std::int64_t i = 0; i < width; ++i) {
-      pass.slices.push_back({.request = i, .context = first.context, .new_tokens = 1});
+      pass.slices.push_back({.request = i, .context = context, .new_tokens = 1});
     }
     const StepEstimate estimate = setup_.estimator->expect(pass);
     const std::int64_t further = (tokens + width - 1) / width - 1;

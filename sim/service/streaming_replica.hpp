@@ -6,6 +6,7 @@
 
 #include <deque>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "sim/service/replica.hpp"
@@ -47,6 +48,7 @@ class StreamingReplica final : public Replica {
   void issue(Picoseconds now);
   [[nodiscard]] std::int64_t tokens_at_hand() const;
   [[nodiscard]] std::int64_t width_of_pass();
+  [[nodiscard]] std::int64_t best_width(std::int64_t context, std::int64_t tokens);
   std::vector<Ready> take_pass(Batch& batch);
   void land(Picoseconds now);
   void go_on(Picoseconds now);
@@ -60,6 +62,7 @@ class StreamingReplica final : public Replica {
   std::map<std::int64_t, std::deque<Request*>> branches_;
   std::deque<Ready> ready_;
   std::deque<Landing> landings_;
+  std::map<std::pair<std::int64_t, std::int64_t>, std::int64_t> widths_;  ///< known to be best
   /// Requests whose drafts are still under way on the last station, in the order of their ends.
   std::deque<Landing> drafting_now_;
 };

@@ -140,6 +140,18 @@ std::vector<GroupLoad> loads_of(const Batch& batch, std::int64_t groups) {
   return loads;
 }
 
+/// Batches of one key exchange the same: rows follow from the tokens of the pass and of each group,
+/// except where chips gather each other's share of a cache.
+std::uint64_t loads_key(const Stage& own, const Batch& batch) {
+  Hasher hash;
+  hash.add(own.key());
+  for (const GroupLoad& load : loads_of(batch, own.shard.of.attention_data)) {
+    hash.add(load.fresh).add(load.fresh_prompts).add(load.sampled);
+  }
+  if (own.shard.of.context > 1) hash.add(key_of(batch));
+  return hash.value();
+}
+
 /// Cached tokens of groups alike differ by less than this.
 constexpr double alike_within = 0.05;
 
@@ -256,34 +268,29 @@ Picoseconds GangModel::exchange_floor(const std::vector<ChipAddress>& chips, con
   return known->second;
 }
 
-/// The same for all exchanges of a chip in a pass. Their rows follow from the tokens of the pass
-/// and of each group, except where chips gather each other's share of a cache.
+/// The same for all exchanges of a chip in a pass.
 Picoseconds GangModel::exchanges_floor(const Stage& own, const std::vector<ChipAddress>& chips,
                                        const Batch& batch) {
+  const std::uint64_t loads = loads_key(own, batch);
   Hasher hash;
-  hash.add(own.key());
-  for (const GroupLoad& load : loads_of(batch, own.shard.of.attention_data)) {
-    hash.add(load.fresh).add(load.fresh_prompts).add(load.sampled);
-  }
-  if (own.shard.of.context > 1) hash.add(key_of(batch));
-  const std::uint64_t loads = hash.value();
-  hash.add(chips.front().pool).add(chips.front().index).add(chips.size());
+  hash.add(loads).add(chips.front().pool).add(chips.front().index).add(chips.size());
   const auto [known, is_new] = pass_floors_.try_emplace(hash.value());
   if (!is_new) return known->second;
   Picoseconds sum{0};
-  for (const Repeated& one : exchanges_of(own, loads, batch)) {
+  for (const Repeated& one : exchanges_of(own, loads, batch).kinds) {
     sum += exchange_floor(chips, own.shard, one.exchange) * one.times;
   }
   return known->second = sum;
 }
 
-const std::vector<GangModel::Repeated>& GangModel::exchanges_of(const Stage& own,
-                                                                std::uint64_t loads,
-                                                                const Batch& batch) {
+const GangModel::PassExchanges& GangModel::exchanges_of(const Stage& own, std::uint64_t loads,
+                                                        const Batch& batch) {
   const auto [known, is_new] = exchanges_->try_emplace(loads);
-  if (!is_new) return known->second;
+  PassExchanges& pass = known->second;
+  if (!is_new) return pass;
+  pass.all = lower(own, batch).exchanges;
   std::map<std::uint64_t, Repeated> kinds;
-  for (const Exchange& exchange : lower(own, batch).exchanges) {
+  for (const Exchange& exchange : pass.all) {
     if (exchange.rows == 0 || exchange.group == RankGroup::Elsewhere) continue;
     Hasher hash;
     add_exchange(exchange, hash);
@@ -291,8 +298,8 @@ const std::vector<GangModel::Repeated>& GangModel::exchanges_of(const Stage& own
     kind.exchange = exchange;
     ++kind.times;
   }
-  for (const auto& [key, kind] : kinds) known->second.push_back(kind);
-  return known->second;
+  for (const auto& [key, kind] : kinds) pass.kinds.push_back(kind);
+  return pass;
 }
 
 const CollectiveCost& GangModel::price_of(const std::vector<ChipAddress>& chips, const Shard& shard,
@@ -342,7 +349,7 @@ const RankWork& GangModel::work_of(const Worker& worker, const Stage& own, const
     work->result = summary_of(worker.chip->simulate(own, batch));
     if (!all) store_.put(stored, work->result);
   }
-  work->exchanges = lower(own, batch).exchanges;
+  work->exchanges = exchanges_of(own, loads_key(own, batch), batch).all;
   return *work;
 }
 

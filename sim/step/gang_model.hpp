@@ -99,10 +99,13 @@ class GangModel {
     Exchange exchange;
     std::int64_t times = 0;
   };
-  using Exchanges = std::map<std::uint64_t, std::vector<Repeated>>;
-  /// What a chip exchanges in a pass. The batch counts by `loads`, but for gathered caches.
-  const std::vector<Repeated>& exchanges_of(const Stage& own, std::uint64_t loads,
-                                            const Batch& batch);
+  struct PassExchanges {
+    std::vector<Exchange> all;  ///< in the order of the pass
+    std::vector<Repeated> kinds;
+  };
+  using Exchanges = std::map<std::uint64_t, PassExchanges>;
+  /// What a chip exchanges in a pass; loads_key() knows batches that exchange the same.
+  const PassExchanges& exchanges_of(const Stage& own, std::uint64_t loads, const Batch& batch);
   /// A chip as it computes in a pass.
   struct Worker {
     const ChipModel* chip;

@@ -36,6 +36,16 @@ std::int64_t scaled(std::int64_t bytes, std::int64_t part, std::int64_t whole) {
                       static_cast<double>(whole));
 }
 
+/// Exchanges of one set that differ in no more than their place.
+bool cost_alike(const Exchange& a, const Exchange& b) {
+  Exchange there = a;
+  there.role = b.role;
+  there.layer = b.layer;
+  there.after = b.after;
+  there.adds_residual = b.adds_residual;
+  return there == b;
+}
+
 /// One rank on its way through a pass with one micro-batch.
 struct Progress {
   const RankWork* work = nullptr;
@@ -82,6 +92,7 @@ class Walk {
   }
 
   Passage run() {
+    if (goes_in_step()) return walk_in_step();
     while (!events_.empty()) {
       const Event event = *events_.begin();
       events_.erase(events_.begin());
@@ -97,6 +108,51 @@ class Walk {
   }
 
  private:
+  /// All ranks do the same and all meet in every exchange, so one stands for them.
+  [[nodiscard]] bool goes_in_step() const {
+    if (trace_ != nullptr || progress_.size() != 1) return false;
+    const std::vector<Progress>& ranks = progress_.front();
+    const RankWork* work = ranks.front().work;
+    return std::ranges::all_of(ranks, [&](const Progress& rank) { return rank.work == work; }) &&
+           std::ranges::all_of(work->exchanges, [&](const Exchange& exchange) {
+             return meetings_.at(exchange.group).sets.size() == 1;
+           });
+  }
+
+  Passage walk_in_step() {
+    Progress& rank = progress_.front().front();
+    std::map<const CollectiveCost*, std::int64_t> times;
+    std::map<std::string_view, Picoseconds> spent;
+    const Exchange* before = nullptr;
+    const CollectiveCost* cost = nullptr;
+    Picoseconds now{0};
+    for (; !rank.is_last_segment(); ++rank.next) {
+      now += rank.segment();
+      const Exchange& exchange = rank.exchange();
+      if (exchange.group == RankGroup::Elsewhere) {
+        passage_.legs.push_back(now - left_);
+        left_ = now;
+        spent[exchange.role] += Picoseconds(0);
+        continue;
+      }
+      if (before == nullptr || !cost_alike(exchange, *before)) {
+        cost = &price_of(exchange.group, 0, exchange);
+        before = &exchange;
+      }
+      ++times[cost];
+      spent[exchange.role] += cost->time;
+      now += cost->time;
+    }
+    passage_.time = now + rank.segment();
+    if (!passage_.legs.empty()) passage_.legs.push_back(passage_.time - left_);
+    for (const auto& [one, count] : times) {
+      for (const auto& [name, bytes] : one->link_bytes) passage_.link_bytes[name] += bytes * count;
+    }
+    passage_.last = {0, progress_.front().size() - 1, {}};
+    for (const auto& [role, time] : spent) passage_.last.exchanges[std::string(role)] = time;
+    return std::move(passage_);
+  }
+
   void compute(const Event& ready) {
     Picoseconds& free = compute_free_[ready.rank];
     const Picoseconds start = std::max(ready.time, free);

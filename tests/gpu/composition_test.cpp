@@ -26,7 +26,8 @@ Picoseconds time_of_whole(const GpuChip& chip, Hertz clock, const Stage& stage,
   PassResidency pass(chip.params());
   Picoseconds total(0);
   for (const Kernel& kernel : lower(stage, batch).kernels) {
-    total += machine.run_next(plan_kernel(chip.params(), kernel), pass.enter(kernel)).time;
+    const Residency entry = pass.enter(kernel, operand_bytes(kernel));
+    total += machine.run_next(plan_kernel(chip.params(), kernel), entry).time;
   }
   return total;
 }
@@ -91,7 +92,9 @@ TEST(PassFloor, IsTheSumOverAllLayers) {
       PassResidency pass(chip.params());
       Picoseconds total(0);
       for (const Kernel& kernel : lower(stage, batch).kernels) {
-        total += floor_of(chip.params(), kernel, reused_state(pass.enter(kernel)));
+        const KernelSizes sizes = sizes_of(kernel);
+        const Residency entry = reused_state(pass.enter(kernel, sizes.operands));
+        total += floor_of(chip.params(), peaks_of(chip.params()), kernel, sizes, entry);
       }
       EXPECT_EQ(chip.floor(stage, batch), total);
     }
