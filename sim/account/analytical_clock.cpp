@@ -4,6 +4,7 @@
 
 #include "sim/account/knobs.hpp"
 #include "sim/describe/mix.hpp"
+#include "sim/step/generate.hpp"
 
 namespace tandem {
 namespace {
@@ -56,15 +57,15 @@ AnalyticalClock::Ratios AnalyticalClock::ratios(const Scenario& varied,
 std::map<std::string, EnergyCoefficients> AnalyticalClock::coefficients(
     const Scenario& varied) const {
   std::map<std::string, EnergyCoefficients> result;
-  StageStore store;
   for (const PoolUse& pool : result_.pools) {
-    const PoolModel varied_pool(side_of(varied, pool.name), pool_of(pool.name), catalogue_,
-                                make_network_, store);
+    const PoolModel& own = pool_of(pool.name);
+    const PoolPlacement& placement =
+        phase_of_pool(pool.name) == "ffn" ? own.feed_forward()->placement() : own.placement();
+    std::optional<Scenario> side;
+    const auto chip = make_chip_model(side_of(varied, pool.name, side), catalogue_, placement.pool);
     EnergyCoefficients& c = result[pool.name];
-    const ChipModel& chip =
-        phase_of_pool(pool.name) == "ffn" ? varied_pool.feed_forward()->chip() : varied_pool.chip();
-    c.static_power_w = chip.static_power().count();
-    for (const auto& [name, joules] : chip.energy_per_count()) {
+    c.static_power_w = chip->static_power().count();
+    for (const auto& [name, joules] : chip->energy_per_count()) {
       c.energy_per_count_j[name] = joules.count();
     }
   }
@@ -75,9 +76,11 @@ const PoolModel& AnalyticalClock::pool_of(const std::string& name) const {
   return model_.pool_named(name);
 }
 
-/// The scenario of the model that a pool runs.
-Scenario AnalyticalClock::side_of(const Scenario& varied, const std::string& pool) const {
-  return varied.is_mix() ? deployment_side(varied, model_.deployment_of(pool)) : varied;
+/// The scenario of the model that a pool runs; of a mix it is put into `side`.
+const Scenario& AnalyticalClock::side_of(const Scenario& varied, const std::string& pool,
+                                         std::optional<Scenario>& side) const {
+  if (!varied.is_mix()) return varied;
+  return side.emplace(deployment_side(varied, model_.deployment_of(pool)));
 }
 
 /// Whether passes of a pool run on such chips; the feed-forward pool takes part in decoding.
@@ -110,8 +113,9 @@ std::vector<StepFloor> AnalyticalClock::floors(const Scenario& varied,
     if (chip != any_chip && !runs_on(step.pool, chip)) return base_[index];
     std::unique_ptr<PoolModel>& pool = pools[step.pool];
     if (pool == nullptr) {
-      pool = std::make_unique<PoolModel>(side_of(varied, step.pool), pool_of(step.pool), catalogue_,
-                                         make_network_, store);
+      std::optional<Scenario> side;
+      pool = std::make_unique<PoolModel>(side_of(varied, step.pool, side), pool_of(step.pool),
+                                         catalogue_, make_network_, store);
     }
     return pool->floor(step.batch);
   };

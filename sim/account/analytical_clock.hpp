@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -35,7 +36,8 @@ class AnalyticalClock {
 
  private:
   [[nodiscard]] const PoolModel& pool_of(const std::string& name) const;
-  [[nodiscard]] Scenario side_of(const Scenario& varied, const std::string& pool) const;
+  [[nodiscard]] const Scenario& side_of(const Scenario& varied, const std::string& pool,
+                                        std::optional<Scenario>& side) const;
   [[nodiscard]] bool runs_on(const std::string& pool, const std::string& chip) const;
   void choose_probes();
   [[nodiscard]] std::vector<StepFloor> floors(const Scenario& varied,

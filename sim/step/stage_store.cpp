@@ -2,8 +2,10 @@
 
 #include <unistd.h>
 
+#include <charconv>
 #include <fstream>
 #include <sstream>
+#include <string_view>
 
 #include "sim/core/hash.hpp"
 
@@ -18,18 +20,55 @@ std::string checksum_of(const std::string& body) {
   return Hasher().add(body).hex();
 }
 
-/// Lines of a count and a name. False where there are fewer.
-bool read_counts(std::istream& in, std::size_t lines, std::map<std::string, std::int64_t>& counts) {
-  for (std::size_t i = 0; i < lines; ++i) {
-    std::int64_t count = 0;
-    std::string name;
-    if (!(in >> count)) return false;
-    in.ignore(1);
-    if (!std::getline(in, name)) return false;
-    counts[name] = count;
+/// Reads numbers and lines one after the other; false from the first that is not there.
+class Scanner {
+ public:
+  explicit Scanner(std::string_view text) : left_(text) {}
+  template <class... Numbers>
+  [[nodiscard]] bool numbers(Numbers&... to) {
+    return (number(to) && ...);
   }
-  return true;
-}
+  template <class Number>
+  [[nodiscard]] bool number(Number& to) {
+    const std::size_t start = left_.find_first_not_of(" \n");
+    if (start == std::string_view::npos) return false;
+    left_.remove_prefix(start);
+    const auto [rest, error] = std::from_chars(left_.data(), left_.data() + left_.size(), to);
+    if (error != std::errc()) return false;
+    left_.remove_prefix(static_cast<std::size_t>(rest - left_.data()));
+    return true;
+  }
+  /// The rest of the line, without the blank or line end before it.
+  [[nodiscard]] bool rest_of_line(std::string& to) {
+    if (left_.empty()) return false;
+    left_.remove_prefix(1);
+    return line(to);
+  }
+  [[nodiscard]] bool line(std::string& to) {
+    const std::size_t end = left_.find('\n');
+    if (end == std::string_view::npos) return false;
+    to = left_.substr(0, end);
+    left_.remove_prefix(end + 1);
+    return true;
+  }
+  /// Lines of a count and a name.
+  [[nodiscard]] bool counts(std::size_t lines, std::map<std::string, std::int64_t>& to) {
+    for (std::size_t i = 0; i < lines; ++i) {
+      std::int64_t count = 0;
+      std::string name;
+      if (!number(count) || !rest_of_line(name)) return false;
+      to[name] = count;
+    }
+    return true;
+  }
+  [[nodiscard]] bool starts_with(std::string_view mark) {
+    std::string first;
+    return line(first) && first == mark;
+  }
+
+ private:
+  std::string_view left_;
+};
 
 std::string sealed(const std::string& body) {
   return body + checksum_of(body) + "\n";
@@ -120,12 +159,11 @@ std::string encode_fit(const Fit& fit) {
 std::optional<Fit> decode_fit(const std::string& text) {
   const std::optional<std::string> body = unsealed(text);
   if (!body) return std::nullopt;
-  std::istringstream in(*body);
-  std::string mark;
-  if (!std::getline(in, mark) || mark != fit_mark) return std::nullopt;
+  Scanner in(*body);
+  if (!in.starts_with(fit_mark)) return std::nullopt;
   std::vector<std::int64_t> numbers(numbers_of({}).size());
   for (std::int64_t& number : numbers) {
-    if (!(in >> number)) return std::nullopt;
+    if (!in.number(number)) return std::nullopt;
   }
   return Fit{.capacity = Bytes(numbers[0]),
              .weights = Bytes(numbers[1]),
@@ -139,26 +177,23 @@ std::optional<Fit> decode_fit(const std::string& text) {
 std::optional<StageResult> decode_stage_result(const std::string& text) {
   const std::optional<std::string> body = unsealed(text);
   if (!body) return std::nullopt;
-  std::istringstream in(*body);
-  std::string mark;
+  Scanner in(*body);
   std::int64_t time = 0, matrix = 0, memory = 0;
-  std::size_t activities = 0;
+  std::size_t activities = 0, segments = 0, roles = 0;
   StageResult result;
-  if (!std::getline(in, mark) || mark != format_mark) return std::nullopt;
-  if (!(in >> time >> matrix >> memory >> result.kernels >> activities)) return std::nullopt;
-  in.ignore(1);
-  if (!std::getline(in, result.bottleneck)) return std::nullopt;
-  if (!read_counts(in, activities, result.activity)) return std::nullopt;
-  std::size_t segments = 0;
-  if (!(in >> segments)) return std::nullopt;
+  if (!in.starts_with(format_mark) ||
+      !in.numbers(time, matrix, memory, result.kernels, activities) ||
+      !in.rest_of_line(result.bottleneck) || !in.counts(activities, result.activity) ||
+      !in.number(segments)) {
+    return std::nullopt;
+  }
   for (std::size_t i = 0; i < segments; ++i) {
     std::int64_t segment = 0;
-    if (!(in >> segment)) return std::nullopt;
+    if (!in.number(segment)) return std::nullopt;
     result.segments.emplace_back(segment);
   }
-  std::size_t roles = 0;
   std::map<std::string, std::int64_t> times;
-  if (!(in >> roles) || !read_counts(in, roles, times)) return std::nullopt;
+  if (!in.number(roles) || !in.counts(roles, times)) return std::nullopt;
   for (const auto& [role, picoseconds] : times) {
     result.kernel_times[role] = Picoseconds(picoseconds);
   }
@@ -183,18 +218,15 @@ std::string encode_collective(const CollectiveCost& cost) {
 std::optional<CollectiveCost> decode_collective(const std::string& text) {
   const std::optional<std::string> body = unsealed(text);
   if (!body) return std::nullopt;
-  std::istringstream in(*body);
-  std::string mark;
+  Scanner in(*body);
   std::int64_t time = 0, floor = 0, memory = 0;
   std::size_t links = 0;
   CollectiveCost cost;
-  if (!std::getline(in, mark) || mark != collective_mark) return std::nullopt;
-  if (!(in >> time >> floor >> cost.sms >> memory >> links)) return std::nullopt;
-  in.ignore(1);
-  for (std::string* word : {&cost.algorithm, &cost.protocol, &cost.bound}) {
-    if (!std::getline(in, *word)) return std::nullopt;
+  if (!in.starts_with(collective_mark) || !in.numbers(time, floor, cost.sms, memory, links) ||
+      !in.rest_of_line(cost.algorithm) || !in.line(cost.protocol) || !in.line(cost.bound) ||
+      !in.counts(links, cost.link_bytes)) {
+    return std::nullopt;
   }
-  if (!read_counts(in, links, cost.link_bytes)) return std::nullopt;
   cost.time = Picoseconds(time);
   cost.floor = Picoseconds(floor);
   cost.memory = Bytes(memory);
