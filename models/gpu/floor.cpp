@@ -77,6 +77,10 @@ Peaks peaks_of(const GpuParams& params) {
   return peaks;
 }
 
+Picoseconds floor_of(const GpuParams& params, const Kernel& kernel, const Residency& residency) {
+  return floor_of(params, peaks_of(params), kernel, sizes_of(kernel), residency);
+}
+
 Picoseconds floor_of(const GpuParams& params, const Peaks& peaks, const Kernel& kernel,
                      const KernelSizes& sizes, const Residency& residency) {
   const auto part = [](Bytes whole, double share) {

@@ -37,7 +37,10 @@ struct KernelSizes {
 [[nodiscard]] Peaks peaks_of(const GpuParams& params);
 
 /// The roofline of sim/lower with the resident operands as cache, or all distinct bytes over L2
-/// bandwidth where that is longer. `peaks` are those of the parameters.
+/// bandwidth where that is longer.
+[[nodiscard]] Picoseconds floor_of(const GpuParams& params, const Kernel& kernel,
+                                   const Residency& residency);
+/// The same where the chip's peaks and the kernel's sizes are known.
 [[nodiscard]] Picoseconds floor_of(const GpuParams& params, const Peaks& peaks,
                                    const Kernel& kernel, const KernelSizes& sizes,
                                    const Residency& residency);

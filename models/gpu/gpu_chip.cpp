@@ -88,11 +88,11 @@ Bytes weights_of(const std::vector<Kernel>& kernels) {
 /// Cuts the time of a pass at its exchanges.
 class Segments {
  public:
-  explicit Segments(const std::vector<Exchange>& exchanges) : exchanges_(exchanges) {}
+  /// `exchanges`: launches before each.
+  explicit Segments(const std::vector<std::size_t>& exchanges) : exchanges_(exchanges) {}
   /// `kernel` is about to start at `now`.
   void reach(std::size_t kernel, Picoseconds now) {
-    while (times_.size() < exchanges_.size() &&
-           index_of(exchanges_[times_.size()].after) <= kernel) {
+    while (times_.size() < exchanges_.size() && exchanges_[times_.size()] <= kernel) {
       times_.push_back(now - last_);
       last_ = now;
     }
@@ -105,7 +105,7 @@ class Segments {
   }
 
  private:
-  const std::vector<Exchange>& exchanges_;
+  const std::vector<std::size_t>& exchanges_;
   std::vector<Picoseconds> times_;
   Picoseconds last_{0};
 };
@@ -278,8 +278,9 @@ void GpuChip::count_activity(const Kernel& kernel, std::int64_t times,
 
 StageCost GpuChip::simulate(const Stage& stage, const Batch& batch,
                             TimelineRecorder* timeline) const {
-  const KernelGraph graph = lower(stage, batch);
-  const PassKernels pass = kernels_of_pass(params_, graph.kernels);
+  const ShortPass shorter = short_pass(stage);
+  const KernelGraph graph = lower(shorter.stage, batch);
+  const PassKernels pass = kernels_of_pass(params_, shorter, graph);
   // A loaded service repeats its passes for longer than the governor takes to react.
   const Hertz clock = sustained_clock(pass.kinds);
   StageCost total;
@@ -293,7 +294,7 @@ StageCost GpuChip::simulate(const Stage& stage, const Batch& batch,
     add_kernel(cost, kind.times, total.kernels);
   }
   total.time = total.floor = Picoseconds(0);
-  Segments segments(graph.exchanges);
+  Segments segments(pass.exchanges);
   for (std::size_t i = 0; i < pass.launches.size(); ++i) {
     const KernelCost& cost = costs[pass.launches[i]];
     if (timeline != nullptr) {

@@ -49,10 +49,6 @@ class GpuChip final : public ChipModel {
   GpuChip(const GpuChip& whole, std::int64_t without);
   /// Simulates a kernel, or takes what an equal one did from memory.
   [[nodiscard]] KernelTiming timing_at(const KernelKind& kind, Hertz clock) const;
-  /// floor() with every layer by itself.
-  /// Kernels of layer `repeated` count `times` times.
-  [[nodiscard]] Picoseconds floor_of_all(const Stage& stage, const Batch& batch,
-                                         std::int64_t repeated, std::int64_t times) const;
   [[nodiscard]] KernelCost cost_of(const Kernel& kernel, const SimulatedKernel& result,
                                    Hertz clock) const;
   /// Counts a kernel `times` times.

@@ -7,6 +7,7 @@
 
 #include "models/gpu/l2_cache.hpp"
 #include "models/gpu/params.hpp"
+#include "models/gpu/short_pass.hpp"
 #include "sim/lower/kernel.hpp"
 
 namespace tandem::gpu {
@@ -25,10 +26,12 @@ struct KernelKind {
 struct PassKernels {
   std::vector<KernelKind> kinds;      ///< in the order in which each is launched first
   std::vector<std::size_t> launches;  ///< kinds in the order of the pass
+  /// Launches before each exchange, in the order of the pass.
+  std::vector<std::size_t> exchanges;
 };
 
-/// Kernels of a pass on the way; `kernels` must outlive the result.
-[[nodiscard]] PassKernels kernels_of_pass(const GpuParams& params,
-                                          const std::vector<Kernel>& kernels);
+/// Kernels of a pass whose short form `graph` is; it must outlive the result.
+[[nodiscard]] PassKernels kernels_of_pass(const GpuParams& params, const ShortPass& pass,
+                                          const KernelGraph& graph);
 
 }  // namespace tandem::gpu

@@ -50,6 +50,9 @@ class PassResidency {
   explicit PassResidency(const GpuParams& params) : params_(params), buffers_(params.l2_capacity) {}
   /// Entry state of the pass's next kernel; `bytes` are its operands'.
   [[nodiscard]] Residency enter(const Kernel& kernel, const OperandBytes& bytes);
+  [[nodiscard]] Residency enter(const Kernel& kernel) {
+    return enter(kernel, operand_bytes(kernel));
+  }
 
  private:
   /// What a kernel wrote, for those that read it.

@@ -26,7 +26,7 @@ Picoseconds time_of_whole(const GpuChip& chip, Hertz clock, const Stage& stage,
   PassResidency pass(chip.params());
   Picoseconds total(0);
   for (const Kernel& kernel : lower(stage, batch).kernels) {
-    const Residency entry = pass.enter(kernel, operand_bytes(kernel));
+    const Residency entry = pass.enter(kernel);
     total += machine.run_next(plan_kernel(chip.params(), kernel), entry).time;
   }
   return total;
@@ -92,12 +92,51 @@ TEST(PassFloor, IsTheSumOverAllLayers) {
       PassResidency pass(chip.params());
       Picoseconds total(0);
       for (const Kernel& kernel : lower(stage, batch).kernels) {
-        const KernelSizes sizes = sizes_of(kernel);
-        const Residency entry = reused_state(pass.enter(kernel, sizes.operands));
-        total += floor_of(chip.params(), peaks_of(chip.params()), kernel, sizes, entry);
+        const Residency entry = reused_state(pass.enter(kernel));
+        total += floor_of(chip.params(), kernel, entry);
       }
       EXPECT_EQ(chip.floor(stage, batch), total);
     }
+  }
+}
+
+TEST(PassTime, IsThatOfAllKernelsOneByOne) {
+  const Loader files = shipped_files();
+  const GpuChip chip(files.chip("h100_sxm"), Software{});
+  for (const char* name : {"llama-3.1-70b", "deepseek-v3"}) {
+    SCOPED_TRACE(name);
+    Stage stage = whole_model(files.network(name), {ElementType::Fp8E4m3});
+    stage.shard.of.tensor = 8;
+    const Batch batch{{{0, 700, 1, true}, {1, 90, 1, true}}};
+    const StageCost cost = chip.simulate(stage, batch, nullptr);
+    const KernelGraph graph = lower(stage, batch);
+    PassResidency pass(chip.params());
+    Picoseconds total(0), since(0);
+    std::vector<Picoseconds> segments;
+    std::map<std::string, Picoseconds> by_role;
+    for (std::size_t i = 0; i < graph.kernels.size(); ++i) {
+      while (segments.size() < graph.exchanges.size() &&
+             graph.exchanges[segments.size()].after <= static_cast<std::int32_t>(i)) {
+        segments.push_back(std::exchange(since, Picoseconds(0)));
+      }
+      const Kernel& kernel = graph.kernels[i];
+      const KernelKind kind = kind_of(kernel, reused_state(pass.enter(kernel)));
+      const Picoseconds time = chip.simulated(kind, cost.kernels.front().clock).timing.time;
+      total += time;
+      since += time;
+      by_role[std::string(kernel.role)] += time;
+    }
+    segments.push_back(since);
+    EXPECT_EQ(cost.time, total);
+    EXPECT_EQ(cost.segments, segments);
+    std::map<std::string, Picoseconds> found;
+    std::int64_t kernels = 0;
+    for (const KernelCost& kernel : cost.kernels) {
+      found[kernel.role] += kernel.time * kernel.repeats;
+      kernels += kernel.repeats;
+    }
+    EXPECT_EQ(found, by_role);
+    EXPECT_EQ(kernels, std::ssize(graph.kernels));
   }
 }
 

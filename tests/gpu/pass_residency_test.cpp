@@ -10,29 +10,33 @@ namespace {
 
 using namespace literals;
 
+BufferName kv(std::int64_t layer) {
+  return {BufferName::Kind::Kv, layer};
+}
+
 TEST(ResidentBuffers, TheLeastRecentLoseWhatTheNewestNeed) {
   ResidentBuffers buffers(100_B);
-  buffers.touch(1, 40_B);
-  buffers.touch(2, 50_B);
-  buffers.touch(1, 40_B);  // again: now 2 is the oldest
-  EXPECT_EQ(buffers.held(1), 40_B);
-  EXPECT_EQ(buffers.held(2), 50_B);
-  buffers.touch(3, 30_B);  // 120 wanted: 20 leave, all of them of 2
-  EXPECT_EQ(buffers.held(2), 30_B);
-  EXPECT_EQ(buffers.held(1), 40_B);
-  EXPECT_EQ(buffers.held(3), 30_B);
-  buffers.touch(4, 70_B);  // 2 leaves whole, 1 whole, nothing of 3
-  EXPECT_EQ(buffers.held(2), 0_B);
-  EXPECT_EQ(buffers.held(1), 0_B);
-  EXPECT_EQ(buffers.held(3), 30_B);
+  buffers.touch(kv(1), 40_B);
+  buffers.touch(kv(2), 50_B);
+  buffers.touch(kv(1), 40_B);  // again: now 2 is the oldest
+  EXPECT_EQ(buffers.held(kv(1)), 40_B);
+  EXPECT_EQ(buffers.held(kv(2)), 50_B);
+  buffers.touch(kv(3), 30_B);  // 120 wanted: 20 leave, all of them of 2
+  EXPECT_EQ(buffers.held(kv(2)), 30_B);
+  EXPECT_EQ(buffers.held(kv(1)), 40_B);
+  EXPECT_EQ(buffers.held(kv(3)), 30_B);
+  buffers.touch(kv(4), 70_B);  // 2 leaves whole, 1 whole, nothing of 3
+  EXPECT_EQ(buffers.held(kv(2)), 0_B);
+  EXPECT_EQ(buffers.held(kv(1)), 0_B);
+  EXPECT_EQ(buffers.held(kv(3)), 30_B);
 }
 
 TEST(ResidentBuffers, AStreamLongerThanTheCacheLeavesNothing) {
   ResidentBuffers buffers(100_B);
-  buffers.touch(1, 40_B);
-  buffers.touch(2, 101_B);
-  EXPECT_EQ(buffers.held(1), 0_B);
-  EXPECT_EQ(buffers.held(2), 0_B);
+  buffers.touch(kv(1), 40_B);
+  buffers.touch(kv(2), 101_B);
+  EXPECT_EQ(buffers.held(kv(1)), 0_B);
+  EXPECT_EQ(buffers.held(kv(2)), 0_B);
 }
 
 /// A product of `m` rows with weights [n, k] in layer 0.

@@ -154,7 +154,7 @@ class GpuPass final : public RankPass {
 
   void run_kernel(const Kernel& kernel) {
     const GpuChip& chip = pass_.on.chip;
-    const KernelKind kind = kind_of(kernel, reused_state(residency_.enter(kernel, operand_bytes(kernel))));
+    const KernelKind kind = kind_of(kernel, reused_state(residency_.enter(kernel)));
     const Picoseconds time = chip.simulated(kind, chip.params().clock).timing.time;
     execute({kernel, {now_, now_ + time}, pass_});
     now_ += time;
