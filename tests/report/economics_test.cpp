@@ -134,6 +134,17 @@ TEST(Warnings, NameThePowerThatTheLowestClockDraws) {
       << warnings.front();
 }
 
+TEST(Warnings, OfOnePoolDoNotHangOnTheLimitsOfAnother) {
+  Scenario s = fakes::priced(fakes::split_scenario());
+  fakes::set(s.system.parameters, "power_cap", 3000);
+  ASSERT_FALSE(s.system.chips.at("big").parameters.has("tdp"));
+  fakes::set(s.system.chips.at("small").parameters, "tdp", 90);
+  const auto warnings = warned(Books(s));
+  ASSERT_EQ(warnings.size(), 1U);
+  EXPECT_NE(warnings.front().find("power_cap 3000 W: small of pool"), std::string::npos)
+      << warnings.front();
+}
+
 TEST(Warnings, AreAllToldInTheirOrder) {
   Scenario s = priced_with({{"chips.big.rent", 3}});
   fakes::set(s.prices.parameters, "systems." + s.system.name + ".rent", 9);
