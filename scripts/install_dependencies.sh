@@ -11,7 +11,7 @@ packages=(
   libsqlite3-dev libgtest-dev libgmock-dev libbenchmark-dev
   python3 python3-dev python3-pybind11 pybind11-dev python3-numpy python3-pandas
   python3-matplotlib python3-pytest python3-nbconvert jupyter-nbconvert python3-ipykernel
-  python3-plotly mkdocs python3-mypy python3-distributed python3-pip python3-setuptools python3-wheel clang-format-14
+  python3-plotly mkdocs python3-mypy python3-distributed python3-pip python3-venv python3-setuptools python3-wheel clang-format-14
 )
 
 packages+=("$@")
@@ -25,7 +25,7 @@ done
 
 as_root=()
 if [[ $(id -u) -ne 0 ]]; then as_root=(sudo); fi
-echo "Installing ${#missing[@]} missing packages: ${missing[*]}"
+echo "Installing ${#missing[@]} missing packages (all of them: 300 MB to fetch, a few quiet minutes): ${missing[*]}"
 "${as_root[@]}" apt-get update -qq
 DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends \
   "${missing[@]}" >/dev/null

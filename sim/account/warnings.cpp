@@ -44,6 +44,23 @@ void warn_of_prices(const Scenario& scenario, std::vector<std::string>& warnings
   }
 }
 
+/// Chips that serve and have no price.
+void warn_of_missing_prices(const Scenario& scenario, const RunResult& result,
+                            std::vector<std::string>& warnings) {
+  const Prices& prices = scenario.prices;
+  if (!prices.parameters.has("life")) return;
+  if (charge_of(prices.parameters, "systems." + scenario.system.name)) return;
+  std::set<std::string> missing;
+  for (const PoolUse& pool : result.pools) {
+    if (!charge_of(prices.parameters, "chips." + pool.chip)) missing.insert(pool.chip);
+  }
+  if (missing.empty()) return;
+  warnings.push_back(
+      fmt::format("prices '{}' have no price of {}: USD are not known; give one with e.g. --set "
+                  "'prices.chips.{}.rent=2.5 USD/h'",
+                  prices.name, fmt::join(missing, ", "), *missing.begin()));
+}
+
 /// Mean power of a pool's chip while it computes; nothing where no activity was counted.
 std::optional<double> watts_at_work(const PoolUse& pool, double seconds) {
   const double chip_seconds = pool.busy * static_cast<double>(pool.chips) * seconds;
@@ -87,6 +104,7 @@ void warn_of_power_cap(const Scenario& scenario, const RunResult& result,
 std::vector<std::string> warnings_of(const Scenario& scenario, const RunResult& result) {
   std::vector<std::string> warnings;
   warn_of_prices(scenario, warnings);
+  warn_of_missing_prices(scenario, result, warnings);
   if (result.fidelity == Fidelity::Cycle) warn_of_power_cap(scenario, result, warnings);
   return warnings;
 }

@@ -66,6 +66,15 @@ void visit_references(Tree& system, Visit visit) {
   }
 }
 
+/// What is wrong with a slot that names no description.
+std::string nameless(const std::string& key, std::string_view kind, const Tree& slot) {
+  if (!slot.is_map()) return fmt::format("'{}' needs the name of a {}", key, kind);
+  return fmt::format(
+      "'{0}' changes a {1} but does not say which; write {{name: ..., ...}}, with one "
+      "of the {1}s that 'tandem list' knows or the path of a file",
+      key, kind);
+}
+
 }  // namespace
 
 /// Applies the overrides below `prefix`. In a system, those that go into a chip or link wait until
@@ -86,7 +95,7 @@ std::optional<Tree> Assembler::referred(const std::string& key, std::string_view
   const Tree* named = slot.is_scalar() ? &slot : slot.find(is_traffic ? "extends" : "name");
   if (named == nullptr && is_traffic && slot.is_map()) return slot;
   if (named == nullptr || !named->is_scalar()) {
-    problems_.report(slot.place, fmt::format("'{}' needs the name of a {}", key, kind));
+    problems_.report(slot.place, nameless(key, kind, slot));
     return std::nullopt;
   }
   auto found = library_.resolve(kind, named->text, named->place, problems_);
@@ -109,6 +118,9 @@ bool Assembler::put_in_place(Tree& root, const std::string& key, std::string_vie
   }
   Tree* slot = root.find(key);
   if (slot == nullptr || slot->is_null()) return false;
+  if (slot->is_map() && !fallback.empty() && std::as_const(*slot).find("name") == nullptr) {
+    slot->child("name", slot->place) = make_scalar(fallback, slot->place);
+  }
   std::optional<Tree> tree = referred(key, kind, *slot);
   const bool is_found = tree.has_value();
   *slot = is_found ? std::move(*tree) : make_scalar(key, slot->place);

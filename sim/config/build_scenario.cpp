@@ -57,6 +57,12 @@ bool is_pool_key(const std::string& key) {
                      [&](const KeySpec& spec) { return spec.name == key; });
 }
 
+/// How to be rid of a key that came from the scenario that this one extends.
+std::string remedy_of(const SourcePlace& key_place, const Tree& placement, const std::string& key) {
+  if (is_override_place(key_place) || key_place.file == placement.place.file) return {};
+  return fmt::format("; where it is inherited write '{}: null' beside 'mode'", key);
+}
+
 std::string misplaced(const std::string& key, bool is_phase, const std::string& mode,
                       const std::vector<std::string>& phases) {
   if (!is_phase) {
@@ -84,7 +90,8 @@ void check_mode_keys(const Tree& tree, PlacementMode mode, const std::string& wo
     const bool is_phase = has(all, entry.key);
     const bool is_right = is_phase ? has(phases, entry.key) : phases.empty();
     if (entry.key == "mode" || is_right || !(is_phase || is_pool_key(entry.key))) continue;
-    context.problems.report(entry.key_place, misplaced(entry.key, is_phase, word, phases));
+    context.problems.report(entry.key_place, misplaced(entry.key, is_phase, word, phases) +
+                                                 remedy_of(entry.key_place, tree, entry.key));
   }
   for (const std::string& key : phases) {
     if (tree.find(key) != nullptr) continue;

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "sim/config/loader.hpp"
+#include "sim/config/placement_factors.hpp"
 #include "sim/describe/kv_slots.hpp"
 
 namespace tandem::config {
@@ -14,19 +15,6 @@ namespace {
 SourcePlace place_of(const Tree& tree, const char* key) {
   const Tree* value = tree.find(key);
   return value == nullptr ? tree.place : value->place;
-}
-
-/// "8 tensor x 4 attention_data x ": the chips that share a stage, as the user wrote them.
-std::string gang_text(const PoolPlacement& placement) {
-  std::string text;
-  const std::pair<const char*, std::int64_t> keys[] = {
-      {"tensor", placement.tensor},
-      {"context", placement.context},
-      {"attention_data", placement.attention_data}};
-  for (const auto& [key, count] : keys) {
-    if (count > 1) text += fmt::format("{} {} x ", count, key);
-  }
-  return text;
 }
 
 /// Checks of one phase; `tree` is the map its keys stand in.
@@ -75,7 +63,7 @@ class PhaseCheck {
       return count > 0 ? fmt::format(" + {} {}", count, what) : std::string{};
     };
     problems_.report(
-        place_of(tree_, "pool"),
+        place_of(tree_, largest_factor(placement_)),
         fmt::format("placement needs {} chips of pool '{}' ({}({} pipeline + {} head) x {} copies"
                     "{}{}{}), {} more than the {} that system '{}' has",
                     needed, placement_.pool, gang_text(placement_), placement_.pipeline,

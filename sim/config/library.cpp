@@ -110,6 +110,23 @@ std::vector<std::string> file_names(const std::string& folder) {
   return names;
 }
 
+std::string study_path(const ConfigRoots& roots, const std::string& kind,
+                       const std::string& path_or_name) {
+  if (path_or_name.ends_with(".yaml") || path_or_name.find('/') != std::string::npos) {
+    return path_or_name;
+  }
+  const std::string folder = fmt::format("{}/{}s", roots.workloads, kind);
+  const std::string file = path_or_name + ".yaml";
+  if (is_file(fs::path(folder) / file)) return fmt::format("{}/{}", folder, file);
+  if (is_file(file)) return file;
+  const std::vector<std::string> known = file_names(folder);
+  const std::string nearest = suggestion(path_or_name, known);
+  throw ConfigError(nearest.empty() ? fmt::format("no {} '{}' in {}, nor a file {}; there are {}",
+                                                  kind, path_or_name, display_path(folder), file,
+                                                  fmt::join(known, ", "))
+                                    : fmt::format("no {} '{}'{}", kind, path_or_name, nearest));
+}
+
 std::string Library::folder(const FileKind& kind) const {
   return (fs::path(kind.is_hardware ? roots_.hw_configs : roots_.workloads) / kind.folder).string();
 }

@@ -33,6 +33,12 @@ inline constexpr std::array file_kinds = {
 /// Names of the YAML files in a folder, sorted, without the extension.
 [[nodiscard]] std::vector<std::string> file_names(const std::string& folder);
 
+/// File of a sweep, a plan or a baseline (`kind`; bundled ones lie in `workloads/KIND + s`): a path
+/// is its own, a name that of the bundled file, else of NAME.yaml in the current folder. Throws
+/// ConfigError for a name of neither.
+[[nodiscard]] std::string study_path(const ConfigRoots& roots, const std::string& kind,
+                                     const std::string& path_or_name);
+
 /// A description with its `extends` merged in.
 struct ResolvedFile {
   std::string name;  ///< file name without extension

@@ -3,8 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <cmath>
+#include <string_view>
+#include <utility>
 
 #include "sim/config/unit_text.hpp"
 
@@ -13,6 +16,16 @@ namespace {
 
 bool contains(const std::vector<std::string>& words, const std::string& word) {
   return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+/// Element types by the names that other tools give them, where they are not choices themselves.
+std::string written_out(const std::string& word, const std::vector<std::string>& choices) {
+  static constexpr std::array<std::pair<std::string_view, std::string_view>, 4> types = {
+      {{"fp16", "float16"}, {"bf16", "bfloat16"}, {"fp32", "float32"}, {"half", "float16"}}};
+  for (const auto& [name, type] : types) {
+    if (word == name && contains(choices, std::string(type))) return std::string(type);
+  }
+  return word;
 }
 
 /// How a key of another section is written; null for any other.
@@ -128,7 +141,7 @@ std::string MapReader::choice_word(const std::string& key) const {
     report(key, fmt::format("'{}: {}' is not supported yet; supported are {}", key, word, known));
   } else {
     report(key, fmt::format("'{}' is one of {}; got '{}'{}", key, known, word,
-                            suggestion(word, own.choices)));
+                            suggestion(written_out(word, own.choices), own.choices)));
   }
   return own.fallback;
 }
@@ -163,6 +176,11 @@ void check_kind(const Tree& tree, const std::string& kind, Problems& problems) {
 
 std::string unknown_key(const std::string& key, const std::string& subject,
                         const std::vector<std::string>& known) {
+  const std::size_t colon = key.find(':');
+  if (colon != std::string::npos && contains(known, key.substr(0, colon))) {
+    return fmt::format("unknown key '{}' in {}; YAML wants a space behind the colon: '{}: {}'", key,
+                       subject, key.substr(0, colon), key.substr(colon + 1));
+  }
   return fmt::format("unknown key '{}' in {}{}", key, subject, suggestion(key, known));
 }
 

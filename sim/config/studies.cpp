@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <optional>
 
+#include "sim/config/library.hpp"
 #include "sim/config/map_reader.hpp"
 #include "sim/config/unit_text.hpp"
 #include "sim/config/yaml_reader.hpp"
@@ -15,12 +15,6 @@ namespace {
 
 using config::Problems;
 using config::Tree;
-
-std::string resolve(const std::string& folder, const std::string& path_or_name) {
-  const bool is_path =
-      path_or_name.ends_with(".yaml") || path_or_name.find('/') != std::string::npos;
-  return is_path ? path_or_name : folder + "/" + path_or_name + ".yaml";
-}
 
 void check_keys(const Tree& tree, const std::string& what, const std::vector<std::string>& known,
                 Problems& problems) {
@@ -185,7 +179,7 @@ void add_entry_text(const BaselineEntry& entry, std::string& text) {
 
 Baseline load_baseline(const ConfigRoots& roots, const std::string& path_or_name) {
   Baseline baseline;
-  baseline.file = resolve(roots.workloads + "/baselines", path_or_name);
+  baseline.file = config::study_path(roots, "baseline", path_or_name);
   Problems problems;
   const Tree tree = config::read_yaml(baseline.file, problems);
   problems.throw_if_any();

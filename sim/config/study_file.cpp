@@ -4,24 +4,13 @@
 
 #include <filesystem>
 
+#include "sim/config/library.hpp"
 #include "sim/config/yaml_reader.hpp"
 
 namespace tandem::config {
-namespace {
-
-std::string file_of(const ConfigRoots& roots, const std::string& kind,
-                    const std::string& path_or_name) {
-  const bool is_path =
-      path_or_name.ends_with(".yaml") || path_or_name.find('/') != std::string::npos;
-  return is_path ? path_or_name
-                 : fmt::format("{}/{}s/{}.yaml", roots.workloads, kind, path_or_name);
-}
-
-}  // namespace
-
 StudyFile::StudyFile(const ConfigRoots& roots, const std::string& kind, const Section& section,
                      const std::string& path_or_name, Sweep& sweep) {
-  sweep.file = file_of(roots, kind, path_or_name);
+  sweep.file = study_path(roots, kind, path_or_name);
   sweep.name = std::filesystem::path(sweep.file).stem().string();
   tree_ = read_yaml(sweep.file, problems_);
   problems_.throw_if_any();

@@ -122,13 +122,7 @@ void Problems::throw_if_any() const {
 }
 
 std::string suggestion(std::string_view word, const std::vector<std::string>& candidates) {
-  std::string best = closest_match(word, candidates);
-  constexpr std::size_t shortest_prefix = 3;
-  for (const std::string& candidate : candidates) {
-    if (best.empty() && word.size() >= shortest_prefix && candidate.starts_with(word)) {
-      best = candidate;
-    }
-  }
+  const std::string best = closest_match(word, candidates);
   return best.empty() ? std::string{} : fmt::format("; did you mean '{}'?", best);
 }
 

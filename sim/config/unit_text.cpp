@@ -169,6 +169,7 @@ std::string quoted_example(std::string_view number, Dimension dimension) {
   const std::string_view example = example_of(dimension);
   const std::size_t space = example.find(' ');
   if (space == std::string_view::npos || number.empty()) return fmt::format("'{}'", example);
+  if (dimension == Dimension::Time) return fmt::format("'{0} ms' or '{0} s'", number);
   return fmt::format("'{}{}'", number, example.substr(space));
 }
 

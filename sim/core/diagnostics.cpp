@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <numeric>
 #include <utility>
 
@@ -34,6 +35,36 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   return row.back();
 }
 
+constexpr std::size_t shortest_stem = 3;
+
+/// Whether `whole` is `stem` and goes on behind it, with no letter where words must be whole ones.
+bool continues(std::string_view whole, std::string_view stem, bool in_words) {
+  if (stem.size() < shortest_stem || whole.size() <= stem.size()) return false;
+  const auto next = static_cast<unsigned char>(whole[stem.size()]);
+  return whole.starts_with(stem) && !(in_words && std::isalnum(next) != 0);
+}
+
+/// The shortest candidate that begins with `word`: "h100_sxm" of "h100".
+std::string shortest_beginning(std::string_view word, const std::vector<std::string>& candidates,
+                               bool in_words) {
+  std::string best;
+  for (const std::string& candidate : candidates) {
+    if (candidate == word) return candidate;
+    const bool is_shorter = best.empty() || candidate.size() < best.size();
+    if (is_shorter && continues(candidate, word, in_words)) best = candidate;
+  }
+  return best;
+}
+
+/// The longest candidate that `word` begins with: "tensor" of "tensor_parallel".
+std::string longest_stem(std::string_view word, const std::vector<std::string>& candidates) {
+  std::string best;
+  for (const std::string& candidate : candidates) {
+    if (candidate.size() > best.size() && continues(word, candidate, true)) best = candidate;
+  }
+  return best;
+}
+
 }  // namespace
 
 std::string format_diagnostic(const Diagnostic& diagnostic) {
@@ -61,6 +92,7 @@ void DiagnosticSink::throw_if_any() {
 }
 
 std::string closest_match(std::string_view word, const std::vector<std::string>& candidates) {
+  if (std::string whole = shortest_beginning(word, candidates, true); !whole.empty()) return whole;
   std::string best;
   // At most a third of the letters may differ (two in short words), and never all of them.
   std::size_t best_distance = std::min(std::max<std::size_t>(2, word.size() / 3) + 1, word.size());
@@ -71,6 +103,8 @@ std::string closest_match(std::string_view word, const std::vector<std::string>&
       best = candidate;
     }
   }
+  if (best.empty()) best = shortest_beginning(word, candidates, false);
+  if (best.empty()) best = longest_stem(word, candidates);
   return best;
 }
 

@@ -39,7 +39,11 @@ void run_command(RunArguments& arguments, const Context& context) {
   arguments.request.overrides = parse_overrides(arguments.overrides);
   arguments.request.with_requests = !arguments.requests.empty();
   arguments.request.with_timeline = !arguments.timeline.empty();
-  const RunAnswer answer = run_scenario(context, arguments.request);
+  const RunAnswer answer = [&] {
+    Progress progress("run");
+    progress.update(arguments.request.scenario);
+    return run_scenario(context, arguments.request);
+  }();
   std::unique_ptr<SweepDatabase> database;
   if (!arguments.database.empty()) {
     database = std::make_unique<SweepDatabase>(arguments.database, ExistingPoints::Keep);

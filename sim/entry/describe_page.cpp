@@ -8,6 +8,7 @@
 #include <iterator>
 
 #include "sim/describe/mix.hpp"
+#include "sim/entry/describe_load.hpp"
 #include "sim/report/summary.hpp"
 #include "sim/step/generate.hpp"
 #include "sim/step/pool_fit.hpp"
@@ -243,6 +244,7 @@ std::string describe_system(const System& system) {
 std::string describe_scenario(const Scenario& scenario, const Catalogue& catalogue) {
   std::string page =
       fmt::format("{}: {} on {}\n", scenario.name, models_text(scenario), scenario.system.name);
+  page += describe_load(scenario);
   page += fmt::format("  config hash {}\n", scenario.config_hash);
   if (scenario.is_mix()) {
     add_mix(page, scenario, catalogue);

@@ -53,6 +53,7 @@ std::vector<Line> column_of(const CapacityReport& report) {
   return {
       {"highest load within the SLO",
        report.scenario.name + (has_slo(report.scenario) ? "" : " (no SLO given)")},
+      {"SLO, p99", slo_text(report.scenario.slo)},
       {"chips placed", fmt::format("{}", chips_of(c.run))},
       {"load", c.load > 0 ? fmt::format("{} {}", number(c.load), c.load_unit)
                           : std::string("none; below is the least tried")},

@@ -33,8 +33,10 @@ std::string latency_line(const ReportInput& input, const char* label, const std:
 
 std::string latencies(const ReportInput& input, const RunSummary& s) {
   const RunBounds bounds = bounds_of(input.result);
-  std::string text = fmt::format("  {:<8} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10}\n", "ms",
-                                 "mean", "p50", "p90", "p95", "p99", "floor");
+  const bool has_bands = !input.sensitivity.bands.all.empty();
+  std::string text =
+      fmt::format("  {:<8} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10}{}\n", "ms", "mean", "p50",
+                  "p90", "p95", "p99", "floor", has_bands ? "  [90 % band of the mean]" : "");
   text += latency_line(input, "TTFT", "ttft_ms", s.ttft_ms, bounds.ttft_ms);
   text += latency_line(input, "TPOT", "tpot_ms", s.tpot_ms, bounds.tpot_ms);
   text += latency_line(input, "ITL", "itl_ms", s.itl_ms, std::nullopt);
@@ -51,6 +53,7 @@ std::string figures(const ReportInput& input, const RunSummary& s) {
   text += figure_line(input, "requests/s", "requests_per_s", s.requests_per_s);
   text += figure_line(input, "offered requests/s", "", s.offered_requests_per_s);
   text += figure_line(input, "utilisation", "", s.utilisation);
+  text += fmt::format("  {:<32}  {}\n", "SLO, p99", slo_text(input.scenario.slo));
   const auto slo_bands = slo_bands_of(input.scenario, input.result, input.sensitivity.bands.all);
   const auto slo_line = [&](const std::string& label, const std::string& key, double value) {
     const auto band = slo_bands.find(key);

@@ -243,6 +243,13 @@ void add_mix(const ReportInput& input, Json& json) {
   json["deployments"] = list;
 }
 
+Json slo_json(const Slo& slo) {
+  const auto objective = [](const std::optional<Picoseconds>& limit) {
+    return limit ? Json(to_milliseconds(*limit)) : Json(nullptr);
+  };
+  return {{"ttft_p99_ms", objective(slo.ttft_p99)}, {"tpot_p99_ms", objective(slo.tpot_p99)}};
+}
+
 // Links that only passed hidden states along inside a replica are not simulated under contention:
 // no busy time is known for them.
 Json links_json(const RunResult& result) {
@@ -289,6 +296,7 @@ Json result_object(const ReportInput& input, bool with_run) {
   json["seed"] = result.seed;
   json["fidelity"] = result.fidelity == Fidelity::Cycle ? "cycle" : "analytical";
   json["simulated_s"] = result.simulated_s;
+  json["slo"] = slo_json(input.scenario.slo);
   const Json economics = economics_json(input);
   json["summary"] = summary_json(input);
   json["bands"] = bands_json(input, json["summary"], economics);

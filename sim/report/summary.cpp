@@ -1,5 +1,7 @@
 #include "sim/report/summary.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "sim/service/measured_window.hpp"
@@ -26,6 +28,16 @@ double offered_rate(const RunResult& result) {
 }
 
 }  // namespace
+
+std::string slo_text(const Slo& slo) {
+  const auto objective = [](const char* name, const std::optional<Picoseconds>& limit) {
+    return limit ? fmt::format("{} {:.6g} ms", name, to_milliseconds(*limit)) : std::string();
+  };
+  const std::string first = objective("TTFT", slo.ttft_p99);
+  const std::string next = objective("TPOT", slo.tpot_p99);
+  if (first.empty() && next.empty()) return "none";
+  return first + (first.empty() || next.empty() ? "" : ", ") + next;
+}
 
 SloFigures slo_figures_of(const Slo& slo, const RunResult& result, const LatencyFactors& factors) {
   const MeasuredWindow window = measured_window(result);

@@ -13,6 +13,9 @@
 
 namespace tandem {
 
+/// "TTFT 1000 ms, TPOT 25 ms", or "none".
+[[nodiscard]] std::string slo_text(const Slo& slo);
+
 struct RunSummary {
   double output_tokens_per_s = 0;
   double total_tokens_per_s = 0;

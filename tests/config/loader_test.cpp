@@ -208,6 +208,18 @@ TEST(Loader, AScenarioMayChangeWhatItNames) {
   EXPECT_EQ(scenario.model.hidden, 128);
 }
 
+TEST(Loader, ChangesOfPricesGoOnTheDefaultBook) {
+  const TemporaryFolder folder;
+  const std::string path =
+      folder.write("mine.yaml",
+                   "kind: scenario\nextends: base\n"
+                   "prices: {pue: {value: 1.5, source: guess, basis: assumed}}\n");
+  const Scenario scenario = loader().scenario(path);
+  EXPECT_EQ(scenario.prices.name, "default_2026");
+  EXPECT_EQ(scenario.prices.parameters.value("pue"), 1.5);
+  EXPECT_EQ(scenario.prices.parameters.value("chips.big.capital"), 30000);
+}
+
 TEST(ConfigReference, NamesEveryNumberOfEveryModel) {
   const std::string page = config_reference(fixture::schemas());
   for (const auto& [model, schema] : fixture::schemas()) {

@@ -149,10 +149,10 @@ TEST(ParseNumber, SaysWhatToWriteForABareNumber) {
       error_of("230", Dimension::Size),
       "needs a unit of size, got '230'; write e.g. '230 GB'; units of size are B, kB, KB, KiB, "
       "MB, MiB, GB, GiB, TB, TiB, PB");
-  EXPECT_EQ(
-      error_of("0.5", Dimension::Time),
-      "needs a unit of time, got '0.5'; write e.g. '0.5 ns'; units of time are ps, ns, us, ms, "
-      "s, min, h, days, years");
+  EXPECT_EQ(error_of("0.5", Dimension::Time),
+            "needs a unit of time, got '0.5'; write e.g. '0.5 ms' or '0.5 s'; units of time are "
+            "ps, ns, us, ms, "
+            "s, min, h, days, years");
 }
 
 TEST(ParseNumber, RejectsUnitsOfAnotherDimension) {

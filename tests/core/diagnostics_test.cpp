@@ -39,6 +39,15 @@ TEST(ClosestMatch, finds_a_slip_and_refuses_a_stranger) {
   EXPECT_EQ(closest_match("x", {}), "");
 }
 
+TEST(ClosestMatch, goes_by_the_first_words_of_names) {
+  const std::vector<std::string> chips{"h800", "h100_sxm", "h100_lpu_v1", "big", "bigger"};
+  EXPECT_EQ(closest_match("h100", chips), "h100_sxm");
+  EXPECT_EQ(closest_match("h801", chips), "h800");
+  EXPECT_EQ(closest_match("bigg", chips), "big");
+  EXPECT_EQ(closest_match("tensor_parallel", {"pipeline", "tensor"}), "tensor");
+  EXPECT_EQ(closest_match("tensors_of_all", {"pipeline", "tensor"}), "");
+}
+
 TEST(Hasher, depends_on_order_length_and_value) {
   EXPECT_EQ(Hasher().add("ab").add("c").value(), Hasher().add("ab").add("c").value());
   EXPECT_NE(Hasher().add("ab").add("c").value(), Hasher().add("a").add("bc").value());

@@ -6,6 +6,7 @@
 
 #include "sim/report/page.hpp"
 #include "sim/report/result_json.hpp"
+#include "sim/report/summary.hpp"
 #include "tests/report/priced_scenario.hpp"
 #include "tests/service/drafter_scenario.hpp"
 
@@ -110,6 +111,32 @@ TEST(Report, GroupsHaveTheirCostTheirTokensAndWhatTheyWaitedFor) {
   EXPECT_NE(run_page(a.input()).find("Groups: 1 of 3 requests"), std::string::npos);
 }
 
+TEST(Report, SaysWhichObjectivesRequestsAreWithin) {
+  Scenario s = priced_scenario();
+  s.slo = {from_seconds(1), std::nullopt};
+  EXPECT_NE(run_page(run_it(s).input()).find("  TTFT 1000 ms\n"), std::string::npos);
+  s.slo.tpot_p99 = from_seconds(0.0125);
+  const Accounted a = run_it(s);
+  EXPECT_NE(run_page(a.input()).find("  TTFT 1000 ms, TPOT 12.5 ms\n"), std::string::npos);
+  const nlohmann::json slo = nlohmann::json::parse(result_json(a.input()))["slo"];
+  EXPECT_EQ(slo, (nlohmann::json{{"ttft_p99_ms", 1000.0}, {"tpot_p99_ms", 12.5}}));
+  EXPECT_EQ(slo_text({}), "none");
+}
+
+TEST(Report, NamesTheChipsThatHaveNoPrice) {
+  const Accounted priced = run_it(priced_scenario());
+  EXPECT_EQ(run_page(priced.input()).find("no price"), std::string::npos);
+  Accounted unpriced = priced;
+  ParameterSet& prices = unpriced.scenario.prices.parameters;
+  const ParameterSet all = prices;
+  prices = {};
+  for (const auto& [key, parameter] : all.all()) {
+    if (key != "chips.big.capital") prices.set(key, parameter);
+  }
+  EXPECT_NE(run_page(unpriced.input()).find("have no price of big: USD are not known"),
+            std::string::npos);
+}
+
 TEST(Report, JsonHasEveryKeyAndTheRunObjectLast) {
   const nlohmann::ordered_json json =
       nlohmann::ordered_json::parse(result_json(run_it(priced_scenario()).input()));
@@ -119,6 +146,7 @@ TEST(Report, JsonHasEveryKeyAndTheRunObjectLast) {
                                          "seed",
                                          "fidelity",
                                          "simulated_s",
+                                         "slo",
                                          "summary",
                                          "bands",
                                          "intervals",

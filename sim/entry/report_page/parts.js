@@ -1,5 +1,15 @@
 // Parts that only some results have: breakdowns, timelines, groups, sessions, mixes.
 
+/// "Energy by component, J" of energy_j_by_component, and the unit, or what stands for it.
+function breakdownNames(key) {
+  const found = /^(.*?)_(breakdown|parts|by_.*)$/.exec(key);
+  if (!found) return [spaced(key), ""];
+  const unit = UNITS.find(([ending]) => found[1].endsWith(ending));
+  const label = spaced(unit ? found[1].slice(0, -unit[0].length) : found[1]);
+  const heading = `${label} ${found[2].replace(/_/g, " ")}`;
+  return unit ? [`${heading}, ${unit[1]}`, unit[1]] : [heading, label];
+}
+
 /// Energy and cost by component, where the result has them: {energy_breakdown: {part: joules}}.
 function breakdowns(result) {
   const named = Object.entries(result).filter(([key, value]) =>
@@ -19,7 +29,8 @@ function breakdowns(result) {
       if (Object.keys(numbers).length) bars.push({name: spaced(name), parts: numbers});
     }
     const rows = numbersOf(value).map(([path, amount]) => [title(path), number(amount), path]);
-    return section(spaced(key), "", bars.length ? stackedBars(bars, "") : null,
+    const [heading, unit] = breakdownNames(key);
+    return section(heading, "", bars.length ? stackedBars(bars, unit) : null,
       table(["Part", "Value", "Key"], rows, [0, 2]));
   });
 }

@@ -150,11 +150,19 @@ function runSections(result) {
     everything(result)].filter(Boolean);
 }
 
+/// "TTFT 1,000 ms, TPOT 25 ms" at p99; nothing in results without objectives.
+function objectives(result) {
+  const texts = [["TTFT", at(result, "slo.ttft_p99_ms")], ["TPOT", at(result, "slo.tpot_p99_ms")]]
+    .filter(([, limit]) => typeof limit === "number")
+    .map(([name, limit]) => `${name} ${number(limit)} ms`);
+  return texts.length ? texts.join(", ") : undefined;
+}
+
 function runFacts(result) {
   const facts = {seed: result.seed, fidelity: result.fidelity,
     "simulated time": `${number(result.simulated_s)} s`,
     steps: result.steps ? `${number(result.steps.total)} (${number(result.steps.simulated)} ` +
       "simulated)" : undefined,
-    version: result.version, "config hash": result.config_hash};
+    "SLO at p99": objectives(result), version: result.version, "config hash": result.config_hash};
   return Object.entries(facts).filter(([, value]) => value !== undefined);
 }

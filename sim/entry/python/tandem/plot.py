@@ -90,7 +90,7 @@ def time_breakdown(result: Result, *, ax: Axes | None = None, most: int = 9) -> 
         left = [a + b for a, b in zip(left, width)]
     ax.set_xlabel("% of the passes' time")
     ax.invert_yaxis()
-    ax.legend(ncol=2, fontsize="small")
+    ax.legend(ncol=2, fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.15))
     return ax
 
 
