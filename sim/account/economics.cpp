@@ -26,13 +26,11 @@ HourOfTokens hour_of(const RunResult& result, double time_scale) {
 
 void add_carbon(const ParameterSet& prices, const HourOfTokens& hour, const Accounting& books,
                 Economics& economics) {
-  if (!books.average_power_w || price_or(prices, "carbon_g_per_kwh", 0) <= 0) return;
-  const double kilowatts = *books.average_power_w * prices.value("pue") / watts_per_kilowatt;
-  const double kilograms_per_hour =
-      kilowatts * prices.value("carbon_g_per_kwh") / grams_per_kilogram;
-  economics.carbon_kg_per_hour = kilograms_per_hour;
-  economics.carbon_g_per_m_output_tokens =
-      kilograms_per_hour * grams_per_kilogram / hour.output_millions;
+  if (!books.average_power_w || price_or(prices, "carbon", 0) <= 0) return;
+  const double joules_per_hour = *books.average_power_w * prices.value("pue") * seconds_per_hour;
+  const double grams_per_hour = joules_per_hour * prices.value("carbon");
+  economics.carbon_kg_per_hour = grams_per_hour / grams_per_kilogram;
+  economics.carbon_g_per_m_output_tokens = grams_per_hour / hour.output_millions;
 }
 
 std::set<std::string> tier_names(const ParameterSet& prices) {

@@ -78,10 +78,10 @@ Figures RunFigures::lasting(double duration, const Accounting& books,
   put(figures, "usd_per_m_total_tokens", books.usd_per_m_total_tokens);
   put_economics(economics_of(scenario, result_, books, duration), figures);
   const ParameterSet& prices = scenario.prices.parameters;
-  const double grams = price_or(prices, "carbon_g_per_kwh", 0) * price_or(prices, "pue", 1);
-  if (prices.has("carbon_g_per_kwh") && books.average_power_w) {
-    figures["carbon_kg_per_hour"] = *books.average_power_w * grams;
-    figures["carbon_g_per_m_output_tokens"] = *books.energy_j_per_output_token * grams;
+  const double grams_per_joule = price_or(prices, "carbon", 0) * price_or(prices, "pue", 1);
+  if (prices.has("carbon") && books.average_power_w) {
+    figures["carbon_kg_per_hour"] = *books.average_power_w * grams_per_joule;
+    figures["carbon_g_per_m_output_tokens"] = *books.energy_j_per_output_token * grams_per_joule;
   }
   return figures;
 }

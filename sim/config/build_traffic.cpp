@@ -53,11 +53,11 @@ bool is_superseded(const MapReader& reader, const char* key, const char* cause) 
 
 /// What to write where `key` does not go with the arrivals. What a file inherits it cannot leave
 /// out, but it can take it away.
-std::string remedy_of(const MapReader& reader, const char* key) {
-  const bool is_inherited = reader.place(key).file != reader.place("arrivals").file;
+std::string remedy_of(const MapReader& reader, const char* key, const char* cause) {
+  const bool is_inherited = reader.place(key).file != reader.place(cause).file;
   if (is_override_place(reader.place(key)) || !is_inherited) return "leave it out";
-  return fmt::format("leave it out, or where it is inherited write '{}: null' beside 'arrivals'",
-                     key);
+  return fmt::format("leave it out, or where it is inherited write '{}: null' beside '{}'", key,
+                     cause);
 }
 
 void check_arrivals(const MapReader& reader, ArrivalKind arrivals, ReadContext& context) {
@@ -73,7 +73,7 @@ void check_arrivals(const MapReader& reader, ArrivalKind arrivals, ReadContext& 
     if (!reader.has(key) || is_among(keys.needed, key) || is_among(keys.known, key)) continue;
     if (is_superseded(reader, key, "arrivals")) continue;
     reader.report(key, fmt::format("'{}' does not go with arrivals '{}'; {}", key, word,
-                                   remedy_of(reader, key)));
+                                   remedy_of(reader, key, "arrivals")));
   }
 }
 
@@ -134,7 +134,8 @@ void check_trace(const MapReader& reader, const Traffic& traffic, ReadContext& c
                           "rounds", "shared_prefix_tokens", "turns", "turns_spread", "think_time",
                           "think_times", "first_prompt_tokens"}) {
     if (!reader.has(key) || is_superseded(reader, key, "trace")) continue;
-    reader.report(key, fmt::format("'{}' does not go with a trace; leave it out", key));
+    reader.report(key, fmt::format("'{}' does not go with a trace; {}", key,
+                                   remedy_of(reader, key, "trace")));
   }
   if (traffic.arrivals != ArrivalKind::Trace) return;
   const std::int64_t recorded = recorded_requests(traffic);

@@ -33,10 +33,12 @@ void check_names(const Tree& tree, const char* key, std::string_view kind, const
     std::vector<std::string> unpriced = context.library->names(file_kind);
     unpriced.insert(unpriced.end(), own.begin(), own.end());
     std::erase_if(unpriced, [&](const std::string& name) { return priced->find(name) != nullptr; });
-    const std::string near = suggestion(entry.key, unpriced);
-    if (near.empty()) continue;  // of another scenario, which shares the book
+    const std::string near = closest_match(entry.key, unpriced);
+    // Else it is of another scenario, which shares the book: "h100_fast" is no slip of "h100".
+    if (near.empty() || entry.key.starts_with(near + "_")) continue;
     context.problems.report(entry.key_place,
-                            fmt::format("there is no {} '{}' to price{}", kind, entry.key, near));
+                            fmt::format("there is no {} '{}' to price{}", kind, entry.key,
+                                        suggestion(entry.key, unpriced)));
   }
 }
 

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 
 #include "sim/config/loader.hpp"
@@ -227,18 +226,15 @@ void check_length(const Scenario& scenario, const NeuralNetwork& network, const 
   const Traffic& traffic = scenario.traffic;
   if (traffic.trace) return;  // fit_trace() looks at each request
   const std::int64_t drafts = scenario.placement.speculation.drafted();  // of the last round
-  const std::int64_t prefix = traffic.shared_prefix_tokens;              // its length does not vary
-  const std::int64_t varied = traffic.longest_prompt_tokens() - prefix + traffic.output_tokens;
-  const double most = static_cast<double>(varied) * (1 + traffic.length_spread) +
-                      static_cast<double>(prefix + drafts);
-  if (std::floor(most) <= static_cast<double>(network.max_context)) return;
+  const std::int64_t most = longest_request(traffic) + drafts;
+  if (most <= network.max_context) return;
   problems.report(
       place_of(tree,
                traffic.output_tokens > traffic.prompt_tokens ? "output_tokens" : "prompt_tokens"),
       fmt::format("prompt and output{} together take up to {} tokens, more than the context {} of "
                   "'{}'",
-                  drafts > 0 ? " and the drafts of a round" : "", std::floor(most),
-                  network.max_context, network.name));
+                  drafts > 0 ? " and the drafts of a round" : "", most, network.max_context,
+                  network.name));
 }
 
 /// Keys of groups that do not go together, or not with the placement.

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "sim/config/check_scenario.hpp"
 
@@ -17,19 +16,6 @@ bool has_gpus(const Scenario& scenario) {
         scenario.system.chips.find(group.chip);  // a name that is wrong is told before
     return is_placed && (chip == scenario.system.chips.end() || chip->second.model == "gpu");
   });
-}
-
-std::int64_t longest_prompt(const Traffic& traffic) {
-  if (!traffic.trace) {
-    const std::int64_t prefix = traffic.shared_prefix_tokens;  // its length does not vary
-    const auto varied = static_cast<double>(traffic.longest_prompt_tokens() - prefix);
-    return prefix + static_cast<std::int64_t>(std::floor(varied * (1 + traffic.length_spread)));
-  }
-  std::int64_t most = 0;
-  for (const TracedRequest& request : traffic.trace->requests) {
-    most = std::max(most, request.prompt);
-  }
-  return most;
 }
 
 }  // namespace

@@ -1,5 +1,9 @@
 #include "sim/config/keys.hpp"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+
 #include "sim/config/key_makers.hpp"
 #include "sim/numerics/formats/kv_format.hpp"
 
@@ -39,10 +43,25 @@ std::vector<KeySpec> acceptance_keys(const std::string& when) {
                         "a list, of rounds of 1, 2, ... drafts.")};
 }
 
+/// Keys of a map in a scenario, which beginners write at its top.
+void add_elsewhere(Section& section, const std::string& map, const Section& inner) {
+  const auto has = [&](const std::string& name) {
+    const auto is_it = [&](const auto& known) { return known.name == name; };
+    const auto is_there = [&](const auto& known) { return known.first == name; };
+    return std::ranges::any_of(section.keys, is_it) ||
+           std::ranges::any_of(section.elsewhere, is_there);
+  };
+  for (const KeySpec& key : inner.keys) {
+    if (!has(key.name)) {
+      section.elsewhere.emplace_back(key.name, fmt::format("{}: {{{}: ...}}", map, key.name));
+    }
+  }
+}
+
 }  // namespace
 
 Section scenario_section() {
-  return {
+  Section section{
       "scenario",
       "A model on a system under a load. `system`, `model`, `prices` and `software` are a name, or "
       "`{name: ..., key: change, ...}`.",
@@ -68,6 +87,11 @@ Section scenario_section() {
                  "Interpolated steps that are simulated in full to measure the error."),
       }),
       {}};
+  add_elsewhere(section, "traffic", traffic_section());
+  add_elsewhere(section, "slo", slo_section());
+  add_elsewhere(section, "serving", serving_section());
+  add_elsewhere(section, "placement", pool_section());
+  return section;
 }
 
 Section placement_section() {

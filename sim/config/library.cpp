@@ -36,6 +36,13 @@ bool is_path(const std::string& reference) {
          reference.ends_with(".yml") || reference.ends_with(".json");
 }
 
+/// Names and those of the files in a folder (none: the current one).
+std::vector<std::string> with_files_of(std::vector<std::string> names, const fs::path& folder) {
+  const std::vector<std::string> here = file_names(folder.empty() ? "." : folder.string());
+  names.insert(names.end(), here.begin(), here.end());
+  return names;
+}
+
 bool is_file(const fs::path& path) {
   std::error_code failure;
   return fs::is_regular_file(path, failure);
@@ -120,7 +127,7 @@ std::string study_path(const ConfigRoots& roots, const std::string& kind,
   if (is_file(fs::path(folder) / file)) return fmt::format("{}/{}", folder, file);
   if (is_file(file)) return file;
   const std::vector<std::string> known = file_names(folder);
-  const std::string nearest = suggestion(path_or_name, known);
+  const std::string nearest = suggestion(path_or_name, with_files_of(known, {}));
   throw ConfigError(nearest.empty() ? fmt::format("no {} '{}' in {}, nor a file {}; there are {}",
                                                   kind, path_or_name, display_path(folder), file,
                                                   fmt::join(known, ", "))
@@ -162,7 +169,7 @@ std::optional<std::string> Library::find(const FileKind& kind, const std::string
   if (is_file(path)) return display_path(path);
   if (is_file(beside)) return display_path(beside);
   const std::vector<std::string> known = names(kind);
-  const std::string nearest = suggestion(reference, known);
+  const std::string nearest = suggestion(reference, with_files_of(known, beside.parent_path()));
   problems.report(from, nearest.empty()
                             ? fmt::format("no {} '{}' in {}, nor a file {}; there are {}",
                                           kind.word, reference, display_path(folder(kind)),

@@ -78,10 +78,12 @@ void write_numbers(std::string& page, const ParameterSchema& schema) {
 }
 
 constexpr Dimension dimensions[] = {
-    Dimension::Scalar,      Dimension::Count,      Dimension::Size,      Dimension::Bandwidth,
-    Dimension::ComputeRate, Dimension::Frequency,  Dimension::Time,      Dimension::Power,
-    Dimension::Energy,      Dimension::Money,      Dimension::MoneyRate, Dimension::EnergyPrice,
-    Dimension::Fraction,    Dimension::RequestRate};
+    Dimension::Scalar,     Dimension::Count,           Dimension::Size,
+    Dimension::Bandwidth,  Dimension::ComputeRate,     Dimension::Frequency,
+    Dimension::Time,       Dimension::Power,           Dimension::Energy,
+    Dimension::Money,      Dimension::MoneyRate,       Dimension::EnergyPrice,
+    Dimension::Carbon,     Dimension::CarbonIntensity, Dimension::Fraction,
+    Dimension::RequestRate};
 
 void write_units(std::string& page) {
   page += "\n## Units\n\n| dimension | units | example |\n|---|---|---|\n";

@@ -93,7 +93,10 @@ Sweep load_sweep(const ConfigRoots& roots, const std::string& path_or_name) {
   config::read_constraints(reader, sweep, problems);
   if (const Tree* objectives = reader.child("objectives")) {
     for (const Tree& item : objectives->items) read_objective(item, sweep, problems);
-    if (!objectives->is_sequence()) problems.report(objectives->place, "'objectives' is a list");
+    if (!objectives->is_sequence()) {
+      problems.report(objectives->place,
+                      "'objectives' is a list; write e.g. [{minimize: usd_per_m_total_tokens}]");
+    }
   }
   problems.throw_if_any();
   return sweep;

@@ -54,7 +54,9 @@ void read_grids(const Tree& grids, const std::string& subject, const Changes& co
 void read_constraints(const MapReader& reader, Sweep& sweep, Problems& problems) {
   const Tree* list = reader.child("constraints");
   if (list == nullptr) return;
-  if (!list->is_sequence()) problems.report(list->place, "'constraints' is a list");
+  if (!list->is_sequence()) {
+    problems.report(list->place, "'constraints' is a list; write e.g. [ttft_ms.p99 < 1 s]");
+  }
   for (const Tree& item : list->items) {
     try {
       sweep.constraints.emplace_back(item.text, item.place);

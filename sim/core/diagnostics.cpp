@@ -37,11 +37,13 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 
 constexpr std::size_t shortest_stem = 3;
 
-/// Whether `whole` is `stem` and goes on behind it, with no letter where words must be whole ones.
+/// Whether `whole` is `stem` and goes on behind it; where words must be whole ones with no letter,
+/// or with a last one.
 bool continues(std::string_view whole, std::string_view stem, bool in_words) {
   if (stem.size() < shortest_stem || whole.size() <= stem.size()) return false;
   const auto next = static_cast<unsigned char>(whole[stem.size()]);
-  return whole.starts_with(stem) && !(in_words && std::isalnum(next) != 0);
+  const bool ends_word = std::isalnum(next) == 0 || whole.size() == stem.size() + 1;
+  return whole.starts_with(stem) && (ends_word || !in_words);
 }
 
 /// The shortest candidate that begins with `word`: "h100_sxm" of "h100".

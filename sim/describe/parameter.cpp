@@ -50,6 +50,10 @@ std::string_view name_of(Dimension dimension) {
       return "money per time";
     case Dimension::EnergyPrice:
       return "money per energy";
+    case Dimension::Carbon:
+      return "mass of CO2";
+    case Dimension::CarbonIntensity:
+      return "mass of CO2 per energy";
     case Dimension::Fraction:
       return "fraction";
     case Dimension::RequestRate:
@@ -84,6 +88,10 @@ std::string_view example_of(Dimension dimension) {
       return "2.5 USD/h";
     case Dimension::EnergyPrice:
       return "0.08 USD/kWh";
+    case Dimension::Carbon:
+      return "500 g";
+    case Dimension::CarbonIntensity:
+      return "367 g/kWh";
     case Dimension::Fraction:
       return "0.92";
     case Dimension::RequestRate:

@@ -18,20 +18,22 @@ enum class Basis : std::uint8_t { Datasheet, Measured, Published, Derived, Fitte
 
 /// What a number counts. Values are held in the base unit named here.
 enum class Dimension : std::uint8_t {
-  Scalar,       // plain number
-  Count,        // whole plain number
-  Size,         // bytes
-  Bandwidth,    // bytes per second
-  ComputeRate,  // operations per second
-  Frequency,    // hertz
-  Time,         // seconds
-  Power,        // watts
-  Energy,       // joules
-  Money,        // US dollars
-  MoneyRate,    // US dollars per hour
-  EnergyPrice,  // US dollars per joule
-  Fraction,     // 0..1
-  RequestRate,  // requests per second
+  Scalar,           // plain number
+  Count,            // whole plain number
+  Size,             // bytes
+  Bandwidth,        // bytes per second
+  ComputeRate,      // operations per second
+  Frequency,        // hertz
+  Time,             // seconds
+  Power,            // watts
+  Energy,           // joules
+  Money,            // US dollars
+  MoneyRate,        // US dollars per hour
+  EnergyPrice,      // US dollars per joule
+  Carbon,           // grams of CO2
+  CarbonIntensity,  // grams of CO2 per joule
+  Fraction,         // 0..1
+  RequestRate,      // requests per second
 };
 /// "size", "bandwidth", ... and an example to write, "80 GB", "3.35 TB/s", ...
 [[nodiscard]] std::string_view name_of(Dimension dimension);

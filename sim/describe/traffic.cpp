@@ -40,33 +40,32 @@ std::int64_t RequestTrace::longest() const {
   return most;
 }
 
+std::int64_t RequestTrace::longest_prompt() const {
+  return std::ranges::max_element(requests, {}, &TracedRequest::prompt)->prompt;
+}
+
 std::int64_t Traffic::most_turns() const {
   return static_cast<std::int64_t>(std::floor((1 + turns_spread) * static_cast<double>(turns)));
 }
 
-std::int64_t Traffic::longest_prompt_tokens() const {
-  if (has_sessions()) {
-    const std::int64_t first = first_prompt_tokens > 0 ? first_prompt_tokens : prompt_tokens;
-    return shared_prefix_tokens + first + (most_turns() - 1) * (output_tokens + prompt_tokens);
-  }
-  const std::int64_t written = rounds > 1 ? agents * output_tokens : 0;
-  return shared_prefix_tokens + written + prompt_tokens;
-}
-
-std::int64_t longest_request(const Traffic& traffic) {
-  if (traffic.trace) return traffic.trace->longest();
+std::int64_t longest_prompt(const Traffic& traffic) {
+  if (traffic.trace) return traffic.trace->longest_prompt();
   const std::int64_t answer = longest(traffic.output_tokens, traffic.length_spread);
   if (traffic.has_sessions()) {
     const std::int64_t turn = longest(traffic.prompt_tokens, traffic.length_spread);
     const std::int64_t first = traffic.first_prompt_tokens > 0
                                    ? longest(traffic.first_prompt_tokens, traffic.length_spread)
                                    : turn;
-    return traffic.shared_prefix_tokens + first + (traffic.most_turns() - 1) * (answer + turn) +
-           answer;
+    return traffic.shared_prefix_tokens + first + (traffic.most_turns() - 1) * (answer + turn);
   }
   const std::int64_t written = traffic.rounds > 1 ? traffic.agents * answer : 0;
   return traffic.shared_prefix_tokens + written +
-         longest(traffic.prompt_tokens, traffic.length_spread) + answer;
+         longest(traffic.prompt_tokens, traffic.length_spread);
+}
+
+std::int64_t longest_request(const Traffic& traffic) {
+  if (traffic.trace) return traffic.trace->longest();
+  return longest_prompt(traffic) + longest(traffic.output_tokens, traffic.length_spread);
 }
 
 }  // namespace tandem

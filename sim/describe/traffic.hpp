@@ -38,6 +38,7 @@ struct RequestTrace {
   [[nodiscard]] double rate() const;
   [[nodiscard]] std::int64_t mean_prompt() const;
   [[nodiscard]] std::int64_t mean_output() const;
+  [[nodiscard]] std::int64_t longest_prompt() const;
   /// Most tokens of a request, prompt and output together.
   [[nodiscard]] std::int64_t longest() const;
 };
@@ -88,10 +89,10 @@ struct Traffic {
   [[nodiscard]] bool has_warm_up() const { return warm_up_requests > 0 || warm_up_s > 0; }
   /// Most turns that a session may have.
   [[nodiscard]] std::int64_t most_turns() const;
-  /// Mean length of the longest prompts: those of the last round or turn, where there are any.
-  [[nodiscard]] std::int64_t longest_prompt_tokens() const;
 };
 
+/// Longest prompt that the traffic can draw: of the last round or turn, where there are any.
+[[nodiscard]] std::int64_t longest_prompt(const Traffic& traffic);
 /// Longest request that the traffic can draw: prompt and output tokens together.
 [[nodiscard]] std::int64_t longest_request(const Traffic& traffic);
 

@@ -9,6 +9,7 @@
 #include "sim/account/sensitivity.hpp"
 #include "sim/core/diagnostics.hpp"
 #include "sim/entry/api.hpp"
+#include "sim/entry/describe_page.hpp"
 #include "sim/report/capacity_report.hpp"
 #include "sim/report/map_report.hpp"
 #include "sim/report/page.hpp"
@@ -30,7 +31,39 @@ Fidelity fidelity_of(const std::string& text) {
   throw ConfigError(fmt::format("fidelity is '{}'; write 'cycle' or 'analytical'", text));
 }
 
-std::string swings_json(const Sensitivity& sensitivity) {
+/// The number of a scenario that bands call "chips.h100_sxm.hbm_bandwidth", "prices.life", ...;
+/// null where there is none.
+const Parameter* parameter_at(const Scenario& scenario, std::string_view path) {
+  const auto below = [](const ParameterSet& set, std::string_view key) {
+    return set.has(key) ? &set.at(key) : nullptr;
+  };
+  const std::size_t dot = path.find('.');
+  if (dot == std::string_view::npos) return nullptr;
+  const std::string_view owner = path.substr(0, dot);
+  const std::string_view key = path.substr(dot + 1);
+  if (owner == "prices") return below(scenario.prices.parameters, key);
+  if (owner == "software") return below(scenario.software.parameters, key);
+  if (owner == "system") return below(scenario.system.parameters, key);
+  const std::size_t next = key.find('.');
+  if (next == std::string_view::npos) return nullptr;
+  const std::string name(key.substr(0, next));
+  const auto in = [&](const auto& parts) {
+    const auto found = parts.find(name);
+    return found == parts.end() ? nullptr : below(found->second.parameters, key.substr(next + 1));
+  };
+  return owner == "chips"   ? in(scenario.system.chips)
+         : owner == "links" ? in(scenario.system.links)
+                            : nullptr;
+}
+
+/// "3 years to 6 years": the ends over which a number was moved.
+std::string range_text(const Scenario& scenario, const Swing& swing) {
+  const Parameter* parameter = parameter_at(scenario, swing.parameter);
+  const Dimension dimension = parameter == nullptr ? Dimension::Scalar : parameter->dimension;
+  return fmt::format("{} to {}", with_unit(swing.low, dimension), with_unit(swing.high, dimension));
+}
+
+std::string swings_json(const Scenario& scenario, const Sensitivity& sensitivity) {
   auto list = nlohmann::ordered_json::array();
   for (const Swing& swing : sensitivity.bands.swings) {
     auto figures = nlohmann::ordered_json::object();
@@ -38,6 +71,7 @@ std::string swings_json(const Sensitivity& sensitivity) {
     list.push_back({{"parameter", swing.parameter},
                     {"low", swing.low},
                     {"high", swing.high},
+                    {"range", range_text(scenario, swing)},
                     {"source", swing.source},
                     {"basis", swing.basis},
                     {"figures", figures}});
@@ -157,7 +191,7 @@ RunAnswer run_scenario(const Context& context, const RunRequest& request) {
   answer.page = run_page(input);
   answer.pass_s = pass_seconds(result);
   answer.parts = config_parts(scenario);
-  if (request.with_swings) answer.swings = swings_json(sensitivity);
+  if (request.with_swings) answer.swings = swings_json(scenario, sensitivity);
   if (request.with_requests) answer.requests_csv = requests_csv(result);
   if (request.with_rows) answer.requests = rows_of(result);
   if (request.with_timeline) {

@@ -187,6 +187,10 @@ std::string with_unit(double value, Dimension dimension) {
       return fmt::format("{:.10g} USD/h", value);
     case Dimension::EnergyPrice:
       return fmt::format("{:.10g} USD/kWh", value * 3.6e6);
+    case Dimension::Carbon:
+      return si_text(value, "g");
+    case Dimension::CarbonIntensity:
+      return fmt::format("{:.10g} g/kWh", value * 3.6e6);
     case Dimension::RequestRate:
       return fmt::format("{:.10g} 1/s", value);
     case Dimension::Fraction:

@@ -129,6 +129,36 @@ TEST(Schedulers, RefuseKeysOfAnotherPolicy) {
       messages({{"serving.policy", "sglang"}, {"serving.order", "longest_prefix"}}).empty());
 }
 
+// A spread of a tenth: 247.5 and 9.9 tokens are 247 and 9 at most, 256 of the 256 of 'tiny'.
+TEST(Lengths, AreAtMostTheWholeTokensThatCanBeDrawn) {
+  const auto drawn = [](const char* prompt, const char* output) {
+    return messages({{"traffic.length_spread", "10 %"},
+                     {"traffic.prompt_tokens", prompt},
+                     {"traffic.output_tokens", output}});
+  };
+  EXPECT_EQ(drawn("225", "9"), std::vector<std::string>{});
+  const std::vector<std::string> found = drawn("226", "9");
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_NE(found[0].find("take up to 257 tokens"), std::string::npos) << found[0];
+}
+
+// Of two turns of 119.9 and 9.9 tokens the second has 119 + 9 + 119 in its prompt and 9 to answer.
+TEST(Lengths, OfTheLastTurnAreThoseOfAllBefore) {
+  const auto drawn = [](const char* batch) {
+    return messages({{"traffic.length_spread", "10 %"},
+                     {"traffic.prompt_tokens", "109"},
+                     {"traffic.output_tokens", "9"},
+                     {"traffic.turns", "2"},
+                     {"serving.max_sequences", "8"},
+                     {"serving.chunked_prefill", "false"},
+                     {"serving.max_batch_tokens", batch}});
+  };
+  EXPECT_EQ(drawn("247"), std::vector<std::string>{});
+  const std::vector<std::string> found = drawn("246");
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_NE(found[0].find("one of 247 tokens never finds it"), std::string::npos) << found[0];
+}
+
 TEST(Arrivals, OfUsersMayStartTogether) {
   const auto start_of = [](const std::vector<Override>& changes) {
     return loader().scenario("base", changes).traffic.ramp;

@@ -99,6 +99,13 @@ TEST(ParseNumber, ReadsEveryUnitAsItsDefinition) {
       {"0.08 USD/kWh", Dimension::EnergyPrice, 0.08 / 3.6e6},
       {"80 USD/MWh", Dimension::EnergyPrice, 0.08 / 3.6e6},
       {"2 USD/J", Dimension::EnergyPrice, 2},
+      {"500 g", Dimension::Carbon, 500},
+      {"2 kg", Dimension::Carbon, 2000},
+      {"2 t", Dimension::Carbon, 2e6},
+      {"360 g/kWh", Dimension::CarbonIntensity, 1e-4},
+      {"360 kg/MWh", Dimension::CarbonIntensity, 1e-4},
+      {"0.36 kg/kWh", Dimension::CarbonIntensity, 1e-4},
+      {"2 g/J", Dimension::CarbonIntensity, 2},
       {"90 %", Dimension::Fraction, 0.9},
       {"90%", Dimension::Fraction, 0.9},
       {"0.9", Dimension::Fraction, 0.9},
@@ -179,6 +186,7 @@ TEST(PrintNumber, PicksTheUnitAPersonWouldPick) {
   EXPECT_EQ(print_number(350e-9, Dimension::Time), "350 ns");
   EXPECT_EQ(print_number(3.9e-12, Dimension::Energy), "3.9 pJ");
   EXPECT_EQ(print_number(0.08 / 3.6e6, Dimension::EnergyPrice), "0.08 USD/kWh");
+  EXPECT_EQ(print_number(367 / 3.6e6, Dimension::CarbonIntensity), "367 g/kWh");
   EXPECT_EQ(print_number(0, Dimension::Power), "0 W");
   EXPECT_EQ(print_number(0.9, Dimension::Fraction), "0.9");
 }

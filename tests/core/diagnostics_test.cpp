@@ -44,6 +44,7 @@ TEST(ClosestMatch, goes_by_the_first_words_of_names) {
   EXPECT_EQ(closest_match("h100", chips), "h100_sxm");
   EXPECT_EQ(closest_match("h801", chips), "h800");
   EXPECT_EQ(closest_match("bigg", chips), "big");
+  EXPECT_EQ(closest_match("our", {"our_prices", "ours", "hour"}), "ours");
   EXPECT_EQ(closest_match("tensor_parallel", {"pipeline", "tensor"}), "tensor");
   EXPECT_EQ(closest_match("tensors_of_all", {"pipeline", "tensor"}), "");
 }

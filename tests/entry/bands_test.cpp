@@ -141,19 +141,22 @@ TEST(Bands, OfThroughputNeedUsersThatWaitOrAQueueThatGrows) {
 }
 
 TEST(Bands, OfCarbonAreThoseOfEnergyAndOfTheGrid) {
-  const Answer base = closed_loop({{"prices.carbon_g_per_kwh",
-                                    "{value: 400, source: command-line, basis: assumed, range: "
-                                    "[300, 600]}"}});
+  const Answer base = closed_loop({{"prices.carbon",
+                                    "{value: 400 g/kWh, source: command-line, basis: assumed, "
+                                    "range: [300 g/kWh, 600 g/kWh]}"}});
   const char* carbon = "carbon_g_per_m_output_tokens";
-  EXPECT_EQ(swing_of(base, "prices.carbon_g_per_kwh")[carbon], (Json{0.75, 1.5}));
+  EXPECT_EQ(swing_of(base, "prices.carbon")[carbon], (Json{0.75, 1.5}));
   const auto grid = [](const char* value, const char* range) {
-    return closed_loop({{"prices.carbon_g_per_kwh",
-                         fmt::format("{{value: {}, source: command-line, basis: assumed, range: "
-                                     "{}}}",
-                                     value, range)}});
+    return closed_loop(
+        {{"prices.carbon",
+          fmt::format("{{value: {} g/kWh, source: command-line, basis: assumed, range: "
+                      "{}}}",
+                      value, range)}});
   };
-  EXPECT_EQ(swing_of(grid("400", "[0, 600]"), "prices.carbon_g_per_kwh")[carbon], (Json{0, 1.5}));
-  EXPECT_TRUE(grid("0", "[0, 600]").result["bands"]["economics"][carbon].is_null());
+  EXPECT_EQ(swing_of(grid("400", "[0 g/kWh, 600 g/kWh]"), "prices.carbon")[carbon], (Json{0, 1.5}));
+  const Answer clean = grid("0", "[0 g/kWh, 600 g/kWh]");
+  EXPECT_TRUE(clean.result["bands"]["economics"][carbon].is_null());
+  EXPECT_TRUE(swing_of(clean, "prices.carbon")[carbon].is_null());
   const Json hosts = swing_of(base, "system.host_power_per_chip.gpu");
   EXPECT_NEAR(hosts[carbon][1].get<double>(), hosts["energy_j_per_output_token"][1].get<double>(),
               1e-12);

@@ -5,6 +5,7 @@ and exits 1 if anything did. Usage: check_plans.py TANDEM."""
 import contextlib
 import json
 import pathlib
+import re
 import sqlite3
 import subprocess
 import sys
@@ -147,6 +148,8 @@ def main():
                 failures.append(f"{goal}: '{slo}' is missing in\n{page}")
             if "hangs on most" not in page:
                 failures.append(f"{goal}: no tornado in\n{page}")
+            if "usd" in figure and not re.search(r"prices\.life .*\(3 years to 6 years, ", page):
+                failures.append(f"{goal}: the tornado's ranges have no units in\n{page}")
             if not check_tornado(searched, figure):
                 failures.append(f"{goal}: the tornado's rows are not ten at most, longest first")
             if front(searched, figure, direction) != front(whole, figure, direction):

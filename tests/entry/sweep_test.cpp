@@ -182,6 +182,16 @@ TEST(SweepFigures, LeaveNullsOut) {
   EXPECT_EQ(figures, (std::map<std::string, double>{{"a", 1}, {"t.p50", 2}}));
 }
 
+TEST(SweepFigures, CompareInTheUnitsOfTheirNames) {
+  const auto holds = [](const char* text) {
+    return Expression(text, {}).holds(
+        [](const std::string& name) { return std::optional(value_of_figure(name, 400)); });
+  };
+  EXPECT_EQ(holds("economics.carbon_g_per_m_output_tokens < 0.5 kg"), true);
+  EXPECT_EQ(holds("average_power_w < 0.3 kW"), false);
+  EXPECT_EQ(holds("tpot_ms.p99 < 0.5 s and usd_per_hour > 300 USD/h"), true);
+}
+
 TEST(ParetoFront, KeepsWhatNothingBeats) {
   // Up and down: (3, 1) beats (2, 1) and (3, 2); (1, 0) is lowest in the second; equals stay.
   const std::vector<std::vector<double>> rows = {{2, 1}, {3, 1}, {3, 2}, {1, 0}, {3, 1}};

@@ -200,6 +200,6 @@ def test_a_plan_for_the_least_carbon_says_what_it_hangs_on():
             "candidates": [{"scenario": "llama8b_gpu"}], "loads": {"traffic.concurrency": [1, 4]}}
     found = tandem.plan(plan)
     assert "what economics.carbon_g_per_m_output_tokens hangs on" in found.tornado
-    for parameter in ("prices.carbon_g_per_kwh", "prices.pue", "software.step_overhead"):
+    for parameter in ("prices.carbon", "prices.pue", "software.step_overhead"):
         assert parameter in found.tornado
     assert re.search(r"carbon_g_per_m_output_tokens +[\d.]+  \[[\d.]+, [\d.]+\]\n", found.page)

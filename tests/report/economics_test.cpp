@@ -35,7 +35,7 @@ Scenario priced_with(const std::map<std::string, double>& more) {
 constexpr double hours = 17400e-9 / 3600;
 
 TEST(Economics, CarbonIsThatOfThePowerAtTheMeter) {
-  const Economics e = Books(priced_with({{"carbon_g_per_kwh", 400}})).economics();
+  const Economics e = Books(priced_with({{"carbon", 400 / 3.6e6}})).economics();
   // 200.008 W x 1.2 = 0.24001 kW, 400 g of each kWh.
   EXPECT_NEAR(*e.carbon_kg_per_hour, 0.24001 * 0.4, 1e-6);
   EXPECT_NEAR(*e.carbon_g_per_m_output_tokens, 0.24001 * 400 * hours / 4e-6, 1e-5);
@@ -77,7 +77,7 @@ TEST(Economics, HoursOfLoadingCostLikeHoursOfService) {
 }
 
 TEST(Economics, StandBesideTheSummary) {
-  const Books books(priced_with({{"carbon_g_per_kwh", 400},
+  const Books books(priced_with({{"carbon", 400 / 3.6e6},
                                  {"chips.big.rent", 3},
                                  {"tiers.best.input", 1000},
                                  {"tiers.best.output", 5000}}));
@@ -131,6 +131,17 @@ TEST(Warnings, NameThePowerThatTheLowestClockDraws) {
   EXPECT_NE(warnings.front().find("100 W at work with a share of 90 W; 1 chips placed with their "
                                   "hosts draw 200 W at work"),
             std::string::npos)
+      << warnings.front();
+}
+
+TEST(Warnings, OfOnePoolDoNotHangOnTheLimitsOfAnother) {
+  Scenario s = fakes::priced(fakes::split_scenario());
+  fakes::set(s.system.parameters, "power_cap", 3000);
+  ASSERT_FALSE(s.system.chips.at("big").parameters.has("tdp"));
+  fakes::set(s.system.chips.at("small").parameters, "tdp", 90);
+  const auto warnings = warned(Books(s));
+  ASSERT_EQ(warnings.size(), 1U);
+  EXPECT_NE(warnings.front().find("power_cap 3000 W: small of pool"), std::string::npos)
       << warnings.front();
 }
 

@@ -86,7 +86,8 @@ std::vector<TornadoBar> tornado_of(const PlanSearch& search, const std::string& 
                          swing["source"].get<std::string>(),
                          swing["basis"].get<std::string>(),
                          (*factor)[0].get<double>(),
-                         (*factor)[1].get<double>()};
+                         (*factor)[1].get<double>(),
+                         swing["range"].get<std::string>()};
     if (bar.largest > bar.least) bars.push_back(bar);
   }
   std::stable_sort(bars.begin(), bars.end(), [](const TornadoBar& a, const TornadoBar& b) {
@@ -101,9 +102,8 @@ std::string tornado_page(const std::vector<TornadoBar>& bars) {
   std::string page =
       fmt::format("what {} hangs on most, over the ranges of the inputs:\n", bars.front().figure);
   for (const TornadoBar& bar : bars) {
-    page +=
-        fmt::format("  {:44} {:+6.1f} % to {:+6.1f} %  ({:.4g} to {:.4g}, {})\n", bar.parameter,
-                    100 * (bar.least - 1), 100 * (bar.largest - 1), bar.low, bar.high, bar.basis);
+    page += fmt::format("  {:44} {:+6.1f} % to {:+6.1f} %  ({}, {})\n", bar.parameter,
+                        100 * (bar.least - 1), 100 * (bar.largest - 1), bar.range, bar.basis);
   }
   return page;
 }

@@ -23,6 +23,7 @@ struct TornadoBar {
   std::string basis;
   double least = 1;
   double largest = 1;
+  std::string range = {};  ///< the same with units, for people: "3 years to 6 years"
 };
 
 /// What becomes of points that the file already has.

@@ -95,10 +95,13 @@ ExpressionValue value_of_figure(const std::string& name, double value) {
     double unit;
     Dimension dimension;
   };
-  constexpr Unit units[] = {
-      {"_ms", 1e-3, Dimension::Time},      {"_power_w", 1, Dimension::Power},
-      {"energy_j", 1, Dimension::Energy},  {"usd_per_hour", 1, Dimension::MoneyRate},
-      {"usd_per_m_", 1, Dimension::Money}, {"requests_per_s", 1, Dimension::RequestRate}};
+  constexpr Unit units[] = {{"_ms", 1e-3, Dimension::Time},
+                            {"_power_w", 1, Dimension::Power},
+                            {"energy_j", 1, Dimension::Energy},
+                            {"usd_per_hour", 1, Dimension::MoneyRate},
+                            {"usd_per_m_", 1, Dimension::Money},
+                            {"carbon_g_", 1, Dimension::Carbon},
+                            {"requests_per_s", 1, Dimension::RequestRate}};
   for (const Unit& unit : units) {
     if (name.find(unit.part) == std::string::npos) continue;
     return UnitNumber{value, unit.unit, unit.dimension, true};
