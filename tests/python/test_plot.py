@@ -46,6 +46,9 @@ def test_parts_of_the_time_are_a_whole(result):
                                             patch.get_x() + patch.get_width())
     assert len(ends) == 2
     assert all(end == pytest.approx(100) for end in ends.values())
+    axes.figure.canvas.draw()
+    legend = axes.get_legend().get_window_extent()
+    assert not any(legend.overlaps(patch.get_window_extent()) for patch in axes.patches)
 
 
 def test_operators_lie_under_their_roof():

@@ -21,7 +21,8 @@ function tiles(result) {
         make("div", {className: "label"}, label),
         make("div", {className: "value"}, figureText(key, at(result.summary, key)),
           unit ? make("small", {}, ` ${unit}`) : null),
-        make("div", {className: "band"}, bandText(at(result.bands || {}, key))));
+        make("div", {className: "band"}, bandText(at(result.bands || {}, key),
+          SHARES.includes(key) ? percent : number)));
       tile.dataset.key = key;
       return tile;
     })));

@@ -78,8 +78,8 @@ function percent(share) {
   return typeof share === "number" ? `${number(share * 100)} %` : "–";
 }
 
-function bandText(band) {
-  return Array.isArray(band) ? `${number(band[0])} to ${number(band[1])}` : "";
+function bandText(band, text = number) {
+  return Array.isArray(band) ? `${text(band[0])} to ${text(band[1])}` : "";
 }
 
 /// The value at a dotted path, undefined where there is none.

@@ -89,8 +89,8 @@ def time_breakdown(result: Result, *, ax: Axes | None = None, most: int = 9) -> 
         ax.barh(names, width, left=left, label=part.replace("_", " "))
         left = [a + b for a, b in zip(left, width)]
     ax.set_xlabel("% of the passes' time")
-    ax.invert_yaxis()
-    ax.legend(ncol=2, fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.15))
+    ax.set_ylim(len(names) - 0.5, -0.5 - 0.55 * len(names))  # room above the bars for the legend
+    ax.legend(ncol=2, fontsize="small", loc="upper center")
     return ax
 
 
