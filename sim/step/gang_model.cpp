@@ -6,6 +6,7 @@
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/hash.hpp"
 #include "sim/core/integers.hpp"
+#include "sim/step/group_loads.hpp"
 #include "sim/step/passage.hpp"
 #include "sim/step/pool_model.hpp"
 
@@ -120,37 +121,6 @@ class RankShares {
   std::uint64_t of_all_ = 0;
   std::vector<std::vector<std::int64_t>> expert_rows_;  ///< by kind of layer
 };
-
-/// Requests of one attention group in numbers.
-struct GroupLoad {
-  std::int64_t requests = 0, fresh = 0, prompts = 0, fresh_prompts = 0, sampled = 0, cached = 0;
-};
-
-std::vector<GroupLoad> loads_of(const Batch& batch, std::int64_t groups) {
-  std::vector<GroupLoad> loads(index_of(groups));
-  for (const SequenceSlice& slice : batch.slices) {
-    GroupLoad& load = loads[groups > 1 ? index_of(slice.group) : 0];
-    ++load.requests;
-    load.fresh += slice.new_tokens;
-    load.prompts += slice.is_decode() ? 0 : 1;
-    load.fresh_prompts += slice.is_decode() ? 0 : slice.new_tokens;
-    load.sampled += slice.sampled();
-    load.cached += slice.context;
-  }
-  return loads;
-}
-
-/// Batches of one key exchange the same: rows follow from the tokens of the pass and of each group,
-/// except where chips gather each other's share of a cache.
-std::uint64_t loads_key(const Stage& own, const Batch& batch) {
-  Hasher hash;
-  hash.add(own.key());
-  for (const GroupLoad& load : loads_of(batch, own.shard.of.attention_data)) {
-    hash.add(load.fresh).add(load.fresh_prompts).add(load.sampled);
-  }
-  if (own.shard.of.context > 1) hash.add(key_of(batch));
-  return hash.value();
-}
 
 /// Cached tokens of groups alike differ by less than this.
 constexpr double alike_within = 0.05;
