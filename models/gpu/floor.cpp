@@ -87,9 +87,9 @@ Picoseconds floor_of(const GpuParams& params, const Peaks& peaks, const Kernel& 
     return Bytes(static_cast<std::int64_t>(std::ceil(static_cast<double>(whole.count()) * share)));
   };
   const OperandBytes& bytes = sizes.operands;
-  const Bytes cached =
-      part(bytes.weights, residency.weights) + part(bytes.activations, residency.activations) +
-      part(bytes.kv, residency.kv) + part(bytes.output, residency.output);
+  const Bytes cached = part(bytes.weights, residency.weights) +
+                       part(bytes.activations, residency.activations) +
+                       part(bytes.kv, residency.kv) + part(bytes.output, residency.output);
   return std::max(floor_of(kernel, sizes.work, peaks, cached),
                   sizes.work.bytes() / params.l2_bandwidth);
 }

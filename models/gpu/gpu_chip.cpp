@@ -212,8 +212,7 @@ SimulatedKernel GpuChip::simulated(const KernelKind& kind, Hertz clock) const {
   result.timing = timing_at(kind, bracket.high);
   result.floor = floor_of(params_, peaks_, *kind.kernel, sizes_of(*kind.kernel), kind.residency);
   if (bracket.upper_weight < 1) {
-    result.timing =
-        between(timing_at(kind, bracket.low), result.timing, bracket.upper_weight);
+    result.timing = between(timing_at(kind, bracket.low), result.timing, bracket.upper_weight);
   }
   return result;
 }
@@ -249,8 +248,7 @@ KernelCost GpuChip::cost_of(const Kernel& kernel, const SimulatedKernel& result,
 }
 
 void GpuChip::count_activity(const Kernel& kernel, std::int64_t times,
-                             const SimulatedKernel& result, Hertz clock,
-                             Activity& activity) const {
+                             const SimulatedKernel& result, Hertz clock, Activity& activity) const {
   const KernelWork work = work_of(kernel);
   const SwitchingCounts& switched = result.timing.switched;
   const auto add = [&](const std::string& name, std::int64_t count) {

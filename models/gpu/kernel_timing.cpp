@@ -53,9 +53,8 @@ TimingNumbers numbers_of(const KernelTiming& timing) {
 KernelTiming timing_of(const TimingNumbers& numbers) {
   KernelTiming timing;
   auto next = numbers.begin();
-  for_each_member(timing, [&](auto& member) {
-    member = std::remove_reference_t<decltype(member)>(*next++);
-  });
+  for_each_member(
+      timing, [&](auto& member) { member = std::remove_reference_t<decltype(member)>(*next++); });
   return timing;
 }
 

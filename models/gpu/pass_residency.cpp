@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-
 namespace tandem::gpu {
 namespace {
 
@@ -92,8 +91,7 @@ Residency PassResidency::enter(const Kernel& kernel, const OperandBytes& bytes) 
   return entry;
 }
 
-void PassResidency::leave(const Kernel& kernel, const OperandBytes& bytes,
-                          const Residency& entry) {
+void PassResidency::leave(const Kernel& kernel, const OperandBytes& bytes, const Residency& entry) {
   // Weights and keys stream through; rows are touched until the end.
   buffers_.touch(weights_of(kernel), bytes.weights);
   buffers_.touch(kv_of(kernel), bytes.kv);

@@ -75,8 +75,7 @@ void append(const std::filesystem::path& path, const std::string& text) {
 
 }  // namespace
 
-void KernelMemory::keep(Entries& entries, std::uint64_t kernel,
-                        std::vector<std::int64_t> numbers) {
+void KernelMemory::keep(Entries& entries, std::uint64_t kernel, std::vector<std::int64_t> numbers) {
   if (entries.insert_or_assign(kernel, std::move(numbers)).second) ++kept_;
 }
 

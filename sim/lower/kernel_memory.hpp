@@ -41,7 +41,7 @@ class KernelMemory {
   std::mutex lock_;
   std::size_t limit_;
   std::size_t kept_ = 0;
-  std::unordered_map<std::uint64_t, Entries> shelves_;             ///< by chip
+  std::unordered_map<std::uint64_t, Entries> shelves_;           ///< by chip
   std::unordered_map<std::string, std::uintmax_t> read_so_far_;  ///< bytes, by file
 };
 

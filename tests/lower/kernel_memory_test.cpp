@@ -8,7 +8,6 @@
 #include <fstream>
 #include <thread>
 
-
 namespace tandem {
 namespace {
 
