@@ -6,7 +6,7 @@ namespace tandem::gpu {
 namespace {
 
 /// Layers of a run of equal ones after which the next leave L2 as they found it.
-constexpr std::int64_t settled_layers = 4;
+constexpr std::int64_t settled_layers = 3;
 
 /// The longest run of layers of one kind in a stage.
 struct LayerRun {

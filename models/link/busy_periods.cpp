@@ -41,7 +41,7 @@ PeriodMemory::Node* PeriodMemory::add(Node& node, const PeriodEvent& event) {
 
 RememberingNetwork::RememberingNetwork(Topology topology, NetworkOptions options,
                                        std::shared_ptr<PeriodMemory> memory)
-    : network_(std::move(topology), options),
+    : network_(std::move(topology), options, memory ? memory->routes() : nullptr),
       may_remember_(options.window.count() == 0),
       memory_(memory ? std::move(memory) : std::make_shared<PeriodMemory>()),
       totals_(network_.topology().links().size()) {}

@@ -45,10 +45,13 @@ class PeriodMemory {
   /// Null when the memory is full.
   Node* add(Node& node, const PeriodEvent& event);
   [[nodiscard]] bool is_full() const;
+  /// Of all networks that use this memory.
+  [[nodiscard]] const std::shared_ptr<RouteTable>& routes() const { return routes_; }
 
  private:
   Node root_;
   std::deque<Node> nodes_;
+  std::shared_ptr<RouteTable> routes_ = std::make_shared<RouteTable>();
 };
 
 /// Contract: that of Network, without advance(), and every answer is Network's. Messages with a

@@ -11,18 +11,19 @@
 #include "sim/core/integers.hpp"
 
 namespace tandem::link {
-Network::Network(Topology topology, NetworkOptions options)
+Network::Network(Topology topology, NetworkOptions options, std::shared_ptr<RouteTable> routes)
     : topology_(std::move(topology)),
       options_(options),
+      known_routes_(routes ? std::move(routes) : std::make_shared<RouteTable>()),
       router_(topology_, options.route_reference),
       links_(topology_.links().size()) {}
 
 const std::vector<Route>& Network::routes(NodeId from, NodeId to) const {
   const std::uint64_t ends = std::uint64_t{to_index(from)} << 32 | to_index(to);
-  const auto known = known_routes_.find(ends);
-  if (known != known_routes_.end()) return known->second;
+  const auto known = known_routes_->find(ends);
+  if (known != known_routes_->end()) return known->second;
   auto found = router_.equal_routes(from, to, options_.equal_routes);
-  return known_routes_.emplace(ends, std::move(found)).first->second;
+  return known_routes_->emplace(ends, std::move(found)).first->second;
 }
 
 Network::Message Network::make_message(MessageId id, NodeId from, NodeId to, Bytes size) const {

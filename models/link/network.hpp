@@ -68,6 +68,9 @@ struct LinkStatistics {
       0;  ///< most other messages that a train found before it, when it waited
 };
 
+/// Equal routes by both ends: networks that are wired alike can share what was found.
+using RouteTable = std::unordered_map<std::uint64_t, std::vector<Route>>;
+
 /// Moves messages with serialisation, latency and contention.
 ///
 /// Contract:
@@ -77,7 +80,10 @@ struct LinkStatistics {
 ///  - ids count from 0 in the order of sending.
 class Network {
  public:
-  explicit Network(Topology topology, NetworkOptions options = {});
+  /// `routes`: found by other networks of one thread over the same topology with the same options;
+  /// null begins anew.
+  explicit Network(Topology topology, NetworkOptions options = {},
+                   std::shared_ptr<RouteTable> routes = nullptr);
   Network(const Network&) = delete;
   Network& operator=(const Network&) = delete;
   /// Throws std::logic_error when the time is too early, ModelError when there is no path, the size
@@ -173,7 +179,7 @@ class Network {
 
   Topology topology_;
   NetworkOptions options_;
-  mutable std::unordered_map<std::uint64_t, std::vector<Route>> known_routes_;  // by both ends
+  std::shared_ptr<RouteTable> known_routes_;
   mutable RouteFinder router_;  // keeps distances; answers depend on the topology alone
   CalendarQueue<Event> queue_;
   std::deque<Message> messages_;  // under way, and whole ones behind the first that is not
