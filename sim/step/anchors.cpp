@@ -1,6 +1,7 @@
 #include "sim/step/anchors.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "sim/lower/cascade.hpp"
@@ -40,6 +41,12 @@ void add_chunks(std::int64_t tokens, double visible, bool wants_logits, Batch& b
                             .wants_logits = wants_logits});
   }
 }
+
+/// A corner on the way: its place along the features so far, and their share.
+struct Place {
+  std::array<double, 7> at;
+  double weight;
+};
 
 }  // namespace
 
@@ -161,19 +168,28 @@ std::vector<Corner> corners_of(const BatchFeatures& features, const DecodeEdges&
                                            bracket_unit(features.round_tokens),
                                            prefix,
                                            bracket_half_octave(features.sharers)};
-  std::vector<Corner> corners;
-  for (unsigned mask = 0; mask < 1U << brackets.size(); ++mask) {
-    std::array<double, 7> at{};
-    double weight = 1;
-    for (unsigned i = 0; i < brackets.size(); ++i) {
-      const bool upper = (mask >> i & 1U) != 0;
-      at[i] = upper ? brackets[i].high : brackets[i].low;
-      weight *= upper ? brackets[i].upper_weight : 1 - brackets[i].upper_weight;
+  std::array<Place, 1U << 7> places;
+  places[0].weight = 1;
+  std::size_t count = 1;
+  for (std::size_t i = 0; i < brackets.size(); ++i) {
+    const Bracket& bracket = brackets[i];
+    const double upper = bracket.upper_weight;
+    // Upper halves behind the lower ones; those of no weight are not made.
+    if (upper > 0 && upper < 1) std::copy_n(places.begin(), count, places.begin() + count);
+    const std::size_t lower_end = upper < 1 ? count : 0;
+    if (upper > 0 && upper < 1) count *= 2;
+    for (std::size_t k = 0; k < count; ++k) {
+      places[k].at[i] = k < lower_end ? bracket.low : bracket.high;
+      places[k].weight *= k < lower_end ? 1 - upper : upper;
     }
-    if (weight <= 0) continue;
+  }
+  std::vector<Corner> corners;
+  corners.reserve(count);
+  for (std::size_t k = 0; k < count; ++k) {
+    const std::array<double, 7>& at = places[k].at;
     corners.push_back({{at[0], at[1], at[2], at[3], features.wants_logits, at[4], features.verifies,
                         at[5], at[6]},
-                       weight});
+                       places[k].weight});
   }
   return corners;
 }
