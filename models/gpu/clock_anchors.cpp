@@ -1,6 +1,7 @@
 #include "models/gpu/clock_anchors.hpp"
 
 #include <cmath>
+#include <string_view>
 
 namespace tandem::gpu {
 namespace {
@@ -17,6 +18,15 @@ ClockBracket bracket_clock(Hertz clock, Hertz nominal) {
   // Weights by the period of the clock.
   const double period = nominal / clock, slow = nominal / low, fast = nominal / high;
   return {low, high, (slow - period) / (slow - fast)};
+}
+
+bool is_straight(const Kernel& kernel) {
+  return !std::holds_alternative<AttentionKernel>(kernel.shape) &&
+         !std::holds_alternative<LatentAttentionKernel>(kernel.shape);
+}
+
+bool bends_between(const KernelTiming& low, const KernelTiming& high) {
+  return std::string_view(low.bound()) != high.bound();
 }
 
 KernelTiming between(const KernelTiming& low, const KernelTiming& high, double upper_weight) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "models/gpu/kernel_timing.hpp"
+#include "sim/lower/kernel.hpp"
 
 namespace tandem::gpu {
 
@@ -17,6 +18,13 @@ struct ClockBracket {
 
 /// `clock` is at least a sixth of the nominal one; one above that counts as it.
 [[nodiscard]] ClockBracket bracket_clock(Hertz clock, Hertz nominal);
+
+/// False for kernels whose time bends between two such clocks: attention, whose waves of CTAs go
+/// over from memory to exponentials within a few per cent of the clock.
+[[nodiscard]] bool is_straight(const Kernel& kernel);
+
+/// True where one thing limits the kernel at the one clock and another at the other.
+[[nodiscard]] bool bends_between(const KernelTiming& low, const KernelTiming& high);
 
 /// Every number of the two, linearly.
 [[nodiscard]] KernelTiming between(const KernelTiming& low, const KernelTiming& high,

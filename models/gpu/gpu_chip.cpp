@@ -207,14 +207,20 @@ KernelTiming GpuChip::timing_at(const KernelKind& kind, Hertz clock) const {
 }
 
 SimulatedKernel GpuChip::simulated(const KernelKind& kind, Hertz clock) const {
-  const ClockBracket bracket = bracket_clock(clock, params_.clock);
   SimulatedKernel result;
-  result.timing = timing_at(kind, bracket.high);
+  result.timing = timing_near(kind, clock);
   result.floor = floor_of(params_, peaks_, *kind.kernel, sizes_of(*kind.kernel), kind.residency);
-  if (bracket.upper_weight < 1) {
-    result.timing = between(timing_at(kind, bracket.low), result.timing, bracket.upper_weight);
-  }
   return result;
+}
+
+KernelTiming GpuChip::timing_near(const KernelKind& kind, Hertz clock) const {
+  if (!is_straight(*kind.kernel)) return timing_at(kind, clock);
+  const ClockBracket bracket = bracket_clock(clock, params_.clock);
+  const KernelTiming high = timing_at(kind, bracket.high);
+  if (bracket.upper_weight == 1) return high;
+  const KernelTiming low = timing_at(kind, bracket.low);
+  return bends_between(low, high) ? timing_at(kind, clock)
+                                  : between(low, high, bracket.upper_weight);
 }
 
 Hertz GpuChip::sustained_clock(const std::vector<KernelKind>& kinds) const {

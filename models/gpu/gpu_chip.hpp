@@ -39,7 +39,7 @@ class GpuChip final : public ChipModel {
   [[nodiscard]] std::map<std::string, Joules> energy_per_count() const override;
 
   [[nodiscard]] const GpuParams& params() const { return params_; }
-  /// A kernel at a core clock: between the two nearest at which kernels are simulated.
+  /// A kernel at a core clock.
   [[nodiscard]] SimulatedKernel simulated(const KernelKind& kind, Hertz clock) const;
   /// The clock at which the governor holds these kernels when they run over and over.
   [[nodiscard]] Hertz sustained_clock(const std::vector<KernelKind>& kinds) const;
@@ -47,6 +47,8 @@ class GpuChip final : public ChipModel {
 
  private:
   GpuChip(const GpuChip& whole, std::int64_t without);
+  /// At a clock, or between the two nearest of the anchors where that is as good.
+  [[nodiscard]] KernelTiming timing_near(const KernelKind& kind, Hertz clock) const;
   /// Simulates a kernel, or takes what an equal one did from memory.
   [[nodiscard]] KernelTiming timing_at(const KernelKind& kind, Hertz clock) const;
   [[nodiscard]] KernelCost cost_of(const Kernel& kernel, const SimulatedKernel& result,

@@ -1,5 +1,7 @@
 #include "models/gpu/short_pass.hpp"
 
+#include <algorithm>
+
 #include "sim/core/integers.hpp"
 
 namespace tandem::gpu {
@@ -27,6 +29,9 @@ LayerRun longest_run(const Stage& stage) {
 }  // namespace
 
 ShortPass short_pass(const Stage& stage) {
+  // Layers of one kind that hold their weights otherwise are not equal.
+  const auto names_layers = [](const WeightOverride& change) { return !change.names_all_layers(); };
+  if (std::ranges::any_of(stage.precision.overrides, names_layers)) return ShortPass{stage};
   const LayerRun run = longest_run(stage);
   const std::int64_t left_out = run.layers - settled_layers;
   ShortPass pass{stage};

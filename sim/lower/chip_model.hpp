@@ -231,7 +231,7 @@ struct ChipModelEntry {
   std::string doc;
   ParameterSchema schema;
   std::function<std::unique_ptr<ChipModel>(const Chip&, const Software&)> make;
-  /// Of all chips that a process makes by this entry (ChipModel::share_kernels); null: none.
+  /// Of all chips that are made by this entry (ChipModel::share_kernels); null: none.
   std::shared_ptr<KernelMemory> kernels = nullptr;
 };
 using Catalogue = std::vector<ChipModelEntry>;

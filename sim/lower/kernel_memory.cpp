@@ -75,17 +75,28 @@ void append(const std::filesystem::path& path, const std::string& text) {
 
 }  // namespace
 
-void KernelMemory::keep(Entries& entries, std::uint64_t kernel, std::vector<std::int64_t> numbers) {
-  if (entries.insert_or_assign(kernel, std::move(numbers)).second) ++kept_;
+bool KernelMemory::keep(const KernelShelf& shelf, std::uint64_t kernel,
+                        std::vector<std::int64_t> numbers) {
+  if (kept_ >= limit_) clear_all_but(shelf.chip);
+  if (kept_ >= limit_) return false;
+  if (shelves_[shelf.chip].insert_or_assign(kernel, std::move(numbers)).second) ++kept_;
+  return true;
+}
+
+/// What makes way is read again from its file when it is asked for.
+void KernelMemory::clear_all_but(std::uint64_t chip) {
+  std::erase_if(shelves_, [&](const auto& shelf) { return shelf.first != chip; });
+  std::erase_if(read_so_far_, [&](const auto& file) { return file.first.second != chip; });
+  kept_ = shelves_[chip].size();
 }
 
 /// What other processes have added since the last look.
-void KernelMemory::read_news(const KernelShelf& shelf, Entries& entries) {
+void KernelMemory::read_news(const KernelShelf& shelf) {
   const std::filesystem::path path = file_of(shelf);
   std::error_code error;
   const std::uintmax_t size = std::filesystem::file_size(path, error);
   if (error) return;
-  std::uintmax_t& seen = read_so_far_[path.string()];
+  std::uintmax_t& seen = read_so_far_[{path.string(), shelf.chip}];
   if (size <= seen) return;
   std::string text(static_cast<std::size_t>(size - seen), '\0');
   std::ifstream file(path, std::ios::binary);
@@ -98,7 +109,7 @@ void KernelMemory::read_news(const KernelShelf& shelf, Entries& entries) {
   for (std::size_t from = 0; from < all.size();) {
     const std::size_t end = all.find('\n', from);
     if (std::optional<Line> line = parse(all.substr(from, end - from))) {
-      keep(entries, line->kernel, std::move(line->numbers));
+      (void)keep(shelf, line->kernel, std::move(line->numbers));
     }
     from = end + 1;
   }
@@ -107,26 +118,27 @@ void KernelMemory::read_news(const KernelShelf& shelf, Entries& entries) {
 bool KernelMemory::find(const KernelShelf& shelf, std::uint64_t kernel,
                         std::span<std::int64_t> numbers) {
   const std::lock_guard<std::mutex> guard(lock_);
-  Entries& entries = shelves_[shelf.chip];
-  auto known = entries.find(kernel);
-  if (known == entries.end() && shelf.folder) {
-    read_news(shelf, entries);
-    known = entries.find(kernel);
+  const auto known = [&]() -> const std::vector<std::int64_t>* {
+    const auto entries = shelves_.find(shelf.chip);
+    if (entries == shelves_.end()) return nullptr;
+    const auto found = entries->second.find(kernel);
+    return found == entries->second.end() ? nullptr : &found->second;
+  };
+  const std::vector<std::int64_t>* found = known();
+  if (found == nullptr && shelf.folder) {
+    read_news(shelf);
+    found = known();
   }
-  if (known == entries.end() || known->second.size() != numbers.size()) return false;
-  std::ranges::copy(known->second, numbers.begin());
+  if (found == nullptr || found->size() != numbers.size()) return false;
+  std::ranges::copy(*found, numbers.begin());
   return true;
 }
 
 void KernelMemory::put(const KernelShelf& shelf, std::uint64_t kernel,
                        std::span<const std::int64_t> numbers) {
   const std::lock_guard<std::mutex> guard(lock_);
-  if (kept_ >= limit_) {
-    shelves_.clear();
-    kept_ = 0;
-  }
-  keep(shelves_[shelf.chip], kernel, {numbers.begin(), numbers.end()});
-  if (shelf.folder) append(file_of(shelf), line_of(kernel, numbers));
+  const bool has_room = keep(shelf, kernel, {numbers.begin(), numbers.end()});
+  if (has_room && shelf.folder) append(file_of(shelf), line_of(kernel, numbers));
 }
 
 }  // namespace tandem

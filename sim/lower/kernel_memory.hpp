@@ -1,14 +1,17 @@
-// What simulated kernels did, by content key: one memory for all chips of a process, and files that
-// processes share. A remembered kernel only replaces a simulation that would have run, so no result
-// depends on what a memory holds.
+// What simulated kernels did, by content key: one memory for all chips of a catalogue, and files
+// that processes share. A remembered kernel only replaces a simulation that would have run, so no
+// result depends on what a memory holds.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <span>
+#include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace tandem {
@@ -26,7 +29,8 @@ struct KernelShelf {
 /// cannot be written is ignored.
 class KernelMemory {
  public:
-  /// Entries of all shelves that are kept in memory before it starts over.
+  /// `limit`: entries in memory. Where it is reached other shelves make way; a shelf that fills it
+  /// alone takes no more, and its file grows no further.
   explicit KernelMemory(std::size_t limit = 200'000) : limit_(limit) {}
   /// Fills `numbers`; false where the kernel is not known with as many of them.
   [[nodiscard]] bool find(const KernelShelf& shelf, std::uint64_t kernel,
@@ -35,14 +39,17 @@ class KernelMemory {
 
  private:
   using Entries = std::unordered_map<std::uint64_t, std::vector<std::int64_t>>;
-  void read_news(const KernelShelf& shelf, Entries& entries);
-  void keep(Entries& entries, std::uint64_t kernel, std::vector<std::int64_t> numbers);
+  void read_news(const KernelShelf& shelf);
+  /// False where there is no room.
+  bool keep(const KernelShelf& shelf, std::uint64_t kernel, std::vector<std::int64_t> numbers);
+  void clear_all_but(std::uint64_t chip);
 
   std::mutex lock_;
   std::size_t limit_;
   std::size_t kept_ = 0;
-  std::unordered_map<std::uint64_t, Entries> shelves_;           ///< by chip
-  std::unordered_map<std::string, std::uintmax_t> read_so_far_;  ///< bytes, by file
+  std::unordered_map<std::uint64_t, Entries> shelves_;  ///< by chip
+  std::map<std::pair<std::string, std::uint64_t>, std::uintmax_t>
+      read_so_far_;  ///< bytes, by file and chip
 };
 
 }  // namespace tandem

@@ -105,6 +105,8 @@ std::int64_t StreamingReplica::tokens_at_hand() const {
 std::int64_t StreamingReplica::width_of_pass() {
   const std::int64_t tokens = tokens_at_hand();
   const std::int64_t context = ready_.front().context;
+  constexpr std::size_t most_kept = 10'000;
+  if (widths_.size() >= most_kept) widths_.clear();
   const auto [known, is_new] = widths_.try_emplace({context, tokens}, 1);
   if (is_new) known->second = best_width(context, tokens);
   return known->second;

@@ -247,20 +247,19 @@ Picoseconds GangModel::exchanges_floor(const Stage& own, const std::vector<ChipA
   const auto [known, is_new] = pass_floors_.try_emplace(hash.value());
   if (!is_new) return known->second;
   Picoseconds sum{0};
-  for (const Repeated& one : exchanges_of(own, loads, batch).kinds) {
+  for (const Repeated& one : exchanges_of(own, loads, batch)) {
     sum += exchange_floor(chips, own.shard, one.exchange) * one.times;
   }
   return known->second = sum;
 }
 
-const GangModel::PassExchanges& GangModel::exchanges_of(const Stage& own, std::uint64_t loads,
-                                                        const Batch& batch) {
+const std::vector<GangModel::Repeated>& GangModel::exchanges_of(const Stage& own,
+                                                                std::uint64_t loads,
+                                                                const Batch& batch) {
   const auto [known, is_new] = exchanges_->try_emplace(loads);
-  PassExchanges& pass = known->second;
-  if (!is_new) return pass;
-  pass.all = lower(own, batch).exchanges;
+  if (!is_new) return known->second;
   std::map<std::uint64_t, Repeated> kinds;
-  for (const Exchange& exchange : pass.all) {
+  for (const Exchange& exchange : lower(own, batch).exchanges) {
     if (exchange.rows == 0 || exchange.group == RankGroup::Elsewhere) continue;
     Hasher hash;
     add_exchange(exchange, hash);
@@ -268,8 +267,14 @@ const GangModel::PassExchanges& GangModel::exchanges_of(const Stage& own, std::u
     kind.exchange = exchange;
     ++kind.times;
   }
-  for (const auto& [key, kind] : kinds) pass.kinds.push_back(kind);
-  return pass;
+  for (const auto& [key, kind] : kinds) known->second.push_back(kind);
+  return known->second;
+}
+
+const std::vector<Exchange>& GangModel::exchange_list(const Stage& own, const Batch& batch) {
+  const auto [known, is_new] = lists_.try_emplace(loads_key(own, batch));
+  if (is_new) known->second = lower(own, batch).exchanges;
+  return known->second;
 }
 
 const CollectiveCost& GangModel::price_of(const std::vector<ChipAddress>& chips, const Shard& shard,
@@ -319,7 +324,7 @@ const RankWork& GangModel::work_of(const Worker& worker, const Stage& own, const
     work->result = summary_of(worker.chip->simulate(own, batch));
     if (!all) store_.put(stored, work->result);
   }
-  work->exchanges = exchanges_of(own, loads_key(own, batch), batch).all;
+  work->exchanges = exchange_list(own, batch);
   return *work;
 }
 

@@ -99,13 +99,12 @@ class GangModel {
     Exchange exchange;
     std::int64_t times = 0;
   };
-  struct PassExchanges {
-    std::vector<Exchange> all;  ///< in the order of the pass
-    std::vector<Repeated> kinds;
-  };
-  using Exchanges = std::map<std::uint64_t, PassExchanges>;
+  using Exchanges = std::map<std::uint64_t, std::vector<Repeated>>;
   /// What a chip exchanges in a pass; loads_key() knows batches that exchange the same.
-  const PassExchanges& exchanges_of(const Stage& own, std::uint64_t loads, const Batch& batch);
+  const std::vector<Repeated>& exchanges_of(const Stage& own, std::uint64_t loads,
+                                            const Batch& batch);
+  /// The same one by one, in the order of the pass.
+  const std::vector<Exchange>& exchange_list(const Stage& own, const Batch& batch);
   /// A chip as it computes in a pass.
   struct Worker {
     const ChipModel* chip;
@@ -125,9 +124,10 @@ class GangModel {
   StageStore& store_;
   std::map<std::int64_t, std::unique_ptr<ChipModel>> beside_;  ///< by units given away
   std::map<std::uint64_t, CollectiveCost> prices_;
-  std::map<std::uint64_t, Picoseconds> floors_;       ///< of exchanges
-  std::shared_ptr<Exchanges> exchanges_;              ///< by stage and load; no chip is in it
-  std::map<std::uint64_t, Picoseconds> pass_floors_;  ///< of all exchanges of a pass
+  std::map<std::uint64_t, Picoseconds> floors_;           ///< of exchanges
+  std::shared_ptr<Exchanges> exchanges_;                  ///< by stage and load; no chip is in it
+  std::map<std::uint64_t, std::vector<Exchange>> lists_;  ///< of passes that were simulated
+  std::map<std::uint64_t, Picoseconds> pass_floors_;      ///< of all exchanges of a pass
 };
 
 }  // namespace tandem

@@ -26,7 +26,10 @@ std::uint64_t loads_key(const Stage& own, const Batch& batch) {
   for (const GroupLoad& load : loads_of(batch, own.shard.of.attention_data)) {
     hash.add(load.fresh).add(load.fresh_prompts).add(load.sampled);
   }
-  if (own.shard.of.context > 1) hash.add(key_of(batch));
+  if (own.shard.of.context > 1) {
+    const bool splits = own.shard.of.attention_data > 1;
+    hash.add(key_of(splits ? slices_of_group(batch, own.shard.group()) : batch));
+  }
   return hash.value();
 }
 

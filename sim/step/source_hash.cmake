@@ -2,11 +2,11 @@
 # that results stored by another version of them are never reused. Run at build time:
 #   cmake -DROOT=... -DOUTPUT=... -P source_hash.cmake
 set(patterns)
-foreach(room sim/core sim/numerics sim/describe sim/lower sim/kernel sim/step
-             models/hbm models/gpu models/lpu)
+foreach(room sim/core sim/graph sim/numerics sim/describe sim/lower sim/kernel sim/step
+             models/hbm models/gpu models/link models/lpu)
   list(APPEND patterns ${ROOT}/${room}/*.cpp ${ROOT}/${room}/*.hpp)
 endforeach()
-file(GLOB sources RELATIVE ${ROOT} ${patterns})
+file(GLOB_RECURSE sources RELATIVE ${ROOT} ${patterns})
 list(SORT sources)
 set(digest "")
 foreach(source ${sources})

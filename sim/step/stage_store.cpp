@@ -2,10 +2,12 @@
 
 #include <unistd.h>
 
+#include <array>
 #include <charconv>
 #include <fstream>
 #include <sstream>
 #include <string_view>
+#include <thread>
 
 #include "sim/core/hash.hpp"
 
@@ -98,13 +100,21 @@ std::vector<std::int64_t> numbers_of(const Fit& fit) {
           fit.state_per_sequence.count()};
 }
 
-// A reader sees the whole file or none: the text goes to a name of this process and is renamed.
+/// Of this thread of this process on this host: folders are shared by many of each.
+std::string writer_name() {
+  std::array<char, 256> host{};
+  (void)::gethostname(host.data(), host.size() - 1);
+  std::ostringstream name;
+  name << host.data() << '.' << ::getpid() << '.' << std::this_thread::get_id();
+  return name.str();
+}
+
+// A reader sees the whole file or none: the text goes to a name of this thread and is renamed.
 void write_text(const std::filesystem::path& path, const std::string& text) {
   std::error_code error;
   std::filesystem::create_directories(path.parent_path(), error);
   if (error) return;
-  const std::filesystem::path temporary =
-      path.string() + "." + std::to_string(static_cast<long>(::getpid()));
+  const std::filesystem::path temporary = path.string() + "." + writer_name();
   {
     std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
     file << text;

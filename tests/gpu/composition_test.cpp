@@ -103,10 +103,17 @@ TEST(PassFloor, IsTheSumOverAllLayers) {
 TEST(PassTime, IsThatOfAllKernelsOneByOne) {
   const Loader files = shipped_files();
   const GpuChip chip(files.chip("h100_sxm"), Software{});
-  for (const char* name : {"llama-3.1-70b", "deepseek-v3"}) {
+  for (const auto& [name, other_layers] :
+       {std::pair("llama-3.1-70b", false), {"llama-3.1-70b", true}, {"deepseek-v3", false}}) {
     SCOPED_TRACE(name);
     Stage stage = whole_model(files.network(name), {ElementType::Fp8E4m3});
     stage.shard.of.tensor = 8;
+    if (other_layers) {
+      stage.precision.overrides = {{.first_layer = 10,
+                                    .last_layer = 19,
+                                    .part = std::nullopt,
+                                    .weights = {ElementType::Bfloat16}}};
+    }
     const Batch batch{{{0, 700, 1, true}, {1, 90, 1, true}}};
     const StageCost cost = chip.simulate(stage, batch, nullptr);
     const KernelGraph graph = lower(stage, batch);
@@ -128,6 +135,7 @@ TEST(PassTime, IsThatOfAllKernelsOneByOne) {
     }
     segments.push_back(since);
     EXPECT_EQ(cost.time, total);
+    EXPECT_EQ(cost.floor, chip.floor(stage, batch));
     EXPECT_EQ(cost.segments, segments);
     std::map<std::string, Picoseconds> found;
     std::int64_t kernels = 0;

@@ -90,12 +90,28 @@ TEST(KernelMemory, TakesNoDamagedLine) {
   EXPECT_EQ(found(shelf, 10), std::nullopt);
 }
 
-TEST(KernelMemory, StartsOverWhenItIsFull) {
+TEST(KernelMemory, OtherShelvesMakeWayAndAreReadAgain) {
+  const ScratchFolder folder;
+  const KernelShelf one{1, folder.path()}, other{2, folder.path()};
   KernelMemory memory(2);
   Numbers numbers{};
-  for (std::uint64_t kernel = 0; kernel < 3; ++kernel) memory.put({1}, kernel, Numbers{});
-  EXPECT_FALSE(memory.find({1}, 0, numbers));
-  EXPECT_TRUE(memory.find({1}, 2, numbers));
+  memory.put(one, 1, Numbers{1, 1, 1});
+  memory.put(one, 2, Numbers{2, 2, 2});
+  memory.put(other, 3, Numbers{3, 3, 3});
+  EXPECT_TRUE(memory.find(other, 3, numbers));
+  EXPECT_TRUE(memory.find(one, 1, numbers)) << "from its file";
+}
+
+TEST(KernelMemory, AShelfThatFillsItTakesNoMore) {
+  const ScratchFolder folder;
+  const KernelShelf shelf{1, folder.path()};
+  KernelMemory memory(2);
+  Numbers numbers{};
+  for (std::uint64_t kernel = 0; kernel < 3; ++kernel) memory.put(shelf, kernel, Numbers{});
+  EXPECT_TRUE(memory.find(shelf, 0, numbers));
+  EXPECT_FALSE(memory.find(shelf, 2, numbers));
+  EXPECT_EQ(found(shelf, 2), std::nullopt) << "the file grows no further";
+  EXPECT_EQ(found(shelf, 1), Numbers{});
 }
 
 TEST(KernelMemory, IsSharedByThreads) {
