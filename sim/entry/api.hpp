@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -31,6 +32,7 @@ struct RunRequest {
   bool with_timeline = false;
   bool all_ranks = false;
   bool with_swings = false;
+  std::function<void()> poll;  ///< RunOptions::poll
 };
 /// One request of a run as the Python module hands it over: fields without gaps.
 struct RequestRow {
@@ -129,6 +131,7 @@ struct CapacityRequest {
   bool curve = false;
   double tolerance = 0.02;  ///< CapacityOptions::tolerance
   std::string store = "none";
+  std::function<void()> poll;  ///< RunOptions::poll
 };
 struct CapacityAnswer {
   std::string json;

@@ -98,6 +98,7 @@ std::unique_ptr<MeasuredCapacity> measure(const Context& context, const Capacity
   options.curve = request.curve;
   options.tolerance = request.tolerance;
   options.run.store = store_of(request.store);
+  options.run.poll = request.poll;
   measured->capacity = find_capacity(measured->scenario, *measured->model, options);
   measured->accounting = account(measured->scenario, measured->capacity.run);
   measured->sensitivity =
@@ -179,6 +180,7 @@ RunAnswer run_scenario(const Context& context, const RunRequest& request) {
   options.perturbation = request.perturbation;
   options.seed = request.seed;
   options.store = store_of(request.store);
+  options.poll = request.poll;
   options.timeline = request.with_timeline ? &timeline : nullptr;
   ServiceModel model(scenario, context.catalogue, context.make_network, options.store);
   const RunResult result = model.run(scenario.traffic, options);

@@ -3,6 +3,8 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <chrono>
+#include <functional>
 #include <optional>
 
 #include "sim/core/diagnostics.hpp"
@@ -39,6 +41,20 @@ void raise_config_error(const py::object& type, const ConfigError& error) {
   PyErr_SetObject(type.ptr(), instance.ptr());
 }
 
+constexpr auto time_between_polls = std::chrono::milliseconds(20);
+
+/// Lets Python see a signal (Ctrl-C) in the middle of a run: what its handler raises ends the run.
+/// The clock decides only when to look, never what is computed.
+std::function<void()> signal_poll() {
+  return [last = std::chrono::steady_clock::now()]() mutable {
+    const auto now = std::chrono::steady_clock::now();
+    if (now - last < time_between_polls) return;
+    last = now;
+    const py::gil_scoped_acquire acquire;
+    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+  };
+}
+
 /// (JSON, packed rows of RequestRow, Chrome trace).
 py::tuple run(const std::string& scenario, const Changes& changes, const std::string& fidelity,
               bool exact, std::optional<std::uint64_t> seed, const std::string& store,
@@ -52,6 +68,7 @@ py::tuple run(const std::string& scenario, const Changes& changes, const std::st
   request.store = store;
   request.with_rows = true;
   request.with_timeline = timeline;
+  request.poll = signal_poll();
   RunAnswer answer;
   {
     py::gil_scoped_release release;
@@ -139,6 +156,7 @@ std::string capacity(const std::vector<std::string>& scenarios, const Changes& c
   request.overrides = as_overrides(changes);
   request.curve = curve;
   request.store = store;
+  request.poll = signal_poll();
   return capacity_of(make_context(), request).json;
 }
 

@@ -98,6 +98,15 @@ std::string curve_text(const CapacityReport& report) {
   return fmt::format("\n{}\n{}", report.scenario.name, table(rows));
 }
 
+/// "llama8b_gpu: warning: ...", a line each.
+std::string warnings_text(const CapacityReport& report) {
+  std::string text;
+  for (const std::string& warning : report.capacity.warnings) {
+    text += fmt::format("\n{}: warning: {}\n", report.scenario.name, warning);
+  }
+  return text;
+}
+
 Json load_json(const LoadPoint& point) {
   return {{"load", point.load},
           {"output_tokens_per_s", point.output_tokens_per_s},
@@ -141,6 +150,7 @@ std::string capacity_page(const std::vector<CapacityReport>& reports) {
     }
   }
   std::string text = table(rows);
+  for (const CapacityReport& report : reports) text += warnings_text(report);
   for (const CapacityReport& report : reports) text += curve_text(report);
   return text;
 }
@@ -157,6 +167,7 @@ std::string capacity_json(const std::vector<CapacityReport>& reports) {
          {"load_unit", c.load_unit},
          {"tolerance", c.tolerance},
          {"limit", c.limit},
+         {"warnings", c.warnings},
          {"bottleneck", c.bottleneck},
          {"per", shares_json(capacity_shares(report))},
          {"next", c.next.load > 0 ? load_json(c.next) : Json(nullptr)},

@@ -31,9 +31,8 @@ struct CapacityShares {
 /// One table, what limits each system, and curves of throughput against interactivity below.
 [[nodiscard]] std::string capacity_page(const std::vector<CapacityReport>& reports);
 
-/// {"systems": [{scenario, load, load_unit, tolerance, limit, bottleneck, per, next, curve,
-/// result},
-/// ...]}.
+/// {"systems": [{scenario, load, load_unit, tolerance, limit, warnings, bottleneck, per,
+/// next, curve, result}, ...]}.
 [[nodiscard]] std::string capacity_json(const std::vector<CapacityReport>& reports);
 
 /// The curves, one row per system and load: scenario, load, load_unit, output_tokens_per_s,

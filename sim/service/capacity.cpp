@@ -16,6 +16,8 @@ constexpr std::int64_t audit_steps_per_point = 10;
 constexpr std::int64_t requests_per_user = 3;
 constexpr std::int64_t most_times_requests = 16;
 constexpr std::int64_t requests_to_judge = 200;  ///< a queue that grows by a tenth shows
+constexpr std::int64_t rounds_of_warm_up = 2;    ///< advice: users' requests to leave out
+constexpr std::int64_t times_warm_up = 4;        ///< advice: requests over those left out
 constexpr double most_times_rate = 1024;         ///< of the scenario's rate, up and down
 constexpr double least_times_rate = 1.0 / 64;
 
@@ -165,6 +167,20 @@ std::string busiest_pool(const RunResult& result) {
   return busiest->name + ": " + busiest->bottleneck;
 }
 
+/// Where only the users' first requests, which come within one predicted answer, break the TTFT.
+std::optional<std::string> warning_of_start(const Scenario& scenario, const LoadPoint& next) {
+  const bool is_ttft_alone = limit_at(scenario.slo, next) == "ttft_p99";
+  if (!is_ttft_alone || scenario.traffic.has_warm_up() || !next.ttft_p99_later_ms) return {};
+  if (*next.ttft_p99_later_ms > to_milliseconds(*scenario.slo.ttft_p99)) return {};
+  const std::int64_t warm_up = rounds_of_warm_up * std::llround(next.load);
+  return fmt::format(
+      "the limit is set by the users' first requests: with {} {} the TTFT p99 is {:.4g} ms with "
+      "them, {:.4g} ms without; for a service in its steady state set traffic.warm_up to {} and "
+      "traffic.requests to {} or more",
+      next.load, load_unit_of(scenario.traffic), next.ttft_ms.p99, *next.ttft_p99_later_ms, warm_up,
+      times_warm_up * warm_up);
+}
+
 std::string limit_without_failure(const Scenario& scenario, const ServiceModel& model) {
   if (scenario.traffic.arrivals != ArrivalKind::Closed || scenario.traffic.has_sessions()) {
     return "nothing up to the highest load tried";
@@ -184,12 +200,16 @@ LoadPoint load_point(const Scenario& scenario, const RunResult& result) {
                    ? static_cast<double>(result.traffic.concurrency)
                    : result.traffic.rate;
   const MeasuredWindow window = measured_window(result);
-  std::vector<double> ttft, tpot;
+  std::vector<double> ttft, tpot, later_ttft;
   for (std::size_t i = 0; i < result.requests.size(); ++i) {
     if (!window.covers[i]) continue;
     const RequestRecord& record = result.requests[i];
     ttft.push_back(record.ttft_ms);
+    if (!record.opens_user) later_ttft.push_back(record.ttft_ms);
     if (record.output > 1) tpot.push_back(record.tpot_ms);
+  }
+  if (result.traffic.arrivals == ArrivalKind::Closed && !later_ttft.empty()) {
+    point.ttft_p99_later_ms = summarise(std::move(later_ttft)).p99;
   }
   point.ttft_ms = summarise(std::move(ttft));
   point.tpot_ms = summarise(std::move(tpot));
@@ -236,6 +256,9 @@ CapacityResult find_capacity(const Scenario& scenario, ServiceModel& model,
   if (found.bad > 0) {
     result.next = trials.point(found.bad);
     result.limit = limit_at(scenario.slo, result.next);
+    if (auto warning = warning_of_start(scenario, result.next)) {
+      result.warnings.push_back(std::move(*warning));
+    }
   } else {
     result.limit = limit_without_failure(scenario, model);
   }

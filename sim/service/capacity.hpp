@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,8 @@ struct LoadPoint {
   double output_tokens_per_s_per_chip = 0;  ///< of the chips placed
   double output_tokens_per_s_per_user = 0;  ///< 1000 / mean TPOT in ms
   Summary ttft_ms;
+  /// Closed loop: p99 without the first request of each user, which come together.
+  std::optional<double> ttft_p99_later_ms;
   Summary tpot_ms;
   double utilisation = 0;  ///< of the busiest station of the busiest pool
   bool saturated = false;  ///< the queue grew for as long as requests came (Backlog)
@@ -42,10 +45,11 @@ struct CapacityResult {
   /// What stops a higher load: "ttft_p99", "tpot_p99", both joined by " and ", "saturation",
   /// "memory slots", "max_sequences", or "nothing up to the highest load tried".
   std::string limit;
-  std::string bottleneck;        ///< busiest pool and what bounds it: "decode: hbm"
-  LoadPoint next;                ///< the lowest load tried that fails; load 0 when none did
-  RunResult run;                 ///< at `load` (at the smallest load when that is 0)
-  std::vector<LoadPoint> curve;  ///< all loads tried, rising; none unless asked for
+  std::string bottleneck;             ///< busiest pool and what bounds it: "decode: hbm"
+  LoadPoint next;                     ///< the lowest load tried that fails; load 0 when none did
+  RunResult run;                      ///< at `load` (at the smallest load when that is 0)
+  std::vector<LoadPoint> curve;       ///< all loads tried, rising; none unless asked for
+  std::vector<std::string> warnings;  ///< what the limit hangs on, and what to set instead
 };
 
 [[nodiscard]] LoadPoint load_point(const Scenario& scenario, const RunResult& result);

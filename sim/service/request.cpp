@@ -36,6 +36,7 @@ RequestRecord record_of(const Request& request) {
   record.priority = request.priority;
   record.session = request.session;
   record.turn = request.turn;
+  record.opens_user = request.opens_user;
   return record;
 }
 

@@ -31,6 +31,7 @@ struct Request {
   std::int64_t group = -1;         ///< of requests that share parts of their prompts; -1: none
   std::int64_t session = -1;       ///< of one user or conversation; -1: not known
   std::int64_t turn = 0;           ///< of the session
+  bool opens_user = false;         ///< closed loop: the first request of its user
   std::vector<SharedPart> shared;  ///< from the start of the prompt
   Picoseconds arrival;
   std::int64_t prompt = 0;
@@ -84,6 +85,7 @@ struct RequestRecord {
   std::int64_t priority = 0;
   std::int64_t session = -1;  ///< of one user or conversation; -1: not known
   std::int64_t turn = 0;      ///< of the session
+  bool opens_user = false;    ///< closed loop: the first request of its user
   double ttft_floor_ms = 0;
   double tpot_floor_ms = 0;
   std::string deployment;  ///< of a mix of models, whose answer it is

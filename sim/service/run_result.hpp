@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -32,6 +33,8 @@ struct RunOptions {
   std::optional<std::int64_t> audit_steps;  ///< instead of the scenario's
   std::optional<std::string> store;         ///< folder of stored results; none: memory only
   TimelineRecorder* timeline = nullptr;
+  /// Called between any two events of the run, often; what it throws ends the run. None: nothing.
+  std::function<void()> poll;
 };
 
 /// A pass that stands for a share of the run's time.

@@ -35,7 +35,7 @@ class ServiceRun {
 
   RunResult run() {
     source_->start();
-    agenda_.run();
+    agenda_.run(options_.poll);
     if (source_->answered_count() != traffic_.requests) {
       throw ModelError(
           fmt::format("service: {} of {} requests were never answered: the scheduler's rules "

@@ -87,10 +87,11 @@ void RequestSource::answered(Request& request, Picoseconds now) {
   agenda_.wake(*this, now, Phase::Release);
 }
 
-void RequestSource::send_one(Picoseconds now) {
+void RequestSource::send_one(Picoseconds now, bool opens_user) {
   Request request;
   request.id = static_cast<std::int64_t>(requests_.size());
   request.arrival = now;
+  request.opens_user = opens_user;
   set_lengths(request);
   requests_.push_back(request);
   inlet_.arrived(requests_.back(), now);
@@ -122,7 +123,7 @@ Picoseconds RequestSource::start_of(std::int64_t index) const {
 void RequestSource::start_users(Picoseconds now) {
   while (started_ < traffic_.concurrency && start_of(started_) <= now && has_more()) {
     ++started_;
-    send_one(now);
+    send_one(now, true);
   }
   if (started_ < traffic_.concurrency && has_more()) {
     agenda_.wake(*this, start_of(started_), Phase::Release);
@@ -134,13 +135,13 @@ void RequestSource::act(Picoseconds now, Phase phase) {
   if (traffic_.arrivals == ArrivalKind::Closed) {
     start_users(now);
     for (; due_ > 0; --due_) {
-      if (has_more()) send_one(now);
+      if (has_more()) send_one(now, false);
     }
     return;
   }
   Picoseconds next = now;
   while (next <= now) {  // recorded requests may come at once
-    send_one(now);
+    send_one(now, false);
     if (!has_more()) return;
     next = next_arrival(now);
   }

@@ -55,7 +55,7 @@ class RequestSource final : public Component, public AnswerSink {
   [[nodiscard]] bool has_more() const {
     return static_cast<std::int64_t>(requests_.size()) < traffic_.requests;
   }
-  void send_one(Picoseconds now);
+  void send_one(Picoseconds now, bool opens_user);
   void start_users(Picoseconds now);
   /// When closed-loop user `index` sends the first request.
   [[nodiscard]] Picoseconds start_of(std::int64_t index) const;

@@ -23,6 +23,7 @@ class SystemAgenda::Impl {
         const Phase phase = std::get<1>(agenda_.wishes_.begin()->first);
         agenda_.wishes_.erase(agenda_.wishes_.begin());
         agenda_.forget(component_, now());
+        if (agenda_.poll_) agenda_.poll_();
         component_.act(now(), phase);
       }
       if (agenda_.pending_[&component_].contains(now())) wake_at(now());
@@ -43,6 +44,7 @@ class SystemAgenda::Impl {
   }
 
   Session session_;
+  std::function<void()> poll_;
   /// (time, phase, order of the wish) -> component.
   std::map<std::tuple<Picoseconds, Phase, std::uint64_t>, Component*> wishes_;
   std::uint64_t next_wish_ = 0;
@@ -64,7 +66,8 @@ void SystemAgenda::wake(Component& component, Picoseconds time, Phase phase) {
   impl_->shells_.at(&component)->wake_at(time);
 }
 
-void SystemAgenda::run() {
+void SystemAgenda::run(const std::function<void()>& poll) {
+  impl_->poll_ = poll;
   impl_->session_.run();
 }
 

@@ -1,6 +1,7 @@
 // The agenda of real runs: SystemC moves time, one module per component. Shows nothing of SystemC.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -20,8 +21,9 @@ class SystemAgenda final : public Agenda {
   ~SystemAgenda() override;
   void add(Component& component, const std::string& name);
   void wake(Component& component, Picoseconds time, Phase phase) override;
-  /// Runs until nobody has a wish. What components throw comes out.
-  void run();
+  /// Runs until nobody has a wish; calls `poll`, if there is one, before every action. What
+  /// components and `poll` throw comes out.
+  void run(const std::function<void()>& poll = {});
 
  private:
   class Impl;

@@ -4,6 +4,8 @@ import concurrent.futures
 import json
 import multiprocessing
 import resource
+import subprocess
+import sys
 
 import pytest
 
@@ -53,6 +55,29 @@ def test_same_input_same_bytes_and_no_growth_of_memory_over_500_runs(tmp_path):
         assert once(fidelity="analytical") == floor
     grown = resident_kib() - before
     assert grown < 1024, f"resident memory grew by {grown} KiB over 448 of 500 runs"
+
+
+INTERRUPTED = """
+import os, signal, threading, time
+import tandem
+change = {"traffic.concurrency": 8, "traffic.prompt_tokens": 64, "traffic.output_tokens": 256}
+small = {**change, "traffic.requests": 2, "traffic.concurrency": 1, "traffic.output_tokens": 2}
+before = tandem.run("llama8b_gpu", set=small, fidelity="analytical").summary
+threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+start = time.monotonic()
+try:
+    tandem.run("llama8b_gpu", set={**change, "traffic.requests": 20000}, fidelity="analytical")
+    print("ran to its end")
+except KeyboardInterrupt:
+    print("ended" if time.monotonic() - start < 2.5 else "too late")
+assert tandem.run("llama8b_gpu", set=small, fidelity="analytical").summary == before
+"""
+
+
+def test_an_interrupt_ends_a_long_run_and_the_next_one_is_whole():
+    told = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True,
+                          check=False, timeout=60)
+    assert (told.stdout, told.stderr) == ("ended\n", "")
 
 
 def test_timeline_is_a_chrome_trace():

@@ -146,6 +146,42 @@ TEST(Capacity, OfUsersWhoThinkIsOfMoreUsersThanThereIsRoomFor) {
   EXPECT_GT(result.load, 10);
 }
 
+/// Users who all come at once: their first prompts queue, the later ones come as answers end.
+Scenario users_at_once() {
+  Scenario s = fakes::scenario();
+  s.traffic.output_tokens = 100;
+  s.traffic.requests = 1;
+  s.slo.ttft_p99 = 18_us;
+  return s;
+}
+
+TEST(Capacity, WarnsWhereOnlyFirstRequestsBreakTheTimeToTheFirstToken) {
+  const CapacityResult result = search(users_at_once());
+  EXPECT_EQ(result.limit, "ttft_p99");
+  ASSERT_TRUE(result.next.ttft_p99_later_ms);
+  EXPECT_GT(result.next.ttft_ms.p99, 18e-3);
+  EXPECT_LE(*result.next.ttft_p99_later_ms, 18e-3);
+  ASSERT_EQ(result.warnings.size(), 1u);
+  EXPECT_NE(result.warnings[0].find("users' first requests"), std::string::npos);
+}
+
+TEST(Capacity, DoesNotWarnOfFirstRequestsThatAreLeftOut) {
+  Scenario s = users_at_once();
+  s.traffic.warm_up_requests = 16;
+  s.traffic.requests = 64;
+  const CapacityResult result = search(s);
+  EXPECT_GT(result.load, search(users_at_once()).load);
+  EXPECT_TRUE(result.warnings.empty());
+}
+
+TEST(Capacity, DoesNotWarnWhereLaterRequestsMissTheObjectiveToo) {
+  Scenario s = users_at_once();
+  s.serving.max_sequences = 1;  // whoever waits, waits for a whole answer, in every round
+  const CapacityResult result = search(s);
+  EXPECT_EQ(result.limit, "ttft_p99");
+  EXPECT_TRUE(result.warnings.empty());
+}
+
 TEST(Capacity, NamesWhatTheLoadCounts) {
   Traffic traffic;
   EXPECT_EQ(load_unit_of(traffic), "users");
