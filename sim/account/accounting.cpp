@@ -191,15 +191,16 @@ std::map<std::string, double> components_of(const Scenario& scenario, const RunR
 void add_costs(const Scenario& scenario, const RunResult& result, double seconds,
                Accounting& books) {
   const CostModel costs(scenario, watts_per_chip(result, books, seconds));
-  books.usd_per_hour = costs.whole_system();
+  // Hours in which models are loaded cost as much and serve nobody.
+  const double loaded = share_loaded(scenario.prices.parameters);
+  if (const auto whole = costs.whole_system()) books.usd_per_hour = *whole / loaded;
   double used = 0, input = 0;
   for (const PoolUse& pool : result.pools) {
     const std::optional<double> cost = costs.pool(pool);
     if (!cost) return;
     const PoolTotals& t = pool.totals;
     const double floors = t.prefill_floor_s + t.decode_floor_s;
-    // Hours in which models are loaded cost as much and serve nobody.
-    const double serving = *cost / share_loaded(scenario.prices.parameters);
+    const double serving = *cost / loaded;
     used += serving;
     input += floors > 0 ? serving * t.prefill_floor_s / floors : 0;
   }

@@ -53,7 +53,8 @@ struct EnergyCoefficients {
 
 /// Accounts for a run. Host power and the prices of the whole system fall on placed chips by their
 /// share of all chips. Electricity and hosting are charged on the power drawn where chips are
-/// owned; rent includes them. Costs per token use usd_per_hour_used, split between prompt and
+/// owned; rent includes them. Hours are those of service, which pay for hours in which models are
+/// loaded. Costs per token use usd_per_hour_used, split between prompt and
 /// generated tokens by their analytical time in the passes; idle time follows the same shares.
 /// Throws ModelError for an activity without an energy per count.
 [[nodiscard]] Accounting account(const Scenario& scenario, const RunResult& result);

@@ -76,7 +76,9 @@ void add_costs(const ParameterSet& prices, const RunResult& result, const HourOf
     const double upkeep = upkeep_usd_per_hour(prices, *books.average_power_w);
     costs.owned = *capital + upkeep;
     if (costs.rented && *costs.rented > upkeep) {
-      costs.owning_pays_above = *capital / (*costs.rented - upkeep);
+      // `capital` is spread over the book's share of hours in use; the share that pays is sought.
+      const double in_use_always = *capital * capital_terms(prices).utilisation;
+      costs.owning_pays_above = in_use_always / (*costs.rented - upkeep);
     }
   }
   if (price_or(prices, "purchase.output", 0) > 0) {

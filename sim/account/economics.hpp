@@ -22,7 +22,9 @@ struct HourlyCosts {
   std::optional<double> owned;     ///< capital, electricity, hosting
   std::optional<double> rented;    ///< electricity and hosting included
   std::optional<double> purchase;  ///< the same tokens bought from others
-  /// Share of the hours in use from which owning costs less than renting those hours alone.
+  /// Share of the hours in use from which owning costs less than renting those hours alone: the
+  /// `utilisation` of the price book at which `owned` is `rented`. Above 1 renting always costs
+  /// less.
   std::optional<double> owning_pays_above;
   /// Share of the run's tokens from which running (owned, else rented) costs less than buying.
   std::optional<double> running_pays_above;

@@ -61,6 +61,20 @@ TEST(Economics, OwningPaysFromTheUseThatItsCapitalTakesOfTheRentItSaves) {
   EXPECT_NEAR(*e.usd_per_hour.owning_pays_above, 2 / (3 - 0.0416), 1e-4);
 }
 
+TEST(Economics, OwningCostsAsMuchAsRentingAtTheUseFromWhichItPays) {
+  // Half of the hours in use: 4 USD of capital for each, from the same share on.
+  const HourlyCosts half =
+      Books(priced_with({{"chips.big.rent", 3}, {"utilisation", 0.5}})).economics().usd_per_hour;
+  EXPECT_NEAR(*half.owned, 4.0416, 1e-4);
+  EXPECT_NEAR(*half.owning_pays_above, 2 / (3 - 0.0416), 1e-4);
+  const HourlyCosts there =
+      Books(priced_with({{"chips.big.rent", 3}, {"utilisation", *half.owning_pays_above}}))
+          .economics()
+          .usd_per_hour;
+  EXPECT_NEAR(*there.owned, *there.rented, 1e-9);
+  EXPECT_NEAR(*there.owning_pays_above, *half.owning_pays_above, 1e-9);
+}
+
 TEST(Economics, RunningPaysFromTheLoadAtWhichBoughtTokensCostAsMuch) {
   const Economics e =
       Books(priced_with({{"purchase.input", 1000}, {"purchase.output", 5000}})).economics();
@@ -74,6 +88,19 @@ TEST(Economics, HoursOfLoadingCostLikeHoursOfService) {
   // A quarter of the day.
   EXPECT_NEAR(*loading.accounting.usd_per_hour_used, *plain.accounting.usd_per_hour_used / 0.75,
               1e-12);
+  EXPECT_NEAR(*loading.accounting.usd_per_hour, *plain.accounting.usd_per_hour / 0.75, 1e-12);
+}
+
+TEST(Economics, ChipsInUseCostNoMoreThanTheirSystem) {
+  // A system of one chip, which is placed.
+  Scenario s = priced_with({{"load_time", 7200}, {"loads_per_day", 3}});
+  s.system.groups.resize(1);
+  s.system.groups.front().count = 1;
+  const Books books(s);
+  double parts = 0;
+  for (const auto& [part, usd] : books.accounting.usd_per_hour_by_component) parts += usd;
+  EXPECT_NEAR(parts, *books.accounting.usd_per_hour_used, 1e-12);
+  EXPECT_NEAR(*books.accounting.usd_per_hour_used, *books.accounting.usd_per_hour, 1e-12);
 }
 
 TEST(Economics, StandBesideTheSummary) {
