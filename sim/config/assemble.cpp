@@ -209,7 +209,8 @@ void Assembler::put_entries_in_place(Tree& models) {
 std::optional<Assembled> Assembler::scenario(const std::string& path_or_name) {
   auto found = library_.resolve("scenario", path_or_name, {}, problems_);
   if (!found) return std::nullopt;
-  Assembled assembled{found->name, found->files.front(), std::move(found->tree), {}, {}};
+  Assembled assembled{found->name, found->files.front(), std::move(found->tree), {},
+                      {},          found->files};
   Tree& tree = assembled.tree;
   for (const ParsedOverride& change : overrides_) {
     if (is_inside_reference(change.path)) continue;
@@ -241,7 +242,8 @@ std::optional<Assembled> Assembler::system(const std::string& name) {
 std::optional<Assembled> Assembler::plain(std::string_view kind, const std::string& name) {
   auto found = library_.resolve(kind, name, {}, problems_);
   if (!found) return std::nullopt;
-  Assembled assembled{found->name, found->files.front(), std::move(found->tree), {}, {}};
+  Assembled assembled{found->name, found->files.front(), std::move(found->tree), {},
+                      {},          found->files};
   if (kind == "chip") assembled.chip_files[found->name] = found->files;
   apply(assembled.tree, {}, kind == "system");
   return assembled;

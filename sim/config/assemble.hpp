@@ -24,6 +24,8 @@ struct Assembled {
   std::map<std::string, std::vector<std::string>> chip_files;
   /// What each chip and link class was called where it was named, by "chips/NAME".
   std::map<std::string, std::string> part_references;
+  /// The description's own files, those that it extends too; not those of what it names.
+  std::vector<std::string> files;
 };
 
 /// Assembles descriptions. Complaints go to `problems`; nothing when there is nothing to check.

@@ -42,7 +42,35 @@ void check_names(const Tree& tree, const char* key, std::string_view kind, const
   }
 }
 
+void check_own_names(const Tree& tree, const char* key, std::string_view kind, const System& system,
+                     const std::vector<std::string>& files, ReadContext& context) {
+  const Tree* priced = tree.find(key);
+  if (priced == nullptr || context.library == nullptr) return;
+  const FileKind& file_kind = *find_file_kind(kind);
+  const std::vector<std::string> own = own_names(&system, kind);
+  std::vector<std::string> known = context.library->names(file_kind);
+  known.insert(known.end(), own.begin(), own.end());
+  for (const TreeEntry& entry : priced->entries) {
+    const SourcePlace& place = entry.key_place;
+    const bool is_of_book = !is_override_place(place) &&
+                            std::find(files.begin(), files.end(), place.file) == files.end();
+    if (is_of_book || std::find(known.begin(), known.end(), entry.key) != known.end()) continue;
+    if (context.library->has(file_kind, entry.key, place) || context.problems.has(place)) continue;
+    const std::string near = suggestion(entry.key, known);
+    context.problems.report(place, fmt::format("there is no {} '{}' to price{}", kind, entry.key,
+                                               near.empty() ? fmt::format("; this scenario has {}",
+                                                                          fmt::join(own, ", "))
+                                                            : near));
+  }
+}
+
 }  // namespace
+
+void check_own_prices(const Tree& tree, const System& system,
+                      const std::vector<std::string>& scenario_files, ReadContext& context) {
+  check_own_names(tree, "chips", "chip", system, scenario_files, context);
+  check_own_names(tree, "systems", "system", system, scenario_files, context);
+}
 
 void check_prices(const Tree& tree, const System* system, ReadContext& context) {
   check_names(tree, "chips", "chip", system, context);

@@ -10,4 +10,9 @@ namespace tandem::config {
 /// one of answers.
 void check_prices(const Tree& tree, const System* system, ReadContext& context);
 
+/// Reports prices that a scenario's own files or the command line set of chips and systems that are
+/// neither in the library nor of `system`: the price of what runs would stay as it was.
+void check_own_prices(const Tree& tree, const System& system,
+                      const std::vector<std::string>& scenario_files, ReadContext& context);
+
 }  // namespace tandem::config

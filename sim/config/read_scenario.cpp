@@ -6,6 +6,7 @@
 #include <string>
 
 #include "sim/config/build.hpp"
+#include "sim/config/check_prices.hpp"
 #include "sim/config/check_scenario.hpp"
 
 namespace tandem::config {
@@ -40,10 +41,15 @@ bool build_load(const Tree& tree, Scenario& scenario, ReadContext& context) {
 }
 
 /// What stands beside the models and their load.
-void build_frame(const Tree& tree, Scenario& scenario, ReadContext& context) {
+void build_frame(const Assembled& assembled, Scenario& scenario, ReadContext& context) {
+  const Tree& tree = assembled.tree;
   if (const Tree* slo = tree.find("slo")) scenario.slo = build_slo(*slo, context);
   if (const Tree* prices = part(tree, "prices")) {
     scenario.prices = build_prices(*prices, name_in(*prices), &scenario.system, context);
+    // Of a system that could not be read the chips are not known.
+    if (!scenario.system.chips.empty()) {
+      check_own_prices(*prices, scenario.system, assembled.files, context);
+    }
   }
   if (const Tree* software = part(tree, "software")) {
     scenario.software = build_software(*software, name_in(*software), context);
@@ -200,7 +206,7 @@ Scenario read_scenario(const Assembled& assembled, ReadContext& context) {
       context.problems.report(routing->place, "'routing' is for several 'models'; leave it out");
     }
   }
-  build_frame(tree, scenario, context);
+  build_frame(assembled, scenario, context);
   scenario.seed = static_cast<std::uint64_t>(reader.count("seed"));
   scenario.audit_steps = reader.count("audit_steps");
   return scenario;

@@ -255,6 +255,24 @@ TEST_F(RacksOfPlansTest, AreAMistakeWhereTheyAreNotKnown) {
   }
 }
 
+// The analytical clock counts none: without this all points would run for nothing.
+TEST(FiguresOfEnergy, AreAMistakeOfAnalyticalSweeps) {
+  const Context context = make_context();
+  Sweep sweep;
+  sweep.constraints.emplace_back("average_power_w < 1 kW", SourcePlace{"s.yaml", 3, 1});
+  sweep.constraints.emplace_back("tpot_ms.p99 < 50", SourcePlace{"s.yaml", 4, 1});
+  sweep.objectives = {{false, "economics.carbon_g_per_m_output_tokens", {"s.yaml", 5, 1}}};
+  EXPECT_NO_THROW((void)prepare_sweep(context, sweep, {}));
+  try {
+    (void)prepare_sweep(context, sweep, {"analytical", "none"});
+    FAIL() << "accepted";
+  } catch (const ConfigError& error) {
+    ASSERT_EQ(error.diagnostics().size(), 2U) << error.what();
+    EXPECT_EQ(error.diagnostics()[0].place.line, 3);
+    EXPECT_EQ(error.diagnostics()[1].place.line, 5);
+  }
+}
+
 // So that a database that is refused costs no time.
 TEST_F(RacksOfPlansTest, AreBoundedWhenTheSearchBegins) {
   const std::string file = plan_with("traffic.requests: 4");

@@ -93,6 +93,23 @@ void check_names(const Sweep& sweep, Mistakes& mistakes) {
   }
 }
 
+/// Figures of energy, which the analytical clock does not count: no point could keep or reach them.
+void check_clock(const Sweep& sweep, const SweepOptions& options, Mistakes& mistakes) {
+  if (options.fidelity != "analytical") return;
+  const auto add = [&](const SourcePlace& place, const std::string& figure) {
+    for (const char* part : {"energy_j", "_power_w", "_per_mw", "carbon_g"}) {
+      if (figure.find(part) == std::string::npos) continue;
+      mistakes.add(place, fmt::format("the analytical clock counts no energy, so '{}' is never "
+                                      "known; use the clock 'cycle', or leave it out",
+                                      figure));
+    }
+  };
+  for (const Expression& constraint : sweep.constraints) {
+    for (const std::string& name : constraint.names()) add(constraint.place(), name);
+  }
+  for (const Objective& objective : sweep.objectives) add(objective.place, objective.figure);
+}
+
 /// Whether constraints compare like with like at every point, whatever a run gives.
 void check_dimensions(const Sweep& sweep, Mistakes& mistakes) {
   std::map<std::string, double> ones{{"chips", 1}, {"racks", 1}};
@@ -267,6 +284,7 @@ std::vector<SweepTask> prepare_sweep(const Context& context, const Sweep& sweep,
   Mistakes mistakes;
   check_names(sweep, mistakes);
   check_dimensions(sweep, mistakes);
+  check_clock(sweep, options, mistakes);
   const Loader loader = context.loader.remembering();
   const std::int64_t audit_steps = audit_steps_of(sweep);
   std::vector<SweepTask> tasks;
