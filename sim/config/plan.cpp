@@ -98,10 +98,10 @@ Plan load_plan(const ConfigRoots& roots, const std::string& path_or_name) {
   read_limits(reader, plan, context);
   config::read_constraints(reader, sweep, file.problems());
   sweep.objectives.push_back(objective_of(plan.goal));
-  sweep.objectives.back().place = reader.place("goal");
   // Against the speed for a user; and that against its cost.
   sweep.objectives.push_back(
       objective_of(plan.goal == PlanGoal::Fastest ? PlanGoal::Cheapest : PlanGoal::Fastest));
+  for (Objective& objective : sweep.objectives) objective.place = reader.place("goal");
   file.problems().throw_if_any();
   return plan;
 }

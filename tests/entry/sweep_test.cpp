@@ -255,6 +255,41 @@ TEST_F(RacksOfPlansTest, AreAMistakeWhereTheyAreNotKnown) {
   }
 }
 
+// Candidates run for an answer that they cannot have: not before all of them are known to lack it.
+TEST_F(RacksOfPlansTest, NeedAPriceForCosts) {
+  const Context context = make_context();
+  const auto search = [&](const std::string& set) {
+    PlanSearch(context, load_plan(context.loader.roots(), plan_with(set)), {});
+  };
+  const std::string unpriced_gpu = "prices.chips.h100_sxm.capital: 0 USD";
+  EXPECT_NO_THROW(search("traffic.requests: 4"));
+  try {
+    search(unpriced_gpu);
+    FAIL() << "accepted";
+  } catch (const ConfigError& error) {
+    ASSERT_EQ(error.diagnostics().size(), 1U) << error.what();
+    EXPECT_EQ(error.diagnostics()[0].place.line, 2);
+    EXPECT_NE(error.diagnostics()[0].message.find(
+                  "'default_2026' lacks prices.chips.h100_sxm; write e.g. 'set: "
+                  "{prices.chips.h100_sxm.rent: 3 USD/h}'"),
+              std::string::npos)
+        << error.what();
+  }
+  EXPECT_NO_THROW(search(unpriced_gpu + ", prices.chips.h100_sxm.rent: 3 USD/h"));
+}
+
+TEST(SweepPage, TellsPointsWithoutFiguresFromThoseThatBreakConstraints) {
+  Sweep sweep;
+  sweep.points = {{"s", {}}};
+  sweep.objectives = {{false, "usd_per_hour", {}}};
+  PointResult row = row_of(task_of(0, "q"), "ok");
+  row.result = R"({"summary":{"usd_per_hour":null},"steps":{"audit":null}})";
+  EXPECT_NE(sweep_page(sweep, {row}).find("of 1 points that meet the constraints none has"),
+            std::string::npos);
+  row.violated = "x < 1";
+  EXPECT_NE(sweep_page(sweep, {row}).find("no point meets the constraints"), std::string::npos);
+}
+
 // The analytical clock counts none: without this all points would run for nothing.
 TEST(FiguresOfEnergy, AreAMistakeOfAnalyticalSweeps) {
   const Context context = make_context();

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "sim/core/diagnostics.hpp"
+#include "sim/entry/plans/plan_prices.hpp"
 #include "sim/entry/sweeps/sweep_figures.hpp"
 
 namespace tandem::entry {
@@ -16,17 +17,13 @@ bool is_better(double a, double b, bool maximise) {
   return maximise ? a > b : a < b;
 }
 
-std::vector<Override> overrides_of(const SweepPoint& point) {
-  std::vector<Override> overrides;
-  for (const SweepChange& change : point.changes) overrides.push_back(change.change);
-  return overrides;
-}
-
 }  // namespace
 
 PlanSearch::PlanSearch(const Context& context, Plan plan, const SweepOptions& options)
     : context_(context), options_(options), plan_(std::move(plan)) {
-  for (SweepTask& task : prepare_sweep(context_, plan_.candidates, options_)) {
+  std::vector<SweepTask> tasks = prepare_sweep(context_, plan_.candidates, options_);
+  check_priced(context_, plan_, tasks);
+  for (SweepTask& task : tasks) {
     candidates_.push_back({std::move(task), {}, {}, std::nullopt, {}});
   }
 }

@@ -43,24 +43,12 @@ std::int64_t chips_of_pool(const PoolPlacement& pool) {
   return (pool.gang() * pool.pipeline + pool.head_chips) * pool.replicas + pool.spares;
 }
 
-/// By pool of the system.
-using Chips = std::map<std::string, std::int64_t>;
-
-void add_chips(const Placement& placement, Chips& chips) {
+void add_chips(const Placement& placement, std::map<std::string, std::int64_t>& chips) {
   const auto add = [&](const PoolPlacement& pool) { chips[pool.pool] += chips_of_pool(pool); };
   add(placement.decode);
   if (placement.is_split()) add(placement.prefill);
   if (placement.has_ffn()) add(placement.ffn);
   if (placement.has_drafter()) add(placement.draft);
-}
-
-Chips chips_of(const Scenario& scenario) {
-  Chips chips;
-  if (!scenario.is_mix()) add_chips(scenario.placement, chips);
-  for (const Deployment& deployment : scenario.deployments) {
-    if (!deployment.host) add_chips(deployment.placement, chips);
-  }
-  return chips;
 }
 
 }  // namespace
@@ -135,15 +123,24 @@ std::map<std::string, double> figures_of_result(const std::string& result_json) 
   return read_figures(result_json).values;
 }
 
+std::map<std::string, std::int64_t> placed_chips_by_pool(const Scenario& scenario) {
+  std::map<std::string, std::int64_t> chips;
+  if (!scenario.is_mix()) add_chips(scenario.placement, chips);
+  for (const Deployment& deployment : scenario.deployments) {
+    if (!deployment.host) add_chips(deployment.placement, chips);
+  }
+  return chips;
+}
+
 std::int64_t placed_chips(const Scenario& scenario) {
   std::int64_t sum = 0;
-  for (const auto& [pool, chips] : chips_of(scenario)) sum += chips;
+  for (const auto& [pool, chips] : placed_chips_by_pool(scenario)) sum += chips;
   return sum;
 }
 
 std::optional<std::int64_t> placed_racks(const Scenario& scenario) {
   std::int64_t racks = 0;
-  for (const auto& [pool, chips] : chips_of(scenario)) {
+  for (const auto& [pool, chips] : placed_chips_by_pool(scenario)) {
     const std::string key = "chips_per_rack." + pool;
     const ParameterSet& parameters = scenario.system.parameters;
     const auto of_one = static_cast<std::int64_t>(parameters.has(key) ? parameters.value(key) : 0);

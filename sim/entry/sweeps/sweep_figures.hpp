@@ -1,6 +1,7 @@
 // The figures that constraints and objectives of sweeps and plans may name.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
@@ -45,7 +46,11 @@ struct ResultFigures {
 /// Its values alone.
 [[nodiscard]] std::map<std::string, double> figures_of_result(const std::string& result_json);
 
-/// Chips that the placement asks for, spares included; of a mix those of all models.
+/// Chips that the placement asks for by pool of the system, spares included; of a mix those of all
+/// models.
+[[nodiscard]] std::map<std::string, std::int64_t> placed_chips_by_pool(const Scenario& scenario);
+
+/// All of them.
 [[nodiscard]] std::int64_t placed_chips(const Scenario& scenario);
 
 /// Racks that those chips fill, the chips of each pool of the system in racks of their own, begun

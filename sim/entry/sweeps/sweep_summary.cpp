@@ -153,6 +153,18 @@ std::string status_lines(const std::vector<PointResult>& results) {
   return page;
 }
 
+/// Why no point is best.
+std::string without_best(const std::vector<PointResult>& results) {
+  const auto keeps = std::count_if(results.begin(), results.end(), [](const PointResult& result) {
+    return result.status == "ok" && result.violated.empty();
+  });
+  return keeps == 0 ? "no point meets the constraints\n"
+                    : fmt::format(
+                          "of {} points that meet the constraints none has all figures of "
+                          "the objectives\n",
+                          keeps);
+}
+
 }  // namespace
 
 std::vector<std::size_t> pareto_front(const std::vector<std::vector<double>>& rows,
@@ -171,7 +183,7 @@ std::string sweep_page(const Sweep& sweep, const std::vector<PointResult>& resul
   std::string page = status_lines(results) + audit_line(results);
   if (sweep.objectives.empty()) return page;
   const std::vector<Candidate> candidates = candidates_of(sweep, results);
-  if (candidates.empty()) return page + "no point meets the constraints\n";
+  if (candidates.empty()) return page + without_best(results);
   return page + best_lines(sweep, candidates) + front_lines(sweep, candidates);
 }
 

@@ -130,9 +130,9 @@ std::int64_t audit_steps_of(const Sweep& sweep) {
   return std::max(least_audit_steps, (pooled_audit_steps + points - 1) / points);
 }
 
-std::vector<Override> overrides_of(const SweepPoint& point, std::int64_t audit_steps) {
-  std::vector<Override> overrides{{"audit_steps", std::to_string(audit_steps)}};
-  for (const SweepChange& change : point.changes) overrides.push_back(change.change);
+std::vector<Override> audited_overrides_of(const SweepPoint& point, std::int64_t audit_steps) {
+  std::vector<Override> overrides = overrides_of(point);
+  overrides.insert(overrides.begin(), {"audit_steps", std::to_string(audit_steps)});
   return overrides;
 }
 
@@ -229,7 +229,7 @@ SweepTask prepare_point(const Loader& loader, const Sweep& sweep, std::size_t in
   for (const SweepChange& change : point.changes) {
     task.changes.emplace_back(change.change.path, change.change.value);
   }
-  const std::vector<Override> overrides = overrides_of(point, audit_steps);
+  const std::vector<Override> overrides = audited_overrides_of(point, audit_steps);
   try {
     const Scenario scenario = loader.scenario(point.scenario, overrides);
     const std::vector<std::string> constraints = constraints_of(sweep, scenario);
@@ -275,6 +275,12 @@ std::string violated_by(const Json& task, const std::string& result) {
 }
 
 }  // namespace
+
+std::vector<Override> overrides_of(const SweepPoint& point) {
+  std::vector<Override> overrides;
+  for (const SweepChange& change : point.changes) overrides.push_back(change.change);
+  return overrides;
+}
 
 std::vector<SweepTask> prepare_sweep(const Context& context, const Sweep& sweep,
                                      const SweepOptions& options) {

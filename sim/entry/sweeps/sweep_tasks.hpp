@@ -59,6 +59,9 @@ struct PointResult {
 [[nodiscard]] std::vector<SweepTask> prepare_sweep(const Context& context, const Sweep& sweep,
                                                    const SweepOptions& options);
 
+/// The changes of a point without their places.
+[[nodiscard]] std::vector<Override> overrides_of(const SweepPoint& point);
+
 /// Answers tasks, one after the other. Keeps what it has read; answers do not depend
 /// on that.
 class SweepWorker {
