@@ -38,7 +38,6 @@ struct PythonPlan {
 };
 
 std::unique_ptr<SweepDatabase> open_database(const std::string& path, bool resume, bool force) {
-  if (resume && force) throw ConfigError("'resume' keeps points and 'force' drops them; write one");
   const ExistingPoints fresh = force ? ExistingPoints::Replace : ExistingPoints::Refuse;
   return std::make_unique<SweepDatabase>(path, resume ? ExistingPoints::Keep : fresh);
 }
@@ -84,7 +83,12 @@ void add_studies(py::module_& module) {
       .def("answer", &SweepWorker::answer, released);
   py::class_<SweepDatabase>(module, "SweepDatabase")
       .def(py::init(&open_database), released)
-      .def("take_over", &SweepDatabase::take_over, released)
+      .def(
+          "take_over",
+          [](SweepDatabase& database, const std::vector<SweepTask>& tasks, bool may_lose) {
+            return database.take_over(tasks, may_lose).due;
+          },
+          released)
       .def("store", &SweepDatabase::store, released)
       .def("results", &SweepDatabase::results);
   py::class_<PythonPlan>(module, "PlanSearch")

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "sim/entry/sweeps/sweep_resume.hpp"
 #include "sim/entry/sweeps/sweep_tasks.hpp"
 
 struct sqlite3;
@@ -42,10 +43,10 @@ class SweepDatabase {
   ~SweepDatabase();
   SweepDatabase(const SweepDatabase&) = delete;
   SweepDatabase& operator=(const SweepDatabase&) = delete;
-  /// Makes the rows those of `tasks`, in one transaction, and returns what has to run. A row that
-  /// is ok or was refused stays for every task with the same question, under the task's number, if
-  /// it audited at least as many passes; all other rows go. Tasks that never run get theirs.
-  [[nodiscard]] std::vector<SweepTask> take_over(const std::vector<SweepTask>& tasks);
+  /// Makes the rows those of `tasks`, in one transaction, and returns what has to run, and what was
+  /// dropped: resume_with() says which rows stay. Throws ConfigError, with all rows as they were,
+  /// where rows would be lost, unless `may_lose`.
+  [[nodiscard]] Resumption take_over(const std::vector<SweepTask>& tasks, bool may_lose = false);
   void store(const PointResult& result);
   /// Table tornado(rank, figure, parameter, low, high, source, basis, least, largest): of plans,
   /// what their answer hangs on.

@@ -236,6 +236,9 @@ SweepTask prepare_point(const Loader& loader, const Sweep& sweep, std::size_t in
     task.config_hash = identity_of(scenario, constraints, options);
     task.question = question_of(scenario, point, constraints, options);
     task.audit_steps = scenario.audit_steps;
+    task.scenario = scenario.name;
+    task.fidelity = options.fidelity;
+    task.scenario_hash = scenario.config_hash;
     const std::map<std::string, double> placed = placed_by(scenario);
     if (!placed.contains("racks")) check_racks(sweep, scenario, mistakes);
     if (const Expression* broken = broken_before_run(sweep, point, placed)) {
@@ -256,7 +259,7 @@ SweepTask prepare_point(const Loader& loader, const Sweep& sweep, std::size_t in
   return task;
 }
 
-std::string violated_by(const Json& task, const std::string& result) {
+std::string constraints_broken(const Json& task, const std::string& result) {
   std::map<std::string, std::string> paths;
   for (const Json& change : task["set"]) paths[change[0]] = change[1];
   std::map<std::string, double> figures = figures_of_result(result);
@@ -320,7 +323,7 @@ std::string SweepWorker::answer(const std::string& text) {
     for (const Json& change : task["set"]) request.overrides.push_back({change[0], change[1]});
     request.with_swings = task.value("swings", false);
     const RunAnswer run = run_scenario(context_, request);
-    answer["violated"] = violated_by(task, run.json);
+    answer["violated"] = constraints_broken(task, run.json);
     answer["result"] = run.json;
     if (request.with_swings) answer["swings"] = run.swings;
   } catch (const ConfigError& error) {
@@ -337,6 +340,10 @@ PointResult result_of(const SweepTask& task, const std::string& answer) {
   const Json json = Json::parse(answer);
   return {task.point,     task.config_hash, task.overrides, json["status"],   json["error"],
           json["result"], json["violated"], task.question,  task.audit_steps, task.changes};
+}
+
+std::string violated_by(const SweepTask& task, const std::string& result) {
+  return constraints_broken(Json::parse(task.task), result);
 }
 
 PointResult result_of(const SweepTask& task) {

@@ -34,6 +34,9 @@ struct SweepTask {
   std::string question;
   std::int64_t audit_steps = 0;  ///< that it asks for
   PointChanges changes;
+  std::string scenario = {};  ///< its name; with the next two empty where it was refused
+  std::string fidelity = {};
+  std::string scenario_hash = {};  ///< as results say it: of the scenario alone, audits counted
 };
 
 /// What one point gave.
@@ -76,6 +79,10 @@ class SweepWorker {
 
 /// A task and its answer put together.
 [[nodiscard]] PointResult result_of(const SweepTask& task, const std::string& answer);
+
+/// Constraints of a task that is due and that a result breaks, joined by "; "; one that cannot be
+/// judged is not kept, "(not known)".
+[[nodiscard]] std::string violated_by(const SweepTask& task, const std::string& result);
 
 /// A point that is not due, as a result.
 [[nodiscard]] PointResult result_of(const SweepTask& task);
