@@ -5,6 +5,7 @@
 
 #include "sim/account/band_floors.hpp"
 #include "sim/account/model_errors.hpp"
+#include "sim/account/power_limit.hpp"
 #include "sim/account/run_figures.hpp"
 #include "sim/account/service_errors.hpp"
 #include "sim/core/diagnostics.hpp"
@@ -172,6 +173,12 @@ std::map<std::string, BandFactor> factors_of(const Figures& base, const Figures&
   return bands;
 }
 
+/// Length of the run at the low end of its rates, over its own.
+double longest_run(const std::map<std::string, BandFactor>& bands) {
+  const auto rate = bands.find("output_tokens_per_s");
+  return rate == bands.end() || rate->second.low <= 0 ? 1 : 1 / std::min(1.0, rate->second.low);
+}
+
 }  // namespace
 
 Bands bands_of(const Scenario& scenario, const RunResult& result, const AnalyticalClock& clock,
@@ -200,6 +207,9 @@ Bands bands_of(const Scenario& scenario, const RunResult& result, const Analytic
   centre = spread_services(of_services, unbiased, passes, spreads);
   bands.all = factors_of(base, centre, spreads);
   stop_at_floors({base, figures_at_floors(result, passes), inputs, of_services}, bands.all);
+  if (const auto most = figures_at_power_limits(scenario, run, longest_run(bands.all))) {
+    stop_at_power_limits(base, *most, bands.swings, bands.all);
+  }
   return bands;
 }
 

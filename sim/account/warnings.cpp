@@ -7,6 +7,7 @@
 
 #include "sim/account/accounting.hpp"
 #include "sim/account/ownership.hpp"
+#include "sim/account/power_limit.hpp"
 
 namespace tandem {
 namespace {
@@ -59,18 +60,6 @@ void warn_of_missing_prices(const Scenario& scenario, const RunResult& result,
       fmt::format("prices '{}' have no price of {}: USD are not known; give one with e.g. --set "
                   "'prices.chips.{}.rent=2.5 USD/h'",
                   prices.name, fmt::join(missing, ", "), *missing.begin()));
-}
-
-/// Mean power of a pool's chip while it computes; nothing where no activity was counted.
-std::optional<double> watts_at_work(const PoolUse& pool, double seconds) {
-  const double chip_seconds = pool.busy * static_cast<double>(pool.chips) * seconds;
-  if (chip_seconds <= 0 || pool.totals.activity.empty()) return std::nullopt;
-  double joules = 0;
-  for (const auto& [name, count] : pool.totals.activity) {
-    const auto energy = pool.energy_per_count_j.find(name);
-    if (energy != pool.energy_per_count_j.end()) joules += count * energy->second;
-  }
-  return pool.static_power_w + joules / chip_seconds;
 }
 
 /// A governor keeps each chip's limit, its share of the cap, unless its lowest clock draws more;

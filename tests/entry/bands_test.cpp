@@ -115,6 +115,20 @@ TEST(Bands, OfTimesStopAtTheFloor) {
             floors["output_tokens_per_s"].get<double>() * (1 + 1e-9));
 }
 
+// 550 W of the chip and 575 W of its host at the top of their range; a cap on both, also one that
+// the lowest clock does not keep, as the warning says.
+TEST(Bands, OfPowerStopAtItsLimits) {
+  const auto highest = [](const Answer& answer) {
+    return answer.result["bands"]["average_power_w"][1].get<double>();
+  };
+  EXPECT_NEAR(highest(closed_loop({{"system.chips.h100_sxm.tdp", "550 W"}})), 1125, 1e-6);
+  const Override cap{"system.power_cap", "600 W"};
+  EXPECT_NEAR(highest(closed_loop({cap})), 600, 1e-6);
+  const Answer exceeding = closed_loop({cap, {"system.chips.h100_sxm.energy_hbm_byte", "400 pJ"}});
+  ASSERT_FALSE(exceeding.result["warnings"].empty());
+  EXPECT_GT(highest(exceeding), 1.1 * figure(exceeding, "average_power_w"));
+}
+
 // By the floors: bandwidth by -4.5 and +4.5 % is all that has a range and moves passes of decodes.
 TEST(Bands, OfThroughputNeedUsersThatWaitOrAQueueThatGrows) {
   const auto poisson = [](const char* rate) {
