@@ -41,7 +41,7 @@ std::string dropped_lines(const DroppedRows& dropped) {
 
 void run_sweep(const SweepArguments& arguments, Session& session) {
   if (arguments.workers < 1) throw ConfigError("--workers must be at least 1");
-  const Sweep sweep = load_sweep(session.context.loader.roots(), arguments.sweep);
+  const Sweep sweep = read_sweep(session.context.loader.roots(), arguments.sweep);
   const std::vector<SweepTask> tasks = prepare_sweep(session.context, sweep, arguments.options);
   const std::string path = arguments.database.empty() ? sweep.name + ".db" : arguments.database;
   SweepDatabase database(path, existing_points(arguments));

@@ -18,7 +18,7 @@ struct PreparedSweep {
   PreparedSweep(const std::string& file, const std::string& fidelity, const std::string& store,
                 const std::vector<std::pair<std::string, std::string>>& changes) {
     const Context context = make_context();
-    sweep = load_sweep(context.loader.roots(), file);
+    sweep = read_sweep(context.loader.roots(), file);
     for (const auto& [path, value] : changes) change_every_point(sweep, {path, value});
     tasks = prepare_sweep(context, sweep, {fidelity, store});
   }
@@ -33,7 +33,7 @@ struct PythonPlan {
   PythonPlan(const std::string& file, const std::string& fidelity, const std::string& store)
       : PythonPlan(make_context(), file, {fidelity, store}) {}
   PythonPlan(const Context& context, const std::string& file, const SweepOptions& options)
-      : search(context, load_plan(context.loader.roots(), file), options) {}
+      : search(context, read_plan(context.loader.roots(), file), options) {}
   PlanSearch search;
 };
 

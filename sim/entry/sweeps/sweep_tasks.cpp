@@ -39,9 +39,10 @@ class Mistakes {
   std::map<std::tuple<std::string, int, int, std::string>, Diagnostic> places_;
 };
 
-/// Where the sweep's file has the value that a complaint about `--set path` means.
+/// Where the sweep's file has the value that a complaint about `--set path` means, or, of one
+/// without a place, the scenario.
 SourcePlace place_in_sweep(const SweepPoint& point, const SourcePlace& place) {
-  SourcePlace found = place;
+  SourcePlace found = place.file.empty() ? point.place : place;
   for (const SweepChange& change : point.changes) {
     if (place.file == "--set " + change.change.path) found = change.place;
   }
@@ -70,6 +71,7 @@ void check_names(const Sweep& sweep, Mistakes& mistakes) {
   std::vector<std::string> figures = known_figures();
   for (const char* name : {"chips", "racks"}) figures.emplace_back(name);
   std::set<std::string> known(figures.begin(), figures.end());
+  known.insert(sweep.written_keys.begin(), sweep.written_keys.end());
   for (const SweepPoint& point : sweep.points) {
     for (const SweepChange& change : point.changes) known.insert(change.change.path);
   }
@@ -114,8 +116,10 @@ void check_clock(const Sweep& sweep, const SweepOptions& options, Mistakes& mist
 void check_dimensions(const Sweep& sweep, Mistakes& mistakes) {
   std::map<std::string, double> ones{{"chips", 1}, {"racks", 1}};
   for (const std::string& figure : known_figures()) ones[figure] = 1;
+  // What has no points for its mistakes still has figures.
+  const std::vector<SweepPoint> none(sweep.points.empty() ? 1 : 0);
   for (const Expression& constraint : sweep.constraints) {
-    for (const SweepPoint& point : sweep.points) {
+    for (const SweepPoint& point : sweep.points.empty() ? none : sweep.points) {
       const auto mismatch = constraint.mismatch(values_of(paths_of(point), ones));
       if (!mismatch) continue;
       mistakes.add(constraint.place(),
@@ -253,7 +257,10 @@ SweepTask prepare_point(const Loader& loader, const Sweep& sweep, std::size_t in
     task.error = error.what();
   } catch (const ConfigError& error) {
     for (const Diagnostic& d : error.diagnostics()) {
-      mistakes.add(place_in_sweep(point, d.place), d.message);
+      const SourcePlace place = place_in_sweep(point, d.place);
+      // What the point lacks may be what was left out of it.
+      if (!sweep.mistakes.empty() && place.file != sweep.file) continue;
+      mistakes.add(place, d.message);
     }
   }
   return task;
@@ -291,6 +298,7 @@ std::vector<SweepTask> prepare_sweep(const Context& context, const Sweep& sweep,
     throw ConfigError(fmt::format("fidelity is '{}'; write cycle or analytical", options.fidelity));
   }
   Mistakes mistakes;
+  for (const Diagnostic& mistake : sweep.mistakes) mistakes.add(mistake.place, mistake.message);
   check_names(sweep, mistakes);
   check_dimensions(sweep, mistakes);
   check_clock(sweep, options, mistakes);
