@@ -8,7 +8,7 @@ set -euo pipefail
 packages=(
   g++ cmake ninja-build pkg-config ca-certificates
   libsystemc-dev libboost-dev libyaml-cpp-dev libfmt-dev libcli11-dev nlohmann-json3-dev
-  libsqlite3-dev libgtest-dev libgmock-dev libbenchmark-dev
+  libsqlite3-dev libmimalloc-dev libgtest-dev libgmock-dev libbenchmark-dev
   python3 python3-dev python3-pybind11 pybind11-dev python3-numpy python3-pandas
   python3-matplotlib python3-pytest python3-nbconvert jupyter-nbconvert python3-ipykernel
   python3-plotly mkdocs python3-mypy python3-distributed python3-pip python3-venv python3-setuptools python3-wheel clang-format-14

@@ -51,6 +51,8 @@ class CalendarQueue {
   [[nodiscard]] bool empty() const { return heap_.empty(); }
   [[nodiscard]] std::size_t size() const { return heap_.size(); }
   [[nodiscard]] Picoseconds next_time() const { return heap_.front().time; }
+  /// What pop() would give.
+  [[nodiscard]] const Entry& front() const { return heap_.front(); }
   [[nodiscard]] Picoseconds now() const { return now_; }
   void clear() {
     heap_.clear();

@@ -20,10 +20,21 @@ ModelSchemas schemas_of(const Catalogue& catalogue) {
   return schemas;
 }
 
+namespace {
+
+Context context_with(const Catalogue& catalogue) {
+  return {catalogue, network_factory(), Loader(find_roots(), schemas_of(catalogue), chip_problems)};
+}
+
+}  // namespace
+
 Context make_context() {
-  Catalogue catalogue = chip_catalogue();
-  Loader loader(find_roots(), schemas_of(catalogue), chip_problems);
-  return {std::move(catalogue), network_factory(), std::move(loader)};
+  return context_with(chip_catalogue());
+}
+
+Context make_call_context() {
+  static const Catalogue catalogue = chip_catalogue();
+  return context_with(catalogue);
 }
 
 std::vector<Override> parse_overrides(const std::vector<std::string>& arguments) {

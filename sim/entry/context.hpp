@@ -1,5 +1,5 @@
 // What every command needs: the loader of descriptions, the catalogue of hardware models, and safe
-// output. One per process, made in main() or at import of the Python module.
+// output. A command has one, made in main(); a call from Python has its own.
 #pragma once
 
 #include <functional>
@@ -21,6 +21,10 @@ struct Context {
 };
 
 [[nodiscard]] Context make_context();
+
+/// One for a call from Python: files are read anew, what kernels did is kept for the process's
+/// other calls (KernelMemory).
+[[nodiscard]] Context make_call_context();
 
 /// Schemas of all chip models, as the loader wants them.
 [[nodiscard]] ModelSchemas schemas_of(const Catalogue& catalogue);

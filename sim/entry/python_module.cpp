@@ -72,7 +72,7 @@ py::tuple run(const std::string& scenario, const Changes& changes, const std::st
   RunAnswer answer;
   {
     py::gil_scoped_release release;
-    answer = run_scenario(make_context(), request);
+    answer = run_scenario(make_call_context(), request);
   }
   const py::bytes rows(reinterpret_cast<const char*>(answer.requests.data()),
                        answer.requests.size() * sizeof(RequestRow));
@@ -91,7 +91,7 @@ std::string step(const std::string& scenario, const Changes& changes, const std:
   request.new_tokens = new_tokens;
   request.cached = cached;
   request.store = store;
-  return step_of(make_context(), request).json;
+  return step_of(make_call_context(), request).json;
 }
 
 /// (CSV, note).
@@ -103,7 +103,7 @@ py::tuple kernels(const std::string& chip, const std::string& op, const std::str
   KernelsAnswer answer;
   {
     py::gil_scoped_release release;
-    answer = kernels_of(make_context(), request);
+    answer = kernels_of(make_call_context(), request);
   }
   return py::make_tuple(answer.csv, answer.note);
 }
@@ -114,7 +114,7 @@ py::tuple describe(const std::string& name, std::int64_t batch, std::optional<st
   DescribeAnswer answer;
   {
     py::gil_scoped_release release;
-    answer = describe_of(make_context(), {name, false, {batch, context, prompt}});
+    answer = describe_of(make_call_context(), {name, false, {batch, context, prompt}});
   }
   return py::make_tuple(answer.page, answer.json);
 }
@@ -145,7 +145,7 @@ std::string generate_text(const std::string& scenario, const Changes& changes,
   request.top_k = top_k;
   request.top_p = top_p;
   request.seed = seed;
-  return generate_text_of(make_context(), request).json;
+  return generate_text_of(make_call_context(), request).json;
 }
 
 std::string capacity(const std::vector<std::string>& scenarios, const Changes& changes, bool curve,
@@ -157,14 +157,15 @@ std::string capacity(const std::vector<std::string>& scenarios, const Changes& c
   request.curve = curve;
   request.store = store;
   request.poll = signal_poll();
-  return capacity_of(make_context(), request).json;
+  return capacity_of(make_call_context(), request).json;
 }
 
 std::string users_map(const std::vector<std::string>& scenarios, const Changes& changes,
                       const std::vector<std::int64_t>& contexts,
                       const std::vector<std::int64_t>& users, const std::string& store) {
   py::gil_scoped_release release;
-  return map_of(make_context(), {scenarios, as_overrides(changes), contexts, users, store}).json;
+  return map_of(make_call_context(), {scenarios, as_overrides(changes), contexts, users, store})
+      .json;
 }
 
 }  // namespace

@@ -17,8 +17,13 @@ namespace {
 struct PreparedSweep {
   PreparedSweep(const std::string& file, const std::string& fidelity, const std::string& store,
                 const std::vector<std::pair<std::string, std::string>>& changes) {
+<<<<<<< HEAD
     const Context context = make_context();
     sweep = read_sweep(context.loader.roots(), file);
+=======
+    const Context context = make_call_context();
+    sweep = load_sweep(context.loader.roots(), file);
+>>>>>>> main
     for (const auto& [path, value] : changes) change_every_point(sweep, {path, value});
     tasks = prepare_sweep(context, sweep, {fidelity, store});
   }
@@ -31,7 +36,7 @@ struct PreparedSweep {
 
 struct PythonPlan {
   PythonPlan(const std::string& file, const std::string& fidelity, const std::string& store)
-      : PythonPlan(make_context(), file, {fidelity, store}) {}
+      : PythonPlan(make_call_context(), file, {fidelity, store}) {}
   PythonPlan(const Context& context, const std::string& file, const SweepOptions& options)
       : search(context, read_plan(context.loader.roots(), file), options) {}
   PlanSearch search;
@@ -79,7 +84,7 @@ void add_studies(py::module_& module) {
       .def_readonly("tasks", &PreparedSweep::tasks)
       .def("page", &PreparedSweep::page, released);
   py::class_<SweepWorker>(module, "SweepWorker")
-      .def(py::init([] { return std::make_unique<SweepWorker>(make_context()); }), released)
+      .def(py::init([] { return std::make_unique<SweepWorker>(make_call_context()); }), released)
       .def("answer", &SweepWorker::answer, released);
   py::class_<SweepDatabase>(module, "SweepDatabase")
       .def(py::init(&open_database), released)

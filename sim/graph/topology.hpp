@@ -4,8 +4,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -74,7 +74,7 @@ class Topology {
   std::vector<TopologyNode> nodes_;
   std::vector<TopologyLink> links_;
   std::vector<std::vector<LinkId>> outgoing_;
-  std::map<std::string, std::map<std::int64_t, NodeId>> chips_;  ///< by pool and index
+  std::unordered_map<std::string, std::unordered_map<std::int64_t, NodeId>> chips_;  ///< by pool
 };
 
 /// Payload bytes plus one header per packet. An empty message is one packet of header alone.

@@ -19,19 +19,21 @@ void Module::wake_at(Picoseconds time) {
     throw ModelError(fmt::format("{}: asked to wake at {} ps, but it is {} ps", name(),
                                  time.count(), now().count()));
   }
-  due_.insert(time);
+  due_.push(time);
   arm();
 }
 
 void Module::arm() {
-  if (due_.empty()) return;
   // Of several notifications SystemC keeps the earliest, so only the first due time is ever set.
-  wake_.notify(to_sc_time(*due_.begin() - now()));
+  if (due_.empty() || (armed_ && *armed_ <= due_.top())) return;
+  armed_ = due_.top();
+  wake_.notify(to_sc_time(*armed_ - now()));
 }
 
 void Module::activate() {
   try {
-    due_.erase(due_.begin(), due_.upper_bound(now()));
+    armed_.reset();
+    while (!due_.empty() && due_.top() <= now()) due_.pop();
     on_wake();
     arm();
   } catch (...) {

@@ -2,10 +2,12 @@
 // SystemC: only for writers of modules.
 #pragma once
 
+#include <functional>
 #include <optional>
-#include <set>
+#include <queue>
 #include <systemc>
 #include <utility>
+#include <vector>
 
 #include "sim/core/calendar_queue.hpp"
 #include "sim/core/diagnostics.hpp"
@@ -42,7 +44,8 @@ class Module : public sc_core::sc_module {
 
   Session& session_;
   sc_core::sc_event wake_;
-  std::set<Picoseconds> due_;
+  std::priority_queue<Picoseconds, std::vector<Picoseconds>, std::greater<>> due_;
+  std::optional<Picoseconds> armed_;  ///< time of the notification that SystemC has
 };
 
 /// Values on their way to a module, each delivered at its exact time in (time, order of posting).

@@ -1,8 +1,11 @@
 #include "sim/service/system_agenda.hpp"
 
-#include <map>
-#include <tuple>
+#include <functional>
+#include <queue>
+#include <unordered_map>
+#include <vector>
 
+#include "sim/core/calendar_queue.hpp"
 #include "sim/kernel/module.hpp"
 
 namespace tandem {
@@ -14,43 +17,36 @@ class SystemAgenda::Impl {
    public:
     Shell(Impl& agenda, Component& component, const std::string& name)
         : Module(agenda.session_, name.c_str()), agenda_(agenda), component_(component) {}
+    void wish(Picoseconds time, Phase phase) {
+      wake_at(time);
+      times_.push(time);
+      agenda_.wishes_.push(time, phase, this);
+    }
 
    private:
     // Acts as long as it is this component's turn. Where another module's event of this instant
     // comes first, this one asks to be called again after it.
     void on_wake() override {
-      while (agenda_.is_next(component_, now())) {
-        const Phase phase = std::get<1>(agenda_.wishes_.begin()->first);
-        agenda_.wishes_.erase(agenda_.wishes_.begin());
-        agenda_.forget(component_, now());
+      CalendarQueue<Shell*>& wishes = agenda_.wishes_;
+      while (!wishes.empty() && wishes.front().event == this && wishes.next_time() == now()) {
+        const Phase phase = wishes.pop().phase();
+        times_.pop();
         if (agenda_.poll_) agenda_.poll_();
         component_.act(now(), phase);
       }
-      if (agenda_.pending_[&component_].contains(now())) wake_at(now());
+      if (!times_.empty() && times_.top() == now()) wake_at(now());
     }
 
     Impl& agenda_;
     Component& component_;
+    /// Of this component's wishes.
+    std::priority_queue<Picoseconds, std::vector<Picoseconds>, std::greater<>> times_;
   };
-
-  [[nodiscard]] bool is_next(const Component& component, Picoseconds now) const {
-    return !wishes_.empty() && std::get<0>(wishes_.begin()->first) == now &&
-           wishes_.begin()->second == &component;
-  }
-  void forget(Component& component, Picoseconds now) {
-    auto& wishes = pending_[&component];
-    const auto found = wishes.find(now);
-    if (--found->second == 0) wishes.erase(found);
-  }
 
   Session session_;
   std::function<void()> poll_;
-  /// (time, phase, order of the wish) -> component.
-  std::map<std::tuple<Picoseconds, Phase, std::uint64_t>, Component*> wishes_;
-  std::uint64_t next_wish_ = 0;
-  /// Number of wishes by time; never iterated.
-  std::map<const Component*, std::map<Picoseconds, int>> pending_;
-  std::map<const Component*, std::unique_ptr<Shell>> shells_;
+  CalendarQueue<Shell*> wishes_;
+  std::unordered_map<const Component*, std::unique_ptr<Shell>> shells_;
 };
 
 SystemAgenda::SystemAgenda() : impl_(std::make_unique<Impl>()) {}
@@ -61,9 +57,7 @@ void SystemAgenda::add(Component& component, const std::string& name) {
 }
 
 void SystemAgenda::wake(Component& component, Picoseconds time, Phase phase) {
-  impl_->wishes_.emplace(std::make_tuple(time, phase, impl_->next_wish_++), &component);
-  ++impl_->pending_[&component][time];
-  impl_->shells_.at(&component)->wake_at(time);
+  impl_->shells_.at(&component)->wish(time, phase);
 }
 
 void SystemAgenda::run(const std::function<void()>& poll) {

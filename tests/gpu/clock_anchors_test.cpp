@@ -64,7 +64,8 @@ TEST(BetweenClocks, KernelsAreWhereTheMachineHasThem) {
       const KernelPlan plan = plan_kernel(chip.params(), kernel);
       const KernelTiming exact = Machine(at_clock(chip.params(), clock)).run(plan, {});
       const double error = chip.simulated(kind, clock).timing.time / exact.time - 1;
-      EXPECT_LT(std::abs(error), 0.05) << share;
+      const bool has_own = std::holds_alternative<AttentionKernel>(shape);
+      EXPECT_LT(std::abs(error), has_own ? 1e-12 : 0.05) << share;
       errors += std::abs(error);
       ++count;
     }

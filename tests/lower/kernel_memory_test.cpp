@@ -97,6 +97,7 @@ TEST(KernelMemory, OtherShelvesMakeWayAndAreReadAgain) {
   Numbers numbers{};
   memory.put(one, 1, Numbers{1, 1, 1});
   memory.put(one, 2, Numbers{2, 2, 2});
+  EXPECT_FALSE(memory.find(one, 9, numbers)) << "has read all of the file";
   memory.put(other, 3, Numbers{3, 3, 3});
   EXPECT_TRUE(memory.find(other, 3, numbers));
   EXPECT_TRUE(memory.find(one, 1, numbers)) << "from its file";
