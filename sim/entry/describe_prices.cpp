@@ -42,8 +42,13 @@ std::string describe_hours(const Prices& prices) {
                         cell(power), cell(owned > 0 && power > 0 ? owned + power : 0),
                         cell(rented_usd_per_hour(book, prefix).value_or(0)));
   }
-  return page + fmt::format("  of a dollar of capital: {:.6g}\n",
-                            hourly_share_of_capital(capital_terms(book)));
+  page += fmt::format("  of a dollar of capital: {:.6g}\n",
+                      hourly_share_of_capital(capital_terms(book)));
+  return page +
+         fmt::format(
+             "  of a kilowatt that a run draws: {:.4f}, with cooling and hosting; '-' is what "
+             "the book has no price of, or no 'power' to know it before a run\n",
+             upkeep_usd_per_hour(book, watts_per_kilowatt));
 }
 
 }  // namespace tandem::entry

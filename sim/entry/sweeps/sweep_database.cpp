@@ -47,10 +47,10 @@ class Statement {
   sqlite3_stmt* statement_ = nullptr;
 };
 
-/// Of the summary's figures, then of the ends of their bands.
+/// Of the figures, then of the ends of their bands.
 std::vector<std::string> figure_columns() {
   std::vector<std::string> columns;
-  for (const std::string& figure : summary_figures()) columns.push_back(column_of(figure));
+  for (const std::string& figure : known_figures()) columns.push_back(column_of(figure));
   for (const std::string& figure : banded_figures()) {
     columns.push_back(column_of(figure) + "_low");
     columns.push_back(column_of(figure) + "_high");
@@ -180,7 +180,7 @@ void SweepDatabase::store(const PointResult& result) {
   insert.bind(9, result.audit_steps);
   const ResultFigures figures = read_figures(result.result);
   int index = 10;
-  for (const std::string& figure : summary_figures()) {
+  for (const std::string& figure : known_figures()) {
     const auto found = figures.values.find(figure);
     if (found != figures.values.end()) insert.bind(index, found->second);
     ++index;

@@ -31,7 +31,7 @@ struct TornadoBar {
 enum class ExistingPoints : std::uint8_t { Refuse, Keep, Replace };
 
 /// Table points(point, config_hash, overrides, status, error, result, violated, question,
-/// audit_steps, and the summary's figures as columns, each with the ends of its band in two further
+/// audit_steps, and the known figures as columns, each with the ends of its band in two further
 /// ones, "tpot_ms_p99_low" and "..._high"), a row per point, and table changes(point, path, value,
 /// number), numbers in base units; each row is written in a transaction of its own:
 /// whenever the process ends, the file has whole rows only. Holds SQLite's exclusive lock as long

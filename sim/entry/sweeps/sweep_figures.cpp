@@ -1,8 +1,11 @@
 #include "sim/entry/sweeps/sweep_figures.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "sim/core/diagnostics.hpp"
 #include "sim/core/integers.hpp"
 
 namespace tandem::entry {
@@ -65,6 +68,12 @@ const std::vector<std::string>& known_figures() {
     return all;
   }();
   return figures;
+}
+
+std::string near_figure(const std::string& name, const std::vector<std::string>& figures) {
+  const std::string match = closest_match(name, figures);
+  return match.empty() ? std::string("; docs/sweeps.md lists the figures")
+                       : fmt::format("; did you mean '{}'?", match);
 }
 
 const std::vector<std::string>& banded_figures() {

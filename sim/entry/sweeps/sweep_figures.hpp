@@ -20,6 +20,10 @@ namespace tandem::entry {
 /// tokens, where the prices know the grid's carbon.
 [[nodiscard]] const std::vector<std::string>& known_figures();
 
+/// The end of a complaint about a name that is none of them: the nearest, or where they are listed.
+[[nodiscard]] std::string near_figure(const std::string& name,
+                                      const std::vector<std::string>& figures);
+
 /// Those of the summary that can have a band: all but what comes, and how busy the service is.
 [[nodiscard]] const std::vector<std::string>& banded_figures();
 

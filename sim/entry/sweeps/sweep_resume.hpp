@@ -17,7 +17,8 @@ struct DroppedRows {
 };
 
 struct Resumption {
-  std::vector<PointResult> rows;  ///< that stay, under their tasks' numbers, and those that never run
+  std::vector<PointResult>
+      rows;  ///< that stay, under their tasks' numbers, and those that never run
   std::vector<SweepTask> due;
   DroppedRows dropped;
 };

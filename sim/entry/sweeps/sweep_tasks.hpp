@@ -62,8 +62,12 @@ struct PointResult {
 [[nodiscard]] std::vector<SweepTask> prepare_sweep(const Context& context, const Sweep& sweep,
                                                    const SweepOptions& options);
 
+/// Where a study's file has what a complaint about a point's scenario means: the value of a change,
+/// of one about `--set path`; the scenario, of one without a place. Other places stay.
+[[nodiscard]] SourcePlace place_in_file(const SweepPoint& point, const SourcePlace& place);
+
 /// The changes of a point without their places.
-[[nodiscard]] std::vector<Override> overrides_of(const SweepPoint& point);
+[[nodiscard]] std::vector<Override> point_overrides(const SweepPoint& point);
 
 /// Answers tasks, one after the other. Keeps what it has read; answers do not depend
 /// on that.
