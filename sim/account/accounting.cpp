@@ -182,7 +182,7 @@ std::map<std::string, double> components_of(const Scenario& scenario, const RunR
       parts["electricity_" + component] = electricity * joules / energy.total();
     }
     parts["electricity_cooling"] = electricity * (prices.value("pue") - 1);
-    parts["hosting"] = billed_watts / watts_per_kilowatt * value_or(prices, "hosting", 0);
+    parts["hosting"] = billed_watts * seconds_per_hour * value_or(prices, "hosting", 0);
   }
   parts["loading"] = sum * (1 / share_loaded(prices) - 1);
   return parts;

@@ -60,8 +60,8 @@ std::optional<double> rented_usd_per_hour(const ParameterSet& prices, const std:
 }
 
 double upkeep_usd_per_hour(const ParameterSet& prices, double watts) {
-  return watts * prices.value("pue") * seconds_per_hour * prices.value("electricity") +
-         watts / watts_per_kilowatt * price_or(prices, "hosting", 0);
+  return watts * seconds_per_hour *
+         (prices.value("pue") * prices.value("electricity") + price_or(prices, "hosting", 0));
 }
 
 double share_loaded(const ParameterSet& prices) {

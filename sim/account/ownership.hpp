@@ -9,7 +9,6 @@
 namespace tandem {
 
 inline constexpr double seconds_per_hour = 3600;
-inline constexpr double watts_per_kilowatt = 1e3;
 inline constexpr double tokens_per_million = 1e6;
 
 /// How capital is repaid.

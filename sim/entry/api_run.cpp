@@ -86,6 +86,7 @@ struct MeasuredCapacity {
   CapacityResult capacity;
   Accounting accounting;
   Sensitivity sensitivity;
+  LoadBand load_band;
 };
 
 std::unique_ptr<MeasuredCapacity> measure(const Context& context, const CapacityRequest& request,
@@ -95,7 +96,7 @@ std::unique_ptr<MeasuredCapacity> measure(const Context& context, const Capacity
   measured->model = std::make_unique<ServiceModel>(measured->scenario, context.catalogue,
                                                    context.make_network, store_of(request.store));
   CapacityOptions options;
-  options.curve = request.curve;
+  options.curve = true;
   options.tolerance = request.tolerance;
   options.run.store = store_of(request.store);
   options.run.poll = request.poll;
@@ -104,6 +105,9 @@ std::unique_ptr<MeasuredCapacity> measure(const Context& context, const Capacity
   measured->sensitivity =
       sensitivity_of(measured->scenario, *measured->model, measured->capacity.run,
                      context.catalogue, context.make_network);
+  measured->load_band = load_band_of(measured->scenario, measured->capacity.load,
+                                     measured->capacity.curve, measured->sensitivity.bands.all);
+  if (!request.curve) measured->capacity.curve.clear();
   return measured;
 }
 
@@ -233,7 +237,7 @@ CapacityAnswer capacity_of(const Context& context, const CapacityRequest& reques
     progress.update(name);
     measured.push_back(measure(context, request, name));
     const MeasuredCapacity& one = *measured.back();
-    reports.push_back({one.scenario, one.capacity, one.accounting, one.sensitivity});
+    reports.push_back({one.scenario, one.capacity, one.accounting, one.sensitivity, one.load_band});
   }
   return {capacity_json(reports), capacity_page(reports), capacity_csv(reports)};
 }

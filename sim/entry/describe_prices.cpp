@@ -9,6 +9,8 @@
 namespace tandem::entry {
 namespace {
 
+constexpr double kilowatt = 1e3;  // W
+
 /// "-" for what the book has no price of.
 std::string cell(double usd) {
   return usd > 0 ? fmt::format("{:.4f}", usd) : "-";
@@ -48,7 +50,7 @@ std::string describe_hours(const Prices& prices) {
          fmt::format(
              "  of a kilowatt that a run draws: {:.4f}, with cooling and hosting; '-' is what "
              "the book has no price of, or no 'power' to know it before a run\n",
-             upkeep_usd_per_hour(book, watts_per_kilowatt));
+             upkeep_usd_per_hour(book, kilowatt));
 }
 
 }  // namespace tandem::entry

@@ -17,13 +17,8 @@ namespace {
 struct PreparedSweep {
   PreparedSweep(const std::string& file, const std::string& fidelity, const std::string& store,
                 const std::vector<std::pair<std::string, std::string>>& changes) {
-<<<<<<< HEAD
-    const Context context = make_context();
-    sweep = read_sweep(context.loader.roots(), file);
-=======
     const Context context = make_call_context();
-    sweep = load_sweep(context.loader.roots(), file);
->>>>>>> main
+    sweep = read_sweep(context.loader.roots(), file);
     for (const auto& [path, value] : changes) change_every_point(sweep, {path, value});
     tasks = prepare_sweep(context, sweep, {fidelity, store});
   }

@@ -45,6 +45,11 @@ struct Line {
   std::string label, cell;
 };
 
+std::string load_band_text(const LoadBand& band) {
+  if (!band.low && !band.high) return "-";
+  return fmt::format("[{}, {}]", number(band.low), number(band.high));
+}
+
 std::vector<Line> column_of(const CapacityReport& report) {
   const CapacityResult& c = report.capacity;
   const RunSummary s = summarise_run(report.scenario, c.run);
@@ -57,6 +62,7 @@ std::vector<Line> column_of(const CapacityReport& report) {
       {"chips placed", fmt::format("{}", chips_of(c.run))},
       {"load", c.load > 0 ? fmt::format("{} {}", number(c.load), c.load_unit)
                           : std::string("none; below is the least tried")},
+      {"load with latencies at the ends of their bands", load_band_text(report.load_band)},
       {"requests in that run", fmt::format("{}", c.run.requests.size())},
       {"lowest load tried that fails", c.next.load > 0 ? number(c.next.load) : "-"},
       {"output tokens/s", with_band(report, "output_tokens_per_s", s.output_tokens_per_s)},
@@ -98,9 +104,13 @@ std::string curve_text(const CapacityReport& report) {
   return fmt::format("\n{}\n{}", report.scenario.name, table(rows));
 }
 
-/// "llama8b_gpu: warning: ...", a line each.
+/// "llama8b_gpu: warning: ...", a line each, and what is not known of the band of the load.
 std::string warnings_text(const CapacityReport& report) {
   std::string text;
+  if (!report.load_band.note.empty()) {
+    text +=
+        fmt::format("\n{}: band of the load: {}\n", report.scenario.name, report.load_band.note);
+  }
   for (const std::string& warning : report.capacity.warnings) {
     text += fmt::format("\n{}: warning: {}\n", report.scenario.name, warning);
   }
@@ -117,6 +127,11 @@ Json load_json(const LoadPoint& point) {
           {"utilisation", point.utilisation},
           {"saturated", point.saturated},
           {"meets_slo", point.meets_slo}};
+}
+
+Json load_band_json(const LoadBand& band) {
+  if (!band.low && !band.high) return nullptr;
+  return Json::array({optional_number(band.low), optional_number(band.high)});
 }
 
 Json shares_json(const CapacityShares& shares) {
@@ -164,6 +179,9 @@ std::string capacity_json(const std::vector<CapacityReport>& reports) {
     systems.push_back(
         {{"scenario", report.scenario.name},
          {"load", c.load},
+         {"load_band", load_band_json(report.load_band)},
+         {"load_band_note",
+          report.load_band.note.empty() ? Json(nullptr) : Json(report.load_band.note)},
          {"load_unit", c.load_unit},
          {"tolerance", c.tolerance},
          {"limit", c.limit},

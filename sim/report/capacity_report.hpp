@@ -7,6 +7,7 @@
 
 #include "sim/account/accounting.hpp"
 #include "sim/account/sensitivity.hpp"
+#include "sim/report/load_band.hpp"
 #include "sim/service/capacity.hpp"
 
 namespace tandem {
@@ -17,6 +18,7 @@ struct CapacityReport {
   const CapacityResult& capacity;
   const Accounting& accounting;    ///< of the run at that load
   const Sensitivity& sensitivity;  ///< of the same
+  const LoadBand& load_band;       ///< of that load
 };
 
 /// Output tokens per second over what they take; absent where that is not known.
@@ -31,8 +33,8 @@ struct CapacityShares {
 /// One table, what limits each system, and curves of throughput against interactivity below.
 [[nodiscard]] std::string capacity_page(const std::vector<CapacityReport>& reports);
 
-/// {"systems": [{scenario, load, load_unit, tolerance, limit, warnings, bottleneck, per,
-/// next, curve, result}, ...]}.
+/// {"systems": [{scenario, load, load_band, load_band_note, load_unit, tolerance, limit, warnings,
+/// bottleneck, per, next, curve, result}, ...]}.
 [[nodiscard]] std::string capacity_json(const std::vector<CapacityReport>& reports);
 
 /// The curves, one row per system and load: scenario, load, load_unit, output_tokens_per_s,

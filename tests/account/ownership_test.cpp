@@ -43,8 +43,9 @@ TEST(Ownership, OnlyRentPaidUpFrontCarriesInterest) {
 }
 
 TEST(Ownership, UpkeepPaysTheSiteForPowerAndTheHostForRoom) {
-  const ParameterSet prices = book({{"pue", 1.25}, {"electricity", 0.1 / 3.6e6}, {"hosting", 0.2}});
-  // 2 kW x 1.25 x 0.1 USD/kWh and 2 kW x 0.2 USD/h.
+  const ParameterSet prices =
+      book({{"pue", 1.25}, {"electricity", 0.1 / 3.6e6}, {"hosting", 0.2 / 3.6e6}});
+  // 2 kW x 1.25 x 0.1 USD/kWh and 2 kW x 0.2 USD/kW/h.
   EXPECT_NEAR(upkeep_usd_per_hour(prices, 2000), 0.25 + 0.4, 1e-12);
 }
 

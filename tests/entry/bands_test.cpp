@@ -154,6 +154,21 @@ TEST(Bands, OfThroughputNeedUsersThatWaitOrAQueueThatGrows) {
               0.02 * value);
 }
 
+// Capital and its spares cost twice as much where half of the hours serve; 14 % a year over four
+// years in 48 payments of 0.0116667 / (1 - 1.0116667^-48) = 0.0273265 each: 1.31167 of it.
+TEST(Bands, OfMoneyKnowIdleHoursAndInterest) {
+  const Answer base = closed_loop({});
+  const double capital = base.result["usd_per_hour_by_component"]["capital"].get<double>() /
+                         figure(base, "usd_per_hour_used");
+  const auto expect_swing = [&](const char* parameter, double factor) {
+    const Json ends = swing_of(base, parameter)["usd_per_hour_used"];
+    EXPECT_NEAR(ends[0].get<double>(), 1, 1e-12) << parameter;
+    EXPECT_NEAR(ends[1].get<double>(), 1 + (factor - 1) * capital, 1e-4) << parameter;
+  };
+  expect_swing("prices.utilisation", 2);
+  expect_swing("prices.interest", 1.31167);
+}
+
 TEST(Bands, OfCarbonAreThoseOfEnergyAndOfTheGrid) {
   const Answer base = closed_loop({{"prices.carbon",
                                     "{value: 400 g/kWh, source: command-line, basis: assumed, "

@@ -12,7 +12,7 @@ inline Scenario priced(Scenario s) {
   set(p, "electricity", 0.09 / 3.6e6);
   set(p, "pue", 1.2);
   set(p, "life", 10000 * 3600.0);
-  set(p, "hosting", 0.1);
+  set(p, "hosting", 0.1 / 3.6e6);
   set(p, "chips.big.capital", 20000);
   set(p, "chips.small.capital", 10000);
   return s;
