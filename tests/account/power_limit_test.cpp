@@ -22,6 +22,61 @@ BandFactor limited(const std::string& figure, double at_limits, BandFactor band,
   return bands.at(figure);
 }
 
+Parameter watts(double value, std::optional<double> high = {}) {
+  Parameter parameter;
+  parameter.value = value;
+  parameter.high = high;
+  return parameter;
+}
+
+/// Two chips of 100 W with hosts of 20 to 30 W; one is placed and computes for half of a second, at
+/// rest with 40 W.
+struct OneChip {
+  Scenario scenario;
+  RunResult result;
+  explicit OneChip(double joules_computing) {
+    System& system = scenario.system;
+    system.chips["c"].parameters.set("tdp", watts(100));
+    system.groups.resize(1);
+    system.groups[0].pool = "p";
+    system.groups[0].chip = "c";
+    system.groups[0].count = 2;
+    system.parameters.set("host_power_per_chip.p", watts(20, 30));
+    result.simulated_s = 1;
+    result.output_tokens = 1;
+    PoolUse& pool = result.pools.emplace_back();
+    pool.name = pool.pool = "p";
+    pool.chip = "c";
+    pool.chips = 1;
+    pool.busy = 0.5;
+    pool.static_power_w = 40;
+    pool.totals.activity["hbm_bytes"] = 1;
+    pool.energy_per_count_j["hbm_bytes"] = joules_computing;
+  }
+  [[nodiscard]] std::optional<double> highest_power() const {
+    const auto figures = figures_at_power_limits(scenario, RunFigures(result), 1);
+    return figures ? std::optional(figures->at("average_power_w")) : std::nullopt;
+  }
+};
+
+TEST(PowerLimits, AreThoseOfChipsAndTheirHosts) {
+  OneChip run(25);
+  EXPECT_DOUBLE_EQ(*run.highest_power(), 130);
+  // (200 - 2 x 20) / 2 + 20 of a cap on the system; 150 is more than the chip takes.
+  run.scenario.system.parameters.set("power_cap", watts(200));
+  EXPECT_DOUBLE_EQ(*run.highest_power(), 100);
+  run.scenario.system.parameters.set("power_cap", watts(300));
+  EXPECT_DOUBLE_EQ(*run.highest_power(), 130);
+}
+
+// 40 W and 35 J in half a second: 110 W at work, 75 W in the mean.
+TEST(PowerLimits, AreNoneWhereAChipDoesNotKeepIts) {
+  EXPECT_FALSE(OneChip(35).highest_power());
+  OneChip without(25);
+  without.scenario.system.chips["c"].parameters.set("tdp", watts(0));
+  EXPECT_FALSE(without.highest_power());
+}
+
 TEST(PowerLimits, EndBandsAbove) {
   const BandFactor power = limited("average_power_w", 12.5, {0.7, 1.6});
   EXPECT_DOUBLE_EQ(power.low, 0.7);
