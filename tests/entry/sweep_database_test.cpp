@@ -179,6 +179,18 @@ TEST_F(SweepDatabaseTest, HasTheEndsOfBandsBesideFigures) {
             "4.0 3.0 6.0 0.5 - 1.0 ");
 }
 
+TEST_F(SweepDatabaseTest, HasCarbonBesideTheSummary) {
+  PointResult row = row_of(task_of(0, "a"), "ok");
+  row.result = R"({"summary":{},"economics":{"carbon_g_per_m_output_tokens":300},)"
+               R"("bands":{"economics":{"carbon_g_per_m_output_tokens":[200,400]}}})";
+  { SweepDatabase(path_, ExistingPoints::Refuse).store(row); }
+  EXPECT_EQ(asked(path_,
+                  "SELECT economics_carbon_g_per_m_output_tokens, "
+                  "economics_carbon_g_per_m_output_tokens_low, "
+                  "economics_carbon_g_per_m_output_tokens_high FROM points"),
+            "300.0 200.0 400.0 ");
+}
+
 TEST_F(SweepDatabaseTest, RefusesPointsOfAnEarlierRunAndNothingElse) {
   std::ofstream{path_};  // an empty file, as mktemp leaves it
   { SweepDatabase(path_, ExistingPoints::Refuse).store(row_of(task_of(0, "a"), "ok")); }

@@ -78,7 +78,7 @@ std::string near_figure(const std::string& name, const std::vector<std::string>&
 
 const std::vector<std::string>& banded_figures() {
   static const std::vector<std::string> figures = [] {
-    std::vector<std::string> all = summary_figures();
+    std::vector<std::string> all = known_figures();
     std::erase(all, "offered_requests_per_s");
     std::erase(all, "utilisation");
     return all;
