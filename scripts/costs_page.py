@@ -50,7 +50,7 @@ def hours_of(tandem, book):
     for line in text[text.index("USD per hour"):].splitlines()[2:]:
         if line.strip().startswith("of a dollar"):
             share = float(line.split()[-1])
-            continue
+            break
         name, *cells = line.split()
         chips[name] = [None if cell == "-" else float(cell) for cell in cells]
     return chips, share

@@ -83,7 +83,7 @@ Objective objective_of(PlanGoal goal) {
   return {};
 }
 
-Plan load_plan(const ConfigRoots& roots, const std::string& path_or_name) {
+Plan read_plan(const ConfigRoots& roots, const std::string& path_or_name) {
   Plan plan;
   Sweep& sweep = plan.candidates;
   config::StudyFile file(roots, "plan", config::plan_section(), path_or_name, sweep);
@@ -91,8 +91,9 @@ Plan load_plan(const ConfigRoots& roots, const std::string& path_or_name) {
   ReadContext& context = file.context();
   const Changes common =
       reader.has("set") ? read_changes(*reader.child("set"), context) : Changes{};
-  config::read_grids(*file.tree().find("candidates"), "a group of candidates", common, sweep,
-                     context);
+  if (const Tree* candidates = reader.child("candidates")) {
+    config::read_grids(*candidates, "a group of candidates", common, sweep, context);
+  }
   add_loads(reader, sweep, context);
   plan.goal = read_goal(reader);
   read_limits(reader, plan, context);
@@ -102,7 +103,13 @@ Plan load_plan(const ConfigRoots& roots, const std::string& path_or_name) {
   sweep.objectives.push_back(
       objective_of(plan.goal == PlanGoal::Fastest ? PlanGoal::Cheapest : PlanGoal::Fastest));
   for (Objective& objective : sweep.objectives) objective.place = reader.place("goal");
-  file.problems().throw_if_any();
+  file.keep_mistakes();
+  return plan;
+}
+
+Plan load_plan(const ConfigRoots& roots, const std::string& path_or_name) {
+  Plan plan = read_plan(roots, path_or_name);
+  if (!plan.candidates.mistakes.empty()) throw ConfigError(std::move(plan.candidates.mistakes));
   return plan;
 }
 

@@ -25,7 +25,11 @@ struct Plan {
 /// The figure of a goal: the first objective of its plans.
 [[nodiscard]] Objective objective_of(PlanGoal goal);
 
-/// Reads a plan: docs/planning.md has the language. Throws ConfigError with all diagnostics.
+/// Reads a plan as far as it goes, as read_sweep() does: docs/planning.md has the language.
+/// Mistakes are in `candidates`.
+[[nodiscard]] Plan read_plan(const ConfigRoots& roots, const std::string& path_or_name);
+
+/// The same; throws ConfigError with all mistakes.
 [[nodiscard]] Plan load_plan(const ConfigRoots& roots, const std::string& path_or_name);
 
 }  // namespace tandem

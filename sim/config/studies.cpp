@@ -7,6 +7,7 @@
 
 #include "sim/config/library.hpp"
 #include "sim/config/map_reader.hpp"
+#include "sim/config/sweep_axes.hpp"
 #include "sim/config/unit_text.hpp"
 #include "sim/config/yaml_reader.hpp"
 
@@ -86,26 +87,39 @@ double number_of(const Tree& tree, const std::string& what, Problems& problems) 
   return number.value_or(0);
 }
 
+/// A key's map; null, after a complaint, where it is something else.
+const Tree* map_of(const Tree& tree, const std::string& key, const std::string& example,
+                   Problems& problems) {
+  const Tree* value = tree.find(key);
+  if (value == nullptr || value->is_map()) return value;
+  problems.report(value->place, fmt::format("'{}' is a map; write e.g. {}", key, example));
+  return nullptr;
+}
+
 BaselineEntry read_entry(const Tree& tree, Problems& problems) {
   const std::string what = "an entry of the baseline";
   check_keys(tree, what, {"name", "scenario", "set", "expect", "config_hash", "pass_s"}, problems);
   BaselineEntry entry;
   entry.name = text_of(tree, "name", what, problems);
-  entry.scenario = text_of(tree, "scenario", what, problems);
-  if (const Tree* changes = tree.find("set")) {
+  entry.point.scenario = text_of(tree, "scenario", what, problems);
+  if (const Tree* scenario = tree.find("scenario")) entry.point.place = scenario->place;
+  if (const Tree* changes = map_of(tree, "set", "{traffic.requests: 100}", problems)) {
     for (const auto& change : changes->entries) {
-      entry.overrides.push_back({change.key, change.value.text});
+      entry.point.changes.push_back(
+          {{change.key, config::flow_text(change.value)}, change.value.place});
     }
   }
   if (const Tree* hash = tree.find("config_hash")) entry.config_hash = hash->text;
-  if (const Tree* times = tree.find("pass_s")) {
+  if (const Tree* times = map_of(tree, "pass_s", "{gpu.attention: 0.5}", problems)) {
     for (const auto& time : times->entries) {
       entry.pass_s[time.key] = number_of(time.value, "seconds", problems);
     }
   }
   const Tree* expected = tree.find("expect");
   if (expected == nullptr || expected->entries.empty()) {
-    problems.report(tree.place, "an entry of the baseline needs 'expect' with at least one figure");
+    problems.report(expected == nullptr ? tree.place : expected->place,
+                    "an entry of the baseline needs 'expect' with at least one figure, e.g. "
+                    "{tpot_ms.p99: {value: 4.5, tolerance: 0.1 %}}");
     return entry;
   }
   for (const auto& figure : expected->entries) {
@@ -114,8 +128,8 @@ BaselineEntry read_entry(const Tree& tree, Problems& problems) {
   return entry;
 }
 
-void read_parts(const Tree& tree, Baseline& baseline) {
-  const Tree* parts = tree.find("parts");
+void read_parts(const Tree& tree, Baseline& baseline, Problems& problems) {
+  const Tree* parts = map_of(tree, "parts", "{chips/h100_sxm: {hash: 1}}", problems);
   if (parts == nullptr) return;
   for (const auto& part : parts->entries) {
     for (const auto& value : part.value.entries) {
@@ -127,6 +141,9 @@ void read_parts(const Tree& tree, Baseline& baseline) {
 void read_history(const Tree& tree, Baseline& baseline, Problems& problems) {
   const Tree* history = tree.find("history");
   if (history == nullptr) return;
+  if (!history->is_sequence()) {
+    problems.report(history->place, "'history' is a list; write e.g. [{reason: new sheet}]");
+  }
   for (const Tree& item : history->items) {
     check_keys(item, "an update in the history", {"reason", "moved"}, problems);
     BaselineUpdate update{text_of(item, "reason", "an update in the history", problems), {}};
@@ -157,10 +174,10 @@ std::string flow_map(const std::map<std::string, std::string>& values) {
 }
 
 void add_entry_text(const BaselineEntry& entry, std::string& text) {
-  text += fmt::format("  - name: {}\n    scenario: {}\n", entry.name, entry.scenario);
-  if (!entry.overrides.empty()) text += "    set:\n";
-  for (const Override& change : entry.overrides) {
-    text += fmt::format("      {}: {}\n", change.path, change.value);
+  text += fmt::format("  - name: {}\n    scenario: {}\n", entry.name, entry.point.scenario);
+  if (!entry.point.changes.empty()) text += "    set:\n";
+  for (const SweepChange& set : entry.point.changes) {
+    text += fmt::format("      {}: {}\n", set.change.path, set.change.value);
   }
   text += "    expect:\n";
   for (const ExpectedFigure& figure : entry.expected) {
@@ -177,7 +194,7 @@ void add_entry_text(const BaselineEntry& entry, std::string& text) {
 
 }  // namespace
 
-Baseline load_baseline(const ConfigRoots& roots, const std::string& path_or_name) {
+Baseline read_baseline(const ConfigRoots& roots, const std::string& path_or_name) {
   Baseline baseline;
   baseline.file = config::study_path(roots, "baseline", path_or_name);
   Problems problems;
@@ -185,7 +202,7 @@ Baseline load_baseline(const ConfigRoots& roots, const std::string& path_or_name
   problems.throw_if_any();
   check_kind(tree, "baseline", problems);
   check_keys(tree, "a baseline", {"kind", "entries", "parts", "history"}, problems);
-  read_parts(tree, baseline);
+  read_parts(tree, baseline, problems);
   read_history(tree, baseline, problems);
   const Tree* entries = tree.find("entries");
   if (entries == nullptr || !entries->is_sequence() || entries->items.empty()) {
@@ -195,7 +212,7 @@ Baseline load_baseline(const ConfigRoots& roots, const std::string& path_or_name
       baseline.entries.push_back(read_entry(entry, problems));
     }
   }
-  problems.throw_if_any();
+  baseline.mistakes = problems.all();
   return baseline;
 }
 

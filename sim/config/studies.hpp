@@ -8,6 +8,7 @@
 
 #include "sim/config/config_parts.hpp"
 #include "sim/config/loader.hpp"
+#include "sim/config/sweep.hpp"
 
 namespace tandem {
 
@@ -21,8 +22,7 @@ struct ExpectedFigure {
 
 struct BaselineEntry {
   std::string name;
-  std::string scenario;
-  std::vector<Override> overrides;
+  SweepPoint point;  ///< the scenario and what is changed of it
   std::vector<ExpectedFigure> expected;
   std::string config_hash;  ///< of the whole scenario; empty in files that never were updated
   /// Seconds that the passes of each pool took by family of kernels: "gpu.attention".
@@ -43,14 +43,16 @@ struct Baseline {
   /// "ENTRY:PART" for all but the first.
   std::map<std::string, ConfigPart> parts;
   std::vector<BaselineUpdate> history;  ///< oldest first
+  /// Mistakes of the file; what has one is left out above.
+  std::vector<Diagnostic> mistakes;
 };
 
 /// Reads a baseline: `kind: baseline`, `entries: [{name, scenario, set, expect: {key: {value,
 /// tolerance}}}]`; updates add `config_hash` and `pass_s` to entries, `parts` and `history`. Throws
-/// ConfigError with all diagnostics.
-[[nodiscard]] Baseline load_baseline(const ConfigRoots& roots, const std::string& path_or_name);
+/// ConfigError only for what is no YAML file; other mistakes are in the baseline.
+[[nodiscard]] Baseline read_baseline(const ConfigRoots& roots, const std::string& path_or_name);
 
-/// The file text of a baseline, as load_baseline reads it.
+/// The file text of a baseline, as read_baseline() reads it.
 [[nodiscard]] std::string baseline_text(const Baseline& baseline);
 
 }  // namespace tandem

@@ -14,8 +14,8 @@ namespace tandem::config {
 class StudyFile {
  public:
   /// `kind`: "sweep" or "plan", whose files stand in `workloads/KIND + s`; a name with a slash or
-  /// ".yaml" is a path. Tells `sweep` its file and name. Throws ConfigError for what is no such
-  /// file, and for unknown and missing keys of the first level.
+  /// ".yaml" is a path. Tells `sweep` its file and name. Throws ConfigError for what is no YAML
+  /// file; unknown and missing keys of the first level are in `problems`.
   StudyFile(const ConfigRoots& roots, const std::string& kind, const Section& section,
             const std::string& path_or_name, Sweep& sweep);
   StudyFile(const StudyFile&) = delete;
@@ -24,6 +24,8 @@ class StudyFile {
   [[nodiscard]] const MapReader& reader() const { return *reader_; }
   [[nodiscard]] ReadContext& context() { return context_; }
   [[nodiscard]] Problems& problems() { return problems_; }
+  /// Hands the problems to the sweep, with the keys that its file has.
+  void keep_mistakes();
 
  private:
   const ModelSchemas no_schemas_;
@@ -32,6 +34,7 @@ class StudyFile {
   ReadContext context_{no_schemas_, no_sources_, problems_};
   Tree tree_;
   std::optional<MapReader> reader_;
+  Sweep& sweep_;
 };
 
 }  // namespace tandem::config

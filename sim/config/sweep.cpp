@@ -75,7 +75,7 @@ std::vector<std::string> conditions_of(const Slo& slo) {
   return conditions;
 }
 
-Sweep load_sweep(const ConfigRoots& roots, const std::string& path_or_name) {
+Sweep read_sweep(const ConfigRoots& roots, const std::string& path_or_name) {
   Sweep sweep;
   config::StudyFile file(roots, "sweep", config::sweep_section(), path_or_name, sweep);
   const MapReader& reader = file.reader();
@@ -98,7 +98,13 @@ Sweep load_sweep(const ConfigRoots& roots, const std::string& path_or_name) {
                       "'objectives' is a list; write e.g. [{minimize: usd_per_m_total_tokens}]");
     }
   }
-  problems.throw_if_any();
+  file.keep_mistakes();
+  return sweep;
+}
+
+Sweep load_sweep(const ConfigRoots& roots, const std::string& path_or_name) {
+  Sweep sweep = read_sweep(roots, path_or_name);
+  if (!sweep.mistakes.empty()) throw ConfigError(std::move(sweep.mistakes));
   return sweep;
 }
 

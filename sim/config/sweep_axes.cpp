@@ -247,11 +247,12 @@ std::vector<Changes> read_grid(const Tree* vary, ReadContext& context) {
   if (vary == nullptr) return grid;
   if (!vary->is_map() || vary->entries.empty()) {
     context.problems.report(vary->place, "'vary' needs at least one path and its values");
-    return {};
+    return grid;
   }
   for (const TreeEntry& entry : vary->entries) {
     const std::vector<Changes> choices = read_axis(entry, context);
-    if (grid.size() * std::max<std::size_t>(1, choices.size()) > most_points) {
+    if (choices.empty()) continue;  // reported; the other axes are looked at without it
+    if (grid.size() * choices.size() > most_points) {
       context.problems.report(vary->place,
                               fmt::format("these are more than {} points", most_points));
       return {};
@@ -272,10 +273,10 @@ std::vector<Changes> read_sample(const Tree* sample, ReadContext& context) {
   if (sample == nullptr) return {{}};
   const MapReader reader(*sample, sample_section(), "the sample", context);
   const Tree* over = reader.child("over");
-  if (over == nullptr) return {};
+  if (over == nullptr) return {{}};
   if (!over->is_map() || over->entries.empty()) {
     reader.report("over", "'over' needs at least one path and its values");
-    return {};
+    return {{}};
   }
   const auto points = static_cast<std::size_t>(reader.count("points"));
   const auto seed = static_cast<std::uint64_t>(reader.count("seed"));

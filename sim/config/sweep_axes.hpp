@@ -19,7 +19,7 @@ using Changes = std::vector<SweepChange>;
 [[nodiscard]] Changes read_changes(const Tree& tree, ReadContext& context);
 
 /// Every combination of the paths under `vary`, the first slowest; one without changes where it is
-/// null. Empty after a complaint.
+/// null. A path whose values cannot be read is left out after a complaint.
 [[nodiscard]] std::vector<Changes> read_grid(const Tree* vary, ReadContext& context);
 
 /// The points of a `sample`; one without changes where it is null. Each path draws from a stream of

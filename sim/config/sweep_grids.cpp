@@ -32,9 +32,11 @@ void read_one_grid(const MapReader& reader, const Changes& common, Sweep& sweep,
   const Changes own = reader.has("set") ? read_changes(*reader.child("set"), context) : Changes{};
   const std::vector<Changes> grid = read_grid(vary, context);
   const std::vector<Changes> samples = read_sample(sample, context);
+  if (!reader.has("scenario")) return;
   for (const Changes& varied : grid) {
     for (const Changes& drawn : samples) {
-      sweep.points.push_back({scenario, joined(joined(joined(common, own), varied), drawn)});
+      sweep.points.push_back(
+          {scenario, joined(joined(joined(common, own), varied), drawn), reader.place("scenario")});
     }
   }
 }

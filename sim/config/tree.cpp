@@ -101,8 +101,7 @@ bool Problems::has(const SourcePlace& place) const {
   });
 }
 
-void Problems::throw_if_any() const {
-  if (diagnostics_.empty()) return;
+std::vector<Diagnostic> Problems::all() const {
   std::map<std::string, std::size_t> rank;
   for (const Diagnostic& d : diagnostics_) rank.emplace(d.place.file, rank.size());
   const auto key = [&](const Diagnostic& d) {
@@ -117,6 +116,12 @@ void Problems::throw_if_any() const {
   }
   std::stable_sort(sorted.begin(), sorted.end(),
                    [&](const Diagnostic& a, const Diagnostic& b) { return key(a) < key(b); });
+  return sorted;
+}
+
+void Problems::throw_if_any() const {
+  if (diagnostics_.empty()) return;
+  std::vector<Diagnostic> sorted = all();
   if (combinations_ == diagnostics_.size()) throw RefusedError(std::move(sorted));
   throw ConfigError(std::move(sorted));
 }

@@ -65,6 +65,8 @@ class Problems {
   /// Whether something was reported there: what hangs on it need not be checked.
   [[nodiscard]] bool has(const SourcePlace& place) const;
   void throw_if_any() const;
+  /// Each once, in the order in which they are thrown.
+  [[nodiscard]] std::vector<Diagnostic> all() const;
 
  private:
   friend class CombinationChecks;

@@ -40,7 +40,7 @@ int run_check(const CheckArguments& arguments, const Context& context) {
   if (arguments.update && arguments.reason.empty()) {
     throw ConfigError("--update needs --reason TEXT: why did the figures move?");
   }
-  const Baseline baseline = load_baseline(context.loader.roots(), arguments.baseline);
+  const Baseline baseline = read_baseline(context.loader.roots(), arguments.baseline);
   const std::vector<EntryOutcome> outcomes = check_baseline(baseline, arguments.store, context);
   std::cout << check_page(outcomes);
   if (!arguments.junit.empty()) {

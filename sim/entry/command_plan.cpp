@@ -24,7 +24,7 @@ struct PlanArguments {
 void run_plan(const PlanArguments& arguments, Session& session) {
   if (arguments.workers < 1) throw ConfigError("--workers must be at least 1");
   const Context& context = session.context;
-  PlanSearch search(context, load_plan(context.loader.roots(), arguments.plan), arguments.options);
+  PlanSearch search(context, read_plan(context.loader.roots(), arguments.plan), arguments.options);
   std::unique_ptr<SweepDatabase> database;
   if (!arguments.database.empty()) {
     database = std::make_unique<SweepDatabase>(

@@ -25,20 +25,29 @@ struct SweepArguments {
 };
 
 ExistingPoints existing_points(const SweepArguments& arguments) {
-  if (arguments.resume && arguments.force) {
-    throw ConfigError("--resume keeps what the database has and --force drops it; write one");
-  }
   if (arguments.resume) return ExistingPoints::Keep;
   return arguments.force ? ExistingPoints::Replace : ExistingPoints::Refuse;
 }
 
+/// What went of the database, a line each; nothing where nothing did.
+std::string dropped_lines(const DroppedRows& dropped) {
+  std::string lines;
+  if (dropped.others > 0) lines += fmt::format("{} rows of other points dropped\n", dropped.others);
+  if (dropped.changed > 0) {
+    lines += fmt::format("{} rows of points that run again dropped\n", dropped.changed);
+  }
+  return lines;
+}
+
 void run_sweep(const SweepArguments& arguments, Session& session) {
   if (arguments.workers < 1) throw ConfigError("--workers must be at least 1");
-  const Sweep sweep = load_sweep(session.context.loader.roots(), arguments.sweep);
+  const Sweep sweep = read_sweep(session.context.loader.roots(), arguments.sweep);
   const std::vector<SweepTask> tasks = prepare_sweep(session.context, sweep, arguments.options);
   const std::string path = arguments.database.empty() ? sweep.name + ".db" : arguments.database;
   SweepDatabase database(path, existing_points(arguments));
-  const std::vector<SweepTask> due = database.take_over(tasks);
+  const Resumption resumption = database.take_over(tasks, arguments.force);
+  const std::vector<SweepTask>& due = resumption.due;
+  std::cout << dropped_lines(resumption.dropped) << std::flush;
   const int signal = run_tasks("sweep", due, arguments.workers,
                                [&](const PointResult& result) { database.store(result); });
   const std::vector<PointResult> results = database.results();
@@ -66,7 +75,9 @@ void add_sweep(CLI::App& app, Session& session) {
                       "Folder of reusable step results, or none");
   command->add_option("--fidelity", arguments->options.fidelity,
                       "cycle, or analytical for the floor");
-  command->add_flag("--resume", arguments->resume, "Keep finished points of the database");
+  command->add_flag(
+      "--resume", arguments->resume,
+      "Keep finished points of the database; with --force even where others are lost");
   command->add_flag("--force", arguments->force, "Write a database that has points anew");
   command->callback([arguments, &session] { run_sweep(*arguments, session); });
 

@@ -9,6 +9,8 @@
 namespace tandem::entry {
 namespace {
 
+constexpr double kilowatt = 1e3;  // W
+
 /// "-" for what the book has no price of.
 std::string cell(double usd) {
   return usd > 0 ? fmt::format("{:.4f}", usd) : "-";
@@ -42,8 +44,13 @@ std::string describe_hours(const Prices& prices) {
                         cell(power), cell(owned > 0 && power > 0 ? owned + power : 0),
                         cell(rented_usd_per_hour(book, prefix).value_or(0)));
   }
-  return page + fmt::format("  of a dollar of capital: {:.6g}\n",
-                            hourly_share_of_capital(capital_terms(book)));
+  page += fmt::format("  of a dollar of capital: {:.6g}\n",
+                      hourly_share_of_capital(capital_terms(book)));
+  return page +
+         fmt::format(
+             "  of a kilowatt that a run draws: {:.4f}, with cooling and hosting; '-' is what "
+             "the book has no price of, or no 'power' to know it before a run\n",
+             upkeep_usd_per_hour(book, kilowatt));
 }
 
 }  // namespace tandem::entry

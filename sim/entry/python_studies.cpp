@@ -18,7 +18,7 @@ struct PreparedSweep {
   PreparedSweep(const std::string& file, const std::string& fidelity, const std::string& store,
                 const std::vector<std::pair<std::string, std::string>>& changes) {
     const Context context = make_call_context();
-    sweep = load_sweep(context.loader.roots(), file);
+    sweep = read_sweep(context.loader.roots(), file);
     for (const auto& [path, value] : changes) change_every_point(sweep, {path, value});
     tasks = prepare_sweep(context, sweep, {fidelity, store});
   }
@@ -33,12 +33,11 @@ struct PythonPlan {
   PythonPlan(const std::string& file, const std::string& fidelity, const std::string& store)
       : PythonPlan(make_call_context(), file, {fidelity, store}) {}
   PythonPlan(const Context& context, const std::string& file, const SweepOptions& options)
-      : search(context, load_plan(context.loader.roots(), file), options) {}
+      : search(context, read_plan(context.loader.roots(), file), options) {}
   PlanSearch search;
 };
 
 std::unique_ptr<SweepDatabase> open_database(const std::string& path, bool resume, bool force) {
-  if (resume && force) throw ConfigError("'resume' keeps points and 'force' drops them; write one");
   const ExistingPoints fresh = force ? ExistingPoints::Replace : ExistingPoints::Refuse;
   return std::make_unique<SweepDatabase>(path, resume ? ExistingPoints::Keep : fresh);
 }
@@ -84,7 +83,12 @@ void add_studies(py::module_& module) {
       .def("answer", &SweepWorker::answer, released);
   py::class_<SweepDatabase>(module, "SweepDatabase")
       .def(py::init(&open_database), released)
-      .def("take_over", &SweepDatabase::take_over, released)
+      .def(
+          "take_over",
+          [](SweepDatabase& database, const std::vector<SweepTask>& tasks, bool may_lose) {
+            return database.take_over(tasks, may_lose).due;
+          },
+          released)
       .def("store", &SweepDatabase::store, released)
       .def("results", &SweepDatabase::results);
   py::class_<PythonPlan>(module, "PlanSearch")

@@ -205,5 +205,25 @@ TEST(Expressions, RefuseWhatIsNone) {
   }
 }
 
+std::string complaint_of(const std::string& text) {
+  try {
+    (void)Expression(text, {});
+  } catch (const ConfigError& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(Expressions, SayHowToWriteChainsAndRates) {
+  EXPECT_EQ(
+      complaint_of("1 < three + 1 <= 2"),
+      "error: the expression '1 < three + 1 <= 2': comparisons do not chain; write '1 < (three "
+      "+ 1) and (three + 1) <= 2'");
+  EXPECT_NE(
+      complaint_of("usd_per_hour < 120 USD/day").find("'120 USD/day' has no unit that is known"),
+      std::string::npos);
+  EXPECT_EQ(complaint_of("usd_per_hour < 120 USD/year and 8 GB/day_size > 3"), "no error");
+}
+
 }  // namespace
 }  // namespace tandem

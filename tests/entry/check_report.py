@@ -164,6 +164,18 @@ def check_sweep(page, folder):
     page.resize(1280, 900)
 
 
+def check_sweep_without_results(page, folder):
+    database = folder / "none.db"
+    database.write_bytes((folder / "three.db").read_bytes())
+    with sqlite3.connect(database) as connection:
+        connection.execute("UPDATE points SET status = 'refused', result = ''")
+    opened(page, database, "none", folder)
+    said = page.run("document.body.innerText")
+    expect("No point has a result yet" in said and "4 points without a result" in said, said)
+    expect(page.run("document.querySelectorAll('.js-plotly-plot').length") == 0, "an empty plot")
+    expect(not page.errors, f"sweep without results: the console says {page.errors}")
+
+
 def check_refusals(folder):
     wrong = folder / "wrong.json"
     for text, said in (("{", "is not JSON"), ('{"a": 1}', "is no result")):
@@ -189,6 +201,7 @@ def main():
         check_capacity(page, folder)
         check_map(page, folder)
         check_sweep(page, folder)
+        check_sweep_without_results(page, folder)
         check_refusals(folder)
     print("pages of a run, a capacity search and a sweep show what is in them")
 

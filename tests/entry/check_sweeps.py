@@ -133,16 +133,21 @@ def check_kills(check, expected):
 
 
 def check_other_questions(check):
-    """Rows that answer another question are made again; a clock that there is not starts nothing."""
+    """Results are held to constraints that changed without running again; they are lost to
+    another clock only when told so; a clock that there is not starts nothing."""
     database = check.folder / "questions.db"
     check.run("questions.db", 2)
     text = check.sweep.read_text()
     check.sweep.write_text(text.replace("tpot_ms.p99 < 6", "tpot_ms.p99 < 0.001"))
     rows, out = check.run("questions.db", 2, "--resume")
-    check.expect("0 run now" not in out and "violate" in out, f"rows of other constraints stay: {out}")
+    check.expect(", 1 run now" in out and "(13 violate" in out, f"rows of other constraints: {out}")
     check.sweep.write_text(text)
-    wrong = subprocess.run([check.tandem, "sweep", str(check.sweep), "--db", str(database), "--resume",
-                            "--fidelity", "cyle"], capture_output=True, text=True, check=False)
+    resume = [check.tandem, "sweep", str(check.sweep), "--db", str(database), "--resume", "--fidelity"]
+    other = subprocess.run([*resume, "cycle"], capture_output=True, text=True, check=False)
+    check.expect(other.returncode == 2
+                 and "has 13 finished points that this sweep does not run" in other.stderr,
+                 f"finished points of another clock: {other.stdout}{other.stderr}")
+    wrong = subprocess.run([*resume, "cyle"], capture_output=True, text=True, check=False)
     check.expect(wrong.returncode == 2 and "write cycle or analytical" in wrong.stderr,
                  f"a clock that there is not: {wrong.stdout}{wrong.stderr}")
     check.expect(len(rows_of(database)) == len(rows), "rows went with a mistake of the command")
@@ -166,8 +171,12 @@ def check_growth(check):
                  and len(few) == 11, "rows of a grown sweep differ")
     check.expect([row[5]["summary"] for row in rows if row[5]]
                  == [row[5]["summary"] for row in fresh if row[5]], "figures of a grown sweep differ")
-    both = check.start(database, "--resume", "--force")
-    check.expect("write one" in both.communicate(timeout=60)[1], "--resume with --force")
+    check.sweep.write_text(whole.replace("[1, 2, 4, 100000]", "[1, 4]"))
+    _, err = check.start(database, "--resume").communicate(timeout=60)
+    check.expect("has 4 finished points" in err and "--resume --force" in err, f"no refusal: {err}")
+    _, out = check.run("grown.db", 2, "--resume", "--force")
+    check.expect("8 rows of other points dropped\n" in out and ", 0 run now: 11 points" in out, out)
+    check.sweep.write_text(whole)
     check.run("grown.db", 2, "--force")
 
 

@@ -96,8 +96,12 @@ def test_dictionaries_resume_too(tmp_path):
     first = rows_and_times_of(tmp_path / "points.db")
     tandem.sweep(scenario, over, db=tmp_path / "points.db", resume=True, fidelity="analytical")
     assert rows_and_times_of(tmp_path / "points.db") == first
-    with pytest.raises(tandem.ConfigError, match="write one"):
-        tandem.sweep(scenario, over, db=tmp_path / "points.db", resume=True, force=True)
+    fewer = {"traffic.concurrency": [1]}
+    with pytest.raises(tandem.ConfigError, match="1 finished points that this sweep does not run"):
+        tandem.sweep(scenario, fewer, db=tmp_path / "points.db", resume=True, fidelity="analytical")
+    tandem.sweep(scenario, fewer, db=tmp_path / "points.db", resume=True, force=True,
+                 fidelity="analytical")
+    assert [row[0] for row in rows_and_times_of(tmp_path / "points.db")] == [0]
 
 
 def rows_and_times_of(database):

@@ -10,47 +10,68 @@
 #include "sim/core/diagnostics.hpp"
 #include "sim/entry/api.hpp"
 #include "sim/entry/checks/moved_parts.hpp"
+#include "sim/entry/mistakes.hpp"
+#include "sim/entry/sweeps/sweep_figures.hpp"
+#include "sim/entry/sweeps/sweep_tasks.hpp"
 
 namespace tandem::entry {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// The number at a dotted path of a result's summary.
-double figure_of(const Json& result, const ExpectedFigure& figure) {
-  const Json* at = &result["summary"];
-  std::string rest = figure.key;
-  while (!rest.empty()) {
-    const std::size_t dot = rest.find('.');
-    const std::string key = rest.substr(0, dot);
-    rest = dot == std::string::npos ? "" : rest.substr(dot + 1);
-    if (!at->is_object() || !at->contains(key)) {
-      throw ConfigError(figure.place, fmt::format("the summary has no figure '{}'", figure.key));
+/// Names that no scenario or figure has, before anything runs. What is wrong with a scenario's own
+/// file is left to its run, behind which the others run.
+void throw_mistakes(const Baseline& baseline, const Context& context) {
+  Mistakes mistakes;
+  mistakes.add(baseline.mistakes);
+  const Loader loader = context.loader.remembering();
+  const std::vector<std::string>& figures = summary_figures();
+  for (const BaselineEntry& entry : baseline.entries) {
+    for (const ExpectedFigure& figure : entry.expected) {
+      if (std::find(figures.begin(), figures.end(), figure.key) != figures.end()) continue;
+      mistakes.add(figure.place, fmt::format("there is no figure '{}'{}", figure.key,
+                                             near_figure(figure.key, figures)));
     }
-    at = &(*at)[key];
+    if (entry.point.scenario.empty()) continue;
+    try {
+      (void)loader.scenario(entry.point.scenario, point_overrides(entry.point));
+    } catch (const RefusedError&) {
+    } catch (const ConfigError& error) {
+      for (const Diagnostic& d : error.diagnostics()) {
+        const SourcePlace place = place_in_file(entry.point, d.place);
+        if (place.file == baseline.file) mistakes.add(place, d.message);
+      }
+    }
   }
-  if (!at->is_number()) {
-    throw ConfigError(figure.place, fmt::format("figure '{}' is not a number here", figure.key));
-  }
-  return at->get<double>();
+  mistakes.throw_if_any();
 }
 
 EntryOutcome run_entry(const Baseline& baseline, const BaselineEntry& entry,
                        const std::string& store, const Context& context) {
   RunRequest request;
-  request.scenario = entry.scenario;
-  request.overrides = entry.overrides;
+  request.scenario = entry.point.scenario;
+  request.overrides = point_overrides(entry.point);
   request.store = store;
   const RunAnswer answer = run_scenario(context, request);
-  const Json result = Json::parse(answer.json);
   EntryOutcome outcome;
   outcome.name = entry.name;
-  outcome.config_hash = result["config_hash"];
+  const ResultFigures figures = read_figures(answer.json);
+  for (const ExpectedFigure& expected : entry.expected) {
+    const auto figure = figures.values.find(expected.key);
+    if (figure != figures.values.end()) {
+      outcome.figures.push_back({expected, figure->second});
+    } else {
+      outcome.refusals.push_back(
+          {expected.place, fmt::format("'{}' has no value in this run", expected.key)});
+    }
+  }
+  if (!outcome.refusals.empty()) {
+    outcome.figures.clear();
+    return outcome;
+  }
+  outcome.config_hash = Json::parse(answer.json)["config_hash"];
   outcome.pass_s = answer.pass_s;
   outcome.parts = answer.parts;
-  for (const ExpectedFigure& figure : entry.expected) {
-    outcome.figures.push_back({figure, figure_of(result, figure)});
-  }
   outcome.reasons = moved_parts(baseline, entry, outcome);
   return outcome;
 }
@@ -58,7 +79,9 @@ EntryOutcome run_entry(const Baseline& baseline, const BaselineEntry& entry,
 EntryOutcome refused_entry(const BaselineEntry& entry, const ConfigError& error) {
   EntryOutcome outcome;
   outcome.name = entry.name;
-  outcome.refusals = error.diagnostics();
+  for (const Diagnostic& d : error.diagnostics()) {
+    outcome.refusals.push_back({place_in_file(entry.point, d.place), d.message});
+  }
   return outcome;
 }
 
@@ -87,6 +110,7 @@ std::size_t EntryOutcome::moved() const {
 
 std::vector<EntryOutcome> check_baseline(const Baseline& baseline, const std::string& store,
                                          const Context& context) {
+  throw_mistakes(baseline, context);
   std::vector<EntryOutcome> outcomes;
   Progress progress("check");
   for (const BaselineEntry& entry : baseline.entries) {

@@ -34,7 +34,8 @@ struct EntryOutcome {
   [[nodiscard]] std::size_t moved() const;
 };
 
-/// Runs every entry, also behind one that is refused.
+/// Runs every entry, also behind one that is refused. Throws ConfigError, before any runs, with
+/// every mistake of the baseline's file at its place there.
 [[nodiscard]] std::vector<EntryOutcome> check_baseline(const Baseline& baseline,
                                                        const std::string& store,
                                                        const Context& context);

@@ -51,7 +51,7 @@ void check_priced(const Context& context, const Plan& plan, const std::vector<Sw
     for (const SweepTask& task : tasks) {
       if (task.status != "due") continue;
       const SweepPoint& point = plan.candidates.points[static_cast<std::size_t>(task.point)];
-      const Scenario scenario = loader.scenario(point.scenario, overrides_of(point));
+      const Scenario scenario = loader.scenario(point.scenario, point_overrides(point));
       Lacks own = lacks_of(objective.figure, scenario);
       is_known = own.empty();
       if (is_known) break;

@@ -40,7 +40,7 @@ void PlanSearch::bound() {
     const SweepPoint& point = plan_.candidates.points[i];
     candidate.slo = plan_.slo.value_or(Slo{});
     try {
-      const Scenario scenario = loader.scenario(point.scenario, overrides_of(point));
+      const Scenario scenario = loader.scenario(point.scenario, point_overrides(point));
       if (!plan_.slo) candidate.slo = scenario.slo;
       candidate.bounds = bounds_of(context_, scenario, options_.store);
     } catch (const ConfigError&) {

@@ -27,6 +27,10 @@ class SweepView {
 
   sections() {
     const left = this.all.length - this.good.length;
+    if (!this.good.length) {
+      return [this.failures(left), section("Points", "No point has a result yet, so there is " +
+        "nothing to draw.")];
+    }
     return [this.failures(left), this.plotSection(), this.tableSection(), this.details];
   }
 

@@ -47,10 +47,10 @@ class Statement {
   sqlite3_stmt* statement_ = nullptr;
 };
 
-/// Of the summary's figures, then of the ends of their bands.
+/// Of the figures, then of the ends of their bands.
 std::vector<std::string> figure_columns() {
   std::vector<std::string> columns;
-  for (const std::string& figure : summary_figures()) columns.push_back(column_of(figure));
+  for (const std::string& figure : known_figures()) columns.push_back(column_of(figure));
   for (const std::string& figure : banded_figures()) {
     columns.push_back(column_of(figure) + "_low");
     columns.push_back(column_of(figure) + "_high");
@@ -142,38 +142,29 @@ std::int64_t SweepDatabase::count_points() const {
   return points.integer(0);
 }
 
-std::vector<SweepTask> SweepDatabase::take_over(const std::vector<SweepTask>& tasks) {
-  std::map<std::string, PointResult> finished;
-  for (PointResult& row : results()) {
-    if (row.status != "ok" && (row.status != "refused" || row.question.empty())) continue;
-    if (row.question.empty()) {
-      throw ConfigError(
-          fmt::format("database '{}' has results that no sweep of this version has written, and "
-                      "does not keep them; write it anew (--force, force=True), or choose another "
-                      "name",
-                      path_));
-    }
-    finished.insert_or_assign(row.question, std::move(row));
+Resumption SweepDatabase::take_over(const std::vector<SweepTask>& tasks, bool may_lose) {
+  const std::vector<PointResult> old = results();
+  for (const PointResult& row : old) {
+    if (row.status != "ok" || !row.question.empty()) continue;
+    throw ConfigError(
+        fmt::format("database '{}' has results that no sweep of this version has written, and "
+                    "does not keep them; write it anew (--force, force=True), or choose another "
+                    "name",
+                    path_));
   }
-  std::vector<SweepTask> due;
+  Resumption resumption = resume_with(tasks, old);
+  if (resumption.dropped.lost > 0 && !may_lose) {
+    throw ConfigError(
+        fmt::format("database '{}' has {} finished points that this sweep does not run, or not by "
+                    "this clock; go on in another database (--db, db=), or drop them (--resume "
+                    "--force, resume=True with force=True)",
+                    path_, resumption.dropped.lost));
+  }
   execute("BEGIN");
   execute("DELETE FROM points; DELETE FROM changes");
-  for (const SweepTask& task : tasks) {
-    const auto known = finished.find(task.question);
-    if (task.status != "due") {
-      store(result_of(task));
-    } else if (known == finished.end() || known->second.audit_steps < task.audit_steps) {
-      due.push_back(task);
-    } else {
-      PointResult row = known->second;
-      row.point = task.point;
-      row.overrides = task.overrides;
-      row.changes = task.changes;
-      store(row);
-    }
-  }
+  for (const PointResult& row : resumption.rows) store(row);
   execute("COMMIT");
-  return due;
+  return resumption;
 }
 
 void SweepDatabase::store(const PointResult& result) {
@@ -189,7 +180,7 @@ void SweepDatabase::store(const PointResult& result) {
   insert.bind(9, result.audit_steps);
   const ResultFigures figures = read_figures(result.result);
   int index = 10;
-  for (const std::string& figure : summary_figures()) {
+  for (const std::string& figure : known_figures()) {
     const auto found = figures.values.find(figure);
     if (found != figures.values.end()) insert.bind(index, found->second);
     ++index;

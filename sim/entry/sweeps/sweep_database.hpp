@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "sim/entry/sweeps/sweep_resume.hpp"
 #include "sim/entry/sweeps/sweep_tasks.hpp"
 
 struct sqlite3;
@@ -30,7 +31,7 @@ struct TornadoBar {
 enum class ExistingPoints : std::uint8_t { Refuse, Keep, Replace };
 
 /// Table points(point, config_hash, overrides, status, error, result, violated, question,
-/// audit_steps, and the summary's figures as columns, each with the ends of its band in two further
+/// audit_steps, and the known figures as columns, each with the ends of its band in two further
 /// ones, "tpot_ms_p99_low" and "..._high"), a row per point, and table changes(point, path, value,
 /// number), numbers in base units; each row is written in a transaction of its own:
 /// whenever the process ends, the file has whole rows only. Holds SQLite's exclusive lock as long
@@ -42,10 +43,10 @@ class SweepDatabase {
   ~SweepDatabase();
   SweepDatabase(const SweepDatabase&) = delete;
   SweepDatabase& operator=(const SweepDatabase&) = delete;
-  /// Makes the rows those of `tasks`, in one transaction, and returns what has to run. A row that
-  /// is ok or was refused stays for every task with the same question, under the task's number, if
-  /// it audited at least as many passes; all other rows go. Tasks that never run get theirs.
-  [[nodiscard]] std::vector<SweepTask> take_over(const std::vector<SweepTask>& tasks);
+  /// Makes the rows those of `tasks`, in one transaction, and returns what has to run, and what was
+  /// dropped: resume_with() says which rows stay. Throws ConfigError, with all rows as they were,
+  /// where rows would be lost, unless `may_lose`.
+  [[nodiscard]] Resumption take_over(const std::vector<SweepTask>& tasks, bool may_lose = false);
   void store(const PointResult& result);
   /// Table tornado(rank, figure, parameter, low, high, source, basis, least, largest): of plans,
   /// what their answer hangs on.

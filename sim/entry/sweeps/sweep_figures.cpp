@@ -1,8 +1,11 @@
 #include "sim/entry/sweeps/sweep_figures.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "sim/core/diagnostics.hpp"
 #include "sim/core/integers.hpp"
 
 namespace tandem::entry {
@@ -67,9 +70,15 @@ const std::vector<std::string>& known_figures() {
   return figures;
 }
 
+std::string near_figure(const std::string& name, const std::vector<std::string>& figures) {
+  const std::string match = closest_match(name, figures);
+  return match.empty() ? std::string("; docs/sweeps.md lists the figures")
+                       : fmt::format("; did you mean '{}'?", match);
+}
+
 const std::vector<std::string>& banded_figures() {
   static const std::vector<std::string> figures = [] {
-    std::vector<std::string> all = summary_figures();
+    std::vector<std::string> all = known_figures();
     std::erase(all, "offered_requests_per_s");
     std::erase(all, "utilisation");
     return all;

@@ -16,11 +16,15 @@ namespace tandem::entry {
 /// "ttft_ms.mean", "ttft_ms.p50", ...
 [[nodiscard]] const std::vector<std::string>& summary_figures();
 
-/// Those, and the figures beside the summary that plans need: grams of CO2 per million output
+/// Those, and the figures beside the summary: grams of CO2 per million output
 /// tokens, where the prices know the grid's carbon.
 [[nodiscard]] const std::vector<std::string>& known_figures();
 
-/// Those of the summary that can have a band: all but what comes, and how busy the service is.
+/// The end of a complaint about a name that is none of them: the nearest, or where they are listed.
+[[nodiscard]] std::string near_figure(const std::string& name,
+                                      const std::vector<std::string>& figures);
+
+/// Those that can have a band: all but what comes, and how busy the service is.
 [[nodiscard]] const std::vector<std::string>& banded_figures();
 
 /// A figure's value with the unit that its name ends with, if it does: "tpot_ms.p99" in ms.

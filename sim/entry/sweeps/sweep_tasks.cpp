@@ -6,11 +6,11 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
-#include <tuple>
 
 #include "sim/core/diagnostics.hpp"
 #include "sim/core/hash.hpp"
 #include "sim/entry/api.hpp"
+#include "sim/entry/mistakes.hpp"
 #include "sim/entry/sweeps/sweep_figures.hpp"
 
 namespace tandem::entry {
@@ -20,33 +20,6 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::int64_t pooled_audit_steps = 300;
 constexpr std::int64_t least_audit_steps = 10;
-
-/// Mistakes of a sweep's file, each one once, in the order of the file.
-class Mistakes {
- public:
-  void add(SourcePlace place, const std::string& message) {
-    places_.emplace(std::tuple(place.file, place.line, place.column, message),
-                    Diagnostic{place, message});
-  }
-  void throw_if_any() const {
-    if (places_.empty()) return;
-    std::vector<Diagnostic> all;
-    for (const auto& [key, diagnostic] : places_) all.push_back(diagnostic);
-    throw ConfigError(std::move(all));
-  }
-
- private:
-  std::map<std::tuple<std::string, int, int, std::string>, Diagnostic> places_;
-};
-
-/// Where the sweep's file has the value that a complaint about `--set path` means.
-SourcePlace place_in_sweep(const SweepPoint& point, const SourcePlace& place) {
-  SourcePlace found = place;
-  for (const SweepChange& change : point.changes) {
-    if (place.file == "--set " + change.change.path) found = change.place;
-  }
-  return found;
-}
 
 /// What names stand for at a point: its paths, `chips`, `racks` and, once it ran, its figures.
 ValueOf values_of(const std::map<std::string, std::string>& paths,
@@ -70,26 +43,22 @@ void check_names(const Sweep& sweep, Mistakes& mistakes) {
   std::vector<std::string> figures = known_figures();
   for (const char* name : {"chips", "racks"}) figures.emplace_back(name);
   std::set<std::string> known(figures.begin(), figures.end());
+  known.insert(sweep.written_keys.begin(), sweep.written_keys.end());
   for (const SweepPoint& point : sweep.points) {
     for (const SweepChange& change : point.changes) known.insert(change.change.path);
   }
-  const auto near = [](const std::string& word, const std::vector<std::string>& words) {
-    const std::string match = closest_match(word, words);
-    return match.empty() ? std::string("; docs/sweeps.md lists the figures")
-                         : fmt::format("; did you mean '{}'?", match);
-  };
   for (const Expression& constraint : sweep.constraints) {
     for (const std::string& name : constraint.names()) {
       if (known.contains(name)) continue;
       mistakes.add(constraint.place(),
                    fmt::format("'{}' is neither a path of this sweep nor a figure{}", name,
-                               near(name, {known.begin(), known.end()})));
+                               near_figure(name, {known.begin(), known.end()})));
     }
   }
   for (const Objective& objective : sweep.objectives) {
     if (std::find(figures.begin(), figures.end(), objective.figure) != figures.end()) continue;
     mistakes.add(objective.place, fmt::format("there is no figure '{}'{}", objective.figure,
-                                              near(objective.figure, figures)));
+                                              near_figure(objective.figure, figures)));
   }
 }
 
@@ -114,8 +83,10 @@ void check_clock(const Sweep& sweep, const SweepOptions& options, Mistakes& mist
 void check_dimensions(const Sweep& sweep, Mistakes& mistakes) {
   std::map<std::string, double> ones{{"chips", 1}, {"racks", 1}};
   for (const std::string& figure : known_figures()) ones[figure] = 1;
+  // What has no points for its mistakes still has figures.
+  const std::vector<SweepPoint> none(sweep.points.empty() ? 1 : 0);
   for (const Expression& constraint : sweep.constraints) {
-    for (const SweepPoint& point : sweep.points) {
+    for (const SweepPoint& point : sweep.points.empty() ? none : sweep.points) {
       const auto mismatch = constraint.mismatch(values_of(paths_of(point), ones));
       if (!mismatch) continue;
       mistakes.add(constraint.place(),
@@ -131,7 +102,7 @@ std::int64_t audit_steps_of(const Sweep& sweep) {
 }
 
 std::vector<Override> audited_overrides_of(const SweepPoint& point, std::int64_t audit_steps) {
-  std::vector<Override> overrides = overrides_of(point);
+  std::vector<Override> overrides = point_overrides(point);
   overrides.insert(overrides.begin(), {"audit_steps", std::to_string(audit_steps)});
   return overrides;
 }
@@ -236,6 +207,9 @@ SweepTask prepare_point(const Loader& loader, const Sweep& sweep, std::size_t in
     task.config_hash = identity_of(scenario, constraints, options);
     task.question = question_of(scenario, point, constraints, options);
     task.audit_steps = scenario.audit_steps;
+    task.scenario = scenario.name;
+    task.fidelity = options.fidelity;
+    task.scenario_hash = scenario.config_hash;
     const std::map<std::string, double> placed = placed_by(scenario);
     if (!placed.contains("racks")) check_racks(sweep, scenario, mistakes);
     if (const Expression* broken = broken_before_run(sweep, point, placed)) {
@@ -250,13 +224,16 @@ SweepTask prepare_point(const Loader& loader, const Sweep& sweep, std::size_t in
     task.error = error.what();
   } catch (const ConfigError& error) {
     for (const Diagnostic& d : error.diagnostics()) {
-      mistakes.add(place_in_sweep(point, d.place), d.message);
+      const SourcePlace place = place_in_file(point, d.place);
+      // What the point lacks may be what was left out of it.
+      if (!sweep.mistakes.empty() && place.file != sweep.file) continue;
+      mistakes.add(place, d.message);
     }
   }
   return task;
 }
 
-std::string violated_by(const Json& task, const std::string& result) {
+std::string constraints_broken(const Json& task, const std::string& result) {
   std::map<std::string, std::string> paths;
   for (const Json& change : task["set"]) paths[change[0]] = change[1];
   std::map<std::string, double> figures = figures_of_result(result);
@@ -276,10 +253,18 @@ std::string violated_by(const Json& task, const std::string& result) {
 
 }  // namespace
 
-std::vector<Override> overrides_of(const SweepPoint& point) {
+std::vector<Override> point_overrides(const SweepPoint& point) {
   std::vector<Override> overrides;
   for (const SweepChange& change : point.changes) overrides.push_back(change.change);
   return overrides;
+}
+
+SourcePlace place_in_file(const SweepPoint& point, const SourcePlace& place) {
+  SourcePlace found = place.file.empty() ? point.place : place;
+  for (const SweepChange& change : point.changes) {
+    if (place.file == "--set " + change.change.path) found = change.place;
+  }
+  return found;
 }
 
 std::vector<SweepTask> prepare_sweep(const Context& context, const Sweep& sweep,
@@ -288,6 +273,7 @@ std::vector<SweepTask> prepare_sweep(const Context& context, const Sweep& sweep,
     throw ConfigError(fmt::format("fidelity is '{}'; write cycle or analytical", options.fidelity));
   }
   Mistakes mistakes;
+  mistakes.add(sweep.mistakes);
   check_names(sweep, mistakes);
   check_dimensions(sweep, mistakes);
   check_clock(sweep, options, mistakes);
@@ -320,7 +306,7 @@ std::string SweepWorker::answer(const std::string& text) {
     for (const Json& change : task["set"]) request.overrides.push_back({change[0], change[1]});
     request.with_swings = task.value("swings", false);
     const RunAnswer run = run_scenario(context_, request);
-    answer["violated"] = violated_by(task, run.json);
+    answer["violated"] = constraints_broken(task, run.json);
     answer["result"] = run.json;
     if (request.with_swings) answer["swings"] = run.swings;
   } catch (const ConfigError& error) {
@@ -337,6 +323,10 @@ PointResult result_of(const SweepTask& task, const std::string& answer) {
   const Json json = Json::parse(answer);
   return {task.point,     task.config_hash, task.overrides, json["status"],   json["error"],
           json["result"], json["violated"], task.question,  task.audit_steps, task.changes};
+}
+
+std::string violated_by(const SweepTask& task, const std::string& result) {
+  return constraints_broken(Json::parse(task.task), result);
 }
 
 PointResult result_of(const SweepTask& task) {

@@ -34,6 +34,9 @@ struct SweepTask {
   std::string question;
   std::int64_t audit_steps = 0;  ///< that it asks for
   PointChanges changes;
+  std::string scenario = {};  ///< its name; with the next two empty where it was refused
+  std::string fidelity = {};
+  std::string scenario_hash = {};  ///< as results say it: of the scenario alone, audits counted
 };
 
 /// What one point gave.
@@ -59,8 +62,12 @@ struct PointResult {
 [[nodiscard]] std::vector<SweepTask> prepare_sweep(const Context& context, const Sweep& sweep,
                                                    const SweepOptions& options);
 
+/// Where a study's file has what a complaint about a point's scenario means: the value of a change,
+/// of one about `--set path`; the scenario, of one without a place. Other places stay.
+[[nodiscard]] SourcePlace place_in_file(const SweepPoint& point, const SourcePlace& place);
+
 /// The changes of a point without their places.
-[[nodiscard]] std::vector<Override> overrides_of(const SweepPoint& point);
+[[nodiscard]] std::vector<Override> point_overrides(const SweepPoint& point);
 
 /// Answers tasks, one after the other. Keeps what it has read; answers do not depend
 /// on that.
@@ -76,6 +83,10 @@ class SweepWorker {
 
 /// A task and its answer put together.
 [[nodiscard]] PointResult result_of(const SweepTask& task, const std::string& answer);
+
+/// Constraints of a task that is due and that a result breaks, joined by "; "; one that cannot be
+/// judged is not kept, "(not known)".
+[[nodiscard]] std::string violated_by(const SweepTask& task, const std::string& result);
 
 /// A point that is not due, as a result.
 [[nodiscard]] PointResult result_of(const SweepTask& task);

@@ -43,13 +43,12 @@ def _file_of(study: Study, kind: str) -> Iterator[str]:
     if not isinstance(study, Mapping):
         yield os.fspath(study)
         return
-    handle, path = tempfile.mkstemp(suffix=".yaml", prefix=f"tandem-{kind}-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+    with tempfile.TemporaryDirectory(prefix="tandem-") as folder:
+        # The same name every time: results carry it, and points go by it when a sweep goes on.
+        path = os.path.join(folder, f"{kind}.yaml")
+        with open(path, "w", encoding="utf-8") as file:
             file.write(text_of({"kind": kind, **study}, indent=1))
         yield path
-    finally:
-        os.unlink(path)
 
 
 def _is_dask(executor: Any) -> bool:
@@ -128,7 +127,8 @@ def sweep(sweep: Study, vary: Mapping[str, Any] | None = None, *,  # pylint: dis
     executor: any concurrent.futures.Executor with spawned processes, or a dask.distributed.Client;
         none runs here, in order. On other machines scenarios are names, or paths that exist there.
     db: SQLite file that gets the rows as they arrive, as `tandem sweep` writes them; one that has
-        points is refused, but for `resume`, which keeps the finished ones, and `force`.
+        points is refused, but for `resume`, which keeps the finished ones, and `force`; both
+        together where `resume` would lose finished points that the sweep does not have.
     set: {"path": value} changes of every point, in place of what the sweep's own `set` says.
     store: folder of reusable step results, which processes may share, or "none".
 
@@ -151,7 +151,7 @@ def sweep(sweep: Study, vary: Mapping[str, Any] | None = None, *,  # pylint: dis
                 database.store(result)
 
         if database is not None:
-            database.take_over(prepared.tasks)
+            database.take_over(prepared.tasks, force)
             results = {result.point: result for result in database.results()}
         due = []
         for task in prepared.tasks:
