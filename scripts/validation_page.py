@@ -211,8 +211,8 @@ def page(runs):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tandem", default=str(ROOT / "build/release/sim/entry/tandem"))
-    parser.add_argument("--sample", type=int, default=60)
-    parser.add_argument("--seed", type=int, default=2026)
+    parser.add_argument("--sample", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--figures", help="write the figures of all tables as JSON, and no page: bands are built from the page's")
     arguments = parser.parse_args()
