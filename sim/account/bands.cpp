@@ -173,10 +173,12 @@ std::map<std::string, BandFactor> factors_of(const Figures& base, const Figures&
   return bands;
 }
 
-/// Length of the run at the low end of its rates, over its own.
-double longest_run(const std::map<std::string, BandFactor>& bands) {
+/// Length of the run at the low end of its rates, over its own; nothing where they end at none.
+std::optional<double> longest_run(const std::map<std::string, BandFactor>& bands) {
   const auto rate = bands.find("output_tokens_per_s");
-  return rate == bands.end() || rate->second.low <= 0 ? 1 : 1 / std::min(1.0, rate->second.low);
+  if (rate == bands.end()) return 1;
+  if (rate->second.low <= 0) return std::nullopt;
+  return 1 / std::min(1.0, rate->second.low);
 }
 
 }  // namespace

@@ -78,17 +78,34 @@ std::optional<double> share_of_cap(const System& system, const RunResult& result
   return share;
 }
 
-/// Watts by which the limits of chips, with the most that their hosts draw, exceed the share of the
-/// cap, per placed chip.
-double above_cap(const Scenario& scenario, const Scenario& most, const RunResult& result) {
-  const std::optional<double> share = share_of_cap(scenario.system, result);
-  double allowed = 0, placed = 0;
+double placed_chips(const RunResult& result) {
+  double placed = 0;
+  for (const PoolUse& pool : result.pools) placed += pool.kept_chips();
+  return placed;
+}
+
+/// Books of a run whose chips draw `less` watts than their limits all the time: no activity costs
+/// anything, all is drawn at rest.
+Accounting books_at_limits(const Scenario& most, const RunResult& result, double less,
+                           double duration) {
+  std::map<std::string, EnergyCoefficients> coefficients;
   for (const PoolUse& pool : result.pools) {
-    allowed += pool.kept_chips() * (top_of(most.system.chips.at(pool.chip).parameters, "tdp") +
-                                    host_watts_per_chip(most.system, pool.pool));
-    placed += pool.kept_chips();
+    EnergyCoefficients& chip = coefficients[pool.name];
+    chip.static_power_w = top_of(most.system.chips.at(pool.chip).parameters, "tdp") - less;
+    for (const auto& [name, joules] : pool.energy_per_count_j) chip.energy_per_count_j[name] = 0;
   }
-  return share && placed > 0 ? std::max(0.0, allowed - *share) / placed : 0;
+  return account_with(most, result, coefficients, duration);
+}
+
+/// Figures of an hour, however long the run takes.
+bool is_of_an_hour(const std::string& figure) {
+  return figure == "average_power_w" || figure == "carbon_kg_per_hour" || figure == "usd_per_hour";
+}
+
+/// Figures that are proportional to power or energy.
+bool is_of_power(const std::string& figure) {
+  return figure == "average_power_w" || figure == "carbon_kg_per_hour" ||
+         figure == "energy_j_per_output_token" || figure == "carbon_g_per_m_output_tokens";
 }
 
 }  // namespace
@@ -105,21 +122,22 @@ std::optional<double> watts_at_work(const PoolUse& pool, double seconds) {
 }
 
 std::optional<Figures> figures_at_power_limits(const Scenario& scenario, const RunFigures& run,
-                                               double duration) {
+                                               std::optional<double> duration) {
   const RunResult& result = run.result();
   if (result.fidelity != Fidelity::Cycle || !keeps_limits(scenario.system, result)) {
     return std::nullopt;
   }
   const Scenario most = with_most_around_chips(scenario);
-  const double too_much = above_cap(scenario, most, result);
-  // No activity costs anything, all that the limit allows is drawn at rest.
-  std::map<std::string, EnergyCoefficients> coefficients;
-  for (const PoolUse& pool : result.pools) {
-    EnergyCoefficients& chip = coefficients[pool.name];
-    chip.static_power_w = top_of(scenario.system.chips.at(pool.chip).parameters, "tdp") - too_much;
-    for (const auto& [name, joules] : pool.energy_per_count_j) chip.energy_per_count_j[name] = 0;
+  const double times = duration.value_or(1);
+  Accounting books = books_at_limits(most, result, 0, times);
+  const std::optional<double> share = share_of_cap(scenario.system, result);
+  if (share && books.average_power_w && *books.average_power_w > *share) {
+    const double less = (*books.average_power_w - *share) / placed_chips(result);
+    books = books_at_limits(most, result, less, times);
   }
-  return run.lasting(duration, account_with(most, result, coefficients, duration), most);
+  Figures figures = run.lasting(times, books, most);
+  if (!duration) std::erase_if(figures, [](const auto& f) { return !is_of_an_hour(f.first); });
+  return figures;
 }
 
 void stop_at_power_limits(const Figures& base, const Figures& at_limits,
@@ -127,16 +145,24 @@ void stop_at_power_limits(const Figures& base, const Figures& at_limits,
                           std::map<std::string, BandFactor>& bands) {
   for (auto& [figure, band] : bands) {
     const auto limit = at_limits.find(figure);
-    if (limit == at_limits.end() || limit->second <= base.at(figure)) continue;
-    const double highest = limit->second / base.at(figure);
+    if (limit == at_limits.end()) continue;
+    if (limit->second <= base.at(figure) && !is_of_power(figure)) continue;
+    const double highest = std::max(1.0, limit->second / base.at(figure));
     const double middle = std::min(band.middle, highest);
     const double above = std::max(0.0, band.high / middle - 1);
     const double of_others = spread_above(figure, swings);
     const double of_power = std::sqrt(std::max(0.0, above * above - of_others * of_others));
     const double end =
         middle * (1 + std::hypot(std::min(of_power, highest / middle - 1), of_others));
-    band.high = std::min(band.high, std::max(1.0, end));
+    if (end >= band.high) continue;
+    band.high = std::max(1.0, end);
     band.low = std::min(band.low, band.high);
+    if (figure != "energy_j_per_output_token") continue;
+    // The reciprocal of energy: no more joules per token, no fewer tokens per joule.
+    const auto tokens = bands.find("tokens_per_s_per_mw");
+    if (tokens == bands.end()) continue;
+    tokens->second.low = std::max(tokens->second.low, 1 / band.high);
+    tokens->second.high = std::max(tokens->second.high, tokens->second.low);
   }
 }
 

@@ -17,11 +17,12 @@ namespace tandem {
 
 /// Rates, energy and money of a run that takes `duration` times as long with all of its chips at
 /// their power limits (`tdp`) all the time and hosts and links at the top of their ranges, together
-/// at no more than the placed chips' share of the system's `power_cap`. Nothing where a chip has no
-/// limit, or draws more than it at work (its lowest clock does not keep it).
+/// at no more than the placed chips' share of the system's `power_cap`; without a duration only
+/// what is per hour. Nothing where any chip of the run has no limit, or draws more than it at work
+/// (its lowest clock does not keep it).
 [[nodiscard]] std::optional<Figures> figures_at_power_limits(const Scenario& scenario,
                                                              const RunFigures& run,
-                                                             double duration);
+                                                             std::optional<double> duration);
 
 /// What rises with power (power, energy and carbon, electricity in costs) is by power no further
 /// above than its value `at_limits`; ranges (`swings`) of what does not move power (prices, the

@@ -86,8 +86,12 @@ bool KernelMemory::keep(const KernelShelf& shelf, std::uint64_t kernel,
 /// What makes way is read again from its file when it is asked for.
 void KernelMemory::clear_all_but(std::uint64_t chip) {
   std::erase_if(shelves_, [&](const auto& shelf) { return shelf.first != chip; });
-  std::erase_if(read_so_far_, [&](const auto& file) { return file.first.second != chip; });
+  std::erase_if(files_, [&](const auto& file) { return file.first.second != chip; });
   kept_ = shelves_[chip].size();
+}
+
+KernelMemory::File& KernelMemory::known_file(const KernelShelf& shelf) {
+  return files_[{shelf.folder->native(), shelf.chip}];
 }
 
 /// What other processes have added since the last look.
@@ -96,7 +100,8 @@ void KernelMemory::read_news(const KernelShelf& shelf) {
   std::error_code error;
   const std::uintmax_t size = std::filesystem::file_size(path, error);
   if (error) return;
-  std::uintmax_t& seen = read_so_far_[{path.string(), shelf.chip}];
+  File& known = known_file(shelf);
+  const std::uintmax_t seen = known.read_so_far;
   if (size <= seen) return;
   std::string text(static_cast<std::size_t>(size - seen), '\0');
   std::ifstream file(path, std::ios::binary);
@@ -104,12 +109,13 @@ void KernelMemory::read_news(const KernelShelf& shelf) {
   if (!file.read(text.data(), static_cast<std::streamsize>(text.size()))) return;
   const std::size_t whole = text.rfind('\n');
   if (whole == std::string::npos) return;
-  seen += whole + 1;
+  known.read_so_far = seen + whole + 1;
   const std::string_view all = std::string_view(text).substr(0, whole + 1);
   for (std::size_t from = 0; from < all.size();) {
     const std::size_t end = all.find('\n', from);
     if (std::optional<Line> line = parse(all.substr(from, end - from))) {
       (void)keep(shelf, line->kernel, std::move(line->numbers));
+      known.kernels.insert(line->kernel);
     }
     from = end + 1;
   }
@@ -125,20 +131,29 @@ bool KernelMemory::find(const KernelShelf& shelf, std::uint64_t kernel,
     return found == entries->second.end() ? nullptr : &found->second;
   };
   const std::vector<std::int64_t>* found = known();
-  if (found == nullptr && shelf.folder) {
+  const auto is_written = [&] { return known_file(shelf).kernels.contains(kernel); };
+  const bool may_be_news = shelf.folder && (found == nullptr || !is_written());
+  if (may_be_news) {
     read_news(shelf);
     found = known();
   }
   if (found == nullptr || found->size() != numbers.size()) return false;
   std::ranges::copy(*found, numbers.begin());
+  if (may_be_news && !is_written()) write(shelf, kernel, numbers);
   return true;
+}
+
+void KernelMemory::write(const KernelShelf& shelf, std::uint64_t kernel,
+                         std::span<const std::int64_t> numbers) {
+  append(file_of(shelf), line_of(kernel, numbers));
+  known_file(shelf).kernels.insert(kernel);
 }
 
 void KernelMemory::put(const KernelShelf& shelf, std::uint64_t kernel,
                        std::span<const std::int64_t> numbers) {
   const std::lock_guard<std::mutex> guard(lock_);
   const bool has_room = keep(shelf, kernel, {numbers.begin(), numbers.end()});
-  if (has_room && shelf.folder) append(file_of(shelf), line_of(kernel, numbers));
+  if (has_room && shelf.folder) write(shelf, kernel, numbers);
 }
 
 }  // namespace tandem

@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -32,14 +33,22 @@ class KernelMemory {
   /// `limit`: entries in memory. Where it is reached other shelves make way; a shelf that fills it
   /// alone takes no more, and its file grows no further.
   explicit KernelMemory(std::size_t limit = 200'000) : limit_(limit) {}
-  /// Fills `numbers`; false where the kernel is not known with as many of them.
+  /// Fills `numbers`; false where the kernel is not known with as many of them. What is known from
+  /// elsewhere goes into the shelf's file as well.
   [[nodiscard]] bool find(const KernelShelf& shelf, std::uint64_t kernel,
                           std::span<std::int64_t> numbers);
   void put(const KernelShelf& shelf, std::uint64_t kernel, std::span<const std::int64_t> numbers);
 
  private:
   using Entries = std::unordered_map<std::uint64_t, std::vector<std::int64_t>>;
+  /// What a shelf's file is known to hold.
+  struct File {
+    std::uintmax_t read_so_far = 0;  ///< bytes
+    std::unordered_set<std::uint64_t> kernels;
+  };
+  [[nodiscard]] File& known_file(const KernelShelf& shelf);
   void read_news(const KernelShelf& shelf);
+  void write(const KernelShelf& shelf, std::uint64_t kernel, std::span<const std::int64_t> numbers);
   /// False where there is no room.
   bool keep(const KernelShelf& shelf, std::uint64_t kernel, std::vector<std::int64_t> numbers);
   void clear_all_but(std::uint64_t chip);
@@ -47,9 +56,8 @@ class KernelMemory {
   std::mutex lock_;
   std::size_t limit_;
   std::size_t kept_ = 0;
-  std::unordered_map<std::uint64_t, Entries> shelves_;  ///< by chip
-  std::map<std::pair<std::string, std::uint64_t>, std::uintmax_t>
-      read_so_far_;  ///< bytes, by file and chip
+  std::unordered_map<std::uint64_t, Entries> shelves_;           ///< by chip
+  std::map<std::pair<std::string, std::uint64_t>, File> files_;  ///< by folder and chip
 };
 
 }  // namespace tandem

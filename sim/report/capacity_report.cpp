@@ -47,7 +47,10 @@ struct Line {
 
 std::string load_band_text(const LoadBand& band) {
   if (!band.low && !band.high) return "-";
-  return fmt::format("[{}, {}]", number(band.low), number(band.high));
+  const auto users = [](const std::optional<double>& end) {
+    return end ? fmt::format("{:.0f}", *end) : "-";
+  };
+  return fmt::format("[{}, {}]", users(band.low), users(band.high));
 }
 
 std::vector<Line> column_of(const CapacityReport& report) {

@@ -59,8 +59,12 @@ LoadBand load_band_of(const Scenario& scenario, double found, const std::vector<
                 most_users(slo, tried, {ttft.low, tpot.low}),
                 {}};
   // Straight lines end where the search did, within its tolerance.
-  if (band.low) band.low = std::min(*band.low, found);
-  if (band.high) band.high = std::max(*band.high, found);
+  if (band.low && ttft.high >= 1 && tpot.high >= 1) band.low = std::min(*band.low, found);
+  if (band.high && ttft.low <= 1 && tpot.low <= 1) band.high = std::max(*band.high, found);
+  // Where memory or the scheduler's slots end the search, latencies move its answer down alone.
+  if (!most_users(slo, tried, {})) {
+    return {band.low.value_or(found), band.high.value_or(found), {}};
+  }
   if (!band.low) {
     band.note =
         "no load tried breaks the objectives, even with latencies at the high end of their bands";

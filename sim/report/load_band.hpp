@@ -22,8 +22,9 @@ struct LoadBand {
 
 /// Closed loops without time to think: the most users with whom p99 of TTFT and TPOT, both times
 /// the same end of their bands at `found`, are within the objectives, on straight lines between the
-/// loads `tried` (rising). First order: at every load latencies move by the factor of the mean at
-/// `found`. Other traffic has none: with a rate, queues move by more than passes do.
+/// loads `tried` (rising), and no more than `found` where no load tried breaks them. First order:
+/// at every load latencies move by the factor of the mean at `found`. Other traffic has none: with
+/// a rate, queues move by more than passes do.
 [[nodiscard]] LoadBand load_band_of(const Scenario& scenario, double found,
                                     const std::vector<LoadPoint>& tried,
                                     const std::map<std::string, BandFactor>& bands);

@@ -69,6 +69,16 @@ TEST(PowerLimits, AreThoseOfChipsAndTheirHosts) {
   EXPECT_DOUBLE_EQ(*run.highest_power(), 130);
 }
 
+// 10 J that cross links in the second.
+TEST(PowerLimits, HoldLinksWithinTheCapToo) {
+  OneChip run(25);
+  run.scenario.system.links["l"].parameters.set("energy_per_byte", watts(8, 10));
+  run.result.links["l"].bytes = Bytes(1);
+  EXPECT_DOUBLE_EQ(*run.highest_power(), 140);
+  run.scenario.system.parameters.set("power_cap", watts(200));
+  EXPECT_DOUBLE_EQ(*run.highest_power(), 100);
+}
+
 // 40 W and 35 J in half a second: 110 W at work, 75 W in the mean.
 TEST(PowerLimits, AreNoneWhereAChipDoesNotKeepIts) {
   EXPECT_FALSE(OneChip(35).highest_power());
@@ -82,8 +92,26 @@ TEST(PowerLimits, EndBandsAbove) {
   EXPECT_DOUBLE_EQ(power.low, 0.7);
   EXPECT_DOUBLE_EQ(power.high, 1.25);
   EXPECT_DOUBLE_EQ(limited("average_power_w", 12.5, {0.7, 1.2}).high, 1.2);
-  // Tokens per megawatt fall with power.
-  EXPECT_DOUBLE_EQ(limited("tokens_per_s_per_mw", 8, {0.7, 1.6}).high, 1.6);
+  // Tokens per second fall with a run's length.
+  EXPECT_DOUBLE_EQ(limited("output_tokens_per_s", 8, {0.7, 1.6}).high, 1.6);
+  // At its limit already, within what interpolated passes are off.
+  EXPECT_DOUBLE_EQ(limited("average_power_w", 9.95, {0.7, 1.6}).high, 1);
+}
+
+TEST(PowerLimits, EndTokensPerMegawattBelowWhereTheyEndEnergy) {
+  Factors bands = {{"energy_j_per_output_token", {0.7, 1.6}}, {"tokens_per_s_per_mw", {0.5, 1.4}}};
+  const Figures base = {{"energy_j_per_output_token", 10}, {"tokens_per_s_per_mw", 1e5}};
+  stop_at_power_limits(base, {{"energy_j_per_output_token", 12.5}}, {}, bands);
+  EXPECT_DOUBLE_EQ(bands.at("tokens_per_s_per_mw").low, 0.8);
+  EXPECT_DOUBLE_EQ(bands.at("tokens_per_s_per_mw").high, 1.4);
+}
+
+// Where a run may take for ever, its energy has no end and its power has one.
+TEST(PowerLimits, AreOfAnHourAloneWithoutADuration) {
+  const OneChip run(25);
+  const auto figures = figures_at_power_limits(run.scenario, RunFigures(run.result), {});
+  EXPECT_DOUBLE_EQ(figures->at("average_power_w"), 130);
+  EXPECT_FALSE(figures->contains("energy_j_per_output_token"));
 }
 
 // A meter that reads 30 % more than the model is one at the limit.

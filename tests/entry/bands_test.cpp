@@ -129,6 +129,24 @@ TEST(Bands, OfPowerStopAtItsLimits) {
   EXPECT_GT(highest(exceeding), 1.1 * figure(exceeding, "average_power_w"));
 }
 
+// Two constants that nobody knows leave throughput no lower end: then a run may draw any energy.
+TEST(Bands, OfEnergyGrowWithWhatIsNotKnown) {
+  const auto highest = [](const Answer& answer, const char* figure) {
+    return answer.result["bands"][figure][1].get<double>();
+  };
+  const Override step{"software.step_overhead",
+                      "{value: 1 ms, source: command-line, basis: assumed, range: [0 ms, 100 ms]}"};
+  const Override sequence{
+      "software.sequence_overhead",
+      "{value: 0.1 ms, source: command-line, basis: assumed, range: [0 ms, 10 ms]}"};
+  const Answer one = closed_loop({step}), both = closed_loop({step, sequence});
+  ASSERT_EQ(both.result["bands"]["output_tokens_per_s"][0], 0);
+  for (const char* figure : {"energy_j_per_output_token", "usd_per_m_output_tokens"}) {
+    EXPECT_GE(highest(both, figure), 0.9 * highest(one, figure)) << figure;
+  }
+  EXPECT_LE(highest(both, "average_power_w"), 700 + 575);
+}
+
 // By the floors: bandwidth by -4.5 and +4.5 % is all that has a range and moves passes of decodes.
 TEST(Bands, OfThroughputNeedUsersThatWaitOrAQueueThatGrows) {
   const auto poisson = [](const char* rate) {

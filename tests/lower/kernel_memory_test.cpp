@@ -103,6 +103,25 @@ TEST(KernelMemory, OtherShelvesMakeWayAndAreReadAgain) {
   EXPECT_TRUE(memory.find(one, 1, numbers)) << "from its file";
 }
 
+TEST(KernelMemory, WritesWhatItKnowsFromElsewhereOnceIntoEveryFile) {
+  const ScratchFolder folder;
+  const KernelShelf in_memory{1}, shelf{1, folder.path()};
+  Numbers numbers{};
+  KernelMemory memory;
+  memory.put(in_memory, 7, Numbers{1, 2, 3});
+  EXPECT_TRUE(memory.find(shelf, 7, numbers));
+  EXPECT_EQ(found(shelf, 7), (Numbers{1, 2, 3}));
+  const auto size = [&] {
+    return std::filesystem::file_size(
+        std::filesystem::directory_iterator(folder.path() / "kernels")->path());
+  };
+  const auto before = size();
+  EXPECT_TRUE(memory.find(shelf, 7, numbers));
+  KernelMemory other;
+  EXPECT_TRUE(other.find(shelf, 7, numbers));
+  EXPECT_EQ(size(), before);
+}
+
 TEST(KernelMemory, AShelfThatFillsItTakesNoMore) {
   const ScratchFolder folder;
   const KernelShelf shelf{1, folder.path()};

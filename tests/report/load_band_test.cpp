@@ -51,10 +51,24 @@ TEST(LoadBand, MovesBothLatenciesTogether) {
 TEST(LoadBand, HasNoEndThatTheLoadsTriedDoNotTell) {
   expect_ends(load_band_of(limited_to({}, 20_ms), 10, tried_loads, {{"tpot_ms", {0.5, 1.25}}}), 6,
               {});
-  expect_ends(load_band_of(limited_to({}, 80_ms), 16, tried_loads, {{"tpot_ms", {0.5, 1.25}}}), {},
+  // Nor the lower one where all of the band is above.
+  expect_ends(load_band_of(limited_to({}, 25_ms), 15, tried_loads, {{"tpot_ms", {0.5, 0.9}}}), {},
               {});
   // Not even one user at 11 x 2 ms.
   expect_ends(load_band_of(limited_to({}, 20_ms), 10, tried_loads, {{"tpot_ms", {0.8, 2}}}), 0, 15);
+}
+
+// 16 users take all slots with 26 ms: 32.5 and 52 ms of 80 are within the objective, 104 are not.
+TEST(LoadBand, EndsWhereTheSlotsDo) {
+  const Scenario roomy = limited_to({}, 80_ms);
+  expect_ends(load_band_of(roomy, 16, tried_loads, {{"tpot_ms", {0.5, 1.25}}}), 16, 16);
+  expect_ends(load_band_of(roomy, 16, tried_loads, {{"tpot_ms", {0.5, 4}}}), 10, 16);
+}
+
+// A bias beyond the band: 20 ms are 24 at least, and 16.7 with 6 users.
+TEST(LoadBand, FollowsABandThatDoesNotHoldTheValue) {
+  expect_ends(load_band_of(limited_to({}, 20_ms), 10, tried_loads, {{"tpot_ms", {1.2, 1.25}}}), 6,
+              6);
 }
 
 TEST(LoadBand, IsThatOfClosedLoopsWithObjectives) {
